@@ -355,7 +355,7 @@ NO_ACTS: dict[str, str] = {
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
     "POST workflows/check/": "checks a definition and stores nothing",
     "POST workflows/{workflow}/preview/": "compares a definition and stores nothing",
-    "GET audit-log/export/": "recorded, and tested in test_faces.py: it is the one GET that is an act",
+    "GET audit-log/export/": "recorded, and tested in test_interfaces.py: it is the one GET that is an act",
     "POST tenants/tenant/choose/": "what a member looks at next is a preference of its own",
     "check": "Django's, reads",
     "clearsessions": "Django's; removes what has expired, as upkeep does",

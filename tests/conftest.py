@@ -75,7 +75,7 @@ def closed_breakers() -> None:
 
 @pytest.fixture
 def change_platform_settings(settings: Settings) -> ChangePlatformSettings:
-    """A function that sets keys of JOBS_PLATFORM until the test ends."""
+    """Return a function that sets keys of JOBS_PLATFORM until the test ends."""
 
     def change(**changes: Any) -> None:
         settings.JOBS_PLATFORM = {**settings.JOBS_PLATFORM, **changes}

@@ -14,7 +14,7 @@ class IgnoresWeights(Model):
         return replace(super().tenant_share(entity), weight_milli=1_000)
 
 
-class TurnsWeightsAround(Model):
+class InvertsWeights(Model):
     def tenant_share(self, entity: Entity) -> TenantShare:
         share = super().tenant_share(entity)
         return replace(share, weight_milli=10**7 // share.weight_milli)
@@ -44,7 +44,7 @@ class WaitsForSettlements(Model):
         return max(0, self.slots - len({run.message for run in self.running.values()}))
 
 
-class HidesBehindTheCapped(Model):
+class StopsAtCappedTenant(Model):
     """Model that picks nothing while the tenant of least virtual time is at its cap."""
 
     def share(self) -> PoolShare:
@@ -53,7 +53,7 @@ class HidesBehindTheCapped(Model):
         return replace(share, room=0) if capped else share
 
 
-class KnowsNoKeys(Model):
+class IgnoresKeys(Model):
     """Model that serves the last key of a tenant, regardless of service."""
 
     def tenant_share(self, entity: Entity) -> TenantShare:
@@ -71,7 +71,7 @@ class NeverServesTheLast(Model):
         return replace(queue, tenants=[tenant for tenant in queue.tenants if tenant.tenant_id != max(self.tenants)])
 
 
-class LetsTheLastWaitLonger(Model):
+class SkipsTheLastOften(Model):
     """Model that skips the last tenant nine times in ten."""
 
     def share(self) -> PoolShare:
@@ -92,7 +92,7 @@ class IgnoresQueueWeights(Model):
         return replace(share, queues=[replace(queue, weight_milli=1_000) for queue in share.queues])
 
 
-class TurnsQueueWeightsAround(Model):
+class InvertsQueueWeights(Model):
     def share(self) -> PoolShare:
         share = super().share()
         return replace(
@@ -116,7 +116,7 @@ class ForgetsCorrectionsOfQueues(Model):
             self.queues[id_].vruntime = vruntime
 
 
-class HidesBehindTheCappedQueue(Model):
+class StopsAtCappedQueue(Model):
     """Model that picks nothing while a queue is at its cap."""
 
     def share(self) -> PoolShare:
@@ -132,7 +132,7 @@ class ServesQueuesInTurn(Model):
         return replace(share, queues=[queue for queue in share.queues if queue.tenants][:1])
 
 
-class LastComeFirst(Model):
+class PrefersLatestArrival(Model):
     """Model that prefers the latest arrival among otherwise equal ones."""
 
     def tenant_share(self, entity: Entity) -> TenantShare:

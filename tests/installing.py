@@ -77,8 +77,8 @@ def found_by_this_process(folder: Path) -> Iterator[None]:
 
 def _clean_environment() -> dict[str, str]:
     """Return the environment without variables of the test run and of package managers."""
-    told = ("PYTEST_", "PIP_", "PYTHONPATH")
-    return {name: value for name, value in os.environ.items() if not name.startswith(told)}
+    prefixes = ("PYTEST_", "PIP_", "PYTHONPATH")
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
 
 def _run(command: list[str]) -> None:

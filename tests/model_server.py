@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.model.delay_seconds:
             time.sleep(self.model.delay_seconds)
         if failure is not None:
-            self._answer(failure.status, {"error": {"message": "as told"}}, failure.headers)
+            self._answer(failure.status, {"error": {"message": "as configured"}}, failure.headers)
         elif self.path.endswith("/embeddings"):
             self._answer(200, self._embeddings(body))
         elif not self.path.endswith("/chat/completions"):

@@ -38,7 +38,7 @@ class CountsThenClaims(Store):
         return tick.room[job.tenant] > 0
 
 
-class ActsPastItsLock(Store):
+class CommitsWithoutLock(Store):
     """Store in which a stopped leader commits what it had read."""
 
     def may_commit(self, tick: Tick) -> bool:
@@ -55,7 +55,7 @@ class NeverRepublishes(Store):
         return []
 
 
-class TrustsWorkersClocks(Store):
+class UsesWorkerClocks(Store):
     def lease_end(self, skew: float) -> float:
         return self.now + skew + self.lease_seconds
 
@@ -65,21 +65,21 @@ class ForgetsCancel(Store):
         return False
 
 
-class SleepsThroughItsWake(Store):
+class IgnoresEarlyWake(Store):
     """Store that suspends a job forever if it was woken while it ran."""
 
     def heeds_wake(self, state: JobState) -> bool:
         return False
 
 
-class RetriesForEver(Store):
+class NeverExhaustsRetries(Store):
     def settle(self, verdict: Settlement, job: JobRow | None = None) -> bool:
         if verdict.state == JobState.DISCARDED:
             verdict = replace(verdict, state=JobState.RETRYABLE)
         return super().settle(verdict, job)
 
 
-class RunsPoisonForEver(Store):
+class NeverQuarantines(Store):
     """Store that counts crashes without consequences."""
 
     def settle(self, verdict: Settlement, job: JobRow | None = None) -> bool:
@@ -88,7 +88,7 @@ class RunsPoisonForEver(Store):
         return super().settle(verdict, job)
 
 
-class ForgetsWhatEnded(Store):
+class ForgetsEndedExecutions(Store):
     """Store in which executions that end between two ticks occupy their tenant's cap forever."""
 
     def collect(self) -> None:

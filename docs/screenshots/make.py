@@ -67,7 +67,7 @@ class Camera:
         self.missing: list[str] = []
 
     def log_in(self, username: str, password: str) -> dict[str, Page]:
-        """A window for each theme, of one log-in."""
+        """Open a window of one log-in for each theme."""
         first = self._window("light")
         first.goto(f"{self._address}/admin/")
         first.get_by_label("Username").fill(username)
@@ -77,7 +77,7 @@ class Camera:
         return {"light": first, "dark": self._window("dark", first.context.storage_state())}
 
     def take(self, pages: dict[str, Page], paths: dict[str, str]) -> None:
-        """A picture of each path in each theme."""
+        """Take a picture of each path in each theme."""
         for name, path in paths.items():
             for scheme, page in pages.items():
                 self._keep(f"{name}-{scheme}", page, partial(self._open, page, path, name))

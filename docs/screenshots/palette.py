@@ -14,7 +14,7 @@ _SUB, _UP, _AVERAGE, _PAETH = 1, 2, 3, 4
 
 
 def shrink(picture: bytes) -> bytes:
-    """A PNG of 8-bit RGB or RGBA, as Chromium takes it, with a palette; the same bytes where that saves nothing."""
+    """Return an 8-bit RGB or RGBA PNG with a palette; the same bytes if that saves nothing."""
     width, height, rows = _read(picture)
     counted = Counter(pixel for row in rows for pixel in row)
     palette = [pixel for pixel, _count in counted.most_common(COLOURS)]
@@ -49,7 +49,7 @@ def _read(picture: bytes) -> tuple[int, int, list[list[bytes]]]:
 
 
 def _pixels(data: bytes, width: int, height: int, size: int) -> list[list[bytes]]:
-    """The rows as RGB triples, with each line's filter undone."""
+    """Return the rows as RGB triples, with each line's filter undone."""
     length = width * size
     before = bytearray(length)
     rows = []
@@ -62,7 +62,7 @@ def _pixels(data: bytes, width: int, height: int, size: int) -> list[list[bytes]
 
 
 def _unfiltered(kind: int, line: bytearray, before: bytearray, size: int) -> bytearray:
-    """A line as it was before its filter; each kind by the cheapest way, for a screen has six million bytes."""
+    """Return a line without its filter; fast for each kind, since a screen has six million bytes."""
     if kind == _SUB:
         for channel in range(size):
             line[channel::size] = bytes(accumulate(line[channel::size], _add))

@@ -73,7 +73,7 @@ def start_bulk(slug: str) -> None:
 
 
 def create_newcomer(password: str) -> str:
-    """The owner of a tenant of its own, where nothing was submitted; the name to log in with."""
+    """Create an owner of an empty tenant; return the name to log in with."""
     user = User.objects.create_user("nora", password=password, is_staff=True)
     with acting_as(ACTOR):
         add_member(tenant=create_tenant(slug="hooli", plan="sandbox"), user=user, role=Role.OWNER)
@@ -81,7 +81,7 @@ def create_newcomer(password: str) -> str:
 
 
 def pages_of_rows() -> dict[str, str]:
-    """The pages of single rows, by the name of their picture: of what is there by now."""
+    """Return the pages of existing single rows by the names of their pictures."""
     with all_tenants():
         tried = Job.objects.filter(kind="fail").order_by("-execution_count").first()
         waiting = Job.objects.filter(kind="sleep", state=JobState.AVAILABLE).order_by("id").last()

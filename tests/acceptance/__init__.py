@@ -1,1 +1,1 @@
-"""Tests with real processes: dispatcher and workers as anybody would start them."""
+"""Tests with real processes: dispatcher and workers as in production."""

@@ -1,4 +1,4 @@
-"""What these tests do over and over, named once."""
+"""Common operations of these tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.acceptance.processes import PATIENCE_SECONDS, eventually
 
 
 def submit(tenant: Tenant, kind: str, *payloads: dict[str, Any], **options: Any) -> list[Job]:
-    """Submit a job for each payload (one without any), all of which must be taken."""
+    """Submit a job for each payload (one without any), all of which must be accepted."""
     requests = [JobRequest(kind=kind, payload=payload, **options) for payload in payloads or ({},)]
     bulk = submit_jobs(tenant=tenant, requests=requests)
     assert not bulk.rejected, bulk.rejected
@@ -23,13 +23,13 @@ def submit(tenant: Tenant, kind: str, *payloads: dict[str, Any], **options: Any)
 
 
 def fetch(job: Job) -> Job:
-    """The job as it is now."""
+    """Return the job as stored."""
     with all_tenants():
         return Job.objects.get(pk=job.pk)
 
 
 def wait_for(job: Job, state: str, *, within: float = PATIENCE_SECONDS) -> Job:
-    """The job once it is in ``state``."""
+    """Return the job once it is in ``state``."""
     eventually(lambda: fetch(job).state == state, within=within, what=f"{job} is {state}, not {fetch(job).state}")
     return fetch(job)
 
@@ -41,13 +41,13 @@ def wait_for_all(jobs: Iterable[Job], state: str = "completed", *, within: float
 
 
 def executions_of(job: Job) -> list[Execution]:
-    """The ended executions of a job, oldest first."""
+    """Return the ended executions of a job, oldest first."""
     with all_tenants():
         return list(Execution.objects.filter(job_id=job.pk).order_by("id"))
 
 
 def event_names(job: Job) -> list[str]:
-    """What happened to a job, oldest first."""
+    """Return the names of a job's events, oldest first."""
     with all_tenants():
         return list(JobEvent.objects.filter(job_id=job.pk).order_by("at", "id").values_list("name", flat=True))
 

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector that keeps what it is sent."""
+"""OpenTelemetry collector that stores the received spans."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 class Collector:
-    """Listens on loopback; ``spans`` are all that came so far."""
+    """Server on loopback; ``spans`` are all that were received."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -26,7 +26,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """The tests print nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""A dispatcher and a worker on a database and a broker database of their own, shared by the tests of a process."""
+"""A dispatcher and a worker on their own database and broker database, shared by the tests of a process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _numbers = itertools.count(1)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, before any are deselected by their marks."""
+    """Mark the tests of this folder, before any are deselected by marks."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker("acceptance")
@@ -46,20 +46,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def acceptance_database(
     django_db_setup: TestDatabase, django_db_blocker: DjangoDbBlocker, worker_id: str
 ) -> Iterator[TestDatabase]:
-    """A database apart from the other tests', whose rolled-back rows no process may meet."""
+    """Return a database separate from the other tests', whose uncommitted rows no process may read."""
     database = TestDatabase(f"{worker_id}_acceptance")
     with django_db_blocker.unblock():
         database.create()
         django_db_setup.use()
         yield database
-        eventually(lambda: not _sessions_on(database.name), what="the processes' sessions are gone")
+        eventually(lambda: not _sessions_on(database.name), what="the processes' sessions have ended")
         database.destroy()
         django_db_setup.use()
 
 
 @pytest.fixture(scope="session")
 def acceptance_broker_url(worker_id: str) -> str:
-    """A database of the broker apart from the other tests' and from other test processes'."""
+    """Return a database of the broker separate from those of other tests and other test processes."""
     number = 2 + int(worker_id.removeprefix("gw") or 0) if worker_id.startswith("gw") else 2
     return urlunsplit(urlsplit(platform_settings.REDIS_URL)._replace(path=f"/{number}"))
 
@@ -68,7 +68,7 @@ def acceptance_broker_url(worker_id: str) -> str:
 def shared_platform(
     acceptance_database: TestDatabase, acceptance_broker_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
-    """The processes of this test process, empty-handed until a test makes them whole."""
+    """Return the processes of this test process; none runs until a test starts them."""
     with redis.Redis.from_url(acceptance_broker_url) as client:
         empty_database(client)
     environment = os.environ | acceptance_database.urls()
@@ -92,7 +92,7 @@ def db(
     django_db_blocker: DjangoDbBlocker,
     acceptance_broker_url: str,
 ) -> Iterator[None]:
-    """Real commits in the acceptance database: what a test writes is what the processes see."""
+    """Commit in the acceptance database: processes read what a test writes."""
     broker._client.cache_clear()
     with django_db_blocker.unblock(), override_platform_settings(REDIS_URL=acceptance_broker_url):
         acceptance_database.use()
@@ -104,8 +104,8 @@ def db(
 
 @pytest.fixture
 def platform(db: None, shared_platform: Platform, request: pytest.FixtureRequest) -> Iterator[Platform]:
-    """A dispatcher and a worker with three slots, both well and idle."""
-    shared_platform.make_whole()
+    """Return a running, idle platform: a dispatcher and a worker with three slots."""
+    shared_platform.restart_stopped()
     eventually(_is_idle, what="the platform is idle")
     failed_before = request.session.testsfailed
     yield shared_platform
@@ -116,19 +116,19 @@ def platform(db: None, shared_platform: Platform, request: pytest.FixtureRequest
 
 @pytest.fixture
 def acme(db: None) -> Tenant:
-    """A tenant on the plan team; of its own for each test, since nothing is rolled back."""
+    """Return a new tenant on the plan team: nothing is rolled back, so each test has its own."""
     return create_tenant(slug=f"acme-{next(_numbers)}", plan="team")
 
 
 @pytest.fixture
 def globex(db: None) -> Tenant:
-    """Another tenant, on the plan sandbox."""
+    """Return another tenant, on the plan sandbox."""
     return create_tenant(slug=f"globex-{next(_numbers)}", plan="sandbox")
 
 
 @pytest.fixture
 def initech(db: None) -> Tenant:
-    """A third tenant, on the plan professional."""
+    """Return a third tenant, on the plan professional."""
     return create_tenant(slug=f"initech-{next(_numbers)}", plan="professional")
 
 
@@ -138,7 +138,7 @@ def _is_idle() -> bool:
 
 
 def _sessions_on(database: str) -> int:
-    """How many sessions of the application's are left; the owner may not end them."""
+    """Return the number of the application's sessions; the owner may not terminate them."""
     connections[APP_ALIAS].close()
     with connect_as_owner(database) as owner:
         row = owner.execute(

@@ -1,4 +1,4 @@
-"""A Celery application of somebody else, in whose processes the platform's tasks are registered."""
+"""Foreign Celery application in whose processes the platform's tasks are registered."""
 
 import os
 

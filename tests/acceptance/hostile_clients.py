@@ -1,4 +1,4 @@
-"""Clients that attack a web server from outside, byte by byte, and one that meanwhile asks whether it lives."""
+"""Clients that attack a web server byte by byte, and one that probes it meanwhile."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from urllib.request import Request, urlopen
 
 PART = b"x" * 64 * 1024
-# Beyond this a body counts as taken: sockets buffer some of it, whatever the server does.
+# A body above this size counts as read: sockets buffer a part of it in any case.
 MOST_BYTES = 32 * 1024 * 1024
 SECONDS = 60.0
 
 
 @dataclass
 class Answer:
-    """What came back, and how much of the body the server took first."""
+    """Response, and how much of the body the server had read before."""
 
     status: int
     text: str
@@ -60,7 +60,7 @@ def _has_answer(connection: socket.socket) -> bool:
 
 @dataclass
 class Pulse:
-    """How many seconds each answer of /health/live took."""
+    """Seconds that each response of /health/live took."""
 
     seconds: list[float] = field(default_factory=list)
 
@@ -72,7 +72,7 @@ class Pulse:
 
 @contextmanager
 def pulse_of(port: int) -> Iterator[Pulse]:
-    """Ask /health/live every 10 ms while the context is open."""
+    """Request /health/live every 10 ms while the context is open."""
     pulse, is_over = Pulse(), threading.Event()
 
     def ask() -> None:
@@ -98,7 +98,7 @@ def pulse_of(port: int) -> Iterator[Pulse]:
 
 
 def dribble(port: int, begin: str, *, within: float = SECONDS) -> Answer:
-    """Send the beginning of a request, then a byte every tenth of a second until it is answered or cut off.
+    """Send the beginning of a request, then a byte every tenth of a second until it is answered or disconnected.
 
     The status is 0 for a connection that was closed without an answer, -1 for one that is still open after `within`.
     """

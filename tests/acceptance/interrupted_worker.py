@@ -1,4 +1,4 @@
-"""``manage.py`` whose process gets SIGTERM as soon as it has written the head of a message to a child."""
+"""``manage.py`` whose process gets SIGTERM after it has written the head of a message to a child."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _write = Connection.send_offset
 
 
 def write_and_interrupt(self: Any, buffer: memoryview, offset: int) -> int:
-    """Write as billiard does; the handler of the signal runs before this returns."""
+    """Write as billiard does; the signal handler runs before this returns."""
     sent: int = _write(self, buffer, offset)
     if len(buffer) == HEAD_BYTES:
         Connection.send_offset = _write

@@ -1,4 +1,4 @@
-"""A broker of a test's own, to be killed and to come back empty where it was."""
+"""Broker of one test, which can be killed and restarted empty at the same address."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.acceptance.processes import STOP_SECONDS
 
 
 class OwnBroker:
-    """A Valkey that ends with the tests. It keeps nothing: whoever kills it empties it."""
+    """Valkey without persistence that ends with the tests: a restart empties it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -34,7 +34,7 @@ class OwnBroker:
         return self._server.process.pid
 
     def start(self) -> None:
-        """Start it, at the address that it had before."""
+        """Start it at its previous address."""
         self._server = start_valkey(
             valkey_program(),
             self._folder,
@@ -45,13 +45,13 @@ class OwnBroker:
         )
 
     def kill(self) -> None:
-        """End it without notice."""
+        """Kill it with SIGKILL."""
         assert self._server is not None
         self._server.process.kill()
         self._server.process.wait(STOP_SECONDS)
 
     def empty(self) -> None:
-        """FLUSHALL, as a person who errs would do it."""
+        """Run FLUSHALL, like an operator by mistake."""
         assert self._server is not None
         with redis.Redis.from_url(broker_url(self._server.port, self._password, ADMINISTRATOR)) as client:
             client.flushall()

@@ -1,4 +1,4 @@
-"""The example's package, installed by pip, and the processes that were started after that."""
+"""The example's package, installed by pip, and the processes started afterwards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def example(platform: Platform, example_folder: Path) -> Iterator[ManagedProcess]:
-    """Dispatcher and worker that were started after the package was installed, in place of those that were before."""
+    """Start a dispatcher and a worker after the installation of the package, in place of the previous ones."""
     for before in (platform.dispatcher, platform.worker):
         assert before is not None
         before.stop()

@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode before the test database, as production runs it."""
+"""PgBouncer in transaction mode in front of the test database, as in production."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ admin_users = {user}
 
 @dataclass(slots=True)
 class Pooler:
-    """PgBouncer: where it listens, and what it reports; it can be killed and started again at the same port."""
+    """PgBouncer with its address and statistics; it can be killed and restarted at the same port."""
 
     url: str
     folder: Path
@@ -56,7 +56,7 @@ class Pooler:
         eventually(lambda: _answers(self.url), within=15, what="PgBouncer answers")
 
     def kill(self) -> None:
-        """End it without notice."""
+        """Kill it with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
@@ -72,22 +72,22 @@ class Pooler:
         return urlsplit(self.url).port or 0
 
     def server_connections(self) -> int:
-        """How many connections to PostgreSQL it has open."""
+        """Return the number of its open connections to PostgreSQL."""
         admin = urlunsplit(urlsplit(self.url)._replace(path="/pgbouncer"))
-        # Its console speaks the simple protocol alone.
+        # Its console supports the simple protocol only.
         with psycopg.connect(admin, autocommit=True, cursor_factory=psycopg.ClientCursor) as console:
             return len(console.execute("SHOW SERVERS").fetchall())
 
 
 @contextmanager
 def running_pooler(database_url: str, *, pool_size: int) -> Iterator[Pooler]:
-    """PgBouncer before the server of ``database_url``, with so many connections to it."""
+    """Run PgBouncer in front of the server of ``database_url``, with a limited number of connections to it."""
     parts = urlsplit(database_url)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         listen_port = probe.getsockname()[1]
-    # It refuses to run as root, and what pytest gives is its owner's alone.
+    # It refuses to run as root, and pytest's folder is accessible to its owner only.
     with TemporaryDirectory(prefix="pgbouncer-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The platform's processes as a test sees them: started, killed, stopped, and surely gone afterwards."""
+"""Processes of the platform in tests: start, kill, stop, and removal after the test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.conf import settings
 ROOT = Path(settings.BASE_DIR)
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
-# For whatever must happen "soon" on a machine that other tests keep busy.
+# For conditions that must become true "soon" on a machine that runs other tests.
 PATIENCE_SECONDS = 60.0
 MANAGE = ("manage.py",)
 _PR_SET_PDEATHSIG = 1
@@ -24,7 +24,7 @@ _libc = ctypes.CDLL(None)
 
 
 def eventually[T](question: Callable[[], T], *, within: float = PATIENCE_SECONDS, what: str = "") -> T:
-    """The first true answer to ``question``; fails with ``what`` when there is none in time."""
+    """Return the first true result of ``question``; fail with ``what`` if there is none in time."""
     until = time.monotonic() + within
     while not (answer := question()):
         if time.monotonic() >= until:
@@ -34,13 +34,13 @@ def eventually[T](question: Callable[[], T], *, within: float = PATIENCE_SECONDS
 
 
 class ManagedProcess:
-    """One `manage.py` command in a process group of its own, which dies with the tests."""
+    """A `manage.py` command in its own process group, which dies with the tests."""
 
     def __init__(
         self, arguments: list[str], environment: Mapping[str, str], log: Path, *, program: tuple[str, ...] = MANAGE
     ) -> None:
         self._log = log
-        # Whether it was killed or asked to stop; else it ended by itself.
+        # Whether it was killed or stopped; otherwise it ended by itself.
         self.was_ended = False
         self._started_at = time.monotonic()
         with log.open("ab") as output:
@@ -65,33 +65,33 @@ class ManagedProcess:
 
     @property
     def age(self) -> float:
-        """Seconds since it was started."""
+        """Return the seconds since its start."""
         return time.monotonic() - self._started_at
 
     @property
     def status(self) -> int | None:
-        """Its exit status; None while it runs."""
+        """Return its exit status; None while it runs."""
         return self._process.poll()
 
     @property
     def log(self) -> str:
-        """What the process has written so far."""
+        """Return its output so far."""
         return self._log.read_text(errors="replace")
 
     def children(self) -> list[int]:
-        """Its living child processes: of a worker, those that run jobs."""
+        """Return its live child processes: of a worker, those that run jobs."""
         pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(pid) for pid in pids]
 
     def kill(self) -> None:
-        """End it and its children without notice, as the kernel does when memory runs out."""
+        """Kill it and its children, as the kernel does when memory runs out."""
         if self.is_running:
             self.was_ended = True
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(STOP_SECONDS)
 
     def kill_alone(self) -> None:
-        """End it without notice, and leave its children behind."""
+        """Kill it, and leave its children running."""
         self.was_ended = True
         self._process.kill()
         self._process.wait(STOP_SECONDS)
@@ -101,11 +101,11 @@ class ManagedProcess:
         self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """Its exit status; fails when it does not end in time."""
+        """Return its exit status; fail if it does not end in time."""
         return self._process.wait(STOP_SECONDS)
 
     def stop(self) -> int:
-        """Ask it to stop, and kill it when it does not; its exit status."""
+        """Stop it, or kill it after a timeout; return its exit status."""
         if self.is_running:
             self.ask_to_stop()
         try:

@@ -1,4 +1,4 @@
-"""A small TCP proxy on loopback, to do to connections what networks do."""
+"""TCP proxy on loopback that causes network faults."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from collections.abc import Callable
 from contextlib import suppress
 
 CHUNK = 65_536
-# What the listener and its threads may take to notice that they are to end.
+# Time in which the listener and its threads notice that they must end.
 JOIN_SECONDS = 5.0
 _LINGER_AND_RESET = struct.pack("ii", 1, 0)
 
 
 class Pair:
-    """One connection: the client's end and the server's."""
+    """One connection: the sockets of client and server."""
 
     def __init__(self, near: socket.socket, far: socket.socket) -> None:
         self.near, self.far = near, far
         self.is_frozen = False
 
     def reset(self) -> None:
-        """Both ends get a RST: what was on its way is lost."""
+        """Send a RST to both ends: data in transit is lost."""
         self.is_frozen = True
         for end in (self.near, self.far):
             with suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_AND_RESET)
-                # Sends nothing, and wakes the thread that reads: only when that has let go is the socket closed.
+                # Send nothing, and wake the reading thread: the socket is closed only after the thread has released it.
                 end.shutdown(socket.SHUT_RD)
             end.close()
 
 
-# Told the connection, whether the bytes come back from the server, and the bytes; False: reset the connection instead.
+# Arguments: the connection, whether the bytes come from the server, and the bytes; False: reset the connection.
 type Tap = Callable[[Pair, bool, bytes], bool]
 
 
 class Proxy:
-    """Passes bytes to ``target`` and back until it is told otherwise."""
+    """Proxy that passes bytes to ``target`` and back, with faults on request."""
 
     def __init__(self, target: tuple[str, int], *, tap: Tap | None = None) -> None:
         self._target = target
@@ -53,44 +53,44 @@ class Proxy:
         return self._port
 
     def freeze(self) -> int:
-        """Leave all present connections half-open: neither end hears of the other again; how many they are."""
+        """Leave all present connections half-open: neither end receives anything; return their number."""
         for pair in self._pairs:
             pair.is_frozen = True
         return len(self._pairs)
 
     def delay(self, seconds: float) -> None:
-        """Whatever comes from now on is passed so much later; 0 ends it."""
+        """Delay all further bytes by this much; 0 ends the delay."""
         self._delay_seconds = seconds
 
     def reset(self) -> int:
-        """End all present connections with a RST; how many they were."""
+        """End all present connections with a RST; return their number."""
         pairs, self._pairs = self._pairs, []
         for pair in pairs:
             pair.reset()
         return len(pairs)
 
     def lead_to(self, target: tuple[str, int]) -> None:
-        """Reset all present connections, and lead new ones to another server."""
+        """Reset all present connections, and connect new ones to another server."""
         self._target = target
         self.reset()
 
     def refuse(self) -> None:
-        """Take no new connections, as a server that is not there; those that are stay."""
+        """Refuse new connections, as an absent server does; present ones remain."""
         with suppress(OSError):
-            # A thread that waits in accept() is woken by this, and not by closing.
+            # This wakes a thread that waits in accept(); closing would not.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._accepting.join(JOIN_SECONDS)
 
     def accept(self) -> None:
-        """Take connections again, on the same port."""
+        """Accept connections again, on the same port."""
         self._listener = self._listen(self._port)
 
     def blackhole(self, *, is_on: bool = True) -> None:
-        """Swallow everything, of new connections too, without a word to either end."""
+        """Discard all bytes, of new connections too, without an error for either end."""
         self._is_hole = is_on
         if not is_on:
-            # Whoever lost bytes in it must begin anew.
+            # A connection that lost bytes must be opened again.
             self.reset()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The platform's processes as an operator starts them, for tests that meet them from outside."""
+"""The platform's processes as an operator starts them, for tests that use them from outside."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from tests.acceptance.processes import ManagedProcess, eventually
 
 SLOTS = 3
-# Two cores that other tests keep busy take their time to import everything.
+# Two cores that run other tests need this long to import everything.
 START_SECONDS = 150.0
-# As deploy/ starts it.
+# As in deploy/.
 HEAD_LIMITS = ("--http=h11", "--h11-max-incomplete-event-size=16384")
 _numbers = itertools.count(1)
 
 
 class Platform:
-    """The processes, and where they find their servers."""
+    """Processes, and the addresses of their servers."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self._environment = environment
@@ -27,18 +27,18 @@ class Platform:
         self.auditor: ManagedProcess | None = None
 
     def start(self, *arguments: str, log: str = "", **environment: str) -> ManagedProcess:
-        """Start a `manage.py` command; it is stopped after the test at the latest. ``log``: where it writes."""
+        """Start a `manage.py` command; it is stopped after the test at the latest. ``log``: path of its output."""
         path = Path(log) if log else self._folder / f"{next(_numbers)}-{arguments[0]}.log"
         process = ManagedProcess([*arguments], self._environment | environment, path)
         self._started.append(process)
         return process
 
     def start_beat(self, **environment: str) -> ManagedProcess:
-        """Start a beat; several may run."""
+        """Start a beat process; several may run."""
         return self.start_celery("beat", "--pidfile=", **environment)
 
     def start_celery(self, *arguments: str, app: str = "jobsplatform.celery", **environment: str) -> ManagedProcess:
-        """Start a command of Celery's own, of the platform's application or of another."""
+        """Start a command of Celery itself, with the platform's application or another one."""
         log = self._folder / f"{next(_numbers)}-{arguments[0]}.log"
         program = ("-m", "celery", "--app", app)
         process = ManagedProcess([*arguments], self._environment | environment, log, program=program)
@@ -46,7 +46,7 @@ class Platform:
         return process
 
     def start_streams(self, port: int, **environment: str) -> ManagedProcess:
-        """Start the ASGI server, where clients wait."""
+        """Start the ASGI server, which serves long polls and streams."""
         log = self._folder / f"{next(_numbers)}-streams.log"
         arguments = [f"--port={port}", "--no-access-log", *HEAD_LIMITS, "jobsplatform.asgi:application"]
         process = ManagedProcess(arguments, self._environment | environment, log, program=("-m", "uvicorn"))
@@ -54,7 +54,7 @@ class Platform:
         return process
 
     def start_web(self, port: int, **environment: str) -> ManagedProcess:
-        """Start the web server as production does."""
+        """Start the web server as in production."""
         log = self._folder / f"{next(_numbers)}-web.log"
         arguments = [f"--bind=127.0.0.1:{port}", "--threads=2", "jobsplatform.wsgi"]
         process = ManagedProcess(arguments, self._environment | environment, log, program=("-m", "gunicorn"))
@@ -69,7 +69,7 @@ class Platform:
         return self.start("run_worker", f"--pool={pool}", f"--concurrency={concurrency}", **environment)
 
     def start_worker(self, *, concurrency: int = SLOTS, pool: str = "default") -> ManagedProcess:
-        """Start a worker of a pool, and return once it takes jobs."""
+        """Start a worker of a pool, and return once it accepts jobs."""
         worker = self.begin_worker(concurrency=concurrency, pool=pool)
         eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
         assert worker.is_running, worker.log
@@ -83,8 +83,8 @@ class Platform:
         self._started.append(process)
         return process
 
-    def make_whole(self) -> None:
-        """Start what the test before has killed."""
+    def restart_stopped(self) -> None:
+        """Restart what the previous test has killed."""
         if self.dispatcher is None or not self.dispatcher.is_running:
             self.dispatcher = self.start_dispatcher()
         if self.auditor is None or not self.auditor.is_running:
@@ -93,7 +93,7 @@ class Platform:
             self.worker = self.start_worker()
 
     def stop_extras(self) -> None:
-        """Stop all but the shared dispatcher, worker and auditor."""
+        """Stop all processes except the shared dispatcher, worker and auditor."""
         for process in self._started:
             if process not in {self.dispatcher, self.worker, self.auditor} and process.is_running:
                 process.kill()
@@ -109,5 +109,5 @@ class Platform:
 
 
 def is_ready(worker: ManagedProcess) -> bool:
-    """Whether a worker takes jobs."""
+    """Return whether a worker accepts jobs."""
     return " ready." in worker.log

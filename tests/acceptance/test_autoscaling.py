@@ -1,4 +1,4 @@
-"""A fleet of real workers that grows with the work and shrinks without losing any."""
+"""A fleet of real workers that grows with the work and shrinks without losing jobs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,17 @@ JOBS, SECONDS = 12, 4
 
 
 def workers_of(fleet: ManagedProcess, shared: int) -> list[int]:
-    """Process ids of the fleet's workers that take jobs or drain."""
+    """Return the process ids of the fleet's workers that are online or draining."""
     assert fleet.is_running, fleet.log
     return [pid for pid, _, _ in find_running_workers(pool_name="default", hostname=machine.node()) if pid != shared]
 
 
-def test_a_fleet_grows_with_the_work_and_lets_nobody_go_in_the_middle_of_a_job(
-    platform: Platform, acme: Tenant
-) -> None:
+def test_fleet_grows_with_backlog_and_shrinks_without_interrupting_jobs(platform: Platform, acme: Tenant) -> None:
     shared = platform.worker
     assert shared is not None
     with all_tenants():
         row = Worker.objects.get(pid=shared.pid, stopped_at=None)
-    # All the work is the fleet's.
+    # All jobs are left to the fleet.
     drain_worker(worker_id=row.pk, reason="let the fleet work")
     try:
         fleet = platform.start(
@@ -43,9 +41,9 @@ def test_a_fleet_grows_with_the_work_and_lets_nobody_go_in_the_middle_of_a_job(
         )
         eventually(lambda: len(workers_of(fleet, shared.pid)) == 1, within=START_SECONDS, what="one worker is there")
         jobs = submit(acme, "sleep", *[{"seconds": SECONDS}] * JOBS)
-        eventually(lambda: len(workers_of(fleet, shared.pid)) == 3, within=START_SECONDS, what="there are three")
+        eventually(lambda: len(workers_of(fleet, shared.pid)) == 3, within=START_SECONDS, what="three exist")
         wait_for_all(jobs, within=START_SECONDS)
-        eventually(lambda: len(workers_of(fleet, shared.pid)) == 1, within=START_SECONDS, what="one is left")
+        eventually(lambda: len(workers_of(fleet, shared.pid)) == 1, within=START_SECONDS, what="one remains")
         assert [[one.outcome for one in executions_of(job)] for job in jobs] == [["completed"]] * JOBS
         with all_tenants():
             assert AuditLogEntry.objects.filter(action="worker.draining", reason="the pool has less to do").count() == 2
@@ -56,7 +54,7 @@ def test_a_fleet_grows_with_the_work_and_lets_nobody_go_in_the_middle_of_a_job(
         resume_worker(worker_id=row.pk)
 
 
-def test_a_pool_that_is_not_there_is_named(platform: Platform) -> None:
+def test_unknown_pool_is_named_in_the_error(platform: Platform) -> None:
     refused = platform.start("autoscale_workers", "--pool=nowhere", "--max=2")
     assert refused.wait() != 0
     assert "There is no worker pool 'nowhere'; there are: default" in refused.log

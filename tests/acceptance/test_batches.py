@@ -1,4 +1,4 @@
-"""Batches and children under real processes, with one that dies in the middle."""
+"""Batches and children with real processes, some of which die."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def reload(batch: Batch) -> Batch:
         return Batch.objects.get(pk=batch.pk)
 
 
-def test_a_batch_ends_and_submits_its_completion_job_once(platform: Platform, acme: Tenant) -> None:
+def test_batch_submits_its_completion_job_once_when_it_ends(platform: Platform, acme: Tenant) -> None:
     requests = [JobRequest(kind="noop")] * 40 + [JobRequest(kind="sleep", payload={"seconds": 0.1})] * 10
     after = CompletionJob(kind="noop", summary_as="batch", tags=("after",))
     batch, _ = open_batch(tenant=acme, label="many", requests=requests, on_completion=after, closes=True)
@@ -36,7 +36,7 @@ def test_a_batch_ends_and_submits_its_completion_job_once(platform: Platform, ac
     assert wait_for(job, "completed").pk == done.fired_job_id
 
 
-def test_a_job_waits_for_its_children_though_worker_and_dispatcher_die(
+def test_parent_job_waits_for_children_across_worker_and_dispatcher_crashes(
     platform: Platform,
     example: ManagedProcess,
     example_folder: str,

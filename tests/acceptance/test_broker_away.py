@@ -1,4 +1,4 @@
-"""The broker is killed: people and programs work on as if it were there, and everything flows when it is back."""
+"""The broker is killed: API and console continue to work, and jobs run again after its return."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.acceptance.test_platform import free_port, is_answering
 from tests.checks import faults_of
 from tests.keys import issue_api_key
 
-# The promises; whoever shares the machine with other tests gets twice the time.
+# Promised times; doubled on a machine that runs other tests.
 FLOW_SECONDS, EMPTIED_SECONDS = 5.0, 15.0
 PATIENCE = 2.0
 REQUEST_SECONDS = 30.0
@@ -36,7 +36,7 @@ CSRF_TOKEN = "a" * 32
 
 @dataclass
 class Outside:
-    """What a tenant's program and a person of the platform reach: HTTP, and the broker's switch."""
+    """The platform as seen by a tenant's program and by platform staff, and control of its broker."""
 
     api: httpx.Client
     console: httpx.Client
@@ -54,7 +54,7 @@ class Outside:
         return answer.text
 
     def act(self, name: str, *arguments: object, **values: str) -> str:
-        """A form of the console is sent; the page that it leads to."""
+        """Submit a form of the console; return the resulting page."""
         answer = self.console.post(
             reverse(f"admin:{name}", args=arguments),
             data={"csrfmiddlewaretoken": CSRF_TOKEN, **values},
@@ -66,14 +66,14 @@ class Outside:
 
 @pytest.fixture
 def outside(platform: Platform, acme: Tenant, tmp_path: Path) -> Iterator[Outside]:
-    """A whole platform on a broker of its own, which has done a job."""
+    """Start a complete platform on its own broker, and complete one job."""
     for process in (platform.worker, platform.dispatcher):
         assert process is not None
         process.stop()
     platform.worker = platform.dispatcher = None
     broker = OwnBroker(tmp_path)
     address = f"127.0.0.1:{free_port()}"
-    # One web process, so that a bucket of the process is the bucket.
+    # One web process, so that there is one bucket per process.
     supervisor = platform.start(
         "run_platform",
         f"--bind={address}",
@@ -104,7 +104,7 @@ def outside(platform: Platform, acme: Tenant, tmp_path: Path) -> Iterator[Outsid
     broker.kill()
 
 
-def test_work_is_accepted_while_the_broker_is_away_and_flows_when_it_is_back(outside: Outside) -> None:
+def test_jobs_are_accepted_during_broker_outage_and_run_after_it(outside: Outside) -> None:
     outside.broker.kill()
     jobs = [outside.submit() for _ in range(10)]
     ready = outside.console.get("/health/ready")
@@ -112,18 +112,18 @@ def test_work_is_accepted_while_the_broker_is_away_and_flows_when_it_is_back(out
     assert {fetch(job).state for job in jobs} == {"available"}
 
     outside.broker.start()
-    eventually(lambda: count_completed(jobs) > 0, within=PATIENCE * FLOW_SECONDS, what="jobs flow again")
+    eventually(lambda: count_completed(jobs) > 0, within=PATIENCE * FLOW_SECONDS, what="jobs complete again")
     wait_for_all(jobs)
-    # More than the messages came back: what is new is as quick as ever.
+    # New jobs, too, run as quickly as before.
     wait_for(outside.submit(), "completed", within=PATIENCE * FLOW_SECONDS)
     assert faults_of("ledger") == []
 
 
-def test_the_console_works_and_says_that_the_broker_is_away(outside: Outside, acme: Tenant) -> None:
+def test_console_works_during_broker_outage_and_reports_it(outside: Outside, acme: Tenant) -> None:
     outside.broker.kill()
     job, unwanted = outside.submit(), outside.submit()
     assert outside.api.get("usage/").status_code == 200
-    eventually(lambda: "The broker is away" in outside.page("index"), what="the overview says so")
+    eventually(lambda: "The broker is away" in outside.page("index"), what="the overview shows it")
     assert "The dispatcher is silent" not in outside.page("index")
     for model in admin.site._registry:
         outside.page(f"{model._meta.app_label}_{model._meta.model_name}_changelist")
@@ -142,10 +142,10 @@ def test_the_console_works_and_says_that_the_broker_is_away(outside: Outside, ac
 
     outside.broker.start()
     wait_for(job, "completed")
-    eventually(lambda: "The broker is away" not in outside.page("index"), what="the overview says nothing more")
+    eventually(lambda: "The broker is away" not in outside.page("index"), what="the overview no longer shows it")
 
 
-def test_without_the_broker_each_process_counts_the_rate_for_itself(outside: Outside, acme: Tenant) -> None:
+def test_rate_limit_is_counted_per_process_during_broker_outage(outside: Outside, acme: Tenant) -> None:
     outside.broker.kill()
     set_tenant_limit(tenant=acme, key="submits_per_minute", value=1, reason="a test")
     set_tenant_limit(tenant=acme, key="submit_burst", value=3, reason="a test")
@@ -158,14 +158,14 @@ def test_without_the_broker_each_process_counts_the_rate_for_itself(outside: Out
     outside.broker.start()
 
 
-def test_a_broker_that_is_emptied_under_load_delays_and_loses_nothing(outside: Outside) -> None:
+def test_flushed_broker_under_load_loses_no_job(outside: Outside) -> None:
     jobs = [outside.submit("sleep", seconds=0.05) for _ in range(40)]
-    eventually(lambda: count_completed(jobs) > 5, what="the load flows")
+    eventually(lambda: count_completed(jobs) > 5, what="jobs complete")
     outside.broker.empty()
     before = count_completed(jobs)
     assert before < len(jobs)
     more = EMPTIED_SECONDS * PATIENCE
-    eventually(lambda: count_completed(jobs) > before, within=more, what="the load flows again")
+    eventually(lambda: count_completed(jobs) > before, within=more, what="jobs complete again")
     wait_for_all(jobs, within=2 * more)
     assert count_completed(jobs) == len(jobs)
     assert faults_of("ledger") == []

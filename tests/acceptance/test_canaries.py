@@ -1,4 +1,4 @@
-"""A worker that beats and reads nothing is found out and restarted; one that is merely busy is left alone."""
+"""A worker with heartbeats that reads no message is detected and restarted; a busy worker is not."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ WORKING_AGAIN_SECONDS = 30.0
 
 @pytest.fixture
 def proxy(acceptance_broker_url: str) -> Iterator[Proxy]:
-    """The way to the broker for whoever is given its port."""
+    """Run a proxy to the broker."""
     parts = urlsplit(acceptance_broker_url)
     opened = Proxy((parts.hostname or "127.0.0.1", parts.port or 6379))
     yield opened
     opened.close()
 
 
-def test_half_open_connections_are_found_out_and_everything_works_again(
+def test_half_open_connections_are_detected_and_jobs_run_again(
     platform: Platform, acme: Tenant, proxy: Proxy, acceptance_broker_url: str
 ) -> None:
     for process in (platform.worker, platform.dispatcher):
         assert process is not None
         process.stop()
     platform.worker = platform.dispatcher = None
-    url = behind(proxy, acceptance_broker_url)
+    url = url_through(proxy, acceptance_broker_url)
     supervisor = platform.start(
         "run_platform",
         f"--bind=127.0.0.1:{free_port()}",
@@ -54,13 +54,13 @@ def test_half_open_connections_are_found_out_and_everything_works_again(
     assert proxy.freeze() > 2
     (job,) = submit(acme, "noop")
     wait_for(job, "completed", within=WORKING_AGAIN_SECONDS)
-    # The dispatcher, too, came through it.
+    # The dispatcher's connection passed through it, too.
     assert "service=dispatcher status" not in supervisor.log
     assert "service_died" not in supervisor.log or "status=75" in supervisor.log
     supervisor.stop()
 
 
-def test_a_worker_that_beats_and_reads_nothing_gives_itself_up(
+def test_worker_with_heartbeats_that_reads_no_message_exits(
     platform: Platform, acme: Tenant, acceptance_broker_url: str
 ) -> None:
     assert platform.worker is not None
@@ -70,17 +70,17 @@ def test_a_worker_that_beats_and_reads_nothing_gives_itself_up(
         "run_worker", "--pool=default", "--concurrency=2", CANARY_INTERVAL_SECONDS="0.5", CANARY_LIMIT_SECONDS="3"
     )
     deaf = eventually(answering_worker, within=START_SECONDS, what="the worker answers its canaries")
-    # Its children stand still with nothing to do; nobody else can tell.
+    # Its idle children are suspended; only the canary can show it.
     for pid in worker.children():
         os.kill(pid, signal.SIGSTOP)
     assert worker.wait() == 75
     assert fetch_worker(deaf).stop_reason in {"canary_late", ""}
     assert "worker.canary_late" in worker.log
-    platform.make_whole()
+    platform.restart_stopped()
     wait_for(*submit(acme, "noop"), "completed")
 
 
-def test_a_worker_full_of_long_jobs_is_not_restarted(
+def test_worker_full_of_long_jobs_is_not_restarted(
     platform: Platform, acme: Tenant, acceptance_broker_url: str
 ) -> None:
     assert platform.worker is not None
@@ -94,21 +94,21 @@ def test_a_worker_full_of_long_jobs_is_not_restarted(
     wait_for_all(jobs)
     assert worker.is_running
     assert fetch_worker(busy).stop_reason == ""
-    # Canaries are out of the way of jobs: none piles up while nobody can read it.
+    # Canaries are outside the queues of jobs: none accumulate while they cannot be read.
     with redis.Redis.from_url(acceptance_broker_url) as client:
         assert client.llen(f"canary.{busy.id.hex}") <= 1
     assert worker.stop() == 0
 
 
-def behind(proxy: Proxy, url: str) -> str:
-    """``url`` by way of the proxy."""
+def url_through(proxy: Proxy, url: str) -> str:
+    """Return ``url`` with the address of the proxy."""
     parts = urlsplit(url)
     credentials, at, _ = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{credentials}{at}127.0.0.1:{proxy.port}"))
 
 
 def answering_worker() -> Worker | None:
-    """The live worker of the pool `default` once it has answered a canary."""
+    """Return the live worker of the pool `default` once it has answered a canary."""
     with all_tenants():
         return Worker.objects.filter(pool__name="default", status="online", canary_at__isnull=False).first()
 

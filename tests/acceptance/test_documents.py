@@ -1,4 +1,4 @@
-"""A document whose worker dies in the middle of it."""
+"""A document whose worker dies while it indexes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.core
 PARAGRAPHS = 400
 
 
-def test_a_document_goes_on_after_a_crash_and_has_each_chunk_once(platform: Platform, acme: Tenant) -> None:
+def test_document_resumes_after_crash_and_has_each_chunk_once(platform: Platform, acme: Tenant) -> None:
     dataset = create_dataset(tenant=acme, name="handbook", chunk_size=40, chunk_overlap=0)
     text = "\n\n".join(
         f"Paragraph {number} says what the scheduler does in the case that carries the number {number * 7_919}."
@@ -43,7 +43,7 @@ def test_a_document_goes_on_after_a_crash_and_has_each_chunk_once(platform: Plat
     with tenant_context(acme):
         before = Document.objects.get(pk=document_id)
     assert before.status == "indexing"
-    eventually(lambda: fence_of(acme, job) == 2, within=RESCUE_SECONDS, what="the document is taken up again")
+    eventually(lambda: fence_of(acme, job) == 2, within=RESCUE_SECONDS, what="the document is resumed")
     job = wait_for(job, "completed", within=120)
     assert [execution.outcome for execution in executions_of(job)] == ["crashed", "completed"]
     positions = chunks_of(acme, document_id)
@@ -56,7 +56,7 @@ def test_a_document_goes_on_after_a_crash_and_has_each_chunk_once(platform: Plat
 
 
 def chunks_of(tenant: Tenant, document_id: object) -> list[int]:
-    """The positions of the document's chunks, in order."""
+    """Return the positions of the document's chunks, in order."""
     with tenant_context(tenant):
         return list(
             Chunk.objects.filter(document_id=document_id).order_by("position").values_list("position", flat=True)

@@ -1,4 +1,4 @@
-"""A worker is drained under work: it finishes, takes nothing more, and leaves or goes on."""
+"""A worker is drained under load: it finishes its jobs, fetches none, and exits or resumes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def row_of(process: ManagedProcess) -> Worker:
         return Worker.objects.get(pid=process.pid)
 
 
-def test_a_drained_worker_finishes_fetches_nothing_and_goes_on_when_resumed(platform: Platform, acme: Tenant) -> None:
+def test_drained_worker_finishes_its_job_and_fetches_again_when_resumed(platform: Platform, acme: Tenant) -> None:
     worker = platform.worker
     assert worker is not None
     (running,) = submit(acme, "sleep", {"seconds": 6})
@@ -35,7 +35,7 @@ def test_a_drained_worker_finishes_fetches_nothing_and_goes_on_when_resumed(plat
     wait_for(waiting, "completed")
 
 
-def test_a_worker_told_so_leaves_with_status_0_when_drained(platform: Platform, acme: Tenant) -> None:
+def test_worker_with_exit_when_drained_exits_with_status_0(platform: Platform, acme: Tenant) -> None:
     leaving = platform.start("run_worker", "--pool=default", "--concurrency=1", "--exit-when-drained")
     eventually(lambda: " ready." in leaving.log, within=150, what="the worker is ready")
     shared = platform.worker

@@ -1,4 +1,4 @@
-"""Attacks on availability against both servers: each is refused, and the server stays alive meanwhile."""
+"""Attacks on availability against both servers: each is refused, and the server responds meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
 from workloads.documents.service import create_dataset
 
-# What each attack may cost a request for /health/live on a machine that other tests keep busy.
+# Permitted delay of a request for /health/live by an attack, on a machine that runs other tests.
 MAX_SECONDS = 1.0
 TYPICAL_SHARE = 0.95
 LEAST_ANSWERS = 40
@@ -43,7 +43,7 @@ def archive_of(parts: int) -> bytes:
 
 
 class Attacker:
-    """Attacks on one server, with a key of a tenant or without."""
+    """Attacks on one server, with a tenant's key or without."""
 
     def __init__(self, port: int, tenant: Tenant) -> None:
         self.port = port
@@ -114,9 +114,7 @@ ATTACKS: dict[str, Callable[[Attacker], None]] = {
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
-def test_availability_attacks_are_refused_while_the_server_answers(
-    server: str, platform: Platform, acme: Tenant
-) -> None:
+def test_attack_on_availability_is_refused_while_server_answers(server: str, platform: Platform, acme: Tenant) -> None:
     port = free_port()
     process = platform.start_web(port) if server == "gunicorn" else platform.start_streams(port)
     eventually(lambda: is_answering(f"127.0.0.1:{port}"), within=START_SECONDS, what="the server answers")
@@ -127,7 +125,7 @@ def test_availability_attacks_are_refused_while_the_server_answers(
                 attack(attacker)
         assert pulse.at(TYPICAL_SHARE) < MAX_SECONDS, name
     answer = attacker.chunks_without_end()
-    # WSGI has no body without a length, so that nothing of it is read.
+    # WSGI has no body without a length, so none of it is read.
     assert answer.status == (401 if server == "gunicorn" else 413), answer
     assert answer.taken < MOST_BYTES
     assert process.is_running

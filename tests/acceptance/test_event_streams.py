@@ -1,4 +1,4 @@
-"""Streams at the ASGI server: a cut loses nothing, and whoever loses the right hears no more."""
+"""Streams at the ASGI server: a disconnect loses nothing, and a revoked key ends its streams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.acceptance.acts import event_names, submit, wait_for
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
-from tests.acceptance.test_streams import usual_connections
+from tests.acceptance.test_streams import median_connections
 from tests.databases import TestDatabase, connect_as_owner
 from tests.keys import issue_api_key
 
@@ -28,19 +28,19 @@ CLIENTS = 100
 MOST_CONNECTIONS = 20
 
 
-# Those that a test has to close.
+# Connections that a test has to close.
 _open: list[Listener] = []
 
 
 class Listener:
-    """A client of a stream, read by a thread of its own."""
+    """Client of a stream with a reading thread."""
 
     def __init__(self, port: int, token: str, path: str, last_event_id: str = "") -> None:
         self.connection = HTTPConnection("127.0.0.1", port, timeout=60)
         sent = {"Host": "localhost", "Accept": "text/event-stream", "Authorization": f"Api-Key {token}"}
         sent |= {"Last-Event-ID": last_event_id} if last_event_id else {}
         self.connection.request("GET", f"/api/v1/{path}", headers=sent)
-        # An answer that closes takes it from the connection.
+        # A response that closes takes it from the connection.
         self._socket = self.connection.sock
         self.answer: HTTPResponse = self.connection.getresponse()
         _open.append(self)
@@ -63,7 +63,7 @@ class Listener:
                     self._take(fields)
                     fields = {}
         except (OSError, ValueError, AttributeError):
-            pass  # the test has cut it off
+            pass  # disconnected by the test
         self.is_over = True
 
     def _take(self, fields: dict[str, str]) -> None:
@@ -75,7 +75,7 @@ class Listener:
 
     def cut(self) -> None:
         if not self.is_over:
-            with suppress(OSError):  # the server may have been quicker
+            with suppress(OSError):  # the server may have been faster
                 self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(10)
         self.answer.close()
@@ -95,11 +95,13 @@ def streams(platform: Platform, **environment: str) -> Iterator[int]:
         process.kill()
 
 
-def told(listener: Listener, job: Job) -> list[str]:
+def received_events(listener: Listener, job: Job) -> list[str]:
     return [event["name"] for event in listener.events if event["job"] == str(job.pk)]
 
 
-def test_a_stream_tells_what_happens_and_a_cut_loses_nothing(platform: Platform, acme: Tenant, globex: Tenant) -> None:
+def test_stream_resumes_after_disconnect_without_losing_an_event(
+    platform: Platform, acme: Tenant, globex: Tenant
+) -> None:
     token = issue_api_key(tenant=acme, name="listening").token
     with streams(platform) as port:
         whole = Listener(port, token, "jobs/stream/")
@@ -109,28 +111,30 @@ def test_a_stream_tells_what_happens_and_a_cut_loses_nothing(platform: Platform,
         first = Listener(port, token, "jobs/stream/", whole.last_id)
         [foreign] = submit(globex, "noop")
         [job] = submit(acme, "noop")
-        eventually(lambda: "execution.completed" in told(whole, job), what="the job's end is told")
-        eventually(lambda: told(first, job), what="the first client hears of it")
+        eventually(lambda: "execution.completed" in received_events(whole, job), what="the job's end is received")
+        eventually(lambda: received_events(first, job), what="the first client receives an event")
         first.cut()
         [later] = submit(acme, "noop")
-        eventually(lambda: "execution.completed" in told(whole, later), what="the later job's end is told")
+        eventually(
+            lambda: "execution.completed" in received_events(whole, later), what="the later job's end is received"
+        )
         second = Listener(port, token, "jobs/stream/", first.last_id)
-        eventually(lambda: len(first.events) + len(second.events) >= len(whole.events), what="the rest is told")
+        eventually(lambda: len(first.events) + len(second.events) >= len(whole.events), what="the rest is received")
 
         ids = [event["id"] for event in first.events + second.events]
         assert ids == [event["id"] for event in whole.events]
         assert len(set(ids)) == len(ids)
-        assert told(whole, job) == event_names(job)
-        assert told(whole, foreign) == []
+        assert received_events(whole, job) == event_names(job)
+        assert received_events(whole, foreign) == []
 
         of_job = Listener(port, token, f"jobs/{job.pk}/stream/")
         eventually(lambda: of_job.is_over, what="a stream of an ended job ends")
-        assert (told(of_job, job), of_job.names) == (event_names(job), ["ready", "end"])
+        assert (received_events(of_job, job), of_job.names) == (event_names(job), ["ready", "end"])
         assert Listener(port, token, f"jobs/{foreign.pk}/stream/").answer.status == 404
         assert Listener(port, token, "jobs/stream/", "nonsense").answer.status == 422
 
 
-def test_whoever_loses_the_right_hears_no_more(platform: Platform, acme: Tenant) -> None:
+def test_streams_of_revoked_key_end(platform: Platform, acme: Tenant) -> None:
     issued = issue_api_key(tenant=acme, name="leaked")
     with streams(platform, STREAMS_PER_CALLER="2") as port:
         leaked = Listener(port, issued.token, "jobs/stream/")
@@ -141,7 +145,7 @@ def test_whoever_loses_the_right_hears_no_more(platform: Platform, acme: Tenant)
         eventually(lambda: leaked.is_over and of_job.is_over, what="the streams end")
         [job] = submit(acme, "noop")
         wait_for(job, "completed")
-        assert told(leaked, job) == []
+        assert received_events(leaked, job) == []
         assert leaked.names[-1] == of_job.names[-1] == "end"
 
 
@@ -152,13 +156,16 @@ def test_many_clients_share_one_reader(platform: Platform, acceptance_database: 
         connect_as_owner(acceptance_database.name) as owner,
     ):
         clients = [Listener(port, token, "jobs/stream/") for _ in range(CLIENTS)]
-        eventually(lambda: all("ready" in each.names for each in clients), what="everybody is connected")
-        assert usual_connections(owner, acceptance_database.name, NAME) <= MOST_CONNECTIONS
+        eventually(lambda: all("ready" in each.names for each in clients), what="every client is connected")
+        assert median_connections(owner, acceptance_database.name, NAME) <= MOST_CONNECTIONS
         [job] = submit(acme, "sleep", {"seconds": 120})
         wait_for(job, "executing")
         with tenant_context(acme):
             cancel_jobs(job_ids=[job.pk])
-        eventually(lambda: all("job.cancelled" in told(each, job) for each in clients), what="everybody has heard")
+        eventually(
+            lambda: all("job.cancelled" in received_events(each, job) for each in clients),
+            what="every client has received the cancellation",
+        )
         assert {tuple(event["id"] for event in each.events) for each in clients} == {
             tuple(event["id"] for event in clients[0].events)
         }

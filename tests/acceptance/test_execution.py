@@ -1,4 +1,4 @@
-"""One job from its submission to its end, on real processes."""
+"""Jobs from submission to end, on real processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.checks import faults_of
 pytestmark = pytest.mark.core
 
 
-def test_a_job_posted_over_http_runs_to_its_end(
+def test_job_posted_over_http_completes(
     platform: Platform, acme: Tenant, api_client: Callable[[Tenant], APIClient]
 ) -> None:
     client = api_client(acme)
@@ -37,13 +37,13 @@ def test_a_job_posted_over_http_runs_to_its_end(
     assert faults_of("ledger") == []
 
 
-def test_an_event_is_written_for_every_step(platform: Platform, acme: Tenant) -> None:
+def test_each_step_of_a_job_stores_an_event(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "noop")
     wait_for(job, "completed")
     assert event_names(job) == ["job.submitted", "job.dispatched", "execution.started", "execution.completed"]
 
 
-def test_a_transient_error_is_retried_until_it_heals(platform: Platform, acme: Tenant) -> None:
+def test_transient_error_is_retried_until_success(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "fail", {"times": 2})
     job = wait_for(job, "completed")
     assert job.attempt == 2
@@ -51,7 +51,7 @@ def test_a_transient_error_is_retried_until_it_heals(platform: Platform, acme: T
     assert [execution.outcome for execution in executions_of(job)] == ["failed", "failed", "completed"]
 
 
-def test_spent_retries_end_in_one_dead_letter(platform: Platform, acme: Tenant) -> None:
+def test_exhausted_retries_end_in_one_dead_letter(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "fail", {"message": "no luck"}, max_retries=2)
     job = wait_for(job, "discarded")
     assert job.attempt == 3
@@ -60,7 +60,7 @@ def test_spent_retries_end_in_one_dead_letter(platform: Platform, acme: Tenant) 
     assert (letter.reason, letter.error_type, letter.error_message) == ("attempts_exhausted", "asked_for", "no luck")
 
 
-def test_a_permanent_error_is_a_dead_letter_at_once(platform: Platform, acme: Tenant) -> None:
+def test_permanent_error_is_a_dead_letter_without_retry(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "fail", {"how": "permanent"})
     job = wait_for(job, "discarded")
     assert job.attempt == 1
@@ -68,7 +68,7 @@ def test_a_permanent_error_is_a_dead_letter_at_once(platform: Platform, acme: Te
         assert DeadLetter.objects.get(job_id=job.pk).reason == "permanent_error"
 
 
-def test_a_running_job_stops_at_its_next_safe_point_when_cancelled(platform: Platform, acme: Tenant) -> None:
+def test_cancelled_running_job_stops_at_its_next_safe_point(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "sleep", {"seconds": 300})
     wait_for(job, "executing")
     with tenant_context(acme):
@@ -78,14 +78,14 @@ def test_a_running_job_stops_at_its_next_safe_point_when_cancelled(platform: Pla
     assert (job.attempt, job.crash_count) == (0, 0)
 
 
-def test_a_job_beyond_its_kinds_timeout_fails_as_its_own_error(platform: Platform, acme: Tenant) -> None:
+def test_job_beyond_its_timeout_fails_as_timed_out(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "spin", {"seconds": 300}, max_retries=0)
     job = wait_for(job, "discarded")
     assert [execution.outcome for execution in executions_of(job)] == ["timed_out"]
     assert (job.attempt, job.crash_count, job.error_type) == (1, 0, "timed_out")
 
 
-def test_a_job_whose_deadline_passes_while_it_runs_is_discarded(platform: Platform, acme: Tenant) -> None:
+def test_running_job_past_its_deadline_is_discarded(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "sleep", {"seconds": 300}, deadline=datetime.now(UTC) + timedelta(seconds=4))
     wait_for(job, "executing")
     job = wait_for(job, "discarded")
@@ -93,7 +93,7 @@ def test_a_job_whose_deadline_passes_while_it_runs_is_discarded(platform: Platfo
     assert job.attempt == 0
 
 
-def test_a_job_that_kills_its_worker_three_times_is_quarantined(platform: Platform, acme: Tenant) -> None:
+def test_job_that_kills_its_worker_three_times_is_quarantined(platform: Platform, acme: Tenant) -> None:
     (killer,) = submit(acme, "crash")
     others = submit(acme, "sleep", *[{"seconds": 0.2}] * 6)
     killer = wait_for(killer, "quarantined")
@@ -103,7 +103,7 @@ def test_a_job_that_kills_its_worker_three_times_is_quarantined(platform: Platfo
         assert fetch(other).crash_count == 0
 
 
-def test_a_processor_that_ends_its_process_counts_as_a_crash(platform: Platform, acme: Tenant) -> None:
+def test_processor_that_exits_its_process_counts_as_a_crash(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "fail", {"how": "exit"})
     job = wait_for(job, "quarantined")
     assert [execution.outcome for execution in executions_of(job)] == ["crashed"] * 3
@@ -112,7 +112,7 @@ def test_a_processor_that_ends_its_process_counts_as_a_crash(platform: Platform,
 @pytest.mark.parametrize(
     ("task", "body"),
     [
-        # Arguments that no dispatcher sends, then ids and tokens that belong to nothing.
+        # Arguments that no dispatcher sends, then unknown ids and tokens.
         ("scheduling.execute", [[], {}, {}]),
         ("scheduling.execute", [["not a list", "not a token"], {}, {}]),
         ("scheduling.execute", [[[str(uuid4())], "not a token"], {}, {}]),
@@ -125,7 +125,7 @@ def test_a_processor_that_ends_its_process_counts_as_a_crash(platform: Platform,
         ("celery.map", [[{"task": "scheduling.execute"}, []], {}, {}]),
     ],
 )
-def test_a_malformed_message_leaves_the_worker_alive(
+def test_malformed_message_leaves_the_worker_alive(
     platform: Platform, acme: Tenant, acceptance_broker_url: str, task: str, body: object
 ) -> None:
     send_raw(acceptance_broker_url, "workflow_team", task, json.dumps(body))
@@ -136,7 +136,7 @@ def test_a_malformed_message_leaves_the_worker_alive(
 
 
 @pytest.mark.parametrize("task", ["scheduling.no_such_task", "celery.map"])
-def test_what_no_dispatcher_wrote_is_written_down(
+def test_message_not_from_dispatcher_is_logged(
     platform: Platform, acme: Tenant, acceptance_broker_url: str, task: str
 ) -> None:
     worker = platform.worker
@@ -146,9 +146,9 @@ def test_what_no_dispatcher_wrote_is_written_down(
         client.lpush("workflow_team", "rubbish")
     (job,) = submit(acme, "noop")
     wait_for(job, "completed")
-    # Of each reason one line a minute, with the count.
-    told = ("message.refused", "unknown task", "unreadable")
-    eventually(lambda: all(word in worker.log for word in told), what="both are written down")
+    # One line per reason and minute, with the count.
+    reasons = ("message.refused", "unknown task", "unreadable")
+    eventually(lambda: all(word in worker.log for word in reasons), what="both are logged")
 
 
 @pytest.mark.parametrize("task", ["scheduling.submit", "scheduling.run_upkeep", "scheduling.execute"])
@@ -160,20 +160,18 @@ def test_message_without_signature_changes_nothing(
     send_raw(acceptance_broker_url, "workflow_team", task, json.dumps([[], {"tenant": acme.slug, "kind": "noop"}, {}]))
     (job,) = submit(acme, "noop")
     wait_for(job, "completed")
-    eventually(lambda: "unsigned" in worker.log, what="it is written down")
+    eventually(lambda: "unsigned" in worker.log, what="it is logged")
     with tenant_context(acme):
         assert list(Job.objects.values_list("pk", flat=True)) == [job.pk]
 
 
-def test_bytes_that_are_no_json_leave_the_worker_alive(
-    platform: Platform, acme: Tenant, acceptance_broker_url: str
-) -> None:
+def test_invalid_json_leaves_the_worker_alive(platform: Platform, acme: Tenant, acceptance_broker_url: str) -> None:
     send_raw(acceptance_broker_url, "workflow_team", "scheduling.execute", "\x00{]")
     (job,) = submit(acme, "noop")
     wait_for(job, "completed")
 
 
-def test_an_entry_that_is_no_message_leaves_the_worker_alive(
+def test_entry_that_is_not_a_message_leaves_the_worker_alive(
     platform: Platform, acme: Tenant, acceptance_broker_url: str
 ) -> None:
     with redis.Redis.from_url(acceptance_broker_url) as client:
@@ -185,7 +183,7 @@ def test_an_entry_that_is_no_message_leaves_the_worker_alive(
 
 
 def send_raw(broker_url: str, queue: str, task: str, body: str) -> None:
-    """Put a message of one's own making into a queue, as anybody who reaches the broker can."""
+    """Put an arbitrary message into a queue, as any client of the broker can."""
     with Connection(broker_url) as connection, connection.SimpleQueue(current_app.amqp.queues[queue]) as simple:
         simple.put(
             body,

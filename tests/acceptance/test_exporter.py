@@ -1,4 +1,4 @@
-"""A dispatcher and a worker that answer scrapes themselves, as each does in a container of its own."""
+"""A dispatcher and a worker that answer scrapes themselves, as in separate containers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.acceptance.test_platform import free_port
 TOKEN = "of this test"
 
 
-def test_each_process_exports_what_it_counted(platform: Platform, acme: Tenant, tmp_path: Path) -> None:
+def test_each_process_exports_its_own_metrics(platform: Platform, acme: Tenant, tmp_path: Path) -> None:
     assert platform.worker is not None
     assert platform.dispatcher is not None
     platform.worker.stop()
@@ -36,16 +36,16 @@ def test_each_process_exports_what_it_counted(platform: Platform, acme: Tenant, 
     wait_for_all(submit(acme, "noop", *[{}] * 3), within=START_SECONDS)
 
     dispatched = "jobsplatform_jobs_dispatched_total"
-    eventually(lambda: value_of(dispatched, ports["dispatcher"]) == 3, what="the dispatcher tells what it handed out")
+    eventually(lambda: value_of(dispatched, ports["dispatcher"]) == 3, what="the dispatcher exports its dispatches")
     with pytest.raises(HTTPError, match="401"):
         urlopen(f"http://127.0.0.1:{ports['worker']}/metrics", timeout=5)
     # The children count, the parent answers.
     ended = "jobsplatform_executions_ended_total"
-    eventually(lambda: value_of(ended, ports["worker"]) == 3, what="the worker tells what has ended")
+    eventually(lambda: value_of(ended, ports["worker"]) == 3, what="the worker exports its ended executions")
 
 
 def value_of(metric: str, port: int) -> float | None:
-    """The sum of a metric over its labels; None while nobody answers."""
+    """Return the sum of a metric over its labels; None while the process does not answer."""
     try:
         scrape = Request(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
         with urlopen(scrape, timeout=5) as answer:

@@ -1,4 +1,4 @@
-"""A Celery task of a package that was installed by pip, run as a tenant's job by real processes."""
+"""A Celery task of a package installed by pip, run as a tenant's job by real processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def greet_for(tenant: Tenant, *args: Any, **kwargs: Any) -> Any:
     return importlib.import_module("acme_word_count.tasks").greet.for_tenant(tenant).delay(*args, **kwargs)
 
 
-def test_an_installed_packages_kinds_run(example: ManagedProcess, acme: Tenant) -> None:
+def test_kinds_of_installed_package_run(example: ManagedProcess, acme: Tenant) -> None:
     (counted,) = submit(acme, "acme_word_count", {"texts": ["to be or", "not to be"], "commonest": 1})
     greeted = greet_for(acme, "Ann", times=2)
     retried = greet_for(acme, "Ben", mood="busy_once")
@@ -35,7 +35,7 @@ def test_an_installed_packages_kinds_run(example: ManagedProcess, acme: Tenant) 
     with tenant_context(acme):
         assert JobLog.objects.filter(job_id=greeted.pk, message="greeting").exists()
 
-    # Celery's own back-off of a second, which the platform spreads a little.
+    # Celery's own backoff of a second, plus jitter.
     tried = wait_for(retried, "completed")
     assert tried.result == {"greeting": "Hello Ben.", "tries": 2, "is_job": True}
     assert tried.attempt == 1
@@ -49,7 +49,7 @@ def test_an_installed_packages_kinds_run(example: ManagedProcess, acme: Tenant) 
     assert event_names(greeted)[0] == "job.submitted"
 
 
-def test_a_message_of_the_plain_task_is_not_run_by_a_worker_of_jobs(
+def test_message_of_plain_task_is_refused_by_job_worker(
     example: ManagedProcess, acme: Tenant, acceptance_broker_url: str
 ) -> None:
     send_raw(acceptance_broker_url, "dataset", "acme_word_count.tasks.greet", json.dumps([["Mallory"], {}, {}]))

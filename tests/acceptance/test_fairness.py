@@ -1,4 +1,4 @@
-"""What tenants get of the workers, measured on what really ran."""
+"""Worker time of tenants, measured on real executions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
 from tests.checks import faults_of
 
-# A job more or less of the least tenant is one in ninety of its own.
+# One job more or less of the tenant with the least weight is one in ninety.
 DISPATCHES = 600
 # Weights of the plans sandbox, team and professional.
 WEIGHTS = (1, 2, 4)
@@ -28,12 +28,12 @@ def test_backlogged_tenants_share_worker_seconds_by_their_weights(
     platform: Platform, globex: Tenant, acme: Tenant, initech: Tenant
 ) -> None:
     tenants = (globex, acme, initech)
-    # A tenant's first jobs are charged what its queue expects of an unknown kind; these teach it better.
+    # A tenant's first jobs are charged the expected cost of an unknown kind; these update the prediction.
     wait_for_all([job for tenant in tenants for job in submit(tenant, "sleep", *[{"seconds": 0.1}] * 3)])
     for tenant in tenants:
         pause_tenant(tenant=tenant, reason="until all three are backlogged")
     jobs = [
-        # Enough that nobody runs out before DISPATCHES, whatever the order.
+        # Enough that no tenant runs out before DISPATCHES, in any order.
         job
         for tenant, weight in zip(tenants, WEIGHTS, strict=True)
         for job in submit(tenant, "sleep", *[{"seconds": 0.1}] * (DISPATCHES * weight // sum(WEIGHTS) + 30))
@@ -48,11 +48,11 @@ def test_backlogged_tenants_share_worker_seconds_by_their_weights(
     assert faults_of("ledger") == []
 
 
-def test_no_tenants_cap_is_ever_exceeded(platform: Platform, acme: Tenant, globex: Tenant, initech: Tenant) -> None:
+def test_tenant_cap_is_never_exceeded(platform: Platform, acme: Tenant, globex: Tenant, initech: Tenant) -> None:
     caps = {acme: 1, globex: 2, initech: 1}
     for tenant, cap in caps.items():
         update_tenant(tenant=tenant, changes={"max_concurrency": cap})
-    # As many slots as all caps together, and before there are jobs: slots are never what holds them back.
+    # As many slots as all caps together, before any job: slots are never the limit.
     platform.start_worker(concurrency=2)
     jobs = {tenant: submit(tenant, "sleep", *[{"seconds": 0.05}] * 15) for tenant in caps}
     wait_for_all([job for of_tenant in jobs.values() for job in of_tenant])
@@ -60,7 +60,7 @@ def test_no_tenants_cap_is_ever_exceeded(platform: Platform, acme: Tenant, globe
         assert most_at_once(jobs[tenant]) == cap
 
 
-def test_a_queues_cap_is_never_exceeded(platform: Platform, acme: Tenant) -> None:
+def test_queue_cap_is_never_exceeded(platform: Platform, acme: Tenant) -> None:
     queue = Queue.objects.get(name="workflow_team")
     set_queue_cap(queue, 1)
     try:
@@ -71,7 +71,7 @@ def test_a_queues_cap_is_never_exceeded(platform: Platform, acme: Tenant) -> Non
     assert most_at_once(jobs) == 1
 
 
-def test_a_cap_that_is_raised_while_work_waits_takes_hold_at_once(platform: Platform, acme: Tenant) -> None:
+def test_raised_cap_takes_effect_while_jobs_wait(platform: Platform, acme: Tenant) -> None:
     update_tenant(tenant=acme, changes={"max_concurrency": 1})
     jobs = submit(acme, "sleep", *[{"seconds": 0.3}] * 12)
     eventually(lambda: most_at_once(jobs) == 1, what="one runs")
@@ -86,7 +86,7 @@ def set_queue_cap(queue: Queue, cap: int | None) -> None:
 
 
 def worker_seconds_of_first_dispatches(jobs: Sequence[Job], tenants: Sequence[Tenant]) -> list[float]:
-    """Measured seconds by tenant of the first DISPATCHES executions that were dispatched."""
+    """Return the measured seconds by tenant of the first DISPATCHES dispatched executions."""
     with all_tenants():
         rows = list(
             Execution.objects.filter(job_id__in=[job.pk for job in jobs])
@@ -98,13 +98,13 @@ def worker_seconds_of_first_dispatches(jobs: Sequence[Job], tenants: Sequence[Te
 
 
 def most_at_once(jobs: Sequence[Job]) -> int:
-    """How many of the jobs ran at the same moment at most, by the intervals of their events."""
+    """Return the maximum of concurrently running jobs, by the intervals of their events."""
     with all_tenants():
         events = JobEvent.objects.filter(job_id__in=[job.pk for job in jobs]).values_list("at", "name")
         changes: list[tuple[datetime, int]] = [(at, 1) for at, name in events if name == "execution.started"]
         changes += [(at, -1) for at, name in events if name in ENDINGS]
     most = running = 0
-    # Ends sort before starts of the same moment.
+    # Ends sort before starts of the same time.
     for _, change in sorted(changes):
         running += change
         most = max(most, running)

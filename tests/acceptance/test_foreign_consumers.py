@@ -1,4 +1,4 @@
-"""A Celery process that is not the platform's and reads its queue returns what it gets, and is reported."""
+"""A foreign Celery process that reads a queue of the platform returns the messages, and is reported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 
 
-def test_jobs_complete_beside_a_foreign_consumer_which_is_an_alarm(platform: Platform, acme: Tenant) -> None:
+def test_jobs_complete_beside_foreign_consumer_that_raises_an_alarm(platform: Platform, acme: Tenant) -> None:
     foreign = platform.start_celery(
         "worker",
         "--queues=workflow_team",
@@ -24,7 +24,7 @@ def test_jobs_complete_beside_a_foreign_consumer_which_is_an_alarm(platform: Pla
     assert foreign.is_running, foreign.log
     for job in [submit(acme, "noop")[0] for _ in range(12)]:
         wait_for(job, "completed")
-    eventually(lambda: "message.returned" in foreign.log, what="it was given some")
+    eventually(lambda: "message.returned" in foreign.log, what="it has received a message")
     check = next(check for check in diagnose().checks if check.name == "foreign consumers")
     assert check.state is State.FAILURE
     assert "NoWorkerError" not in foreign.log

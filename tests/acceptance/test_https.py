@@ -1,4 +1,4 @@
-"""The console and the API through a proxy that ends TLS, as in production."""
+"""Console and API behind a proxy that terminates TLS, as in production."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_REDIRECTS = 3
 
 @pytest.fixture
 def plain(db: None, shared_platform: Platform) -> Iterator[httpx.Client]:
-    """Whoever speaks to the web server without the proxy."""
+    """Return a client of the web server without the proxy."""
     port = free_port()
     web = shared_platform.start_web(port, HTTPS_ONLY="true", ALLOWED_HOSTS="127.0.0.1")
     eventually(lambda: is_answering(f"127.0.0.1:{port}"), within=START_SECONDS, what="the web server answers")
@@ -37,7 +37,7 @@ def plain(db: None, shared_platform: Platform) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def secure(plain: httpx.Client, tmp_path: Path) -> Iterator[httpx.Client]:
-    """A browser that knows the authority of the proxy's certificate."""
+    """Return a client that trusts the authority of the proxy's certificate."""
     certificates = make_certificates(tmp_path)
     trust = ssl.create_default_context(cafile=certificates.authority)
     assert plain.base_url.port is not None
@@ -50,7 +50,7 @@ def secure(plain: httpx.Client, tmp_path: Path) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_a_log_in_over_https_keeps_its_cookies_to_the_host(secure: httpx.Client, acme: Tenant) -> None:
+def test_cookies_of_https_login_are_bound_to_the_host(secure: httpx.Client, acme: Tenant) -> None:
     user = User.objects.create_user(f"owner-of-{acme.slug}", password=PASSWORD, is_staff=True)
     add_member(tenant=acme, user=user, role=Role.OWNER)
     page = secure.get("/")
@@ -69,14 +69,14 @@ def test_a_log_in_over_https_keeps_its_cookies_to_the_host(secure: httpx.Client,
         assert not any(attribute.startswith("domain") for attribute in attributes), cookie
 
 
-def test_the_api_answers_over_https(secure: httpx.Client, acme: Tenant) -> None:
+def test_api_answers_over_https(secure: httpx.Client, acme: Tenant) -> None:
     token = issue_api_key(tenant=acme, name="secure").token
     answer = secure.post("/api/v1/jobs/", json={"kind": "noop"}, headers={"Authorization": f"Api-Key {token}"})
     assert answer.status_code == 201, answer.text
     assert answer.headers["Location"].startswith("https://127.0.0.1:")
 
 
-def test_without_tls_there_are_redirects_and_probes_alone(plain: httpx.Client) -> None:
+def test_plain_http_serves_redirects_and_probes_only(plain: httpx.Client) -> None:
     for path in ("/admin/", "/admin/login/", "/api/v1/jobs/"):
         answer = plain.get(path)
         assert (answer.status_code, answer.headers["Location"]) == (
@@ -85,4 +85,4 @@ def test_without_tls_there_are_redirects_and_probes_alone(plain: httpx.Client) -
         )
         assert "set-cookie" not in answer.headers
     assert plain.get("/health/live").status_code == 200
-    assert plain.get("/metrics").status_code == 404  # no token is set, and nobody is sent elsewhere
+    assert plain.get("/metrics").status_code == 404  # no token is set, and there is no redirect

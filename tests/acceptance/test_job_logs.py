@@ -1,4 +1,4 @@
-"""What jobs log is read while they run, survives their process, and stays within its bound: with a real worker."""
+"""Logs of jobs with a real worker: readable while jobs run, durable, and bounded."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def messages_of(job: Job) -> list[str]:
     return [line.message for line in log_of(job).lines]
 
 
-def test_a_running_jobs_lines_are_seen_before_it_ends(platform: Platform, acme: Tenant) -> None:
+def test_log_lines_of_running_job_are_visible(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "sleep", {"seconds": 600})
-    eventually(lambda: messages_of(job) == ["sleeping"], what="the line is seen")
+    eventually(lambda: messages_of(job) == ["sleeping"], what="the line is stored")
     assert fetch(job).state == "executing"
     with tenant_context(acme):
         cancel_job(job_id=job.pk)
     wait_for(job, "cancelled")
 
 
-def test_lines_survive_the_kill_of_their_process(platform: Platform, acme: Tenant) -> None:
+def test_log_lines_survive_a_killed_process(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "crash", {"times": 1, "seconds": 3})
     wait_for(job, "completed")
     lines = log_of(job).lines
@@ -43,7 +43,7 @@ def test_lines_survive_the_kill_of_their_process(platform: Platform, acme: Tenan
     assert fetch(job).crash_count == 1
 
 
-def test_a_flood_without_a_safe_point_stays_within_the_bound(platform: Platform, acme: Tenant) -> None:
+def test_log_flood_without_safe_point_stays_within_the_limit(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "spin", {"seconds": 0.1, "lines": 20_000}, max_retries=0)
     eventually(lambda: fetch(job).is_terminal, what="the job has ended")
     page = log_of(job)

@@ -1,4 +1,4 @@
-"""What jobs leave behind is removed with real worker processes: daemons end, and used-up processes are replaced."""
+"""Remains of jobs with real workers: daemons are ended, and exhausted processes are replaced."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
 
 @pytest.fixture
 def worker(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagedProcess]:
-    """A worker of one slot that knows the kind, in place of the one that does not."""
+    """Start a worker of one slot that has the kind, in place of the shared one."""
     for before in (platform.dispatcher, platform.worker):
         assert before is not None
         before.stop()
@@ -48,18 +48,18 @@ def test_daemons_end_with_their_job(worker: ManagedProcess, acme: Tenant, is_dea
     assert {line["command"] for line in lines} >= {"sleep"}
     (execution,) = executions_of(job)
     assert execution.outcome == "completed"
-    # Once they are gone, the process is as good as before.
+    # After their end the process is usable again.
     assert "child.replaced" not in worker.log
 
 
 def test_daemons_end_with_the_process_of_their_job(worker: ManagedProcess, acme: Tenant) -> None:
     (job,) = submit(acme, KIND, {"crashes": True})
     pids = wait_for(job, "completed").result["pids"]
-    eventually(lambda: not [pid for pid in pids if is_running(pid)], what="all daemons are gone")
+    eventually(lambda: not [pid for pid in pids if is_running(pid)], what="all daemons have ended")
     assert all(f"left_pid={pid}" in worker.log.replace("'", "") for pid in pids), worker.log
 
 
-def test_a_process_without_descriptors_is_replaced(worker: ManagedProcess, acme: Tenant) -> None:
+def test_worker_process_without_free_descriptors_is_replaced(worker: ManagedProcess, acme: Tenant) -> None:
     greedy = submit(acme, KIND, *[{"takes_descriptors": True}] * 4)
     others = submit(acme, "noop", *[{}] * 40)
     wait_for_all([*greedy, *others])
@@ -68,4 +68,4 @@ def test_a_process_without_descriptors_is_replaced(worker: ManagedProcess, acme:
     assert all("execution.returned" not in event_names(job) for job in others)
     assert worker.log.count("child.exhausted") == 4
     pids = [pid for job in greedy for pid in wait_for(job, "completed").result["pids"]]
-    eventually(lambda: not [pid for pid in pids if is_running(pid)], what="all daemons are gone")
+    eventually(lambda: not [pid for pid in pids if is_running(pid)], what="all daemons have ended")

@@ -1,4 +1,4 @@
-"""Limits with real processes: a job that takes too much memory, and a month that ends by use."""
+"""Limits with real processes: a job above its memory limit, and an exhausted monthly limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.core]
 LIMIT_MIB = 500
 
 
-def test_a_job_beyond_its_memory_fails_as_its_own_error_and_others_go_on(platform: Platform, acme: Tenant) -> None:
+def test_job_beyond_memory_limit_fails_and_other_jobs_complete(platform: Platform, acme: Tenant) -> None:
     set_tenant_limit(tenant=acme, key="peak_memory_mib", value=LIMIT_MIB, reason="test")
     (greedy,) = submit(acme, "allocate", {"mebibytes": LIMIT_MIB + 200, "seconds": 60})
     (modest,) = submit(acme, "allocate", {"mebibytes": 1, "seconds": 2})
@@ -37,7 +37,7 @@ def test_a_job_beyond_its_memory_fails_as_its_own_error_and_others_go_on(platfor
     wait_for(after, "completed")
 
 
-def test_a_used_up_month_holds_jobs_until_an_override(platform: Platform, acme: Tenant) -> None:
+def test_exhausted_monthly_limit_holds_jobs_until_override(platform: Platform, acme: Tenant) -> None:
     set_tenant_limit(tenant=acme, key="worker_seconds_per_month", value=1, reason="test")
     set_tenant_limit(tenant=acme, key="max_concurrency", value=1, reason="test")
     first, second = submit(acme, "sleep", {"seconds": 1.2}, {"seconds": 0})

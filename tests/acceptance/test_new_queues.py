@@ -1,4 +1,4 @@
-"""New queues are read by the workers that run, new pools by those started for them; the backlog follows a switch."""
+"""Running workers read new queues, workers of new pools theirs, and waiting jobs follow a changed plan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
 
 
-def test_a_new_queue_is_read_without_a_restart(platform: Platform, acme: Tenant) -> None:
+def test_new_queue_is_read_without_worker_restart(platform: Platform, acme: Tenant) -> None:
     assert platform.worker is not None
     pid = platform.worker.pid
     queue = create_queue(name="brand_new", pool="default")
@@ -27,7 +27,7 @@ def test_a_new_queue_is_read_without_a_restart(platform: Platform, acme: Tenant)
             rule.delete()
 
 
-def test_a_worker_of_a_new_pool_runs_what_is_sent_to_its_queue(platform: Platform, acme: Tenant) -> None:
+def test_worker_of_new_pool_runs_jobs_of_its_queue(platform: Platform, acme: Tenant) -> None:
     create_worker_pool(name="brand_new")
     queue = create_queue(name="of_the_new_pool", pool="brand_new")
     worker = platform.start_worker(concurrency=1, pool="brand_new")
@@ -48,7 +48,7 @@ def queues_read_by(pid: int) -> list[str]:
         return list(Worker.objects.get(pid=pid).queues)
 
 
-def test_what_waits_follows_the_active_plan(platform: Platform, acme: Tenant) -> None:
+def test_waiting_jobs_move_to_queues_of_the_active_plan(platform: Platform, acme: Tenant) -> None:
     with all_tenants():
         Worker.objects.update(status=Worker.Status.DRAINING)
     jobs = submit(acme, "noop", *[{} for _ in range(50)])

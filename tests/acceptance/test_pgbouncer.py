@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.pgbouncer,
     pytest.mark.skipif(not Path(PROGRAM).exists(), reason="PgBouncer is not installed: make pgbouncer-test does it"),
 ]
-# Fewer than the processes that want one: dispatcher, worker and three children.
+# Fewer than the processes that need one: dispatcher, worker and three children.
 POOL_SIZE = 3
 
 
@@ -46,7 +46,7 @@ def pooled_platform(
     acceptance_broker_url: str,
     tmp_path: Path,
 ) -> Iterator[Platform]:
-    """A dispatcher and a worker whose only way to PostgreSQL is the pooler."""
+    """Start a dispatcher and a worker that reach PostgreSQL through the pooler only."""
     shared_platform.stop()  # its worker would take jobs, too
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "jobsplatform.settings.test",
@@ -61,14 +61,14 @@ def pooled_platform(
     logs = tmp_path / "logs"
     logs.mkdir()
     platform = Platform(environment, logs)
-    platform.make_whole()
+    platform.restart_stopped()
     yield platform
     platform.stop()
 
 
 @pytest.fixture
 def through_pooler(pooler: Pooler) -> Iterator[None]:
-    """This process, too, speaks to the pooler."""
+    """Connect this process through the pooler, too."""
     entry = connections[APP_ALIAS].settings_dict
     before = entry["HOST"], entry["PORT"]
     connections[APP_ALIAS].close()
@@ -78,7 +78,7 @@ def through_pooler(pooler: Pooler) -> Iterator[None]:
     entry["HOST"], entry["PORT"] = before
 
 
-def test_jobs_of_two_tenants_run_and_the_books_balance(
+def test_jobs_of_two_tenants_complete_and_ledger_balances(
     pooled_platform: Platform, pooler: Pooler, acme: Tenant, globex: Tenant
 ) -> None:
     jobs = [*submit(acme, "noop", *[{}] * 60), *submit(globex, "noop", *[{}] * 60)]
@@ -88,7 +88,7 @@ def test_jobs_of_two_tenants_run_and_the_books_balance(
     assert faults_of("ledger") == []
 
 
-def test_a_killed_worker_is_survived_behind_the_pooler(pooled_platform: Platform, acme: Tenant) -> None:
+def test_job_of_killed_worker_completes_behind_pooler(pooled_platform: Platform, acme: Tenant) -> None:
     [job] = submit(acme, "sleep", {"seconds": 15})
     wait_for(job, JobState.EXECUTING)
     assert pooled_platform.worker is not None
@@ -97,7 +97,7 @@ def test_a_killed_worker_is_survived_behind_the_pooler(pooled_platform: Platform
     assert wait_for(job, JobState.COMPLETED).crash_count == 1
 
 
-def test_no_tenant_is_carried_over_on_a_shared_connection(
+def test_tenant_is_not_carried_over_on_shared_connection(
     through_pooler: None, pooler: Pooler, acme: Tenant, globex: Tenant
 ) -> None:
     submit(acme, "noop", *[{}] * 3)
@@ -117,7 +117,7 @@ def test_no_tenant_is_carried_over_on_a_shared_connection(
             pass
         with pytest.raises(NoTenantError):
             Job.objects.count()
-        # Behind the ORM's back: the connection that is handed out next knows no tenant either.
+        # Bypass the ORM: the next connection has no tenant context either.
         with connections[APP_ALIAS].cursor() as cursor:
             cursor.execute("SELECT count(*), current_setting('app.tenant_id', true) FROM scheduling_job")
             assert cursor.fetchone() in {(0, ""), (0, None)}

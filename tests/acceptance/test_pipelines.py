@@ -1,7 +1,6 @@
-"""Pipelines on a real worker: both examples, and runs whose worker is killed at random moments.
+"""Pipelines on a real worker: both examples, and runs whose worker is killed at random times.
 
-PIPELINE_KILLS in the environment says how many runs are killed, each at a moment of its own; PIPELINE_KILLS_SEED
-repeats the moments.
+The environment variable PIPELINE_KILLS is the number of killed runs; PIPELINE_KILLS_SEED repeats their times.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ KILLS = int(os.environ.get("PIPELINE_KILLS", "2"))
 SEED = int(os.environ.get("PIPELINE_KILLS_SEED", "20261125"))
 RUN_SECONDS = 240.0
 ENTITIES, PARAGRAPHS = 6, 40
-# Of a run that is still at work when a worker learns, within a second, that it is cancelled.
+# Long enough to run while a worker receives its cancellation, within a second.
 MANY_PARAGRAPHS = 800
 
 
@@ -70,7 +69,7 @@ def paragraphs(entity: int, count: int = PARAGRAPHS) -> list[str]:
 
 
 def long_run(tenant: Tenant, *, count: int = PARAGRAPHS) -> PipelineRun:
-    """A run of texts of ``count`` paragraphs, each a chunk."""
+    """Start a run of texts with ``count`` paragraphs, each a chunk."""
     name = f"long-{random.getrandbits(64):x}"
     create_dataset(tenant=tenant, name=name)
     sources = [
@@ -93,7 +92,7 @@ def chunks_of(run: PipelineRun) -> int:
 
 
 def check_whole(run: PipelineRun) -> None:
-    """No entity is lost, and each of its chunks is there once, in its place."""
+    """Verify that no entity is lost, and each of its chunks is stored once, in its place."""
     shown = run_of(run)
     assert (shown.shown_state, shown.entities_completed) == ("completed", ENTITIES)
     for number, entity in enumerate(entities_of(run)):
@@ -106,7 +105,7 @@ def check_whole(run: PipelineRun) -> None:
     assert chunks_of(run) == ENTITIES * PARAGRAPHS
 
 
-def test_both_examples_run(platform: Platform, acme: Tenant) -> None:
+def test_example_pipelines_complete(platform: Platform, acme: Tenant) -> None:
     glossary = create_dataset(tenant=acme, name="glossary")
     library = create_dataset(tenant=acme, name="library")
     documents = EXAMPLES / "corpus" / "documents"
@@ -138,12 +137,12 @@ def test_both_examples_run(platform: Platform, acme: Tenant) -> None:
     assert platform.start("verify", "ledger").wait() == 0
 
 
-def test_pages_are_fetched_by_threads_that_ask_for_their_hosts_breaker(platform: Platform, acme: Tenant) -> None:
-    """Each thread asks the database on a connection of its own; none of them is left when the run has ended."""
+def test_pages_are_fetched_by_threads_that_check_the_breaker(platform: Platform, acme: Tenant) -> None:
+    """Each thread uses its own database connection; none is left after the run."""
     name = f"pages-{random.getrandbits(64):x}"
     create_dataset(tenant=acme, name=name)
     assert platform.worker is not None
-    # The shared worker may not call what the test serves.
+    # The shared worker may not call the server of this test.
     platform.worker.kill()
     with web_server() as website:
         host = f"127.0.0.1:{website.port}"
@@ -169,12 +168,12 @@ def test_pages_are_fetched_by_threads_that_ask_for_their_hosts_breaker(platform:
     assert not [name for name in names if name.startswith("pipeline")]
 
 
-def test_a_worker_killed_at_random_moments_repeats_and_loses_nothing(platform: Platform, acme: Tenant) -> None:
+def test_run_survives_worker_kills_without_losing_or_repeating_chunks(platform: Platform, acme: Tenant) -> None:
     moments = random.Random(SEED)
     killed = 0
     while killed < KILLS:
         run = long_run(acme)
-        # A job that kills its worker three times is not tried again.
+        # A job that kills its worker three times is not retried.
         for _ in range(moments.choice((1, 2))):
             wait_for_moment(run, chunks=moments.randrange(ENTITIES * PARAGRAPHS))
             kill_children(platform)
@@ -186,7 +185,7 @@ def test_a_worker_killed_at_random_moments_repeats_and_loses_nothing(platform: P
 
 
 def wait_for_moment(run: PipelineRun, *, chunks: int) -> None:
-    """Return once a worker has the run and it has so many chunks, or once it is over."""
+    """Return once a worker runs it and this many chunks exist, or once it has ended."""
 
     def is_there() -> bool:
         job = fetch(job_of(run))
@@ -197,13 +196,13 @@ def wait_for_moment(run: PipelineRun, *, chunks: int) -> None:
 
 
 def kill_children(platform: Platform) -> None:
-    """The kernel takes all children of the worker, in the middle of whatever they do."""
+    """Kill all children of the worker."""
     assert platform.worker is not None
     for child in platform.worker.children():
         os.kill(child, signal.SIGKILL)
 
 
-def test_a_cancelled_run_stops_and_one_of_its_entities_is_tried_again(platform: Platform, acme: Tenant) -> None:
+def test_cancelled_run_stops_and_its_entity_can_be_retried(platform: Platform, acme: Tenant) -> None:
     run = long_run(acme, count=MANY_PARAGRAPHS)
     eventually(lambda: chunks_of(run) > 0, within=RUN_SECONDS, what="some chunks are stored")
     with tenant_context(acme):

@@ -1,4 +1,4 @@
-"""Everything on one machine under one supervisor."""
+"""The whole platform on one machine under one supervisor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVICES = ("gunicorn", "dispatch_jobs", "run_auditor", "--pool=default", "--poo
 def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Platform) -> None:
     address = f"127.0.0.1:{free_port()}"
     supervisor = platform.start("run_platform", f"--bind={address}", "--concurrency=1", "--web-workers=1")
-    eventually(lambda: "Console:" in supervisor.log, within=START_SECONDS, what="it says where it is")
+    eventually(lambda: "Console:" in supervisor.log, within=START_SECONDS, what="it prints its address")
     assert f"http://{address}/admin/" in supervisor.log
     assert is_answering(address)
     eventually(is_maintenance_served, within=START_SECONDS, what="the pool maintenance has a worker")
@@ -45,7 +45,7 @@ def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Pl
     assert not is_answering(address)
 
 
-def test_the_services_of_a_killed_supervisor_end_too(platform: Platform) -> None:
+def test_services_of_killed_supervisor_end(platform: Platform) -> None:
     supervisor = platform.start("run_platform", f"--bind=127.0.0.1:{free_port()}", "--concurrency=1")
     services = eventually(lambda: len(found := services_of(supervisor)) == len(SERVICES) and found)
     os.kill(supervisor.pid, signal.SIGKILL)
@@ -57,7 +57,7 @@ def test_the_services_of_a_killed_supervisor_end_too(platform: Platform) -> None
 
 
 def services_of(supervisor: ManagedProcess) -> dict[str, int]:
-    """The supervisor's children by the word that tells them apart."""
+    """Return the supervisor's children by the word that distinguishes their commands."""
     found = {}
     for pid in supervisor.children():
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
@@ -68,7 +68,7 @@ def services_of(supervisor: ManagedProcess) -> dict[str, int]:
 
 
 def users_of_redis(address: str) -> set[str]:
-    """Who is logged in at Redis, once the web server has looked whether that is there."""
+    """Return the users logged in at Redis, after the web server has connected."""
     with suppress(URLError, OSError), urlopen(f"http://{address}/health/ready", timeout=5):
         pass
     with broker_administrator() as administrator:
@@ -89,7 +89,7 @@ def is_answering(address: str) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

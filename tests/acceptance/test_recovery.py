@@ -1,4 +1,4 @@
-"""Workers, dispatchers and brokers that die: no job is lost and none counts twice."""
+"""Crashes of workers, dispatchers and brokers: no job is lost and none counts twice."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.checks import faults_of
 
 pytestmark = pytest.mark.core
 
-# Twice what is promised, since other tests keep the machine busy; the promise itself is timed by `make chaos`.
+# Twice the promised time, since other tests use the machine; `make chaos` measures the promise itself.
 RESCUE_SECONDS = 30.0
 
 
-def test_a_job_whose_process_is_killed_runs_again(platform: Platform, acme: Tenant) -> None:
+def test_job_of_killed_process_runs_again(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "sleep", {"seconds": 5})
     wait_for(job, "executing")
     assert platform.worker is not None
@@ -42,7 +42,7 @@ def test_a_job_whose_process_is_killed_runs_again(platform: Platform, acme: Tena
     assert faults_of("ledger") == []
 
 
-def test_the_jobs_of_a_killed_worker_run_again(platform: Platform, initech: Tenant) -> None:
+def test_jobs_of_killed_worker_run_again(platform: Platform, initech: Tenant) -> None:
     # Longer than any wait below, so that none ends before its worker does.
     jobs = submit(initech, "sleep", *[{"seconds": 300}] * 3)
     for job in jobs:
@@ -53,7 +53,7 @@ def test_the_jobs_of_a_killed_worker_run_again(platform: Platform, initech: Tena
     eventually(lambda: all(fetch(job).fence == 2 for job in jobs), within=RESCUE_SECONDS, what="all three run again")
     for job in jobs:
         wait_for(job, "executing")
-    # Three jobs ran in the worker, so none of them is to blame for its death.
+    # Three jobs ran in the worker, so the crash counts for none of them.
     assert [fetch(job).crash_count for job in jobs] == [0, 0, 0]
     with tenant_context(initech):
         cancel_jobs(job_ids=[job.pk for job in jobs])
@@ -62,7 +62,7 @@ def test_the_jobs_of_a_killed_worker_run_again(platform: Platform, initech: Tena
     assert faults_of("ledger") == []
 
 
-def test_a_stopping_worker_gives_running_jobs_back_without_burning_an_attempt(platform: Platform, acme: Tenant) -> None:
+def test_stopping_worker_returns_running_jobs_without_counting_an_attempt(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "sleep", {"seconds": 10})
     (deaf,) = submit(acme, "allocate", {"mebibytes": 1, "seconds": 60})
     for running in (job, deaf):
@@ -97,32 +97,30 @@ def test_several_dispatchers_never_dispatch_a_job_twice(
     assert faults_of("ledger") == []
 
 
-def test_a_killed_dispatcher_is_replaced_by_another(platform: Platform, acme: Tenant) -> None:
+def test_killed_dispatcher_is_replaced(platform: Platform, acme: Tenant) -> None:
     platform.start_dispatcher()
     assert platform.dispatcher is not None
     platform.dispatcher.kill()
     wait_for_all(submit(acme, "noop", *[{}] * 10))
 
 
-def test_another_takes_over_from_a_dispatcher_that_is_stopped_in_the_middle_of_a_tick(
-    platform: Platform, acme: Tenant
-) -> None:
+def test_dispatcher_suspended_in_mid_tick_is_replaced(platform: Platform, acme: Tenant) -> None:
     leader, other = platform.dispatcher, platform.start_dispatcher()
     assert leader is not None
     eventually(lambda: dispatchers_alive() >= 2, within=START_SECONDS, what="both dispatch")
-    os.kill(other.pid, signal.SIGSTOP)  # so that it is surely the first that the tick blocks in
+    os.kill(other.pid, signal.SIGSTOP)  # so that this one is surely the first whose tick blocks
     is_stopped = False
     while not is_stopped:
         os.kill(leader.pid, signal.SIGCONT)
         with all_tenants(), transaction.atomic():
             list(PoolClock.objects.select_for_update().all())
-            eventually(is_anybody_blocked, what="a tick waits for us")
+            eventually(is_tick_blocked, what="a tick waits for the lock")
             os.kill(leader.pid, signal.SIGSTOP)
-            # A tick waits for a moment only.
-            is_stopped = is_anybody_blocked()
+            # A tick waits only briefly.
+            is_stopped = is_tick_blocked()
     os.kill(other.pid, signal.SIGCONT)
     try:
-        # The stopped one holds the pool's lock in an open transaction: the database ends that after two seconds.
+        # The suspended one holds the pool's lock in an open transaction, which the database ends after two seconds.
         wait_for_all(submit(acme, "noop", *[{}] * 5))
         assert leader.is_running
     finally:
@@ -131,13 +129,13 @@ def test_another_takes_over_from_a_dispatcher_that_is_stopped_in_the_middle_of_a
     assert faults_of("ledger") == []
 
 
-def test_all_jobs_complete_when_the_broker_loses_everything_under_load(
+def test_jobs_complete_although_broker_is_flushed_under_load(
     platform: Platform, acme: Tenant, initech: Tenant, acceptance_broker_url: str
 ) -> None:
     jobs = submit(acme, "sleep", *[{"seconds": 0.05}] * 60) + submit(initech, "sleep", *[{"seconds": 0.05}] * 60)
     with redis.Redis.from_url(acceptance_broker_url) as client:
         for part in range(1, 5):
-            eventually(lambda part=part: count_completed(jobs) >= part * 20, what="work goes on")
+            eventually(lambda part=part: count_completed(jobs) >= part * 20, what="more jobs complete")
             empty_database(client)
     wait_for_all(jobs)
     with all_tenants():
@@ -146,7 +144,7 @@ def test_all_jobs_complete_when_the_broker_loses_everything_under_load(
     assert faults_of("ledger") == []
 
 
-def test_a_worker_that_was_stopped_and_comes_back_has_no_effect(platform: Platform, acme: Tenant) -> None:
+def test_resumed_zombie_worker_has_no_effect(platform: Platform, acme: Tenant) -> None:
     (job,) = submit(acme, "sleep", {"seconds": 6})
     wait_for(job, "executing")
     zombie = platform.worker
@@ -172,7 +170,7 @@ def dispatchers_alive() -> int:
         return heard.count()
 
 
-def is_anybody_blocked() -> bool:
+def is_tick_blocked() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"

@@ -25,7 +25,7 @@ PAYLOAD: dict[str, Any] = {"texts": ["to be or", "not to be"]}
 
 
 def start_new_worker(platform: Platform, folder: Path) -> ManagedProcess:
-    """Start a worker of the release that has the example's kinds."""
+    """Start a worker of the release with the example's kinds."""
     worker = platform.begin_worker(PYTHONPATH=str(folder))
     eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
     return worker
@@ -37,8 +37,8 @@ def reasons(tenant: Tenant, job: Job) -> list[str]:
     return [] if waiting is None else [reason.code for reason in waiting.reasons]
 
 
-def await_forgotten() -> None:
-    """Return once no worker that a test has killed counts as live any more."""
+def await_expired_workers() -> None:
+    """Return once no killed worker counts as live."""
 
     def kinds() -> list[str]:
         return WorkerPool.objects.get(name="default").kinds or []
@@ -59,13 +59,13 @@ def started_at(worker: ManagedProcess) -> float:
 def test_jobs_of_a_new_kind_wait_for_the_first_new_worker(
     platform: Platform, acme: Tenant, example_folder: Path
 ) -> None:
-    await_forgotten()
+    await_expired_workers()
     # The web process is new, dispatcher and workers are old.
     with found_by_this_process(example_folder):
         jobs = [job for _ in range(20) for job in submit(acme, KIND, PAYLOAD)]
     (other,) = submit(acme, "noop")
     wait_for(other, "completed")
-    eventually(lambda: reasons(acme, jobs[0]) == ["kind_unknown"], what="the reason is told")
+    eventually(lambda: reasons(acme, jobs[0]) == ["kind_unknown"], what="the reason is shown")
     assert {fetch(job).state for job in jobs} == {"available"}
 
     # Old and new workers serve the same queues: each job runs on a new one.
@@ -79,27 +79,25 @@ def test_jobs_of_a_new_kind_wait_for_the_first_new_worker(
     assert outcomes <= {"completed", "put_off"}
 
 
-def test_jobs_of_a_kind_that_new_workers_lack_wait_for_a_roll_back(
-    platform: Platform, acme: Tenant, example_folder: Path
-) -> None:
-    await_forgotten()
+def test_jobs_of_removed_kind_wait_for_rollback(platform: Platform, acme: Tenant, example_folder: Path) -> None:
+    await_expired_workers()
     # The web process is old and has the kind; the workers are new and lack it.
     with found_by_this_process(example_folder):
         (job,) = submit(acme, KIND, PAYLOAD)
-        eventually(lambda: reasons(acme, job) == ["kind_unknown"], what="the reason is told")
-        time.sleep(2.0)  # as many looks as a dispatcher needs to hand it out by mistake
+        eventually(lambda: reasons(acme, job) == ["kind_unknown"], what="the reason is shown")
+        time.sleep(2.0)  # long enough for a dispatcher to dispatch it by mistake
         assert (fetch(job).state, executions_of(job)) == ("available", [])
-        # The roll back brings the kind again; the worker that lacks it stops.
+        # The rollback restores the kind; the worker without it stops.
         rolled_back = start_new_worker(platform, example_folder)
         assert platform.worker is not None
         platform.worker.stop()
         wait_for(job, "completed")
         assert event_names(job).count("job.discarded") == 0
 
-        # Its last worker leaves, and the next job waits again.
+        # Its last worker stops, and the next job waits again.
         rolled_back.stop()
-        platform.make_whole()
-        await_forgotten()
+        platform.restart_stopped()
+        await_expired_workers()
         (late,) = submit(acme, KIND, PAYLOAD)
-        eventually(lambda: reasons(acme, late) == ["kind_unknown"], what="the reason is told again")
+        eventually(lambda: reasons(acme, late) == ["kind_unknown"], what="the reason is shown again")
     assert dead_letters(acme) == 0

@@ -1,4 +1,4 @@
-"""Schedules with real processes: the dispatcher fires, and beat submits what an operator wrote into its admin."""
+"""Schedules with real processes: the dispatcher fires, and beat submits an operator's periodic task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.acceptance.processes import eventually
 
 @pytest.fixture
 def minutely(acme: Tenant) -> Iterator[Schedule]:
-    """A schedule that ends with its test: its jobs would come in between those of every later one."""
+    """Create a schedule that is deleted after its test, so that its jobs do not disturb later tests."""
     schedule = create_schedule(tenant=acme, values={"name": "minutely", "kind": "noop", "cron": "* * * * *"})
     yield schedule
     with tenant_context(acme):
@@ -29,7 +29,7 @@ def minutely(acme: Tenant) -> Iterator[Schedule]:
 
 @pytest.fixture
 def beat_row(acme: Tenant) -> Iterator[PeriodicTask]:
-    """What an operator writes, which ends with its test as well."""
+    """Create an operator's periodic task, which is deleted after its test."""
     row = PeriodicTask.objects.create(
         name=f"for {acme.slug}",
         task="scheduling.submit",
@@ -41,7 +41,7 @@ def beat_row(acme: Tenant) -> Iterator[PeriodicTask]:
     row.delete()
 
 
-def test_a_due_schedules_job_runs_to_its_end(platform: Platform, minutely: Schedule) -> None:
+def test_job_of_due_schedule_completes(platform: Platform, minutely: Schedule) -> None:
     second = platform.start("dispatch_jobs")
     with all_tenants():
         minute = read_clock().replace(second=0, microsecond=0)
@@ -62,7 +62,7 @@ def test_a_due_schedules_job_runs_to_its_end(platform: Platform, minutely: Sched
     assert second.is_running
 
 
-def test_beat_submits_what_an_operator_wrote(platform: Platform, acme: Tenant, beat_row: PeriodicTask) -> None:
+def test_beat_submits_job_of_periodic_task_once(platform: Platform, acme: Tenant, beat_row: PeriodicTask) -> None:
     platform.start("run_worker", "--pool=maintenance", "--concurrency=1")
     for _ in range(2):
         platform.start_beat()

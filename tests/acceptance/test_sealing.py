@@ -1,4 +1,4 @@
-"""The audit log with real processes: what is recorded while jobs come in and run is sealed, entry by entry."""
+"""The audit log with real processes: entries are sealed one by one while jobs are submitted and run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ROUNDS, JOBS_A_ROUND = 25, 8
 
 
 def unsealed(tenant: Tenant) -> list[UUID]:
-    """The entries of a tenant that have no place in its chain yet."""
+    """Return the entries of a tenant that are not in its chain yet."""
     with all_tenants():
         entries = AuditLogEntry.objects.filter(tenant_id=tenant.pk, seal__isnull=True)
         return list(entries.values_list("pk", flat=True)[:5])
 
 
-def test_every_entry_is_sealed_while_jobs_come_in(platform: Platform, acme: Tenant, globex: Tenant) -> None:
+def test_audit_entries_are_sealed_while_jobs_are_submitted(platform: Platform, acme: Tenant, globex: Tenant) -> None:
     rival = platform.start_dispatcher()
     jobs = []
     for _ in range(ROUNDS):
@@ -32,7 +32,7 @@ def test_every_entry_is_sealed_while_jobs_come_in(platform: Platform, acme: Tena
         with tenant_context(globex):
             pause_tenant(tenant=globex, reason="a trial")
             resume_tenant(tenant=globex)
-        # Each round's entries, with the next round waiting for nothing but them.
+        # Each round waits for the seals of the previous one only.
         eventually(lambda: not unsealed(acme) and not unsealed(globex), what="all entries are sealed")
     wait_for_all(jobs)
     for tenant in (acme, globex):

@@ -1,4 +1,4 @@
-"""Time slices with real processes: long jobs give way and lose nothing, whatever dies in the middle."""
+"""Time slices with real processes: long jobs yield and lose nothing, whichever process dies."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.models import Document
 from workloads.documents.service import create_dataset
 
-# Paragraphs of a document that takes much longer to index than a slice of a second.
+# Paragraphs of a document whose indexing takes much longer than a slice of a second.
 LONG = 4_000
-# Workers that renew leases and hear of requests often, and are missed soon.
+# Workers that renew leases and poll for requests often, with short leases.
 QUICK = {"HEARTBEAT_SECONDS": "0.5", "LEASE_SECONDS": "4"}
 
 
 @pytest.fixture
 def sliced(db: None, shared_platform: Platform) -> Iterator[Platform]:
-    """A dispatcher and no worker yet; slices last a second."""
+    """Start a dispatcher without a worker; slices last a second."""
     platform = shared_platform
-    platform.make_whole()
-    # What earlier tests left would rightly ask for slots; what of it was handed out already needs a worker to end it.
+    platform.restart_stopped()
+    # Jobs of earlier tests would need slots; those already dispatched need a worker to end them.
     with all_tenants():
         cancel_jobs(job_ids=list(Job.objects.exclude(state__in=TERMINAL_STATES).values_list("id", flat=True)))
-    eventually(nothing_is_in_flight, what="what earlier tests left has ended")
+    eventually(nothing_is_in_flight, what="jobs of earlier tests have ended")
     assert platform.worker is not None
     platform.worker.kill()
     platform.worker = None
-    eventually(no_worker_is_online, what="the slots of earlier workers are gone")
+    eventually(no_worker_is_online, what="earlier workers are offline")
     set_granularity(1)
     yield platform
     set_granularity(120)
@@ -55,9 +55,7 @@ def start_worker(platform: Platform, concurrency: int) -> ManagedProcess:
     return worker
 
 
-def test_short_jobs_of_another_tenant_start_long_before_a_long_one_ends(
-    sliced: Platform, acme: Tenant, globex: Tenant
-) -> None:
+def test_short_jobs_of_other_tenant_start_before_long_job_ends(sliced: Platform, acme: Tenant, globex: Tenant) -> None:
     start_worker(sliced, 1)
     (long,) = submit(acme, "sleep", {"seconds": 20})
     wait_for(long, "executing")
@@ -71,37 +69,37 @@ def test_short_jobs_of_another_tenant_start_long_before_a_long_one_ends(
     outcomes = [execution.outcome for execution in executions_of(ended)]
     assert outcomes == ["yielded"] * ended.yield_count + ["completed"]
     assert (ended.attempt, ended.crash_count, ended.result) == (0, 0, {"slept_seconds": 20.0})
-    # It went on from its checkpoint: all its slices together are the job, and not one second of it was done twice.
+    # It resumed from its checkpoint: its slices add up to the job, without repetition.
     seconds = sum(execution.measured_us for execution in executions_of(ended)) / 1_000_000
     assert 20 <= seconds < 20 + 2 * len(outcomes)
     assert faults_of("ledger") == []
 
 
-def test_a_long_job_that_nobody_waits_for_is_left_alone(sliced: Platform, acme: Tenant) -> None:
+def test_long_job_without_waiting_jobs_does_not_yield(sliced: Platform, acme: Tenant) -> None:
     start_worker(sliced, 1)
     (job,) = submit(acme, "sleep", {"seconds": 5})
     ended = wait_for(job, "completed")
     assert [execution.outcome for execution in executions_of(ended)] == ["completed"]
 
 
-def test_sliced_jobs_of_several_tenants_end_once_each_while_their_workers_are_killed(
+def test_sliced_jobs_complete_once_although_workers_are_killed(
     sliced: Platform, acme: Tenant, globex: Tenant, initech: Tenant
 ) -> None:
     jobs = [job for tenant in (acme, globex, initech) for job in submit(tenant, "sleep", *[{"seconds": 12}] * 2)]
     worker = start_worker(sliced, 2)
     for kills in range(1, 3):
-        # Each life of a worker sees slices given back, and ends in the middle of others.
-        eventually(lambda so_far=2 * kills: count(jobs, "yielded") >= so_far, within=120, what="slices are given back")
+        # Each worker yields some slices, and is killed in the middle of others.
+        eventually(lambda so_far=2 * kills: count(jobs, "yielded") >= so_far, within=120, what="slices are yielded")
         eventually(lambda: any(fetch(job).state == "executing" for job in jobs), what="something runs")
         worker.kill()
-        eventually(no_worker_is_online, what="the slots of the dead worker are gone")
+        eventually(no_worker_is_online, what="the killed worker is offline")
         worker = start_worker(sliced, 2)
     wait_for_all(jobs, within=300)
     assert count(jobs, "completed") == len(jobs)
     assert count(jobs, "crashed") >= 1
     for job in jobs:
         ended = fetch(job)
-        # Neither a preemption nor the end of a worker that others ran in as well is an attempt of the job's own.
+        # Neither a yield nor the crash of a worker with several jobs counts as an attempt.
         assert ended.attempt == 0
         assert ended.yield_count == sum(execution.outcome == "yielded" for execution in executions_of(job))
         assert ended.result == {"slept_seconds": 12.0}
@@ -109,17 +107,17 @@ def test_sliced_jobs_of_several_tenants_end_once_each_while_their_workers_are_ki
     assert faults_of("ledger") == []
 
 
-def test_sliced_documents_end_once_with_each_chunk_once_while_their_worker_is_killed(
+def test_sliced_documents_have_each_chunk_once_although_workers_are_killed(
     sliced: Platform, acme: Tenant, globex: Tenant, initech: Tenant
 ) -> None:
     documents = [document for tenant in (acme, globex, initech) for document in upload(tenant, 2)]
     jobs = [job for _, job, _ in documents]
     worker = start_worker(sliced, 2)
     for kills in range(1, 3):
-        eventually(lambda so_far=kills: count(jobs, "yielded") >= so_far, within=120, what="slices are given back")
+        eventually(lambda so_far=kills: count(jobs, "yielded") >= so_far, within=120, what="slices are yielded")
         eventually(lambda: any(fetch(job).state == "executing" for job in jobs), what="something runs")
         worker.kill()
-        eventually(no_worker_is_online, what="the slots of the dead worker are gone")
+        eventually(no_worker_is_online, what="the killed worker is offline")
         worker = start_worker(sliced, 2)
     wait_for_all(jobs, within=300)
     assert count(jobs, "completed") == len(jobs)
@@ -137,7 +135,7 @@ def test_sliced_documents_end_once_with_each_chunk_once_while_their_worker_is_ki
 
 
 def upload(tenant: Tenant, count: int) -> list[tuple[Tenant, Job, UUID]]:
-    """Documents that take longer to index than a slice, each with its job."""
+    """Upload documents whose indexing takes longer than a slice; return each with its job."""
     dataset = create_dataset(tenant=tenant, name="handbook", chunk_size=40, chunk_overlap=0)
     files = []
     for number in range(count):
@@ -169,14 +167,14 @@ def count(jobs: Sequence[Job], outcome: str) -> int:
 
 
 def states_of(job: Job) -> list[str]:
-    """The states of a job in the order of their events."""
+    """Return the states of a job in the order of their events."""
     with all_tenants():
         events = JobEvent.objects.filter(job_id=job.pk).order_by("id")
         return list(events.values_list("state", flat=True))
 
 
 def is_legal(states: Sequence[str]) -> bool:
-    """Whether the path is one of the table of transitions, from the submission to the end."""
+    """Return whether the path follows the table of transitions, from the submission to the end."""
     return states[0] == "available" and all(
         is_allowed(JobState(before), JobState(after)) for before, after in pairwise(states)
     )

@@ -1,4 +1,4 @@
-"""Clients that send slowly against both servers: each is cut off, and takes no more than its share meanwhile."""
+"""Slow clients of both servers: each is disconnected, and uses no more than its share meanwhile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_slow_clients_are_cut_off(server: str, platform: Platform, acme: Tenant,
     eventually(lambda: is_answering(f"127.0.0.1:{port}"), within=START_SECONDS, what="the server answers")
     attacker, other = Attacker(port, acme), Attacker(port, globex)
     text = b"word " * 300_000
-    assert attacker.upload("first.txt", text).status == 202  # the first of a process takes its time
+    assert attacker.upload("first.txt", text).status == 202  # the first upload of a process is slow
     with ThreadPoolExecutor() as clients:
         upload = eventually(lambda: hold_share(attacker, clients), what="the tenant's share is taken")
         assert other.upload("b.txt", text).status == 202
@@ -37,7 +37,7 @@ def test_slow_clients_are_cut_off(server: str, platform: Platform, acme: Tenant,
         cookie, kind = "Cookie: csrftoken=" + "a" * 32 + "\n", "application/x-www-form-urlencoded"
         form = clients.submit(dribble, port, begin.format("/admin/login/", cookie, kind))
         assert is_refused(small)
-        # Under WSGI the view of a form without access answers to what has come until then.
+        # Under WSGI a form view without access responds to the part received until then.
         assert form.result().status == (403 if server == "gunicorn" else 408), form.result()
         if server == "gunicorn":  # under uvicorn a head holds no thread
             assert dribble(port, "GET /api/v1/jobs/ HTTP/1.1\nHost: localhost\nX-A: ").status == 0

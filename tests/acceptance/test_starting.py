@@ -1,4 +1,4 @@
-"""Real processes that are given what they must not start with end at once, and say why."""
+"""Processes with an invalid configuration exit at once, with the reason."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port
 
 
-def test_no_process_serves_without_a_secret_key(db: None, shared_platform: Platform) -> None:
-    # The settings of the tests have a key of their own.
+def test_process_without_secret_key_does_not_start(db: None, shared_platform: Platform) -> None:
+    # The test settings have their own key.
     keyless = {"DJANGO_SETTINGS_MODULE": "jobsplatform.settings", "SECRET_KEY": ""}
     started = {
         "web": shared_platform.start_web(free_port(), **keyless),

@@ -1,4 +1,4 @@
-"""Workers that are asked to stop at a bad moment, on real processes."""
+"""Workers that are stopped at a critical moment, on real processes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from tests.acceptance.processes import eventually
 from tests.acceptance.serving import Platform
 
 
-def test_a_worker_stops_though_sigterm_came_in_the_middle_of_a_message_to_a_child(
-    platform: Platform, initech: Tenant
-) -> None:
+def test_worker_stops_if_sigterm_arrives_while_it_writes_to_a_child(platform: Platform, initech: Tenant) -> None:
     assert platform.worker is not None
     platform.worker.stop()
     worker = platform.start_interrupted_worker()

@@ -1,4 +1,4 @@
-"""Clients that wait at the ASGI server: many of them, and hardly a database connection among them."""
+"""Long polls at the ASGI server: many clients, and few database connections."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from tests.keys import issue_api_key
 
 CLIENTS = 40
 WAIT_SECONDS = 30
-# Whoever looks again holds a connection for that moment only, and they do not all look at once.
+# A client that polls again holds a connection only briefly, and they do not poll simultaneously.
 MOST_CONNECTIONS = CLIENTS // 2
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = %s"
 NAME = "streams"
 
 
-def test_many_clients_wait_for_a_jobs_end_and_hold_no_connection(
+def test_long_polls_of_many_clients_hold_no_connection(
     platform: Platform, acceptance_database: TestDatabase, acme: Tenant
 ) -> None:
     port = free_port()
     streams = platform.start_streams(port, WAITS_PER_PROCESS=str(CLIENTS), PGAPPNAME=NAME)
     eventually(lambda: is_answering(f"127.0.0.1:{port}"), within=START_SECONDS, what="streams answers")
     token = issue_api_key(tenant=acme, name="waiting").token
-    # It ends by being cancelled, once everybody has been seen to wait.
+    # Cancelled once every client is seen to wait.
     [job] = submit(acme, "sleep", {"seconds": 120})
     wait_for(job, "executing")
 
     with ThreadPoolExecutor(CLIENTS) as clients, connect_as_owner(acceptance_database.name) as owner:
         answers = [clients.submit(wait_for_log, port, token, job) for _ in range(CLIENTS)]
-        eventually(lambda: threads_of(streams.pid) > CLIENTS, what="everybody waits")
+        eventually(lambda: threads_of(streams.pid) > CLIENTS, what="every client waits")
         try:
-            # Each looks at once when it comes, and seldom after that.
+            # Each queries once when it connects, and rarely after that.
             eventually(
-                lambda: usual_connections(owner, acceptance_database.name) <= MOST_CONNECTIONS,
+                lambda: median_connections(owner, acceptance_database.name) <= MOST_CONNECTIONS,
                 within=WAIT_SECONDS / 2,
-                what="those who wait hold hardly a connection",
+                what="waiting clients hold few connections",
             )
         finally:
             with tenant_context(acme):
@@ -58,7 +58,7 @@ def test_many_clients_wait_for_a_jobs_end_and_hold_no_connection(
 
 
 def wait_for_log(port: int, token: str, job: Job) -> dict[str, Any]:
-    """The answer to a long poll that nothing but the job's end ends before its time."""
+    """Return the response of a long poll that ends with the job or after its time."""
     address = f"http://127.0.0.1:{port}/api/v1/jobs/{job.pk}/logs/?wait={WAIT_SECONDS}&level=error"
     asked = Request(address, headers={"Authorization": f"Api-Key {token}", "Host": "localhost"})
     with urlopen(asked, timeout=60) as answer:
@@ -71,8 +71,8 @@ def threads_of(pid: int) -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("Threads:"))
 
 
-def usual_connections(owner: Any, database: str, name: str = NAME) -> int:
-    """The median of many looks, so that one moment in which many look again proves nothing."""
+def median_connections(owner: Any, database: str, name: str = NAME) -> int:
+    """Return the median of many samples, so that one simultaneous poll does not matter."""
     return sorted(count(owner, database, name) for _ in range(50))[25]
 
 

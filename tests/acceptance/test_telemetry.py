@@ -1,4 +1,4 @@
-"""A request is followed through every process by its trace and its logs, and no secret is in either."""
+"""Trace and logs follow a request through every process, and contain no secret."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
 from tests.keys import issue_api_key
 
-PAYLOAD_SECRET = "payload-value-nobody-logs"
-QUERY_SECRET = "query-value-nobody-logs"
+PAYLOAD_SECRET = "payload-value-without-log"
+QUERY_SECRET = "query-value-without-log"
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def collector() -> Iterator[Collector]:
     opened.close()
 
 
-def test_one_trace_and_one_request_id_lead_from_the_request_to_the_statement(
+def test_trace_and_request_id_connect_request_with_statement(
     platform: Platform, acme: Tenant, collector: Collector, acceptance_broker_url: str
 ) -> None:
     for process in (platform.worker, platform.dispatcher):
@@ -69,7 +69,7 @@ def test_one_trace_and_one_request_id_lead_from_the_request_to_the_statement(
     assert any(name.startswith("POST") for name in names), names
     below = eventually(lambda: [s for s in collector.of_trace(trace_id) if s.parent_span_id == executed.span_id])
     assert below
-    # What is sent to the broker may be told before what the database was asked.
+    # The export of broker messages may precede that of database queries.
     eventually(
         lambda: any(
             word in s.name
@@ -84,7 +84,7 @@ def test_one_trace_and_one_request_id_lead_from_the_request_to_the_statement(
     failed_trace = str(fetch(failing).traceparent).split("-")[1]
     failed = eventually(lambda: [s for s in collector.of_trace(failed_trace) if s.name == "job.execute"])[0]
     assert failed.status.code == 2
-    # Ticks and heartbeats begin no traces of their own.
+    # Ticks and heartbeats begin no traces.
     assert not [s.name for s in collector.spans if not s.parent_span_id and s.kind == 3]
 
     lines = [json.loads(line) for line in supervisor.log.splitlines() if line.startswith("{")]

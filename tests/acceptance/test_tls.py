@@ -1,4 +1,4 @@
-"""Every connection of the platform's over TLS, to servers whose certificates are verified."""
+"""Every connection of the platform uses TLS, with verified certificates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.databases import TestDatabase
 
 @dataclass(frozen=True, slots=True)
 class SecureServers:
-    """URLs as a managed service gives them, and the same with an authority that signed nothing."""
+    """URLs like those of a managed service, and the same with an unrelated authority."""
 
     database_url: str
     redis_url: str
@@ -34,7 +34,7 @@ class SecureServers:
 def servers(
     db: None, acceptance_database: TestDatabase, acceptance_broker_url: str, tmp_path: Path
 ) -> Iterator[SecureServers]:
-    """PostgreSQL and the broker behind TLS."""
+    """Run PostgreSQL and the broker behind TLS."""
     certificates = make_certificates(tmp_path)
     strangers = tmp_path / "strangers"
     strangers.mkdir()
@@ -81,16 +81,16 @@ def test_jobs_run_with_every_connection_over_tls(
     logs.mkdir()
     platform = Platform(environment, logs)
     try:
-        platform.make_whole()
+        platform.restart_stopped()
         jobs = submit(acme, "noop", *[{}] * 10)
         wait_for_all(jobs)
-        # One may have waited behind others of its message for too long, and been handed back.
+        # A job may have waited too long in its message and been returned.
         assert all(executions_of(job)[-1].outcome == "completed" for job in jobs)
     finally:
         platform.stop()
 
 
-def test_a_server_that_the_authority_does_not_vouch_for_is_refused(servers: SecureServers) -> None:
+def test_server_without_certificate_of_the_authority_is_refused(servers: SecureServers) -> None:
     with psycopg.connect(servers.database_url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):

@@ -1,4 +1,4 @@
-"""A client that sends a large body gets its answer, also one that was given before the body was read."""
+"""A client that sends a large body gets its response, also one sent before the body was read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
 
-# The second is more than sockets buffer.
+# The second is larger than the buffers of sockets.
 SIZES = [180_000, 6_000_000]
 PART = b" " * 16 * 1024
 SECONDS = 60.0
@@ -25,7 +25,7 @@ HEAD = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
-def test_a_large_body_is_answered_while_the_database_is_away(server: str, platform: Platform, acme: Tenant) -> None:
+def test_large_body_is_answered_with_503_during_database_outage(server: str, platform: Platform, acme: Tenant) -> None:
     port = free_port()
     start = platform.start_web if server == "gunicorn" else platform.start_streams
     start(port, DATABASE_URL=f"postgres://none:none@127.0.0.1:{free_port()}/none")
@@ -39,9 +39,9 @@ def test_a_large_body_is_answered_while_the_database_is_away(server: str, platfo
 
 
 def send_all(port: int, head: str, size: int) -> str:
-    """Send a head and the whole body, half of it after an answer that came early; return the answer's head.
+    """Send a head and the whole body, half of it after an early response; return the head of the response.
 
-    It waits for an early answer, and fails as any client does if the connection is closed meanwhile.
+    It waits for an early response, and fails as any client does if the connection is closed meanwhile.
     """
     with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client:
         client.sendall(head.encode())

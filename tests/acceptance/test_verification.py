@@ -25,7 +25,7 @@ def unsealed(tenant: Tenant) -> bool:
 
 
 def publish(name: str, tenant_id: UUID | None = None) -> None:
-    """As the request's own process would: this one's Celery speaks to the broker of the other tests."""
+    """Publish as the request's own process would: this process's Celery uses the broker of the other tests."""
     with current_app.connection_for_write(url=platform_settings.REDIS_URL) as connection:
         task = current_app.signature(RUN_UPKEEP_TASK)
         task.apply_async(args=[name, str(tenant_id)], queue=UPKEEP_QUEUE, ignore_result=True, connection=connection)

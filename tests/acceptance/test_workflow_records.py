@@ -1,4 +1,4 @@
-"""Records from outside on real processes: shuffled, some sent twice, and a worker killed on the way."""
+"""External records on real processes: shuffled, partly repeated, and with a killed worker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 120.0
 
 
 def records_of(tenant: Tenant) -> list[tuple[RunRecord, Sequence[NodeRecord]]]:
-    """The records of a run, in order: its begin, and two of each node; the last one ends it."""
+    """Return the records of a run in order: its begin, and two of each node; the last one ends it."""
     run = new_run(tenant, is_external=True)
     records: list[tuple[RunRecord, Sequence[NodeRecord]]] = [(run, [])]
     for number in range(NODES):
@@ -39,7 +39,7 @@ def records_of(tenant: Tenant) -> list[tuple[RunRecord, Sequence[NodeRecord]]]:
     return records
 
 
-def test_shuffled_and_repeated_records_are_stored_by_workers(
+def test_shuffled_and_repeated_records_are_stored_once(
     platform: Platform, acme: Tenant, api_client: Callable[[Tenant], APIClient]
 ) -> None:
     chance = random.Random(20_261_129)
@@ -52,7 +52,7 @@ def test_shuffled_and_repeated_records_are_stored_by_workers(
     assert platform.worker is not None
     platform.worker.kill()
     jobs += [send(acme, run, *nodes) for run, nodes in arrivals[half:]]
-    platform.make_whole()
+    platform.restart_stopped()
 
     with tenant_context(acme):
         storing = list(Job.objects.filter(pk__in=jobs))

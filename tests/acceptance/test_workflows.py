@@ -1,4 +1,4 @@
-"""Workflows on real workers: the examples, and a run whose worker dies at random moments."""
+"""Workflows on real workers: the examples, and a run whose worker dies at random times."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from workloads.workflows.service import create_workflow
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples" / "workflows"
 PATIENCE_SECONDS = 120.0
-# A run is quarantined by its third crash, so each is killed twice; WORKFLOW_KILLS=50 tries it at 50 moments.
+# A run is quarantined by its third crash, so each is killed twice; WORKFLOW_KILLS=50 tries 50 times.
 KILLS = int(os.environ.get("WORKFLOW_KILLS", "4"))
 KILLS_PER_RUN = 2
 ITEMS = 24
@@ -47,7 +47,7 @@ def model() -> Iterator[ModelServer]:
 
 @pytest.fixture
 def worker(platform: Platform, model: ModelServer) -> Iterator[ManagedProcess]:
-    """A worker that knows the model, in place of the shared one, which the next test starts anew."""
+    """Start a worker with the model, in place of the shared one, which the next test restarts."""
     assert platform.worker is not None
     platform.worker.stop()
     worker = platform.begin_worker(LLM_API_URL=model.url, LLM_MODEL="stub", OUTGOING_HTTP_ALLOWED_HOSTS=model.host)
@@ -67,13 +67,15 @@ def example(name: str) -> Any:
 
 
 def succeeded(tenant: Tenant, job: Job) -> set[tuple[str, tuple[int, ...]]]:
-    """The nodes of a run that are recorded as done."""
+    """Return the nodes of a run that are recorded as completed."""
     with tenant_context(tenant):
         rows = NodeRun.objects.filter(run_id=job.pk, state="succeeded").values_list("node_id", "path")
         return {(node_id, tuple(path)) for node_id, path in rows}
 
 
-def test_the_examples_run(worker: ManagedProcess, acme: Tenant, model: ModelServer, platform: Platform) -> None:
+def test_example_workflows_complete(
+    worker: ManagedProcess, acme: Tenant, model: ModelServer, platform: Platform
+) -> None:
     dataset = create_dataset(tenant=acme, name="handbook", chunk_size=60)
     text = b"The scheduler gives every tenant its share of the workers. Lunch is at noon."
     upload_documents(tenant=acme, dataset=dataset, files=[SimpleUploadedFile("a.txt", text)])
@@ -112,7 +114,7 @@ def test_the_examples_run(worker: ManagedProcess, acme: Tenant, model: ModelServ
 
 
 @pytest.mark.slow
-def test_a_run_whose_worker_dies_repeats_nothing_that_was_kept(
+def test_run_after_worker_crash_repeats_no_stored_step(
     worker: ManagedProcess, acme: Tenant, model: ModelServer, platform: Platform
 ) -> None:
     chance = random.Random(20_261_125)
@@ -140,11 +142,11 @@ def test_a_run_whose_worker_dies_repeats_nothing_that_was_kept(
             eventually(
                 lambda name=name, moment=moment: len(prompts_of(model, name)) >= moment,
                 within=PATIENCE_SECONDS,
-                what="the run is on its way",
+                what="the run has started",
             )
             for child in worker.children():
                 os.kill(child, signal.SIGKILL)
-            # After the kill, so that all of it was kept before.
+            # After the kill, so that all of it was stored before.
             kept = succeeded(acme, job)
             asked = Counter(prompts_of(model, name))
             eventually(lambda job=job, kill=kill: fetch(job).fence >= kill + 2, within=PATIENCE_SECONDS)
@@ -165,7 +167,7 @@ def prompts_of(model: ModelServer, name: str) -> list[str]:
 def check_not_repeated(
     model: ModelServer, name: str, kept: set[tuple[str, tuple[int, ...]]], asked: Counter[str]
 ) -> None:
-    """Nothing that was recorded as done when the worker died was asked again."""
+    """Verify that no prompt recorded as completed before the crash was sent again."""
     now = Counter(prompts_of(model, name))
     prompts = {f"{name} item {path[0]}" for node_id, path in kept if node_id == "ask"}
     prompts |= {f"{name} {node_id}" for node_id, _ in kept if node_id in {"first", "last"}}

@@ -1,4 +1,4 @@
-"""TLS in front of servers that have none of their own: what a managed PostgreSQL or Redis looks like to a client."""
+"""TLS in front of servers without it, like a managed PostgreSQL or Redis."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-# What PostgreSQL's client sends before TLS begins, and what a server that has it answers.
+# Message of a PostgreSQL client before TLS begins, and the answer of a server that supports it.
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _YES = b"S"
 _CHUNK = 65536
 _HEAD_END = b"\r\n\r\n"
-# What passes the first bytes on, from the client inside TLS to the server.
+# Function that passes the first bytes from the client inside TLS to the server.
 Begin = Callable[[ssl.SSLSocket, socket.socket], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """An authority, and a certificate for 127.0.0.1 that it has signed."""
+    """Authority, and a certificate for 127.0.0.1 that it has signed."""
 
     authority: Path
     certificate: Path
@@ -36,7 +36,7 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Make an authority and a certificate of its own, valid for a day."""
+    """Make an authority and a certificate signed by it, valid for a day."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = _certificate("Test authority", authority_key, issuer="Test authority", signer=authority_key)
     certificate = _certificate("127.0.0.1", key, issuer="Test authority", signer=authority_key)
@@ -76,7 +76,7 @@ def _certificate(
 
 @contextmanager
 def https_before(port: int, certificates: Certificates) -> Iterator[int]:
-    """A port that ends TLS before a web server, a request a connection, and says to it that there was TLS."""
+    """Run a port that terminates TLS in front of a web server, one request per connection, and forwards the scheme."""
 
     def serve(inside: ssl.SSLSocket, server: socket.socket) -> None:
         head = b""
@@ -94,7 +94,7 @@ def https_before(port: int, certificates: Certificates) -> Iterator[int]:
 def tls_before(
     port: int, certificates: Certificates, *, speaks_postgresql: bool = False, begin: Begin | None = None
 ) -> Iterator[int]:
-    """A port that speaks TLS alone and passes what is said on to ``port``, what ``begin`` says first."""
+    """Run a port that accepts TLS only and passes the data on to ``port``, after the bytes of ``begin``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.certificate, certificates.key)
     listener = socket.create_server(("127.0.0.1", 0))

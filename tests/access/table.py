@@ -351,7 +351,7 @@ scheduling.job                     cancel_selected    jobs.cancel
 # other methods are refused. In a form, `@name` is a file.
 CONSOLE = """
 GET    login/                                anyone
-POST   login/                                anyone            {"username": "nobody", "password": "wrong"}
+POST   login/                                anyone            {"username": "unknown", "password": "wrong"}
 POST   logout/                               anyone
 ANY    .                                     console
 ANY    scheduling/                           jobs.view

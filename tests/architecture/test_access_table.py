@@ -11,7 +11,7 @@ from tests.access.routes import API_PREFIX, CONSOLE_PREFIX
 PLACES = "tests/access/table.py"
 
 
-def test_every_route_of_the_api_stands_in_the_table_with_the_right_that_it_declares() -> None:
+def test_every_api_route_is_in_the_table_with_its_right() -> None:
     stated = {(line.method, routes.route_of(API_PREFIX, line.path)): line.right for line in routes.lines(table.API)}
     declared = {(method, route): right for method, route, right in routes.api_routes()}
     missing = [
@@ -26,12 +26,12 @@ def test_every_route_of_the_api_stands_in_the_table_with_the_right_that_it_decla
     assert differing == {}, "The table and the view's `permissions` disagree (stated, declared)."
 
 
-def test_what_is_over_all_tenants_stands_in_the_table() -> None:
+def test_every_cross_tenant_route_is_in_the_table() -> None:
     stated = {(line.method, routes.route_of(API_PREFIX, line.path)) for line in routes.lines(table.OVER_ALL_TENANTS)}
     assert stated == set(routes.routes_over_all_tenants()), f"Mend OVER_ALL_TENANTS in {PLACES}."
 
 
-def test_every_page_of_the_console_stands_in_the_table_with_the_rights_that_it_declares() -> None:
+def test_every_console_page_is_in_the_table_with_its_rights() -> None:
     stated = {page.label: page for page in routes.pages()}
     declared = routes.declared_pages()
     missing = [routes.written(declared[label]) for label in sorted(declared.keys() - stated.keys())]
@@ -45,7 +45,7 @@ def test_every_page_of_the_console_stands_in_the_table_with_the_rights_that_it_d
     assert differing == [], "\n".join(differing)
 
 
-def test_every_other_route_of_the_console_stands_in_the_table() -> None:
+def test_every_other_console_route_is_in_the_table() -> None:
     stated = [(line.method, routes.route_of(CONSOLE_PREFIX, line.path)) for line in routes.lines(table.CONSOLE)]
     assert len(stated) == len(set(stated))
     known = {route for _, route in stated}
@@ -54,16 +54,16 @@ def test_every_other_route_of_the_console_stands_in_the_table() -> None:
     assert known - set(routes.console_routes()) == set(), f"Take out of CONSOLE in {PLACES}: there is no such route."
 
 
-def test_every_act_on_ticked_rows_stands_in_the_table_with_its_right() -> None:
+def test_every_action_on_selected_rows_is_in_the_table_with_its_right() -> None:
     assert set(routes.ticked_acts()) == routes.declared_ticked_acts(), f"Mend ACTIONS in {PLACES}."
 
 
-def test_every_route_beside_the_api_and_the_console_stands_in_the_table() -> None:
+def test_every_route_outside_api_and_console_is_in_the_table() -> None:
     stated = {resolve(line.path).route for line in routes.lines(table.PLAIN)}
     assert stated == set(routes.plain_routes()), f"Mend PLAIN in {PLACES}."
 
 
-def test_every_right_has_its_holders_and_they_are_those_of_the_code() -> None:
+def test_holders_of_every_right_equal_those_of_the_code() -> None:
     of_code = {
         **TENANT_ROLES,
         **PLATFORM_ROLES,
@@ -74,7 +74,7 @@ def test_every_right_has_its_holders_and_they_are_those_of_the_code() -> None:
     assert routes.holders() == declared, f"HOLDERS in {PLACES} and tenants/access/permissions.py disagree."
 
 
-def test_every_right_in_the_table_is_one() -> None:
+def test_every_right_in_the_table_exists() -> None:
     known = {*Permission, "anyone", "console"}
     lines = [*routes.lines(table.API), *routes.lines(table.CONSOLE)]
     assert {line.right for line in routes.lines(table.PLAIN)} <= {"anyone", "token"}
@@ -83,5 +83,5 @@ def test_every_right_in_the_table_is_one() -> None:
     assert len(lines) > 60
 
 
-def test_the_documented_table_of_roles_is_that_of_the_code() -> None:
+def test_documented_table_of_roles_equals_the_code() -> None:
     assert document.PAGE.read_text() == document.written(), "Run: python -m tests.access.document"

@@ -27,13 +27,13 @@ def without_line(found: set[str], text: str, words: int) -> list[str]:
     return sorted(found - addresses(text, words) - set(audit_table.NO_ACTS))
 
 
-def test_every_route_of_the_api_that_changes_something_has_its_line() -> None:
+def test_every_changing_api_route_is_in_the_table() -> None:
     found = {f"{line.method} {line.path}" for line in routes.lines(table.API) if line.method != "GET"}
     assert len(found) > 30
     assert without_line(found, audit_table.API, 2) == [], f"Add to API in {WHERE}: {HOW}."
 
 
-def test_every_form_and_act_of_every_page_has_its_line() -> None:
+def test_every_form_and_action_of_every_page_is_in_the_table() -> None:
     found = set()
     for page in routes.pages():
         forms = (("add", page.add), ("change", page.change))
@@ -42,13 +42,13 @@ def test_every_form_and_act_of_every_page_has_its_line() -> None:
     assert without_line(found, audit_table.PAGES, 2) == [], f"Add to PAGES in {WHERE}: {HOW}."
 
 
-def test_every_act_on_ticked_rows_has_its_line() -> None:
+def test_every_action_on_selected_rows_is_in_the_table() -> None:
     pages = admin.site._registry.items()
     found = {f"{model._meta.label_lower} {name}" for model, page in pages for name in page.actions or ()}
     assert without_line(found, audit_table.ACTIONS, 2) == [], f"Add to ACTIONS in {WHERE}: {HOW}."
 
 
-def test_every_command_has_its_line() -> None:
+def test_every_command_is_in_the_table() -> None:
     # The environment that make creates contains other packages' commands.
     files = [
         path
@@ -60,7 +60,7 @@ def test_every_command_has_its_line() -> None:
     assert without_line(found, audit_table.COMMANDS, 1) == [], f"Add to COMMANDS in {WHERE}: {HOW}."
 
 
-def test_every_command_that_the_documents_name_has_its_line() -> None:
+def test_every_documented_command_is_in_the_table() -> None:
     # Commands of Django and of packages too, because readers of the documents run them.
     files = [*BASE_DIR.glob("*.md"), *(BASE_DIR / "docs").rglob("*.md"), *(BASE_DIR / "deploy").rglob("*.y*ml")]
     found = {name for path in files for name in _NAMED.findall(path.read_text())}
@@ -68,7 +68,7 @@ def test_every_command_that_the_documents_name_has_its_line() -> None:
     assert without_line(found, audit_table.COMMANDS, 1) == [], f"Add to COMMANDS in {WHERE}: {HOW}."
 
 
-def test_no_command_that_would_leave_no_entry_is_there_under_its_old_name() -> None:
+def test_unaudited_commands_of_packages_are_replaced() -> None:
     replaced = {path.stem for path in (BASE_DIR / "jobsplatform/management/commands").glob("[!_]*.py")}
     commands = get_commands()
     assert {commands[name] for name in replaced} == {"jobsplatform"}
@@ -78,5 +78,5 @@ def test_no_command_that_would_leave_no_entry_is_there_under_its_old_name() -> N
     )
 
 
-def test_a_line_that_is_missing_is_found() -> None:
+def test_missing_line_is_found() -> None:
     assert without_line({"POST made/up/"}, audit_table.API, 2) == ["POST made/up/"]

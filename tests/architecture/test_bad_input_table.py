@@ -21,12 +21,12 @@ def names_in(file: str) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-def test_the_page_and_the_table_have_the_same_lines() -> None:
+def test_page_and_table_have_the_same_lines() -> None:
     assert ROW.findall((BASE_DIR / "docs" / "reference" / "bad_input.md").read_text()) == list(LINES)
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_each_line_is_held_by_tests_that_there_are(line: str) -> None:
+def test_each_line_names_existing_tests(line: str) -> None:
     assert LINES[line]
     for test in LINES[line]:
         file, _, name = test.partition("::")

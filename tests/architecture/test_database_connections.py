@@ -42,7 +42,7 @@ def bare_connections_in(tree: ast.Module) -> list[int]:
     return lines
 
 
-def test_no_module_opens_a_connection_without_the_options() -> None:
+def test_every_connection_is_opened_with_the_options() -> None:
     found = {
         str(path.relative_to(BASE_DIR)): lines
         for package in PACKAGES
@@ -52,7 +52,7 @@ def test_no_module_opens_a_connection_without_the_options() -> None:
     assert found == {}
 
 
-def test_few_modules_reach_the_connection_of_the_driver() -> None:
+def test_driver_connection_is_used_by_listed_modules_only() -> None:
     found = {
         str(path.relative_to(BASE_DIR))
         for package in PACKAGES
@@ -95,7 +95,7 @@ def test_libpq_accepts_each_option() -> None:
     assert conninfo_to_dict(make_conninfo("", **OPTIONS)) == {name: str(value) for name, value in OPTIONS.items()}
 
 
-def test_pooler_of_the_manual_has_the_same_limits() -> None:
+def test_documented_pooler_has_the_same_limits() -> None:
     text = (BASE_DIR / "docs" / "how-to" / "production.md").read_text()
     for line in (
         f"tcp_keepidle = {OPTIONS['keepalives_idle']}",

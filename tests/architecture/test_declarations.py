@@ -44,7 +44,7 @@ def undeclared_actions(view: type, actions: dict[str, str]) -> list[str]:
     ]
 
 
-def test_every_action_of_every_view_of_the_api_declares_its_right() -> None:
+def test_every_action_of_every_api_view_declares_its_right() -> None:
     found, seen = [], 0
     for path, pattern in api_patterns():
         view: Any = getattr(pattern.callback, "cls", getattr(pattern.callback, "view_class", pattern.callback))
@@ -58,7 +58,7 @@ def test_every_action_of_every_view_of_the_api_declares_its_right() -> None:
     assert found == [], "Add these actions to the `permissions` of their view."
 
 
-def test_a_view_names_no_action_that_it_does_not_have() -> None:
+def test_view_names_only_its_own_actions() -> None:
     for _, pattern in api_patterns():
         view: Any = getattr(pattern.callback, "cls", None)
         for name in getattr(view, "permissions", {}):
@@ -86,20 +86,20 @@ def page_faults(model_admin: ModelAdmin) -> list[str]:
     )
 
 
-def test_every_page_of_the_console_declares_its_rights_and_leaves_the_decision_to_the_base() -> None:
+def test_every_console_page_declares_its_rights_and_overrides_no_check() -> None:
     faults = {model._meta.label: page_faults(page) for model, page in admin.site._registry.items()}
     assert len(faults) > 20
     assert {label: fault for label, fault in faults.items() if fault} == {}
 
 
-class ForgetfulViewSet(TenantViewSet):
+class ViewSetWithoutDeclaration(TenantViewSet):
     model = ApiKey
 
     def list(self, request: Request) -> Response:
         return Response({})
 
 
-class ForgetfulStaffViewSet(StaffViewSet):
+class StaffViewSetWithoutDeclaration(StaffViewSet):
     model = ApiKey
 
     def list(self, request: Request) -> Response:
@@ -107,8 +107,8 @@ class ForgetfulStaffViewSet(StaffViewSet):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("view", [ForgetfulViewSet, ForgetfulStaffViewSet])
-def test_a_view_that_declares_nothing_is_refused_to_everybody_and_found(view: type[TenantViewSet]) -> None:
+@pytest.mark.parametrize("view", [ViewSetWithoutDeclaration, StaffViewSetWithoutDeclaration])
+def test_view_without_declaration_is_refused_and_found(view: type[TenantViewSet]) -> None:
     request = APIRequestFactory().get("/")
     request.access = Access(platform_role=PlatformRole.ADMIN)  # type: ignore[attr-defined]
     request.user = SimpleNamespace(is_authenticated=True, is_active=True)  # type: ignore[assignment]
@@ -117,28 +117,28 @@ def test_a_view_that_declares_nothing_is_refused_to_everybody_and_found(view: ty
     assert undeclared_actions(view, {"get": "list"}) == [f"{view.__name__}.list"]
 
 
-class ForgetfulAdmin(ConsoleAdmin):
+class AdminWithoutDeclaration(ConsoleAdmin):
     actions = ("destroy_selected",)
 
 
-class WilfulAdmin(ConsoleAdmin):
+class AdminWithOverride(ConsoleAdmin):
     view_permission = Permission.JOBS_VIEW
 
     def has_change_permission(self, request: Any, obj: Model | None = None) -> bool:
         return True
 
 
-def test_a_page_that_declares_nothing_is_refused_to_everybody_and_found(rf: Any) -> None:
-    page = ForgetfulAdmin(Tenant, admin.site)
+def test_page_without_declaration_is_refused_and_found(rf: Any) -> None:
+    page = AdminWithoutDeclaration(Tenant, admin.site)
     request = rf.get("/")
     request.access = Access(platform_role=PlatformRole.ADMIN)
     assert [getattr(page, hook)(request) for hook in HOOKS] == [False] * 4
     assert page_faults(page) == ["view_permission is not declared", "action_permissions lacks destroy_selected"]
-    assert page_faults(WilfulAdmin(Tenant, admin.site)) == ["has_change_permission is overridden"]
+    assert page_faults(AdminWithOverride(Tenant, admin.site)) == ["has_change_permission is overridden"]
     assert page_faults(ModelAdmin(Tenant, admin.site)) == ["it is no ConsoleAdmin"]
 
 
-def test_a_page_asks_for_the_right_that_it_declares(rf: Any) -> None:
+def test_page_checks_the_right_that_it_declares(rf: Any) -> None:
     page = type("Page", (ConsoleAdmin,), {"view_permission": Permission.AUDIT_VIEW})(Tenant, admin.site)
     request = rf.get("/")
     for role, may in ((Role.VIEWER, False), (Role.DEVELOPER, True)):

@@ -41,7 +41,7 @@ def find_doors() -> dict[str, set[str]]:
     return {path: doors for path, source in sources() if (doors := doors_in(source))}
 
 
-def test_every_door_is_on_the_list_and_the_list_names_no_other():
+def test_doors_of_the_code_equal_the_list():
     assert find_doors() == {path: functions for path, (functions, _) in EXPECTED.items()}
 
 
@@ -49,7 +49,7 @@ def test_every_door_has_its_reason():
     assert [path for path, (_, reason) in EXPECTED.items() if len(reason) < 20] == []
 
 
-def test_nobody_sets_role_or_tenant_by_hand():
+def test_role_and_tenant_are_set_by_guarded_modules_only():
     by_hand = re.compile(r"set\s+(local\s+|session\s+)?role\b|set_config\(\s*'(role|app\.tenant_id)'", re.IGNORECASE)
     guarded = {"tenants/context.py", "tenants/database/rls.py"}
     assert {path for path, source in sources() if by_hand.search(without_prose(source))} <= guarded
@@ -80,5 +80,5 @@ def without_prose(source: str) -> str:
         ('"""all_tenants()"""\nfrom tenants.context import all_tenants  # all_tenants()', set()),
     ],
 )
-def test_a_door_is_found_however_it_is_reached(source, doors):
+def test_door_is_found_in_every_spelling(source, doors):
     assert doors_in(source) == doors

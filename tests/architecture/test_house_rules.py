@@ -47,7 +47,7 @@ def length_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return length
 
 
-def test_there_are_sources() -> None:
+def test_sources_are_found() -> None:
     assert len(SOURCES) > 100
 
 
@@ -66,7 +66,7 @@ def test_functions_are_short() -> None:
     assert long == {}
 
 
-def test_names_say_what_is_done() -> None:
+def test_names_are_specific() -> None:
     empty = [name_of(path) for path in SOURCES if path.stem in EMPTY_NAMES]
     empty += [
         f"{name_of(path)}:{function.name}"
@@ -77,12 +77,12 @@ def test_names_say_what_is_done() -> None:
     assert empty == []
 
 
-def test_nothing_is_left_over() -> None:
+def test_sources_contain_no_leftovers() -> None:
     found = {name_of(path): LEFT_OVER.findall(path.read_text()) for path in SOURCES}
     assert {name: left for name, left in found.items() if left} == {}
 
 
-def test_every_module_says_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     silent = [
         name_of(path)
         for path in SOURCES
@@ -91,12 +91,12 @@ def test_every_module_says_what_it_is_for() -> None:
     assert silent == []
 
 
-def test_every_command_says_what_it_does() -> None:
+def test_every_command_has_help() -> None:
     commands = [path for path in SOURCES if path.parent.name == "commands" and path.stem != "__init__"]
     assert commands
     assert [name_of(path) for path in commands if not re.search(r"^\s+help = ", path.read_text(), re.MULTILINE)] == []
 
 
-def test_what_is_generated_is_not_kept() -> None:
+def test_generated_files_are_not_tracked() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=BASE_DIR, capture_output=True, text=True, check=False).stdout
     assert [name for name in tracked.splitlines() if re.search(r"\.pyc$|^var/|^\.venv|\.sqlite3$|^\.env$", name)] == []

@@ -26,7 +26,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_contract_is_kept() -> None:
+def test_every_import_contract_holds() -> None:
     linted = lint_imports(BASE_DIR)
     assert linted.returncode == 0, linted.stdout
 
@@ -59,7 +59,7 @@ def test_every_contract_is_kept() -> None:
         ("workloads/http_call/processor.py", "import httpx", "Celery is spoken by celery, worker and the broker, HTTP"),
     ],
 )
-def test_a_breach_is_noticed(tmp_path: Path, module: str, line: str, contract: str) -> None:
+def test_breach_of_each_contract_is_found(tmp_path: Path, module: str, line: str, contract: str) -> None:
     for package in PACKAGES:
         link_sources(BASE_DIR / package, tmp_path / package)
     (tmp_path / "pyproject.toml").write_text((BASE_DIR / "pyproject.toml").read_text())

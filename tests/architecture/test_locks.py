@@ -50,13 +50,13 @@ def test_every_lock_ends_with_its_transaction():
     }
 
 
-def test_no_two_classes_have_one_number():
+def test_lock_classes_have_distinct_numbers():
     # An enumeration treats a second name of a number as an alias of the first, so its names are counted.
     assert len(LockClass.__members__) == len({lock.value for lock in LockClass})
     assert [lock.name for lock in LockClass if not 0 < lock.value < 2**31] == []
 
 
-def test_every_class_is_used():
+def test_every_lock_class_is_used():
     used = {name for path, source in sources() for name in re.findall(r"\bLockClass\.([A-Z_]+)", source)}
     assert used == set(LockClass.__members__)
 
@@ -75,7 +75,7 @@ def key_of(statement: str) -> tuple[int, int, int]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["''", "'a'", "'0196f0c4-0000-7000-8000-000000000000:a'"])
-def test_a_name_is_another_lock_in_each_class(name: str):
+def test_same_name_is_a_different_lock_in_each_class(name: str):
     with connection.cursor() as cursor:
         for lock in LockClass:
             cursor.execute(f"SELECT {lock.take_named(name)}, {lock.take()}")
@@ -84,5 +84,5 @@ def test_a_name_is_another_lock_in_each_class(name: str):
 
 
 @pytest.mark.django_db
-def test_the_key_of_a_pair_is_its_class_and_its_number():
+def test_key_of_a_pair_is_its_class_and_number():
     assert key_of(LockClass.TICK.attempt("7")) == (LockClass.TICK, 7, 2)

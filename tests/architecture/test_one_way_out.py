@@ -22,7 +22,7 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
             yield str(path.relative_to(BASE_DIR)), ast.parse(path.read_text())
 
 
-def speakers_in(tree: ast.Module) -> set[str]:
+def http_uses_in(tree: ast.Module) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -39,15 +39,15 @@ def speakers_in(tree: ast.Module) -> set[str]:
     return found
 
 
-def test_nobody_else_speaks_http_by_the_standard_library() -> None:
-    found = {name: speakers for name, tree in sources() if (speakers := speakers_in(tree))}
+def test_http_of_the_standard_library_is_used_by_listed_modules_only() -> None:
+    found = {name: speakers for name, tree in sources() if (speakers := http_uses_in(tree))}
     assert found.keys() == ALLOWED, "Use scheduling.kit.http."
 
 
-def test_a_speaker_is_noticed() -> None:
+def test_use_of_http_is_found() -> None:
     for line in ("import urllib.request", "from urllib import request", "from http.client import HTTPConnection"):
-        assert speakers_in(ast.parse(line))
-    assert speakers_in(ast.parse("socket.create_connection(('a', 80))")) == {"create_connection"}
+        assert http_uses_in(ast.parse(line))
+    assert http_uses_in(ast.parse("socket.create_connection(('a', 80))")) == {"create_connection"}
 
 
 def loose_patterns_in(tree: ast.Module) -> list[int]:
@@ -95,11 +95,11 @@ def loose_patterns_in(tree: ast.Module) -> list[int]:
     ]
 
 
-def test_no_regular_expression_is_made_of_what_somebody_sends() -> None:
+def test_regular_expressions_are_constants() -> None:
     assert {name: lines for name, tree in sources() if (lines := loose_patterns_in(tree))} == {}
 
 
-def test_no_query_takes_a_regular_expression() -> None:
+def test_queries_contain_no_regular_expression() -> None:
     found = [
         str(path.relative_to(BASE_DIR))
         for package in ("scheduling", "tenants", "workloads")
@@ -110,6 +110,6 @@ def test_no_query_takes_a_regular_expression() -> None:
     assert found == []
 
 
-def test_a_loose_pattern_is_noticed() -> None:
+def test_pattern_that_is_not_constant_is_found() -> None:
     assert loose_patterns_in(ast.parse("import re\nre.compile(request.GET['q'])")) == [2]
     assert loose_patterns_in(ast.parse("import re\nA = 'x'\nre.match(f'{A}+', text)")) == []

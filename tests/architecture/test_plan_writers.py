@@ -32,7 +32,7 @@ def writers() -> set[str]:
     }
 
 
-def test_plans_are_written_by_their_services_alone() -> None:
+def test_plans_are_written_by_their_services_only() -> None:
     assert writers() == set(WRITERS)
 
 
@@ -46,5 +46,5 @@ def test_plans_are_written_by_their_services_alone() -> None:
         "plan.save()",
     ],
 )
-def test_a_writer_would_be_found(line: str) -> None:
+def test_write_of_a_plan_is_found(line: str) -> None:
     assert WRITES.search(line)

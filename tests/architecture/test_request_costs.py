@@ -20,7 +20,7 @@ def api_costs() -> Iterator[tuple[str, str, int]]:
                     yield method.upper(), path, cost_of(pattern.callback, method.upper(), pattern.name or "")
 
 
-def test_every_route_of_the_api_stands_in_the_table_with_its_cost() -> None:
+def test_every_api_route_is_in_the_table_with_its_cost() -> None:
     stated = {
         (method, path): int(cost) for method, path, cost in (line.split() for line in costs.API.strip().splitlines())
     }
@@ -32,7 +32,7 @@ def test_every_route_of_the_api_stands_in_the_table_with_its_cost() -> None:
     assert differing == {}, "The table and the view's `request_costs` disagree (stated, charged)."
 
 
-def test_every_dear_page_of_the_console_stands_in_the_table_with_its_cost() -> None:
+def test_every_expensive_console_page_is_in_the_table_with_its_cost() -> None:
     stated = {path: int(cost) for path, cost in (line.split() for line in costs.CONSOLE.strip().splitlines())}
     charged = {
         readable(route, "/"): cost_of(pattern.callback, "GET")
@@ -49,7 +49,7 @@ def test_only_submissions_cost_nothing() -> None:
     }
 
 
-def test_cost_of_what_declares_none_follows_from_method_and_page() -> None:
+def test_default_cost_follows_from_method_and_page() -> None:
     def view() -> None: ...
 
     assert [cost_of(view, method) for method in ("GET", "HEAD", "OPTIONS", "POST", "PATCH", "DELETE")] == [

@@ -34,7 +34,7 @@ def full_locks(source: str) -> int:
     return found
 
 
-def test_only_rows_that_are_deleted_are_locked_against_foreign_keys() -> None:
+def test_full_row_locks_are_taken_for_deleted_rows_only() -> None:
     found = {path: count for path, source in sources() if (count := full_locks(source))}
     found |= {path: count for path, text in sql_sources() if (count := len(FOR_UPDATE.findall(text)))}
     assert found == DELETING

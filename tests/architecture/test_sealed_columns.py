@@ -94,7 +94,7 @@ def json_columns() -> dict[str, type[JSONField]]:
     }
 
 
-def test_every_json_column_is_sealed_or_said_to_be_plain() -> None:
+def test_every_json_column_is_sealed_or_listed_as_plain() -> None:
     columns = json_columns()
     assert {name for name, kind in columns.items() if issubclass(kind, SealedJSONField)} == SEALED
     assert set(columns) - SEALED == set(PLAIN)
@@ -125,7 +125,7 @@ def _is_query(node: ast.AST) -> bool:
     return bool(said & set(COLUMNS))
 
 
-def test_only_these_reach_the_columns_past_their_rows() -> None:
+def test_sealed_columns_are_queried_directly_by_listed_modules_only() -> None:
     assert set(speakers()) == BESIDE_ROWS
 
 
@@ -138,18 +138,18 @@ def test_only_these_reach_the_columns_past_their_rows() -> None:
         'SQL = "UPDATE scheduling_job SET checkpoint = %s"',
     ],
 )
-def test_one_that_does_would_be_found(line: str) -> None:
+def test_direct_use_of_sealed_column_is_found(line: str) -> None:
     assert reaches_past_rows(line)
 
 
 @pytest.mark.parametrize(
     "line", ['SQL = "SELECT payload_bytes FROM scheduling_job_ready"', "job.payload", "x.update(a=1)"]
 )
-def test_one_that_does_not_is_left_alone(line: str) -> None:
+def test_other_use_of_sealed_column_is_not_found(line: str) -> None:
     assert not reaches_past_rows(line)
 
 
-def test_sealing_names_no_database_beside_the_two_places() -> None:
+def test_data_keys_are_used_by_field_and_stored_values_only() -> None:
     """Only the field and `stored` encrypt values; no other code requests a key for one."""
     users = {
         str(path.relative_to(BASE_DIR))

@@ -153,7 +153,7 @@ SEAMS: dict[Finder, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize(("find", "places"), SEAMS.items(), ids=lambda value: getattr(value, "__name__", ""))
-def test_each_seam_is_named_in_one_place(find: Finder, places: tuple[str, ...]) -> None:
+def test_each_seam_is_named_in_its_listed_places_only(find: Finder, places: tuple[str, ...]) -> None:
     found = {path: lines for path, tree in sources().items() if path not in places and (lines := find(tree))}
     assert found == {}
 
@@ -198,11 +198,11 @@ def test_breach_is_found(find: Finder, source: str) -> None:
         (user_models, "from django.contrib.auth.models import AbstractBaseUser"),
     ],
 )
-def test_what_is_no_breach_is_not_found(find: Finder, source: str) -> None:
+def test_permitted_code_is_not_found(find: Finder, source: str) -> None:
     assert find(ast.parse(source)) == []
 
 
-def test_templates_name_no_prefix() -> None:
+def test_templates_contain_no_url_prefix() -> None:
     translated = re.compile(
         r"\{%-?\s*translate .*?%\}|_\(\".*?\"\)|\{% blocktranslate.*?endblocktranslate %\}", re.DOTALL
     )

@@ -12,7 +12,7 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 def find_violations(page: Page, *, within: str = "#main", rules: Sequence[str] = ()) -> list[str]:
-    """What axe complains of in the page's own part: rule, what it says, and where. All rules where none is named."""
+    """Return the violations in the page's own part: rule, message and place. All rules by default."""
     if not page.evaluate("typeof window.axe === 'object'"):
         page.evaluate(AXE_SCRIPT)
     only = {"type": "rule", "values": [*rules]} if rules else {"type": "tag", "values": TAGS}

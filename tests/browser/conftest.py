@@ -1,4 +1,4 @@
-"""Headless Chromium on the whole platform: web server, dispatcher, workers and beat as `run_platform` starts them."""
+"""Headless Chromium with the whole platform: web server, dispatcher, workers and beat, started by `run_platform`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, sync_playwright
 
-# The processes and their database are those of the acceptance tests.
+# Processes and database are those of the acceptance tests.
 from tests.acceptance.conftest import (  # noqa: F401 - fixtures
     START_SECONDS,
     Platform,
@@ -46,7 +46,7 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Console:
-    """A page of the console, and everything that Chromium complained of while it was open."""
+    """Page of the console, and everything that Chromium reported while it was open."""
 
     page: Page
     url: str
@@ -59,20 +59,20 @@ class Console:
         self.page.on("response", lambda response: self._note_status(response.status, response.url))
 
     def log_in(self) -> None:
-        """By the form, as a person does."""
+        """Log in by the form."""
         self.open("/admin/")
         self.page.get_by_label("Username").fill(self.user.username)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Log in").click()
         self.page.get_by_role("heading", name="Overview").wait_for()
-        # The heading is there before the scripts that listen to keys.
+        # The heading is rendered before the scripts with the shortcuts.
         self.page.wait_for_load_state("domcontentloaded")
 
     def open(self, path: str) -> None:
         self.page.goto(f"{self.url}{path}")
 
     def _note(self, kind: str, text: str) -> None:
-        # A page of another status is noted by its status, with its address.
+        # A page with another status is recorded by its status and address.
         if kind in {"error", "warning"} and not text.startswith("Failed to load resource"):
             self.faults.append(f"{kind}: {text}")
 
@@ -83,7 +83,7 @@ class Console:
 
 @pytest.fixture(scope="session")
 def console_url(shared_platform: Platform) -> Iterator[str]:  # noqa: F811 - the fixture above
-    """Where the platform's web server listens."""
+    """Return the address of the platform's web server."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         bind = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -103,7 +103,7 @@ def chromium() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.fail(f"{CHROMIUM} is missing. Cure: apt-get install chromium", pytrace=False)
     with sync_playwright() as playwright:
-        # Playwright's loop runs in this thread, and Django would take the test for an asynchronous one.
+        # Playwright's loop runs in this thread, so Django would consider the test asynchronous.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield browser
@@ -113,7 +113,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def console(chromium: Browser, console_url: str, db: None) -> Iterator[Console]:  # noqa: F811 - the fixture above
-    """A browser window of platform staff, not yet logged in. The test fails if Chromium complained of anything."""
+    """Open a window of platform staff, not yet logged in. The test fails if Chromium reports anything."""
     user = User.objects.create_superuser(f"stella-{next(_numbers)}", password=PASSWORD)
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
     context.set_default_timeout(20_000)

@@ -1,4 +1,4 @@
-"""The pages of the console as the browser walks them: those of the world that all its tests share."""
+"""Pages of the console for the browser: those of the shared world."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tests.browser.conftest import Console
 from tests.console_pages import newest, paths_of
 from tests.integration.access.world import World, make_world
 
-# Pages of this server beside the console that people read.
+# Pages of this server outside the console.
 BESIDE_THE_CONSOLE = ("/api/v1/docs/",)
-# Whose rows come and go with what the platform does, or that nobody makes here; their lists are walked all the same.
+# Models whose rows depend on running processes, or are not created here; their lists are opened all the same.
 NOTHING_BEHIND = frozenset(
     {
         "django_celery_beat.ClockedSchedule",
@@ -34,21 +34,21 @@ NOTHING_BEHIND = frozenset(
 
 @cache
 def world() -> World:
-    """A row behind every page, once for the processes' database."""
+    """Create a row behind every page, once per database."""
     return make_world()
 
 
 def paths() -> list[str]:
-    """The address of every list, form, row and page of its own; parts that these ask for among them."""
+    """Return the address of every list, form, row and special page, including refreshed parts."""
     return [*paths_of(world()), *BESIDE_THE_CONSOLE]
 
 
 def is_page(console: Console, path: str) -> bool:
-    """Whether a whole page is there: a part of one, a file and a redirect are met where they belong."""
+    """Return whether the address is a whole page; parts, files and redirects are tested elsewhere."""
     answer = console.page.request.get(f"{console.url}{path}", max_redirects=0)
     return answer.status == 200 and "text/html" in answer.headers["content-type"] and "</html>" in answer.text()
 
 
 def without_rows() -> frozenset[str]:
-    """The models of the console that no row is there of."""
+    """Return the models of the console without rows."""
     return frozenset(model._meta.label for model in admin.site._registry if newest(model, world()) is None)

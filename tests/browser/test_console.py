@@ -1,4 +1,4 @@
-"""The console as a person meets it: log in, see the jobs, put one back, change the plan and watch it work."""
+"""Main tasks in the console: log in, list jobs, requeue one, change the plan and observe the effect."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.browser.conftest import Console
 pytestmark = [pytest.mark.browser]
 
 SLEEP_SECONDS = 0.1
-# Enough ended executions to tell weights of 1 : 4 from 20 : 1.
+# Enough ended executions to distinguish weights of 1 : 4 from 20 : 1.
 OBSERVED = 24
 
 
-def test_a_dead_letter_is_seen_and_put_back(console: Console, acme: Tenant) -> None:
+def test_dead_letter_is_shown_and_requeued(console: Console, acme: Tenant) -> None:
     job = wait_for(submit(acme, "fail", {"how": "permanent", "message": "page 7 is torn"})[0], "discarded")
     console.log_in()
     page = console.page
@@ -47,11 +47,11 @@ def test_a_dead_letter_is_seen_and_put_back(console: Console, acme: Tenant) -> N
     assert (entry.reason, entry.actor_label) == ("the page was scanned again", console.user.username)
     again = wait_for(Job(pk=letter.requeued_job_id), "discarded")
     assert again.parent_id == job.pk
-    # The page follows the job to its end by itself.
+    # The page is updated until the job ends.
     expect(page.locator(".console-facts").get_by_text("discarded")).to_be_visible()
 
 
-def test_a_running_job_is_cancelled_and_its_page_follows(console: Console, acme: Tenant) -> None:
+def test_page_of_cancelled_job_is_updated(console: Console, acme: Tenant) -> None:
     job = wait_for(submit(acme, "sleep", {"seconds": 120})[0], "executing")
     console.log_in()
     console.open(f"/admin/scheduling/job/{job.pk}/change/")
@@ -78,7 +78,7 @@ def test_changed_weights_take_effect_without_a_restart(console: Console, globex:
         page.get_by_role("link", name="CFS plans").click()
         page.get_by_role("link", name="cloud").click()
         weights = {"workflow_sandbox": "20", "workflow_professional": "1"}
-        expect(page.get_by_label("Reason", exact=True)).to_be_visible()  # `all` waits for nothing
+        expect(page.get_by_label("Reason", exact=True)).to_be_visible()  # `all` does not wait
         for row in page.locator("tr.form-row, tbody.form-group").filter(has=page.locator("input[name$=-weight]")).all():
             queue = row.locator("select[name$=-queue] option:checked").inner_text()
             if queue in weights:
@@ -91,12 +91,12 @@ def test_changed_weights_take_effect_without_a_restart(console: Console, globex:
     finally:
         with all_tenants():
             cancel_jobs(job_ids=[job.pk for job in jobs], reason="the test is over")
-            # By a version of its own: rows put back without one would leave a history that does not tell of them.
+            # By a new version: restored rows without one would leave a history that lacks them.
             CFS_PLANS.roll_back(CFSPlan.objects.get(name="cloud"), version, reason="the test is over")
     assert {fetch(job).state for job in jobs[-3:]} <= {"cancelled", "completed", "executing"}
 
 
-def test_the_first_page_counts_by_itself(console: Console, acme: Tenant) -> None:
+def test_counts_of_overview_refresh_without_reload(console: Console, acme: Tenant) -> None:
     console.log_in()
     page = console.page
     tile = page.locator(".console-tile").filter(has_text="Dead letters").locator(".console-tile-value")
@@ -107,7 +107,7 @@ def test_the_first_page_counts_by_itself(console: Console, acme: Tenant) -> None
     expect(page.get_by_text("The dispatcher is silent")).to_have_count(0)
 
 
-def test_the_keyboard_reaches_everything(console: Console) -> None:
+def test_console_is_usable_by_keyboard(console: Console) -> None:
     console.log_in()
     page = console.page
     page.reload()
@@ -121,7 +121,7 @@ def test_the_keyboard_reaches_everything(console: Console) -> None:
     page.keyboard.press("Control+k")
     expect(page.locator("#search-input-command")).to_be_focused()
     page.keyboard.press("Escape")
-    # What closes gives the focus back, perhaps a moment later.
+    # A closed dialog returns the focus, perhaps a moment later.
     expect(page.locator("#search-input-command")).to_be_hidden()
     menu = page.locator("button[aria-haspopup=true]")
     menu.focus()
@@ -133,7 +133,7 @@ def test_the_keyboard_reaches_everything(console: Console) -> None:
 
 
 def _dispatched_since(since: datetime, tenants: set[Tenant]) -> Counter[object]:
-    """How many executions each tenant was given, of the first OBSERVED handed out after then."""
+    """Return the number of executions per tenant, of the first OBSERVED dispatched after that time."""
 
     def observed() -> list[object]:
         with all_tenants():

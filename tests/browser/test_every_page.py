@@ -1,4 +1,4 @@
-"""Every page of the console in both themes, wide and narrow: what holds of one page holds of all."""
+"""Every page of the console in both themes, wide and narrow: requirements of all pages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.browser.pages import NOTHING_BEHIND, is_page, paths, without_rows
 pytestmark = [pytest.mark.browser]
 WIDE, NARROW, HEIGHT = 1440, 390, 900
 API_DOCUMENT = "/api/v1/docs/"
-# Charts take the new width a frame after the window has it.
+# Charts are redrawn one frame after the window is resized.
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
-def test_every_page_is_whole_in_both_themes_wide_and_narrow(console: Console) -> None:
-    """One log-in and one load a page; sizes and themes are changed on the open page, as a person does."""
+def test_every_page_has_no_fault_in_any_theme_and_width(console: Console) -> None:
+    """One login and one load per page; sizes and themes are changed on the open page."""
     console.log_in()
     with all_tenants():
         found = paths()
@@ -33,26 +33,26 @@ def test_every_page_is_whole_in_both_themes_wide_and_narrow(console: Console) ->
         console.page.set_viewport_size({"width": WIDE, "height": HEIGHT})
         console.open(path)
         if path == API_DOCUMENT:
-            # Drawn by a script, from the document that it asks for; one operation is looked at as a whole.
+            # Rendered by a script from its document; one operation is checked as a whole.
             console.page.locator(".opblock-summary-control").first.click()
             console.page.locator(".opblock-body .microlight").first.wait_for()
-        wrong = [*faults_of_frame(console.page, path), *faults_of_looks(console.page), *console.faults]
+        wrong = [*faults_of_frame(console.page, path), *faults_of_themes(console.page), *console.faults]
         console.faults.clear()
         if wrong:
             faults[path] = wrong
     assert faults == {}
-    # Three pages for most of some fifty models, and those of their own.
+    # Three pages for most of some fifty models, and the special pages.
     assert len(walked) > 100, walked
 
 
-def test_pages_without_a_row_to_show_are_named(console_url: str, db: None) -> None:
-    """A model whose row nobody makes is not walked: that is said here and not passed over."""
+def test_pages_without_rows_are_listed(console_url: str, db: None) -> None:
+    """A model without rows is not walked, and must be in this list."""
     with all_tenants():
         assert without_rows() <= NOTHING_BEHIND
 
 
 def faults_of_frame(page: Page, path: str) -> Iterator[str]:
-    """What each page has: a title of its own, one <main>, and a link to it as the first thing on the keyboard's way."""
+    """Yield the faults of the frame: each page has a title, one <main>, and a skip link first in the tab order."""
     if not page.title().strip(" |"):
         yield "no title"
     if page.locator("main").count() != 1:
@@ -63,8 +63,8 @@ def faults_of_frame(page: Page, path: str) -> Iterator[str]:
         yield "no language"
 
 
-def faults_of_looks(page: Page) -> Iterator[str]:
-    """Light and dark, wide and narrow. A theme changes colours alone, so that the dark one is asked about these."""
+def faults_of_themes(page: Page) -> Iterator[str]:
+    """Yield the faults of both themes and widths. A theme changes only colours: dark is checked for contrast alone."""
     for width in (WIDE, NARROW):
         page.set_viewport_size({"width": width, "height": HEIGHT})
         page.evaluate(DRAWN)
@@ -72,7 +72,7 @@ def faults_of_looks(page: Page) -> Iterator[str]:
         if beyond > 1:
             yield f"{width} px: {beyond} px wider than its window"
         for scheme in ("light", "dark"):
-            # What the menu's choice and the system's lead to, without loading the page anew.
+            # Themes by the menu and by the system, without a reload.
             page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
             rules = ("color-contrast",) if scheme == "dark" else ()
             for violation in find_violations(page, rules=rules):

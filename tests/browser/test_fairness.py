@@ -1,4 +1,4 @@
-"""The fairness explorer on a real run: shares as they come, and the decision behind a job."""
+"""The fairness explorer on a real run: current shares, and the decision behind a job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser]
 SAMPLED_MS = 60_000
 
 
-def test_a_runs_shares_and_decisions_are_seen(console: Console, globex: Tenant, initech: Tenant) -> None:
+def test_shares_and_decisions_of_a_run_are_shown(console: Console, globex: Tenant, initech: Tenant) -> None:
     work = {"seconds": 0.2}
     jobs = [*submit(globex, "sleep", *[work] * 200), *submit(initech, "sleep", *[work] * 200)]
     try:
@@ -31,7 +31,7 @@ def test_a_runs_shares_and_decisions_are_seen(console: Console, globex: Tenant, 
         page.wait_for_url("**/admin/fairness/")
         shares = page.locator(".console-multiples > li")
         line = shares.filter(has_text=initech.name)
-        # It comes by itself, without a reload.
+        # Updated without a reload.
         expect(line).to_be_visible(timeout=SAMPLED_MS)
         expect(line.locator("svg title")).to_contain_text("entitled to")
         expect(page.locator("section[aria-labelledby=fairness-times]")).to_contain_text(initech.name)
@@ -65,7 +65,7 @@ def _in_flight(*tenants: Tenant) -> bool:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_the_pages_of_fairness(console: Console, scheme: str) -> None:
+def test_fairness_pages_have_no_accessibility_violations(console: Console, scheme: str) -> None:
     console.log_in()
     page = console.page
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")

@@ -1,4 +1,4 @@
-"""The keyboard alone: each control is reached and shows that it is, and the shortcuts do what their list says."""
+"""Keyboard access: each control is reachable with visible focus, and the shortcuts work as listed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PLACES = {
     "t": "/admin/tenants/tenant/",
     "p": "/admin/scheduling/cfsplan/",
 }
-# A walk that is longer than this has lost its way.
+# Maximum number of steps of a walk.
 STEPS = 250
-# What the keyboard should reach in the page's own part; hidden ones are reached when what hides them is open.
+# Controls in the page's own part; hidden ones are reachable when their container is open.
 CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0'], [role=button]"
 FOCUSED = """() => {
     const at = document.activeElement;
@@ -43,18 +43,18 @@ UNREACHED = """(controls) => [...document.querySelectorAll('main ' + controls.sp
 
 @pytest.fixture
 def work(acme: Tenant) -> Iterator[Tenant]:
-    """Two jobs that have ended, so that lists have rows."""
+    """Create two ended jobs, so that lists have rows."""
     for job in submit(acme, "noop", {}, {}):
         wait_for(job, "completed")
     return acme
 
 
 @pytest.mark.parametrize("path", WALKED)
-def test_tab_reaches_every_control_and_shows_where_it_is(console: Console, work: Tenant, path: str) -> None:
+def test_tab_key_reaches_every_control_with_visible_focus(console: Console, work: Tenant, path: str) -> None:
     console.log_in()
     page = console.page
     console.open(path)
-    page.keyboard.press("p")  # what is swapped under the walk would lose its place
+    page.keyboard.press("p")  # a refreshed part would move the focus
     unmarked = []
     for _ in range(STEPS):
         page.keyboard.press("Tab")
@@ -68,7 +68,7 @@ def test_tab_reaches_every_control_and_shows_where_it_is(console: Console, work:
     assert page.evaluate(UNREACHED, CONTROLS) == []
 
 
-def test_g_and_a_letter_goes_to_a_page(console: Console) -> None:
+def test_shortcut_g_and_letter_opens_a_page(console: Console) -> None:
     console.log_in()
     for letter, path in PLACES.items():
         console.page.keyboard.press("g")
@@ -77,7 +77,7 @@ def test_g_and_a_letter_goes_to_a_page(console: Console) -> None:
         console.page.wait_for_load_state("load")
 
 
-def test_a_list_is_walked_ticked_and_opened(console: Console, work: Tenant) -> None:
+def test_list_rows_are_selected_and_opened_by_keyboard(console: Console, work: Tenant) -> None:
     console.log_in()
     page = console.page
     console.open("/admin/scheduling/job/")
@@ -96,7 +96,7 @@ def test_a_list_is_walked_ticked_and_opened(console: Console, work: Tenant) -> N
     page.wait_for_url(f"**{str(target).split('?')[0]}**")
 
 
-def test_help_acts_search_and_the_pause(console: Console, work: Tenant) -> None:
+def test_shortcuts_open_help_actions_and_search_and_pause_updates(console: Console, work: Tenant) -> None:
     console.log_in()
     page = console.page
     page.keyboard.press("Shift+?")
@@ -123,7 +123,7 @@ def test_help_acts_search_and_the_pause(console: Console, work: Tenant) -> None:
     expect(page.locator(".console-acts input[name=reason]").first).to_be_focused()
 
 
-def test_a_dialog_that_is_closed_while_it_opens_is_no_error(console: Console, work: Tenant) -> None:
+def test_dialog_closed_while_it_opens_raises_no_error(console: Console, work: Tenant) -> None:
     console.log_in()
     for _ in range(5):
         console.page.keyboard.press("Shift+?")
@@ -132,7 +132,7 @@ def test_a_dialog_that_is_closed_while_it_opens_is_no_error(console: Console, wo
     expect(dialog).to_be_hidden()
 
 
-def test_a_shortcut_is_a_letter_inside_a_field(console: Console, work: Tenant) -> None:
+def test_shortcut_inside_a_field_types_its_letter(console: Console, work: Tenant) -> None:
     console.log_in()
     page: Page = console.page
     console.open("/admin/scheduling/job/")

@@ -1,4 +1,4 @@
-"""The first page and those of queues and workers, in both themes, wide and narrow, and by the keyboard."""
+"""The overview and the pages of queues and workers, in both themes, wide and narrow, and by keyboard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZES = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
 
 @pytest.fixture
 def work(acme: Tenant) -> Iterator[Tenant]:
-    """Something has ended well and badly, and something runs."""
+    """Create a completed, a failed and a running job."""
     wait_for(submit(acme, "noop")[0], "completed")
     wait_for(submit(acme, "fail", {"how": "permanent", "message": "page 7 is torn"})[0], "discarded")
     return acme
@@ -34,27 +34,27 @@ def enter(console: Console, scheme: str, width: int) -> Console:
     return console
 
 
-def beyond_window(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
+def pixels_beyond_window(page: Page) -> int:
+    """Return the pixels by which the page is wider than its window."""
     width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return int(width)
 
 
 @pytest.mark.parametrize(("scheme", "width"), SIZES)
-def test_the_overview_is_whole_and_accessible(console: Console, work: Tenant, scheme: str, width: int) -> None:
+def test_overview_is_complete_and_accessible(console: Console, work: Tenant, scheme: str, width: int) -> None:
     page = enter(console, scheme, width).page
     for name in ("Throughput", "Failure rate", "Dead letters", "Oldest wait", "Waiting", "Slots used"):
         tile = page.locator(".console-tile").filter(has=page.get_by_text(name, exact=True))
         expect(tile.locator("svg.console-spark")).to_be_visible()
     expect(page.locator("svg.console-strip rect")).to_have_count(60)
-    # What comes after the frame has come.
+    # Parts loaded after the frame are rendered.
     expect(page.get_by_role("heading", name="Share against entitlement")).to_be_visible()
     expect(page.locator(".console-heat-kind").filter(has_text="noop")).to_be_visible()
     assert find_violations(page) == []
-    assert beyond_window(page) <= 1
+    assert pixels_beyond_window(page) <= 1
 
 
-def test_charts_are_drawn_anew_with_each_poll(console: Console, work: Tenant) -> None:
+def test_charts_are_redrawn_with_each_poll(console: Console, work: Tenant) -> None:
     page = enter(console, "light", 1440).page
     card = page.locator("section[aria-labelledby=overview-ended]")
     summary, chart = card.locator(".console-foot"), card.locator("svg")
@@ -71,7 +71,7 @@ def test_charts_are_drawn_anew_with_each_poll(console: Console, work: Tenant) ->
     assert find_violations(page) == []
 
 
-def test_the_numbers_behind_the_charts_are_reached_by_the_keyboard(console: Console, work: Tenant) -> None:
+def test_numbers_of_the_charts_are_reachable_by_keyboard(console: Console, work: Tenant) -> None:
     page = enter(console, "dark", 1440).page
     link = page.get_by_role("link", name="Show as a table")
     link.focus()
@@ -86,7 +86,9 @@ def test_the_numbers_behind_the_charts_are_reached_by_the_keyboard(console: Cons
 
 
 @pytest.mark.parametrize(("scheme", "width"), SIZES)
-def test_queues_workers_and_what_is_not_there_yet(console: Console, work: Tenant, scheme: str, width: int) -> None:
+def test_pages_of_queues_and_workers_are_complete_and_accessible(
+    console: Console, work: Tenant, scheme: str, width: int
+) -> None:
     enter(console, scheme, width)
     with all_tenants():
         queue, worker = Queue.objects.get(name="workflow_team").pk, Worker.objects.latest("id").pk
@@ -101,11 +103,11 @@ def test_queues_workers_and_what_is_not_there_yet(console: Console, work: Tenant
         console.open(path)
         expect(console.page.locator("main")).to_contain_text(words)
         assert find_violations(console.page) == [], path
-        assert beyond_window(console.page) <= 1, path
+        assert pixels_beyond_window(console.page) <= 1, path
         assert console.faults == [], path
 
 
-def test_a_queue_is_paused_and_its_list_says_why_and_until_when(console: Console, work: Tenant) -> None:
+def test_list_of_queues_shows_reason_and_end_of_a_pause(console: Console, work: Tenant) -> None:
     page = enter(console, "light", 1440).page
     with all_tenants():
         queue = Queue.objects.get(name="dataset")
@@ -127,7 +129,7 @@ def test_a_queue_is_paused_and_its_list_says_why_and_until_when(console: Console
     expect(page.get_by_text("is dispatched from again")).to_be_visible()
 
 
-def test_the_list_of_queues_follows_without_a_reload(console: Console, work: Tenant) -> None:
+def test_list_of_queues_is_updated_without_reload(console: Console, work: Tenant) -> None:
     page = enter(console, "light", 1440).page
     console.open("/admin/scheduling/queue/")
     row = page.get_by_role("row").filter(has_text="dataset")
@@ -144,7 +146,7 @@ def test_the_list_of_queues_follows_without_a_reload(console: Console, work: Ten
     assert find_violations(page) == []
 
 
-def test_what_has_no_answer_says_so_in_amber_and_then_in_red(console: Console, work: Tenant) -> None:
+def test_live_part_without_answer_turns_amber_then_red(console: Console, work: Tenant) -> None:
     page = enter(console, "light", 1440).page
     page.clock.install()
     console.open("/admin/scheduling/queue/")
@@ -156,5 +158,5 @@ def test_what_has_no_answer_says_so_in_amber_and_then_in_red(console: Console, w
         expect(note).to_have_attribute("data-age", age)
         expect(note).to_contain_text("Last answer")
     page.context.set_offline(False)
-    # That nothing was sent is what was to be seen.
+    # The failed requests were intended.
     console.faults.clear()

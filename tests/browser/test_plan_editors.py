@@ -1,4 +1,4 @@
-"""Plans as a person edits them: what would happen is seen before saving; a version is in the history, and goes back."""
+"""Editing of plans: preview before saving, versions in the history, and rollback."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ pytestmark = [pytest.mark.browser]
 
 
 def row_of(page: Page, tier: str) -> int:
-    """Which row of the table of tiers is this one's."""
+    """Return the row number of a tier in the table."""
     for index in range(3):
         if page.locator(f"select[name=tiers-{index}-tier]").input_value() == tier:
             return index
     raise AssertionError(tier)
 
 
-def test_a_weight_is_tried_saved_and_rolled_back(console: Console, globex: Tenant, initech: Tenant) -> None:
+def test_weight_is_previewed_saved_and_rolled_back(console: Console, globex: Tenant, initech: Tenant) -> None:
     work = {"seconds": 0.2}
     jobs = [*submit(globex, "sleep", *[work] * 150), *submit(initech, "sleep", *[work] * 150)]
     wait_for(jobs[0], "completed")
@@ -75,7 +75,7 @@ def test_a_weight_is_tried_saved_and_rolled_back(console: Console, globex: Tenan
             CFS_PLANS.roll_back(before, before.version, reason="the test is over")
 
 
-def test_a_tenants_plan_is_tried_saved_and_rolled_back(console: Console, globex: Tenant) -> None:
+def test_tenant_plan_is_previewed_saved_and_rolled_back(console: Console, globex: Tenant) -> None:
     plan = Plan.objects.get(slug="sandbox")
     console.log_in()
     page = console.page
@@ -95,7 +95,7 @@ def test_a_tenants_plan_is_tried_saved_and_rolled_back(console: Console, globex:
     assert Plan.objects.get(pk=plan.pk).weight == plan.weight
 
 
-def test_a_stale_page_says_so_and_keeps_what_was_typed(console: Console) -> None:
+def test_stale_form_reports_the_conflict_and_keeps_its_input(console: Console) -> None:
     plan = Plan.objects.get(slug="team")
     console.log_in()
     page = console.page
@@ -108,7 +108,7 @@ def test_a_stale_page_says_so_and_keeps_what_was_typed(console: Console) -> None
     assert Plan.objects.get(pk=plan.pk).weight == plan.weight
 
 
-def test_without_a_script_a_button_shows_the_same(chromium: Browser, console: Console, globex: Tenant) -> None:
+def test_preview_button_works_without_javascript(chromium: Browser, console: Console, globex: Tenant) -> None:
     plan = CFSPlan.objects.get(name="cloud")
     console.log_in()
     state = console.page.context.storage_state()
@@ -126,7 +126,7 @@ def test_without_a_script_a_button_shows_the_same(chromium: Browser, console: Co
         context.close()
 
 
-def test_errors_and_a_jobs_log_are_read(console: Console, acme: Tenant) -> None:
+def test_error_groups_and_job_log_are_shown(console: Console, acme: Tenant) -> None:
     job = wait_for(submit(acme, "fail", {"how": "permanent", "message": "page 9 is torn"})[0], "discarded")
     slept = wait_for(submit(acme, "sleep", {"seconds": 0.1})[0], "completed")
     console.log_in()

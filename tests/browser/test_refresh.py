@@ -14,7 +14,7 @@ from tests.browser.conftest import Console
 
 pytestmark = pytest.mark.browser
 PATIENCE_MS = 60_000
-# A poll every 5 s of what is kept for 2.5 s and folded every second or two.
+# A poll every 5 s of a part cached for 2.5 s and folded every second or two.
 REFRESH_MS = 15_000
 POLL = "/admin/overview/?"
 

@@ -1,4 +1,4 @@
-"""The page of a workflow run while the run goes on."""
+"""The page of a running workflow run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser]
 STORED_MS = 60_000
 
 
-def test_a_runs_graph_and_timeline_follow_it_without_a_reload(console: Console, globex: Tenant) -> None:
+def test_graph_and_timeline_of_a_run_are_updated_without_reload(console: Console, globex: Tenant) -> None:
     (job,) = submit(globex, "noop")
     wait_for(job, "completed")
     run = new_run(globex, job_id=job.pk)

@@ -45,10 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
     import django
 
     django.setup()
+    from tests.chaos.parallel import run_in_parallel
     from tests.chaos.planning import plan_rows
     from tests.chaos.report import print_report, record_report
     from tests.chaos.rows import ROWS
-    from tests.chaos.siding import run_side_by_side
     from tests.chaos.slicing import choose_slice, count_commits
 
     if unknown := set(chosen.only) - set(ROWS):
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not plans:
         return EXIT_UNFIT
     with tempfile.TemporaryDirectory(prefix="jobsplatform-chaos-") as folder:
-        results = run_side_by_side(plans, Path(folder), stacks=chosen.stacks, kept=KEPT)
+        results = run_in_parallel(plans, Path(folder), stacks=chosen.stacks, kept=KEPT)
     print_report(results)
     record_report(results)
     _print_skipped(skipped, chosen.only)

@@ -37,7 +37,7 @@ LONGEST_TRANSACTION = timedelta(seconds=5)
 # Events that do not change the state of a job.
 STANDING_EVENTS = frozenset({"job.cancel_requested", "job.moved", "job.reprioritised"})
 FAILED_ATTEMPTS = frozenset({"execution.failed", "execution.timed_out", COMPLETED})
-MAX_TOLD = 5
+MAX_REPORTED = 5
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
@@ -48,7 +48,7 @@ def check_nothing_lost(history: History, terms: Terms) -> list[str]:
         for job_id in request.job_ids:
             state = history.final_state_of(job_id)
             if state is None:
-                faults.append(f"job {job_id} was accepted under {request.key!r} and has no event at all")
+                faults.append(f"job {job_id} was accepted under {request.key!r} and has no event")
             elif state not in TERMINAL and state != SUSPENDED:
                 faults.append(f"job {job_id} was accepted and is still {state}")
     return faults
@@ -67,7 +67,9 @@ def check_one_job_a_key(history: History, terms: Terms) -> list[str]:
     unknown = by_key - history.requests_by_job.keys()
     unanswered = sum(not request.is_answered for request in history.requests)
     if len(unknown) > unanswered:
-        faults.append(f"{len(unknown)} jobs of clients were never told to them, of {unanswered} unanswered requests")
+        faults.append(
+            f"{len(unknown)} jobs of clients are in none of their responses, of {unanswered} unanswered requests"
+        )
     return faults
 
 
@@ -83,7 +85,7 @@ def check_effects_once(history: History, terms: Terms) -> list[str]:
     for job_id, effects in history.effects_by_job.items():
         for step, count in Counter(effect.step for effect in effects if effect.step != BEGIN).items():
             if count > 1:
-                faults.append(f"job {job_id}: the effect {step!r} is there {count} times")
+                faults.append(f"job {job_id}: the effect {step!r} exists {count} times")
     for job_id, request in history.requests_by_job.items():
         done = {effect.step for effect in history.effects_by_job.get(job_id, [])} - {BEGIN}
         is_completed = history.final_state_of(job_id) == "completed"
@@ -254,11 +256,11 @@ CHECKS: Mapping[str, Check] = {
 
 
 def judge(history: History, terms: Terms) -> list[str]:
-    """Return the violations of all checks, the first MAX_TOLD of each, with the broken promise."""
+    """Return the violations of all checks, the first MAX_REPORTED of each, with the broken promise."""
     violations = []
     for promise, check in CHECKS.items():
         faults = check(history, terms)
-        violations += [f"{promise}: {fault}" for fault in faults[:MAX_TOLD]]
-        if len(faults) > MAX_TOLD:
-            violations.append(f"{promise}: and {len(faults) - MAX_TOLD} more")
+        violations += [f"{promise}: {fault}" for fault in faults[:MAX_REPORTED]]
+        if len(faults) > MAX_REPORTED:
+            violations.append(f"{promise}: and {len(faults) - MAX_REPORTED} more")
     return violations

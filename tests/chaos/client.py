@@ -129,14 +129,14 @@ class Client:
         with self._lock:
             return [request for request in self.requests if not request.is_answered]
 
-    def to_ask_again(self) -> list[Request]:
+    def repeatable_requests(self) -> list[Request]:
         """Return those of them that no thread sends at the moment."""
         with self._lock:
             return [one for one in self.requests if not one.is_answered and not self._under_way[one.key]]
 
-    def ask_again(self) -> int:
+    def repeat_unanswered(self) -> int:
         """Repeat all unanswered requests; return how many remain."""
-        for request in self.to_ask_again():
+        for request in self.repeatable_requests():
             self.send(request)
         return len(self.unanswered())
 

@@ -52,9 +52,9 @@ def _ready_without_starts(probes: Sequence[Probe], waits: Sequence[Wait], bound:
     faults = []
     for accepted_at, started_at in waits:
         is_late = started_at is None or started_at - accepted_at > bound
-        if is_late and _says_ready_throughout(probes, accepted_at, accepted_at + bound):
+        if is_late and _is_ready_throughout(probes, accepted_at, accepted_at + bound):
             waited = "never began" if started_at is None else f"began after {started_at - accepted_at:.0f} s"
-            faults.append(f'it said "ready" for {bound:.0f} s, and a job that was submitted then {waited}')
+            faults.append(f'health reported "ready" for {bound:.0f} s, and a job that was submitted then {waited}')
     return faults
 
 
@@ -65,14 +65,14 @@ def _ready_without_acceptance(probes: Sequence[Probe], witnesses: Sequence[Reque
         times = [at for at, _ in group]
         if not is_refused or times[-1] - times[0] < bound:
             continue
-        if _says_ready_throughout(probes, times[0] + LAG_SECONDS, times[-1]):
+        if _is_ready_throughout(probes, times[0] + LAG_SECONDS, times[-1]):
             faults.append(
-                f'it said "ready" while {len(times)} submissions were refused in {times[-1] - times[0]:.0f} s'
+                f'health reported "ready" while {len(times)} submissions were refused in {times[-1] - times[0]:.0f} s'
             )
     return faults
 
 
-def _says_ready_throughout(probes: Sequence[Probe], since: float, until: float) -> bool:
+def _is_ready_throughout(probes: Sequence[Probe], since: float, until: float) -> bool:
     """Return whether the probes cover a time and are all "ready"."""
     said = [probe for probe in probes if since - GAP_SECONDS <= probe.at <= until + GAP_SECONDS]
     within = [probe for probe in said if since <= probe.at <= until]
@@ -88,7 +88,9 @@ def _unready_with_starts(probes: Sequence[Probe], waits: Sequence[Wait], bound: 
         prompt = [one for one in inside if one[1] is not None and one[1] - one[0] <= PROMPT_SECONDS]
         if run[-1].at - run[0].at > bound and len(prompt) >= LEAST_PROMPT and len(prompt) == len(inside):
             said = ", ".join(sorted({f"{probe.state}: {' '.join(sorted(probe.failed))}" for probe in run}))
-            faults.append(f"it said {said!r} for {run[-1].at - run[0].at:.0f} s, and all {len(prompt)} jobs began")
+            faults.append(
+                f"health reported {said!r} for {run[-1].at - run[0].at:.0f} s, and all {len(prompt)} jobs began"
+            )
     return faults
 
 

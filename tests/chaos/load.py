@@ -37,7 +37,7 @@ class Load(threading.Thread):
     def run(self) -> None:
         while not self._stopped.wait(self._rng.expovariate(self._traffic.per_second)):
             self._submit()
-            for request in self._client.to_ask_again()[:2]:
+            for request in self._client.repeatable_requests()[:2]:
                 self._client.send(request)
 
     def stop(self) -> None:

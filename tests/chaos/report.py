@@ -50,7 +50,7 @@ class RowResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredResult:
     """Last result of one row, with its day and machine."""
 
     date: str
@@ -61,7 +61,7 @@ class Kept:
     greatest_seconds: float | None
 
     @classmethod
-    def of(cls, result: RowResult) -> Kept:
+    def of(cls, result: RowResult) -> StoredResult:
         found = result.recoveries
         seeds = [run.seed for run in result.runs]
         p50, greatest = (round(percentile(found, 0.5), 2), round(max(found), 2)) if found else (None, None)
@@ -70,7 +70,7 @@ class Kept:
 
 def print_report(results: Sequence[RowResult]) -> None:
     """Print the table of this run, and every violation."""
-    kept = {result.row.id: Kept.of(result) for result in results}
+    kept = {result.row.id: StoredResult.of(result) for result in results}
     rows = [list(HEADING), *_rows(kept)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(HEADING))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -86,12 +86,12 @@ def record_report(results: Sequence[RowResult]) -> None:
     """Replace the stored results of these rows, and write the table; not with multiplied bounds."""
     if bound_factor() != 1:
         return
-    kept = read_kept() | {result.row.id: Kept.of(result) for result in results}
-    write_kept(kept)
+    kept = read_stored() | {result.row.id: StoredResult.of(result) for result in results}
+    write_stored(kept)
     write(draw_table(kept))
 
 
-def draw_table(kept: Mapping[str, Kept]) -> Outcome:
+def draw_table(kept: Mapping[str, StoredResult]) -> Outcome:
     """Return the table of the last results of all rows."""
     missing = [name for name in ROWS if name not in kept]
     failures = sum(one.failures for one in kept.values())
@@ -113,15 +113,15 @@ def draw_table(kept: Mapping[str, Kept]) -> Outcome:
 
 _METHOD = (
     "Real PostgreSQL, Valkey, web, dispatcher and worker processes on loopback, one stack a row, several stacks side "
-    "by side; three tenants submit all the while. After each fault everything is made whole and drained, and checkers "
-    "judge what the client asked and was told, the event table, the effects table, charges, processes and probes: "
+    "by side; three tenants submit throughout. After each fault everything is restored and drained, and checkers "
+    "judge the client's requests and responses, the event table, the effects table, charges, processes and probes: "
     "nothing lost, each job completed that does not fail on purpose, one job a key, one completion, effects once and "
     "none of zombies, caps, nothing foreign, transitions, attempts, fires, counters, ledger, answers, health, "
     "processes, usage. Recovery is measured:\n\n"
 )
 
 
-def _rows(kept: Mapping[str, Kept]) -> list[list[str]]:
+def _rows(kept: Mapping[str, StoredResult]) -> list[list[str]]:
     rows = []
     for name, row in ROWS.items():
         if (one := kept.get(name)) is not None:
@@ -137,27 +137,27 @@ def _cell(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds:.2f} s"
 
 
-def _machines(kept: Mapping[str, Kept]) -> str:
+def _machines(kept: Mapping[str, StoredResult]) -> str:
     runs: dict[tuple[str, str], list[str]] = {}
     for name, one in kept.items():
         runs.setdefault((one.date, one.machine), []).append(name)
-    told = "; ".join(
+    described = "; ".join(
         f"on {date} {'all rows' if len(names) == len(kept) else ', '.join(names)}, on {machine}"
         for (date, machine), names in runs.items()
     )
-    return f"Run {told}. All processes share the machine."
+    return f"Run {described}. All processes share the machine."
 
 
-def read_kept(file: Path | None = None) -> dict[str, Kept]:
+def read_stored(file: Path | None = None) -> dict[str, StoredResult]:
     """Return the last result of each row that ever ran."""
     file = file or FILE
     if not file.exists():
         return {}
     rows = json.loads(file.read_text(encoding="utf-8"))
-    return {name: Kept(**row) for name, row in rows.items() if name in ROWS}
+    return {name: StoredResult(**row) for name, row in rows.items() if name in ROWS}
 
 
-def write_kept(kept: Mapping[str, Kept], file: Path | None = None) -> None:
+def write_stored(kept: Mapping[str, StoredResult], file: Path | None = None) -> None:
     file = file or FILE
     file.parent.mkdir(exist_ok=True)
     rows = {name: asdict(one) for name, one in sorted(kept.items())}

@@ -40,6 +40,6 @@ def read_results(path: Path) -> Results:
 
 
 def write_history(history: History, path: Path) -> None:
-    """Write all that the checks knew, for the analysis of a failure."""
+    """Write the whole input of the checks, for the analysis of a failure."""
     rows = {one.name: [asdict(row) for row in getattr(history, one.name)] for one in fields(history)}
     path.write_text(json.dumps(rows, default=str, indent=1))

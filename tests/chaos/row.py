@@ -103,22 +103,22 @@ class Field:
         """Return the seconds from a moment until all of these jobs have begun after it."""
         return self._last_of(job_ids, lambda: self.view.starts_after(since, job_ids)) - since
 
-    def begun_again(self, lost: Sequence[Running], since: float) -> float:
+    def restarted_after(self, lost: Sequence[Running], since: float) -> float:
         """Return the seconds from a moment until all jobs in lost processes have begun again, at least 0.
 
         Jobs that ended between the query and the loss do not begin again.
         """
 
         def look() -> dict[UUID, float]:
-            return dict.fromkeys(self.view.settled(lost), since) | self.view.begun_again(lost)
+            return dict.fromkeys(self.view.settled(lost), since) | self.view.restarted_after(lost)
 
         return max(0.0, self._last_of([job.job_id for job in lost], look) - since)
 
-    def taken_up(self, waiting: Mapping[UUID, UUID], since: float) -> float:
+    def resumed_after(self, waiting: Mapping[UUID, UUID], since: float) -> float:
         """Return the seconds from a moment until each of these executions, by job, or a later one has begun; at least
         0.
         """
-        return max(0.0, self._last_of(waiting, lambda: self.view.taken_up(waiting)) - since)
+        return max(0.0, self._last_of(waiting, lambda: self.view.resumed_after(waiting)) - since)
 
     def _last_of(self, job_ids: Collection[UUID], look: Callable[[], Mapping[UUID, float]]) -> float:
         wanted = set(job_ids)

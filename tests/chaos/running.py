@@ -31,9 +31,9 @@ _ENDED = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.compl
 
 
 def run_row(row: Row, seeds: Sequence[int], stack: Stack) -> Results:
-    """Run a row with each seed; on a violation store what the checks knew beside the result."""
+    """Run a row with each seed; on a violation store the input of the checks beside the result."""
     results = Results()
-    told: set[str] = set()
+    reported: set[str] = set()
     try:
         stack.start_servers()
         row.prepare(stack)
@@ -42,7 +42,10 @@ def run_row(row: Row, seeds: Sequence[int], stack: Stack) -> Results:
         for seed in seeds:
             run = _run_seed(row, seed, stack)
             # The history contains all seeds so far: each fault is reported with the seed after which it first appeared.
-            run.violations, told = [fault for fault in run.violations if fault not in told], told | {*run.violations}
+            run.violations, reported = (
+                [fault for fault in run.violations if fault not in reported],
+                reported | {*run.violations},
+            )
             results.runs.append(run)
             sys.stdout.write(f"{row.id} seed {seed}: {describe(run)}\n")
             sys.stdout.flush()
@@ -88,7 +91,7 @@ def _run_seed(row: Row, seed: int, stack: Stack) -> Run:
         for seconds in run.recoveries
         if seconds > row.bound_seconds * bound_factor()
     ]
-    run.violations += _heal_and_judge(row, stack, ground.client)
+    run.violations += _heal_and_check(row, stack, ground.client)
     if witness is not None:
         witness.stop()
     run.jobs = len(ground.client.requests)
@@ -109,12 +112,12 @@ def _begin_load(row: Row, ground: Field) -> Load | None:
     return load
 
 
-def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
+def _heal_and_check(row: Row, stack: Stack, client: Client) -> list[str]:
     """Return the violations that remain after everything is healed and drained."""
     stack.heal()
     faults, within = [], row.drain_seconds * max(1.0, bound_factor())
     try:
-        stack.until(lambda: client.ask_again() == 0, within=within, what="every request is answered")
+        stack.until(lambda: client.repeat_unanswered() == 0, within=within, what="every request is answered")
         stack.until(lambda: stack.view.count_unended() == 0, within=within, what="every job has ended")
     except NotInTimeError as error:
         faults.append(f"drain: {describe_error(error)}")
@@ -125,7 +128,7 @@ def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
     except NotInTimeError:
         faults += [f"I10 counters: {fault.example}" for fault in faults_of("counters", "ready")[:5]]
     faults += [f"I14 ledger: {fault.example}" for fault in faults_of("ledger")]
-    faults += _unwell(row, stack, HEALTH_SECONDS * max(1.0, bound_factor()))
+    faults += _health_faults(row, stack, HEALTH_SECONDS * max(1.0, bound_factor()))
     probes = [
         Probe(reply.at, path, reply.status, has_retry_after=reply.has_retry_after) for path, reply in client.others
     ]
@@ -137,7 +140,7 @@ def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
     return faults
 
 
-def _unwell(row: Row, stack: Stack, within: float) -> list[str]:
+def _health_faults(row: Row, stack: Stack, within: float) -> list[str]:
     """Return the faults that health still reports after all processes have reported, or after ``within``."""
     with suppress(NotInTimeError):
         stack.until(lambda: not check_processes(_of(stack), row.terms(stack)), within=within, what="all have reported")
@@ -145,7 +148,7 @@ def _unwell(row: Row, stack: Stack, within: float) -> list[str]:
     if witness is None:
         return []
     try:
-        stack.until(lambda: witness.is_content, within=within, what="all pages are well")
+        stack.until(lambda: witness.is_satisfied, within=within, what="all pages respond")
     except NotInTimeError:
         return [f"health: everything is whole, and the pages are {witness.last()}"]
     return []

@@ -72,9 +72,9 @@ def check_processes(history: History, terms: Terms) -> list[str]:
             continue
         elif process.heartbeat_age is None:
             if process.age > STARTING_SECONDS * terms.factor:
-                faults.append(f"{name} lives and has never reported")
+                faults.append(f"{name} runs and has never reported")
         elif process.heartbeat_age > HEARTBEAT_SECONDS * terms.factor:
-            faults.append(f"{name} lives and last reported {process.heartbeat_age:.0f} s ago")
+            faults.append(f"{name} runs and last reported {process.heartbeat_age:.0f} s ago")
     return faults
 
 

@@ -154,17 +154,17 @@ class Stack:
     def begin_worker(self) -> ManagedProcess:
         """Start one more worker without waiting for it."""
         number = len(self.workers)
-        told = self.environment["worker"] | self.shape.environment.get(f"worker {number}", {})
-        worker = self._note("worker", self._platform.begin_worker(concurrency=self.shape.slots, **told))
+        variables = self.environment["worker"] | self.shape.environment.get(f"worker {number}", {})
+        worker = self._note("worker", self._platform.begin_worker(concurrency=self.shape.slots, **variables))
         self.workers.append(worker)
         return worker
 
     def begin_dispatcher(self, **environment: str) -> ManagedProcess:
         """Start one more dispatcher, which is not replaced."""
-        told = self.environment["dispatcher"] | environment
-        return self._note("dispatcher", self._platform.start_dispatcher(**told))
+        variables = self.environment["dispatcher"] | environment
+        return self._note("dispatcher", self._platform.start_dispatcher(**variables))
 
-    def begin_apart(self, *arguments: str, log: str, **environment: str) -> ManagedProcess:
+    def begin_separate(self, *arguments: str, log: str, **environment: str) -> ManagedProcess:
         """Start one more process of another kind, which is not replaced."""
         return self._platform.start(*arguments, log=log, **environment)
 

@@ -107,11 +107,11 @@ class View:
         """Return when each of these jobs began next, for those that did."""
         return dict(self.rows(_STARTS, [moment, list(job_ids)]))  # type: ignore[arg-type]
 
-    def taken_up(self, waiting: Mapping[UUID, UUID]) -> dict[UUID, float]:
+    def resumed_after(self, waiting: Mapping[UUID, UUID]) -> dict[UUID, float]:
         """Return when each of these executions, or a later one of its job, began, for those that did."""
         return dict(self.rows(_TAKEN_UP, [list(waiting), list(waiting.values())]))  # type: ignore[arg-type]
 
-    def begun_again(self, lost: Sequence[Running]) -> dict[UUID, float]:
+    def restarted_after(self, lost: Sequence[Running]) -> dict[UUID, float]:
         """Return when a later execution of each of these jobs began, for those with one."""
         return dict(self.rows(_BEGUN_AGAIN, [[job.job_id for job in lost], [job.execution_id for job in lost]]))  # type: ignore[arg-type]
 
@@ -130,7 +130,7 @@ class View:
     def history(
         self, requests: Sequence[Request], *, probes: Sequence[Probe] = (), processes: Sequence[Process] = ()
     ) -> History:
-        """Return all that a check may know."""
+        """Return the input of the checks."""
         return History(
             requests,
             [self._true_time(Event(*row)) for row in self.rows(_EVENTS)],

@@ -67,7 +67,7 @@ class Witness:
         return {probe.page: probe for probe in self.probes}
 
     @property
-    def is_content(self) -> bool:
+    def is_satisfied(self) -> bool:
         """Return whether health is "ready" and the console shows its page."""
         last = self.last()
         pages = [last.get(READY_PAGE), last.get(self._page)]
@@ -87,12 +87,12 @@ class Witness:
         except httpx.TransportError:
             self.probes.append(Probe(time.time(), page, None))
             return
-        state, failed = _said(response) if page == READY_PAGE else ("", frozenset[str]())
+        state, failed = _state_in(response) if page == READY_PAGE else ("", frozenset[str]())
         has_retry_after = "Retry-After" in response.headers
         self.probes.append(Probe(time.time(), page, response.status_code, state, failed, has_retry_after))
 
 
-def _said(response: httpx.Response) -> tuple[str, frozenset[str]]:
+def _state_in(response: httpx.Response) -> tuple[str, frozenset[str]]:
     """Return the state in a health response, and the names of its failed checks."""
     try:
         body = response.json()

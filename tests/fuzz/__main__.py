@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings.test")
     os.environ.setdefault("JOBSPLATFORM_TEST_RUN", f"fuzz{os.getpid()}")
-    # What is tried here are the answers, and not how many a caller gets.
+    # Responses are tested here, not rate limits.
     raise_request_rates()
     django.setup()
     from tests.fuzz.run import run

@@ -36,7 +36,7 @@ from tests.fuzz import hooks
 from tests.fuzz.console import addresses
 from tests.integration.access.world import World, make_world
 
-# What a schema cannot say is refused with these; see docs/reference/api.md.
+# Codes of refusals that no schema can express; see docs/reference/api.md.
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 EXAMPLES_PER_OPERATION = 30
 # Streams are kept open by a server of their own; gunicorn refuses them with 503.
@@ -47,13 +47,13 @@ PLATFORM = (
 )
 TIMEOUT_SECONDS = 60
 CLIENTS = 2
-# How much a tenant may do is not what is tried here.
+# Limits of tenants are not tested here.
 RAISED = {"submits_per_minute": 1_000_000, "submit_burst": 1_000_000, "max_waiting_jobs": 1_000_000}
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What a run of Schemathesis logs in with, and its options."""
+    """Credentials of a run of Schemathesis, and its options."""
 
     scheme: str
     credential: str
@@ -62,7 +62,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A running server, and what the fuzzers log in with."""
+    """Running server, and the credentials of the fuzzers."""
 
     url: str
     log: Path

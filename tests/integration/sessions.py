@@ -1,4 +1,4 @@
-"""End sessions with PostgreSQL from another session, as an administrator or a failover does."""
+"""End sessions in PostgreSQL from another session, as an administrator or a failover does."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def terminate_own() -> None:
 
 
 def time_out(setting: str) -> None:
-    """Stand still in the open transaction until the server ends the session by its setting, then run a statement."""
+    """Idle in the open transaction until the server ends the session by its setting, then run a statement."""
     pid = backend_pid()
     with connection.cursor() as cursor:
-        # A timer that runs is not set anew by another value.
+        # A running timer is not restarted by another value.
         cursor.execute(f"SET LOCAL {setting} = 0; SET LOCAL {setting} = '10ms'")
         _wait_until_ended(pid)
         cursor.execute("SELECT 1")

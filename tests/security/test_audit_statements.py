@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 REFUSED = {"UndefinedTable", "InsufficientPrivilege", "FeatureNotSupported", "SyntaxError", "InvalidFunctionDefinition"}
 
 
-def test_application_login_can_change_nothing_that_was_sealed() -> None:
+def test_application_login_cannot_change_sealed_entries() -> None:
     with closing(AppLogin(World().zeta)) as login:
         table = statements(login.victim.pk)
         assert len(table) > 200
@@ -46,7 +46,7 @@ def test_application_roles_may_append_entries_and_read_the_rest(role: str) -> No
             assert allowed == expected, table
 
 
-def test_functions_of_the_audit_log_have_a_fixed_path_and_nobody_may_execute_them() -> None:
+def test_audit_functions_have_a_fixed_search_path_and_no_execute_privilege() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT proname, prosecdef, proconfig::text, has_function_privilege(%s, oid, 'EXECUTE'),"
@@ -60,7 +60,7 @@ def test_functions_of_the_audit_log_have_a_fixed_path_and_nobody_may_execute_the
         assert (is_definer, "search_path=pg_catalog, pg_temp" in config, any(may_execute)) == (True, True, False)
 
 
-def test_auditor_may_write_nothing_but_the_audit_log_and_its_heartbeat() -> None:
+def test_auditor_may_write_audit_log_and_heartbeat_only() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"

@@ -248,13 +248,13 @@ def seconds_of(search: Search, text: str) -> float:
     return least
 
 
-def test_every_pattern_is_in_one_list() -> None:
+def test_every_pattern_is_in_exactly_one_list() -> None:
     assert places() == OUTSIDE.keys() | OWN.keys()
     assert not OUTSIDE.keys() & OWN.keys()
 
 
 @pytest.mark.parametrize("place", OUTSIDE)
-def test_pattern_reads_64_kib_within_its_time(place: str) -> None:
+def test_pattern_reads_64_kib_within_the_time_limit(place: str) -> None:
     how, inputs = OUTSIDE[place]
     run = searches(place, how)
     for begin, unit in [*inputs, *(("", unit) for unit in COMMON)]:
@@ -265,7 +265,7 @@ def test_pattern_reads_64_kib_within_its_time(place: str) -> None:
 @pytest.mark.parametrize(
     ("begin", "unit"), [("", "<!---->"), ("<?xml ", "a"), ("", "<!--"), ("", " "), ("", "<!-- -->\n")]
 )
-def test_beginning_of_page_is_read_within_its_time(begin: str, unit: str) -> None:
+def test_beginning_of_page_is_read_within_the_time_limit(begin: str, unit: str) -> None:
     text = filled(begin, unit)[:HEAD_BYTES]
     assert seconds_of(_begins_as_html, text) < MAX_SECONDS
 
@@ -285,6 +285,6 @@ def test_pattern_of_any_form_is_found(line: str) -> None:
     assert len(list(names_in(ast.parse(line)))) == 1
 
 
-def test_slow_pattern_would_fail() -> None:
+def test_slow_pattern_exceeds_the_time_limit() -> None:
     slow = _search(re.compile(r"[a-z][a-z0-9+.-]*://"), "search")
     assert seconds_of(slow, "a" * (8 * 1024)) > MAX_SECONDS / 4

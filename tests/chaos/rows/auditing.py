@@ -52,7 +52,7 @@ def fork(owner: Owner, chain: UUID, place: int) -> None:
     )
 
 
-def hash_anew(owner: Owner, chain: UUID, place: int) -> None:
+def rehash_end(owner: Owner, chain: UUID, place: int) -> None:
     edit(owner, chain, place)
     rehash(owner, chain)
 
@@ -63,13 +63,16 @@ TAMPERINGS: dict[str, tuple[Tampering, set[str]]] = {
     "cut": (cut, {"end_missing"}),
     "reordered": (reorder, {"order_changed"}),
     "forked": (fork, {"fork"}),
-    "hashed anew": (hash_anew, {"head_differs"}),
+    "rehashed": (rehash_end, {"head_differs"}),
 }
 
 
 class AuditTampered(Row):
-    id, fault = "A1", "the audit log edited, deleted, cut, reordered, forked, hashed anew, at a random place"
-    bound_seconds, measured = 30.0, "how long the verification takes that detects it; each is detected"
+    id, fault = (
+        "A1",
+        "the audit log edited, truncated, reordered, forked or rehashed, or an entry deleted, at a random place",
+    )
+    bound_seconds, measured = 30.0, "duration of the verification that detects it; each is detected"
     traffic = None
     # Entries sealed meanwhile would be lost when the log is restored.
     is_watched = False
@@ -84,15 +87,15 @@ class AuditTampered(Row):
         sign_heads()
         recoveries = []
         with psycopg.connect(field.stack.addresses.admin_url, autocommit=True) as owner:
-            _take_walls_down(owner)
+            _disable_protection(owner)
             for name in field.rng.sample(list(TAMPERINGS), len(TAMPERINGS)):
                 tamper, wanted = TAMPERINGS[name]
                 tamper(owner, chain, field.rng.randrange(2, int(field.view.number(_LAST, [chain])) - 1))
                 recoveries.append(_detect(field, name, wanted))
-                _put_back(owner)
+                _restore(owner)
                 if not verify_chains().is_intact:
                     raise AssertionError(f"The log was not put back after it had been {name}.")
-            _put_walls_up(owner)
+            _enable_protection(owner)
         return recoveries
 
 
@@ -104,7 +107,7 @@ def _detect(field: Field, name: str, wanted: set[str]) -> float:
     return time.monotonic() - began
 
 
-def _take_walls_down(owner: Owner) -> None:
+def _disable_protection(owner: Owner) -> None:
     """Disable triggers and the unique key for this session, and keep a copy of the tables."""
     owner.execute("SET session_replication_role = replica")
     owner.execute("ALTER TABLE tenants_auditseal DROP CONSTRAINT audit_seal_sequence_unique")
@@ -112,14 +115,14 @@ def _take_walls_down(owner: Owner) -> None:
         owner.execute(f"CREATE TABLE kept_{table} AS TABLE {table}")
 
 
-def _put_back(owner: Owner) -> None:
+def _restore(owner: Owner) -> None:
     with owner.transaction():
         for table in TABLES:
             owner.execute(f"DELETE FROM {table}")
             owner.execute(f"INSERT INTO {table} SELECT * FROM kept_{table}")
 
 
-def _put_walls_up(owner: Owner) -> None:
+def _enable_protection(owner: Owner) -> None:
     owner.execute("ALTER TABLE tenants_auditseal ADD CONSTRAINT audit_seal_sequence_unique UNIQUE (chain, sequence)")
     for table in TABLES:
         owner.execute(f"DROP TABLE kept_{table}")

@@ -74,7 +74,7 @@ class Demoted(BrokerSpan):
 class BrokerStopped(BrokerSpan):
     """Broker that stops: acknowledgements fail meanwhile, but the worker continues to read afterwards."""
 
-    id, fault = "R13", "Valkey SIGSTOPped for 10 s, three times: it answers nothing, and its connections live"
+    id, fault = "R13", "Valkey stopped by SIGSTOP for 10 s, three times; its connections stay open"
     bound_seconds = 20.0
     minutes = 2.5
 
@@ -111,7 +111,7 @@ class CannotSave(BrokerSpan):
 
 
 class ClientsLimited(BrokerSpan):
-    id, fault = "R15", "Valkey takes two clients and cuts all others off, for 10 s"
+    id, fault = "R15", "Valkey accepts two clients and disconnects all others, for 10 s"
 
     @contextmanager
     def hold(self, field: Field) -> Iterator[None]:
@@ -121,7 +121,7 @@ class ClientsLimited(BrokerSpan):
             yield
 
 
-class BadLine(ProxiedRow):
+class UnreliableConnection(ProxiedRow):
     id, fault = "R21", "connections to Valkey are 100 ms late and reset each half second, for 10 s"
     is_broker = True
 
@@ -139,7 +139,7 @@ class BadLine(ProxiedRow):
 class FailedOver(ProxiedRow):
     id, fault = (
         "R22",
-        "the address of Valkey leads to another, empty server; the old one lives on and keeps its messages",
+        "the address of Valkey leads to another, empty server; the old one stays up and keeps its messages",
     )
     is_broker = True
     held_seconds = (0.0, 0.0)
@@ -171,7 +171,7 @@ class FailedOver(ProxiedRow):
 
 
 class WorkersCutOff(ProxiedRow):
-    id, fault = "W11", "everything between the workers and Valkey is swallowed for 12 s, PostgreSQL is reached"
+    id, fault = "W11", "all traffic between the workers and Valkey is discarded for 12 s, PostgreSQL is reachable"
     is_broker = True
     roles = ("worker",)
     held_seconds = (12.0, 12.0)
@@ -186,4 +186,4 @@ class WorkersCutOff(ProxiedRow):
             self.way.blackhole(is_on=False)
 
 
-ROWS = (MemoryFull, Demoted, BrokerStopped, CannotSave, ClientsLimited, BadLine, FailedOver, WorkersCutOff)
+ROWS = (MemoryFull, Demoted, BrokerStopped, CannotSave, ClientsLimited, UnreliableConnection, FailedOver, WorkersCutOff)

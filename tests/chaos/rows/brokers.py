@@ -17,7 +17,7 @@ from tests.chaos.stack import Shape, Stack
 
 
 class BrokerRestarted(Row):
-    id, fault = "R1", "Valkey killed, back empty after up to 3 s"
+    id, fault = "R1", "Valkey killed, restarted empty after up to 3 s"
     bound_seconds, measured = 15.0, "from its return to the start of the last job whose message it had"
 
     def inject(self, field: Field) -> list[float]:
@@ -27,7 +27,7 @@ class BrokerRestarted(Row):
         lost = field.view.unstarted()
         field.stack.servers.start_broker()
         back_at = time.time()
-        return [max(field.next_start(back_at), field.taken_up(lost, back_at) if lost else 0.0)]
+        return [max(field.next_start(back_at), field.resumed_after(lost, back_at) if lost else 0.0)]
 
 
 class BrokerEmptied(Row):
@@ -43,12 +43,12 @@ class BrokerEmptied(Row):
                 client.flushall()
                 flushed_at = time.time()
                 lost = field.view.unstarted()
-                recoveries.append(field.taken_up(lost, flushed_at) if lost else field.next_start(flushed_at))
+                recoveries.append(field.resumed_after(lost, flushed_at) if lost else field.next_start(flushed_at))
         return recoveries
 
 
 class BrokerAway(Row):
-    id, fault = "R3", "Valkey away for 60 s"
+    id, fault = "R3", "Valkey down for 60 s"
     minutes = 3.0
     bound_seconds, measured = 5.0, "from its return to the next start; every request is accepted meanwhile"
     seeds = 1
@@ -78,7 +78,7 @@ def refused_between(field: Field, since: float, until: float) -> list[str]:
         if since <= reply.at <= until
     ]
     refused = [f"the API answered {reply.status} {reply.code}" for reply in replies if reply.status not in ACCEPTED]
-    return refused[:5] if replies else ["nobody submitted anything while the broker was away"]
+    return refused[:5] if replies else ["no request was sent while the broker was away"]
 
 
 class HalfOpen(Row):
@@ -115,7 +115,7 @@ class HalfOpen(Row):
 
 
 class KeysReplaced(Row):
-    id, fault = "R7", "each key of Valkey is replaced by one of another type, five times; nobody takes them away"
+    id, fault = "R7", "each key of Valkey is replaced by one of another type, five times, and these stay"
     bound_seconds, measured = 15.0, "from the replacement until a job submitted then begins; all workers live"
     traffic = Traffic(per_second=5.0)
 

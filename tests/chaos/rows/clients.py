@@ -48,14 +48,14 @@ class UploadsKilled(Row):
                 stopped.set()
             accepted = sum(one.result() for one in uploads)
         if not accepted or (stored := int(field.view.number(_FILES))) < accepted:
-            field.violations.append(f"{accepted} uploads were accepted, and {stored if accepted else 0} are there")
+            field.violations.append(f"{accepted} uploads were accepted, and {stored if accepted else 0} are stored")
         return [recovery]
 
 
 class AtTheLimits(Row):
     id, fault = (
         "D12",
-        "payloads as large as they may be, of one byte and of two a character; results that are too large",
+        "payloads of the greatest size, of one byte and of two a character; results that are too large",
     )
     bound_seconds, measured = 60.0, "until all have ended: the payloads' jobs complete, the results are dead letters"
     JOBS = 12
@@ -79,7 +79,7 @@ class AtTheLimits(Row):
 
 class SlowClients(SpanRow):
     id, fault = "D24", "as many connections as the web server has threads send half a request, a byte a second"
-    bound_seconds, measured = 75.0, "until they are cut off, and a job submitted meanwhile is accepted and begins"
+    bound_seconds, measured = 75.0, "until they are disconnected, and a job submitted meanwhile is accepted and begins"
     minutes = 2.0
     CLIENTS = 2
     HEAD = b"POST /api/v1/jobs/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n{"

@@ -61,7 +61,7 @@ SCHEDULES: Sequence[tuple[str, Mapping[str, str], Sequence[tuple[timedelta, str]
 
 class WrongClocks(Row):
     id, fault = "C1", "the clocks of two workers 2 h ahead and 2 h behind"
-    bound_seconds, measured = 5.0, "from the time for which a job was asked to its start; none early, none twice"
+    bound_seconds, measured = 5.0, "from the requested time of a job to its start; none early, none twice"
     shape = Shape(
         workers=2, slots=2, environment={"worker 0": {CLOCK_VARIABLE: "2"}, "worker 1": {CLOCK_VARIABLE: "-2"}}
     )
@@ -80,7 +80,7 @@ class WrongClocks(Row):
         field.wait(12.0, 14.0)
         recoveries = [field.all_started([job_id], run_at) for job_id, run_at in asked]
         if crashed := int(field.view.number(_CRASHED, [field.tenants])) - crashed_before:
-            field.violations.append(f"{crashed} executions were declared dead in workers that live")
+            field.violations.append(f"{crashed} executions were declared dead in live workers")
         return recoveries
 
 
@@ -118,7 +118,7 @@ class SetClockRow(Row):
 
 
 class DatabaseClockSet(SetClockRow):
-    id, fault = "C2", "the clock of PostgreSQL set 2 h ahead, and then 119 days, under jobs that run"
+    id, fault = "C2", "the clock of PostgreSQL set 2 h ahead, and then 119 days, while jobs run"
     STEPS = (timedelta(hours=2), timedelta(days=119))
 
     def inject(self, field: Field) -> list[float]:
@@ -130,12 +130,12 @@ class DatabaseClockSet(SetClockRow):
             recoveries.append(field.fresh_start(self.step(field, step)))
             field.ended(running, within=field.patience_seconds)
         if long := int(field.view.number(_LONG)):
-            field.violations.append(f"{long} executions were charged more than ran")
+            field.violations.append(f"{long} executions were charged more than measured")
         return recoveries
 
 
 class ClockChangeMissed(SetClockRow):
-    id, fault = "C3", "the clock of PostgreSQL set over the begin of summer time while no dispatcher runs"
+    id, fault = "C3", "the clock of PostgreSQL set past the beginning of summer time while no dispatcher runs"
     bound_seconds = 45.0
     measured = "from the dispatchers' return until the last missed fire is recorded, and a job submitted then begins"
     minutes = 3.0
@@ -152,7 +152,7 @@ class ClockChangeMissed(SetClockRow):
         for dispatcher in field.stack.dispatchers:
             dispatcher.kill()
         if field.view.number(_NOW) >= gap.timestamp():
-            field.violations.append("the dispatchers were there when the clocks changed: the row shows nothing")
+            field.violations.append("a dispatcher was running when the clocks changed: the row is inconclusive")
         since = self.step(field, AWAY)
         field.stack.is_kept = True
         recoveries = [self._await_fires(field, gap, wanted) - since, field.fresh_start(since)]
@@ -196,15 +196,15 @@ class ClockChangeMissed(SetClockRow):
         for name in wanted:
             if found[name] != list(wanted[name]):
                 fires = [f"{at:%H:%M} {outcome}" for at, outcome in found[name]]
-                field.violations.append(f"I11 fires: {name!r} fired otherwise than it must: {fires}")
+                field.violations.append(f"I11 fires: {name!r} fired differently than required: {fires}")
         submitted = sum(outcome == SUBMITTED for fires in wanted.values() for _, outcome in fires)
         if len(set(jobs)) != submitted:
-            field.violations.append(f"I11 fires: {len(set(jobs))} jobs came of {submitted} times")
+            field.violations.append(f"I11 fires: {len(set(jobs))} jobs were submitted for {submitted} times")
         field.ended(jobs, within=field.patience_seconds)
 
 
 class DatabaseClockSetBack(SetClockRow):
-    id, fault = "C4", "the clock of PostgreSQL set back by 60 s, and then by 5 s, under jobs that run"
+    id, fault = "C4", "the clock of PostgreSQL set back by 60 s, and then by 5 s, while jobs run"
     minutes = 4.0
     STEPS = (timedelta(seconds=60), timedelta(seconds=5))
 
@@ -214,9 +214,9 @@ class DatabaseClockSetBack(SetClockRow):
         # Longer than a lease, none of which may expire because of a clock.
         field.wait(12.0, 14.0)
         if crashed := int(field.view.number(_CRASHED, [field.tenants])) - crashed_before:
-            field.violations.append(f"{crashed} executions were declared dead in workers that live")
+            field.violations.append(f"{crashed} executions were declared dead in live workers")
         if wrong := int(field.view.number(_LONG_OR_NEGATIVE)):
-            field.violations.append(f"{wrong} executions were charged otherwise than ran")
+            field.violations.append(f"{wrong} executions were charged differently than measured")
         field.violations += self._faults_of_state(field)
         return recoveries
 
@@ -226,7 +226,7 @@ class DatabaseClockSetBack(SetClockRow):
         running = [field.job_of(field.submit(tenant, "chaos_steps", payload)) for tenant in range(3)]
         field.all_started(running, 0.0)
         if "executing" not in field.view.states_of(running).values():
-            field.violations.append("no job ran when the clock was set: the row shows nothing")
+            field.violations.append("no job ran when the clock was set: the row is inconclusive")
         recovery = field.fresh_start(self.step(field, -step))
         field.view.note_time()
         field.ended(running, within=field.patience_seconds)
@@ -235,7 +235,7 @@ class DatabaseClockSetBack(SetClockRow):
     def _faults_of_state(self, field: Field) -> list[str]:
         """Return the persistent findings of `verify`."""
         try:
-            field.stack.until(lambda: verify().is_clean, within=STATE_SECONDS, what="the state agrees with itself")
+            field.stack.until(lambda: verify().is_clean, within=STATE_SECONDS, what="the state is consistent")
         except NotInTimeError:
             return [f"state: {finding}" for finding in verify().findings.values()]
         return []

@@ -28,7 +28,7 @@ HOT_TABLES = ("scheduling_job", "scheduling_execution_live", "scheduling_job_rea
 
 
 class JobLocked(Row):
-    id, fault = "P13", "an open transaction holds the row of a job that runs, for 12 s"
+    id, fault = "P13", "an open transaction holds the row of a running job, for 12 s"
     bound_seconds, measured = 5.0, "the longest time without a start of another job meanwhile"
 
     def inject(self, field: Field) -> list[float]:
@@ -44,7 +44,7 @@ class JobLocked(Row):
 
 
 class ConnectionsExhausted(SpanRow):
-    id, fault = "P14", "every connection of PostgreSQL taken by others, the platform's own terminated, for 10 s"
+    id, fault = "P14", "every connection of PostgreSQL taken by other clients, the platform's terminated, for 10 s"
     bound_seconds = 20.0
 
     @contextmanager
@@ -109,7 +109,7 @@ class TablesLocked(SpanRow):
 
 
 class TablesRewritten(SpanRow):
-    id, fault = "P26", "VACUUM FULL and REINDEX of the hot tables under load, again and again, for 10 s"
+    id, fault = "P26", "VACUUM FULL and REINDEX of the hot tables under load, repeated for 10 s"
 
     @contextmanager
     def hold(self, field: Field) -> Iterator[None]:
@@ -126,8 +126,8 @@ class TablesRewritten(SpanRow):
             return [field.fresh_start(time.time())]
 
 
-class FarAway(ProxiedRow):
-    id, fault = "P25", "PostgreSQL is 50 ms away: what goes there and what comes back is 25 ms late, for 10 s"
+class SlowConnection(ProxiedRow):
+    id, fault = "P25", "the latency to PostgreSQL is 50 ms, 25 ms in each direction, for 10 s"
     # A job needs a dozen responses: more load would be too much for four slots.
     traffic = Traffic(per_second=0.7)
     bound_seconds, measured = 15.0, "until a job submitted meanwhile is accepted and begins"
@@ -146,4 +146,4 @@ class FarAway(ProxiedRow):
             return [field.fresh_start(time.time())]
 
 
-ROWS = (JobLocked, ConnectionsExhausted, ReadOnly, Strict, TablesLocked, TablesRewritten, FarAway)
+ROWS = (JobLocked, ConnectionsExhausted, ReadOnly, Strict, TablesLocked, TablesRewritten, SlowConnection)

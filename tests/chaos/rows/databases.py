@@ -75,8 +75,8 @@ class CommitDropper:
         return False
 
 
-class CommitUnheard(Row):
-    id, fault = "P3", "the answers to a tenth of all COMMITs dropped, for 15 s, of web, dispatcher and workers"
+class CommitUnanswered(Row):
+    id, fault = "P3", "the responses to a tenth of all COMMITs of web, dispatcher and workers dropped, for 15 s"
     bound_seconds, measured = 15.0, "from the last of them until a job submitted then begins; one job a key"
     PART = 0.1
     proxy: Proxy | None = None
@@ -94,7 +94,7 @@ class CommitUnheard(Row):
         self.dropper.end()
         ended_at = time.time()
         if self.dropper.dropped == before:
-            field.violations.append("no answer to a COMMIT was dropped: the row shows nothing")
+            field.violations.append("no response to a COMMIT was dropped: the row is inconclusive")
         return [field.fresh_start(ended_at)]
 
     def tear_down(self) -> None:
@@ -105,7 +105,7 @@ class CommitUnheard(Row):
 class SessionsHalfOpen(Row):
     id, fault = "P4", "all sessions of both dispatchers half-open; new connections work"
     minutes = 2.5
-    bound_seconds, measured = 60.0, "until a job submitted then begins; each dispatcher exits by itself"
+    bound_seconds, measured = 60.0, "until a job submitted then begins; each dispatcher exits by its watchdog"
     shape = Shape(workers=1, slots=2, dispatchers=2)
     traffic = None
     may_end = frozenset({"dispatcher"})
@@ -134,9 +134,12 @@ class SessionsHalfOpen(Row):
 
 
 class DatabaseAway(Row):
-    id, fault = "P5", "PostgreSQL away for 90 s, while liveness probes ask"
+    id, fault = "P5", "PostgreSQL down for 90 s, while liveness probes run"
     minutes = 3.0
-    bound_seconds, measured = 15.0, "from its return until a job submitted then begins; no probe fails, none restarts"
+    bound_seconds, measured = (
+        15.0,
+        "from its return until a job submitted then begins; no probe fails, no process restarts",
+    )
     seeds = 1
     AWAY_SECONDS = 90.0
     drain_seconds = 240.0
@@ -153,4 +156,4 @@ class DatabaseAway(Row):
         return [field.fresh_start(time.time())]
 
 
-ROWS = (DatabaseRestarted, SessionsTerminated, CommitUnheard, SessionsHalfOpen, DatabaseAway)
+ROWS = (DatabaseRestarted, SessionsTerminated, CommitUnanswered, SessionsHalfOpen, DatabaseAway)

@@ -24,7 +24,7 @@ from tests.chaos.variables import OLD_BUILD_VARIABLE
 
 # Queue of the tenants' plan.
 QUEUE = "workflow_professional"
-_PUT_OFF = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.put_off'"
+_POSTPONED = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.put_off'"
 _KINDS = "SELECT count(*) FROM scheduling_worker WHERE status = 'online' AND NOT kinds ? 'chaos_steps'"
 FILES = "/proc/{}/fd"
 _STARTS = """
@@ -52,7 +52,7 @@ class EverythingReplaced(Row):
 
 
 class DispatcherWithoutBroker(Row):
-    id, fault = "S12", "the only dispatcher is killed and starts while Valkey is away"
+    id, fault = "S12", "the only dispatcher is killed and starts while Valkey is down"
     bound_seconds, measured = 15.0, "from the return of Valkey until a job submitted then begins"
 
     def inject(self, field: Field) -> list[float]:
@@ -65,7 +65,7 @@ class DispatcherWithoutBroker(Row):
 
 
 class WorkerWithoutDatabase(Row):
-    id, fault = "W21", "all workers and dispatchers are killed and start while PostgreSQL is away"
+    id, fault = "W21", "all workers and dispatchers are killed and start while PostgreSQL is down"
     bound_seconds, measured = 45.0, "from the return of PostgreSQL until a job submitted then begins"
     # A process that finds no database at its start may exit, for its supervisor to restart it.
     may_end = frozenset({"worker", "dispatcher", "auditor", "web"})
@@ -82,7 +82,7 @@ class WorkerWithoutDatabase(Row):
 
 
 class AllStopped(SpanRow):
-    id, fault = "W12", "all dispatchers and workers SIGSTOPped for 20 s, longer than a lease, then CONTinued"
+    id, fault = "W12", "all dispatchers and workers stopped by SIGSTOP for 20 s, longer than a lease, then continued"
     shape = Shape(dispatchers=2)
     held_seconds = (20.0, 20.0)
 
@@ -99,7 +99,7 @@ class AllStopped(SpanRow):
 
 
 class PipeFull(SpanRow):
-    id, fault = "W14", "a worker and a dispatcher beside the others log to a pipe that nothing reads, for 15 s"
+    id, fault = "W14", "an additional worker and dispatcher log to a pipe without a reader, for 15 s"
     bound_seconds, measured = 15.0, HEALED
     held_seconds = (15.0, 15.0)
 
@@ -111,8 +111,10 @@ class PipeFull(SpanRow):
                 os.write(pipe, b"x" * 4096)
         except BlockingIOError:
             pass
-        processes = [field.stack.begin_apart("run_worker", "--pool=default", "--concurrency=2", log=self._pipe(field))]
-        processes.append(field.stack.begin_apart("dispatch_jobs", log=self._pipe(field)))
+        processes = [
+            field.stack.begin_separate("run_worker", "--pool=default", "--concurrency=2", log=self._pipe(field))
+        ]
+        processes.append(field.stack.begin_separate("dispatch_jobs", log=self._pipe(field)))
         try:
             yield
         finally:
@@ -129,7 +131,7 @@ class PipeFull(SpanRow):
 
 class WrongMasterKey(SpanRow):
     id, fault = "W16", "all workers run with another master key for 10 s, then with the right one"
-    bound_seconds, measured = 15.0, "from the right key until a job submitted then begins; those put off complete"
+    bound_seconds, measured = 15.0, "from the right key until a job submitted then begins; postponed ones complete"
     minutes = 2.5
     # Without the right key, values encrypted by its processes could not be decrypted afterwards.
     is_shared = False
@@ -138,17 +140,17 @@ class WrongMasterKey(SpanRow):
 
     @contextmanager
     def hold(self, field: Field) -> Iterator[None]:
-        told = field.stack.environment["worker"]
-        before = int(field.view.number(_PUT_OFF))
-        told |= self.WRONG
+        environment = field.stack.environment["worker"]
+        before = int(field.view.number(_POSTPONED))
+        environment |= self.WRONG
         self._replace(field)
         try:
             yield
         finally:
-            told |= self.RIGHT
+            environment |= self.RIGHT
             self._replace(field)
-        if int(field.view.number(_PUT_OFF)) == before:
-            field.violations.append("no job was put off: the row shows nothing")
+        if int(field.view.number(_POSTPONED)) == before:
+            field.violations.append("no job was postponed: the row is inconclusive")
 
     def _replace(self, field: Field) -> None:
         for worker in field.stack.workers:
@@ -161,7 +163,7 @@ class WrongMasterKey(SpanRow):
 
 
 class FilesLimited(SpanRow):
-    id, fault = "W22", "a worker and its children may open no more files, of half as many as they have, for 10 s"
+    id, fault = "W22", "a worker and its children are limited to half of their open files, for 10 s"
     bound_seconds = 30.0
     # It may exit, for its supervisor to restart it.
     may_end = frozenset({"worker"})
@@ -187,7 +189,7 @@ class OldBuild(Row):
 
     def inject(self, field: Field) -> list[float]:
         if not field.view.number(_KINDS):
-            field.violations.append("every worker has the kind: the row shows nothing")
+            field.violations.append("every worker has the kind: the row is inconclusive")
         began_at = time.time()
         field.wait(15.0, 15.0)
         starts = [float(at) for (at,) in field.view.rows(_STARTS, [began_at])]
@@ -213,8 +215,8 @@ class ArbiterKilled(Row):
 
 
 class TimeZones(Row):
-    id, fault = "C21", "each role and the database in a time zone of its own, 25 h apart"
-    bound_seconds, measured = 5.0, "from the time for which a job was asked to its start; none early"
+    id, fault = "C21", "each role and the database in different time zones, 25 h apart"
+    bound_seconds, measured = 5.0, "from the requested time of a job to its start; none early"
     shape = Shape(
         environment={
             "web": {"TZ": "Pacific/Kiritimati"},
@@ -240,7 +242,7 @@ class TimeZones(Row):
 
 
 class ForeignConsumer(SpanRow):
-    id, fault = "W15", "a Celery worker of another application reads a queue of the platform's for 12 s"
+    id, fault = "W15", "a Celery worker of another application reads a queue of the platform for 12 s"
     bound_seconds = 20.0
     held_seconds = (12.0, 12.0)
     minutes = 2.0
@@ -261,7 +263,7 @@ class ForeignConsumer(SpanRow):
             field.stack.until(lambda: " ready." in foreign.log, within=START_SECONDS, what="it reads")
             yield
             if "message.returned" not in foreign.log:
-                field.violations.append("the foreign worker got no message: the row shows nothing")
+                field.violations.append("the foreign worker got no message: the row is inconclusive")
         finally:
             foreign.kill()
 

@@ -78,7 +78,7 @@ def _expect_full(field: Field) -> None:
         field.view.run(_WRITE)
     except psycopg.OperationalError:
         return
-    field.violations.append("the disk is not full: the row shows nothing")
+    field.violations.append("the disk is not full: the row is inconclusive")
 
 
 def mount(folder: Path, size_mib: int) -> None:

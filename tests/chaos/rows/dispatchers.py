@@ -58,7 +58,7 @@ class DispatcherRow(Row):
         )
         first_fires = self._make_schedules(field)
         if self.is_at_the_minute:
-            self._await_eve(field, max(first_fires.values()))
+            self._await_last_seconds(field, max(first_fires.values()))
         recoveries = self.disturb(field)
         until = self._await_minute(field, max(first_fires.values()))
         field.view.run(_DISABLE)
@@ -88,10 +88,12 @@ class DispatcherRow(Row):
             first_fires[label] = schedule.next_fire_at
         return first_fires
 
-    def _await_eve(self, field: Field, minute: datetime) -> None:
+    def _await_last_seconds(self, field: Field, minute: datetime) -> None:
         """Wait until a few seconds before the schedules' first fire."""
         eve = minute - timedelta(seconds=field.rng.uniform(0.0, EVE_SECONDS))
-        field.stack.until(lambda: field.view.number(_NOW) >= eve, within=MOST_SECONDS, what="a minute is near")
+        field.stack.until(
+            lambda: field.view.number(_NOW) >= eve, within=MOST_SECONDS, what="a minute is about to begin"
+        )
 
     def _await_minute(self, field: Field, minute: datetime) -> datetime:
         """Wait for a minute and its fires; return a moment well before the next one."""
@@ -130,7 +132,7 @@ class FiveDispatchers(TwoDispatchers):
 
 
 class LeaderStopped(DispatcherRow):
-    id, fault = "S3", "the leader SIGSTOPped inside its tick, past its lock, then CONTinued"
+    id, fault = "S3", "the leader stopped by SIGSTOP inside its tick until its lock is lost, then continued"
     minutes = 4.0
     bound_seconds, measured = 10.0, "from the stop to the next start"
     shape = Shape(workers=1, slots=4, dispatchers=2, caps=CAPS)
@@ -140,7 +142,7 @@ class LeaderStopped(DispatcherRow):
         # So that this one is surely the first whose tick blocks.
         os.kill(other.pid, signal.SIGSTOP)
         try:
-            stopped_at = self._stop_inside(field, leader)
+            stopped_at = self._stop_inside_tick(field, leader)
         finally:
             os.kill(other.pid, signal.SIGCONT)
         try:
@@ -150,12 +152,12 @@ class LeaderStopped(DispatcherRow):
             os.kill(leader.pid, signal.SIGCONT)
         return [recovery]
 
-    def _stop_inside(self, field: Field, leader: ManagedProcess) -> float:
+    def _stop_inside_tick(self, field: Field, leader: ManagedProcess) -> float:
         """Stop the leader while its tick briefly waits for a lock; return the time."""
         while True:
             with psycopg.connect(field.stack.addresses.admin_url) as holder:
                 holder.execute("SELECT FROM scheduling_pool_clock FOR UPDATE")
-                field.stack.until(lambda: field.view.number(_BLOCKED), within=20, what="a tick waits for us")
+                field.stack.until(lambda: field.view.number(_BLOCKED), within=20, what="a tick waits for the lock")
                 os.kill(leader.pid, signal.SIGSTOP)
                 if field.view.number(_BLOCKED):
                     return time.time()
@@ -165,7 +167,7 @@ class LeaderStopped(DispatcherRow):
 class TickCrashed(DispatcherRow):
     id, fault = "S4", "a dispatcher that dies at each step of its tick, another beside it"
     minutes = 4.0
-    bound_seconds, measured = 17.0, "from a death to the start of the last job that was handed out by then"
+    bound_seconds, measured = 17.0, "from a crash to the start of the last job dispatched by then"
     shape = Shape(workers=1, slots=4, dispatchers=1, caps=CAPS)
     dispatchers = 1
     is_at_the_minute = False
@@ -173,15 +175,15 @@ class TickCrashed(DispatcherRow):
     seeds = 1
 
     def disturb(self, field: Field) -> list[float]:
-        return [self._die_at(field, step) for step in field.rng.sample(list(STEPS), len(STEPS))]
+        return [self._crash_at(field, step) for step in field.rng.sample(list(STEPS), len(STEPS))]
 
-    def _die_at(self, field: Field, step: str) -> float:
+    def _crash_at(self, field: Field, step: str) -> float:
         """Return the seconds until nothing left by the crash waits."""
         doomed = field.stack.begin_dispatcher(**{CRASH_VARIABLE: f"{step}:{field.rng.randint(1, 4)}"})
         field.stack.until(lambda: not doomed.is_running, within=START_SECONDS, what=f"a dispatcher dies at {step!r}")
         died_at = time.time()
         left = field.view.unstarted()
-        return field.taken_up(left, died_at) if left else field.next_start(died_at)
+        return field.resumed_after(left, died_at) if left else field.next_start(died_at)
 
 
 ROWS: Sequence[type[Row]] = (TwoDispatchers, FiveDispatchers, LeaderStopped, TickCrashed)

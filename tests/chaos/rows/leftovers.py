@@ -11,7 +11,7 @@ JOBS = 12
 _DAEMONS = "SELECT split_part(step, ' ', 2)::int FROM chaos_effect WHERE step LIKE %s AND job_id = ANY (%s)"
 
 
-class Litterers(Row):
+class DescriptorAndDaemonLeaks(Row):
     id, fault = "W24", "jobs that leave daemons, and jobs that take every descriptor of their process"
     bound_seconds, measured = 60.0, "until all of them have completed and no daemon is left"
 
@@ -29,11 +29,11 @@ class Litterers(Row):
         field.ended(jobs, within=field.patience_seconds)
         pids = [int(pid) for (pid,) in field.view.rows(_DAEMONS, [f"{DAEMON} %", jobs])]
         if len(pids) < 3 * JOBS:
-            field.violations.append(f"{len(pids)} daemons were reported: the row shows nothing")
+            field.violations.append(f"{len(pids)} daemons were reported: the row is inconclusive")
         field.stack.until(
             lambda: not any(map(is_running, pids)), within=field.patience_seconds, what="no daemon is left"
         )
         return [time.time() - began_at]
 
 
-ROWS = (Litterers,)
+ROWS = (DescriptorAndDaemonLeaks,)

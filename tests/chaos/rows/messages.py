@@ -1,6 +1,6 @@
 """Messages that are repeated, reordered, late, lost or forged.
 
-The dispatcher and the workers have separate databases of the broker; a postman between them treats the messages as the
+The dispatcher and the workers have separate databases of the broker; a carrier between them treats the messages as the
 row requires.
 """
 
@@ -30,17 +30,17 @@ LOOK_SECONDS = 0.005
 _QUEUES = "SELECT name FROM scheduling_queue"
 
 
-class Postman(threading.Thread):
-    """Thread that transfers messages, with the current mischief."""
+class MessageCarrier(threading.Thread):
+    """Thread that transfers messages, with the current treatment."""
 
     def __init__(self, stack: Stack, queues: list[str]) -> None:
-        super().__init__(name="postman", daemon=True)
+        super().__init__(name="carrier", daemon=True)
         self._out = redis.Redis.from_url(stack.addresses.broker_url(number=OUT))
         self.inbox = redis.Redis.from_url(stack.addresses.broker_url(number=IN))
         self.queues = queues
         self._stopped = threading.Event()
         self._held: list[tuple[float, str, bytes]] = []
-        self.mischief: Mischief | None = None
+        self.treatment: Treatment | None = None
         self.carried = 0
 
     def run(self) -> None:
@@ -57,15 +57,15 @@ class Postman(threading.Thread):
         self.join()
 
     def _collect(self) -> None:
-        mischief, now = self.mischief, time.monotonic()
+        treatment, now = self.treatment, time.monotonic()
         for queue in self.queues:
             while (message := self._out.rpop(queue)) is not None:
                 self.carried += 1
-                copies = [(0.0, message)] if mischief is None else mischief.carry(message)
+                copies = [(0.0, message)] if treatment is None else treatment.carry(message)
                 self._held += [(now + delay, queue, copy) for delay, copy in copies]
 
 
-class Mischief:
+class Treatment:
     """Treatment of a message: the copies that are delivered, and when."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -76,95 +76,95 @@ class Mischief:
 
 
 class MessageRow(Row):
-    """Row that sends its messages through a mischief, then one ordinary job."""
+    """Row that sends its messages through a treatment, then one ordinary job."""
 
     bound_seconds = 17.0
-    measured = "from the end of it to the start of the last job that was handed out by then; the worker lives"
+    measured = "from its end to the start of the last job dispatched by then; the worker lives"
     shape = Shape(workers=1, slots=3)
     traffic = Traffic(per_second=3.0)
     SECONDS = 10.0
-    postman: Postman | None = None
+    carrier: MessageCarrier | None = None
 
     def prepare(self, stack: Stack) -> None:
         for role in ("web", "dispatcher"):
             stack.environment[role]["REDIS_URL"] = stack.addresses.broker_url(number=OUT)
-        self.postman = Postman(stack, [name for (name,) in stack.view.rows(_QUEUES)])
-        self.postman.start()
+        self.carrier = MessageCarrier(stack, [name for (name,) in stack.view.rows(_QUEUES)])
+        self.carrier.start()
 
     @abstractmethod
-    def begin(self, postman: Postman, field: Field) -> Mischief | None:
-        """Return the mischief of this row, or None if its fault does not affect messages in transit."""
+    def begin(self, carrier: MessageCarrier, field: Field) -> Treatment | None:
+        """Return the treatment of this row, or None if its fault does not affect messages in transit."""
 
     def inject(self, field: Field) -> list[float]:
-        (worker,), postman = field.stack.workers, self.postman
-        assert postman is not None
+        (worker,), carrier = field.stack.workers, self.carrier
+        assert carrier is not None
         field.wait(0.0, 1.0)
-        carried = postman.carried
-        postman.mischief = self.begin(postman, field)
+        carried = carrier.carried
+        carrier.treatment = self.begin(carrier, field)
         field.wait(self.SECONDS, self.SECONDS)
-        postman.mischief = None
+        carrier.treatment = None
         ended_at = time.time()
         waiting = field.view.unstarted()
-        recovery = field.taken_up(waiting, ended_at) if waiting else field.next_start(ended_at)
+        recovery = field.resumed_after(waiting, ended_at) if waiting else field.next_start(ended_at)
         if not worker.is_running or worker not in field.stack.workers:
-            field.violations.append("the consumer died of a message")
-        if postman.carried == carried:
-            field.violations.append("no message passed: the row shows nothing")
+            field.violations.append("the consumer crashed on a message")
+        if carrier.carried == carried:
+            field.violations.append("no message passed: the row is inconclusive")
         return [recovery]
 
     def tear_down(self) -> None:
-        if self.postman is not None:
-            self.postman.stop()
+        if self.carrier is not None:
+            self.carrier.stop()
 
 
 class Repeated(MessageRow):
     id, fault = "M1", "each message a hundred times"
 
-    class Copies(Mischief):
+    class Copies(Treatment):
         def carry(self, message: bytes) -> list[tuple[float, bytes]]:
             return [(self.rng.uniform(0, 2), message) for _ in range(99)] + [(0.0, message)]
 
-    def begin(self, postman: Postman, field: Field) -> Mischief:
+    def begin(self, carrier: MessageCarrier, field: Field) -> Treatment:
         return self.Copies(field.rng)
 
 
 class Reordered(MessageRow):
     id, fault = "M2", "messages in another order"
 
-    class Shuffled(Mischief):
+    class Shuffled(Treatment):
         def carry(self, message: bytes) -> list[tuple[float, bytes]]:
             return [(self.rng.uniform(0, 2), message)]
 
-    def begin(self, postman: Postman, field: Field) -> Mischief:
+    def begin(self, carrier: MessageCarrier, field: Field) -> Treatment:
         return self.Shuffled(field.rng)
 
 
 class Late(MessageRow):
     id, fault = "M3", "a third of the messages up to 25 s late, after they were sent again"
 
-    class Delayed(Mischief):
+    class Delayed(Treatment):
         def carry(self, message: bytes) -> list[tuple[float, bytes]]:
             return [(self.rng.uniform(14, 25) if self.rng.random() < 0.33 else 0.0, message)]
 
-    def begin(self, postman: Postman, field: Field) -> Mischief:
+    def begin(self, carrier: MessageCarrier, field: Field) -> Treatment:
         return self.Delayed(field.rng)
 
 
 class Dropped(MessageRow):
     id, fault = "M4", "20 % of the messages dropped"
 
-    class Lost(Mischief):
+    class Lost(Treatment):
         def carry(self, message: bytes) -> list[tuple[float, bytes]]:
             return [] if self.rng.random() < 0.2 else [(0.0, message)]
 
-    def begin(self, postman: Postman, field: Field) -> Mischief:
+    def begin(self, carrier: MessageCarrier, field: Field) -> Treatment:
         return self.Lost(field.rng)
 
 
 class Forged(MessageRow):
     id, fault = "M5", "forged headers, tokens, ids and tasks beside each message; forged work and settings"
 
-    class Forgeries(Mischief):
+    class Forgeries(Treatment):
         def carry(self, message: bytes) -> list[tuple[float, bytes]]:
             return (
                 [(0.0, forge(message, self.rng)) for _ in range(3)]
@@ -172,7 +172,7 @@ class Forged(MessageRow):
                 + [(0.0, message)]
             )
 
-    def begin(self, postman: Postman, field: Field) -> Mischief:
+    def begin(self, carrier: MessageCarrier, field: Field) -> Treatment:
         self._runs = field.view.number(_RUNS)
         forge_settings(field.stack)
         return self.Forgeries(field.rng)
@@ -185,7 +185,7 @@ class Forged(MessageRow):
         if field.view.number(_RUNS) != self._runs:
             field.violations.append("a forged message ran upkeep")
         if read_zone(field.stack) == FORGED_ZONE:
-            field.violations.append("forged settings were believed")
+            field.violations.append("forged settings took effect")
         return recoveries
 
 
@@ -196,18 +196,18 @@ _RUNS = "SELECT count(*) FROM scheduling_upkeep_run WHERE name = 'partitions'"
 
 def forge_work(message: bytes, rng: random.Random, tenant: str) -> bytes:
     """Return the message changed to request a job or upkeep, with the original's signature or none."""
-    told: dict[str, Any] = json.loads(message)
+    changed: dict[str, Any] = json.loads(message)
     task, args, kwargs = rng.choice(
         [
             ("scheduling.submit", [], {"tenant": tenant, "kind": "noop", "fair_key": FORGED_KEY}),
             ("scheduling.run_upkeep", ["partitions"], {}),
         ]
     )
-    told["headers"] |= {"task": task, "id": str(uuid.UUID(int=rng.getrandbits(128)))}
+    changed["headers"] |= {"task": task, "id": str(uuid.UUID(int=rng.getrandbits(128)))}
     if rng.random() < 0.5:
-        told["headers"].pop("signature", None)
-    told["body"] = base64.b64encode(json.dumps([args, kwargs, {}]).encode()).decode()
-    return json.dumps(told).encode()
+        changed["headers"].pop("signature", None)
+    changed["body"] = base64.b64encode(json.dumps([args, kwargs, {}]).encode()).decode()
+    return json.dumps(changed).encode()
 
 
 def forge_settings(stack: Stack) -> None:
@@ -228,15 +228,15 @@ def _place_of_settings(stack: Stack) -> str:
 
 
 def forge(message: bytes, rng: random.Random) -> bytes:
-    """Return the message as forged by someone who has seen one: some headers, its body or its task differ."""
-    told: dict[str, Any] = json.loads(message)
-    headers, body = told["headers"], json.loads(base64.b64decode(told["body"]))
+    """Return the message as an attacker with one message would forge it: some headers, its body or its task differ."""
+    changed: dict[str, Any] = json.loads(message)
+    headers, body = changed["headers"], json.loads(base64.b64decode(changed["body"]))
     match rng.randrange(5):
         case 0:
             headers |= {"timelimit": [0.001, 0.001], "expires": "2001-01-01T00:00:00+00:00", "retries": 99}
             body[0][1] = str(uuid.UUID(int=rng.getrandbits(128)))
         case 1:
-            headers |= {"tenant": "globex", "stamps": {"x": [1]}, "stamped_headers": ["x"], "group": "nobody"}
+            headers |= {"tenant": "globex", "stamps": {"x": [1]}, "stamped_headers": ["x"], "group": "unknown"}
             body[0][1] = str(uuid.UUID(int=rng.getrandbits(128)))
         case 2:
             body[0][0] = [str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(50)]
@@ -245,15 +245,15 @@ def forge(message: bytes, rng: random.Random) -> bytes:
         case _:
             body[2] |= {"callbacks": [{"task": "celery.chord"}], "chain": [{"task": "scheduling.execute"}]}
             body[0] = [{"execution_ids": body[0][0]}, None]
-    told["body"] = base64.b64encode(json.dumps(body).encode()).decode()
-    return json.dumps(told).encode()
+    changed["body"] = base64.b64encode(json.dumps(body).encode()).decode()
+    return json.dumps(changed).encode()
 
 
 class Malformed(MessageRow):
-    id, fault = "M6", "no JSON, half a message, no task, 50 MB, unknown task"
+    id, fault = "M6", "invalid JSON, half a message, no task, 50 MB, unknown task"
     GREAT = 50 * 1024 * 1024
 
-    def begin(self, postman: Postman, field: Field) -> None:
+    def begin(self, carrier: MessageCarrier, field: Field) -> None:
         honest = {"content-type": "application/json", "content-encoding": "utf-8", "headers": {}, "body": "e30="}
         for message in [
             b"\x80\x04\xff\x00 no message",
@@ -266,7 +266,7 @@ class Malformed(MessageRow):
             json.dumps({**honest, "headers": {"task": "no.such.task", "id": "1"}, "properties": _PROPERTIES}).encode(),
             json.dumps({**honest, "properties": _PROPERTIES, "body": "A" * self.GREAT}).encode(),
         ]:
-            postman.inbox.lpush(field.rng.choice(postman.queues), message)
+            carrier.inbox.lpush(field.rng.choice(carrier.queues), message)
 
 
 _PROPERTIES = {

@@ -34,7 +34,7 @@ WHERE name = 'job.dispatched' AND tenant_id = %s AND at > to_timestamp(%s) AND a
 
 class Cancellations(Row):
     id, fault = "J1", "150 jobs with effects, each cancelled at a random moment by six clients"
-    bound_seconds, measured = 60.0, "until all of them have ended; none has the effect of a settlement it did not have"
+    bound_seconds, measured = 60.0, "until all have ended; none has the effect of a missing settlement"
     shape = Shape(workers=2, slots=3, caps=(2, 2, 4))
     may_cancel = True
     JOBS = 150
@@ -50,15 +50,15 @@ class Cancellations(Row):
             return field.client.cancel(tenant_id, job_id)
 
         with ThreadPoolExecutor(6) as pool:
-            told = Counter(pool.map(lambda one: cancel(*one), sorted(moments, key=lambda one: one[1])))
+            statuses = Counter(pool.map(lambda one: cancel(*one), sorted(moments, key=lambda one: one[1])))
         field.stack.until(
             lambda: {state for state, _ in field.view.rows(_STATES, [ids])} <= {"completed", "cancelled"},
             within=field.patience_seconds,
             what="all have ended",
         )
         ended = dict(field.view.rows(_STATES, [ids]))
-        if told.keys() - {200, 202, 409} or len(ended) != 2:
-            field.violations.append(f"cancelling was answered with {dict(told)}; the jobs are {ended}")
+        if statuses.keys() - {200, 202, 409} or len(ended) != 2:
+            field.violations.append(f"cancelling was answered with {dict(statuses)}; the jobs are {ended}")
         return [time.monotonic() - began]
 
 
@@ -121,8 +121,11 @@ class FailureFlood(SpanRow):
 
 
 class TenantStopped(Row):
-    id, fault = "T11", "a tenant is suspended with jobs that run and wait, reinstated, and changes its plan each second"
-    bound_seconds, measured = 10.0, "from its reinstatement to the next start of a job of its own; none while suspended"
+    id, fault = (
+        "T11",
+        "a tenant is suspended with running and waiting jobs, reinstated, and changes its plan each second",
+    )
+    bound_seconds, measured = 10.0, "from its reinstatement to the next start of one of its jobs; none while suspended"
     shape = Shape(workers=1, slots=4)
     traffic = Traffic(per_second=2.0)
     JOBS = 24
@@ -139,7 +142,7 @@ class TenantStopped(Row):
             field.violations.append(f"{began} jobs of a suspended tenant were dispatched")
         waiting = [job_id for job_id, state in field.view.states_of(ids).items() if state == "available"]
         if not waiting:
-            field.violations.append("no job waited while its tenant was suspended: the row shows nothing")
+            field.violations.append("no job waited while its tenant was suspended: the row is inconclusive")
         reinstated_at = time.time()
         reinstate_tenant(tenant=tenant)
         recovery = field.next_start_of(waiting, reinstated_at)

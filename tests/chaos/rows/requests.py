@@ -15,7 +15,7 @@ from tests.chaos.servers import HOST
 from tests.chaos.stack import Shape, Stack
 
 
-class AnswerSwallower:
+class ResponseDropper:
     """Tap that drops the next response once armed: the request is executed, but its client gets no response."""
 
     def __init__(self) -> None:
@@ -34,8 +34,8 @@ class AnswerSwallower:
         return True
 
 
-class AnswerLost(Row):
-    id, fault = "D1", "the API killed after the COMMIT, before its answer"
+class ResponseLost(Row):
+    id, fault = "D1", "the API killed after the COMMIT, before its response"
     bound_seconds, measured = 30.0, "from the kill until the same key is answered; one job"
     traffic = None
     # The dropped response must be the row's.
@@ -44,21 +44,21 @@ class AnswerLost(Row):
     proxy: Proxy | None = None
 
     def prepare(self, stack: Stack) -> None:
-        self.swallower = AnswerSwallower()
-        self.proxy = Proxy((HOST, stack.web_port), tap=self.swallower)
+        self.dropper = ResponseDropper()
+        self.proxy = Proxy((HOST, stack.web_port), tap=self.dropper)
         stack.front_port = self.proxy.port
 
     def inject(self, field: Field) -> list[float]:
-        return [self._lose_answer(field) for _ in range(self.ROUNDS)]
+        return [self._drop_response(field) for _ in range(self.ROUNDS)]
 
-    def _lose_answer(self, field: Field) -> float:
+    def _drop_response(self, field: Field) -> float:
         field.wait(0.0, 1.0)
         assert field.stack.web is not None
         request = field.client.prepare(field.tenants[2], "chaos_steps", {"steps": 2, "seconds": 0.1})
-        self.swallower.arm()
+        self.dropper.arm()
         reply = field.client.send(request)
-        if reply.status is not None or not self.swallower.swallowed.is_set():
-            field.violations.append(f"the answer was not lost: {reply}")
+        if reply.status is not None or not self.dropper.swallowed.is_set():
+            field.violations.append(f"the response was not lost: {reply}")
         killed_at = time.time()
         field.stack.web.kill()
         field.stack.until(
@@ -73,7 +73,7 @@ class AnswerLost(Row):
 
 class SameKey(Row):
     id, fault = "D2", "the same key fifty times at once, three times"
-    bound_seconds, measured = 15.0, "until all fifty have their answer; one job"
+    bound_seconds, measured = 15.0, "until all fifty have a response; one job"
     TIMES = 50
     ROUNDS = 3
     shape = Shape(workers=1, slots=2)
@@ -102,12 +102,12 @@ class SameKey(Row):
         field.stack.until(
             lambda: any(reply.status == CREATED for reply in request.replies),
             within=field.patience_seconds,
-            what="one of fifty is told that it is the first",
+            what="one of fifty creates the job",
         )
-        told = Counter(reply.status for reply in request.replies if reply.status is not None)
-        if told[CREATED] != 1 or told.keys() - {CREATED, 200, 409} or told[200] < self.TIMES - 1:
-            field.violations.append(f"fifty times the same key was answered with {dict(told)}")
+        statuses = Counter(reply.status for reply in request.replies if reply.status is not None)
+        if statuses[CREATED] != 1 or statuses.keys() - {CREATED, 200, 409} or statuses[200] < self.TIMES - 1:
+            field.violations.append(f"fifty times the same key was answered with {dict(statuses)}")
         return seconds
 
 
-ROWS = (AnswerLost, SameKey)
+ROWS = (ResponseLost, SameKey)

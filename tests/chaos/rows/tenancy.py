@@ -26,8 +26,8 @@ _LOOKS_OF = "SELECT count(*) FROM chaos_effect WHERE step LIKE 'look %%' AND job
 
 
 class PoolOfOne(Row):
-    id, fault = "T1", f"a pool of one connection, two tenants in turns with errors, {USES:,} uses a seed"
-    bound_seconds, measured = 300.0, "how long it takes; 0 leaks in 10,000"
+    id, fault = "T1", f"a pool of one connection, two tenants alternately with errors, {USES:,} uses a seed"
+    bound_seconds, measured = 300.0, "duration; 0 leaks in 10,000"
     traffic = None
     # It counts every row of its tenants.
     is_shared = False
@@ -82,8 +82,8 @@ class PoolOfOne(Row):
 
 
 class ChildReused(Row):
-    id, fault = "T2", f"one child, two tenants in turns with errors, {USES:,} looks a seed"
-    bound_seconds, measured = 300.0, "how long it takes; 0 leaks in 10,000"
+    id, fault = "T2", f"one child, two tenants alternately with errors, {USES:,} queries a seed"
+    bound_seconds, measured = 300.0, "duration; 0 leaks in 10,000"
     shape = Shape(workers=1, slots=1)
     traffic = None
     # It waits until no job is left.
@@ -99,7 +99,7 @@ class ChildReused(Row):
         field.stack.until(lambda: field.view.count_unended() == 0, within=field.patience_seconds, what="all have run")
         looked = int(field.view.number(_LOOKS_OF, [ids]))
         if looked != len(ids) * LOOKS:
-            field.violations.append(f"{len(ids)} jobs looked around {looked} times")
+            field.violations.append(f"{len(ids)} jobs queried {looked} times")
         return [time.time() - began_at]
 
 
@@ -108,7 +108,7 @@ class TenantLocked(Row):
 
     id, fault = "T3", "an open transaction has one tenant's row in `tenants_tenant` FOR UPDATE, for 60 s"
     minutes = 4.0
-    bound_seconds, measured = 0.2, "by how much the others' p95 wait, of more than a second, has grown"
+    bound_seconds, measured = 0.2, "increase of the others' p95 wait, of more than a second"
     shape = Shape(workers=1, slots=6, dispatchers=2, caps=(2, 2, 2))
     traffic = None
     seeds = 1
@@ -146,7 +146,7 @@ class TenantLocked(Row):
 
 
 class TenantRowsLocked(TenantLocked):
-    id, fault = "T4", "the same of all that the dispatchers write of the tenant: entity, capacity, usage and costs"
+    id, fault = "T4", "the same for all rows that dispatchers write for the tenant: entity, capacity, usage and costs"
     statements: ClassVar[Sequence[str]] = tuple(
         f"SELECT FROM {table} WHERE tenant_id = %s FOR UPDATE"
         for table in (

@@ -62,7 +62,7 @@ def a_busy_worker(field: Field) -> tuple[ManagedProcess, list[Running]]:
 
 
 class ChildKilled(Row):
-    id, fault = "W1", "kill -9 of a pool child in a job"
+    id, fault = "W1", "kill -9 of a pool child that runs a job"
     bound_seconds, measured = 15.0, "from the kill to the job's next start"
 
     def inject(self, field: Field) -> list[float]:
@@ -88,13 +88,13 @@ class WorkerKilled(Row):
         inside = running_in(field, worker)
         killed_at = time.time()
         worker.kill()
-        return [field.begun_again(inside, killed_at)] if inside else []
+        return [field.restarted_after(inside, killed_at)] if inside else []
 
 
 class PopLost(Row):
     id, fault = "W3", "worker stopped, message published, worker killed: the pop is lost"
     minutes = 2.0
-    bound_seconds, measured = 17.0, "from the dispatch to the message's being published again"
+    bound_seconds, measured = 17.0, "from the dispatch to the next publication of the message"
     shape = Shape(workers=1, slots=2)
     traffic = None
     # The lost message must be the row's.
@@ -106,7 +106,7 @@ class PopLost(Row):
         field.wait(0.0, 2.0)
         pause(worker)
         job_id = field.job_of(field.submit(0, "chaos_steps", {"steps": 1}))
-        field.stack.until(field.view.unstarted, within=20, what="the job is handed out")
+        field.stack.until(field.view.unstarted, within=20, what="the job is dispatched")
         # Time for the broker to deliver the message to a waiting consumer.
         field.wait(0.5, 1.5)
         worker.kill()
@@ -129,9 +129,9 @@ def _was_begun(field: Field, job_id: UUID) -> list[tuple[float]]:
 
 
 class Zombie(Row):
-    id, fault = "W4", "worker SIGSTOPped for 60 s, then CONTinued"
+    id, fault = "W4", "worker stopped by SIGSTOP for 60 s, then continued"
     minutes = 2.5
-    bound_seconds, measured = 15.0, "from the stop to the next start of the last job that ran in it; its effects: none"
+    bound_seconds, measured = 15.0, "from the stop to the next start of the last job that ran in it; it has no effects"
     shape = Shape(workers=2, slots=2)
     seeds = 1
     STOPPED_SECONDS = 60.0
@@ -144,7 +144,7 @@ class Zombie(Row):
         stopped_at = time.time()
         pause(worker)
         try:
-            recovery = field.begun_again(inside, stopped_at)
+            recovery = field.restarted_after(inside, stopped_at)
             field.wait(*[max(0.0, stopped_at + self.STOPPED_SECONDS - time.time())] * 2)
         finally:
             resume(worker)
@@ -155,7 +155,7 @@ class Zombie(Row):
 
 class Deploy(Row):
     id, fault = "W6", "SIGTERM with jobs of 12 s that reach no safe point, grace 8 s"
-    bound_seconds, measured = 9.0, "from SIGTERM to the job's being back in its queue, no attempt burned"
+    bound_seconds, measured = 9.0, "from SIGTERM until the job is back in its queue, no attempt counted"
     shape = Shape(workers=1, slots=2)
     traffic = None
 
@@ -170,7 +170,7 @@ class Deploy(Row):
             found = field.stack.until(
                 lambda job_id=job_id: field.view.rows(_RETURNED, [job_id]),
                 within=field.patience_seconds,
-                what="it is back",
+                what="it has returned",
             )
             recoveries.append(float(found[0][0]) - asked_at)
         if burned := int(field.view.number(_BURNED, [ids])):
@@ -191,7 +191,7 @@ class RollingRestart(Row):
         began_at = time.time()
         for old in list(field.stack.workers):
             old.ask_to_stop()
-            field.stack.until(lambda old=old: not old.is_running, within=60, what="the old worker has left")
+            field.stack.until(lambda old=old: not old.is_running, within=60, what="the old worker has exited")
             field.stack.until(field.stack.is_whole, within=150, what="the new worker serves")
         field.wait(1.0, 1.0)
         starts = [began_at, *(float(at) for (at,) in field.view.rows(_LAST_STARTS, [began_at])), time.time()]
@@ -223,7 +223,7 @@ class Killers(Row):
 
 
 class CutOffInTransaction(Row):
-    id, fault = "W9", "a worker stands still for 25 s in the middle of a transaction that has locked its job's row"
+    id, fault = "W9", "a worker is stopped for 25 s inside a transaction that has locked its job's row"
     minutes = 2.5
     bound_seconds, measured = 15.0, "from the stop to the next start of the last job that ran in it"
     shape = Shape(workers=2, slots=2)
@@ -244,7 +244,7 @@ class CutOffInTransaction(Row):
         stopped_at = time.time()
         pause(worker)
         try:
-            recovery = field.begun_again(inside, stopped_at)
+            recovery = field.restarted_after(inside, stopped_at)
             field.wait(*[max(0.0, stopped_at + self.STOPPED_SECONDS - time.time())] * 2)
         finally:
             resume(worker)

@@ -217,12 +217,12 @@ class _Run:
         assert stack.client is not None
         assert stack.witness is not None
         client = stack.client
-        stack.until(lambda: client.ask_again() == 0, within=120, what="every request is answered")
+        stack.until(lambda: client.repeat_unanswered() == 0, within=120, what="every request is answered")
         result.drained_seconds = drain(stack)
         if result.drained_seconds is None:
             result.violations.append("not drained in time")
         witness = stack.witness
-        stack.until(lambda: witness.is_content, within=HEALTH_SECONDS, what="health says that all is well")
+        stack.until(lambda: witness.is_satisfied, within=HEALTH_SECONDS, what="health is ready")
         witness.stop()
         logs = [load.log for load in self.loads]
         self._count(logs)

@@ -1,4 +1,4 @@
-"""The world of the table."""
+"""The world of the access table."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.platform_settings import override_platform_settings
 
 @pytest.fixture
 def world(db: None, tmp_path: Path) -> Iterator[World]:
-    """Tenants, roles and rows; what a test uploads goes with it."""
+    """Return tenants, roles and rows; delete uploaded files at the end."""
     with override_settings(MEDIA_ROOT=tmp_path), override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
         world = make_world()
         with connection.cursor() as cursor:
-            # What some services set for their transaction, a test's transaction outlives.
+            # A test's transaction outlives the settings that some services set for theirs.
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield world

@@ -1,4 +1,4 @@
-"""The console's other routes and its acts on ticked rows × every role × own and foreign rows, by the same table."""
+"""Access table: the console's other routes and acts on ticked rows, for each role, on own and foreign rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
 from tests.access import routes, table
 from tests.access.routes import CONSOLE_PREFIX, Line, Ticked
-from tests.integration.access.test_table import CONSOLE_ROLES, HOLDERS, NamedRows, ask, console_wants, told
+from tests.integration.access.test_table import CONSOLE_ROLES, HOLDERS, NamedRows, ask, console_result, console_wants
 from tests.integration.access.world import World
 
 pytestmark = pytest.mark.django_db
 
 
 def console_requests(line: Line, rows: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Method, URL and form of a line of CONSOLE, about these rows."""
+    """Yield method, URL and form of a line of CONSOLE for these rows."""
     url = CONSOLE_PREFIX + line.path.format_map(NamedRows(rows))
     form = {name: filled(value, rows) for name, value in (line.body or {}).items()}
     for method in ("GET", "POST") if line.method == "ANY" else (line.method,):
@@ -29,26 +29,26 @@ def console_requests(line: Line, rows: dict[str, Any]) -> Iterator[tuple[str, st
 
 
 def filled(value: str, rows: dict[str, Any]) -> Any:
-    """A field of a form: a file, or text in which rows are named."""
+    """Return the value of a form field: a file, or text with row ids filled in."""
     if value.startswith("@"):
         return SimpleUploadedFile(value[1:], b"two")
     return value.format_map(NamedRows(rows))
 
 
 @pytest.mark.parametrize("role", CONSOLE_ROLES)
-def test_the_consoles_other_routes_do_what_the_table_says(world: World, role: str) -> None:
+def test_other_console_routes_answer_as_the_access_table_states(world: World, role: str) -> None:
     faults = {}
     for line in routes.lines(table.CONSOLE):
         wanted = console_wants(role, line.right, line.status or "passes")
         for method, url, form in console_requests(line, world.own):
             answer = ask(world.console[role], method, url, form=form)
-            if told(answer, wanted) != wanted:
+            if console_result(answer, wanted) != wanted:
                 faults[f"{method} {line.path}"] = f"{answer.status_code} in place of {wanted}"
     assert faults == {}
 
 
 @pytest.mark.parametrize("role", ["viewer", "developer", "owner", "outsider"])
-def test_the_consoles_other_routes_know_nothing_of_foreign_rows(world: World, role: str) -> None:
+def test_other_console_routes_hide_foreign_rows(world: World, role: str) -> None:
     faults = {}
     for line in routes.lines(table.CONSOLE):
         if all(world.own.get(name) == world.foreign.get(name) for name in line.names):
@@ -56,12 +56,12 @@ def test_the_consoles_other_routes_know_nothing_of_foreign_rows(world: World, ro
         for method, url, form in console_requests(line, world.foreign):
             wanted = console_wants(role, line.right, 404)
             answer = ask(world.console[role], method, url, form=form)
-            if told(answer, wanted) != wanted:
+            if console_result(answer, wanted) != wanted:
                 faults[f"{method} {line.path}"] = f"{answer.status_code} in place of {wanted}"
     assert faults == {}
 
 
-def test_a_form_with_a_foreign_row_is_refused(world: World) -> None:
+def test_form_that_names_a_foreign_row_is_refused(world: World) -> None:
     for line in routes.lines(table.CONSOLE):
         rows = [value for value in (line.body or {}).values() if value.startswith("{")]
         for method, url, form in console_requests(line, world.foreign) if rows else ():
@@ -69,7 +69,7 @@ def test_a_form_with_a_foreign_row_is_refused(world: World) -> None:
             assert (answer.status_code, bool(answer.context["form"].errors)) == (200, True), line
 
 
-def test_the_console_takes_no_get_or_post_that_stands_in_no_line(world: World) -> None:
+def test_console_methods_missing_from_the_table_are_refused(world: World) -> None:
     stated: dict[str, set[str]] = {}
     for line in routes.lines(table.CONSOLE):
         stated.setdefault(line.path, set()).add(line.method)
@@ -84,24 +84,24 @@ def test_the_console_takes_no_get_or_post_that_stands_in_no_line(world: World) -
 
 
 @pytest.mark.parametrize("role", CONSOLE_ROLES)
-def test_ticked_rows_are_acted_upon_by_the_holders_of_the_right_alone(world: World, role: str) -> None:
+def test_ticked_rows_are_changed_only_by_holders_of_the_right(world: World, role: str) -> None:
     for act in routes.ticked_acts():
         view = next(page.view for page in routes.pages() if page.label == act.label)
         wanted = console_wants(role, view)
         answer, entries = tick(world.console[role], act, world.own)
-        assert told(answer, wanted) == wanted, act
+        assert console_result(answer, wanted) == wanted, act
         assert bool(entries) == (role in HOLDERS[act.right]), (act, entries)
 
 
 @pytest.mark.parametrize("role", ["viewer", "developer", "owner", "outsider"])
-def test_ticked_foreign_rows_stay_as_they_are(world: World, role: str) -> None:
+def test_ticked_foreign_rows_stay_unchanged(world: World, role: str) -> None:
     for act in routes.ticked_acts():
         _, entries = tick(world.console[role], act, world.foreign)
         assert entries == [], act
 
 
 def tick(client: Any, act: Ticked, rows: dict[str, Any]) -> tuple[Any, list[str]]:
-    """Send the act for a row on which it has something to do; the answer, and what was recorded of it."""
+    """Send the act for a row that it can change; return the answer and its audit entries."""
     key = rows[{"requeue_selected": "letter", "cancel_selected": "waiting"}.get(act.name, "job")]
     url = reverse(f"admin:{act.label.replace('.', '_')}_changelist")
     form = {"action": act.name, "_selected_action": [str(key)], "reason": "a trial", "index": "0"}

@@ -1,4 +1,4 @@
-"""Every route by which people edit a row takes the edition that they have read, and no other."""
+"""Editions: each route that edits a row accepts only the edition that was read."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.integration.tenants.audit.acts import PREPARE
 
 pytestmark = pytest.mark.django_db
 
-# Routes that edit rows without editions, each with its reason: none so far.
+# Routes that edit rows without editions, each with its reason: none.
 WITHOUT: dict[str, str] = {}
 EDITS = [line for line in routes.lines(table.API) if line.method in EDITING_METHODS]
 MALFORMED = ("another", '"a', "", '"a" "b"', ",".join(f'"{n}"' for n in range(99)), '"\N{ARABIC-INDIC DIGIT THREE}"')
-# What goes through needs somebody with the right, over a row that is there.
+# A successful edit needs a role with the right, and an existing row.
 ROLE = "admin"
 
 
@@ -29,7 +29,7 @@ def name_of(line: Line) -> str:
 
 
 def edit(world: World, line: Line, **headers: str) -> Any:
-    """One edit whose changes are taken back."""
+    """Send one edit and roll its changes back."""
     url = API_PREFIX + line.path.format_map(NamedRows(world.own))
     with transaction.atomic():
         body = {} if line.body is None else {"data": line.body, "format": "json"}
@@ -42,21 +42,21 @@ def read(world: World, line: Line) -> Any:
     return world.api[ROLE].get(API_PREFIX + line.path.format_map(NamedRows(world.own)))
 
 
-def test_there_are_edits_to_ask() -> None:
+def test_access_table_has_edits() -> None:
     assert len(EDITS) >= 9
     assert set(WITHOUT) <= {name_of(line) for line in EDITS}
 
 
 @pytest.mark.parametrize("line", [line for line in EDITS if name_of(line) not in WITHOUT], ids=name_of)
-def test_an_edit_takes_the_edition_that_was_read_and_no_other(world: World, line: Line) -> None:
-    # What has to be so before the edit goes through stands with the acts.
+def test_edit_succeeds_only_with_the_current_edition(world: World, line: Line) -> None:
+    # The preparations of the edits are in tests/integration/tenants/audit/acts.py.
     made = PREPARE.get(name_of(line), lambda world: None)(world)
     if made is not None:
         world.own[line.names[0]] = made
     shown = read(world, line)
     tag = shown.headers.get("ETag")
-    assert tag, f"GET {line.path} tells no ETag"
-    assert read(world, line).headers["ETag"] == tag, "an edition stays while nobody edits"
+    assert tag, f"GET {line.path} has no ETag"
+    assert read(world, line).headers["ETag"] == tag, "an edition stays without an edit"
     stale = edit(world, line, **{"If-Match": '"another"'})
     assert (stale.status_code, stale["Content-Type"]) == (412, "application/problem+json"), stale.content
     assert stale.json()["code"] in {"stale", "settings_stale", "schedule_stale"}
@@ -70,7 +70,7 @@ def test_an_edit_takes_the_edition_that_was_read_and_no_other(world: World, line
 
 
 @pytest.mark.parametrize("line", [line for line in EDITS if line.method == "PATCH"], ids=name_of)
-def test_an_edit_makes_another_edition(world: World, line: Line) -> None:
+def test_edit_changes_the_edition(world: World, line: Line) -> None:
     before = read(world, line).headers["ETag"]
     url = API_PREFIX + line.path.format_map(NamedRows(world.own))
     changed = world.api[ROLE].patch(url, line.body, format="json", headers={"If-Match": before})
@@ -81,7 +81,7 @@ def test_an_edit_makes_another_edition(world: World, line: Line) -> None:
     assert (again.status_code, again.headers["ETag"]) == (412, after)
 
 
-def test_the_schema_tells_of_it(world: World) -> None:
+def test_schema_documents_if_match_for_edits(world: World) -> None:
     document = (
         world.api[ROLE].get(f"{API_PREFIX}schema/", headers={"Accept": "application/vnd.oai.openapi+json"}).json()
     )

@@ -1,4 +1,4 @@
-"""Every route × every role × own and foreign rows: the server does what tests/access/table.py says."""
+"""Access table: each route, for each role, on own and foreign rows, answers as tests/access/table.py states."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OK = "2xx"
 def ask(
     client: Any, method: str, url: str, body: Any = None, *, form: dict[str, Any] | None = None, **headers: str
 ) -> Any:
-    """One request, whose changes are taken back, and its cookies too."""
+    """Send one request; roll back its changes and drop its cookies."""
     cookies = copy(client.cookies)
     with transaction.atomic():
         options: dict[str, Any] = {"headers": headers}
@@ -42,7 +42,7 @@ def ask(
 
 
 def klass(status: int, *, wanted: int | str) -> int | str:
-    """The status, or its class where the table asks for the class alone."""
+    """Return the status, or its class where the table states only the class."""
     return OK if wanted == OK and 200 <= status < 300 else status
 
 
@@ -56,7 +56,7 @@ def find_faults(asked: Iterator[tuple[str, int | str, Callable[[], Any]]]) -> di
 
 
 def api_wants(role: str, line: Line) -> int | str:
-    """What the answer of the API has to be for a row of the own tenant."""
+    """Return the status that the API must answer for a row of the own tenant."""
     if line.right == "anyone":
         return OK
     if role == "anonymous":
@@ -65,7 +65,7 @@ def api_wants(role: str, line: Line) -> int | str:
 
 
 @pytest.mark.parametrize("role", table.ROLES)
-def test_the_api_does_what_the_table_says_with_own_rows(world: World, role: str) -> None:
+def test_api_answers_for_own_rows_as_the_access_table_states(world: World, role: str) -> None:
     def asked() -> Iterator[tuple[str, int | str, Callable[[], Any]]]:
         for line in routes.lines(table.API):
             known = all(name in world.own for name in line.names)
@@ -82,7 +82,7 @@ def test_the_api_does_what_the_table_says_with_own_rows(world: World, role: str)
 
 
 @pytest.mark.parametrize("role", table.ROLES)
-def test_the_api_knows_nothing_of_foreign_rows(world: World, role: str) -> None:
+def test_api_hides_foreign_rows(world: World, role: str) -> None:
     def asked() -> Iterator[tuple[str, int | str, Callable[[], Any]]]:
         for line in routes.lines(table.API):
             if not line.names:
@@ -100,7 +100,7 @@ def test_the_api_knows_nothing_of_foreign_rows(world: World, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", [role for role in table.ROLES if role not in (*PLATFORM, "anonymous")])
-def test_nobody_names_the_tenant_of_others(world: World, role: str) -> None:
+def test_header_with_a_foreign_tenant_is_refused(world: World, role: str) -> None:
     for line in routes.lines(table.API):
         if line.right == "anyone":
             continue
@@ -110,9 +110,9 @@ def test_nobody_names_the_tenant_of_others(world: World, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", PLATFORM)
-def test_over_all_tenants_people_of_the_platform_do_what_the_table_says(world: World, role: str) -> None:
+def test_platform_roles_over_all_tenants_get_what_the_table_states(world: World, role: str) -> None:
     client = world.api[role]
-    client.credentials()  # no X-Tenant any more
+    client.credentials()  # without X-Tenant
 
     def asked() -> Iterator[tuple[str, int | str, Callable[[], Any]]]:
         for line in routes.lines(table.OVER_ALL_TENANTS):
@@ -123,7 +123,7 @@ def test_over_all_tenants_people_of_the_platform_do_what_the_table_says(world: W
 
 
 def console_wants(role: str, right: str | None, wanted: int | str = "passes") -> int | str:
-    """What the console has to answer: the log-in page, a refusal, or what the right leads to."""
+    """Return what the console must answer: the log-in page, a refusal, or the result of the right."""
     if right == "anyone":
         return wanted
     if role in {"anonymous", "outsider"}:
@@ -133,8 +133,8 @@ def console_wants(role: str, right: str | None, wanted: int | str = "passes") ->
     return wanted if right is not None and role in HOLDERS[right] else 403
 
 
-def told(answer: Any, wanted: int | str) -> int | str:
-    """What the console answered, in the words of `console_wants`."""
+def console_result(answer: Any, wanted: int | str) -> int | str:
+    """Return the console's answer in the terms of `console_wants`."""
     if answer.status_code == 302 and "/admin/login/" in answer.url:
         return "log-in"
     if wanted == "passes" and answer.status_code in (200, 302):
@@ -143,13 +143,13 @@ def told(answer: Any, wanted: int | str) -> int | str:
 
 
 def page_requests(page: Page, key: Any) -> Iterator[tuple[str, str, str | None]]:
-    """Method, URL and right of everything that a model's pages offer for one row."""
+    """Yield method, URL and right of every page of a model for one row."""
     name = "admin:" + page.label.replace(".", "_")
     yield "GET", reverse(f"{name}_changelist"), page.view
     yield "POST", reverse(f"{name}_changelist"), page.view
     yield "GET", reverse(f"{name}_add"), page.add
     yield "POST", reverse(f"{name}_add"), page.add
-    yield "GET", f"{reverse(f'{name}_changelist')}{key}/", "console"  # leads to the row's page, whatever that answers
+    yield "GET", f"{reverse(f'{name}_changelist')}{key}/", "console"  # redirected to the row's page
     for method in ("GET", "POST"):
         yield method, reverse(f"{name}_delete", args=[key]), None
         yield method, reverse(f"{name}_history", args=[key]), None
@@ -159,7 +159,7 @@ def page_requests(page: Page, key: Any) -> Iterator[tuple[str, str, str | None]]
 def row_requests(page: Page, key: Any) -> Iterator[tuple[str, str, str | None]]:
     name = "admin:" + page.label.replace(".", "_")
     yield "GET", reverse(f"{name}_change", args=[key]), page.view
-    if page.label != "scheduling.job":  # a page and no form: 405 for whoever may see it
+    if page.label != "scheduling.job":  # a page without a form: 405 with the right to see it
         yield "POST", reverse(f"{name}_change", args=[key]), page.change
     for act, right in page.acts.items():
         yield "POST", reverse(f"{name}_act", args=[key, act]), right
@@ -171,7 +171,7 @@ def has_row(label: str, key: Any) -> bool:
 
 
 @pytest.mark.parametrize("role", CONSOLE_ROLES)
-def test_the_console_does_what_the_table_says_with_own_rows(world: World, role: str) -> None:
+def test_console_answers_for_own_rows_as_the_access_table_states(world: World, role: str) -> None:
     faults = {}
     for page in routes.pages():
         key = world.own_rows[page.label]
@@ -181,13 +181,13 @@ def test_the_console_does_what_the_table_says_with_own_rows(world: World, role: 
             if wanted == "passes" and not exists and str(key) in url and right != "console":
                 wanted = 404
             answer = ask(world.console[role], method, url)
-            if told(answer, wanted) != wanted:
+            if console_result(answer, wanted) != wanted:
                 faults[f"{method} {url}"] = f"{answer.status_code} in place of {wanted}"
     assert faults == {}
 
 
 @pytest.mark.parametrize("role", ["viewer", "developer", "owner", "outsider"])
-def test_the_console_knows_nothing_of_foreign_rows(world: World, role: str) -> None:
+def test_console_hides_foreign_rows(world: World, role: str) -> None:
     faults = {}
     for page in routes.pages():
         key = world.foreign_rows[page.label]
@@ -196,22 +196,22 @@ def test_the_console_knows_nothing_of_foreign_rows(world: World, role: str) -> N
         for method, url, right in row_requests(page, key):
             wanted = console_wants(role, right, 404)
             answer = ask(world.console[role], method, url)
-            if told(answer, wanted) != wanted:
+            if console_result(answer, wanted) != wanted:
                 faults[f"{method} {url}"] = f"{answer.status_code} in place of {wanted}"
     assert faults == {}
 
 
 @pytest.mark.parametrize("role", table.ROLES)
-def test_the_plain_routes_do_what_the_table_says(world: World, role: str) -> None:
+def test_plain_routes_answer_as_the_access_table_states(world: World, role: str) -> None:
     client = (world.api if role in KEYS else world.console)[role]
-    with override_platform_settings(METRICS_TOKEN="known to nobody here"):
+    with override_platform_settings(METRICS_TOKEN="an unused token"):
         for line in routes.lines(table.PLAIN):
             answer = ask(client, line.method, line.path)
             wanted = line.status or OK
             assert klass(answer.status_code, wanted=wanted) == wanted, line
 
 
-def test_asking_changes_nothing(world: World) -> None:
+def test_ask_helper_rolls_back_the_changes_of_its_request(world: World) -> None:
     def count() -> int:
         with all_tenants():
             return Job.objects.count()
@@ -222,7 +222,7 @@ def test_asking_changes_nothing(world: World) -> None:
 
 
 class NamedRows(dict[str, Any]):
-    """Ids by the names of the table; a name that the cast does not know is the id of nothing."""
+    """Ids by the names of the table; an unknown name is the id of no row."""
 
     def __missing__(self, name: str) -> str:
         return "1" if name == "n" else routes.SAMPLE_ID

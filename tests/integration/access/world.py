@@ -1,4 +1,4 @@
-"""A world with somebody in every role and a row of each tenant behind every address."""
+"""A world with one user per role and a row of each tenant behind every address."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class World:
 
 
 def make_world() -> World:
-    """Two tenants with the same work, and the cast of `tests.access.table.ROLES`."""
+    """Create two tenants with the same work, and the users of `tests.access.table.ROLES`."""
     acme, globex = create_tenant(slug="acme", plan="team"), create_tenant(slug="globex", plan="team")
     User.objects.create_user("newcomer")
     names = ("outsider", *Role.values, *PLATFORM)
@@ -168,7 +168,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
 
 
 def _store_run(work: Work) -> tuple[UUID, UUID]:
-    """A run of a workflow with one node."""
+    """Store a run of a workflow with one node."""
     run = RunRecord(
         run_id=uuid7(),
         tenant_id=work.tenant.pk,
@@ -186,7 +186,7 @@ def _store_run(work: Work) -> tuple[UUID, UUID]:
 
 
 def _start_bulk(tenant: Tenant) -> BulkOperation:
-    """One that nobody has gone on with yet."""
+    """Start a bulk operation that no dispatcher has taken up."""
     with tenant_context(tenant):
         return start_bulk_operation(
             filter_text="kind:noop", operation="reprioritise", parameters={"priority": 1}, reason="a test"
@@ -194,7 +194,7 @@ def _start_bulk(tenant: Tenant) -> BulkOperation:
 
 
 def _raise_error(work: Work) -> str:
-    """What the pages of errors tell of: the failed job's error, by its fingerprint."""
+    """Store the failed job's error, which the pages of errors show by its fingerprint."""
     with all_tenants():
         error = JobError.objects.create(
             tenant=work.tenant,
@@ -231,7 +231,7 @@ def _console_clients(users: dict[str, User]) -> dict[str, Client]:
 
 
 def _rows_by_page(tenant: Tenant) -> dict[str, Any]:
-    """The key of a row behind each page: the tenant's where rows have one, else any; a key of nothing else."""
+    """Return the key of a row for each page: the tenant's row if it has one, else any row, else an unused key."""
     with all_tenants():
         return {model._meta.label_lower: _key_of(model, tenant) for model in admin.site._registry}
 

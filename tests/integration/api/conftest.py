@@ -1,4 +1,4 @@
-"""Clients of the cast, and one job in each state that matters."""
+"""Clients of each role, and one job in each state that matters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.integration.scheduling.conftest import pool, start, tick, worker  # n
 
 
 def session_of(user: User, **options: bool) -> APIClient:
-    """A client with a session of the user, as a browser has one."""
+    """Return a client with a browser session of the user."""
     client = APIClient(**options)
     client.force_login(user)
     return client
@@ -25,19 +25,19 @@ def session_of(user: User, **options: bool) -> APIClient:
 
 @pytest.fixture
 def acme_api(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
-    """A program of acme, with an API key."""
+    """Return a client with an API key of acme."""
     return api_client(acme)
 
 
 @pytest.fixture
 def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
-    """A program of another tenant."""
+    """Return a client with an API key of another tenant."""
     return api_client(globex)
 
 
 @pytest.fixture
 def viewer_api(acme: Tenant) -> APIClient:
-    """A member of acme who may only look."""
+    """Return a client of a member of acme who has only the right to read."""
     viewer = User.objects.create_user("vera", password=PASSWORD)
     add_member(tenant=acme, user=viewer, role=Role.VIEWER)
     return session_of(viewer)
@@ -45,25 +45,25 @@ def viewer_api(acme: Tenant) -> APIClient:
 
 @pytest.fixture
 def outsider_api(outsider: User) -> APIClient:
-    """Somebody who is logged in and belongs to no tenant."""
+    """Return a client of a user without a tenant."""
     return session_of(outsider)
 
 
 @pytest.fixture
 def staff_api(staff: User) -> APIClient:
-    """Platform staff."""
+    """Return a client of platform staff."""
     return session_of(staff)
 
 
 @pytest.fixture
 def available_job(acme: Tenant) -> Job:
-    """A job of acme that waits for its turn."""
+    """Return a waiting job of acme."""
     return submit(acme)[0]
 
 
 @pytest.fixture
 def executing_job(acme: Tenant, tick: Tick, start: Start) -> Job:  # noqa: F811
-    """A job of acme that a worker runs."""
+    """Return a running job of acme."""
     (job,) = submit(acme)
     tick()
     begin(start, job)
@@ -72,7 +72,7 @@ def executing_job(acme: Tenant, tick: Tick, start: Start) -> Job:  # noqa: F811
 
 @pytest.fixture
 def completed_job(acme: Tenant, tick: Tick, start: Start) -> Job:  # noqa: F811
-    """A job of acme that is done."""
+    """Return a completed job of acme."""
     (job,) = submit(acme)
     tick()
     complete(start, job)
@@ -81,7 +81,7 @@ def completed_job(acme: Tenant, tick: Tick, start: Start) -> Job:  # noqa: F811
 
 @pytest.fixture
 def retryable_job(acme: Tenant, tick: Tick, start: Start) -> Job:  # noqa: F811
-    """A job of acme that failed once and backs off."""
+    """Return a job of acme that failed once and backs off."""
     (job,) = submit(acme)
     tick()
     fail(start, job)
@@ -90,7 +90,7 @@ def retryable_job(acme: Tenant, tick: Tick, start: Start) -> Job:  # noqa: F811
 
 @pytest.fixture
 def dead_job(acme: Tenant, tick: Tick, start: Start) -> Job:  # noqa: F811
-    """A job of acme that is a dead letter."""
+    """Return a job of acme that is a dead letter."""
     (job,) = submit(acme, tags=("nightly",), fair_key="ann")
     tick()
     fail(start, job, is_permanent=True)

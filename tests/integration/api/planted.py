@@ -1,4 +1,4 @@
-"""A word of its own in everything that a tenant has, by which one sees whose an answer is."""
+"""A distinct word in everything that a tenant has, which shows to which tenant an answer belongs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from workloads.files.models import UploadedFile
 from workloads.pipelines.models import Pipeline, PipelineEntity, PipelineRun
 
 WORDS = {"acme": "Aardvark7f3a", "globex": "Gyrfalcon9c1e"}
-# Tables of which every row that is there takes the word in these columns.
+# Tables whose existing rows take the word in these columns.
 _TEXTS: dict[Any, tuple[str, ...]] = {
     Job: ("error_message", "progress_message", "fair_key"),
     Execution: ("error_message", "traceback"),
@@ -60,7 +60,7 @@ def plant(tenant: Tenant) -> None:
             changed = model._base_manager.filter(tenant=tenant).update(**dict.fromkeys(columns, word))
             assert changed, model
         document = {"word": word}
-        # Row by row, as values are that may be sealed.
+        # Saved row by row, because the values may be sealed.
         for job in Job.objects.filter(tenant=tenant):
             job.payload = job.result = job.checkpoint = document
             job.tags = [word]
@@ -75,7 +75,7 @@ def plant(tenant: Tenant) -> None:
 
 
 def _add_rows(tenant: Tenant, word: str) -> None:
-    """Rows of what is only ever added to."""
+    """Add rows to the append-only tables."""
     now = timezone.now()
     with all_tenants():
         job = Job.objects.filter(tenant=tenant, state="discarded").get()
@@ -116,7 +116,7 @@ def _add_rows(tenant: Tenant, word: str) -> None:
 
 
 def ids_of(tenant: Tenant) -> set[str]:
-    """The ids of the tenant's rows that answers tell."""
+    """Return the ids of the tenant's rows that answers contain."""
     models = (
         Job,
         Execution,

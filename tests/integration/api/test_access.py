@@ -1,4 +1,4 @@
-"""Who may do what: each endpoint against acme, globex, an outsider, a viewer, staff and nobody."""
+"""Permissions: each endpoint as acme, globex, an outsider, a viewer, staff and without credentials."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ STAFF_WRITES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture
 def rows(acme: Tenant, dead_job: Job) -> dict[str, str]:
-    """One row of acme behind each address."""
+    """Return one row of acme for each address."""
     batch = create_batch(tenant=acme, label="books", kind="noop", total=0)
     with all_tenants():
         return {
@@ -63,7 +63,7 @@ def assert_problem(answer: Any, status: int, code: str) -> None:
 
 
 @pytest.mark.parametrize("path", [*READS, *LISTS])
-def test_members_viewers_and_staff_read(
+def test_rows_are_readable_by_members_viewers_and_staff(
     acme_api: APIClient, viewer_api: APIClient, staff_api: APIClient, rows: dict[str, str], path: str
 ) -> None:
     for client in (acme_api, viewer_api, staff_api):
@@ -71,12 +71,12 @@ def test_members_viewers_and_staff_read(
 
 
 @pytest.mark.parametrize("path", READS)
-def test_a_foreign_row_is_not_found_for_a_reader(globex_api: APIClient, rows: dict[str, str], path: str) -> None:
+def test_foreign_row_read_is_not_found(globex_api: APIClient, rows: dict[str, str], path: str) -> None:
     assert_problem(globex_api.get(API + path.format(**rows)), 404, "not_found")
 
 
 @pytest.mark.parametrize("path", WRITES)
-def test_a_foreign_row_is_not_found_for_a_writer_and_stays_as_it_was(
+def test_foreign_row_write_is_not_found_and_changes_nothing(
     globex_api: APIClient, rows: dict[str, str], path: str
 ) -> None:
     assert_problem(globex_api.post(API + path.format(**rows)), 404, "not_found")
@@ -85,17 +85,17 @@ def test_a_foreign_row_is_not_found_for_a_writer_and_stays_as_it_was(
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_a_list_holds_nothing_of_others(globex_api: APIClient, rows: dict[str, str], path: str) -> None:
+def test_list_contains_no_foreign_rows(globex_api: APIClient, rows: dict[str, str], path: str) -> None:
     assert globex_api.get(API + path).json()["results"] == []
 
 
 @pytest.mark.parametrize("path", [*LISTS, *READS])
-def test_an_outsider_reads_nothing(outsider_api: APIClient, rows: dict[str, str], path: str) -> None:
+def test_outsider_read_is_forbidden(outsider_api: APIClient, rows: dict[str, str], path: str) -> None:
     assert outsider_api.get(API + path.format(**rows)).status_code == 403
 
 
 @pytest.mark.parametrize("path", WRITES)
-def test_an_outsider_and_a_viewer_change_nothing(
+def test_outsider_and_viewer_cannot_change_jobs(
     outsider_api: APIClient, viewer_api: APIClient, rows: dict[str, str], path: str
 ) -> None:
     for client in (outsider_api, viewer_api):
@@ -105,7 +105,7 @@ def test_an_outsider_and_a_viewer_change_nothing(
 
 
 @pytest.mark.parametrize(("path", "body"), SUBMISSIONS)
-def test_an_outsider_and_a_viewer_submit_nothing(
+def test_outsider_and_viewer_cannot_submit(
     outsider_api: APIClient, viewer_api: APIClient, path: str, body: dict[str, Any]
 ) -> None:
     for client in (outsider_api, viewer_api):
@@ -115,13 +115,13 @@ def test_an_outsider_and_a_viewer_submit_nothing(
 
 
 @pytest.mark.parametrize("path", WRITES)
-def test_an_owner_with_a_session_writes(acme_user: User, rows: dict[str, str], path: str) -> None:
+def test_owner_with_a_session_can_write(acme_user: User, rows: dict[str, str], path: str) -> None:
     answer = session_of(acme_user).post(API + path.format(**rows))
     assert answer.status_code == (409 if "cancel" in path else 201)
 
 
 @pytest.mark.parametrize(("path", "body"), SUBMISSIONS)
-def test_staff_names_the_tenant_that_it_submits_for(
+def test_staff_must_name_a_tenant_to_submit(
     staff_api: APIClient, acme: Tenant, path: str, body: dict[str, Any]
 ) -> None:
     assert_problem(staff_api.post(API + path, body), 400, "tenant_required")
@@ -130,7 +130,7 @@ def test_staff_names_the_tenant_that_it_submits_for(
         assert Job.objects.get().tenant_id == acme.pk
 
 
-def test_staff_that_names_a_tenant_sees_its_rows_only(staff_api: APIClient, acme: Tenant, globex: Tenant) -> None:
+def test_staff_naming_a_tenant_sees_only_its_rows(staff_api: APIClient, acme: Tenant, globex: Tenant) -> None:
     submit(acme)
     submit(globex)
     assert {row["tenant"] for row in staff_api.get(API + "jobs/").json()["results"]} == {"acme", "globex"}
@@ -139,7 +139,7 @@ def test_staff_that_names_a_tenant_sees_its_rows_only(staff_api: APIClient, acme
 
 
 @pytest.mark.parametrize("path", STAFF_READS)
-def test_only_staff_sees_queues(
+def test_queues_are_visible_only_to_staff(
     staff_api: APIClient, acme_api: APIClient, viewer_api: APIClient, outsider_api: APIClient, path: str
 ) -> None:
     assert staff_api.get(API + path).status_code == 200
@@ -148,7 +148,7 @@ def test_only_staff_sees_queues(
 
 
 @pytest.mark.parametrize(("path", "body"), STAFF_WRITES)
-def test_only_staff_switches_queues(
+def test_queues_are_paused_and_resumed_only_by_staff(
     staff_api: APIClient, acme_api: APIClient, outsider_api: APIClient, path: str, body: dict[str, Any]
 ) -> None:
     for client in (acme_api, outsider_api):
@@ -156,7 +156,7 @@ def test_only_staff_switches_queues(
     assert staff_api.post(API + path, body).status_code == 200
 
 
-def test_a_queue_is_paused_with_a_reason_and_resumed(staff_api: APIClient, acme: Tenant) -> None:
+def test_queue_is_paused_with_a_reason_and_resumed(staff_api: APIClient, acme: Tenant) -> None:
     submit(acme)
     assert_problem(staff_api.post(API + "queues/workflow_team/pause/"), 422, "invalid")
     paused = staff_api.post(API + "queues/workflow_team/pause/", {"reason": "disk"}).json()
@@ -168,7 +168,7 @@ def test_a_queue_is_paused_with_a_reason_and_resumed(staff_api: APIClient, acme:
     assert_problem(staff_api.get(API + "queues/nowhere/"), 404, "not_found")
 
 
-def test_a_member_of_two_tenants_names_one(acme_user: User, globex: Tenant, acme: Tenant) -> None:
+def test_member_of_two_tenants_must_name_one(acme_user: User, globex: Tenant, acme: Tenant) -> None:
     add_member(tenant=globex, user=acme_user, role=Role.DEVELOPER)
     client = session_of(acme_user)
     assert_problem(client.get(API + "jobs/"), 400, "tenant_required")
@@ -176,18 +176,18 @@ def test_a_member_of_two_tenants_names_one(acme_user: User, globex: Tenant, acme
     assert client.get(API + "jobs/", headers={"X-Tenant": "acme"}).json()["results"] == []
 
 
-def test_a_key_cannot_name_another_tenant(acme_api: APIClient, globex: Tenant) -> None:
+def test_api_key_cannot_name_another_tenant(acme_api: APIClient, globex: Tenant) -> None:
     assert acme_api.get(API + "jobs/", headers={"X-Tenant": "globex"}).status_code in (403, 404)
 
 
-def test_a_session_needs_the_csrf_token_to_write(acme_user: User, acme: Tenant) -> None:
+def test_session_write_needs_the_csrf_token(acme_user: User, acme: Tenant) -> None:
     client = session_of(acme_user, enforce_csrf_checks=True)
     assert_problem(client.post(API + "jobs/", {"kind": "noop"}), 403, "forbidden")
     with all_tenants():
         assert not Job.objects.exists()
 
 
-def test_a_suspended_tenant_reads_and_does_not_submit(acme: Tenant, acme_api: APIClient, available_job: Job) -> None:
+def test_suspended_tenant_reads_but_cannot_submit(acme: Tenant, acme_api: APIClient, available_job: Job) -> None:
     suspend_tenant(tenant=acme, reason="unpaid")
     assert acme_api.get(API + "jobs/").status_code == 200
     assert_problem(acme_api.post(API + "jobs/", {"kind": "noop"}), 403, "tenant_suspended")
@@ -197,14 +197,14 @@ def test_a_suspended_tenant_reads_and_does_not_submit(acme: Tenant, acme_api: AP
     "authorization",
     ["Api-Key", "Api-Key ", "Api-Key x", "Api-Key a.b", "Api-Key a.b.c", "Bearer abc", "Basic Zm9vOmJhcg=="],
 )
-def test_a_key_that_is_none_is_unauthenticated(db: None, authorization: str) -> None:
+def test_invalid_api_key_is_unauthenticated(db: None, authorization: str) -> None:
     answer = APIClient().get(API + "jobs/", headers={"Authorization": authorization})
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"] == "Api-Key"
 
 
 def routes(patterns: list[URLPattern | URLResolver] | None = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every route under /api/v1/ with its view."""
+    """Yield every route under /api/v1/ with its view."""
     for pattern in get_resolver().url_patterns if patterns is None else patterns:
         path = prefix + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
@@ -216,7 +216,7 @@ def routes(patterns: list[URLPattern | URLResolver] | None = None, prefix: str =
 PUBLIC_ROUTES = {"api/v1/schema/", "api/v1/docs/"}
 
 
-def test_every_route_but_the_schema_needs_a_caller_who_is_known(db: None) -> None:
+def test_every_route_but_the_schema_needs_authentication(db: None) -> None:
     found = {path: view for path, view in routes() if path not in PUBLIC_ROUTES}
     assert len(found) > 15
     parameters = dict.fromkeys(("pk", "name"), "00000000-0000-7000-8000-000000000000")

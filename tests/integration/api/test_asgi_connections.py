@@ -1,4 +1,4 @@
-"""Under ASGI each request has a thread of its own: what it took from the database goes back before the thread ends."""
+"""Database connections under ASGI: each request has its own thread, which returns its connection."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.keys import issue_api_key
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    # As jobsplatform.asgi does.
+    # As in jobsplatform.asgi.
     pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators"),
 ]
 JOBS = "/api/v1/jobs/"
 CALLERS = 12
-# The server's own, such as autovacuum's, come and go.
+# Sessions of the server itself, such as autovacuum's, start and end at any time.
 SESSIONS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -41,7 +41,7 @@ IN_TRANSACTION = f"{SESSIONS} AND state LIKE 'idle in transaction%%'"
 
 @pytest.fixture(autouse=True)
 def no_collection() -> Iterator[None]:
-    """A connection that nobody has closed stays for as long as the collector leaves it, as it does beside work."""
+    """Disable garbage collection, so that an unclosed connection stays open as it does under load."""
     gc.disable()
     yield
     gc.enable()
@@ -55,7 +55,7 @@ def token(acme: Tenant) -> str:
 
 @dataclass
 class Client:
-    """One client of an ASGI application; it goes away when the test says so."""
+    """One client of an ASGI application, which disconnects when the test requests it."""
 
     token: str
     path: str
@@ -98,14 +98,14 @@ def count(statement: str = SESSIONS) -> int:
         return int(cursor.fetchone()[0])
 
 
-def settled(before: int) -> None:
-    """The server takes a moment to end a session, and the reader of the streams stays a while for the next client."""
+def wait_until_settled(before: int) -> None:
+    """Wait until the server has ended its sessions and the reader of the streams has stopped."""
     eventually(lambda: count() <= before, within=30, what="no session is left behind")
     assert count(IN_TRANSACTION) == 0
 
 
 @pytest.mark.parametrize("path", [JOBS, f"{JOBS}no-id/", "/health/ready"])
-def test_no_request_leaves_a_connection_behind(token: str, path: str) -> None:
+def test_requests_leave_no_connection_open(token: str, path: str) -> None:
     before = count()
 
     async def main() -> set[int]:
@@ -114,10 +114,10 @@ def test_no_request_leaves_a_connection_behind(token: str, path: str) -> None:
         return {client.status for client in asked}
 
     assert 0 not in asyncio.run(main())
-    settled(before)
+    wait_until_settled(before)
 
 
-def test_a_refused_stream_leaves_no_connection_behind(token: str) -> None:
+def test_refused_stream_leaves_no_connection_open(token: str) -> None:
     before = count()
 
     async def main() -> set[int]:
@@ -126,10 +126,10 @@ def test_a_refused_stream_leaves_no_connection_behind(token: str) -> None:
         return {client.status for client in await asyncio.gather(*(client.ask(application) for client in clients))}
 
     assert asyncio.run(main()) == {401}
-    settled(before)
+    wait_until_settled(before)
 
 
-def test_a_client_that_goes_away_in_the_middle_of_a_page_leaves_nothing_behind(acme: Tenant, token: str) -> None:
+def test_client_disconnecting_during_a_page_leaves_no_connection_open(acme: Tenant, token: str) -> None:
     submit(acme)
     before, is_inside, may_go_on = count(), threading.Event(), threading.Event()
 
@@ -142,7 +142,7 @@ def test_a_client_that_goes_away_in_the_middle_of_a_page_leaves_nothing_behind(a
         asking = asyncio.create_task(client.ask(Entrance(get_asgi_application())))
         await asyncio.to_thread(is_inside.wait, 30)
         client.has_gone.set()
-        # Its going away is noticed while the view is at work.
+        # The disconnection is noticed while the view runs.
         for _ in range(20):
             await asyncio.sleep(0)
         may_go_on.set()
@@ -153,10 +153,10 @@ def test_a_client_that_goes_away_in_the_middle_of_a_page_leaves_nothing_behind(a
         asyncio.run(main())
     finally:
         post_init.disconnect(pause, sender=Job)
-    settled(before)
+    wait_until_settled(before)
 
 
-def test_a_client_that_goes_away_in_the_middle_of_a_stream_leaves_nothing_behind(token: str) -> None:
+def test_client_disconnecting_during_a_stream_leaves_no_connection_open(token: str) -> None:
     before = count()
 
     async def main() -> Client:
@@ -167,11 +167,11 @@ def test_a_client_that_goes_away_in_the_middle_of_a_stream_leaves_nothing_behind
         return await asking
 
     assert asyncio.run(asyncio.wait_for(main(), 60)).status == 200
-    settled(before)
+    wait_until_settled(before)
 
 
 @pytest.mark.parametrize("query", ["?wait=30", "wait/?timeout=60", "logs/?wait=30"])
-def test_whoever_waits_stands_in_nobodys_way(acme: Tenant, token: str, query: str) -> None:
+def test_long_polls_do_not_block_other_requests(acme: Tenant, token: str, query: str) -> None:
     [job] = submit(acme)
     before = count()
 
@@ -194,4 +194,4 @@ def test_whoever_waits_stands_in_nobodys_way(acme: Tenant, token: str, query: st
     status, waited = asyncio.run(asyncio.wait_for(main(), 60))
     answered = json.loads(waited.body)
     assert (status, waited.status, answered.get("state") or answered["job_state"]) == (200, 200, "cancelled")
-    settled(before)
+    wait_until_settled(before)

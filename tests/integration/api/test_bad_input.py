@@ -1,4 +1,4 @@
-"""What must be a clear 4xx as problem JSON, and must leave nothing behind."""
+"""Bad input: answered by a clear 4xx as problem JSON, without any effect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def deep(levels: int) -> str:
     return "[" * levels + "]" * levels
 
 
-# body → status and code; one fault a row.
+# body → status and code; one fault per row.
 RAW_BODIES: list[tuple[str | bytes, int, str]] = [
     ("", 422, "invalid"),
     ("{", 400, "json_invalid"),
@@ -51,7 +51,7 @@ RAW_BODIES: list[tuple[str | bytes, int, str]] = [
     ('{"kind": "noop"} {"kind": "noop"}', 400, "json_invalid"),
     ("{'kind': 'noop'}", 400, "json_invalid"),
 ]
-# One field of a submission, and the code of the fault that names it.
+# One field of a submission, and the code of its error.
 FIELDS: list[tuple[str, Any, str]] = [
     ("kind", None, "null"),
     ("kind", "", "blank"),
@@ -140,16 +140,12 @@ def assert_refused(answer: Any, status: int, code: str | None = None) -> dict[st
 
 
 @pytest.mark.parametrize(("body", "status", "code"), RAW_BODIES, ids=[str(row[0])[:40] for row in RAW_BODIES])
-def test_a_body_that_is_no_submission_is_refused(
-    acme_api: APIClient, body: str | bytes, status: int, code: str
-) -> None:
+def test_malformed_submission_body_is_refused(acme_api: APIClient, body: str | bytes, status: int, code: str) -> None:
     assert_refused(acme_api.post(JOBS, body, content_type=JSON), status, code)
 
 
 @pytest.mark.parametrize(("field", "value", "code"), FIELDS, ids=[f"{row[0]}={row[1]!a}"[:40] for row in FIELDS])
-def test_a_field_with_a_value_that_is_not_allowed_is_named(
-    acme_api: APIClient, field: str, value: Any, code: str
-) -> None:
+def test_field_with_a_disallowed_value_is_named(acme_api: APIClient, field: str, value: Any, code: str) -> None:
     problem = assert_refused(acme_api.post(JOBS, {"kind": "noop", field: value}), 422, "invalid")
     assert {(fault["field"].split(".")[0], fault["code"]) for fault in problem["errors"]} == {(field, code)}
 
@@ -170,7 +166,9 @@ def test_a_field_with_a_value_that_is_not_allowed_is_named(
         ),
     ],
 )
-def test_what_no_kind_would_take_is_refused_with_its_code(acme_api: APIClient, body: dict[str, Any], code: str) -> None:
+def test_submission_invalid_for_its_kind_is_refused_with_its_code(
+    acme_api: APIClient, body: dict[str, Any], code: str
+) -> None:
     assert_refused(acme_api.post(JOBS, body), 422, code)
 
 
@@ -182,11 +180,11 @@ def test_diagnostic_kinds_are_unknown_unless_the_setting_is_on(
 
 
 @pytest.mark.parametrize("text", ["x" * (256 * 1024), "字" * (90 * 1024)])
-def test_a_payload_over_256_kib_is_too_large(acme_api: APIClient, text: str) -> None:
+def test_payload_over_256_kib_is_too_large(acme_api: APIClient, text: str) -> None:
     assert_refused(acme_api.post(JOBS, {"kind": "noop", "payload": {"x": text}}), 413, "payload_too_large")
 
 
-def test_a_payload_of_256_kib_is_taken(acme_api: APIClient) -> None:
+def test_payload_of_256_kib_is_accepted(acme_api: APIClient) -> None:
     frame = len(json.dumps({"x": ""}))
     body = {"kind": "noop", "payload": {"x": "x" * (256 * 1024 - frame)}}
     assert acme_api.post(JOBS, body).status_code == 201
@@ -195,7 +193,7 @@ def test_a_payload_of_256_kib_is_taken(acme_api: APIClient) -> None:
 @pytest.mark.parametrize(
     ("path", "mebibytes"), [(JOBS, 3), (BULK, 9), (f"{JOBS}00000000-0000-7000-8000-000000000000/cancel/", 3)]
 )
-def test_a_body_over_the_limit_is_too_large(acme_api: APIClient, path: str, mebibytes: int) -> None:
+def test_body_over_the_limit_is_too_large(acme_api: APIClient, path: str, mebibytes: int) -> None:
     body = '{"kind": "noop", "payload": {"x": "' + "x" * mebibytes * 1024 * 1024 + '"}}'
     assert_refused(acme_api.post(path, body, content_type=JSON), 413, "body_too_large")
 
@@ -210,26 +208,26 @@ def test_a_body_over_the_limit_is_too_large(acme_api: APIClient, path: str, mebi
         "nonsense",
     ],
 )
-def test_a_body_of_another_type_is_unsupported(acme_api: APIClient, content_type: str) -> None:
+def test_body_of_another_content_type_is_unsupported(acme_api: APIClient, content_type: str) -> None:
     assert_refused(acme_api.post(JOBS, "kind=noop", content_type=content_type), 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("charset", ["utf-16", "latin-1", "utf-7", "bogus"])
-def test_a_body_in_another_charset_is_refused(acme_api: APIClient, charset: str) -> None:
+def test_body_in_another_charset_is_refused(acme_api: APIClient, charset: str) -> None:
     answer = acme_api.post(JOBS, b'{"kind": "noop"}', content_type=f"{JSON}; charset={charset}")
     assert_refused(answer, 400, "json_invalid")
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete"])
 @pytest.mark.parametrize("path", [JOBS, BULK, f"{JOBS}00000000-0000-7000-8000-000000000000/"])
-def test_a_method_that_is_not_offered_is_not_allowed(acme_api: APIClient, method: str, path: str) -> None:
+def test_method_that_is_not_offered_is_not_allowed(acme_api: APIClient, method: str, path: str) -> None:
     answer = getattr(acme_api, method)(path, {})
     assert_refused(answer, 405, "method_not_allowed")
     assert answer["Allow"]
 
 
 @pytest.mark.parametrize("path", ["cancel/", "retry/"])
-def test_a_change_of_state_is_never_made_by_get(acme_api: APIClient, path: str) -> None:
+def test_state_change_by_get_is_not_allowed(acme_api: APIClient, path: str) -> None:
     assert_refused(acme_api.get(f"{JOBS}00000000-0000-7000-8000-000000000000/{path}"), 405, "method_not_allowed")
 
 
@@ -237,39 +235,39 @@ def test_a_change_of_state_is_never_made_by_get(acme_api: APIClient, path: str) 
     "path",
     ["/api/", "/api/v1/", "/api/v1/nothing/", "/api/v2/jobs/", "/api/v1/jobs", "/api/v1/jobs/x/y/z/", "/api/v1/jobs//"],
 )
-def test_an_address_that_leads_nowhere_is_a_problem_too(acme_api: APIClient, path: str) -> None:
+def test_unknown_address_is_answered_as_a_problem(acme_api: APIClient, path: str) -> None:
     for answer in (acme_api.get(path), acme_api.post(path, {"kind": "noop"})):
         assert_refused(answer, 404, "not_found")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "a b"])
-def test_a_host_that_is_not_served_is_a_problem_too(acme_api: APIClient, settings: Any, host: str) -> None:
+def test_unserved_host_is_answered_as_a_problem(acme_api: APIClient, settings: Any, host: str) -> None:
     settings.ALLOWED_HOSTS = ["localhost"]
     assert_refused(acme_api.get(JOBS, headers={"Host": host}), 400, "malformed")
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_filter_that_is_not_understood_is_refused(acme_api: APIClient, query: str) -> None:
+def test_invalid_filter_is_refused(acme_api: APIClient, query: str) -> None:
     problem = assert_refused(acme_api.get(f"{JOBS}?{query}"), 422)
     assert problem["errors"]
 
 
 @pytest.mark.parametrize("path", [JOBS, "/api/v1/batches/", "/api/v1/dead-letters/"])
 @pytest.mark.parametrize("cursor", CURSORS)
-def test_a_cursor_that_nobody_gave_is_refused(acme_api: APIClient, path: str, cursor: str) -> None:
+def test_forged_cursor_is_refused(acme_api: APIClient, path: str, cursor: str) -> None:
     answer = acme_api.get(f"{path}?cursor={cursor}")
     assert 400 <= answer.status_code < 500, answer.content
     assert answer["Content-Type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("key", ["", " ", "k" * 201, "k\u00e9y", "a\tb"])
-def test_an_idempotency_key_that_is_none_is_refused(acme_api: APIClient, key: str) -> None:
+def test_invalid_idempotency_key_is_refused(acme_api: APIClient, key: str) -> None:
     answer = acme_api.post(JOBS, {"kind": "noop"}, headers={"Idempotency-Key": key})
     assert_refused(answer, 422, "field_invalid")
 
 
 @pytest.mark.parametrize("body", [{"reason": 1}, {"reason": "a\u202eb"}, {"reason": "r" * 201}, {"why": "x"}, []])
-def test_a_cancellation_with_another_body_is_refused(acme_api: APIClient, available_job: Job, body: Any) -> None:
+def test_cancellation_with_an_invalid_body_is_refused(acme_api: APIClient, available_job: Job, body: Any) -> None:
     answer = acme_api.post(f"{JOBS}{available_job.id}/cancel/", body)
     assert answer.status_code == 422, answer.content
     with all_tenants():
@@ -277,16 +275,16 @@ def test_a_cancellation_with_another_body_is_refused(acme_api: APIClient, availa
 
 
 @pytest.mark.parametrize("path", ["retry/", "cancel/"])
-def test_an_action_needs_no_body(acme_api: APIClient, retryable_job: Job, path: str) -> None:
+def test_action_accepts_an_empty_body(acme_api: APIClient, retryable_job: Job, path: str) -> None:
     assert acme_api.post(f"{JOBS}{retryable_job.id}/{path}", "", content_type=JSON).status_code == 200
 
 
-def test_a_retry_takes_no_options(acme_api: APIClient, retryable_job: Job) -> None:
+def test_retry_with_options_is_refused(acme_api: APIClient, retryable_job: Job) -> None:
     answer = acme_api.post(f"{JOBS}{retryable_job.id}/retry/", {"payload": {}})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "unknown_field")
 
 
-def test_text_that_only_looks_odd_is_kept_as_it_is(acme_api: APIClient, acme_user: User) -> None:
+def test_unusual_unicode_and_numbers_are_stored_unchanged(acme_api: APIClient, acme_user: User) -> None:
     payload = {"x": "\\u0000 \u202e \u200b 𝔘𝔫𝔦 👩\u200d👧", "y": [2**63 - 1, -(2**63), 0.1, 1.5e10, None, {}], "": 0}
     job = acme_api.post(JOBS, {"kind": "noop", "payload": payload, "tags": ["日本語", "naïve", "🏷️"]}).json()
     again = client_of(acme_user).get(f"{JOBS}{job['id']}/").json()

@@ -1,4 +1,4 @@
-"""Batches over the API and in the console: made, filled, closed, followed, cancelled."""
+"""Batches over the API and in the console: created, filled, closed, read, cancelled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.person import client_of
 
 @pytest.fixture
 def acme_api(acme_user: User) -> APIClient:
-    """An owner's session: payloads and approvals need a person's login."""
+    """Return a client with an owner's session: payloads and approvals need a person's login."""
     return client_of(acme_user)
 
 
@@ -41,7 +41,7 @@ def jobs_of(batch: dict[str, Any]) -> list[Job]:
         return list(Job.objects.filter(batch_id=batch["id"]).order_by("id"))
 
 
-def test_a_batch_with_jobs_is_closed_and_followed_to_its_end(acme_api: APIClient, tick: Tick, start: Start) -> None:
+def test_batch_with_jobs_is_closed_and_read_until_it_ends(acme_api: APIClient, tick: Tick, start: Start) -> None:
     batch = make(acme_api, on_completion={"job": {"kind": "noop", "summary_as": "batch"}})
     assert (batch["state"], batch["total"], batch["kind"], batch["states"]) == ("running", 2, "noop", {"available": 2})
     assert batch["on_completion"]["kind"] == "noop"
@@ -63,7 +63,7 @@ def test_a_batch_with_jobs_is_closed_and_followed_to_its_end(acme_api: APIClient
     assert [(row["id"], row["state"]) for row in listed] == [(batch["id"], "failed")]
 
 
-def test_an_open_batch_is_filled_and_closed(acme_api: APIClient) -> None:
+def test_open_batch_is_filled_and_closed(acme_api: APIClient) -> None:
     batch = make(acme_api, 0)
     assert batch["state"] == "open"
     path = BATCHES + batch["id"] + "/"
@@ -81,7 +81,7 @@ def test_an_open_batch_is_filled_and_closed(acme_api: APIClient) -> None:
     assert_problem(answer, 409, "batch_closed")
 
 
-def test_cancelling_one_cancels_its_jobs(acme_api: APIClient) -> None:
+def test_cancelling_a_batch_cancels_its_jobs(acme_api: APIClient) -> None:
     batch = make(acme_api, 3, closed=False)
     answer = acme_api.post(BATCHES + batch["id"] + "/cancel/", {"reason": "a mistake"})
     assert (answer.status_code, answer.json()["state"], answer.json()["cancel_reason"]) == (
@@ -110,23 +110,21 @@ def test_cancelling_one_cancels_its_jobs(acme_api: APIClient) -> None:
         ({"label": "x", "then": 1}, "invalid"),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_leaves_nothing(
-    acme_api: APIClient, body: dict[str, Any], code: str
-) -> None:
+def test_invalid_batch_is_refused_and_stores_nothing(acme_api: APIClient, body: dict[str, Any], code: str) -> None:
     assert_problem(acme_api.post(BATCHES, body), 422, code)
     with all_tenants():
         assert not Batch.objects.exists()
         assert not Job.objects.exists()
 
 
-def test_a_batch_in_a_bulk_request_must_be_one(acme_api: APIClient) -> None:
+def test_bulk_request_with_an_invalid_batch_is_refused(acme_api: APIClient) -> None:
     jobs = [{"kind": "noop"}]
     assert_problem(acme_api.post(API + "jobs/bulk/", {"jobs": jobs, "batch": "x"}), 422, "field_invalid")
     assert_problem(acme_api.post(API + "jobs/bulk/", {"jobs": jobs, "batch": str(uuid4())}), 404, "not_found")
     assert_problem(acme_api.post(API + "jobs/bulk/", {"jobs": jobs, "more": 1}), 422, "field_invalid")
 
 
-def test_another_tenants_batch_is_none(acme_api: APIClient, globex_api: APIClient) -> None:
+def test_batch_of_another_tenant_is_not_found(acme_api: APIClient, globex_api: APIClient) -> None:
     path = BATCHES + make(acme_api, closed=False)["id"] + "/"
     for answer in (
         globex_api.get(path),
@@ -138,7 +136,7 @@ def test_another_tenants_batch_is_none(acme_api: APIClient, globex_api: APIClien
         assert_problem(answer, 404, "not_found")
 
 
-def test_the_console_shows_and_cancels_one(
+def test_console_shows_and_cancels_a_batch(
     acme_api: APIClient, client: Client, acme_user: User, tick: Tick, start: Start
 ) -> None:
     batch = make(acme_api, 2, closed=False, on_completion={"job": {"kind": "noop"}})

@@ -1,4 +1,4 @@
-"""Bodies as they come over the wire: slow, in chunks, cut short, or announced too large."""
+"""Request bodies on the wire: slow, chunked, truncated, or with a too large Content-Length."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BODY = b'{"kind": "noop"}'
 
 
 class WatchedBody(io.BytesIO):
-    """A body that notes whether a transaction was open while it was read."""
+    """A body that records whether a transaction was open while it was read."""
 
     was_atomic: bool | None = None
 
@@ -34,7 +34,7 @@ class WatchedBody(io.BytesIO):
 
 
 def call(client: APIClient, body: io.BytesIO, **environ: Any) -> tuple[int, dict[str, Any]]:
-    """A POST through the WSGI application, as a server makes it."""
+    """Send a POST through the WSGI application as a server does."""
     environ = {
         **RequestFactory()._base_environ(PATH_INFO=JOBS, REQUEST_METHOD="POST"),
         "HTTP_AUTHORIZATION": client._credentials["HTTP_AUTHORIZATION"],
@@ -50,7 +50,7 @@ def call(client: APIClient, body: io.BytesIO, **environ: Any) -> tuple[int, dict
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_body_is_received_before_a_transaction_is_opened(transactional_db: None, acme_api: APIClient) -> None:
+def test_body_is_received_before_a_transaction_opens(transactional_db: None, acme_api: APIClient) -> None:
     body = WatchedBody(BODY)
     status, job = call(acme_api, body, CONTENT_LENGTH=str(len(BODY)))
     assert (status, job["kind"]) == (201, "noop")
@@ -68,13 +68,13 @@ def test_a_body_is_received_before_a_transaction_is_opened(transactional_db: Non
             413,
             "body_too_large",
         ),
-        ({"CONTENT_LENGTH": "999"}, 201, None),  # cut short after the whole of a JSON text
+        ({"CONTENT_LENGTH": "999"}, 201, None),  # truncated after the whole JSON text
         ({"CONTENT_LENGTH": "7"}, 400, "json_invalid"),
         ({"CONTENT_LENGTH": ""}, 422, "invalid"),
         ({"CONTENT_LENGTH": "seven"}, 422, "invalid"),
     ],
 )
-def test_a_body_of_an_odd_length_is_answered(
+def test_body_with_a_wrong_length_is_answered(
     transactional_db: None, acme_api: APIClient, environ: dict[str, str], status: int, code: str | None
 ) -> None:
     answered, body = call(acme_api, io.BytesIO(BODY), **environ)
@@ -84,7 +84,7 @@ def test_a_body_of_an_odd_length_is_answered(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stranger_is_refused_without_his_body_being_read(transactional_db: None) -> None:
+def test_invalid_key_is_refused_without_reading_the_body(transactional_db: None) -> None:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION="Api-Key a.b")
     body = WatchedBody(BODY)
@@ -103,7 +103,7 @@ def test_a_stranger_is_refused_without_his_body_being_read(transactional_db: Non
         {"PATH_INFO": "/nowhere/"},
     ],
 )
-def test_a_large_body_without_valid_credentials_is_refused_unread(transactional_db: None, sent: dict[str, str]) -> None:
+def test_large_body_without_valid_credentials_is_refused_unread(transactional_db: None, sent: dict[str, str]) -> None:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION="")
     body = WatchedBody(b"x" * (MAX_ANONYMOUS_BYTES + 1))
@@ -112,7 +112,7 @@ def test_a_large_body_without_valid_credentials_is_refused_unread(transactional_
 
 
 @pytest.mark.django_db(transaction=True)
-def test_form_of_the_log_in_is_refused_unread_if_it_is_large(transactional_db: None) -> None:
+def test_large_log_in_form_is_refused_unread(transactional_db: None) -> None:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION="")
     body = WatchedBody(b"x")
@@ -132,7 +132,7 @@ def test_form_of_the_log_in_is_refused_unread_if_it_is_large(transactional_db: N
     ("space_of_process", "status", "code"),
     [(8 * 1024 * 1024, 422, "upload_refused"), (7 * 1024 * 1024, 503, "bodies_busy"), (1024, 413, "body_too_large")],
 )
-def test_body_beyond_the_room_of_the_process_is_refused(
+def test_body_beyond_the_body_space_of_the_process_is_refused(
     transactional_db: None,
     acme_api: APIClient,
     change_platform_settings: ChangePlatformSettings,
@@ -155,7 +155,7 @@ def test_body_beyond_the_room_of_the_process_is_refused(
             CONTENT_LENGTH=str(len(body)),
         )
     assert (answered, answer["code"]) == (status, code)
-    # What was taken is free again.
+    # The space is free again.
     with Share("") as one, Share("") as another:
         one.take(space_of_process // 2, owner=None)
         another.take(space_of_process // 2, owner=UUID(int=1))
@@ -163,7 +163,7 @@ def test_body_beyond_the_room_of_the_process_is_refused(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("taken_by", ["the same tenant", "another tenant"])
-def test_tenant_takes_half_of_the_room_at_most(
+def test_tenant_takes_at_most_half_of_the_body_space(
     transactional_db: None,
     acme_api: APIClient,
     acme: Tenant,
@@ -202,5 +202,5 @@ def test_tenant_takes_half_of_the_room_at_most(
         ("POST", "/nowhere/", MAX_ANONYMOUS_BYTES),
     ],
 )
-def test_route_has_the_limit_of_its_view(method: str, path: str, limit: int) -> None:
+def test_route_has_the_body_limit_of_its_view(method: str, path: str, limit: int) -> None:
     assert limit_of_route(path, method) == limit

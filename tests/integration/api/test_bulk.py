@@ -1,4 +1,4 @@
-"""Many jobs in one request."""
+"""Bulk submission: many jobs in one request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.models import AuditLogEntry, PlanLimit, Tenant
 BULK = "/api/v1/jobs/bulk/"
 
 
-def test_each_job_is_accepted_or_rejected_by_its_index(acme_api: APIClient) -> None:
+def test_bulk_jobs_are_accepted_or_rejected_by_index(acme_api: APIClient) -> None:
     jobs: list[Any] = [
         {"kind": "noop"},
         {"kind": "nope"},
@@ -46,7 +46,7 @@ def test_each_job_is_accepted_or_rejected_by_its_index(acme_api: APIClient) -> N
         assert {str(job.id) for job in Job.objects.all()} == {row["id"] for row in body["accepted"]}
 
 
-def test_a_thousand_jobs_cost_as_many_statements_as_ten_and_one_audit_entry(acme: Tenant, acme_api: APIClient) -> None:
+def test_bulk_of_a_thousand_jobs_costs_as_many_statements_as_ten(acme: Tenant, acme_api: APIClient) -> None:
     with all_tenants():
         PlanLimit.objects.create(plan=acme.plan, key="submit_burst", value=2_000)
     costs = []
@@ -55,7 +55,7 @@ def test_a_thousand_jobs_cost_as_many_statements_as_ten_and_one_audit_entry(acme
             answer = acme_api.post(BULK, {"jobs": [{"kind": "noop"}] * count})
         assert len(answer.json()["accepted"]) == count
         costs.append(len(queries))
-    # One more where what is kept of the tenant's settings has grown old meanwhile.
+    # One more if the cached settings of the tenant have expired in between.
     assert costs[2] - costs[1] in (0, 1)
     with tenant_context(acme):
         assert AuditLogEntry.objects.filter(action="job.submitted").count() == 3
@@ -74,14 +74,14 @@ def test_a_thousand_jobs_cost_as_many_statements_as_ten_and_one_audit_entry(acme
         {"jobs": [{"kind": "noop"}] * 1_001},
     ],
 )
-def test_a_list_that_is_none_is_refused_whole(acme_api: APIClient, body: Any) -> None:
+def test_invalid_bulk_list_is_refused_whole(acme_api: APIClient, body: Any) -> None:
     answer = acme_api.post(BULK, body)
     assert (answer.status_code, answer.json()["code"]) == (422, "field_invalid")
     with all_tenants():
         assert not Job.objects.exists()
 
 
-def test_jobs_beyond_the_plans_limit_are_rejected_one_by_one(acme: Tenant, acme_api: APIClient) -> None:
+def test_bulk_jobs_beyond_the_plans_limit_are_rejected_one_by_one(acme: Tenant, acme_api: APIClient) -> None:
     with all_tenants():
         acme.plan.max_waiting_jobs = 2
         acme.plan.save()

@@ -1,4 +1,4 @@
-"""`bulk-operations/`: previewed, started with the right to it, followed, aborted, undone, and nobody else's."""
+"""`bulk-operations/`: preview, start with its right, progress, abort, undo, isolation between tenants."""
 
 from __future__ import annotations
 
@@ -21,18 +21,23 @@ URL = "/api/v1/bulk-operations/"
 CANCEL = {"filter": "kind:noop", "operation": "cancel", "reason": "a flood"}
 
 
-def test_it_is_previewed_started_and_followed_to_its_end(acme: Tenant, acme_api: APIClient) -> None:
+def test_bulk_operation_is_previewed_started_and_read_until_it_ends(acme: Tenant, acme_api: APIClient) -> None:
     jobs = submit(acme, 3)
     preview = acme_api.post(URL, {**CANCEL, "dry_run": True}, format="json")
     assert preview.status_code == 200
-    told = preview.json()
-    assert (told["count"], told["eligible"], told["needs_number"], told["ineligible"]) == (3, 3, False, {})
-    assert [row["id"] for row in told["sample"]] == [str(job.pk) for job in jobs]
-    assert {line["tenant"] for line in told["effect"]["lines"]} <= {"acme"}
-    assert set(told["effect"]["notes"]) >= {"estimate", "own_only"}
+    previewed = preview.json()
+    assert (previewed["count"], previewed["eligible"], previewed["needs_number"], previewed["ineligible"]) == (
+        3,
+        3,
+        False,
+        {},
+    )
+    assert [row["id"] for row in previewed["sample"]] == [str(job.pk) for job in jobs]
+    assert {line["tenant"] for line in previewed["effect"]["lines"]} <= {"acme"}
+    assert set(previewed["effect"]["notes"]) >= {"estimate", "own_only"}
     with all_tenants():
         assert not BulkOperation.objects.exists()
-    started = acme_api.post(URL, {**CANCEL, "ticket": told["ticket"]}, format="json")
+    started = acme_api.post(URL, {**CANCEL, "ticket": previewed["ticket"]}, format="json")
     assert started.status_code == 201
     one = started.headers["Location"]
     assert acme_api.get(one).json()["state"] == "pending"
@@ -43,7 +48,7 @@ def test_it_is_previewed_started_and_followed_to_its_end(acme: Tenant, acme_api:
     assert [row["id"] for row in acme_api.get(URL).json()["results"]] == [ended["id"]]
 
 
-def test_it_is_aborted_once(acme: Tenant, acme_api: APIClient) -> None:
+def test_bulk_operation_is_aborted_once(acme: Tenant, acme_api: APIClient) -> None:
     submit(acme)
     one = acme_api.post(URL, CANCEL, format="json").json()["id"]
     assert acme_api.post(f"{URL}{one}/abort/", {}, format="json").status_code == 422
@@ -52,7 +57,7 @@ def test_it_is_aborted_once(acme: Tenant, acme_api: APIClient) -> None:
     assert (again.status_code, again.json()["code"]) == (409, "bulk_operation_ended")
 
 
-def test_it_is_undone_where_it_can_be(acme: Tenant, acme_api: APIClient) -> None:
+def test_reversible_bulk_operation_is_undone(acme: Tenant, acme_api: APIClient) -> None:
     submit(acme)
     asked = {**CANCEL, "operation": "reprioritise", "priority": 2}
     one = acme_api.post(URL, asked, format="json").json()["id"]
@@ -63,7 +68,9 @@ def test_it_is_undone_where_it_can_be(acme: Tenant, acme_api: APIClient) -> None
     assert (undo.status_code, undo.json()["undo_of"]) == (201, one)
 
 
-def test_many_jobs_want_their_number(acme: Tenant, acme_api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_bulk_operation_needs_the_number_of_jobs(
+    acme: Tenant, acme_api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(starting, "UNTYPED_JOBS", 2)
     submit(acme, 3)
     refused = acme_api.post(URL, CANCEL, format="json")
@@ -72,7 +79,7 @@ def test_many_jobs_want_their_number(acme: Tenant, acme_api: APIClient, monkeypa
     assert acme_api.post(URL, {**CANCEL, "number": 3}, format="json").status_code == 201
 
 
-def test_whoever_may_not_cancel_one_job_cancels_no_thousand(acme: Tenant) -> None:
+def test_bulk_cancel_needs_the_right_to_cancel(acme: Tenant) -> None:
     submit(acme)
     client = APIClient()
     token = issue_api_key(tenant=acme, name="narrow", scopes=["jobs.view", "jobs.bulk"]).token
@@ -83,7 +90,7 @@ def test_whoever_may_not_cancel_one_job_cancels_no_thousand(acme: Tenant) -> Non
     assert allowed.status_code == 201
 
 
-def test_another_tenant_sees_nothing_of_it(acme: Tenant, acme_api: APIClient, globex_api: APIClient) -> None:
+def test_bulk_operation_is_hidden_from_other_tenants(acme: Tenant, acme_api: APIClient, globex_api: APIClient) -> None:
     submit(acme)
     one = acme_api.post(URL, CANCEL, format="json").json()["id"]
     assert globex_api.get(URL).json()["results"] == []
@@ -92,7 +99,7 @@ def test_another_tenant_sees_nothing_of_it(acme: Tenant, acme_api: APIClient, gl
     assert globex_api.post(f"{URL}{one}/undo/", {"reason": "x"}, format="json").status_code == 404
 
 
-def test_the_platform_acts_on_all_tenants_jobs_by_naming_none(
+def test_platform_bulk_operation_without_tenant_reaches_all_tenants(
     acme: Tenant, globex: Tenant, acme_api: APIClient, staff_api: APIClient
 ) -> None:
     submit(acme)
@@ -110,14 +117,16 @@ def test_the_platform_acts_on_all_tenants_jobs_by_naming_none(
     assert (ended["state"], ended["changed"]) == ("completed", 2)
 
 
-def test_the_platform_aborts_what_reaches_all_tenants(acme: Tenant, globex: Tenant, staff_api: APIClient) -> None:
+def test_platform_aborts_a_bulk_operation_over_all_tenants(acme: Tenant, globex: Tenant, staff_api: APIClient) -> None:
     submit(acme)
     submit(globex)
     one = staff_api.post(URL, {**CANCEL, "number": 2}, format="json").headers["Location"]
     assert staff_api.post(f"{one}abort/", {"reason": "no"}, format="json").json()["state"] == "aborted"
 
 
-def test_a_tenants_key_never_reaches_beyond_it(acme: Tenant, globex: Tenant, acme_api: APIClient) -> None:
+def test_bulk_operation_of_a_tenants_key_stays_within_the_tenant(
+    acme: Tenant, globex: Tenant, acme_api: APIClient
+) -> None:
     submit(acme)
     submit(globex)
     started = acme_api.post(URL, CANCEL, format="json")
@@ -127,7 +136,9 @@ def test_a_tenants_key_never_reaches_beyond_it(acme: Tenant, globex: Tenant, acm
         assert set(Job.objects.values_list("tenant__slug", "state")) == {("acme", "cancelled"), ("globex", "available")}
 
 
-def test_who_belongs_to_several_tenants_names_one_all_the_same(acme: Tenant, globex: Tenant, acme_user: User) -> None:
+def test_member_of_two_tenants_must_name_one_for_a_bulk_operation(
+    acme: Tenant, globex: Tenant, acme_user: User
+) -> None:
     add_member(tenant=globex, user=acme_user, role=Role.OWNER)
     refused = session_of(acme_user).post(URL, CANCEL, format="json")
     assert (refused.status_code, refused.json()["code"]) == (400, "tenant_required")
@@ -148,7 +159,7 @@ def test_who_belongs_to_several_tenants_names_one_all_the_same(acme: Tenant, glo
         ({"colour": "red"}, 422, ""),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_invalid_bulk_operation_is_refused(
     acme_api: APIClient, changes: dict[str, object], status: int, code: str
 ) -> None:
     answer = acme_api.post(URL, {**CANCEL, **changes}, format="json")
@@ -173,6 +184,6 @@ def test_reroute_is_started_by_the_platform_over_all_tenants(
     assert (refused.status_code, refused.json()["code"]) == (409, "invalid_transition")
 
 
-def test_filter_is_needed_by_every_other_operation(acme: Tenant, acme_api: APIClient) -> None:
+def test_filter_is_required_by_every_operation_but_reroute(acme: Tenant, acme_api: APIClient) -> None:
     refused = acme_api.post(URL, {"operation": "cancel", "reason": "x"}, format="json")
     assert (refused.status_code, refused.json()["code"]) == (422, "bulk_filter_empty")

@@ -1,4 +1,4 @@
-"""Circuit breakers over the API: a tenant's own, and what it may know of those that all share."""
+"""Circuit breakers over the API: a tenant's own, and what it sees of shared ones."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def put_circuit(tenant: Tenant | None, dependency: str = HOST, state: str = "ope
         )
 
 
-def test_a_tenant_sees_its_own_and_that_what_it_shares_is_down(
-    acme_api: APIClient, acme: Tenant, globex: Tenant
-) -> None:
+def test_tenant_sees_its_own_breakers_and_masked_shared_ones(acme_api: APIClient, acme: Tenant, globex: Tenant) -> None:
     put_circuit(acme)
     put_circuit(globex, "globex.example.com")
     put_circuit(None, "embeddings")
@@ -57,7 +55,7 @@ def test_a_tenant_sees_its_own_and_that_what_it_shares_is_down(
     )
 
 
-def test_it_is_held_changed_and_let_go(acme_api: APIClient, acme: Tenant) -> None:
+def test_breaker_is_held_changed_and_reset(acme_api: APIClient, acme: Tenant) -> None:
     until = (timezone.now() + timedelta(hours=1)).replace(microsecond=0).isoformat().replace("+00:00", "Z")
     body = {"state": "open", "dependency": HOST, "reason": "they move", "until": until}
     held = acme_api.post(CIRCUITS + "noop/force/", body).json()
@@ -84,20 +82,20 @@ def test_it_is_held_changed_and_let_go(acme_api: APIClient, acme: Tenant) -> Non
         ("noop/reset/", {"dependency": "never.failed"}, 404, "not_found"),
     ],
 )
-def test_what_makes_no_sense_says_why(
+def test_invalid_breaker_request_is_refused_with_its_code(
     acme_api: APIClient, path: str, body: dict[str, object], status: int, code: str
 ) -> None:
     assert_problem(acme_api.post(CIRCUITS + path, body), status, code)
 
 
-def test_nobody_lets_go_of_anothers(acme_api: APIClient, globex_api: APIClient, globex: Tenant) -> None:
+def test_breaker_of_another_tenant_cannot_be_reset(acme_api: APIClient, globex_api: APIClient, globex: Tenant) -> None:
     put_circuit(globex)
     put_circuit(None)
     assert acme_api.post(CIRCUITS + "noop/reset/", {"dependency": HOST}).status_code == 404
     assert globex_api.post(CIRCUITS + "noop/reset/", {"dependency": HOST}).status_code == 200
 
 
-def test_what_all_share_is_the_platforms(staff_api: APIClient, acme_api: APIClient) -> None:
+def test_shared_breakers_are_managed_by_the_platform(staff_api: APIClient, acme_api: APIClient) -> None:
     put_circuit(None)
     assert acme_api.get(SHARED).status_code == 403
     (circuit,) = staff_api.get(SHARED).json()["results"]

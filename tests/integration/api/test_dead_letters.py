@@ -1,4 +1,4 @@
-"""Dead letters over HTTP: groups, one with its attempts, and requeueing one, a group, a filter, as it was or edited."""
+"""Dead letters over HTTP: groups, details with attempts, and requeues of one, a group or a filter, also edited."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.person import client_of
 
 @pytest.fixture
 def acme_api(acme_user: User) -> APIClient:
-    """An owner's session: payloads and approvals need a person's login."""
+    """Return a client with an owner's session: payloads and approvals need a person's login."""
     return client_of(acme_user)
 
 
@@ -38,7 +38,7 @@ type Kill = Callable[..., list[Job]]
 
 @pytest.fixture
 def kill(tick: Tick, start: Start) -> Kill:
-    """Let as many new jobs of a tenant die of an error that names each one's number."""
+    """Let `count` new jobs of a tenant fail with an error that contains each one's number."""
 
     def kill(tenant: Tenant, count: int = 1, message: str = "row {n} is bad", **options: Any) -> list[Job]:
         jobs = submit(tenant, count, **options)
@@ -85,7 +85,7 @@ def requeue_to_the_end(client: APIClient, filter_text: str = "requeued:no", **bo
 # Groups
 
 
-def test_letters_of_one_cause_are_one_group(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_dead_letters_of_one_cause_form_one_group(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 3)
     kill(acme, 1, message="the disk is full")
     kill(acme, 1, kind="sleep", payload={"seconds": 1})
@@ -104,7 +104,7 @@ def test_letters_of_one_cause_are_one_group(acme: Tenant, acme_api: APIClient, k
     assert first["first_at"] <= first["last_at"]
 
 
-def test_groups_of_a_kind_and_a_time(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_groups_are_filtered_by_kind_and_time(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 2)
     kill(acme, 1, kind="sleep", payload={"seconds": 1})
     assert [g["kind"] for g in acme_api.get(f"{API}groups/?kind=sleep").json()["results"]] == ["sleep"]
@@ -113,7 +113,7 @@ def test_groups_of_a_kind_and_a_time(acme: Tenant, acme_api: APIClient, kill: Ki
     assert acme_api.get(f"{API}groups/?error=x").status_code == 422
 
 
-def test_a_tenant_sees_its_own_groups_and_the_platform_those_of_the_tenant_it_names(
+def test_groups_are_shown_per_tenant_and_to_the_platform_by_name(
     acme: Tenant, globex: Tenant, acme_api: APIClient, globex_api: APIClient, staff_api: APIClient, kill: Kill
 ) -> None:
     kill(acme, 2)
@@ -121,8 +121,8 @@ def test_a_tenant_sees_its_own_groups_and_the_platform_those_of_the_tenant_it_na
     (own,) = acme_api.get(f"{API}groups/").json()["results"]
     (foreign,) = globex_api.get(f"{API}groups/").json()["results"]
     assert (own["count"], foreign["count"]) == (2, 1)
-    (told,) = staff_api.get(f"{API}groups/", headers={"X-Tenant": "acme"}).json()["results"]
-    assert told["tenants"] == [{"tenant": "acme", "count": 2}]
+    (listed,) = staff_api.get(f"{API}groups/", headers={"X-Tenant": "acme"}).json()["results"]
+    assert listed["tenants"] == [{"tenant": "acme", "count": 2}]
     (every,) = staff_api.get(f"{API}groups/").json()["results"]
     assert (every["count"], every["tenants"]) == (
         3,
@@ -130,7 +130,7 @@ def test_a_tenant_sees_its_own_groups_and_the_platform_those_of_the_tenant_it_na
     )
 
 
-def test_what_was_requeued_has_left_its_group(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_requeued_dead_letter_leaves_its_group(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 2)
     acme_api.post(f"{API}{letters()[0].pk}/requeue/")
     assert [group["count"] for group in acme_api.get(f"{API}groups/").json()["results"]] == [1]
@@ -139,7 +139,7 @@ def test_what_was_requeued_has_left_its_group(acme: Tenant, acme_api: APIClient,
 # One letter
 
 
-def test_a_letter_shows_its_attempts_with_their_fingerprints(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_dead_letter_shows_its_attempts_with_their_fingerprints(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 1, payload={"a": 1})
     (letter,) = letters()
     shown = acme_api.get(f"{API}{letter.pk}/").json()
@@ -155,14 +155,14 @@ def test_a_letter_shows_its_attempts_with_their_fingerprints(acme: Tenant, acme_
     assert attempt["worker_name"]
 
 
-def test_the_payload_is_masked_for_whoever_has_no_right_to_it(acme: Tenant, viewer_api: APIClient, kill: Kill) -> None:
+def test_payload_is_masked_without_the_right_to_read_it(acme: Tenant, viewer_api: APIClient, kill: Kill) -> None:
     kill(acme, 1, payload={"iban": "secret"})
     answer = viewer_api.get(f"{API}{letters()[0].pk}/")
     assert (answer.json()["payload"], answer.json()["is_masked"]) == (None, True)
     assert "secret" not in answer.content.decode()
 
 
-def test_the_platforms_look_at_a_payload_is_audited(acme: Tenant, staff_api: APIClient, kill: Kill) -> None:
+def test_payload_read_by_the_platform_is_audited(acme: Tenant, staff_api: APIClient, kill: Kill) -> None:
     kill(acme, 1, payload={"iban": "secret"})
     shown = staff_api.get(f"{API}{letters()[0].pk}/", headers={"X-Tenant": "acme"}).json()
     assert shown["payload"] == {"iban": "secret"}
@@ -170,7 +170,7 @@ def test_the_platforms_look_at_a_payload_is_audited(acme: Tenant, staff_api: API
         assert AuditLogEntry.objects.filter(action="job.payload_revealed").count() == 1
 
 
-def test_a_letter_is_requeued_with_another_payload(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_dead_letter_is_requeued_with_another_payload(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     (job,) = kill(acme, 1, kind="sleep", payload={"seconds": 900})
     (letter,) = letters()
     body = {"payload": {"seconds": 1}, "reason": "too long"}
@@ -194,7 +194,7 @@ def test_a_letter_is_requeued_with_another_payload(acme: Tenant, acme_api: APICl
         ({"payload": {"seconds": 1}, "queue": "x"}, "invalid"),
     ],
 )
-def test_a_payload_that_does_not_fit_is_refused_and_the_letter_waits_on(
+def test_requeue_with_an_invalid_payload_is_refused_and_changes_nothing(
     acme: Tenant, acme_api: APIClient, kill: Kill, body: dict[str, Any], code: str
 ) -> None:
     kill(acme, 1, kind="sleep", payload={"seconds": 1})
@@ -204,7 +204,7 @@ def test_a_payload_that_does_not_fit_is_refused_and_the_letter_waits_on(
     assert entries() == []
 
 
-def test_whoever_may_not_see_a_payload_edits_none(acme: Tenant, kill: Kill) -> None:
+def test_payload_edit_needs_the_right_to_read_payloads(acme: Tenant, kill: Kill) -> None:
     kill(acme, 2)
     client = APIClient()
     key = issue_api_key(tenant=acme, name="k", scopes=("jobs.view", "jobs.retry", "jobs.bulk")).token
@@ -222,7 +222,7 @@ def test_whoever_may_not_see_a_payload_edits_none(acme: Tenant, kill: Kill) -> N
 
 
 @pytest.mark.parametrize("path", ["dead-letters/{letter}/requeue/", "jobs/{job}/retry/"])
-def test_why_a_stored_payload_is_refused_quotes_it_to_nobody_without_the_right(
+def test_refusal_of_a_stored_payload_quotes_it_only_with_the_right(
     acme: Tenant, acme_api: APIClient, kill: Kill, path: str
 ) -> None:
     (job,) = kill(acme, 1, kind="sleep", payload={"seconds": 1})
@@ -232,16 +232,16 @@ def test_why_a_stored_payload_is_refused_quotes_it_to_nobody_without_the_right(
     address = "/api/v1/" + path.format(letter=letters()[0].pk, job=job.pk)
     operator = session_of(platform_user("olga", "operator"))
     operator.credentials(HTTP_X_TENANT="acme")
-    masked, told = operator.post(address), acme_api.post(address)
+    masked, clear = operator.post(address), acme_api.post(address)
     assert (masked.status_code, masked.json()["code"]) == (422, "payload_invalid")
     assert "the-secret" not in masked.content.decode()
-    assert "the-secret" in told.content.decode()
+    assert "the-secret" in clear.content.decode()
 
 
 # Many letters
 
 
-def test_dry_run_shows_how_many_and_changes_nothing(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_dry_run_returns_the_count_and_changes_nothing(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 7)
     answer = requeue(acme_api, dry_run=True, payload_patch={"a": 1})
     assert (answer["count"], answer["eligible"], answer["count_is_more"], len(answer["sample"])) == (7, 7, False, 5)
@@ -255,7 +255,7 @@ def test_dry_run_shows_which_payloads_would_be_refused(acme: Tenant, acme_api: A
     assert item["refusal"]["code"] == "payload_invalid"
 
 
-def test_dry_run_quotes_no_stored_payload_without_the_right(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_dry_run_quotes_stored_payloads_only_with_the_right(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     (job,) = kill(acme, 1, kind="sleep", payload={"seconds": 1})
     with all_tenants():
         job.payload = {"seconds": "the-secret"}
@@ -268,7 +268,7 @@ def test_dry_run_quotes_no_stored_payload_without_the_right(acme: Tenant, acme_a
         assert ("the-secret" in item["refusal"]["detail"]) is is_told
 
 
-def test_group_is_requeued_and_each_letter_once(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_group_requeue_requeues_each_dead_letter_once(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     jobs = kill(acme, 3)
     kill(acme, 1, message="the disk is full")
     group = acme_api.get(f"{API}groups/").json()["results"][0]
@@ -282,14 +282,14 @@ def test_group_is_requeued_and_each_letter_once(acme: Tenant, acme_api: APIClien
     assert [group["count"] for group in acme_api.get(f"{API}groups/").json()["results"]] == [1]
 
 
-def test_letter_that_was_requeued_is_not_changed_again(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_requeued_dead_letter_is_not_requeued_again(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 1)
     assert requeue_to_the_end(acme_api, "kind:noop")["changed"] == 1
     again = requeue_to_the_end(acme_api, "dead_letter:permanent_error")
     assert (again["changed"], again["ineligible"]) == (0, {"invalid_transition": 1})
 
 
-def test_payloads_are_patched_each_for_itself(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_payload_patch_is_applied_to_each_payload(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     jobs = kill(acme, 1, payload={"a": 1, "b": {"c": 1, "d": 2}}) + kill(acme, 1, payload={"b": 7})
     answer = requeue_to_the_end(acme_api, payload_patch={"a": None, "b": {"c": 5}})
     with all_tenants():
@@ -298,9 +298,7 @@ def test_payloads_are_patched_each_for_itself(acme: Tenant, acme_api: APIClient,
     assert [new[job.pk] for job in jobs] == [{"b": {"c": 5, "d": 2}}, {"b": {"c": 5}}]
 
 
-def test_letters_whose_payload_is_refused_do_not_stand_in_the_way(
-    acme: Tenant, acme_api: APIClient, kill: Kill
-) -> None:
+def test_dead_letters_with_refused_payloads_do_not_block_others(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 1, kind="sleep", payload={"seconds": 1})
     kill(acme, 1)
     answer = requeue_to_the_end(acme_api, payload_patch={"seconds": "long"})
@@ -308,7 +306,7 @@ def test_letters_whose_payload_is_refused_do_not_stand_in_the_way(
     assert [letter.requeued_at is None for letter in letters()] == [True, False]
 
 
-def test_rate_of_submissions_makes_the_operation_rest(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_submission_rate_pauses_the_bulk_requeue(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 4)
     set_tenant_limit(tenant=acme, key="submits_per_minute", value=1, reason="x", expires_at=None)
     set_tenant_limit(tenant=acme, key="submit_burst", value=3, reason="x", expires_at=None)
@@ -325,13 +323,13 @@ def test_rate_of_submissions_makes_the_operation_rest(acme: Tenant, acme_api: AP
         ({"operation": "cancel", "payload_patch": {}}, "field_invalid"),
     ],
 )
-def test_bad_requeue_is_refused(acme: Tenant, acme_api: APIClient, body: dict[str, Any], code: str) -> None:
+def test_invalid_requeue_is_refused(acme: Tenant, acme_api: APIClient, body: dict[str, Any], code: str) -> None:
     asked = {"filter": "requeued:no", "operation": "requeue", "reason": "x", **body}
     answer = acme_api.post(BULK, asked, format="json")
     assert (answer.status_code, answer.json()["code"]) == (422, code)
 
 
-def test_patch_needs_the_jobs_of_one_tenant(acme: Tenant, staff_api: APIClient, kill: Kill) -> None:
+def test_payload_patch_needs_the_jobs_of_one_tenant(acme: Tenant, staff_api: APIClient, kill: Kill) -> None:
     kill(acme, 1, payload={"a": 1})
     asked = {"filter": "requeued:no", "operation": "requeue", "reason": "x", "payload_patch": {"a": 2}}
     refused = staff_api.post(BULK, asked, format="json")
@@ -342,7 +340,7 @@ def test_patch_needs_the_jobs_of_one_tenant(acme: Tenant, staff_api: APIClient, 
         assert Job.objects.get(parent__isnull=False).payload == {"a": 2}
 
 
-def test_foreign_letters_are_out_of_reach(acme: Tenant, globex_api: APIClient, kill: Kill, acme_user: User) -> None:
+def test_foreign_dead_letters_are_not_found(acme: Tenant, globex_api: APIClient, kill: Kill, acme_user: User) -> None:
     kill(acme, 1)
     assert requeue_to_the_end(globex_api)["seen"] == 0
     for method, path in (("get", ""), ("post", "requeue/")):

@@ -1,4 +1,4 @@
-"""Answers about ended jobs that come from the memory of the process: to whom, and for how long."""
+"""Cached answers about ended jobs: visibility and expiry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def cleared() -> Iterator[None]:
-    """No answer is kept from before a test, nor after it."""
+    """Clear the cache of ended jobs before and after each test."""
     ended_jobs.clear()
     yield
     ended_jobs.clear()
@@ -61,14 +61,14 @@ def test_second_read_of_an_ended_job_reads_no_job(acme_api: APIClient, completed
     assert again.json()["waiting"] is None
 
 
-def test_kept_answer_is_304_for_its_tag(acme_api: APIClient, completed_job: Job) -> None:
+def test_cached_answer_is_304_for_its_etag(acme_api: APIClient, completed_job: Job) -> None:
     tag = acme_api.get(url(completed_job)).headers["ETag"]
     same = acme_api.get(url(completed_job), headers={"If-None-Match": tag})
     assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", tag)
     assert acme_api.get(url(completed_job), headers={"If-None-Match": '"other"'}).status_code == 200
 
 
-def test_running_and_waiting_jobs_are_never_kept(acme_api: APIClient, executing_job: Job, available_job: Job) -> None:
+def test_running_and_waiting_jobs_are_never_cached(acme_api: APIClient, executing_job: Job, available_job: Job) -> None:
     for job in (executing_job, available_job):
         acme_api.get(url(job))
         assert reads_of_jobs(lambda job=job: acme_api.get(url(job))) > 0
@@ -76,7 +76,7 @@ def test_running_and_waiting_jobs_are_never_kept(acme_api: APIClient, executing_
     assert acme_api.get(url(available_job)).json()["state"] == "cancelled"
 
 
-def test_viewer_does_not_get_what_an_owner_was_answered(
+def test_viewer_does_not_get_the_answer_cached_for_an_owner(
     acme_user: User, viewer_api: APIClient, completed_job: Job
 ) -> None:
     owner = client_of(acme_user)
@@ -86,7 +86,7 @@ def test_viewer_does_not_get_what_an_owner_was_answered(
     assert [job["payload"] is None for job in shown] == [False, True, False, True]
 
 
-def test_another_tenant_is_answered_404(acme_api: APIClient, globex_api: APIClient, completed_job: Job) -> None:
+def test_ended_job_of_another_tenant_is_404(acme_api: APIClient, globex_api: APIClient, completed_job: Job) -> None:
     acme_api.get(url(completed_job))
     for query in ("", "wait/"):
         for headers in ({}, {"If-None-Match": "*"}):
@@ -110,7 +110,7 @@ def test_each_read_by_the_platform_is_audited(acme_user: User, staff_api: APICli
         assert AuditLogEntry.objects.filter(action="job.payload_revealed").count() == 2
 
 
-def test_pruned_job_is_404_once_its_answer_has_expired(acme_api: APIClient, available_job: Job) -> None:
+def test_pruned_job_is_404_once_its_cached_answer_has_expired(acme_api: APIClient, available_job: Job) -> None:
     end(available_job)
     acme_api.get(url(available_job))
     with all_tenants(), connection.cursor() as cursor:
@@ -120,7 +120,7 @@ def test_pruned_job_is_404_once_its_answer_has_expired(acme_api: APIClient, avai
     assert acme_api.get(url(available_job)).status_code == 404
 
 
-def test_job_of_a_schedule_is_not_kept(acme_api: APIClient) -> None:
+def test_job_of_a_schedule_is_not_cached(acme_api: APIClient) -> None:
     schedule = create(acme_api)
     job = acme_api.post(f"{SCHEDULES}{schedule['id']}/run-now/").json()
     path = f"/api/v1/jobs/{job['id']}/"
@@ -133,7 +133,7 @@ def test_job_of_a_schedule_is_not_kept(acme_api: APIClient) -> None:
 @pytest.mark.parametrize(
     ("bound", "value"), [("MAX_PAYLOAD_BYTES", 10), ("MAX_ANSWER_CHARACTERS", 100)], ids=["payload", "answer"]
 )
-def test_large_job_is_not_kept(
+def test_large_job_is_not_cached(
     acme: Tenant, acme_api: APIClient, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
     (job,) = submit(acme, payload={"note": "longer than ten bytes"})
@@ -143,6 +143,6 @@ def test_large_job_is_not_kept(
     assert reads_of_jobs(lambda: acme_api.get(url(job))) > 0
 
 
-def test_refused_query_of_a_kept_job_is_422(acme_api: APIClient, completed_job: Job) -> None:
+def test_invalid_query_for_a_cached_job_is_422(acme_api: APIClient, completed_job: Job) -> None:
     acme_api.get(url(completed_job))
     assert acme_api.get(url(completed_job, "?wait=31")).status_code == 422

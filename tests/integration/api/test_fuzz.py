@@ -1,7 +1,7 @@
-"""Requests drawn from our own OpenAPI document, fitting and not, by two tenants: no fault, and no word of the other.
+"""Requests drawn from the OpenAPI document, valid and invalid, by two tenants: no fault, and no data of the other.
 
-`FUZZ_EXAMPLES` sets how many are drawn for each operation, others on every run. Each is taken
-back, so the world stays as it was made.
+`FUZZ_EXAMPLES` sets how many requests are drawn for each operation; they differ on every run.
+Each request is rolled back, so the world stays unchanged.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ OPERATIONS = sorted(
     {
         (method, routes.readable(route, API_PREFIX).removeprefix(API_PREFIX), right)
         for method, route, right in routes.api_routes()
-        # Streams are kept open by a server of their own, and refused here.
+        # Streams are kept open by their own server, and refused here.
         if right != "anyone" and not route.rstrip("$").endswith("stream/")
     }
 )
 BOUNDED = settings(
     max_examples=EXAMPLES,
-    # The same requests on every run, unless more are asked for: then a failure tells how it can be had again.
+    # The same requests on every run by default, so that a failure can be reproduced.
     derandomize="FUZZ_EXAMPLES" not in os.environ,
     print_blob=True,
     database=None,
     deadline=None,
-    phases=[Phase.generate],  # what failed is small enough, and making it smaller takes minutes
+    phases=[Phase.generate],  # the failing request is small enough, and shrinking it takes minutes
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
-# The name of the world's row behind an address, by the first part of it.
+# The name of the world's row behind an address, by its first segment.
 ROWS = {
     "jobs": "job",
     "executions": "execution",
@@ -97,7 +97,7 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody with a session, and what no answer to him may hold."""
+    """A user with a session, and what no answer to that user may contain."""
 
     cookies: dict[str, str]
     headers: dict[str, str]
@@ -108,7 +108,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """The two tenants' owners, and somebody of the platform."""
+    """The two tenants' owners, and an administrator of the platform."""
 
     tenants: tuple[Caller, Caller]
     admin: Caller
@@ -125,7 +125,7 @@ def schema() -> Any:
 def cast(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cast]:
-    """One world for all operations, in a transaction that is never committed, on a connection that stays open."""
+    """Return one world for all operations, in a transaction that is never committed, on its own connection."""
     folder: Path = tmp_path_factory.mktemp("files")
     ends = (request_started, request_finished)
     with django_db_blocker.unblock(), override_settings(MEDIA_ROOT=folder), transaction.atomic():
@@ -147,7 +147,7 @@ def make_cast(world: World) -> Cast:
         plant(tenant)
     secrets = {tenant.slug: frozenset({WORDS[tenant.slug], *ids_of(tenant)}) for tenant in (acme, globex)}
     with connection.cursor() as cursor:
-        # The test is one transaction, and drawing requests on a busy machine takes its time.
+        # The test is one transaction, and drawing requests on a busy machine takes long.
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     return Cast(
         tenants=(
@@ -164,14 +164,14 @@ def make_caller(client: APIClient, foreign: frozenset[str], own: dict[str, Any],
 
 
 def operation_of(schema: Any, method: str, path: str) -> Any:
-    """The document's operation at an address, whatever its parameters are called."""
+    """Return the document's operation at an address, whatever its parameters are called."""
     bare = re.sub(r"\{\w+\}", "{}", API_PREFIX + path)
     [found] = [known for known in schema if re.sub(r"\{\w+\}", "{}", known) == bare]
     return schema[found][method]
 
 
 @pytest.mark.parametrize(("method", "path", "right"), OPERATIONS, ids=str)
-def test_no_answer_is_a_fault_or_not_as_described_or_anothers(
+def test_fuzzed_answers_are_documented_and_contain_no_foreign_data(
     schema: Any, cast: Cast, method: str, path: str, right: str
 ) -> None:
     operation = operation_of(schema, method, path)
@@ -182,7 +182,7 @@ def test_no_answer_is_a_fault_or_not_as_described_or_anothers(
 
 
 def fuzz(operation: Any, resource: str, callers: tuple[Caller, ...]) -> None:
-    """Draw requests for an operation, and look at each answer."""
+    """Draw requests for an operation, and check each answer."""
 
     @BOUNDED
     @given(case=operation.as_strategy(), caller=st.sampled_from(callers), whose=st.sampled_from(["own", "others", ""]))
@@ -194,9 +194,7 @@ def fuzz(operation: Any, resource: str, callers: tuple[Caller, ...]) -> None:
     check()
 
 
-def test_a_list_that_told_of_another_tenant_would_be_noticed(
-    schema: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_list_that_leaks_another_tenant_is_detected(schema: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     true_list = BatchViewSet.list
 
     def list_all(view: BatchViewSet, request: Any) -> Any:
@@ -208,7 +206,7 @@ def test_a_list_that_told_of_another_tenant_would_be_noticed(
         fuzz(operation_of(schema, "GET", "batches/"), "batches", cast.tenants)
 
 
-def test_the_words_stand_in_what_each_tenant_is_told_of_its_own(cast: Cast) -> None:
+def test_planted_words_appear_in_the_tenants_own_answers(cast: Cast) -> None:
     lines = [
         line for line in routes.lines(table.API) if line.method == "GET" and "owner" in HOLDERS.get(line.right, ())
     ]
@@ -216,8 +214,8 @@ def test_the_words_stand_in_what_each_tenant_is_told_of_its_own(cast: Cast) -> N
         client = Client()
         client.cookies.load(caller.cookies)
         paths = [API_PREFIX + line.path.format_map(NamedRows(caller.own)) for line in lines]
-        told = [path for path in paths if word in content_of(client.get(path))]
-        assert len(told) >= 25, sorted(set(paths) - set(told))
+        containing = [path for path in paths if word in content_of(client.get(path))]
+        assert len(containing) >= 25, sorted(set(paths) - set(containing))
 
 
 def content_of(answer: Any) -> str:
@@ -225,7 +223,7 @@ def content_of(answer: Any) -> str:
 
 
 def make_apt(case: Any, resource: str, rows: dict[str, Any]) -> None:
-    """Let the request reach beyond the doorman: no other tenant, an id or a name that exists, a kind that exists."""
+    """Change the request so that it passes validation: no other tenant, existing ids, names and kinds."""
     case.headers.pop("X-Tenant", None)
     if case.path_parameters:
         known = rows[ROWS[resource]] if resource in ROWS else NAMES.get(resource)
@@ -235,13 +233,13 @@ def make_apt(case: Any, resource: str, rows: dict[str, Any]) -> None:
 
 
 def assert_answered(case: Any, caller: Caller) -> None:
-    """Send it, take its changes back, and look through the answer."""
+    """Send the request, roll its changes back, and check the answer."""
     with transaction.atomic():
         answer = case.call(cookies=caller.cookies, headers=caller.headers)
         transaction.set_rollback(True)
     case.validate_response(answer, checks=CHECKS)
     assert answer.status_code != 401
     asked = f"{answer.request.url} {answer.request.body!r} {answer.request.headers}"
-    told = f"{answer.text} {answer.headers}"
-    leaked = [word for word in caller.foreign if word in told and word not in asked]
+    content = f"{answer.text} {answer.headers}"
+    leaked = [word for word in caller.foreign if word in content and word not in asked]
     assert not leaked, f"an answer has words of another tenant: {', '.join(leaked)}"

@@ -1,4 +1,4 @@
-"""What happened to jobs: events, executions, batches and dead letters over HTTP."""
+"""History of jobs over HTTP: events, executions, batches and dead letters."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.integration.api.test_jobs import JOBS, ids
 from tests.integration.scheduling.acts import submit
 
 
-def test_events_tell_the_story_and_nothing_of_others(acme_api: APIClient, dead_job: Job) -> None:
+def test_job_events_are_complete_and_hide_internal_fields(acme_api: APIClient, dead_job: Job) -> None:
     events = acme_api.get(f"{JOBS}{dead_job.id}/events/").json()["results"]
     assert [event["name"] for event in events][:2] == ["job.submitted", "job.dispatched"]
     assert events[-1]["state"] == "discarded"
     assert not {"start_tag", "predicted_us"} & {name for event in events for name in event["data"]}
 
 
-def test_executions_show_the_one_in_flight_first_and_an_error_where_it_ended(
+def test_executions_list_the_running_one_first_and_show_errors(
     acme_api: APIClient, executing_job: Job, dead_job: Job
 ) -> None:
     (live,) = acme_api.get(f"{JOBS}{executing_job.id}/executions/").json()["results"]
@@ -30,7 +30,7 @@ def test_executions_show_the_one_in_flight_first_and_an_error_where_it_ended(
     assert "ValueError: no" in acme_api.get(f"/api/v1/executions/{ended['id']}/").json()["traceback"]
 
 
-def test_a_batch_counts_its_jobs_by_state(acme: Tenant, acme_api: APIClient) -> None:
+def test_batch_counts_its_jobs_by_state(acme: Tenant, acme_api: APIClient) -> None:
     batch = create_batch(tenant=acme, label="books", kind="noop", total=3)
     submit_jobs(tenant=acme, requests=[JobRequest(kind="noop")] * 3, batch=batch)
     submit(acme)

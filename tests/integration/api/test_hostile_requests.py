@@ -1,4 +1,4 @@
-"""What no client sends by accident, sent to every address of the API: a clear 4xx, and nothing is done."""
+"""Hostile requests to every address of the API: a clear 4xx without any effect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINES = [line for line in routes.lines(table.API) if line.right != "anyone"]
 WRITES = [line for line in LINES if line.method in ("POST", "PATCH") and line.status != 415]
 READS = [line for line in LINES if line.method == "GET"]
 
-# Whatever else can be wrong with a body is tried on one address, in test_bad_input.py and tests/unit/tenants.
+# Other faults of bodies are tested on one address, in test_bad_input.py and tests/unit/tenants.
 BODIES: dict[str, bytes] = {
     "nested deeper than 32": b'{"reason": ' + b"[" * 40 + b"]" * 40 + b"}",
     "nested without end": b"[" * 200_000,
@@ -44,7 +44,7 @@ HIDDEN = {
     "nothing to see": "\u200b",
     "a filler": "a\u3164b",
 }
-# In the place of an id or a name in a path.
+# In place of an id or a name in a path.
 IDS: dict[str, str] = {
     "an Arabic digit": quote("١"),
     "an id in digits of full width": quote("０１９０００００-0000-7000-8000-000000000000"),
@@ -55,7 +55,7 @@ IDS: dict[str, str] = {
     "a way up": "..%2F..%2Fetc%2Fpasswd",
     "a bidi mark": quote("a\u202eb"),
 }
-# Behind a list's address.
+# The query of a list.
 QUERIES: dict[str, str] = {
     "an ordering through a relation": "ordering=-tenant__api_keys__secret_hash",
     "another tenant by its slug": "tenant__slug=globex",
@@ -67,15 +67,15 @@ QUERIES: dict[str, str] = {
 ODD_QUERIES = ("cursor=%00", "cursor=%ED%A0%80", "q=%00", "q=" + "a" * 5_000, "%", "&".join(["x=1"] * 2_000))
 
 
-def who(line: Line) -> str:
-    """Somebody who may do what the line asks for."""
+def role_of(line: Line) -> str:
+    """Return a role that has the right of the line."""
     return "owner" if "owner" in HOLDERS[line.right] else "admin"
 
 
 def send(world: World, line: Line, body: bytes | None = None, query: str = "", **options: Any) -> Any:  # noqa: F811
-    """One request, whose changes are taken back."""
+    """Send one request and roll its changes back."""
     path = options.pop("path", None) or API_PREFIX + line.path.format_map(NamedRows(world.own))
-    client = world.api[who(line)]
+    client = world.api[role_of(line)]
     with transaction.atomic():
         if body is None:
             answer = getattr(client, line.method.lower())(f"{path}{query}", **options)
@@ -86,7 +86,7 @@ def send(world: World, line: Line, body: bytes | None = None, query: str = "", *
 
 
 def faults_of(answers: Iterator[tuple[str, Any]], *wanted: int) -> dict[str, str]:
-    """Whatever was not answered by a problem with one of these statuses."""
+    """Return the answers that are not problems with one of these statuses."""
     return {
         name: f"{answer.status_code}: {getattr(answer, 'content', b'')[:200]!r}"
         for name, answer in answers
@@ -98,17 +98,17 @@ def by_line(answers: Iterator[tuple[str, Line, Any]]) -> Iterator[tuple[str, Any
     return ((f"{fault}: {line.method} {line.path}", answer) for fault, line, answer in answers)
 
 
-def test_a_body_that_is_no_plain_json_is_refused_at_every_address(world: World) -> None:  # noqa: F811
+def test_body_that_is_not_plain_json_is_refused_at_every_address(world: World) -> None:  # noqa: F811
     answers = ((fault, line, send(world, line, body)) for fault, body in BODIES.items() for line in WRITES)
     assert faults_of(by_line(answers), 400) == {}
 
 
-def test_a_body_that_is_no_object_is_refused_at_every_address(world: World) -> None:  # noqa: F811
+def test_body_that_is_not_an_object_is_refused_at_every_address(world: World) -> None:  # noqa: F811
     answers = ((shape, line, send(world, line, body)) for shape, body in SHAPES.items() for line in WRITES)
     assert faults_of(by_line(answers), 422) == {}
 
 
-def test_a_body_in_another_charset_is_refused_at_every_address(world: World) -> None:  # noqa: F811
+def test_body_in_another_charset_is_refused_at_every_address(world: World) -> None:  # noqa: F811
     answers = (
         (name, line, send(world, line, b'{"reason": "a"}', content_type=content_type))
         for name, content_type in CHARSETS.items()
@@ -117,13 +117,13 @@ def test_a_body_in_another_charset_is_refused_at_every_address(world: World) -> 
     assert faults_of(by_line(answers), 400) == {}
 
 
-def test_a_body_over_the_limit_is_refused_at_every_address(world: World) -> None:  # noqa: F811
+def test_body_over_the_limit_is_refused_at_every_address(world: World) -> None:  # noqa: F811
     body = b'{"reason": "' + b"x" * MAX_TEXT_BYTES + b'"}'
     answers = (("too large", line, send(world, line, body)) for line in WRITES)
     assert faults_of(by_line(answers), 413) == {}
 
 
-def test_a_name_that_hides_something_is_refused_at_every_address(world: World) -> None:  # noqa: F811
+def test_name_with_hidden_characters_is_refused_at_every_address(world: World) -> None:  # noqa: F811
     named = [line for line in WRITES if line.body and "name" in line.body]
     assert len(named) >= 5
     answers = (
@@ -134,7 +134,7 @@ def test_a_name_that_hides_something_is_refused_at_every_address(world: World) -
     assert faults_of(by_line(answers), 422) == {}
 
 
-def test_an_id_that_is_none_is_not_found_at_any_address(world: World) -> None:  # noqa: F811
+def test_malformed_id_is_not_found_at_any_address(world: World) -> None:  # noqa: F811
     def answers() -> Iterator[tuple[str, Line, Any]]:
         for fault, text in IDS.items():
             for line in (line for line in LINES if line.names):
@@ -142,11 +142,11 @@ def test_an_id_that_is_none_is_not_found_at_any_address(world: World) -> None:  
                 body = b"{}" if line.method in ("POST", "PATCH") else None
                 yield fault, line, send(world, line, body, path=path)
 
-    # A NUL is told before anybody looks for a row.
+    # A NUL is refused before the row is looked up.
     assert faults_of(by_line(answers()), 400, 404) == {}
 
 
-def test_a_list_refuses_what_it_cannot_be_asked(world: World) -> None:  # noqa: F811
+def test_invalid_query_is_refused_by_every_list(world: World) -> None:  # noqa: F811
     lists = [line for line in READS if "results" in _content(send(world, line))]
     assert len(lists) >= 20
     answers = (
@@ -155,12 +155,12 @@ def test_a_list_refuses_what_it_cannot_be_asked(world: World) -> None:  # noqa: 
     assert faults_of(by_line(answers), 400, 422) == {}
 
 
-def test_no_query_is_a_fault_of_ours(world: World) -> None:  # noqa: F811
+def test_odd_query_is_never_a_server_error(world: World) -> None:  # noqa: F811
     answers = {
         f"{query[:20]}: {line.path}": send(world, line, query=f"?{query}")
         for query in ODD_QUERIES
         for line in READS
-        # Kept open by a server of their own, and refused here.
+        # Kept open by their own server, and refused here.
         if not line.path.endswith("stream/")
     }
     assert {name: answer.status_code for name, answer in answers.items() if answer.status_code >= 500} == {}

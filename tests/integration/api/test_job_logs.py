@@ -1,4 +1,4 @@
-"""`jobs/{id}/logs/` and `errors/`: by key, with tags, waiting, and never another tenant's."""
+"""`jobs/{id}/logs/` and `errors/`: pages by key, ETags, long polls, isolation between tenants."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def url(job: Job, query: str = "") -> str:
     return f"/api/v1/jobs/{job.pk}/logs/{query}"
 
 
-def test_lines_come_oldest_first_page_by_page(acme_api: APIClient, available_job: Job) -> None:
+def test_log_lines_come_oldest_first_page_by_page(acme_api: APIClient, available_job: Job) -> None:
     log(available_job, "one", "two", "three")
     first = acme_api.get(url(available_job, "?limit=2")).json()
     assert [line["message"] for line in first["results"]] == ["one", "two"]
@@ -47,14 +47,14 @@ def test_lines_come_oldest_first_page_by_page(acme_api: APIClient, available_job
     assert acme_api.get(second["next"]).json()["results"] == []
 
 
-def test_the_level_is_the_least_that_is_shown(acme_api: APIClient, available_job: Job) -> None:
+def test_level_filter_is_the_minimum_level(acme_api: APIClient, available_job: Job) -> None:
     log(available_job, "fine")
     log(available_job, "odd", level="warning")
     answer = acme_api.get(url(available_job, "?level=warning")).json()
     assert [line["message"] for line in answer["results"]] == ["odd"]
 
 
-def test_the_same_answer_is_304_until_a_line_comes(acme_api: APIClient, available_job: Job) -> None:
+def test_unchanged_log_is_304_until_a_line_comes(acme_api: APIClient, available_job: Job) -> None:
     log(available_job, "one")
     tag = acme_api.get(url(available_job)).headers["ETag"]
     assert acme_api.get(url(available_job), HTTP_IF_NONE_MATCH=tag).status_code == 304
@@ -63,11 +63,11 @@ def test_the_same_answer_is_304_until_a_line_comes(acme_api: APIClient, availabl
 
 
 @pytest.mark.parametrize("query", ["?after=5", "?limit=0", "?limit=201", "?limit=٣", "?wait=31", "?level=loud", "?x=1"])
-def test_what_cannot_be_asked_is_422(acme_api: APIClient, available_job: Job, query: str) -> None:
+def test_invalid_log_query_is_422(acme_api: APIClient, available_job: Job, query: str) -> None:
     assert acme_api.get(url(available_job, query)).status_code == 422
 
 
-def test_a_wait_answers_when_a_line_comes(
+def test_long_poll_of_a_log_answers_when_a_line_comes(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
@@ -79,13 +79,13 @@ def test_a_wait_answers_when_a_line_comes(
 
     monkeypatch.setattr(view.time, "sleep", pause)
     answer = acme_api.get(url(available_job, "?wait=30"))
-    assert pauses == []  # the request is over; the wait is the stream's
+    assert pauses == []  # the request has ended; the poll continues in the stream
     body = json.loads(b"".join(answer.streaming_content))
     assert [line["message"] for line in body["results"]] == ["at last"]
     assert len(pauses) == 2
 
 
-def test_a_wait_ends_with_its_time_and_at_once_where_the_job_has_ended(
+def test_long_poll_of_a_log_ends_at_timeout_or_job_end(
     acme_api: APIClient, available_job: Job, completed_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 1000, 10))
@@ -97,7 +97,7 @@ def test_a_wait_ends_with_its_time_and_at_once_where_the_job_has_ended(
     assert (ended.status_code, ended.json()["is_final"]) == (200, True)
 
 
-def test_a_wait_beyond_the_places_is_answered_at_once(
+def test_long_poll_beyond_the_limit_of_polls_answers_at_once(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(view, "_waits", type("None_", (), {"acquire": lambda self, blocking: False})())
@@ -106,7 +106,7 @@ def test_a_wait_beyond_the_places_is_answered_at_once(
     assert json.loads(b"".join(answer.streaming_content))["results"] == []
 
 
-def test_the_download_is_the_whole_log_as_text(acme_api: APIClient, available_job: Job) -> None:
+def test_log_download_is_the_whole_log_as_text(acme_api: APIClient, available_job: Job) -> None:
     log(available_job, "first\nline", "second")
     answer = acme_api.get(url(available_job, "download/"))
     text = b"".join(answer.streaming_content).decode()
@@ -116,7 +116,7 @@ def test_the_download_is_the_whole_log_as_text(acme_api: APIClient, available_jo
 
 
 @pytest.mark.parametrize("path", ["", "?wait=5", "download/", "?limit=1"])
-def test_a_foreign_job_is_404_on_every_face(globex_api: APIClient, available_job: Job, path: str) -> None:
+def test_log_of_a_foreign_job_is_404_on_every_route(globex_api: APIClient, available_job: Job, path: str) -> None:
     log(available_job, "secret")
     tag = {"HTTP_IF_NONE_MATCH": "*"}
     for options in ({}, tag):
@@ -124,7 +124,7 @@ def test_a_foreign_job_is_404_on_every_face(globex_api: APIClient, available_job
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-def test_the_command_prints_and_follows_to_the_end(completed_job: Job) -> None:
+def test_tail_job_command_prints_and_follows_to_the_end(completed_job: Job) -> None:
     log(completed_job, "one", "two")
     out = io.StringIO()
     call_command("tail_job", str(completed_job.pk), "--follow", "--json", stdout=out)
@@ -135,7 +135,7 @@ def test_the_command_prints_and_follows_to_the_end(completed_job: Job) -> None:
 
 @pytest.fixture
 def errors_of(tick: Tick, start: Start) -> Callable[[Tenant, int], list[Job]]:
-    """A function that lets so many jobs of a tenant die of the same error."""
+    """Return a function that lets `count` jobs of a tenant fail with the same error."""
 
     def die(tenant: Tenant, count: int) -> list[Job]:
         jobs = submit(tenant, count)
@@ -147,7 +147,7 @@ def errors_of(tick: Tick, start: Start) -> Callable[[Tenant, int], list[Job]]:
     return die
 
 
-def test_errors_are_grouped_and_each_tenants_own(
+def test_errors_are_grouped_per_tenant(
     acme: Tenant, globex: Tenant, acme_api: APIClient, globex_api: APIClient, errors_of
 ) -> None:
     mine = errors_of(acme, 2)
@@ -164,7 +164,7 @@ def test_errors_are_grouped_and_each_tenants_own(
         assert JobError._base_manager.count() == 2
 
 
-def test_a_traceback_needs_the_right_to_read_logs(acme: Tenant, errors_of) -> None:
+def test_traceback_needs_the_right_to_read_logs(acme: Tenant, errors_of) -> None:
     (job,) = errors_of(acme, 1)
     client = APIClient()
     token = issue_api_key(tenant=acme, name="narrow", scopes=["jobs.view"]).token
@@ -174,7 +174,7 @@ def test_a_traceback_needs_the_right_to_read_logs(acme: Tenant, errors_of) -> No
     assert client.get(url(job)).status_code == 403
 
 
-def test_an_error_of_another_tenant_or_another_time_is_404(acme: Tenant, globex_api, acme_api, errors_of) -> None:
+def test_error_of_another_tenant_or_time_is_404(acme: Tenant, globex_api, acme_api, errors_of) -> None:
     (job,) = errors_of(acme, 1)
     address = f"/api/v1/errors/{reload(job).error_fingerprint}/"
     assert globex_api.get(address).status_code == 404
@@ -182,7 +182,7 @@ def test_an_error_of_another_tenant_or_another_time_is_404(acme: Tenant, globex_
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired", "suspended user", "removed member"])
-def test_a_wait_tells_nothing_to_whoever_lost_the_right_while_it_lasted(
+def test_long_poll_returns_nothing_after_the_right_is_lost(
     acme: Tenant,
     acme_user: User,
     outsider: User,

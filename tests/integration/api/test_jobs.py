@@ -1,4 +1,4 @@
-"""Jobs over HTTP: submitted, looked at, cancelled, retried."""
+"""Jobs over HTTP: submitted, read, cancelled, retried."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.person import client_of
 
 @pytest.fixture
 def owner_api(acme_user: User) -> APIClient:
-    """An owner's session: payloads and approvals need a person's login."""
+    """Return a client with an owner's session: payloads and approvals need a person's login."""
     return client_of(acme_user)
 
 
@@ -38,7 +38,7 @@ def ids(answer: Any) -> list[str]:
     return [row["id"] for row in answer.json()["results"]]
 
 
-def test_submission_is_answered_with_the_stored_job_and_its_address(owner_api: APIClient) -> None:
+def test_submission_returns_the_stored_job_and_its_address(owner_api: APIClient) -> None:
     run_at = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=0)
     answer = owner_api.post(
         JOBS,
@@ -67,18 +67,18 @@ def test_submission_is_answered_with_the_stored_job_and_its_address(owner_api: A
     assert shown == job
 
 
-def test_a_job_is_tried_once_more_by_default_as_its_kind_says(acme_api: APIClient) -> None:
+def test_max_retries_default_to_those_of_the_kind(acme_api: APIClient) -> None:
     assert acme_api.post(JOBS, {"kind": "noop"}).json()["max_retries"] == 3
 
 
-def test_a_submission_is_in_the_audit_log_with_the_key_that_made_it(acme: Tenant, acme_api: APIClient) -> None:
+def test_submission_is_audited_with_its_api_key(acme: Tenant, acme_api: APIClient) -> None:
     job_id = acme_api.post(JOBS, {"kind": "noop"}).json()["id"]
     with tenant_context(acme):
         entry = AuditLogEntry.objects.get(target_id=job_id)
     assert (entry.action, entry.actor_kind) == ("job.submitted", "api_key")
 
 
-def test_the_same_key_and_request_answer_with_the_first_job(acme: Tenant, acme_api: APIClient) -> None:
+def test_repeated_idempotency_key_returns_the_first_job(acme: Tenant, acme_api: APIClient) -> None:
     body = {"kind": "sleep", "payload": {"seconds": 2}}
     first = acme_api.post(JOBS, body, headers={"Idempotency-Key": "order 7"})
     again = acme_api.post(JOBS, body, headers={"Idempotency-Key": "order 7"})
@@ -96,20 +96,20 @@ def test_the_same_key_and_request_answer_with_the_first_job(acme: Tenant, acme_a
         {"kind": "sleep", "payload": {"seconds": 2}, "priority": 1},
     ],
 )
-def test_the_same_key_for_another_request_is_refused(acme_api: APIClient, other: dict[str, Any]) -> None:
+def test_idempotency_key_for_another_request_is_refused(acme_api: APIClient, other: dict[str, Any]) -> None:
     acme_api.post(JOBS, {"kind": "sleep", "payload": {"seconds": 2}}, headers={"Idempotency-Key": "k"})
     answer = acme_api.post(JOBS, other, headers={"Idempotency-Key": "k"})
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_mismatch")
 
 
-def test_two_tenants_may_use_the_same_key(acme_api: APIClient, globex_api: APIClient) -> None:
+def test_idempotency_key_may_be_used_by_two_tenants(acme_api: APIClient, globex_api: APIClient) -> None:
     answers = [
         client.post(JOBS, {"kind": "noop"}, headers={"Idempotency-Key": "k"}) for client in (acme_api, globex_api)
     ]
     assert [answer.status_code for answer in answers] == [201, 201]
 
 
-def test_a_full_plan_refuses_with_the_time_to_come_back(acme: Tenant, acme_api: APIClient) -> None:
+def test_submission_to_a_full_plan_is_429_with_retry_after(acme: Tenant, acme_api: APIClient) -> None:
     with all_tenants():
         acme.plan.max_waiting_jobs = 1
         acme.plan.save()
@@ -135,11 +135,11 @@ def test_options_beyond_routing_and_plan_are_refused(acme_api: APIClient, option
     assert (answer.status_code, answer.json()["code"]) == (422, code)
 
 
-def test_the_queue_that_routing_chooses_may_be_named(acme_api: APIClient) -> None:
+def test_queue_chosen_by_routing_may_be_named(acme_api: APIClient) -> None:
     assert acme_api.post(JOBS, {"kind": "noop", "queue": "workflow_team"}).status_code == 201
 
 
-def test_lists_are_newest_first_and_walk_both_ways(acme: Tenant, acme_api: APIClient) -> None:
+def test_job_list_is_newest_first_and_pages_both_ways(acme: Tenant, acme_api: APIClient) -> None:
     jobs = [str(job.id) for job in submit(acme, count=5)][::-1]
     first = acme_api.get(JOBS, {"limit": "2"}).json()
     second = acme_api.get(first["next"]).json()
@@ -150,9 +150,9 @@ def test_lists_are_newest_first_and_walk_both_ways(acme: Tenant, acme_api: APICl
     assert acme_api.get(third["previous"]).json()["results"] == second["results"]
 
 
-def test_a_list_costs_the_same_number_of_queries_whatever_its_length(acme: Tenant, acme_api: APIClient) -> None:
+def test_job_list_costs_the_same_number_of_queries_at_any_length(acme: Tenant, acme_api: APIClient) -> None:
     costs = []
-    acme_api.get(JOBS)  # the first use of a key in a minute is written down
+    acme_api.get(JOBS)  # the first use of a key in a minute writes its time
     for more in (1, 30):
         submit(acme, count=more)
         with CaptureQueriesContext(connection) as queries:
@@ -161,15 +161,13 @@ def test_a_list_costs_the_same_number_of_queries_whatever_its_length(acme: Tenan
     assert costs[0] == costs[1]
 
 
-def test_a_list_leaves_out_what_may_be_large(acme: Tenant, acme_api: APIClient) -> None:
+def test_job_list_omits_large_fields(acme: Tenant, acme_api: APIClient) -> None:
     submit(acme)
     (row,) = acme_api.get(JOBS).json()["results"]
     assert not {"payload", "result", "waiting"} & set(row)
 
 
-def test_each_filter_finds_its_jobs_and_no_other(
-    acme: Tenant, acme_api: APIClient, dead_job: Job, retryable_job: Job
-) -> None:
+def test_each_filter_finds_only_its_jobs(acme: Tenant, acme_api: APIClient, dead_job: Job, retryable_job: Job) -> None:
     (plain,) = submit(acme)
     (tagged,) = submit(acme, kind="sleep", payload={"seconds": 0}, tags=("nightly", "big"), fair_key="bob")
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -206,11 +204,11 @@ def test_created_after_is_inclusive_and_created_before_is_not(acme_api: APIClien
 
 @pytest.mark.parametrize("moment", ["1970-01-01T00:00:00Z", "1970-01-01T00:04:00+00:01", "9998-12-31T23:59:59Z"])
 @pytest.mark.parametrize("name", ["created_after", "created_before"])
-def test_times_at_the_edge_of_what_ids_can_hold_are_answered(acme_api: APIClient, name: str, moment: str) -> None:
+def test_times_at_the_limits_of_uuid7_are_answered(acme_api: APIClient, name: str, moment: str) -> None:
     assert acme_api.get(JOBS, {name: moment}).status_code == 200
 
 
-def test_a_waiting_job_says_why_and_a_finished_one_does_not(
+def test_waiting_job_states_its_reasons_and_a_completed_one_none(
     acme: Tenant, acme_api: APIClient, retryable_job: Job, completed_job: Job
 ) -> None:
     (plain,) = submit(acme)
@@ -224,42 +222,42 @@ def test_a_waiting_job_says_why_and_a_finished_one_does_not(
     assert acme_api.get(f"{JOBS}{completed_job.id}/").json()["waiting"] is None
 
 
-def test_without_worker_and_dispatcher_a_job_says_so(acme_api: APIClient, available_job: Job) -> None:
+def test_job_without_worker_and_dispatcher_states_these_reasons(acme_api: APIClient, available_job: Job) -> None:
     reasons = acme_api.get(f"{JOBS}{available_job.id}/").json()["waiting"]["reasons"]
     assert {reason["code"] for reason in reasons} == {"no_workers", "no_dispatcher"}
 
 
-def test_a_tenant_that_paused_itself_is_told_so(acme_api: APIClient, available_job: Job) -> None:
+def test_job_of_a_tenant_that_paused_itself_states_the_pause(acme_api: APIClient, available_job: Job) -> None:
     acme_api.post("/api/v1/tenants/me/pause/", {"reason": "moving"})
     reasons = acme_api.get(f"{JOBS}{available_job.id}/").json()["waiting"]["reasons"]
     assert ("tenant_paused", "The tenant's work is paused. moving") in {(r["code"], r["detail"]) for r in reasons}
 
 
-def test_a_waiting_job_is_cancelled_at_once(acme_api: APIClient, available_job: Job) -> None:
+def test_waiting_job_is_cancelled_at_once(acme_api: APIClient, available_job: Job) -> None:
     answer = acme_api.post(f"{JOBS}{available_job.id}/cancel/", {"reason": "not needed"})
     assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
     (event,) = acme_api.get(f"{JOBS}{available_job.id}/events/").json()["results"][1:]
     assert (event["name"], event["data"]) == ("job.cancelled", {"reason": "not needed"})
 
 
-def test_a_running_job_is_asked_to_stop(acme_api: APIClient, executing_job: Job) -> None:
+def test_cancel_of_a_running_job_is_accepted(acme_api: APIClient, executing_job: Job) -> None:
     answer = acme_api.post(f"{JOBS}{executing_job.id}/cancel/")
     assert (answer.status_code, answer.json()["state"]) == (202, "executing")
 
 
-def test_a_finished_job_cannot_be_cancelled(acme_api: APIClient, completed_job: Job) -> None:
+def test_cancel_of_a_completed_job_is_refused(acme_api: APIClient, completed_job: Job) -> None:
     answer = acme_api.post(f"{JOBS}{completed_job.id}/cancel/")
     assert (answer.status_code, answer.json()["code"]) == (409, "invalid_transition")
 
 
-def test_a_job_that_backs_off_is_available_now(acme_api: APIClient, retryable_job: Job) -> None:
+def test_retry_makes_a_job_in_backoff_available(acme_api: APIClient, retryable_job: Job) -> None:
     answer = acme_api.post(f"{JOBS}{retryable_job.id}/retry/")
     assert (answer.status_code, answer.json()["state"]) == (200, "available")
     assert answer.json()["id"] == str(retryable_job.id)
 
 
 @pytest.mark.parametrize("path", ["jobs/{job}/retry/", "dead-letters/{letter}/requeue/"])
-def test_a_dead_job_comes_back_as_a_new_one_once(acme_api: APIClient, dead_job: Job, path: str) -> None:
+def test_dead_job_is_requeued_as_a_new_job_once(acme_api: APIClient, dead_job: Job, path: str) -> None:
     (letter,) = acme_api.get("/api/v1/dead-letters/").json()["results"]
     path = "/api/v1/" + path.format(job=dead_job.id, letter=letter["id"])
     answer = acme_api.post(path)
@@ -274,7 +272,7 @@ def test_a_dead_job_comes_back_as_a_new_one_once(acme_api: APIClient, dead_job: 
 
 
 @pytest.mark.parametrize("state", ["available", "executing", "completed"])
-def test_a_job_that_waits_runs_or_is_done_cannot_be_retried(
+def test_job_that_waits_runs_or_is_completed_cannot_be_retried(
     acme_api: APIClient, request: pytest.FixtureRequest, state: str
 ) -> None:
     job = request.getfixturevalue(f"{state}_job")
@@ -282,7 +280,7 @@ def test_a_job_that_waits_runs_or_is_done_cannot_be_retried(
     assert (answer.status_code, answer.json()["code"]) == (409, "invalid_transition")
 
 
-def test_an_id_that_nobody_has_is_not_found_in_any_spelling(acme_api: APIClient, available_job: Job) -> None:
+def test_unknown_job_id_is_not_found_in_any_spelling(acme_api: APIClient, available_job: Job) -> None:
     missing: UUID = uuid7()
     spellings = [str(missing), "٠" * 36, "1", "null", f"{available_job.id}\u200b", f"{{{available_job.id}}}"]
     for spelling in spellings:
@@ -291,9 +289,7 @@ def test_an_id_that_nobody_has_is_not_found_in_any_spelling(acme_api: APIClient,
     assert acme_api.get(f"{JOBS}{str(available_job.id).upper()}/").status_code == 200
 
 
-def test_a_job_that_waits_behind_the_tenants_own_cap_says_so(
-    acme: Tenant, acme_api: APIClient, worker: Any, tick: Tick
-) -> None:
+def test_job_behind_the_tenants_cap_states_the_cap(acme: Tenant, acme_api: APIClient, worker: Any, tick: Tick) -> None:
     with all_tenants():
         Tenant.objects.filter(pk=acme.pk).update(max_concurrency=1)
     submit(acme, count=2)

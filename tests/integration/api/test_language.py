@@ -1,4 +1,4 @@
-"""Clients of the API read what is refused in the language that they ask for; its code is the same in all."""
+"""Language of API errors: the requested one, with the same codes in all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9"}
 
 
-def test_a_problem_is_told_in_the_language_that_is_asked_for(acme: Tenant, acme_api: APIClient) -> None:
+def test_problem_is_in_the_requested_language(acme: Tenant, acme_api: APIClient) -> None:
     path = f"/api/v1/jobs/{uuid4()}/"
     english, chinese = acme_api.get(path), acme_api.get(path, headers=CHINESE)
     assert (english.json()["title"], chinese.json()["title"]) == ("There is no such job", "没有这个任务")
@@ -22,7 +22,7 @@ def test_a_problem_is_told_in_the_language_that_is_asked_for(acme: Tenant, acme_
     assert "Accept-Language" in chinese.headers["Vary"]
 
 
-def test_a_detail_keeps_its_values(acme: Tenant, acme_api: APIClient) -> None:
+def test_translated_detail_contains_its_values(acme: Tenant, acme_api: APIClient) -> None:
     body = {"kind": "noop", "payload": {}, "priority": 32_000}
     english = acme_api.post("/api/v1/jobs/", body, format="json").json()
     chinese = acme_api.post("/api/v1/jobs/", body, format="json", headers=CHINESE).json()
@@ -31,7 +31,7 @@ def test_a_detail_keeps_its_values(acme: Tenant, acme_api: APIClient) -> None:
     assert english["code"] == chinese["code"] == "priority_not_allowed"
 
 
-def test_a_fault_of_a_field_is_told_in_it_too(acme: Tenant, acme_api: APIClient) -> None:
+def test_field_error_is_in_the_requested_language(acme: Tenant, acme_api: APIClient) -> None:
     body = {"cron": "x", "timezone": "Nowhere/None"}
     chinese = acme_api.post("/api/v1/schedules/preview/", body, format="json", headers=CHINESE).json()
     details = " ".join(fault["detail"] for fault in chinese["errors"])
@@ -39,7 +39,7 @@ def test_a_fault_of_a_field_is_told_in_it_too(acme: Tenant, acme_api: APIClient)
     assert "需要五个字段" in details
 
 
-def test_why_a_job_waits_is_told_in_it(acme: Tenant, acme_api: APIClient) -> None:
+def test_waiting_reasons_are_in_the_requested_language(acme: Tenant, acme_api: APIClient) -> None:
     job = acme_api.post("/api/v1/jobs/", {"kind": "noop"}, format="json").json()
     waiting = acme_api.get(f"/api/v1/jobs/{job['id']}/", headers=CHINESE).json()["waiting"]["reasons"]
     english = acme_api.get(f"/api/v1/jobs/{job['id']}/").json()["waiting"]["reasons"]
@@ -47,7 +47,7 @@ def test_why_a_job_waits_is_told_in_it(acme: Tenant, acme_api: APIClient) -> Non
     assert all(one["detail"] != other["detail"] for one, other in zip(waiting, english, strict=True))
 
 
-def test_what_a_payload_violates_is_told_in_it(acme: Tenant, acme_api: APIClient) -> None:
+def test_payload_violations_are_in_the_requested_language(acme: Tenant, acme_api: APIClient) -> None:
     body = {"kind": "sleep", "payload": {"seconds": "long", "colour": "red"}}
     english = acme_api.post("/api/v1/jobs/", body, format="json").json()["errors"]
     chinese = acme_api.post("/api/v1/jobs/", body, format="json", headers=CHINESE).json()["errors"]

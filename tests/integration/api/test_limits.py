@@ -1,4 +1,4 @@
-"""Every refusal of a limit over HTTP: status, code, which limit, how much, until when."""
+"""Refusals by limits over HTTP: status, code, limit, usage, time of reset."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def jobs_of(tenant: Tenant) -> int:
         return Job.objects.count()
 
 
-def test_too_fast_is_429_until_the_next_token(acme: Tenant, acme_api: APIClient) -> None:
+def test_submission_over_the_rate_is_429_until_the_next_token(acme: Tenant, acme_api: APIClient) -> None:
     allow(acme, submits_per_minute=2, submit_burst=1)
     first = acme_api.post(JOBS, NOOP)
     assert first.status_code == 201
@@ -68,7 +68,7 @@ def test_too_fast_is_429_until_the_next_token(acme: Tenant, acme_api: APIClient)
     assert jobs_of(acme) == 1
 
 
-def test_of_a_bulk_each_late_job_is_told_until_when(acme: Tenant, acme_api: APIClient) -> None:
+def test_bulk_jobs_over_the_rate_are_rejected_with_a_reset_time(acme: Tenant, acme_api: APIClient) -> None:
     allow(acme, submits_per_minute=60, submit_burst=2)
     answer = acme_api.post(BULK, {"jobs": [NOOP] * 4})
     assert answer.status_code == 201
@@ -82,7 +82,7 @@ def test_of_a_bulk_each_late_job_is_told_until_when(acme: Tenant, acme_api: APIC
     assert {row["limit"]["key"] for row in body["rejected"]} == {"submits_per_minute"}
 
 
-def test_cancelling_and_retrying_is_no_way_around_the_rate(
+def test_cancel_and_retry_do_not_bypass_the_rate(
     acme: Tenant, acme_api: APIClient, staff_api: APIClient, available_job: Job
 ) -> None:
     allow(acme, submits_per_minute=2, submit_burst=1)
@@ -94,11 +94,11 @@ def test_cancelling_and_retrying_is_no_way_around_the_rate(
     assert late.json()["limit"]["key"] == "submits_per_minute"
     assert 1 <= int(late.headers["Retry-After"]) <= 30
     assert jobs_of(acme) == 2
-    # The platform's people are not the tenant.
+    # Platform users are not limited by the tenant's rate.
     assert staff_api.post(retry, headers={"X-Tenant": "acme"}).status_code == 201
 
 
-def test_a_requeued_dead_letter_costs_a_token(acme: Tenant, acme_api: APIClient, dead_job: Job) -> None:
+def test_requeued_dead_letter_costs_a_token(acme: Tenant, acme_api: APIClient, dead_job: Job) -> None:
     allow(acme, submits_per_minute=1, submit_burst=1)
     (letter,) = acme_api.get("/api/v1/dead-letters/").json()["results"]
     requeue = f"/api/v1/dead-letters/{letter['id']}/requeue/"
@@ -108,16 +108,14 @@ def test_a_requeued_dead_letter_costs_a_token(acme: Tenant, acme_api: APIClient,
     assert reload(dead_job).state == "discarded"
 
 
-def test_ending_a_back_off_costs_nothing(acme: Tenant, acme_api: APIClient, retryable_job: Job) -> None:
+def test_retry_of_a_job_in_backoff_costs_no_token(acme: Tenant, acme_api: APIClient, retryable_job: Job) -> None:
     allow(acme, submits_per_minute=1, submit_burst=1)
     assert acme_api.post(JOBS, NOOP).status_code == 201
     assert acme_api.post(f"{JOBS}{retryable_job.pk}/retry/").status_code == 200
 
 
 @pytest.mark.parametrize(("is_of_tenant", "replayed"), [(True, 2), (False, 3)])
-def test_of_many_that_a_tenant_retries_the_first_that_fit_are_replayed(
-    acme: Tenant, is_of_tenant: bool, replayed: int
-) -> None:
+def test_retry_of_many_jobs_replays_those_within_the_rate(acme: Tenant, is_of_tenant: bool, replayed: int) -> None:
     jobs = submit(acme, 3)
     allow(acme, submits_per_minute=60, submit_burst=2)
     with tenant_context(acme), acting_as(Actor(kind="user", label="ann", is_of_tenant=is_of_tenant)):
@@ -128,7 +126,7 @@ def test_of_many_that_a_tenant_retries_the_first_that_fit_are_replayed(
     assert len(bulk.refused) == 3 - replayed
 
 
-def test_a_repeated_idempotency_key_costs_nothing(acme: Tenant, acme_api: APIClient) -> None:
+def test_repeated_idempotency_key_costs_no_token(acme: Tenant, acme_api: APIClient) -> None:
     allow(acme, submits_per_minute=1, submit_burst=1)
     first = acme_api.post(JOBS, NOOP, headers={"Idempotency-Key": "k"})
     again = acme_api.post(JOBS, NOOP, headers={"Idempotency-Key": "k"})
@@ -137,7 +135,7 @@ def test_a_repeated_idempotency_key_costs_nothing(acme: Tenant, acme_api: APICli
     assert again.headers["RateLimit-Remaining"] == "0"
 
 
-def test_too_many_waiting_jobs_are_429(acme: Tenant, acme_api: APIClient) -> None:
+def test_submission_over_max_waiting_jobs_is_429(acme: Tenant, acme_api: APIClient) -> None:
     allow(acme, max_waiting_jobs=1)
     assert acme_api.post(JOBS, NOOP).status_code == 201
     answer = acme_api.post(JOBS, NOOP)
@@ -153,7 +151,7 @@ def test_too_many_waiting_jobs_are_429(acme: Tenant, acme_api: APIClient) -> Non
     }
 
 
-def test_a_used_up_month_is_429_until_the_next(acme: Tenant, acme_api: APIClient) -> None:
+def test_submission_after_the_months_worker_time_is_429(acme: Tenant, acme_api: APIClient) -> None:
     allow(acme, worker_seconds_per_month=3)
     use_worker_time(acme, 2_999_999)
     assert acme_api.post(JOBS, NOOP).status_code == 201
@@ -174,7 +172,7 @@ def test_a_used_up_month_is_429_until_the_next(acme: Tenant, acme_api: APIClient
     assert [(row["code"], row["limit"]["key"]) for row in rejected] == [("quota_exceeded", WORKER_SECONDS.key)]
 
 
-def test_a_bulk_larger_than_allowed_is_refused_whole(acme: Tenant, acme_api: APIClient) -> None:
+def test_bulk_over_its_size_limit_is_refused_whole(acme: Tenant, acme_api: APIClient) -> None:
     allow(acme, jobs_per_bulk=2)
     answer = acme_api.post(BULK, {"jobs": [NOOP] * 3})
     assert (answer.status_code, answer.json()["code"]) == (422, "batch_too_large")
@@ -188,7 +186,7 @@ def test_other_problems_have_no_limit(acme_api: APIClient) -> None:
     assert "limit" not in acme_api.post(JOBS, {"kind": "nope"}).json()
 
 
-def test_the_rate_of_one_tenant_is_not_anothers(acme: Tenant, acme_api: APIClient, globex_api: APIClient) -> None:
+def test_rate_is_separate_for_each_tenant(acme: Tenant, acme_api: APIClient, globex_api: APIClient) -> None:
     allow(acme, submits_per_minute=1, submit_burst=1)
     assert acme_api.post(JOBS, NOOP).status_code == 201
     assert acme_api.post(JOBS, NOOP).status_code == 429
@@ -205,9 +203,7 @@ def redis_away(change_platform_settings: ChangePlatformSettings) -> Iterator[Non
     rate_buckets._local.__init__()  # type: ignore[misc]
 
 
-def test_without_redis_the_process_keeps_the_rate_and_nothing_is_a_5xx(
-    acme: Tenant, acme_api: APIClient, redis_away: None
-) -> None:
+def test_rate_without_redis_is_kept_by_the_process(acme: Tenant, acme_api: APIClient, redis_away: None) -> None:
     allow(acme, submits_per_minute=1, submit_burst=2)
     assert [acme_api.post(JOBS, NOOP).status_code for _ in range(3)] == [201, 201, 429]
     answer = acme_api.get("/api/v1/usage/")
@@ -217,6 +213,6 @@ def test_without_redis_the_process_keeps_the_rate_and_nothing_is_a_5xx(
     }
 
 
-def test_with_redis_no_limit_has_a_note(acme: Tenant, acme_api: APIClient) -> None:
+def test_limits_have_no_note_while_redis_works(acme: Tenant, acme_api: APIClient) -> None:
     allow(acme, submits_per_minute=1, submit_burst=2)
     assert {line["note"] for line in acme_api.get("/api/v1/usage/").json()["limits"]} == {""}

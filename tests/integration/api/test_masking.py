@@ -1,4 +1,4 @@
-"""Payloads and results: in the clear by right alone, and each look of the platform in the audit log."""
+"""Masking: payloads and results are shown only by right, and each reveal by the platform is audited."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET = "the-owners-own-affair"
 
 @pytest.fixture
 def secret_job(dead_job: Job) -> Job:
-    """A dead job of acme whose payload, checkpoint and result hold something to hide."""
+    """Return a dead job of acme whose payload, checkpoint and result contain a secret."""
     with all_tenants():
         job = Job.objects.get(pk=dead_job.pk)
         job.payload, job.result, job.checkpoint = {"iban": SECRET}, {"answer": SECRET}, {"half": SECRET}
@@ -53,7 +53,9 @@ def key_client(tenant: Tenant, *scopes: str) -> APIClient:
     return client
 
 
-def test_developers_and_owners_see_their_own(acme: Tenant, acme_user: User, outsider: User, secret_job: Job) -> None:
+def test_payload_is_shown_to_developers_and_owners(
+    acme: Tenant, acme_user: User, outsider: User, secret_job: Job
+) -> None:
     add_member(tenant=acme, user=outsider, role=Role.DEVELOPER)
     for client in (session_of(acme_user), session_of(outsider)):
         job = client.get(f"{API}jobs/{secret_job.pk}/").json()
@@ -66,7 +68,7 @@ def test_key_reads_the_result_with_its_scope_and_never_the_payload(acme: Tenant,
     assert (job["payload"], job["result"], job["is_masked"]) == (None, {"answer": SECRET}, True)
 
 
-def test_everybody_else_sees_that_it_is_masked(acme: Tenant, viewer_api: APIClient, secret_job: Job) -> None:
+def test_payload_is_masked_for_all_others(acme: Tenant, viewer_api: APIClient, secret_job: Job) -> None:
     clients = [viewer_api, key_client(acme, "jobs.view")]
     clients += [session_of(platform_user(role, role)) for role in ("auditor", "operator")]
     for client in clients:
@@ -77,7 +79,7 @@ def test_everybody_else_sees_that_it_is_masked(acme: Tenant, viewer_api: APIClie
     assert looks() == []
 
 
-def test_an_admins_look_is_audited_in_the_tenant(acme: Tenant, staff_api: APIClient, secret_job: Job) -> None:
+def test_payload_read_by_an_admin_is_audited_in_the_tenant(acme: Tenant, staff_api: APIClient, secret_job: Job) -> None:
     for headers in ({"X-Tenant": "acme"}, {}):
         assert staff_api.get(f"{API}jobs/{secret_job.pk}/", headers=headers).json()["payload"] == {"iban": SECRET}
     first, second = looks()
@@ -85,14 +87,14 @@ def test_an_admins_look_is_audited_in_the_tenant(acme: Tenant, staff_api: APICli
     assert (first.actor_label, first.target_id) == ("stella", str(secret_job.pk))
 
 
-def test_an_admins_acts_reveal_nothing(acme: Tenant, staff_api: APIClient, secret_job: Job) -> None:
+def test_retry_by_an_admin_reveals_nothing(acme: Tenant, staff_api: APIClient, secret_job: Job) -> None:
     answer = staff_api.post(f"{API}jobs/{secret_job.pk}/retry/", headers={"X-Tenant": "acme"})
     assert (answer.status_code, answer.json()["is_masked"]) == (201, True)
     assert looks() == []
 
 
 def places(job: Job) -> Iterator[str]:
-    """Wherever else something of a job is shown."""
+    """Return all other addresses that show part of a job."""
     with all_tenants():
         execution, letter = Execution.objects.get(job_id=job.pk), DeadLetter.objects.get(job_id=job.pk)
     yield from (f"{API}jobs/", f"{API}jobs/{job.pk}/events/", f"{API}jobs/{job.pk}/executions/")
@@ -107,9 +109,7 @@ def places(job: Job) -> Iterator[str]:
     yield reverse("admin:index")
 
 
-def test_no_list_no_history_and_no_page_shows_it_to_anybody(
-    acme: Tenant, acme_user: User, staff: User, secret_job: Job
-) -> None:
+def test_payload_is_in_no_list_history_or_page(acme: Tenant, acme_user: User, staff: User, secret_job: Job) -> None:
     for user in (acme_user, staff):
         client = Client()
         client.force_login(user)
@@ -125,7 +125,7 @@ def reveal(user: User, job: Job, reason: str = "ticket 7") -> Any:
     return client.post(reverse("admin:scheduling_job_act", args=[job.pk, "reveal"]), {"reason": reason})
 
 
-def test_the_console_reveals_it_once_for_a_reason_and_keeps_it_nowhere(acme_user: User, secret_job: Job) -> None:
+def test_console_reveals_the_payload_once_for_a_reason(acme_user: User, secret_job: Job) -> None:
     answer = reveal(acme_user, secret_job)
     assert answer.status_code == 200
     assert answer.content.decode().count(SECRET) == 3
@@ -135,14 +135,14 @@ def test_the_console_reveals_it_once_for_a_reason_and_keeps_it_nowhere(acme_user
     assert SECRET not in json.dumps([entry.before, entry.after])
 
 
-def test_without_a_reason_nothing_is_revealed(acme_user: User, secret_job: Job) -> None:
+def test_reveal_without_a_reason_is_refused(acme_user: User, secret_job: Job) -> None:
     answer = reveal(acme_user, secret_job, reason="  ")
     assert answer.status_code == 302
     assert looks() == []
 
 
 @pytest.mark.parametrize("role", ["viewer", "auditor", "operator"])
-def test_whoever_lacks_the_right_is_refused_and_offered_no_button(
+def test_reveal_without_the_right_is_refused_and_not_offered(
     acme: Tenant, outsider: User, secret_job: Job, role: str
 ) -> None:
     if role == "viewer":
@@ -159,11 +159,11 @@ def test_whoever_lacks_the_right_is_refused_and_offered_no_button(
     assert looks() == []
 
 
-def test_nobody_reveals_another_tenants_job(globex_user: User, secret_job: Job) -> None:
+def test_reveal_of_another_tenants_job_is_not_found(globex_user: User, secret_job: Job) -> None:
     assert reveal(globex_user, secret_job).status_code == 404
 
 
-def test_a_summary_tells_the_outside_alone() -> None:
+def test_summary_contains_no_values() -> None:
     summary = summarize({"iban": SECRET, **{f"k{n:02}": n for n in range(30)}})
     assert (len(summary.keys), summary.has_more_keys) == (20, True)
     assert SECRET not in str(summary)

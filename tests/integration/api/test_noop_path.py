@@ -1,4 +1,4 @@
-"""The files of the project that one no-op job passes, from its POST until its end is folded."""
+"""The files of the project that one no-op job passes, from its POST until its rollup."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FOLDERS = tuple(f"{BASE_DIR / package}/" for package in PACKAGES)
 
 @contextmanager
 def called_files() -> Iterator[set[str]]:
-    """Yield a set that receives the files of the product in which the block calls a function of this thread."""
+    """Yield a set that receives the product's files in which the block calls a function of this thread."""
     called: set[str] = set()
 
     def note(frame: FrameType, event: str, argument: object) -> None:
@@ -45,7 +45,7 @@ def called_files() -> Iterator[set[str]]:
 
 
 def pass_job(client: APIClient, worker: LocalWorker) -> dict[str, set[str]]:
-    """Submit a no-op job, dispatch, execute and fold it; return the files of each leg."""
+    """Submit a no-op job, dispatch, execute and roll it up; return the files of each leg."""
     pool_id = WorkerPool.objects.get(name="default").pk
     legs: dict[str, set[str]] = {}
 
@@ -65,12 +65,12 @@ def pass_job(client: APIClient, worker: LocalWorker) -> dict[str, set[str]]:
     return legs
 
 
-def test_path_of_a_warm_noop_job_is_written_for_the_code_metrics(
+def test_path_of_a_warm_noop_job_is_written_for_code_metrics(
     local: LocalWorker,  # noqa: F811
     acme_api: APIClient,
 ) -> None:
     pass_job(acme_api, local)
-    # A cache may expire during a pass, on a slow machine: the shorter of two passes is the warm one.
+    # A cache may expire during a pass on a slow machine: use the shorter of two passes.
     legs = min((pass_job(acme_api, local) for _ in range(2)), key=lambda legs: len(set().union(*legs.values())))
     files = set().union(*legs.values())
     assert all(legs.values())

@@ -1,4 +1,4 @@
-"""Requests at the same moment, each on its own connection with a real commit."""
+"""Concurrent requests, each on its own connection with a real commit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALLERS = 16
 
 
 def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    """Begin all calls together, each in a thread with a connection of its own."""
+    """Start all calls together, each in a thread with its own connection."""
     start = Barrier(len(calls), timeout=30)
 
     def run(call: Callable[[], Any]) -> Any:
@@ -39,7 +39,7 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
 
 
 def take_all_turns() -> None:
-    """Take turns of bulk operations, as a dispatcher does, until none is open."""
+    """Run the turns of bulk operations as a dispatcher does, until none is open."""
     while opened := open_operations():
         for operation in opened:
             take_turn(operation)
@@ -51,7 +51,9 @@ def clone(client: APIClient) -> APIClient:
     return copy
 
 
-def test_one_key_many_times_at_once_makes_one_job(transactional_db: None, acme: Tenant, acme_api: APIClient) -> None:
+def test_concurrent_submissions_with_one_key_create_one_job(
+    transactional_db: None, acme: Tenant, acme_api: APIClient
+) -> None:
     def post() -> Any:
         return clone(acme_api).post(JOBS, {"kind": "noop"}, headers={"Idempotency-Key": "once"})
 
@@ -66,9 +68,7 @@ def test_one_key_many_times_at_once_makes_one_job(transactional_db: None, acme: 
         assert str(Job.objects.get().id) == job_id
 
 
-def test_one_job_cancelled_many_times_at_once_is_cancelled_once(
-    transactional_db: None, acme: Tenant, acme_api: APIClient
-) -> None:
+def test_concurrent_cancellations_cancel_a_job_once(transactional_db: None, acme: Tenant, acme_api: APIClient) -> None:
     (job,) = submit(acme)
     answers = at_once([lambda: clone(acme_api).post(f"{JOBS}{job.id}/cancel/")] * CALLERS)
     assert Counter(answer.status_code for answer in answers) == {200: 1, 409: CALLERS - 1}
@@ -76,7 +76,7 @@ def test_one_job_cancelled_many_times_at_once_is_cancelled_once(
         assert JobEvent.objects.filter(job_id=job.id, name="job.cancelled").count() == 1
 
 
-def test_one_dead_letter_requeued_many_times_at_once_comes_back_once(
+def test_concurrent_requeues_of_a_dead_letter_requeue_it_once(
     transactional_db: None, acme: Tenant, acme_api: APIClient, dead_job: Job
 ) -> None:
     with all_tenants():
@@ -88,7 +88,7 @@ def test_one_dead_letter_requeued_many_times_at_once_comes_back_once(
         assert Job.objects.filter(parent=dead_job).count() == 1
 
 
-def test_letters_of_a_filter_requeued_many_times_at_once_come_back_once_each(
+def test_concurrent_requeues_by_filter_requeue_each_dead_letter_once(
     transactional_db: None, acme: Tenant, acme_api: APIClient, tick: Tick, start: Start
 ) -> None:
     jobs = submit(acme, 4)

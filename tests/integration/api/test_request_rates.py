@@ -1,4 +1,4 @@
-"""Requests draw on the buckets of their caller; what these do not hold is 429 with the time to come back."""
+"""Request rates: requests take tokens from their caller's buckets, and an empty bucket is a 429 with Retry-After."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def full_buckets() -> Iterator[None]:
 
 @pytest.fixture
 def key(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
-    """A key of a tenant with the rates of a deployment without settings."""
+    """Return a key of a tenant with the rates of a deployment without settings."""
     give_real_rates(acme)
     return api_client(acme)
 
@@ -46,19 +46,19 @@ def watched() -> Any:
 
 
 def charged(send: Callable[[], Any]) -> list[int]:
-    """Return what a request has cost, once for each time that the buckets were asked."""
+    """Return the cost of a request, once for each call of the buckets."""
     with watched() as taken:
         assert send().status_code != 429
     return [call.args[1] for call in taken.call_args_list]
 
 
 def is_refused(send: Callable[[], Any]) -> bool:
-    """Send until a request is refused; buckets fill a little meanwhile."""
+    """Send until a request is refused; buckets fill a little in between."""
     return any(send().status_code == 429 for _ in range(250))
 
 
 def exhaust(client: APIClient) -> Any:
-    """Send checks until one is refused."""
+    """Send requests until one is refused."""
     for _ in range(250):
         response = client.post(CHECK, {})
         if response.status_code == 429:
@@ -66,7 +66,7 @@ def exhaust(client: APIClient) -> Any:
     raise AssertionError("none was refused")
 
 
-def test_defaults_are_those_of_the_documentation() -> None:
+def test_default_rates_match_the_documentation() -> None:
     assert [default_rate(name) for name in ("key", "session", "tenant", "anonymous")] == [
         (600, 120),
         (1_200, 240),
@@ -85,7 +85,7 @@ def test_request_costs_what_its_view_declares(key: APIClient) -> None:
     assert int(left[2]) <= 600
 
 
-def test_refusal_is_a_problem_that_says_when_to_come_back(key: APIClient) -> None:
+def test_refusal_is_a_problem_with_retry_after(key: APIClient) -> None:
     response = exhaust(key)
     problem = response.json()
     assert (response.status_code, problem["code"]) == (429, "rate_limited")
@@ -105,7 +105,7 @@ def test_refusal_is_a_problem_that_says_when_to_come_back(key: APIClient) -> Non
 def test_refused_request_reaches_no_view(key: APIClient, acme: Tenant) -> None:
     exhaust(key)
     with patch("tenants.tenancy.api.OwnTenantViewSet.retrieve", side_effect=AssertionError):
-        # One unit comes each tenth of a second; a list of two in the same moment is refused.
+        # One token is added each tenth of a second; a list that costs two at the same moment is refused.
         assert {key.post(CHECK, {}).status_code for _ in range(3)} == {429}
 
 
@@ -120,14 +120,14 @@ def test_keys_of_one_tenant_share_its_bucket(acme: Tenant, globex: Tenant, api_c
     assert foreign.post(CHECK, {}).status_code == 422
 
 
-def test_what_one_bucket_refuses_is_taken_from_none(acme: Tenant, api_client: Callable) -> None:
+def test_refusal_by_one_bucket_takes_tokens_from_none(acme: Tenant, api_client: Callable) -> None:
     give_real_rates(acme)
     set_tenant_limit(tenant=acme, key="tenant_requests_per_minute", value=1, reason="a test")
     set_tenant_limit(tenant=acme, key="tenant_request_burst", value=20, reason="a test")
     client = api_client(acme)
     assert client.post(CHECK, {}).status_code == 422
     left = [int(client.post(CHECK, {}).headers["RateLimit"][len('"key";r=') :].split(";")[0]) for _ in range(5)]
-    # The key's own bucket only fills: five refused checks would have emptied it.
+    # The key's own bucket only fills: five refused requests would have emptied it.
     assert left == sorted(left)
     assert left[0] >= 100
 
@@ -155,7 +155,7 @@ def test_burst_below_a_cost_is_emptied_by_it(acme: Tenant, api_client: Callable)
     assert client.post(CHECK, {}).status_code == 429
 
 
-def test_people_have_a_bucket_each_for_api_and_console(acme: Tenant, acme_user: User, client: Client) -> None:
+def test_person_has_one_bucket_for_api_and_console(acme: Tenant, acme_user: User, client: Client) -> None:
     give_real_rates(acme)
     set_tenant_limit(tenant=acme, key="session_request_burst", value=20, reason="a test")
     client.force_login(acme_user)
@@ -179,7 +179,7 @@ def test_second_log_in_gives_no_second_bucket(acme: Tenant, acme_user: User) -> 
         assert session.post(CHECK, {}).status_code == status
 
 
-def test_people_of_the_platform_draw_on_no_tenants_bucket(
+def test_platform_users_use_no_tenants_bucket(
     acme: Tenant, staff: User, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(SESSION_REQUEST_RATE=default_rate("session"))
@@ -199,7 +199,7 @@ def test_address_without_credentials_has_a_bucket(client: Client) -> None:
         assert client.get("/api/v1/schema/", REMOTE_ADDR="198.51.100.7").status_code == 200
 
 
-def test_forwarded_address_is_not_believed_without_a_proxy(client: Client) -> None:
+def test_forwarded_address_is_ignored_without_a_proxy(client: Client) -> None:
     with real_anonymous_rate():
         numbers = iter(range(1, 255))
         assert is_refused(
@@ -207,12 +207,12 @@ def test_forwarded_address_is_not_believed_without_a_proxy(client: Client) -> No
         )
 
 
-def test_address_that_does_not_exist_costs_as_well(client: Client) -> None:
+def test_unknown_address_costs_a_token(client: Client) -> None:
     with real_anonymous_rate():
         assert is_refused(lambda: client.get("/nothing/here/"))
 
 
-def test_bound_key_from_elsewhere_draws_on_its_address(acme: Tenant) -> None:
+def test_bound_key_from_another_address_uses_the_addresss_bucket(acme: Tenant) -> None:
     scopes = ["jobs.view"]
     issued = issue_api_key(tenant=acme, name="bound", scopes=scopes, allowed_addresses=["198.51.100.0/24"])
     stolen = APIClient()
@@ -222,7 +222,7 @@ def test_bound_key_from_elsewhere_draws_on_its_address(acme: Tenant) -> None:
     assert response.headers["RateLimit-Policy"].startswith('"address"')
 
 
-def test_wrong_keys_draw_on_their_address() -> None:
+def test_wrong_keys_use_the_bucket_of_their_address() -> None:
     with real_anonymous_rate():
         client = APIClient()
         client.credentials(HTTP_AUTHORIZATION="Api-Key jp0123456789.wrong")
@@ -232,16 +232,16 @@ def test_wrong_keys_draw_on_their_address() -> None:
 @pytest.mark.parametrize("path", sorted(middleware.FREE_PATHS))
 def test_health_and_metrics_cost_nothing(client: Client, path: str) -> None:
     with real_anonymous_rate(), patch.object(rate_buckets, "take_whole", side_effect=AssertionError):
-        assert client.get(path).status_code in {200, 404}  # a web process has metrics only if it is told to
+        assert client.get(path).status_code in {200, 404}  # a web process has metrics only if enabled
 
 
-def test_accepted_submissions_cost_nothing_and_ask_no_bucket_of_requests(key: APIClient) -> None:
+def test_accepted_submissions_use_no_request_bucket(key: APIClient) -> None:
     with patch.object(rate_buckets, "take_whole", side_effect=AssertionError):
         assert {key.post(JOBS, {"kind": "noop"}).status_code for _ in range(5)} == {201}
         assert key.post(f"{JOBS}bulk/", {"jobs": [{"kind": "noop"}]}).status_code == 201
 
 
-def test_submissions_after_a_refused_one_have_a_cost_until_one_is_accepted(key: APIClient) -> None:
+def test_submissions_after_a_refused_one_cost_until_one_is_accepted(key: APIClient) -> None:
     assert charged(lambda: key.post(JOBS, {"kind": "there is none"})) == []
     assert charged(lambda: key.post(JOBS, {"kind": "there is none"})) == [2]
     assert charged(lambda: key.post(JOBS, {"kind": "noop"})) == [2]
@@ -260,7 +260,7 @@ def test_all_buckets_of_a_request_are_one_call(key: APIClient) -> None:
     assert (len(taken.call_args_list), len(buckets), cost) == (1, 2, 1)
 
 
-def test_request_that_waits_for_news_costs_once(key: APIClient) -> None:
+def test_long_poll_costs_once(key: APIClient) -> None:
     job = key.post(JOBS, {"kind": "noop"}).json()["id"]
     calls = []
     real = TenantMiddleware.__call__
@@ -276,7 +276,7 @@ def test_request_that_waits_for_news_costs_once(key: APIClient) -> None:
     assert taken.call_count == 1
 
 
-def test_without_redis_a_bucket_of_this_process_serves(
+def test_buckets_without_redis_are_kept_by_the_process(
     acme: Tenant, api_client: Callable, change_platform_settings: ChangePlatformSettings
 ) -> None:
     give_real_rates(acme)
@@ -292,12 +292,12 @@ def test_without_redis_a_bucket_of_this_process_serves(
 
 
 def test_live_pages_of_an_operator_stay_within_the_rate() -> None:
-    """The overview, two pages of a job and its log, and three lists, polled for as long as they are open."""
+    """Sum up the polls of the overview, two pages of a job and its log, and three lists."""
     polls_a_minute = 60 / 5 + 60 / 10 + 1 + 2 * (60 + 60 / 2) + 3 * 60 / 5
     assert polls_a_minute * 2 < default_rate("session")[0]
 
 
-def test_key_that_names_another_tenant_draws_on_its_own_bucket(acme: Tenant) -> None:
+def test_key_that_names_another_tenant_uses_its_own_bucket(acme: Tenant) -> None:
     client = APIClient(headers={"X-Tenant": "globex"})
     client.credentials(HTTP_AUTHORIZATION=f"Api-Key {issue_api_key(tenant=acme, name='k', scopes=['jobs.view']).token}")
     response = client.get(ME)

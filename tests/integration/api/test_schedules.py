@@ -1,4 +1,4 @@
-"""`schedules/`: the whole way by HTTP, bad input by its field, versions, and who may."""
+"""`schedules/`: the whole life cycle by HTTP, bad input by field, versions, and permissions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.person import client_of
 
 @pytest.fixture
 def acme_api(acme_user: User) -> APIClient:
-    """An owner's session: payloads and approvals need a person's login."""
+    """Return a client with an owner's session: payloads and approvals need a person's login."""
     return client_of(acme_user)
 
 
@@ -41,7 +41,7 @@ def create(client: APIClient, **changes: Any) -> dict[str, Any]:
     return created
 
 
-def test_a_schedule_is_made_shown_listed_changed_and_deleted(acme: Tenant, acme_api: APIClient) -> None:
+def test_schedule_is_created_read_listed_changed_and_deleted(acme: Tenant, acme_api: APIClient) -> None:
     made = acme_api.post(SCHEDULES, NIGHTLY | {"tags": ["a", "a", "b"], "queue": None, "ends_at": None})
     assert made.status_code == 201
     schedule = made.json()
@@ -66,7 +66,7 @@ def test_a_schedule_is_made_shown_listed_changed_and_deleted(acme: Tenant, acme_
     assert acme_api.get(path).status_code == 404
 
 
-def test_a_stale_version_is_412_and_changes_nothing(acme_api: APIClient) -> None:
+def test_stale_version_is_412_and_changes_nothing(acme_api: APIClient) -> None:
     path = f"{SCHEDULES}{create(acme_api)['id']}/"
     assert acme_api.patch(path, {"priority": 1}, headers={"If-Match": '"1"'}).status_code == 200
     stale = acme_api.patch(path, {"priority": 2}, headers={"If-Match": '"1"'})
@@ -109,7 +109,7 @@ def test_a_stale_version_is_412_and_changes_nothing(acme_api: APIClient) -> None
         ({"surprise": 1}, "surprise"),
     ],
 )
-def test_bad_input_is_422_and_names_its_field(acme_api: APIClient, changes: dict[str, Any], field: str) -> None:
+def test_invalid_schedule_is_422_and_names_its_field(acme_api: APIClient, changes: dict[str, Any], field: str) -> None:
     refused = acme_api.post(SCHEDULES, NIGHTLY | changes)
     assert refused.status_code == 422
     assert [fault["field"].split(".")[0] for fault in refused.json()["errors"]] == [field]
@@ -120,12 +120,12 @@ def test_bad_input_is_422_and_names_its_field(acme_api: APIClient, changes: dict
         assert field in [fault["field"].split(".")[0] for fault in patched.json()["errors"]]
 
 
-def test_what_is_missing_is_named(acme_api: APIClient) -> None:
+def test_missing_fields_are_named(acme_api: APIClient) -> None:
     refused = acme_api.post(SCHEDULES, {})
     assert {fault["field"] for fault in refused.json()["errors"]} == {"name", "kind", "cron"}
 
 
-def test_pause_needs_a_reason_and_resume_goes_on(acme_api: APIClient) -> None:
+def test_pause_needs_a_reason_and_resume_sets_the_next_fire(acme_api: APIClient) -> None:
     path = f"{SCHEDULES}{create(acme_api)['id']}/"
     assert acme_api.post(f"{path}pause/").status_code == 422
     paused = acme_api.post(f"{path}pause/", {"reason": "month's end"}).json()
@@ -135,7 +135,7 @@ def test_pause_needs_a_reason_and_resume_goes_on(acme_api: APIClient) -> None:
     assert resumed["next_fire_at"]
 
 
-def test_run_now_answers_with_the_job_that_knows_where_it_came_from(acme_api: APIClient) -> None:
+def test_run_now_returns_a_job_that_names_its_schedule(acme_api: APIClient) -> None:
     schedule = create(acme_api)
     ran = acme_api.post(f"{SCHEDULES}{schedule['id']}/run-now/")
     assert ran.status_code == 201
@@ -149,7 +149,7 @@ def test_run_now_answers_with_the_job_that_knows_where_it_came_from(acme_api: AP
     assert other["schedule"] is None
 
 
-def test_backfill_is_a_dry_run_unless_it_says_otherwise(acme_api: APIClient) -> None:
+def test_backfill_is_a_dry_run_by_default(acme_api: APIClient) -> None:
     path = f"{SCHEDULES}{create(acme_api, timezone='UTC')['id']}/backfill/"
     span = {"from": "2026-01-01T02:30:00Z", "to": "2026-01-03T04:00:00+01:00"}
     times = ["2026-01-01T02:30:00Z", "2026-01-02T02:30:00Z", "2026-01-03T02:30:00Z"]
@@ -174,13 +174,15 @@ def test_backfill_is_a_dry_run_unless_it_says_otherwise(acme_api: APIClient) -> 
         ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "dry_run": "no"}, "dry_run"),
     ],
 )
-def test_a_bad_span_is_422_and_names_its_field(acme_api: APIClient, body: dict[str, Any], field: str) -> None:
+def test_invalid_backfill_span_is_422_and_names_its_field(
+    acme_api: APIClient, body: dict[str, Any], field: str
+) -> None:
     refused = acme_api.post(f"{SCHEDULES}{create(acme_api)['id']}/backfill/", body)
     assert refused.status_code == 422
     assert field in {fault["field"] for fault in refused.json()["errors"]}
 
 
-def test_a_preview_shows_ten_runs_with_notes_where_the_clocks_change(acme_api: APIClient) -> None:
+def test_preview_shows_ten_fires_with_notes_at_clock_changes(acme_api: APIClient) -> None:
     body = {"cron": "30 2 * * *", "timezone": "Europe/Berlin", "starts_at": "2090-03-24T00:00:00Z"}
     seen = acme_api.post(f"{SCHEDULES}preview/", body).json()
     assert (seen["words"], seen["timezone"], seen["least_interval_seconds"]) == (
@@ -205,13 +207,13 @@ def test_a_preview_shows_ten_runs_with_notes_where_the_clocks_change(acme_api: A
     ("body", "field"),
     [({}, "cron"), ({"cron": "nonsense"}, "cron"), ({"cron": "* * * * *", "timezone": "x"}, "timezone")],
 )
-def test_a_preview_of_nonsense_is_422(acme_api: APIClient, body: dict[str, Any], field: str) -> None:
+def test_preview_of_invalid_input_is_422(acme_api: APIClient, body: dict[str, Any], field: str) -> None:
     refused = acme_api.post(f"{SCHEDULES}preview/", body)
     assert refused.status_code == 422
     assert [fault["field"] for fault in refused.json()["errors"]] == [field]
 
 
-def test_another_tenants_schedules_do_not_exist(acme_api: APIClient, globex_api: APIClient) -> None:
+def test_schedules_of_another_tenant_are_not_found(acme_api: APIClient, globex_api: APIClient) -> None:
     path = f"{SCHEDULES}{create(acme_api)['id']}/"
     assert globex_api.get(SCHEDULES).json()["results"] == []
     span = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
@@ -228,7 +230,7 @@ def test_another_tenants_schedules_do_not_exist(acme_api: APIClient, globex_api:
     assert [answer.status_code for answer in answers] == [404] * len(answers)
 
 
-def test_a_viewer_looks_and_changes_nothing(acme_api: APIClient, viewer_api: APIClient) -> None:
+def test_viewer_reads_schedules_and_cannot_change_them(acme_api: APIClient, viewer_api: APIClient) -> None:
     path = f"{SCHEDULES}{create(acme_api)['id']}/"
     shown = viewer_api.get(path)
     assert shown.status_code == 200
@@ -245,7 +247,7 @@ def test_a_viewer_looks_and_changes_nothing(acme_api: APIClient, viewer_api: API
     assert [answer.status_code for answer in refused] == [403] * len(refused)
 
 
-def test_a_list_has_few_queries_whatever_its_length(
+def test_schedule_list_has_few_queries_at_any_length(
     acme_api: APIClient, acme: Tenant, api_client: Any, django_assert_max_num_queries: Any
 ) -> None:
     for number in range(5):
@@ -254,10 +256,10 @@ def test_a_list_has_few_queries_whatever_its_length(
     with all_tenants():
         assert ScheduleFire.objects.filter(fired_at__lte=timezone.now()).count() == 5
     program = api_client(acme)
-    program.get(SCHEDULES)  # the first use of a key is noted
+    program.get(SCHEDULES)  # the first use of a key writes its time
     with django_assert_max_num_queries(12):
         assert len(program.get(SCHEDULES).json()["results"]) == 5
 
 
-def test_session_callers_may_too(acme_user: Any) -> None:
+def test_schedule_is_created_with_a_session(acme_user: Any) -> None:
     assert create(session_of(acme_user))["name"] == "nightly report"

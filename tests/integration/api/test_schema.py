@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, free of warnings, and true."""
+"""The OpenAPI document: complete, free of warnings, and correct."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ def document() -> dict[str, Any]:
     return loaded
 
 
-def test_the_document_validates_without_a_warning(document: dict[str, Any]) -> None:
+def test_document_validates_without_a_warning(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.")
 
 
 @pytest.mark.parametrize("path", OFFERED)
-def test_each_address_of_the_contract_is_described(document: dict[str, Any], path: str) -> None:
+def test_document_describes_each_address_of_the_contract(document: dict[str, Any], path: str) -> None:
     assert OFFERED[path] <= set(document["paths"][path])
 
 
-def test_every_operation_says_what_goes_wrong_and_needs_a_caller(document: dict[str, Any]) -> None:
+def test_every_operation_documents_its_problems_and_security(document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             problem = operation["responses"]["default"]["content"]
@@ -87,17 +87,17 @@ def test_every_operation_says_what_goes_wrong_and_needs_a_caller(document: dict[
             assert {} not in operation["security"], (method, path)
 
 
-def test_the_document_is_public(db: None) -> None:
+def test_document_is_public(db: None) -> None:
     assert APIClient().get("/api/v1/schema/").status_code == 200
 
 
-def test_the_page_that_shows_it_needs_no_inline_script(db: None) -> None:
+def test_docs_page_has_no_inline_script(db: None) -> None:
     page = APIClient().get("/api/v1/docs/").content.decode()
     assert "<script" in page
     assert not re.findall(r"<script(?![^>]*src=)[^>]*>", page)
 
 
-def test_the_page_about_the_api_names_every_address(document: dict[str, Any]) -> None:
+def test_api_reference_names_every_address(document: dict[str, Any]) -> None:
     page = (BASE_DIR / "docs" / "reference" / "api.md").read_text()
     words = {word for path in document["paths"] for word in path.removeprefix("/api/v1/").split("/") if word}
     assert [word for word in sorted(words) if not word.startswith("{") and f"{word}/" not in page] == []
@@ -115,11 +115,11 @@ def test_document_is_built_once_per_language_and_format(monkeypatch: pytest.Monk
         client.get("/api/v1/schema/", {"lang": "zh-hans"}, headers={"Accept": json_type})
         assert client.get("/api/v1/schema/").content.startswith(b"openapi:")
         assert built.call_count == 3
-        # No parameter of a client makes another document.
+        # Query parameters of a client do not create another document.
         client.get("/api/v1/schema/", {"lang": "xx", "version": "mine"}, headers={"Accept": json_type})
         assert built.call_count == 3
         assert all(call.kwargs["public"] for call in built.call_args_list)
 
 
-def test_document_does_not_repeat_what_a_client_sends() -> None:
+def test_document_does_not_repeat_client_input() -> None:
     assert b"mine-and-evil" not in APIClient().get("/api/v1/schema/", {"version": "mine-and-evil"}).content

@@ -1,4 +1,4 @@
-"""The database ends a session in the middle of a request, before each of its statements: 503 and nothing else."""
+"""Requests whose database session is terminated before each of their statements: 503 and nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.databases import TestDatabase
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# More statements than any of these requests has.
+# More statements than any of these requests executes.
 MOST_STATEMENTS = 60
 ASKED = {
     "logs": lambda job: ("GET", f"/api/v1/jobs/{job.pk}/logs/", None),
@@ -37,7 +37,7 @@ ASKED = {
 
 @contextmanager
 def ended_before(statement: int, killer: psycopg.Connection[Any]) -> Iterator[list[str]]:
-    """This thread's session is ended before its so many-th statement; the statements that there were."""
+    """Terminate this thread's session before its n-th statement; yield the executed statements."""
     seen: list[str] = []
 
     def end(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
@@ -66,7 +66,7 @@ def killer(django_db_setup: TestDatabase, db: None) -> Iterator[psycopg.Connecti
 
 
 @pytest.mark.parametrize("what", ASKED)
-def test_a_session_that_ends_in_a_request_is_a_503(
+def test_request_whose_session_is_terminated_is_a_503(
     acme: Tenant, api_client: Callable[[Tenant], APIClient], killer: psycopg.Connection[Any], what: str
 ) -> None:
     client = api_client(acme)

@@ -1,4 +1,4 @@
-"""Pausing and draining queues, kinds, pools and workers over the API."""
+"""Stops over the API: pausing and draining queues, kinds, pools and workers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_staff_pauses_until_a_time_drains_and_resumes(staff_api: APIClient, acme
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_only_who_operates_queues_may(acme_api: APIClient, viewer_api: APIClient, target: str) -> None:
+def test_stops_need_the_right_to_operate_queues(acme_api: APIClient, viewer_api: APIClient, target: str) -> None:
     for client in (acme_api, viewer_api):
         assert client.get(API + target).status_code == 403
         for act in ("pause", "drain", "resume"):
@@ -59,13 +59,13 @@ def test_only_who_operates_queues_may(acme_api: APIClient, viewer_api: APIClient
         ({"reason": "x", "unless": 1}, "invalid"),
     ],
 )
-def test_what_makes_no_sense_is_refused(staff_api: APIClient, target: str, body: dict[str, str], code: str) -> None:
+def test_invalid_stop_is_refused(staff_api: APIClient, target: str, body: dict[str, str], code: str) -> None:
     for act in ("pause", "drain"):
         assert_problem(staff_api.post(f"{API}{target}{act}/", body), 422, code)
 
 
 @pytest.mark.parametrize("target", ["queues/nope/", "pools/nope/", "kinds/nope/"])
-def test_there_is_nothing_of_that_name(staff_api: APIClient, target: str) -> None:
+def test_stop_of_an_unknown_name_is_not_found(staff_api: APIClient, target: str) -> None:
     for act in ("pause", "drain"):
         assert_problem(staff_api.post(f"{API}{target}{act}/", {"reason": "x"}), 404, "not_found")
     assert_problem(staff_api.get(API + target), 404, "not_found")
@@ -76,7 +76,7 @@ def test_kinds_and_pools_are_listed(staff_api: APIClient) -> None:
     assert [row["name"] for row in staff_api.get(API + "pools/").json()["results"]] == ["default", "maintenance"]
 
 
-def test_a_kind_tells_what_its_jobs_cost_and_how_well_that_is_predicted(staff_api: APIClient) -> None:
+def test_kind_shows_its_cost_and_the_prediction_error(staff_api: APIClient) -> None:
     assert staff_api.get(API + "kinds/noop/").json()["cost"] is None
     with all_tenants():
         KindCost.objects.create(kind="noop", mean_us=2_000_000, samples=7, error_us=1.0, bias_us=-0.5, total_us=4.0)
@@ -84,7 +84,7 @@ def test_a_kind_tells_what_its_jobs_cost_and_how_well_that_is_predicted(staff_ap
     assert cost == {"mean_seconds": 2.0, "samples": 7, "mean_error": 0.25, "bias": -0.125}
 
 
-def test_a_worker_is_drained_and_resumed(staff_api: APIClient, acme_api: APIClient, worker: Registration) -> None:
+def test_worker_is_drained_and_resumed(staff_api: APIClient, acme_api: APIClient, worker: Registration) -> None:
     (row,) = staff_api.get(API + "workers/").json()["results"]
     assert (row["status"], row["running"], row["pool"]) == ("online", 0, "default")
     path = f"{API}workers/{row['id']}/"
@@ -94,7 +94,7 @@ def test_a_worker_is_drained_and_resumed(staff_api: APIClient, acme_api: APIClie
     assert_problem(staff_api.post(API + f"workers/{'0' * 8}-0000-7000-8000-{'0' * 12}/drain/"), 404, "not_found")
 
 
-def test_a_refused_submission_says_when_to_come_back(staff_api: APIClient, acme_api: APIClient) -> None:
+def test_submission_refused_by_a_drain_states_retry_after(staff_api: APIClient, acme_api: APIClient) -> None:
     staff_api.post(API + "kinds/noop/drain/", {"reason": "moving"})
     answer = acme_api.post(API + "jobs/", {"kind": "noop"})
     assert_problem(answer, 503, "draining")
@@ -104,7 +104,7 @@ def test_a_refused_submission_says_when_to_come_back(staff_api: APIClient, acme_
     assert len(bulk.json()["accepted"]) == 1
 
 
-def test_why_a_job_waits_says_until_when(staff_api: APIClient, acme_api: APIClient, acme: Tenant) -> None:
+def test_waiting_reason_states_when_the_pause_ends(staff_api: APIClient, acme_api: APIClient, acme: Tenant) -> None:
     (job,) = submit(acme)
     until = (timezone.now() + timedelta(hours=1)).replace(microsecond=0).isoformat().replace("+00:00", "Z")
     staff_api.post(API + "pools/default/pause/", {"reason": "machine room", "until": until})
@@ -132,7 +132,7 @@ def test_staff_suspends_pauses_and_drains_a_tenant_until_a_time(staff_api: APICl
     assert_problem(staff_api.post(path + "suspend/", {"reason": "x", "cancel": True}), 422, "invalid")
 
 
-def test_a_tenant_drains_itself_and_only_itself(acme_api: APIClient, globex: Tenant) -> None:
+def test_tenant_drains_only_itself(acme_api: APIClient, globex: Tenant) -> None:
     assert acme_api.post(API + "tenants/me/drain/", {"reason": "moving"}).json()["is_draining"]
     assert_problem(acme_api.post(API + "jobs/", {"kind": "noop"}), 503, "draining")
     assert not acme_api.post(API + "tenants/me/resume/").json()["is_draining"]
@@ -141,12 +141,12 @@ def test_a_tenant_drains_itself_and_only_itself(acme_api: APIClient, globex: Ten
     assert acme_api.get(API + "tenants/").status_code == 403
 
 
-def test_a_tenant_cannot_undo_what_the_platform_has_stopped(acme_api: APIClient, staff_api: APIClient) -> None:
+def test_tenant_cannot_undo_a_stop_by_the_platform(acme_api: APIClient, staff_api: APIClient) -> None:
     own, soon = API + "tenants/me/", (timezone.now() + timedelta(seconds=30)).isoformat()
     for act, flag in (("pause", "is_paused"), ("drain", "is_draining")):
         assert staff_api.post(f"{API}tenants/acme/{act}/", {"reason": "a flood"}).json()[f"{flag}_by_platform"]
         assert_problem(acme_api.post(own + "resume/"), 409, "stopped_by_platform")
-        # Nor may it give the stop another end.
+        # Nor may the tenant change the end of the stop.
         assert_problem(acme_api.post(f"{own}{act}/", {"reason": "x", "until": soon}), 409, "stopped_by_platform")
         shown = acme_api.get(own).json()
         assert shown[flag]
@@ -155,9 +155,7 @@ def test_a_tenant_cannot_undo_what_the_platform_has_stopped(acme_api: APIClient,
         assert not acme_api.get(own).json()[f"{flag}_by_platform"]
 
 
-def test_a_tenant_ends_its_own_pause_while_the_platforms_drain_stands(
-    acme_api: APIClient, staff_api: APIClient
-) -> None:
+def test_tenant_ends_its_own_pause_under_a_drain_by_the_platform(acme_api: APIClient, staff_api: APIClient) -> None:
     acme_api.post(API + "tenants/me/pause/", {"reason": "moving"})
     staff_api.post(API + "tenants/acme/drain/", {"reason": "leaving"})
     shown = acme_api.post(API + "tenants/me/resume/").json()
@@ -165,7 +163,7 @@ def test_a_tenant_ends_its_own_pause_while_the_platforms_drain_stands(
     assert_problem(acme_api.post(API + "tenants/me/resume/"), 409, "stopped_by_platform")
 
 
-def test_the_platform_makes_a_tenants_own_pause_its_own(acme_api: APIClient, staff_api: APIClient) -> None:
+def test_platform_takes_over_a_tenants_own_pause(acme_api: APIClient, staff_api: APIClient) -> None:
     assert not acme_api.post(API + "tenants/me/pause/", {"reason": "moving"}).json()["is_paused_by_platform"]
     taken = staff_api.post(API + "tenants/acme/pause/", {"reason": "moving"}).json()
     assert taken["is_paused_by_platform"]
@@ -173,9 +171,7 @@ def test_the_platform_makes_a_tenants_own_pause_its_own(acme_api: APIClient, sta
     assert_problem(acme_api.post(API + "tenants/me/resume/"), 409, "stopped_by_platform")
 
 
-def test_whoever_operates_the_platform_resumes_by_the_tenants_own_address(
-    acme_api: APIClient, staff_api: APIClient
-) -> None:
+def test_operator_resumes_by_the_tenants_own_address(acme_api: APIClient, staff_api: APIClient) -> None:
     staff_api.post(API + "tenants/acme/pause/", {"reason": "a flood"})
     resumed = staff_api.post(API + "tenants/me/resume/", headers={"X-Tenant": "acme"})
     assert not resumed.json()["is_paused"]

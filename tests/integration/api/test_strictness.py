@@ -1,4 +1,4 @@
-"""The people's and the settings' resources refuse what they do not know, and take an integer for an integer alone."""
+"""Strict input of the members' and settings' resources: unknown names and wrong types are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def owner(acme_user) -> APIClient:
 
 
 @pytest.mark.parametrize("address", ["members/", "api-keys/"])
-def test_a_list_without_filters_refuses_one(address, owner):
+def test_list_without_filters_refuses_a_filter(address, owner):
     assert owner.get(f"/api/v1/{address}?limit=10").status_code == 200
     refused = owner.get(f"/api/v1/{address}?role=owner")
     assert (refused.status_code, refused.json()["code"]) == (400, "filter_unknown")
@@ -32,7 +32,7 @@ def test_a_list_without_filters_refuses_one(address, owner):
         ("upkeep-runs/", {"task": "verify_audit", "chain": "x"}),
     ],
 )
-def test_an_unknown_field_is_refused(address, body, owner):
+def test_unknown_field_is_refused(address, body, owner):
     assert owner.post(f"/api/v1/{address}", body, format="json").status_code == 422
 
 
@@ -44,12 +44,12 @@ def test_an_unknown_field_is_refused(address, body, owner):
         ('"-1"', 412, "settings_stale"),
     ],
 )
-def test_a_version_that_is_none_is_refused(version, status, code, owner):
+def test_invalid_version_is_refused(version, status, code, owner):
     answer = owner.patch(SETTINGS, {"values": {}}, format="json", HTTP_IF_MATCH=version)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_a_whole_setting_takes_no_fraction_and_no_float(owner):
+def test_integer_setting_refuses_fractions_and_floats(owner):
     for value in (1.0, 1.5, True, "1"):
         changed = owner.patch(SETTINGS, {"values": {"jobs.default_priority": value}}, format="json")
         assert changed.status_code == 422, value

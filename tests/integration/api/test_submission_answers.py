@@ -1,4 +1,4 @@
-"""Answers of requests that submit or change a job: the stored job, its id alone, or the job with its wait explained."""
+"""Answers of requests that submit or change a job: the stored job, its id, or the job with its waiting reasons."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.prepared_statements import seen_statements
 
 pytestmark = pytest.mark.django_db
 
-# Tables that only the explanation of a wait reads.
+# Tables that are read only for waiting reasons.
 EXPLAINING = ("scheduling_queue_clock", "kind_cost")
 
 
-def test_a_submission_is_answered_by_the_id_alone_where_that_is_preferred(acme_api: APIClient) -> None:
+def test_submission_with_prefer_minimal_returns_only_the_id(acme_api: APIClient) -> None:
     headers = {"Prefer": "respond-async, Return=minimal", "Idempotency-Key": "one"}
     first, again = (acme_api.post(JOBS, {"kind": "noop"}, headers=headers) for _ in range(2))
     assert (first.status_code, again.status_code) == (201, 200)
@@ -36,19 +36,19 @@ def test_a_submission_is_answered_by_the_id_alone_where_that_is_preferred(acme_a
 
 
 def explaining_statements(act: Callable[[], Any]) -> int:
-    """Return how many statements of an act read what only explains a wait."""
+    """Return how many statements of an act read data needed only for waiting reasons."""
     with seen_statements() as prepared, CaptureQueriesContext(connection) as captured:
         act()
     texts = [*prepared, *(query["sql"] or "" for query in captured.captured_queries)]
     return sum(any(table in text for table in EXPLAINING) for text in texts)
 
 
-def test_submission_explains_no_wait_unless_asked(acme_api: APIClient) -> None:
+def test_submission_computes_no_waiting_reasons_unless_requested(acme_api: APIClient) -> None:
     assert explaining_statements(lambda: acme_api.post(JOBS, {"kind": "noop"})) == 0
     assert explaining_statements(lambda: acme_api.post(f"{JOBS}?include=waiting", {"kind": "noop"})) > 0
 
 
-def test_included_waiting_is_the_one_of_get(acme_api: APIClient) -> None:
+def test_included_waiting_equals_that_of_get(acme_api: APIClient) -> None:
     answer = acme_api.post(f"{JOBS}?include=waiting", {"kind": "noop"})
     job, shown = answer.json(), acme_api.get(answer["Location"]).json()
     assert set(job) == set(shown)
@@ -58,7 +58,7 @@ def test_included_waiting_is_the_one_of_get(acme_api: APIClient) -> None:
 
 @pytest.mark.parametrize("query", ["include=", "include=eta", "include=waiting,eta", "include=waiting&include=waiting"])
 @pytest.mark.parametrize("extra", ["", "&explain=1"])
-def test_unknown_query_of_submission_is_refused_before_anything_is_stored(
+def test_submission_with_an_unknown_query_is_refused_and_stores_nothing(
     acme_api: APIClient, query: str, extra: str
 ) -> None:
     answer = acme_api.post(f"{JOBS}?{query}{extra}", {"kind": "noop"})
@@ -66,14 +66,14 @@ def test_unknown_query_of_submission_is_refused_before_anything_is_stored(
     assert acme_api.get(JOBS).json()["results"] == []
 
 
-def test_cancel_answers_with_the_stored_job(acme_api: APIClient) -> None:
+def test_cancel_returns_the_stored_job(acme_api: APIClient) -> None:
     first, second = (acme_api.post(JOBS, {"kind": "noop"})["Location"] for _ in range(2))
     assert "waiting" not in acme_api.post(f"{first}cancel/").json()
     assert acme_api.post(f"{second}cancel/?include=waiting").json()["waiting"] is None
     assert acme_api.post(f"{second}cancel/?include=eta").status_code == 422
 
 
-def test_retry_answers_with_the_stored_job(acme_api: APIClient, retryable_job: Job) -> None:
+def test_retry_returns_the_stored_job(acme_api: APIClient, retryable_job: Job) -> None:
     path = f"{JOBS}{retryable_job.id}/retry/"
     assert acme_api.post(f"{path}?wait=1").status_code == 422
     job = acme_api.post(path).json()
@@ -82,7 +82,7 @@ def test_retry_answers_with_the_stored_job(acme_api: APIClient, retryable_job: J
 
 @pytest.mark.parametrize("path", ["jobs/{job}/retry/", "dead-letters/{letter}/requeue/"])
 @pytest.mark.parametrize(("query", "has_waiting"), [("", False), ("?include=waiting", True)])
-def test_dead_job_that_runs_anew_is_answered_with_the_stored_job(
+def test_requeue_of_a_dead_job_returns_the_stored_job(
     acme_api: APIClient,
     dead_job: Job,
     path: str,
@@ -97,16 +97,14 @@ def test_dead_job_that_runs_anew_is_answered_with_the_stored_job(
     assert ("waiting" in answer.json()) is has_waiting
 
 
-def test_run_of_a_schedule_is_answered_with_the_stored_job(acme_api: APIClient) -> None:
+def test_run_now_of_a_schedule_returns_the_stored_job(acme_api: APIClient) -> None:
     path = f"{SCHEDULES}{create(acme_api)['id']}/run-now/"
     assert acme_api.post(f"{path}?explain=1").status_code == 422
     assert "waiting" not in acme_api.post(path).json()
     assert acme_api.post(f"{path}?include=waiting").json()["waiting"]["reasons"]
 
 
-def test_what_was_just_submitted_is_asked_for_no_schedule(
-    acme_api: APIClient, django_assert_max_num_queries: Any
-) -> None:
+def test_submission_reads_no_schedule(acme_api: APIClient, django_assert_max_num_queries: Any) -> None:
     acme_api.post(JOBS, {"kind": "noop"})
     with django_assert_max_num_queries(25) as asked:
         job = acme_api.post(JOBS, {"kind": "noop"}).json()
@@ -122,10 +120,10 @@ def test_what_was_just_submitted_is_asked_for_no_schedule(
         ("INSERT INTO scheduling_wake (queue_id) VALUES (NULL)", 500, "internal_error"),
     ],
 )
-def test_what_the_database_refuses_with_the_commit_is_a_problem_too(
+def test_submission_refused_at_commit_is_answered_as_a_problem(
     acme_api: APIClient, monkeypatch: pytest.MonkeyPatch, statement: str, status: int, code: str
 ) -> None:
-    """The view has answered by then."""
+    """Cover a refusal after the view has answered."""
     acme_api.post(JOBS, {"kind": "noop"})
     monkeypatch.setattr(storing, "_statement", lambda *_: statement)
     acme_api.raise_request_exception = False

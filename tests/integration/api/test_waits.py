@@ -1,4 +1,4 @@
-"""`jobs/{id}/?wait=`, `…/wait/` and the tags of jobs and lists: at once where there is news, and nothing twice."""
+"""Long polls `jobs/{id}/?wait=` and `…/wait/`, and ETags of jobs and lists: 304 if unchanged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def no_pause(seconds: float) -> None:
     pytest.fail("it waits")
 
 
-def test_the_same_job_is_304_until_it_changes(acme_api: APIClient, available_job: Job) -> None:
+def test_unchanged_job_is_304_until_it_changes(acme_api: APIClient, available_job: Job) -> None:
     seen = acme_api.get(url(available_job))
     same = acme_api.get(url(available_job), headers={"If-None-Match": seen.headers["ETag"]})
     assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", seen.headers["ETag"])
@@ -44,14 +44,14 @@ def test_the_same_job_is_304_until_it_changes(acme_api: APIClient, available_job
     assert changed.headers["ETag"] != seen.headers["ETag"]
 
 
-def test_a_tag_of_what_is_masked_does_not_stand_for_what_is_not(
+def test_etag_of_a_masked_job_differs_from_the_unmasked_one(
     acme_api: APIClient, viewer_api: APIClient, available_job: Job
 ) -> None:
     masked = viewer_api.get(url(available_job)).headers["ETag"]
     assert acme_api.get(url(available_job), headers={"If-None-Match": masked}).status_code == 200
 
 
-def test_a_wait_is_over_once_the_job_changes(
+def test_long_poll_ends_once_the_job_changes(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
@@ -68,7 +68,7 @@ def test_a_wait_is_over_once_the_job_changes(
 
 
 @pytest.mark.parametrize("is_tag_given", [False, True])
-def test_a_wait_ends_with_its_time_and_says_that_nothing_changed(
+def test_long_poll_ends_at_its_timeout_with_304(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch, is_tag_given: bool
 ) -> None:
     tag = acme_api.get(url(available_job)).headers["ETag"]
@@ -80,7 +80,7 @@ def test_a_wait_ends_with_its_time_and_says_that_nothing_changed(
     assert (answer.status_code, answer.headers["ETag"]) == (304 if is_tag_given else 200, tag)
 
 
-def test_there_is_no_wait_for_what_is_known_to_be_news_or_has_ended(
+def test_long_poll_of_a_changed_or_ended_job_answers_at_once(
     acme_api: APIClient, available_job: Job, completed_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waits.time, "sleep", no_pause)
@@ -91,7 +91,7 @@ def test_there_is_no_wait_for_what_is_known_to_be_news_or_has_ended(
     assert acme_api.get(url(available_job, "?wait=0")).status_code == 200
 
 
-def test_a_wait_for_the_end_outlasts_other_changes(
+def test_wait_for_the_end_outlasts_other_changes(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
@@ -110,7 +110,7 @@ def test_a_wait_for_the_end_outlasts_other_changes(
     assert answer.json() == acme_api.get(url(available_job)).json()
 
 
-def test_a_wait_for_the_end_answers_with_the_job_when_its_time_is_over(
+def test_wait_for_the_end_returns_the_job_at_its_timeout(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 1000, 10))
@@ -121,7 +121,7 @@ def test_a_wait_for_the_end_answers_with_the_job_when_its_time_is_over(
     assert (answer.status_code, answer.json()["state"], answer.headers["ETag"]) == (200, "available", tag)
 
 
-def test_there_is_no_wait_for_the_end_of_what_has_ended(
+def test_wait_for_the_end_of_an_ended_job_answers_at_once(
     acme_api: APIClient, globex_api: APIClient, available_job: Job, completed_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waits.time, "sleep", no_pause)
@@ -131,7 +131,7 @@ def test_there_is_no_wait_for_the_end_of_what_has_ended(
     assert acme_api.get(url(available_job, "wait/?timeout=61")).status_code == 422
 
 
-def test_a_wait_beyond_the_places_is_answered_at_once(
+def test_long_poll_beyond_the_limit_of_polls_answers_at_once(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waits, "places", type("None_", (), {"acquire": lambda self, blocking: False})())
@@ -140,18 +140,18 @@ def test_a_wait_beyond_the_places_is_answered_at_once(
 
 
 @pytest.mark.parametrize("query", ["?wait=31", "?wait=-1", "?wait=x", "?wait=1&wait=2", "?x=1"])
-def test_what_cannot_be_asked_is_422(acme_api: APIClient, available_job: Job, query: str) -> None:
+def test_invalid_long_poll_is_422(acme_api: APIClient, available_job: Job, query: str) -> None:
     assert acme_api.get(url(available_job, query)).status_code == 422
 
 
-def test_a_foreign_job_is_404_whatever_its_tag(globex_api: APIClient, available_job: Job) -> None:
+def test_foreign_job_is_404_for_any_etag(globex_api: APIClient, available_job: Job) -> None:
     for headers in ({}, {"If-None-Match": "*"}):
         assert globex_api.get(url(available_job, "?wait=30"), headers=headers).status_code == 404
 
 
 @pytest.mark.parametrize("query", ["?wait=30", "wait/"])
 @pytest.mark.parametrize("how", ["revoked key", "removed member"])
-def test_whoever_loses_the_right_is_told_so_within_a_look(
+def test_long_poll_is_refused_within_one_check_of_losing_the_right(
     acme: Tenant, outsider: User, available_job: Job, monkeypatch: pytest.MonkeyPatch, how: str, query: str
 ) -> None:
     key = issue_api_key(tenant=acme, name="leaked")
@@ -170,7 +170,7 @@ def test_whoever_loses_the_right_is_told_so_within_a_look(
     assert (answer.status_code, len(pauses)) == (401 if how == "revoked key" else 403, 1)
 
 
-def test_a_reveal_by_the_platform_is_audited_once_for_a_wait_and_not_for_304(
+def test_reveal_by_the_platform_is_audited_once_per_poll(
     staff_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waits.time, "sleep", lambda seconds: cancel(available_job))
@@ -182,7 +182,7 @@ def test_a_reveal_by_the_platform_is_audited_once_for_a_wait_and_not_for_304(
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs/", "/api/v1/jobs/?limit=1", "/api/v1/api-keys/"])
-def test_a_page_that_is_the_same_is_304(acme: Tenant, acme_api: APIClient, available_job: Job, path: str) -> None:
+def test_unchanged_page_is_304(acme: Tenant, acme_api: APIClient, available_job: Job, path: str) -> None:
     seen = acme_api.get(path)
     assert seen.headers["Cache-Control"] == "private, no-cache"
     same = acme_api.get(path, headers={"If-None-Match": seen.headers["ETag"]})

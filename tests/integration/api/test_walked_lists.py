@@ -1,4 +1,4 @@
-"""A filter that no index serves looks at so many rows a page, and the pages together show what the filter means."""
+"""Filters without an index: each page reads a bounded number of rows, and the pages together show all matches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.integration.console.conftest import make_work
 from tests.integration.scheduling.acts import submit
 
 JOBS, LETTERS = "/api/v1/jobs/", "/api/v1/dead-letters/"
-# More than any list here needs.
+# More pages than any list here has.
 MOST_PAGES = 50
 
 
@@ -25,7 +25,7 @@ def look_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def walk(client: APIClient, address: str | None, *, by: str = "next") -> Iterator[list[str]]:
-    """The ids of each page, from this one on."""
+    """Yield the ids of each page, from this one on."""
     for _ in range(MOST_PAGES):
         if address is None:
             return
@@ -41,7 +41,7 @@ def joined(pages: Iterable[list[str]]) -> list[str]:
 
 
 def last_page(client: APIClient, address: str) -> str:
-    """The address of the last page."""
+    """Return the address of the last page."""
     for _ in range(MOST_PAGES):
         following = client.get(address).json()["next"]
         if following is None:
@@ -51,7 +51,7 @@ def last_page(client: APIClient, address: str) -> str:
 
 
 def scattered(acme: Tenant) -> list[str]:
-    """Few tagged jobs among many, newest first: side by side, at edges of looks, and alone between empty looks."""
+    """Submit few tagged jobs among many, newest first: adjacent, at edges of looks, and alone between empty looks."""
     tagged = []
     for gap in (0, 0, 2, 11, 3, 0, 7):
         if gap:
@@ -62,17 +62,17 @@ def scattered(acme: Tenant) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 50])
-def test_a_rare_tag_is_found_page_by_page_in_both_directions(acme: Tenant, acme_api: APIClient, limit: int) -> None:
+def test_rare_tag_is_found_page_by_page_in_both_directions(acme: Tenant, acme_api: APIClient, limit: int) -> None:
     wanted = scattered(acme)
     first = f"{JOBS}?tag=rare&limit={limit}"
     pages = list(walk(acme_api, first))
     assert joined(pages) == wanted
-    assert pages[0] == []  # nine jobs lie before it, and a page looks at few
+    assert pages[0] == []  # nine jobs precede it, and a page reads only a few
     back = list(walk(acme_api, last_page(acme_api, first), by="previous"))
     assert joined(reversed(back)) == wanted
 
 
-def test_every_page_leads_back_to_what_lay_before_it(acme: Tenant, acme_api: APIClient) -> None:
+def test_previous_link_of_every_page_leads_to_the_pages_before(acme: Tenant, acme_api: APIClient) -> None:
     wanted = scattered(acme)
     address, seen = f"{JOBS}?tag=rare&limit=2", 0
     while address is not None:
@@ -84,7 +84,7 @@ def test_every_page_leads_back_to_what_lay_before_it(acme: Tenant, acme_api: API
         address = answer["next"]
 
 
-def test_an_absent_tag_ends_with_an_empty_page(acme: Tenant, acme_api: APIClient) -> None:
+def test_absent_tag_ends_with_an_empty_page(acme: Tenant, acme_api: APIClient) -> None:
     submit(acme, count=10)
     pages = list(walk(acme_api, f"{JOBS}?tag=absent"))
     assert pages[-1] == []
@@ -94,29 +94,29 @@ def test_an_absent_tag_ends_with_an_empty_page(acme: Tenant, acme_api: APIClient
 @pytest.mark.parametrize(
     "query", ["kind=noop", "queue=workflow_team", "fair_key=", "state=available", "state=scheduled&kind=noop"]
 )
-def test_other_filters_without_an_index_are_walked_as_well(acme: Tenant, acme_api: APIClient, query: str) -> None:
+def test_other_filters_without_an_index_are_walked(acme: Tenant, acme_api: APIClient, query: str) -> None:
     jobs = [str(job.pk) for job in submit(acme, count=5)][::-1]
     pages = list(walk(acme_api, f"{JOBS}?{query}"))
     is_scheduled = "scheduled" in query
     assert joined(pages) == ([] if is_scheduled else jobs)
-    # Scheduled jobs have a table of their own, which holds none.
+    # Scheduled jobs have their own table, which is empty.
     assert len(pages) == (1 if is_scheduled else 2)
 
 
 @pytest.mark.parametrize("query", ["", "state=discarded", "created_after=2020-01-01T00:00:00Z"])
-def test_what_an_index_finds_is_not_cut_off(acme: Tenant, acme_api: APIClient, query: str) -> None:
+def test_indexed_filter_is_not_cut_off(acme: Tenant, acme_api: APIClient, query: str) -> None:
     submit(acme, count=5)
     assert len(list(walk(acme_api, f"{JOBS}?{query}"))) == 1
 
 
-def test_the_jobs_of_a_batch_are_found_by_the_batch(acme: Tenant, acme_api: APIClient) -> None:
+def test_jobs_of_a_batch_are_found_by_the_batch(acme: Tenant, acme_api: APIClient) -> None:
     batch = make_work(acme).failed.batch_id
     submit(acme, count=5)
     (page,) = walk(acme_api, f"{JOBS}?batch={batch}&kind=noop")
     assert page
 
 
-def test_a_span_of_time_says_where_the_look_begins(acme: Tenant, acme_api: APIClient) -> None:
+def test_time_span_sets_where_the_look_begins(acme: Tenant, acme_api: APIClient) -> None:
     old = submit(acme, tags=("rare",))[0]
     submit(acme, count=10)
     with all_tenants():
@@ -125,14 +125,14 @@ def test_a_span_of_time_says_where_the_look_begins(acme: Tenant, acme_api: APICl
     assert page == []
 
 
-def test_dead_letters_are_looked_for_likewise(acme: Tenant, acme_api: APIClient) -> None:
+def test_dead_letters_are_walked_likewise(acme: Tenant, acme_api: APIClient) -> None:
     letter = make_work(acme).letter
     pages = list(walk(acme_api, f"{LETTERS}?error=parse"))
     assert joined(pages) == [str(letter.pk)]
     assert list(walk(acme_api, f"{LETTERS}?error=absent")) == [[]]
 
 
-def test_a_cursor_without_a_key_is_refused(acme: Tenant, acme_api: APIClient) -> None:
+def test_cursor_without_a_key_is_refused(acme: Tenant, acme_api: APIClient) -> None:
     submit(acme, count=2)
     answer = acme_api.get(JOBS, {"tag": "rare", "cursor": "cD1ub25zZW5zZQ=="})
     assert (answer.status_code, answer.json()["code"]) == (400, "cursor_invalid")

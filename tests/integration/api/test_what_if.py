@@ -1,4 +1,4 @@
-"""The what-if over the API: who may ask, what is refused, what is answered."""
+"""The what-if over the API: permissions, refusals, answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.scheduling.acts import submit
 ADDRESS = API + "cfs-plans/what-if/"
 
 
-def test_staff_asks_and_nothing_is_changed(staff_api: APIClient, acme: Tenant, worker: Registration) -> None:
+def test_what_if_of_staff_changes_nothing(staff_api: APIClient, acme: Tenant, worker: Registration) -> None:
     submit(acme, 3)
     with all_tenants():
         entries = AuditLogEntry.objects.count()
@@ -59,19 +59,19 @@ def test_staff_asks_and_nothing_is_changed(staff_api: APIClient, acme: Tenant, w
         ({"granularity_seconds": 1.5}, "granularity_seconds"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_its_field(staff_api: APIClient, body: dict[str, Any], field: str) -> None:
+def test_invalid_what_if_is_refused_with_its_field(staff_api: APIClient, body: dict[str, Any], field: str) -> None:
     refused = staff_api.post(ADDRESS, body)
     assert_problem(refused, 422, "invalid")
     assert refused.json()["errors"][0]["field"].startswith(field)
 
 
-def test_a_name_without_work_is_refused(staff_api: APIClient) -> None:
+def test_what_if_with_an_unknown_name_is_refused(staff_api: APIClient) -> None:
     refused = staff_api.post(ADDRESS, {"plans": {"gold": {"weight": 2}}})
     assert_problem(refused, 422, "what_if_name_unknown")
     assert refused.json()["errors"][0]["field"] == "plan_weights"
     assert_problem(staff_api.post(ADDRESS, {"pool": "moon"}), 404, "not_found")
 
 
-def test_no_tenant_may_ask(acme_api: APIClient, viewer_api: APIClient) -> None:
+def test_what_if_is_forbidden_for_tenants(acme_api: APIClient, viewer_api: APIClient) -> None:
     for client in (acme_api, viewer_api):
         assert client.post(ADDRESS, {"slots": 3}).status_code == 403

@@ -1,4 +1,4 @@
-"""`q` of the list of jobs: beside the other parameters, page by page, and refused with its place."""
+"""`q` of the list of jobs: combined with other parameters, page by page, and refused with the position of the error."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_jobs_are_found_by_a_written_filter(acme: Tenant, globex: Tenant, acme_a
     assert ids(acme_api, q=str(acme_work.failed.batch_id)) == [failed, waiting]
 
 
-def test_it_narrows_what_the_other_parameters_leave(acme: Tenant, acme_api: APIClient) -> None:
+def test_written_filter_narrows_other_parameters(acme: Tenant, acme_api: APIClient) -> None:
     acme_work = make_work(acme)
     assert ids(acme_api, q="tag:night", state="available") == [str(acme_work.waiting.pk)]
     assert ids(acme_api, q="tag:night", state="discarded") == []
     assert ids(acme_api, q="state:discarded", state="available") == []
 
 
-def test_its_pages_lead_on(acme: Tenant, acme_api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_written_filter_pages_lead_on(acme: Tenant, acme_api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenants.api.walked_pages.LOOK_LIMIT", 3)
     wanted = [str(job.pk) for job in submit(acme, count=2, tags=("rare",))][::-1]
     submit(acme, count=9)
@@ -58,7 +58,7 @@ def test_its_pages_lead_on(acme: Tenant, acme_api: APIClient, monkeypatch: pytes
         ("age:1h", {"position": 4, "word": "", "suggestion": None}),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_place(
+def test_invalid_written_filter_is_refused_with_its_position(
     acme_api: APIClient, text: str, fault: dict[str, object]
 ) -> None:
     answer = acme_api.get(JOBS, {"q": text})
@@ -66,10 +66,10 @@ def test_what_cannot_be_read_is_refused_with_its_place(
     assert answer["Content-Type"] == "application/problem+json"
     problem = answer.json()
     assert problem["code"] == "filter_syntax"
-    (told,) = problem["errors"]
-    assert told["field"] == "q"
-    assert {name: told[name] for name in fault} == fault
+    (returned,) = problem["errors"]
+    assert returned["field"] == "q"
+    assert {name: returned[name] for name in fault} == fault
 
 
-def test_a_text_that_is_too_long_is_refused(acme_api: APIClient) -> None:
+def test_too_long_written_filter_is_refused(acme_api: APIClient) -> None:
     assert acme_api.get(JOBS, {"q": "a" * 4_001}).status_code == 422

@@ -1,4 +1,4 @@
-"""The platform's services in one process, with a client's log and an effects table beside them."""
+"""The platform's services in one process, with a client's log and an effects table."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _HASTEN = "UPDATE scheduling_job_due SET due_at = now() - interval '1 second'"
 
 
 class Platform:
-    """What clients, a dispatcher and a worker do, step by step."""
+    """Acts of clients, a dispatcher and a worker, step by step."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class Platform:
         self.tick = tick
         self._start = start
         self.requests: list[Request] = []
-        # By execution, when it began by the monotonic clock.
+        # Start of each execution by the monotonic clock.
         self._began: dict[UUID, float] = {}
 
     def submit(self, tenant: Tenant, count: int = 1, *, steps: int = 1, failures: int = 0) -> list[Request]:
-        """Jobs of a client, each under a key of its own. The kind that runs does not matter here."""
+        """Submit jobs of a client, each with its own key; the kind does not matter here."""
         found = []
         kind, payload = ("fail", {"times": failures}) if failures else ("chaos_steps", {"steps": steps})
         for _ in range(count):
@@ -78,7 +78,7 @@ class Platform:
         return started
 
     def begin_all(self) -> list[StartedExecution]:
-        """Whatever was handed out, message by message as a worker begins it."""
+        """Start all dispatched executions, message by message, as a worker does."""
         with all_tenants():
             found = LiveExecution.objects.filter(started_at=None).order_by("token", "id").values_list("token", "id")
             messages = [(token, [id_ for _, id_ in rows]) for token, rows in groupby(found, key=itemgetter(0))]
@@ -89,7 +89,7 @@ class Platform:
         ]
 
     def step(self, started: StartedExecution, number: int = 0) -> None:
-        """A checkpoint with its effect."""
+        """Save a checkpoint with its effect."""
         save_checkpoint(
             tenant_id=started.tenant_id,
             job_id=started.job_id,
@@ -116,7 +116,7 @@ class Platform:
         )
 
     def lose_workers(self) -> None:
-        """Every lease runs out, and the sweep looks."""
+        """Let every lease expire, and run the sweep."""
         with all_tenants(), connection.cursor() as cursor:
             cursor.execute(_OUTDATE)
         run_sweep()
@@ -126,7 +126,7 @@ class Platform:
             cursor.execute(_HASTEN)
 
     def run(self, request: Request) -> None:
-        """A job from its dispatch to its completion."""
+        """Run a job from its dispatch to its completion."""
         self.tick()
         started = self.begin(request)
         self.step(started)
@@ -153,7 +153,7 @@ class Platform:
 
 @pytest.fixture
 def effects_table(transactional_db: None, django_db_setup: TestDatabase) -> Iterator[None]:
-    """The effects table, made and dropped by the owner of all tables."""
+    """Create and drop the effects table as the owner of all tables."""
     role = connection.settings_dict["USER"]
     with connect_as_owner(django_db_setup.name) as owner:
         owner.execute(TABLE.format(app=role, platform=platform_role()))
@@ -169,5 +169,5 @@ def platform(
     tick: Callable[[], TickResult],
     start: Callable[..., StartedExecution | None],
 ) -> Platform:
-    """Services with a worker of four slots."""
+    """Return services with a worker of four slots."""
     return Platform(worker, tick, start)

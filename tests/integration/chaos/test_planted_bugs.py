@@ -1,4 +1,4 @@
-"""Bugs planted in the product itself: each checker notices its own, in what the product then does."""
+"""Bugs planted in the product: each checker detects its own."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.integration.chaos.conftest import Platform
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# More than any scene needs.
+# More steps than any scene needs.
 TICKS = 6
 CAP = "coalesce(t.max_concurrency, p.max_concurrency)"
 
 
 def a_zombie_writes(platform: Platform, acme: Tenant) -> Terms:
-    """A worker is given up, its job is begun anew, and then it comes back and takes its next step."""
+    """Let a worker lose its lease, let its job start again, then let the first worker write its next step."""
     (request,) = platform.submit(acme, steps=2)
     platform.tick()
     zombie = platform.begin(request)
@@ -48,7 +48,7 @@ def a_zombie_writes(platform: Platform, acme: Tenant) -> Terms:
 
 
 def a_job_is_settled_twice(platform: Platform, acme: Tenant) -> Terms:
-    """The same verdict comes again, as after a COMMIT whose answer was lost."""
+    """Settle the same execution twice, as after a COMMIT whose answer was lost."""
     (request,) = platform.submit(acme)
     platform.tick()
     started = platform.begin(request)
@@ -62,7 +62,7 @@ def a_job_is_settled_twice(platform: Platform, acme: Tenant) -> Terms:
 
 
 def a_worker_is_lost(platform: Platform, acme: Tenant) -> Terms:
-    """Its job runs again and ends, if anybody rescues it."""
+    """Lose a worker; its job runs again and ends if it is rescued."""
     (request,) = platform.submit(acme)
     platform.tick()
     platform.begin(request)
@@ -76,7 +76,7 @@ def a_worker_is_lost(platform: Platform, acme: Tenant) -> Terms:
 
 
 def three_jobs_wait_under_a_cap_of_one(platform: Platform, acme: Tenant) -> Terms:
-    """Whatever is handed out is begun at once, and ends when nothing more is."""
+    """Start all dispatched jobs at once, and end them when no more are dispatched."""
     update_tenant(tenant=acme, changes={"max_concurrency": 1})
     platform.submit(acme, 3)
     for _ in range(TICKS):
@@ -110,7 +110,7 @@ def a_job_fails_as_often_as_it_may(platform: Platform, acme: Tenant) -> Terms:
 
 
 def a_job_fails_once(platform: Platform, acme: Tenant) -> Terms:
-    """It completes in its second attempt, if it gets one."""
+    """Fail a job once; it completes in its second attempt if it gets one."""
     (request,) = platform.submit(acme, failures=1)
     platform.tick()
     platform.fail(platform.begin(request))
@@ -175,7 +175,7 @@ def lost_workers_count_attempts(patch: pytest.MonkeyPatch) -> None:
 
 
 def charges_are_an_hour_more(patch: pytest.MonkeyPatch) -> None:
-    """As where the wall clock steps under a job."""
+    """Add an hour to each charge, as when the wall clock steps during a job."""
     honest = "coalesce(whole_us, predicted_us), measured_us,"
     assert honest in settlement._SETTLE_ONE
     stepped = settlement._SETTLE_ONE.replace(honest, honest.replace("measured_us,", "measured_us + 3600000000,"))
@@ -196,7 +196,7 @@ PLANTED: Mapping[str, tuple[Callable[[pytest.MonkeyPatch], None], Scene]] = {
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=[scene.__name__ for scene in SCENES])
-def test_the_product_keeps_its_promises_in_each_scene(platform: Platform, acme: Tenant, scene: Scene) -> None:
+def test_product_without_planted_bugs_passes_every_check(platform: Platform, acme: Tenant, scene: Scene) -> None:
     terms = scene(platform, acme)
     assert judge(platform.history(), terms) == []
     platform.tick()
@@ -205,7 +205,7 @@ def test_the_product_keeps_its_promises_in_each_scene(platform: Platform, acme: 
 
 
 @pytest.mark.parametrize("promise", PLANTED)
-def test_a_bug_in_the_product_is_found_by_its_checker(
+def test_planted_bug_is_found_by_its_checker(
     platform: Platform, acme: Tenant, monkeypatch: pytest.MonkeyPatch, promise: str
 ) -> None:
     plant, scene = PLANTED[promise]
@@ -214,14 +214,14 @@ def test_a_bug_in_the_product_is_found_by_its_checker(
     assert CHECKS[promise](platform.history(), terms)
 
 
-def test_a_counter_that_is_off_by_one_is_found(platform: Platform, acme: Tenant) -> None:
+def test_counter_off_by_one_is_found(platform: Platform, acme: Tenant) -> None:
     a_job_runs(platform, acme)
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("UPDATE scheduling_schedulingentity SET waiting = waiting + 1")
     assert faults_of("counters", "ready")
 
 
-def test_a_settlement_that_forgets_what_was_charged_is_found(
+def test_settlement_without_the_charges_correction_is_found(
     platform: Platform, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgetful = settlement._SETTLE_ONE.replace("'corrected', measured_us - predicted_us", "'corrected', measured_us")
@@ -232,7 +232,7 @@ def test_a_settlement_that_forgets_what_was_charged_is_found(
 
 @pytest.mark.urls("tests.integration.tenants.probe_urls")
 @pytest.mark.parametrize("is_planted", [False, True])
-def test_session_that_times_out_is_answered_by_500_only_where_that_is_planted(
+def test_lost_session_is_answered_by_500_only_if_planted(
     acme: Tenant, api_client: Callable[[Tenant], APIClient], monkeypatch: pytest.MonkeyPatch, is_planted: bool
 ) -> None:
     if is_planted:

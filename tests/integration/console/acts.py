@@ -1,4 +1,4 @@
-"""What tests of acts in the console use: the address of an act, and what the audit log says of it."""
+"""Helpers for tests of acts in the console: the address of an act, and its audit entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work of two tenants to look at, and clients that are logged in."""
+"""Work of two tenants, and logged-in clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Work:
 
 @pytest.fixture
 def console(client: Client) -> Callable[[User], Client]:
-    """A function that logs a user in."""
+    """Return a function that logs a user in."""
 
     def enter(user: User) -> Client:
         client.force_login(user)
@@ -67,13 +67,13 @@ def live_worker(db: None) -> Worker:
 
 
 @pytest.fixture
-def patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock that must not be sat upon is taken here in the transaction of a whole test."""
+def no_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the timeout of locks: a test holds them for its whole transaction."""
     monkeypatch.setattr(leadership, "TICK_IDLE_TIMEOUT_MS", 600_000)
 
 
 def make_work(tenant: Tenant) -> Work:
-    """Rows as the services leave them; the failed job's history is written by hand, for no worker runs here."""
+    """Store rows as the services do; the failed job's history is written by hand, because no worker runs here."""
     with tenant_context(tenant):
         batch = create_batch(tenant=tenant, label=f"{tenant.slug} upload", kind="noop", total=2)
         request = JobRequest(kind="noop", payload={"secret": f"{tenant.slug}-payload"}, tags=("night",))
@@ -162,7 +162,7 @@ def make_work(tenant: Tenant) -> Work:
         )
     fold_tallies()
     with connection.cursor() as cursor:
-        # A fold is cut off when it stands still; the test goes on in the same transaction.
+        # A fold times out when it idles; the test continues in the same transaction.
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     return Work(tenant, waiting, failed, letter, execution)
 

@@ -1,4 +1,4 @@
-"""What tests of shares write down: demand, minutes, samples, hand-outs."""
+"""Helpers for tests of shares: demand, minutes, samples, dispatches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MINUTE_US = 60_000_000
 
 
 def demand(tenant: Tenant, *, vruntime: int = 0, weight: int = 1, waiting: int = 9) -> SchedulingEntity:
-    """The tenant waits in the queue `workflow`."""
+    """Let the tenant wait in the queue `workflow`."""
     entity, _ = SchedulingEntity.objects.update_or_create(
         tenant=tenant,
         queue=queue_named("workflow"),
@@ -33,7 +33,7 @@ def demand(tenant: Tenant, *, vruntime: int = 0, weight: int = 1, waiting: int =
 
 
 def note(tenant: Tenant, minute: datetime, *, used: float, entitled: float, queue: str = "workflow") -> None:
-    """A minute in which the tenant was backlogged all the time."""
+    """Store a minute in which the tenant was backlogged all the time."""
     queue_id = queue_named(queue).pk
     TenantMinute.objects.create(
         tenant=tenant,
@@ -54,7 +54,7 @@ def note(tenant: Tenant, minute: datetime, *, used: float, entitled: float, queu
 
 
 def sample_after(seconds: float) -> int:
-    """A sample that looks back so far."""
+    """Take a sample that covers the last `seconds`."""
     RollupClock.objects.update(shares_sampled_at=read_clock() - timedelta(seconds=seconds))
     written = sample_shares()
     with connection.cursor() as cursor:
@@ -68,7 +68,7 @@ def a_whole_minute_ago() -> datetime:
 
 
 def dispatched(work: Work, **data: object) -> None:
-    """The event of the failed job's one hand-out."""
+    """Store the event of the failed job's one dispatch."""
     JobEvent.objects.create(
         tenant=work.tenant,
         job_id=work.failed.pk,

@@ -1,4 +1,4 @@
-"""Acts POST, write an audit entry with the change, and are refused to whoever may not."""
+"""Console acts: they need POST, write an audit entry with the change, and need their right."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _state(job_id: UUID) -> str:
         return Job.objects.get(pk=job_id).state
 
 
-def test_no_act_runs_on_get(console: Console, staff: User, acme_work: Work) -> None:
+def test_acts_are_refused_by_get(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
     rows = {
         "job": acme_work.waiting.pk,
@@ -43,13 +43,13 @@ def test_no_act_runs_on_get(console: Console, staff: User, acme_work: Work) -> N
     assert _entries_of_everything() == before
 
 
-def test_ticked_rows_are_not_acted_on_by_get(console: Console, staff: User, acme_work: Work) -> None:
+def test_acts_on_ticked_rows_are_refused_by_get(console: Console, staff: User, acme_work: Work) -> None:
     query = {"action": "cancel_selected", "_selected_action": str(acme_work.waiting.pk), "index": "0"}
     console(staff).get(reverse("admin:scheduling_job_changelist"), query)
     assert _state(acme_work.waiting.pk) == JobState.AVAILABLE
 
 
-def test_jobs_are_not_edited_and_nothing_of_history_is_deleted(console: Console, staff: User, acme_work: Work) -> None:
+def test_jobs_cannot_be_edited_and_history_cannot_be_deleted(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
     page = reverse("admin:scheduling_job_change", args=[acme_work.waiting.pk])
     assert client.post(page, {"state": "completed"}).status_code == 405
@@ -61,7 +61,7 @@ def test_jobs_are_not_edited_and_nothing_of_history_is_deleted(console: Console,
         assert "delete_selected" not in (model_admin.actions or ())
 
 
-def test_cancel_is_told_and_audited(console: Console, acme_user: User, acme_work: Work) -> None:
+def test_cancel_is_shown_and_audited(console: Console, acme_user: User, acme_work: Work) -> None:
     response = console(acme_user).post(
         act_url("job", acme_work.waiting.pk, "cancel"), {"reason": "sent by mistake"}, follow=True
     )
@@ -71,14 +71,14 @@ def test_cancel_is_told_and_audited(console: Console, acme_user: User, acme_work
     assert (entry.reason, entry.actor_label, entry.tenant_id) == ("sent by mistake", "alice", acme_work.tenant.pk)
 
 
-def test_an_act_that_cannot_be_is_refused_in_words(console: Console, staff: User, acme_work: Work) -> None:
+def test_invalid_act_is_refused_with_a_message(console: Console, staff: User, acme_work: Work) -> None:
     response = console(staff).post(act_url("job", acme_work.failed.pk, "cancel"), {"reason": "x"}, follow=True)
     assert response.status_code == 200
     assert "cannot be cancelled" in response.content.decode()
     assert entries_of("job.cancelled") == []
 
 
-def test_requeue_makes_a_new_job_linked_to_the_old(console: Console, staff: User, acme_work: Work) -> None:
+def test_requeue_creates_a_new_job_linked_to_the_old(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
     response = client.post(act_url("deadletter", acme_work.letter.pk, "requeue"), {"reason": "fixed"})
     with all_tenants():
@@ -90,7 +90,7 @@ def test_requeue_makes_a_new_job_linked_to_the_old(console: Console, staff: User
     assert "Requeued already" in again.content.decode()
 
 
-def test_ticked_jobs_are_retried_and_cancelled_with_an_entry_for_each_tenant(
+def test_ticked_jobs_are_retried_and_cancelled_with_an_entry_per_tenant(
     console: Console, staff: User, acme_work: Work, globex_work: Work
 ) -> None:
     client = console(staff)
@@ -116,7 +116,7 @@ def test_ticked_jobs_are_retried_and_cancelled_with_an_entry_for_each_tenant(
     assert "1 not changed: cancelled" in again
 
 
-def test_ticked_rows_of_another_tenant_are_left_alone(
+def test_ticked_rows_of_another_tenant_stay_unchanged(
     console: Console, acme_user: User, acme_work: Work, globex_work: Work
 ) -> None:
     data = {"action": "cancel_selected", "reason": "x", "_selected_action": [globex_work.waiting.pk]}
@@ -124,13 +124,13 @@ def test_ticked_rows_of_another_tenant_are_left_alone(
     assert _state(globex_work.waiting.pk) == JobState.AVAILABLE
 
 
-def test_another_tenants_job_cannot_be_acted_on(console: Console, acme_user: User, globex_work: Work) -> None:
+def test_act_on_another_tenants_job_is_not_found(console: Console, acme_user: User, globex_work: Work) -> None:
     client = console(acme_user)
     assert client.post(act_url("job", globex_work.waiting.pk, "cancel"), {"reason": "x"}).status_code == 404
     assert _state(globex_work.waiting.pk) == JobState.AVAILABLE
 
 
-def test_a_viewer_is_offered_nothing_and_allowed_nothing(console: Console, acme_user: User, acme_work: Work) -> None:
+def test_viewer_is_offered_and_allowed_no_act(console: Console, acme_user: User, acme_work: Work) -> None:
     with tenant_context(acme_work.tenant):
         Membership.objects.update(role=Role.VIEWER)
     client = console(acme_user)
@@ -142,7 +142,7 @@ def test_a_viewer_is_offered_nothing_and_allowed_nothing(console: Console, acme_
     assert _state(acme_work.waiting.pk) == JobState.AVAILABLE
 
 
-def test_an_erasure_needs_the_slug_and_can_be_cancelled(console: Console, staff: User, acme: Tenant) -> None:
+def test_erasure_needs_the_slug_and_can_be_cancelled(console: Console, staff: User, acme: Tenant) -> None:
     client = console(staff)
     suspend_tenant(tenant=acme, reason="contract ended")
     erase = reverse("admin:tenants_tenant_act", args=[acme.pk, "erase"])
@@ -160,7 +160,7 @@ def test_an_erasure_needs_the_slug_and_can_be_cancelled(console: Console, staff:
         assert TenantErasure.objects.get().status == ErasureStatus.CANCELLED
 
 
-def test_a_write_that_fails_leaves_no_entry(
+def test_failed_write_leaves_no_audit_entry(
     console: Console, staff: User, acme_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail_afterwards(**_: object) -> None:

@@ -1,4 +1,4 @@
-"""Bulk operations in the console: from the jobs' list to a preview, a start, progress, an end and an undo."""
+"""Bulk operations in the console: from the list of jobs to a preview, a start, progress, an end and an undo."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def form_of(answer: Any) -> Any:
     return answer.context["form"]
 
 
-def test_the_jobs_list_leads_to_its_filter(acme: Tenant, acme_user: User, console: Console) -> None:
+def test_job_list_links_to_a_bulk_operation_with_its_filter(acme: Tenant, acme_user: User, console: Console) -> None:
     page = console(acme_user).get("/admin/scheduling/job/", {"state": "available"})
     assert f"{START}?filter=state%3Aavailable" in page.content.decode()
 
 
-def test_a_preview_tells_and_the_second_press_starts(acme: Tenant, acme_user: User, console: Console) -> None:
+def test_bulk_preview_starts_nothing_until_the_second_press(acme: Tenant, acme_user: User, console: Console) -> None:
     submit(acme, 7)
     client = console(acme_user)
     asked = {"filter": "kind:noop", "operation": "cancel"}
@@ -62,16 +62,14 @@ def test_a_preview_tells_and_the_second_press_starts(acme: Tenant, acme_user: Us
     assert first.status_code == 200
     take_turns()
     assert "Done to 7 of 7" in client.get(part).content.decode()
-    # Nothing is asked for again once it is over.
+    # Polling stops once the operation has ended.
     assert part not in client.get(page).content.decode()
     assert "cancel" in client.get(LIST).content.decode()
     with all_tenants():
         assert Job.objects.get(pk=late.pk).state == "available"
 
 
-def test_a_preview_says_who_would_wait_longer_and_why_not_to_all(
-    acme: Tenant, acme_user: User, console: Console
-) -> None:
+def test_bulk_preview_shows_its_effect_and_what_is_ineligible(acme: Tenant, acme_user: User, console: Console) -> None:
     submit(acme, 2, priority=1)
     submit(acme)
     client = console(acme_user)
@@ -83,7 +81,7 @@ def test_a_preview_says_who_would_wait_longer_and_why_not_to_all(
     assert "nobody else waits longer" in words
 
 
-def test_of_more_than_are_counted_nobody_knows_the_end(acme: Tenant, acme_user: User, console: Console) -> None:
+def test_bulk_operation_beyond_the_count_limit_shows_no_total(acme: Tenant, acme_user: User, console: Console) -> None:
     submit(acme)
     client = console(acme_user)
     client.post(START, {"filter": "kind:noop", "operation": "cancel", "run": "1", "reason": "x"})
@@ -94,7 +92,7 @@ def test_of_more_than_are_counted_nobody_knows_the_end(acme: Tenant, acme_user: 
     assert "More than 10,000 jobs matched" in client.get(part).content.decode()
 
 
-def test_a_link_with_a_filter_and_an_operation_is_a_preview(acme: Tenant, acme_user: User, console: Console) -> None:
+def test_link_with_a_filter_and_an_operation_is_a_preview(acme: Tenant, acme_user: User, console: Console) -> None:
     submit(acme)
     shown = console(acme_user).get(START, {"filter": "kind:noop", "operation": "discard"})
     assert "1 jobs match" in shown.content.decode()
@@ -102,7 +100,7 @@ def test_a_link_with_a_filter_and_an_operation_is_a_preview(acme: Tenant, acme_u
         assert not BulkOperation.objects.exists()
 
 
-def test_many_jobs_want_their_number(
+def test_large_bulk_operation_needs_the_number_of_jobs(
     acme: Tenant, acme_user: User, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(starting, "UNTYPED_JOBS", 2)
@@ -115,7 +113,7 @@ def test_many_jobs_want_their_number(
     assert client.post(START, {**asked, "number": "3"}).status_code == 302
 
 
-def test_faults_are_said_on_the_page(acme: Tenant, acme_user: User, console: Console) -> None:
+def test_invalid_bulk_form_is_refused_with_its_errors(acme: Tenant, acme_user: User, console: Console) -> None:
     client = console(acme_user)
     wrong = client.post(START, {"filter": "colour:red", "operation": "cancel", "preview": "1"})
     assert wrong.status_code == 422
@@ -124,7 +122,7 @@ def test_faults_are_said_on_the_page(acme: Tenant, acme_user: User, console: Con
     assert missing.status_code == 422
 
 
-def test_it_is_aborted_and_undone_by_buttons(acme: Tenant, acme_user: User, console: Console) -> None:
+def test_bulk_operation_is_aborted_and_undone_by_buttons(acme: Tenant, acme_user: User, console: Console) -> None:
     submit(acme)
     client = console(acme_user)
     asked = {"filter": "kind:noop", "operation": "reprioritise", "priority": "2", "run": "1", "reason": "x"}
@@ -140,7 +138,7 @@ def test_it_is_aborted_and_undone_by_buttons(acme: Tenant, acme_user: User, cons
         assert BulkOperation.objects.get(pk=undoing.pk).state == "aborted"
 
 
-def test_whoever_only_looks_starts_nothing(acme: Tenant, console: Console) -> None:
+def test_viewer_cannot_start_a_bulk_operation(acme: Tenant, console: Console) -> None:
     viewer = User.objects.create_user("vera", password="x", is_staff=True)
     add_member(tenant=acme, user=viewer, role=Role.VIEWER)
     client: Client = console(viewer)

@@ -1,4 +1,4 @@
-"""The console in Chinese: on none of its pages is a sentence left in English."""
+"""The console in Chinese: no page contains an English sentence."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.integration.access.world import World, make_world
 
 pytestmark = pytest.mark.django_db
 CHINESE = {"Accept-Language": "zh-CN"}
-# What people never read as words: code that they copy, what they typed, names of icons.
+# Texts that are not prose: code to copy, user input, names of icons.
 UNREAD = "script, style, template, code, pre, textarea, kbd, .material-symbols-outlined"
 ATTRIBUTES = ("aria-label", "title", "placeholder", "alt")
 WORD = re.compile(r"[A-Za-z]{2,}(?:['’-][A-Za-z]+)*")
-# What is typed as it stands: JSON in braces, a command of the terminal in quotation marks.
+# Text to be typed as it stands: JSON in braces, a shell command in quotation marks.
 TYPED = re.compile(r"\{[^{}]*\{?[^{}]*\}+|`+[^`]*`+|“[^”]*”")
-# The same in every language: products and formats, units, and identifiers that the API, filters and settings take.
+# The same in every language: products and formats, units, and identifiers of the API, filters and settings.
 SAME_EVERYWHERE = """
 english openai markdown python logging rabbitmq redis webhook cron jain mib beat slug llm http https
 en zh-hans localtime
@@ -33,7 +33,7 @@ all allow both first second skip none latest standard queue one cancel previous
 debug info warning error hybrid vector true false null enabled noeviction
 datasource extract clean split embed load priority tags deadline
 """
-# Rows of this world and of its migrations: what is stored is read as it was written.
+# Rows of this world and of its migrations: stored texts are shown as written.
 ROWS = """
 acme globex greta gustav newcomer outsider viewer developer owner auditor operator admin
 greeting handbook nightly ops pages spare upload broke parseerror start send it test
@@ -44,7 +44,7 @@ STORED = re.compile(
     "One slot for the platform's own upkeep|Serves the queues of all job kinds|initial version"
     r"|document into handbook|[Uu]pkeep: \w+|account \w+, address|name one_scope, prefix \w+, scopes"
 )
-# What beat's own pages say past its translations.
+# Untranslated texts of beat's own pages.
 BEATS = frozenset({"Task Name", "Crontab translation", "Human readable", "Every minute UTC"})
 
 
@@ -53,12 +53,12 @@ def world(db: None, tmp_path: Path) -> Iterator[World]:
     with override_settings(MEDIA_ROOT=tmp_path):
         made = make_world()
         with connection.cursor() as cursor:
-            # What some services set for their transaction, a test's transaction outlives.
+            # A test's transaction outlives the settings that some services set for theirs.
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield made
 
 
-def test_no_page_of_the_chinese_console_speaks_english(world: World) -> None:
+def test_chinese_console_pages_contain_no_english(world: World) -> None:
     found: dict[str, list[str]] = {}
     walked = 0
     for path in paths_of(world):
@@ -81,16 +81,16 @@ def test_no_page_of_the_chinese_console_speaks_english(world: World) -> None:
         ("job.dispatched，UTC，acme", []),
     ],
 )
-def test_english_is_told_from_names(text: str, words: list[str]) -> None:
+def test_english_words_are_distinguished_from_names(text: str, words: list[str]) -> None:
     assert english_words(text) == words
 
 
 def texts_of(page: str) -> Iterator[str]:
-    """Each piece of text that a page shows or says, without what is code."""
+    """Yield each text that a page shows or announces, without code."""
     tree = LexborHTMLParser(page)
     for node in tree.css(UNREAD):
         node.decompose()
-    # A choice that is called as its value is: an identifier.
+    # A choice whose label equals its value: an identifier.
     for option in tree.css("option"):
         if option.text(strip=True).replace(" ", "_") == option.attributes.get("value"):
             option.decompose()
@@ -100,7 +100,7 @@ def texts_of(page: str) -> Iterator[str]:
 
 
 def english_words(text: str) -> list[str]:
-    """The words of a text that are no names: an identifier has a sign or a digit in it, a name is listed above."""
+    """Return the words of a text that are no names: an identifier has a sign or a digit, and names are listed above."""
     if text in BEATS:
         return []
     words = []

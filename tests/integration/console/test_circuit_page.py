@@ -1,4 +1,4 @@
-"""Breakers in the console: what is needed, holding one before anything fails, and whose it is."""
+"""Breakers in the console: required fields, forcing one before anything fails, and visibility."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def forced() -> list[tuple[str | None, str, str, str]]:
         ]
 
 
-def test_a_member_holds_and_lets_go_of_its_own(console: Console, acme_user: User, acme_work: Work) -> None:
+def test_member_forces_and_resets_its_own_breaker(console: Console, acme_user: User, acme_work: Work) -> None:
     client = console(acme_user)
     page = client.get(ADD).content.decode()
     assert 'name="tenant"' not in page
@@ -47,7 +47,7 @@ def test_a_member_holds_and_lets_go_of_its_own(console: Console, acme_user: User
     assert len(entries_of("circuit.reset")) == 1
 
 
-def test_staff_holds_what_all_share_and_a_member_neither_sees_nor_ends_it(
+def test_shared_breaker_forced_by_staff_is_hidden_from_members(
     console: Console, staff: User, acme_user: User, acme_work: Work
 ) -> None:
     client = console(staff)
@@ -63,13 +63,15 @@ def test_staff_holds_what_all_share_and_a_member_neither_sees_nor_ends_it(
     assert forced() == []
 
 
-def test_staff_holds_one_of_a_tenant(console: Console, staff: User, acme_work: Work, globex: Tenant) -> None:
+def test_staff_forces_a_breaker_of_a_tenant(console: Console, staff: User, acme_work: Work, globex: Tenant) -> None:
     values = {"tenant": globex.pk, "kind": "noop", "dependency": "", "state": "forced_closed", "reason": "x"}
     console(staff).post(ADD, values)
     assert forced() == [("globex", "", "forced_closed", "user:stella")]
 
 
-def test_a_form_without_a_reason_or_a_dependency_of_all_says_so(console: Console, staff: User, acme_work: Work) -> None:
+def test_breaker_form_without_reason_or_shared_dependency_is_refused(
+    console: Console, staff: User, acme_work: Work
+) -> None:
     client = console(staff)
     page = client.post(ADD, {"kind": "noop", "dependency": HOST, "state": "forced_open"}).content.decode()
     assert "This field is required." in page
@@ -77,7 +79,7 @@ def test_a_form_without_a_reason_or_a_dependency_of_all_says_so(console: Console
     assert forced() == []
 
 
-def test_the_overview_says_what_open_breakers_hold_back(
+def test_overview_shows_what_open_breakers_hold_back(
     console: Console, staff: User, acme_user: User, globex_user: User, acme_work: Work
 ) -> None:
     title = "Circuit breakers are open"
@@ -93,6 +95,6 @@ def test_the_overview_says_what_open_breakers_hold_back(
     assert title not in console(globex_user).get(reverse("admin:index")).content.decode()
 
 
-def test_many_open_breakers_are_told_in_one_line() -> None:
+def test_many_open_breakers_are_summarised_in_one_line() -> None:
     held = {(f"kind-{number}", ""): 1 for number in range(7)} | {("kind-0", OF_TENANTS): 3}
     assert circuit_words(held) == "kind-0, kind-1, kind-2, kind-3, kind-4 and 2 more"

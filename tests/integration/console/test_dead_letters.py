@@ -27,8 +27,10 @@ GROUPS = "/admin/scheduling/deadletter/groups/"
 START = "/admin/scheduling/bulkoperation/start/"
 
 
-def bury(tenant: Tenant, count: int, kind: str = "noop", payload: dict[str, Any] | None = None) -> list[DeadLetter]:
-    """Letters of one cause, as a settlement leaves them."""
+def store_dead_letters(
+    tenant: Tenant, count: int, kind: str = "noop", payload: dict[str, Any] | None = None
+) -> list[DeadLetter]:
+    """Store dead letters of one cause as a settlement does."""
     with tenant_context(tenant):
         request = JobRequest(kind=kind, payload=payload or {})
         jobs = [done.job for _, done in submit_jobs(tenant=tenant, requests=[request] * count).accepted]
@@ -59,43 +61,43 @@ def waiting(tenant: Tenant) -> int:
         return DeadLetter.objects.filter(requeued_at__isnull=True).count()
 
 
-def test_causes_are_listed_with_where_to_look_and_requeue(console: Console, acme_user: User, acme: Tenant) -> None:
-    letters = bury(acme, 3)
+def test_causes_are_listed_with_links_and_requeue(console: Console, acme_user: User, acme: Tenant) -> None:
+    letters = store_dead_letters(acme, 3)
     page = text_of(console(acme_user), GROUPS)
     assert "row # is bad" in page
-    assert "row 2 is bad" in page  # the newest, whole, beside its pattern
+    assert "row 2 is bad" in page  # the newest, in full, beside its pattern
     query = urlencode({"operation": "requeue", "filter": f"kind:noop fingerprint:{'f' * 16} requeued:no"})
     assert f"{START}?{query}".replace("&", "&amp;") in page
     assert str(letters[-1].pk) in page
     assert "Tenants</th>" not in page
 
 
-def test_no_cause_is_said_with_the_next_step(console: Console, acme_user: User, acme: Tenant) -> None:
+def test_empty_list_of_causes_names_the_next_step(console: Console, acme_user: User, acme: Tenant) -> None:
     assert "No dead letter waits" in text_of(console(acme_user), GROUPS)
 
 
-def test_the_platform_sees_whose_letters_a_cause_has(
+def test_causes_show_their_tenants_only_to_the_platform(
     console: Console, staff: User, acme_user: User, acme: Tenant, globex: Tenant
 ) -> None:
-    bury(acme, 2), bury(globex, 1)
+    store_dead_letters(acme, 2), store_dead_letters(globex, 1)
     assert "acme (2), globex (1)" in text_of(console(staff), GROUPS)
     own = text_of(console(acme_user), GROUPS)
     assert "globex" not in own
     assert '<td class="num">2</td>' in own
 
 
-def test_a_viewer_looks_and_is_offered_no_act(console: Console, acme: Tenant) -> None:
+def test_viewer_sees_dead_letters_and_is_offered_no_act(console: Console, acme: Tenant) -> None:
     viewer = User.objects.create_user("vera", is_staff=True)
     add_member(tenant=acme, user=viewer, role=Role.VIEWER)
-    bury(acme, 1)
+    store_dead_letters(acme, 1)
     client = console(viewer)
     assert "Requeue all" not in text_of(client, GROUPS)
     assert "requeue by filter" not in text_of(client, reverse("admin:scheduling_deadletter_changelist"))
     assert client.get(START).status_code == 403
 
 
-def test_dry_run_shows_how_many_and_the_first(console: Console, acme_user: User, acme: Tenant) -> None:
-    bury(acme, 7)
+def test_dry_run_shows_the_count_and_the_first_dead_letters(console: Console, acme_user: User, acme: Tenant) -> None:
+    store_dead_letters(acme, 7)
     client = console(acme_user)
     page = text_of(client, START, operation="requeue", filter="kind:noop requeued:no")
     assert "7 jobs match" in page
@@ -104,8 +106,8 @@ def test_dry_run_shows_how_many_and_the_first(console: Console, acme_user: User,
 
 
 def test_cause_is_requeued_from_its_page_with_a_reason(console: Console, acme_user: User, acme: Tenant) -> None:
-    bury(acme, 3)
-    bury(acme, 1, kind="sleep", payload={"seconds": 1})
+    store_dead_letters(acme, 3)
+    store_dead_letters(acme, 1, kind="sleep", payload={"seconds": 1})
     form = {"operation": "requeue", "filter": f"kind:noop fingerprint:{'f' * 16} requeued:no", "reason": "mended"}
     assert console(acme_user).post(START, {**form, "run": "1"}).status_code == 302
     take_turns()
@@ -114,10 +116,10 @@ def test_cause_is_requeued_from_its_page_with_a_reason(console: Console, acme_us
     assert (entry.reason, entry.after["changed"]) == ("mended", 3)
 
 
-def test_letters_of_several_tenants_want_their_number(
+def test_requeue_of_several_tenants_needs_the_number(
     console: Console, staff: User, acme: Tenant, globex: Tenant
 ) -> None:
-    bury(acme, 2), bury(globex, 1)
+    store_dead_letters(acme, 2), store_dead_letters(globex, 1)
     client = console(staff)
     form = {"operation": "requeue", "filter": "requeued:no", "reason": "x", "run": "1"}
     assert "type 3 to confirm" in client.post(START, {**form, "number": "2"}).content.decode()
@@ -129,10 +131,10 @@ def test_letters_of_several_tenants_want_their_number(
     assert waiting(globex) == 0
 
 
-def test_patch_needs_reveal(console: Console, acme_user: User, acme: Tenant) -> None:
+def test_payload_patch_needs_the_right_to_reveal(console: Console, acme_user: User, acme: Tenant) -> None:
     operator = User.objects.create_user("olga", is_staff=True)
     grant_platform_role(user=operator, role="operator")
-    bury(acme, 2, payload={"a": 1})
+    store_dead_letters(acme, 2, payload={"a": 1})
     assert "payload_patch" not in text_of(console(operator), START)
     form = {"operation": "requeue", "filter": "tenant:acme requeued:no", "reason": "x", "run": "1"}
     patched = {**form, "payload_patch": '{"a": null, "b": 2}'}
@@ -143,10 +145,10 @@ def test_patch_needs_reveal(console: Console, acme_user: User, acme: Tenant) -> 
     assert payloads == [{"b": 2}] * 2
 
 
-def test_patch_of_a_caller_without_the_right_is_ignored(console: Console, acme: Tenant) -> None:
+def test_payload_patch_without_the_right_is_ignored(console: Console, acme: Tenant) -> None:
     operator = User.objects.create_user("olga", is_staff=True)
     grant_platform_role(user=operator, role="operator")
-    bury(acme, 1, payload={"a": 1})
+    store_dead_letters(acme, 1, payload={"a": 1})
     form = {"operation": "requeue", "filter": "tenant:acme requeued:no", "reason": "x", "run": "1"}
     console(operator).post(START, {**form, "payload_patch": '{"a": 2}'})
     take_turns()
@@ -157,10 +159,10 @@ def test_patch_of_a_caller_without_the_right_is_ignored(console: Console, acme: 
 @pytest.mark.parametrize(
     ("patch", "words"), [("[1]", "It must be a JSON object"), ('{"a": 1, "a": 2}', "stands twice")]
 )
-def test_fault_of_a_patch_stands_beside_it(
+def test_payload_patch_errors_are_shown_beside_the_field(
     console: Console, acme_user: User, acme: Tenant, patch: str, words: str
 ) -> None:
-    bury(acme, 1)
+    store_dead_letters(acme, 1)
     form = {"operation": "requeue", "filter": "requeued:no", "reason": "x", "run": "1", "payload_patch": patch}
     answer = console(acme_user).post(START, form)
     assert answer.status_code == 422
@@ -168,15 +170,15 @@ def test_fault_of_a_patch_stands_beside_it(
     assert waiting(acme) == 1
 
 
-def test_ticked_letters_are_requeued(console: Console, acme_user: User, acme: Tenant) -> None:
-    letters = bury(acme, 2)
+def test_ticked_dead_letters_are_requeued(console: Console, acme_user: User, acme: Tenant) -> None:
+    letters = store_dead_letters(acme, 2)
     data = {"action": "requeue_selected", "reason": "mended", "_selected_action": [letter.pk for letter in letters]}
     url = reverse("admin:scheduling_deadletter_changelist")
     assert "2 of 2 jobs changed." in console(acme_user).post(url, data, follow=True).content.decode()
     assert waiting(acme) == 0
 
 
-def test_a_letters_page_tells_its_attempts_and_masks_its_payload(
+def test_dead_letter_page_shows_attempts_and_masks_the_payload(
     console: Console, acme_user: User, acme_work: Work
 ) -> None:
     with all_tenants():
@@ -189,10 +191,8 @@ def test_a_letters_page_tells_its_attempts_and_masks_its_payload(
     assert "Nobody has requeued it." in page
 
 
-def test_a_payload_is_edited_in_a_form_and_its_faults_stand_there(
-    console: Console, acme_user: User, acme: Tenant
-) -> None:
-    (letter,) = bury(acme, 1, kind="sleep", payload={"seconds": 900})
+def test_edited_payload_is_validated_and_requeued_once(console: Console, acme_user: User, acme: Tenant) -> None:
+    (letter,) = store_dead_letters(acme, 1, kind="sleep", payload={"seconds": 900})
     client = console(acme_user)
     opened = client.post(act_url("deadletter", letter.pk, "edit"), {"reason": "too long"})
     assert "&quot;seconds&quot;: 900" in opened.content.decode()
@@ -210,7 +210,7 @@ def test_a_payload_is_edited_in_a_form_and_its_faults_stand_there(
     assert job.payload == {"seconds": 1}
     page = done.content.decode()
     assert "A new job does the work with the edited payload" in page
-    # Old and new lead to one another.
+    # The old and the new job link to one another.
     assert "Replay of" in page
     assert str(letter.job_id) in page
     assert str(letter.pk) in page
@@ -220,8 +220,10 @@ def test_a_payload_is_edited_in_a_form_and_its_faults_stand_there(
     assert "Requeued already" in again.content.decode()
 
 
-def test_the_list_is_narrowed_to_a_cause(console: Console, acme_user: User, acme: Tenant, acme_work: Work) -> None:
-    bury(acme, 2)
+def test_dead_letter_list_is_filtered_by_cause(
+    console: Console, acme_user: User, acme: Tenant, acme_work: Work
+) -> None:
+    store_dead_letters(acme, 2)
     page = text_of(
         console(acme_user), reverse("admin:scheduling_deadletter_changelist"), requeued="no", kind="noop", q="f" * 16
     )

@@ -1,4 +1,4 @@
-"""A tenant's last hand-outs with the numbers that decided them."""
+"""Decisions: a tenant's last dispatches with the numbers that decided them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.console.shares import FACTS, dispatched
 pytestmark = pytest.mark.django_db
 
 
-def test_a_decision_has_the_numbers_that_decided_it(acme_work: Work, globex_work: Work) -> None:
+def test_decision_contains_the_numbers_that_decided_it(acme_work: Work, globex_work: Work) -> None:
     with all_tenants():
         dispatched(acme_work, **FACTS)
         [decision] = read_decisions(acme_work.tenant.pk)
@@ -30,23 +30,21 @@ def test_a_decision_has_the_numbers_that_decided_it(acme_work: Work, globex_work
 
 
 @pytest.mark.parametrize("reason", ["least_virtual_time", "only_candidate"])
-def test_a_tenant_does_not_learn_from_a_decision_whether_others_compete(
-    acme_work: Work, globex_work: Work, reason: str
-) -> None:
+def test_decision_hides_from_a_tenant_whether_others_compete(acme_work: Work, globex_work: Work, reason: str) -> None:
     with tenant_context(acme_work.tenant):
         dispatched(acme_work, **FACTS | {"reason": reason})
         [decision] = read_decisions(acme_work.tenant.pk)
     assert decision.facts == DecisionFacts(in_flight=3)
 
 
-def test_a_tenant_sees_its_own_decisions_alone(acme_work: Work, globex_work: Work) -> None:
+def test_decisions_are_visible_only_to_their_tenant(acme_work: Work, globex_work: Work) -> None:
     with tenant_context(acme_work.tenant):
         dispatched(acme_work, **FACTS)
         assert len(read_decisions(acme_work.tenant.pk)) == 1
         assert read_decisions(globex_work.tenant.pk) == []
 
 
-def test_decisions_are_found_by_an_index_of_every_partition(acme_work: Work) -> None:
+def test_decisions_are_read_by_an_index_of_every_partition(acme_work: Work) -> None:
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(
             """

@@ -1,4 +1,4 @@
-"""The page of errors: grouped, each with its occurrences, each tenant's own."""
+"""The page of errors: grouped, with occurrences, isolated by tenant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Console = Callable[[User], Client]
 
 
 def note_error(work: Work) -> str:
-    """What a settlement leaves of the failed job; the fingerprint."""
+    """Store the error of the failed job as a settlement does; return its fingerprint."""
     with tenant_context(work.tenant):
         JobError.objects.create(
             tenant=work.tenant,
@@ -35,7 +35,7 @@ def note_error(work: Work) -> str:
     return str(work.failed.error_fingerprint)
 
 
-def test_a_member_sees_the_errors_of_his_tenant_alone(
+def test_member_sees_only_the_errors_of_its_tenant(
     console: Console, acme_user: User, acme_work: Work, globex_work: Work
 ) -> None:
     mine, theirs = note_error(acme_work), note_error(globex_work)
@@ -48,7 +48,9 @@ def test_a_member_sees_the_errors_of_his_tenant_alone(
     assert client.get(reverse("admin:error_occurrences", args=[theirs])).status_code == 404
 
 
-def test_the_platform_sees_everybodys(console: Console, staff: User, acme_work: Work, globex_work: Work) -> None:
+def test_platform_sees_the_errors_of_all_tenants(
+    console: Console, staff: User, acme_work: Work, globex_work: Work
+) -> None:
     note_error(acme_work)
     note_error(globex_work)
     page = console(staff).get(reverse("admin:errors")).content.decode()
@@ -56,7 +58,7 @@ def test_the_platform_sees_everybodys(console: Console, staff: User, acme_work: 
     assert "globex broke" in page
 
 
-def test_an_occurrence_leads_to_its_job_its_traceback_and_where_it_is_requeued(
+def test_occurrence_links_to_its_job_traceback_and_dead_letter(
     console: Console, acme_user: User, acme_work: Work
 ) -> None:
     fingerprint = note_error(acme_work)
@@ -66,7 +68,7 @@ def test_an_occurrence_leads_to_its_job_its_traceback_and_where_it_is_requeued(
     assert "Traceback (most recent call last)" in page
 
 
-def test_a_range_without_errors_says_so_and_what_to_do(
+def test_range_without_errors_is_explained(
     console: Console, acme_user: User, acme_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note_error(acme_work)
@@ -76,9 +78,9 @@ def test_a_range_without_errors_says_so_and_what_to_do(
     assert "acme broke" not in client.get(reverse("admin:errors"), {"range": "hour"}).content.decode()
     assert "No attempt failed" in client.get(reverse("admin:errors"), {"range": "hour"}).content.decode()
     assert "acme broke" in client.get(reverse("admin:errors"), {"range": "week"}).content.decode()
-    # A range that is none is the first of them.
+    # An unknown range is the first one.
     assert "acme broke" in client.get(reverse("admin:errors"), {"range": "century"}).content.decode()
 
 
-def test_the_navigation_leads_there(console: Console, acme_user: User) -> None:
+def test_navigation_links_to_the_errors(console: Console, acme_user: User) -> None:
     assert reverse("admin:errors") in console(acme_user).get(reverse("admin:index")).content.decode()

@@ -1,4 +1,4 @@
-"""What an event says of the fair order is told in full to those alone who see all tenants."""
+"""Event data about the fair order, shown in full only with access to all tenants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATA = {"number": 1, "start_tag": 5, "runner_up_start_tag": 9, "queue_vruntime":
 
 
 @pytest.mark.django_db
-def test_a_tenant_is_told_nothing_of_others(acme: Tenant) -> None:
+def test_event_data_hides_other_tenants_from_a_tenant(acme: Tenant) -> None:
     with tenant_context(acme):
         assert told_facts(DATA) == {"number": 1, "start_tag": 5}
         assert event_facts(SimpleNamespace(data=DATA)) == "number 1"
@@ -25,7 +25,7 @@ def test_a_tenant_is_told_nothing_of_others(acme: Tenant) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("reason", ["least_virtual_time", "only_candidate"])
-def test_a_tenant_is_told_no_reason_of_a_pick_but_that_which_somebody_gave(acme: Tenant, reason: str) -> None:
+def test_dispatch_reason_is_hidden_from_tenants_unless_given_by_a_person(acme: Tenant, reason: str) -> None:
     decision = {"start_tag": 5, "level": "queue", "reason": reason, "key_runner_up_start_tag": 3}
     with tenant_context(acme):
         assert told_facts(decision) == {"start_tag": 5}

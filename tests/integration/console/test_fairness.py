@@ -1,4 +1,4 @@
-"""The fairness explorer: shares of that time beside entitlements of that time, decisions, and nobody else's numbers."""
+"""The fairness explorer: historical shares beside historical entitlements, decisions, and isolation between tenants."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Console = Callable[[User], Client]
 STATEMENT_LIMIT = 16
 
 
-def test_shares_of_that_time_stand_beside_entitlements_of_that_time(acme: Tenant, globex: Tenant) -> None:
+def test_historical_shares_stand_beside_historical_entitlements(acme: Tenant, globex: Tenant) -> None:
     with all_tenants():
         minute = a_whole_minute_ago()
         note(acme, minute, used=1.0, entitled=3.0)
@@ -72,7 +72,7 @@ def test_each_range_has_its_bins(acme: Tenant, span: Span) -> None:
     assert sum(line.used) == line.used[index]
 
 
-def test_a_queue_narrows_what_is_compared(acme: Tenant) -> None:
+def test_queue_filter_narrows_the_comparison(acme: Tenant) -> None:
     with all_tenants():
         minute = a_whole_minute_ago()
         note(acme, minute, used=1.0, entitled=1.0)
@@ -82,11 +82,11 @@ def test_a_queue_narrows_what_is_compared(acme: Tenant) -> None:
     assert history.lines[0].used[-2] == pytest.approx(2.0)
     assert history.lines[0].entitled[-2] == pytest.approx(4.0)
     assert whole.lines[0].used[-2] == pytest.approx(3.0)
-    # Backlogged in two queues is backlogged once.
+    # A tenant backlogged in two queues counts once.
     assert whole.lines[0].backlogged[-2] == pytest.approx(1.0)
 
 
-def test_a_tenant_is_told_its_own_use_alone(acme: Tenant, globex: Tenant) -> None:
+def test_tenant_sees_only_its_own_use(acme: Tenant, globex: Tenant) -> None:
     with all_tenants():
         minute = a_whole_minute_ago()
         note(acme, minute, used=1.0, entitled=3.0)
@@ -116,7 +116,7 @@ def test_virtual_times_are_relative_to_the_queues_own(acme: Tenant, globex: Tena
     ]
 
 
-def test_what_runs_now_counts_and_jobs_of_one_message_share_its_slot(acme_work: Work) -> None:
+def test_running_jobs_count_and_jobs_of_one_message_share_its_slot(acme_work: Work) -> None:
     now, message = read_clock(), uuid4()
     with all_tenants():
         for job in (acme_work.waiting, acme_work.failed):
@@ -139,16 +139,16 @@ def test_what_runs_now_counts_and_jobs_of_one_message_share_its_slot(acme_work: 
             )
     with tenant_context(acme_work.tenant):
         [line] = read_share_history(Span.HOUR).lines
-    # The minute before this one holds 60 s of the 90 at most, and the 2 s of the failed job besides.
+    # The minute before this one has 60 s of the 90 at most, and the 2 s of the failed job.
     assert 0.5 <= line.used[-2] <= 1.1
 
 
-def test_the_page_shows_it_all_to_staff(
+def test_page_shows_all_numbers_to_staff(
     console: Console, staff: User, acme_work: Work, globex_work: Work, live_worker: Worker
 ) -> None:
     with all_tenants():
         note(acme_work.tenant, a_whole_minute_ago(), used=1.0, entitled=3.0)
-        # In a column of the table that is over, whatever of the running minute has passed.
+        # In a completed column, however much of the running minute has passed.
         note(acme_work.tenant, a_whole_minute_ago() - timedelta(minutes=5), used=1.0, entitled=3.0)
         note(globex_work.tenant, a_whole_minute_ago(), used=3.0, entitled=1.0)
         demand(globex_work.tenant)
@@ -163,12 +163,12 @@ def test_the_page_shows_it_all_to_staff(
     assert "+7 ms" in page
     assert reverse("admin:scheduling_job_change", args=[acme_work.failed.pk]) in page
     table = client.get(reverse("admin:fairness"), {"view": "table"}).content.decode()
-    # Five minutes a column: 1 of 3 slots for one of them.
+    # Five minutes per column: 1 of 3 slots for one of them.
     assert "0.2 / 0.6" in table
     assert "Choose a tenant" in table
 
 
-def test_the_members_page_names_no_other_tenant(
+def test_members_page_names_no_other_tenant(
     console: Console, acme_user: User, acme_work: Work, globex_work: Work, live_worker: Worker
 ) -> None:
     with all_tenants():
@@ -187,14 +187,14 @@ def test_the_members_page_names_no_other_tenant(
         assert str(acme_work.failed.pk) in page
 
 
-def test_nonsense_in_the_address_is_not_asked_for(console: Console, staff: User) -> None:
+def test_invalid_parameters_are_ignored(console: Console, staff: User) -> None:
     query = {"range": "century", "pool": "x", "queue": "%00", "tenant": "' OR 1=1", "view": "<b>"}
     response = console(staff).get(reverse("admin:fairness"), query)
     assert response.status_code == 200
     assert "Nobody competed" in response.content.decode()
 
 
-def test_a_queue_of_another_pool_is_none_of_them(console: Console, staff: User, acme: Tenant) -> None:
+def test_queue_of_another_pool_matches_nothing(console: Console, staff: User, acme: Tenant) -> None:
     with all_tenants():
         note(acme, a_whole_minute_ago(), used=1.0, entitled=3.0)
         demand(acme)
@@ -204,7 +204,7 @@ def test_a_queue_of_another_pool_is_none_of_them(console: Console, staff: User, 
     assert "Nobody waits for a turn" in page
 
 
-def test_it_takes_no_more_statements_with_more_rows(
+def test_page_takes_a_constant_number_of_statements(
     console: Console, staff: User, acme_work: Work, globex_work: Work
 ) -> None:
     client = console(staff)
@@ -222,27 +222,27 @@ def test_it_takes_no_more_statements_with_more_rows(
     with CaptureQueriesContext(connection) as many:
         client.get(url)
     assert len(many) == len(few)
-    # Of a prepared statement no text is kept.
+    # The text of a prepared statement is not recorded.
     texts = [query["sql"] or "" for query in many]
     own = [text for text in texts if "scheduling_" in text or "tenants_" in text]
     assert len(own) <= STATEMENT_LIMIT, own
 
 
-def test_the_part_is_not_sent_twice(console: Console, staff: User) -> None:
+def test_unchanged_fragment_is_304(console: Console, staff: User) -> None:
     client = console(staff)
     first = client.get(reverse("admin:fairness_fragment"))
     again = client.get(reverse("admin:fairness_fragment"), headers={"If-None-Match": first.headers["ETag"]})
     assert (first.status_code, again.status_code) == (200, 304)
 
 
-def test_it_says_that_sharing_is_off(console: Console, staff: User) -> None:
+def test_page_states_that_fair_sharing_is_off(console: Console, staff: User) -> None:
     with all_tenants():
         CFSPlan.objects.update(is_active=False)
         CFSPlan.objects.filter(name="community").update(is_active=True)
     assert "Fair sharing is off" in console(staff).get(reverse("admin:fairness")).content.decode()
 
 
-def test_the_api_says_the_same(
+def test_api_returns_the_same_numbers_as_the_page(
     api_client: Callable[[Tenant], APIClient], staff: User, acme_work: Work, globex_work: Work
 ) -> None:
     with all_tenants():

@@ -1,4 +1,4 @@
-"""What no page offers and anybody can send: columns in the URL, NULs, times before time, JSON that breaks readers."""
+"""Hostile input to the console: columns in the URL, NULs, out-of-range times, JSON that breaks parsers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def schedule(acme) -> Schedule:
 
 
 @pytest.mark.parametrize("model", ["job", "schedule"])
-def test_no_list_tells_by_its_filters_what_a_masked_payload_holds(model, viewer, acme_work, schedule):
+def test_list_filters_on_masked_payloads_are_refused(model, viewer, acme_work, schedule):
     page = reverse(f"admin:scheduling_{model}_changelist")
     assert viewer.get(page).status_code == 200
     for lookup in ("payload__secret__startswith=acme", "payload__has_key=secret", "payload__contains={}"):
@@ -64,12 +64,12 @@ def test_no_list_tells_by_its_filters_what_a_masked_payload_holds(model, viewer,
         ("tenants_apikey", "secret_hash__startswith=a"),
     ],
 )
-def test_no_list_tells_by_its_filters_what_no_page_shows(page, lookup, owner):
+def test_list_filters_on_hidden_columns_are_refused(page, lookup, owner):
     assert owner.get(reverse(f"admin:{page}_changelist")).status_code == 200
     assert owner.get(f"{reverse(f'admin:{page}_changelist')}?{lookup}").status_code == 400
 
 
-def test_a_reason_with_a_nul_is_kept_without_it(owner, acme, acme_work, schedule):
+def test_nul_in_a_reason_is_removed(owner, acme, acme_work, schedule):
     job = reverse("admin:scheduling_job_act", args=[acme_work.waiting.pk, "cancel"])
     assert owner.post(job, {"reason": NUL}).status_code == 302
     bulk = {"action": "cancel_selected", "_selected_action": [str(acme_work.failed.pk)], "reason": NUL}
@@ -81,12 +81,12 @@ def test_a_reason_with_a_nul_is_kept_without_it(owner, acme, acme_work, schedule
 
 
 @pytest.mark.parametrize("key", ["a\x00b", "7", "9" * 5_000])
-def test_a_ticked_row_that_cannot_be_one_is_a_bad_request(key, owner, acme_work):
+def test_ticked_row_with_an_invalid_key_is_a_bad_request(key, owner, acme_work):
     act = {"action": "cancel_selected", "_selected_action": [key], "reason": "x"}
     assert owner.post(reverse("admin:scheduling_job_changelist"), act).status_code == 400
 
 
-def test_a_backfill_from_before_all_calendars_is_refused_beside_its_form(owner, schedule):
+def test_backfill_before_1970_is_refused_beside_its_form(owner, schedule):
     page = reverse("admin:scheduling_schedule_backfill", args=[schedule.pk])
     span = {"since_0": "0001-01-01", "since_1": "00:00", "until_0": "2025-01-02", "until_1": "00:00", "run": "1"}
     answer = owner.post(page, span)
@@ -99,13 +99,13 @@ def test_a_backfill_from_before_all_calendars_is_refused_beside_its_form(owner, 
     ["[" * 100_000, '{"a":' * 5_000 + "1" + "}" * 5_000, '{"a": "\\u0000"}', '{"a": "\\ud800"}', "9" * 5_000, "NaN"],
     ids=["brackets", "depth", "nul", "surrogate", "digits", "constant"],
 )
-def test_a_payload_that_is_no_storable_json_is_refused_beside_its_field(payload, owner, acme):
+def test_payload_that_cannot_be_stored_is_refused_beside_its_field(payload, owner, acme):
     answer = owner.post(reverse("admin:scheduling_schedule_add"), {**SCHEDULE, "name": "x", "payload": payload})
     assert answer.status_code == 200
     assert "payload" in answer.context["adminform"].form.errors
 
 
-def test_a_payload_that_is_typed_right_is_taken(owner, acme):
+def test_valid_payload_is_accepted(owner, acme):
     answer = owner.post(reverse("admin:scheduling_schedule_add"), {**SCHEDULE, "name": "x", "payload": '{"a": "ä"}'})
     assert answer.status_code == 302
     with tenant_context(acme):
@@ -113,21 +113,21 @@ def test_a_payload_that_is_typed_right_is_taken(owner, acme):
 
 
 @pytest.mark.parametrize("name", ["x" * 10_000, "ä" * 400, "a\x00b"], ids=["long", "umlauts", "nul"])
-def test_a_log_in_by_a_name_that_no_account_can_have_fails_as_any_other(name, db):
+def test_log_in_with_an_impossible_name_fails_as_any_other(name, db):
     for _ in range(2):
         assert Client().post("/admin/login/", {"username": name, "password": "wrong"}).status_code == 200
 
 
 @pytest.mark.parametrize("until", ["9999-12-31T23:59:59-14:00", "9999-12-31T23:59", "0001-01-01T00:00+14:00", "a\x00b"])
-def test_a_pause_until_after_all_calendars_is_refused_and_its_tenant_stays_readable(until, owner, acme):
-    # PostgreSQL would keep the year 10000, and no driver could read that row again.
+def test_pause_until_an_out_of_range_time_is_refused(until, owner, acme):
+    # PostgreSQL would store the year 10000, and no driver could read that row again.
     page = reverse("admin:tenants_tenant_act", args=[acme.pk, "pause"])
     assert owner.post(page, {"reason": "x", "until": until}).status_code == 302
     with tenant_context(acme):
         assert not Tenant.objects.get(pk=acme.pk).is_paused
 
 
-# Pages on which somebody names something, with what else they ask for, and who may.
+# Pages with a name field, their other required fields, and a role with the right.
 NAMED = [
     ("scheduling_schedule", {**SCHEDULE, "payload": "{}"}, "owner"),
     ("retrieval_dataset", {"chunk_size": "200", "chunk_overlap": "20"}, "owner"),
@@ -143,7 +143,7 @@ NAMED = [
 
 @pytest.mark.parametrize("text", ["a\u202eb", "a\u200bb", "a\u3164b", "a\u2066b"])
 @pytest.mark.parametrize(("page", "values", "who"), NAMED, ids=[row[0] for row in NAMED])
-def test_a_name_that_hides_something_is_refused_beside_its_field(page, values, who, text, owner, staff):
+def test_name_with_hidden_characters_is_refused_beside_its_field(page, values, who, text, owner, staff):
     client = owner
     if who == "staff":
         client = Client()

@@ -1,4 +1,4 @@
-"""The list of jobs: its filter, what it says of it, and the parts that come after."""
+"""The list of jobs: its filter, messages, and the fragments loaded later."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def address() -> str:
 
 
 def shown(client: Client, **parameters: Any) -> list[Any]:
-    """The ids of the list, newest first."""
+    """Return the ids of the list, newest first."""
     return [job.pk for job in client.get(address(), parameters).context["cl"].result_list]
 
 
@@ -42,7 +42,7 @@ def links(response: Any, pattern: str) -> list[str]:
     return [html.unescape(link) for link in re.findall(rf'href="([^"]*{pattern}[^"]*)"', response.content.decode())]
 
 
-def test_the_box_narrows_the_list(console: Console, staff: User, acme_work: Work, globex_work: Work) -> None:
+def test_filter_box_narrows_the_list(console: Console, staff: User, acme_work: Work, globex_work: Work) -> None:
     client = console(staff)
     assert shown(client, q="state:discarded tenant:acme") == [acme_work.failed.pk]
     assert shown(client, q="-state:discarded tag:night -tenant:acme") == [globex_work.waiting.pk]
@@ -50,7 +50,7 @@ def test_the_box_narrows_the_list(console: Console, staff: User, acme_work: Work
     assert shown(client, q="error:Parse age:>1h") == []
 
 
-def test_a_member_finds_nothing_of_others(
+def test_filter_of_a_member_finds_no_foreign_jobs(
     console: Console, acme_user: User, acme_work: Work, globex_work: Work
 ) -> None:
     client = console(acme_user)
@@ -59,15 +59,13 @@ def test_a_member_finds_nothing_of_others(
     assert shown(client, q="state:discarded") == [acme_work.failed.pk]
 
 
-def test_parameters_that_are_named_like_fields_are_written_into_the_box(
-    console: Console, staff: User, acme_work: Work
-) -> None:
+def test_parameters_named_like_fields_are_written_into_the_box(console: Console, staff: User, acme_work: Work) -> None:
     page = console(staff).get(f"{address()}?state=discarded&kind=noop&q=night")
     assert page.context["filter_text"] == "night state:discarded kind:noop"
     assert shown(console(staff), state="discarded", tenant="acme") == [acme_work.failed.pk]
 
 
-def test_each_condition_can_be_taken_away(console: Console, staff: User, acme_work: Work) -> None:
+def test_each_condition_can_be_removed(console: Console, staff: User, acme_work: Work) -> None:
     page = console(staff).get(address(), {"q": "state:discarded -kind:sleep"})
     assert page.context["filter_words"] == "Jobs whose state is discarded, not of kind sleep."
     assert "Remove state:discarded" in page.content.decode()
@@ -77,7 +75,7 @@ def test_each_condition_can_be_taken_away(console: Console, staff: User, acme_wo
     ]
 
 
-def test_a_fault_is_said_with_a_way_out(console: Console, staff: User, acme_work: Work) -> None:
+def test_invalid_filter_is_shown_with_a_suggestion(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
     page = client.get(address(), {"q": "kind:noop state:canceled"})
     assert page.status_code == 200
@@ -90,7 +88,7 @@ def test_a_fault_is_said_with_a_way_out(console: Console, staff: User, acme_work
         assert client.get(address(), {"q": bad}).status_code == 200
 
 
-def test_an_empty_list_says_why(
+def test_empty_list_states_the_reason(
     console: Console, staff: User, acme_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = console(staff)
@@ -101,7 +99,7 @@ def test_an_empty_list_says_why(
     assert page.context["cl"].older_url is not None
 
 
-def test_pages_lead_on_under_the_filter(console: Console, staff: User, acme: Tenant) -> None:
+def test_pages_keep_the_filter(console: Console, staff: User, acme: Tenant) -> None:
     jobs = [job.pk for job in submit(acme, count=60, tags=("many",))][::-1]
     client = console(staff)
     page = client.get(address(), {"q": "tag:many"}).context["cl"]
@@ -116,13 +114,13 @@ def test_pages_lead_on_under_the_filter(console: Console, staff: User, acme: Ten
 
 
 def counts_of(client: Client, **parameters: Any) -> dict[str, str]:
-    """The counts of the facets by value."""
+    """Return the counts of the facets by value."""
     part = client.get(reverse("admin:scheduling_job_facets"), parameters)
     assert part.status_code == 200
     return {choice.value: str(choice.count) for facet in part.context["facets"] for choice in facet["choices"]}
 
 
-def test_the_frame_counts_nothing_and_the_facets_obey_the_filter(
+def test_facets_are_counted_under_the_filter_after_the_page(
     console: Console, staff: User, acme: Tenant, acme_work: Work
 ) -> None:
     gone = submit(acme, count=2, kind="sleep", payload={"seconds": 1})
@@ -134,7 +132,7 @@ def test_the_frame_counts_nothing_and_the_facets_obey_the_filter(
     whole = counts_of(client)
     assert (whole["available"], whole["cancelled"], whole["discarded"]) == ("2", "1", "1")
     assert (whole["noop"], whole["sleep"]) == ("2", "2")
-    # A field's own conditions do not narrow its own facet, and narrow the others'.
+    # The conditions of a field do not narrow its own facet, but the others.
     narrowed = counts_of(client, q="state:cancelled")
     assert (narrowed["available"], narrowed["cancelled"], narrowed["noop"], narrowed["sleep"]) == ("2", "1", "0", "1")
     by_kind = counts_of(client, q="kind:sleep")
@@ -142,7 +140,7 @@ def test_the_frame_counts_nothing_and_the_facets_obey_the_filter(
     assert counts_of(client, q=f"id:{gone[0].pk}")["sleep"] == "1"
 
 
-def test_a_facet_is_a_link_that_widens_and_narrows(console: Console, staff: User, acme_work: Work) -> None:
+def test_facet_link_widens_or_narrows_the_filter(console: Console, staff: User, acme_work: Work) -> None:
     page = console(staff).get(address(), {"q": "state:discarded"})
     choices = {choice.value: choice for choice in page.context["facets"][0]["choices"]}
     assert choices["discarded"].is_chosen
@@ -150,7 +148,7 @@ def test_a_facet_is_a_link_that_widens_and_narrows(console: Console, staff: User
     assert choices["cancelled"].address == f"{address()}?q=state%3Adiscarded%2Ccancelled"
 
 
-def test_what_was_not_looked_at_is_said(
+def test_facets_state_that_not_all_rows_were_counted(
     console: Console, staff: User, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scheduling.jobs.facets.FACET_ROWS", 2)
@@ -158,11 +156,11 @@ def test_what_was_not_looked_at_is_said(
     client = console(staff)
     assert counts_of(client)["available"] == "2+"
     assert "counted among the newest" in words(client.get(reverse("admin:scheduling_job_facets")))
-    # A rare state is looked for in its own small table.
+    # A rare state is read from its own small table.
     assert counts_of(client, q="state:discarded")["noop"] == "0"
 
 
-def test_news_are_counted_under_the_filter_and_asked_for_again(
+def test_new_jobs_are_counted_under_the_filter_and_polled(
     console: Console, staff: User, acme: Tenant, acme_work: Work
 ) -> None:
     client = console(staff)
@@ -173,18 +171,20 @@ def test_news_are_counted_under_the_filter_and_asked_for_again(
     assert client.get(news, headers={"If-None-Match": quiet["ETag"]}).status_code == 304
     submit(acme, count=3)
     submit(acme, kind="sleep", payload={"seconds": 1})
-    told = client.get(news, headers={"If-None-Match": quiet["ETag"]})
-    assert "3 new – show" in words(told)
-    assert links(told, "kind") == [f"{address()}?q=kind%3Anoop"]
+    changed = client.get(news, headers={"If-None-Match": quiet["ETag"]})
+    assert "3 new – show" in words(changed)
+    assert links(changed, "kind") == [f"{address()}?q=kind%3Anoop"]
     assert client.get(reverse("admin:scheduling_job_news"), {"since": "x"}).status_code == 400
 
 
-def test_older_pages_have_no_news(console: Console, staff: User, acme_work: Work) -> None:
+def test_older_pages_do_not_poll_for_new_jobs(console: Console, staff: User, acme_work: Work) -> None:
     page = console(staff).get(address(), {"before": str(acme_work.failed.pk)})
     assert "job-news" not in page.content.decode()
 
 
-def test_a_job_is_seen_beside_the_list(console: Console, acme_user: User, acme_work: Work, globex_work: Work) -> None:
+def test_job_is_shown_in_a_panel_beside_the_list(
+    console: Console, acme_user: User, acme_work: Work, globex_work: Work
+) -> None:
     client = console(acme_user)
     page = client.get(address(), {"q": "kind:noop", "peek": str(acme_work.failed.pk)})
     assert [job.pk for job in page.context["cl"].result_list] == [acme_work.failed.pk, acme_work.waiting.pk]
@@ -196,14 +196,14 @@ def test_a_job_is_seen_beside_the_list(console: Console, acme_user: User, acme_w
 
 
 @pytest.mark.parametrize("part", ["facets", "news"])
-def test_the_parts_are_for_whoever_may_see_jobs(console: Console, outsider: User, staff: User, part: str) -> None:
+def test_fragments_need_the_right_to_see_jobs(console: Console, outsider: User, staff: User, part: str) -> None:
     url = reverse(f"admin:scheduling_job_{part}")
     assert console(outsider).get(url, {"since": str(random_id())}).status_code in {302, 403}
     assert console(staff).post(url).status_code == 405
     assert console(staff).get(url, {"q": "stat:x", "since": str(random_id())}).status_code == 400
 
 
-def test_the_frame_counts_no_jobs(console: Console, staff: User, acme_work: Work) -> None:
+def test_first_response_counts_no_jobs(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
     with CaptureQueriesContext(
         connection,
@@ -214,7 +214,7 @@ def test_the_frame_counts_no_jobs(console: Console, staff: User, acme_work: Work
     assert len(on_jobs) <= 2
 
 
-def test_what_is_one_is_counted_as_one(console: Console, staff: User, acme_work: Work) -> None:
+def test_count_of_one_is_in_the_singular(console: Console, staff: User, acme_work: Work) -> None:
     part = console(staff).get(reverse("admin:scheduling_job_body", args=[acme_work.waiting.pk])).content.decode()
     assert "1 event<" in part
     assert "1 events" not in part

@@ -1,4 +1,4 @@
-"""An ended job runs again with another payload, from its own page."""
+"""Replay: an ended job runs again with another payload, from its own page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def cancelled(acme: Tenant) -> Job:
-    """A job of kind sleep that nobody has begun and somebody has cancelled."""
+    """Return a job of kind sleep that was cancelled before it started."""
     with tenant_context(acme):
         job = submit_job(tenant=acme, request=JobRequest(kind="sleep", payload={"seconds": 900})).job
         return cancel_job(job_id=job.pk, reason="too long")
@@ -37,7 +37,7 @@ def address_of(job: Job) -> str:
     return reverse("admin:scheduling_job_replay", args=[job.pk])
 
 
-def test_a_cancelled_job_runs_again_as_it_was_edited(
+def test_cancelled_job_is_replayed_with_the_edited_payload(
     console: Console, acme_user: User, acme: Tenant, cancelled: Job
 ) -> None:
     client = console(acme_user)
@@ -59,7 +59,7 @@ def test_a_cancelled_job_runs_again_as_it_was_edited(
 @pytest.mark.parametrize(
     ("typed", "words"), [("{", "line 1"), ('{"seconds": "long"}', "seconds"), ("7", "JSON object"), ("", "required")]
 )
-def test_a_fault_stands_beside_what_was_typed(
+def test_replay_errors_are_shown_beside_the_input(
     console: Console, acme_user: User, acme: Tenant, cancelled: Job, typed: str, words: str
 ) -> None:
     refused = console(acme_user).post(address_of(cancelled), {"payload": typed, "reason": "x"})
@@ -68,7 +68,7 @@ def test_a_fault_stands_beside_what_was_typed(
     assert replays_of(cancelled, acme) == []
 
 
-def test_a_dead_letter_is_replayed_once_from_either_page(
+def test_dead_letter_is_replayed_once_from_either_page(
     console: Console, acme_user: User, acme: Tenant, acme_work: Work
 ) -> None:
     client = console(acme_user)
@@ -80,7 +80,7 @@ def test_a_dead_letter_is_replayed_once_from_either_page(
     assert "Requeued already" in again.content.decode()
 
 
-def test_a_job_that_has_not_ended_is_not_offered_it_and_keeps_its_payload(
+def test_replay_of_a_waiting_job_is_not_offered_and_refused(
     console: Console, acme_user: User, acme: Tenant, acme_work: Work
 ) -> None:
     page = console(acme_user).get(reverse("admin:scheduling_job_change", args=[acme_work.waiting.pk]))
@@ -89,7 +89,9 @@ def test_a_job_that_has_not_ended_is_not_offered_it_and_keeps_its_payload(
         replay_job(job_id=acme_work.waiting.pk, payload={})
 
 
-def test_it_is_for_whoever_may_see_the_payload(console: Console, acme_user: User, acme: Tenant, cancelled: Job) -> None:
+def test_replay_needs_the_right_to_see_the_payload(
+    console: Console, acme_user: User, acme: Tenant, cancelled: Job
+) -> None:
     with all_tenants():
         Membership.objects.filter(user=acme_user).update(role=Role.VIEWER)
     client = console(acme_user)
@@ -100,7 +102,7 @@ def test_it_is_for_whoever_may_see_the_payload(console: Console, acme_user: User
     assert replays_of(cancelled, acme) == []
 
 
-def test_another_tenants_job_is_not_there(
+def test_replay_of_another_tenants_job_is_not_found(
     console: Console, acme_user: User, acme: Tenant, globex_work: Work, globex: Tenant
 ) -> None:
     assert console(acme_user).post(address_of(globex_work.failed), {"payload": "{}"}).status_code == 404

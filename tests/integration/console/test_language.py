@@ -1,4 +1,4 @@
-"""The console in the reader's language: a cookie decides, then what the browser asks for."""
+"""The console's language: by cookie, then by the browser's header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}
 
 
-def test_the_browsers_language_is_spoken(console: Callable[[User], Client], staff: User) -> None:
+def test_console_follows_the_browsers_language(console: Callable[[User], Client], staff: User) -> None:
     page = console(staff).get(reverse("admin:index"), headers=CHINESE).content.decode()
     assert 'lang="zh-hans"' in page
     for words in ("概览", "死信", "租户", "公平性浏览器", "跳到正文"):
@@ -21,13 +21,13 @@ def test_the_browsers_language_is_spoken(console: Callable[[User], Client], staf
     assert ">Overview<" not in page
 
 
-def test_whoever_asks_for_neither_reads_english(console: Callable[[User], Client], staff: User) -> None:
+def test_console_is_english_for_unsupported_languages(console: Callable[[User], Client], staff: User) -> None:
     page = console(staff).get(reverse("admin:index"), headers={"Accept-Language": "fr"}).content.decode()
     assert 'lang="en"' in page
     assert "Dead letters" in page
 
 
-def test_the_menu_of_the_account_switches_and_the_cookie_keeps_it(
+def test_account_menu_switches_the_language_and_the_cookie_keeps_it(
     console: Callable[[User], Client], staff: User
 ) -> None:
     client = console(staff)
@@ -40,7 +40,7 @@ def test_the_menu_of_the_account_switches_and_the_cookie_keeps_it(
     assert "Overview" in client.get(reverse("admin:index"), headers=CHINESE).content.decode()
 
 
-def test_columns_fields_and_acts_speak_it_too(console: Callable[[User], Client], staff: User) -> None:
+def test_columns_fields_and_acts_are_translated(console: Callable[[User], Client], staff: User) -> None:
     client = console(staff)
     jobs = client.get(reverse("admin:scheduling_job_changelist"), headers=CHINESE).content.decode()
     assert "种类" in jobs
@@ -50,6 +50,6 @@ def test_columns_fields_and_acts_speak_it_too(console: Callable[[User], Client],
     assert "小写字母、数字、连字符和下划线" in queues
 
 
-def test_a_switch_leads_to_no_other_host(console: Callable[[User], Client], staff: User) -> None:
+def test_language_switch_redirects_to_no_other_host(console: Callable[[User], Client], staff: User) -> None:
     answer = console(staff).post(reverse("set_language"), {"language": "en", "next": "https://evil.example/"})
     assert answer.headers["Location"] == "/"

@@ -1,4 +1,4 @@
-"""The first page: the right numbers, a bounded number of statements, nobody else's."""
+"""The overview: correct numbers, a bounded number of statements, isolation between tenants."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 from tests.integration.console.conftest import Work, make_work
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
 Console = Callable[[User], Client]
-# What a page may ask, its session and the rights of whoever asks included.
+# The statements that a page may execute, including those for session and rights.
 STATEMENT_LIMIT = 13
 BYTE_LIMIT = 150 * 1024
 PAGES = ("admin:index", "admin:overview_fragment", "admin:overview_shares", "admin:overview_kinds")
-# Where jobs, their places and their history are: what grows with them.
+# Tables of jobs, their places and their history, which grow with them.
 JOB_TABLES = re.compile(
     r"scheduling_(job\w*|execution\w*|deadletter|charge|batch\w*|schedulefire|settled|wake|tally)\b", re.IGNORECASE
 )
@@ -63,7 +63,7 @@ def _demand(tenant: Tenant, queue: str, *, waiting: int, in_flight: int = 0, is_
     )
 
 
-def test_it_counts_what_waits_and_what_ended_by_queue(acme_work: Work) -> None:
+def test_overview_counts_waiting_and_ended_jobs_by_queue(acme_work: Work) -> None:
     with all_tenants():
         _demand(acme_work.tenant, "workflow_team", waiting=7)
         sample_gauges()
@@ -85,7 +85,7 @@ def test_shares_stand_beside_entitlements(acme_work: Work, globex_work: Work, li
         sample_gauges()
         share = read_shares().fair_share
     lines = {line.name: line for line in share.lines}
-    # Team weighs 2, sandbox 1; both had the same two seconds. The caps of 5 and 2 cut nobody on four slots.
+    # Team weighs 2, sandbox 1; both had the same two seconds. The caps of 5 and 2 limit neither on four slots.
     assert lines["Acme"].entitled_slots == pytest.approx(8 / 3)
     assert lines["Globex"].entitled_slots == pytest.approx(4 / 3)
     assert lines["Acme"].used_share == pytest.approx(0.5, abs=0.05)
@@ -96,21 +96,21 @@ def test_shares_stand_beside_entitlements(acme_work: Work, globex_work: Work, li
     assert share.jain < 1
 
 
-def test_a_tenant_that_waits_for_nothing_is_never_below_its_share(acme_work: Work, live_worker: Worker) -> None:
+def test_tenant_without_work_is_never_below_its_share(acme_work: Work, live_worker: Worker) -> None:
     with all_tenants():
         _demand(acme_work.tenant, "workflow_team", waiting=0, is_runnable=False)
         lines = read_shares().fair_share.lines
     assert {line.verdict for line in lines} == {Verdict.IDLE}
 
 
-def test_the_community_plan_entitles_nobody(acme_work: Work) -> None:
+def test_community_plan_has_no_entitlements(acme_work: Work) -> None:
     with all_tenants():
         CFSPlan.objects.update(is_active=False)
         CFSPlan.objects.filter(name="community").update(is_active=True)
         assert read_shares().fair_share.is_off
 
 
-def test_a_member_sees_its_own_numbers_only(acme_work: Work, globex_work: Work, live_worker: Worker) -> None:
+def test_member_sees_only_its_own_numbers(acme_work: Work, globex_work: Work, live_worker: Worker) -> None:
     with all_tenants():
         _demand(acme_work.tenant, "workflow", waiting=3)
         _demand(globex_work.tenant, "workflow", waiting=40)
@@ -127,7 +127,7 @@ def test_a_member_sees_its_own_numbers_only(acme_work: Work, globex_work: Work, 
     assert {entry.tenant_id for entry in shares.audit} <= {acme_work.tenant.pk}
 
 
-def test_the_members_page_names_no_other_tenant(
+def test_members_page_names_no_other_tenant(
     console: Console, acme_user: User, acme_work: Work, globex_work: Work
 ) -> None:
     sample_gauges()
@@ -140,19 +140,19 @@ def test_the_members_page_names_no_other_tenant(
 
 
 def asked(client: Client, url: str) -> tuple[list[str], int]:
-    """The statements of a page that read or write tables, and the length of its answer."""
+    """Return the statements of a page that read or write tables, and the length of its answer."""
     client.get(url)
     with CaptureQueriesContext(connection) as queries:
         answer = client.get(url)
     assert answer.status_code == 200, url
-    # Of a prepared statement no text is kept; savepoints and the settings of the session touch no table.
+    # The text of a prepared statement is not recorded; savepoints and session settings read no table.
     texts = [str(query["sql"]) for query in queries]
     return [text for text in texts if re.search(r"\b(FROM|INTO|UPDATE)\b", text)], len(answer.content)
 
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("query", ["", "?queue=workflow_team&view=table"])
-def test_each_part_asks_little_and_nothing_of_the_jobs(
+def test_each_fragment_takes_few_statements_and_none_on_jobs(
     console: Console, staff: User, acme_work: Work, globex_work: Work, live_worker: Worker, name: str, query: str
 ) -> None:
     sample_gauges()
@@ -168,23 +168,23 @@ def test_each_part_asks_little_and_nothing_of_the_jobs(
 
 
 @pytest.mark.parametrize("name", PAGES[:3])
-def test_a_members_parts_ask_as_little(console: Console, acme_user: User, acme_work: Work, name: str) -> None:
+def test_members_fragments_take_few_statements_and_none_on_jobs(
+    console: Console, acme_user: User, acme_work: Work, name: str
+) -> None:
     texts, size = asked(console(acme_user), reverse(name))
     assert [text for text in texts if JOB_TABLES.search(text)] == []
     assert 0 < len(texts) <= STATEMENT_LIMIT, texts
     assert size <= BYTE_LIMIT
 
 
-def test_the_guard_sees_a_statement_on_jobs() -> None:
+def test_job_tables_pattern_matches_statements_on_jobs() -> None:
     for table in ("scheduling_job", "scheduling_job_ready", "scheduling_execution_live", "scheduling_deadletter"):
         assert JOB_TABLES.search(f'SELECT 1 FROM "{table}"')
     for table in ("scheduling_queue_gauge", "scheduling_tenant_minute", "scheduling_queue", "scheduling_worker"):
         assert not JOB_TABLES.search(f'SELECT 1 FROM "{table}"')
 
 
-def test_charts_are_of_the_chosen_queue_and_the_url_keeps_the_choice(
-    console: Console, staff: User, acme_work: Work
-) -> None:
+def test_charts_show_the_queue_in_the_url(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
     for queue, failed in (("", 1), ("workflow_team", 1), ("dataset", 0)):
         answer = client.get(reverse("admin:overview_fragment"), {"queue": queue} if queue else {})
@@ -198,11 +198,13 @@ def test_charts_are_of_the_chosen_queue_and_the_url_keeps_the_choice(
     assert page.count('<th scope="row">') >= 60
 
 
-def test_the_hour_is_told_minute_by_minute(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
+def test_strip_shows_the_hour_minute_by_minute(
+    console: Console, staff: User, acme_work: Work, live_worker: Worker
+) -> None:
     sample_gauges()
     with all_tenants():
         cells, summary = draw_strip(read_overview())
-    # One run, and it failed; of the minutes before nobody has a sample.
+    # One run, and it failed; the minutes before have no sample.
     assert len(cells) == 60
     assert [cell.tone for cell in cells].count("bad") == 1
     assert [cell.tone for cell in cells].count("quiet") >= 58
@@ -210,7 +212,7 @@ def test_the_hour_is_told_minute_by_minute(console: Console, staff: User, acme_w
     assert "1 new dead letter" in next(cell.title for cell in cells if cell.tone == "bad")
 
 
-def test_kinds_are_a_map_and_a_table(console: Console, staff: User, acme_work: Work) -> None:
+def test_kinds_are_shown_as_a_map_and_a_table(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
     drawn = client.get(reverse("admin:overview_kinds")).content.decode()
     assert "noop: 1 runs in 24 hours" in drawn
@@ -219,7 +221,7 @@ def test_kinds_are_a_map_and_a_table(console: Console, staff: User, acme_work: W
     assert "(1)" in table
 
 
-def test_numbers_that_nobody_brings_up_to_date_are_said_to_be_old(
+def test_outdated_numbers_are_marked_as_old(
     console: Console, staff: User, acme_work: Work, live_worker: Worker
 ) -> None:
     sample_gauges()
@@ -229,13 +231,13 @@ def test_numbers_that_nobody_brings_up_to_date_are_said_to_be_old(
     assert "Numbers are old" in console(staff).get(reverse("admin:index")).content.decode()
 
 
-def test_it_says_that_nobody_works(console: Console, staff: User, acme_work: Work) -> None:
+def test_overview_states_that_no_process_is_alive(console: Console, staff: User, acme_work: Work) -> None:
     page = console(staff).get(reverse("admin:index")).content.decode()
     assert "No worker is alive" in page
     assert "The dispatcher is silent" in page
 
 
-def test_a_broker_that_is_away_is_not_told_as_a_silent_dispatcher(
+def test_broker_outage_is_not_shown_as_a_silent_dispatcher(
     console: Console, staff: User, acme_user: User, live_worker: Worker
 ) -> None:
     with all_tenants():
@@ -249,7 +251,7 @@ def test_a_broker_that_is_away_is_not_told_as_a_silent_dispatcher(
     assert "The broker is away" not in page
 
 
-def test_it_is_calm_while_everything_works(console: Console, staff: User, live_worker: Worker) -> None:
+def test_overview_shows_no_alert_while_everything_works(console: Console, staff: User, live_worker: Worker) -> None:
     with all_tenants():
         PoolClock.objects.update(ticked_at=timezone.now())
     page = console(staff).get(reverse("admin:index")).content.decode()
@@ -257,13 +259,13 @@ def test_it_is_calm_while_everything_works(console: Console, staff: User, live_w
     assert "The dispatcher is silent" not in page
 
 
-def test_a_worker_not_heard_of_gives_no_slots(live_worker: Worker) -> None:
+def test_silent_worker_contributes_no_slots(live_worker: Worker) -> None:
     with all_tenants():
         Worker.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
         assert read_overview().slots == 0
 
 
-def test_pauses_are_told_with_their_reasons(console: Console, staff: User, acme: Tenant) -> None:
+def test_pauses_are_shown_with_their_reasons(console: Console, staff: User, acme: Tenant) -> None:
     with all_tenants():
         pause_queue(queue=Queue.objects.get(name="dataset"), reason="disk is full")
         pause_kind(kind="noop", reason="waiting for a fix")
@@ -284,7 +286,7 @@ def _start_bulk(tenant: Tenant | None) -> BulkOperation:
         )
 
 
-def test_bulk_operations_that_go_on_are_listed_with_the_way_to_their_end(
+def test_open_bulk_operations_are_listed_with_abort(
     console: Console, staff: User, acme_user: User, acme_work: Work, globex_work: Work
 ) -> None:
     mine, theirs, of_all = (_start_bulk(tenant) for tenant in (acme_work.tenant, globex_work.tenant, None))
@@ -300,7 +302,7 @@ def test_bulk_operations_that_go_on_are_listed_with_the_way_to_their_end(
     assert pages[mine.pk] not in console(acme_user).get(reverse("admin:index")).content.decode()
 
 
-def test_bulk_operations_cost_one_statement_on_their_own_rows(console: Console, staff: User, acme_work: Work) -> None:
+def test_bulk_operations_cost_one_statement(console: Console, staff: User, acme_work: Work) -> None:
     client, url = console(staff), reverse("admin:overview_fragment")
     without, _ = asked(client, url)
     for _ in range(3):
@@ -310,7 +312,7 @@ def test_bulk_operations_cost_one_statement_on_their_own_rows(console: Console, 
     assert [text for text in texts if JOB_TABLES.search(text)] == []
 
 
-def test_whoever_only_looks_is_offered_no_abort(console: Console, acme_work: Work) -> None:
+def test_viewer_is_offered_no_abort(console: Console, acme_work: Work) -> None:
     _start_bulk(acme_work.tenant)
     viewer = User.objects.create_user("vera", password="x", is_staff=True)
     add_member(tenant=acme_work.tenant, user=viewer, role=Role.VIEWER)
@@ -319,7 +321,7 @@ def test_whoever_only_looks_is_offered_no_abort(console: Console, acme_work: Wor
     assert "Abort…" not in page
 
 
-def test_the_part_is_not_sent_twice(console: Console, staff: User) -> None:
+def test_unchanged_fragment_is_304(console: Console, staff: User) -> None:
     client = console(staff)
     url = reverse("admin:overview_fragment")
     first = client.get(url)
@@ -330,7 +332,7 @@ def test_the_part_is_not_sent_twice(console: Console, staff: User) -> None:
     assert again.content == b""
 
 
-def test_an_empty_platform_names_the_next_step(console: Console, staff: User) -> None:
+def test_empty_platform_names_the_next_step(console: Console, staff: User) -> None:
     page = console(staff).get(reverse("admin:index")).content.decode()
     assert "No queue has work" in page
     assert "submit_job" in page

@@ -1,4 +1,4 @@
-"""The panel of shares tells who is behind, and whose oldest job waits how long."""
+"""The panel of shares: lag, and the oldest wait of each tenant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integration.console.acts import Console
 from tests.integration.console.conftest import Work
 from tests.integration.console.shares import demand, sample_after
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
 
 def words_of(console: Console, user: User) -> str:
@@ -45,7 +45,7 @@ def test_lag_and_oldest_wait_stand_beside_the_share(
     assert "oldest wait 1 min" in words
 
 
-def test_a_member_is_told_its_own_wait_and_nobodys_lag(
+def test_member_sees_its_own_wait_and_no_lags(
     console: Console, acme_user: User, acme_work: Work, globex_work: Work, live_worker: Worker
 ) -> None:
     sample_gauges()

@@ -1,4 +1,4 @@
-"""Every page of the console renders, for staff and for a member, with the rows that are theirs."""
+"""Every page of the console renders, for staff and for a member, with only their rows."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def test_every_list_renders_or_is_forbidden_for_a_member(
 
 
 @pytest.mark.parametrize("model", STAFF_ONLY)
-def test_platform_pages_are_closed_to_members(console: Console, acme_user: User, model: str) -> None:
+def test_platform_pages_are_forbidden_for_members(console: Console, acme_user: User, model: str) -> None:
     assert console(acme_user).get(reverse(f"admin:scheduling_{model}_changelist")).status_code == 403
 
 
 @pytest.mark.parametrize("model", OWN_ROWS)
-def test_a_member_sees_its_own_rows_only(
+def test_member_sees_only_its_own_rows(
     console: Console, acme_user: User, acme_work: Work, globex_work: Work, model: str
 ) -> None:
     response = console(acme_user).get(reverse(f"admin:scheduling_{model}_changelist"))
@@ -90,7 +90,7 @@ def test_every_add_page_renders_for_staff(console: Console, staff: User) -> None
         assert response.status_code in {200, 403}, name
 
 
-def test_a_foreign_job_is_not_found(console: Console, acme_user: User, globex_work: Work) -> None:
+def test_foreign_job_is_not_found(console: Console, acme_user: User, globex_work: Work) -> None:
     client = console(acme_user)
     for key in (globex_work.waiting.pk, random_id()):
         assert client.get(reverse("admin:scheduling_job_change", args=[key])).status_code == 404
@@ -108,7 +108,7 @@ def test_body_of_ended_job_stops_polling(console: Console, acme_user: User, acme
     assert client.get(url, headers={"If-None-Match": answer["ETag"]}).status_code == 304
 
 
-def test_a_jobs_page_shows_its_facts(console: Console, acme_user: User, acme_work: Work) -> None:
+def test_job_page_shows_its_facts(console: Console, acme_user: User, acme_work: Work) -> None:
     client = console(acme_user)
     failed = client.get(reverse("admin:scheduling_job_change", args=[acme_work.failed.pk])).content.decode()
     for text in ("ParseError", "acme broke", "Traceback", "execution.failed", "permanent error", "acme upload"):
@@ -149,7 +149,7 @@ def test_filters_and_searches_answer(console: Console, staff: User, acme_work: W
     assert console(staff).get(f"{reverse('admin:scheduling_job_changelist')}?{query}").status_code == 200
 
 
-def test_a_job_is_found_by_its_id_and_by_its_batch(console: Console, staff: User, acme_work: Work) -> None:
+def test_job_is_found_by_its_id_and_by_its_batch(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
     url = reverse("admin:scheduling_job_changelist")
     by_id = client.get(url, {"q": str(acme_work.failed.pk)}).context["cl"].result_list
@@ -158,7 +158,7 @@ def test_a_job_is_found_by_its_id_and_by_its_batch(console: Console, staff: User
     assert {job.pk for job in by_batch} == {acme_work.failed.pk, acme_work.waiting.pk}
 
 
-def test_every_editable_field_says_what_it_means(console: Console, staff: User) -> None:
+def test_every_editable_field_has_a_help_text(console: Console, staff: User) -> None:
     client = console(staff)
     pages = [
         reverse("admin:scheduling_queue_change", args=[Queue.objects.get(name="dataset").pk]),
@@ -174,14 +174,14 @@ def test_every_editable_field_says_what_it_means(console: Console, staff: User) 
         assert silent == [], page
 
 
-def test_account_without_a_place_is_sent_to_the_login(console: Console) -> None:
+def test_account_without_tenant_or_role_is_sent_to_the_login(console: Console) -> None:
     lost = User.objects.create_user("lost", password="correct horse battery staple", is_staff=True)
     page = console(lost).get(reverse("admin:index"), follow=True)
     assert page.redirect_chain[0][0].startswith(reverse("admin:login"))
     assert "belongs to no tenant and has no role" in page.content.decode()
 
 
-def test_a_filter_without_an_index_looks_so_far_and_leads_on(
+def test_filter_without_an_index_reads_bounded_pages(
     console: Console, staff: User, acme_work: Work, globex_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenants.console.keyset.LOOK_LIMIT", 1)
@@ -201,7 +201,7 @@ def test_a_filter_without_an_index_looks_so_far_and_leads_on(
 
 
 @pytest.mark.parametrize("narrowed", [{}, {"tenant": "acme"}])
-def test_such_a_look_leads_back_to_the_newer_rows(
+def test_bounded_page_leads_back_to_newer_rows(
     console: Console, staff: User, acme: Tenant, monkeypatch: pytest.MonkeyPatch, narrowed: dict[str, str]
 ) -> None:
     wanted = submit(acme, kind="sleep", payload={"seconds": 1})[0]
@@ -220,13 +220,13 @@ def test_such_a_look_leads_back_to_the_newer_rows(
     assert asked > 1
 
 
-def test_a_members_look_is_bounded_too(
+def test_members_unindexed_filter_is_bounded_too(
     console: Console, acme_user: User, acme_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenants.console.keyset.LOOK_LIMIT", 1)
     client, jobs = console(acme_user), reverse("admin:scheduling_job_changelist")
     walked = client.get(jobs, {"state": "cancelled"}).context["cl"]
     assert (list(walked.result_list), walked.look_limit) == ([], 1)
-    # A state with a table of its own is found whole.
+    # A state with its own table is found completely.
     found = client.get(jobs, {"state": "discarded"}).context["cl"]
     assert ([job.pk for job in found.result_list], found.look_limit) == ([acme_work.failed.pk], None)

@@ -1,4 +1,4 @@
-"""The editors of plans: what would happen beside what is, before anything is saved; and no input is ever lost."""
+"""The editors of plans: the effect is shown before saving, and no input is lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def team() -> Plan:
 
 
 def cfs_form(plan: CFSPlan, **weights: object) -> dict[str, Any]:
-    """The form as the page of the plan sends it."""
+    """Return the form as the page of the plan sends it."""
     rows = list(plan.tiers.order_by("tier__rank"))
     data: dict[str, Any] = {
         "name": plan.name,
@@ -86,24 +86,24 @@ def address(plan: CFSPlan | Plan, page: str = "change") -> str:
 
 @pytest.fixture
 def backlog(acme: Tenant, globex: Tenant, live_worker: Worker) -> None:
-    """Work of both tenants that waits for four slots."""
+    """Let work of both tenants wait for four slots."""
     for tenant in (acme, globex):
         request = JobRequest(kind="sleep", payload={"seconds": 1})
         submit_jobs(tenant=tenant, requests=[request] * 60)
     with all_tenants():
-        # As the next tick would note it.
+        # As the next tick stores it.
         SchedulingEntity.objects.update(waiting=60, is_runnable=True)
 
 
-def test_what_is_typed_becomes_a_question() -> None:
+def test_typed_plan_becomes_a_what_if_question() -> None:
     question = ask_about_plan(team(), {"weight": "5", "max_concurrency": "7"})
     assert (question.change.plan_weights, question.change.plan_caps) == ({"team": 5}, {"team": 7})
     [bar] = [bar for bar in question.bars if bar.name == "team"]
-    # Of weights 1, 2, 4 and then 1, 5, 4.
+    # With weights 1, 2, 4 and then 1, 5, 4.
     assert (bar.now, bar.after) == (pytest.approx(2 / 7), pytest.approx(0.5))
 
 
-def test_a_cfs_plan_that_is_typed_becomes_a_question() -> None:
+def test_typed_cfs_plan_becomes_a_what_if_question() -> None:
     posted = cfs_form(cloud(), sandbox=8) | {"strategy": "nop", "granularity_seconds": "30"}
     change = ask_about_cfs_plan(cloud(), posted).change
     assert change.tier_weights == {"sandbox": 8, "team": 2, "professional": 4}
@@ -111,25 +111,25 @@ def test_a_cfs_plan_that_is_typed_becomes_a_question() -> None:
 
 
 @pytest.mark.parametrize("weight", ["0", "1001", "-1", "a", "", "1.5", "٣", "9" * 40])
-def test_what_cannot_be_read_is_said_and_not_guessed(console: Console, staff: User, weight: str) -> None:
+def test_invalid_value_is_reported_and_not_replayed(console: Console, staff: User, weight: str) -> None:
     assert ask_about_plan(team(), {"weight": weight}).faults
     page = console(staff).post(address(cloud(), "what_if"), cfs_form(cloud(), team=weight)).content.decode()
     assert "a whole number from 1 to 1,000 is wanted" in page
     assert "decisions replayed" not in page
 
 
-def test_a_tier_in_another_queue_and_a_plan_that_is_not_active_are_told(console: Console, staff: User) -> None:
+def test_inactive_plan_and_moved_tier_are_noted(console: Console, staff: User) -> None:
     community = CFSPlan.objects.get(name="community")
     page = console(staff).post(address(community, "what_if"), cfs_form(community)).content.decode()
     assert "The plan is not active" in page
     assert "would go to another queue" in page
 
 
-def test_the_panel_says_who_loses_first(console: Console, staff: User, backlog: None) -> None:
+def test_panel_names_who_loses_first(console: Console, staff: User, backlog: None) -> None:
     client = console(staff)
     page = client.post(address(cloud(), "what_if"), cfs_form(cloud(), sandbox=40)).content.decode()
     assert "1 tenant loses" in page
-    # Acme's plan is team: it loses to globex, and stands first.
+    # Acme's plan is team: it loses to globex, and comes first.
     tenants = page.partition("The ten most affected tenants")[2]
     assert 0 < tenants.index("acme") < tenants.index("globex")
     assert "loses" in tenants[: tenants.index("globex")]
@@ -139,8 +139,8 @@ def test_the_panel_says_who_loses_first(console: Console, staff: User, backlog: 
     assert cloud().tiers.get(tier_id="sandbox").weight == 1
 
 
-def test_nothing_is_saved_by_looking(console: Console, staff: User, backlog: None) -> None:
-    """The button of whoever has no script: the same page, the same panel, what was typed."""
+def test_preview_saves_nothing(console: Console, staff: User, backlog: None) -> None:
+    """Cover the button without scripts: same page, same panel, same input."""
     for plan, form in ((cloud(), cfs_form(cloud(), sandbox=40)), (team(), plan_form(team(), weight=9))):
         response = console(staff).post(address(plan), form | {"_preview": "1"})
         page = response.content.decode()
@@ -153,7 +153,7 @@ def test_nothing_is_saved_by_looking(console: Console, staff: User, backlog: Non
         assert not AuditLogEntry.objects.filter(action__contains="plan").exists()
 
 
-def test_a_stale_edit_says_so_and_loses_no_input(console: Console, staff: User) -> None:
+def test_stale_plan_is_refused_and_keeps_the_input(console: Console, staff: User) -> None:
     client, stale = console(staff), plan_form(team(), weight=9)
     update_plan(plan=team(), changes={"weight": 3})
     response = client.post(address(team()), stale)
@@ -168,7 +168,7 @@ def test_a_stale_edit_says_so_and_loses_no_input(console: Console, staff: User) 
     assert team().weight == 9
 
 
-def test_a_stale_cfs_plan_keeps_its_typed_weights(console: Console, staff: User) -> None:
+def test_stale_cfs_plan_keeps_the_typed_weights(console: Console, staff: User) -> None:
     client, stale = console(staff), cfs_form(cloud(), sandbox=40)
     update_cfs_plan(plan=cloud(), fields={"granularity_seconds": 60})
     page = client.post(address(cloud()), stale).content.decode()
@@ -177,7 +177,7 @@ def test_a_stale_cfs_plan_keeps_its_typed_weights(console: Console, staff: User)
     assert cloud().tiers.get(tier_id="sandbox").weight == 1
 
 
-def test_what_the_service_refuses_is_said_beside_what_was_typed(console: Console, staff: User) -> None:
+def test_refusal_by_the_service_is_shown_with_the_input(console: Console, staff: User) -> None:
     form = cfs_form(cloud(), team=77) | {"tiers-0-DELETE": "on"}
     page = console(staff).post(address(cloud()), form).content.decode()
     assert "An active plan needs a queue for: sandbox" in page
@@ -185,21 +185,21 @@ def test_what_the_service_refuses_is_said_beside_what_was_typed(console: Console
     assert cloud().tiers.count() == 3
 
 
-def test_a_fault_stands_at_its_field(console: Console, staff: User) -> None:
+def test_error_stands_at_its_field(console: Console, staff: User) -> None:
     response = console(staff).post(address(cloud()), cfs_form(cloud(), team=2000))
     [formset] = response.context["inline_admin_formsets"]
     assert [list(form.errors) for form in formset.formset.forms] == [[], ["weight"], []]
 
 
-def test_whoever_may_not_edit_is_shown_no_panel_and_asks_nothing(console: Console, acme_user: User) -> None:
+def test_what_if_panel_needs_the_right_to_edit(console: Console, acme_user: User) -> None:
     assert console(acme_user).post(address(team(), "what_if"), {}).status_code == 403
 
 
-def test_get_asks_nothing(console: Console, staff: User) -> None:
+def test_what_if_panel_refuses_get(console: Console, staff: User) -> None:
     assert console(staff).get(address(team(), "what_if")).status_code == 405
 
 
-def test_an_editor_names_what_was_typed_and_is_not_replayed() -> None:
+def test_values_that_are_not_replayed_are_named() -> None:
     reserve = ask_about_cfs_plan(cloud(), cfs_form(cloud()) | {"reserved_slots": "3"})
     assert any("reserved slots" in note for note in reserve.notes)
     rates = ask_about_plan(team(), plan_form(team(), submits_per_minute="7", max_priority="1"))
@@ -207,18 +207,18 @@ def test_an_editor_names_what_was_typed_and_is_not_replayed() -> None:
     assert ask_about_plan(team(), plan_form(team(), weight="9")).notes == []
 
 
-def test_retries_are_ruled_by_lines_and_a_faulty_one_is_named(console: Console, staff: User) -> None:
+def test_retry_rules_are_lines_and_an_invalid_one_is_named(console: Console, staff: User) -> None:
     client = console(staff)
     rules = "noop: 1 retry after 30, 60\n*: 2 retries"
     client.post(address(team()), plan_form(team(), retry_rules=rules))
     assert team().retry_rules == {"noop": {"max_retries": 1, "delays_seconds": [30, 60]}, "*": {"max_retries": 2}}
     shown = client.get(address(team())).content.decode()
     assert "noop: 1 retry after 30, 60" in shown
-    assert "retry_rules.noop" in shown  # among the versions
+    assert "retry_rules.noop" in shown  # in the list of versions
     refused = client.post(address(team()), plan_form(team(), retry_rules="noop: often")).content.decode()
     assert "Line 1 is no rule" in refused
     assert "noop: often" in refused
-    # Sent as they were shown they are no change.
+    # Sent unchanged, they create no version.
     version = team().version
     client.post(address(team()), plan_form(team(), retry_rules=write_retry_rules(team().retry_rules)))
     assert team().version == version

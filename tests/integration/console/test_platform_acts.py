@@ -1,4 +1,4 @@
-"""Acts on what all tenants share: queues, plans, rules, kinds, pools, workers."""
+"""Acts on shared objects: queues, plans, rules, kinds, pools, workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.integration.console.acts import Console, act_url, entries_of
 pytestmark = pytest.mark.django_db
 
 
-def test_a_queue_is_paused_edited_and_resumed_by_staff_alone(console: Console, staff: User, acme_user: User) -> None:
+def test_queue_is_paused_edited_and_resumed_only_by_staff(console: Console, staff: User, acme_user: User) -> None:
     queue = Queue.objects.get(name="dataset")
     client = console(acme_user)
     assert client.post(act_url("queue", queue.pk, "pause"), {"reason": "mine"}).status_code in {403, 404}
@@ -58,7 +58,7 @@ def _plan_form(plan: CFSPlan, weights: dict[str, int], reason: str) -> dict[str,
     return data
 
 
-def test_a_plan_and_its_tiers_are_saved_as_one_version_with_one_entry(console: Console, staff: User) -> None:
+def test_plan_and_tiers_are_saved_as_one_version_with_one_entry(console: Console, staff: User) -> None:
     plan = CFSPlan.objects.get(name="cloud")
     page = reverse("admin:scheduling_cfsplan_change", args=[plan.pk])
     response = console(staff).post(page, _plan_form(plan, {"sandbox": 9}, "launch week"))
@@ -70,7 +70,7 @@ def test_a_plan_and_its_tiers_are_saved_as_one_version_with_one_entry(console: C
     assert (entry.before["tiers.sandbox"]["weight"], entry.after["tiers.sandbox"]["weight"]) == (1, 9)
 
 
-def test_an_active_plan_keeps_a_queue_for_every_tier(console: Console, staff: User) -> None:
+def test_active_plan_needs_a_queue_for_every_tier(console: Console, staff: User) -> None:
     plan = CFSPlan.objects.get(name="cloud")
     data = _plan_form(plan, {}, "oops") | {"tiers-0-DELETE": "on"}
     page = reverse("admin:scheduling_cfsplan_change", args=[plan.pk])
@@ -80,7 +80,7 @@ def test_an_active_plan_keeps_a_queue_for_every_tier(console: Console, staff: Us
     assert entries_of("cfs_plan.changed") == []
 
 
-def test_a_plan_is_activated_and_copied_by_hand(console: Console, staff: User) -> None:
+def test_plan_is_activated_and_copied(console: Console, staff: User) -> None:
     community = CFSPlan.objects.get(name="community")
     client = console(staff)
     client.post(act_url("cfsplan", community.pk, "activate"), {"reason": "drill"})
@@ -93,7 +93,7 @@ def test_a_plan_is_activated_and_copied_by_hand(console: Console, staff: User) -
     assert len(entries_of("cfs_plan.created")) == 1
 
 
-def test_a_rule_that_could_not_be_evaluated_is_refused_beside_its_field(console: Console, staff: User) -> None:
+def test_invalid_routing_rule_is_refused_beside_its_field(console: Console, staff: User) -> None:
     client = console(staff)
     data = {
         "position": 5,
@@ -117,7 +117,7 @@ def test_a_rule_that_could_not_be_evaluated_is_refused_beside_its_field(console:
     assert len(entries_of("routing_rule.created")) == len(entries_of("routing_rule.changed")) == 1
 
 
-def test_a_kind_is_paused_and_resumed(console: Console, staff: User, acme: Tenant) -> None:
+def test_kind_is_paused_and_resumed(console: Console, staff: User, acme: Tenant) -> None:
     client = console(staff)
     client.post(reverse("admin:scheduling_kindpause_add"), {"kind": "noop", "reason": "bug 12"})
     assert KindPause.objects.get().reason == "bug 12"
@@ -126,7 +126,7 @@ def test_a_kind_is_paused_and_resumed(console: Console, staff: User, acme: Tenan
     assert len(entries_of("kind.paused")) == len(entries_of("kind.resumed")) == 1
 
 
-def test_a_pause_ends_when_its_form_says_so_and_a_time_that_is_none_is_refused(console: Console, staff: User) -> None:
+def test_pause_ends_at_its_time_and_an_invalid_time_is_refused(console: Console, staff: User) -> None:
     client = console(staff)
     queue = Queue.objects.get(name="dataset")
     page = client.get(reverse("admin:scheduling_queue_change", args=[queue.pk])).content.decode()
@@ -143,7 +143,7 @@ def test_a_pause_ends_when_its_form_says_so_and_a_time_that_is_none_is_refused(c
     assert "2999-01-31 09:30 UTC" in overview
 
 
-def test_a_pool_and_a_worker_are_drained_and_resumed(console: Console, staff: User, live_worker: Worker) -> None:
+def test_pool_and_worker_are_drained_and_resumed(console: Console, staff: User, live_worker: Worker) -> None:
     client = console(staff)
     client.post(act_url("workerpool", live_worker.pool_id, "drain"), {"reason": "deploy"})
     client.post(act_url("worker", live_worker.pk, "drain"), {"reason": "scale in"})

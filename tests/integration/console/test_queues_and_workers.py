@@ -1,4 +1,4 @@
-"""The pages of queues and workers: numbers of rollups and gauges, stops with their ends, and what a worker runs."""
+"""The pages of queues and workers: numbers of rollups and gauges, stops with their ends, and running jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.integration.console.acts import Console
 from tests.integration.console.conftest import Work
 from tests.integration.console.test_overview import JOB_TABLES
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 QUEUES, WORKERS = "admin:scheduling_queue_changelist", "admin:scheduling_worker_changelist"
 
 
@@ -38,7 +38,7 @@ def demand(tenant: Tenant, queue: Queue, waiting: int) -> None:
 
 
 def run(work: Work, worker: Worker, queue: Queue, seconds: float = 5) -> LiveExecution:
-    """An execution that the worker has begun."""
+    """Store an execution that the worker has started."""
     with all_tenants():
         now = timezone.now()
         return LiveExecution.objects.create(
@@ -67,12 +67,12 @@ def line_of(queue: Queue) -> QueueLine:
         return next(line for line in read_queue_lines() if line.queue == queue)
 
 
-def test_rates_come_from_what_ended_and_from_two_samples(acme_work: Work, live_worker: Worker) -> None:
+def test_rates_come_from_ended_jobs_and_two_samples(acme_work: Work, live_worker: Worker) -> None:
     queue = Queue.objects.get(name="workflow_team")
     demand(acme_work.tenant, queue, 40)
     measure_queues()
     sample_gauges()
-    # Counting has begun within the window: what came before is not known.
+    # Counting began within the window: the time before is unknown.
     assert line_of(queue).in_per_minute is None
     with all_tenants():
         row = QueueGauge.objects.get(queue=queue)
@@ -80,14 +80,14 @@ def test_rates_come_from_what_ended_and_from_two_samples(acme_work: Work, live_w
         row.waiting = 10
         row.save(force_insert=True)
     line = line_of(queue)
-    # Thirty more wait, and one was given up: 31 came.
+    # Thirty more wait, and one was cancelled: 31 arrived.
     assert line.in_per_minute == pytest.approx(31 / line.minutes)
     assert line.out_per_minute == pytest.approx(1 / line.minutes)
     assert line.empty_in_seconds == pytest.approx(40 * line.minutes * 60, rel=0.01)
     assert (line.capacity, line.utilisation) == (4, 0)
 
 
-def test_a_cap_and_the_slots_in_use_make_the_utilisation(acme_work: Work, live_worker: Worker) -> None:
+def test_utilisation_is_slots_in_use_by_cap(acme_work: Work, live_worker: Worker) -> None:
     queue = Queue.objects.get(name="workflow_team")
     run(acme_work, live_worker, queue)
     measure_queues()
@@ -98,7 +98,7 @@ def test_a_cap_and_the_slots_in_use_make_the_utilisation(acme_work: Work, live_w
     assert line_of(queue).utilisation == pytest.approx(1 / 2)
 
 
-def test_the_list_shows_depth_and_stops_with_their_ends(
+def test_queue_list_shows_depth_and_stops_with_their_ends(
     console: Console, staff: User, acme_work: Work, live_worker: Worker
 ) -> None:
     busy, dataset = Queue.objects.get(name="workflow_team"), Queue.objects.get(name="dataset")
@@ -114,7 +114,7 @@ def test_the_list_shows_depth_and_stops_with_their_ends(
     assert "Empty in" in page
 
 
-def test_neither_page_of_queues_asks_the_jobs(console: Console, staff: User, acme_work: Work) -> None:
+def test_queue_pages_read_no_job_table(console: Console, staff: User, acme_work: Work) -> None:
     sample_gauges()
     client = console(staff)
     queue = Queue.objects.get(name="workflow_team")
@@ -126,9 +126,7 @@ def test_neither_page_of_queues_asks_the_jobs(console: Console, staff: User, acm
         assert [query["sql"] for query in queries if JOB_TABLES.search(str(query["sql"]))] == []
 
 
-def test_a_queues_page_says_how_it_stands_and_what_stops_it(
-    console: Console, staff: User, acme_work: Work, live_worker: Worker
-) -> None:
+def test_queue_page_shows_state_and_stops(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
     queue = Queue.objects.get(name="workflow_team")
     demand(acme_work.tenant, queue, 9)
     with all_tenants():
@@ -139,11 +137,11 @@ def test_a_queues_page_says_how_it_stands_and_what_stops_it(
     assert "9 waiting" in words
     assert "disk is full" in words
     assert "Empty in" in words
-    # The acts stand below it as before.
+    # The acts follow below.
     assert 'data-act="resume"' in page
 
 
-def test_a_worker_shows_what_it_runs(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
+def test_worker_page_shows_running_jobs(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
     run(acme_work, live_worker, Queue.objects.get(name="workflow_team"))
     client = console(staff)
     [listed] = client.get(reverse(WORKERS)).context["cl"].result_list
@@ -154,14 +152,14 @@ def test_a_worker_shows_what_it_runs(console: Console, staff: User, acme_work: W
     assert 'data-act="drain"' in page
 
 
-def test_the_name_of_a_host_is_as_it_is_in_the_header(console: Console, staff: User, live_worker: Worker) -> None:
+def test_host_name_keeps_its_case_in_the_header(console: Console, staff: User, live_worker: Worker) -> None:
     page = console(staff).get(reverse("admin:scheduling_worker_change", args=[live_worker.pk])).content.decode()
     header = text_of(page[: page.index('id="content"')])
     assert "bench:4711" in header
     assert "Bench:4711" not in page
 
 
-def test_lists_tell_their_rows_anew_as_they_are_narrowed_and_sorted(
+def test_lists_refresh_their_rows_with_filter_and_order(
     console: Console, staff: User, acme_work: Work, live_worker: Worker
 ) -> None:
     client = console(staff)
@@ -178,14 +176,14 @@ def test_lists_tell_their_rows_anew_as_they_are_narrowed_and_sorted(
         assert client.post(asked[1]).status_code == 405
 
 
-def test_rows_that_are_the_same_are_not_sent_again(console: Console, staff: User) -> None:
+def test_unchanged_rows_are_304(console: Console, staff: User) -> None:
     client = console(staff)
     part = client.get(reverse("admin:scheduling_queue_rows"))
     again = client.get(reverse("admin:scheduling_queue_rows"), headers={"If-None-Match": part["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_how_a_row_stands_is_told_anew(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
+def test_state_of_a_row_is_refreshed(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
     queue = Queue.objects.get(name="workflow_team")
     client = console(staff)
     page = client.get(reverse("admin:scheduling_queue_change", args=[queue.pk])).content.decode()
@@ -210,14 +208,14 @@ def test_how_a_row_stands_is_told_anew(console: Console, staff: User, acme_work:
         assert client.get(reverse(missing, args=["nonsense"])).status_code == 404
 
 
-def test_an_idle_worker_says_what_will_stand_there(console: Console, staff: User, live_worker: Worker) -> None:
+def test_idle_worker_page_explains_the_empty_list(console: Console, staff: User, live_worker: Worker) -> None:
     page = console(staff).get(reverse("admin:scheduling_worker_change", args=[live_worker.pk])).content.decode()
     assert "It runs nothing" in page
     assert console(staff).get(reverse("admin:scheduling_worker_change", args=["nonsense"])).status_code == 404
 
 
 @pytest.mark.parametrize("name", ["admin:alerts", "admin:compliance"])
-def test_what_is_not_there_yet_says_so_and_what_to_use(console: Console, staff: User, name: str) -> None:
+def test_page_of_a_missing_feature_names_alternatives(console: Console, staff: User, name: str) -> None:
     client = console(staff)
     page = client.get(reverse(name)).content.decode()
     assert "Not yet" in page
@@ -228,7 +226,7 @@ def test_what_is_not_there_yet_says_so_and_what_to_use(console: Console, staff: 
         assert client.get(link).status_code == 200, link
 
 
-def test_a_member_is_led_to_no_page_that_it_may_not_see(console: Console, acme_user: User) -> None:
+def test_member_is_linked_to_no_forbidden_page(console: Console, acme_user: User) -> None:
     client = console(acme_user)
     assert client.get(reverse("admin:alerts")).status_code == 403
     page = client.get(reverse("admin:compliance")).content.decode()

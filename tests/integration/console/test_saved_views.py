@@ -1,4 +1,4 @@
-"""Named filters: whose they are, who sees them, and what is refused."""
+"""Saved views: owner, visibility, and refusals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Console = Callable[[User], Client]
 
 @pytest.fixture
 def colleague(acme: Tenant) -> User:
-    """Another who acts for acme."""
+    """Return another member of acme."""
     user = User.objects.create_user("carla")
     add_member(tenant=acme, user=user, role=Role.DEVELOPER)
     return user
@@ -35,20 +35,20 @@ def post(client: Client, route: str, *args: object, **data: Any) -> Any:
 
 
 def names(client: Client) -> set[str]:
-    """The views that the Jobs page offers."""
+    """Return the views that the Jobs page offers."""
     page = client.get(reverse("admin:scheduling_job_changelist"))
     return {item["view"].name for item in page.context["saved_views"]}
 
 
 def save(client: Client, name: str, **data: Any) -> UUID:
-    """Save one that must be taken."""
+    """Save a view, which must be accepted."""
     answer = post(client, "save", name=name, **{"q": "state:discarded", **data})
     assert answer.status_code == 302
     with all_tenants():
         return SavedView.objects.get(name=name).pk
 
 
-def test_a_view_is_saved_shown_and_audited(console: Console, acme: Tenant, acme_user: User) -> None:
+def test_view_is_saved_shown_and_audited(console: Console, acme: Tenant, acme_user: User) -> None:
     client = console(acme_user)
     answer = post(client, "save", name="  Dead   ones ", q="state:DISCARDED  age:>60m")
     assert answer.url == reverse("admin:scheduling_job_changelist") + "?q=state%3ADISCARDED++age%3A%3E60m"
@@ -60,7 +60,7 @@ def test_a_view_is_saved_shown_and_audited(console: Console, acme: Tenant, acme_
     assert entry.after == {"name": "Dead ones", "query": "state:discarded age:>1h", "is_shared": False}
 
 
-def test_own_views_are_seen_by_their_owner_alone_and_shared_ones_within_the_tenant(
+def test_saved_views_are_visible_to_owner_or_tenant_if_shared(
     console: Console, acme_user: User, colleague: User, globex_user: User, staff: User
 ) -> None:
     client = console(acme_user)
@@ -70,13 +70,13 @@ def test_own_views_are_seen_by_their_owner_alone_and_shared_ones_within_the_tena
     assert names(console(colleague)) == {"shared"}
     assert post(console(colleague), "forget", own).status_code == 404
     assert names(console(globex_user)) == set()
-    # The platform's people have views of their own, which no tenant sees.
+    # Platform users have their own views, which no tenant sees.
     save(console(staff), "everywhere", is_shared="1")
     assert names(console(staff)) == {"everywhere"}
     assert names(console(acme_user)) == {"own", "shared"}
 
 
-def test_a_view_of_another_tenant_is_not_there(
+def test_view_of_another_tenant_is_not_found(
     console: Console, globex: Tenant, globex_user: User, acme_user: User
 ) -> None:
     with tenant_context(globex):
@@ -88,7 +88,7 @@ def test_a_view_of_another_tenant_is_not_there(
         assert SavedView.objects.get().name == "theirs"
 
 
-def test_a_view_is_renamed_and_forgotten(console: Console, acme: Tenant, acme_user: User, colleague: User) -> None:
+def test_view_is_renamed_and_deleted(console: Console, acme: Tenant, acme_user: User, colleague: User) -> None:
     view = save(console(acme_user), "first", is_shared="1")
     post(console(colleague), "rename", view, name="second")
     assert names(console(acme_user)) == {"second"}
@@ -114,7 +114,9 @@ def test_a_view_is_renamed_and_forgotten(console: Console, acme: Tenant, acme_us
         ("taken", "kind:noop", "There is a view"),
     ],
 )
-def test_what_cannot_be_saved_is_said(console: Console, acme_user: User, name: str, text: str, words: str) -> None:
+def test_invalid_view_is_refused_with_a_message(
+    console: Console, acme_user: User, name: str, text: str, words: str
+) -> None:
     client = console(acme_user)
     save(client, "taken")
     answer = client.post(reverse("admin:scheduling_job_view_save_act"), {"name": name, "q": text}, follow=True)
@@ -123,7 +125,7 @@ def test_what_cannot_be_saved_is_said(console: Console, acme_user: User, name: s
     assert names(client) == {"taken"}
 
 
-def test_nobody_has_views_without_end(console: Console, acme_user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_views_is_limited(console: Console, acme_user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scheduling.jobs.saved_views.service.MAX_VIEWS", 1)
     client = console(acme_user)
     save(client, "first")
@@ -131,7 +133,7 @@ def test_nobody_has_views_without_end(console: Console, acme_user: User, monkeyp
     assert names(client) == {"first"}
 
 
-def test_whoever_only_looks_saves_nothing(console: Console, acme: Tenant) -> None:
+def test_viewer_cannot_save_views(console: Console, acme: Tenant) -> None:
     viewer = User.objects.create_user("vera")
     add_member(tenant=acme, user=viewer, role=Role.VIEWER)
     client = console(viewer)
@@ -142,7 +144,7 @@ def test_whoever_only_looks_saves_nothing(console: Console, acme: Tenant) -> Non
     )
 
 
-def test_looking_at_an_act_does_nothing(console: Console, acme_user: User) -> None:
+def test_get_of_an_act_changes_nothing(console: Console, acme_user: User) -> None:
     client = console(acme_user)
     view = save(client, "kept")
     for url in (

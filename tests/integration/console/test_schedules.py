@@ -1,4 +1,4 @@
-"""Schedules in the console: the form names its faults, the preview shows what is written, the acts act."""
+"""Schedules in the console: form errors, preview, acts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def stored(name: str) -> Schedule:
         return Schedule.objects.get(name=name)
 
 
-def test_a_member_makes_one_by_form(console: Console, acme_user: User, acme: Tenant) -> None:
+def test_member_creates_a_schedule_by_form(console: Console, acme_user: User, acme: Tenant) -> None:
     client = console(acme_user)
     form = client.get(reverse(ADD)).context["adminform"].form
     assert "tenant" not in form.fields
@@ -64,16 +64,14 @@ def test_a_member_makes_one_by_form(console: Console, acme_user: User, acme: Ten
     assert (made.tenant_id, made.cron, made.tags, made.overlap_policy) == (acme.pk, "30 2 * * *", ["a", "b"], "skip")
 
 
-def test_staff_names_the_tenant(console: Console, staff: User, acme: Tenant) -> None:
+def test_staff_must_name_the_tenant(console: Console, staff: User, acme: Tenant) -> None:
     client = console(staff)
     assert client.post(reverse(ADD), FORM).context["adminform"].form.errors.keys() == {"tenant"}
     assert client.post(reverse(ADD), FORM | {"tenant": str(acme.pk)}).status_code == 302
     assert stored("nightly").tenant_id == acme.pk
 
 
-def test_the_form_says_what_is_wrong_beside_the_field_and_keeps_what_was_written(
-    console: Console, acme_user: User
-) -> None:
+def test_form_errors_stand_beside_the_field_and_keep_the_input(console: Console, acme_user: User) -> None:
     wrong = FORM | {"cron": "0 0 30 2 *", "timezone": "Mars/Olympus", "kind": "nonsense", "payload": '{"a": 1}'}
     answer = console(acme_user).post(reverse(ADD), wrong)
     assert answer.status_code == 200
@@ -83,7 +81,7 @@ def test_the_form_says_what_is_wrong_beside_the_field_and_keeps_what_was_written
     assert form["payload"].value() == '{"a": 1}'
 
 
-def test_a_change_that_met_another_is_refused(console: Console, acme_user: User, schedule: Schedule) -> None:
+def test_stale_change_is_refused(console: Console, acme_user: User, schedule: Schedule) -> None:
     client = console(acme_user)
     changed = FORM | {"name": "hourly", "seen_version": "1", "reason": "earlier"}
     assert client.post(page_of(schedule), changed).status_code == 302
@@ -93,7 +91,7 @@ def test_a_change_that_met_another_is_refused(console: Console, acme_user: User,
     assert stored("hourly").priority == 0
 
 
-def test_the_preview_follows_what_is_written(console: Console, acme_user: User) -> None:
+def test_preview_follows_the_input(console: Console, acme_user: User) -> None:
     client = console(acme_user)
     url = reverse("admin:scheduling_schedule_preview")
     shown = client.post(url, {"cron": "30 2 * * *", "timezone": "Asia/Kathmandu", "dst_policy": "standard"})
@@ -106,7 +104,7 @@ def test_the_preview_follows_what_is_written(console: Console, acme_user: User) 
     assert client.get(url).status_code == 405
 
 
-def test_the_page_needs_no_inline_script(console: Console, acme_user: User) -> None:
+def test_page_has_no_inline_script(console: Console, acme_user: User) -> None:
     page = console(acme_user).get(reverse(ADD)).content.decode()
     assert "hx-post" in page
     assert "hx-on" not in page
@@ -119,7 +117,7 @@ def test_acts_run_pause_resume_and_delete(console: Console, acme_user: User, sch
     with all_tenants():
         job = Job.objects.get()
     assert ran.url == reverse("admin:scheduling_job_change", args=[job.pk])
-    assert "hourly" in client.get(ran.url).content.decode()  # the job says where it came from
+    assert "hourly" in client.get(ran.url).content.decode()  # the job's page names its schedule
     act(client, schedule, "pause", reason="quarter's end")
     assert not stored("hourly").is_enabled
     text = client.get(reverse("admin:scheduling_schedule_changelist")).content.decode()
@@ -135,7 +133,7 @@ def test_acts_run_pause_resume_and_delete(console: Console, acme_user: User, sch
         assert not Schedule.objects.exists()
 
 
-def test_a_paused_schedule_says_so_where_its_next_runs_would_be(
+def test_paused_schedule_states_the_pause_in_place_of_its_next_runs(
     console: Console, acme_user: User, schedule: Schedule
 ) -> None:
     words = "It is paused: nothing fires until somebody resumes it."
@@ -148,12 +146,12 @@ def test_a_paused_schedule_says_so_where_its_next_runs_would_be(
     assert "Write a cron of five fields" not in page
 
 
-def test_the_list_tells_what_happens_while_one_runs(console: Console, acme_user: User, schedule: Schedule) -> None:
+def test_list_shows_the_overlap_policy(console: Console, acme_user: User, schedule: Schedule) -> None:
     text = console(acme_user).get(reverse("admin:scheduling_schedule_changelist")).content.decode()
     assert schedule.get_overlap_policy_display() in text
 
 
-def test_backfill_shows_first_and_acts_on_the_second_press(
+def test_backfill_previews_first_and_starts_on_the_second_press(
     console: Console, acme_user: User, schedule: Schedule
 ) -> None:
     client = console(acme_user)
@@ -170,7 +168,9 @@ def test_backfill_shows_first_and_acts_on_the_second_press(
     assert "more than 1000" in too_long.content.decode()
 
 
-def test_a_payload_is_for_its_tenants_own(console: Console, acme_user: User, staff: User, schedule: Schedule) -> None:
+def test_schedule_payload_is_shown_only_to_its_tenant(
+    console: Console, acme_user: User, staff: User, schedule: Schedule
+) -> None:
     assert "acme-payload" in console(acme_user).get(page_of(schedule)).content.decode()
     page = console(staff).get(page_of(schedule))
     assert "acme-payload" not in page.content.decode()
@@ -179,7 +179,7 @@ def test_a_payload_is_for_its_tenants_own(console: Console, acme_user: User, sta
     assert stored("nightly").payload == {"secret": "acme-payload"}
 
 
-def test_a_foreign_schedule_is_not_found(console: Console, globex_user: User, schedule: Schedule) -> None:
+def test_foreign_schedule_is_not_found(console: Console, globex_user: User, schedule: Schedule) -> None:
     client = console(globex_user)
     assert client.get(page_of(schedule)).status_code == 404
     assert act(client, schedule, "pause", reason="x").status_code == 404

@@ -1,4 +1,4 @@
-"""What the tree gives is written down once, as it was at that time."""
+"""Share samples: the entitlements that the tree gives, stored once per time."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from tests.integration.scheduling.acts import submit
 pytestmark = pytest.mark.django_db
 
 
-def test_a_sample_writes_down_what_the_tree_gives(acme: Tenant, globex: Tenant, live_worker: Worker) -> None:
+def test_sample_stores_what_the_tree_gives(acme: Tenant, globex: Tenant, live_worker: Worker) -> None:
     with all_tenants():
         demand(acme, weight=2, vruntime=0)
         demand(globex, weight=1, vruntime=3_000_000_000)
         assert sample_after(30) >= 2
         rows = {tenant: list(ShareMinute.objects.filter(tenant=tenant).order_by("minute")) for tenant in (acme, globex)}
-    # Four slots at 2 : 1; the caps of 5 and 2 cut nobody.
+    # Four slots at 2 : 1; the caps of 5 and 2 limit neither.
     entitled = {tenant: sum(row.entitled_us for row in found) for tenant, found in rows.items()}
     assert entitled[acme] == pytest.approx(30 * 8 / 3 * 1e6, rel=0.02)
     assert entitled[globex] == pytest.approx(30 * 4 / 3 * 1e6, rel=0.02)
     assert sum(row.backlogged_us for row in rows[acme]) == pytest.approx(30e6, rel=0.02)
-    # Globex had 3 s at weight 1: of them 2 were Acme's.
+    # Globex had 3 s at weight 1: Acme was entitled to 2 of them.
     assert (rows[acme][-1].lag_us, rows[globex][-1].lag_us) == (2_000_000, -2_000_000)
 
 
@@ -50,7 +50,7 @@ def greatest(most: int) -> list[Entitled]:
     return sorted(census.greatest(), key=str)
 
 
-def test_tenants_that_are_counted_by_classes_have_what_they_have_one_by_one(
+def test_tenants_counted_by_classes_get_the_same_shares(
     acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = [create_tenant(slug=f"tenant-{n}", name="T", plan="sandbox") for n in range(6)]
@@ -69,7 +69,7 @@ def test_tenants_that_are_counted_by_classes_have_what_they_have_one_by_one(
     assert [row.slots for row in by_classes] == pytest.approx([row.slots for row in one_by_one])
 
 
-def test_whoever_comes_behind_very_many_is_reckoned_with(
+def test_sample_includes_tenants_beyond_the_demand_limit(
     acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(share_demands, "DEMAND_LIMIT", 1)
@@ -77,11 +77,11 @@ def test_whoever_comes_behind_very_many_is_reckoned_with(
         demand(acme, weight=1, vruntime=0)
         demand(globex, weight=3, vruntime=10**12)
         slots = {row.tenant_id: row.slots for row in greatest(9)}
-    # Its cap cuts the heavier at 2 of 4 slots; the other has the rest.
+    # Its cap limits the heavier one to 2 of 4 slots; the other gets the rest.
     assert slots == pytest.approx({globex.pk: 2, acme.pk: 2})
 
 
-def test_ticks_go_between_the_steps_of_a_sample_of_very_many(
+def test_sample_of_many_tenants_lets_ticks_run_between_its_steps(
     acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(share_demands, "DEMAND_LIMIT", 1)
@@ -100,7 +100,7 @@ def test_ticks_go_between_the_steps_of_a_sample_of_very_many(
     assert steps > 3
 
 
-def test_whoever_begins_to_run_while_very_many_are_counted_counts_once(
+def test_tenant_starting_to_run_during_a_large_sample_is_counted_once(
     acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(share_demands, "DEMAND_LIMIT", 1)
@@ -138,14 +138,14 @@ def test_two_dispatchers_sample_once(acme: Tenant, live_worker: Worker) -> None:
         assert sample_after(2) == 0
 
 
-def test_time_that_nobody_looked_at_is_not_made_up(acme: Tenant, live_worker: Worker) -> None:
+def test_unsampled_time_is_not_filled_in(acme: Tenant, live_worker: Worker) -> None:
     with all_tenants():
         demand(acme)
         sample_after(3_600)
         assert sum(ShareMinute.objects.values_list("backlogged_us", flat=True)) == pytest.approx(MINUTE_US, rel=0.02)
 
 
-def test_no_more_than_the_greatest_are_kept(
+def test_only_the_largest_tenants_are_stored(
     acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(share_samples, "KEPT", 1)
@@ -156,7 +156,7 @@ def test_no_more_than_the_greatest_are_kept(
         assert set(ShareMinute.objects.values_list("tenant_id", flat=True)) == {acme.pk}
 
 
-def test_a_paused_pool_and_a_plan_without_shares_entitle_nobody(acme: Tenant, live_worker: Worker) -> None:
+def test_paused_pool_and_plan_without_shares_have_no_entitlements(acme: Tenant, live_worker: Worker) -> None:
     with all_tenants():
         demand(acme)
         live_worker.pool.is_paused = True
@@ -169,7 +169,7 @@ def test_a_paused_pool_and_a_plan_without_shares_entitle_nobody(acme: Tenant, li
         assert sample_after(30) == 0
 
 
-def test_a_span_is_split_at_the_minute() -> None:
+def test_span_is_split_at_the_minute() -> None:
     until = datetime.fromisoformat("2026-03-01T10:01:10+00:00")
     parts = list(split_by_minute(until - timedelta(seconds=30), until))
     assert [(minute.minute, length.total_seconds()) for minute, length in parts] == [(0, 20.0), (1, 10.0)]

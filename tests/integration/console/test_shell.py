@@ -1,4 +1,4 @@
-"""The shell: what we changed of unfold's is still unfold's otherwise, and nothing on a page runs inline."""
+"""The shell: changed unfold templates match their originals otherwise, and no page runs inline script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.console.conftest import Work
 
 ORIGINALS = Path(unfold.__file__).parent / "templates"
 OURS = Path(settings.BASE_DIR) / "templates"
-# Of the originals that our templates began as. When one differs, look at what unfold changed, carry it over,
+# Hashes of the originals of our templates. When one differs, check what unfold changed, merge it,
 # and write its new hash here.
 STARTED_FROM = {
     "admin/base.html": "7428a8411d69ed81",
@@ -41,12 +41,12 @@ ALPINE_VERSION = re.compile(r'version:"(\d+\.\d+)')
 
 
 @pytest.mark.parametrize("name", sorted(STARTED_FROM))
-def test_a_template_of_ours_began_as_what_unfold_ships(name: str) -> None:
+def test_own_template_is_based_on_the_shipped_one(name: str) -> None:
     assert (OURS / name).is_file()
     assert hashlib.sha256((ORIGINALS / name).read_bytes()).hexdigest()[:16] == STARTED_FROM[name]
 
 
-def test_every_template_that_replaces_one_of_unfolds_is_listed() -> None:
+def test_every_replaced_unfold_template_is_listed() -> None:
     replaced = {
         str(path.relative_to(OURS))
         for folder in ("admin", "unfold")
@@ -56,14 +56,14 @@ def test_every_template_that_replaces_one_of_unfolds_is_listed() -> None:
     assert replaced == set(STARTED_FROM)
 
 
-def test_alpines_csp_build_is_of_the_version_that_unfold_uses() -> None:
+def test_alpine_csp_build_has_unfolds_version() -> None:
     shipped = (ORIGINALS.parent / "static/unfold/js/alpine/alpine.js").read_text()
     ours = (Path(settings.BASE_DIR) / "jobsplatform/static/console/js/alpine.csp.min.js").read_text()
     assert ALPINE_VERSION.findall(ours) == ALPINE_VERSION.findall(shipped)
 
 
 class _InlineFinder(HTMLParser):
-    """Collects what a policy of `script-src 'self'` would refuse."""
+    """A parser that collects what a policy of `script-src 'self'` refuses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class _InlineFinder(HTMLParser):
 
 
 @pytest.mark.django_db
-def test_no_page_runs_inline_script(console: Callable[[User], Client], staff: User, acme_work: Work) -> None:
+def test_pages_have_no_inline_script(console: Callable[[User], Client], staff: User, acme_work: Work) -> None:
     client = console(staff)
     pages = [
         reverse("admin:index"),
@@ -100,7 +100,7 @@ def test_no_page_runs_inline_script(console: Callable[[User], Client], staff: Us
 
 
 @pytest.mark.parametrize("lost", ["tenants.middleware.find_places", "scheduling.overview.page.read_overview"])
-def test_a_database_that_is_away_is_said_with_a_time_to_come_back(
+def test_database_outage_is_503_with_retry_after(
     console: Callable[[User], Client], staff: User, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -114,9 +114,7 @@ def test_a_database_that_is_away_is_said_with_a_time_to_come_back(
 
 
 @pytest.mark.django_db
-def test_a_page_that_is_refused_or_missing_says_why_and_where_to_go_on(
-    console: Callable[[User], Client], acme_user: User
-) -> None:
+def test_refused_or_missing_page_states_why_and_links_on(console: Callable[[User], Client], acme_user: User) -> None:
     client = console(acme_user)
     refused = client.get(reverse("admin:scheduling_queue_changelist"))
     assert refused.status_code == 403
@@ -130,6 +128,6 @@ def test_a_page_that_is_refused_or_missing_says_why_and_where_to_go_on(
 
 
 @pytest.mark.django_db
-def test_strangers_are_told_no_more_than_before(client: Client) -> None:
+def test_anonymous_404_reveals_nothing(client: Client) -> None:
     assert client.get("/nothing/").status_code == 404
     assert client.get("/admin/nothing/").status_code in {302, 404}

@@ -1,4 +1,4 @@
-"""Queues and pools added in the console: who is offered the page, and what it says."""
+"""Queues and pools added in the console: permissions and messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def queue_form(**typed: object) -> dict[str, object]:
     return {**offered, **typed}
 
 
-def test_a_pool_and_a_queue_are_added_with_a_reason(console: Console, staff: User) -> None:
+def test_pool_and_queue_are_added_with_a_reason(console: Console, staff: User) -> None:
     client = console(staff)
     form = {"name": "far", "description": "", "memory_mib": 512, "reason": "small machines"}
     assert client.post(reverse(ADD_POOL), form).status_code == 302
@@ -40,13 +40,13 @@ def test_a_pool_and_a_queue_are_added_with_a_reason(console: Console, staff: Use
     ("name", "words"),
     [("dataset", "already exists"), ("Slow", "lower-case letters"), ("unacked", "broker uses this name")],
 )
-def test_a_name_that_cannot_be_given_is_said_beside_it(console: Console, staff: User, name: str, words: str) -> None:
+def test_invalid_name_is_refused_beside_its_field(console: Console, staff: User, name: str, words: str) -> None:
     page = console(staff).post(reverse(ADD_QUEUE), queue_form(name=name))
     assert words in str(page.context["adminform"].form.errors["name"])
     assert entries_of("queue.created") == []
 
 
-def test_name_and_pool_stay_and_an_edit_has_a_reason(console: Console, staff: User) -> None:
+def test_name_and_pool_are_fixed_and_an_edit_needs_a_reason(console: Console, staff: User) -> None:
     client = console(staff)
     queue = Queue.objects.get(name="dataset")
     page = reverse("admin:scheduling_queue_change", args=[queue.pk])
@@ -59,7 +59,7 @@ def test_name_and_pool_stay_and_an_edit_has_a_reason(console: Console, staff: Us
 
 
 @pytest.mark.parametrize("role", ["operator", "auditor"])
-def test_who_may_not_change_fairness_looks_and_is_offered_no_page(console: Console, role: str) -> None:
+def test_user_without_the_fairness_right_sees_the_page_and_no_form(console: Console, role: str) -> None:
     person = User.objects.create_user("ola", password="correct horse battery staple", is_staff=True)
     grant_platform_role(user=person, role=role)
     client = console(person)
@@ -74,7 +74,7 @@ def test_who_may_not_change_fairness_looks_and_is_offered_no_page(console: Conso
     assert "reason" not in shown["fields"]
 
 
-def test_a_member_of_a_tenant_adds_nothing(console: Console, acme_user: User) -> None:
+def test_member_of_a_tenant_cannot_add_queues_or_pools(console: Console, acme_user: User) -> None:
     client = console(acme_user)
     assert client.post(reverse(ADD_QUEUE), queue_form()).status_code == 403
     assert client.post(reverse(ADD_POOL), {"name": "far"}).status_code == 403

@@ -1,4 +1,4 @@
-"""What the demonstration makes and reads, on the real tables."""
+"""The demonstration: what it creates and reads, on the real tables."""
 
 import pytest
 
@@ -22,13 +22,13 @@ def test_participants_have_keys_and_the_limits_of_three_plans():
         assert authenticate_api_key(token=each.token).tenant_id == each.tenant_id
 
 
-def test_a_second_run_on_the_same_database_makes_its_own_tenants_and_administrator():
+def test_second_run_on_the_same_database_creates_its_own_tenants():
     first, second = create_participants(), create_participants()
     assert {each.slug for each in first}.isdisjoint(each.slug for each in second)
     assert create_administrator().username != create_administrator().username
 
 
-def test_counts_tell_where_each_tenants_jobs_stand():
+def test_counts_are_by_tenant_and_state():
     sandbox, team, _ = create_participants()
     with tenant_context(sandbox.tenant_id):
         jobs = [submit_job(tenant=find_tenant(sandbox.slug), request=JobRequest("noop", {})).job for _ in range(3)]
@@ -38,7 +38,7 @@ def test_counts_tell_where_each_tenants_jobs_stand():
     assert counts[sandbox.tenant_id].waiting == 2
 
 
-def test_a_platform_on_which_nothing_ran_has_nothing_to_tell():
+def test_platform_without_runs_has_empty_results():
     ids = [each.tenant_id for each in create_participants()]
     assert read_runs(ids) == []
     assert read_executions(ids) == []

@@ -1,4 +1,4 @@
-"""The servers for development start, serve one command, and are gone afterwards, whatever ends their launcher."""
+"""The embedded servers: they start, serve one command, and stop afterwards, however their launcher ends."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from jobsplatform.settings.env import BASE_DIR
 
 DEADLINE_SECONDS = 60.0
 SERVER_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "SECRET_KEY", "FILES_ROOT", MARK_VARIABLE)
-# Tells where the servers are, then stays until it is ended.
+# Print where the servers are, then stay until terminated.
 TELL_AND_STAY = """
 import json, os, pathlib, sys, time
 pathlib.Path(sys.argv[1] + ".new").write_text(json.dumps(dict(os.environ)))
@@ -43,7 +43,7 @@ def poll[T](question: Callable[[], T | None]) -> T:
 
 
 def without_servers(**variables: str) -> dict[str, str]:
-    """Return this process's environment without the servers that this suite runs on."""
+    """Return this process's environment without the servers of this test suite."""
     return {name: value for name, value in os.environ.items() if name not in SERVER_VARIABLES} | variables
 
 
@@ -60,21 +60,21 @@ def launch(*arguments: str, environment: dict[str, str] | None = None) -> subpro
 
 
 @contextmanager
-def staying(tmp_path: Path, name: str = "told") -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def staying(tmp_path: Path, name: str = "written") -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Yield a launcher whose command stays, and that command's environment."""
-    told = tmp_path / name
+    written = tmp_path / name
     launcher = launch(
         "--fast",
         "--",
         sys.executable,
         "-c",
         TELL_AND_STAY,
-        str(told),
+        str(written),
         environment=without_servers(TMPDIR=str(tmp_path)),
     )
     try:
-        poll(told.exists)
-        yield launcher, json.loads(told.read_text())
+        poll(written.exists)
+        yield launcher, json.loads(written.read_text())
     finally:
         launcher.kill()
         launcher.communicate()
@@ -82,7 +82,7 @@ def staying(tmp_path: Path, name: str = "told") -> Iterator[tuple[subprocess.Pop
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """A folder that every user can enter, as the identity of last resort must; pytest's own is closed to others."""
+    """Return a folder that the servers' fallback user can enter, too; pytest's own is closed to others."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -95,7 +95,7 @@ def ended(launcher: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def is_running(pid: int) -> bool:
-    """Say whether the process runs: one that nobody has waited for yet has an entry, and no environment."""
+    """Return whether the process runs; a zombie has an entry and no environment."""
     try:
         return bool(Path(f"/proc/{pid}/environ").read_bytes())
     except OSError:
@@ -103,21 +103,21 @@ def is_running(pid: int) -> bool:
 
 
 def is_gone(environment: dict[str, Any], folder: Path) -> bool:
-    """Say whether neither a process with the mark nor a temporary folder is left."""
+    """Return whether neither a process with the mark nor a temporary folder is left."""
     return not list(marked_processes(environment[MARK_VARIABLE])) and not list(folder.glob("jobsplatform-*"))
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_nothing_survives_the_launcher(tmp_path: Path, end: signal.Signals) -> None:
+def test_servers_end_with_the_launcher(tmp_path: Path, end: signal.Signals) -> None:
     with staying(tmp_path) as (launcher, environment):
-        assert len(list(marked_processes(environment[MARK_VARIABLE]))) >= 3  # PostgreSQL's, Valkey, the command
+        assert len(list(marked_processes(environment[MARK_VARIABLE]))) >= 3  # PostgreSQL, Valkey, the command
         launcher.send_signal(end)
         poll(lambda: is_gone(environment, tmp_path))
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(environment["DATABASE_URL"], connect_timeout=2)
 
 
-def test_a_process_that_detached_itself_does_not_survive_either(tmp_path: Path) -> None:
+def test_detached_process_ends_with_the_launcher(tmp_path: Path) -> None:
     detached = tmp_path / "detached"
     daemon = f"setsid sh -c 'trap \"\" HUP; echo $$ > {detached}; exec sleep 600' &"
     command = f"{daemon} while [ ! -s {detached} ]; do sleep 0.05; done"
@@ -126,7 +126,7 @@ def test_a_process_that_detached_itself_does_not_survive_either(tmp_path: Path) 
     assert not is_running(int(detached.read_text()))
 
 
-def test_two_at_once_have_servers_of_their_own(tmp_path: Path) -> None:
+def test_two_launchers_have_separate_servers(tmp_path: Path) -> None:
     with staying(tmp_path, "first") as (_, first), staying(tmp_path, "second") as (_, second):
         assert first["DATABASE_URL"] != second["DATABASE_URL"]
         assert first["REDIS_URL"] != second["REDIS_URL"]
@@ -135,13 +135,13 @@ def test_two_at_once_have_servers_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("command", "status"), [("exit 7", 7), ("kill -TERM $$", 143), ("true", 0)])
-def test_the_status_is_the_commands(command: str, status: int) -> None:
-    # On the servers that the suite runs on: none is started.
+def test_launcher_exits_with_the_commands_status(command: str, status: int) -> None:
+    # On the servers of the test suite: none is started.
     launcher = launch("--", "sh", "-c", command)
     assert ended(launcher) == (status, "")
 
 
-def test_a_command_that_does_not_exist_is_named() -> None:
+def test_missing_command_is_named() -> None:
     launcher = launch("--", "no-such-command")
     status, errors = ended(launcher)
     assert status == 127
@@ -149,13 +149,13 @@ def test_a_command_that_does_not_exist_is_named() -> None:
 
 
 def identities() -> list[Identity]:
-    """Return the identities that this machine allows the servers to have."""
+    """Return the users that this machine allows the servers to run as."""
     chosen = choose_identity()
     return [chosen, Identity.NOBODY] if os.geteuid() == 0 and chosen is not Identity.NOBODY else [chosen]
 
 
 @pytest.mark.parametrize("identity", identities())
-def test_both_servers_serve_under_each_identity_that_is_possible_here(
+def test_servers_run_as_each_available_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: Identity
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -168,7 +168,7 @@ def test_both_servers_serve_under_each_identity_that_is_possible_here(
     assert list(tmp_path.glob("jobsplatform-*")) == []
 
 
-def test_kept_data_outlive_the_servers_and_two_runs_cannot_share_them(tmp_path: Path) -> None:
+def test_kept_data_outlive_the_servers_and_exclude_a_second_run(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     with running_servers(keep=folder, redis_url="redis://given") as urls:
         assert (folder / "passwords.json").stat().st_mode & 0o077 == 0
@@ -180,12 +180,12 @@ def test_kept_data_outlive_the_servers_and_two_runs_cannot_share_them(tmp_path: 
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
-def test_servers_that_are_given_are_used_and_none_is_started() -> None:
+def test_given_servers_are_used_and_none_is_started() -> None:
     with running_servers(database_url="postgresql://given", redis_url="redis://given") as urls:
         assert (urls.database_url, urls.redis_url, urls.mark) == ("postgresql://given", "redis://given", "")
 
 
-def test_what_a_killed_command_leaves_goes_with_the_run(tmp_path: Path) -> None:
+def test_files_of_a_killed_command_are_removed(tmp_path: Path) -> None:
     with staying(tmp_path) as (_launcher, environment):
         assert Path(environment["TMPDIR"]).is_relative_to(tmp_path)
         assert Path(environment["FILES_ROOT"]).is_relative_to(environment["TMPDIR"])
@@ -195,7 +195,7 @@ def test_what_a_killed_command_leaves_goes_with_the_run(tmp_path: Path) -> None:
 
 
 def environment_pid(environment: dict[str, Any]) -> int:
-    """Return the id of the command that told its environment."""
+    """Return the id of the command that wrote its environment."""
     for pid in marked_processes(environment[MARK_VARIABLE]):
         if TELL_AND_STAY in Path(f"/proc/{pid}/cmdline").read_text():
             return pid

@@ -1,4 +1,4 @@
-"""Servers that somebody gives us are checked, and every refusal names the cure."""
+"""Given servers: they are checked, and every refusal names the fix."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,25 +22,25 @@ from tests.platform_settings import ChangePlatformSettings
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[ServerUrls]:
-    """Servers whose administrator the test may be."""
+    """Return servers on which the test may act as administrator."""
     with running_servers(is_fast=True) as urls:
         yield urls
 
 
-def test_the_restricted_role_on_good_servers_is_accepted(servers: ServerUrls) -> None:
+def test_restricted_role_on_valid_servers_is_accepted(servers: ServerUrls) -> None:
     require_fit_database(servers.database_url)
     require_fit_broker(servers.redis_url)
 
 
 @pytest.mark.parametrize(("url", "reason"), [("admin_url", "is a superuser"), ("owner_url", "owns the database")])
-def test_a_role_that_row_security_does_not_bind_is_refused(servers: ServerUrls, url: str, reason: str) -> None:
+def test_role_not_bound_by_row_security_is_refused(servers: ServerUrls, url: str, reason: str) -> None:
     privileged = getattr(servers, url)
     with pytest.raises(UnfitServerError, match=reason) as refusal:
         require_fit_database(privileged)
     assert "bootstrap_database --admin-url" in str(refusal.value)
 
 
-def test_a_role_that_bypasses_row_security_is_refused(servers: ServerUrls) -> None:
+def test_role_that_bypasses_row_security_is_refused(servers: ServerUrls) -> None:
     with psycopg.connect(servers.admin_url, autocommit=True) as administrator:
         administrator.execute("ALTER ROLE jobs_app BYPASSRLS")
         try:
@@ -50,15 +50,15 @@ def test_a_role_that_bypasses_row_security_is_refused(servers: ServerUrls) -> No
             administrator.execute("ALTER ROLE jobs_app NOBYPASSRLS")
 
 
-def test_a_database_without_the_extension_is_refused(servers: ServerUrls) -> None:
-    # The administrator's own database has none; its role is refused as well.
+def test_database_without_the_extension_is_refused(servers: ServerUrls) -> None:
+    # The administrator's own database lacks it; its role is refused as well.
     with pytest.raises(UnfitServerError, match="extension vector is missing"):
         require_fit_database(servers.admin_url)
 
 
 @dataclass
 class Answers:
-    """Answers statements as an older server would."""
+    """A connection that answers statements as an older server does."""
 
     version: int = 15
     pgvector: str | None = "0.8.1"
@@ -85,11 +85,11 @@ def test_versions_are_compared_by_number(answers: Answers, faults: list[str]) ->
     assert [problem.fault for problem in server_problems(answers)] == faults
 
 
-def test_a_role_that_cannot_be_read_counts_as_privileged() -> None:
+def test_unreadable_role_counts_as_privileged() -> None:
     assert [problem.fault for problem in role_problems(lambda _statement: None)] != []
 
 
-def test_a_broker_that_evicts_is_refused(servers: ServerUrls) -> None:
+def test_broker_that_evicts_is_refused(servers: ServerUrls) -> None:
     with redis.Redis.from_url(servers.redis_admin_url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
@@ -101,32 +101,32 @@ def test_a_broker_that_evicts_is_refused(servers: ServerUrls) -> None:
 
 
 class OldRedis:
-    """Answers INFO as Redis 6 does."""
+    """A client that answers INFO as Redis 6 does."""
 
     def info(self, section: str) -> dict[str, str]:
         return {"redis_version": "6.2.14"} if section == "server" else {"maxmemory_policy": "noeviction"}
 
 
-def test_a_broker_that_is_too_old_is_refused() -> None:
+def test_broker_that_is_too_old_is_refused() -> None:
     assert [problem.fault for problem in broker_problems(OldRedis())] == ["Redis 6.2.14 is too old."]
 
 
 @pytest.mark.parametrize(
     ("check", "url"),
     [
-        (require_fit_database, "postgresql://nobody@127.0.0.1:9/none"),
+        (require_fit_database, "postgresql://unknown@127.0.0.1:9/none"),
         (require_fit_broker, "redis://127.0.0.1:9/0"),
         (require_fit_broker, "not a url"),
     ],
 )
-def test_a_server_that_does_not_answer_is_named_by_its_variable(check: object, url: str) -> None:
+def test_unreachable_server_is_named_by_its_variable(check: object, url: str) -> None:
     variable = "DATABASE_URL" if check is require_fit_database else "REDIS_URL"
     with pytest.raises(UnfitServerError, match=f"No connection to {variable}"):
         check(url)  # type: ignore[operator]
 
 
 @pytest.mark.django_db
-def test_start_up_checks_find_nothing_on_fit_servers() -> None:
+def test_start_up_checks_pass_on_valid_servers() -> None:
     assert run_checks(databases=["default"]) == []
 
 
@@ -137,7 +137,7 @@ def test_start_up_checks_refuse_to_serve_without_a_secret_key(change_platform_se
 
 
 @pytest.mark.django_db
-def test_a_broker_that_is_away_is_a_warning_since_jobs_wait_in_the_database(
+def test_unreachable_broker_is_a_warning(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(REDIS_URL="redis://127.0.0.1:9/0")

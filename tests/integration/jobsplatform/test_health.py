@@ -1,4 +1,4 @@
-"""Ready means: jobs can be accepted. Broker and dispatcher may be away, which is told."""
+"""Readiness: ready means that jobs can be accepted; an absent broker or dispatcher is only reported."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -29,13 +29,13 @@ CHECKS = ("database", "migrations", "writes", "broker", "dispatcher", "publishin
 
 @pytest.fixture(autouse=True)
 def fresh_client() -> None:
-    """Forget a client of the broker that another test pointed elsewhere."""
+    """Drop the broker's client that another test has redirected."""
     broker._client.cache_clear()
     stall_watch.__init__()  # type: ignore[misc]
 
 
 def tick(ago: timedelta) -> None:
-    """Let the dispatcher have ticked."""
+    """Store a tick of the dispatcher."""
     with all_tenants():
         PoolClock.objects.update_or_create(
             pool=WorkerPool.objects.get(name="default"), defaults={"ticked_at": datetime.now(UTC) - ago}
@@ -43,14 +43,14 @@ def tick(ago: timedelta) -> None:
 
 
 def audit(ago: timedelta) -> None:
-    """Let an auditor have sent its heartbeat and sealed what waited."""
+    """Store an auditor's heartbeat, and seal the waiting entries."""
     audit_once()
     ProcessPulse(ProcessHeartbeat.Role.AUDITOR).beat()
     with all_tenants():
         ProcessHeartbeat.objects.update(heartbeat_at=datetime.now(UTC) - ago)
 
 
-def test_process_that_cannot_run_its_checks_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_unable_to_run_its_checks_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_view: ReadyView) -> None:
         raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
@@ -60,7 +60,7 @@ def test_process_that_cannot_run_its_checks_is_not_ready(monkeypatch: pytest.Mon
     assert response.json()["checks"] == {"process": "cannot schedule new futures after interpreter shutdown"}
 
 
-def test_ready_when_all_answer() -> None:
+def test_ready_when_all_checks_pass() -> None:
     tick(timedelta(seconds=0))
     audit(timedelta(seconds=0))
     response = Client().get("/health/ready")
@@ -71,7 +71,7 @@ def test_ready_when_all_answer() -> None:
     assert response.status_code == 200
 
 
-def test_not_ready_while_the_database_takes_no_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_ready_while_the_database_refuses_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     tick(timedelta(seconds=0))
     full = "PostgreSQL takes no writes: could not extend file base/1/2: No space left on device"
     monkeypatch.setattr(write_watch, "read", lambda: full)
@@ -80,7 +80,7 @@ def test_not_ready_while_the_database_takes_no_writes(monkeypatch: pytest.Monkey
     assert response.json()["checks"]["writes"] == "Unavailable: The database takes no writes."
 
 
-def test_degraded_for_ten_seconds_after_the_broker_took_no_message() -> None:
+def test_degraded_for_ten_seconds_after_the_broker_refused_a_message() -> None:
     tick(timedelta(seconds=0))
     audit(timedelta(seconds=0))
     note_refused_hints(WorkerPool.objects.get(name="default").pk)
@@ -107,17 +107,17 @@ def test_degraded_while_nothing_starts_beside_free_slots(monkeypatch: pytest.Mon
     assert response.json()["checks"]["starts"].endswith("for lack of a worker, in: default.")
 
 
-def auditor_told() -> str:
+def auditor_check() -> str:
     return str(Client().get("/health/ready").json()["checks"]["auditor"])
 
 
 def test_degraded_while_no_auditor_is_alive() -> None:
     tick(timedelta(seconds=0))
-    told = Client().get("/health/ready")
-    assert (told.status_code, told.json()["status"]) == (200, "degraded")
-    assert "no auditor has run yet" in told.json()["checks"]["auditor"]
+    answer = Client().get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert "no auditor has run yet" in answer.json()["checks"]["auditor"]
     audit(timedelta(seconds=31))
-    assert re.search(r"heartbeat of an auditor was 3\d s ago", auditor_told())
+    assert re.search(r"heartbeat of an auditor was 3\d s ago", auditor_check())
     audit(timedelta(seconds=5))
     assert Client().get("/health/ready").json()["status"] == "ready"
 
@@ -130,7 +130,7 @@ def test_degraded_while_an_audit_entry_waits_for_its_seal(django_db_setup: TestD
         owner.execute("ALTER TABLE tenants_auditpending NO FORCE ROW LEVEL SECURITY")
         owner.execute("UPDATE tenants_auditpending SET queued_at = now() - interval '31 s'")
         owner.execute("ALTER TABLE tenants_auditpending FORCE ROW LEVEL SECURITY")
-    assert re.search(r"has waited for its seal for 3\d s", auditor_told())
+    assert re.search(r"has waited for its seal for 3\d s", auditor_check())
     audit(timedelta(seconds=0))
     assert Client().get("/health/ready").json()["status"] == "ready"
 
@@ -148,7 +148,7 @@ def test_degraded_when_the_last_tick_is_old() -> None:
     assert "s ago" in Client().get("/health/ready").json()["checks"]["dispatcher"]
 
 
-def test_degraded_without_a_broker_since_jobs_are_accepted_and_its_address_is_not_told(
+def test_degraded_without_a_broker_whose_address_is_hidden(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     tick(timedelta(seconds=0))
@@ -166,5 +166,5 @@ def test_not_ready_while_migrations_are_not_applied(monkeypatch: pytest.MonkeyPa
     assert "2 migrations are not applied" in response.json()["checks"]["migrations"]
 
 
-def test_readiness_does_not_need_a_tenant_or_a_login() -> None:
+def test_readiness_needs_no_tenant_or_login() -> None:
     assert "checks" in Client().get("/health/ready").json()

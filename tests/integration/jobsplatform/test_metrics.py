@@ -1,4 +1,4 @@
-"""What a scrape tells: every documented metric is there, moves on a real act, and costs few statements."""
+"""Metrics: every documented metric exists, moves on a real act, and costs few statements."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ DOCUMENTED = re.compile(r"^\| `(jobsplatform_\w+)` \| (\w+) \| ([^|]*) \| [^|]+ 
 
 @pytest.fixture
 def worker() -> Registration:
-    """A worker with two slots whose canary came back."""
+    """Register a worker with two slots whose canary has returned."""
     registered = register_worker(pool_name="default", hostname="here", pid=1, slots=2)
     heartbeat(worker_id=registered.worker_id, is_stopping=False, fences={}, canary_age_seconds=1.0)
     return registered
@@ -48,7 +48,7 @@ def scrape_text(change_platform_settings: ChangePlatformSettings) -> str:
 
 
 def scrape(change_platform_settings: ChangePlatformSettings) -> dict[str, float]:
-    """Return the samples as Prometheus would read them, by name with labels."""
+    """Return the samples as Prometheus reads them, by name with labels."""
     samples = re.findall(r"^(\w+(?:\{.*?\})?) (\S+)$", scrape_text(change_platform_settings), re.MULTILINE)
     return {name: float(value) for name, value in samples}
 
@@ -71,20 +71,20 @@ def begin(worker: Registration) -> tuple[LiveExecution, int]:
     return live, started.fence
 
 
-def test_the_documentation_names_exactly_the_metrics_that_are_there(
+def test_documented_metrics_equal_the_exported_ones(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
-    told = {
+    exported = {
         family.name + ("_total" if family.type == "counter" else ""): family.type
         for family in text_string_to_metric_families(scrape_text(change_platform_settings))
         if family.name.startswith("jobsplatform_") and not family.name.endswith("_created")
     }
     page = (BASE_DIR / "docs" / "reference" / "metrics.md").read_text()
     documented = {name: kind for name, kind, _ in DOCUMENTED.findall(page)}
-    assert told == documented
+    assert exported == documented
 
 
-def test_every_queue_pool_and_worker_state_is_there_before_any_job(
+def test_metrics_of_queues_pools_and_workers_exist_before_any_job(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     samples = scrape(change_platform_settings)
@@ -96,12 +96,12 @@ def test_every_queue_pool_and_worker_state_is_there_before_any_job(
     assert samples["jobsplatform_database_up"] == samples["jobsplatform_broker_up"] == 1
 
 
-def test_waiting_work_is_told_by_queue_with_its_predicted_time(
+def test_waiting_jobs_are_exported_by_queue_with_predicted_time(
     change_platform_settings: ChangePlatformSettings, acme: Tenant
 ) -> None:
     submit(acme, 3)
     submit(acme, run_at=datetime.now(UTC) + timedelta(hours=1))
-    # The tick counts what waits; without a worker it hands nothing out.
+    # The tick counts waiting jobs; without a worker it dispatches none.
     tick()
     samples = scrape(change_platform_settings)
     assert samples[f"jobsplatform_queue_waiting_jobs{{{QUEUE}}}"] == 3
@@ -110,7 +110,7 @@ def test_waiting_work_is_told_by_queue_with_its_predicted_time(
     assert samples['jobsplatform_pool_predicted_seconds{pool="default"}'] > 0
 
 
-def test_suspended_jobs_are_told_by_queue_until_they_are_resumed_or_cancelled(
+def test_suspended_jobs_are_exported_by_queue_until_resumed_or_cancelled(
     change_platform_settings: ChangePlatformSettings, acme: Tenant
 ) -> None:
     name = f"jobsplatform_queue_suspended_jobs{{{QUEUE}}}"
@@ -128,7 +128,7 @@ def test_suspended_jobs_are_told_by_queue_until_they_are_resumed_or_cancelled(
     assert scrape(change_platform_settings)[name] == 2
 
 
-def test_a_job_is_seen_dispatched_executing_and_backing_off(
+def test_dispatched_executing_and_backing_off_jobs_are_exported(
     change_platform_settings: ChangePlatformSettings, acme: Tenant, worker: Registration
 ) -> None:
     submit(acme)
@@ -151,7 +151,7 @@ def test_a_job_is_seen_dispatched_executing_and_backing_off(
 
 
 @pytest.mark.parametrize("status", Worker.Status)
-def test_a_worker_is_counted_in_the_status_that_it_has(
+def test_workers_are_counted_by_status(
     change_platform_settings: ChangePlatformSettings, worker: Registration, status: Worker.Status
 ) -> None:
     with all_tenants():
@@ -162,12 +162,14 @@ def test_a_worker_is_counted_in_the_status_that_it_has(
         for name, value in samples.items()
         if name.startswith('jobsplatform_workers{pool="default"')
     }
-    # One that has stopped is no worker any more.
+    # A stopped worker is not counted.
     assert counts == dict.fromkeys(counts, 0.0) | ({} if status is Worker.Status.STOPPED else {status.value: 1.0})
     assert set(counts) == {*Worker.Status.values, "silent"} - {"stopped"}
 
 
-def test_processes_and_clocks_are_told(change_platform_settings: ChangePlatformSettings, worker: Registration) -> None:
+def test_heartbeats_and_clock_skew_are_exported(
+    change_platform_settings: ChangePlatformSettings, worker: Registration
+) -> None:
     for role in ProcessHeartbeat.Role:
         ProcessPulse(role).beat()
     samples = scrape(change_platform_settings)
@@ -176,7 +178,7 @@ def test_processes_and_clocks_are_told(change_platform_settings: ChangePlatformS
     assert abs(samples["jobsplatform_clock_skew_seconds"]) < 60
 
 
-def test_the_busiest_tenants_are_told_unless_it_is_switched_off(
+def test_busiest_tenants_are_exported_unless_disabled(
     change_platform_settings: ChangePlatformSettings,
     acme: Tenant,
     globex: Tenant,
@@ -198,7 +200,7 @@ def test_the_busiest_tenants_are_told_unless_it_is_switched_off(
     assert "acme" not in scrape_text(change_platform_settings)
 
 
-def test_a_scrape_takes_few_statements_however_many_jobs_there_are(
+def test_scrape_takes_a_bounded_number_of_statements(
     change_platform_settings: ChangePlatformSettings, acme: Tenant
 ) -> None:
     scrape(change_platform_settings)
@@ -212,7 +214,7 @@ def test_a_scrape_takes_few_statements_however_many_jobs_there_are(
     assert len(many) < 40
 
 
-def test_a_database_that_does_not_answer_is_told(
+def test_unreachable_database_is_exported(
     change_platform_settings: ChangePlatformSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(**_: object) -> None:
@@ -225,7 +227,7 @@ def test_a_database_that_does_not_answer_is_told(
     assert 'jobsplatform_pool_slots{pool="default"}' not in samples
 
 
-def test_the_error_of_predictions_is_told_by_kind(
+def test_prediction_error_is_exported_by_kind(
     change_platform_settings: ChangePlatformSettings, acme: Tenant, worker: Registration
 ) -> None:
     submit(acme)
@@ -235,6 +237,6 @@ def test_the_error_of_predictions_is_told_by_kind(
     settle([verdicts.completed(live.id, fence, None)])
     tick()
     samples = scrape(change_platform_settings)
-    # The queue expected a second; the job took next to nothing.
+    # The queue expected a second; the job took almost none.
     assert samples['jobsplatform_prediction_error_ratio{kind="noop"}'] > 1
     assert samples['jobsplatform_prediction_bias_ratio{kind="noop"}'] > 1

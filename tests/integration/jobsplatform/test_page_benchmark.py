@@ -1,4 +1,4 @@
-"""The sample of pages: it requests every route, and an error counts as a fault and not as a quick answer."""
+"""The benchmark of pages: it requests every route, and an error counts as a fault."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def timed(status: int, *milliseconds: float, budget_ms: float | None = None, lea
     ("timings", "is_met"),
     [
         ([timed(200, 10.0), timed(201, 140.0)], True),
-        ([timed(200, 10.0), timed(403, 0.0)], True),  # refused as it should be
+        ([timed(200, 10.0), timed(403, 0.0)], True),  # refused as expected
         ([timed(200, 250.0, budget_ms=300.0)], True),
         ([timed(302, 140.0, leads_on=True)], True),
         ([timed(302, 160.0, leads_on=True)], False),
-        ([timed(302, 140.0)], False),  # refused, so that nothing was measured
+        ([timed(302, 140.0)], False),  # redirected, so that nothing was measured
         ([timed(200, 10.0), timed(200, 160.0)], False),
         ([timed(200, 10.0), timed(404, 0.0)], False),
         ([timed(200, 10.0), timed(500, 0.0)], False),
         ([timed(403, 0.0)], False),  # nothing was measured
     ],
 )
-def test_sample_is_met_by_quick_answers_without_faults(timings: list[Timing], is_met: bool) -> None:
+def test_sample_passes_with_quick_answers_without_faults(timings: list[Timing], is_met: bool) -> None:
     assert all(finding.is_met for finding in judge(timings)) is is_met
 
 
-def test_every_get_of_the_api_and_the_console_is_asked_for(acme: Tenant, staff: User) -> None:
+def test_sample_requests_every_get_of_api_and_console(acme: Tenant, staff: User) -> None:
     make_work(acme)
     create_dataset(tenant=acme, name="handbook")
     create_schedule(tenant=acme, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
@@ -54,7 +54,7 @@ def test_every_get_of_the_api_and_the_console_is_asked_for(acme: Tenant, staff: 
         asked = {address.path for address in [*api_addresses(), *console_addresses()]}
     found = {resolve(path.partition("?")[0]).route for path in asked}
     gets = {route for method, route, _ in routes.api_routes() if method == "GET"}
-    # Streams end when their client leaves, and a wait when it has been long enough.
+    # Streams end when their client disconnects, and long polls at their timeout.
     left_out = {route for route in gets - found if not route.rstrip("$").endswith(("/stream/", "/wait/"))}
     assert left_out == {"api/v1/schema/", "api/v1/docs/"}
     for queries in NARROWED.values():

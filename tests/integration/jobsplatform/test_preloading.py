@@ -1,4 +1,4 @@
-"""What a web process has loaded before its first request."""
+"""Preloading: the modules and templates that a web process loads before its first request."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from django.template.loaders.cached import Loader
 from jobsplatform.preloading import preload_web
 
 
-def test_the_console_is_loaded_and_then_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_console_is_loaded_and_then_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded_when_frozen: list[bool] = []
     engine = next(one for one in engines.all() if isinstance(one, DjangoTemplates)).engine
     loader = engine.template_loaders[0]
     assert isinstance(loader, Loader)
     loader.reset()
-    # The test process itself freezes nothing.
+    # Do not freeze the test process.
     name = "admin/base_site.html"
     monkeypatch.setattr(gc, "freeze", lambda: loaded_when_frozen.append(name in loader.get_template_cache))
     preload_web()

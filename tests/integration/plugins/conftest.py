@@ -1,4 +1,4 @@
-"""The example's package, installed by pip and found by this process."""
+"""The example package, installed by pip and importable in this process."""
 
 from __future__ import annotations
 

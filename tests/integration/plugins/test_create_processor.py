@@ -1,4 +1,4 @@
-"""The package that `create_processor` writes installs, and its tests pass as written."""
+"""The package that `create_processor` writes: it installs, and its tests pass as written."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def create(name: str, parent: Path, *options: str) -> str:
     return out.getvalue()
 
 
-def test_what_is_written_is_installed_and_its_tests_pass(tmp_path: Path) -> None:
-    told = create("invoice_mailer", tmp_path)
+def test_written_package_installs_and_its_tests_pass(tmp_path: Path) -> None:
+    output = create("invoice_mailer", tmp_path)
     package = tmp_path / "invoice_mailer"
-    assert str(package / "README.md") in told
+    assert str(package / "README.md") in output
     environment = Environment(tmp_path / "environment")
     environment.install(package)
     done = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=package, PYTHONPATH=str(BASE_DIR))
@@ -33,7 +33,7 @@ def test_what_is_written_is_installed_and_its_tests_pass(tmp_path: Path) -> None
     assert "10 passed" in done.stdout
 
 
-def test_the_examples_own_tests_pass_where_it_is_installed(tmp_path: Path) -> None:
+def test_example_package_passes_its_own_tests(tmp_path: Path) -> None:
     package = tmp_path / "source"
     shutil.copytree(EXAMPLE, package)
     environment = Environment(tmp_path / "environment")
@@ -55,7 +55,7 @@ def test_tests_of_a_broken_processor_fail(tmp_path: Path) -> None:
     assert "3 failed" in done.stdout
 
 
-def test_the_files_are_told_and_the_entry_point_names_the_class(tmp_path: Path) -> None:
+def test_written_files_are_listed_and_the_entry_point_names_the_class(tmp_path: Path) -> None:
     files = json.loads(create("a1_b", tmp_path, "--json"))["files"]
     assert [str(Path(file).relative_to(tmp_path / "a1_b")) for file in files] == [
         "pyproject.toml",
@@ -71,19 +71,19 @@ def test_the_files_are_told_and_the_entry_point_names_the_class(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["", "Word", "1word", "a-b", "a b", "é", "class", "a__b", "a_", "x" * 41, "../up"])
-def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+def test_invalid_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CommandError, match="no name for a kind"):
         create(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("name", "words"), [("noop", "installed already"), ("json", "module called json")])
-def test_a_name_that_is_taken_is_refused(tmp_path: Path, name: str, words: str) -> None:
+def test_taken_name_is_refused(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(CommandError, match=words):
         create(name, tmp_path)
 
 
-def test_what_is_there_is_not_touched(tmp_path: Path) -> None:
+def test_existing_folder_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(CommandError, match="is there already"):
         create("mine", tmp_path)

@@ -1,4 +1,4 @@
-"""A package that nobody here knows: installed, and its kinds are there, in the API, the console and the routes."""
+"""Third-party kinds: an installed package appears in the API, the console and the routes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tasks() -> Any:
     return importlib.import_module("acme_word_count.tasks")
 
 
-def test_no_line_of_the_platform_names_it() -> None:
+def test_platform_source_does_not_name_the_package() -> None:
     sources = [
         path for part in ("jobsplatform", "scheduling", "tenants", "workloads", "templates") for path in walk(part)
     ]
@@ -43,7 +43,7 @@ def walk(part: str) -> list[Any]:
     return [path for path in (BASE_DIR / part).rglob("*") if path.suffix in {".py", ".html"}]
 
 
-def test_the_api_lists_it_with_its_schema_and_its_package(acme_api: APIClient) -> None:
+def test_api_lists_the_kind_with_its_schema_and_package(acme_api: APIClient) -> None:
     listed = {row["kind"]: row for row in acme_api.get(API + "job-kinds/").json()["results"]}
     assert {COUNT, GREETING, "noop"} <= listed.keys()
     row = listed[COUNT]
@@ -59,14 +59,14 @@ def test_the_api_lists_it_with_its_schema_and_its_package(acme_api: APIClient) -
     assert_problem(acme_api.get(API + "job-kinds/nope/"), 404, "not_found")
 
 
-def test_staff_sees_it_among_what_can_be_paused(staff_api: APIClient) -> None:
+def test_kind_is_listed_among_those_that_can_be_paused(staff_api: APIClient) -> None:
     assert COUNT in [row["name"] for row in staff_api.get(API + "kinds/").json()["results"]]
     assert staff_api.post(API + f"kinds/{COUNT}/pause/", {"reason": "a bug"}).json()["is_paused"]
     row = staff_api.get(API + f"job-kinds/{GREETING}/").json()
     assert row["queues"] == ["dataset"]
 
 
-def test_its_schema_is_asked_at_submission(acme_api: APIClient) -> None:
+def test_payload_is_validated_by_the_kinds_schema(acme_api: APIClient) -> None:
     refused = acme_api.post(API + "jobs/", {"kind": COUNT, "payload": {"texts": [7]}})
     assert_problem(refused, 422, "payload_invalid")
     assert refused.json()["errors"][0]["field"] == "$.texts[0]"
@@ -77,7 +77,7 @@ def test_its_schema_is_asked_at_submission(acme_api: APIClient) -> None:
     assert (answer.status_code, answer.json()["queue"]) == (201, "dataset")
 
 
-def test_the_console_shows_it(client: Client, acme: Tenant, acme_user: User) -> None:
+def test_console_shows_the_kind(client: Client, acme: Tenant, acme_user: User) -> None:
     job = submit_job(tenant=acme, request=JobRequest(kind=COUNT, payload={"texts": ["to be"]})).job
     client.force_login(acme_user)
     kinds = client.get(reverse("admin:job_kinds")).content.decode()
@@ -88,13 +88,13 @@ def test_the_console_shows_it(client: Client, acme: Tenant, acme_user: User) -> 
     assert client.get(reverse("admin:scheduling_job_change", args=[job.pk])).status_code == 200
 
 
-def test_staff_may_pause_it_in_the_console(client: Client, staff: User) -> None:
+def test_kind_can_be_paused_in_the_console(client: Client, staff: User) -> None:
     client.force_login(staff)
     assert COUNT in client.get(reverse("admin:scheduling_kindpause_add")).content.decode()
     assert client.get(reverse("admin:job_kinds")).status_code == 200
 
 
-def test_a_rule_sends_it_where_it_likes(staff_api: APIClient, acme: Tenant) -> None:
+def test_routing_rule_sends_the_kind_to_another_queue(staff_api: APIClient, acme: Tenant) -> None:
     trial = {"kind": GREETING, "tier": "team", "payload": {"name": "Ann"}}
     assert staff_api.post(API + "routing-rules/test/", trial).json()["queue"] == "dataset"
     pipeline = Queue.objects.get(name="pipeline")
@@ -105,13 +105,13 @@ def test_a_rule_sends_it_where_it_likes(staff_api: APIClient, acme: Tenant) -> N
     assert job.queue_id == pipeline.pk
 
 
-def test_a_queue_that_there_is_not_is_named(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_default_queue_is_named(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "default_queue", lambda kind: "nowhere")
     with pytest.raises(RouteMissingError, match="acme_greeting goes to the queue nowhere"):
         submit_job(tenant=acme, request=JobRequest(kind=GREETING, payload={"name": "Ann"}))
 
 
-def test_a_call_for_a_tenant_is_a_job(acme: Tenant) -> None:
+def test_fair_task_called_for_a_tenant_becomes_a_job(acme: Tenant) -> None:
     greet = tasks().greet
     job = greet.for_tenant("acme", priority=1, tags=("hello",)).delay("Ann", times=2)
     assert (job.kind, job.payload, job.priority, job.tags) == (GREETING, {"name": "Ann", "times": 2}, 1, ["hello"])
@@ -124,7 +124,7 @@ def test_a_call_for_a_tenant_is_a_job(acme: Tenant) -> None:
     )
 
 
-def test_what_the_caller_rolls_back_was_never_asked_for(acme: Tenant) -> None:
+def test_fair_task_call_is_rolled_back_with_its_transaction(acme: Tenant) -> None:
     def submit_and_fail() -> None:
         with transaction.atomic():
             tasks().greet.for_tenant(acme).delay("Ann")
@@ -136,7 +136,7 @@ def test_what_the_caller_rolls_back_was_never_asked_for(acme: Tenant) -> None:
         assert not Job.objects.exists()
 
 
-def test_arguments_that_do_not_fit_are_refused_before_there_is_a_job(acme: Tenant) -> None:
+def test_fair_task_call_with_invalid_arguments_is_refused(acme: Tenant) -> None:
     greet = tasks().greet
     with pytest.raises(TypeError, match="missing a required argument: 'name'"):
         greet.for_tenant(acme).delay()
@@ -148,7 +148,7 @@ def test_arguments_that_do_not_fit_are_refused_before_there_is_a_job(acme: Tenan
         assert not Job.objects.exists()
 
 
-def test_a_task_that_no_app_names_says_what_is_missing(acme: Tenant) -> None:
+def test_unlisted_fair_task_is_refused_with_a_hint(acme: Tenant) -> None:
     @fair_task(kind="unlisted")
     def unlisted() -> None: ...
 

@@ -1,4 +1,4 @@
-"""What the tests of this folder do over and over, named once."""
+"""Acts that the tests of this folder repeat."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ type Start = Callable[[UUID], StartedExecution | None]
 
 
 def submit(tenant: Tenant, count: int = 1, kind: str = "noop", **options: object) -> list[Job]:
-    """Submit ``count`` equal jobs, all of which must be taken."""
+    """Submit `count` equal jobs, all of which must be accepted."""
     requests = [JobRequest(kind=kind, **options) for _ in range(count)]  # type: ignore[arg-type]
     bulk = submit_jobs(tenant=tenant, requests=requests)
     assert not bulk.rejected
@@ -32,7 +32,7 @@ def submit(tenant: Tenant, count: int = 1, kind: str = "noop", **options: object
 
 
 def reload(job: Job) -> Job:
-    """The job as it is in the database now."""
+    """Return the job as it is in the database now."""
     with all_tenants():
         return Job.objects.get(pk=job.pk)
 
@@ -68,27 +68,27 @@ def fail(start: Start, job: Job, *, is_permanent: bool = False) -> None:
 
 
 def reasons_of(job: Job) -> list[WaitingReason]:
-    """Why a job of the scope waits."""
+    """Return the reasons why a job of the scope waits."""
     explanation = why_waiting(job)
     assert explanation is not None
     return explanation.reasons
 
 
 def in_flight() -> list[Job]:
-    """The jobs that are dispatched or executing, oldest first."""
+    """Return the jobs that are dispatched or executing, oldest first."""
     with all_tenants():
         return list(Job.objects.in_flight().order_by("id"))
 
 
 def age(model: type[LiveExecution], **columns: float) -> None:
-    """Set timestamps of all live executions to so many seconds ago."""
+    """Set the timestamps of all live executions to so many seconds ago."""
     with all_tenants(), connection.cursor() as cursor:
         for column, seconds in columns.items():
             cursor.execute(f"UPDATE {model._meta.db_table} SET {column} = now() - make_interval(secs => %s)", [seconds])
 
 
 def beside(act: Callable[[], None]) -> threading.Thread:
-    """Do something on another connection, begun when this returns."""
+    """Start a call on another connection, and return once it has begun."""
 
     def run() -> None:
         try:

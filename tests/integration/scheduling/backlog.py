@@ -1,4 +1,4 @@
-"""What tests of moved backlogs do and look at."""
+"""Helpers for tests of moved backlogs."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def activate(name: str) -> None:
 
 
 def reroutes() -> QuerySet[BulkOperation]:
-    """The operations that move the backlog, newest first; in a scope over all tenants."""
+    """Return the operations that move the backlog, newest first; in a scope over all tenants."""
     return BulkOperation.objects.filter(operation=BulkOperation.Operation.REROUTE)
 
 
 def move_turn() -> int:
-    """Take a turn of the reroute that is open; return how many jobs have moved meanwhile."""
+    """Run a turn of the open reroute; return how many jobs have moved."""
     before = _count_moved()
     for opened in open_operations():
         take_turn(opened)
@@ -49,7 +49,7 @@ def _count_moved() -> int:
 
 
 def move_all(turns: int = 500) -> int:
-    """Take turns until no reroute is open; return how many jobs have moved meanwhile."""
+    """Run turns until no reroute is open; return how many jobs have moved."""
     moved = 0
     for _ in range(turns):
         moved += move_turn()
@@ -65,7 +65,7 @@ def queues_of(jobs: list[Job]) -> Counter[str]:
 
 
 def places() -> Counter[UUID]:
-    """How often each job stands in a waiting table or in flight."""
+    """Return how often each job is in a waiting table or in flight."""
     with all_tenants():
         found: Counter[UUID] = Counter()
         for table in (JobReady, JobDue, JobHeld, LiveExecution):

@@ -1,4 +1,4 @@
-"""A pool with slots, and hands that do what a worker does."""
+"""A pool with slots, and helpers that do what a worker does."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tenants.context import all_tenants
 
 
 @pytest.fixture
-def patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock that must not be sat upon is taken here in the transaction of a whole test."""
+def no_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the timeout of locks: a test holds them for its whole transaction."""
     monkeypatch.setattr(leadership, "TICK_IDLE_TIMEOUT_MS", 600_000)
 
 
 @pytest.fixture(autouse=True)
 def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dispatcher's channel in the broker is the test's own: tests of another process run beside it.
+    """Give the test its own channel of the dispatcher in the broker, apart from tests of other processes.
 
-    What is told is there when the call returns, so that a test may look, and a busy machine makes nobody give up.
+    Messages have arrived when a call returns, so that a test can read them, and a busy machine causes no timeout.
     """
     monkeypatch.setattr(one_way, "HEARD_SECONDS", 0.0)
     monkeypatch.setattr(broker._one_way, "_heard_until", 0.0)
@@ -38,13 +38,13 @@ def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pool(db: None) -> WorkerPool:
-    """The pool of the job queues."""
+    """Return the pool of the job queues."""
     return WorkerPool.objects.get(name="default")
 
 
 @pytest.fixture
 def worker(pool: WorkerPool) -> Registration:
-    """A worker with four slots that has just sent its heartbeat, of a pool that has just been ticked."""
+    """Register a worker with four slots and a fresh heartbeat, in a pool that was just ticked."""
     with all_tenants():
         PoolClock.objects.filter(pool=pool).update(ticked_at=Now())
     return register_worker(pool_name=pool.name, hostname="test", pid=1, slots=4)
@@ -52,13 +52,13 @@ def worker(pool: WorkerPool) -> Registration:
 
 @pytest.fixture
 def tick(pool: WorkerPool) -> Callable[[], TickResult]:
-    """One tick of the pool."""
+    """Return a function that runs one tick of the pool."""
     return lambda: run_tick(pool.pk)
 
 
 @pytest.fixture
 def start(worker: Registration) -> Callable[[UUID], StartedExecution | None]:
-    """Begin a dispatched job's execution as the worker does."""
+    """Return a function that starts a dispatched job's execution as the worker does."""
 
     def start_job(job_id: UUID) -> StartedExecution | None:
         with all_tenants():
@@ -69,7 +69,7 @@ def start(worker: Registration) -> Callable[[UUID], StartedExecution | None]:
 
 
 @pytest.fixture
-def settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reroutes wait for no open submission, and a turn's timeout does not bound the whole test."""
+def no_settle_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reroutes wait for no open submission, and lift the timeout of a turn."""
     monkeypatch.setattr(reroute, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)

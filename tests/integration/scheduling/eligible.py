@@ -1,4 +1,4 @@
-"""Which jobs could start now and do not, counted from the tables beside the dispatcher and without its flags."""
+"""Eligible jobs that have not started, counted from the tables beside the dispatcher and without its flags."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import connection
 
 from tenants.context import all_tenants
 
-# Free slots of the pool, and a job that nothing holds: neither tenant nor queue, rate, kind, circuit nor memory.
+# Free slots of the pool, and a job held by no tenant, queue, rate, kind, breaker or memory.
 _IDLE = """
 SELECT s.free, r.job_id::text FROM (
     SELECT (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w
@@ -45,7 +45,7 @@ ORDER BY 2 LIMIT 3
 
 
 def read_idle_slots(pool_id: int) -> list[str]:
-    """A job for each idle slot that could have it, some of them."""
+    """Return jobs for the idle slots that could run them, at most one per slot."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(_IDLE, {"pool": pool_id})
         return [f"{free} slots idle, and {job_id} could start" for free, job_id in cursor.fetchall()]

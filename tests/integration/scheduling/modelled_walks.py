@@ -1,7 +1,7 @@
-"""A walk on which the real dispatcher is followed by the pure model, tick by tick.
+"""A random walk on which the pure model follows the real dispatcher, tick by tick.
 
-Which jobs wait, what is predicted of them and under what terms is read from the tables. What follows from that is the
-model's: who is eligible, where each clock stands, who is next, which jobs share a message.
+The waiting jobs, their predictions and the configuration are read from the tables. The consequences are computed by
+the model: eligibility, clocks, order, and which jobs share a message.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Claimed(NamedTuple):
 
 
 class ModelledWalk(StoppingWalk):
-    """``differences`` is empty while the two agree."""
+    """A walk with a model; `differences` is empty while the two agree."""
 
     kinds = {**StoppingWalk.kinds, "allocate": {"mebibytes": 1, "seconds": 0}}
     queue_names = ("workflow_team", "workflow_sandbox", "workflow_professional", "workflow", "pipeline")
@@ -73,12 +73,12 @@ class ModelledWalk(StoppingWalk):
         self.claimed = 0
         tenants: dict[UUID, Tenant] = {}
         self.models = {pool_id: kind(slots=0, tenants=tenants, merging=MERGING) for pool_id in pool_ids}
-        # Gates stand before single jobs, which the model does not know.
+        # The model does not cover gates, which hold single jobs.
         self.acts = [act for act in self.acts if act != self.pause]
         self.acts += [self.submit] * 8 + [self.tick] * 20 + [self.start] * 20 + [self.end] * 12
 
     def go(self, steps: int, *, until: Collection[str] = (), most: int = 0) -> list[str]:
-        """Go so many steps, and on to ``most`` until everything in ``until`` was come by; what differs."""
+        """Take so many steps, and up to `most` until everything in `until` has occurred; return the differences."""
         for step in range(max(steps, most)):
             if step >= steps and self.seen.issuperset(until):
                 break
@@ -88,7 +88,7 @@ class ModelledWalk(StoppingWalk):
         return []
 
     def tick(self) -> None:
-        """A pool's ticks until one finds no more; then no slot may idle that a job could have."""
+        """Tick a pool until a tick has no more; then no eligible job may wait beside an idle slot."""
         pool_id = self.random.choice(list(self.models))
         for _ in range(MOST_TICKS):
             if not self._follow(pool_id).has_more or self.differences:
@@ -102,7 +102,7 @@ class ModelledWalk(StoppingWalk):
         return self.fields
 
     def stop_queue(self) -> None:
-        """One that is resumed returns as one that was away."""
+        """Resume a queue, which returns as one that was away."""
         paused = set(QueueRow.objects.filter(is_paused=True).values_list("id", flat=True))
         super().stop_queue()
         resumed = paused - set(QueueRow.objects.filter(is_paused=True).values_list("id", flat=True))
@@ -115,7 +115,7 @@ class ModelledWalk(StoppingWalk):
         with all_tenants():
             self._read_terms(pool_id, model)
             self._read_ended(pool_id, model)
-            # What an end teaches would make the jobs of these walks small, and small ones share messages.
+            # Samples would make the jobs of these walks small, and small ones are merged.
             with connection.cursor() as cursor:
                 cursor.execute("UPDATE scheduling_settled SET is_sample = false WHERE is_sample")
             self._read_guesses(pool_id, model)
@@ -135,7 +135,7 @@ class ModelledWalk(StoppingWalk):
         return result
 
     def _choose_ending(self, pool_id: int, model: Model) -> list[UUID]:
-        """Tokens of messages that are being settled, at one tick in three; also of some that nobody has begun."""
+        """Return tokens of settling messages, at one tick in three; some of them never started."""
         model.ending = set()
         if self.random.random() > 1 / 3:
             return []
@@ -178,7 +178,7 @@ class ModelledWalk(StoppingWalk):
         return take(row.clock.arrival_us, now_us, rate, 10**6).granted
 
     def _read_ended(self, pool_id: int, model: Model) -> None:
-        """What ended since the last tick, with what it has taken; alike ones of a message and line are alike here."""
+        """Return what ended since the last tick with its measured time, by message and line."""
         alive = set(LiveExecution.objects.filter(pool_id=pool_id).values_list("job_id", flat=True))
         settled = Settled.objects.filter(queue_id__in=list(model.queues))
         measured: dict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -195,7 +195,7 @@ class ModelledWalk(StoppingWalk):
             model.end(job_id, measured[what].pop())
 
     def _read_guesses(self, pool_id: int, model: Model) -> None:
-        """Of a line of which all that was read was taken, it is not known until the next look whether more waits."""
+        """Return the lines that were read to their end and taken whole, which may hold more until the next read."""
         rows = {row.pk: row for row in SchedulingEntity.objects.filter(queue__pool_id=pool_id)}
         for _, entity in model.each_entity():
             entity.is_runnable = entity.is_runnable or rows[entity.own.id].is_runnable
@@ -207,7 +207,7 @@ class ModelledWalk(StoppingWalk):
     def _read_waiting(
         self, pool_id: int, model: Model, claimed: list[Claimed], entities: Mapping[int, SchedulingEntity]
     ) -> None:
-        """What waited when the tick picked: what it took, and what it left."""
+        """Return what waited when the tick picked: what it took, and what it left."""
         with connection.cursor() as cursor:
             cursor.execute(_READY, {"pool": pool_id})
             rows = cursor.fetchall()
@@ -221,7 +221,7 @@ class ModelledWalk(StoppingWalk):
             entity = model.entity(row.queue_id, row.tenant_id, row.parent_id or row.pk)
             line = entity.lines.setdefault(row.fair_key, Line(row.pk))
             if line.id != row.pk:
-                # Upkeep removes lines that are empty and not ahead; the key's next job made another.
+                # Upkeep removes empty lines that are not ahead; the key's next job creates another.
                 line = entity.lines[row.fair_key] = Line(row.pk)
             line.jobs = sorted(jobs[row.pk])
         for _, entity in model.each_entity():
@@ -251,7 +251,7 @@ class ModelledWalk(StoppingWalk):
                     yield f"line {key!r} of {entity.tenant_id}: {found}, expected {line.vruntime}"
         for clock in QueueClock.objects.filter(queue__pool_id=pool_id):
             queue = model.queues[clock.queue_id]
-            # Whether more waits than was read is asked in tests of its own.
+            # Whether more waits than was read is covered by other tests.
             queue.was_backlogged = clock.was_backlogged
             found, expected = (clock.vruntime, clock.virtual_time), (queue.vruntime, queue.virtual_time)
             if found != expected:
@@ -262,7 +262,7 @@ class ModelledWalk(StoppingWalk):
 
 
 def _sights(model: Model, claimed: list[Claimed]) -> Iterator[str]:
-    """What of the things that a walk should come by there was in this tick."""
+    """Return which of the wanted situations occurred in this tick."""
     queues, tenants = model.queues.values(), model.tenants.values()
     eligible = [sum(entity.is_runnable for entity in queue.entities.values()) for queue in queues]
     places = {(run.entity.tenant_id, id(run.queue)) for run in model.running.values()}

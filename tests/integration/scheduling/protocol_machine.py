@@ -1,8 +1,8 @@
-"""The protocol on PostgreSQL and a broker, with real commits, held beside the store in memory move by move.
+"""The protocol on PostgreSQL and a broker with real commits, beside the store in memory, move by move.
 
-Hypothesis chooses the moves, and after each of them both sides must tell the same of every job and every execution. A
-message that was fetched can be begun at any later time, again and again; a worker may end an execution long after it
-was given to another.
+Hypothesis chooses the moves, and after each of them both sides must have the same state of every job and execution.
+A fetched message can be started at any later time, repeatedly; a worker may end an execution long after it was given
+to another.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ some = st.integers(0, 10**6)
 
 
 class ProtocolMachine(ProtocolSides):
-    """The moves."""
+    """The moves of the protocol."""
 
     # People -----------------------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class ProtocolMachine(ProtocolSides):
 
     @rule()
     def tick(self) -> None:
-        """As many as find more; then no slot may idle that a job could have."""
+        """Tick as long as ticks have more; then no eligible job may wait beside an idle slot."""
         for _ in range(MOST_TICKS):
             if not self.tick_both():
                 break
@@ -154,7 +154,7 @@ class ProtocolMachine(ProtocolSides):
 
     @rule()
     def tick_with_the_broker_away(self) -> None:
-        """What was claimed is undone."""
+        """Tick with the broker unreachable: claims are undone."""
         refused: list[broker.Hint] = []
 
         def refuse(hints: Sequence[broker.Hint]) -> Sequence[broker.Hint]:
@@ -174,7 +174,7 @@ class ProtocolMachine(ProtocolSides):
     @precondition(lambda self: self.claims)
     @rule(number=some)
     def undo(self, number: int) -> None:
-        """A dispatcher that has not heard whether its message was taken undoes the claim, however late."""
+        """Undo a claim whose publication was not confirmed, however late."""
         claim = self.claims[-1 - number % len(self.claims)]
         self.settle_both(verdicts.unpublished(claim.execution, claim.fence), claim.job)
 
@@ -201,34 +201,34 @@ class ProtocolMachine(ProtocolSides):
     @precondition(lambda self: self.claims)
     @rule(number=some, is_first=st.booleans())
     def lose(self, number: int, is_first: bool) -> None:
-        """A message leaves the broker in whatever order, and its worker dies with it. It may turn up after all."""
+        """Remove a message from the broker in any order, with its worker; it may be started later all the same."""
         self._fetch(number, is_first=is_first)
 
     @precondition(lambda self: self.claims)
     @rule(number=some, worker=st.integers(0, 1), is_first=st.booleans())
     def deliver(self, number: int, worker: int, is_first: bool) -> None:
-        """A message leaves the broker and is begun."""
+        """Take a message from the broker and start it."""
         if self._fetch(number, is_first=is_first):
             self.begin_both(self.hints[-1], worker)
 
     @precondition(lambda self: self.hints)
     @rule(number=some, worker=st.integers(0, 1))
     def begin_again(self, number: int, worker: int) -> None:
-        """One of all messages that ever left the broker: late, twice, or after another took its place."""
+        """Start any message that ever left the broker: late, twice, or after a replacement."""
         self.begin_both(self.hints[-1 - number % len(self.hints)], worker)
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.owned_executions)
     @rule(number=some, way=st.sampled_from(WAYS))
     def end(self, number: int, way: str) -> None:
-        """By one that has it, or had it: what was killed, was rescued or has ended already comes again."""
-        hand = self.hands[-1 - number % len(self.hands)]
-        self.settle_both(verdict_on(hand.execution, way), hand.job)
+        """End an execution by a present or former owner: also one that was killed, rescued or has ended."""
+        owned = self.owned_executions[-1 - number % len(self.owned_executions)]
+        self.settle_both(verdict_on(owned.execution, way), owned.job)
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.owned_executions)
     @rule(number=some)
     def checkpoint(self, number: int) -> None:
-        hand = self.hands[-1 - number % len(self.hands)]
-        one = hand.execution
+        owned = self.owned_executions[-1 - number % len(self.owned_executions)]
+        one = owned.execution
 
         def take_effect() -> None:
             Job.objects.filter(pk=one.job_id).update(progress_current=F("progress_current") + 1)
@@ -244,13 +244,17 @@ class ProtocolMachine(ProtocolSides):
             is_kept = True
         except FenceLostError:
             is_kept = False
-        assert is_kept is self.model.checkpoint(one.execution_id, one.fence, hand.job, hand.job.step)
+        assert is_kept is self.model.checkpoint(one.execution_id, one.fence, owned.job, owned.job.step)
 
     @rule(worker=st.integers(0, 1))
     def beat(self, worker: int) -> None:
-        """With all that the worker ever began."""
+        """Send a heartbeat with all that the worker ever started."""
         worker_id = self.workers[worker]
-        fences = {hand.execution.execution_id: hand.execution.fence for hand in self.hands if hand.worker == worker_id}
+        fences = {
+            owned.execution.execution_id: owned.execution.fence
+            for owned in self.owned_executions
+            if owned.worker == worker_id
+        }
         answer = heartbeat(worker_id=worker_id, is_stopping=False, fences=fences)
         ours = self.model.heartbeat(fences)
         assert {id_: lease.is_cancel_requested for id_, lease in answer.leases.items()} == {
@@ -259,13 +263,13 @@ class ProtocolMachine(ProtocolSides):
 
     @rule()
     def jump_clock(self) -> None:
-        """Everything that has a time is older by a jump."""
+        """Make everything that has a time older by a jump."""
         with all_tenants(), connection.cursor() as cursor:
             cursor.execute(_JUMP, {"by": timedelta(seconds=JUMP_SECONDS)})
         self.model.now += JUMP_SECONDS
 
     def _fetch(self, number: int, *, is_first: bool) -> bool:
-        """Whether there was a message to take from one of the queues."""
+        """Return whether there was a message to take from one of the queues."""
         queues = [queue for queue in QUEUES if self.client.exists(queue)]
         if not queues:
             return False

@@ -1,4 +1,4 @@
-"""The two sides of the stateful test: the product on PostgreSQL and the store in memory, and where they must agree."""
+"""The two sides of the stateful test: the product on PostgreSQL, the store in memory, and their comparison."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.protocol_store import Hint, Id, JobRow, Store
 
 POOL = "default"
 PLANS = {"acme": "team", "globex": "sandbox"}
-# Far apart, and no sum of jumps is near another: how long the machine takes in between decides nothing.
+# Far apart, and no sum of jumps is close to another, so that the machine's own time has no effect.
 JUMP_SECONDS, LEASE_SECONDS, REPUBLISH_SECONDS = 1_500, 3_600, 5_400
 
 
@@ -40,7 +40,7 @@ class MemoryStore(Store):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a dispatcher remembers of what it has handed out."""
+    """A dispatch as a dispatcher remembers it."""
 
     execution: Id
     fence: int
@@ -48,7 +48,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
+class OwnedExecution:
     """An execution as a worker remembers it for ever."""
 
     execution: StartedExecution
@@ -57,7 +57,7 @@ class Hand:
 
 
 class ProtocolSides(RuleBasedStateMachine):
-    """``client`` is the broker; ``reset`` empties the database after each history."""
+    """Both sides; `client` is the broker, and `reset` empties the database after each history."""
 
     def __init__(self, client: redis.Redis, reset: Callable[[], None]) -> None:
         super().__init__()
@@ -77,10 +77,10 @@ class ProtocolSides(RuleBasedStateMachine):
         self.tokens: set[Id] = set()
         self.hints: list[Hint] = []
         self.claims: list[Claim] = []
-        self.hands: list[Hand] = []
+        self.owned_executions: list[OwnedExecution] = []
 
     @invariant()
-    def tells_what_the_model_tells(self) -> None:
+    def agrees_with_the_model(self) -> None:
         with all_tenants():
             rows = Job.objects.values_list("id", "state", "attempt", "crash_count", "fence", "progress_current")
             jobs = {id_: facts for id_, *facts in rows}
@@ -137,11 +137,11 @@ class ProtocolSides(RuleBasedStateMachine):
         live = self.model.start(hint, worker_id)
         assert len(started) == (live is not None)
         if live is not None:
-            self.hands.append(Hand(started[0], worker_id, live.job))
+            self.owned_executions.append(OwnedExecution(started[0], worker_id, live.job))
 
     def tick_both(self) -> bool:
         with all_tenants():
-            # Small jobs would share messages, which the model does not know.
+            # Small jobs would be merged, which the model does not cover.
             Settled.objects.update(is_sample=False)
         self.model.stage_due()
         result = run_tick(self.pool_id)
@@ -160,7 +160,7 @@ class ProtocolSides(RuleBasedStateMachine):
         return result.has_more
 
     def read_tokens(self) -> None:
-        """What was published again, and nothing else, has a token that it never had."""
+        """Read the tokens of republished messages, each of which must be new."""
         renewed = {live.id for live in self.model.live.values() if isinstance(live.token, int)}
         with all_tenants():
             tokens = dict(LiveExecution.objects.filter(id__in=renewed).values_list("id", "token"))

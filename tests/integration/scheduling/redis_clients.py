@@ -1,4 +1,4 @@
-"""The clients of Redis that this process keeps, for tests that point it elsewhere."""
+"""Redis clients of this process, for tests that point it to another server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tenants.cache import shared_cache
 
 
 def forget_clients() -> None:
-    """Let the next use of Redis begin with a new client, to the address of that moment."""
+    """Drop the clients, so that the next use of Redis connects to the address of that moment."""
     for kept in (broker._client, broker._impatient_client, rate_buckets._script, shared_cache._shared):
         kept.cache_clear()
     rate_buckets._outage.__init__()  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The random walk in which what jobs wait for stops, starts and is edited too."""
+"""A random walk in which stops, limits and configuration change as well."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.integration.scheduling.walks import Walk
 
 
 class StoppingWalk(Walk):
-    """Tenants, queues and pools are stopped, workers are lost, and terms are edited."""
+    """A walk that also stops tenants, queues and pools, loses workers and edits limits."""
 
     queue_names = ("workflow_team", "workflow_sandbox")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        # Stops are a small part of all that happens, and most of what is stopped soon goes on.
+        # Stops are a small part of all acts, and most stopped targets soon resume.
         self.acts = self.acts * 3 + [
             self.stop_tenant,
             self.suspend_tenant,
@@ -76,7 +76,7 @@ class StoppingWalk(Walk):
             resume_pool(pool=pool)
 
     def lose_worker(self) -> None:
-        """Its slots are missed; mostly it is back soon."""
+        """Lose a worker's slots; mostly it soon returns."""
         silence = self.random.choice([timedelta(hours=1), *[timedelta(hours=-1)] * 4])
         with all_tenants():
             Worker.objects.filter(pool_id=self.queue().pool_id).update(heartbeat_at=Now() - silence, status="online")
@@ -89,7 +89,7 @@ class StoppingWalk(Walk):
         update_queue(queue=self.queue(), changes=changes)
 
     def refill(self) -> None:
-        """A minute passes for the rates."""
+        """Let a minute pass for the rates."""
         with all_tenants():
             QueueClock.objects.update(arrival_us=0)
 
@@ -101,7 +101,7 @@ class StoppingWalk(Walk):
         update_queue(queue=self.queue(), changes={"weight": self.random.randint(1, 9)})
 
     def edit_plan(self) -> None:
-        """The weights of the tiers; now and then another strategy, and slots that are reserved."""
+        """Edit the weights of the tiers, and sometimes the strategy and the reserved slots."""
         plan = CFSPlan.objects.get(is_active=True)
         tiers = [TierRow(row.tier_id, row.queue_id, self.random.randint(1, 9)) for row in plan.tiers.all()]
         update_cfs_plan(plan=plan, fields=self.plan_fields(), tiers=tiers)

@@ -1,4 +1,4 @@
-"""Switching the edition moves the backlog: nothing lost, nothing twice, counters right, whatever goes on meanwhile."""
+"""Reroutes of the backlog after a change of the edition: no job is lost or doubled, and counters stay exact."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ from tests.integration.scheduling.backlog import (
     reroutes,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks", "settled_at_once")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout", "no_settle_delay")]
 
 
-def test_the_backlog_moves_both_ways_with_all_that_waits(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
+def test_backlog_moves_both_ways_with_all_waiting_jobs(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
     ready = submit(acme, 30)
     due = submit(acme, 5, run_at=read_moment() + timedelta(hours=1))
     stopped = submit(acme, 3)
@@ -74,10 +74,10 @@ def test_the_backlog_moves_both_ways_with_all_that_waits(acme: Tenant, globex: T
     assert_nothing_is_lost(pool)
 
 
-def test_what_becomes_ready_after_the_ready_were_looked_at_moves_in_the_same_pass(
+def test_job_becoming_ready_during_a_pass_moves_in_the_same_pass(
     acme: Tenant, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reroute, "TURN_SECONDS", 0.0)  # a step a turn
+    monkeypatch.setattr(reroute, "TURN_SECONDS", 0.0)  # one step per turn
     due = submit(acme, run_at=read_moment() + timedelta(hours=1))
     stopped = submit(acme)
     with tenant_context(acme):
@@ -95,9 +95,7 @@ def test_what_becomes_ready_after_the_ready_were_looked_at_moves_in_the_same_pas
     assert_nothing_is_lost(pool)
 
 
-def test_a_job_of_a_paused_kind_moves_while_it_is_held(
-    acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick
-) -> None:
+def test_held_job_of_a_paused_kind_moves(acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick) -> None:
     jobs = submit(acme, 5)
     pause_kind(kind="noop", reason="x")
     tick()
@@ -111,7 +109,7 @@ def test_a_job_of_a_paused_kind_moves_while_it_is_held(
     assert_nothing_is_lost(pool)
 
 
-def test_what_was_too_large_for_its_pool_stands_before_the_gate_of_the_new_one(acme: Tenant, pool: WorkerPool) -> None:
+def test_job_too_large_for_its_pool_moves_behind_the_new_gate(acme: Tenant, pool: WorkerPool) -> None:
     (job,) = submit(acme)
     with all_tenants():
         ready = JobReady.objects.get(job_id=job.pk)
@@ -128,7 +126,7 @@ def test_what_was_too_large_for_its_pool_stands_before_the_gate_of_the_new_one(a
         assert JobHeld.objects.get(job_id=job.pk).gate == f"memory {larger.pk}"
 
 
-def test_what_is_dispatched_or_runs_stays(
+def test_dispatched_and_running_jobs_do_not_move(
     acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, start: Any
 ) -> None:
     jobs = submit(acme, 10)
@@ -165,7 +163,7 @@ def test_jobs_of_fair_keys_move_to_lines_of_their_keys(acme: Tenant, pool: Worke
     assert_nothing_is_lost(pool)
 
 
-def test_a_move_is_a_line_in_the_history_of_the_job(acme: Tenant) -> None:
+def test_move_is_an_event_of_the_job(acme: Tenant) -> None:
     (job,) = submit(acme)
     activate("community")
     move_all()
@@ -175,7 +173,7 @@ def test_a_move_is_a_line_in_the_history_of_the_job(acme: Tenant) -> None:
     assert event.data == {"from": "workflow_team", "to": "workflow", "cause": "the CFS plan community is active"}
 
 
-def test_an_edited_tier_row_of_the_active_plan_moves_the_backlog_and_a_rollback_moves_it_back(acme: Tenant) -> None:
+def test_backlog_moves_with_an_edited_tier_row_and_its_rollback(acme: Tenant) -> None:
     jobs = submit(acme, 4)
     plan = CFSPlan.objects.get(name="cloud")
     other = Queue.objects.get(name="workflow")
@@ -189,14 +187,14 @@ def test_an_edited_tier_row_of_the_active_plan_moves_the_backlog_and_a_rollback_
     assert queues_of(jobs) == {"workflow_team": 4}
 
 
-def test_a_change_of_weights_alone_moves_nothing() -> None:
+def test_change_of_weights_alone_moves_nothing() -> None:
     plan = CFSPlan.objects.get(name="cloud")
     update_cfs_plan(plan=plan, fields={"granularity_seconds": 60})
     with all_tenants():
         assert not reroutes().exists()
 
 
-def test_edited_rules_count_for_what_waits_when_it_is_asked_for(acme: Tenant) -> None:
+def test_edited_rules_apply_to_waiting_jobs_on_request(acme: Tenant) -> None:
     small, large = submit(acme, 3, payload={"seconds": 1}), submit(acme, 3, payload={"seconds": 90})
     rule = RoutingRule.objects.get(kind="", by_tier=True)
     condition = {"field": "seconds", "op": "gt", "value": 60}
@@ -212,7 +210,7 @@ def test_edited_rules_count_for_what_waits_when_it_is_asked_for(acme: Tenant) ->
     assert (queues_of(small), queues_of(large)) == ({"workflow_team": 3}, {"pipeline": 3})
 
 
-def test_a_queue_that_the_tenant_may_name_is_left_to_it(acme: Tenant) -> None:
+def test_queue_named_by_the_tenant_is_kept(acme: Tenant) -> None:
     with all_tenants():
         RoutingRule.objects.create(
             position=1, kind="noop", queue=Queue.objects.get(name="pipeline"), allows_queue_choice=True
@@ -225,7 +223,7 @@ def test_a_queue_that_the_tenant_may_name_is_left_to_it(acme: Tenant) -> None:
     assert queues_of(jobs) == {"dataset": 2}
 
 
-def test_a_turn_moves_no_more_than_its_rows_and_the_next_goes_on(
+def test_turn_moves_a_bounded_number_of_rows_and_the_next_continues(
     acme: Tenant, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reroute, "MOVE_ROWS", 7)
@@ -239,7 +237,7 @@ def test_a_turn_moves_no_more_than_its_rows_and_the_next_goes_on(
     assert MOVE_ROWS == 1_000
 
 
-def test_a_turn_that_is_killed_is_taken_again(acme: Tenant, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_turn_is_repeated(acme: Tenant, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = submit(acme, 20)
     activate("community")
     monkeypatch.setattr(reroute, "MOVE_ROWS", 8)
@@ -272,7 +270,7 @@ def test_open_reroute_is_superseded_by_the_next(acme: Tenant) -> None:
         assert list(reroutes().order_by("id").values_list("state", flat=True)) == ["aborted", "completed"]
 
 
-def test_reroute_is_neither_counted_nor_aborted_nor_undone(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reroute_is_neither_limited_nor_aborted_nor_undone(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "MAX_OPEN", 1)
     submit(acme)
     activate("community")
@@ -291,7 +289,7 @@ def test_reroute_is_neither_counted_nor_aborted_nor_undone(acme: Tenant, monkeyp
         start_reroute(reason="of one tenant")
 
 
-def test_reroute_is_tried_again_however_often_it_fails(acme: Tenant) -> None:
+def test_reroute_is_retried_after_any_number_of_failures(acme: Tenant) -> None:
     submit(acme)
     activate("community")
     (opened,) = open_operations()
@@ -303,8 +301,8 @@ def test_reroute_is_tried_again_however_often_it_fails(acme: Tenant) -> None:
     assert move_all() == 1
 
 
-def test_submissions_by_the_old_routes_are_found_by_a_later_pass(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pass that begins before open submissions are over is not the last one."""
+def test_submissions_by_the_old_routes_are_moved_by_a_later_pass(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add a pass if one began before open submissions were over."""
     monkeypatch.setattr(reroute, "SETTLE_SECONDS", 3_600.0)
     activate("community")
     for _ in range(20):
@@ -315,7 +313,7 @@ def test_submissions_by_the_old_routes_are_found_by_a_later_pass(acme: Tenant, m
     assert operation.position["passes"] == 1
     assert operation.resume_at == operation.created_at + timedelta(hours=1)
     late = submit(acme, 2)
-    with all_tenants():  # as one would stand there that was routed before and committed after the first pass
+    with all_tenants():  # a job routed before and committed after the first pass
         old = Queue.objects.get(name="workflow_team")
         entity = SchedulingEntity.objects.get(queue__name="workflow")
         Job.objects.filter(pk__in=[job.pk for job in late]).update(queue=old)
@@ -327,7 +325,7 @@ def test_submissions_by_the_old_routes_are_found_by_a_later_pass(acme: Tenant, m
     assert queues_of(late) == {"workflow": 2}
 
 
-def test_the_command_says_how_far_a_move_is(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_the_progress_of_a_move(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     submit(acme, 3)
     call_command("move_backlog", reason="drill", json=True)
     assert '"state": "pending"' in capsys.readouterr().out

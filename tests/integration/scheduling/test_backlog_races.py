@@ -1,4 +1,4 @@
-"""The backlog moves while everything else goes on."""
+"""Backlog races: the backlog moves beside all other transitions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.integration.scheduling.backlog import (
     queues_of,
 )
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("patient_locks", "settled_at_once")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_lock_timeout", "no_settle_delay")]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -50,7 +50,7 @@ def test_random_interleavings_lose_nothing(
     seed: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Submits, ticks, cancels, suspensions, failures and switches of the edition, on four connections at once."""
+    """Submit, tick, cancel, suspend, fail and switch the edition on four connections at once."""
     monkeypatch.setattr(reroute, "MOVE_ROWS", 11)
     jobs = [*submit(acme, 120), *submit(globex, 60)]
     acts: list[Callable[[random.Random], object]] = [
@@ -100,10 +100,10 @@ def _end_one(dice: random.Random, start: Any) -> None:
     try:
         (complete if dice.random() < 0.5 else fail)(start, job)
     except (AssertionError, LiveExecution.DoesNotExist):
-        return  # somebody else was faster
+        return  # another thread was faster
 
 
-def test_some_thousand_move_there_and_back(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
+def test_thousands_of_jobs_move_there_and_back(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
     jobs = [job for tenant in (acme, globex) for _ in range(3) for job in submit(tenant, 1_000)]
     for name, queues in (
         ("community", {"workflow": 6_000}),

@@ -1,4 +1,4 @@
-"""What a start-up warns of: work that nobody reads, and clocks that are off."""
+"""Start-up warnings: queues without a reader, and clock skew."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 HERE = ["default"]
 
 
-def test_a_queue_that_nobody_reads_is_a_warning_that_names_it() -> None:
+def test_queue_without_a_reader_is_a_warning_that_names_it() -> None:
     assert checks.check_queue_consumers(HERE) == []
     with all_tenants():
         queue = Queue.objects.get(name="dataset")
@@ -33,7 +33,7 @@ def test_a_queue_that_nobody_reads_is_a_warning_that_names_it() -> None:
 
 
 @pytest.mark.parametrize(("ahead", "count"), [(0.5, 0), (-1.0, 0), (5.0, 1), (-7_200.0, 1)])
-def test_this_machines_clock_is_compared_with_the_databases(
+def test_clock_of_this_machine_is_compared_with_the_databases(
     ahead: float, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with all_tenants(), connection.cursor() as cursor:
@@ -45,7 +45,7 @@ def test_this_machines_clock_is_compared_with_the_databases(
     assert all("this machine's clock" in warning.msg for warning in warnings)
 
 
-def test_the_clock_of_a_live_worker_is_told_too() -> None:
+def test_clock_skew_of_a_live_worker_is_a_warning() -> None:
     worker = register_worker(pool_name="default", hostname="there", pid=1, slots=1)
     with all_tenants():
         Worker.objects.filter(pk=worker.worker_id).update(clock_skew_seconds=40.0)
@@ -54,11 +54,11 @@ def test_the_clock_of_a_live_worker_is_told_too() -> None:
     assert "+40.00 s" in warning.msg
 
 
-def test_they_ask_nothing_unless_the_database_is_named() -> None:
+def test_checks_read_nothing_unless_the_database_is_named() -> None:
     assert checks.check_clocks(None) == checks.check_queue_consumers(None) == []
 
 
-def test_the_command_check_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_command_prints_the_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "measure_clock_skew", lambda: 9.0)
     out = StringIO()
     call_command("check", databases=HERE, stderr=out)

@@ -29,8 +29,8 @@ def run_json(*arguments: str) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def patient_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What bounds a turn's transaction would bound that of the whole test.
+def no_turn_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The timeouts of a turn's transaction would apply to the whole test.
     monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
 
 
@@ -40,7 +40,7 @@ def small_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "CHUNK_ROWS", 2)
 
 
-def test_submit_job_prints_the_id_of_a_job_that_is_there(acme: Tenant) -> None:
+def test_submit_job_prints_the_id_of_the_stored_job(acme: Tenant) -> None:
     facts = run_json("submit_job", "sleep", "--tenant", "acme", "--payload", '{"seconds": 1}', "--tag", "a")
     with tenant_context(acme):
         job = Job.objects.get()
@@ -54,7 +54,7 @@ def test_submit_job_prints_the_id_of_a_job_that_is_there(acme: Tenant) -> None:
     ("arguments", "words"),
     [
         (["nope", "--tenant", "acme"], "kind_unknown"),
-        (["noop", "--tenant", "nobody"], "no tenant 'nobody'"),
+        (["noop", "--tenant", "unknown"], "no tenant 'unknown'"),
         (["sleep", "--tenant", "acme", "--payload", "{}"], "payload_invalid"),
         (["noop", "--tenant", "acme", "--payload", "[]"], "must be a JSON object"),
         (["noop", "--tenant", "acme", "--payload", '{"a": 1, "a": 2}'], "stands twice"),
@@ -72,7 +72,7 @@ def test_submit_job_fails_with_the_reason(acme: Tenant, arguments: list[str], wo
         assert not Job.objects.exists()
 
 
-def test_submit_job_gives_up_waiting_when_told_to(acme: Tenant) -> None:
+def test_submit_job_stops_waiting_at_its_timeout(acme: Tenant) -> None:
     with pytest.raises(CommandError, match="still available after 0 s"):
         run("submit_job", "noop", "--tenant", "acme", "--wait", "--timeout", "0")
 
@@ -87,9 +87,7 @@ def test_submit_job_with_a_used_key_waits_for_the_first_job(
     assert (facts["id"], facts["state"]) == (str(job.id), "completed")
 
 
-def test_submit_job_that_waits_for_a_dead_job_fails(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start
-) -> None:
+def test_submit_job_waiting_for_a_dead_job_fails(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme, idempotency_key="k")
     tick()
     fail(start, job, is_permanent=True)
@@ -97,9 +95,7 @@ def test_submit_job_that_waits_for_a_dead_job_fails(
         run("submit_job", "noop", "--tenant", "acme", "--idempotency-key", "k", "--wait")
 
 
-def test_cancel_jobs_takes_what_matches_in_turns_and_nothing_else(
-    acme: Tenant, globex: Tenant, small_turns: None
-) -> None:
+def test_cancel_jobs_cancels_only_matching_jobs_in_turns(acme: Tenant, globex: Tenant, small_turns: None) -> None:
     wanted = submit(acme, count=5, tags=("old",))
     spared = [*submit(acme), *submit(globex, tags=("old",))]
     (outcome,) = run_json("cancel_jobs", "tag:old", "--tenant", "acme", "--reason", "tidy")
@@ -116,7 +112,7 @@ def test_cancel_jobs_takes_what_matches_in_turns_and_nothing_else(
         assert entries[0].reason == "tidy"
 
 
-def test_command_runs_an_operation_for_each_tenant_that_is_named(acme: Tenant, globex: Tenant) -> None:
+def test_command_runs_an_operation_for_each_named_tenant(acme: Tenant, globex: Tenant) -> None:
     submit(acme, count=2), submit(globex)
     outcomes = run_json("cancel_jobs", "kind:noop", "--tenant", "acme", "--tenant", "globex", "--reason", "tidy")
     assert [(outcome["tenant"], outcome["changed"]) for outcome in outcomes] == [("acme", 2), ("globex", 1)]
@@ -135,13 +131,15 @@ def test_dry_run_counts_and_changes_nothing(acme: Tenant) -> None:
         assert not BulkOperation.objects.exists()
 
 
-def test_command_leaves_the_operation_to_dispatchers_with_no_wait(acme: Tenant) -> None:
+def test_command_with_no_wait_leaves_the_operation_to_dispatchers(acme: Tenant) -> None:
     (job,) = submit(acme)
     (outcome,) = run_json("cancel_jobs", "kind:noop", "--tenant", "acme", "--reason", "tidy", "--no-wait")
     assert (outcome["state"], reload(job).state) == ("pending", "available")
 
 
-def test_retry_jobs_hastens_and_replays(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_retry_jobs_ends_backoffs_and_replays_dead_jobs(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
     backing_off, dead = submit(acme, count=2)
     tick()
     fail(start, backing_off)
@@ -153,7 +151,7 @@ def test_retry_jobs_hastens_and_replays(acme: Tenant, tick: Tick, worker: Regist
         assert Job.objects.get(parent=dead).state == "available"
 
 
-def test_requeue_dead_letters_takes_each_letter_once(
+def test_requeue_dead_letters_requeues_each_letter_once(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, small_turns: None
 ) -> None:
     jobs = submit(acme, count=3)
@@ -169,7 +167,9 @@ def test_requeue_dead_letters_takes_each_letter_once(
         assert DeadLetter.objects.filter(requeued_at__isnull=False).count() == 3
 
 
-def test_requeue_dead_letters_takes_a_cause_alone(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_requeue_dead_letters_of_a_cause_requeues_no_others(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
     ours, other = submit(acme, count=2)
     tick()
     fail(start, ours, is_permanent=True)
@@ -199,7 +199,7 @@ def test_requeue_dead_letters_changes_payloads(acme: Tenant, tick: Tick, worker:
 
 
 @pytest.mark.parametrize("patch", ["{", "[1]", "7", '{"a": 1, "a": 2}'])
-def test_patch_that_is_no_object_is_refused_before_the_start(acme: Tenant, patch: str) -> None:
+def test_patch_that_is_not_an_object_is_refused_before_the_start(acme: Tenant, patch: str) -> None:
     with pytest.raises(CommandError, match="payload-patch"):
         run("requeue_dead_letters", "kind:noop", "--tenant", "acme", "--reason", "x", "--payload-patch", patch)
 
@@ -233,17 +233,19 @@ def test_failing_turn_ends_the_wait_and_sets_the_exit_status(acme: Tenant, monke
     ("arguments", "words"),
     [
         (["--tenant", "acme", "--reason", "x"], "FILTER"),
-        (["kind:noop", "--tenant", "nobody", "--reason", "x"], "There is no tenant 'nobody'"),
+        (["kind:noop", "--tenant", "unknown", "--reason", "x"], "There is no tenant 'unknown'"),
         (["kind:noop", "--tenant", "acme"], "(?i)reason"),
         (["stat:available", "--tenant", "acme", "--reason", "x"], r"At character 1, “stat”.*Did you mean “state”"),
     ],
 )
-def test_bulk_command_refuses_what_makes_no_sense(acme: Tenant, command: str, arguments: list[str], words: str) -> None:
+def test_bulk_command_with_invalid_arguments_is_refused(
+    acme: Tenant, command: str, arguments: list[str], words: str
+) -> None:
     with pytest.raises(CommandError, match=words):
         run(command, *arguments)
 
 
-def test_verify_ledger_fails_if_charges_are_off(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_verify_ledger_fails_if_charges_are_wrong(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     done, _ = submit(acme, count=2)
     tick()
     complete(start, done)

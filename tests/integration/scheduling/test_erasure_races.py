@@ -1,4 +1,4 @@
-"""Erasures beside what else happens: a reinstatement at the same moment, and an erasure that cannot go on."""
+"""Erasure races: a concurrent reinstatement, and an erasure that fails."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def is_anybody_waiting() -> bool:
+def is_another_waiting() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
@@ -51,7 +51,7 @@ def is_anybody_waiting() -> bool:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_tenant_is_not_reinstated_beside_the_erasure_that_is_just_asked_for(transactional_db: None) -> None:
+def test_tenant_is_not_reinstated_beside_a_new_erasure(transactional_db: None) -> None:
     tenant = suspend_tenant(tenant=create_tenant(slug="leaving", plan="team"), reason="left")
 
     def reinstate() -> str:
@@ -67,14 +67,14 @@ def test_a_tenant_is_not_reinstated_beside_the_erasure_that_is_just_asked_for(tr
         with transaction.atomic():
             request_erasure(tenant=tenant, reason="asked for", confirm="leaving")
             answer = pool.submit(reinstate)
-            wait_until(is_anybody_waiting)
+            wait_until(is_another_waiting)
         assert answer.result(timeout=20) == ErasureOpenError.code
     with all_tenants():
         assert Tenant.objects.get(pk=tenant.pk).is_suspended
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_erasure_that_fails_keeps_no_other_waiting(no_grace: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_erasure_delays_no_other(no_grace: None, monkeypatch: pytest.MonkeyPatch) -> None:
     broken, sound = ask("broken"), ask("sound")
     advance = tasks.advance
 
@@ -95,7 +95,7 @@ def test_an_erasure_that_fails_keeps_no_other_waiting(no_grace: None, monkeypatc
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["run_at", "deadline"])
-def test_no_job_gets_a_time_that_no_reader_can_hold(name: str, acme: Tenant) -> None:
+def test_job_time_out_of_range_is_refused(name: str, acme: Tenant) -> None:
     late = {name: datetime.fromisoformat("9999-12-31T23:59:59-14:00")}
     with pytest.raises(OptionInvalidError):
         submit_job(tenant=acme, request=JobRequest(kind="noop", payload={}, **late))

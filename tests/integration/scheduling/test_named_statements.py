@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db
 
 STATEMENTS = named_statements()
 PARAMETER = re.compile(r"%\((\w+)\)s|%%")
-# Statements that run at every tick or beside ticks. Tables that hold as much as there are slots, and those that each
-# tick empties, are read whole.
+# Statements that run at every tick or beside ticks. Tables with as many rows as slots, and those that each
+# tick empties, may be scanned.
 HOT = ("scheduling/dispatch/", "scheduling/bulk/moves.sql:move_")
 # Statements that only the auditor's login may run.
 OF_THE_AUDITOR = ("tenants/audit/pruning.sql", "tenants/audit/sealing.sql")

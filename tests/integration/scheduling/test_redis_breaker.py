@@ -1,4 +1,4 @@
-"""A Redis that stands still: it costs a process one time-out in two seconds, whatever asks."""
+"""A Redis server that does not respond: it costs a process one timeout in two seconds, at any number of calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RATE = Rate.per_minute(60, burst=60)
 
 
 class Clock:
-    """The breaker's time, which passes when a test says so."""
+    """The breaker's clock, which the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -49,7 +49,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def own(tmp_path: Path, settings: Settings, change_platform_settings: ChangePlatformSettings) -> Iterator[OwnBroker]:
-    """A broker of the test's own that the clients of this process have used."""
+    """Start the test's own broker, which the clients of this process have used."""
     server = OwnBroker(tmp_path)
     change_platform_settings(REDIS_URL=server.url)
     settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": server.url}}
@@ -63,7 +63,7 @@ def own(tmp_path: Path, settings: Settings, change_platform_settings: ChangePlat
 
 
 def use_everything() -> None:
-    """Use Redis as a submission does, and as one with a wrong key."""
+    """Use Redis as a submission does, and as one with a wrong key does."""
     cache: SharedCache[str] = SharedCache("breaker", str)
     assert cache.get(uuid4().hex, lambda: "stored") == "stored"
     assert RATE is not None
@@ -75,7 +75,7 @@ def use_everything() -> None:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """One for each time-out that was waited for."""
+    """Return one entry for each timeout that was waited for."""
     found: list[str] = []
     read: Callable[..., object] = redis.connection.Connection.read_response
 
@@ -90,9 +90,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_server_that_stands_still_costs_one_time_out_in_two_seconds(
-    own: OwnBroker, clock: Clock, waits: list[str]
-) -> None:
+def test_unresponsive_server_costs_one_timeout_in_two_seconds(own: OwnBroker, clock: Clock, waits: list[str]) -> None:
     os.kill(own.pid, signal.SIGSTOP)
     try:
         for _ in range(20):
@@ -118,7 +116,7 @@ def test_answer_to_a_probe_closes_the_breaker(own: OwnBroker, clock: Clock) -> N
     assert broker._breaker().is_closed
 
 
-def test_probe_asks_behind_an_open_breaker_and_leaves_it_open(own: OwnBroker, clock: Clock) -> None:
+def test_probe_calls_despite_an_open_breaker_and_leaves_it_open(own: OwnBroker, clock: Clock) -> None:
     broker._breaker().note_failure()
     own.kill()
     with pytest.raises(BrokerUnavailableError):
@@ -126,14 +124,14 @@ def test_probe_asks_behind_an_open_breaker_and_leaves_it_open(own: OwnBroker, cl
     assert broker._breaker().is_open()
 
 
-def test_one_caller_asks_for_all_when_the_time_is_up(clock: Clock) -> None:
+def test_one_caller_probes_when_the_time_is_over(clock: Clock) -> None:
     breaker = RedisBreaker()
     assert [breaker.is_open(), breaker.is_closed] == [False, True]
     breaker.note_failure()
     assert [breaker.is_open() for _ in range(3)] == [True, True, True]
     clock.now += OPEN_SECONDS
     assert [breaker.is_open() for _ in range(3)] == [False, True, True]
-    # The one that asked was never heard of again.
+    # The caller that probed never returned.
     clock.now += OPEN_SECONDS
     assert [breaker.is_open() for _ in range(3)] == [False, True, True]
     breaker.note_success()
@@ -147,4 +145,4 @@ def test_server_has_one_breaker_for_its_users_and_databases() -> None:
 
 @pytest.fixture(autouse=True)
 def own_channel() -> None:
-    """Keep the broker's own names of the channel: the whole broker is the test's own."""
+    """Keep the broker's usual channel names: the whole broker is the test's own."""

@@ -1,4 +1,4 @@
-"""A random walk over everything that can happen to jobs."""
+"""A random walk over all transitions of jobs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from tenants.models import Tenant
 from tests.integration.scheduling.acts import Tick
 from tests.integration.scheduling.eligible import read_idle_slots
 
-# A tick that finds more goes on at once; so many are more than enough.
+# A tick that has more is repeated at once; this limit is never reached.
 MOST_TICKS = 50
 
 
 class Walk:
-    """The acts to choose from, each on something chosen at random. The first of the kinds comes more often."""
+    """The acts to choose from, each on a random target; the first of the kinds is chosen more often."""
 
     kinds: Mapping[str, Mapping[str, object]] = {"noop": {}, "sleep": {"seconds": 0}}
 
@@ -79,7 +79,7 @@ class Walk:
         try:
             self.random.choice(self.acts)()
         except DomainError:
-            return  # a refusal is an answer
+            return  # a refusal is a valid result
 
     def job(self) -> Job | None:
         with all_tenants():
@@ -100,7 +100,7 @@ class Walk:
         submit_jobs(tenant=self.random.choice(self.tenants), requests=requests)
 
     def tick(self) -> None:
-        """One tick, or as many as find more to do; then no slot may idle that a job could have."""
+        """Tick once, or as long as ticks have more; then no eligible job may wait beside an idle slot."""
         for _ in range(self.random.choice([1, MOST_TICKS, MOST_TICKS])):
             if not self.run_tick().has_more:
                 self.idle += read_idle_slots(self.worker.pool_id)
@@ -122,7 +122,7 @@ class Walk:
     def end(self) -> None:
         if not self.running:
             return
-        # Members of a message and others, in whatever parts: some at once, some one by one.
+        # Members of a message and others, in random parts: some together, some one by one.
         self.random.shuffle(self.running)
         count = self.random.choice([1, 1, 2, 5])
         ended, self.running = self.running[:count], self.running[count:]
@@ -130,14 +130,14 @@ class Walk:
         settle([self.verdict(execution) for execution in ended])
 
     def unpublish(self) -> None:
-        """The broker takes no message, and the claim is undone."""
+        """Let the broker refuse a message, and undo the claim."""
         with all_tenants():
             live = self.random.choice(list(LiveExecution.objects.filter(started_at=None)) or [None])
         if live is not None:
             settle([verdicts.unpublished(live.id, live.fence)])
 
     def let_time_pass(self) -> None:
-        """What runs has run for a while, each for another."""
+        """Let each running execution have run for another while."""
         with all_tenants(), connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE scheduling_execution_live SET started_at = started_at - %s * random() * interval '1 second'",
@@ -211,7 +211,7 @@ class Walk:
         remove_idle_lines(10)
 
     def sweep(self) -> None:
-        """Some leases have run out by now, and some messages nobody took up for long."""
+        """Let some leases expire and some messages stay unstarted for long, and run the sweep."""
         with all_tenants():
             ids = list(LiveExecution.objects.values_list("id", flat=True))
             lost = [id_ for id_ in ids if self.random.random() < 0.2]

@@ -1,4 +1,4 @@
-"""Another session of the application, whose transaction is open as long as the test says."""
+"""Another session of the application, whose transaction stays open as long as the test needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scheduling.streams.event_feed import read_horizon
 
 @contextmanager
 def another_session(tenant_id: object) -> Iterator[psycopg.Connection[Any]]:
-    """A transaction in a tenant's scope, begun by hand; rolled back unless it was committed."""
+    """Yield a transaction in a tenant's scope, begun by hand; roll it back unless it was committed."""
     parameters = connection.get_connection_params()
     names = ("host", "port", "user", "password", "dbname")
     with psycopg.connect(
@@ -26,8 +26,8 @@ def another_session(tenant_id: object) -> Iterator[psycopg.Connection[Any]]:
         yield session
 
 
-def let_settle() -> None:
-    """Return once nothing older is open: the server has transactions of its own."""
+def wait_for_older_transactions() -> None:
+    """Return once no older transaction is open: the server has transactions of its own."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_current_xact_id()::text::bigint")
         (mine,) = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""The order of the feed: what is committed late is read late, and never skipped."""
+"""The order of the event feed: late commits are read late, and never skipped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import submit
-from tests.integration.streams.sessions import another_session, let_settle
+from tests.integration.streams.sessions import another_session, wait_for_older_transactions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,17 +42,17 @@ def names(fed: list[FedEvent]) -> list[tuple[UUID, str]]:
     return [(each.event.job_id, each.event.name) for each in fed]
 
 
-def test_what_is_committed_late_with_a_smaller_id_is_read_after_what_was_read_before_it(acme: Tenant) -> None:
+def test_late_commit_with_a_smaller_id_is_read_later(acme: Tenant) -> None:
     early, job = uuid7(), submit(acme)[0]
-    let_settle()
+    wait_for_older_transactions()
     with another_session(acme.pk) as late:
         write_event(late, early, acme, job.pk)
         beside = submit(acme)[0]
-        # The one that is open holds back what was committed beside it, so that there is an order.
+        # The open transaction holds back what was committed beside it, so that there is an order.
         assert names(read(acme, Position(0))) == [(job.pk, "job.submitted")]
         [first] = read(acme, Position(0))
         late.execute("COMMIT")
-    let_settle()
+    wait_for_older_transactions()
     rest = read(acme, first.position)
     assert {each.event.id for each in rest} >= {early}
     assert (beside.pk, "job.submitted") in names(rest)
@@ -61,7 +61,7 @@ def test_what_is_committed_late_with_a_smaller_id_is_read_after_what_was_read_be
     assert [each.position for each in everything] == sorted(each.position for each in everything)
 
 
-def test_a_savepoints_events_are_held_back_as_long_as_its_transaction_is_open(acme: Tenant) -> None:
+def test_events_of_a_savepoint_are_held_until_its_transaction_ends(acme: Tenant) -> None:
     with another_session(acme.pk) as late:
         write_event(late, uuid7(), acme, uuid7())
         late.execute("SAVEPOINT inner_one")
@@ -70,14 +70,14 @@ def test_a_savepoints_events_are_held_back_as_long_as_its_transaction_is_open(ac
         late.execute("RELEASE SAVEPOINT inner_one")
         before = read(acme, Position(0))
         late.execute("COMMIT")
-    let_settle()
+    wait_for_older_transactions()
     assert within not in {each.event.id for each in before}
     assert within in {each.event.id for each in read(acme, Position(0))}
 
 
-def test_pages_tile_whatever_their_size(acme: Tenant) -> None:
+def test_pages_of_any_size_are_complete(acme: Tenant) -> None:
     submit(acme, 7)
-    let_settle()
+    wait_for_older_transactions()
     whole, after, pieces = read(acme, Position(0)), Position(0), []
     while page := read(acme, after, limit=2):
         pieces += page
@@ -86,9 +86,9 @@ def test_pages_tile_whatever_their_size(acme: Tenant) -> None:
     assert len(whole) == 7
 
 
-def test_another_tenants_events_are_not_there_whoever_is_named(acme: Tenant, globex: Tenant) -> None:
+def test_events_of_another_tenant_are_never_read(acme: Tenant, globex: Tenant) -> None:
     submit(globex)
-    let_settle()
+    wait_for_older_transactions()
     with tenant_context(acme):
         fed = read_feed(
             tenant_ids=[globex.pk, acme.pk],
@@ -100,65 +100,65 @@ def test_another_tenants_events_are_not_there_whoever_is_named(acme: Tenant, glo
 
 
 class Listener(Subscription):
-    """A client that keeps what it is handed."""
+    """A client that stores what it receives."""
 
     def __init__(self, tenant: Tenant, after: Position | None = None, **options: object) -> None:
         super().__init__(HttpRequest(), Permission.JOBS_VIEW, tenant_id=tenant.pk, after=after, **options)
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
         self.is_over = False
 
     def offer(self, messages: object, *, is_last: bool = False) -> None:
-        self.heard += messages
+        self.received += messages
         self.is_over = self.is_over or is_last
 
 
-def test_a_client_that_is_cut_off_anywhere_hears_all_and_nothing_twice(acme: Tenant) -> None:
+def test_reconnecting_client_gets_every_event_once(acme: Tenant) -> None:
     feed, first = EventFeed(), Listener(acme)
-    let_settle()
+    wait_for_older_transactions()
     feed.look([first])
     jobs = submit(acme, 3)
-    let_settle()
+    wait_for_older_transactions()
     feed.look([first])
     with tenant_context(acme):
         for job in jobs:
             cancel_job(job_id=job.pk)
-    let_settle()
+    wait_for_older_transactions()
     feed.look([first])
-    told = [message for message in first.heard if b"event:" not in message]
-    assert len(told) == 6
+    messages = [message for message in first.received if b"event:" not in message]
+    assert len(messages) == 6
     for cut in range(6):
-        place = Position.parse(told[cut].decode().split("\n")[0].removeprefix("id: "))
+        place = Position.parse(messages[cut].decode().split("\n")[0].removeprefix("id: "))
         again = Listener(acme, place)
-        # Another process, which has seen nothing of it.
+        # Another process, without any state of the first.
         EventFeed().look([again])
-        assert again.heard == told[cut + 1 :]
+        assert again.received == messages[cut + 1 :]
 
 
-def test_a_newcomer_is_live_at_the_very_place_where_its_past_ends(acme: Tenant) -> None:
+def test_new_client_is_live_exactly_where_its_history_ends(acme: Tenant) -> None:
     feed, live = EventFeed(), Listener(acme)
-    let_settle()
+    wait_for_older_transactions()
     feed.look([live])
-    ready = Position.parse(live.heard[0].decode().split("\n")[0].removeprefix("id: "))
+    ready = Position.parse(live.received[0].decode().split("\n")[0].removeprefix("id: "))
     submit(acme, 2)
     newcomer = Listener(acme, ready)
-    let_settle()
+    wait_for_older_transactions()
     feed.look([live, newcomer])
     submit(acme, 2)
-    let_settle()
+    wait_for_older_transactions()
     feed.look([live, newcomer])
-    let_settle()
+    wait_for_older_transactions()
     feed.look([live, newcomer])
-    assert newcomer.heard == live.heard[1:]
-    assert len(newcomer.heard) == 4
+    assert newcomer.received == live.received[1:]
+    assert len(newcomer.received) == 4
 
 
-def test_one_reading_serves_all_clients(acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_read_serves_all_clients(acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     feed = EventFeed()
     clients = [Listener(acme) for _ in range(150)] + [Listener(globex) for _ in range(150)]
-    let_settle()
+    wait_for_older_transactions()
     feed.look(clients)
     submit(acme)
-    let_settle()
+    wait_for_older_transactions()
     readings: list[set[UUID]] = []
 
     def counted(**options: Any) -> list[FedEvent]:
@@ -166,33 +166,33 @@ def test_one_reading_serves_all_clients(acme: Tenant, globex: Tenant, monkeypatc
         return read_feed(**options)
 
     monkeypatch.setattr(event_feed, "read_feed", counted)
-    let_settle()
+    wait_for_older_transactions()
     feed.look(clients)
     assert readings == [{acme.pk, globex.pk}]
-    assert [len(each.heard) for each in clients] == [2] * 150 + [1] * 150
+    assert [len(each.received) for each in clients] == [2] * 150 + [1] * 150
 
 
-def test_a_jobs_stream_begins_with_its_past_and_ends_with_the_job(acme: Tenant) -> None:
+def test_stream_of_a_job_covers_its_history_until_its_end(acme: Tenant) -> None:
     job, other = submit(acme, 2)
     feed, listener = EventFeed(), Listener(acme, job_id=job.pk)
-    let_settle()
+    wait_for_older_transactions()
     feed.look([listener])
     with tenant_context(acme):
         cancel_job(job_id=other.pk)
         cancel_job(job_id=job.pk)
     assert not listener.is_over
-    let_settle()
+    wait_for_older_transactions()
     feed.look([listener])
     assert listener.is_over
     with tenant_context(acme):
         story = JobEvent.objects.filter(job_id=job.pk).order_by("id").values_list("id", flat=True)
-        told = [json.loads(message.decode().split("data: ")[1])["id"] for message in listener.heard[1:-1]]
-        assert told == [str(event_id) for event_id in story]
+        ids = [json.loads(message.decode().split("data: ")[1])["id"] for message in listener.received[1:-1]]
+        assert ids == [str(event_id) for event_id in story]
 
 
-def test_the_stream_of_an_ended_job_waits_for_its_last_event_to_settle(acme: Tenant) -> None:
+def test_stream_of_an_ended_job_waits_for_its_last_event(acme: Tenant) -> None:
     [job] = submit(acme)
-    let_settle()
+    wait_for_older_transactions()
     with another_session(acme.pk) as older:
         write_event(older, uuid7(), acme, uuid7())
         with tenant_context(acme):
@@ -200,25 +200,23 @@ def test_the_stream_of_an_ended_job_waits_for_its_last_event_to_settle(acme: Ten
         feed, listener = EventFeed(), Listener(acme, job_id=job.pk, has_ended=True)
         feed.look([listener])
         feed.look([listener])
-        assert (len(listener.heard), listener.is_over) == (2, False)
+        assert (len(listener.received), listener.is_over) == (2, False)
         older.execute("COMMIT")
-    let_settle()
+    wait_for_older_transactions()
     feed.look([listener])
     assert listener.is_over
-    told = [json.loads(message.decode().split("data: ")[1])["name"] for message in listener.heard[1:-1]]
-    assert told == ["job.submitted", "job.cancelled"]
-    # Whoever has heard it all, and asks again.
+    event_names = [json.loads(message.decode().split("data: ")[1])["name"] for message in listener.received[1:-1]]
+    assert event_names == ["job.submitted", "job.cancelled"]
+    # A client that has received everything, and reconnects.
     again = Listener(acme, Position.parse(ids_of(listener)[-1]), job_id=job.pk, has_ended=True)
-    let_settle()
+    wait_for_older_transactions()
     feed.look([again])
     assert again.is_over
     assert ids_of(again) == []
 
 
 @pytest.mark.parametrize("how", ["log-in ended", "member removed"])
-def test_caller_that_loses_its_right_is_found_among_all(
-    acme: Tenant, acme_user: User, outsider: User, how: str
-) -> None:
+def test_callers_that_lost_their_right_are_found(acme: Tenant, acme_user: User, outsider: User, how: str) -> None:
     membership = add_member(tenant=acme, user=outsider)
     asked = []
     for user in (acme_user, outsider):
@@ -236,9 +234,11 @@ def test_caller_that_loses_its_right_is_found_among_all(
 
 
 def ids_of(listener: Listener) -> list[str]:
-    """Where each event stands that a client was told."""
+    """Return the position of each event that a client received."""
     return [
-        message.decode().split("\n")[0].removeprefix("id: ") for message in listener.heard if b"event:" not in message
+        message.decode().split("\n")[0].removeprefix("id: ")
+        for message in listener.received
+        if b"event:" not in message
     ]
 
 

@@ -1,4 +1,4 @@
-"""URLs that exist in tests alone: views that write and then go wrong."""
+"""URLs that exist only in tests: views that write and then fail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAILURES: dict[str, Exception] = {
 }
 
 
-# Settings by which the server ends the session of a request, and the request's own loss at its COMMIT.
+# Settings by which the server ends the session of a request, and the request's loss of it at COMMIT.
 TIME_OUTS = {"idle": "idle_in_transaction_session_timeout", "long": "transaction_timeout"}
 
 
@@ -40,7 +40,7 @@ def write(name: str) -> None:
 
 
 class ProbeViewSet(TenantViewSet):
-    """Writes a key, then does what the body says."""
+    """A view set that writes a key, then does what the body states."""
 
     model = ApiKey
     permissions: ClassVar = {"create": Permission.JOBS_SUBMIT, "retrieve": Permission.JOBS_VIEW}
@@ -71,7 +71,7 @@ class ProbeViewSet(TenantViewSet):
 
 
 class StaffProbeViewSet(StaffViewSet):
-    """For people of the platform."""
+    """A view set for platform users."""
 
     model = ApiKey
     permissions: ClassVar = {"retrieve": Permission.PLATFORM_VIEW}
@@ -81,7 +81,7 @@ class StaffProbeViewSet(StaffViewSet):
 
 
 def lose_session(how: str) -> None:
-    """Let the server end the session, at a statement or before the COMMIT."""
+    """Let the server terminate the session, at a statement or before the COMMIT."""
     if how in TIME_OUTS:
         time_out(TIME_OUTS[how])
     if how == "commit":
@@ -89,20 +89,20 @@ def lose_session(how: str) -> None:
 
 
 def losing(request: HttpRequest, how: str) -> HttpResponse:
-    """A page that loses its session."""
+    """Return a page that loses its session."""
     write("probe")
     lose_session(how)
     return HttpResponse("done")
 
 
 def plain(request: HttpRequest, how: str) -> NoReturn:
-    """A view that is not REST framework's; ATOMIC_REQUESTS alone rolls it back."""
+    """Write and fail in a view without REST framework, which only ATOMIC_REQUESTS rolls back."""
     write("probe")
     raise FAILURES[how]
 
 
 def stream(request: HttpRequest) -> StreamingHttpResponse:
-    """Its body is made after the transaction has ended."""
+    """Return a body that is produced after the transaction has ended."""
 
     def body():
         yield repr(transaction_settings())

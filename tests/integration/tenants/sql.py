@@ -1,4 +1,4 @@
-"""Rows and facts that the tests of the walls ask for, in SQL where the ORM would be in the way."""
+"""Rows and facts for the isolation tests, read by SQL where the ORM would interfere."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tenants.database.conf import OWNER_ALIAS, app_role, auditor_role, platform_
 from tenants.database.ids import uuid7
 from tenants.models import ApiKey, AuditLogEntry, Tenant
 
-# The names of the roles, which a server of one's own may call otherwise.
+# The names of the roles, which a deployment may change.
 APP, PLATFORM, AUDITOR = app_role(), platform_role(), auditor_role()
 OWNER: str = settings.DATABASES.get(OWNER_ALIAS, {}).get("USER", "")
 
 
 def transaction_settings() -> tuple[str, str]:
-    """The role and the tenant that PostgreSQL goes by at this moment; '' where no tenant is set."""
+    """Return the role and the tenant that PostgreSQL applies at this moment; '' if no tenant is set."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_user, coalesce(current_setting('app.tenant_id', true), '')")
         role, tenant_id = cursor.fetchone()
@@ -28,33 +28,33 @@ def transaction_settings() -> tuple[str, str]:
 
 
 def run_sql(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """The rows of a statement; [] if it returns none."""
+    """Return the rows of a statement; [] if it returns none."""
     with connection.cursor() as cursor:
         cursor.execute(statement, list(parameters))
         return cursor.fetchall() if cursor.description else []
 
 
 def count_by_sql(statement: str, *parameters: Any) -> int:
-    """How many rows a statement changed or found."""
+    """Return how many rows a statement changed or found."""
     with connection.cursor() as cursor:
         cursor.execute(statement, list(parameters))
         return cursor.rowcount
 
 
 def make_key(tenant: Tenant, name: str, *, enter: bool = False) -> ApiKey:
-    """A key of `tenant`, written in the present context or, if asked, in the tenant's own."""
+    """Create a key of `tenant`, in the present context or, with `enter`, in the tenant's own."""
     with tenant_context(tenant) if enter else nullcontext():
         return ApiKey.objects.create(tenant=tenant, name=name, prefix=uuid7().hex[-16:])
 
 
 def make_batch(tenant: Tenant, label: str = "batch") -> Batch:
-    """A batch of `tenant`, written in its context."""
+    """Create a batch of `tenant` in its context."""
     with tenant_context(tenant):
         return Batch.objects.create(tenant=tenant, label=label, kind="noop", total=1)
 
 
 def make_job(tenant: Tenant, **values: Any) -> Job:
-    """A bare job row of `tenant`, written in its context; nothing is scheduled."""
+    """Create a bare job row of `tenant` in its context; nothing is scheduled."""
     with tenant_context(tenant):
         job = new_job(tenant, **values)
         job.save(force_insert=True)
@@ -62,7 +62,7 @@ def make_job(tenant: Tenant, **values: Any) -> Job:
 
 
 def new_job(tenant: Tenant, **values: Any) -> Job:
-    """The same, unsaved; inside a context."""
+    """Return the same row unsaved; needs a context."""
     from django.utils import timezone
 
     now = timezone.now()
@@ -80,12 +80,12 @@ def new_job(tenant: Tenant, **values: Any) -> Job:
 
 
 def entries(action: str) -> list[AuditLogEntry]:
-    """The audit entries of an act, of all tenants, oldest first."""
+    """Return the audit entries of an act, of all tenants, oldest first."""
     with all_tenants():
         return list(AuditLogEntry.objects.filter(action=action).order_by("id"))
 
 
 def reloaded(row: Any) -> Any:
-    """The row as the database has it."""
+    """Return the row as the database has it."""
     with all_tenants():
         return type(row)._base_manager.get(pk=row.pk)

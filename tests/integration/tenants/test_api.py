@@ -1,4 +1,4 @@
-"""`tenants/me/` and `audit-log/`, their lists, and the document that describes them."""
+"""The API `tenants/me/` and `audit-log/`, their lists, and the document that describes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record(tenant: Tenant, count: int, action: str = "test.done") -> None:
             record_audit(action=action, target=AuditTarget(type="test", id=str(number)))
 
 
-def test_a_tenant_sees_itself_its_plan_and_its_limits(acme, api_client):
+def test_tenant_sees_itself_its_plan_and_its_limits(acme, api_client):
     body = api_client(acme).get(ME).json()
     assert (body["id"], body["slug"], body["status"], body["is_paused"]) == (str(acme.pk), "acme", "active", False)
     assert body["max_concurrency"] == 5
@@ -36,14 +36,14 @@ def test_a_tenant_sees_itself_its_plan_and_its_limits(acme, api_client):
     assert body["usage"].endswith("/api/v1/usage/")
 
 
-def test_staff_has_to_name_the_tenant(acme, staff):
+def test_staff_must_name_the_tenant(acme, staff):
     client = APIClient()
     client.force_login(staff)
     assert client.get(ME).json()["code"] == "tenant_required"
     assert client.get(ME, HTTP_X_TENANT="acme").json()["slug"] == "acme"
 
 
-def test_a_tenant_pauses_and_resumes_its_own_work(acme, api_client):
+def test_tenant_pauses_and_resumes_its_own_work(acme, api_client):
     client = api_client(acme)
     body = client.post(ME + "pause/", {"reason": "migration"}).json()
     assert (body["is_paused"], body["pause_reason"]) == (True, "migration")
@@ -57,7 +57,7 @@ def test_a_tenant_pauses_and_resumes_its_own_work(acme, api_client):
 @pytest.mark.parametrize(
     "body", [{}, {"reason": ""}, {"reason": "  "}, {"reason": "x" * 501}, {"reason": ["x"]}, {"reason": "a\u202eb"}, []]
 )
-def test_a_pause_without_a_sound_reason_is_refused(body, acme, api_client):
+def test_pause_without_a_valid_reason_is_refused(body, acme, api_client):
     response = api_client(acme).post(ME + "pause/", body)
     assert response.status_code == 422
     assert response.json()["errors"]
@@ -65,7 +65,7 @@ def test_a_pause_without_a_sound_reason_is_refused(body, acme, api_client):
         assert not Tenant.objects.get(pk=acme.pk).is_paused
 
 
-def test_the_audit_log_is_the_tenants_own_newest_first(acme, globex, api_client):
+def test_audit_log_is_the_tenants_own_newest_first(acme, globex, api_client):
     record(globex, 1, "test.foreign")
     record(acme, 2)
     rows = api_client(acme).get(AUDIT).json()["results"]
@@ -76,7 +76,7 @@ def test_the_audit_log_is_the_tenants_own_newest_first(acme, globex, api_client)
     assert [row["target_id"] for row in rows[1:3]] == ["1", "0"]
 
 
-def test_an_entry_is_found_by_its_id_and_a_foreign_one_is_not(acme, globex, api_client):
+def test_entry_is_found_by_its_id_unless_foreign(acme, globex, api_client):
     client = api_client(acme)
     with all_tenants():
         own = AuditLogEntry.objects.filter(tenant=acme).first()
@@ -86,7 +86,7 @@ def test_an_entry_is_found_by_its_id_and_a_foreign_one_is_not(acme, globex, api_
         assert client.get(f"{AUDIT}{unknown}/").json()["code"] == "not_found"
 
 
-def test_the_audit_log_is_filtered(acme, api_client):
+def test_audit_log_is_filtered(acme, api_client):
     record(acme, 1, "test.done")
     client = api_client(acme)
     assert [row["action"] for row in client.get(AUDIT, {"action": "test.done"}).json()["results"]] == ["test.done"]
@@ -95,11 +95,11 @@ def test_the_audit_log_is_filtered(acme, api_client):
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_the_audit_log_is_only_read(method, acme, api_client):
+def test_audit_log_refuses_writing_methods(method, acme, api_client):
     assert getattr(api_client(acme), method)(AUDIT, {}).status_code == 405
 
 
-def test_a_list_is_walked_by_cursor_to_its_end_and_back(acme, api_client):
+def test_list_pages_by_cursor_to_its_end_and_back(acme, api_client):
     record(acme, 7)
     client = api_client(acme)
     page = client.get(AUDIT, {"limit": 4, "action": "test.done"}).json()
@@ -112,12 +112,12 @@ def test_a_list_is_walked_by_cursor_to_its_end_and_back(acme, api_client):
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "201", "x", "1e2", "１", "99999999999999999999", ""])
-def test_a_limit_out_of_bounds_is_refused(limit, acme, api_client):
+def test_limit_out_of_bounds_is_refused(limit, acme, api_client):
     response = api_client(acme).get(AUDIT, {"limit": limit})
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "limit")
 
 
-def test_the_greatest_limit_is_two_hundred(acme, api_client):
+def test_limit_is_at_most_two_hundred(acme, api_client):
     record(acme, 201)
     assert len(api_client(acme).get(AUDIT, {"limit": "200"}).json()["results"]) == 200
 
@@ -129,12 +129,12 @@ def as_cursor(text: bytes) -> str:
 @pytest.mark.parametrize(
     "cursor", ["x", "é", as_cursor(b"p=x"), as_cursor(b"o=x"), as_cursor(b"p=%00"), as_cursor(b"p=1&o=-5")]
 )
-def test_a_cursor_that_no_list_gave_is_refused_and_never_a_fault(cursor, acme, api_client):
+def test_forged_cursor_is_refused(cursor, acme, api_client):
     response = api_client(acme).get(AUDIT, {"cursor": cursor})
     assert (response.status_code, response.json()["code"]) == (400, "cursor_invalid")
 
 
-def test_a_cursor_of_one_tenant_shows_another_nothing_foreign(acme, globex, api_client):
+def test_cursor_of_another_tenant_reveals_nothing(acme, globex, api_client):
     record(acme, 3)
     record(globex, 3, "test.foreign")
     cursor = api_client(acme).get(AUDIT, {"limit": 1}).json()["next"]
@@ -142,7 +142,7 @@ def test_a_cursor_of_one_tenant_shows_another_nothing_foreign(acme, globex, api_
     assert {row["action"] for row in rows} <= {"test.foreign", "tenant.created", "api_key.issued"}
 
 
-def test_the_document_describes_the_api_without_a_warning(tmp_path, capsys):
+def test_document_describes_the_api_without_a_warning(tmp_path, capsys):
     target = tmp_path / "schema.yml"
     call_command("spectacular", validate=True, fail_on_warn=True, file=str(target))
     document = target.read_text()
@@ -151,5 +151,5 @@ def test_the_document_describes_the_api_without_a_warning(tmp_path, capsys):
     assert "ApiKey" in document
 
 
-def test_the_document_is_served_without_a_tenant():
+def test_document_is_served_without_a_tenant():
     assert APIClient().get(reverse("schema")).status_code == 200

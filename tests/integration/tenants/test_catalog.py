@@ -1,4 +1,4 @@
-"""The catalog: no table, partition, view, function or role may leave a gap in the second wall."""
+"""The catalog: no table, partition, view, function or role leaves a gap in row-level security."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.integration.tenants.sql import APP, AUDITOR, OWNER, PLATFORM, run_sql
 
 pytestmark = pytest.mark.django_db
 
-# Tables without row-level security, each with its reason: none holds a row that is one tenant's.
+# Tables without row-level security, each with its reason: none has rows of a single tenant.
 ALLOWED_TABLES = {
     "auth_group": "accounts are the platform's",
     "auth_group_permissions": "accounts are the platform's",
@@ -38,9 +38,9 @@ ALLOWED_TABLES = {
     "django_migrations": "names of migrations",
     "django_session": "log-ins, found by a secret key",
 }
-# The platform may only make requests that are open; everywhere else the door knows no condition.
+# The platform role may only insert open requests; elsewhere its policy has no condition.
 NARROWED_DOORS = {"tenants_auditremoval": f"platform_door_insert TO {PLATFORM} USING ((done_at IS NULL)"}
-# Requests to the auditor are no tenant's to see.
+# Requests to the auditor are hidden from tenants.
 WITHOUT_ISOLATION = {"tenants_auditremoval"}
 # Written by triggers, as the owner.
 OWNER_POLICIES = {
@@ -53,7 +53,7 @@ TENANT_CONDITION = "(NULLIF(current_setting('app.tenant_id'::text, true), ''::te
 
 
 def find_gaps() -> dict[str, str]:
-    """Tables of the schema that row-level security does not guard, each with what is missing."""
+    """Return the tables of the schema that row-level security does not guard, each with what is missing."""
     rows = run_sql(
         """
         SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
@@ -114,7 +114,7 @@ def test_every_table_is_guarded_or_allowed():
     assert find_gaps() == {}
 
 
-def test_the_allow_list_names_only_tables_that_exist():
+def test_allow_list_names_only_existing_tables():
     tables = {name for (name,) in run_sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
     assert set(ALLOWED_TABLES) <= tables
 
@@ -137,7 +137,7 @@ OPEN = "CREATE POLICY tenant_isolation ON planted USING (true)"
         ([ENABLE, FORCE, DOOR, OPEN, "CREATE POLICY extra ON planted USING (true)"], "policies are"),
     ],
 )
-def test_a_planted_table_without_its_walls_is_found(django_db_setup, statements, gap):
+def test_planted_table_without_row_security_is_found(django_db_setup, statements, gap):
     create = "CREATE TABLE planted (id uuid PRIMARY KEY, tenant_id uuid NOT NULL)"
     with planted(django_db_setup, create, *statements, drop="DROP TABLE planted"):
         assert gap in find_gaps()["planted"]
@@ -154,32 +154,32 @@ def granted_tables() -> list[tuple[Any, ...]]:
     )
 
 
-def test_nobody_has_a_grant_on_a_partition():
+def test_partitions_have_no_grants():
     partitions = run_sql("SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r'")
     assert partitions[0][0] >= 3
     assert [grant for grant in granted_tables() if grant[1]] == []
 
 
-def test_a_planted_grant_on_a_partition_is_found(django_db_setup):
+def test_planted_grant_on_a_partition_is_found(django_db_setup):
     partition = "scheduling_charge_default"
     grant, revoke = (f"{verb} SELECT ON {partition} {to} {APP}" for verb, to in (("GRANT", "TO"), ("REVOKE", "FROM")))
     with planted(django_db_setup, grant, drop=revoke):
         assert [each for each in granted_tables() if each[1]] == [(partition, True, APP, "SELECT")]
 
 
-def test_grants_go_to_the_three_roles_alone_and_never_to_truncate():
+def test_grants_exclude_other_roles_and_truncate():
     allowed = {"SELECT", "INSERT", "UPDATE", "DELETE"}
     strays = [g for g in granted_tables() if g[2] not in (APP, PLATFORM, AUDITOR) or g[3] not in allowed]
-    # Views of extensions (vector has none) would show up here as well.
+    # Views of extensions (vector has none) would be listed as well.
     assert strays == []
 
 
-def test_there_are_no_views():
+def test_schema_has_no_views():
     assert run_sql("SELECT viewname FROM pg_views WHERE schemaname = 'public'") == []
     assert run_sql("SELECT matviewname FROM pg_matviews WHERE schemaname = 'public'") == []
 
 
-def test_functions_that_run_as_their_owner_are_fixed_and_behind_the_door_or_for_triggers_alone():
+def test_security_definer_functions_are_pinned_and_restricted():
     rows = run_sql(
         """
         SELECT p.proname::text, p.proconfig, has_function_privilege(%s, p.oid, 'EXECUTE'),
@@ -199,12 +199,12 @@ def test_functions_that_run_as_their_owner_are_fixed_and_behind_the_door_or_for_
     ]
 
 
-def test_nobody_but_the_owner_creates_in_the_schema():
+def test_schema_creation_is_reserved_to_the_owner():
     for role in (APP, PLATFORM, AUDITOR, "public"):
         assert run_sql("SELECT has_schema_privilege(%s, 'public', 'CREATE')", role) == [(False,)]
 
 
-def test_the_login_roles_are_bound_and_the_door_cannot_log_in():
+def test_login_roles_are_restricted_and_the_platform_role_cannot_log_in():
     rows = run_sql(
         """
         SELECT rolname::text, rolsuper OR rolbypassrls OR rolcreaterole, rolinherit, rolcanlogin
@@ -217,7 +217,7 @@ def test_the_login_roles_are_bound_and_the_door_cannot_log_in():
     assert find_role_faults(connection) == []
 
 
-def test_the_application_role_is_a_member_of_the_door_alone():
+def test_application_role_is_a_member_only_of_the_platform_role():
     rows = run_sql(
         "SELECT r.rolname::text FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid"
         " WHERE m.member = (SELECT oid FROM pg_roles WHERE rolname = %s)",
@@ -226,5 +226,5 @@ def test_the_application_role_is_a_member_of_the_door_alone():
     assert rows == [(PLATFORM,)]
 
 
-def test_this_suite_itself_runs_as_the_restricted_role():
+def test_test_suite_runs_as_the_restricted_role():
     assert run_sql("SELECT session_user::text, current_user::text") == [(APP, APP)]

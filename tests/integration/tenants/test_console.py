@@ -1,4 +1,4 @@
-"""The tenants' pages of the console: who sees what, who may do what, and that acts are POSTs."""
+"""The tenants' pages of the console: visibility, permissions, and acts by POST."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def act(client: Client, row, name: str, **data):
     return client.post(url, data)
 
 
-def test_a_member_sees_its_own_tenant_only(acme, globex, acme_user):
+def test_member_sees_only_its_own_tenant(acme, globex, acme_user):
     page = console_of(acme_user).get(reverse("admin:tenants_tenant_changelist"))
     assert page.status_code == 200
     assert [tenant.slug for tenant in page.context["cl"].result_list] == ["acme"]
 
 
-def test_a_member_does_not_find_the_page_of_another_tenant(acme, globex, acme_user):
+def test_page_of_another_tenant_is_not_found(acme, globex, acme_user):
     page = console_of(acme_user).get(reverse("admin:tenants_tenant_change", args=[globex.pk]))
     assert page.status_code == 404
 
 
-def test_platform_staff_sees_all_tenants(acme, globex, staff):
+def test_staff_sees_all_tenants(acme, globex, staff):
     page = console_of(staff).get(reverse("admin:tenants_tenant_changelist"))
     assert [tenant.slug for tenant in page.context["cl"].result_list] == ["acme", "globex"]
 
 
 @pytest.mark.parametrize("model", ["plan", "tier"])
-def test_plans_and_tiers_are_staffs_alone(model, acme_user, staff):
+def test_plans_and_tiers_are_visible_only_to_staff(model, acme_user, staff):
     url = reverse(f"admin:tenants_{model}_changelist")
     assert console_of(acme_user).get(url).status_code == 403
     assert console_of(staff).get(url).status_code == 200
@@ -89,7 +89,7 @@ def test_staff_suspends_a_tenant_with_a_reason_and_reinstates_it(acme, staff):
         assert not Tenant.objects.get(pk=acme.pk).is_suspended
 
 
-def test_an_act_without_its_reason_says_so_and_changes_nothing(acme, staff):
+def test_act_without_its_reason_is_refused(acme, staff):
     answer = act(console_of(staff), acme, "suspend", reason=" ")
     page = console_of(staff).get(answer.url)
     assert page.status_code == 200
@@ -97,7 +97,7 @@ def test_an_act_without_its_reason_says_so_and_changes_nothing(acme, staff):
         assert not Tenant.objects.get(pk=acme.pk).is_suspended
 
 
-def test_a_member_may_pause_its_tenant_but_not_suspend_it(acme, acme_user):
+def test_member_may_pause_its_tenant_but_not_suspend_it(acme, acme_user):
     client = console_of(acme_user)
     assert act(client, acme, "suspend", reason="x").status_code == 403
     assert act(client, acme, "pause", reason="holiday").status_code == 302
@@ -106,7 +106,7 @@ def test_a_member_may_pause_its_tenant_but_not_suspend_it(acme, acme_user):
     assert (tenant.is_paused, tenant.is_suspended) == (True, False)
 
 
-def test_an_act_on_another_tenants_row_is_not_found(globex, acme_user):
+def test_act_on_another_tenants_row_is_not_found(globex, acme_user):
     assert act(console_of(acme_user), globex, "pause", reason="x").status_code == 404
 
 
@@ -147,7 +147,7 @@ def plan_form(plan: Plan, **changes) -> dict:
     }
 
 
-def test_a_plan_and_its_limits_are_saved_in_one_audited_change(staff):
+def test_plan_and_its_limits_are_saved_in_one_audited_change(staff):
     with all_tenants():
         plan = Plan.objects.get(slug="team")
         plan.limits.filter(key__startswith="retention.").delete()
@@ -163,7 +163,7 @@ def test_a_plan_and_its_limits_are_saved_in_one_audited_change(staff):
     assert entry.after == {"weight": 3, "document_indexing.files_per_batch": 25, "x.y": 7, "version": 2}
 
 
-def test_a_refused_change_is_told_on_the_page(staff, monkeypatch):
+def test_refused_change_is_explained_on_the_page(staff, monkeypatch):
     with all_tenants():
         team = Plan.objects.get(slug="team")
     form = {"slug": "Bad-Slug-", "name": "Initech", "plan": team.pk}
@@ -172,7 +172,7 @@ def test_a_refused_change_is_told_on_the_page(staff, monkeypatch):
     assert "slug: Use 1 to 50 lower-case letters" in answer.content.decode()
 
 
-def test_a_key_is_shown_once_and_works(acme, acme_user):
+def test_key_is_shown_once_and_works(acme, acme_user):
     client = console_of(acme_user)
     answer = client.post(
         reverse("admin:tenants_apikey_add"),
@@ -192,7 +192,7 @@ def test_a_key_is_shown_once_and_works(acme, acme_user):
     assert authenticate_api_key(token=token) is None
 
 
-def test_a_viewer_looks_and_does_not_touch(acme, outsider):
+def test_viewer_sees_pages_and_changes_nothing(acme, outsider):
     add_member(tenant=acme, user=outsider, role=Role.VIEWER)
     client = console_of(outsider)
     assert client.get(reverse("admin:tenants_membership_changelist")).status_code == 200
@@ -211,7 +211,7 @@ def test_members_are_removed(acme, acme_user, outsider):
         assert not Membership.objects.filter(user=outsider).exists()
 
 
-def test_the_last_owner_stays(acme, acme_user):
+def test_last_owner_cannot_be_removed(acme, acme_user):
     with tenant_context(acme):
         membership = Membership.objects.get(user=acme_user)
     act(console_of(acme_user), membership, "remove")
@@ -219,7 +219,7 @@ def test_the_last_owner_stays(acme, acme_user):
         assert Membership.objects.filter(user=acme_user).exists()
 
 
-def test_the_audit_log_can_only_be_read(acme, staff):
+def test_audit_log_cannot_be_changed(acme, staff):
     client = console_of(staff)
     with all_tenants():
         entry = AuditLogEntry.objects.first()
@@ -228,7 +228,7 @@ def test_the_audit_log_can_only_be_read(acme, staff):
     assert client.post(reverse("admin:tenants_auditlogentry_delete", args=[entry.pk]), {}).status_code == 403
 
 
-def test_a_member_of_two_tenants_chooses_which_it_looks_at(acme, globex, acme_user):
+def test_member_of_two_tenants_chooses_the_shown_one(acme, globex, acme_user):
     add_member(tenant=globex, user=acme_user)
     client = console_of(acme_user)
     url = reverse("admin:tenants_tenant_changelist")
@@ -241,14 +241,14 @@ def test_a_member_of_two_tenants_chooses_which_it_looks_at(acme, globex, acme_us
     assert [tenant.slug for tenant in next_login.get(url).context["cl"].result_list] == ["globex"]
 
 
-def test_nobody_chooses_a_tenant_of_others(acme, globex, acme_user):
+def test_choice_of_a_foreign_tenant_is_ignored(acme, globex, acme_user):
     client = console_of(acme_user)
     client.post(reverse("admin:tenants_tenant_choose"), {"tenant": "globex"})
     page = client.get(reverse("admin:tenants_tenant_changelist"))
     assert [tenant.slug for tenant in page.context["cl"].result_list] == ["acme"]
 
 
-def test_is_staff_alone_opens_nothing(outsider, acme):
+def test_staff_flag_without_a_role_opens_nothing(outsider, acme):
     outsider.is_staff = True
     outsider.save()
     client = console_of(outsider)
@@ -256,7 +256,7 @@ def test_is_staff_alone_opens_nothing(outsider, acme):
         assert client.get(reverse(name)).url.startswith(reverse("admin:login"))
 
 
-def test_users_are_managed_by_platform_staff_alone_and_audited(acme_user, staff):
+def test_users_are_managed_only_by_staff_and_audited(acme_user, staff):
     url = reverse("admin:auth_user_add")
     assert console_of(acme_user).get(url).status_code == 403
     form = {"username": "newton", "password1": "a-long-pass-phrase-1", "password2": "a-long-pass-phrase-1"}
@@ -266,7 +266,7 @@ def test_users_are_managed_by_platform_staff_alone_and_audited(acme_user, staff)
         assert AuditLogEntry.objects.get(action="user.created").after == {"name": "newton"}
 
 
-def test_a_page_offers_the_acts_that_its_reader_may_do_to_its_row(acme, acme_user, staff):
+def test_page_offers_the_acts_permitted_for_its_row(acme, acme_user, staff):
     url = reverse("admin:tenants_tenant_change", args=[acme.pk])
 
     def offered(user) -> set[str]:
@@ -278,7 +278,7 @@ def test_a_page_offers_the_acts_that_its_reader_may_do_to_its_row(acme, acme_use
     assert offered(staff) == {"pause", "drain", "reinstate", "erase"}
 
 
-def test_the_choice_of_a_tenant_is_offered_to_members_of_several(acme, globex, acme_user):
+def test_choice_of_a_tenant_is_offered_to_members_of_several(acme, globex, acme_user):
     url = reverse("admin:tenants_tenant_changelist")
     assert 'id="choose-tenant"' not in console_of(acme_user).get(url).content.decode()
     add_member(tenant=globex, user=acme_user)

@@ -1,4 +1,4 @@
-"""The bases of everybody's pages: what a drop-down offers and how far a list counts."""
+"""The base classes of the console: drop-downs and counts of lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.tenants.sql import make_batch, make_job
 pytestmark = pytest.mark.django_db
 
 
-def test_a_drop_down_behind_the_door_offers_the_rows_of_the_rows_own_tenant(acme, globex, staff, rf):
+def test_drop_down_in_the_platform_scope_offers_the_tenants_rows(acme, globex, staff, rf):
     own, _foreign = make_batch(acme, "own"), make_batch(globex, "foreign")
     job = make_job(acme)
     request = rf.get("/")
@@ -28,7 +28,7 @@ def test_a_drop_down_behind_the_door_offers_the_rows_of_the_rows_own_tenant(acme
         assert job_admin.get_form(request, None, fields=["batch"]).base_fields["batch"].queryset.count() == 2
 
 
-def test_a_drop_down_of_a_member_offers_own_rows_alone(acme, globex, acme_user, rf):
+def test_drop_down_of_a_member_offers_only_its_own_rows(acme, globex, acme_user, rf):
     own, _foreign = make_batch(acme, "own"), make_batch(globex, "foreign")
     request = rf.get("/")
     request.user, request.access = acme_user, Access(tenant=acme, role=Role.OWNER)
@@ -37,7 +37,7 @@ def test_a_drop_down_of_a_member_offers_own_rows_alone(acme, globex, acme_user, 
         assert list(form.base_fields["batch"].queryset) == [own]
 
 
-def test_a_list_counts_no_further_than_its_cap(in_acme, monkeypatch):
+def test_list_count_stops_at_its_cap(in_acme, monkeypatch):
     monkeypatch.setattr("tenants.console.base.COUNT_CAP", 3)
     Batch.objects.bulk_create([Batch(label=str(number), kind="noop", total=1) for number in range(5)])
     assert CappedPaginator(Batch.objects.order_by("id"), 2).count == 3

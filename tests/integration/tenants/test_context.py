@@ -1,4 +1,4 @@
-"""Contexts: what is visible inside them, and that nothing of them is left behind."""
+"""Contexts: what is visible inside them, and that nothing of them remains."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def inside(tenant: Tenant) -> tuple[str, str]:
 BEHIND_THE_DOOR = (PLATFORM, "")
 
 
-def test_a_context_sets_both_walls(acme, globex):
+def test_context_sets_orm_and_database_scope(acme, globex):
     with tenant_context(acme):
         assert transaction_settings() == inside(acme)
         assert current_tenant_id() == require_tenant_id() == acme.pk
         assert list(Tenant.objects.all()) == [acme]
 
 
-def test_a_context_takes_an_id_as_well(acme):
+def test_context_accepts_an_id(acme):
     with tenant_context(acme.pk):
         assert transaction_settings() == inside(acme)
 
 
-@pytest.mark.parametrize("nobody", [Tenant(pk=None), None, "", "acme"])
-def test_what_is_no_tenant_never_opens_the_door(nobody):
-    with pytest.raises((NoTenantError, AttributeError)), tenant_context(nobody):
+@pytest.mark.parametrize("invalid", [Tenant(pk=None), None, "", "acme"])
+def test_invalid_tenant_opens_no_context(invalid):
+    with pytest.raises((NoTenantError, AttributeError)), tenant_context(invalid):
         pytest.fail("a context was opened")
     assert current_scope() is None
 
 
-def test_the_door_shows_all_tenants_and_names_none(acme, globex):
+def test_platform_scope_shows_all_tenants_and_has_no_current_one(acme, globex):
     with all_tenants():
         assert transaction_settings() == BEHIND_THE_DOOR
         assert list(Tenant.objects.all()) == [acme, globex]
@@ -62,13 +62,13 @@ def test_the_door_shows_all_tenants_and_names_none(acme, globex):
             require_tenant_id()
 
 
-def test_without_a_context_there_is_no_tenant():
+def test_current_tenant_without_a_context_raises():
     assert current_scope() is None
     with pytest.raises(NoTenantError):
         require_tenant_id()
 
 
-def test_leaving_writes_the_previous_values_back(acme, globex):
+def test_leaving_a_context_restores_the_previous_values(acme, globex):
     with tenant_context(acme):
         with tenant_context(globex):
             assert transaction_settings() == inside(globex)
@@ -84,7 +84,7 @@ def test_leaving_writes_the_previous_values_back(acme, globex):
     assert current_tenant_id() is None
 
 
-def test_an_exception_restores_both_walls_and_takes_the_writes_with_it(acme, globex):
+def test_exception_restores_the_scope_and_rolls_back_the_writes(acme, globex):
     with tenant_context(acme):
         with pytest.raises(ZeroDivisionError), tenant_context(globex):
             make_key(globex, "lost")
@@ -99,14 +99,14 @@ def test_an_exception_restores_both_walls_and_takes_the_writes_with_it(acme, glo
     ("statement", "error"),
     [("SELECT 1/0", DataError), ("INSERT INTO tenants_plan (id) VALUES (NULL)", Exception)],
 )
-def test_a_failed_statement_restores_both_walls(acme, globex, statement, error):
+def test_failed_statement_restores_the_scope(acme, globex, statement, error):
     with tenant_context(acme):
         with pytest.raises(error), tenant_context(globex), connection.cursor() as cursor:
             cursor.execute(statement)
         assert transaction_settings() == inside(acme)
 
 
-def test_a_rollback_that_was_asked_for_restores_both_walls(acme, globex):
+def test_requested_rollback_restores_the_scope(acme, globex):
     # REST framework marks the transaction so after an error that it has answered.
     with tenant_context(acme):
         with tenant_context(globex):
@@ -118,7 +118,7 @@ def test_a_rollback_that_was_asked_for_restores_both_walls(acme, globex):
         assert not ApiKey.objects.exists()
 
 
-def test_the_same_context_again_costs_no_statement_but_its_savepoint(acme, django_assert_num_queries):
+def test_same_context_again_costs_only_its_savepoint(acme, django_assert_num_queries):
     with tenant_context(acme), django_assert_num_queries(2), tenant_context(acme):
         pass
 
@@ -128,7 +128,7 @@ def test_entering_and_leaving_cost_one_statement_each_beside_the_savepoint(acme,
         pass
 
 
-def test_a_thread_that_copied_the_context_must_open_its_own(acme):
+def test_thread_with_a_copied_context_must_open_its_own(acme):
     def ask() -> object:
         try:
             return list(Tenant.objects.all())
@@ -138,11 +138,11 @@ def test_a_thread_that_copied_the_context_must_open_its_own(acme):
     with tenant_context(acme), ThreadPoolExecutor(1) as threads:
         copied = contextvars.copy_context()
         assert isinstance(threads.submit(copied.run, ask).result(), ContextElsewhereError)
-        # A thread of its own starts without any tenant.
+        # A new thread starts without a tenant.
         assert type(threads.submit(ask).result()) is NoTenantError
 
 
-def test_an_actor_is_the_system_until_somebody_acts():
+def test_actor_is_the_system_by_default():
     assert current_actor().kind == "system"
     alice = Actor(kind="user", id="1", label="alice", request_id="r")
     with pytest.raises(ZeroDivisionError), acting_as(alice):
@@ -153,9 +153,9 @@ def test_an_actor_is_the_system_until_somebody_acts():
 
 @pytest.mark.django_db(transaction=True)
 class TestRealTransactions:
-    """The same where the context's own transaction is the outermost one and commits."""
+    """The same contexts as the outermost transaction, which commits."""
 
-    def test_a_commit_leaves_nothing_on_the_connection(self, acme, globex):
+    def test_commit_leaves_no_scope_on_the_connection(self, acme, globex):
         with tenant_context(acme):
             make_key(acme, "kept")
         assert transaction_settings() == OUTSIDE
@@ -163,7 +163,7 @@ class TestRealTransactions:
             assert ApiKey.objects.count() == 1
         assert transaction_settings() == OUTSIDE
 
-    def test_after_commit_nothing_runs_in_the_tenant(self, acme):
+    def test_on_commit_hooks_run_outside_the_tenant(self, acme):
         seen: list[object] = []
 
         def look() -> None:
@@ -177,7 +177,7 @@ class TestRealTransactions:
             transaction.on_commit(look)
         assert seen == [OUTSIDE, NoTenantError]
 
-    def test_without_a_savepoint_a_failure_takes_the_transaction_around_it_back(self, acme):
+    def test_failure_without_a_savepoint_rolls_back_the_outer_transaction(self, acme):
         with tenant_context(acme):
             make_key(acme, "lost")
             with pytest.raises(ZeroDivisionError), tenant_context(acme, has_savepoint=False):
@@ -186,8 +186,8 @@ class TestRealTransactions:
         with all_tenants():
             assert not ApiKey.objects.exists()
 
-    def test_a_connection_used_again_after_an_error_carries_nothing_over(self, acme, globex):
-        """A → error → B on one connection, as in a worker's child."""
+    def test_connection_reused_after_an_error_has_no_old_scope(self, acme, globex):
+        """Run tenant A, an error, and tenant B on one connection, as in a worker's child."""
         make_key(acme, "a", enter=True)
         make_key(globex, "g", enter=True)
         with connection.cursor() as cursor:
@@ -205,7 +205,7 @@ class TestRealTransactions:
             cursor.execute("SELECT pg_backend_pid()")
             assert cursor.fetchone() == backend
 
-    def test_a_constraint_checked_at_commit_leaves_nothing_behind(self, acme):
+    def test_constraint_failing_at_commit_leaves_no_scope(self, acme):
         with pytest.raises(IntegrityError), tenant_context(acme):
             ApiKey.objects.create(tenant=acme, name="x", prefix="x")
             with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""One connection, many tenants, errors in between: nothing of one may ever be seen by the other."""
+"""Connection reuse: one connection, many tenants, errors in between, and no leak."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROUNDS = 10_000
 
 @pytest.fixture
 def pool_of_one(django_db_setup):
-    """The default connection, taken from and given back to a pool that holds a single session."""
+    """Use the default connection from a pool with a single session."""
     connection.close()
     before = {name: connection.settings_dict[name] for name in ("OPTIONS", "CONN_MAX_AGE")}
     options = {**before["OPTIONS"], "pool": {"min_size": 1, "max_size": 1, "timeout": 10}}
@@ -26,7 +26,7 @@ def pool_of_one(django_db_setup):
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_a_pool_of_one_connection_leaks_nothing_between_two_tenants_in_ten_thousand_uses(acme, globex, pool_of_one):
+def test_pool_of_one_connection_leaks_nothing_between_two_tenants(acme, globex, pool_of_one):
     for tenant in (acme, globex):
         make_key(tenant, tenant.slug, enter=True)
     backends, leaks, errors = set(), [], 0
@@ -46,13 +46,13 @@ def test_a_pool_of_one_connection_leaks_nothing_between_two_tenants_in_ten_thous
         except (DatabaseError, ZeroDivisionError):
             errors += 1
         if number % 50 == 49:
-            # Between uses and outside any context there is nothing at all.
+            # Between uses and outside any context there is no scope.
             with connection.cursor() as cursor:
                 cursor.execute("SELECT count(*), current_user::text FROM tenants_apikey")
                 if cursor.fetchone() != (0, APP):
                     leaks.append((number, "outside"))
         if number % 7 == 6:
-            connection.close()  # back into the pool, out again for whoever comes next
+            connection.close()  # back into the pool, and out again for the next use
     assert leaks == []
     assert errors == ROUNDS * 2 // 5
     assert len(backends) == 1

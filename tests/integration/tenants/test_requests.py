@@ -1,4 +1,4 @@
-"""Requests: whose context they run in, who acts, and that what fails leaves nothing behind."""
+"""Requests: their context and actor, and that a failed one has no effect."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def code_of(response) -> tuple[int, str]:
     return response.status_code, json.loads(response.content)["code"]
 
 
-def test_a_key_enters_the_context_of_its_tenant(acme, api_client):
+def test_key_enters_the_context_of_its_tenant(acme, api_client):
     seen = api_client(acme).get(PROBE, HTTP_X_REQUEST_ID="r-1").json()
     assert seen["role"] == APP
     assert seen["tenant"] == str(acme.pk)
@@ -44,26 +44,26 @@ def test_a_key_enters_the_context_of_its_tenant(acme, api_client):
     assert seen["is_atomic"]
 
 
-def test_nothing_of_a_request_is_left_afterwards(acme, api_client):
+def test_request_leaves_no_scope(acme, api_client):
     api_client(acme).get(PROBE)
     assert current_scope() is None
     assert transaction_settings() == (APP, "")
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "bad id", "é"])
-def test_a_request_id_that_is_none_is_replaced(given, acme, api_client):
+def test_invalid_request_id_is_replaced(given, acme, api_client):
     response = api_client(acme).get(PROBE, HTTP_X_REQUEST_ID=given)
     assert len(response.headers["X-Request-ID"]) == 32
     assert response.headers["X-Request-ID"] == response.json()["request_id"]
 
 
-def test_a_session_of_a_member_enters_its_only_tenant(acme, acme_user):
+def test_session_of_a_member_enters_its_only_tenant(acme, acme_user):
     seen = session_of(acme_user).get(PROBE).json()
     assert seen["tenant"] == str(acme.pk)
     assert seen["actor"] == ["user", "alice"]
 
 
-def test_a_member_of_two_tenants_has_to_name_one(acme, globex, acme_user):
+def test_member_of_two_tenants_must_name_one(acme, globex, acme_user):
     add_member(tenant=globex, user=acme_user)
     client = session_of(acme_user)
     assert code_of(client.get(PROBE)) == (400, "tenant_required")
@@ -71,26 +71,26 @@ def test_a_member_of_two_tenants_has_to_name_one(acme, globex, acme_user):
 
 
 @pytest.mark.parametrize("slug", ["globex", "no-such", "", "\x7f", "'"])
-def test_a_foreign_tenant_and_no_tenant_are_the_same_answer(slug, acme, globex, acme_user, api_client):
+def test_foreign_and_unknown_tenants_get_the_same_answer(slug, acme, globex, acme_user, api_client):
     for client in (session_of(acme_user), api_client(acme)):
         assert code_of(client.get(PROBE, HTTP_X_TENANT=slug)) == (404, "tenant_not_found")
 
 
-def test_a_key_may_name_its_own_tenant(acme, api_client):
+def test_key_may_name_its_own_tenant(acme, api_client):
     assert api_client(acme).get(PROBE, HTTP_X_TENANT="acme").status_code == 200
 
 
-def test_an_outsider_is_told_that_it_has_no_tenant(outsider, acme):
+def test_outsider_is_refused_for_lack_of_a_tenant(outsider, acme):
     assert code_of(session_of(outsider).get(PROBE)) == (403, "no_membership")
 
 
-def test_nobody_is_asked_to_authenticate(acme):
+def test_anonymous_request_is_401(acme):
     response = APIClient().get(PROBE)
     assert code_of(response) == (401, "not_authenticated")
     assert response.headers["WWW-Authenticate"] == "Api-Key"
 
 
-def test_staff_reads_through_the_door_and_writes_where_it_says(acme, staff):
+def test_staff_reads_all_tenants_and_must_name_one_to_write(acme, staff):
     client = session_of(staff)
     assert client.get(PROBE).json()["role"] == PLATFORM
     assert code_of(client.post(PROBE, {"how": "well"})) == (400, "tenant_required")
@@ -98,7 +98,7 @@ def test_staff_reads_through_the_door_and_writes_where_it_says(acme, staff):
     assert code_of(client.get(PROBE, HTTP_X_TENANT="no-such")) == (404, "tenant_not_found")
 
 
-def test_what_is_the_platforms_is_for_its_staff_alone(acme, acme_user, staff, api_client):
+def test_platform_view_is_only_for_staff(acme, acme_user, staff, api_client):
     url = "/api/v1/staff-probe/"
     assert session_of(staff).get(url).status_code == 200
     assert code_of(session_of(acme_user).get(url)) == (403, "forbidden")
@@ -106,14 +106,14 @@ def test_what_is_the_platforms_is_for_its_staff_alone(acme, acme_user, staff, ap
     assert code_of(APIClient().get(url)) == (401, "not_authenticated")
 
 
-def test_viewers_read_and_do_not_write(acme, outsider):
+def test_viewer_reads_and_cannot_write(acme, outsider):
     add_member(tenant=acme, user=outsider, role=Role.VIEWER)
     client = session_of(outsider)
     assert client.get(PROBE).status_code == 200
     assert code_of(client.post(PROBE, {"how": "well"})) == (403, "forbidden")
 
 
-def test_a_suspended_tenant_reads_and_does_not_write(acme, api_client):
+def test_suspended_tenant_reads_and_cannot_write(acme, api_client):
     client = api_client(acme)
     suspend_tenant(tenant=acme, reason="unpaid")
     assert client.get(PROBE).status_code == 200
@@ -124,7 +124,7 @@ def test_a_suspended_tenant_reads_and_does_not_write(acme, api_client):
     assert client.post(PROBE, {"how": "well"}).status_code == 201
 
 
-def test_a_session_needs_its_csrf_token_to_write(acme, acme_user):
+def test_session_write_needs_its_csrf_token(acme, acme_user):
     client = APIClient(enforce_csrf_checks=True)
     client.force_login(acme_user)
     assert code_of(client.post(PROBE, {"how": "well"})) == (403, "forbidden")
@@ -155,7 +155,7 @@ def test_every_wrong_key_gets_the_same_answer(acme):
     assert answers == {(401, "not_authenticated", "The API key is not valid.")}
 
 
-def test_revoked_key_is_refused_and_expired_key_is_told_that_it_has_expired(acme):
+def test_revoked_key_is_refused_and_expired_key_named_as_expired(acme):
     revoked = issue_api_key(tenant=acme, name="revoked")
     revoke_api_key(api_key=revoked.key)
     expired = issue_api_key(tenant=acme, name="expired")
@@ -170,12 +170,12 @@ def test_revoked_key_is_refused_and_expired_key_is_told_that_it_has_expired(acme
 
 
 @pytest.mark.parametrize("scheme", ["api-key", "API-KEY", "Api-Key"])
-def test_the_scheme_is_read_in_any_case(scheme, acme):
+def test_scheme_is_case_insensitive(scheme, acme):
     issued = issue_api_key(tenant=acme, name="x")
     assert APIClient().get(PROBE, HTTP_AUTHORIZATION=f"{scheme} {issued.token}").status_code == 200
 
 
-def test_the_time_of_use_is_written_once_a_minute(acme, api_client):
+def test_time_of_use_is_written_once_a_minute(acme, api_client):
     client = api_client(acme)
     client.get(PROBE)
     with tenant_context(acme):
@@ -194,7 +194,7 @@ def test_the_time_of_use_is_written_once_a_minute(acme, api_client):
 
 @pytest.mark.django_db(transaction=True)
 class TestAtomicRequests:
-    """A view that writes and then fails has written nothing, whoever turns the failure into an answer."""
+    """Atomic requests: a view that writes and then fails has no effect, however its failure is answered."""
 
     @pytest.mark.parametrize(
         ("how", "answer"),
@@ -208,26 +208,26 @@ class TestAtomicRequests:
             ("fault", (500, "internal_error")),
         ],
     )
-    def test_a_refusal_after_a_write_takes_it_back(self, how, answer, acme, api_client):
+    def test_refusal_after_a_write_rolls_it_back(self, how, answer, acme, api_client):
         client = api_client(acme)
         client.raise_request_exception = False
         assert code_of(client.post(PROBE, {"how": how})) == answer
         self.assert_only_the_callers_key(acme)
 
     @pytest.mark.parametrize(("how", "answer"), [("missing", 404), ("denied", 403), ("fault", 500)])
-    def test_a_plain_view_is_rolled_back_too(self, how, answer, acme, acme_user):
+    def test_plain_view_is_rolled_back(self, how, answer, acme, acme_user):
         client = Client(raise_request_exception=False)
         client.force_login(acme_user)
         assert code_of(client.get(f"/api/v1/plain/{how}/"))[0] == answer
         with tenant_context(acme):
             assert not ApiKey.objects.exists()
 
-    def test_a_success_is_kept(self, acme, api_client):
+    def test_successful_write_is_committed(self, acme, api_client):
         assert api_client(acme).post(PROBE, {"how": "well"}).status_code == 201
         with all_tenants():
             assert ApiKey.objects.filter(name="probe", tenant=acme).count() == 1
 
-    def test_a_stream_is_made_outside_the_tenant(self, acme, api_client):
+    def test_stream_is_produced_outside_the_tenant(self, acme, api_client):
         client = api_client(acme)
         client.handler.enforce_csrf_checks = False
         body = b"".join(client.get("/api/v1/stream/").streaming_content)
@@ -251,7 +251,7 @@ class TestAtomicRequests:
         (b'{"how": "' + b"x" * 1_000 + b'"}', (413, "body_too_large")),
     ],
 )
-def test_a_bad_body_is_a_problem(body, answer, acme, api_client):
+def test_invalid_body_is_a_problem(body, answer, acme, api_client):
     response = api_client(acme).post(PROBE, body, content_type="application/json")
     assert code_of(response) == answer
 
@@ -264,12 +264,12 @@ def test_a_bad_body_is_a_problem(body, answer, acme, api_client):
         ("application/x-www-form-urlencoded", (415, "unsupported_media_type")),
     ],
 )
-def test_a_body_of_another_type_is_a_problem(content_type, answer, acme, api_client):
+def test_body_of_another_content_type_is_a_problem(content_type, answer, acme, api_client):
     response = api_client(acme).post(PROBE, b'{"how": "well"}', content_type=content_type)
     assert code_of(response) == answer
 
 
-def test_an_unknown_url_a_wrong_method_and_a_nul_are_problems(acme, api_client):
+def test_unknown_url_wrong_method_and_nul_are_problems(acme, api_client):
     client = api_client(acme)
     assert code_of(client.get("/api/v1/nothing/")) == (404, "not_found")
     assert code_of(client.delete(PROBE)) == (405, "method_not_allowed")
@@ -278,7 +278,7 @@ def test_an_unknown_url_a_wrong_method_and_a_nul_are_problems(acme, api_client):
     assert code_of(client.get(PROBE, HTTP_ACCEPT="text/html")) == (406, "not_acceptable")
 
 
-def test_a_database_that_is_away_is_said_with_a_time_to_come_back(acme, api_client, monkeypatch):
+def test_database_outage_is_503_with_retry_after(acme, api_client, monkeypatch):
     from django.db import OperationalError
 
     client = api_client(acme)
@@ -292,7 +292,7 @@ def test_a_database_that_is_away_is_said_with_a_time_to_come_back(acme, api_clie
     assert response.headers["Retry-After"] == "5"
 
 
-def test_other_paths_ask_nothing_of_the_database(acme_user, django_assert_num_queries):
+def test_health_path_costs_no_query(acme_user, django_assert_num_queries):
     client = session_of(acme_user)
     with django_assert_num_queries(0):
         assert client.get("/health/live").status_code == 200

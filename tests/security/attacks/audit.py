@@ -109,7 +109,7 @@ def request_all_as_if_later(login: AppLogin) -> str:
     return outcome
 
 
-def request_erasures_of_strangers(login: AppLogin) -> str:
+def request_erasures_of_unknown_chains(login: AppLogin) -> str:
     """Insert requests for chains without entries, so many that a real one is not found among them."""
     many = (
         "INSERT INTO tenants_auditremoval (id, chain, kind, before, removed)"
@@ -201,7 +201,7 @@ ATTACKS: tuple[Attack, ...] = (
     acts("erasure requested by a row", "a forged request and entry", "1 rows, then intact", request_erasure_by_row),
     acts("retention requested for the future", "a forged request", "1 rows, then intact", request_retention_by_row),
     acts("retention of everything requested", "a forged request", "1 rows, then intact", request_all_as_if_later),
-    acts("request hidden among many", "1,000 forged requests", DENIED, request_erasures_of_strangers),
+    acts("request hidden among many", "1,000 forged requests", DENIED, request_erasures_of_unknown_chains),
     acts("request put before all others", "a forged request of 2001", DENIED, request_before_all_others),
     acts("auditor stopped by a request", "before = infinity", OUT_OF_BOUNDS, request_before_infinity),
     acts("sealer stopped by a date", "at = infinity", OUT_OF_BOUNDS, append_boundless(at="infinity")),

@@ -36,7 +36,7 @@ def _runs() -> str:
         return f"{UpkeepRun.objects.count()} runs"
 
 
-def _told(refused: list[str], left: str) -> str:
+def _reasons_and_rest(refused: list[str], left: str) -> str:
     return ", ".join([*refused, left])
 
 
@@ -50,64 +50,64 @@ def _with_body(body: Any) -> bytes:
 
 def bodies_of_other_types(world: World) -> str:
     messages = [_with_body(body) for body in (10**30, 10**15, {}, [1], None)]
-    return _told(receive(*messages, within=0.3), _jobs())
+    return _reasons_and_rest(receive(*messages, within=0.3), _jobs())
 
 
 def body_of_half_a_character(world: World) -> str:
-    return _told(receive(_with_body("\ud800")), _jobs())
+    return _reasons_and_rest(receive(_with_body("\ud800")), _jobs())
 
 
 def messages_without_properties(world: World) -> str:
     parsed = json.loads(published(SUBMIT_TASK, [], WORK))
-    return _told(receive(json.dumps(parsed | {"properties": {}}).encode(), b"[]", within=0.3), _jobs())
+    return _reasons_and_rest(receive(json.dumps(parsed | {"properties": {}}).encode(), b"[]", within=0.3), _jobs())
 
 
 def nested_message(world: World) -> str:
-    return _told(receive(b"[" * 200_000, within=0.3), _jobs())
+    return _reasons_and_rest(receive(b"[" * 200_000, within=0.3), _jobs())
 
 
 def task_without_name(world: World) -> str:
     message = altered(published(SUBMIT_TASK, [], WORK), headers={"task": [SUBMIT_TASK]})
-    return _told(receive(message, within=0.3), _jobs())
+    return _reasons_and_rest(receive(message, within=0.3), _jobs())
 
 
 def forged_submission(world: World) -> str:
-    return _told(receive(forge(SUBMIT_TASK, [], WORK)), _jobs())
+    return _reasons_and_rest(receive(forge(SUBMIT_TASK, [], WORK)), _jobs())
 
 
 def guessed_signature(world: World) -> str:
-    return _told(receive(forge(SUBMIT_TASK, [], WORK, signature="00" * 32, signed_at="9e9")), _jobs())
+    return _reasons_and_rest(receive(forge(SUBMIT_TASK, [], WORK, signature="00" * 32, signed_at="9e9")), _jobs())
 
 
 def key_of_another_platform(world: World) -> str:
     with override_settings(SECRET_KEY="the attacker's own"):
         message = published(SUBMIT_TASK, [], WORK)
-    return _told(receive(message), _jobs())
+    return _reasons_and_rest(receive(message), _jobs())
 
 
 def altered_arguments(world: World) -> str:
     message = published(SUBMIT_TASK, [], {"tenant": "aaa", "kind": "noop"})
-    return _told(receive(altered(message, body=[[], WORK, {}])), _jobs())
+    return _reasons_and_rest(receive(altered(message, body=[[], WORK, {}])), _jobs())
 
 
 def altered_time(world: World) -> str:
     message = published(SUBMIT_TASK, [], WORK)
-    return _told(receive(altered(message, headers={"signed_at": "9000000000.000"})), _jobs())
+    return _reasons_and_rest(receive(altered(message, headers={"signed_at": "9000000000.000"})), _jobs())
 
 
 def altered_id(world: World) -> str:
     message = published(SUBMIT_TASK, [], WORK)
-    return _told(receive(altered(message, headers={"id": "another"})), _jobs())
+    return _reasons_and_rest(receive(altered(message, headers={"id": "another"})), _jobs())
 
 
 def signature_of_another_task(world: World) -> str:
     message = published(CANARY_TASK, [], WORK)
-    return _told(receive(altered(message, headers={"task": SUBMIT_TASK})), _jobs())
+    return _reasons_and_rest(receive(altered(message, headers={"task": SUBMIT_TASK})), _jobs())
 
 
 def replayed_submission(world: World) -> str:
     message = published(SUBMIT_TASK, [], WORK)
-    return _told(receive(*[message] * 5), _jobs())
+    return _reasons_and_rest(receive(*[message] * 5), _jobs())
 
 
 def replayed_due_time(world: World) -> str:
@@ -118,14 +118,14 @@ def replayed_due_time(world: World) -> str:
     refused = receive(message)
     # Many due times later.
     with patch.object(message_signing.time, "time", lambda: now + 3_600):
-        return _told([*refused, *receive(message)], _jobs())
+        return _reasons_and_rest([*refused, *receive(message)], _jobs())
 
 
 def submission_replayed_after_a_day(world: World) -> str:
     message = published(SUBMIT_TASK, [], WORK)
     now = message_signing.time.time()
     with patch.object(message_signing.time, "time", lambda: now + A_DAY):
-        return _told(receive(message), _jobs())
+        return _reasons_and_rest(receive(message), _jobs())
 
 
 def due_time_replayed_after_a_day(world: World) -> str:
@@ -137,40 +137,40 @@ def due_time_replayed_after_a_day(world: World) -> str:
         refused = receive(message, message)
     with all_tenants():
         entries = AuditLogEntry.objects.filter(action="beat.refused").count()
-    return _told([*refused, f"{entries} entries"], _jobs())
+    return _reasons_and_rest([*refused, f"{entries} entries"], _jobs())
 
 
 def forged_upkeep(world: World) -> str:
-    return _told(receive(forge(RUN_UPKEEP_TASK, ["partitions"], {})), _runs())
+    return _reasons_and_rest(receive(forge(RUN_UPKEEP_TASK, ["partitions"], {})), _runs())
 
 
 def forged_partitions(world: World) -> str:
     made: list[str] = []
     with patch.object(upkeep, "make_partitions", lambda: made.append("made")):
-        return _told(receive(forge("scheduling.maintain_partitions", [], {})), f"{len(made)} calls")
+        return _reasons_and_rest(receive(forge("scheduling.maintain_partitions", [], {})), f"{len(made)} calls")
 
 
 def replayed_upkeep(world: World) -> str:
     now = message_signing.time.time()
     with patch.object(message_signing.time, "time", lambda: now - 3_600):
         message = published(RUN_UPKEEP_TASK, ["partitions"], {})
-    return _told(receive(message, message, message), _runs())
+    return _reasons_and_rest(receive(message, message, message), _runs())
 
 
 def forged_execution(world: World) -> str:
     token = "8ab3c1d6-0c5c-4f0e-9a39-3f3c4f3b6f10"
-    return _told(receive(forge("scheduling.execute", [[token], token], {})), "0 started")
+    return _reasons_and_rest(receive(forge("scheduling.execute", [[token], token], {})), "0 started")
 
 
 def forged_canary(world: World) -> str:
-    return _told(receive(forge("scheduling.canary", [7], {})), "not answered")
+    return _reasons_and_rest(receive(forge("scheduling.canary", [7], {})), "not answered")
 
 
 def rotated_key(world: World) -> str:
     """Return the result for a message from before a rotation of SECRET_KEY, which the fallback key accepts."""
     message = published(SUBMIT_TASK, [], WORK)
     with override_settings(SECRET_KEY="the next one", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
-        return _told(receive(message), _jobs())
+        return _reasons_and_rest(receive(message), _jobs())
 
 
 ATTACKS: tuple[Attack, ...] = (

@@ -51,19 +51,19 @@ def _answer(port: int, user: str, *command: str) -> str:
     return "done"
 
 
-def _who_may(*command: str, users: tuple[str, ...] = USERS) -> str:
+def _users_permitted(*command: str, users: tuple[str, ...] = USERS) -> str:
     """Return the users that may run the command."""
     with _server() as port:
         assert _answer(port, ADMINISTRATOR, "PING") == "done"
-        return ", ".join(user for user in users if _answer(port, user, *command) != "refused") or "nobody"
+        return ", ".join(user for user in users if _answer(port, user, *command) != "refused") or "no user"
 
 
 def queue_of_jobs(world: World) -> str:
-    return _who_may("LPUSH", "workflow_team", "a message", users=("web", "streams"))
+    return _users_permitted("LPUSH", "workflow_team", "a message", users=("web", "streams"))
 
 
 def queue_of_upkeep(world: World) -> str:
-    return _who_may("LPUSH", "maintenance", "a message", users=("streams",))
+    return _users_permitted("LPUSH", "maintenance", "a message", users=("streams",))
 
 
 def _connection(port: int, user: str) -> Connection:
@@ -115,35 +115,35 @@ def consumers(world: World) -> str:
 
 
 def taken_message(world: World) -> str:
-    return _who_may("BRPOP", "workflow_team", "0.01", users=("web", "streams", "dispatcher", "beat"))
+    return _users_permitted("BRPOP", "workflow_team", "0.01", users=("web", "streams", "dispatcher", "beat"))
 
 
 def key_of_others(world: World) -> str:
-    return _who_may("SET", "unacked", "1", users=("web", "streams", "beat"))
+    return _users_permitted("SET", "unacked", "1", users=("web", "streams", "beat"))
 
 
 def configuration(world: World) -> str:
-    return _who_may("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    return _users_permitted("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 
 
 def flush(world: World) -> str:
-    return _who_may("FLUSHALL")
+    return _users_permitted("FLUSHALL")
 
 
 def flush_of_database(world: World) -> str:
-    return _who_may("FLUSHDB")
+    return _users_permitted("FLUSHDB")
 
 
 def keys(world: World) -> str:
-    return _who_may("KEYS", "*")
+    return _users_permitted("KEYS", "*")
 
 
 def scripts(world: World) -> str:
-    return _who_may("SCRIPT", "FLUSH")
+    return _users_permitted("SCRIPT", "FLUSH")
 
 
 def users(world: World) -> str:
-    return _who_may("ACL", "SETUSER", "web", "+@all")
+    return _users_permitted("ACL", "SETUSER", "web", "+@all")
 
 
 def without_password(world: World) -> str:
@@ -156,8 +156,8 @@ def without_password(world: World) -> str:
 
 
 ATTACKS: tuple[Attack, ...] = (
-    Attack("message into a queue of jobs", "LPUSH as web and streams", "nobody", queue_of_jobs),
-    Attack("message into the queue of upkeep", "LPUSH as streams", "nobody", queue_of_upkeep),
+    Attack("message into a queue of jobs", "LPUSH as web and streams", "no user", queue_of_jobs),
+    Attack("message into the queue of upkeep", "LPUSH as streams", "no user", queue_of_upkeep),
     Attack(
         "first message to a new queue of jobs",
         "declare and publish as each role",
@@ -171,13 +171,13 @@ ATTACKS: tuple[Attack, ...] = (
         publishers_of_upkeep,
     ),
     Attack("messages consumed", "take, restore, requeue and end as each role", "worker, tests", consumers),
-    Attack("message taken from a queue", "BRPOP as web, streams, dispatcher and beat", "nobody", taken_message),
-    Attack("key of the broker overwritten", "SET unacked as web, streams and beat", "nobody", key_of_others),
-    Attack("configuration of Redis", "CONFIG SET as each role", "nobody", configuration),
-    Attack("flush of Redis", "FLUSHALL as each role", "nobody", flush),
-    Attack("flush of a database of Redis", "FLUSHDB as each role", "nobody", flush_of_database),
-    Attack("keys of Redis", "KEYS as each role", "nobody", keys),
-    Attack("flush of scripts", "SCRIPT FLUSH as each role", "nobody", scripts),
-    Attack("rights in Redis", "ACL SETUSER as each role", "nobody", users),
+    Attack("message taken from a queue", "BRPOP as web, streams, dispatcher and beat", "no user", taken_message),
+    Attack("key of the broker overwritten", "SET unacked as web, streams and beat", "no user", key_of_others),
+    Attack("configuration of Redis", "CONFIG SET as each role", "no user", configuration),
+    Attack("flush of Redis", "FLUSHALL as each role", "no user", flush),
+    Attack("flush of a database of Redis", "FLUSHDB as each role", "no user", flush_of_database),
+    Attack("keys of Redis", "KEYS as each role", "no user", keys),
+    Attack("flush of scripts", "SCRIPT FLUSH as each role", "no user", scripts),
+    Attack("rights in Redis", "ACL SETUSER as each role", "no user", users),
     Attack("Redis without a password", "PING without logging in", "AuthenticationError", without_password),
 )

@@ -212,7 +212,7 @@ ATTACKS: tuple[Attack, ...] = (
         _nested_result(1),
     ),
     Attack(
-        "path of a deep result is told at its full length",
+        "path of a deep result is in the error at its full length",
         "60,000 objects below 300 keys of 800 characters",
         "242 characters at once",
         _nested_result(object()),

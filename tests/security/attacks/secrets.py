@@ -62,10 +62,10 @@ def _owner(world: World) -> Any:
 
 
 def _submitted(client: Any, payload: Mapping[str, Any], path: str = "jobs/") -> str:
-    return _told(client.post(API + path, {"kind": "http_call", "payload": payload}, format="json"))
+    return _status_and_faults(client.post(API + path, {"kind": "http_call", "payload": payload}, format="json"))
 
 
-def _told(answer: Any) -> str:
+def _status_and_faults(answer: Any) -> str:
     """Return the status with the places and codes of the faults."""
     faults = answer.json().get("errors", [])
     places = [f"{fault.get('pointer') or fault.get('field')} {fault['code']}" for fault in faults]
@@ -140,7 +140,7 @@ def _workflow(client: Any, *nodes: Mapping[str, Any]) -> str:
     chain = [{"id": "start", "type": "start"}, *nodes, {"id": "end", "type": "end"}]
     edges = [{"from": one["id"], "to": other["id"]} for one, other in pairwise(chain)]
     definition = {"nodes": chain, "edges": edges}
-    return _told(client.post(API + "workflows/", {"name": "x", "definition": definition}, format="json"))
+    return _status_and_faults(client.post(API + "workflows/", {"name": "x", "definition": definition}, format="json"))
 
 
 @_sealed
@@ -159,7 +159,7 @@ def _put_into_pipeline(world: World) -> str:
     ]
     definition = {"datasource": {"sources": sources}, "load": {"dataset": "x"}}
     key, body = world.with_key(world.aaa), {"name": "x", "definition": definition}
-    return _told(key.post(API + "pipelines/", body, format="json"))
+    return _status_and_faults(key.post(API + "pipelines/", body, format="json"))
 
 
 @_sealed
@@ -183,7 +183,7 @@ def _inject_by_input(world: World) -> str:
     }
     made = key.post(API + "workflows/", {"name": "x", "definition": definition}, format="json")
     run = {"inputs": {"x": "{{ secrets.api }}"}}
-    return _told(key.post(f"{API}workflows/{made.json()['id']}/runs/", run, format="json"))
+    return _status_and_faults(key.post(f"{API}workflows/{made.json()['id']}/runs/", run, format="json"))
 
 
 @_sealed
@@ -230,7 +230,7 @@ def _echo(world: World) -> str:
     return f"sent: {sent == f'Bearer {VALUE}'}, kept: {VALUE in str(result)}, body: {result['body']}"
 
 
-def _ask_model(tenant: Tenant, server: WebServer) -> str:
+def _call_model(tenant: Tenant, server: WebServer) -> str:
     """Call the tenant's model as a workflow's node does; return whether the key was sent, or the code of the error."""
     values = settings_of(tenant)
     answer = b'{"choices": [{"message": {"content": "yes"}}]}'
@@ -253,9 +253,9 @@ def _move_model_endpoint(world: World) -> str:
     with web_server() as server:
         here, there = (f"http://{host}:{server.port}" for host in ("127.0.0.1", "localhost"))
         owner.patch(path, {"values": {LLM_URL.key: here, LLM_KEY.key: VALUE}}, format="json")
-        before = _ask_model(world.aaa, server)
+        before = _call_model(world.aaa, server)
         owner.patch(path, {"values": {LLM_URL.key: there}}, format="json")
-        after = _ask_model(world.aaa, server)
+        after = _call_model(world.aaa, server)
     return f"{before.replace(VALUE, 'the key')}; moved: {after}"
 
 
@@ -265,7 +265,7 @@ def _name_secret_for_model_elsewhere(world: World) -> str:
     with web_server() as server:
         values = {LLM_URL.key: f"http://localhost:{server.port}", LLM_KEY.key: "{{ secrets.api }}"}
         _owner(world).patch(API + "tenants/me/settings/", {"values": values}, format="json")
-        return f"{_ask_model(world.aaa, server)}, {len(server.seen)} requests"
+        return f"{_call_model(world.aaa, server)}, {len(server.seen)} requests"
 
 
 def _store_without_master_key(world: World) -> str:
@@ -279,14 +279,14 @@ def _store_without_master_key(world: World) -> str:
 def _widen_hosts(world: World) -> str:
     secret = _store(world.aaa)
     answer = _owner(world).post(f"{API}secrets/{secret.pk}/versions/", {"hosts": ["evil.example"]}, format="json")
-    return _told(answer)
+    return _status_and_faults(answer)
 
 
 @_sealed
 def _refused_value(world: World) -> str:
     body = {"name": "api", "value": f"{VALUE}\n", "hosts": ["https://evil.example/"]}
     answer = _owner(world).post(API + "secrets/", body, format="json")
-    return f"{_told(answer)}, value shown: {VALUE in answer.content.decode()}"
+    return f"{_status_and_faults(answer)}, value shown: {VALUE in answer.content.decode()}"
 
 
 @_sealed

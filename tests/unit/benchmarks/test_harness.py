@@ -1,4 +1,4 @@
-"""The harness of the benchmarks: the table of all parts, and what is kept of parts that a run leaves out."""
+"""Harness of the benchmarks: the table of all parts, and the stored results of parts that a run omits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def everything() -> dict[str, Measured]:
 
 @pytest.fixture
 def cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the list that grows each time the platform is cleared; results go to a folder of the test."""
+    """Return a list that grows each time the platform is cleared; results are written to a folder of the test."""
     calls: list[str] = []
     monkeypatch.setattr(runner, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(runner, "describe_machine", lambda: "a machine")
@@ -79,7 +79,7 @@ def test_simulated_column_is_drawn_only_if_a_row_has_one(everything: dict[str, M
     assert [row[3] for row in rows[1:]] == ["–", "1 s"]
 
 
-def test_run_of_one_part_keeps_the_findings_of_others(cleared: list[str], tmp_path: Path) -> None:
+def test_run_of_one_part_keeps_findings_of_other_parts(cleared: list[str], tmp_path: Path) -> None:
     keep_measured("sample", "drain", [MISSED])
     outcome = run_benchmark(BENCHMARK, tmp_path, only=["idle"])
     assert outcome.is_met
@@ -101,7 +101,7 @@ def test_part_that_fails_is_a_missed_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cleared")
-def test_nothing_is_measured_before_the_first_run() -> None:
+def test_stored_measurements_are_empty_before_the_first_run() -> None:
     assert read_measured("sample") == {}
 
 
@@ -117,5 +117,5 @@ def test_row_compares_its_value_with_the_limit() -> None:
     )
 
 
-def test_row_without_target_is_shown() -> None:
+def test_row_without_target_has_verdict_shown() -> None:
     assert shown("rate", "2 jobs/s").verdict == "shown"

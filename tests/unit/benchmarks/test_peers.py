@@ -1,4 +1,4 @@
-"""The peers that the platform is measured beside, and the rows of their benchmark."""
+"""Peers that the platform is compared with, and the rows of their benchmark."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rates(**changed: float) -> Mapping[str, Sequence[float]]:
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 def test_peer_has_jobs_and_functions_of_both_parts(peer: Peer) -> None:
-    # It is not imported, for its packages are not in this environment.
+    # Parsed, not imported: its packages are not in this environment.
     tree = ast.parse((APPS / f"{peer.module}.py").read_text())
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}

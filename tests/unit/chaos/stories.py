@@ -1,4 +1,4 @@
-"""Histories that are told second by second, for the checkers to judge."""
+"""Histories written second by second, as input of the checkers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def at(seconds: float) -> datetime:
 
 
 class Story:
-    """A history under construction: jobs that go their way, second by second."""
+    """History under construction: jobs that run, second by second."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -63,7 +63,7 @@ class Story:
         self.events.append(Event(uuid4(), at(seconds), tenant, job_id, execution, name, state, **more))
 
     def begin(self, job_id: UUID, tenant: UUID, *, seconds: float, **data: object) -> UUID:
-        """Dispatch and start; the execution."""
+        """Dispatch and start a job; return the execution."""
         execution = uuid4()
         self.tell(job_id, tenant, "job.dispatched", "dispatched", seconds - 0.1, execution)
         self.tell(job_id, tenant, "execution.started", "executing", seconds, execution, data=data)
@@ -86,7 +86,7 @@ class Story:
         self.effects += [Effect(at(seconds), tenant, job_id, execution, fence, step, **more) for step in steps]
 
     def run(self, tenant: UUID, *, seconds: float, lasts: float = 1.0, **options: object) -> UUID:
-        """A job from its submission to its completion."""
+        """Run a job from its submission to its completion."""
         job_id = self.submit(tenant, seconds=seconds, **options)
         execution = self.begin(job_id, tenant, seconds=seconds + 0.5)
         self.leave(job_id, tenant, execution, "begin", "step 0", fence=1, seconds=seconds + 0.6)
@@ -98,7 +98,7 @@ class Story:
     def watch(
         self, *, until: int, since: int = 0, state: str = "ready", accepts: bool = True, begins: bool = True
     ) -> None:
-        """Probes of health each second, and a job of the witness every other second, which begins at once."""
+        """Add probes of health each second, and a job of the witness every other second, which begins at once."""
         failed = frozenset[str]() if state == "ready" else frozenset({"dispatcher"})
         for second in range(since, until):
             self.probes.append(Probe(at(second).timestamp(), READY_PAGE, 200, state, failed))
@@ -117,8 +117,8 @@ class Story:
         return History(self.requests, self.events, self.effects, self.executions, self.probes, self.processes)
 
 
-def honest_story() -> Story:
-    """Two tenants; one job crashes once, one is retried, one travels with another, one comes of a schedule."""
+def faultless_story() -> Story:
+    """Return a history without faults: a crash, a retry, a merged message and a fire of a schedule among its jobs."""
     story = Story()
     story.run(ACME, seconds=0)
     story.run(ACME, seconds=2, run_at=at(2.2))

@@ -1,4 +1,4 @@
-"""Each checker finds the bug that is planted for it, and nothing where there is none."""
+"""Each checker finds the bug that is planted for it, and nothing in a history without faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.checks import CHECKS, judge
 from tests.chaos.history import Event, Reply
 from tests.chaos.terms import Terms
-from tests.unit.chaos.stories import ACME, GLOBEX, LABEL, TERMS, Story, at, honest_story
+from tests.unit.chaos.stories import ACME, GLOBEX, LABEL, TERMS, Story, at, faultless_story
 from tests.unit.chaos.test_service_checks import PLANTED as PLANTED_IN_SERVICE
 
 
@@ -36,7 +36,7 @@ def one_key_makes_two_jobs(story: Story) -> None:
     story.requests.pop()
 
 
-def job_of_a_request_that_was_told_nothing(story: Story) -> None:
+def job_of_a_request_without_response(story: Story) -> None:
     story.tell(uuid4(), ACME, "job.submitted", "available", 30, actor="api_key:chaos")
 
 
@@ -115,7 +115,7 @@ PLANTED: Sequence[tuple[Callable[[Story], None], str]] = [
     (accepted_job_is_forgotten, "I1 nothing lost"),
     (accepted_job_never_ends, "I1 nothing lost"),
     (one_key_makes_two_jobs, "I1 one job a key"),
-    (job_of_a_request_that_was_told_nothing, "I1 one job a key"),
+    (job_of_a_request_without_response, "I1 one job a key"),
     (job_is_completed_twice, "I2 one completion"),
     (effect_is_there_twice, "I2 effects once"),
     (effect_is_missing, "I2 effects once"),
@@ -132,13 +132,13 @@ PLANTED: Sequence[tuple[Callable[[Story], None], str]] = [
 ]
 
 
-def test_an_honest_history_breaks_no_promise() -> None:
-    assert judge(honest_story().history(), TERMS) == []
+def test_history_without_faults_passes_every_check() -> None:
+    assert judge(faultless_story().history(), TERMS) == []
 
 
 @pytest.mark.parametrize(("plant", "promise"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED])
-def test_a_planted_bug_is_found_by_its_checker(plant: Callable[[Story], None], promise: str) -> None:
-    story = honest_story()
+def test_planted_bug_is_found_by_its_checker(plant: Callable[[Story], None], promise: str) -> None:
+    story = faultless_story()
     plant(story)
     assert CHECKS[promise](story.history(), TERMS)
 
@@ -147,8 +147,8 @@ def test_every_checker_has_a_planted_bug() -> None:
     assert {promise for _, promise in [*PLANTED, *PLANTED_IN_SERVICE]} == CHECKS.keys()
 
 
-def test_a_tick_that_began_before_what_it_saw_was_committed_is_no_fault() -> None:
-    """Events bear the time at which their transaction began: a dispatch may seem older than the crash before it."""
+def test_tick_older_than_the_commit_that_it_read_is_accepted() -> None:
+    """Events have the time at which their transaction began: a dispatch may seem older than the crash before it."""
     story = Story()
     job_id = story.submit(ACME, seconds=0)
     first = story.begin(job_id, ACME, seconds=1)
@@ -157,7 +157,7 @@ def test_a_tick_that_began_before_what_it_saw_was_committed_is_no_fault() -> Non
     assert CHECKS["I7 transitions"](story.history(), TERMS) == []
 
 
-def test_events_are_ordered_by_their_numbers_though_the_clock_was_set_back() -> None:
+def test_events_are_ordered_by_number_if_clock_was_set_back() -> None:
     story = Story()
     story.run(ACME, seconds=0, lasts=10)
     begun = [replace(event, number=number) for number, event in enumerate(story.events[:-1], start=1)]
@@ -168,7 +168,7 @@ def test_events_are_ordered_by_their_numbers_though_the_clock_was_set_back() -> 
     assert CHECKS["I7 transitions"](story.history(), TERMS)
 
 
-def test_a_lowered_cap_lets_those_go_on_that_run() -> None:
+def test_running_jobs_may_exceed_a_lowered_cap() -> None:
     story = Story()
     story.run(ACME, seconds=0, lasts=10)
     story.run(ACME, seconds=1, lasts=10)
@@ -178,17 +178,17 @@ def test_a_lowered_cap_lets_those_go_on_that_run() -> None:
     assert CHECKS["I3 caps"](story.history(), terms)
 
 
-def test_a_start_within_a_second_of_a_lowered_cap_obeyed_the_old_one() -> None:
+def test_start_within_a_second_of_a_lowered_cap_is_accepted() -> None:
     story = Story()
     story.run(ACME, seconds=0, lasts=10)
     story.run(ACME, seconds=5.1, lasts=1)
     assert judge(story.history(), Terms(caps={ACME: [(at(0), 2), (at(5), 1)]})) == []
 
 
-def test_more_faults_than_are_told_are_counted() -> None:
+def test_faults_beyond_the_listed_ones_are_counted() -> None:
     many = Story()
     for number in range(9):
         many.run(ACME, seconds=10 * number)
     many.effects += list(many.effects)
-    told = judge(many.history(), TERMS)
-    assert "I2 effects once: and 13 more" in told
+    found = judge(many.history(), TERMS)
+    assert "I2 effects once: and 13 more" in found

@@ -1,4 +1,4 @@
-"""Which rows run, in which order, and what the docs say about them."""
+"""Selection of rows, their order, and their documentation."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TABLE = (
 LONG = {"W4", "R3", "W7", "S4", "F1", "P5", "T3", "T4"}
 
 
-def test_the_fault_table_is_whole() -> None:
+def test_fault_table_is_complete() -> None:
     assert sorted(ROWS) == sorted(TABLE)
 
 
-def test_the_long_rows_have_one_seed_and_the_others_three() -> None:
+def test_long_rows_have_one_seed_and_others_have_three() -> None:
     plans = plan_rows(ROWS, only=[], seeds=0, first_seed=7)
     assert {plan.row.id for plan in plans if len(plan.seeds) == 1} == LONG
     assert {len(plan.seeds) for plan in plans if plan.row.id not in LONG} == {3}
@@ -48,18 +48,18 @@ def test_rows_that_cannot_run_here_are_left_out() -> None:
     assert [plan.row.id for plan in plans] == ["W4"]
 
 
-def test_rows_that_want_the_machine_for_themselves_come_last_and_the_longest_first() -> None:
+def test_exclusive_rows_come_last_and_longest_rows_first() -> None:
     plans = plan_rows(ROWS, only=[], seeds=0, first_seed=1)
     order = [(plan.row.is_alone, -plan.row.minutes) for plan in plans]
     assert order == sorted(order)
     assert plans[-1].row.is_alone
 
 
-def test_every_row_says_what_it_does_and_how_it_is_measured() -> None:
+def test_every_row_describes_its_fault_and_measurement() -> None:
     assert [name for name, row in ROWS.items() if len(row.fault) < 20 or len(row.measured) < 20] == []
 
 
-def test_the_docs_name_every_row_with_its_bound() -> None:
+def test_documentation_lists_every_row() -> None:
     text = DOCS.read_text(encoding="utf-8")
     table = text[text.index("## The rows") : text.index("## Reading a failure")]
     named: set[str] = set()

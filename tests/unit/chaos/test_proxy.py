@@ -1,4 +1,4 @@
-"""What the proxy does to connections."""
+"""Effects of the proxy on connections."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 from tests.acceptance.proxy import Pair, Proxy
 
 PATIENCE_SECONDS = 10.0
-# So long nothing may come where nothing should.
+# Seconds of silence after which nothing counts as received.
 SILENCE_SECONDS = 0.3
 
 
 @pytest.fixture
 def echo() -> Iterator[tuple[str, int]]:
-    """A server that sends back what it is sent."""
+    """Run a server that returns what it receives."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer(end: socket.socket) -> None:
@@ -65,12 +65,12 @@ def is_silent(client: socket.socket) -> bool:
         client.settimeout(PATIENCE_SECONDS)
 
 
-def test_it_passes_what_comes_and_what_goes(proxy: Proxy) -> None:
+def test_proxy_passes_bytes_in_both_directions(proxy: Proxy) -> None:
     with connect(proxy) as client:
         assert ask(client) == b"hello"
 
 
-def test_frozen_connections_hear_nothing_and_new_ones_are_passed(proxy: Proxy) -> None:
+def test_frozen_connections_receive_nothing_and_new_ones_are_passed(proxy: Proxy) -> None:
     with connect(proxy) as old:
         assert ask(old) == b"hello"
         assert proxy.freeze() == 1
@@ -79,7 +79,7 @@ def test_frozen_connections_hear_nothing_and_new_ones_are_passed(proxy: Proxy) -
             assert ask(new) == b"hello"
 
 
-def test_it_delays(proxy: Proxy) -> None:
+def test_proxy_delays_bytes(proxy: Proxy) -> None:
     with connect(proxy) as client:
         proxy.delay(0.2)
         began = time.monotonic()
@@ -87,7 +87,7 @@ def test_it_delays(proxy: Proxy) -> None:
         assert time.monotonic() - began >= 0.4
 
 
-def test_it_resets(proxy: Proxy) -> None:
+def test_proxy_resets_connections(proxy: Proxy) -> None:
     with connect(proxy) as client:
         assert ask(client) == b"hello"
         assert proxy.reset() == 1
@@ -97,7 +97,7 @@ def test_it_resets(proxy: Proxy) -> None:
             assert ask(again) == b"hello"
 
 
-def test_it_refuses_until_it_accepts_again_on_the_same_port(proxy: Proxy) -> None:
+def test_proxy_refuses_until_it_accepts_again_on_the_same_port(proxy: Proxy) -> None:
     port = proxy.port
     proxy.refuse()
     with pytest.raises(ConnectionRefusedError):
@@ -108,7 +108,7 @@ def test_it_refuses_until_it_accepts_again_on_the_same_port(proxy: Proxy) -> Non
         assert ask(client) == b"hello"
 
 
-def test_a_black_hole_swallows_old_and_new_connections(proxy: Proxy) -> None:
+def test_black_hole_silences_old_and_new_connections(proxy: Proxy) -> None:
     with connect(proxy) as old:
         assert ask(old) == b"hello"
         proxy.blackhole()
@@ -120,7 +120,7 @@ def test_a_black_hole_swallows_old_and_new_connections(proxy: Proxy) -> None:
         assert ask(client) == b"hello"
 
 
-def test_a_tap_may_end_a_connection_instead_of_passing_an_answer(echo: tuple[str, int]) -> None:
+def test_tap_may_end_a_connection_instead_of_passing_an_answer(echo: tuple[str, int]) -> None:
     seen = []
 
     def swallow(pair: Pair, is_reply: bool, data: bytes) -> bool:

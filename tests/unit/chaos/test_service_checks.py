@@ -10,11 +10,11 @@ import pytest
 
 from tests.chaos.checks import CHECKS
 from tests.chaos.history import READY_PAGE, Effect, Execution, Probe, Process, Reply
-from tests.unit.chaos.stories import ACME, BEGAN, TERMS, Story, at, honest_story
+from tests.unit.chaos.stories import ACME, BEGAN, TERMS, Story, at, faultless_story
 
 
 def job_is_discarded_after_lost_sessions(story: Story) -> None:
-    """Four attempts, none of which the payload asked for."""
+    """Add a job with four attempts, none of which its payload requests."""
     job_id = story.submit(ACME, seconds=70)
     for number in range(4):
         execution = story.begin(job_id, ACME, seconds=71 + 2 * number)
@@ -22,7 +22,7 @@ def job_is_discarded_after_lost_sessions(story: Story) -> None:
         story.end(job_id, ACME, execution, 71.5 + 2 * number, "execution.failed", state)
 
 
-def job_is_cancelled_that_nobody_cancelled(story: Story) -> None:
+def job_is_cancelled_without_request(story: Story) -> None:
     job_id = story.submit(ACME, seconds=70)
     story.end(job_id, ACME, story.begin(job_id, ACME, seconds=71), 72, "job.cancelled", "cancelled")
 
@@ -95,7 +95,7 @@ def execution_is_charged_less_than_it_ran(story: Story) -> None:
 
 PLANTED: Sequence[tuple[Callable[[Story], None], str]] = [
     (job_is_discarded_after_lost_sessions, "I1 completed"),
-    (job_is_cancelled_that_nobody_cancelled, "I1 completed"),
+    (job_is_cancelled_without_request, "I1 completed"),
     (job_of_a_schedule_is_discarded, "I1 completed"),
     (lost_session_counts_an_attempt, "I8 attempts on purpose"),
     (job_fails_more_often_than_asked, "I8 attempts on purpose"),
@@ -115,21 +115,21 @@ PLANTED: Sequence[tuple[Callable[[Story], None], str]] = [
 
 @pytest.mark.parametrize(("plant", "promise"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED])
 def test_planted_bug_is_found_by_its_checker(plant: Callable[[Story], None], promise: str) -> None:
-    story = honest_story()
+    story = faultless_story()
     assert CHECKS[promise](story.history(), TERMS) == []
     plant(story)
     assert CHECKS[promise](story.history(), TERMS)
 
 
-def test_health_that_changes_its_mind_in_time_agrees_with_reality() -> None:
-    story = honest_story()
+def test_health_that_changes_within_the_bound_is_accepted() -> None:
+    story = faultless_story()
     story.watch(since=100, until=120, begins=False)
     story.watch(since=120, until=140, state="degraded", begins=False)
     assert CHECKS["health"](story.history(), TERMS) == []
 
 
-def test_degraded_health_of_an_auditor_keeps_no_job_from_beginning() -> None:
-    story = honest_story()
+def test_degraded_auditor_may_coincide_with_starting_jobs() -> None:
+    story = faultless_story()
     story.watch(since=100, until=140)
     story.probes = [
         replace(probe, state="degraded", failed=frozenset({"auditor"})) if probe.at > at(99).timestamp() else probe
@@ -140,35 +140,35 @@ def test_degraded_health_of_an_auditor_keeps_no_job_from_beginning() -> None:
 
 
 def test_short_refusal_with_ready_health_is_within_the_bound() -> None:
-    story = honest_story()
+    story = faultless_story()
     story.watch(since=100, until=112, accepts=False)
     story.watch(since=112, until=150)
     assert CHECKS["health"](story.history(), TERMS) == []
 
 
-def test_row_declares_that_it_cancels_and_which_processes_may_end() -> None:
-    story = honest_story()
-    job_is_cancelled_that_nobody_cancelled(story)
+def test_row_may_declare_cancellations_and_ending_processes() -> None:
+    story = faultless_story()
+    job_is_cancelled_without_request(story)
     dispatcher_ends_by_itself(story)
     terms = replace(TERMS, may_cancel=True, may_end=frozenset({"dispatcher"}))
     assert CHECKS["I1 completed"](story.history(), terms) == []
     assert CHECKS["processes"](story.history(), terms) == []
 
 
-def test_process_that_was_just_started_need_not_have_reported() -> None:
-    story = honest_story()
+def test_process_just_started_may_be_without_heartbeat() -> None:
+    story = faultless_story()
     story.processes.append(Process("dispatcher", 11, None, was_ended=False, age=20.0))
     assert CHECKS["processes"](story.history(), TERMS) == []
 
 
-def test_process_that_the_row_has_killed_is_no_fault() -> None:
-    story = honest_story()
+def test_process_killed_by_the_row_is_accepted() -> None:
+    story = faultless_story()
     story.processes.append(Process("worker", 11, -9, was_ended=True))
     assert CHECKS["processes"](story.history(), TERMS) == []
 
 
 def test_job_that_fails_on_purpose_may_be_discarded() -> None:
-    story = honest_story()
+    story = faultless_story()
     job_id = story.submit(ACME, seconds=70, kind="chaos_prober")
     story.requests[-1].payload = {"fails": True}
     story.end(job_id, ACME, story.begin(job_id, ACME, seconds=71), 72, "execution.failed", "discarded")

@@ -1,4 +1,4 @@
-"""The rows that CI runs: a window over the table that moves with the number of commits."""
+"""Rows that CI runs: a window over the table that moves with the number of commits."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def test_whole_table_fits_in_seven_slices_of_twelve() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 929, 1_000_003])
-def test_hand_ins_of_one_window_each_see_every_row(first: int) -> None:
+def test_consecutive_windows_cover_every_row(first: int) -> None:
     counts = [first + number * COMMITS_A_WINDOW for number in range(HAND_INS)]
     assert {name for count in counts for name in choose_slice(ROWS, size=SIZE, commits=count)} == set(ROWS)
 
 
 @pytest.mark.parametrize("step", [1, 7, 24, 33, COMMITS_A_WINDOW])
-def test_smaller_hand_ins_leave_no_row_out(step: int) -> None:
+def test_smaller_steps_cover_every_row(step: int) -> None:
     counts = range(929, 929 + HAND_INS * COMMITS_A_WINDOW + step, step)
     assert {name for count in counts for name in choose_slice(ROWS, size=SIZE, commits=count)} == set(ROWS)
 
 
-def test_slice_has_as_many_rows_as_asked_each_once() -> None:
+def test_slice_has_the_requested_number_of_distinct_rows() -> None:
     chosen = choose_slice(ROWS, size=SIZE, commits=929)
     assert len(set(chosen)) == len(chosen) == SIZE
     assert sorted(choose_slice(ROWS, size=1_000, commits=5)) == sorted(ROWS)
@@ -66,7 +66,7 @@ def test_commits_of_a_whole_clone_are_counted(repository: Path) -> None:
     assert count_commits(repository) == 3
 
 
-def test_day_takes_the_place_of_commits_in_a_shallow_clone_and_without_git(
+def test_day_replaces_commits_in_shallow_clone_and_without_git(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     git(tmp_path, "clone", "--depth=1", f"file://{repository}", "shallow")

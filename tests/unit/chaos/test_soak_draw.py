@@ -1,4 +1,4 @@
-"""The draw of faults for a soak test."""
+"""Draw of faults for a soak test."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Unfit(Plain):
         return "not here"
 
 
-def test_shared_rows_leave_out_rows_that_cannot_bear_others() -> None:
+def test_shared_rows_exclude_rows_that_must_run_alone() -> None:
     rows = {row.id: row for row in (Plain, Proxied, Larger, Alone, Unwatched, Unfit)}
     assert shared_rows(rows).keys() == {"X1", "X2", "X3"}
 

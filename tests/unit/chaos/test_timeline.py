@@ -1,4 +1,4 @@
-"""When rows were written, on a database whose clock is set."""
+"""Times of rows on a database whose clock is set."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def at(seconds: float) -> datetime:
 
 
 class Database:
-    """Numbers rows, and dates them by a clock that can be set."""
+    """Table that numbers rows, and dates them by a clock that can be set."""
 
     def __init__(self) -> None:
         self.timeline = Timeline()
         self.ahead = timedelta()
         self.number = 0
-        # Dates with numbers, and the times at which they were made.
+        # Dates with numbers, and the true times.
         self.rows: list[tuple[datetime, int, datetime]] = []
 
     def write(self, second: float, *, dated: float | None = None, ahead: timedelta | None = None) -> None:
-        """Write a row, which may have been dated sooner and under the clock before."""
+        """Write a row, which may have been dated earlier and under the previous clock."""
         self.number += 1
         true = at(second if dated is None else dated)
         self.rows.append((true + (self.ahead if ahead is None else ahead), self.number, true))
@@ -50,7 +50,7 @@ def database() -> Database:
 
 
 @pytest.mark.parametrize("steps", [(0.0, 7_200.0, 10_000_000.0), (0.0, -60.0, -65.0, -125.0), (0.0, 7_200.0, -3.0)])
-def test_rows_before_and_after_each_step_get_their_own_times(database: Database, steps: tuple[float, ...]) -> None:
+def test_rows_before_and_after_each_clock_step_keep_their_times(database: Database, steps: tuple[float, ...]) -> None:
     for number, ahead in enumerate(steps):
         if number:
             database.set_clock(ahead)
@@ -61,7 +61,7 @@ def test_rows_before_and_after_each_step_get_their_own_times(database: Database,
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.0, -60.0), (-60.0, -65.0), (0.0, 7_200.0)])
-def test_row_that_was_dated_before_a_step_and_written_after_it_keeps_its_time(
+def test_row_dated_before_a_step_and_written_after_it_keeps_its_time(
     database: Database, before: float, after: float
 ) -> None:
     if before:
@@ -75,13 +75,13 @@ def test_row_that_was_dated_before_a_step_and_written_after_it_keeps_its_time(
     assert set(database.errors()) == {timedelta()}
 
 
-def test_row_without_a_look_bears_the_latest_time_that_has_passed(database: Database) -> None:
+def test_row_without_a_look_has_the_latest_passed_time(database: Database) -> None:
     database.set_clock(-60.0)
     database.write(9.9, ahead=timedelta())
     assert database.errors() == [timedelta(seconds=60)]
 
 
-def test_row_that_is_dated_after_the_look_that_saw_its_number_keeps_its_time(database: Database) -> None:
+def test_row_dated_after_the_look_that_read_it_keeps_its_time(database: Database) -> None:
     database.write(5.0, dated=5.2)
     database.look(5.1)
     assert database.errors() == [timedelta()]

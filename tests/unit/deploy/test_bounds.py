@@ -1,4 +1,4 @@
-"""`deploy/` bounds what a client can make the platform read and store."""
+"""Limits in `deploy/` on what a client can make the platform read and store."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def paths_of(ingress: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_large_bodies_pass_the_ingress_on_the_upload_routes_alone(path: str) -> None:
+def test_large_bodies_pass_the_ingress_on_upload_routes_only(path: str) -> None:
     takes_files = limit_of_route(path, "POST") > MAX_TEXT_BYTES
     assert any(re.match(pattern, path) for pattern in paths_of("jobsplatform-uploads")) == takes_files
     [shown] = re.findall(r"location ~ (\S+) \{\s+client_max_body_size 1g", PRODUCTION.read_text())
     assert bool(re.match(shown, path)) == takes_files
 
 
-def test_other_bodies_at_the_ingress_are_no_larger_than_any_text() -> None:
+def test_other_bodies_at_the_ingress_are_limited_to_text_size() -> None:
     sizes = {name: ingress["metadata"]["annotations"][BODY_SIZE] for name, ingress in named("Ingress").items()}
     assert sizes == {"jobsplatform": f"{MAX_TEXT_BYTES // 2**20}m", "jobsplatform-uploads": "1g"}
 
@@ -64,7 +64,7 @@ def bytes_of(size: str) -> int:
 
 
 @pytest.mark.parametrize("name", ["web", "streams"])
-def test_bodies_that_a_process_holds_at_once_fit_into_its_folder(name: str) -> None:
+def test_concurrent_bodies_of_a_process_fit_into_its_folder(name: str) -> None:
     pod: dict[str, Any] = named("Deployment")[name]["spec"]["template"]["spec"]
     [container] = pod["containers"]
     processes = next((int(word.split("=")[1]) for word in container["command"] if "--workers" in word), 1)
@@ -74,7 +74,7 @@ def test_bodies_that_a_process_holds_at_once_fit_into_its_folder(name: str) -> N
     assert processes * space < bytes_of(folder["sizeLimit"])
 
 
-def test_bodies_that_compose_holds_at_once_fit_into_its_folder() -> None:
+def test_concurrent_bodies_of_compose_fit_into_its_folder() -> None:
     web = services()["web"]
     [folder] = web["tmpfs"]
     assert folder == "/tmp:size=1g"

@@ -1,4 +1,4 @@
-"""Each workload of `deploy/` has the secrets and the network that its role needs, and images are named by digest."""
+"""Each workload of `deploy/` has only the secrets and the network of its role, and images are named by digest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.unit.deploy.test_manifests import DEPLOY, containers, named, secrets_
 from tools.image_references import find_faults
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
-# Whatever a role is not named for, it is not given.
+# A role that is not listed for a secret does not get it.
 HOLDERS = {
     "METRICS_TOKEN": {"web", "dispatcher", "worker-default", "worker-maintenance"},
     "ENCRYPTION_MASTER_KEYS": {"web", "streams", "dispatcher", "worker-default", "worker-maintenance"},
@@ -41,11 +41,11 @@ def workloads() -> set[str]:
 
 
 @pytest.mark.parametrize("variable", HOLDERS)
-def test_secret_is_held_by_the_roles_that_need_it_alone(variable: str) -> None:
+def test_secret_is_held_by_the_roles_that_need_it_only(variable: str) -> None:
     assert {name for name, held in secrets_by_role().items() if variable in held} == HOLDERS[variable]
 
 
-def test_no_two_roles_share_a_secret() -> None:
+def test_roles_share_no_secret() -> None:
     own = [
         source["secretRef"]["name"]
         for name, container in containers()
@@ -56,7 +56,7 @@ def test_no_two_roles_share_a_secret() -> None:
     assert "jobsplatform" not in named("Secret")
 
 
-def test_every_workload_has_a_policy_of_its_own_and_the_rest_is_refused() -> None:
+def test_every_workload_has_its_network_policy_and_the_rest_is_refused() -> None:
     found = policies()
     assert found.pop("refuse-all") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     assert set(found) == workloads()
@@ -66,7 +66,7 @@ def test_every_workload_has_a_policy_of_its_own_and_the_rest_is_refused() -> Non
         assert spec["policyTypes"] == ["Ingress", "Egress"]
 
 
-def test_workload_is_reached_at_its_own_ports_alone() -> None:
+def test_workload_is_reachable_at_its_own_ports_only() -> None:
     ports = {name: {str(port["containerPort"]) for port in c.get("ports", [])} for name, c in containers()}
     for name, spec in policies().items():
         if name != "refuse-all":
@@ -75,7 +75,7 @@ def test_workload_is_reached_at_its_own_ports_alone() -> None:
             assert all(rule["from"] for rule in spec.get("ingress", [])), name
 
 
-def test_only_what_calls_out_reaches_the_world_and_nothing_reaches_the_metadata_address() -> None:
+def test_internet_is_open_to_calling_workloads_and_metadata_address_to_none() -> None:
     reaching = set()
     for name, spec in policies().items():
         for rule in spec.get("egress", []):
@@ -88,7 +88,7 @@ def test_only_what_calls_out_reaches_the_world_and_nothing_reaches_the_metadata_
     assert reaching == CALLS_OUT
 
 
-def test_policies_that_are_comments_are_valid_for_workloads_that_there_are() -> None:
+def test_commented_policies_are_valid_for_existing_workloads() -> None:
     _, comments = (DEPLOY / "kubernetes" / "network-policies.yaml").read_text().split("add to one another.\n")
     found = {
         each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(re.sub("(?m)^# ?", "", comments)) if each
@@ -103,7 +103,7 @@ def test_policies_that_are_comments_are_valid_for_workloads_that_there_are() -> 
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """A copy of `deploy/` whose kustomization is filled in."""
+    """Return a copy of `deploy/` with a complete kustomization."""
     copy = tmp_path / "deploy"
     shutil.copytree(DEPLOY, copy, ignore=shutil.ignore_patterns(".env"))
     file = copy / "kubernetes" / "kustomization.yaml"
@@ -152,7 +152,7 @@ def test_tag_among_the_variables_of_compose_is_refused(release: Path) -> None:
         ("jobs@sha256:" + "0" * 64, False),
     ],
 )
-def test_reference_by_digest_is_told_from_one_by_tag(
+def test_reference_by_digest_is_distinguished_from_one_by_tag(
     change_platform_settings: ChangePlatformSettings, reference: str, is_named: bool
 ) -> None:
     assert is_by_digest(reference) is is_named
@@ -160,7 +160,7 @@ def test_reference_by_digest_is_told_from_one_by_tag(
     assert [type(each) for each in check_image(None)] == ([] if is_named else [Error])
 
 
-def test_image_of_which_nothing_is_said_is_no_fault(change_platform_settings: ChangePlatformSettings) -> None:
+def test_unset_image_is_accepted(change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(IMAGE="")
     assert check_image(None) == []
 

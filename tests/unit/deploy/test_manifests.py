@@ -1,4 +1,4 @@
-"""What `deploy/` says is syntactically right, asks for commands that exist and sets variables that are read."""
+"""Files in `deploy/` are valid, run existing commands and set variables that are read."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ KUBERNETES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 HPA = DEPLOY / "kubernetes" / "autoscaling" / "hpa.yaml"
 KEDA = HPA.with_name("keda.yaml")
 COMPOSE = DEPLOY / "compose" / "compose.yaml"
-# The oldest version that is still maintained, and the newest that the validator knows.
+# The oldest version that is still maintained, and the newest that the validator supports.
 KUBERNETES_VERSIONS = ("1.34", "1.37")
-# What the image or the client libraries read, and the platform's settings do not.
+# Variables that the image or client libraries read, but not the settings of the platform.
 FOREIGN_VARIABLES = {"PROMETHEUS_MULTIPROC_DIR"}
 SERVERS = {"postgres", "valkey"}
-# They end by themselves, so that nobody probes them.
+# Tasks that end, so that they need no probes.
 TASKS = {"migrate", "audit-heads"}
 PRODUCTION = BASE_DIR / "docs" / "how-to" / "production.md"
 UNIT = re.compile(
@@ -38,7 +38,7 @@ UNIT = re.compile(
 
 
 def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each Kubernetes object with the name of its file, the kustomization apart."""
+    """Yield each Kubernetes object with the name of its file, except the kustomization."""
     for path in KUBERNETES:
         for document in yaml.safe_load_all(path.read_text()):
             if document["kind"] != "Kustomization":
@@ -49,12 +49,12 @@ OBJECTS = list(manifests())
 
 
 def named(kind: str) -> dict[str, dict[str, Any]]:
-    """The objects of a kind by name."""
+    """Return the objects of a kind by name."""
     return {document["metadata"]["name"]: document for _, document in OBJECTS if document["kind"] == kind}
 
 
 def containers() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every container that Kubernetes runs, by the name of its workload."""
+    """Yield every container that Kubernetes runs, with the name of its workload."""
     for kind in ("Deployment", "Job", "CronJob"):
         for name, document in named(kind).items():
             job = document["spec"]["jobTemplate"] if kind == "CronJob" else document
@@ -63,7 +63,7 @@ def containers() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def secrets_by_role() -> dict[str, set[str]]:
-    """The secret variables that each workload of Kubernetes is given."""
+    """Return the secret variables of each Kubernetes workload."""
     secrets = {name: set(secret["stringData"]) for name, secret in named("Secret").items()}
     return {
         name: set().union(
@@ -74,13 +74,13 @@ def secrets_by_role() -> dict[str, set[str]]:
 
 
 def services() -> dict[str, Any]:
-    """The services of the compose file, its merge keys resolved."""
+    """Return the services of the compose file with resolved merge keys."""
     parsed: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
     return parsed
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Every command that any of the files runs with this project's code."""
+    """Yield every command in any of the files that runs code of this project."""
     for name, container in containers():
         yield f"kubernetes {name}", container["command"]
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -97,10 +97,10 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def units() -> dict[str, configparser.ConfigParser]:
-    """The systemd units that docs/how-to/production.md shows, by their names."""
+    """Return the systemd units in docs/how-to/production.md by name."""
     found = {}
     for shown in UNIT.finditer(PRODUCTION.read_text()):
-        # systemd lets a name stand twice, and tells capitals from small letters.
+        # systemd permits repeated names and distinguishes upper and lower case.
         unit = configparser.ConfigParser(strict=False, interpolation=None)
         unit.optionxform = str  # type: ignore[assignment, method-assign]
         unit.read_string(shown["text"])
@@ -114,26 +114,26 @@ def containerfile() -> str:
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
 @pytest.mark.parametrize(("file", "document"), OBJECTS, ids=[f"{file}-{doc['kind']}" for file, doc in OBJECTS])
-def test_kubernetes_takes_each_object(file: str, document: dict[str, Any], version: str) -> None:
+def test_each_object_is_valid_for_kubernetes(file: str, document: dict[str, Any], version: str) -> None:
     kubernetes_validate.validate(document, version, strict=True)
 
 
-def test_a_misspelt_field_would_be_noticed() -> None:
+def test_misspelt_kubernetes_field_is_found() -> None:
     broken = json.loads(json.dumps(named("Deployment")["dispatcher"]))
     broken["spec"]["replica"] = 2
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(broken, KUBERNETES_VERSIONS[0], strict=True)
 
 
-def test_the_kustomization_names_every_file() -> None:
+def test_kustomization_names_every_file() -> None:
     kustomization = yaml.safe_load((DEPLOY / "kubernetes" / "kustomization.yaml").read_text())
     others = {path.name for path in KUBERNETES} - {"kustomization.yaml", "secret.example.yaml"}
     assert set(kustomization["resources"]) == others
 
 
-def test_compose_takes_its_file_and_would_notice_a_misspelt_field() -> None:
+def test_compose_file_is_valid_and_misspelt_field_is_found() -> None:
     filled = COMPOSE.read_text()
-    # The checker knows no merge keys, YAML does.
+    # The checker does not support merge keys, YAML does.
     filled = yaml.safe_dump(yaml.safe_load(re.sub(r"\$\{[^}]+\}", "value", filled)))
     assert set(compose_spec.PyCompose.from_yaml(filled).service_names()) == set(services())
     with pytest.raises(ValueError, match="restrat"):
@@ -146,11 +146,11 @@ def test_every_part_of_the_platform_is_deployed() -> None:
     assert set(named("Job")) == {"migrate"}
     assert named("Deployment")["dispatcher"]["spec"]["replicas"] == 2
     assert named("Deployment")["beat"]["spec"]["strategy"] == {"type": "Recreate"}
-    # Beat and the auditor may be away for a while; of all others some must stay.
+    # Beat and the auditor may be absent for a while; of all others some must stay.
     assert set(named("PodDisruptionBudget")) == parts - {"auditor", "beat"}
 
 
-def test_every_deployment_has_probes_limits_and_no_rights() -> None:
+def test_every_deployment_has_probes_and_limits_and_no_privileges() -> None:
     for name, container in containers():
         assert container["resources"]["limits"]["memory"], name
         assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
@@ -159,7 +159,7 @@ def test_every_deployment_has_probes_limits_and_no_rights() -> None:
             assert {"startupProbe", "livenessProbe"} <= set(container), name
 
 
-def test_selectors_find_the_pods_they_mean() -> None:
+def test_selectors_match_the_intended_pods() -> None:
     labels = {
         name: document["spec"]["template"]["metadata"]["labels"] for name, document in named("Deployment").items()
     }
@@ -171,13 +171,13 @@ def test_selectors_find_the_pods_they_mean() -> None:
         assert deployment["spec"]["selector"]["matchLabels"] == labels[name]
 
 
-def test_only_the_migration_gets_the_owners_connection() -> None:
+def test_owner_connection_is_given_to_the_migration_only() -> None:
     assert {name for name, held in secrets_by_role().items() if "DATABASE_OWNER_URL" in held} == {"migrate"}
     owners = {name for name, service in services().items() if "DATABASE_OWNER_URL" in service.get("environment", {})}
     assert owners == {"bootstrap", "migrate"}
 
 
-def test_auditor_alone_gets_its_login_and_the_signing_key_and_all_others_its_public_key() -> None:
+def test_signing_key_is_given_to_auditor_and_public_key_to_others() -> None:
     signers = {
         name
         for name, container in containers()
@@ -193,7 +193,7 @@ def test_auditor_alone_gets_its_login_and_the_signing_key_and_all_others_its_pub
     assert {name for name, given in serving.items() if "AUDIT_PUBLIC_KEYS" not in given} == {"bootstrap", "migrate"}
 
 
-def test_signed_heads_leave_the_platform_one_export_at_a_time() -> None:
+def test_signed_heads_are_exported_one_at_a_time() -> None:
     assert set(named("CronJob")) == {"audit-heads"}
     spec = named("CronJob")["audit-heads"]["spec"]
     assert spec["concurrencyPolicy"] == "Forbid"
@@ -204,7 +204,7 @@ def test_signed_heads_leave_the_platform_one_export_at_a_time() -> None:
     assert claims[volume["name"]] in named("PersistentVolumeClaim")
 
 
-def test_each_timer_of_the_documentation_has_its_service_and_is_wanted() -> None:
+def test_each_documented_timer_has_a_service_and_an_install_target() -> None:
     shown = units()
     timers = [name for name in shown if name.endswith(".timer")]
     assert timers == ["jobs-audit-heads.timer"]
@@ -226,8 +226,8 @@ def test_every_command_exists_and_takes_its_arguments(where: str, command: list[
     parser.parse_args(arguments)
 
 
-def test_no_server_writes_addresses_with_their_query() -> None:
-    """The platform's own log of requests leaves the query out; a server's own would write it down beside."""
+def test_access_logs_of_the_servers_are_off() -> None:
+    """Access logs of servers would contain the query of addresses, which the platform's own log omits."""
     serving = [command for _, command in commands() if {"gunicorn", "uvicorn"} & set(command)]
     serving += [row.split() for row in re.findall(r"`((?:gunicorn|uvicorn) [^`]+)`", PRODUCTION.read_text())]
     assert len(serving) >= 4
@@ -236,7 +236,7 @@ def test_no_server_writes_addresses_with_their_query() -> None:
         assert "gunicorn" in command or "--no-access-log" in command, command
 
 
-def test_every_variable_that_is_set_is_one_that_is_read() -> None:
+def test_every_variable_that_is_set_is_read() -> None:
     read = set(env.scheme) | FOREIGN_VARIABLES
     set_here = set(named("ConfigMap")["jobsplatform"]["data"])
     for _, container in containers():
@@ -251,24 +251,24 @@ def test_every_variable_that_is_set_is_one_that_is_read() -> None:
     assert set_here <= read
 
 
-def test_the_compose_file_asks_for_nothing_that_its_example_lacks() -> None:
+def test_variables_of_compose_file_equal_those_of_its_example() -> None:
     asked = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE.read_text()))
     offered = re.findall(r"^([A-Z_]+)=", (COMPOSE.parent / ".env.example").read_text(), re.MULTILINE)
     assert asked == set(offered)
 
 
-def test_the_image_copies_what_exists() -> None:
+def test_image_copies_existing_paths() -> None:
     for line in re.findall(r"^COPY (?!--from)(.+)$", containerfile(), re.MULTILINE):
         source = shlex.split(line)[0]
         assert Path(BASE_DIR / source).exists(), source
 
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
-def test_kubernetes_takes_the_autoscaler(version: str) -> None:
+def test_autoscaler_is_valid_for_kubernetes(version: str) -> None:
     kubernetes_validate.validate(yaml.safe_load(HPA.read_text()), version, strict=True)
 
 
-def test_both_autoscalers_follow_metrics_that_there_are_for_the_slots_of_the_deployment() -> None:
+def test_autoscalers_use_existing_metrics_and_the_slots_of_the_deployment() -> None:
     hpa, keda = (yaml.safe_load(path.read_text())["spec"] for path in (HPA, KEDA))
     described = (BASE_DIR / "docs" / "reference" / "metrics.md").read_text()
     (container,) = named("Deployment")["worker-default"]["spec"]["template"]["spec"]["containers"]

@@ -12,7 +12,7 @@ def test_page_names_every_code_of_a_fault() -> None:
     assert [code for code in fault_kinds() if f"`{code}`" not in PAGE] == []
 
 
-def test_page_names_every_check_with_an_interval_of_its_own() -> None:
+def test_page_names_every_check_with_its_own_interval() -> None:
     own = [check.name for check in state_checks() if check.interval is not None]
     assert [name for name in own if f"`{name}`" not in PAGE] == []
     assert {check.name for check in state_checks() if check.interval == NEVER} == {"content_files", "erasures"}

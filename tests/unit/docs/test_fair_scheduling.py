@@ -1,4 +1,4 @@
-"""The worked example of docs/concepts/fair_scheduling.md is what the code does."""
+"""The worked example of docs/concepts/fair_scheduling.md equals the result of the code."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from scheduling.fairness.shares import PoolShare, QueueShare, TenantShare
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "concepts" / "fair_scheduling.md"
 ROW = re.compile(r"^\| (\d+) \| (\w+) \| ([\d.]+) \|", re.MULTILINE)
 SECOND = 1_000_000
-# Name → weight, cost of a job.
+# Name → weight, and cost of a job.
 TENANTS = {"small": (1, 2 * SECOND), "middle": (2, SECOND), "large": (4, SECOND)}
 
 
-def test_the_worked_example_is_what_is_picked() -> None:
-    told = [(name, float(tag)) for _, name, tag in ROW.findall(DOCUMENT.read_text())]
+def test_worked_example_equals_the_picks_of_the_code() -> None:
+    documented = [(name, float(tag)) for _, name, tag in ROW.findall(DOCUMENT.read_text())]
 
     picked = [
         (list(TENANTS)[pick.entity_id], pick.start_tag / 1e9) for pick in pick_fair(pool(), EstimatedSupply()).picks
     ]
 
-    assert len(told) == 14
-    assert told == picked
+    assert len(documented) == 14
+    assert documented == picked
 
 
 def pool() -> PoolShare:

@@ -52,7 +52,7 @@ def test_anchors_in_links_of_page_name_headings(page):
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: str(page.relative_to(ROOT)))
 def test_lists_and_tables_of_page_follow_a_blank_line(page):
-    """GitHub shows them in any case; the documentation site does not."""
+    """GitHub renders them without the blank line; the documentation site does not."""
     lines = prose_of(page).splitlines()
     starts = re.compile(r"([-*] |\d+\. |\|)")
     joined = [

@@ -1,4 +1,4 @@
-"""Pictures lose bytes and no colour that is there often."""
+"""Smaller pictures without the loss of a frequent colour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RED, BLUE = b"\xff\0\0", b"\0\0\xff"
 
 
 def picture(lines: list[bytes], *, width: int, kind: int = 2, depth: int = 8) -> bytes:
-    """A PNG whose lines begin with their filter."""
+    """Return a PNG whose lines begin with their filter."""
     header = struct.pack(">2I5B", width, len(lines), depth, kind, 0, 0, 0)
     data = zlib.compress(b"".join(lines), 0)
     chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
@@ -21,7 +21,7 @@ def picture(lines: list[bytes], *, width: int, kind: int = 2, depth: int = 8) ->
 
 
 def pixels_of(made: bytes) -> list[bytes]:
-    """The colours of a picture with a palette and lines without a filter."""
+    """Return the colours of a picture with a palette and lines without a filter."""
     at, chunks = len(palette.SIGNATURE), {}
     while at < len(made):
         (size,) = struct.unpack(">I", made[at : at + 4])
@@ -34,7 +34,7 @@ def pixels_of(made: bytes) -> list[bytes]:
     return [table[3 * place : 3 * place + 3] for place in places]
 
 
-def test_filters_are_undone_and_every_colour_is_kept() -> None:
+def test_shrunken_picture_keeps_every_colour() -> None:
     plain = b"\0" + RED * 32 + BLUE * 32
     left = b"\1" + RED + b"\0\0\0" * 31 + b"\x01\0\xff" + b"\0\0\0" * 31
     above = b"\2" + b"\0\0\0" * 64
@@ -42,7 +42,7 @@ def test_filters_are_undone_and_every_colour_is_kept() -> None:
     assert pixels_of(made) == ([RED] * 32 + [BLUE] * 32) * 3
 
 
-def test_lines_that_were_guessed_from_their_neighbours_are_whole_again() -> None:
+def test_filters_average_and_paeth_are_undone() -> None:
     colours = [bytes((value, 3 * value % 256, 7)) for value in range(0, 240, 8)]
     line = b"".join(colour * 4 for colour in colours)
     below = b"".join(colour * 4 for colour in reversed(colours))
@@ -61,12 +61,12 @@ def test_lines_that_were_guessed_from_their_neighbours_are_whole_again() -> None
     assert b"".join(pixels_of(made)) == line + below + line + line
 
 
-def test_what_has_no_place_in_the_palette_gets_the_nearest_that_has() -> None:
+def test_colour_beyond_the_palette_becomes_the_nearest_one() -> None:
     line = b"\0" + b"".join(bytes((value, value, value)) * 2 for value in range(256)) + bytes((7, 7, 8))
     made = palette.shrink(picture([line] * 8, width=513))
     assert pixels_of(made)[512] == bytes((7, 7, 7))
 
 
-def test_a_picture_of_another_kind_is_refused() -> None:
+def test_picture_of_another_colour_type_is_refused() -> None:
     with pytest.raises(ValueError, match="type 0"):
         palette.shrink(picture([b"\0\0"], width=1, kind=0))

@@ -1,4 +1,4 @@
-"""The proxy of the documentation sends to the streams what exists."""
+"""The documented proxy routes existing addresses to the streams."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LOCATION = re.compile(r"^ *location ~ (\S+) \{\n +proxy_pass http://127.0.0.1:80
 LEAVES = re.compile(r"\(([\w|]+)\)|/(\w+)/$")
 
 
-def test_the_proxy_names_only_routes_that_there_are() -> None:
+def test_documented_proxy_names_existing_routes_only() -> None:
     paths = ["/api/v1/" + line.split()[1] for line in table.API.splitlines() if line.startswith("GET")]
     [location] = LOCATION.findall((BASE_DIR / "docs" / "how-to" / "production.md").read_text())
     [words] = [either or last for either, last in LEAVES.findall(location)]

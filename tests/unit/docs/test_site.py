@@ -62,7 +62,7 @@ def definitions(module: str) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
-def test_pages_lie_in_the_folder_of_their_kind() -> None:
+def test_pages_are_in_the_folder_of_their_kind() -> None:
     pages = [path.relative_to(DOCS) for path in DOCS.rglob("*.md")]
     assert {page.parts[0] for page in pages if len(page.parts) > 1} == KINDS
     assert [str(page) for page in pages if len(page.parts) == 1] == ["index.md"]

@@ -1,4 +1,4 @@
-"""Statements of the docs that code can check: the map of the source design, the layers, the version of the kit."""
+"""Verifiable statements of the documentation: the map of the source design, the layers, the version of the kit."""
 
 from __future__ import annotations
 

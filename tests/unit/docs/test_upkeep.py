@@ -1,4 +1,4 @@
-"""The page on upkeep names the tasks that there are, at the intervals at which they run."""
+"""The page on upkeep lists the existing tasks and their intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDS = {
 }
 
 
-def test_the_page_names_exactly_the_tasks_that_there_are_and_when_they_run() -> None:
+def test_page_names_exactly_the_existing_tasks_with_their_intervals() -> None:
     page = (BASE_DIR / "docs" / "reference" / "upkeep.md").read_text()
-    told = {name: when for names, when in ROW.findall(page) for name in re.findall(r"\w+", names)}
-    assert told == {task.name: WORDS[task.interval] for task in registry.tasks()}
+    documented = {name: when for names, when in ROW.findall(page) for name in re.findall(r"\w+", names)}
+    assert documented == {task.name: WORDS[task.interval] for task in registry.tasks()}

@@ -1,4 +1,4 @@
-"""The page of workflows and its schema say what the code says."""
+"""The page on workflows and its schema equal the code."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ DOCS = Path(settings.BASE_DIR) / "docs"
 PAGE = (DOCS / "how-to" / "workflows.md").read_text()
 
 
-def test_the_schema_in_the_docs_is_the_published_one() -> None:
+def test_documented_schema_is_the_published_one() -> None:
     assert json.loads((DOCS / "reference" / "workflow.schema.json").read_text()) == definition_schema()
 
 
-def test_every_type_with_its_config_and_outputs_is_told() -> None:
+def test_page_names_every_node_type_with_config_and_outputs() -> None:
     rows = {row.split("`")[1]: row for row in PAGE.splitlines() if row.startswith("| `")}
     for name, kind in NODE_TYPES.items():
         missing = [word for word in (*kind.properties, *(kind.outputs or ())) if f"`{word}" not in rows[name]]
         assert not missing, (name, missing)
 
 
-def test_operators_filters_settings_and_faults_are_told() -> None:
+def test_page_names_operators_filters_settings_and_faults() -> None:
     assert all(f"`{operator}`" in PAGE for operator in OPERATORS)
     listed = re.search(r"the filters `([a-z\s]+)`", PAGE)
     assert listed is not None

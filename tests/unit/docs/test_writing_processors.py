@@ -1,4 +1,4 @@
-"""The example in docs/how-to/writing_processors.md runs as it stands there."""
+"""The example in docs/how-to/writing_processors.md runs without changes."""
 
 import json
 import re
@@ -15,7 +15,7 @@ BLOCK = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.D
 
 
 class RecordingRuntime:
-    """Asks for the slot back, or stops, after so many texts; remembers progress and checkpoint."""
+    """Runtime that requests a yield or an interruption after some texts, and records progress and checkpoint."""
 
     def __init__(self, yields_after=None, interrupted_after=None):
         self.yields_after = yields_after
@@ -53,19 +53,19 @@ def context(texts, *, state=None, runtime=None):
     )
 
 
-def test_the_example_is_about_thirty_lines_and_a_processor(processor):
+def test_example_is_a_processor_of_at_most_35_lines(processor):
     assert len(BLOCK.splitlines()) <= 35
     assert isinstance(processor, TaskProcessor)
 
 
-def test_the_example_counts_and_reports_its_progress(processor):
+def test_example_counts_and_reports_progress(processor):
     runtime = RecordingRuntime()
     outcome = processor.process(context(["to be or", "not to be"], runtime=runtime))
     assert outcome == Complete({"most_common": {"to": 2, "be": 2, "or": 1}})
     assert runtime.progress == [(1, 2), (2, 2)]
 
 
-def test_the_example_goes_on_where_it_gave_its_slot_back(processor):
+def test_example_resumes_where_it_yielded(processor):
     texts = ["to be", "or not", "to be"]
     first = processor.process(context(texts, runtime=RecordingRuntime(yields_after=2)))
     assert isinstance(first, Yielded)
@@ -76,7 +76,7 @@ def test_the_example_goes_on_where_it_gave_its_slot_back(processor):
     assert second == processor.process(context(texts))
 
 
-def test_the_example_goes_on_at_its_checkpoint_after_its_worker_stopped(processor):
+def test_example_resumes_at_its_checkpoint_after_interruption(processor):
     texts = ["to be", "or not", "to be"]
     stopped = RecordingRuntime(interrupted_after=2)
     with pytest.raises(Interrupted):
@@ -87,17 +87,17 @@ def test_the_example_goes_on_at_its_checkpoint_after_its_worker_stopped(processo
     assert outcome == processor.process(context(texts))
 
 
-def test_the_example_gives_up_on_an_empty_text(processor):
+def test_example_fails_permanently_on_an_empty_text(processor):
     with pytest.raises(PermanentError, match="Text 2 is empty"):
         processor.process(context(["to be", "  "]))
 
 
-def test_the_example_turns_one_error_into_a_dead_letter_and_leaves_the_others(processor):
+def test_example_discards_on_memory_error_and_leaves_other_errors(processor):
     assert isinstance(processor.handle_error(context(["a"]), MemoryError()), Discard)
     assert processor.handle_error(context(["a"]), OSError()) is None
 
 
 @pytest.mark.parametrize("payload", [{}, {"texts": []}, {"texts": [1]}, {"texts": "to be"}])
-def test_the_example_refuses_a_payload_that_does_not_fit(processor, payload):
+def test_example_refuses_an_invalid_payload(processor, payload):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(payload, processor.payload_schema)

@@ -1,4 +1,4 @@
-"""The example workflows are valid, by us and by the published schema."""
+"""The example workflows are valid by the validator and by the published schema."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from workloads.workflows.definition.validation import faults_in
 EXAMPLES = sorted(Path(settings.BASE_DIR / "examples" / "workflows").glob("*.json"))
 
 
-def test_there_are_three_of_which_one_asks_a_person() -> None:
+def test_three_examples_exist_of_which_one_has_an_approval() -> None:
     texts = [path.read_text() for path in EXAMPLES]
     assert len(texts) == 3
     assert sum('"approval"' in text for text in texts) == 1
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_valid(path: Path) -> None:
+def test_example_is_valid(path: Path) -> None:
     definition = json.loads(path.read_text())
     assert faults_in(definition) == []
     assert list(Draft202012Validator(definition_schema()).iter_errors(definition)) == []

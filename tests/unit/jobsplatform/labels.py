@@ -20,7 +20,7 @@ NAMES = ("verbose_name", "verbose_name_plural")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A text that a class declares, and the class."""
+    """Text that a class declares, and the class."""
 
     where: str
     text: object
@@ -31,7 +31,7 @@ class Label:
 
 
 def labels_of_models() -> Iterator[Label]:
-    """Yield the labels of apps, of models that have a page or stand in one, and of choices."""
+    """Yield the labels of apps, of models that have a page or are part of one, and of choices."""
     for config in apps.get_app_configs():
         if config.name.startswith(PACKAGES):
             yield Label(config.label, config.verbose_name)
@@ -46,7 +46,7 @@ def labels_of_models() -> Iterator[Label]:
 
 
 def labels_of_pages() -> Iterator[Label]:
-    """Yield the labels of pages: columns, fieldsets, filters, help and what an empty list says."""
+    """Yield the labels of pages: columns, fieldsets, filters, help and texts of empty lists."""
     for page in admin.site._registry.values():
         kind: Any = type(page)
         where = f"{kind.__module__}.{kind.__qualname__}"
@@ -66,7 +66,7 @@ def labels_of_pages() -> Iterator[Label]:
 
 
 def labels_of_forms() -> Iterator[Label]:
-    """Yield the labels of all forms but those of hidden fields."""
+    """Yield the labels of all forms except those of hidden fields."""
     for form in _all_below(forms.BaseForm):
         where = f"{form.__module__}.{form.__qualname__}"
         foreign = [base for base in form.__mro__ if not base.__module__.startswith(PACKAGES)]
@@ -99,7 +99,7 @@ def _all_below(parent: Any) -> Iterator[Any]:
 
 
 def _texts(owner: Any, names: Iterable[str], where: str) -> Iterator[Label]:
-    """Yield the texts that an owner has under these names; a column of boxes has markup for a head."""
+    """Yield the texts that an owner has under these names; the head of a column of boxes is markup."""
     for name in names:
         text = getattr(owner, name, None)
         if text and isinstance(text, str | Promise) and not isinstance(text, SafeData):

@@ -26,7 +26,7 @@ ACME, GLOBEX = UUID(int=1), UUID(int=2)
 
 
 class Application:
-    """An ASGI application that reads the whole body, as Django's does, and answers with 200."""
+    """ASGI application that reads the whole body, as Django's does, and answers with 200."""
 
     def __init__(self) -> None:
         self.parts_read = 0
@@ -43,7 +43,7 @@ class Application:
 
 
 class Client:
-    """What a client sends in parts, each after `seconds`, and what it gets."""
+    """Client that sends parts, each after `seconds`, and records the response."""
 
     def __init__(self, parts: int, *, seconds: float = 0.0) -> None:
         self._left = parts
@@ -134,7 +134,7 @@ def test_declared_length_over_the_limit_is_refused_unread(lookups: list[str]) ->
     assert len(lookups) == 1
 
 
-def test_body_of_request_without_credentials_is_refused_without_a_look_up(lookups: list[str]) -> None:
+def test_body_without_credentials_is_refused_without_lookup(lookups: list[str]) -> None:
     client, application = ask(headers=[(b"content-length", b"%d" % (MAX_ANONYMOUS_BYTES + 1))])
     assert (client.status, client.code, application.is_called, lookups) == (413, "body_too_large", False, [])
 
@@ -159,12 +159,12 @@ def test_body_in_chunks_is_cut_off_at_its_limit(lookups: list[str], path: str, l
     assert (client.status, client.code, application.parts_read) == (413, "body_too_large", fits)
 
 
-def test_small_body_costs_no_lookup(lookups: list[str]) -> None:
+def test_small_body_causes_no_lookup(lookups: list[str]) -> None:
     assert ask(4, headers=[(b"content-length", b"65536")])[0].status == 200
     assert lookups == []
 
 
-def test_body_waits_for_nothing_if_the_room_is_taken(
+def test_body_is_refused_at_once_if_body_space_is_taken(
     lookups: list[str], change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(BODY_SPACE_BYTES=2 * LIMIT_OF_ROUTE)
@@ -181,7 +181,7 @@ def test_body_waits_for_nothing_if_the_room_is_taken(
         other.take(LIMIT_OF_ROUTE, owner=GLOBEX)
 
 
-def test_tenant_takes_half_of_the_room_at_most(
+def test_tenant_takes_at_most_half_of_the_body_space(
     lookups: list[str], change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(BODY_SPACE_BYTES=2 * LIMIT_OF_ROUTE)
@@ -197,7 +197,7 @@ def test_tenant_takes_half_of_the_room_at_most(
             platform.take(LIMIT_OF_ROUTE - 1, owner=ACME)
 
 
-def test_body_larger_than_half_of_the_room_is_refused_for_good(
+def test_body_larger_than_half_of_the_body_space_is_too_large(
     lookups: list[str], change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(BODY_SPACE_BYTES=2 * LIMIT_OF_ROUTE - 2)
@@ -241,7 +241,7 @@ def test_client_that_waits_for_an_answer_is_not_slow(change_platform_settings: C
     assert client.status == 200
 
 
-def test_place_is_free_again_after_credentials_could_not_be_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_place_is_released_after_failed_credential_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_scope: object) -> int:
         raise DatabaseUnavailableError
 

@@ -1,4 +1,4 @@
-"""English and Simplified Chinese are complete, and every label that the console shows is looked up when it is shown."""
+"""English and Simplified Chinese are complete, and every label of the console is translated when it is shown."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def python_files() -> Iterator[Path]:
 
 
 def errors_of_domain() -> list[type[DomainError]]:
-    """Return `DomainError` and all classes below it, whichever modules have been imported before."""
+    """Return `DomainError` and all its subclasses, regardless of which modules have been imported before."""
     for path in python_files():
         if _ERROR.search(path.read_text(encoding="utf-8")):
             import_module(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
@@ -54,7 +54,7 @@ def errors_of_domain() -> list[type[DomainError]]:
 
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
-    """Return all texts with the translations that there are."""
+    """Return all texts with the existing translations."""
     return update_catalog()
 
 
@@ -64,23 +64,23 @@ def test_every_text_has_a_translation_with_the_same_values(catalog: Catalog) -> 
     assert len(catalog) > 1_000
 
 
-def test_compiled_catalogue_is_that_of_the_edited_one() -> None:
+def test_compiled_catalogue_equals_the_edited_one() -> None:
     assert MO.read_bytes() == compile_catalog(read_catalog()), CURE
 
 
-def test_catalogue_has_no_text_that_the_code_has_not(catalog: Catalog) -> None:
+def test_catalogue_has_only_texts_of_the_code(catalog: Catalog) -> None:
     extracted = {(str(message.id), message.context) for message in catalog}
     assert {(str(message.id), message.context) for message in read_catalog()} <= extracted, CURE
 
 
 @pytest.mark.parametrize("word", GLOSSARY)
-def test_terms_of_the_glossary_are_translated_as_it_says(word: str) -> None:
+def test_terms_are_translated_as_in_the_glossary(word: str) -> None:
     message = read_catalog().get(word)
     assert message is not None
     assert message.string in (GLOSSARY[word], (GLOSSARY[word],))
 
 
-def test_templates_have_no_words_outside_of_translate_tags() -> None:
+def test_templates_have_words_in_translate_tags_only() -> None:
     folders = [ROOT / "templates", *(ROOT / package for package in PACKAGES)]
     files = [path for folder in folders for path in folder.rglob("*.html")]
     assert len(files) > 50
@@ -94,29 +94,29 @@ def test_word_outside_of_translate_tags_is_found() -> None:
     assert list(untranslated('{% include "part.html" with title="Nothing yet" %}')) == ["Nothing yet"]
 
 
-def test_every_title_of_an_error_is_marked_for_translation(catalog: Catalog) -> None:
+def test_every_error_title_is_marked_for_translation(catalog: Catalog) -> None:
     errors = errors_of_domain()
     assert [f"{error.__qualname__}: {error.title}" for error in errors if error.title not in catalog] == []
     assert len(errors) > 140
 
 
-def test_no_refusal_is_put_together_before_it_is_translated() -> None:
+def test_error_texts_are_not_formatted_before_translation() -> None:
     names = error_names()
-    faults = [f"{path}:{line}" for path in python_files() for line in put_together(path.read_text("utf-8"), names)]
+    faults = [f"{path}:{line}" for path in python_files() for line in formatted_lines(path.read_text("utf-8"), names)]
     assert faults == [], "Name the places, as in: QueueNotFoundError('There is no queue %(name)r.', {'name': name})"
 
 
-def test_refusal_that_is_put_together_is_found() -> None:
+def test_error_text_formatted_before_translation_is_found() -> None:
     source = """
 raise LostError(f"There is no {name}.")
 raise LostError(f"{field}: {detail}")
 raise LostError("There is no %(name)s.", {"name": name})
 """
-    assert list(put_together(source, {"LostError"})) == [2]
+    assert list(formatted_lines(source, {"LostError"})) == [2]
 
 
-def put_together(source: str, names: set[str]) -> Iterator[int]:
-    """Yield the lines that make a refusal of a text with values and words of its own; a field's name is no word."""
+def formatted_lines(source: str, names: set[str]) -> Iterator[int]:
+    """Yield the lines that format an error text from values and other words; the name of a field is not a word."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in names and node.args:
             text = node.args[0]
@@ -127,7 +127,7 @@ def put_together(source: str, names: set[str]) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("find", [labels_of_models, labels_of_pages, labels_of_forms])
-def test_every_label_is_looked_up_when_it_is_shown(find: object) -> None:
+def test_every_label_is_translated_lazily(find: object) -> None:
     labels = list(find())  # type: ignore[operator]
     assert len(labels) > 20
     plain = [f"{label.where}: {label.text!r}" for label in labels if not label.is_lazy]

@@ -1,4 +1,4 @@
-"""Celery is set as docs/concepts/architecture.md promises: a message is a hint, and nothing of Celery's keeps state."""
+"""Celery is configured as docs/concepts/architecture.md states: messages are hints, and Celery stores no state."""
 
 import threading
 
@@ -24,18 +24,18 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize(("name", "value"), EXPECTED.items())
-def test_setting_is_as_reliability_needs_it(name: str, value: object) -> None:
+def test_setting_has_the_value_that_reliability_requires(name: str, value: object) -> None:
     assert app.conf[name] == value
 
 
-def test_a_half_open_socket_cannot_hang_a_worker() -> None:
+def test_half_open_socket_cannot_block_a_worker() -> None:
     options = app.conf.broker_transport_options
     assert options["socket_timeout"] <= 5
     assert options["health_check_interval"] <= 5
     assert options["socket_keepalive"] is True
 
 
-def test_no_results_are_kept() -> None:
+def test_result_backend_is_off() -> None:
     assert app.conf.result_backend is None
 
 
@@ -43,7 +43,7 @@ def test_every_kind_times_out_before_celery_kills_its_child() -> None:
     assert app.conf.task_soft_time_limit < app.conf.task_time_limit
 
 
-def test_the_project_app_is_current_in_every_thread() -> None:
+def test_project_app_is_current_in_every_thread() -> None:
     seen: list[object] = []
     thread = threading.Thread(target=lambda: seen.append(celery.current_app._get_current_object()))
     thread.start()
@@ -51,5 +51,5 @@ def test_the_project_app_is_current_in_every_thread() -> None:
     assert seen == [app]
 
 
-def test_no_fixup_closes_the_database_connection_around_tasks() -> None:
+def test_fixup_of_django_is_not_installed() -> None:
     assert app.fixups == set() or list(app.fixups) == []

@@ -1,4 +1,4 @@
-"""Django finds nothing to say about the production environment of the documentation."""
+"""Django's deployment checks pass in the documented production environment."""
 
 import os
 import re
@@ -12,7 +12,7 @@ SETTING = re.compile(r"^([A-Z_]+)=(.*)$", re.MULTILINE)
 
 
 def production_environment() -> dict[str, str]:
-    """The variables of the block under "In production" in docs/reference/configuration.md."""
+    """Return the variables of the block under "In production" in docs/reference/configuration.md."""
     text = (BASE_DIR / "docs" / "reference" / "configuration.md").read_text()
     block = text.split("## In production", 1)[1].split("```")[1]
     return dict(SETTING.findall(block))
@@ -30,11 +30,11 @@ def check_deploy(tmp_path: Path, **changes: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_the_documented_production_environment_passes_the_deployment_checks(tmp_path: Path) -> None:
+def test_documented_environment_passes_the_deployment_checks(tmp_path: Path) -> None:
     checked = check_deploy(tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert "no issues" in checked.stdout
 
 
-def test_plain_http_does_not_pass(tmp_path: Path) -> None:
+def test_plain_http_fails_the_deployment_checks(tmp_path: Path) -> None:
     assert check_deploy(tmp_path, HTTPS_ONLY="false").returncode != 0

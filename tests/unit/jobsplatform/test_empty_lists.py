@@ -1,4 +1,4 @@
-"""A list without rows says why it is empty and what to do next, in words of its own."""
+"""A list without rows explains why it is empty and what to do next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.contrib import admin
 WITHOUT_ROWS = {"tenants.TenantSettings"}
 
 
-def test_each_list_has_words_of_its_own_for_no_rows() -> None:
+def test_each_list_has_its_own_text_for_no_rows() -> None:
     silent = [
         model._meta.label
         for model, page in admin.site._registry.items()

@@ -1,4 +1,4 @@
-"""Requests are at work a few at a time; what is open, waits for news or is slow to send its body holds nobody up."""
+"""Concurrent requests are limited; open streams, long polls and slow clients do not block others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATHS = ["/api/v1/jobs/stream/", "/api/v1/jobs/", "/admin/"]
 
 
 class Server:
-    """An application whose answers begin, and end, when the test says so."""
+    """Application whose answers begin and end on command of the test."""
 
     def __init__(self) -> None:
         self.inside = 0
@@ -38,7 +38,7 @@ class Server:
         await send({"type": "http.response.body", "more_body": False})
 
     async def see(self, count: int) -> None:
-        """Return once so many more have come in."""
+        """Return once this many more requests have arrived."""
         async with asyncio.timeout(30):
             for _ in range(count):
                 await self._entered.acquire()
@@ -65,7 +65,7 @@ def ask(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_few_are_at_work_at_once_and_those_that_are_answered_let_others_in(path: str) -> None:
+def test_concurrent_requests_are_limited_until_one_is_answered(path: str) -> None:
     async def main() -> int:
         server = Server()
         asked = ask(Entrance(server, at_once=2), path, 5)
@@ -80,7 +80,7 @@ def test_few_are_at_work_at_once_and_those_that_are_answered_let_others_in(path:
     assert asyncio.run(main()) == 2
 
 
-def test_whoever_waits_for_news_lets_others_in() -> None:
+def test_long_polls_do_not_occupy_a_place() -> None:
     async def main() -> None:
         server = Server()
         asked = ask(Entrance(server, at_once=1), "/waiting/", 5)
@@ -92,7 +92,7 @@ def test_whoever_waits_for_news_lets_others_in() -> None:
     asyncio.run(main())
 
 
-def test_a_probe_waits_for_nobody() -> None:
+def test_probe_needs_no_place() -> None:
     async def main() -> None:
         server = Server()
         asked = ask(Entrance(server, at_once=1), ALWAYS_OPEN, 5)
@@ -105,7 +105,7 @@ def test_a_probe_waits_for_nobody() -> None:
 
 
 @pytest.mark.parametrize("slow", ["body", "client"])
-def test_a_slow_client_keeps_nobody_out(slow: str) -> None:
+def test_slow_client_does_not_block_other_requests(slow: str) -> None:
     async def never_ending() -> Any:
         await settle()
         return {"type": "http.request", "more_body": True}
@@ -137,7 +137,7 @@ def test_a_slow_client_keeps_nobody_out(slow: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["broken", "cancelled"])
-def test_a_request_that_is_never_answered_gives_its_place_back(how: str) -> None:
+def test_unanswered_request_releases_its_place(how: str) -> None:
     async def main() -> None:
         server = Server()
         entrance = Entrance(server, at_once=1)

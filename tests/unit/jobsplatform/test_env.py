@@ -1,4 +1,4 @@
-"""The environment variables, their documentation and the example file say the same."""
+"""The environment variables, their documentation and the example file agree."""
 
 import os
 import re
@@ -17,7 +17,7 @@ EXAMPLE = re.compile(r"^# ([A-Z_]+)=(.*)$", re.MULTILINE)
 
 
 def default_as_text(value: Any) -> str:
-    """Return a default as a person writes it in an environment file."""
+    """Return a default in the notation of an environment file."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -31,7 +31,7 @@ KEYS = {setting.name: setting for setting in declared_settings()}
 
 
 def type_name(name: str) -> str:
-    """Return the manual's name of a variable's type."""
+    """Return the name of a variable's type in the manual."""
     if name in KEYS:
         return KEYS[name].type_name
     cast = env.scheme[name][0]
@@ -60,16 +60,16 @@ def test_each_key_without_a_variable_is_documented_with_its_type_and_default() -
     }
 
 
-def test_each_variable_that_is_no_key_is_documented_as_such() -> None:
+def test_each_variable_without_a_key_is_documented_as_such() -> None:
     [line] = [line for line in PAGE.splitlines() if line.startswith("These variables are no keys")]
     assert set(re.findall(r"`([A-Z_]+)`", line)) == SCHEME.keys() - KEYS.keys()
 
 
-def test_the_example_file_shows_each_variable_with_its_default() -> None:
+def test_example_file_shows_each_variable_with_its_default() -> None:
     assert dict(EXAMPLE.findall((BASE_DIR / ".env.example").read_text())) == SCHEME
 
 
-def test_no_module_but_env_reads_the_environment_for_settings() -> None:
+def test_settings_read_the_environment_in_env_only() -> None:
     readers = [
         path.name
         for path in (BASE_DIR / "jobsplatform" / "settings").glob("*.py")
@@ -79,7 +79,7 @@ def test_no_module_but_env_reads_the_environment_for_settings() -> None:
 
 
 def import_settings(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Import the settings in a process that has these variables and nothing else of ours."""
+    """Import the settings in a process with these variables and no others of the platform."""
     inherited = {name: value for name, value in os.environ.items() if name not in SCHEME}
     return subprocess.run(
         [
@@ -98,7 +98,7 @@ def import_settings(tmp_path: Path, **variables: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.skipif((BASE_DIR / ".env").exists(), reason="a .env file gives the variables that this test leaves out")
-def test_the_settings_import_without_an_environment_and_point_nowhere(tmp_path: Path) -> None:
+def test_settings_import_without_environment_and_address_no_server(tmp_path: Path) -> None:
     imported = import_settings(tmp_path)
     assert (imported.returncode, imported.stdout.strip()) == (0, "9"), imported.stderr
 
@@ -114,13 +114,11 @@ def test_the_settings_import_without_an_environment_and_point_nowhere(tmp_path: 
         ({"PIPELINE_THREADS": "101"}, "it must be at most 100"),
         ({"OUTGOING_HTTP_PORTS": "80,443,70000"}, "it must be at most 65535"),
         ({"KEY_REQUEST_RATE": "600"}, "KEY_REQUEST_RATE: it must be two numbers, such as 600/120"),
-        # The cache may not share the broker's keys, and database 1 cannot be guessed from a given 1.
+        # The cache may not share the broker's keys, and database 1 cannot be derived from a given 1.
         ({"REDIS_URL": "redis://localhost:6379/1"}, "set CACHE_URL"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_with_its_name(
-    tmp_path: Path, variables: dict[str, str], message: str
-) -> None:
+def test_invalid_value_is_refused_with_its_name(tmp_path: Path, variables: dict[str, str], message: str) -> None:
     imported = import_settings(tmp_path, **variables)
     assert imported.returncode != 0
     assert message in imported.stderr

@@ -1,4 +1,4 @@
-"""A process whose standard error is a full pipe goes on, and a traceback that repeats is written once."""
+"""A process with a full pipe as standard error continues, and a repeated traceback is written once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def none_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_output, "PATIENCE_SECONDS", 0.01)
 
 
-def test_a_process_whose_output_is_not_read_goes_on_and_logs_what_was_dropped(pipe: tuple[int, int]) -> None:
+def test_process_with_unread_output_continues_and_counts_dropped_lines(pipe: tuple[int, int]) -> None:
     finished, finish = os.pipe()
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CHATTY), str(finish)],
@@ -58,7 +58,7 @@ def test_a_process_whose_output_is_not_read_goes_on_and_logs_what_was_dropped(pi
     ) as process:
         os.close(finish)
         assert process.stdin is not None
-        # No byte was read yet: a process that waited for a reader would not get here.
+        # No byte was read yet: a process that waited for a reader would block here.
         assert os.read(finished, 4) == b"done"
         os.close(finished)
         first = os.read(pipe[0], 1 << 20)
@@ -72,7 +72,7 @@ def test_a_process_whose_output_is_not_read_goes_on_and_logs_what_was_dropped(pi
     assert 0 < kept < LINES
 
 
-def test_what_is_written_stays_whole_while_there_is_room(pipe: tuple[int, int]) -> None:
+def test_line_is_written_whole_while_the_pipe_has_room(pipe: tuple[int, int]) -> None:
     line = "ü" * 10_000 + "\n"
     with os.fdopen(pipe[1], "w", closefd=False) as stream:
         without_blocking(stream).write(line)
@@ -80,12 +80,12 @@ def test_what_is_written_stays_whole_while_there_is_room(pipe: tuple[int, int]) 
     assert DroppingPipe.dropped == 0
 
 
-def test_a_pipe_that_is_read_again_takes_lines_again(pipe: tuple[int, int]) -> None:
+def test_pipe_that_is_read_again_accepts_lines(pipe: tuple[int, int]) -> None:
     writer = DroppingPipe(pipe[1])
     while not writer.is_stuck:
         writer.write(b"x" * 1_000)
     assert DroppingPipe.dropped == 1
-    # The descriptor itself, which others share, still waits.
+    # The descriptor itself, which others share, still blocks.
     assert os.get_blocking(pipe[1])
     os.read(pipe[0], 1 << 20)
     assert writer.write(b"again") == 5
@@ -93,7 +93,7 @@ def test_a_pipe_that_is_read_again_takes_lines_again(pipe: tuple[int, int]) -> N
     assert os.read(pipe[0], 1 << 20).endswith(b"again")
 
 
-def test_a_line_that_was_cut_ends_before_the_next(pipe: tuple[int, int]) -> None:
+def test_truncated_line_ends_before_the_next(pipe: tuple[int, int]) -> None:
     writer = DroppingPipe(pipe[1])
     writer.write(b"x" * (1 << 20))
     assert DroppingPipe.dropped == 1
@@ -102,13 +102,13 @@ def test_a_line_that_was_cut_ends_before_the_next(pipe: tuple[int, int]) -> None
     assert os.read(pipe[0], 1 << 20) == b"\nnext\n"
 
 
-def test_what_is_no_pipe_is_left_alone() -> None:
+def test_stream_that_is_not_a_pipe_is_unchanged() -> None:
     with Path(os.devnull).open("w") as stream:
         assert without_blocking(stream) is stream
 
 
 class Clock:
-    """Time that a test sets."""
+    """Clock that a test sets."""
 
     now = 0.0
 
@@ -117,7 +117,7 @@ class Clock:
 
 
 def failure(words: str, *, place: int = 0) -> logging.LogRecord:
-    """A record of an exception from one of two places."""
+    """Return a record of an exception from one of two places."""
     try:
         if place:
             raise OSError(words)
@@ -126,7 +126,7 @@ def failure(words: str, *, place: int = 0) -> logging.LogRecord:
         return logging.LogRecord("worker", logging.WARNING, "worker.py", 7, "round failed", None, sys.exc_info())
 
 
-def test_a_traceback_that_repeats_is_written_once_and_counted() -> None:
+def test_repeated_traceback_is_written_once_and_counted() -> None:
     clock = Clock()
     repeats = Repeats(clock)
     first, other = failure("away"), failure("away", place=1)
@@ -144,7 +144,7 @@ def test_a_traceback_that_repeats_is_written_once_and_counted() -> None:
     assert again.exc_info
 
 
-def test_a_line_that_names_an_execution_is_never_left_out() -> None:
+def test_line_that_names_an_execution_is_always_written() -> None:
     repeats = Repeats(Clock())
     repeats.fold(failure("first"))
     with structlog.contextvars.bound_contextvars(execution_id="e-2"):

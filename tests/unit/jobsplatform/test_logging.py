@@ -1,4 +1,4 @@
-"""Log lines carry the ids they belong to, and never a secret."""
+"""Log lines contain the ids of their context, and never a secret."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ from jobsplatform.middleware import MAX_PATH_CHARACTERS, AccessLogMiddleware
 
 
 class Lines(logging.Handler):
-    """Keeps what a log would show."""
+    """Handler that stores the formatted lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ def lines() -> Iterator[Lines]:
     structlog.contextvars.clear_contextvars()
 
 
-def test_a_line_from_the_standard_library_carries_the_bound_ids(lines: Lines) -> None:
+def test_line_from_the_standard_library_carries_the_bound_ids(lines: Lines) -> None:
     with structlog.contextvars.bound_contextvars(job_id="j-1", execution_id="e-1", request_id="r-1"):
         logging.getLogger("somewhere").warning("Began %s", "work")
     line = lines.last()
@@ -60,27 +60,27 @@ def test_a_line_from_the_standard_library_carries_the_bound_ids(lines: Lines) ->
     assert (line["level"], line["logger"]) == ("warning", "somewhere")
 
 
-def test_a_line_from_structlog_carries_its_values_and_the_bound_ids(lines: Lines) -> None:
+def test_line_from_structlog_carries_its_values_and_the_bound_ids(lines: Lines) -> None:
     with structlog.contextvars.bound_contextvars(job_id="j-2"):
         structlog.get_logger("elsewhere").warning("job.submitted", kind="noop")
     assert {"job_id": "j-2", "kind": "noop", "event": "job.submitted"}.items() <= lines.last().items()
 
 
-def test_an_exception_becomes_fields_of_the_same_line(lines: Lines) -> None:
+def test_exception_becomes_fields_of_the_same_line(lines: Lines) -> None:
     try:
         raise ValueError("broken")
     except ValueError:
         logging.getLogger("somewhere").exception("Failed")
-    (told,) = lines.last()["exception"]
-    assert (told["exc_type"], told["exc_value"]) == ("ValueError", "broken")
-    assert "locals" not in told["frames"][-1]
+    (logged,) = lines.last()["exception"]
+    assert (logged["exc_type"], logged["exc_value"]) == ("ValueError", "broken")
+    assert "locals" not in logged["frames"][-1]
 
 
-def test_a_request_is_told_without_its_query(lines: Lines) -> None:
-    request = RequestFactory().get("/files/download", {"link": "whoever has it may read"})
+def test_request_is_logged_without_its_query(lines: Lines) -> None:
+    request = RequestFactory().get("/files/download", {"link": "bearer link"})
     logging.getLogger("django.request").warning("Not Found", extra={"request": request})
     assert lines.last()["request"] == "GET /files/download"
-    assert "whoever" not in lines.texts[-1]
+    assert "bearer" not in lines.texts[-1]
 
 
 @pytest.mark.parametrize(
@@ -90,20 +90,20 @@ def test_a_request_is_told_without_its_query(lines: Lines) -> None:
         {"api_key": "hunter2"},
         {"Authorization": "hunter2"},
         {"metrics_token": "hunter2"},
-        {"payload": {"anything": "hunter2"}},  # what tenants send is theirs
+        {"payload": {"anything": "hunter2"}},  # texts of tenants
         {"settings": {"deep": [{"client_secret": "hunter2"}]}},
         {"url": "postgresql://jobs_app:hunter2@127.0.0.1/jobs"},
         {"header": "Api-Key prefix.hunter2"},
         {"header": "authorization: Bearer hunter2"},
     ],
 )
-def test_a_secret_is_redacted_by_its_key_and_inside_text(lines: Lines, values: dict[str, Any]) -> None:
+def test_secret_is_redacted_by_its_key_and_inside_text(lines: Lines, values: dict[str, Any]) -> None:
     structlog.get_logger("somewhere").warning("event", **values)
     assert REDACTED in lines.texts[-1]
     assert "hunter2" not in lines.texts[-1]
 
 
-def test_a_secret_in_a_message_or_traceback_is_redacted(lines: Lines) -> None:
+def test_secret_in_a_message_or_traceback_is_redacted(lines: Lines) -> None:
     try:
         raise ConnectionError("redis://:hunter2@127.0.0.1:6379/0 refused")
     except ConnectionError:
@@ -111,33 +111,33 @@ def test_a_secret_in_a_message_or_traceback_is_redacted(lines: Lines) -> None:
     assert "hunter2" not in lines.texts[-1]
 
 
-def test_ordinary_words_are_left_alone(lines: Lines) -> None:
+def test_ordinary_values_are_not_redacted(lines: Lines) -> None:
     structlog.get_logger("somewhere").warning("event", queue="dataset", count=3, url="https://example.org/a:b@c")
     assert {"queue": "dataset", "count": 3}.items() <= lines.last().items()
 
 
-def test_the_console_format_is_one_line_of_text() -> None:
+def test_console_format_is_one_line_of_text() -> None:
     record = logging.LogRecord("somewhere", logging.INFO, __file__, 1, "Began", None, None)
     text = build_formatter("console").format(record)
     assert "Began" in text
     assert "\n" not in text
 
 
-def test_a_long_text_is_cut_before_secrets_are_looked_for(lines: Lines) -> None:
+def test_long_text_is_truncated_before_redaction(lines: Lines) -> None:
     structlog.get_logger("somewhere").warning("event", path="a" * 100_000, deep=[{"text": "b" * 100_000}])
     line = lines.last()
     assert line["path"] == "a" * MAX_TEXT_CHARACTERS + CUT
     assert line["deep"] == [{"text": "b" * MAX_TEXT_CHARACTERS + CUT}]
 
 
-def test_a_cut_leaves_no_half_of_a_password(lines: Lines) -> None:
+def test_truncation_leaves_no_part_of_a_password(lines: Lines) -> None:
     beginning = "x" * (MAX_TEXT_CHARACTERS - 30) + " redis://user:"
     structlog.get_logger("somewhere").warning("event", text=f"{beginning}hunter2-{'z' * 100}@127.0.0.1")
     assert "hunter2" not in lines.texts[-1]
     assert lines.last()["text"].endswith(f"redis://{CUT}")
 
 
-def test_a_traceback_for_people_keeps_its_ends() -> None:
+def test_console_traceback_keeps_beginning_and_end() -> None:
     record = logging.LogRecord("somewhere", logging.ERROR, __file__, 1, "Failed", None, None)
     try:
         raise ValueError("x" * 100_000 + "\nlast line")
@@ -150,7 +150,7 @@ def test_a_traceback_for_people_keeps_its_ends() -> None:
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
-def test_a_cut_traceback_leaves_no_half_of_a_secret(place: str) -> None:
+def test_truncated_traceback_leaves_no_part_of_a_secret(place: str) -> None:
     secret = "Authorization: Api-Key hunter2 redis://user:hunter2@host"
     half = MAX_TRACEBACK_CHARACTERS // 2
     for shift in range(len(secret)):
@@ -161,7 +161,7 @@ def test_a_cut_traceback_leaves_no_half_of_a_secret(place: str) -> None:
         assert "hunter2" not in redact_secrets(None, "", {"exception": text})["exception"]
 
 
-def test_a_long_path_is_cut_in_the_log_of_requests(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_path_is_truncated_in_the_access_log(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     # A logger that has written once keeps its processors.
     monkeypatch.setattr(middleware, "logger", structlog.stdlib.get_logger("jobsplatform.access"))
     with capture_logs() as captured:

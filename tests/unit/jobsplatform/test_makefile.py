@@ -1,4 +1,4 @@
-"""The Makefile explains itself, and its tools name the cure."""
+"""The Makefile documents its targets, and its tools print remedies."""
 
 import subprocess
 import sys
@@ -22,23 +22,23 @@ def make(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_lists_every_promised_target_with_words() -> None:
+def test_help_lists_and_describes_every_documented_target() -> None:
     listed = dict(line.split(maxsplit=1) for line in make("help").stdout.splitlines())
     assert listed.keys() >= PROMISED
     assert all(len(words.split()) > 2 for words in listed.values())
 
 
-def test_make_alone_shows_the_help() -> None:
+def test_make_without_target_shows_the_help() -> None:
     assert make().stdout == make("help").stdout
 
 
-def test_a_machine_without_a_fit_python_is_told_the_cure() -> None:
+def test_make_without_a_suitable_python_prints_the_remedy() -> None:
     ran = make("environment", PYTHON="")
     assert ran.returncode != 0
     assert "apt-get install" in ran.stderr
 
 
-def test_a_folder_that_make_did_not_make_is_never_removed(tmp_path: Path) -> None:
+def test_folder_not_made_by_make_is_not_removed(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
     tool = BASE_DIR / "tools" / "virtual_environment.py"
     ran = subprocess.run([sys.executable, str(tool), str(tmp_path)], capture_output=True, text=True, check=False)
@@ -49,7 +49,7 @@ def test_a_folder_that_make_did_not_make_is_never_removed(tmp_path: Path) -> Non
 
 @pytest.fixture
 def python_without_venv(tmp_path: Path) -> Path:
-    """A Python that starts, and whose module venv is missing, as on a bare Debian."""
+    """Return a Python without the module venv, as on a bare Debian."""
     shim = tmp_path / "python"
     shim.write_text(
         f'#!/bin/sh\nif [ "$2" = venv ]; then echo "No module named venv" >&2; exit 1; fi\nexec {sys.executable} "$@"\n'
@@ -58,7 +58,7 @@ def python_without_venv(tmp_path: Path) -> Path:
     return shim
 
 
-def test_a_python_without_venv_is_told_the_one_command_that_cures_it(tmp_path: Path, python_without_venv: Path) -> None:
+def test_python_without_venv_prints_the_install_command(tmp_path: Path, python_without_venv: Path) -> None:
     tool = BASE_DIR / "tools" / "virtual_environment.py"
     script = (
         f"import runpy, sys; sys.executable = {str(python_without_venv)!r}; "

@@ -1,4 +1,4 @@
-"""The master key of development servers: made once, for its owner alone, and usable."""
+"""The master key of development servers: created once, readable by its owner only, and usable."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jobsplatform.embedded.master_key import VARIABLE, provide_master_key
 from tenants.encryption.envelope import MasterKeys
 
 
-def test_key_is_made_once_and_for_its_owner_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_key_is_made_once_and_readable_by_its_owner_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     kept = tmp_path / "var" / "master-key"
     for _ in range(2):
-        # Set first, so that what the function sets is taken back.
+        # Set first, so that monkeypatch undoes what the function sets.
         monkeypatch.setenv(VARIABLE, "")
         monkeypatch.delenv(VARIABLE)
         provide_master_key(kept)
@@ -23,7 +23,7 @@ def test_key_is_made_once_and_for_its_owner_alone(monkeypatch: pytest.MonkeyPatc
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
-def test_given_key_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_configured_key_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(VARIABLE, "given")
     provide_master_key(tmp_path / "master-key")
     assert os.environ[VARIABLE] == "given"

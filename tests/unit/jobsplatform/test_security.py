@@ -1,4 +1,4 @@
-"""Cookies, content security, and what a stranger's browser may do."""
+"""Cookies, content security policy, and requests from other sites."""
 
 import base64
 import json
@@ -12,19 +12,19 @@ from django.test import Client
 from jobsplatform.settings.env import BASE_DIR
 
 
-def test_scripts_come_from_this_site_only() -> None:
+def test_scripts_are_allowed_from_this_site_only() -> None:
     directives = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]
     assert directives["script-src"] == ["'self'"]
     assert directives["object-src"] == ["'none'"]
     assert directives["frame-ancestors"] == ["'none'"]
 
 
-def test_cookies_of_sessions_are_out_of_reach_of_scripts() -> None:
+def test_session_cookies_are_http_only() -> None:
     assert settings.SESSION_COOKIE_HTTPONLY is True
     assert settings.SESSION_COOKIE_SAMESITE == "Lax"
 
 
-def test_a_response_carries_the_policy_and_no_sniffing() -> None:
+def test_response_has_security_headers() -> None:
     response = Client().get("/health/live")
     assert response.status_code == 200
     assert "script-src 'self';" in response["Content-Security-Policy"] + ";"
@@ -32,11 +32,11 @@ def test_a_response_carries_the_policy_and_no_sniffing() -> None:
     assert response["X-Frame-Options"] == "DENY"
 
 
-def test_liveness_needs_no_server() -> None:
+def test_liveness_needs_no_database() -> None:
     assert Client().get("/health/live").json() == {"status": "alive"}
 
 
-def test_liveness_answers_no_post() -> None:
+def test_liveness_refuses_post() -> None:
     assert Client(enforce_csrf_checks=False).post("/health/live").status_code == 405
 
 
@@ -57,12 +57,12 @@ def run_in_production(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=BASE_DIR, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_deployment_check_has_nothing_to_say_about_the_documented_environment() -> None:
+def test_deployment_check_has_no_warnings_for_the_documented_environment() -> None:
     done = run_in_production("manage.py", "check", "--deploy", "--fail-level", "WARNING")
     assert done.returncode == 0, done.stderr
 
 
-def test_over_https_the_cookies_are_bound_to_the_host() -> None:
+def test_cookies_over_https_are_bound_to_the_host() -> None:
     names = [
         "SESSION_COOKIE_NAME",
         "CSRF_COOKIE_NAME",

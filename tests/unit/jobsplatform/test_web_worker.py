@@ -1,4 +1,4 @@
-"""The web server's worker: what it does with slow clients, and with the rest of a body."""
+"""The web server's worker with slow clients and unread bodies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ type Serve = Callable[[object, Callable[[], None]], SlowClientWorker]
 
 
 class Connection:
-    """A connection of a client."""
+    """Connection of a client."""
 
     def __init__(self) -> None:
         self.sock, self.client = socket.socketpair()
@@ -47,7 +47,7 @@ def connection() -> Iterator[Connection]:
 
 @pytest.fixture
 def serving(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """A function that makes a worker whose gunicorn method does something and then returns ``answer``."""
+    """Return a function that makes a worker whose gunicorn method runs an action and then returns ``answer``."""
 
     def make(answer: object, meanwhile: Callable[[], None] = lambda: None) -> SlowClientWorker:
         def handle(_worker: ThreadWorker, _conn: Connection) -> object:
@@ -65,7 +65,7 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Serve:
 def test_answer_of_gunicorn_is_returned_after_one_request(
     serving: Serve, connection: Connection, answer: object
 ) -> None:
-    connection.client.send(b"GET /")  # another request, which is for the main thread to pass on
+    connection.client.send(b"GET /")  # a second request, which the main thread passes on
     assert serving(answer).handle(connection) is answer
 
 
@@ -77,7 +77,7 @@ def test_rest_of_a_body_is_read_before_a_connection_is_closed(
     assert connection.rests_read == rests
 
 
-def test_connection_of_a_client_that_was_cut_off_is_not_kept(
+def test_connection_of_slow_client_is_not_kept(
     serving: Serve, connection: Connection, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(RECEIVE_GRACE_SECONDS=0.0)
@@ -85,7 +85,7 @@ def test_connection_of_a_client_that_was_cut_off_is_not_kept(
     assert receipt_of({"gunicorn.socket": connection.sock}) is None
 
 
-def test_client_whose_request_is_there_is_not_cut_off(
+def test_client_with_complete_request_is_not_cut_off(
     serving: Serve, connection: Connection, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(RECEIVE_GRACE_SECONDS=0.0)
@@ -99,7 +99,7 @@ def test_client_whose_request_is_there_is_not_cut_off(
     assert serving(True, end).handle(connection) is True
 
 
-def test_every_way_to_start_the_web_server_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gunicorn_configuration_selects_the_worker_class(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(settings.BASE_DIR))
     monkeypatch.setattr("sys.argv", ["gunicorn", "--threads=2", "jobsplatform.wsgi"])
     assert WSGIApplication().cfg.worker_class is SlowClientWorker

@@ -1,11 +1,11 @@
-"""A template's words outside of translate tags: what a reader of another language would see in English."""
+"""Words of a template outside of translate tags, which are shown in English in every language."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-# Names of icons, units and what is typed on a terminal or into the query box are the same in every language.
+# Names of icons, units and input for a terminal or the query box are the same in every language.
 SAME_EVERYWHERE = frozenset(
     {
         "-kind:noop",
@@ -44,7 +44,7 @@ _WORD = re.compile(r"[A-Za-z]{2}")
 
 
 def untranslated(source: str) -> Iterator[str]:
-    """Each piece of text, attribute or argument with a word in it that no tag translates."""
+    """Yield each text, attribute or argument that contains a word and is in no translate tag."""
     yield from _ARGUMENT.findall(source)
     for hidden in (_COMMENT, _TRANSLATED, _NOT_SHOWN, _TAG):
         source = hidden.sub("\0", source)

@@ -1,4 +1,4 @@
-"""The start-up checks of plug-ins."""
+"""System checks of plug-ins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BadSchema(TaskProcessor):
 
 @pytest.fixture
 def add_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A function that installs one more processor path for the test."""
+    """Return a function that installs one more processor path for the test."""
     known = registry._paths()
 
     def add(path: str) -> None:
@@ -34,15 +34,15 @@ def add_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     registry.reset()
 
 
-def test_the_kinds_that_are_installed_pass() -> None:
+def test_installed_kinds_pass() -> None:
     assert check_processors(None) == []
 
 
-def test_a_processor_that_cannot_be_imported_is_an_error(add_path: Any) -> None:
+def test_processor_that_cannot_be_imported_is_an_error(add_path: Any) -> None:
     add_path("no.such.module.Processor")
     assert [message.id for message in check_processors(None)] == ["scheduling.E001"]
 
 
-def test_a_payload_schema_that_is_none_is_an_error(add_path: Any) -> None:
+def test_invalid_payload_schema_is_an_error(add_path: Any) -> None:
     add_path(f"{__name__}.BadSchema")
     assert [message.id for message in check_processors(None)] == ["scheduling.E002"]

@@ -1,4 +1,4 @@
-"""Nobody traces unless asked to, and then the door leads to whoever does."""
+"""Tracing is off without an endpoint, and otherwise delegates to the installed tracer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scheduling import tracing
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-# The Redis client loads OpenTelemetry's interface by itself wherever it is installed; it exports nothing.
+# The Redis client loads OpenTelemetry's API wherever it is installed; it exports nothing.
 EXPORTING = ("jobsplatform.telemetry", "opentelemetry.instrumentation", "opentelemetry.exporter")
 
 
-def test_without_an_endpoint_neither_exporter_nor_instrumentation_is_loaded() -> None:
+def test_exporter_and_instrumentation_are_not_loaded_without_endpoint() -> None:
     script = f"import django, sys; django.setup(); print([m for m in sys.modules if m.startswith({EXPORTING})])"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script],
         cwd=settings.BASE_DIR,
         env=environment | {"DJANGO_SETTINGS_MODULE": "jobsplatform.settings"},
@@ -31,16 +31,16 @@ def test_without_an_endpoint_neither_exporter_nor_instrumentation_is_loaded() ->
         text=True,
         check=True,
     )
-    assert told.stdout.strip() == "[]"
+    assert done.stdout.strip() == "[]"
 
 
-def test_without_a_tracer_a_span_is_its_block_and_there_is_no_context() -> None:
+def test_span_without_tracer_has_no_trace_context() -> None:
     with tracing.span("job.submit", jobs=1) as span:
         span.fail("ValueError")
     assert tracing.current_traceparent() is None
 
 
-def test_a_tracer_gets_parent_links_and_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracer_gets_parent_links_and_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[object, ...]] = []
 
     class Recorder:
@@ -66,5 +66,5 @@ def test_a_tracer_gets_parent_links_and_attributes(monkeypatch: pytest.MonkeyPat
     ("traceparent", "trace_id"),
     [(TRACEPARENT, "0af7651916cd43dd8448eb211c80319c"), (None, None), ("", None), ("nonsense", None)],
 )
-def test_the_trace_of_a_context(traceparent: str | None, trace_id: str | None) -> None:
+def test_trace_id_is_read_from_a_trace_context(traceparent: str | None, trace_id: str | None) -> None:
     assert tracing.trace_id_of(traceparent) == trace_id

@@ -1,4 +1,4 @@
-"""A pick never decides past a job that was not read, whoever is at a cap."""
+"""A pick never proceeds past an unread job, also at a cap."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def small(number: int) -> ReadyJob:
     ],
     ids=["a tenant at its cap", "a queue at its cap"],
 )
-def test_a_job_that_was_not_read_ends_the_tick_at_a_cap_too(share: PoolShare) -> None:
+def test_unread_job_ends_the_tick_also_at_a_cap(share: PoolShare) -> None:
     rows = {
         1: ReadRows(2, [small(1), small(2)]),
         2: ReadRows(3, [small(21), small(22)]),
     }
     result = pick_fair(replace(share, merging=RULE, limit=10), ReadSupply(rows))
-    # The third of the first, which would join the others, was not read; nobody goes before it.
+    # The third job of the first tenant, which would join the others, was not read; no job precedes it.
     assert ([pick.entity_id for pick in result.picks], result.is_cut_short) == ([1, 1], True)

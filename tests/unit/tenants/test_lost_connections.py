@@ -1,4 +1,4 @@
-"""Which errors of the driver mean that a session has ended."""
+"""Errors of the driver that mean that a session has ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPEN, CLOSED = SimpleNamespace(closed=False), SimpleNamespace(closed=True)
 @pytest.mark.parametrize(
     "sqlstate", ["08000", "08003", "08006", "08P01", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04"]
 )
-def test_session_is_lost_by_its_sqlstate_though_the_driver_has_not_closed_it(sqlstate: str) -> None:
+def test_session_is_lost_by_sqlstate_although_the_connection_is_open(sqlstate: str) -> None:
     assert is_lost(errors.lookup(sqlstate)(), OPEN)  # type: ignore[arg-type]
 
 
@@ -38,7 +38,7 @@ def test_session_is_not_lost_by_an_error_of_a_statement(sqlstate: str) -> None:
         (CLOSED, psycopg.ProgrammingError("can't adapt"), False),
     ],
 )
-def test_error_of_the_driver_is_judged_by_its_connection(
+def test_error_of_the_driver_is_classified_by_its_connection(
     connection: object, error: psycopg.Error, expected: bool
 ) -> None:
     assert is_lost(error, connection) is expected  # type: ignore[arg-type]
@@ -55,7 +55,7 @@ def test_error_of_the_driver_is_judged_by_its_connection(
         (errors.UniqueViolation(), IntegrityError),
     ],
 )
-def test_statement_raises_lost_sessions_as_such_and_the_rest_as_django_does(
+def test_statement_raises_connection_lost_error_or_the_error_of_django(
     error: psycopg.Error, expected: type[Exception]
 ) -> None:
     backend = DatabaseWrapper({"NAME": "x"})
@@ -68,7 +68,7 @@ def test_statement_raises_lost_sessions_as_such_and_the_rest_as_django_does(
 
 
 def raised_in_block(error: psycopg.Error, before: object, after: object) -> Error:
-    """Return what a block raises in which a driver's error occurs; the driver's connection before it and after it."""
+    """Return what a block raises after an error of the driver, with the driver's connection before and after it."""
     connection = SimpleNamespace(connection=before)
     with (
         pytest.raises(Error) as raised,
@@ -94,7 +94,9 @@ REFUSED = psycopg.OperationalError("connection refused")
         (errors.CannotConnectNow(), None, None),
     ],
 )
-def test_block_raises_the_loss_of_its_session(error: psycopg.Error, before: object, after: object) -> None:
+def test_block_raises_connection_lost_error_for_its_lost_session(
+    error: psycopg.Error, before: object, after: object
+) -> None:
     assert type(raised_in_block(error, before, after)) is ConnectionLostError
 
 
@@ -108,13 +110,13 @@ def test_block_raises_the_loss_of_its_session(error: psycopg.Error, before: obje
         (errors.LockNotAvailable(), CLOSED, CLOSED, OperationalError),
     ],
 )
-def test_block_leaves_an_error_unchanged_whose_session_was_not_lost(
+def test_block_leaves_an_error_of_an_open_session_unchanged(
     error: psycopg.Error, before: object, after: object, expected: type[Exception]
 ) -> None:
     assert type(raised_in_block(error, before, after)) is expected
 
 
-def test_block_leaves_an_error_unchanged_that_a_statement_has_replaced() -> None:
+def test_block_leaves_an_error_replaced_by_a_statement_unchanged() -> None:
     lost = ConnectionLostError("away")
     with pytest.raises(ConnectionLostError) as raised, session_errors(SimpleNamespace(connection=CLOSED)):  # type: ignore[arg-type]
         raise lost from errors.AdminShutdown()

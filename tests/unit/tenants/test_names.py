@@ -1,4 +1,4 @@
-"""Names and slugs that people give."""
+"""Names and slugs given by people."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tenants.tenancy.bases import clean_name, clean_slug
     [
         ("  Acme Ltd ", "Acme Ltd"),
         ("埃克美公司", "埃克美公司"),
-        ("Cafe\u0301", "Café"),  # one form for what looks alike
+        ("Cafe\u0301", "Café"),  # one form for texts that look alike
     ],
 )
-def test_a_readable_name_is_kept(given, kept):
+def test_readable_name_is_kept(given, kept):
     assert clean_name(given) == kept
 
 
@@ -35,7 +35,7 @@ def test_a_readable_name_is_kept(given, kept):
         ("a\ud800b", "U+D800"),
     ],
 )
-def test_a_name_with_something_unseen_is_refused(given, words):
+def test_name_with_invisible_character_is_refused(given, words):
     with pytest.raises(FieldInvalidError) as refusal:
         clean_name(given)
     assert words in refusal.value.detail
@@ -43,11 +43,11 @@ def test_a_name_with_something_unseen_is_refused(given, words):
 
 
 @pytest.mark.parametrize("slug", ["a", "acme", "acme-2", "a" * 50])
-def test_a_slug_is_kept(slug):
+def test_slug_is_kept(slug):
     assert clean_slug(slug) == slug
 
 
 @pytest.mark.parametrize("slug", ["", "-a", "a-", "A", "a_b", "a b", "é", "１", "a" * 51, "a\n"])
-def test_what_is_no_slug_is_refused(slug):
+def test_invalid_slug_is_refused(slug):
     with pytest.raises(FieldInvalidError):
         clean_slug(slug)

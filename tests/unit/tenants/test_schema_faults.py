@@ -1,4 +1,4 @@
-"""Faults of JSON Schema are shown in the active language, and never show more of a value than the validator does."""
+"""Faults of JSON Schema are shown in the active language, and contain no more of a value than the validator shows."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_each_missing_property_is_named() -> None:
 
 
 @pytest.mark.parametrize("schema", [{"not": {"type": "string"}}, {"contains": {}}, {"oneOf": [{}, {}]}])
-def test_fault_of_a_nested_schema_shows_what_was_expected_without_the_value(schema: dict[str, Any]) -> None:
+def test_fault_of_a_nested_schema_shows_the_expectation_without_the_value(schema: dict[str, Any]) -> None:
     value = [] if "contains" in schema else "secret"
     (fault,) = faults(schema, value)
     ((rule, wanted),) = schema.items()
@@ -76,13 +76,13 @@ def test_fault_of_a_nested_schema_shows_what_was_expected_without_the_value(sche
         (None, "100 % wrong"),
     ],
 )
-def test_message_that_is_not_the_validators_own_stays(keyword: Any, message: str) -> None:
+def test_custom_message_is_unchanged(keyword: Any, message: str) -> None:
     fault = ValidationError(message, validator=keyword, validator_value="string", instance="secret", schema={})
     with translation.override("zh-hans"):
         assert describe_fault(fault) == message
 
 
-def test_percent_signs_of_a_value_stay() -> None:
+def test_percent_signs_of_a_value_are_kept() -> None:
     (fault,) = faults({"type": "integer"}, "100 %(name)s {x}")
     with translation.override("zh-hans"):
         assert describe_fault(fault) == "'100 %(name)s {x}' 的类型不是 'integer'"

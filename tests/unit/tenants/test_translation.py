@@ -20,18 +20,18 @@ NESTED = LocalizableText(
 )
 
 
-def test_values_are_put_in_the_places_that_a_text_names() -> None:
+def test_values_replace_the_placeholders_of_a_text() -> None:
     assert translate("There is no tenant %(slug)r.", {"slug": "acme"}) == "There is no tenant 'acme'."
     assert interpolate("100 % of it") == "100 % of it"
     assert interpolate("%(code)s: %(detail)s", {"code": "fork", "detail": ""}) == "fork:"
 
 
-def test_empty_text_is_not_looked_up() -> None:
+def test_empty_text_is_not_translated() -> None:
     with translation.override("zh-hans"):
         assert translate("") == ""
 
 
-def test_localizable_text_is_english_as_str_and_localized_for_the_reader() -> None:
+def test_localizable_text_is_english_as_str_and_translated_as_localized() -> None:
     with translation.override("zh-hans"):
         assert (str(OFF), OFF.localized) == (ENGLISH, CHINESE)
     assert OFF.localized == ENGLISH
@@ -45,7 +45,7 @@ def test_value_may_be_a_localizable_text_or_a_list_of_them() -> None:
         assert (str(listed), listed.localized) == (f"{ENGLISH}, globex", f"{CHINESE}, globex")
 
 
-def test_localizable_text_comes_back_from_json_as_it_was() -> None:
+def test_localizable_text_is_equal_after_json() -> None:
     stored = json.loads(json.dumps([OFF.to_json(), NESTED.to_json(), LocalizableText("Seven rows differ.").to_json()]))
     assert stored[0] == {"text": OFF.text, "values": {"tenant": "acme", "microseconds": 7}}
     assert [LocalizableText.from_json(each) for each in stored] == [OFF, NESTED, LocalizableText("Seven rows differ.")]
@@ -71,6 +71,6 @@ def test_refusal_without_a_text_shows_its_title() -> None:
         assert FieldInvalidError().detail == "有一个字段无效。"
 
 
-def test_text_without_a_translation_is_shown_as_it_is() -> None:
+def test_text_without_a_translation_is_shown_unchanged() -> None:
     with translation.override("zh-hans"):
         assert DomainError("name: 100 % wrong").detail == "name: 100 % wrong"

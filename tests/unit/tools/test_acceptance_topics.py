@@ -1,4 +1,4 @@
-"""The choice of acceptance tests by what changed."""
+"""Selection of acceptance tests by changed files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.acceptance_topics import FOLDER, TOPICS, changed_files, concerned_tes
 ALL = sorted(str(path.relative_to(BASE_DIR)) for path in (BASE_DIR / FOLDER).glob("test_*.py"))
 
 
-def test_table_has_each_test_file_and_paths_that_exist() -> None:
+def test_table_has_each_test_file_and_existing_paths() -> None:
     assert [f"{FOLDER}test_{name}.py" for name in sorted(TOPICS)] == ALL
     assert {path for paths in TOPICS.values() for path in paths if not (BASE_DIR / path).exists()} == set()
 
@@ -28,16 +28,16 @@ def test_table_has_each_test_file_and_paths_that_exist() -> None:
         (["workloads/pipelines/admin.py", "tenants/audit/service.py"], ["pipelines", "sealing", "verification"]),
     ],
 )
-def test_change_concerns_tests_of_its_topics(changed: list[str], names: list[str]) -> None:
+def test_change_selects_tests_of_its_topics(changed: list[str], names: list[str]) -> None:
     assert concerned_tests(changed) == [f"{FOLDER}test_{name}.py" for name in names]
 
 
 @pytest.mark.parametrize("changed", [None, ["tests/acceptance/serving.py"], ["requirements.txt"]])
-def test_change_of_what_all_share_concerns_every_test(changed: list[str] | None) -> None:
+def test_change_of_shared_files_selects_every_test(changed: list[str] | None) -> None:
     assert concerned_tests(changed) == ALL
 
 
-def test_unknown_commit_concerns_every_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_commit_selects_every_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptance_topics, "ACCEPTED", tmp_path / "accepted")
     assert changed_files() is None
     (tmp_path / "accepted").write_text("0" * 40 + "\n")

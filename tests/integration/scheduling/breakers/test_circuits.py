@@ -1,4 +1,4 @@
-"""Jobs that fail in a row make their like wait, no others; one tries, and the rest come back in their order."""
+"""Breakers: consecutive failures hold back jobs of that kind only; one probe runs, then the rest follow in order."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def circuit() -> Circuit | None:
 
 
 def break_it(tenant: Tenant, tick: Tick, start: Start, kind: str = "noop") -> None:
-    """Let three jobs of the kind fail, and a tick see it."""
+    """Let three jobs of the kind fail, and run a tick that reads the failures."""
     for _ in range(3):
         (job,) = submit(tenant, 1, kind)
         tick()
@@ -54,7 +54,7 @@ def cool_down() -> None:
 
 
 def run_all(tick: Tick, start: Start) -> list[Job]:
-    """Tick and complete until nothing comes any more; what ran, in order."""
+    """Tick and complete until nothing is dispatched; return what ran, in order."""
     ran = []
     for _ in range(30):
         tick()
@@ -64,7 +64,7 @@ def run_all(tick: Tick, start: Start) -> list[Job]:
     return ran
 
 
-def test_what_failed_in_a_row_waits_and_hides_nobody(
+def test_open_breaker_holds_its_jobs_and_no_others(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     break_it(acme, tick, start)
@@ -76,7 +76,7 @@ def test_what_failed_in_a_row_waits_and_hides_nobody(
         assert set(JobHeld.objects.values_list("gate", flat=True)) == {f"circuit {Circuit.objects.get().pk}"}
 
 
-def test_after_the_cool_down_one_tries_and_the_rest_follow_in_their_order(
+def test_half_open_breaker_runs_one_probe_then_the_rest_in_order(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     break_it(acme, tick, start)
@@ -92,9 +92,7 @@ def test_after_the_cool_down_one_tries_and_the_rest_follow_in_their_order(
     assert circuit() is None
 
 
-def test_a_job_that_tries_and_fails_opens_it_for_another_cool_down(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start
-) -> None:
+def test_failed_probe_opens_the_breaker_again(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     break_it(acme, tick, start)
     blocked = submit(acme, 2)
     tick()
@@ -107,7 +105,7 @@ def test_a_job_that_tries_and_fails_opens_it_for_another_cool_down(
     assert (found.state, found.probe_job_id) == ("open", None)
 
 
-def test_another_tries_where_the_one_that_was_to_try_is_cancelled(
+def test_cancelled_probe_is_replaced_by_the_next_job(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     break_it(acme, tick, start)
@@ -120,7 +118,7 @@ def test_another_tries_where_the_one_that_was_to_try_is_cancelled(
     assert [job.pk for job in in_flight()] == [second.pk]
 
 
-def test_a_job_that_comes_when_nobody_waited_tries(
+def test_job_submitted_after_the_cool_down_is_the_probe(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     break_it(acme, tick, start)
@@ -132,7 +130,7 @@ def test_a_job_that_comes_when_nobody_waited_tries(
     assert [job.pk for job in in_flight()] == [newcomers[0].pk]
 
 
-def test_a_success_in_between_ends_the_row(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_success_in_between_resets_the_count(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     for act in (fail, fail, complete, fail, fail):
         (job,) = submit(acme)
         tick()
@@ -143,7 +141,7 @@ def test_a_success_in_between_ends_the_row(acme: Tenant, tick: Tick, worker: Reg
     assert (found.state, found.failures) == ("counting", 2)
 
 
-def test_a_success_counts_before_any_tick_has_seen_the_failure(
+def test_success_before_the_next_tick_resets_the_count(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     failing, working = submit(acme, 2)
@@ -156,7 +154,7 @@ def test_a_success_counts_before_any_tick_has_seen_the_failure(
     assert circuit() is None
 
 
-def test_errors_that_no_time_heals_open_nothing(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_permanent_errors_do_not_open_the_breaker(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     for _ in range(4):
         (job,) = submit(acme)
         tick()
@@ -165,7 +163,7 @@ def test_errors_that_no_time_heals_open_nothing(acme: Tenant, tick: Tick, worker
     assert circuit() is None
 
 
-def test_kinds_without_a_circuit_and_a_setting_of_none_open_nothing(
+def test_kinds_without_breaker_and_disabled_breakers_do_not_open(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(CIRCUIT_FAILURES=0)
@@ -180,7 +178,7 @@ def test_kinds_without_a_circuit_and_a_setting_of_none_open_nothing(
         assert set(Circuit.objects.values_list("kind", "state")) == {("noop", "counting")}
 
 
-def test_crashes_count(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_crashes_count_as_failures(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     for _ in range(3):
         (job,) = submit(acme)
         tick()
@@ -197,8 +195,10 @@ def test_crashes_count(acme: Tenant, tick: Tick, worker: Registration, start: St
     assert (found.state, found.error_type) == ("open", "worker_lost")
 
 
-def test_who_opened_it_burns_no_more_attempts(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
-    """Jobs that back off become available again, and wait for the breaker instead of failing once more."""
+def test_jobs_that_opened_the_breaker_use_no_more_attempts(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    """Hold jobs that back off at the breaker once they are available again."""
     break_it(acme, tick, start)
     with all_tenants():
         JobDue.objects.update(due_at=Now() - timedelta(hours=1))
@@ -209,7 +209,7 @@ def test_who_opened_it_burns_no_more_attempts(acme: Tenant, tick: Tick, worker: 
         assert list(Job.objects.values_list("attempt", flat=True)) == [1, 1, 1]
 
 
-def test_a_person_may_close_it(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_breaker_is_reset_by_a_person(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     break_it(acme, tick, start)
     blocked = submit(acme, 3)
     tick()
@@ -222,29 +222,31 @@ def test_a_person_may_close_it(acme: Tenant, tick: Tick, worker: Registration, s
     assert actions == [("circuit.opened",), ("circuit.reset",)]
 
 
-def test_a_command_closes_it_too(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_breaker_is_reset_by_a_command(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     break_it(acme, tick, start)
     call_command("reset_circuit", "acme", "noop", reason="x")
     tick()
     assert circuit() is None
 
 
-def test_its_opening_is_told(
+def test_breaker_opening_sends_a_signal(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, django_capture_on_commit_callbacks: Any
 ) -> None:
-    told: list[tuple[str, bool]] = []
+    openings: list[tuple[str, bool]] = []
 
     def note(sender: object, *, kind: str, is_again: bool, **_: object) -> None:
-        told.append((kind, is_again))
+        openings.append((kind, is_again))
 
     signals.circuit_opened.connect(note)
     with django_capture_on_commit_callbacks(execute=True):
         break_it(acme, tick, start)
-    assert told == [("noop", False)]
+    assert openings == [("noop", False)]
 
 
-def test_coming_back_earns_no_credit(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
-    """Held at its breaker, acme's virtual time stands still; it returns where its queue is."""
+def test_tenant_returning_from_a_breaker_has_no_credit(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    """Let acme's virtual time stand still at its breaker; it returns at its queue's time."""
     break_it(acme, tick, start)
     submit(acme, 2)
     assert tick().has_more
@@ -260,8 +262,8 @@ def test_coming_back_earns_no_credit(acme: Tenant, tick: Tick, worker: Registrat
         assert SchedulingEntity.objects.get().vruntime >= entity.vruntime + 5_000_000_000
 
 
-def test_one_settlement_of_many_counts_each(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
-    """As a merged message settles its members."""
+def test_settlement_of_many_jobs_counts_each(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+    """Settle as a merged message settles its members."""
     jobs = submit(acme, 3)
     tick()
     settlements = []

@@ -1,4 +1,4 @@
-"""A dependency that fails makes those wait that need it, and no others; in the end all of them come back."""
+"""Dependency breakers: a failing dependency holds only the jobs that need it, and all of them return in the end."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def complete_with(start: Start, job: Job, *reports: DependencyReport) -> None:
 
 
 def snooze(start: Start, job: Job, name: str = API, *, is_shared: bool = False) -> None:
-    """Start a dispatched job, and let it find its dependency's breaker open, as the worker does."""
+    """Start a dispatched job that finds its dependency's breaker open, as the worker does."""
     started = begin(start, job)
     settlement = verdicts.snoozed(
         started.execution_id, started.fence, dependency=name, is_shared=is_shared, until=None, seconds=None
@@ -69,7 +69,7 @@ def snooze(start: Start, job: Job, name: str = API, *, is_shared: bool = False) 
 
 
 def break_it(tenants: Sequence[Tenant], tick: Tick, start: Start, name: str = API, *, is_shared: bool = False) -> None:
-    """Let three jobs fail at the dependency, of these tenants in turn, and a tick see it."""
+    """Let three jobs fail at the dependency, of these tenants in turn, and run a tick."""
     for number in range(3):
         (job,) = submit(tenants[number % len(tenants)])
         tick()
@@ -80,7 +80,7 @@ def break_it(tenants: Sequence[Tenant], tick: Tick, start: Start, name: str = AP
 
 
 def put_behind(job: Job, *names: str, shared: Sequence[str] = ()) -> None:
-    """As if an execution of the job had named these."""
+    """Store these dependencies as if an execution of the job had named them."""
     with all_tenants():
         Job.objects.filter(pk=job.pk).update(dependencies=[*names, *shared], shared_dependencies=list(shared))
 
@@ -111,7 +111,7 @@ def cool_down() -> None:
 
 
 def states() -> dict[tuple[str, str], str]:
-    """How each breaker stands, by whose it is and what it stands before."""
+    """Return each breaker's state by tenant and dependency."""
     with all_tenants():
         return {
             (circuit.tenant.slug if circuit.tenant else "", circuit.dependency): circuit.state
@@ -120,7 +120,7 @@ def states() -> dict[tuple[str, str], str]:
 
 
 def run_all(tick: Tick, start: Start, rounds: int = 40) -> list[Job]:
-    """Tick and complete until nothing comes any more; what ran, in order."""
+    """Tick and complete until nothing is dispatched; return what ran, in order."""
     ran: list[Job] = []
     for _ in range(rounds):
         tick()
@@ -130,7 +130,7 @@ def run_all(tick: Tick, start: Start, rounds: int = 40) -> list[Job]:
     return ran
 
 
-def test_only_those_wait_that_have_named_it(
+def test_open_dependency_holds_only_jobs_that_named_it(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     break_it([acme], tick, start)
@@ -145,7 +145,7 @@ def test_only_those_wait_that_have_named_it(
         assert JobHeld.objects.get().gate == f"circuit {Circuit.objects.get().pk}"
 
 
-def test_a_job_that_finds_it_open_burns_no_attempt_and_is_held_from_then_on(
+def test_job_meeting_an_open_breaker_uses_no_attempt_and_is_held(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     break_it([acme], tick, start)
@@ -166,7 +166,7 @@ def test_a_job_that_finds_it_open_burns_no_attempt_and_is_held_from_then_on(
         assert event.data == {"dependency": API, "is_shared": False, "until": None}
 
 
-def test_what_failed_at_it_comes_back_to_the_breaker_and_not_to_an_attempt(
+def test_retry_after_a_dependency_failure_waits_at_the_breaker(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     for _ in range(3):
@@ -183,14 +183,14 @@ def test_what_failed_at_it_comes_back_to_the_breaker_and_not_to_an_attempt(
         assert set(Job.objects.values_list("attempt", flat=True)) == {1}
 
 
-def test_an_error_of_a_dependency_is_not_the_kinds_own(
+def test_dependency_error_does_not_count_for_the_kinds_breaker(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     break_it([acme], tick, start)
     assert states() == {("acme", API): "open"}
 
 
-def test_one_that_answered_well_while_another_failed_ends_its_row(
+def test_success_of_one_dependency_resets_only_its_own_count(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     for reports in ((down(),), (down(),), (up(), down(STORE)), (down(),), (down(),)):
@@ -203,7 +203,7 @@ def test_one_that_answered_well_while_another_failed_ends_its_row(
     assert counted == {API: 2, STORE: 1}
 
 
-def test_a_success_of_what_never_failed_leaves_nothing(
+def test_success_without_earlier_failures_stores_no_news(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -213,7 +213,7 @@ def test_a_success_of_what_never_failed_leaves_nothing(
         assert not CircuitNews.objects.exists()
 
 
-def test_every_job_of_a_kind_waits_for_what_the_kind_declares(
+def test_declared_dependency_holds_every_job_of_the_kind(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(NoopProcessor, "dependencies", (Dependency(API),))
@@ -229,7 +229,7 @@ def test_every_job_of_a_kind_waits_for_what_the_kind_declares(
         registry.reset()
 
 
-def test_what_all_share_holds_back_all_once_several_have_failed(
+def test_shared_dependency_holds_all_tenants_once_several_failed(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     break_it([acme, globex], tick, start, is_shared=True)
@@ -240,10 +240,10 @@ def test_what_all_share_holds_back_all_once_several_have_failed(
     with tenant_context(globex):
         (reason,) = reasons_of(job)
     assert API in reason.detail
-    assert "Timeout" not in reason.detail  # whose error it was is nobody else's affair
+    assert "Timeout" not in reason.detail  # the error of another tenant is hidden
 
 
-def test_one_tenants_failures_stop_no_other_even_at_what_all_share(
+def test_shared_dependency_failing_for_one_tenant_stops_no_other(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     for _ in range(3):
@@ -255,7 +255,7 @@ def test_one_tenants_failures_stop_no_other_even_at_what_all_share(
     assert [running.pk for running in in_flight()] == [job.pk]
 
 
-def test_the_same_host_as_somebodys_own_is_not_what_all_share(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_own_dependency_on_the_same_host_is_not_the_shared_one(acme: Tenant, tick: Tick, worker: Registration) -> None:
     put_open(None)
     (job,) = submit(acme)
     put_behind(job, API)
@@ -263,7 +263,7 @@ def test_the_same_host_as_somebodys_own_is_not_what_all_share(acme: Tenant, tick
     assert [running.pk for running in in_flight()] == [job.pk]
 
 
-def test_one_tries_and_the_rest_follow(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_one_probe_runs_and_the_rest_follow(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     put_open(acme)
     jobs = submit(acme, 4)
     for job in jobs:
@@ -279,7 +279,7 @@ def test_one_tries_and_the_rest_follow(acme: Tenant, tick: Tick, worker: Registr
     assert states() == {}
 
 
-def test_a_probe_that_fails_may_ask_for_a_longer_cool_down(
+def test_failed_probe_may_request_a_longer_cool_down(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     put_open(acme)
@@ -295,11 +295,11 @@ def test_a_probe_that_fails_may_ask_for_a_longer_cool_down(
         assert circuit.state == CircuitState.OPEN
         assert circuit.opened_at is not None
         assert circuit.until is not None
-        # The time of the settlement counts, and in a test's one transaction that is later than the tick's.
+        # The breaker uses the time of the settlement, which in a test's one transaction is later than the tick's.
         assert timedelta(seconds=590) < circuit.until - circuit.opened_at < timedelta(seconds=660)
 
 
-def test_what_the_probe_found_is_heard_before_it_ends(
+def test_probe_result_is_applied_before_its_job_ends(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     put_open(acme)
@@ -321,10 +321,10 @@ def test_what_the_probe_found_is_heard_before_it_ends(
     assert not ask_passage(job_id=jobs[1].pk, **asked).is_barred
 
 
-def test_a_probe_that_needs_it_no_longer_lets_the_others_go(
+def test_probe_that_no_longer_needs_the_dependency_closes_the_breaker(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
-    """As when a tenant has moved to another endpoint meanwhile."""
+    """Cover a tenant that has moved to another endpoint."""
     put_open(acme)
     jobs = submit(acme, 3)
     for job in jobs:
@@ -337,10 +337,10 @@ def test_a_probe_that_needs_it_no_longer_lets_the_others_go(
     assert states() == {}
 
 
-def test_tenants_take_turns_in_trying_what_they_share(
+def test_probes_of_a_shared_dependency_alternate_between_tenants(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
-    """Else the older jobs of one, which fail for a reason of its own, would keep all others waiting for ever."""
+    """Alternate, or older jobs that fail for another reason would hold back all others for ever."""
     put_open(None)
     poison, (good,) = submit(acme, 5), submit(globex)
     for job in (*poison, good):
@@ -359,7 +359,7 @@ def test_tenants_take_turns_in_trying_what_they_share(
     assert set(tried) == {acme.pk, globex.pk}
 
 
-def test_a_probe_that_cannot_start_leaves_its_turn_to_another(
+def test_probe_that_cannot_start_is_replaced_by_another_tenants(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration
 ) -> None:
     put_open(None)
@@ -371,7 +371,7 @@ def test_a_probe_that_cannot_start_leaves_its_turn_to_another(
     cool_down()
     tick()
     assert in_flight() == []
-    assert tick().dispatched == 0  # it has its time to come to its turn
+    assert tick().dispatched == 0  # it has a time limit to be dispatched
     cool_down()
     tick()
     tick()
@@ -380,7 +380,7 @@ def test_a_probe_that_cannot_start_leaves_its_turn_to_another(
 
 @pytest.mark.parametrize("is_crossed", [False, True])
 @pytest.mark.parametrize("owner", ["acme", "shared", "mixed"])
-def test_jobs_that_need_two_that_were_down_never_wait_for_one_another(
+def test_jobs_that_need_two_failed_dependencies_do_not_deadlock(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, owner: str, is_crossed: bool
 ) -> None:
     owners = {"acme": (acme, acme), "shared": (None, None), "mixed": (acme, None)}[owner]
@@ -399,7 +399,7 @@ def test_jobs_that_need_two_that_were_down_never_wait_for_one_another(
     assert states() == {}
 
 
-def test_a_job_that_needs_two_waits_behind_the_one_that_stands_longer(
+def test_job_that_needs_two_waits_behind_the_later_breaker(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     soon, late = put_open(acme), put_open(acme, STORE)
@@ -418,7 +418,7 @@ def test_a_job_that_needs_two_waits_behind_the_one_that_stands_longer(
     assert [job.pk for job in in_flight()] == [one.pk]
 
 
-def test_an_opening_is_written_down_with_what_is_needed(
+def test_breaker_opening_is_audited_with_its_dependency(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     break_it([acme, globex], tick, start, is_shared=True)
@@ -430,7 +430,7 @@ def test_an_opening_is_written_down_with_what_is_needed(
 
 
 @pytest.mark.parametrize(("is_own_timeout", "states"), [(True, ["open"]), (False, ["open", "shared: open"])])
-def test_own_shortened_timeout_counts_for_own_breaker_alone(
+def test_job_shortened_timeout_counts_only_for_the_own_breaker(
     acme: Tenant, globex: Tenant, tick: Tick, start: Start, is_own_timeout: bool, states: list[str]
 ) -> None:
     report = replace(down(is_shared=True), is_own_timeout=is_own_timeout)
@@ -450,7 +450,7 @@ def test_own_shortened_timeout_counts_for_own_breaker_alone(
 
 
 @pytest.mark.parametrize("is_own_timeout", [True, False])
-def test_probe_that_ends_by_its_own_timeout_tells_nothing_of_what_is_shared(acme: Tenant, is_own_timeout: bool) -> None:
+def test_probe_ending_by_its_own_timeout_reports_nothing_shared(acme: Tenant, is_own_timeout: bool) -> None:
     (job,) = submit(acme)
     report = replace(down(is_shared=True), is_own_timeout=is_own_timeout)
     tell_at_once(tenant_id=acme.pk, kind="noop", job_id=job.pk, report=report)

@@ -1,4 +1,4 @@
-"""Breakers where workers settle and ticks look at once, and where there are very many: exact, and flat."""
+"""Concurrent breakers: exact while workers settle and ticks read at once, and constant cost for many breakers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def failure(started: StartedExecution) -> Settlement:
 
 
 def at_once(acts: list[Callable[[], object]]) -> list[object]:
-    """Do them on connections of their own, all in one moment."""
+    """Run the calls at once, each on its own connection."""
     barrier = Barrier(len(acts))
 
     def go(act: Callable[[], object]) -> object:
@@ -67,7 +67,7 @@ def fold() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_failure_is_lost_or_counted_twice_where_workers_settle_while_ticks_count(
+def test_failures_are_counted_once_while_workers_settle_and_ticks_fold(
     acme: Tenant,
     globex: Tenant,
     tick: Tick,
@@ -100,9 +100,7 @@ def test_no_failure_is_lost_or_counted_twice_where_workers_settle_while_ticks_co
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_job_tries_however_many_ticks_look_at_once(
-    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration
-) -> None:
+def test_concurrent_ticks_start_one_probe(acme: Tenant, globex: Tenant, tick: Tick, worker: Registration) -> None:
     with all_tenants():
         Circuit.objects.create(
             tenant=None,
@@ -135,14 +133,14 @@ def test_one_job_tries_however_many_ticks_look_at_once(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("whose", ["own", "shared", "another kind's"])
-def test_very_many_open_breakers_cost_a_tick_no_more_than_a_few_rows(
+def test_many_open_breakers_cost_a_tick_a_bounded_number_of_rows(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, django_db_setup: Any, whose: str
 ) -> None:
     submit(acme, 1_000)
     with all_tenants(), connection.cursor() as cursor:
         kind = "sleep" if whose == "another kind's" else "noop"
         cursor.execute(_FILL, {"tenant": None if whose == "shared" else acme.pk, "kind": kind, "count": BREAKERS})
-        # All of them need something, and none of them what is down.
+        # All of them need a dependency, and none of them a failed one.
         cursor.execute("UPDATE scheduling_job SET dependencies = '{free}', shared_dependencies = '{free}'")
     with connect_as_owner(django_db_setup.name) as owner:
         for table in ("scheduling_circuit_breaker", "scheduling_job", "scheduling_job_ready"):

@@ -1,4 +1,4 @@
-"""A person holds a breaker open or closed, until it is let go: by that person, or when its time is over."""
+"""Forced breakers: a person forces one open or closed until it is reset, by that person or at its time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def actions() -> list[str]:
         return list(entries.values_list("action", flat=True))
 
 
-def test_one_that_is_held_open_holds_its_jobs_and_says_who_and_why(
+def test_forced_open_breaker_holds_its_jobs_and_states_actor_and_reason(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration
 ) -> None:
     until = timezone.now() + timedelta(hours=2)
@@ -62,14 +62,16 @@ def test_one_that_is_held_open_holds_its_jobs_and_says_who_and_why(
     assert actions() == ["circuit.forced_open"]
 
 
-def test_no_job_tries_while_it_is_held_open(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_forced_open_breaker_starts_no_probe(acme: Tenant, tick: Tick, worker: Registration) -> None:
     force_circuit(kind="noop", tenant_id=acme.pk, is_open=True, reason="x")
     submit(acme, 3)
     for _ in range(4):
         assert tick().dispatched == 0
 
 
-def test_one_that_all_share_holds_all_back(acme: Tenant, globex: Tenant, tick: Tick, worker: Registration) -> None:
+def test_forced_open_shared_breaker_holds_all_tenants(
+    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration
+) -> None:
     force_circuit(kind="noop", tenant_id=None, dependency=API, is_open=True, reason="x")
     for tenant in (acme, globex):
         put_behind(submit(tenant)[0], is_shared=True)
@@ -79,7 +81,7 @@ def test_one_that_all_share_holds_all_back(acme: Tenant, globex: Tenant, tick: T
         assert JobHeld.objects.count() == 2
 
 
-def test_let_go_its_jobs_come_back(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_reset_of_a_forced_breaker_returns_its_jobs(acme: Tenant, tick: Tick, worker: Registration) -> None:
     force_circuit(kind="noop", tenant_id=acme.pk, is_open=True, reason="x")
     submit(acme, 3)
     tick()
@@ -93,7 +95,7 @@ def test_let_go_its_jobs_come_back(acme: Tenant, tick: Tick, worker: Registratio
     assert actions() == ["circuit.forced_open", "circuit.reset"]
 
 
-def test_its_time_over_it_is_let_go_by_itself(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_forced_breaker_is_reset_at_its_time(acme: Tenant, tick: Tick, worker: Registration) -> None:
     until = timezone.now() + timedelta(hours=1)
     force_circuit(kind="noop", tenant_id=acme.pk, is_open=True, until=until, reason="x")
     force_circuit(kind="noop", tenant_id=None, dependency=API, is_open=False, reason="for good")
@@ -111,7 +113,7 @@ def test_its_time_over_it_is_let_go_by_itself(acme: Tenant, tick: Tick, worker: 
         assert AuditLogEntry.objects.get(action="circuit.reset").reason == "its time was over"
 
 
-def test_one_that_is_held_closed_lets_all_run_whatever_fails(
+def test_forced_closed_breaker_stays_closed_despite_failures(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(CIRCUIT_FAILURES=2)
@@ -144,7 +146,7 @@ def test_one_that_is_held_closed_lets_all_run_whatever_fails(
         ({"until": timezone.now() - timedelta(seconds=1)}, FieldInvalidError),
     ],
 )
-def test_what_makes_no_sense_is_refused(acme: Tenant, options: dict[str, object], error: type[Exception]) -> None:
+def test_invalid_forced_breaker_is_refused(acme: Tenant, options: dict[str, object], error: type[Exception]) -> None:
     values = {"kind": "noop", "tenant_id": acme.pk, "is_open": True, "reason": "x"} | options
     with acting_as(PERSON), pytest.raises(error):
         force_circuit(**values)  # type: ignore[arg-type]
@@ -152,14 +154,14 @@ def test_what_makes_no_sense_is_refused(acme: Tenant, options: dict[str, object]
         assert not Circuit.objects.exists()
 
 
-def test_nobody_lets_go_of_another_tenants(acme: Tenant, globex: Tenant) -> None:
+def test_forced_breaker_of_another_tenant_cannot_be_reset(acme: Tenant, globex: Tenant) -> None:
     force_circuit(kind="noop", tenant_id=acme.pk, is_open=True, reason="x")
     for tenant_id in (globex.pk, None):
         with pytest.raises(CircuitNotFoundError):
             reset_circuit(kind="noop", tenant_id=tenant_id)
 
 
-def test_commands_hold_list_and_let_go(acme: Tenant) -> None:
+def test_commands_force_list_and_reset_breakers(acme: Tenant) -> None:
     call_command("force_circuit", "acme", "noop", state="open", reason="x")
     call_command("force_circuit", "noop", "--shared", "--dependency", API, "--state", "closed", "--reason", "y")
     listed = StringIO()
@@ -173,6 +175,6 @@ def test_commands_hold_list_and_let_go(acme: Tenant) -> None:
 
 
 @pytest.mark.parametrize("words", [["noop"], ["acme", "noop", "--shared"]])
-def test_a_command_that_does_not_say_whose_is_refused(acme: Tenant, words: list[str]) -> None:
+def test_command_without_tenant_or_shared_option_is_refused(acme: Tenant, words: list[str]) -> None:
     with pytest.raises(CommandError, match="--shared"):
         call_command("reset_circuit", *words)

@@ -1,4 +1,4 @@
-"""Breakers that nobody waits behind cost nothing and hide nobody; a job whose breaker is gone comes back."""
+"""Idle breakers: without held jobs they cost nothing, and a job whose breaker was deleted returns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def put_circuit(tenant: Tenant, kind: str = "noop", state: str = "open", *, since: timedelta) -> Circuit:
-    """A breaker whose cool-down has been over for so long."""
+    """Store a breaker whose cool-down ended `since` ago."""
     with all_tenants():
         return Circuit.objects.create(
             tenant=tenant,
@@ -39,7 +39,7 @@ def put_circuit(tenant: Tenant, kind: str = "noop", state: str = "open", *, sinc
 
 
 def put_behind_one(tenant: Tenant, tick: Tick, count: int = 1) -> Circuit:
-    """Jobs that a tick has set aside behind a breaker of their own, which is to try them in an hour."""
+    """Return the breaker behind which a tick has set jobs aside, with a probe due in an hour."""
     circuit = put_circuit(tenant, since=timedelta(hours=-1))
     submit(tenant, count)
     assert tick().dispatched == 0
@@ -49,7 +49,7 @@ def put_behind_one(tenant: Tenant, tick: Tick, count: int = 1) -> Circuit:
 
 
 def is_circuit_news(pool_id: int) -> bool:
-    """Whether a tick that begins now would follow breakers."""
+    """Return whether a tick that starts now would read breakers."""
     with all_tenants():
         news = ticking.lead_pool(pool_id)
     assert news is not None
@@ -57,7 +57,7 @@ def is_circuit_news(pool_id: int) -> bool:
 
 
 @pytest.mark.parametrize("state", ["open", "half_open"])
-def test_idle_breakers_however_many_starve_none(
+def test_idle_breakers_do_not_starve_others(
     acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     monkeypatch.setattr(circuits, "PROBES", 2)
@@ -74,7 +74,7 @@ def test_idle_breakers_however_many_starve_none(
 
 
 @pytest.mark.parametrize("state", ["open", "half_open"])
-def test_a_tick_looks_after_a_breaker_only_while_somebody_waits(
+def test_breaker_is_read_by_a_tick_only_while_jobs_wait(
     acme: Tenant, tick: Tick, worker: Registration, state: str
 ) -> None:
     put_circuit(acme, "noop", state, since=timedelta(minutes=30))
@@ -84,7 +84,7 @@ def test_a_tick_looks_after_a_breaker_only_while_somebody_waits(
     assert is_circuit_news(worker.pool_id)
 
 
-def test_a_probe_whose_news_is_not_folded_yet_is_not_over(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_probe_with_unfolded_news_is_not_over(acme: Tenant, tick: Tick, worker: Registration) -> None:
     circuit, probe = put_behind_one(acme, tick), uuid4()
     with all_tenants():
         Circuit.objects.filter(pk=circuit.pk).update(
@@ -98,7 +98,7 @@ def test_a_probe_whose_news_is_not_folded_yet_is_not_over(acme: Tenant, tick: Ti
         assert circuits._run(circuits._TRY_AGAIN) == 1
 
 
-def test_what_nobody_comes_to_for_an_hour_is_forgotten(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_breaker_without_jobs_for_an_hour_is_deleted(acme: Tenant, tick: Tick, worker: Registration) -> None:
     waited_for = put_behind_one(acme, tick)
     with all_tenants():
         Circuit.objects.filter(pk=waited_for.pk).update(until=Now() - timedelta(days=1))
@@ -110,7 +110,7 @@ def test_what_nobody_comes_to_for_an_hour_is_forgotten(acme: Tenant, tick: Tick,
         assert set(Circuit.objects.values_list("pk", flat=True)) == {waited_for.pk, recent.pk}
 
 
-def test_one_whose_probe_runs_for_hours_is_not_forgotten(
+def test_breaker_with_a_long_running_probe_is_not_deleted(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     circuit = put_behind_one(acme, tick)
@@ -128,10 +128,10 @@ def test_one_whose_probe_runs_for_hours_is_not_forgotten(
 
 
 @pytest.mark.parametrize("state", [None, "counting"])
-def test_jobs_whose_breaker_is_gone_come_back_and_no_others(
+def test_jobs_of_a_deleted_breaker_return_and_no_others(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, state: str | None
 ) -> None:
-    """As when a breaker is deleted while another pool's tick sets a job aside behind it."""
+    """Cover a breaker deleted while another pool's tick sets a job aside behind it."""
     circuit = put_behind_one(acme, tick, 2)
     put_circuit(globex, since=timedelta(hours=-1))
     submit(globex)
@@ -150,7 +150,7 @@ def test_jobs_whose_breaker_is_gone_come_back_and_no_others(
         assert JobHeld.objects.get().tenant_id == globex.pk
 
 
-def test_failures_that_no_other_follows_are_forgotten(acme: Tenant) -> None:
+def test_old_failures_are_deleted(acme: Tenant) -> None:
     for hours in (0, 2):
         circuit = put_circuit(acme, f"kind.{hours}", "counting", since=timedelta(0))
         with all_tenants():

@@ -1,4 +1,4 @@
-"""Hands that start bulk operations, and take their turns as a dispatcher's process does."""
+"""Helpers that start bulk operations, and run their turns as a dispatcher does."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ STELLA = Actor(kind="user", id="8", label="stella", request_id="r2")
 
 @pytest.fixture
 def start_bulk(db: None, monkeypatch: pytest.MonkeyPatch) -> Start:
-    """Start an operation as acme's Alice would, or without a tenant as the platform's Stella."""
-    # What bounds a turn's transaction would bound that of the whole test.
+    """Start an operation as acme's Alice, or as the platform's Stella if there is no tenant."""
+    # The timeouts of a turn's transaction would apply to the whole test.
     monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
 
     def start(tenant: Tenant | None, filter_text: str, operation: str, **options: Any) -> BulkOperation:
@@ -44,8 +44,8 @@ def start_bulk(db: None, monkeypatch: pytest.MonkeyPatch) -> Start:
 
 
 def take_turns(most: int = 500) -> int:
-    """Turns until nothing is open, or what is open waits for a limit; how many."""
-    # What bounds a turn's transaction would bound that of the whole test.
+    """Run turns until no operation is open or able to go on; return how many."""
+    # The timeouts of a turn's transaction would apply to the whole test.
     with patch.object(running, "TURN_IDLE_TIMEOUT_MS", 600_000):
         for taken in range(most):
             opened = open_operations()
@@ -57,6 +57,6 @@ def take_turns(most: int = 500) -> int:
 
 
 def reload_operation(operation: BulkOperation) -> BulkOperation:
-    """The operation as it is in the database now."""
+    """Return the operation as it is in the database now."""
     with scope_context(Scope(tenant_id=None)):
         return BulkOperation.objects.get(pk=operation.pk)

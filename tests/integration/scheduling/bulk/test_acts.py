@@ -1,4 +1,4 @@
-"""What each operation does to the jobs of its filter, to which it cannot be done, and why."""
+"""Bulk operations: what each does to the jobs of its filter, which are ineligible, and why."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.integration.scheduling.acts import Tick, begin, fail, reload, submit
 from tests.integration.scheduling.backlog import assert_nothing_is_lost, queues_of
 from tests.integration.scheduling.bulk.conftest import STELLA, Start, reload_operation, take_turns
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
 
 def states_of(jobs: list[Job]) -> Counter[str]:
@@ -28,7 +28,7 @@ def states_of(jobs: list[Job]) -> Counter[str]:
         return Counter(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("state", flat=True))
 
 
-def test_cancel_takes_what_waits_and_tells_what_has_ended(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
+def test_cancel_changes_waiting_jobs_and_counts_ended_ones(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
     jobs = submit(acme, 4)
     with tenant_context(acme):
         cancel_job(job_id=jobs[0].pk)
@@ -46,7 +46,7 @@ def test_cancel_takes_what_waits_and_tells_what_has_ended(acme: Tenant, pool: Wo
     assert_nothing_is_lost(pool)
 
 
-def test_cancel_asks_a_running_job_to_stop(
+def test_cancel_requests_a_running_job_to_stop(
     acme: Tenant, worker: Registration, tick: Tick, start: StartJob, start_bulk: Start
 ) -> None:
     (job,) = submit(acme)
@@ -58,7 +58,7 @@ def test_cancel_asks_a_running_job_to_stop(
         assert JobEvent.objects.filter(job_id=job.pk, name="job.cancel_requested").exists()
 
 
-def test_retry_ends_a_back_off_and_runs_anew_what_was_given_up(
+def test_retry_ends_a_backoff_and_reruns_dead_jobs(
     acme: Tenant, worker: Registration, tick: Tick, start: StartJob, start_bulk: Start
 ) -> None:
     backing_off, dead, done = submit(acme, 3)
@@ -94,7 +94,7 @@ def test_discard_makes_dead_letters_that_can_be_requeued(acme: Tenant, pool: Wor
         assert Job.objects.filter(parent_id__in=[job.pk for job in jobs], state=JobState.AVAILABLE).count() == 2
 
 
-def test_reprioritise_moves_jobs_before_others_wherever_they_wait(
+def test_reprioritise_moves_jobs_ahead_in_every_waiting_state(
     acme: Tenant, pool: WorkerPool, start_bulk: Start
 ) -> None:
     first, second = submit(acme, 2)
@@ -122,14 +122,14 @@ def test_reprioritise_moves_jobs_before_others_wherever_they_wait(
     assert_nothing_is_lost(pool)
 
 
-def test_a_priority_beyond_the_plan_is_no_jobs(acme: Tenant, start_bulk: Start) -> None:
+def test_reprioritise_beyond_the_plan_changes_no_job(acme: Tenant, start_bulk: Start) -> None:
     submit(acme, 2)
     operation = start_bulk(acme, "kind:noop", "reprioritise", parameters={"priority": 30_000})
     take_turns()
     assert reload_operation(operation).ineligible == {"priority_not_allowed": 2}
 
 
-def test_the_platform_moves_jobs_to_any_queue(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
+def test_move_queue_of_the_platform_moves_jobs_to_any_queue(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
     ready = submit(acme, 3)
     keyed = submit(acme, 2, fair_key="a")
     due = submit(acme, 2, run_at=read_moment() + timedelta(hours=1))
@@ -151,7 +151,7 @@ def test_the_platform_moves_jobs_to_any_queue(acme: Tenant, pool: WorkerPool, st
     assert_nothing_is_lost(pool)
 
 
-def test_a_tenant_moves_its_jobs_only_where_routing_lets_it(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
+def test_move_queue_of_a_tenant_obeys_routing(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
     jobs = submit(acme, 2)
     with all_tenants():
         Queue.objects.create(name="aside", pool=pool)
@@ -167,7 +167,9 @@ def test_a_tenant_moves_its_jobs_only_where_routing_lets_it(acme: Tenant, pool: 
     assert_nothing_is_lost(pool)
 
 
-def test_what_runs_neither_moves_nor_changes(acme: Tenant, worker: Registration, tick: Tick, start_bulk: Start) -> None:
+def test_running_jobs_are_neither_moved_nor_changed(
+    acme: Tenant, worker: Registration, tick: Tick, start_bulk: Start
+) -> None:
     jobs = submit(acme, 2)
     tick()
     for operation, parameters in (

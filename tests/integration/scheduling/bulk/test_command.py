@@ -1,4 +1,4 @@
-"""The command `bulk_jobs`: a dry run, a start, its end, and an exit status."""
+"""The command `bulk_jobs`: dry run, start, end, and exit status."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ def run(*arguments: str) -> str:
 
 
 def run_json(*arguments: str) -> dict[str, Any]:
-    told: list[dict[str, Any]] = json.loads(run(*arguments, "--json"))
-    (only,) = told
+    results: list[dict[str, Any]] = json.loads(run(*arguments, "--json"))
+    (only,) = results
     return only
 
 
 @pytest.fixture(autouse=True)
-def patient_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What bounds a turn's transaction would bound that of the whole test.
+def no_turn_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The timeouts of a turn's transaction would apply to the whole test.
     monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
 
 
-def test_a_dry_run_says_what_would_be_done(acme: Tenant) -> None:
+def test_dry_run_prints_the_effect(acme: Tenant) -> None:
     jobs = submit(acme, 2)
-    told = run_json("kind:noop", "cancel", "--tenant", "acme", "--dry-run")
-    assert (told["would_act_on"], told["matching"], told["needs_number"]) == (2, 2, False)
-    assert told["sample"] == [str(job.pk) for job in jobs]
-    assert any(note.startswith("An estimate") for note in told["notes"])
+    preview = run_json("kind:noop", "cancel", "--tenant", "acme", "--dry-run")
+    assert (preview["would_act_on"], preview["matching"], preview["needs_number"]) == (2, 2, False)
+    assert preview["sample"] == [str(job.pk) for job in jobs]
+    assert any(note.startswith("An estimate") for note in preview["notes"])
     with all_tenants():
         assert not BulkOperation.objects.exists()
 
 
 def test_operation_is_run_to_its_end(acme: Tenant) -> None:
     jobs = submit(acme, 2)
-    told = run_json("kind:noop", "cancel", "--tenant", "acme", "--reason", "a flood")
-    assert (told["state"], told["changed"]) == ("completed", 2)
+    result = run_json("kind:noop", "cancel", "--tenant", "acme", "--reason", "a flood")
+    assert (result["state"], result["changed"]) == ("completed", 2)
     assert states_of(jobs) == {"cancelled": 2}
     with all_tenants():
         assert BulkOperation.objects.get().actor_kind == "command"
 
 
-def test_without_a_tenant_it_reaches_all_and_wants_their_number(acme: Tenant, globex: Tenant) -> None:
+def test_command_without_a_tenant_reaches_all_and_needs_their_number(acme: Tenant, globex: Tenant) -> None:
     jobs = [*submit(acme), *submit(globex)]
     with pytest.raises(CommandError, match="type 2"):
         run("kind:noop", "reprioritise", "--priority", "1", "--reason", "x")
@@ -71,9 +71,9 @@ def test_without_a_tenant_it_reaches_all_and_wants_their_number(acme: Tenant, gl
         (["colour:red", "cancel", "--reason", "x"], "colour"),
         (["kind:noop", "cancel"], "reason"),
         (["kind:noop", "move_queue", "--reason", "x"], "queue"),
-        (["kind:noop", "cancel", "--tenant", "nobody", "--reason", "x"], "nobody"),
+        (["kind:noop", "cancel", "--tenant", "unknown", "--reason", "x"], "unknown"),
     ],
 )
-def test_what_makes_no_sense_is_refused(acme: Tenant, arguments: list[str], said: str) -> None:
+def test_invalid_arguments_are_refused(acme: Tenant, arguments: list[str], said: str) -> None:
     with pytest.raises(CommandError, match=f"(?i){said}"):
         run(*arguments)

@@ -1,4 +1,4 @@
-"""What a preview says of everybody's waits: who waits longer first, bounded, and of others nothing."""
+"""The effect that a preview shows on waits: the longest first, bounded, isolated by tenant."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SECONDS = 10
 
 
 def line_up(tenant: Tenant, jobs: Sequence[Job], waiting: int) -> None:
-    """As the tick would have it once it has looked: so many jobs in the line, ten seconds each."""
+    """Store the line as a tick leaves it: so many jobs of ten seconds each."""
     with all_tenants():
         SchedulingEntity.objects.filter(tenant=tenant, queue_id=jobs[0].queue_id).update(
             waiting=waiting, estimate_us=SECONDS * 10**6, is_runnable=waiting > 0
         )
-        # Of a kind that nobody has seen, its queue says what it costs.
+        # The cost of a kind without history is estimated by its queue.
         Queue.objects.filter(pk=jobs[0].queue_id).update(expected_seconds=SECONDS)
 
 
@@ -40,7 +40,7 @@ def effect_of(tenant: Tenant | None, filter_text: str, operation: str, **paramet
 
 @pytest.fixture
 def backlog(acme: Tenant, globex: Tenant, worker: Registration) -> dict[str, list[Job]]:
-    """Eight jobs of each on four slots."""
+    """Submit eight jobs of each tenant to four slots."""
     jobs = {tenant.slug: submit(tenant, 8) for tenant in (acme, globex)}
     for tenant in (acme, globex):
         line_up(tenant, jobs[tenant.slug], 8)
@@ -48,7 +48,7 @@ def backlog(acme: Tenant, globex: Tenant, worker: Registration) -> dict[str, lis
 
 
 @pytest.mark.usefixtures("backlog")
-def test_taking_work_away_shortens_waits(acme: Tenant) -> None:
+def test_removal_of_jobs_shortens_waits(acme: Tenant) -> None:
     for operation in ("cancel", "discard"):
         effect = effect_of(None, "tenant:acme kind:noop", operation)
         lines = {line.tenant: line for line in effect.lines}
@@ -59,7 +59,7 @@ def test_taking_work_away_shortens_waits(acme: Tenant) -> None:
 
 
 @pytest.mark.usefixtures("backlog")
-def test_a_part_of_a_line_is_a_part_of_its_wait(acme: Tenant, backlog: dict[str, list[Job]]) -> None:
+def test_removal_of_half_a_line_shortens_its_wait(acme: Tenant, backlog: dict[str, list[Job]]) -> None:
     ids = ",".join(str(job.pk) for job in backlog["acme"][:4])
     (some,) = (line for line in effect_of(None, f"id:{ids}", "cancel").lines if line.tenant == "acme")
     assert some.now_seconds is not None
@@ -67,7 +67,7 @@ def test_a_part_of_a_line_is_a_part_of_its_wait(acme: Tenant, backlog: dict[str,
     assert 0 < some.after_seconds < some.now_seconds
 
 
-def test_bringing_work_lengthens_waits_and_who_waits_longer_comes_first(
+def test_added_jobs_lengthen_waits_and_the_largest_comes_first(
     acme: Tenant, globex: Tenant, worker: Registration, start_bulk: Start
 ) -> None:
     dead, others = submit(acme, 8), submit(globex, 8)
@@ -85,19 +85,19 @@ def test_bringing_work_lengthens_waits_and_who_waits_longer_comes_first(
 
 
 @pytest.mark.usefixtures("backlog")
-def test_another_priority_makes_nobody_else_wait(acme: Tenant) -> None:
+def test_priority_change_affects_no_other_tenant(acme: Tenant) -> None:
     assert effect_of(None, "tenant:acme", "reprioritise", priority=1) == BulkEffect(notes=["own_order"])
 
 
 @pytest.mark.usefixtures("backlog")
-def test_a_tenant_is_told_its_own_wait_alone(acme: Tenant) -> None:
+def test_tenant_sees_only_its_own_wait(acme: Tenant) -> None:
     effect = effect_of(acme, "kind:noop", "cancel")
     assert {line.tenant for line in effect.lines} == {"acme"}
     assert "own_only" in effect.notes
 
 
 @pytest.mark.usefixtures("backlog")
-def test_a_move_to_another_pool_changes_waits_in_both(acme: Tenant) -> None:
+def test_move_to_another_pool_changes_waits_in_both(acme: Tenant) -> None:
     with all_tenants():
         side = WorkerPool.objects.create(name="side")
         Queue.objects.create(name="aside", pool=side)
@@ -105,12 +105,12 @@ def test_a_move_to_another_pool_changes_waits_in_both(acme: Tenant) -> None:
     verdicts = {(line.tenant, line.pool): line.verdict for line in effect.lines}
     assert verdicts["acme", "default"] == "gains"
     assert "no_slots" in effect.notes
-    # Without a slot nothing starts there, now as after.
+    # Without slots nothing starts, before and after.
     assert ("acme", "side") not in verdicts
 
 
 @pytest.mark.usefixtures("backlog")
-def test_where_jobs_start_as_they_came_it_says_so(acme: Tenant) -> None:
+def test_effect_in_order_of_arrival_is_noted(acme: Tenant) -> None:
     with all_tenants():
         CFSPlan.objects.update(is_active=False)
         CFSPlan.objects.filter(name="community").update(is_active=True)
@@ -120,7 +120,7 @@ def test_where_jobs_start_as_they_came_it_says_so(acme: Tenant) -> None:
 
 
 @pytest.mark.usefixtures("backlog")
-def test_without_slots_everybody_waits_for_ever(acme: Tenant) -> None:
+def test_waits_without_slots_are_unbounded(acme: Tenant) -> None:
     with all_tenants():
         Worker.objects.all().delete()
     (line,) = effect_of(acme, "kind:noop", "cancel").lines
@@ -128,7 +128,7 @@ def test_without_slots_everybody_waits_for_ever(acme: Tenant) -> None:
 
 
 @pytest.mark.usefixtures("backlog")
-def test_it_asks_as_much_whoever_waits_beside(acme: Tenant) -> None:
+def test_effect_takes_a_constant_number_of_statements(acme: Tenant) -> None:
     with CaptureQueriesContext(connection) as few:
         effect_of(None, "tenant:acme", "cancel")
     for number in range(12):
@@ -141,7 +141,7 @@ def test_it_asks_as_much_whoever_waits_beside(acme: Tenant) -> None:
 
 
 @pytest.mark.usefixtures("backlog")
-def test_tenants_with_little_work_are_reckoned_together(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tenants_with_little_work_are_computed_together(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = effect_of(None, "tenant:acme", "cancel")
     monkeypatch.setattr("scheduling.bulk.effect.NAMED_TENANTS", 0)
     effect = effect_of(None, "tenant:acme", "cancel")
@@ -149,5 +149,5 @@ def test_tenants_with_little_work_are_reckoned_together(acme: Tenant, monkeypatc
     assert effect.lines[0] in whole.lines
 
 
-def test_every_note_is_a_sentence() -> None:
+def test_effect_notes_are_sentences() -> None:
     assert all(text.endswith(".") for text in EFFECT_NOTES.values())

@@ -1,4 +1,4 @@
-"""The thread that takes turns: it goes on with what there is, stops when told, and one bad operation stops no other."""
+"""The runner of bulk operations: it runs turns, stops on request, and one failing operation stops no other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_two_runners_end_two_operations_together(acme: Tenant, globex: Tenant, s
 
 
 @pytest.mark.django_db
-def test_one_that_cannot_go_on_stops_no_other(acme: Tenant, start_bulk: Start) -> None:
+def test_failing_operation_stops_no_other(acme: Tenant, start_bulk: Start) -> None:
     jobs = submit(acme, 2)
     with all_tenants():
         gone = Queue.objects.create(name="gone", pool=WorkerPool.objects.get(name="default"))

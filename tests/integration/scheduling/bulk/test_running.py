@@ -1,4 +1,4 @@
-"""Turns: what was there at the start and nothing else, nothing twice, nothing passed over, and an end at any time."""
+"""Turns of bulk operations: exactly the jobs present at the start, each once, and an abort at any time."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from tests.integration.scheduling.backlog import assert_nothing_is_lost
 from tests.integration.scheduling.bulk.conftest import ALICE, STELLA, Start, reload_operation, take_turns
 from tests.integration.scheduling.bulk.test_acts import states_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three jobs a turn, seven looked at."""
+    """Let a turn change three jobs and read seven."""
     monkeypatch.setattr(running, "FIRST_ROWS", 3)
     monkeypatch.setattr(running, "CHUNK_ROWS", 3)
     monkeypatch.setattr(reads, "WINDOW_ROWS", 7)
@@ -55,7 +55,7 @@ def entries(tenant: Tenant | None, action: str) -> list[AuditLogEntry]:
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_it_goes_along_in_turns_and_takes_each_job_once(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
+def test_turns_change_each_job_once(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
     jobs = []
     for _ in range(4):
         jobs += submit(acme, 4)
@@ -72,7 +72,7 @@ def test_it_goes_along_in_turns_and_takes_each_job_once(acme: Tenant, pool: Work
 
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("broken", ["_add_up", "end_operation"])
-def test_a_crash_in_a_turn_repeats_nothing_and_skips_nothing(
+def test_crash_in_a_turn_repeats_and_skips_no_job(
     acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     jobs = submit(acme, 8)
@@ -101,7 +101,7 @@ def test_a_crash_in_a_turn_repeats_nothing_and_skips_nothing(
         assert Job.objects.filter(pk__in=[job.pk for job in jobs], priority=1).count() == 8
 
 
-def test_a_job_that_is_submitted_after_the_start_is_not_touched(acme: Tenant, start_bulk: Start) -> None:
+def test_job_submitted_after_the_start_is_not_changed(acme: Tenant, start_bulk: Start) -> None:
     before = submit(acme, 2)
     start_bulk(acme, "kind:noop", "cancel")
     after = submit(acme, 2)
@@ -110,7 +110,7 @@ def test_a_job_that_is_submitted_after_the_start_is_not_touched(acme: Tenant, st
     assert states_of(after) == {"available": 2}
 
 
-def test_ages_count_from_the_start(acme: Tenant, start_bulk: Start) -> None:
+def test_ages_in_the_filter_count_from_the_start(acme: Tenant, start_bulk: Start) -> None:
     submit(acme)
     operation = start_bulk(acme, "age:<1h kind:noop", "cancel")
     assert operation.asked_filter == "age:<1h kind:noop"
@@ -118,7 +118,7 @@ def test_ages_count_from_the_start(acme: Tenant, start_bulk: Start) -> None:
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_abort_ends_it_where_it_is(acme: Tenant, start_bulk: Start) -> None:
+def test_abort_ends_the_operation_between_turns(acme: Tenant, start_bulk: Start) -> None:
     jobs = submit(acme, 8)
     operation = start_bulk(acme, "kind:noop", "cancel")
     (opened,) = open_operations()
@@ -136,7 +136,7 @@ def test_abort_ends_it_where_it_is(acme: Tenant, start_bulk: Start) -> None:
     assert (aborted.actor_label, aborted.reason, aborted.after["changed"]) == ("stella", "too many", 3)
 
 
-def test_undo_gives_back_what_nobody_has_changed_since(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
+def test_undo_restores_jobs_unchanged_since(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
     one, two, three = [*submit(acme), *submit(acme, priority=1), *submit(acme)]
     operation = start_bulk(acme, "kind:noop", "reprioritise", parameters={"priority": 3})
     take_turns()
@@ -168,7 +168,7 @@ def test_undo_moves_jobs_back_to_their_queues(acme: Tenant, pool: WorkerPool, st
     assert_nothing_is_lost(pool)
 
 
-def test_what_was_cancelled_is_not_undone(acme: Tenant, start_bulk: Start) -> None:
+def test_undo_of_a_cancel_is_refused(acme: Tenant, start_bulk: Start) -> None:
     submit(acme)
     operation = start_bulk(acme, "kind:noop", "cancel")
     with tenant_context(acme), pytest.raises(BulkNotUndoableError):
@@ -178,7 +178,7 @@ def test_what_was_cancelled_is_not_undone(acme: Tenant, start_bulk: Start) -> No
         undo_bulk_operation(operation_id=operation.pk, reason="never")
 
 
-def test_what_jobs_had_before_is_kept_for_a_time(
+def test_former_values_are_pruned_after_their_retention(
     acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(acme)
@@ -193,7 +193,7 @@ def test_what_jobs_had_before_is_kept_for_a_time(
     assert platform_rows.prune_platform_rows(limit=10)["bulk_operations"] == 1
 
 
-def test_another_tenant_sees_and_changes_nothing(acme: Tenant, globex: Tenant, start_bulk: Start) -> None:
+def test_operation_of_another_tenant_is_hidden(acme: Tenant, globex: Tenant, start_bulk: Start) -> None:
     own, foreign = submit(acme, 2), submit(globex, 2)
     operation = start_bulk(acme, "kind:noop", "reprioritise", parameters={"priority": 1})
     everywhere = start_bulk(None, "tenant:acme kind:sleep", "cancel")
@@ -211,7 +211,7 @@ def test_another_tenant_sees_and_changes_nothing(acme: Tenant, globex: Tenant, s
         assert BulkFormer.objects.count() == 0
 
 
-def test_many_jobs_want_their_number(acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_jobs_need_their_number(acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "UNTYPED_JOBS", 2)
     submit(acme, 3)
     for wrong in (None, 2, 4):
@@ -221,7 +221,7 @@ def test_many_jobs_want_their_number(acme: Tenant, start_bulk: Start, monkeypatc
     assert start_bulk(acme, "kind:noop", "cancel", number=3).expected == 3
 
 
-def test_jobs_of_several_tenants_want_their_number(acme: Tenant, globex: Tenant, start_bulk: Start) -> None:
+def test_jobs_of_several_tenants_need_their_number(acme: Tenant, globex: Tenant, start_bulk: Start) -> None:
     jobs = [*submit(acme, 2), *submit(globex, 1)]
     with pytest.raises(BulkNumberError):
         start_bulk(None, "kind:noop", "cancel")
@@ -234,7 +234,7 @@ def test_jobs_of_several_tenants_want_their_number(acme: Tenant, globex: Tenant,
     assert [entry.reason for entry in entries(None, "started")] == ["a test"]
 
 
-def test_a_ticket_starts_what_its_preview_has_shown(
+def test_ticket_starts_only_what_its_preview_showed(
     acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(starting, "UNTYPED_JOBS", 2)
@@ -255,7 +255,7 @@ def test_a_ticket_starts_what_its_preview_has_shown(
         start_bulk(acme, "kind:noop", "cancel", number=3, ticket=plan.ticket)
 
 
-def test_a_preview_tells_what_would_be_done_and_does_nothing(acme: Tenant, start_bulk: Start) -> None:
+def test_preview_shows_the_effect_and_changes_nothing(acme: Tenant, start_bulk: Start) -> None:
     jobs = submit(acme, 7)
     submit(acme, priority=1)
     start_bulk(acme, f"id:{jobs[0].pk}", "cancel")
@@ -285,7 +285,7 @@ def test_a_preview_tells_what_would_be_done_and_does_nothing(acme: Tenant, start
         ("kind:noop", "move_queue", {"queue": "nowhere"}, QueueNotFoundError),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_invalid_operation_is_refused(
     acme: Tenant,
     start_bulk: Start,
     filter_text: str,
@@ -301,14 +301,14 @@ def test_what_makes_no_sense_is_refused(
         assert BulkOperation.objects.count() == 0
 
 
-def test_turns_that_fail_again_and_again_end_it(acme: Tenant, start_bulk: Start) -> None:
+def test_turns_failing_repeatedly_end_the_operation(acme: Tenant, start_bulk: Start) -> None:
     submit(acme)
     operation = start_bulk(acme, "kind:noop", "cancel")
     (opened,) = open_operations()
     for failures in range(1, MAX_FAILURES):
         note_failure(opened, RuntimeError("no"))
         assert reload_operation(operation).failures == failures
-        assert open_operations() == []  # it rests
+        assert open_operations() == []  # it is paused
     note_failure(opened, RuntimeError("no"))
     operation = reload_operation(operation)
     assert (operation.state, operation.error) == ("failed", "RuntimeError: no")
@@ -316,7 +316,7 @@ def test_turns_that_fail_again_and_again_end_it(acme: Tenant, start_bulk: Start)
 
 
 @pytest.mark.parametrize("last_refusal", [RateLimitedError(retry_after_seconds=30), PayloadInvalidError()])
-def test_a_retry_waits_where_the_rate_of_the_tenant_ends(
+def test_retry_pauses_at_the_submission_rate_of_the_tenant(
     acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch, last_refusal: DomainError
 ) -> None:
     jobs = submit(acme, 5)
@@ -328,7 +328,7 @@ def test_a_retry_waits_where_the_rate_of_the_tenant_ends(
         bulk = real(requests=requests[:2], **options | {"parents": options["parents"][:2]})
         late = RateLimitedError(retry_after_seconds=30)
         bulk.rejected.extend((index, late) for index in range(2, len(requests) - 1))
-        # A refusal for another reason behind those of the limit does not hide them.
+        # A later refusal for another reason does not hide those of the rate.
         bulk.rejected.append((len(requests) - 1, last_refusal))
         return bulk
 
@@ -347,7 +347,7 @@ def test_a_retry_waits_where_the_rate_of_the_tenant_ends(
         assert Job.objects.filter(parent_id__in=[job.pk for job in jobs]).count() == 5
 
 
-def test_only_so_many_of_a_tenant_are_open_at_a_time(
+def test_open_operations_of_a_tenant_are_limited(
     acme: Tenant, globex: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(starting, "MAX_OPEN", 1)
@@ -362,7 +362,7 @@ def test_only_so_many_of_a_tenant_are_open_at_a_time(
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_first_turn_is_taken_in_the_transaction_of_the_start(acme: Tenant, start_bulk: Start) -> None:
+def test_first_turn_runs_in_the_transaction_of_the_start(acme: Tenant, start_bulk: Start) -> None:
     jobs = submit(acme, 5)
     operation = reload_operation(start_bulk(acme, "kind:noop", "cancel", takes_first_turn=True))
     assert (operation.state, operation.changed, operation.after) == ("running", 3, jobs[2].pk)
@@ -378,7 +378,7 @@ def test_operation_is_run_to_its_end_without_a_dispatcher(acme: Tenant, start_bu
     assert (operation.state, operation.changed) == ("completed", 2)
 
 
-def test_patch_is_part_of_the_ticket(acme: Tenant, start_bulk: Start) -> None:
+def test_payload_patch_is_part_of_the_ticket(acme: Tenant, start_bulk: Start) -> None:
     submit(acme)
     start_bulk(acme, "kind:noop", "cancel")
     take_turns()
@@ -394,7 +394,7 @@ def test_patch_is_part_of_the_ticket(acme: Tenant, start_bulk: Start) -> None:
         assert Job.objects.get(parent__isnull=False).payload == {"a": 1}
 
 
-def test_retry_with_a_patch_passes_jobs_in_back_off(acme: Tenant, start_bulk: Start) -> None:
+def test_retry_with_a_patch_skips_jobs_in_backoff(acme: Tenant, start_bulk: Start) -> None:
     (job,) = submit(acme)
     with all_tenants():
         Job.objects.filter(pk=job.pk).update(state="retryable")
@@ -404,7 +404,7 @@ def test_retry_with_a_patch_passes_jobs_in_back_off(acme: Tenant, start_bulk: St
     assert (operation.changed, operation.ineligible) == (0, {"retryable": 1})
 
 
-def test_turns_act_with_the_rights_that_the_actor_had_at_the_start(acme: Tenant, start_bulk: Start) -> None:
+def test_turns_use_the_rights_of_the_actor_at_the_start(acme: Tenant, start_bulk: Start) -> None:
     submit(acme, 2, kind="http_call", payload={"url": "https://example.com/"})
     start_bulk(acme, "kind:http_call", "cancel")
     take_turns()

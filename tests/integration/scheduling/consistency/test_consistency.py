@@ -1,4 +1,4 @@
-"""What is wrong with the state is found by its code, what can be repaired is, and what only goes on is no fault."""
+"""Consistency checks: each fault is found by its code and repaired if possible, and work in progress is no fault."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.predictions import predict
 
 
 def execute(statement: str, **values: object) -> None:
-    """Plant a fault; one that changes nothing is none."""
+    """Plant a fault; raise if the statement changes nothing."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(statement, values)
         assert cursor.rowcount > 0, statement
@@ -48,14 +48,14 @@ def codes(report: StateReport) -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def _patient_ticks(patient_locks: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tick lets its transaction be idle for two seconds; a test's transaction outlives it."""
+def _no_idle_timeout(no_lock_timeout: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lift a tick's idle timeout, which a test's transaction outlives."""
     monkeypatch.setattr(tick_module, "TICK_IDLE_TIMEOUT_MS", 600_000)
 
 
 @pytest.fixture
 def work(acme: Tenant, globex: Tenant, tick: Tick, start: Start) -> None:
-    """Jobs of two tenants in every state but quarantined, in lines with and without keys, and news not folded yet."""
+    """Create jobs of two tenants in every state but quarantined, in lines with and without keys, with unfolded news."""
     done, dead, back, running = submit(acme, 4)
     tick()
     complete(start, done)
@@ -77,7 +77,7 @@ ONE_READY = "(SELECT job_id FROM scheduling_job_ready ORDER BY job_id LIMIT 1)"
 ONE_LINE = "(SELECT id FROM scheduling_schedulingentity WHERE parent_id IS NULL ORDER BY id LIMIT 1)"
 PLACE = "tenant_id, {} AS entity_id, rank, job_id, kind, payload_bytes, used_us"
 COLUMNS = "tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us"
-# What is planted, the code that tells it, and whether repair mends it.
+# The planted fault, its code, and whether it can be repaired.
 PLANTED: list[tuple[str, str, bool]] = [
     # counters
     (f"UPDATE scheduling_schedulingentity SET waiting = waiting + 1 WHERE id = {ONE_LINE}", "waiting_counter", True),
@@ -168,7 +168,7 @@ PLANTED: list[tuple[str, str, bool]] = [
     # history and ledger
     ("UPDATE scheduling_charge SET microseconds = microseconds + 1 WHERE reason = 'corrected'", "ledger", False),
     (
-        # The sums of the tenant stay right.
+        # The sums of the tenant stay correct.
         (
             "UPDATE scheduling_charge c SET microseconds = microseconds + CASE id WHEN e.first THEN 7 ELSE -7 END"
             " FROM (SELECT min(id::text)::uuid AS first, max(id::text)::uuid AS last FROM scheduling_charge"
@@ -207,7 +207,7 @@ IDS = [f"{code}-{number}" for number, (_, code, _) in enumerate(PLANTED)]
 
 
 @pytest.mark.django_db
-def test_work_that_goes_well_is_clean(work: None) -> None:
+def test_state_without_faults_is_clean(work: None) -> None:
     report = verify()
     assert report.findings == {}
     assert report.checks == [check.name for check in state_checks()]
@@ -216,14 +216,14 @@ def test_work_that_goes_well_is_clean(work: None) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("fault", "code", "is_mended"), PLANTED, ids=IDS)
-def test_what_is_planted_is_found_and_repaired_if_it_can_be(
+def test_planted_fault_is_found_and_repaired_if_possible(
     work: None, acme: Tenant, fault: str, code: str, is_mended: bool
 ) -> None:
     execute(fault)
     found = verify()
     assert code in codes(found)
     assert not found.is_clean
-    # Looking changes nothing.
+    # Verifying changes nothing.
     assert codes(verify()) == codes(found)
     repaired = verify(repair=True, reason="planted")
     after = verify()
@@ -231,18 +231,18 @@ def test_what_is_planted_is_found_and_repaired_if_it_can_be(
         assert not repaired.is_clean
         assert not after.is_clean
         return
-    # Some are mended by what was repaired before them.
+    # Some are repaired by an earlier repair.
     assert [f for f in repaired.findings.values() if f.is_repairable and not f.is_repaired] == []
     assert code not in codes(after)
     assert {c for c in codes(after) if fault_kinds()[c].repair} == set(), "what can be repaired is"
     if "SET state" not in fault:
-        # A state that was written by hand stays as it was written, and tells of itself by its history.
+        # A state written by hand stays, and differs from its history.
         assert after.is_clean
         assert recount() == []
 
 
 @pytest.mark.django_db
-def test_a_repair_is_audited_under_its_reason_and_told_by_the_jobs_history(work: None, acme: Tenant) -> None:
+def test_repair_is_audited_with_its_reason_and_in_the_jobs_history(work: None, acme: Tenant) -> None:
     execute("DELETE FROM scheduling_execution_live WHERE started_at IS NOT NULL")
     with tenant_context(acme):
         job = Job.objects.get(state=JobState.EXECUTING)
@@ -256,7 +256,7 @@ def test_a_repair_is_audited_under_its_reason_and_told_by_the_jobs_history(work:
 
 
 @pytest.mark.django_db
-def test_what_a_tenant_that_is_gone_left_is_repaired_and_audited_by_the_platform(work: None) -> None:
+def test_leftovers_of_a_deleted_tenant_are_repaired_and_audited(work: None) -> None:
     execute(
         "INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)"
         " VALUES (%(ghost)s, 987654321, 0, %(ghost)s, 'noop')",
@@ -269,7 +269,7 @@ def test_what_a_tenant_that_is_gone_left_is_repaired_and_audited_by_the_platform
 
 
 @pytest.mark.django_db
-def test_what_was_repaired_runs_to_its_end(work: None, acme: Tenant, tick: Tick, start: Start) -> None:
+def test_repaired_jobs_run_to_their_end(work: None, acme: Tenant, tick: Tick, start: Start) -> None:
     execute("DELETE FROM scheduling_job_ready")
     execute("DELETE FROM scheduling_execution_live WHERE started_at IS NOT NULL")
     verify(repair=True)
@@ -285,7 +285,7 @@ def test_what_was_repaired_runs_to_its_end(work: None, acme: Tenant, tick: Tick,
 
 
 @pytest.mark.django_db
-def test_nothing_but_the_wrong_is_repaired(work: None, acme: Tenant, globex: Tenant) -> None:
+def test_repair_changes_only_faulty_rows(work: None, acme: Tenant, globex: Tenant) -> None:
     execute("UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1")
     report = verify(repair=True, tenant=acme)
     assert {tenant for _, tenant in report.findings} == {acme.pk}
@@ -298,7 +298,7 @@ def test_nothing_but_the_wrong_is_repaired(work: None, acme: Tenant, globex: Ten
     ("created", "total", "code", "is_mended"),
     [(2, 3, "batch_short", False), (3, 2, "batch_over", True)],
 )
-def test_a_batch_counts_its_jobs(acme: Tenant, created: int, total: int, code: str, is_mended: bool) -> None:
+def test_batch_counters_are_checked(acme: Tenant, created: int, total: int, code: str, is_mended: bool) -> None:
     jobs = submit(acme, created)
     execute(
         "INSERT INTO scheduling_batch (id, tenant_id, label, kind, total, created_at)"
@@ -316,7 +316,7 @@ def test_a_batch_counts_its_jobs(acme: Tenant, created: int, total: int, code: s
 
 
 @pytest.mark.django_db
-def test_a_job_that_is_gone_before_its_end_is_lost(work: None) -> None:
+def test_job_missing_before_its_end_is_found_as_lost(work: None) -> None:
     execute(f"DELETE FROM scheduling_job_ready WHERE job_id = {ONE_READY}")
     execute(
         "DELETE FROM scheduling_job WHERE state = 'available' AND NOT EXISTS"
@@ -327,7 +327,7 @@ def test_a_job_that_is_gone_before_its_end_is_lost(work: None) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("hours", [2, -2, 119 * 24])
-def test_clock_of_the_database_that_is_set_leaves_no_fault_of_history(work: None, hours: int) -> None:
+def test_history_with_a_changed_database_clock_is_clean(work: None, hours: int) -> None:
     execute(
         "UPDATE scheduling_jobevent SET at = at + make_interval(hours => %(hours)s) WHERE execution_id IS NOT NULL",
         hours=hours,
@@ -336,7 +336,7 @@ def test_clock_of_the_database_that_is_set_leaves_no_fault_of_history(work: None
 
 
 @pytest.mark.django_db
-def test_history_of_a_tenant_that_is_gone_is_told(work: None) -> None:
+def test_history_of_a_deleted_tenant_is_found(work: None) -> None:
     ghost = UUID(int=uuid7().int - 1)
     execute("UPDATE scheduling_jobevent SET tenant_id = %(ghost)s WHERE name = 'job.cancelled'", ghost=ghost)
     report = verify(repair=True)
@@ -345,7 +345,7 @@ def test_history_of_a_tenant_that_is_gone_is_told(work: None) -> None:
 
 
 @pytest.mark.django_db
-def test_a_rollup_that_history_does_not_bear_out_is_told(work: None) -> None:
+def test_rollup_without_history_is_found(work: None) -> None:
     with all_tenants():
         RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
     assert verify().is_clean
@@ -360,7 +360,7 @@ def test_a_rollup_that_history_does_not_bear_out_is_told(work: None) -> None:
 
 
 @pytest.mark.django_db
-def test_pieces_are_bounded_and_miss_nothing(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_are_bounded_and_complete(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk.Table.look, "__kwdefaults__", {"parameters": None, "rows": 1})
     assert verify().is_clean
     execute("DELETE FROM scheduling_job_ready")
@@ -372,7 +372,7 @@ def test_pieces_are_bounded_and_miss_nothing(work: None, monkeypatch: pytest.Mon
 
 
 @pytest.mark.django_db
-def test_many_faults_are_counted_and_few_are_named(work: None, acme: Tenant) -> None:
+def test_many_faults_are_counted_and_a_few_named(work: None, acme: Tenant) -> None:
     submit(acme, 30)
     execute("DELETE FROM scheduling_job_ready WHERE tenant_id = %(tenant)s", tenant=acme.pk)
     finding = verify().findings["job_nowhere", acme.pk]
@@ -381,20 +381,20 @@ def test_many_faults_are_counted_and_few_are_named(work: None, acme: Tenant) -> 
 
 
 @pytest.mark.django_db
-def test_what_is_gone_at_the_second_look_is_no_fault() -> None:
+def test_fault_absent_at_the_second_look_is_dropped() -> None:
     looks = iter([[Fault("ledger", None, "1"), Fault("ledger", None, "2")], [Fault("ledger", None, "2")]])
     check = StateCheck("planted", (), lambda piece: Look(piece, next(looks)))
     assert [fault.subject for fault in walk.look_twice(check, Piece()).faults] == ["2"]
 
 
-def test_second_look_does_not_cancel_a_timeout() -> None:
+def test_timeout_is_kept_despite_a_clean_second_look() -> None:
     looks = iter([[Fault(NOT_PROVED.code, None, "1"), Fault("ledger", None, "2")], []])
     check = StateCheck("planted", (), lambda piece: Look(piece, next(looks)))
     assert [fault.code for fault in walk.look_twice(check, Piece()).faults] == [NOT_PROVED.code]
 
 
 @pytest.mark.django_db
-def test_a_repair_that_the_database_refuses_is_undone_and_told(work: None, acme: Tenant) -> None:
+def test_refused_repair_is_rolled_back_and_reported(work: None, acme: Tenant) -> None:
     execute("DELETE FROM scheduling_job_due")
 
     def refuse(order: object) -> None:
@@ -414,9 +414,7 @@ def test_a_repair_that_the_database_refuses_is_undone_and_told(work: None, acme:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("seed", range(2))
-def test_a_random_walk_leaves_nothing_to_find(
-    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, seed: int
-) -> None:
+def test_random_walk_leaves_no_fault(acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, seed: int) -> None:
     predict("noop", 1_000)
     steps = Walk(seed, [acme, globex], tick, worker)
     for number in range(120):
@@ -426,7 +424,7 @@ def test_a_random_walk_leaves_nothing_to_find(
 
 
 class Crowd:
-    """Three who submit, tick, begin, end, stop and cancel, while this thread does something else."""
+    """Three threads that submit, tick, start, end, suspend and cancel while the test's thread does something else."""
 
     def __init__(self, tenants: list[Tenant], pool: WorkerPool, worker: Registration) -> None:
         self.tenants, self.pool, self.worker = tenants, pool, worker
@@ -451,7 +449,7 @@ class Crowd:
                 try:
                     dice.choice(self.acts)(dice)
                 except DomainError:
-                    continue  # a refusal is an answer
+                    continue  # a refusal is a valid result
         finally:
             connection.close()
 
@@ -496,7 +494,7 @@ def crowd(acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration) 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_on_a_live_system_nothing_is_found_that_only_goes_on(crowd: Crowd, acme: Tenant) -> None:
+def test_verification_of_a_live_system_finds_no_fault(crowd: Crowd, acme: Tenant) -> None:
     looks: list[StateReport] = []
 
     def look() -> None:
@@ -510,7 +508,7 @@ def test_on_a_live_system_nothing_is_found_that_only_goes_on(crowd: Crowd, acme:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_on_a_live_system_repairs_leave_nothing_wrong(crowd: Crowd, acme: Tenant, globex: Tenant) -> None:
+def test_repairs_of_a_live_system_leave_no_fault(crowd: Crowd, acme: Tenant, globex: Tenant) -> None:
     submit(acme, 30)
 
     def repair() -> None:
@@ -520,7 +518,7 @@ def test_on_a_live_system_repairs_leave_nothing_wrong(crowd: Crowd, acme: Tenant
             ("scheduling_job_ready", f"DELETE FROM scheduling_job_ready WHERE job_id IN {ONE_READY}"),
         ):
             with all_tenants(), transaction.atomic(), connection.cursor() as cursor:
-                # It takes the rows in no order, so nobody may hold a part of them.
+                # It locks the rows in no order, so no other may hold some of them.
                 cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
                 cursor.execute(fault)
             for _ in range(3):

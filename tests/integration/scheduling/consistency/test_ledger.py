@@ -1,4 +1,4 @@
-"""The ledger's proof: exact whatever became of a job, and no wrong microsecond passes it."""
+"""The ledger's check: exact for every ending of a job, and it finds an error of one microsecond."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ENDINGS: dict[str, Verdict] = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_each_ending_replaces_the_prediction_by_what_was_measured(
+def test_each_ending_replaces_the_prediction_by_the_measured_time(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, ending: str
 ) -> None:
     (job,) = submit(acme)
@@ -57,16 +57,16 @@ def test_each_ending_replaces_the_prediction_by_what_was_measured(
         charges = list(Charge.objects.values_list("microseconds", flat=True))
         measured = Execution.objects.get().measured_us
     assert len(charges) == 2
-    # A lost one is measured up to its worker's last heartbeat, which was some moments ago.
+    # A lost execution is measured up to its worker's last heartbeat, some moments ago.
     assert sum(charges) == measured == settled.measured_us >= 3_000_000_000
     assert faults_of("ledger") == []
-    # Whatever waits again is handed out again, under a charge of its own.
+    # A job that waits again is dispatched again, with a new charge.
     tick()
     assert faults_of("ledger") == []
 
 
 @pytest.mark.parametrize("act", ["cancelled", "unpublished"])
-def test_what_never_began_costs_nothing(acme: Tenant, tick: Tick, worker: Registration, act: str) -> None:
+def test_execution_that_never_started_is_not_charged(acme: Tenant, tick: Tick, worker: Registration, act: str) -> None:
     (job,) = submit(acme)
     tick()
     with all_tenants():
@@ -93,10 +93,10 @@ def test_what_never_began_costs_nothing(acme: Tenant, tick: Tick, worker: Regist
         "DELETE FROM scheduling_execution_live WHERE tenant_id = %s",
     ],
 )
-def test_a_planted_fault_is_found_and_its_tenant_named(
+def test_planted_ledger_fault_is_found_with_its_tenant(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start, wrong: str
 ) -> None:
-    """The tables are append-only for the platform itself; a fault is planted as their owner could."""
+    """Plant the fault as the owner of the tables, which are append-only for the platform."""
     for tenant in (acme, globex):
         done, _ = submit(tenant, 2)
         tick()

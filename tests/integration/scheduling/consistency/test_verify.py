@@ -1,4 +1,4 @@
-"""The command `verify` runs checks by name, refuses what no check takes, and succeeds only if nothing is wrong."""
+"""The command `verify`: it runs checks by name, refuses options that no check takes, and fails on a fault."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def work(patient_locks: None, monkeypatch: pytest.MonkeyPatch, acme: Tenant, tick: Tick, start: Start) -> None:
-    """A job done, one to be retried, one running, one for later and one waiting."""
+def work(no_lock_timeout: None, monkeypatch: pytest.MonkeyPatch, acme: Tenant, tick: Tick, start: Start) -> None:
+    """Create a completed job, one to be retried, one running, one scheduled and one waiting."""
     # A tick lets its transaction be idle for two seconds; a test's transaction outlives it.
     monkeypatch.setattr(tick_module, "TICK_IDLE_TIMEOUT_MS", 600_000)
     done, back, running = submit(acme, 3)
@@ -39,7 +39,7 @@ def work(patient_locks: None, monkeypatch: pytest.MonkeyPatch, acme: Tenant, tic
 
 
 def execute(statement: str) -> None:
-    """Plant a fault; one that changes nothing is none."""
+    """Plant a fault; raise if the statement changes nothing."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(statement)
         assert cursor.rowcount > 0, statement
@@ -56,7 +56,7 @@ def call(*arguments: str) -> tuple[int, str]:
 
 
 def facts_of(*arguments: str) -> dict[str, Any]:
-    """Return the facts that are printed as JSON."""
+    """Return the facts printed as JSON."""
     output = call(*arguments, "--json")[1]
     facts: dict[str, Any] = json.loads(output[: output.rindex("}") + 1])
     return facts
@@ -84,7 +84,7 @@ def test_verify_fails_on_a_fault_without_repair(work: None) -> None:
     assert "Nothing repairs it" in output
 
 
-def test_verify_runs_named_checks_alone(work: None) -> None:
+def test_verify_runs_only_the_named_checks(work: None) -> None:
     execute("DELETE FROM scheduling_job_due")
     assert call("ledger", "audit")[0] == 0
     assert facts_of("ledger", "counters")["checks"] == ["counters", "ledger"]
@@ -112,7 +112,7 @@ def test_verify_names_unknown_check(db: None) -> None:
     assert status == 1
     assert "There is no check 'ledgers'" in output
     assert all(check.name in output for check in find_checks())
-    assert call("--tenant", "nobody")[0] == 1
+    assert call("--tenant", "unknown")[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_verify_repair_records_details_in_audit(work: None, acme: Tenant) -> Non
     assert example.startswith(f"in flight by tenant of tenant {acme.pk}: 7, recounted")
 
 
-def test_upkeep_walks_through_the_state_and_repairs_nothing(work: None) -> None:
+def test_upkeep_verifies_the_state_and_repairs_nothing(work: None) -> None:
     assert run_upkeep(name="verify_state").outcome == "ok"
     execute("DELETE FROM scheduling_job_due")
     runs = [run_upkeep(name="verify_state", seconds=0)]

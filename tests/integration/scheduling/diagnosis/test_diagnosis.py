@@ -1,4 +1,4 @@
-"""The self-diagnosis names each thing that does not hold, and what to do about it."""
+"""The self-diagnosis: it names each condition that does not hold, and its fix."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from tenants.models import Tenant
 from tests.integration.scheduling.acts import submit
 from tests.platform_settings import ChangePlatformSettings
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
 
 @pytest.fixture
-def everybody() -> Registration:
-    """A dispatcher, beat and a worker of each pool, all just heard of, with young numbers."""
+def all_processes() -> Registration:
+    """Start a dispatcher, beat and a worker of each pool, with fresh heartbeats and numbers."""
     fold_tallies()
     sample_gauges()
     for role in ProcessHeartbeat.Role:
@@ -59,7 +59,7 @@ def set_ago(table: str, column: str, seconds: float) -> None:
         cursor.execute(f"UPDATE {table} SET {column} = now() - make_interval(secs => %s)", [seconds])
 
 
-def test_everything_holds_when_everybody_is_there(everybody: Registration) -> None:
+def test_diagnosis_is_ok_while_all_processes_run(all_processes: Registration) -> None:
     diagnosis = diagnose()
     assert [check for check in diagnosis.checks if check.state is not State.OK] == []
     assert diagnosis.state is State.OK
@@ -67,7 +67,7 @@ def test_everything_holds_when_everybody_is_there(everybody: Registration) -> No
 
 
 @pytest.mark.parametrize("role", ProcessHeartbeat.Role)
-def test_a_silent_process_fails(everybody: Registration, role: ProcessHeartbeat.Role) -> None:
+def test_silent_process_fails(all_processes: Registration, role: ProcessHeartbeat.Role) -> None:
     set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
     assert check_of(role.value).state is State.FAILURE
 
@@ -79,16 +79,14 @@ def test_a_silent_process_fails(everybody: Registration, role: ProcessHeartbeat.
         ("gauge lag", "scheduling_queue_gauge", "sampled_at"),
     ],
 )
-def test_numbers_that_nobody_brings_up_to_date_fail(
-    everybody: Registration, name: str, table: str, column: str
-) -> None:
+def test_outdated_numbers_fail(all_processes: Registration, name: str, table: str, column: str) -> None:
     set_ago(table, column, 300)
     check = check_of(name)
     assert (check.state, check.measured) == (State.FAILURE, "300.0 s ago")
     assert "dispatch_jobs" in check.hint
 
 
-def test_a_counter_that_differs_from_its_recount_is_told(everybody: Registration, acme: Tenant) -> None:
+def test_counter_that_differs_from_its_recount_is_found(all_processes: Registration, acme: Tenant) -> None:
     queue = Queue.objects.get(name="workflow_team")
     with all_tenants():
         SchedulingEntity.objects.create(tenant=acme, queue=queue, waiting=7)
@@ -102,34 +100,34 @@ def test_a_counter_that_differs_from_its_recount_is_told(everybody: Registration
     assert check_of("recount: counters").measured == "equal, 0 min ago"
 
 
-def test_queues_that_no_worker_reads_are_named(everybody: Registration) -> None:
-    retire_worker(worker_id=everybody.worker_id)
+def test_queues_without_a_worker_are_named(all_processes: Registration) -> None:
+    retire_worker(worker_id=all_processes.worker_id)
     check = check_of("workers of default")
     assert check.state is State.FAILURE
     assert "dataset" in check.measured
     assert "run_worker --pool=default" in check.hint
 
 
-def test_a_worker_that_is_silent_reads_no_queue(everybody: Registration) -> None:
+def test_silent_worker_reads_no_queue(all_processes: Registration) -> None:
     set_ago("scheduling_worker", "heartbeat_at", 60)
     assert check_of("workers of default").state is State.FAILURE
 
 
-def test_an_old_canary_warns(everybody: Registration) -> None:
+def test_old_canary_warns(all_processes: Registration) -> None:
     set_ago("scheduling_worker", "canary_at", 300)
     check = check_of("canary of default")
     assert (check.state, check.measured) == (State.WARNING, "300.0 s ago")
 
 
 @pytest.mark.parametrize(("skew", "state"), [(1.0, State.OK), (-3.0, State.WARNING), (7_200.0, State.FAILURE)])
-def test_a_clock_that_is_off_is_told(everybody: Registration, skew: float, state: State) -> None:
+def test_clock_skew_is_found(all_processes: Registration, skew: float, state: State) -> None:
     with all_tenants():
-        Worker.objects.filter(pk=everybody.worker_id).update(clock_skew_seconds=skew)
+        Worker.objects.filter(pk=all_processes.worker_id).update(clock_skew_seconds=skew)
     assert check_of("clocks").state is state
 
 
-def test_a_clock_is_told_of_whichever_of_several_dispatchers_it_is(everybody: Registration) -> None:
-    """Of the two the one that beat last is right."""
+def test_clock_skew_of_any_dispatcher_is_found(all_processes: Registration) -> None:
+    """Let the dispatcher with the latest heartbeat have the right clock."""
     with all_tenants():
         ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.DISPATCHER).update(clock_skew_seconds=-600.0)
     ProcessPulse(ProcessHeartbeat.Role.DISPATCHER).beat()
@@ -138,26 +136,26 @@ def test_a_clock_is_told_of_whichever_of_several_dispatchers_it_is(everybody: Re
     assert "-600.00 s" in check.measured
 
 
-def test_the_clock_of_a_process_that_is_gone_is_nobodys(everybody: Registration) -> None:
+def test_clock_of_a_silent_process_is_ignored(all_processes: Registration) -> None:
     with all_tenants():
         ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.DISPATCHER).update(clock_skew_seconds=-600.0)
     set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
     assert check_of("clocks").state is State.OK
 
 
-def test_a_heartbeat_measures_the_clock(everybody: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heartbeat_measures_the_clock(all_processes: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scheduling.execution.leases.time.time", lambda: 0.0)
-    heartbeat(worker_id=everybody.worker_id, is_stopping=False, fences={})
+    heartbeat(worker_id=all_processes.worker_id, is_stopping=False, fences={})
     assert check_of("clocks").state is State.FAILURE
 
 
-def test_a_broker_that_evicts_fails(everybody: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broker_that_evicts_fails(all_processes: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "read_eviction_policy", lambda: "allkeys-lru")
     assert check_of("eviction policy").state is State.FAILURE
 
 
-def test_a_broker_that_is_away_fails_and_its_address_is_not_told(
-    everybody: Registration, monkeypatch: pytest.MonkeyPatch
+def test_unreachable_broker_fails_and_its_address_is_hidden(
+    all_processes: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> str:
         raise BrokerUnavailableError("redis://:secret@host")
@@ -168,12 +166,12 @@ def test_a_broker_that_is_away_fails_and_its_address_is_not_told(
     assert "secret" not in check.measured
 
 
-def test_tables_that_are_behind_the_code_fail(everybody: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pending_migrations_fail(all_processes: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "count_pending_migrations", lambda: 3)
     assert check_of("migrations").measured == "3 are not applied"
 
 
-def test_the_command_exits_with_an_error_and_names_what_fails() -> None:
+def test_diagnose_command_fails_and_names_the_checks() -> None:
     out = StringIO()
     with pytest.raises(CommandError, match=r"dispatcher, beat, auditor, workers of default"):
         call_command("diagnose", "--json", stdout=out)
@@ -182,14 +180,14 @@ def test_the_command_exits_with_an_error_and_names_what_fails() -> None:
     assert {"name": "database", "state": "ok", "measured": "answers", "hint": ""} in facts["checks"]
 
 
-def test_the_command_is_content_when_everybody_is_there(everybody: Registration) -> None:
+def test_diagnose_command_succeeds_while_all_processes_run(all_processes: Registration) -> None:
     out = StringIO()
     call_command("diagnose", stdout=out)
     assert "ok      workers of default: 1 with 2 slots" in out.getvalue()
 
 
-def test_the_page_is_the_platforms_alone(
-    everybody: Registration, staff: User, acme_user: User, client: Client, settings: Settings
+def test_diagnosis_page_is_only_for_the_platform(
+    all_processes: Registration, staff: User, acme_user: User, client: Client, settings: Settings
 ) -> None:
     client.force_login(staff)
     page = client.get(reverse("admin:diagnosis"))
@@ -212,7 +210,7 @@ WHOLE = {"layers": ["landlock", "seccomp"], "protections": ["network", "files", 
         ({"layers": [], "protections": []}, True, State.WARNING, "files, network not protected on here:7"),
     ],
 )
-def test_sandbox_of_extraction_is_listed(
+def test_extraction_sandbox_is_listed(
     change_platform_settings: ChangePlatformSettings,
     sandbox: dict[str, list[str]],
     is_allowed: bool,
@@ -226,7 +224,7 @@ def test_sandbox_of_extraction_is_listed(
 
 
 def test_foreign_consumer_fails_for_five_minutes_and_is_on_the_overview(
-    everybody: Registration, client: Client, staff: User
+    all_processes: Registration, client: Client, staff: User
 ) -> None:
     assert check_of("foreign consumers").state is State.OK
     ProcessPulse(FOREIGN_ROLE).beat()
@@ -239,8 +237,8 @@ def test_foreign_consumer_fails_for_five_minutes_and_is_on_the_overview(
     assert check_of("foreign consumers").state is State.OK
 
 
-def test_database_that_takes_no_writes_fails(
-    everybody: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
+def test_database_refusing_writes_fails(
+    all_processes: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(write_watch, "read", lambda: "PostgreSQL takes no writes: No space left on device")
     check = check_of("writes")
@@ -250,8 +248,8 @@ def test_database_that_takes_no_writes_fails(
     assert "The database takes no writes" in client.get(reverse("admin:overview_fragment")).content.decode()
 
 
-def test_broker_that_takes_no_messages_fails_with_what_it_answers(
-    everybody: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
+def test_broker_refusing_messages_fails_with_its_answer(
+    all_processes: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker, "_last_fault", "ReadOnlyError: You can't write against a read only replica.")
     note_refused_hints(WorkerPool.objects.get(name="default").pk)
@@ -266,8 +264,8 @@ def test_broker_that_takes_no_messages_fails_with_what_it_answers(
     assert check_of("publishing").state is State.OK
 
 
-def test_jobs_that_wait_beside_free_slots_fail(
-    everybody: Registration, acme: Tenant, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
+def test_jobs_waiting_beside_free_slots_fail(
+    all_processes: Registration, acme: Tenant, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flow_checks, "SECOND_LOOK_SECONDS", 0.0)
     submit(acme)

@@ -1,4 +1,4 @@
-"""A queue that is needed and that nobody reads raises an alarm once, everywhere, and ends it by itself."""
+"""Queue alarms: a needed queue without a reader raises one alarm, shown everywhere, which ends by itself."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tenants.database.clock import read_moment
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Tick, submit
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
 
 @pytest.fixture
 def far(db: None) -> Queue:
-    """A queue in a pool of its own, which a rule points at."""
+    """Create a queue in its own pool, with a routing rule to it."""
     with all_tenants():
         pool = WorkerPool.objects.create(name="far")
         queue = Queue.objects.create(name="far", pool=pool)
@@ -38,7 +38,7 @@ def alarms() -> set[str]:
 
 
 def unread_measure(name: str) -> bool:
-    """What a scrape says of it."""
+    """Return the metric of unread queues."""
     with all_tenants():
         (queue,) = [queue for queue in read_measures(tenant_limit=1).queues if queue.name == name]
     return queue.is_unread
@@ -52,7 +52,7 @@ def read_by(pool: WorkerPool, *queues: str, slots: int = 1) -> Worker:
         )
 
 
-def test_a_queue_that_rules_point_at_needs_a_reader(far: Queue, worker: Registration) -> None:
+def test_queue_with_routing_rules_needs_a_reader(far: Queue, worker: Registration) -> None:
     assert measure_queues() == {"far": True}
     assert alarms() == {"far"}
     read_by(far.pool, "far")
@@ -60,7 +60,7 @@ def test_a_queue_that_rules_point_at_needs_a_reader(far: Queue, worker: Registra
     assert alarms() == set()
 
 
-def test_an_alarm_is_said_once_and_so_is_its_end(
+def test_alarm_is_logged_once_and_so_is_its_end(
     far: Queue, worker: Registration, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="scheduling.fleet.standings"):
@@ -72,15 +72,15 @@ def test_an_alarm_is_said_once_and_so_is_its_end(
             measure_queues()
         retire_worker(worker_id=reader.pk, reason="")
         measure_queues()
-    told = [record.message for record in caplog.records]
-    assert told == ["queue.without_consumer", "queue.consumer_back", "queue.without_consumer"]
+    logged = [record.message for record in caplog.records]
+    assert logged == ["queue.without_consumer", "queue.consumer_back", "queue.without_consumer"]
     again = QueueStanding.objects.get(queue=far).unread_since
     assert since is not None
     assert again is not None
     assert again >= since
 
 
-def test_work_that_waits_in_a_queue_without_rules_needs_a_reader(acme: Tenant, far: Queue, tick: Tick) -> None:
+def test_queue_with_waiting_jobs_and_no_rules_needs_a_reader(acme: Tenant, far: Queue, tick: Tick) -> None:
     measure_queues()
     assert "workflow_team" in alarms()
     with all_tenants():
@@ -95,8 +95,8 @@ def test_work_that_waits_in_a_queue_without_rules_needs_a_reader(acme: Tenant, f
     assert "workflow_sandbox" not in alarms()
 
 
-def test_a_worker_that_does_not_read_the_queue_is_no_reader(far: Queue, worker: Registration) -> None:
-    """As one of a release that read the queues of its pool at its start, with the queue added since."""
+def test_worker_without_the_queue_is_no_reader(far: Queue, worker: Registration) -> None:
+    """Cover a worker that has not yet read the queues added since its start."""
     read_by(far.pool, "another")
     measure_queues()
     assert alarms() == {"far"}
@@ -106,7 +106,7 @@ def test_a_worker_that_does_not_read_the_queue_is_no_reader(far: Queue, worker: 
     assert alarms() == {"far"}
 
 
-def test_a_heartbeat_says_what_is_read_and_learns_what_there_is_to_read(worker: Registration) -> None:
+def test_heartbeat_reports_and_returns_queue_names(worker: Registration) -> None:
     with all_tenants():
         Queue.objects.create(name="new", pool_id=worker.pool_id)
     beat = heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}, queues=["dataset"])
@@ -115,9 +115,7 @@ def test_a_heartbeat_says_what_is_read_and_learns_what_there_is_to_read(worker: 
     assert Worker.objects.get(pk=worker.worker_id).queues == ["dataset"]
 
 
-def test_the_alarm_stands_on_the_overview_in_the_api_in_the_diagnosis_and_in_the_metrics(
-    far: Queue, worker: Registration, staff: Any
-) -> None:
+def test_alarm_is_shown_on_overview_api_diagnosis_and_metrics(far: Queue, worker: Registration, staff: Any) -> None:
     measure_queues()
     with all_tenants():
         assert [queue.name for queue in read_overview().unread_queues] == ["far"]

@@ -1,4 +1,4 @@
-"""A pool in which jobs wait and none begins is found; one in which jobs wait by rule is not."""
+"""Stalled pools: one in which jobs wait and none starts is found, except if they wait by rule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ type Waiting = Callable[[], list[Job]]
 
 @pytest.fixture
 def wait_long(acme: Tenant, worker: Registration) -> Waiting:
-    """Submit jobs, and let them have waited for twenty seconds."""
+    """Submit jobs that have waited for twenty seconds."""
 
     def wait() -> list[Job]:
         jobs = submit(acme, 2)
@@ -35,7 +35,7 @@ def wait_long(acme: Tenant, worker: Registration) -> Waiting:
     return wait
 
 
-def test_pool_with_jobs_that_no_tick_has_met_is_stalled(wait_long: Waiting) -> None:
+def test_pool_with_jobs_unread_by_any_tick_is_stalled(wait_long: Waiting) -> None:
     wait_long()
     assert find_stalled_pools() == ["default"]
 
@@ -63,12 +63,12 @@ def test_pool_is_not_stalled_while_its_jobs_are_new(acme: Tenant, worker: Regist
     assert find_stalled_pools() == []
 
 
-def test_pool_with_a_message_that_no_worker_begins_is_stalled(wait_long: Waiting, tick: Tick) -> None:
+def test_pool_with_a_message_that_no_worker_starts_is_stalled(wait_long: Waiting, tick: Tick) -> None:
     wait_long()
     assert tick().dispatched == 2
     assert find_stalled_pools() == []
     with all_tenants():
-        # Its message was published again meanwhile.
+        # Its message was published again in between.
         LiveExecution.objects.update(dispatched_at=Now() - LONG_AGO)
     assert find_stalled_pools() == ["default"]
 
@@ -135,9 +135,7 @@ def test_pool_is_not_stalled_without_a_free_slot(wait_long: Waiting, tick: Tick,
     assert find_stalled_pools() == []
 
 
-def test_pool_is_not_stalled_after_a_start_that_goes_on_or_is_over(
-    wait_long: Waiting, tick: Tick, start: Start
-) -> None:
+def test_pool_is_not_stalled_after_a_recent_start(wait_long: Waiting, tick: Tick, start: Start) -> None:
     first, second = wait_long()
     tick()
     begin(start, first)
@@ -151,10 +149,10 @@ def test_pool_is_not_stalled_after_a_start_that_goes_on_or_is_over(
     assert find_stalled_pools() == ["default"]
 
 
-def test_stall_is_told_at_the_second_look(wait_long: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stall_is_reported_at_the_second_look(wait_long: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
     wait_long()
     watch = StallWatch()
     assert watch.read() == ()
-    assert watch.read() == ()  # kept
+    assert watch.read() == ()  # cached
     watch._look_again_at = 0.0
     assert watch.read() == ("default",)

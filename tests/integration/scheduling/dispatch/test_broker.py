@@ -1,4 +1,4 @@
-"""The publisher while the broker is away, and when it is back."""
+"""The publisher while the broker is unreachable, and after it has returned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def hints() -> list[Hint]:
 
 @pytest.fixture
 def broker_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Celery's connections lead nowhere."""
+    """Point Celery's connections at an unreachable broker."""
     _forget_connections()
     app = current_app._get_current_object()
     monkeypatch.setattr(app, "connection_for_write", lambda *_, **__: Connection(NOWHERE))
@@ -38,17 +38,17 @@ def _forget_connections() -> None:
     current_app.amqp._producer_pool = None
 
 
-def test_every_attempt_says_what_was_not_sent_however_often_it_fails(broker_away: None, hints: list[Hint]) -> None:
+def test_publish_returns_the_unsent_hints_at_every_failure(broker_away: None, hints: list[Hint]) -> None:
     for _ in range(3):
         assert list(broker.publish(hints)) == hints
 
 
-def test_a_canary_that_is_not_taken_is_told(broker_away: None) -> None:
+def test_unsent_canary_raises(broker_away: None) -> None:
     with pytest.raises(BrokerUnavailableError):
         publish_canary(canary_queue(uuid4()), 1)
 
 
-def test_a_canary_waits_in_its_workers_queue_and_vanishes_by_itself() -> None:
+def test_canary_waits_in_its_workers_queue_and_expires() -> None:
     queue = canary_queue(uuid4())
     publish_canary(queue, 7)
     client = broker._client.__wrapped__()

@@ -1,4 +1,4 @@
-"""While the broker is away nothing is claimed, and whoever asks why a job waits is told that."""
+"""An unreachable broker: no jobs are claimed, and the waiting reason names the broker."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def codes(job: object) -> list[str]:
 
 
 @pytest.mark.parametrize("seconds_ago", [3, 60])
-def test_it_is_the_reason_however_long_no_tick_has_been(
+def test_broker_outage_is_the_waiting_reason_however_old_the_last_tick(
     acme: Tenant, pool: WorkerPool, worker: Registration, seconds_ago: int
 ) -> None:
     (job,) = submit(acme)
@@ -48,7 +48,7 @@ def test_it_is_the_reason_however_long_no_tick_has_been(
     assert "broker is away" in explanation.no_start_because
 
 
-def test_the_first_tick_ends_it(acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick) -> None:
+def test_first_tick_ends_the_broker_outage(acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick) -> None:
     (job,) = submit(acme)
     last_ticked(3)
     note_broker_away([pool.pk])
@@ -58,7 +58,7 @@ def test_the_first_tick_ends_it(acme: Tenant, pool: WorkerPool, worker: Registra
     assert reload(job).state == JobState.DISPATCHED
 
 
-def test_a_dispatcher_that_alone_lost_the_broker_says_nothing(
+def test_outage_seen_by_one_dispatcher_only_is_not_a_reason(
     acme: Tenant, pool: WorkerPool, worker: Registration
 ) -> None:
     (job,) = submit(acme)
@@ -67,7 +67,7 @@ def test_a_dispatcher_that_alone_lost_the_broker_says_nothing(
     assert codes(job) == ["waiting_for_turn"]
 
 
-def test_what_nobody_says_any_more_is_over(acme: Tenant, pool: WorkerPool, worker: Registration) -> None:
+def test_outage_expires_once_it_is_no_longer_reported(acme: Tenant, pool: WorkerPool, worker: Registration) -> None:
     (job,) = submit(acme)
     last_ticked(60)
     note_broker_away([pool.pk])
@@ -76,7 +76,7 @@ def test_what_nobody_says_any_more_is_over(acme: Tenant, pool: WorkerPool, worke
     assert codes(job) == ["no_dispatcher"]
 
 
-def test_a_broker_that_takes_no_messages_is_told_too(
+def test_broker_refusing_messages_is_a_waiting_reason(
     acme: Tenant, worker: Registration, tick: Tick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(hints: Sequence[Hint]) -> Sequence[Hint]:

@@ -1,4 +1,4 @@
-"""A key of another type than its own, in a broker of the test's own: it is removed, and everything flows again."""
+"""Keys of a wrong type, in the test's own broker: they are removed, and publishing works again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def client(
     change_platform_settings: ChangePlatformSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[redis.Redis]:
-    """A client of the broker that all clients of this process use."""
+    """Return a client of the broker that all clients of this process use."""
     change_platform_settings(REDIS_URL=own.url)
     settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": own.url}}
     _forget_clients()
@@ -65,7 +65,7 @@ def _forget_clients() -> None:
 
 
 def plant(client: redis.Redis, key: str) -> None:
-    """Put a stream under the key, which is nothing's type."""
+    """Store a stream under the key, a type that no key of the platform has."""
     client.delete(key)
     client.xadd(key, {"field": "garbage"})
 
@@ -76,11 +76,11 @@ def hints(count: int = 2) -> list[Hint]:
 
 @pytest.fixture(autouse=True)
 def own_channel() -> None:
-    """Keep the broker's own names of the channel: the whole broker is the test's own."""
+    """Keep the broker's usual channel names: the whole broker is the test's own."""
 
 
 @pytest.mark.parametrize("key", EVERY_KEY)
-def test_key_of_another_type_is_removed_and_counts_as_a_loss_of_messages(client: redis.Redis, key: str) -> None:
+def test_key_of_a_wrong_type_is_removed_as_lost_messages(client: redis.Redis, key: str) -> None:
     broker.is_epoch_new()
     plant(client, key)
     assert remove_wrong_types([QUEUE]) == 1
@@ -105,7 +105,7 @@ def test_keys_of_their_own_type_stay(client: redis.Redis) -> None:
     assert all(client.exists(key) for key in EVERY_KEY)
 
 
-def test_messages_are_published_and_wakes_heard_after_the_removal(client: redis.Redis) -> None:
+def test_messages_and_wakes_arrive_after_the_removal(client: redis.Redis) -> None:
     for key in EVERY_KEY:
         plant(client, key)
     assert remove_wrong_types([QUEUE]) == len(EVERY_KEY)
@@ -117,7 +117,9 @@ def test_messages_are_published_and_wakes_heard_after_the_removal(client: redis.
     assert broker._breaker().is_closed
 
 
-def test_publishing_tells_its_cause_and_logs_it_once(client: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
+def test_publishing_failure_is_logged_once_with_its_cause(
+    client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     broker._refused_messages.__init__("broker.publishing_failed")  # type: ignore[misc]
     plant(client, QUEUE)
     for _ in range(3):
@@ -129,7 +131,7 @@ def test_publishing_tells_its_cause_and_logs_it_once(client: redis.Redis, caplog
     assert "WRONGTYPE" in lines[0].reason  # type: ignore[attr-defined]
 
 
-def test_worker_that_connects_removes_what_is_in_its_way(client: redis.Redis) -> None:
+def test_connecting_worker_removes_wrong_keys(client: redis.Redis) -> None:
     class Consumer(ReturningConsumer):
         def __init__(self) -> None:
             self.app = current_app._get_current_object()
@@ -140,7 +142,7 @@ def test_worker_that_connects_removes_what_is_in_its_way(client: redis.Redis) ->
     assert not client.exists(Channel.unacked_key, Channel.unacked_index_key, "maintenance")
 
 
-def test_bucket_of_another_type_is_a_full_one(client: redis.Redis) -> None:
+def test_bucket_of_a_wrong_type_is_a_full_one(client: redis.Redis) -> None:
     tenant_id, rate = uuid4(), Rate.per_minute(1, burst=5)
     assert rate is not None
     plant(client, f"{rate_buckets.KEY_PREFIX}submit:{tenant_id}")
@@ -150,7 +152,7 @@ def test_bucket_of_another_type_is_a_full_one(client: redis.Redis) -> None:
 
 
 @pytest.mark.django_db
-def test_kept_value_of_another_type_is_read_anew_and_replaced(
+def test_cached_value_of_a_wrong_type_is_replaced(
     client: redis.Redis, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(CONFIGURATION_CACHE_SECONDS=1)
@@ -161,7 +163,7 @@ def test_kept_value_of_another_type_is_read_anew_and_replaced(
     assert other.get("key", lambda: "read again") == "stored"
 
 
-def test_removal_tells_that_the_broker_is_away(change_platform_settings: ChangePlatformSettings) -> None:
+def test_removal_raises_if_the_broker_is_unreachable(change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(REDIS_URL="redis://127.0.0.1:9/0")
     broker._client.cache_clear()
     with pytest.raises(BrokerUnavailableError):
@@ -169,8 +171,8 @@ def test_removal_tells_that_the_broker_is_away(change_platform_settings: ChangeP
     broker._client.cache_clear()
 
 
-def test_every_key_of_the_broker_has_its_type_here(client: redis.Redis) -> None:
-    """What a platform's processes write is looked at in whole by the chaos row; here, what publishing writes."""
+def test_keys_written_by_publishing_have_expected_types(client: redis.Redis) -> None:
+    """Cover the keys of publishing; the chaos test covers those of a whole platform."""
     broker.publish(hints())
     broker.is_epoch_new()
     broker.wake_dispatcher([QUEUE], is_filled=True)

@@ -1,4 +1,4 @@
-"""What keeps a job waiting: it skips the job and reorders nobody."""
+"""Eligibility: a rule that holds a job skips it and reorders no other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_paused_queue_dispatches_nothing_until_resumed(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_paused_queue_dispatches_nothing_until_resumed(acme: Tenant, tick: Tick, worker: Registration) -> None:
     queue = Queue.objects.get(name="workflow_team")
     submit(acme)
     pause_queue(queue=queue, reason="maintenance")
@@ -40,11 +40,11 @@ def test_a_paused_queue_dispatches_nothing_until_resumed(acme: Tenant, tick: Tic
     assert tick().dispatched == 1
 
 
-def test_a_paused_kind_hides_no_other_kind_behind_it(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_paused_kind_holds_no_other_kind_behind_it(acme: Tenant, tick: Tick, worker: Registration) -> None:
     paused = submit(acme, 2)
     other = submit(acme, 1, kind="sleep", payload={"seconds": 0})
     pause_kind(kind="noop", reason="broken")
-    assert tick().has_more  # the tick set the paused ones aside
+    assert tick().has_more  # the tick has set the paused ones aside
     tick()
     assert [job.pk for job in in_flight()] == [other[0].pk]
     resume_kind(kind="noop")
@@ -54,9 +54,7 @@ def test_a_paused_kind_hides_no_other_kind_behind_it(acme: Tenant, tick: Tick, w
         assert not JobHeld.objects.exists()
 
 
-def test_a_paused_tenant_waits_and_the_others_run(
-    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration
-) -> None:
+def test_paused_tenant_waits_and_others_run(acme: Tenant, globex: Tenant, tick: Tick, worker: Registration) -> None:
     submit(acme, 2)
     submit(globex, 2)
     pause_tenant(tenant=acme, reason="asked for")
@@ -67,7 +65,7 @@ def test_a_paused_tenant_waits_and_the_others_run(
     assert {job.tenant_id for job in in_flight()} == {globex.pk, acme.pk}
 
 
-def test_a_suspended_tenant_submits_nothing_and_runs_nothing(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_suspended_tenant_neither_submits_nor_runs(acme: Tenant, tick: Tick, worker: Registration) -> None:
     submit(acme)
     suspend_tenant(tenant=acme, reason="unpaid")
     assert tick().dispatched == 0
@@ -79,20 +77,20 @@ def test_a_suspended_tenant_submits_nothing_and_runs_nothing(acme: Tenant, tick:
     assert tick().dispatched == 1
 
 
-def test_a_queue_cap_holds_over_several_ticks(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_queue_cap_holds_over_several_ticks(acme: Tenant, tick: Tick, worker: Registration) -> None:
     with all_tenants():
         Queue.objects.filter(name="workflow_team").update(cap=3)
     submit(acme, 10)
     assert [tick().dispatched, tick().dispatched] == [3, 0]
 
 
-def test_a_stopped_workers_slots_are_gone(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_stopped_worker_contributes_no_slots(acme: Tenant, tick: Tick, worker: Registration) -> None:
     submit(acme)
     retire_worker(worker_id=worker.worker_id)
     assert tick().dispatched == 0
 
 
-def test_one_suspended_job_waits_for_a_person(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_suspended_job_waits_until_resumed(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     held, other = submit(acme, 2)
     with tenant_context(acme):
         suspend_job(job_id=held.pk, reason="look first")
@@ -107,7 +105,7 @@ def test_one_suspended_job_waits_for_a_person(acme: Tenant, tick: Tick, worker: 
 def test_return_from_a_pause_earns_no_credit(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
-    """Both in one queue: after its pause acme starts where globex is instead of catching up."""
+    """Pause acme in globex's queue; it then starts at globex's virtual time instead of catching up."""
     with all_tenants():
         queue = Queue.objects.get(name="workflow_team")
         CFSPlan.objects.get(name="cloud").tiers.update(queue=queue)
@@ -118,7 +116,7 @@ def test_return_from_a_pause_earns_no_credit(
         tick()
         for job in in_flight():
             complete(start, job)
-    retire_worker(worker_id=worker.worker_id)  # the next tick wakes acme and picks nobody
+    retire_worker(worker_id=worker.worker_id)  # the next tick wakes acme and picks no job
     resume_tenant(tenant=acme, reason="asked for")
     tick()
     with all_tenants():
@@ -141,10 +139,10 @@ def test_fifo_dispatches_in_order_of_arrival_whatever_the_weights(
     assert order == [job.pk for job in jobs]
 
 
-def test_new_weights_neither_credit_nor_fine_what_is_in_flight(
+def test_changed_weight_does_not_affect_jobs_in_flight(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
-    """Charged at one weight, settled at another: the clocks keep exactly the measured time at the first."""
+    """Settle at another weight than charged; the clocks keep the measured time at the first."""
     jobs = submit(acme, 2)
     tick()
     with all_tenants():

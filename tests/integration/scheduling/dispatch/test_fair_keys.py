@@ -1,4 +1,4 @@
-"""Fair keys inside a tenant: each waits in a line of its own, and together they have the tenant's part."""
+"""Fair keys of a tenant: each has its own line, and together they have the tenant's share."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def row_of(key: str) -> SchedulingEntity:
     return next(row for row in rows() if row.fair_key == key)
 
 
-def test_keys_share_their_tenants_part_and_gain_it_nothing(
-    acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
-) -> None:
+def test_fair_keys_share_their_tenants_slots(acme: Tenant, globex: Tenant, worker: Registration, tick: Tick) -> None:
     for key in ("ann", "bob", "cem", "dan"):
         submit(acme, 5, fair_key=key)
     submit(globex, 5)
@@ -49,14 +47,14 @@ def test_keys_share_their_tenants_part_and_gain_it_nothing(
     assert Counter(job.tenant_id for job in in_flight()) == {acme.pk: 2, globex.pk: 2}
 
 
-def test_the_keys_of_a_tenant_alternate(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_fair_keys_of_a_tenant_alternate(acme: Tenant, worker: Registration, tick: Tick) -> None:
     submit(acme, 10, fair_key="ann")
     submit(acme, 10, fair_key="bob")
     tick()
     assert keys_in_flight() == {"ann": 2, "bob": 2}
 
 
-def test_jobs_without_a_key_stand_beside_the_keys(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_jobs_without_a_key_have_a_line_of_their_own(acme: Tenant, worker: Registration, tick: Tick) -> None:
     submit(acme, 10, fair_key="ann")
     submit(acme, 10)
     tick()
@@ -68,7 +66,7 @@ def test_jobs_without_a_key_stand_beside_the_keys(acme: Tenant, worker: Registra
     assert (own.total_waiting, own.total_in_flight) == (16, 4)
 
 
-def test_a_key_that_comes_late_gets_no_credit(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_late_fair_key_gets_no_credit(acme: Tenant, worker: Registration, tick: Tick) -> None:
     submit(acme, 10, fair_key="ann")
     with all_tenants():
         SchedulingEntity.objects.filter(fair_key="ann").update(vruntime=10**12)
@@ -82,7 +80,7 @@ def test_a_key_that_comes_late_gets_no_credit(acme: Tenant, worker: Registration
 
 
 @pytest.mark.parametrize("keys", [("ann", "bob"), ("", "bob"), ("ann", "")])
-def test_who_comes_does_not_wait_for_service_that_was_only_predicted(
+def test_new_line_does_not_wait_for_service_only_predicted(
     acme: Tenant, globex: Tenant, worker: Registration, tick: Tick, start: Start, keys: tuple[str, str]
 ) -> None:
     with all_tenants():
@@ -119,11 +117,13 @@ def test_measured_time_is_charged_to_the_key_and_to_its_tenant(
     assert (own.own_vruntime, own.keys_in_flight, ann.in_flight) == (0, 0, 0)
 
 
-def test_a_dispatch_tells_what_decided_it(acme: Tenant, globex: Tenant, worker: Registration, tick: Tick) -> None:
+def test_dispatch_event_contains_what_decided_it(
+    acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
+) -> None:
     queue = submit(acme, 1, fair_key="ann")[0].queue
     submit(globex, 2)
     with all_tenants():
-        SchedulingEntity.objects.update(queue=queue)  # one tier or not, they meet in one queue
+        SchedulingEntity.objects.update(queue=queue)  # both tiers share one queue
         connection.cursor().execute("UPDATE scheduling_wake SET queue_id = %s", [queue.pk])
     tick()
     with all_tenants():
@@ -145,7 +145,7 @@ def test_a_dispatch_tells_what_decided_it(acme: Tenant, globex: Tenant, worker: 
     assert all(not {"key_start_tag", "runner_up_start_tag", "level"} & set(entry) for entry in others)
 
 
-def test_in_order_of_arrival_no_rank_is_told_as_a_tag(
+def test_dispatch_event_in_order_of_arrival_contains_no_tags(
     acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
 ) -> None:
     with all_tenants():
@@ -162,9 +162,7 @@ def test_in_order_of_arrival_no_rank_is_told_as_a_tag(
     assert not {name for name in first if "runner_up" in name}
 
 
-def test_the_queue_that_came_next_is_told_where_a_tier_has_its_own(
-    acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
-) -> None:
+def test_dispatch_event_names_the_next_queue(acme: Tenant, globex: Tenant, worker: Registration, tick: Tick) -> None:
     first, other = submit(acme)[0].queue, submit(globex)[0].queue
     assert first != other
     with all_tenants():
@@ -188,7 +186,7 @@ def test_cancelled_and_suspended_jobs_leave_their_key(acme: Tenant, tick: Tick) 
     assert reload(kept).state == "available"
 
 
-def test_a_pull_of_one_kind_reaches_jobs_of_keys(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_pull_of_one_kind_reaches_jobs_of_keys(acme: Tenant, worker: Registration, tick: Tick) -> None:
     submit(acme, 3, fair_key="ann")
     other = submit(acme, 1, kind="sleep", payload={"seconds": 0}, fair_key="bob")[0]
     with all_tenants():
@@ -205,7 +203,7 @@ def test_a_pull_of_one_kind_reaches_jobs_of_keys(acme: Tenant, worker: Registrat
     assert keys_in_flight() == {"ann": 3, "bob": 1}
 
 
-def test_more_keys_than_turns_are_read_only_as_far_as_needed(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_keys_beyond_the_slots_are_read_only_as_needed(acme: Tenant, worker: Registration, tick: Tick) -> None:
     for number in range(30):
         submit(acme, 1, fair_key=f"user-{number:02}")
     with all_tenants():
@@ -213,19 +211,19 @@ def test_more_keys_than_turns_are_read_only_as_far_as_needed(acme: Tenant, worke
     for _ in range(2):
         tick()
     assert sum(keys_in_flight().values()) == 4
-    # Equal in all else, the longest waiting are served first.
+    # With equal virtual times, the longest waiting are served first.
     assert set(keys_in_flight()) == {f"user-{number:02}" for number in range(4)}
 
 
-def test_an_idle_key_is_removed_and_returns_with_its_next_job(
+def test_idle_key_is_removed_and_returns_with_its_next_job(
     acme: Tenant, worker: Registration, tick: Tick, start: Start
 ) -> None:
     job = submit(acme, 1, fair_key="ann")[0]
-    assert remove_idle_lines(10) == 0  # a job waits there, of which no tick knows yet
+    assert remove_idle_lines(10) == 0  # a job waits there that no tick has read yet
     tick()
-    assert remove_idle_lines(10) == 0  # and now it is in flight
+    assert remove_idle_lines(10) == 0  # it is in flight
     complete(start, job)
-    assert remove_idle_lines(10) == 0  # and has not been counted
+    assert remove_idle_lines(10) == 0  # it is not folded yet
     tick()
     assert remove_idle_lines(10) == 1
     submit(acme, 1, fair_key="ann")
@@ -233,7 +231,7 @@ def test_an_idle_key_is_removed_and_returns_with_its_next_job(
     assert keys_in_flight() == {"ann": 1}
 
 
-def test_a_key_that_is_ahead_stays_while_its_tenant_is_busy(
+def test_key_ahead_of_its_tenant_stays_while_the_tenant_is_busy(
     acme: Tenant, worker: Registration, tick: Tick, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submit(acme, 1, fair_key="ann")[0]
@@ -248,7 +246,7 @@ def test_a_key_that_is_ahead_stays_while_its_tenant_is_busy(
     assert remove_idle_lines(10) == 1
 
 
-def test_a_suspended_jobs_key_may_go_and_comes_back(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_key_of_a_suspended_job_is_removed_and_returns(acme: Tenant, worker: Registration, tick: Tick) -> None:
     job = submit(acme, 1, fair_key="ann")[0]
     with tenant_context(acme):
         suspend_job(job_id=job.pk)
@@ -260,7 +258,7 @@ def test_a_suspended_jobs_key_may_go_and_comes_back(acme: Tenant, worker: Regist
     assert keys_in_flight() == {"ann": 1}
 
 
-def test_a_suspended_job_without_its_key_can_be_cancelled(acme: Tenant, tick: Tick) -> None:
+def test_suspended_job_without_its_key_can_be_cancelled(acme: Tenant, tick: Tick) -> None:
     job = submit(acme, 1, fair_key="ann")[0]
     with tenant_context(acme):
         suspend_job(job_id=job.pk)
@@ -271,7 +269,7 @@ def test_a_suspended_job_without_its_key_can_be_cancelled(acme: Tenant, tick: Ti
     assert reload(job).state == "cancelled"
 
 
-def test_the_panel_counts_a_tenant_once_with_all_its_keys(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_share_panel_counts_a_tenant_once_with_all_keys(acme: Tenant, worker: Registration, tick: Tick) -> None:
     submit(acme, 3, fair_key="ann")
     submit(acme, 4, fair_key="bob")
     tick()
@@ -281,7 +279,7 @@ def test_the_panel_counts_a_tenant_once_with_all_its_keys(acme: Tenant, worker: 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_key_is_not_removed_under_a_submission_that_is_open(acme: Tenant, tick: Tick) -> None:
+def test_key_is_not_removed_during_an_open_submission(acme: Tenant, tick: Tick) -> None:
     job = submit(acme, 1, fair_key="ann")[0]
     with tenant_context(acme):
         cancel_jobs(job_ids=[job.pk])

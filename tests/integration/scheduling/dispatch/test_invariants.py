@@ -1,4 +1,4 @@
-"""A random walk over everything that can happen to jobs; after each step what must hold is recounted."""
+"""Invariants: a random walk over all transitions of jobs, with a recount after each step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.predictions import predict
 pytestmark = pytest.mark.django_db
 
 STEPS = 150
-# A job in exactly one place, and every counter equal to its recount (wakes not folded yet included).
+# Each job is in exactly one place, and every counter equals its recount (including unfolded wakes).
 RECOUNT = """
 SELECT 'place', j.id::text FROM scheduling_job j
 WHERE (j.state = 'available') <> (
@@ -68,15 +68,15 @@ WHERE c.in_flight <> (SELECT count(DISTINCT message_id) FROM (
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_happens_every_counter_equals_its_recount(
+def test_counters_equal_their_recount_after_every_step(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, pool: WorkerPool, seed: int
 ) -> None:
-    # Half of the kinds are small, and travel together.
+    # Half of the kinds are small and are merged.
     predict("noop", 1_000)
     walk = Walk(seed, [acme, globex], tick, worker)
     for number in range(10 * STEPS):
         if number >= STEPS and walk.largest > 1:
-            break  # long enough, and small jobs have met
+            break  # long enough, and small jobs have been merged
         walk.step()
         assert recount() == [], f"seed {seed}, step {number}"
         assert walk.idle == [], f"seed {seed}, step {number}"
@@ -86,14 +86,14 @@ def test_whatever_happens_every_counter_equals_its_recount(
 
 
 def recount() -> list[tuple[str, str]]:
-    """What is not as it was counted, and of which row."""
+    """Return the name and row of each value that differs from its recount."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(RECOUNT)
         return cursor.fetchall()
 
 
 def check_histories() -> None:
-    """Every job's events tell a legal story that ends in the state it is in."""
+    """Assert that every job's events form a legal history that ends in its state."""
     with all_tenants():
         jobs = dict(Job.objects.values_list("id", "state"))
         events = list(JobEvent.objects.order_by("at", "id").values_list("job_id", "name", "state"))
@@ -109,23 +109,21 @@ def check_histories() -> None:
     assert states == jobs, "the last event is not the state"
 
 
-SOMEBODY = "(SELECT id FROM scheduling_schedulingentity WHERE parent_id IS NULL LIMIT 1)"
+ANY_ENTITY = "(SELECT id FROM scheduling_schedulingentity WHERE parent_id IS NULL LIMIT 1)"
 MISCOUNTS = [
     ("place", "DELETE FROM scheduling_job_ready"),
     ("place", "DELETE FROM scheduling_execution_live"),
-    ("waiting", f"UPDATE scheduling_schedulingentity SET waiting = waiting + 1 WHERE id = {SOMEBODY}"),
-    ("entity in flight", f"UPDATE scheduling_schedulingentity SET in_flight = in_flight + 1 WHERE id = {SOMEBODY}"),
-    ("of the keys", f"UPDATE scheduling_schedulingentity SET keys_waiting = keys_waiting + 1 WHERE id = {SOMEBODY}"),
-    ("of the keys", f"UPDATE scheduling_schedulingentity SET keys_in_flight = 9 WHERE id = {SOMEBODY}"),
-    ("line", f"UPDATE scheduling_job_ready SET entity_id = {SOMEBODY}"),
+    ("waiting", f"UPDATE scheduling_schedulingentity SET waiting = waiting + 1 WHERE id = {ANY_ENTITY}"),
+    ("entity in flight", f"UPDATE scheduling_schedulingentity SET in_flight = in_flight + 1 WHERE id = {ANY_ENTITY}"),
+    ("of the keys", f"UPDATE scheduling_schedulingentity SET keys_waiting = keys_waiting + 1 WHERE id = {ANY_ENTITY}"),
+    ("of the keys", f"UPDATE scheduling_schedulingentity SET keys_in_flight = 9 WHERE id = {ANY_ENTITY}"),
+    ("line", f"UPDATE scheduling_job_ready SET entity_id = {ANY_ENTITY}"),
     ("tenant in flight", "UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1"),
 ]
 
 
 @pytest.mark.parametrize(("what", "miscount"), MISCOUNTS)
-def test_a_recount_notices_each_miscount(
-    acme: Tenant, tick: Tick, worker: Registration, what: str, miscount: str
-) -> None:
+def test_recount_finds_each_miscount(acme: Tenant, tick: Tick, worker: Registration, what: str, miscount: str) -> None:
     submit(acme, 6, fair_key="ann")
     submit(acme, 3)
     tick()
@@ -145,7 +143,7 @@ FORGERIES = [
 
 
 @pytest.mark.parametrize(("state", "name", "after", "objection"), FORGERIES, ids=lambda value: value)
-def test_a_history_that_is_not_legal_is_noticed(
+def test_illegal_history_is_found(
     acme: Tenant, tick: Tick, worker: Registration, state: str, name: str, after: str, objection: str
 ) -> None:
     (job,) = submit(acme)
@@ -166,7 +164,7 @@ def test_a_history_that_is_not_legal_is_noticed(
 
 
 @pytest.mark.parametrize("forgotten", ["fold_wakes", "hold", "stage_held"])
-def test_a_slot_that_idles_is_noticed(
+def test_idle_slot_is_found(
     acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch, forgotten: str
 ) -> None:
     pause_kind(kind="sleep")

@@ -1,4 +1,4 @@
-"""Two dispatchers: what is submitted while one ticks is dispatched at once, whoever of them hears of it."""
+"""Late wakes with two dispatchers: a job submitted during a tick is dispatched at once, whichever receives the wake."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ DEADLINE_SECONDS = 20.0
 
 @pytest.fixture(autouse=True)
 def no_wakes(pool: WorkerPool) -> None:
-    """Nothing is left of other tests."""
+    """Remove the wakes of other tests."""
     broker._client().delete(broker.WAKE_KEY)
     broker.take_late_wake(pool.pk)
 
 
 @pytest.fixture
 def waits() -> Counter[str]:
-    """How often each dispatcher has begun to wait for a wake."""
+    """Return how often each dispatcher has started to wait for a wake."""
     return Counter()
 
 
 @pytest.fixture
 def start_dispatcher(waits: Counter[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Start a dispatcher as a thread of that name, which never looks unless it is woken."""
+    """Start a dispatcher as a thread of that name, which ticks only when woken."""
     stopped = threading.Event()
     wait = broker.wait_for_wake
 
@@ -77,19 +77,19 @@ def is_dispatched(job: Job) -> bool:
         return Job.objects.filter(pk=job.pk, state=JobState.DISPATCHED).exists()
 
 
-def test_a_tick_during_which_a_wake_was_left_says_that_there_is_more(pool: WorkerPool, worker: Registration) -> None:
+def test_tick_during_which_a_wake_was_left_has_more(pool: WorkerPool, worker: Registration) -> None:
     broker.leave_late_wake(pool.pk)
     assert run_tick(pool.pk).has_more
     assert not run_tick(pool.pk).has_more
 
 
-def test_a_wake_is_left_for_its_pool_alone(pool: WorkerPool, worker: Registration) -> None:
+def test_late_wake_is_left_only_for_its_pool(pool: WorkerPool, worker: Registration) -> None:
     broker.leave_late_wake(pool.pk + 1)
     assert not run_tick(pool.pk).has_more
     assert broker.take_late_wake(pool.pk + 1)
 
 
-def test_a_job_submitted_during_a_tick_is_dispatched_after_it_though_another_took_the_wake(
+def test_job_submitted_during_a_tick_is_dispatched_after_it(
     acme: Tenant,
     pool: WorkerPool,
     worker: Registration,
@@ -119,10 +119,10 @@ def test_a_job_submitted_during_a_tick_is_dispatched_after_it_though_another_too
     until(lambda: is_dispatched(job))
 
 
-def test_what_is_submitted_within_a_tick_is_told_before_its_dispatch(
+def test_submission_event_precedes_the_dispatch_event_within_a_tick(
     pool: WorkerPool, worker: Registration, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tick may begin, wait for a lock, and hand out what came in the meantime."""
+    """Submit while a tick waits for a lock; the tick dispatches the job."""
     lead, submitted = tick.lead_pool, []
 
     def submit_elsewhere() -> None:
@@ -134,7 +134,7 @@ def test_what_is_submitted_within_a_tick_is_told_before_its_dispatch(
         elsewhere = threading.Thread(target=submit_elsewhere)
         elsewhere.start()
         elsewhere.join(DEADLINE_SECONDS)
-        # What woke this tick was folded before; the submission is what another tick would fold.
+        # The wake of this tick was folded before; the submission is for another tick to fold.
         return replace(news, is_woken=True) if news else None
 
     monkeypatch.setattr(tick, "lead_pool", lead_and_submit)

@@ -1,4 +1,4 @@
-"""One tenant's locked rows keep no other tenant waiting, and what was left out is done once they are free."""
+"""Locked tenants: locked rows of one tenant delay no other, and are processed once they are free."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tenants.tenancy.service import create_tenant
 from tests.checks import faults_of
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
-from tests.integration.scheduling.execution.test_held_rows import give_slots
+from tests.integration.scheduling.execution.test_locked_rows import give_slots
 
 LOCKS = {
     "tenant": "SELECT FROM tenants_tenant WHERE id = %(tenant)s FOR UPDATE",
@@ -41,7 +41,7 @@ LOCKS = {
 
 @pytest.fixture
 def holder(django_db_setup: Any) -> Any:
-    """Return a context in which another session holds rows of a tenant in an open transaction."""
+    """Return a context in which another session locks rows of a tenant in an open transaction."""
 
     @contextmanager
     def hold(statement: str, tenant: Tenant) -> Iterator[Any]:
@@ -64,7 +64,7 @@ def of_tenants() -> set[Any]:
 
 
 def work_off(tick: Tick, start: Start) -> None:
-    """Dispatch and complete until nothing is left."""
+    """Dispatch and complete until no job is left."""
     while tick().dispatched or in_flight():
         for job in in_flight():
             complete(start, job)
@@ -91,7 +91,7 @@ def test_ticks_serve_others_while_rows_of_one_tenant_are_locked(
     tick()
     for job in in_flight():
         complete(start, job)
-    tick()  # so that each has rows of usage and of costs
+    tick()  # so that each has rows of usage and costs
     running = submit(acme) + submit(globex)
     tick()
     for job in running:
@@ -103,12 +103,12 @@ def test_ticks_serve_others_while_rows_of_one_tenant_are_locked(
             others += submit(globex)
             while tick().has_more:
                 pass
-            # What is left out holds no slot that others could have.
+            # A skipped tenant holds no slot that others could use.
             assert globex.pk in of_tenants()
             for job in in_flight():
                 complete(start, job)
         if rows not in {"tenant", "usage", "cost"}:
-            # Of these a tick needs the lock each time; the others it may do without.
+            # A tick always needs the lock of these; it can skip the others.
             assert not any(reload(job).state == JobState.COMPLETED for job in behind)
             assert noted()[str(acme.pk)]["is_whole"] is (rows != "jobs")
         if rows in {"entity", "capacity", "everything"}:
@@ -124,7 +124,7 @@ def test_ticks_serve_others_while_rows_of_one_tenant_are_locked(
 def test_first_rows_of_a_locked_tenant_wait_for_it(
     acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, start: Start, holder: Any
 ) -> None:
-    """The first row of usage and of costs is checked against the tenant, which is locked: others are folded."""
+    """Fold the other tenants: the first row of usage and of costs is checked against the locked tenant."""
     for tenant in (acme, globex):
         submit(tenant)
     tick()
@@ -143,7 +143,7 @@ def test_first_rows_of_a_locked_tenant_wait_for_it(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_locked_job_that_is_due_keeps_no_other_from_being_staged(
+def test_locked_due_job_does_not_block_staging_of_others(
     acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, start: Start, holder: Any
 ) -> None:
     held, other = submit(acme)[0], submit(globex)[0]
@@ -161,7 +161,7 @@ def test_locked_job_that_is_due_keeps_no_other_from_being_staged(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_waiting_job_of_a_locked_tenant_gives_the_reason(
+def test_waiting_job_of_a_locked_tenant_states_the_reason(
     acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, holder: Any
 ) -> None:
     (job,), (other,) = submit(acme), submit(globex)
@@ -183,7 +183,7 @@ def test_waiting_job_of_a_locked_tenant_gives_the_reason(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_tenant_comes_back_without_credit(
+def test_unlocked_tenant_returns_without_credit(
     acme: Tenant,
     pool: WorkerPool,
     worker: Registration,
@@ -192,7 +192,7 @@ def test_tenant_comes_back_without_credit(
     holder: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Time in which its rows were locked is no waiting: others keep their share when it comes back."""
+    """Keep the others' shares: time with locked rows is no waiting."""
     monkeypatch.setattr(locked, "PAUSE_SECONDS", 0.0)
     sibling = create_tenant(slug="sibling", plan=acme.plan)
     submit(acme, 2)
@@ -216,10 +216,10 @@ def test_tenant_comes_back_without_credit(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_tenant_that_was_left_out_for_a_moment_is_not_passed_over(
+def test_briefly_locked_tenant_is_not_skipped(
     acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, start: Start, holder: Any
 ) -> None:
-    """Its virtual time stands below those that were seen meanwhile: whoever reads from there on must not hide it."""
+    """Read the tenant although its virtual time is below those served in between."""
     sibling = create_tenant(slug="sibling", plan=acme.plan)
     (mine,) = submit(acme)
     submit(sibling, 2)
@@ -246,7 +246,7 @@ def test_tenant_that_was_left_out_for_a_moment_is_not_passed_over(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_pool_is_careful_until_nothing_was_locked_for_a_while(
+def test_pool_stays_careful_until_no_rows_were_locked_for_a_while(
     acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, holder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(acme)
@@ -262,7 +262,7 @@ def test_pool_is_careful_until_nothing_was_locked_for_a_while(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_tick_gives_up_a_lock_that_is_no_tenants(
+def test_tick_times_out_at_a_lock_outside_tenants(
     acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, django_db_setup: Any
 ) -> None:
     submit(acme)
@@ -276,7 +276,7 @@ def test_tick_gives_up_a_lock_that_is_no_tenants(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_locked_job_behind_a_gate_keeps_no_other_from_being_set_aside(
+def test_locked_job_at_a_gate_does_not_block_others(
     acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, holder: Any
 ) -> None:
     (held,), (other,) = submit(acme), submit(globex)

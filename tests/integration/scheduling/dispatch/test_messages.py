@@ -1,4 +1,4 @@
-"""Small jobs in one message, on the real tables: what is picked together, counted once, and undone whole."""
+"""Merged messages of small jobs, on the real tables: picked together, counted once, undone whole."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def small(db: None) -> None:
-    """No-op jobs are known to take half a millisecond."""
+    """Predict half a millisecond for no-op jobs."""
     predict("noop", 500)
 
 
 @pytest.fixture(autouse=True)
 def exact(db: None) -> Iterator[None]:
-    """Whatever a test does, ledger and counters stay exact."""
+    """Assert after each test that ledger and counters are exact."""
     yield
     assert faults_of("ledger") == []
     assert faults_of("counters", "ready") == []
@@ -64,12 +64,12 @@ def exact(db: None) -> Iterator[None]:
 
 @pytest.fixture
 def tenants(acme: Tenant, globex: Tenant) -> list[Tenant]:
-    """Five tenants of one plan, and so of one queue."""
+    """Create five tenants of one plan, and so of one queue."""
     return [acme, *(create_tenant(slug=f"team-{number}", plan="team") for number in range(4))]
 
 
 def messages() -> list[list[LiveExecution]]:
-    """What is in flight, by message."""
+    """Return what is in flight, by message."""
     found: dict[UUID, list[LiveExecution]] = defaultdict(list)
     with all_tenants():
         for live in LiveExecution.objects.order_by("id"):
@@ -92,26 +92,26 @@ def in_flight_of(tenant: Tenant) -> int:
 
 
 def warm_up(tick: Tick) -> None:
-    """Tick until there is nothing more to hand out: the first tick knows no estimate of anybody's jobs."""
+    """Tick until nothing more is dispatched: the first tick has no estimates."""
     while tick().has_more:
         pass
 
 
-def test_small_jobs_of_many_tenants_travel_in_one_message_with_one_slot(
+def test_small_jobs_of_many_tenants_share_a_message_and_a_slot(
     tenants: list[Tenant], tick: Tick, worker: Registration
 ) -> None:
     dispatch(tenants, 4, tick)
     (members,) = messages()
     assert len(members) == 20
-    # The rest of the slots is free for others, and each tenant has one message in flight.
+    # The other slots stay free, and each tenant has one message in flight.
     assert sum(share.slots for share in in_flight_now()) == pytest.approx(1)
     assert {in_flight_of(tenant) for tenant in tenants} == {1}
 
 
-def test_small_jobs_of_tenants_that_nobody_has_served_yet_travel_together_at_once(
+def test_small_jobs_of_new_tenants_share_a_message_at_once(
     tenants: list[Tenant], tick: Tick, worker: Registration
 ) -> None:
-    """What is written down of a tenant's next job is a guess until its first one was looked at."""
+    """Merge although the stored estimate of a tenant's next job is a guess."""
     with all_tenants():
         Worker.objects.update(slots=1)
     for tenant in tenants:
@@ -121,7 +121,7 @@ def test_small_jobs_of_tenants_that_nobody_has_served_yet_travel_together_at_onc
     assert {member.tenant_id for member in members} == {tenant.pk for tenant in tenants}
 
 
-def test_the_first_tick_that_meets_small_jobs_is_followed_by_one_that_merges_them(
+def test_tick_that_meets_small_jobs_is_followed_by_one_that_merges(
     acme: Tenant, tick: Tick, worker: Registration
 ) -> None:
     submit(acme, 40)
@@ -137,23 +137,21 @@ def in_flight_now() -> list[InFlight]:
 
 
 def know_estimates() -> None:
-    """What a tick leaves behind once it has met the jobs."""
+    """Store the estimates that a tick stores once it has read the jobs."""
     with all_tenants():
         SchedulingEntity.objects.update(estimate_us=500)
 
 
 def dispatch(tenants: Sequence[Tenant], count: int, tick: Tick) -> list[Job]:
-    """Submit so many no-op jobs of each and dispatch them in as few messages as may be."""
+    """Submit so many no-op jobs of each tenant and dispatch them in as few messages as possible."""
     jobs = [job for tenant in tenants for job in submit(tenant, count)]
     know_estimates()
     assert tick().dispatched == len(jobs)
     return jobs
 
 
-def test_a_message_takes_what_is_predicted_to_be_done_in_its_time(
-    acme: Tenant, tick: Tick, worker: Registration
-) -> None:
-    dispatch([acme], 450, tick)  # of a millisecond each
+def test_message_is_limited_by_its_predicted_time(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    dispatch([acme], 450, tick)  # of one millisecond each
     assert sorted(len(message) for message in messages()) == [50, 200, 200]
     assert in_flight_of(acme) == 3
     with all_tenants():
@@ -161,7 +159,7 @@ def test_a_message_takes_what_is_predicted_to_be_done_in_its_time(
     assert (entity.in_flight, entity.waiting) == (3, 0)
 
 
-def test_a_message_takes_so_many_at_most(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_message_is_limited_by_its_number_of_jobs(acme: Tenant, tick: Tick, worker: Registration) -> None:
     submit(acme, MAX_MESSAGE_JOBS)
     submit(acme, 50)
     predict("noop", 10)
@@ -170,15 +168,15 @@ def test_a_message_takes_so_many_at_most(acme: Tenant, tick: Tick, worker: Regis
     assert sorted(len(message) for message in messages()) == [50, MAX_MESSAGE_JOBS]
 
 
-def test_a_tenants_cap_counts_messages(globex: Tenant, tick: Tick, worker: Registration) -> None:
-    submit(globex, 450)  # its plan allows two at once
+def test_tenant_cap_counts_messages(globex: Tenant, tick: Tick, worker: Registration) -> None:
+    submit(globex, 450)  # its plan allows two in flight
     know_estimates()
     assert tick().dispatched == 400
     assert in_flight_of(globex) == 2
     assert tick().dispatched == 0
 
 
-def test_slots_and_the_queues_cap_count_messages(
+def test_slots_and_queue_cap_count_messages(
     tenants: list[Tenant], pool: WorkerPool, tick: Tick, worker: Registration
 ) -> None:
     dispatch(tenants, 50, tick)  # 250 jobs in two messages of four slots
@@ -200,7 +198,7 @@ def test_jobs_that_are_not_small_travel_alone(acme: Tenant, tick: Tick, worker: 
     assert [len(message) for message in messages()] == [1, 1, 1]
 
 
-def test_a_kind_that_opts_out_travels_alone(
+def test_kind_that_opts_out_travels_alone(
     acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(NoopProcessor, "is_mergeable", False)
@@ -213,7 +211,7 @@ def test_a_kind_that_opts_out_travels_alone(
     registry.reset()
 
 
-def test_a_slot_is_free_when_the_last_of_its_message_has_ended(
+def test_slot_is_free_once_its_messages_last_job_has_ended(
     tenants: list[Tenant], tick: Tick, worker: Registration
 ) -> None:
     dispatch(tenants[:2], 2, tick)
@@ -226,7 +224,7 @@ def test_a_slot_is_free_when_the_last_of_its_message_has_ended(
     own = [one for one in started[1:] if one.tenant_id == started[0].tenant_id]
     complete_all(own)
     tick()
-    # Its part of the message is over; the other's is not.
+    # Its part of the message has ended; the other's has not.
     assert sorted(in_flight_of(tenant) for tenant in tenants[:2]) == [0, 1]
     complete_all([one for one in started[1:] if one not in own])
     tick()
@@ -235,7 +233,7 @@ def test_a_slot_is_free_when_the_last_of_its_message_has_ended(
         assert set(SchedulingEntity.objects.values_list("in_flight", "waiting")) == {(0, 0)}
 
 
-def test_a_message_that_names_an_execution_twice_starts_it_once(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_message_that_names_an_execution_twice_starts_it_once(acme: Tenant, tick: Tick, worker: Registration) -> None:
     dispatch([acme], 3, tick)
     (members,) = messages()
     ids = [member.id for member in members]
@@ -253,13 +251,13 @@ def test_small_jobs_fill_a_message_with_few_rows_read(
         fold_wakes(pool.pk)
         SchedulingEntity.objects.update(estimate_us=10_000)
         reading = read_pool(pool.pk)
-    # Ten of 10 ms are a message; one more tells that it is full.
+    # Ten jobs of 10 ms fill a message; one more shows that it is full.
     assert reading.share.limit == 11
 
 
 @pytest.fixture
 def two_queues(tenants: list[Tenant]) -> list[Tenant]:
-    """Five tenants of one queue and five of another, with four small jobs each; the first queue's turn is next."""
+    """Create five tenants of one queue and five of another, with four small jobs each; the first queue is next."""
     others = [create_tenant(slug=f"sandbox-{number}", plan="sandbox") for number in range(5)]
     for tenant in [*tenants, *others]:
         submit(tenant, 4)
@@ -270,7 +268,7 @@ def two_queues(tenants: list[Tenant]) -> list[Tenant]:
     return [*tenants, *others]
 
 
-def test_no_more_is_read_of_a_queue_whose_turn_is_not_next_than_there_are_slots(
+def test_queue_that_is_not_next_is_read_up_to_the_slots(
     two_queues: list[Tenant], pool: WorkerPool, worker: Registration
 ) -> None:
     with all_tenants():
@@ -281,21 +279,21 @@ def test_no_more_is_read_of_a_queue_whose_turn_is_not_next_than_there_are_slots(
     assert read == {"workflow_team": 5, "workflow_sandbox": 1}
 
 
-def test_a_queue_whose_turn_was_not_expected_fills_its_message_all_the_same(
+def test_queue_chosen_unexpectedly_fills_its_message(
     two_queues: list[Tenant], tick: Tick, worker: Registration
 ) -> None:
     with all_tenants():
         Worker.objects.update(slots=1)
         Queue.objects.filter(name="workflow_team").update(cap=1)
     assert tick().dispatched == 20
-    submit(two_queues[0], 4)  # first in turn again, and its queue at its cap
+    submit(two_queues[0], 4)  # next in order again, with its queue at its cap
     with all_tenants():
         Worker.objects.update(slots=2)
     assert tick().dispatched == 20
     assert sorted(len({member.tenant_id for member in members}) for members in messages()) == [5, 5]
 
 
-def test_a_cancelled_member_leaves_the_message_to_the_others(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_cancelled_member_leaves_its_message_to_the_others(acme: Tenant, tick: Tick, worker: Registration) -> None:
     jobs = dispatch([acme], 3, tick)
     with tenant_context(acme):
         cancel_jobs(job_ids=[jobs[0].pk])
@@ -309,7 +307,7 @@ def test_a_cancelled_member_leaves_the_message_to_the_others(acme: Tenant, tick:
     assert in_flight_of(acme) == 0
 
 
-def test_a_message_that_nobody_took_up_goes_out_again_whole_under_one_new_token(
+def test_message_never_started_is_republished_whole_under_one_new_token(
     acme: Tenant, tick: Tick, worker: Registration, published: list[Hint]
 ) -> None:
     dispatch([acme], 220, tick)
@@ -328,7 +326,7 @@ def test_a_message_that_nobody_took_up_goes_out_again_whole_under_one_new_token(
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[Hint]:
-    """What went to the broker."""
+    """Return the hints that were published."""
     hints: list[Hint] = []
 
     def publish(given: Sequence[Hint]) -> Sequence[Hint]:
@@ -339,7 +337,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[Hint]:
     return hints
 
 
-def test_a_message_that_the_broker_does_not_take_is_undone_whole(
+def test_message_refused_by_the_broker_is_undone_whole(
     acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker, "publish", lambda hints: hints[1:])
@@ -371,7 +369,7 @@ def crash(started: Sequence[StartedExecution], *, was_merged: bool) -> None:
     )
 
 
-def test_a_crash_of_a_message_blames_nobody_and_its_members_travel_alone_from_then_on(
+def test_crash_of_a_message_counts_for_no_job_and_unmerges_them(
     tenants: list[Tenant], tick: Tick, worker: Registration
 ) -> None:
     jobs = dispatch(tenants[:2], 2, tick)
@@ -382,12 +380,12 @@ def test_a_crash_of_a_message_blames_nobody_and_its_members_travel_alone_from_th
     warm_up(tick)
     in_messages = {live.job_id: len(message) for message in messages() for live in message}
     assert {in_messages[job.pk] for job in jobs if job.pk in in_messages} == {1}
-    # Back in flight or not yet, in the order of their turns; who is new still travels with others.
+    # In flight or not, in their order; new jobs are still merged with others.
     assert Counter(reload(job).travels_alone for job in [*jobs, *fresh]) == {True: 4, False: 4}
 
 
 @pytest.mark.parametrize("way", ["retry", "suspend", "hold", "publish"])
-def test_who_travels_alone_does_so_whatever_way_it_comes_back(
+def test_unmerged_jobs_travel_alone_after_every_kind_of_return(
     acme: Tenant,
     tick: Tick,
     worker: Registration,
@@ -427,23 +425,21 @@ def list_available() -> list[UUID]:
         return list(Job.objects.filter(state=JobState.AVAILABLE).values_list("id", flat=True))
 
 
-def test_members_of_a_lost_worker_share_what_its_slot_cost(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_members_of_a_lost_worker_share_the_cost_of_its_slot(acme: Tenant, tick: Tick, worker: Registration) -> None:
     jobs = dispatch([acme], 5, tick)
     start_all(messages()[0], worker)
     age(LiveExecution, lease_expires_at=1, started_at=30)
     assert run_sweep().rescued == 5
     with all_tenants():
         measured = list(Execution.objects.values_list("measured_us", flat=True))
-    # Thirty seconds of one slot, whoever it was.
+    # Thirty seconds of one slot, whichever job used them.
     assert 25_000_000 < sum(measured) < 31_000_000
     assert max(measured) - min(measured) <= 1_000
     assert {(reload(job).crash_count, reload(job).travels_alone) for job in jobs} == {(0, True)}
     tick()
 
 
-def test_the_share_of_a_slot_is_shown_once_for_all_who_travel_in_it(
-    tenants: list[Tenant], tick: Tick, worker: Registration
-) -> None:
+def test_merged_jobs_show_the_share_of_their_slot_once(tenants: list[Tenant], tick: Tick, worker: Registration) -> None:
     dispatch(tenants, 4, tick)
     shares = in_flight_now()
     assert sum(share.dispatched for share in shares) == 20

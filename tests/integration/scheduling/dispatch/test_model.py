@@ -1,4 +1,4 @@
-"""The real dispatcher beside the pure model: the same picks in the same order, and the same clocks."""
+"""The dispatcher beside the pure model: equal picks in equal order, and equal clocks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ORDERS: Mapping[str, dict[str, Any]] = {
     "fair with a reserve": {"strategy": CFSPlan.Strategy.TIME_SLICE, "reserved_slots": 1},
     "by arrival": {"strategy": CFSPlan.Strategy.NOP, "reserved_slots": 0},
 }
-# A walk goes on for a while until it has come by these.
+# A walk continues for a while until these situations have occurred.
 SIGHTS = {
     "a queue at its cap",
     "a queue without tokens",
@@ -47,7 +47,7 @@ type Walks = Callable[..., ModelledWalk]
 
 @pytest.fixture
 def walk(worker: Registration, pool: WorkerPool, tick: Tick, change_platform_settings: ChangePlatformSettings) -> Walks:
-    """A walk with a model, not yet gone. Jobs go to three queues by their kinds; one of them has a pool of its own."""
+    """Return a function that makes a walk with a model, over three queues by kind, one of them in its own pool."""
     change_platform_settings(CIRCUIT_FAILURES=0)
     other = WorkerPool.objects.get(name="maintenance")
     shared = Queue.objects.get(name="workflow")
@@ -73,7 +73,7 @@ def walk(worker: Registration, pool: WorkerPool, tick: Tick, change_platform_set
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_dispatcher_picks_as_the_model_does(walk: Walks, order: str, seed: int) -> None:
+def test_dispatcher_picks_as_the_model_does(walk: Walks, order: str, seed: int) -> None:
     going = walk(Model, seed, **ORDERS[order])
     assert going.go(STEPS, until=SIGHTS, most=MOST_STEPS) == []
     assert going.claimed > 0
@@ -91,5 +91,5 @@ def test_the_dispatcher_picks_as_the_model_does(walk: Walks, order: str, seed: i
         bugs.WaitsForSettlements,
     ],
 )
-def test_a_wrong_model_is_told_from_the_dispatcher(walk: Walks, bug: type[Model]) -> None:
+def test_wrong_model_differs_from_the_dispatcher(walk: Walks, bug: type[Model]) -> None:
     assert walk(bug, 0, **ORDERS["fair"]).go(2 * MOST_STEPS)

@@ -1,4 +1,4 @@
-"""Which pools a wake is for, and what a tick says about the next ones."""
+"""Named wakes: which pools a wake is for, and what a tick reports for the next ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def far(worker: Registration) -> Queue:
-    """A queue of another pool."""
+    """Create a queue of another pool."""
     create_worker_pool(name="far")
     queue = create_queue(name="far", pool="far")
     broker.take_news()
@@ -35,12 +35,12 @@ def name_of(job: Job) -> str:
         return Queue.objects.get(pk=job.queue_id).name
 
 
-def test_a_submission_names_its_queues_and_says_that_they_only_have_more_work(acme: Tenant) -> None:
+def test_submission_wake_names_its_queues_as_filled(acme: Tenant) -> None:
     (job,) = submit(acme)
     assert broker.take_news() == broker.News(filled=frozenset({name_of(job)}))
 
 
-def test_a_settlement_names_its_queue(acme: Tenant, worker: Registration, tick: Tick, start: Start) -> None:
+def test_settlement_wake_names_its_queue(acme: Tenant, worker: Registration, tick: Tick, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     started = begin(start, job)
@@ -49,7 +49,7 @@ def test_a_settlement_names_its_queue(acme: Tenant, worker: Registration, tick: 
     assert broker.take_news().queues == {name_of(job)}
 
 
-def test_a_wake_for_everything_is_more_than_those_with_names(acme: Tenant) -> None:
+def test_wake_for_everything_includes_named_ones(acme: Tenant) -> None:
     (job,) = submit(acme)
     broker.wake_dispatcher()
     broker.wake_dispatcher({"far"})
@@ -58,7 +58,7 @@ def test_a_wake_for_everything_is_more_than_those_with_names(acme: Tenant) -> No
     assert broker.take_news().is_everything
 
 
-def test_a_wake_that_came_before_its_news_were_taken_is_heard_with_them() -> None:
+def test_earlier_wake_is_taken_with_later_news() -> None:
     broker.wake_dispatcher({"near"})
     assert broker.wait_for_wake(1.0)
     broker.wake_dispatcher({"far"})
@@ -74,7 +74,7 @@ def test_each_submission_wakes_and_its_news_are_taken_once() -> None:
     assert broker.take_news() == broker.News()
 
 
-def test_strangers_words_are_a_queue_that_nobody_knows() -> None:
+def test_invalid_bytes_in_news_are_an_unknown_queue() -> None:
     for key in (broker.NEWS_KEY, broker.FILLED_KEY):
         broker._client().sadd(key, b"\xff\xfe")
     assert broker.take_news() == broker.News(False, frozenset({"\ufffd\ufffd"}), frozenset({"\ufffd\ufffd"}))
@@ -82,7 +82,7 @@ def test_strangers_words_are_a_queue_that_nobody_knows() -> None:
 
 
 @pytest.mark.parametrize("cap", [1, 2])
-def test_whoever_comes_below_its_cap_is_looked_at_in_other_pools_at_once(
+def test_tenant_below_its_cap_again_wakes_other_pools(
     acme: Tenant, worker: Registration, far: Queue, pool: WorkerPool, tick: Tick, start: Start, cap: int
 ) -> None:
     with all_tenants():
@@ -97,7 +97,7 @@ def test_whoever_comes_below_its_cap_is_looked_at_in_other_pools_at_once(
     assert result.has_woken_others == (cap == 1)
 
 
-def test_what_has_become_due_may_be_any_pools(acme: Tenant, worker: Registration, pool: WorkerPool) -> None:
+def test_due_jobs_wake_other_pools(acme: Tenant, worker: Registration, pool: WorkerPool) -> None:
     assert not run_tick(pool.pk).has_woken_others
     submit(acme, run_at=read_clock() + timedelta(hours=1))
     assert not run_tick(pool.pk).has_woken_others

@@ -1,4 +1,4 @@
-"""What nobody waits for arrives all the same; where the server does not keep silent, it is asked."""
+"""Fire-and-forget messages (`CLIENT REPLY OFF`): they arrive, and a server that replies anyway is awaited."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tenants.database.platform_settings import platform_settings
 from tests.acceptance.processes import eventually
 from tests.brokers import broker_administrator
 
-pytestmark = pytest.mark.usefixtures("heard_for_an_hour")
+pytestmark = pytest.mark.usefixtures("verified_for_an_hour")
 
 
 @pytest.fixture
-def heard_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No slow machine makes a test ask anew."""
+def verified_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accept a connection as verified for an hour, so that a slow machine causes no further check."""
     monkeypatch.setattr(one_way, "HEARD_SECONDS", 3_600.0)
 
 
@@ -47,8 +47,8 @@ def way() -> OneWay:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """One for each time that an answer was waited for."""
+def awaited(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Return one entry for each reply that was awaited."""
     found: list[None] = []
     execute = redis.client.Pipeline.execute
 
@@ -60,7 +60,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return found
 
 
-def tell(way: OneWay, *commands: one_way.Command) -> None:
+def send_to(way: OneWay, *commands: one_way.Command) -> None:
     way.tell(*commands, ask=way._client)
 
 
@@ -73,39 +73,39 @@ def until(client: redis.Redis, key: str, expected: list[bytes]) -> None:
     eventually(lambda: arrived(client, key) == expected, what=f"{expected} have arrived")
 
 
-def test_the_first_is_asked_for_and_those_after_it_arrive_in_their_order(
-    way: OneWay, client: redis.Redis, key: str, asked: list[None]
+def test_first_message_awaits_a_reply_and_later_ones_arrive_in_order(
+    way: OneWay, client: redis.Redis, key: str, awaited: list[None]
 ) -> None:
-    tell(way, ("RPUSH", key, 0))
+    send_to(way, ("RPUSH", key, 0))
     assert arrived(client, key) == [b"0"]
     for number in range(1, 50):
-        tell(way, ("RPUSH", key, number), ("LTRIM", key, -100, -1))
+        send_to(way, ("RPUSH", key, number), ("LTRIM", key, -100, -1))
     until(client, key, [str(number).encode() for number in range(50)])
-    assert len(asked) == 1
+    assert len(awaited) == 1
 
 
-def test_bytes_and_texts_arrive_as_they_are(way: OneWay, client: redis.Redis, key: str) -> None:
+def test_bytes_and_texts_arrive_unchanged(way: OneWay, client: redis.Redis, key: str) -> None:
     values: list[str | bytes] = ["", "ä\r\n$1", bytes(range(256)), "*"]
-    tell(way, ("RPUSH", key, "first"))
+    send_to(way, ("RPUSH", key, "first"))
     for value in values:
-        tell(way, ("RPUSH", key, value))
+        send_to(way, ("RPUSH", key, value))
     until(client, key, [b"first", b"", "ä\r\n$1".encode(), bytes(range(256)), b"*"])
 
 
-def test_an_answer_is_waited_for_again_after_a_while(
-    way: OneWay, key: str, asked: list[None], monkeypatch: pytest.MonkeyPatch
+def test_reply_is_awaited_again_after_a_while(
+    way: OneWay, key: str, awaited: list[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(one_way, "HEARD_SECONDS", 0.0)
     for _ in range(3):
-        tell(way, ("RPUSH", key, 1))
-    assert len(asked) == 3
+        send_to(way, ("RPUSH", key, 1))
+    assert len(awaited) == 3
 
 
-def test_a_connection_that_the_server_has_closed_is_opened_anew(way: OneWay, client: redis.Redis, key: str) -> None:
-    tell(way, ("RPUSH", key, 0))
-    tell(way, ("RPUSH", key, 1))
+def test_connection_closed_by_the_server_is_reopened(way: OneWay, client: redis.Redis, key: str) -> None:
+    send_to(way, ("RPUSH", key, 0))
+    send_to(way, ("RPUSH", key, 1))
     until(client, key, [b"0", b"1"])
-    # Asked by the connection's own socket: a server does not say of whom it is.
+    # Find it by the port of its own socket: the server's list does not name the connection.
     port = way._connection._sock.getsockname()[1]
     with broker_administrator() as administrator:
         (ours,) = [one for one in administrator.client_list() if one["addr"].endswith(f":{port}")]
@@ -113,22 +113,22 @@ def test_a_connection_that_the_server_has_closed_is_opened_anew(way: OneWay, cli
     ended = select.poll()
     ended.register(way._connection._sock, select.POLLIN)
     assert ended.poll(60_000)
-    tell(way, ("RPUSH", key, 2))
+    send_to(way, ("RPUSH", key, 2))
     assert way._connection._sock.getsockname()[1] != port
     until(client, key, [b"0", b"1", b"2"])
 
 
-def test_a_server_that_answers_all_the_same_is_asked(
-    way: OneWay, client: redis.Redis, key: str, asked: list[None], monkeypatch: pytest.MonkeyPatch
+def test_server_that_replies_anyway_is_awaited(
+    way: OneWay, client: redis.Redis, key: str, awaited: list[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis.Connection, "send_command", _but_for_silence(redis.Connection.send_command))
-    tell(way, ("RPUSH", key, 0))
-    tell(way, ("RPUSH", key, 1))
+    send_to(way, ("RPUSH", key, 0))
+    send_to(way, ("RPUSH", key, 1))
     eventually(way._connection.can_read, what="it has answered")
     for number in (2, 3):
-        tell(way, ("RPUSH", key, number))
+        send_to(way, ("RPUSH", key, number))
     assert arrived(client, key) == [b"0", b"1", b"2", b"3"]
-    assert len(asked) == 3
+    assert len(awaited) == 3
 
 
 def _but_for_silence(send: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,77 +138,75 @@ def _but_for_silence(send: Callable[..., Any]) -> Callable[..., Any]:
     return send_command
 
 
-def test_behind_encryption_and_where_no_connection_is_had_it_is_asked(
-    client: redis.Redis, key: str, asked: list[None]
-) -> None:
+def test_encrypted_or_failed_connection_awaits_replies(client: redis.Redis, key: str, awaited: list[None]) -> None:
     for url in ("rediss://localhost:1/0", "redis://localhost:1/0"):
         other = redis.Redis.from_url(url, socket_connect_timeout=0.2)
         way = OneWay(lambda other=other: other)  # type: ignore[misc]
         for number in range(3):
             way.tell(("RPUSH", key, number), ask=lambda: client)
     assert arrived(client, key) == [b"0", b"1", b"2"] * 2
-    assert len(asked) == 6
+    assert len(awaited) == 6
 
 
-def test_a_send_that_fails_is_asked_for_and_the_next_connection_is_silent_again(
-    way: OneWay, client: redis.Redis, key: str, asked: list[None], monkeypatch: pytest.MonkeyPatch
+def test_failed_send_awaits_a_reply_and_the_next_connection_is_silent(
+    way: OneWay, client: redis.Redis, key: str, awaited: list[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell(way, ("RPUSH", key, 0))
-    tell(way, ("RPUSH", key, 1))
+    send_to(way, ("RPUSH", key, 0))
+    send_to(way, ("RPUSH", key, 1))
     until(client, key, [b"0", b"1"])
 
     def fail(*_: Any, **__: Any) -> None:
         raise redis.TimeoutError("Timeout writing to socket")
 
     monkeypatch.setattr(way._connection, "send_packed_command", fail)
-    tell(way, ("RPUSH", key, 2))
+    send_to(way, ("RPUSH", key, 2))
     assert arrived(client, key) == [b"0", b"1", b"2"]
-    assert len(asked) == 2
+    assert len(awaited) == 2
     way._asked_until = 0.0
     for number in (3, 4):
-        tell(way, ("RPUSH", key, number))
+        send_to(way, ("RPUSH", key, number))
     until(client, key, [b"0", b"1", b"2", b"3", b"4"])
-    assert len(asked) == 2
+    assert len(awaited) == 2
     assert not way._connection.can_read()
 
 
-def test_an_old_connection_is_opened_anew_and_takes_no_place_in_the_pool(
+def test_old_connection_is_reopened_and_leaks_no_place_in_the_pool(
     way: OneWay, client: redis.Redis, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(one_way, "RENEWED_SECONDS", -1.0)
     for number in range(120):
-        tell(way, ("RPUSH", key, number))
+        send_to(way, ("RPUSH", key, number))
     until(client, key, [str(number).encode() for number in range(120)])
 
 
-def test_a_server_that_is_away_is_an_error() -> None:
+def test_unreachable_server_raises() -> None:
     away = OneWay(lambda: redis.Redis(port=1, socket_connect_timeout=0.2))
     for _ in range(2):
         with pytest.raises(redis.RedisError):
-            tell(away, ("PING",))
+            send_to(away, ("PING",))
         away._heard_until = float("inf")
 
 
-def test_many_threads_tell_at_once(way: OneWay, client: redis.Redis, key: str) -> None:
-    tell(way, ("RPUSH", key, "x"))
+def test_concurrent_threads_send_without_loss(way: OneWay, client: redis.Redis, key: str) -> None:
+    send_to(way, ("RPUSH", key, "x"))
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda number: tell(way, ("RPUSH", key, number), ("LLEN", key)), range(400)))
+        list(threads.map(lambda number: send_to(way, ("RPUSH", key, number), ("LLEN", key)), range(400)))
     eventually(lambda: client.llen(key) == 401, what="all have arrived")
     assert {int(number) for number in arrived(client, key)[1:]} == set(range(400))
 
 
-def test_a_process_that_was_forked_tells_by_a_connection_of_its_own(way: OneWay, client: redis.Redis, key: str) -> None:
-    tell(way, ("RPUSH", key, "x"))
-    tell(way, ("RPUSH", key, "before"))
+def test_forked_process_uses_its_own_connection(way: OneWay, client: redis.Redis, key: str) -> None:
+    send_to(way, ("RPUSH", key, "x"))
+    send_to(way, ("RPUSH", key, "before"))
     until(client, key, [b"x", b"before"])
     with way._guard:
         child = os.fork()
         if child == 0:
-            # Whoever forked us holds the lock, as a thread of its may.
-            tell(way, ("RPUSH", key, "child"))
+            # The parent holds the lock during the fork, as one of its threads may.
+            send_to(way, ("RPUSH", key, "child"))
             os._exit(0)
     _, status = os.waitpid(child, 0)
     assert status == 0
     until(client, key, [b"x", b"before", b"child"])
-    tell(way, ("RPUSH", key, "parent"))
+    send_to(way, ("RPUSH", key, "parent"))
     until(client, key, [b"x", b"before", b"child", b"parent"])

@@ -1,4 +1,4 @@
-"""The predictor on the real tables: the SQL says what the pure code says, and whole jobs teach it."""
+"""The predictor on the real tables: SQL and pure code agree, and whole jobs are its samples."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ READ = f"""
 
 
 def random_sums(chance: random.Random) -> CostSums:
-    """Sums as they come: of samples whose size explains everything, something or nothing."""
+    """Return random sums of samples whose size explains everything, something or nothing."""
     slope, noise = chance.choice([0, 5, 50]), chance.choice([0, 100, 1_000_000])
     sums = None
     for _ in range(chance.randint(1, 80)):
@@ -139,7 +139,7 @@ def assert_same(found: CostSums, expected: CostSums | None) -> None:
         assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9), name
 
 
-def test_the_payloads_size_stands_beside_the_ready_job_and_in_the_prediction(
+def test_payload_size_is_stored_with_the_ready_job_and_predicted_from(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     with all_tenants():
@@ -160,12 +160,12 @@ def costs() -> KindCost | None:
 
 
 def let_run(seconds: float) -> None:
-    """Make what runs have begun so long ago."""
+    """Set the start of all running executions so long ago."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("UPDATE scheduling_execution_live SET started_at = now() - make_interval(secs => %s)", [seconds])
 
 
-def test_a_job_in_slices_teaches_its_whole_and_resumes_at_what_is_left(
+def test_sliced_job_is_learned_whole_and_resumes_with_the_rest_predicted(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     with all_tenants():
@@ -193,7 +193,7 @@ def test_a_job_in_slices_teaches_its_whole_and_resumes_at_what_is_left(
 
 
 @pytest.mark.parametrize(("has_checkpoint", "is_kept"), [(True, True), (False, False)])
-def test_what_a_shutdown_interrupts_counts_only_where_a_checkpoint_keeps_it(
+def test_interrupted_time_counts_only_if_a_checkpoint_keeps_it(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, has_checkpoint: bool, is_kept: bool
 ) -> None:
     (job,) = submit(acme)
@@ -207,9 +207,7 @@ def test_what_a_shutdown_interrupts_counts_only_where_a_checkpoint_keeps_it(
     assert (reload(job).used_us > 0) is is_kept
 
 
-def test_a_suspension_forgets_neither_size_nor_use(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start
-) -> None:
+def test_suspension_keeps_size_and_used_time(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme, payload={"text": "x" * 500})
     tick()
     started = begin(start, job)
@@ -226,7 +224,7 @@ def test_a_suspension_forgets_neither_size_nor_use(
 
 
 @pytest.mark.parametrize(("seconds", "teaches"), [(0, False), (30, True)])
-def test_a_failure_teaches_only_if_it_took_what_was_predicted(
+def test_failure_is_a_sample_only_if_it_took_the_predicted_time(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, seconds: float, teaches: bool
 ) -> None:
     with all_tenants():
@@ -247,9 +245,7 @@ def test_a_failure_teaches_only_if_it_took_what_was_predicted(
     assert (costs() is not None) is teaches
 
 
-def test_the_error_of_predictions_is_kept_with_its_sign(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start
-) -> None:
+def test_prediction_error_is_stored_with_its_sign(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     with all_tenants():
         store(fold(None, [Sample(2, 20 * SECOND)]), None)
     (job,) = submit(acme)

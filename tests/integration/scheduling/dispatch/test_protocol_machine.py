@@ -1,6 +1,6 @@
-"""Histories that Hypothesis chooses, on PostgreSQL and a broker with real commits, against the model in memory.
+"""Histories drawn by Hypothesis, on PostgreSQL and a broker with real commits, against the model in memory.
 
-`PROTOCOL_EXAMPLES=500` looks for longer. A failure prints its moves, and is tried first next time.
+`PROTOCOL_EXAMPLES=500` searches longer. A failure prints its moves, and is tried first next time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "12"))
 STEPS = 50
-# Beyond those that the acceptance tests use.
+# Examples in addition to those of the acceptance tests.
 FIRST_DATABASE = 8
 
 type Machines = Callable[[], ProtocolMachine]
@@ -46,7 +46,7 @@ def machines(
     django_db_setup: TestDatabase,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Machines]:
-    """A function that makes a machine on an empty broker database of this test process."""
+    """Return a function that makes a machine on an empty broker database of this test process."""
     number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
     url = urlunsplit(urlsplit(platform_settings.REDIS_URL)._replace(path=f"/{FIRST_DATABASE + number}"))
     change_platform_settings(REDIS_URL=url)
@@ -69,7 +69,7 @@ def _forget_connections() -> None:
     current_app.amqp._producer_pool = None
 
 
-def test_the_database_does_what_the_model_does(machines: Machines) -> None:
+def test_database_behaves_as_the_model(machines: Machines) -> None:
     run_state_machine_as_test(
         machines,
         settings=hypothesis_settings(
@@ -84,13 +84,13 @@ def test_the_database_does_what_the_model_does(machines: Machines) -> None:
 
 def _undo_what_runs(machine: ProtocolMachine) -> None:
     machine.deliver(0, 0, is_first=True)
-    begun = machine.hands[0].execution.execution_id
+    begun = machine.owned_executions[0].execution.execution_id
     machine.undo([claim.execution for claim in machine.claims][::-1].index(begun))
 
 
 def _yield_what_is_cancelled(machine: ProtocolMachine) -> None:
     machine.deliver(0, 0, is_first=True)
-    machine.cancel([job.id for job in machine.model.jobs.values()][::-1].index(machine.hands[0].job.id))
+    machine.cancel([job.id for job in machine.model.jobs.values()][::-1].index(machine.owned_executions[0].job.id))
     machine.end(0, "yielded")
 
 
@@ -133,7 +133,7 @@ def _begin_twice(machine: ProtocolMachine) -> None:
     ],
     ids=["no fence", "cancel forgotten", "no lease", "no new token", "no token", "begun twice"],
 )
-def test_a_planted_bug_is_told_from_the_model(
+def test_planted_bug_differs_from_the_model(
     machines: Machines,
     monkeypatch: pytest.MonkeyPatch,
     module: ModuleType,
@@ -148,7 +148,7 @@ def test_a_planted_bug_is_told_from_the_model(
             machine.begin_with_work()
             machine.tick()
             moves(machine)
-            machine.tells_what_the_model_tells()
+            machine.agrees_with_the_model()
         finally:
             machine.reset()
 

@@ -1,4 +1,4 @@
-"""The virtual time of queues: what was predicted too much is given back, however little of the queue a tick reads."""
+"""The virtual time of queues: over-predicted time is refunded, however little of the queue a tick reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLEEP = {"kind": "sleep", "payload": {"seconds": 0}}
 
 
 @pytest.mark.parametrize(("tenants", "jobs"), [(1, 3), (3, 1)], ids=["one tenant", "more tenants than are read"])
-def test_a_queue_that_fills_the_pool_is_still_backlogged_and_charged_what_was_measured(
+def test_queue_filling_the_pool_is_charged_what_was_measured(
     globex: Tenant, worker: Registration, tick: Tick, start: Start, tenants: int, jobs: int
 ) -> None:
     predict("sleep", 1_000_000)
@@ -34,7 +34,7 @@ def test_a_queue_that_fills_the_pool_is_still_backlogged_and_charged_what_was_me
     submit(globex, 3, **SLEEP)
     queue_id = submitted[0][0].queue_id
     with all_tenants():
-        # The other queue has had more, so that both slots go to this one.
+        # The other queue had more service, so that both slots go to this one.
         QueueClock.objects.filter(queue__name="workflow_sandbox").update(vruntime=5 * SECOND, was_backlogged=True)
     tick()
     assert {job.queue_id for job in in_flight()} == {queue_id}
@@ -44,6 +44,6 @@ def test_a_queue_that_fills_the_pool_is_still_backlogged_and_charged_what_was_me
         cursor.execute("UPDATE scheduling_settled SET measured_us = 100000, is_sample = false")
         Worker.objects.update(slots=1)
     tick()
-    # Twice a tenth of a second, and the one predicted that runs now.
+    # Two times a tenth of a second, and the predicted second of the running one.
     clock = QueueClock.objects.get(queue_id=queue_id)
     assert Decimal(clock.vruntime) / SECOND == Decimal("1.2")

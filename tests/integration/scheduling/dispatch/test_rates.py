@@ -1,4 +1,4 @@
-"""At most so many jobs a minute leave a queue, whoever ticks; its siblings do not notice."""
+"""Rates: a queue's jobs per minute are limited over all dispatchers; its siblings are not affected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEAM = "workflow_team"
 
 @pytest.fixture
 def rated(db: None) -> Queue:
-    """Acme's queue, with three jobs at once and one a second after that."""
+    """Give acme's queue a burst of three jobs and then one a second."""
     queue = Queue.objects.get(name=TEAM)
     return update_queue(queue=queue, changes={"dispatches_per_minute": 60, "dispatch_burst": 3})
 
@@ -32,7 +32,7 @@ def rest(seconds: float) -> None:
             clock.save()
 
 
-def test_a_burst_and_then_one_a_second(
+def test_rate_allows_a_burst_and_then_one_a_second(
     acme: Tenant, rated: Queue, tick: Tick, worker: Registration, start: Start
 ) -> None:
     submit(acme, 20)
@@ -43,13 +43,13 @@ def test_a_burst_and_then_one_a_second(
     assert [tick().dispatched for _ in range(2)] == [2, 0]
 
 
-def test_rest_earns_no_more_than_the_burst(acme: Tenant, rated: Queue, tick: Tick, worker: Registration) -> None:
+def test_rest_earns_at_most_the_burst(acme: Tenant, rated: Queue, tick: Tick, worker: Registration) -> None:
     submit(acme, 20)
     rest(3_600)
     assert tick().dispatched == 3
 
 
-def test_the_rest_of_the_pool_is_not_held_back(
+def test_rate_of_a_queue_does_not_delay_other_queues(
     acme: Tenant, globex: Tenant, rated: Queue, tick: Tick, worker: Registration, start: Start
 ) -> None:
     submit(acme, 10)
@@ -65,10 +65,10 @@ def test_the_rest_of_the_pool_is_not_held_back(
     assert ran == {acme.pk: 3, globex.pk: 10}
 
 
-def test_having_waited_for_a_rate_earns_no_credit(
+def test_queue_waiting_for_its_rate_earns_no_credit(
     acme: Tenant, globex: Tenant, rated: Queue, tick: Tick, worker: Registration, start: Start
 ) -> None:
-    """The queue comes back where its siblings are, however long it waited."""
+    """Return the queue to its siblings' virtual time, however long it waited."""
     submit(acme, 10)
     submit(globex, 30)
     for _ in range(10):
@@ -85,14 +85,14 @@ def test_having_waited_for_a_rate_earns_no_credit(
         assert QueueClock.objects.get(queue=rated).vruntime >= others
 
 
-def test_no_rate_is_no_limit(acme: Tenant, rated: Queue, tick: Tick, worker: Registration) -> None:
+def test_queue_without_a_rate_is_unlimited(acme: Tenant, rated: Queue, tick: Tick, worker: Registration) -> None:
     update_queue(queue=rated, changes={"dispatches_per_minute": None})
     submit(acme, 20)
     assert tick().dispatched == 4
 
 
 @pytest.mark.parametrize(("per_minute", "burst", "expected"), [(1, None, 2), (600, None, 10), (600, 1, 1)])
-def test_the_burst_that_nobody_named_is_a_second_of_the_rate(per_minute: int, burst: int | None, expected: int) -> None:
+def test_default_burst_is_one_second_of_the_rate(per_minute: int, burst: int | None, expected: int) -> None:
     rate = Rate.of_queue(per_minute, burst)
     assert rate.burst == expected
     assert rate.interval_us * per_minute >= 60_000_000

@@ -1,4 +1,4 @@
-"""Settled rows that cannot be folded are set aside, whatever they hold, and no other row waits for them."""
+"""Refused rows: settled rows that cannot be folded are set aside, and no other row waits for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.integration.scheduling.acts import Start, Tick, complete, submit
 
 pytestmark = pytest.mark.django_db
 
-# Some 119 days, as a step of the database's clock once made them.
+# Some 119 days, as after a step of the database's clock.
 LONG_US = 10_292_887_116_387
 MOST = 2**63 - 1
 MONTH = datetime(2026, 3, 14, tzinfo=UTC)
@@ -35,9 +35,9 @@ INTEGERS = {"weight_milli", "queue_weight_milli", "payload_bytes"}
 
 
 def plant(tenant_id: UUID, queue: Queue, **values: Any) -> None:
-    """Insert a settled row of one millisecond, or of ``values``.
+    """Insert a settled row of one millisecond, or of `values`.
 
-    It has no entity, so whether a plan divides by its own weight is left open; each divides by its queue's.
+    It has no entity, so each plan of the statement divides by the weight of its queue.
     """
     row = {
         "entity_id": 0,
@@ -64,7 +64,7 @@ def used_us(tenant: Tenant) -> int:
 
 
 def dispatch(pool: WorkerPool) -> bool:
-    """Tick; where that fails, look for bad rows and tick again, as a dispatcher does. Return whether it failed."""
+    """Tick; if that fails, set bad rows aside and tick again, as a dispatcher does. Return whether it failed."""
     try:
         with transaction.atomic():
             run_tick(pool.pk)
@@ -78,7 +78,7 @@ def dispatch(pool: WorkerPool) -> bool:
 
 
 def _check_constraints() -> None:
-    """Check what a commit would check."""
+    """Check the deferred constraints, as a commit does."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
@@ -99,7 +99,7 @@ def test_execution_of_119_days_is_folded_by_an_ordinary_tick(acme: Tenant, pool:
     assert (count(Settled), used_us(acme)) == (0, LONG_US)
 
 
-def test_row_that_overflows_is_set_aside_with_its_error_and_the_others_are_folded(
+def test_overflowing_row_is_set_aside_and_the_others_are_folded(
     acme: Tenant, globex: Tenant, pool: WorkerPool, queue: Queue
 ) -> None:
     for measured_us in (1, 20, 300):
@@ -142,7 +142,7 @@ def test_slot_of_a_refused_row_is_free_and_counters_agree(
     assert faults_of("counters", "ready", "usage") == []
 
 
-def test_repair_folds_a_refused_row_once_its_cause_is_mended(
+def test_repair_folds_a_refused_row_once_its_cause_is_fixed(
     acme: Tenant, tick: Tick, start: Start, pool: WorkerPool, worker: Registration
 ) -> None:
     (job,) = submit(acme)
@@ -186,7 +186,7 @@ WILD = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(WILD, min_size=1, max_size=5))
-def test_any_row_that_the_table_takes_is_folded_or_set_aside_and_keeps_no_other_back(
+def test_any_stored_row_is_folded_or_set_aside_without_blocking_others(
     acme: Tenant, globex: Tenant, pool: WorkerPool, queue: Queue, rows: list[dict[str, Any]]
 ) -> None:
     with transaction.atomic():
@@ -197,7 +197,7 @@ def test_any_row_that_the_table_takes_is_folded_or_set_aside_and_keeps_no_other_
         assert count(Settled) == 0
         assert (count(SettledRefused) > 0) <= failed
         assert used_us(globex) == sum(10**number for number in range(len(rows)))
-        # A second tick finds nothing that the first has left broken.
+        # A second tick finds no state left broken by the first.
         submit(globex)
         run_tick(pool.pk)
         transaction.set_rollback(True)

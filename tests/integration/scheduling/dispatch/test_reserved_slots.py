@@ -1,4 +1,4 @@
-"""Reserved slots of the active plan, as the dispatcher keeps them."""
+"""Reserved slots of the active plan, in the dispatcher."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def one_queue(acme: Tenant, globex: Tenant) -> None:
-    """One queue for both, in the fair order."""
+    """Put both tenants into one queue, in the fair order."""
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
     with all_tenants():
         CFSPlan.objects.filter(is_active=True).update(strategy=CFSPlan.Strategy.TIME_SLICE)
@@ -27,7 +27,7 @@ def one_queue(acme: Tenant, globex: Tenant) -> None:
 
 
 @pytest.mark.parametrize(("reserved", "expected"), [(0, {"acme": 4}), (1, {"acme": 3, "globex": 1})])
-def test_the_last_slot_goes_to_who_is_below_its_part(
+def test_last_slot_goes_to_a_tenant_below_its_share(
     acme: Tenant, globex: Tenant, worker: Registration, tick: Tick, reserved: int, expected: dict[str, int]
 ) -> None:
     with all_tenants():
@@ -35,7 +35,7 @@ def test_the_last_slot_goes_to_who_is_below_its_part(
     submit(acme, 8)
     submit(globex, 8)
     with all_tenants():
-        # Globex has had much service of late, and has nothing in flight.
+        # Globex had much service recently, and has nothing in flight.
         SchedulingEntity.objects.filter(tenant=globex).update(vruntime=10**13)
     tick()
     with all_tenants():
@@ -44,7 +44,7 @@ def test_the_last_slot_goes_to_who_is_below_its_part(
     assert reasons["reserved"] == reserved
 
 
-def test_a_reserve_leaves_no_slot_idle(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_reserve_leaves_no_slot_idle(acme: Tenant, worker: Registration, tick: Tick) -> None:
     with all_tenants():
         CFSPlan.objects.filter(is_active=True).update(reserved_slots=4)
     submit(acme, 8, fair_key="ann")

@@ -1,4 +1,4 @@
-"""Under time slices a hand-out is charged by slices: on the clocks, in the ledger, and to nobody's favour."""
+"""Slice charges: with time slices a dispatch is charged by slices, on the clocks and in the ledger."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SECOND_US = 1_000_000
 
 @pytest.fixture(autouse=True)
 def _ten_minutes_are_expected() -> Iterator[None]:
-    """Jobs of nobody seen before are predicted to take ten minutes."""
+    """Predict ten minutes for jobs without history."""
     with all_tenants():
         Queue.objects.update(expected_seconds=600)
     yield
@@ -58,7 +58,7 @@ def live(job: Job) -> LiveExecution:
 
 
 def charges(job: Job) -> list[tuple[str, int]]:
-    """Reason and seconds of each charge of the job, in order."""
+    """Return reason and seconds of each charge of the job, in order."""
     with all_tenants():
         rows = Charge.objects.filter(job=job).order_by("id").values_list("reason", "microseconds")
         return [(reason, round(microseconds / SECOND_US)) for reason, microseconds in rows]
@@ -69,17 +69,17 @@ def entity(tenant: Tenant, key: str = "") -> SchedulingEntity:
         return SchedulingEntity.objects.get(tenant=tenant, fair_key=key)
 
 
-def test_a_long_job_is_charged_one_slice_when_it_is_handed_out(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_long_job_is_charged_one_slice_at_dispatch(acme: Tenant, tick: Tick, worker: Registration) -> None:
     (job,) = submit(acme)
     tick()
     assert (live(job).predicted_us, live(job).whole_us) == (SLICE * SECOND_US, 600 * SECOND_US)
     assert charges(job) == [("predicted", SLICE)]
     assert entity(acme).vruntime == virtual_service(SLICE * SECOND_US, entity(acme).weight_milli)
-    # What is told of its length is what is predicted.
+    # The estimate of its length is the prediction.
     assert entity(acme).estimate_us == 600 * SECOND_US
 
 
-def test_a_short_job_is_charged_as_it_is_predicted(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_short_job_is_charged_its_prediction(acme: Tenant, tick: Tick, worker: Registration) -> None:
     with all_tenants():
         Queue.objects.update(expected_seconds=SLICE)
     (job,) = submit(acme)
@@ -87,7 +87,7 @@ def test_a_short_job_is_charged_as_it_is_predicted(acme: Tenant, tick: Tick, wor
     assert (live(job).predicted_us, live(job).whole_us) == (SLICE * SECOND_US, None)
 
 
-def test_where_no_time_is_sliced_all_is_charged_at_once(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_job_is_charged_whole_if_time_is_not_sliced(acme: Tenant, tick: Tick, worker: Registration) -> None:
     with all_tenants():
         CFSPlan.objects.filter(is_active=True).update(strategy=CFSPlan.Strategy.NOP)
     (job,) = submit(acme)
@@ -100,7 +100,7 @@ def test_where_no_time_is_sliced_all_is_charged_at_once(acme: Tenant, tick: Tick
     ("ran", "expected"),
     [(SLICE - 1, []), (SLICE + 1, [SLICE]), (2 * SLICE - 1, [SLICE]), (3 * SLICE + 1, [3 * SLICE])],
 )
-def test_one_that_goes_on_is_charged_as_many_slices_as_it_has_begun(
+def test_running_job_is_charged_the_slices_it_has_begun(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, ran: float, expected: list[int]
 ) -> None:
     (job,) = submit(acme)
@@ -114,11 +114,11 @@ def test_one_that_goes_on_is_charged_as_many_slices_as_it_has_begun(
     assert row.vruntime == virtual_service(whole, row.weight_milli)
     with all_tenants():
         clock = QueueClock.objects.get(queue_id=row.queue_id)
-    # The queue's clock stands where the last slice began, so whoever comes now comes after what has run.
+    # The queue's clock is at the start of the last slice, so a new tenant comes after what has run.
     assert clock.virtual_time == virtual_service(whole - SLICE * SECOND_US, row.weight_milli)
 
 
-def test_a_key_is_charged_with_its_tenant(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_fair_key_is_charged_with_its_tenant(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme, fair_key="ann")
     tick()
     run_for(begin(start, job), SLICE + 1)
@@ -128,11 +128,11 @@ def test_a_key_is_charged_with_its_tenant(acme: Tenant, tick: Tick, worker: Regi
     assert entity(acme).vruntime == virtual_service(2 * SLICE * SECOND_US, entity(acme).weight_milli)
 
 
-def test_who_comes_back_while_long_jobs_run_starts_where_they_are_and_not_where_they_were_predicted_to_end(
+def test_returning_tenant_starts_at_the_charged_virtual_time(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     with all_tenants():
-        # One queue for both.
+        # One queue for both tenants.
         CFSPlan.objects.get(is_active=True).tiers.update(queue=Queue.objects.get(name="workflow_team"))
     for job in submit(acme, 4):
         tick()
@@ -142,10 +142,10 @@ def test_who_comes_back_while_long_jobs_run_starts_where_they_are_and_not_where_
     assert entity(globex).vruntime == virtual_service(3 * SLICE * SECOND_US, entity(acme).weight_milli)
 
 
-def test_who_comes_does_not_stand_behind_service_that_one_who_waits_has_not_had(
+def test_new_tenant_does_not_wait_behind_unserved_virtual_time(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
-    """A job that does not give way holds the one slot for five slices while globex waits; then a third comes."""
+    """Let a job hold the one slot for five slices while globex waits; then a third tenant comes."""
     with all_tenants():
         CFSPlan.objects.get(is_active=True).tiers.update(queue=Queue.objects.get(name="workflow_team"))
         Worker.objects.update(slots=1)
@@ -165,7 +165,7 @@ def test_who_comes_does_not_stand_behind_service_that_one_who_waits_has_not_had(
 
 
 @pytest.mark.parametrize("ran", [3, SLICE + 30])
-def test_its_end_corrects_what_it_was_charged_and_teaches_what_was_predicted(
+def test_end_of_a_job_corrects_the_charge_and_trains_the_prediction(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, ran: int
 ) -> None:
     (job,) = submit(acme)
@@ -184,14 +184,14 @@ def test_its_end_corrects_what_it_was_charged_and_teaches_what_was_predicted(
     assert sum(seconds for _, seconds in charges(job)) == ran
 
 
-def test_one_that_is_asked_twice_at_once_is_charged_once(
+def test_job_ending_while_it_is_charged_is_charged_once(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)
     tick()
     execution = begin(start, job)
     run_for(execution, SLICE + 1)
-    # Its end and the tick meet: the settlement has the row, and the charge goes by what the row had.
+    # Its end and the tick overlap: the settlement locks the row, and the charge uses the row's values.
     assert settle([verdicts.yielded(execution.execution_id, execution.fence, {"at": 1})])
     tick()
     assert [reason for reason, _ in charges(job)][:2] == ["predicted", "corrected"]

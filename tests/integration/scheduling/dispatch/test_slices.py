@@ -1,4 +1,4 @@
-"""Time slices on the real tables: who is asked for its slot, and what becomes of a job that gives it."""
+"""Time slices on the real tables: which slots are requested, and what happens to the jobs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SLICE_SECONDS = 120
 
 @pytest.fixture
 def long_jobs(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> list[StartedExecution]:
-    """Four jobs of acme that hold the four slots and are in their second slice, since 50 to 80 s."""
+    """Start four jobs of acme that hold all slots and are in their second slice, for 50 to 80 s."""
     jobs = submit(acme, 4)
     tick()
     executions = [begin(start, job) for job in jobs]
@@ -71,19 +71,19 @@ def run_for(execution: StartedExecution, seconds: float) -> None:
         )
 
 
-def asked() -> set[UUID]:
+def requested() -> set[UUID]:
     with all_tenants():
         return set(LiveExecution.objects.filter(yield_requested_at__isnull=False).values_list("id", flat=True))
 
 
-def ask(tick: Tick) -> set[UUID]:
-    """Fold what was submitted, decide, and say who is asked now."""
+def request_slots(tick: Tick) -> set[UUID]:
+    """Fold submissions, decide, and return the executions that are requested to yield."""
     tick()
     ask_for_slices()
     with connection.cursor() as cursor:
         # A tick lets its transaction be idle for two seconds; a test's transaction outlives it.
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-    return asked()
+    return requested()
 
 
 def give_slot_back(execution: StartedExecution, state: object = None) -> None:
@@ -91,70 +91,78 @@ def give_slot_back(execution: StartedExecution, state: object = None) -> None:
     assert settled.state == JobState.AVAILABLE
 
 
-def test_one_who_waits_asks_one_slot_of_the_last_job(
+def test_one_waiting_tenant_requests_the_slot_of_the_last_job(
     globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
 ) -> None:
     submit(globex)
-    assert ask(tick) == {long_jobs[-1].execution_id}
+    assert request_slots(tick) == {long_jobs[-1].execution_id}
     submit(globex)
-    assert ask(tick) == {execution.execution_id for execution in long_jobs[-2:]}
+    assert request_slots(tick) == {execution.execution_id for execution in long_jobs[-2:]}
 
 
-def test_nobody_is_asked_while_nobody_else_waits(acme: Tenant, tick: Tick, long_jobs: list[StartedExecution]) -> None:
-    assert ask(tick) == set()
+def test_no_slot_is_requested_while_no_other_tenant_waits(
+    acme: Tenant, tick: Tick, long_jobs: list[StartedExecution]
+) -> None:
+    assert request_slots(tick) == set()
     submit(acme)  # another job of the same tenant
-    assert ask(tick) == set()
+    assert request_slots(tick) == set()
 
 
-def test_nobody_is_asked_before_its_slice_is_used(
+def test_no_slot_is_requested_before_the_slice_is_used(
     globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
 ) -> None:
     for execution in long_jobs:
         run_for(execution, SLICE_SECONDS - 10)
     submit(globex)
-    assert ask(tick) == set()
+    assert request_slots(tick) == set()
     with all_tenants():
         CFSPlan.objects.filter(is_active=True).update(granularity_seconds=SLICE_SECONDS - 20)
-    assert ask(tick)
+    assert request_slots(tick)
 
 
-def test_nobody_is_asked_where_no_time_is_sliced(globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]) -> None:
+def test_no_slot_is_requested_if_time_is_not_sliced(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
+) -> None:
     submit(globex)
-    assert ask(tick)
+    assert request_slots(tick)
     with all_tenants():
         activate_cfs_plan(plan=CFSPlan.objects.get(name="community"), reason="test")
-    # What was asked for already is taken back.
-    assert ask(tick) == set()
+    # The earlier request is withdrawn.
+    assert request_slots(tick) == set()
 
 
-def test_nobody_is_asked_while_a_slot_is_free(
+def test_no_slot_is_requested_while_one_is_free(
     globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], worker: Registration
 ) -> None:
     submit(globex)
     tick()
     register_worker(pool_name="default", hostname="another", pid=2, slots=1)
-    # Before the next tick hands the new slot out, and after it.
+    # Before the next tick dispatches to the new slot, and after it.
     ask_for_slices()
-    assert asked() == set()
-    assert ask(tick) == set()
+    assert requested() == set()
+    assert request_slots(tick) == set()
 
 
-def test_nobody_is_asked_for_one_who_may_not_run(globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]) -> None:
+def test_no_slot_is_requested_for_a_paused_tenant(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
+) -> None:
     submit(globex)
-    assert ask(tick)
+    assert request_slots(tick)
     pause_tenant(tenant=globex, reason="asked for")
-    assert ask(tick) == set()
+    assert request_slots(tick) == set()
 
 
-def test_nobody_is_asked_for_one_at_its_cap(globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]) -> None:
+def test_no_slot_is_requested_for_a_tenant_at_its_cap(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
+) -> None:
     with all_tenants():
         TenantCapacity.objects.update_or_create(tenant=globex, defaults={"in_flight": 2})
     submit(globex)
-    assert ask(tick) == set()
+    assert request_slots(tick) == set()
 
 
 @pytest.mark.parametrize("what", ["queue paused", "queue capped", "kind paused"])
-def test_nobody_is_asked_for_one_whose_queue_or_kind_stands_still(
+def test_no_slot_is_requested_for_a_paused_queue_or_kind(
     globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], what: str
 ) -> None:
     queue = Queue.objects.get(name="workflow_sandbox")
@@ -166,60 +174,60 @@ def test_nobody_is_asked_for_one_whose_queue_or_kind_stands_still(
     else:
         pause_kind(kind="sleep", reason="broken")
     submit(globex, kind="sleep", payload={"seconds": 0})
-    assert ask(tick) == set()
+    assert request_slots(tick) == set()
 
 
-def test_nobody_is_asked_for_a_slot_in_a_queue_whose_rate_grants_none(
+def test_no_slot_is_requested_for_a_queue_at_its_rate(
     globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
 ) -> None:
     submit(globex)
-    assert ask(tick)
+    assert request_slots(tick)
     with all_tenants():
         queues = Queue.objects.filter(name="workflow_sandbox")
         queues.update(dispatches_per_minute=1, dispatch_burst=1)
         an_hour_ahead = (time.time_ns() // 1_000) + 3_600_000_000
         QueueClock.objects.filter(queue__in=queues).update(arrival_us=an_hour_ahead)
-    assert ask(tick) == set()
+    assert request_slots(tick) == set()
 
 
-def test_a_job_that_could_not_come_back_keeps_its_slot(
+def test_job_that_could_not_return_keeps_its_slot(
     acme: Tenant, globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
 ) -> None:
     pause_tenant(tenant=acme, reason="asked for")
     submit(globex)
-    assert ask(tick) == set()
+    assert request_slots(tick) == set()
 
 
-def test_a_draining_workers_slot_is_of_no_use(
+def test_slot_of_a_draining_worker_is_not_requested(
     globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], worker: Registration
 ) -> None:
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("UPDATE scheduling_worker SET status = 'draining' WHERE id = %s", [worker.worker_id])
     submit(globex)
-    assert ask(tick) == set()
+    assert request_slots(tick) == set()
 
 
-def test_a_request_is_taken_back_when_nobody_waits_any_more(
+def test_request_is_withdrawn_once_no_tenant_waits(
     globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], django_capture_on_commit_callbacks: Capture
 ) -> None:
     before = scrape()
     (job,) = submit(globex)
-    assert ask(tick)
+    assert request_slots(tick)
     with tenant_context(globex):
         cancel_job(job_id=job.pk)
-    assert ask(tick) == set()
+    assert request_slots(tick) == set()
     counted = {
         step: scrape()[f'jobsplatform_yields_total{{step="{step}"}}']
         - before.get(f'jobsplatform_yields_total{{step="{step}"}}', 0)
-        for step in ("asked", "withdrawn")
+        for step in ("requested", "withdrawn")
     }
-    assert counted == {"asked": 1, "withdrawn": 1}
+    assert counted == {"requested": 1, "withdrawn": 1}
 
 
-def test_what_runs_beyond_its_prediction_is_charged_as_it_goes(
+def test_job_running_beyond_its_prediction_is_charged_while_it_runs(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
-    """Both have the weight 1 in one queue; globex had 900 s of service, acme's jobs were predicted to take one each."""
+    """Run both tenants at weight 1: globex had 900 s of service, and acme's jobs exceed their predicted second."""
     with all_tenants():
         queue = Queue.objects.get(name="workflow_team")
         CFSPlan.objects.get(name="cloud").tiers.update(queue=queue)
@@ -235,18 +243,18 @@ def test_what_runs_beyond_its_prediction_is_charged_as_it_goes(
         SchedulingEntity.objects.filter(pk=entity.pk).update(vruntime=ahead)
     for execution in executions:
         run_for(execution, SLICE_SECONDS + 1)
-    # Four times 121 s, and another slice for three of them, are less than 900 s; four times 230 s are more.
-    assert ask(tick) == set()
+    # Four times 121 s, plus a slice for three of them, is less than 900 s; four times 230 s is more.
+    assert request_slots(tick) == set()
     for execution in executions:
         run_for(execution, 230)
-    assert len(ask(tick)) == 1
+    assert len(request_slots(tick)) == 1
 
 
-def test_the_heartbeat_brings_the_request_under_its_fence_alone(
+def test_heartbeat_returns_the_yield_request_only_under_its_fence(
     globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], worker: Registration
 ) -> None:
     submit(globex)
-    (wanted,) = ask(tick)
+    (wanted,) = request_slots(tick)
 
     def beat(older: int = 0) -> dict[UUID, bool]:
         fences = {execution.execution_id: execution.fence - older for execution in long_jobs}
@@ -257,11 +265,11 @@ def test_the_heartbeat_brings_the_request_under_its_fence_alone(
     assert beat(older=1) == {}
 
 
-def test_a_job_that_yields_goes_back_to_its_own_place_and_burns_nothing(
+def test_yielded_job_keeps_its_rank_and_uses_no_attempt(
     acme: Tenant, globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], start: Start
 ) -> None:
     (short,) = submit(globex)
-    (execution_id,) = ask(tick)
+    (execution_id,) = request_slots(tick)
     execution = long_jobs[-1]
     assert execution.execution_id == execution_id
     with all_tenants():
@@ -280,19 +288,19 @@ def test_a_job_that_yields_goes_back_to_its_own_place_and_burns_nothing(
         explanation = why_waiting(after)
     assert explanation is not None
     assert [reason.code for reason in explanation.reasons] == ["yielded"]
-    # The slot goes to whom it was asked for, and nobody else is asked.
-    assert ask(tick) == set()
+    # The slot goes to the tenant it was requested for, and no other slot is requested.
+    assert request_slots(tick) == set()
     assert reload(short).state == JobState.DISPATCHED
     assert reload(job).state == JobState.AVAILABLE
-    # Another worker begins it where it stopped.
+    # Another worker resumes it from its checkpoint.
     register_worker(pool_name="default", hostname="another", pid=2, slots=1)
     tick()
     resumed = begin(start, job)
     assert (resumed.checkpoint, resumed.attempt, resumed.fence) == ({"page": 40}, 1, execution.fence + 1)
-    assert asked() == set()
+    assert requested() == set()
 
 
-def test_page_and_api_say_that_a_job_gave_its_slot_and_goes_on(
+def test_page_and_api_show_that_a_job_yielded_and_continues(
     acme: Tenant,
     acme_user: User,
     globex: Tenant,
@@ -309,7 +317,7 @@ def test_page_and_api_say_that_a_job_gave_its_slot_and_goes_on(
 
     assert "Asked for its slot" not in page()
     submit(globex)
-    assert ask(tick) == {execution.execution_id}
+    assert request_slots(tick) == {execution.execution_id}
     assert "Asked for its slot" in page()
     give_slot_back(execution)
     shown = page()
@@ -323,13 +331,11 @@ def test_page_and_api_say_that_a_job_gave_its_slot_and_goes_on(
     assert ended["state"] == "yielded"
 
 
-def test_a_slot_that_is_given_does_not_come_straight_back(
-    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
-) -> None:
+def test_yielded_slots_go_to_the_waiting_tenants(globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]) -> None:
     initech = create_tenant(slug="initech", plan="professional")
     jobs = submit(globex, 2) + submit(initech, 5)
     by_id = {execution.execution_id: execution for execution in long_jobs}
-    given = [by_id[execution_id] for execution_id in ask(tick)]
+    given = [by_id[execution_id] for execution_id in request_slots(tick)]
     assert given
     for execution in given:
         give_slot_back(execution)
@@ -337,7 +343,7 @@ def test_a_slot_that_is_given_does_not_come_straight_back(
     assert sum(reload(job).state == JobState.DISPATCHED for job in jobs) == len(given)
 
 
-def test_a_look_at_many_executions_takes_few_statements(
+def test_slice_requests_take_a_constant_number_of_statements(
     globex: Tenant,
     tick: Tick,
     long_jobs: list[StartedExecution],
@@ -347,4 +353,4 @@ def test_a_look_at_many_executions_takes_few_statements(
     tick()
     with django_assert_max_num_queries(20):
         ask_for_slices()
-    assert asked()
+    assert requested()

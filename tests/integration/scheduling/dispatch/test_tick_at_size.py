@@ -1,4 +1,4 @@
-"""The tick's statements among many tenants and jobs: what they read is bounded, and by indexes."""
+"""The tick's statements with many tenants and jobs: they read a bounded number of rows, by indexes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, 
 
 IDLE_TENANTS = 20_000
 BACKLOG = 10_000
-# Four slots: whatever is read beyond a few rows for each of them grows with something it should not.
+# Four slots: if more than a few rows per slot are read, the number depends on the size of a table.
 MOST_ROWS = 300
 BIG_TABLES = {
     "scheduling_schedulingentity",
@@ -34,7 +34,7 @@ BIG_TABLES = {
     "scheduling_tenant_capacity",
     "tenants_tenant",
 }
-# Tables that fill and empty, and were once full when their statistics were taken.
+# Tables that fill and empty, and were full when their statistics were taken.
 FLOODED = ("scheduling_settled", "scheduling_execution_live", "scheduling_wake")
 _FLOOD = """
 SELECT pg_restore_relation_stats(
@@ -70,11 +70,11 @@ def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def explaining() -> Iterator[list[dict[str, Any]]]:
-    """Explain, with what really happens, each statement that runs meanwhile; the nodes of all plans."""
+    """Yield a list that receives the nodes of the `EXPLAIN ANALYZE` plans of each statement in the block."""
     nodes: list[dict[str, Any]] = []
 
     def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        # What the tick looks at first is asked together with settings, which cannot be explained.
+        # The tick's first read is sent together with settings, which cannot be explained.
         statement = sql.rpartition("jit = off; ")[2].lstrip()
         if statement.startswith(("WITH", "UPDATE scheduling", "SELECT")) and "scheduling_" in statement:
             with connection.connection.cursor() as cursor:
@@ -96,7 +96,7 @@ def rows_read(node: dict[str, Any]) -> float:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_pool_with_nothing_to_do_reads_nobody_elses_lines(acme: Tenant, django_db_setup: Any) -> None:
+def test_idle_pool_reads_no_lines_of_others(acme: Tenant, django_db_setup: Any) -> None:
     add_idle_tenants(acme, IDLE_TENANTS // 10)
     with all_tenants():
         SchedulingEntity.objects.update(is_runnable=True)
@@ -116,7 +116,7 @@ def test_a_pool_with_nothing_to_do_reads_nobody_elses_lines(acme: Tenant, django
 @pytest.mark.parametrize(
     ("idle_tenants", "flooded"), [(IDLE_TENANTS, ()), (IDLE_TENANTS // 5, FLOODED)], ids=["", "after-a-flood"]
 )
-def test_a_tick_reads_by_index_and_no_more_than_its_slots_need(
+def test_tick_reads_by_index_as_many_rows_as_its_slots_need(
     acme: Tenant,
     globex: Tenant,
     tick: Tick,
@@ -131,7 +131,7 @@ def test_a_tick_reads_by_index_and_no_more_than_its_slots_need(
         submit(acme, 1_000)
     submit(globex, 3)
     tick()
-    # One goes on, so that it is looked at who of those that run is held at its cap.
+    # One execution continues, so that the tick reads which running tenants are at their cap.
     for job in in_flight()[1:]:
         complete(start, job)
     with connect_as_owner(django_db_setup.name) as owner:
@@ -141,24 +141,24 @@ def test_a_tick_reads_by_index_and_no_more_than_its_slots_need(
         for table in flooded:
             owner.execute(_FLOOD, [table])
     with all_tenants(), connection.cursor() as cursor:
-        # Known to be short, the others would share messages, and more of them would be read.
+        # If the others were known to be short, they would be merged, and more of them would be read.
         cursor.execute("UPDATE scheduling_settled SET is_sample = false")
-        Worker.objects.update(heartbeat_at=Now())  # to fill the tables took longer than its lease
+        Worker.objects.update(heartbeat_at=Now())  # filling the tables took longer than its heartbeat is valid
     with explaining() as nodes:
         assert tick().dispatched == worker.slots - 1
-    # What it looks at first, its capacity and its queues are among what was explained.
+    # Its first reads, capacity and queues, were explained.
     seen = {node.get("Relation Name") for node in nodes}
     assert seen >= {"scheduling_job_held", "scheduling_worker", "scheduling_queue_clock"}
     read = [node for node in nodes if node.get("Relation Name") in BIG_TABLES and "Scan" in node["Node Type"]]
     assert {node["Relation Name"] for node in read} == BIG_TABLES
     assert [node for node in read if node["Node Type"] == "Seq Scan"] == []
     assert max(rows_read(node) for node in read) <= MOST_ROWS
-    # No list is gone through once for each of another's rows.
+    # No list is scanned once for each row of another.
     assert [node["CTE Name"] for node in nodes if node["Node Type"] == "CTE Scan" and node["Actual Loops"] > 1] == []
 
 
 @pytest.mark.django_db
-def test_a_plan_that_wakes_very_many_is_folded_in_parts_behind_the_news_of_single_jobs(
+def test_plan_change_that_wakes_many_tenants_is_folded_in_parts(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (wakes, tick_module):
@@ -180,7 +180,7 @@ def test_a_plan_that_wakes_very_many_is_folded_in_parts_behind_the_news_of_singl
 
 
 @pytest.mark.django_db
-def test_a_changed_weight_holds_for_the_backlog_before_any_wake_is_folded(
+def test_changed_weight_applies_to_the_backlog_before_its_wakes_are_folded(
     acme: Tenant, tick: Tick, worker: Registration
 ) -> None:
     submit(acme, 2)
@@ -195,10 +195,10 @@ def test_a_changed_weight_holds_for_the_backlog_before_any_wake_is_folded(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_tick_waits_for_no_other_pools_tick_that_holds_a_tenants_capacity(
+def test_tick_does_not_wait_for_another_pools_tick(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration
 ) -> None:
-    """Each tick folds what ended, then takes capacity: if the second waited, two ticks could wait in a ring."""
+    """Fold, then lock capacity, without waiting for the other tick: waiting could deadlock."""
     submit(acme)
     submit(globex)
 

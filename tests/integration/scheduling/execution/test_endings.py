@@ -1,4 +1,4 @@
-"""Who comes next is looked for while what has ended is settled."""
+"""Ending messages: the next job is picked while the previous one is being settled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ type Tick = Callable[[], object]
 
 @pytest.fixture(autouse=True)
 def one_slot(worker: Registration) -> None:
-    """The pool has one slot."""
+    """Give the pool one slot."""
     with all_tenants():
         Worker.objects.update(slots=1)
         Tenant.objects.update(max_concurrency=10)
@@ -44,9 +44,7 @@ def states(jobs: list[Job]) -> list[str]:
     return [found[job.pk] for job in jobs]
 
 
-def test_the_slot_of_what_is_being_settled_is_as_good_as_free(
-    acme: Tenant, pool: WorkerPool, tick: Tick, start: Start
-) -> None:
+def test_slot_of_a_settling_message_counts_as_free(acme: Tenant, pool: WorkerPool, tick: Tick, start: Start) -> None:
     first, second, third = submit(acme, 3)
     tick()
     started = begin(start, first)
@@ -54,7 +52,7 @@ def test_the_slot_of_what_is_being_settled_is_as_good_as_free(
     assert states([first, second]) == [JobState.EXECUTING, JobState.AVAILABLE]
     token = live_of(first).token
     assert run_tick(pool.pk, ending=[token]).dispatched == 1
-    # That slot is taken now, whoever tells it again.
+    # That slot is taken now, and another announcement changes nothing.
     assert run_tick(pool.pk, ending=[token]).dispatched == 0
     assert states([first, second, third]) == [JobState.EXECUTING, JobState.DISPATCHED, JobState.AVAILABLE]
     settle([verdicts.completed(started.execution_id, started.fence, None)])
@@ -64,10 +62,10 @@ def test_the_slot_of_what_is_being_settled_is_as_good_as_free(
     assert faults_of("ledger") == []
 
 
-def test_whoever_is_at_its_cap_has_its_own_slot_again(
+def test_tenant_at_its_cap_reuses_its_settling_slot(
     acme: Tenant, globex: Tenant, pool: WorkerPool, tick: Tick, start: Start
 ) -> None:
-    """Its next job can be handed out only when the settlement is folded; the slot is not given away before."""
+    """Dispatch its next job only once the settlement is folded, and keep the slot for it until then."""
     with all_tenants():
         Tenant.objects.filter(pk=acme.pk).update(max_concurrency=1)
     own = submit(acme, 2)
@@ -76,7 +74,7 @@ def test_whoever_is_at_its_cap_has_its_own_slot_again(
     others = submit(globex, 2)
     assert run_tick(pool.pk, ending=[live_of(own[0]).token]).dispatched == 0
     with all_tenants():
-        # The other, which has a queue of its own, has had more, so that its turn comes later.
+        # The other tenant, with its own queue, had more service, so that it comes later.
         assert own[0].queue_id != others[0].queue_id
         QueueClock.objects.filter(queue_id=others[0].queue_id).update(vruntime=10**15)
     settle([verdicts.completed(started.execution_id, started.fence, None)])
@@ -85,7 +83,7 @@ def test_whoever_is_at_its_cap_has_its_own_slot_again(
 
 
 @pytest.mark.parametrize("cap", [1, 2])
-def test_the_slot_of_a_settlement_that_a_tick_came_too_early_to_fold(
+def test_unfolded_settlements_slot_is_kept_for_a_tenant_at_its_cap(
     acme: Tenant,
     globex: Tenant,
     pool: WorkerPool,
@@ -94,7 +92,7 @@ def test_the_slot_of_a_settlement_that_a_tick_came_too_early_to_fold(
     monkeypatch: pytest.MonkeyPatch,
     cap: int,
 ) -> None:
-    """Of whoever is at its cap it is kept until the next tick has folded that; of all others it is free."""
+    """Keep it until the next tick has folded the settlement; without a cap it is free."""
     with all_tenants():
         Tenant.objects.filter(pk=acme.pk).update(max_concurrency=cap)
     own = submit(acme, 2)
@@ -117,7 +115,7 @@ def test_the_slot_of_a_settlement_that_a_tick_came_too_early_to_fold(
     assert faults_of("counters", "ready") == []
 
 
-def test_a_queue_at_its_cap_has_its_own_slot_again(acme: Tenant, pool: WorkerPool, tick: Tick, start: Start) -> None:
+def test_queue_at_its_cap_reuses_its_settling_slot(acme: Tenant, pool: WorkerPool, tick: Tick, start: Start) -> None:
     first, second = submit(acme, 2)
     with all_tenants():
         Queue.objects.filter(pk=first.queue_id).update(cap=1)
@@ -130,7 +128,7 @@ def test_a_queue_at_its_cap_has_its_own_slot_again(acme: Tenant, pool: WorkerPoo
     assert states([first, second]) == ["executing", "dispatched"]
 
 
-def test_where_slots_are_reserved_a_slot_is_free_when_it_is_settled(
+def test_settling_slot_is_not_reused_with_reserved_slots(
     acme: Tenant, pool: WorkerPool, tick: Tick, start: Start
 ) -> None:
     first, second = submit(acme, 2)
@@ -142,16 +140,14 @@ def test_where_slots_are_reserved_a_slot_is_free_when_it_is_settled(
     assert states([first, second]) == ["executing", "available"]
 
 
-def test_a_message_that_nobody_has_begun_is_not_ending_whatever_the_broker_says(
-    acme: Tenant, pool: WorkerPool, tick: Tick
-) -> None:
+def test_message_never_started_is_not_counted_as_ending(acme: Tenant, pool: WorkerPool, tick: Tick) -> None:
     first, second = submit(acme, 2)
     tick()
     assert run_tick(pool.pk, ending=[live_of(first).token, uuid4()]).dispatched == 0
     assert states([first, second]) == [JobState.DISPATCHED, JobState.AVAILABLE]
 
 
-def test_a_settlement_that_fails_leaves_one_message_too_many_which_waits(
+def test_failed_settlement_leaves_one_extra_message_that_waits(
     acme: Tenant, pool: WorkerPool, tick: Tick, start: Start
 ) -> None:
     jobs = submit(acme, 4)
@@ -164,8 +160,8 @@ def test_a_settlement_that_fails_leaves_one_message_too_many_which_waits(
     assert faults_of("counters", "ready") == []
 
 
-def test_tokens_pass_through_the_broker_once_and_strangers_words_are_dropped() -> None:
-    broker.take_news()  # that of the worker's registration
+def test_ending_tokens_are_read_once_and_invalid_ones_dropped() -> None:
+    broker.take_news()  # drop the wake of the worker's registration
     tokens = [uuid4(), uuid4()]
     for token in tokens:
         broker.announce_ending(token, "a")
@@ -177,7 +173,7 @@ def test_tokens_pass_through_the_broker_once_and_strangers_words_are_dropped() -
     assert broker.take_news() == broker.News()
 
 
-def test_no_more_are_kept_than_anybody_takes() -> None:
+def test_ending_tokens_are_limited() -> None:
     for _ in range(3):
         broker._client().rpush(broker.ENDING_KEY, *[uuid4().bytes] * broker.MOST_ENDINGS)
     last = uuid4()

@@ -1,4 +1,4 @@
-"""The examples in docs/how-to/exactly_once.md run as they stand there and hold however an execution ends."""
+"""The examples in docs/how-to/exactly_once.md: they run as written and hold however an execution ends."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ GRANT SELECT, INSERT ON example_booking TO PUBLIC
 
 
 class KilledError(BaseException):
-    """The process is gone: nothing of it runs any more."""
+    """The process is killed: none of its code runs any more."""
 
 
 def load(name: str) -> dict[str, Any]:
-    """What the block that defines this class defines."""
+    """Return the names that the block with this class defines."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (block,) = [block for block in blocks if f"class {name}(" in block]
     names: dict[str, Any] = {"__name__": f"example_{name}"}
@@ -52,7 +52,7 @@ def load(name: str) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def bookings(django_db_setup: Any) -> Iterator[None]:
-    """The table that the examples write to, without any key that would keep a second row out."""
+    """Create the table that the examples write to, without a key that would refuse a second row."""
     with connect_as_owner(django_db_setup.name) as owner:
         owner.execute(_TABLE)
     yield
@@ -68,8 +68,8 @@ def booked(tenant: Tenant) -> list[tuple[int, int]]:
 
 
 @dataclass
-class Stage:
-    """One start of a job on the real services. ``before`` is called with the number of each step before it is done."""
+class JobStart:
+    """One start of a job on the real services; `before` is called with the number of each step before it."""
 
     started: StartedExecution
     before: Callable[[int], None] = lambda step: None
@@ -123,8 +123,8 @@ class Stage:
             self,  # type: ignore[arg-type]
         )
 
-    def play(self, processor: Any) -> bool:
-        """Do the work and settle it, as a worker does; whether the settlement took hold."""
+    def run(self, processor: Any) -> bool:
+        """Run the job and settle it as a worker does; return whether the settlement was accepted."""
         try:
             answer = processor.process(self.context())
         except Interrupted:
@@ -156,8 +156,8 @@ class Stage:
 
 
 @dataclass
-class Theatre:
-    """Submits one job of a block's kind and plays its starts."""
+class Harness:
+    """A helper that submits one job of a block's kind and plays its starts."""
 
     tenant: Tenant
     tick: Tick
@@ -169,7 +169,7 @@ class Theatre:
         return begin(self.start, self.job)
 
     def rescue(self) -> None:
-        """The sweep finds the lease of the job over, and takes the job back."""
+        """Let the job's lease expire and the sweep rescue it."""
         with all_tenants():
             live = LiveExecution.objects.get(job_id=self.job.pk)
         crash = verdicts.crashed(
@@ -177,113 +177,113 @@ class Theatre:
         )
         assert settle([crash])
 
-    def play_through_a_crash(self, processor: Any, at: int) -> None:
-        """Kill the first start before its step of this number, and let another do the work."""
+    def run_with_a_crash(self, processor: Any, at: int) -> None:
+        """Kill the first start before its step of this number, and let another start complete the job."""
 
         def die(step: int) -> None:
             if step == at:
                 raise KilledError
 
-        first = Stage(self.begin(), die)
+        first = JobStart(self.begin(), die)
         try:
-            first.play(processor)
+            first.run(processor)
         except KilledError:
             self.rescue()
-            assert Stage(self.begin()).play(processor)
+            assert JobStart(self.begin()).run(processor)
 
-    def play_through_a_zombie(self, processor: Any, at: int) -> None:
-        """Stop the first start before its step of this number, until another has done all the work; then it goes on."""
+    def run_with_a_zombie(self, processor: Any, at: int) -> None:
+        """Suspend the first start before its step of this number until another has completed the job; resume it."""
         took_hold: list[bool] = []
 
         def sleep(step: int) -> None:
             if step == at:
                 self.rescue()
-                took_hold.append(Stage(self.begin()).play(processor))
+                took_hold.append(JobStart(self.begin()).run(processor))
 
-        first = Stage(self.begin(), sleep)
-        is_first_effective = first.play(processor)
+        first = JobStart(self.begin(), sleep)
+        is_first_effective = first.run(processor)
         assert is_first_effective == (not took_hold)
 
 
 @pytest.fixture
-def theatre(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> Theatre:
-    # The kind that is registered says only how the job came here: the block's own class does the work.
+def harness(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> Harness:
+    # The registered kind only serves the submission: the block's own class does the work.
     (job,) = submit(acme, 1, "noop", payload={"amounts": AMOUNTS})
-    return Theatre(acme, tick, start, job)
+    return Harness(acme, tick, start, job)
 
 
-# More steps than any of the examples has; beyond the last nothing goes wrong, and that must be right too.
+# More steps than any of the examples has; beyond the last nothing fails, which must be correct as well.
 STEPS = range(1, 9)
-WAYS = ["play_through_a_crash", "play_through_a_zombie"]
+WAYS = ["run_with_a_crash", "run_with_a_zombie"]
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("at", STEPS)
-def test_each_step_of_a_checkpointed_job_is_stored_once(theatre: Theatre, way: str, at: int) -> None:
-    getattr(theatre, way)(load("ImportStatement")["ImportStatement"](), at)
-    assert booked(theatre.tenant) == list(enumerate(AMOUNTS))
-    job = reload(theatre.job)
+def test_each_step_of_a_checkpointed_job_is_stored_once(harness: Harness, way: str, at: int) -> None:
+    getattr(harness, way)(load("ImportStatement")["ImportStatement"](), at)
+    assert booked(harness.tenant) == list(enumerate(AMOUNTS))
+    job = reload(harness.job)
     assert (job.state, job.result) == ("completed", {"booked": 3})
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("at", STEPS)
-def test_what_belongs_to_the_settlement_is_stored_once_and_with_it(theatre: Theatre, way: str, at: int) -> None:
-    getattr(theatre, way)(load("CloseMonth")["CloseMonth"](), at)
-    assert booked(theatre.tenant) == [(0, sum(AMOUNTS))]
-    assert reload(theatre.job).state == "completed"
+def test_settlement_effects_are_stored_once(harness: Harness, way: str, at: int) -> None:
+    getattr(harness, way)(load("CloseMonth")["CloseMonth"](), at)
+    assert booked(harness.tenant) == [(0, sum(AMOUNTS))]
+    assert reload(harness.job).state == "completed"
 
 
-def test_what_belongs_to_the_settlement_is_not_there_before(theatre: Theatre) -> None:
+def test_settlement_effects_are_not_visible_before(harness: Harness) -> None:
     seen: list[object] = []
     processor = load("CloseMonth")["CloseMonth"]()
-    stage = Stage(theatre.begin(), lambda step: seen.append(booked(theatre.tenant)))
-    assert stage.play(processor)
+    job_start = JobStart(harness.begin(), lambda step: seen.append(booked(harness.tenant)))
+    assert job_start.run(processor)
     assert seen == [[]] * (len(AMOUNTS) + 1)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("at", STEPS)
-def test_what_a_late_writer_puts_outside_is_refused(theatre: Theatre, way: str, at: int) -> None:
+def test_external_write_with_an_old_token_is_refused(harness: Harness, way: str, at: int) -> None:
     names = load("PublishReport")
-    getattr(theatre, way)(names["PublishReport"](), at)
+    getattr(harness, way)(names["PublishReport"](), at)
     ((token, text),) = names["SHELF"].kept.values()
-    assert token == reload(theatre.job).fence
+    assert token == reload(harness.job).fence
     assert text == f"made by start {token}"
-    assert reload(theatre.job).state == "completed"
+    assert reload(harness.job).state == "completed"
 
 
-def test_without_its_token_the_late_writer_would_have_won(theatre: Theatre) -> None:
-    """So that the test before cannot hold by chance."""
+def test_external_write_without_its_token_overwrites_the_new_one(harness: Harness) -> None:
+    """Prove that the test before does not pass by chance."""
     names = load("PublishReport")
     shelf = names["SHELF"]
     put = shelf.put
     shelf.put = lambda key, text, token: put(key, text, token=99)
-    theatre.play_through_a_zombie(names["PublishReport"](), 1)
+    harness.run_with_a_zombie(names["PublishReport"](), 1)
     ((_, text),) = shelf.kept.values()
     assert text == "made by start 1"
-    assert reload(theatre.job).fence == 2
+    assert reload(harness.job).fence == 2
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("at", STEPS)
-def test_a_repeated_charge_is_recognised(theatre: Theatre, way: str, at: int) -> None:
+def test_repeated_charge_is_recognised(harness: Harness, way: str, at: int) -> None:
     names = load("ChargeCards")
-    getattr(theatre, way)(names["ChargeCards"](), at)
+    getattr(harness, way)(names["ChargeCards"](), at)
     assert sorted(names["GATEWAY"].charges.values()) == AMOUNTS
-    assert reload(theatre.job).result == {"charged": sum(AMOUNTS)}
+    assert reload(harness.job).result == {"charged": sum(AMOUNTS)}
 
 
 @pytest.mark.parametrize("name", ["ImportStatement", "CloseMonth", "PublishReport", "ChargeCards"])
-def test_a_message_that_comes_twice_starts_nothing_twice(theatre: Theatre, name: str) -> None:
+def test_repeated_message_starts_nothing(harness: Harness, name: str) -> None:
     processor = load(name)[name]()
-    stage = Stage(theatre.begin())
-    assert theatre.start(theatre.job.pk) is None
-    assert stage.play(processor)
+    job_start = JobStart(harness.begin())
+    assert harness.start(harness.job.pk) is None
+    assert job_start.run(processor)
     if name in ("ImportStatement", "CloseMonth"):
-        assert len(booked(theatre.tenant)) == (len(AMOUNTS) if name == "ImportStatement" else 1)
+        assert len(booked(harness.tenant)) == (len(AMOUNTS) if name == "ImportStatement" else 1)
 
 
-def test_every_example_of_the_page_is_played_here() -> None:
+def test_every_example_of_the_page_is_tested() -> None:
     classes = re.findall(r"^class (\w+)\(TaskProcessor\)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert classes == ["ImportStatement", "CloseMonth", "PublishReport", "ChargeCards"]

@@ -1,4 +1,4 @@
-"""Heartbeats, leases, and the partitions that upkeep makes."""
+"""Heartbeats, leases, and the partitions that upkeep creates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lease_left(execution_id: object) -> timedelta:
     return expires_at - timezone.now()
 
 
-def test_a_heartbeat_renews_the_leases_that_it_names(
+def test_heartbeat_renews_the_leases_that_it_names(
     acme: Tenant, worker: Registration, tick: Tick, start: Start
 ) -> None:
     first, second = submit(acme, 2)
@@ -38,7 +38,7 @@ def test_a_heartbeat_renews_the_leases_that_it_names(
     assert lease_left(unnamed.execution_id) < timedelta()
 
 
-def test_a_heartbeat_under_an_old_fence_renews_nothing(
+def test_heartbeat_with_an_old_fence_renews_nothing(
     acme: Tenant, worker: Registration, tick: Tick, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -48,7 +48,7 @@ def test_a_heartbeat_under_an_old_fence_renews_nothing(
     assert not answer.leases
 
 
-def test_a_heartbeat_brings_back_what_is_wanted_of_a_job(
+def test_heartbeat_returns_cancel_requests_and_passed_deadlines(
     acme: Tenant, worker: Registration, tick: Tick, start: Start
 ) -> None:
     late, unwanted = submit(acme, deadline=timezone.now() + timedelta(hours=1)) + submit(acme)
@@ -66,7 +66,7 @@ def test_a_heartbeat_brings_back_what_is_wanted_of_a_job(
     assert not answer.leases[executions[late].execution_id].is_deadline_passed
 
 
-def test_a_worker_that_the_database_forgot_is_entered_again(worker: Registration) -> None:
+def test_worker_missing_in_the_database_is_registered_again(worker: Registration) -> None:
     with all_tenants():
         Worker.objects.all().delete()
     assert not heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}).is_worker_known
@@ -74,7 +74,7 @@ def test_a_worker_that_the_database_forgot_is_entered_again(worker: Registration
     assert heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}).is_worker_known
 
 
-def test_a_stopping_worker_gets_no_more_jobs(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_stopping_worker_gets_no_more_jobs(acme: Tenant, worker: Registration, tick: Tick) -> None:
     heartbeat(worker_id=worker.worker_id, is_stopping=True, fences={})
     submit(acme)
     assert tick().dispatched == 0
@@ -82,19 +82,19 @@ def test_a_stopping_worker_gets_no_more_jobs(acme: Tenant, worker: Registration,
     assert tick().dispatched == 1
 
 
-def test_a_retired_worker_has_no_slots(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_retired_worker_has_no_slots(acme: Tenant, worker: Registration, tick: Tick) -> None:
     retire_worker(worker_id=worker.worker_id)
     submit(acme)
     assert tick().dispatched == 0
     assert Worker.objects.get(pk=worker.worker_id).stopped_at is not None
 
 
-def test_a_worker_of_no_pool_is_told_which_pools_there_are(db: None) -> None:
+def test_registration_in_an_unknown_pool_names_the_pools(db: None) -> None:
     with pytest.raises(PoolNotFoundError, match="default, maintenance"):
         register_worker(pool_name="defualt", hostname="test", pid=1, slots=1)
 
 
-def test_the_coming_days_get_a_partition_in_each_history_table_once(db: None) -> None:
+def test_partitions_of_the_coming_days_are_created_once(db: None) -> None:
     made = maintain_partitions(days_ahead=2)
     assert len(made) == 2 * len(HISTORY_TABLES)
     assert maintain_partitions(days_ahead=2) == []

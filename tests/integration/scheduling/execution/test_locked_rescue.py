@@ -1,4 +1,4 @@
-"""A locked row keeps no other from being rescued or renewed, and sessions of lost workers end."""
+"""Rescue with locked rows: a locked row delays no other's rescue or renewal, and sessions of lost workers are ended."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOCKS = {
 
 @pytest.fixture
 def holder(django_db_setup: Any) -> Any:
-    """Return a context in which another session holds rows of a tenant in an open transaction."""
+    """Return a context in which another session locks rows of a tenant in an open transaction."""
 
     @contextmanager
     def hold(statement: str, tenant: Tenant) -> Iterator[None]:
@@ -94,7 +94,7 @@ def test_heartbeat_renews_other_leases_while_an_execution_is_settled(
         before = dict(LiveExecution.objects.values_list("pk", "lease_expires_at"))
     with holder(LOCKS["execution"], acme):
         beat = heartbeat(worker_id=worker.worker_id, is_stopping=False, fences=fences)
-        # It is not lost either: its lease only runs on as it did.
+        # It is not lost either: its lease keeps its end.
         assert set(beat.leases) == set(fences)
     with all_tenants():
         after = dict(LiveExecution.objects.values_list("pk", "lease_expires_at"))
@@ -102,7 +102,7 @@ def test_heartbeat_renews_other_leases_while_an_execution_is_settled(
     assert after[begun[globex.pk].execution_id] > before[begun[globex.pk].execution_id]
 
 
-def test_heartbeat_leaves_out_an_execution_of_another_fence(
+def test_heartbeat_omits_an_execution_of_another_fence(
     acme: Tenant, worker: Registration, tick: Tick, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -139,7 +139,7 @@ def make_silent(worker: Registration) -> None:
         )
 
 
-def test_sessions_of_a_lost_worker_inside_a_transaction_are_ended(acme: Tenant, worker: Registration) -> None:
+def test_sessions_of_a_lost_worker_in_a_transaction_are_ended(acme: Tenant, worker: Registration) -> None:
     with session_of(worker.worker_id) as busy, session_of(worker.worker_id) as idle, session_of(uuid7()) as other:
         for session in (busy, other):
             session.execute("SELECT 1")
@@ -151,9 +151,7 @@ def test_sessions_of_a_lost_worker_inside_a_transaction_are_ended(acme: Tenant, 
         assert is_alive(other)
 
 
-def test_job_that_a_lost_worker_has_locked_is_rescued(
-    acme: Tenant, worker: Registration, tick: Tick, start: Start
-) -> None:
+def test_job_locked_by_a_lost_worker_is_rescued(acme: Tenant, worker: Registration, tick: Tick, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     begin(start, job)

@@ -1,4 +1,4 @@
-"""What comes back: lost hints, dead workers, a broker that takes nothing, deadlines."""
+"""Rescue: lost hints, dead workers, a broker that refuses messages, deadlines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def broker_takes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many hints the broker takes at the next publish; the list may be changed."""
+    """Return a list with the number of hints that the broker accepts at the next publish; a test may change it."""
     room = [10**6]
 
     def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
@@ -47,7 +47,7 @@ def broker_takes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return room
 
 
-def test_an_expired_lease_sends_the_job_back_with_its_crash_counted(
+def test_expired_lease_returns_the_job_with_its_crash_counted(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -60,7 +60,7 @@ def test_an_expired_lease_sends_the_job_back_with_its_crash_counted(
     assert faults_of("ledger") == []
 
 
-def test_a_whole_workers_death_is_no_single_jobs_fault(
+def test_crash_of_a_whole_worker_counts_for_no_job(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     jobs = submit(acme, 2)
@@ -72,7 +72,7 @@ def test_a_whole_workers_death_is_no_single_jobs_fault(
     assert [reload(job).crash_count for job in jobs] == [0, 0]
 
 
-def test_a_live_lease_is_left_alone(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_live_lease_is_not_rescued(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     begin(start, job)
@@ -80,14 +80,14 @@ def test_a_live_lease_is_left_alone(acme: Tenant, tick: Tick, worker: Registrati
     assert reload(job).state == JobState.EXECUTING
 
 
-def test_a_hint_that_nobody_took_up_goes_out_again_under_a_new_token(
+def test_unstarted_hint_is_republished_under_a_new_token(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)
     tick()
     with all_tenants():
         old = LiveExecution.objects.get()
-    assert republish_unstarted() == 0  # too young
+    assert republish_unstarted() == 0  # too recent
     age(LiveExecution, published_at=16)
     assert republish_unstarted() == 1
     with all_tenants():
@@ -96,9 +96,7 @@ def test_a_hint_that_nobody_took_up_goes_out_again_under_a_new_token(
     assert faults_of("ledger") == []
 
 
-def test_a_broker_that_came_back_empty_gets_every_unstarted_hint_at_once(
-    acme: Tenant, tick: Tick, worker: Registration
-) -> None:
+def test_broker_that_came_back_empty_gets_every_unstarted_hint(acme: Tenant, tick: Tick, worker: Registration) -> None:
     submit(acme, 3)
     tick()
     assert republish_unstarted(is_epoch_new=True) == 3
@@ -119,7 +117,7 @@ def test_claims_are_undone_when_publishing_fails(
         assert SchedulingEntity.objects.get().in_flight == TenantCapacity.objects.get().in_flight == 3
 
 
-def test_a_waiting_job_whose_deadline_passed_is_a_dead_letter(acme: Tenant, tick: Tick) -> None:
+def test_waiting_job_past_its_deadline_becomes_a_dead_letter(acme: Tenant, tick: Tick) -> None:
     (job,) = submit(acme, deadline=timezone.now() + timedelta(hours=1))
     with all_tenants():
         JobDeadline.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
@@ -130,7 +128,7 @@ def test_a_waiting_job_whose_deadline_passed_is_a_dead_letter(acme: Tenant, tick
     assert reload(job).state == JobState.DISCARDED
 
 
-def test_a_scheduled_job_becomes_available_at_its_time(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_scheduled_job_becomes_available_at_its_time(acme: Tenant, tick: Tick, worker: Registration) -> None:
     (job,) = submit(acme, run_at=timezone.now() + timedelta(hours=1))
     assert (tick().dispatched, job.state) == (0, JobState.SCHEDULED)
     with tenant_context(acme):
@@ -138,7 +136,7 @@ def test_a_scheduled_job_becomes_available_at_its_time(acme: Tenant, tick: Tick,
     assert tick().dispatched == 1
 
 
-def test_effects_of_a_settlement_that_lost_its_fence_do_not_stay(
+def test_effects_of_a_settlement_with_a_lost_fence_are_rolled_back(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -157,7 +155,7 @@ def test_effects_of_a_settlement_that_lost_its_fence_do_not_stay(
         assert Batch.objects.count() == 1
 
 
-def test_a_crash_is_charged_up_to_the_last_heartbeat(
+def test_crash_is_charged_up_to_the_last_heartbeat(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)

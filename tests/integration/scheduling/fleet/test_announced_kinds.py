@@ -17,11 +17,11 @@ from tenants.database.clock import read_clock, read_moment
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Tick, reasons_of, reload, submit
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
 
 def register(monkeypatch: pytest.MonkeyPatch, kinds: list[str]) -> Registration:
-    """Register a worker of a release that has these kinds alone."""
+    """Register a worker of a release that has only these kinds."""
     with monkeypatch.context() as patch:
         patch.setattr(registry, "kinds", lambda: kinds)
         return register_worker(pool_name="default", hostname="test", pid=2, slots=4)
@@ -37,7 +37,7 @@ def reasons(tenant: Tenant, job: Job) -> list[str]:
 
 
 def wait_since(age: timedelta) -> None:
-    """Let the jobs of unknown kinds have begun to wait so long ago."""
+    """Let the jobs of unknown kinds have waited for so long."""
     with all_tenants():
         for pool in WorkerPool.objects.all():
             pool.unknown_kinds = {kind: (read_clock() - age).timestamp() for kind in pool.unknown_kinds}

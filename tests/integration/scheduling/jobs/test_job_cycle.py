@@ -1,4 +1,4 @@
-"""A job from submission to its end, on the real tables, without a worker process."""
+"""A job's life cycle on the real tables, without a worker process."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
 
 
-def test_a_job_is_dispatched_started_and_completed(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start
-) -> None:
+def test_job_is_dispatched_started_and_completed(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme)
     assert tick().dispatched == 1
     assert reload(job).state == JobState.DISPATCHED
@@ -39,7 +37,7 @@ def test_a_job_is_dispatched_started_and_completed(
     assert sorted(events) == sorted(["job.submitted", "job.dispatched", "execution.started", "execution.completed"])
 
 
-def test_the_ledger_balances_after_completion(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_ledger_balances_after_completion(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     started = begin(start, job)
@@ -64,26 +62,26 @@ def test_counters_return_to_zero_after_the_next_tick(
     assert (entity.in_flight, entity.waiting, entity.is_runnable) == (0, 0, False)
 
 
-def test_without_a_worker_nothing_is_dispatched(acme: Tenant, tick: Tick) -> None:
+def test_tick_without_a_worker_dispatches_nothing(acme: Tenant, tick: Tick) -> None:
     (job,) = submit(acme)
     assert tick().dispatched == 0
     assert reload(job).state == JobState.AVAILABLE
 
 
-def test_a_tick_fills_no_more_than_the_free_slots(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_tick_fills_only_the_free_slots(acme: Tenant, tick: Tick, worker: Registration) -> None:
     submit(acme, 10)
     assert tick().dispatched == 4
     assert tick().dispatched == 0
 
 
-def test_a_tenant_never_passes_its_cap(globex: Tenant, acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_tenant_never_exceeds_its_cap(globex: Tenant, acme: Tenant, tick: Tick, worker: Registration) -> None:
     submit(globex, 10)
     assert tick().dispatched == 2
     submit(acme, 10)
     assert tick().dispatched == 2
 
 
-def test_a_tenant_at_its_cap_runs_on_when_a_slot_of_its_own_is_free(
+def test_tenant_at_its_cap_continues_when_its_slot_is_free(
     globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     submit(globex, 3)
@@ -96,16 +94,14 @@ def test_a_tenant_at_its_cap_runs_on_when_a_slot_of_its_own_is_free(
     assert tick().dispatched == 1
 
 
-def test_a_message_that_comes_twice_starts_nothing(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start
-) -> None:
+def test_repeated_message_starts_nothing(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     begin(start, job)
     assert start(job.pk) is None
 
 
-def test_a_forged_token_starts_nothing(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_forged_token_starts_nothing(acme: Tenant, tick: Tick, worker: Registration) -> None:
     (job,) = submit(acme)
     tick()
     with all_tenants():
@@ -114,7 +110,9 @@ def test_a_forged_token_starts_nothing(acme: Tenant, tick: Tick, worker: Registr
     assert reload(job).state == JobState.DISPATCHED
 
 
-def test_a_zombie_settles_nothing(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_settlement_with_an_old_fence_changes_nothing(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
     (job,) = submit(acme)
     tick()
     zombie = begin(start, job)
@@ -132,10 +130,10 @@ def test_a_zombie_settles_nothing(acme: Tenant, tick: Tick, worker: Registration
     [
         (False, 3, JobState.RETRYABLE, None),  # attempts are left
         (False, 0, JobState.DISCARDED, DeadLetter.Reason.ATTEMPTS_EXHAUSTED),  # none are left
-        (True, 3, JobState.DISCARDED, DeadLetter.Reason.PERMANENT_ERROR),  # no attempt would help
+        (True, 3, JobState.DISCARDED, DeadLetter.Reason.PERMANENT_ERROR),  # a retry would not help
     ],
 )
-def test_a_failure_retries_or_ends_as_a_dead_letter(
+def test_failure_retries_or_ends_as_a_dead_letter(
     acme: Tenant,
     tick: Tick,
     worker: Registration,
@@ -166,7 +164,7 @@ def test_a_failure_retries_or_ends_as_a_dead_letter(
         assert list(DeadLetter.objects.values_list("reason", flat=True)) == ([reason] if reason else [])
 
 
-def test_the_third_lone_crash_quarantines(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_third_lone_crash_quarantines_the_job(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme)
     for crash_count in range(3):
         tick()
@@ -187,14 +185,14 @@ def test_the_third_lone_crash_quarantines(acme: Tenant, tick: Tick, worker: Regi
     assert reload(job).state == JobState.QUARANTINED
 
 
-def test_a_waiting_job_is_cancelled_at_once(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_waiting_job_is_cancelled_at_once(acme: Tenant, tick: Tick, worker: Registration) -> None:
     (job,) = submit(acme)
     with tenant_context(acme):
         assert cancel_job(job_id=job.pk, reason="not needed").state == JobState.CANCELLED
     assert tick().dispatched == 0
 
 
-def test_a_running_job_that_yields_after_a_cancel_ends_cancelled(
+def test_running_job_that_yields_after_a_cancel_is_cancelled(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -206,7 +204,7 @@ def test_a_running_job_that_yields_after_a_cancel_ends_cancelled(
     assert reload(job).state == JobState.CANCELLED
 
 
-def test_an_idempotency_key_gives_the_same_job(acme: Tenant) -> None:
+def test_repeated_idempotency_key_returns_the_same_job(acme: Tenant) -> None:
     first = submit_job(tenant=acme, request=JobRequest("noop", idempotency_key="k"))
     again = submit_job(tenant=acme, request=JobRequest("noop", idempotency_key="k"))
     assert (first.created, again.created, again.job.pk) == (True, False, first.job.pk)

@@ -1,4 +1,4 @@
-"""Whatever is changed of the order is in effect with the next tick, for the jobs that wait already."""
+"""Live changes: each change of the fair order applies from the next tick, to jobs that wait already."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def crowd(acme: Tenant, globex: Tenant, pool: WorkerPool) -> WorkerPool:
-    """Both tenants wait in one queue, with one cap that is out of the way, and a tick has seen them; no worker yet."""
+    """Let both tenants wait in one queue with a high cap, read by a tick; without workers yet."""
     with all_tenants():
         tiers = CFSPlan.objects.get(name="cloud").tiers
         tiers.update(queue=Queue.objects.get(name="workflow"))
         Plan.objects.update(max_concurrency=1_000)
-    # Of one transaction all are of one time, so those of globex come first by their priority.
+    # All rows of one transaction have one time, so those of globex come first by their priority.
     submit(globex, 60, priority=5)
     submit(acme, 60)
     run_tick(pool.pk)
@@ -38,7 +38,7 @@ def crowd(acme: Tenant, globex: Tenant, pool: WorkerPool) -> WorkerPool:
 
 
 def dispatch(pool: WorkerPool, slots: int) -> Counter[str]:
-    """How many jobs of each tenant the next tick hands to so many new slots."""
+    """Return how many jobs of each tenant the next tick dispatches to so many new slots."""
     before = {job.pk for job in in_flight()}
     register_worker(pool_name=pool.name, hostname="more", pid=1, slots=slots)
     run_tick(pool.pk)
@@ -47,16 +47,16 @@ def dispatch(pool: WorkerPool, slots: int) -> Counter[str]:
         return Counter(fresh.values_list("tenant__slug", flat=True))
 
 
-def test_as_it_stands(crowd: WorkerPool) -> None:
+def test_unchanged_weights_dispatch_two_to_one(crowd: WorkerPool) -> None:
     assert dispatch(crowd, 30) == {"acme": 20, "globex": 10}
 
 
-def test_the_weight_of_a_plan(acme: Tenant, crowd: WorkerPool) -> None:
+def test_changed_plan_weight_applies_from_the_next_tick(acme: Tenant, crowd: WorkerPool) -> None:
     update_plan(plan=acme.plan, changes={"weight": 9})
     assert dispatch(crowd, 30) == {"acme": 27, "globex": 3}
 
 
-def test_a_rollback_of_a_plan(acme: Tenant, crowd: WorkerPool) -> None:
+def test_plan_rollback_applies_from_the_next_tick(acme: Tenant, crowd: WorkerPool) -> None:
     with all_tenants():
         number = Plan.objects.get(pk=acme.plan_id).version
     update_plan(plan=acme.plan, changes={"weight": 9, "max_concurrency": 1_000})
@@ -66,29 +66,29 @@ def test_a_rollback_of_a_plan(acme: Tenant, crowd: WorkerPool) -> None:
     assert dispatch(crowd, 30) == {"acme": 27, "globex": 3}
 
 
-def test_the_factor_of_a_tenant(acme: Tenant, crowd: WorkerPool) -> None:
+def test_changed_tenant_factor_applies_from_the_next_tick(acme: Tenant, crowd: WorkerPool) -> None:
     update_tenant(tenant=acme, changes={"weight_factor": 2})
     assert dispatch(crowd, 30) == {"acme": 24, "globex": 6}
 
 
-def test_the_plan_of_a_tenant(acme: Tenant, globex: Tenant, crowd: WorkerPool) -> None:
+def test_changed_plan_of_a_tenant_applies_from_the_next_tick(acme: Tenant, globex: Tenant, crowd: WorkerPool) -> None:
     change_plan(tenant=globex, plan="professional")
     assert dispatch(crowd, 30) == {"acme": 10, "globex": 20}
 
 
-def test_the_cap_of_a_plan_lowered_and_raised(acme: Tenant, crowd: WorkerPool) -> None:
+def test_changed_plan_cap_applies_from_the_next_tick(acme: Tenant, crowd: WorkerPool) -> None:
     update_plan(plan=acme.plan, changes={"max_concurrency": 2})
     assert dispatch(crowd, 30) == {"acme": 2, "globex": 28}
     update_plan(plan=acme.plan, changes={"max_concurrency": 12})
     assert dispatch(crowd, 12)["acme"] in (9, 10)
 
 
-def test_the_cap_of_a_tenant(acme: Tenant, crowd: WorkerPool) -> None:
+def test_changed_tenant_cap_applies_from_the_next_tick(acme: Tenant, crowd: WorkerPool) -> None:
     update_tenant(tenant=acme, changes={"max_concurrency": 3})
     assert dispatch(crowd, 30)["acme"] == 3
 
 
-def test_the_cap_of_a_queue(crowd: WorkerPool) -> None:
+def test_changed_queue_cap_applies_from_the_next_tick(crowd: WorkerPool) -> None:
     queue = Queue.objects.get(name="workflow")
     update_queue(queue=queue, changes={"cap": 6})
     assert sum(dispatch(crowd, 30).values()) == 6
@@ -97,7 +97,7 @@ def test_the_cap_of_a_queue(crowd: WorkerPool) -> None:
     assert len(in_flight()) == 30
 
 
-def test_the_pause_of_a_queue(crowd: WorkerPool) -> None:
+def test_queue_pause_applies_from_the_next_tick(crowd: WorkerPool) -> None:
     queue = Queue.objects.get(name="workflow")
     pause_queue(queue=queue, reason="x")
     assert dispatch(crowd, 30) == {}
@@ -106,14 +106,14 @@ def test_the_pause_of_a_queue(crowd: WorkerPool) -> None:
     assert len(in_flight()) == 30
 
 
-def test_the_pause_of_a_tenant(acme: Tenant, crowd: WorkerPool) -> None:
+def test_tenant_pause_applies_from_the_next_tick(acme: Tenant, crowd: WorkerPool) -> None:
     pause_tenant(tenant=acme, reason="x")
     assert dispatch(crowd, 30) == {"globex": 30}
     resume_tenant(tenant=acme)
     assert dispatch(crowd, 12)["acme"] in (8, 9)
 
 
-def test_the_pause_of_a_kind(crowd: WorkerPool) -> None:
+def test_kind_pause_applies_from_the_next_tick(crowd: WorkerPool) -> None:
     pause_kind(kind="noop", reason="x")
     assert dispatch(crowd, 30) == {}
     resume_kind(kind="noop")
@@ -122,21 +122,21 @@ def test_the_pause_of_a_kind(crowd: WorkerPool) -> None:
     assert len(in_flight()) == 30
 
 
-def test_the_strategy_of_the_active_plan_and_its_rollback(crowd: WorkerPool) -> None:
+def test_changed_strategy_and_its_rollback_apply_from_the_next_tick(crowd: WorkerPool) -> None:
     plan = CFSPlan.objects.get(name="cloud")
     update_cfs_plan(plan=plan, fields={"strategy": "nop"})
-    assert dispatch(crowd, 30) == {"globex": 30}  # who came first
+    assert dispatch(crowd, 30) == {"globex": 30}  # the first submitted
     update_cfs_plan(plan=plan, fields={"strategy": "time_slice"})
-    # globex has had thirty by now, and the fair order knows it.
+    # globex has had thirty by now, which the fair order takes into account.
     assert dispatch(crowd, 12) == {"acme": 12}
 
 
-def test_another_active_plan(crowd: WorkerPool) -> None:
+def test_activated_cfs_plan_applies_from_the_next_tick(crowd: WorkerPool) -> None:
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
     assert dispatch(crowd, 30) == {"globex": 30}
 
 
-def test_the_weight_of_a_queue_in_the_active_plan(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
+def test_changed_queue_weight_applies_from_the_next_tick(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
     with all_tenants():
         Plan.objects.update(max_concurrency=1_000)
     for tenant in (acme, globex):
@@ -152,7 +152,7 @@ def test_the_weight_of_a_queue_in_the_active_plan(acme: Tenant, globex: Tenant, 
     assert dispatch(pool, 30)["acme"] >= 20
 
 
-def test_a_tick_writes_the_new_weight_on_what_it_dispatches(
+def test_tick_stores_the_new_weight_with_what_it_dispatches(
     acme: Tenant, crowd: WorkerPool, worker: Registration, tick: Tick
 ) -> None:
     update_plan(plan=acme.plan, changes={"weight": 9})
@@ -162,13 +162,13 @@ def test_a_tick_writes_the_new_weight_on_what_it_dispatches(
         assert SchedulingEntity.objects.get(tenant=acme).weight_milli == 9_000
 
 
-def test_a_weight_beyond_all_bounds_ends_no_tick(acme: Tenant, crowd: WorkerPool) -> None:
+def test_huge_weight_does_not_break_a_tick(acme: Tenant, crowd: WorkerPool) -> None:
     with all_tenants():
         Plan.objects.filter(pk=acme.plan_id).update(weight=2_000_000_000)
     submit(acme, 1)
     assert dispatch(crowd, 30)["acme"] >= 29
 
 
-def test_a_plan_takes_no_weight_beyond_its_bounds(acme: Tenant, crowd: WorkerPool) -> None:
+def test_plan_weight_beyond_its_bounds_is_refused(acme: Tenant, crowd: WorkerPool) -> None:
     with pytest.raises(DomainError, match="1000"):
         update_plan(plan=acme.plan, changes={"weight": 1_001})

@@ -1,4 +1,4 @@
-"""Retries by kind and by plan, and what a deadline leaves of them."""
+"""Retry policy: by kind and plan, and limited by the deadline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 
 def rule(tenant: Tenant, **rules: Any) -> None:
-    """Let the tenant's plan have these rules and no others."""
+    """Replace the rules of the tenant's plan by these."""
     update_plan(plan=tenant.plan, changes={"retry_rules": rules})
     tenant.plan.refresh_from_db()
 
@@ -40,13 +40,13 @@ def rule(tenant: Tenant, **rules: Any) -> None:
         ({}, 1, 1),
         ({"noop": {"max_retries": 1}}, None, 1),
         ({"noop": {"max_retries": 1}}, 0, 0),
-        ({"noop": {"max_retries": 9}}, None, 3),  # a ceiling raises nothing
+        ({"noop": {"max_retries": 9}}, None, 3),  # a maximum raises nothing
         ({"*": {"max_retries": 2}}, None, 2),
         ({"*": {"max_retries": 0}, "noop": {"max_retries": 2}}, None, 2),
         ({"sleep": {"max_retries": 0}}, None, 3),
     ],
 )
-def test_a_job_has_as_many_retries_as_kind_and_plan_leave_it(
+def test_max_retries_are_limited_by_kind_and_plan(
     acme: Tenant, rules: dict[str, Any], asked: int | None, expected: int
 ) -> None:
     rule(acme, **rules)
@@ -55,14 +55,14 @@ def test_a_job_has_as_many_retries_as_kind_and_plan_leave_it(
 
 
 @pytest.mark.parametrize(("rules", "asked"), [({}, 4), ({"noop": {"max_retries": 1}}, 2), ({}, -1)])
-def test_more_than_that_is_refused(acme: Tenant, rules: dict[str, Any], asked: int) -> None:
+def test_max_retries_beyond_the_limit_are_refused(acme: Tenant, rules: dict[str, Any], asked: int) -> None:
     rule(acme, **rules)
     with pytest.raises(RetriesNotAllowedError) as refused:
         submit_job(tenant=acme, request=JobRequest(kind="noop", max_retries=asked))
     assert (refused.value.code, refused.value.errors[0]["field"]) == ("max_retries_not_allowed", "max_retries")
 
 
-def test_the_number_is_settled_at_submission_and_the_waits_at_each_start(
+def test_max_retries_are_fixed_at_submission_and_delays_at_each_start(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     rule(acme, noop={"max_retries": 2})
@@ -82,7 +82,7 @@ def test_the_number_is_settled_at_submission_and_the_waits_at_each_start(
         ({"noop": {"max_retries": 1}}, [60.0, 120.0, 240.0]),
     ],
 )
-def test_waits_are_the_plans_where_it_has_some_and_else_the_kinds(
+def test_delays_are_the_plans_or_else_the_kinds(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, rules: dict[str, Any], expected: list[float]
 ) -> None:
     rule(acme, **rules)
@@ -91,7 +91,7 @@ def test_waits_are_the_plans_where_it_has_some_and_else_the_kinds(
     assert list(policy.retry_policy(begin(start, job), registry.get("noop")).delays_seconds) == expected
 
 
-def test_rules_are_part_of_a_plans_versions(acme: Tenant) -> None:
+def test_retry_rules_are_part_of_a_plans_versions(acme: Tenant) -> None:
     rule(acme, noop={"max_retries": 1})
     with all_tenants():
         newest = PlanVersion.objects.filter(plan=acme.plan).latest("number")
@@ -102,7 +102,7 @@ def test_rules_are_part_of_a_plans_versions(acme: Tenant) -> None:
 
 
 @pytest.mark.parametrize("rules", [[], {"noop": {}}, {"noop": {"max_retries": 101}}, {"no op": {"max_retries": 1}}])
-def test_what_is_no_rule_is_refused(acme: Tenant, rules: Any) -> None:
+def test_invalid_retry_rule_is_refused(acme: Tenant, rules: Any) -> None:
     with pytest.raises(FieldInvalidError, match="retry_rules"):
         update_plan(plan=acme.plan, changes={"retry_rules": rules})
 
@@ -110,14 +110,14 @@ def test_what_is_no_rule_is_refused(acme: Tenant, rules: Any) -> None:
 @pytest.mark.parametrize(
     ("deadline_seconds", "wait_seconds", "state", "reason"),
     [
-        (600, 60.0, JobState.RETRYABLE, None),  # in good time
-        (30, 60.0, JobState.DISCARDED, DeadLetter.Reason.RETRY_PAST_DEADLINE),  # it would come too late
-        (30, 0.0, JobState.RETRYABLE, None),  # at once is early enough
-        (600, 900.0, JobState.DISCARDED, DeadLetter.Reason.RETRY_PAST_DEADLINE),  # the other side asks for too long
-        (None, 86_400.0, JobState.RETRYABLE, None),  # without a deadline nothing is too late
+        (600, 60.0, JobState.RETRYABLE, None),  # before the deadline
+        (30, 60.0, JobState.DISCARDED, DeadLetter.Reason.RETRY_PAST_DEADLINE),  # too late
+        (30, 0.0, JobState.RETRYABLE, None),  # an immediate retry is early enough
+        (600, 900.0, JobState.DISCARDED, DeadLetter.Reason.RETRY_PAST_DEADLINE),  # the server requests too long a delay
+        (None, 86_400.0, JobState.RETRYABLE, None),  # without a deadline no retry is too late
     ],
 )
-def test_a_retry_that_would_begin_after_the_deadline_is_none(
+def test_retry_after_the_deadline_is_not_scheduled(
     acme: Tenant,
     tick: Tick,
     worker: Registration,
@@ -150,7 +150,7 @@ def test_a_retry_that_would_begin_after_the_deadline_is_none(
     assert ("retry_in_seconds" in event.data) is (reason is None)
 
 
-def test_many_settlements_at_once_are_judged_one_by_one(
+def test_merged_settlements_apply_the_deadline_of_each_job(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     early, late = (
@@ -168,7 +168,7 @@ def test_many_settlements_at_once_are_judged_one_by_one(
     assert [reload(job).state for job in [*early, *late]] == [JobState.RETRYABLE, JobState.DISCARDED]
 
 
-def test_a_dead_job_is_replayed_with_the_retries_that_its_plan_still_allows(
+def test_requeued_job_has_the_retries_that_its_plan_allows(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)

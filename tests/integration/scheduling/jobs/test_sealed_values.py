@@ -1,4 +1,4 @@
-"""Payloads, checkpoints and results at rest: sealed in the tables, in plain for whoever may see them."""
+"""Sealed values: payloads, checkpoints and results are encrypted in the tables and plain for permitted readers."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ from tests.integration.tenants.erasure.test_erasure import asked
 from tests.person import client_of
 from tests.platform_settings import ChangePlatformSettings
 
-pytestmark = pytest.mark.usefixtures("patient_locks")
-MARKER = "a-word-that-nobody-else-writes"
+pytestmark = pytest.mark.usefixtures("no_lock_timeout")
+MARKER = "a-word-used-nowhere-else"
 PAYLOAD = {"iban": MARKER}
 
 
@@ -78,7 +78,7 @@ def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
 
 @pytest.fixture
 def tick(pool: WorkerPool) -> Tick:
-    """One tick, whose patience with idle transactions does not stay for the whole test, which is one."""
+    """Run one tick without its idle timeout, because a test is one transaction."""
 
     def run() -> TickResult:
         done = run_tick(pool.pk)
@@ -90,7 +90,7 @@ def tick(pool: WorkerPool) -> Tick:
 
 
 def raw(job: Job) -> dict[str, Any]:
-    """The row as it lies in the table."""
+    """Return the row as stored in the table."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT payload::text, checkpoint::text, result::text FROM scheduling_job WHERE id = %s", [job.pk]
@@ -103,13 +103,13 @@ def raw(job: Job) -> dict[str, Any]:
 
 
 def write(job: Job, column: str, value: Any) -> None:
-    """Put something into a column past all that guards it."""
+    """Write to a column directly, past all guards."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(f"UPDATE scheduling_job SET {column} = %s WHERE id = %s", [json.dumps(value), job.pk])
 
 
 def everything() -> str:
-    """All rows of all tables as text."""
+    """Return all rows of all tables as text."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
@@ -122,7 +122,7 @@ def everything() -> str:
     return "\n".join(found)
 
 
-def test_a_job_goes_its_way_and_no_table_says_what_it_was_about(
+def test_job_runs_without_plain_values_in_any_table(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
@@ -143,7 +143,7 @@ def test_a_job_goes_its_way_and_no_table_says_what_it_was_about(
     assert MARKER not in everything()
 
 
-def test_merged_jobs_of_many_tenants_start_and_settle(
+def test_merged_jobs_of_many_tenants_start_and_settle_sealed(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     jobs = [*submit(acme, payload={"of": "acme"}), *submit(globex, payload={"of": "globex"})]
@@ -156,9 +156,7 @@ def test_merged_jobs_of_many_tenants_start_and_settle(
 
 
 @pytest.mark.parametrize("value", [{}, None, [], 0, ""])
-def test_what_says_nothing_is_not_sealed(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, value: Any
-) -> None:
+def test_empty_values_are_not_sealed(acme: Tenant, tick: Tick, worker: Registration, start: Start, value: Any) -> None:
     (job,) = submit(acme)
     tick()
     started = begin(start, job)
@@ -169,7 +167,7 @@ def test_what_says_nothing_is_not_sealed(
 
 @pytest.mark.parametrize("is_on", [True, False])
 @pytest.mark.parametrize("payload", [{"$sealed": "1:00:AA=="}, {"$sealed": {"plain": 1}}])
-def test_a_payload_that_looks_sealed_is_a_payload(
+def test_payload_that_looks_sealed_is_stored_as_a_payload(
     acme: Tenant,
     tick: Tick,
     worker: Registration,
@@ -202,7 +200,7 @@ def test_sealed_and_plain_rows_are_read_together(
     assert [reload(job).payload for job in (sealed, plain)] == [PAYLOAD] * 2
 
 
-def test_a_row_of_the_list_is_no_value_until_it_is_opened(acme: Tenant) -> None:
+def test_value_of_a_row_in_a_list_is_sealed_until_opened(acme: Tenant) -> None:
     submit(acme, payload=PAYLOAD)
     with tenant_context(acme):
         (value,) = Job.objects.values_list("payload", flat=True)
@@ -212,7 +210,7 @@ def test_a_row_of_the_list_is_no_value_until_it_is_opened(acme: Tenant) -> None:
         json.dumps(value)
 
 
-def test_no_value_is_written_past_its_row(acme: Tenant) -> None:
+def test_value_cannot_be_written_without_its_row(acme: Tenant) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
     with pytest.raises(UnsealedWriteError), tenant_context(acme):
         Job.objects.filter(pk=job.pk).update(payload={"a": 1})
@@ -230,10 +228,10 @@ def test_no_value_is_written_past_its_row(acme: Tenant) -> None:
     assert MARKER not in everything()
 
 
-def test_a_moved_value_does_not_open(
+def test_moved_value_cannot_be_opened(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
-    """Neither in another row, nor in another column, nor for another tenant; and its job dies by name."""
+    """Refuse it in another row, column or tenant; its job is discarded with that error."""
     of_globex, (first, second) = submit(globex, payload={"of": "globex"})[0], submit(acme, 2, payload=PAYLOAD)
     sealed = raw(first)["payload"]
     write(first, "checkpoint", sealed)
@@ -277,7 +275,7 @@ def test_broken_payload_is_refused_alone_by_a_retry_of_many(acme: Tenant) -> Non
     assert (patched.changed, patched.ineligible) == (1, {"payload_unreadable": 1})
 
 
-def test_without_the_key_a_job_waits_and_burns_no_attempt(
+def test_job_without_its_key_waits_and_uses_no_attempt(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
@@ -294,12 +292,12 @@ def test_without_the_key_a_job_waits_and_burns_no_attempt(
         event = JobEvent.objects.get(job=job, name="execution.put_off")
     assert event.data["cause"] == "data_key_missing"
     assert "has no master key" in event.data["detail"]
-    # With the key it goes on as if nothing had been.
+    # With the key it continues normally.
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     assert reload(job).payload == PAYLOAD
 
 
-def test_a_job_is_cancelled_without_its_key(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
+def test_job_without_its_key_can_be_cancelled(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
     forget_keys()
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
@@ -307,9 +305,7 @@ def test_a_job_is_cancelled_without_its_key(acme: Tenant, change_platform_settin
         assert cancel_job(job_id=job.pk).state == JobState.CANCELLED
 
 
-def test_without_the_key_nothing_is_accepted_in_plain(
-    acme: Tenant, change_platform_settings: ChangePlatformSettings
-) -> None:
+def test_submission_without_the_key_is_refused(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
     forget_keys()
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     with pytest.raises(DataKeyUnavailableError):
@@ -319,7 +315,7 @@ def test_without_the_key_nothing_is_accepted_in_plain(
         assert not Job.objects.exists()
 
 
-def test_a_repeated_request_is_recognised_by_a_hash_that_nobody_can_guess(
+def test_repeated_request_is_recognised_by_a_keyed_hash(
     acme: Tenant, change_platform_settings: ChangePlatformSettings
 ) -> None:
     request = JobRequest("noop", PAYLOAD, idempotency_key="once")
@@ -336,7 +332,7 @@ def test_a_repeated_request_is_recognised_by_a_hash_that_nobody_can_guess(
     assert (known.created, known.job.pk) == (False, plain.job.pk)
 
 
-def test_a_replay_is_sealed_for_its_own_row(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_replay_is_sealed_for_its_own_row(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
     tick()
     fail(start, job, is_permanent=True)
@@ -366,21 +362,21 @@ def test_payload_patch_is_sealed_and_never_shown(
     assert (operation.state, operation.changed) == ("completed", 1)
     with tenant_context(acme):
         new = Job.objects.get(parent=job)
-        told = list(AuditLogEntry.objects.filter(action__startswith="bulk_operation.").order_by("id"))
+        recorded = list(AuditLogEntry.objects.filter(action__startswith="bulk_operation.").order_by("id"))
     assert new.payload == {**PAYLOAD, "more": MARKER}
     assert MARKER not in everything()
-    assert [entry.after.get("payloads_edited") for entry in told] == [None, 1]
-    assert MARKER not in str([entry.after for entry in told])
+    assert [entry.after.get("payloads_edited") for entry in recorded] == [None, 1]
+    assert MARKER not in str([entry.after for entry in recorded])
     assert MARKER not in str(BulkOperationSerializer(operation, context={"now": read_moment()}).data)
 
 
-def test_revealing_shows_it_and_the_list_does_not(acme: Tenant) -> None:
+def test_reveal_returns_the_plain_payload(acme: Tenant) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
     with tenant_context(acme):
         assert reveal_payload(job_id=job.pk, reason="why").payload == PAYLOAD
 
 
-def test_the_api_answers_in_plain(
+def test_api_returns_plain_values(
     acme: Tenant,
     acme_user: User,
     api_client: Callable[[Tenant], APIClient],
@@ -398,7 +394,7 @@ def test_the_api_answers_in_plain(
     assert (away.status_code, away.json()["code"]) == (503, "data_key_unavailable")
 
 
-def test_the_page_of_a_job_says_why_there_is_nothing_to_show(
+def test_job_page_states_that_the_key_is_missing(
     acme: Tenant, staff: User, client: Client, change_platform_settings: ChangePlatformSettings
 ) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
@@ -412,7 +408,7 @@ def test_the_page_of_a_job_says_why_there_is_nothing_to_show(
     assert "has no master key" in page.content.decode()
 
 
-def test_a_schedule_keeps_its_payload_sealed(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> None:
+def test_schedule_payload_is_sealed(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> None:
     asked = {"name": "nightly", "kind": "noop", "payload": PAYLOAD, "cron": "0 3 * * *"}
     made = api_client(acme).post("/api/v1/schedules/", asked, format="json")
     assert made.status_code == 201, made.content
@@ -421,7 +417,7 @@ def test_a_schedule_keeps_its_payload_sealed(acme: Tenant, api_client: Callable[
     assert MARKER not in everything()
 
 
-def test_a_schedule_waits_for_its_key(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
+def test_schedule_without_its_key_waits(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
     asked_for = {"name": "nightly", "kind": "noop", "payload": PAYLOAD, "cron": "* * * * *"}
     schedule = create_schedule(tenant=acme, values=asked_for)
     due_at = make_due(schedule, minutes_ago=0)
@@ -439,7 +435,7 @@ def test_a_schedule_waits_for_its_key(acme: Tenant, change_platform_settings: Ch
 
 
 @pytest.mark.django_db(transaction=True)
-def test_erasing_a_tenant_destroys_its_keys_first(
+def test_erasure_of_a_tenant_destroys_its_keys_first(
     acme: Tenant, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(ERASURE_GRACE_SECONDS=0)
@@ -452,7 +448,7 @@ def test_erasing_a_tenant_destroys_its_keys_first(
     with all_tenants():
         assert not TenantDataKey.objects.filter(tenant=acme).exists()
         assert Job.objects.filter(pk=job.pk).exists()
-    # Whoever has a copy of the row, and the master key, has nothing.
+    # A copy of the row, even with the master key, is useless.
     forget_keys()
     with pytest.raises(DataKeyUnavailableError), all_tenants():
         sealed_field(Job, "payload").opened(sealed, tenant_id=kept.tenant_id, row_id=kept.pk)
@@ -462,7 +458,7 @@ def test_erasing_a_tenant_destroys_its_keys_first(
     assert done.proof["counts"]["tenants_tenantdatakey"] == {"before": 1, "removed": 1, "after": 0}
 
 
-def test_old_rows_are_sealed_by_a_command_that_may_be_repeated(
+def test_old_rows_are_sealed_by_a_repeatable_command(
     acme: Tenant,
     globex: Tenant,
     tick: Tick,
@@ -493,6 +489,6 @@ def seal_all() -> dict[str, int]:
     return dict(json.loads(out.getvalue()))
 
 
-def test_the_command_seals_every_table_with_sealed_columns() -> None:
-    # A secret is refused where it could not be sealed.
+def test_seal_command_covers_every_table_with_sealed_columns() -> None:
+    # A secret is refused if it could not be sealed.
     assert {field.model for field in SealedJSONField.all_fields} - {TenantSecret} == set(MODELS)

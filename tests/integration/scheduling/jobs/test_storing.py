@@ -1,4 +1,4 @@
-"""New jobs are stored by one statement, one as well as a thousand, in each of the tables that know of them."""
+"""Storing jobs: one statement stores one job as well as a thousand, with their rows in all tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ONE_KIND: dict[str, dict[str, Any]] = {
     "deadline": {"deadline": SOON},
     "with a key": {"fair_key": "ann"},
 }
-# Of one bulk, so that each column differs by job, and some are empty in some jobs.
+# One bulk, so that each column differs by job, and some are empty in some jobs.
 MIXED: list[dict[str, Any]] = [
     {"payload": {"n": 1}, "tags": ["NULL", "a,b", "back\\slash", "{}", "北京"], "priority": -2, "fair_key": "bob"},
     {"payload": {"n": True}, "run_at": SOON, "fair_key": "ann", "max_retries": 0},
@@ -63,7 +63,7 @@ def line_of(job: Job) -> int:
 
 
 def assert_is_stored(job: Job) -> None:
-    """The row is the job that was answered, and the tables beside it hold what follows from it."""
+    """Assert that the row equals the returned job, and that the dependent rows match."""
     stored = Job.objects.get(pk=job.pk)
     names = [field.attname for field in Job._meta.local_concrete_fields if field.name != "payload_hash"]
     assert {name: getattr(job, name) for name in names} == {name: getattr(stored, name) for name in names}
@@ -94,7 +94,7 @@ def assert_is_stored(job: Job) -> None:
     [*([each] * count for count in (1, 3) for each in ONE_KIND.values()), MIXED],
     ids=[*(f"{count} {name}" for count in ("one", "three") for name in ONE_KIND), "mixed"],
 )
-def test_jobs_are_stored_with_all_that_follows_from_them(acme: Tenant, options: Sequence[dict[str, Any]]) -> None:
+def test_jobs_are_stored_with_their_dependent_rows(acme: Tenant, options: Sequence[dict[str, Any]]) -> None:
     jobs = submit(acme, options)
     with tenant_context(acme):
         for job in jobs:
@@ -108,7 +108,7 @@ def test_jobs_are_stored_with_all_that_follows_from_them(acme: Tenant, options: 
         assert (entry.tenant_id, entry.actor_kind, entry.at is not None) == (acme.pk, "command", True)
 
 
-def test_values_that_python_holds_for_equal_stay_apart(acme: Tenant) -> None:
+def test_values_that_are_equal_in_python_stay_distinct(acme: Tenant) -> None:
     payloads = [{"n": 1}, {"n": True}, {"n": 1.0}, {"n": 1}]
     jobs = submit(acme, [{"payload": payload} for payload in payloads])
     with tenant_context(acme):
@@ -123,7 +123,7 @@ def test_events_are_in_the_order_of_the_jobs(acme: Tenant) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, MAX_BULK_JOBS])
-def test_jobs_take_one_statement_however_many_they_are(acme: Tenant, count: int) -> None:
+def test_jobs_are_stored_by_one_statement_at_any_number(acme: Tenant, count: int) -> None:
     submit(acme, [{}])
     with seen_statements() as seen:
         jobs = submit(acme, [{"payload": {"n": number}} for number in range(count)])
@@ -134,15 +134,15 @@ def test_jobs_take_one_statement_however_many_they_are(acme: Tenant, count: int)
         assert_is_stored(jobs[-1])
 
 
-def test_jobs_are_stored_in_the_transaction_that_sees_them(acme: Tenant) -> None:
-    """A single job is sent with the COMMIT, or before whatever is asked until then."""
+def test_jobs_are_visible_in_their_own_transaction(acme: Tenant) -> None:
+    """Send a single job with the COMMIT, or before the next statement."""
     with tenant_context(acme):
         job = submit_job(tenant=acme, request=JobRequest("noop", fair_key="ann")).job
         assert Job.objects.filter(pk=job.pk).exists()
         assert JobReady.objects.filter(job_id=job.pk).exists()
 
 
-def test_part_of_an_act_writes_no_entry(acme: Tenant) -> None:
+def test_submission_as_part_of_an_act_writes_no_entry(acme: Tenant) -> None:
     for count in (1, 2):
         with part_of_act():
             jobs = submit(acme, [{}] * count)
@@ -152,7 +152,7 @@ def test_part_of_an_act_writes_no_entry(acme: Tenant) -> None:
 
 
 def made(tenant: Tenant, **changes: Any) -> list[Job]:
-    """Two rows that no request could ask for."""
+    """Return two rows that no request could create."""
     now, queue = timezone.now(), Queue.objects.get(name="dataset")
     values: dict[str, Any] = {"kind": "noop", "state": "available", "rank": 1, "run_at": now, "created_at": now}
     values |= {"tenant": tenant, "queue": queue, "payload_hash": b"x" * 32}
@@ -162,7 +162,7 @@ def made(tenant: Tenant, **changes: Any) -> list[Job]:
 @pytest.mark.parametrize(
     "changes", [{"kind": "x" * 65}, {"tags": ["x" * 65]}, {"priority": 40_000}], ids=["kind", "tag", "priority"]
 )
-def test_value_that_does_not_fit_is_refused_and_not_cut(acme: Tenant, changes: dict[str, Any]) -> None:
+def test_value_that_does_not_fit_is_refused(acme: Tenant, changes: dict[str, Any]) -> None:
     with tenant_context(acme):
         jobs = made(acme, **changes)
         lines = line_ids(acme, {(jobs[0].queue_id, "")})
@@ -171,7 +171,7 @@ def test_value_that_does_not_fit_is_refused_and_not_cut(acme: Tenant, changes: d
         assert not Job.objects.exists()
 
 
-def test_jobs_are_stored_for_their_own_tenant_alone(acme: Tenant, globex: Tenant) -> None:
+def test_jobs_are_stored_only_for_their_own_tenant(acme: Tenant, globex: Tenant) -> None:
     with tenant_context(acme):
         jobs = made(acme)
         lines = line_ids(acme, {(jobs[0].queue_id, "")})
@@ -182,7 +182,7 @@ def test_jobs_are_stored_for_their_own_tenant_alone(acme: Tenant, globex: Tenant
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_refusal_without_a_savepoint_leaves_nothing_of_the_transaction(acme: Tenant) -> None:
+def test_refusal_without_a_savepoint_rolls_back_the_transaction(acme: Tenant) -> None:
     submit_job(tenant=acme, request=JobRequest("noop", idempotency_key="k"))
     with tenant_context(acme):
         submit_job(tenant=acme, request=JobRequest("noop"))
@@ -193,14 +193,14 @@ def test_a_refusal_without_a_savepoint_leaves_nothing_of_the_transaction(acme: T
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_view_that_fails_after_storing_leaves_nothing(
+def test_view_that_fails_after_storing_leaves_nothing(
     acme: Tenant, api_client: Callable[[Tenant], APIClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = api_client(acme)
     client.raise_request_exception = False
 
     def fail(*_: Any, **__: Any) -> None:
-        raise RuntimeError("nobody expected this")
+        raise RuntimeError("unexpected")
 
     monkeypatch.setattr("scheduling.jobs.api.submission_response", fail)
     assert client.post("/api/v1/jobs/", {"kind": "noop"}, format="json").status_code == 500

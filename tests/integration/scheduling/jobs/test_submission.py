@@ -1,4 +1,4 @@
-"""What submission takes and what it refuses, each with its named error."""
+"""Submission: what is accepted and what is refused, each with its named error."""
 
 from __future__ import annotations
 
@@ -67,14 +67,16 @@ for _ in range(2_000):
         ({"deadline": timezone.now() - timedelta(seconds=1)}, OptionInvalidError),
     ],
 )
-def test_a_bad_request_is_refused_by_name(acme: Tenant, options: dict[str, Any], error: type[Exception]) -> None:
+def test_invalid_request_is_refused_with_its_error(
+    acme: Tenant, options: dict[str, Any], error: type[Exception]
+) -> None:
     with pytest.raises(error):
         submit_job(tenant=acme, request=JobRequest(**{"kind": "noop", **options}))
     with tenant_context(acme):
         assert not Job.objects.exists()
 
 
-def test_a_diagnostic_kind_is_unknown_unless_switched_on(
+def test_diagnostic_kind_is_unknown_unless_enabled(
     acme: Tenant, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(DIAGNOSTIC_KINDS=False)
@@ -84,20 +86,20 @@ def test_a_diagnostic_kind_is_unknown_unless_switched_on(
     assert submit_job(tenant=acme, request=JobRequest("crash")).created
 
 
-def test_a_repeated_key_with_another_payload_is_a_mismatch(acme: Tenant) -> None:
+def test_repeated_key_with_another_payload_is_a_mismatch(acme: Tenant) -> None:
     submit_job(tenant=acme, request=JobRequest("noop", {"n": 1}, idempotency_key="k"))
     with pytest.raises(IdempotencyMismatchError):
         submit_job(tenant=acme, request=JobRequest("noop", {"n": 2}, idempotency_key="k"))
 
 
-def test_the_same_key_of_another_tenant_is_another_job(acme: Tenant, globex: Tenant) -> None:
+def test_idempotency_key_of_another_tenant_is_another_job(acme: Tenant, globex: Tenant) -> None:
     request = JobRequest("noop", idempotency_key="k")
     assert submit_job(tenant=acme, request=request).job != submit_job(tenant=globex, request=request).job
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_same_key_fifty_times_at_once_is_one_job(acme: Tenant) -> None:
-    def knock(_: int) -> bool | None:
+def test_concurrent_submissions_with_one_key_create_one_job(acme: Tenant) -> None:
+    def attempt(_: int) -> bool | None:
         try:
             return submit_job(tenant=acme, request=JobRequest("noop", idempotency_key="k")).created
         except IdempotencyInFlightError:
@@ -106,13 +108,13 @@ def test_the_same_key_fifty_times_at_once_is_one_job(acme: Tenant) -> None:
             connection.close()
 
     with ThreadPoolExecutor(10) as threads:
-        answers = list(threads.map(knock, range(50)))
+        answers = list(threads.map(attempt, range(50)))
     assert answers.count(True) == 1
     with tenant_context(acme):
         assert Job.objects.count() == 1
 
 
-def test_a_bulk_takes_what_it_can_and_names_the_rest(acme: Tenant) -> None:
+def test_bulk_accepts_valid_jobs_and_names_the_rest(acme: Tenant) -> None:
     requests = [JobRequest("noop"), JobRequest("nope"), JobRequest("noop", priority=99), JobRequest("noop")]
     bulk = submit_jobs(tenant=acme, requests=requests)
     assert [index for index, _ in bulk.accepted] == [0, 3]
@@ -122,7 +124,7 @@ def test_a_bulk_takes_what_it_can_and_names_the_rest(acme: Tenant) -> None:
     ]
 
 
-def test_the_plans_waiting_jobs_are_a_limit(acme: Tenant, tick: Tick) -> None:
+def test_waiting_jobs_are_limited_by_the_plan(acme: Tenant, tick: Tick) -> None:
     with all_tenants():
         Plan.objects.filter(pk=acme.plan_id).update(max_waiting_jobs=3)
     with tenant_context(acme):
@@ -136,7 +138,7 @@ def test_the_plans_waiting_jobs_are_a_limit(acme: Tenant, tick: Tick) -> None:
     assert refusal.value.retry_after_seconds
 
 
-def test_a_submission_leaves_its_event_and_one_audit_entry(acme: Tenant) -> None:
+def test_submission_stores_events_and_one_audit_entry(acme: Tenant) -> None:
     submit(acme, 3)
     with tenant_context(acme):
         assert JobEvent.objects.filter(name="job.submitted").count() == 3
@@ -156,7 +158,7 @@ def test_priority_orders_a_tenants_own_jobs(acme: Tenant, tick: Tick, worker: Re
         (None, {}, True),
         ({"field": "pages", "op": "gt", "value": 100}, {"pages": 101}, True),
         ({"field": "pages", "op": "gt", "value": 100}, {"pages": 100}, False),
-        ({"field": "pages", "op": "gt", "value": 100}, {"pages": "many"}, False),  # does not compare
+        ({"field": "pages", "op": "gt", "value": 100}, {"pages": "many"}, False),  # not comparable
         ({"field": "pages", "op": "gt", "value": 100}, {}, False),  # missing
         ({"field": "a.b", "op": "eq", "value": 1}, {"a": {"b": 1}}, True),
         ({"field": "a.b", "op": "eq", "value": 1}, {"a": 5}, False),
@@ -164,7 +166,7 @@ def test_priority_orders_a_tenants_own_jobs(acme: Tenant, tick: Tick, worker: Re
         ({"field": "lang", "op": "exists", "value": False}, {}, True),
     ],
 )
-def test_a_routing_condition_holds_or_not(condition: Any, payload: dict[str, Any], expected: bool) -> None:
+def test_routing_condition_is_evaluated(condition: Any, payload: dict[str, Any], expected: bool) -> None:
     assert (failing_condition(condition, payload) is None) is expected
 
 
@@ -180,11 +182,11 @@ def test_a_routing_condition_holds_or_not(condition: Any, payload: dict[str, Any
         ("noop", "sandbox", None, "workflow_sandbox"),
     ],
 )
-def test_the_first_rules_route_by_kind_and_tier(kind: str, tier: str, requested: str | None, queue: str) -> None:
+def test_initial_rules_route_by_kind_and_tier(kind: str, tier: str, requested: str | None, queue: str) -> None:
     assert Routes.load(tier).queue_for(kind, {}, requested).name == queue
 
 
-def test_an_operators_rule_goes_before_the_others(acme: Tenant) -> None:
+def test_operators_rule_precedes_the_others(acme: Tenant) -> None:
     with all_tenants():
         RoutingRule.objects.create(
             position=1,
@@ -196,7 +198,7 @@ def test_an_operators_rule_goes_before_the_others(acme: Tenant) -> None:
     assert submit(acme)[0].queue.name == "workflow_team"
 
 
-def test_a_tenants_own_queue_pushes_peeks_and_pulls(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_tenant_task_queue_pushes_peeks_and_pulls(acme: Tenant, tick: Tick, worker: Registration) -> None:
     queue = TenantIsolatedTaskQueue(acme, "noop")
     first, second = (queue.push_task({"n": n}).job for n in range(2))
     submit(acme, kind="sleep", payload={"seconds": 0})

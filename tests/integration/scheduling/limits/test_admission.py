@@ -1,4 +1,4 @@
-"""Limits at submission and dispatch: who is refused, who waits, and when that is over."""
+"""Limits at submission and dispatch: which jobs are refused, which wait, and until when."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def worker_us(tenant: Tenant) -> int:
 
 
 def use_up(tenant: Tenant) -> None:
-    """Let the tenant have used a second of worker time, and be allowed no more than that."""
+    """Let the tenant have used its whole limit of one second of worker time."""
     with all_tenants():
         TenantUsage.objects.update_or_create(
             tenant=tenant,
@@ -63,7 +63,7 @@ def limit_rate(tenant: Tenant, *, per_minute: int, burst: int) -> None:
 # Rates ---------------------------------------------------------------------------------------------
 
 
-def test_of_a_bulk_the_first_ones_fit_and_each_other_is_told_until_when(acme: Tenant) -> None:
+def test_bulk_over_the_rate_accepts_the_first_jobs(acme: Tenant) -> None:
     limit_rate(acme, per_minute=60, burst=3)
     bulk = submit_jobs(tenant=acme, requests=[NOOP, JobRequest("nope"), *[NOOP] * 4], is_rated=True)
     assert [index for index, _ in bulk.accepted] == [0, 2, 3]
@@ -77,7 +77,7 @@ def test_of_a_bulk_the_first_ones_fit_and_each_other_is_told_until_when(acme: Te
         assert Job.objects.count() == 3
 
 
-def test_a_repeated_key_costs_no_token(acme: Tenant) -> None:
+def test_repeated_key_costs_no_token(acme: Tenant) -> None:
     limit_rate(acme, per_minute=1, burst=1)
     request = JobRequest("noop", idempotency_key="k")
     assert submit_job(tenant=acme, request=request, is_rated=True).created
@@ -87,14 +87,14 @@ def test_a_repeated_key_costs_no_token(acme: Tenant) -> None:
         submit_job(tenant=acme, request=NOOP, is_rated=True)
 
 
-def test_a_refused_job_costs_no_token(acme: Tenant) -> None:
+def test_refused_job_costs_no_token(acme: Tenant) -> None:
     limit_rate(acme, per_minute=1, burst=1)
     for _ in range(3):
         assert submit_jobs(tenant=acme, requests=[JobRequest("nope")], is_rated=True).rejected
     assert submit_job(tenant=acme, request=NOOP, is_rated=True).created
 
 
-def test_a_submission_that_fails_gives_its_tokens_back(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_submission_returns_its_tokens(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     limit_rate(acme, per_minute=1, burst=2)
 
     def fail_to_store(*_: Any, **__: Any) -> None:
@@ -107,7 +107,7 @@ def test_a_submission_that_fails_gives_its_tokens_back(acme: Tenant, monkeypatch
     assert len(submit_jobs(tenant=acme, requests=[NOOP] * 2, is_rated=True).accepted) == 2
 
 
-def test_all_or_none_takes_no_tokens_for_none(acme: Tenant) -> None:
+def test_all_or_none_takes_no_tokens_if_refused(acme: Tenant) -> None:
     limit_rate(acme, per_minute=1, burst=2)
     with pytest.raises(RateLimitedError):
         submit_jobs(tenant=acme, requests=[NOOP] * 3, is_rated=True, is_whole=True)
@@ -116,7 +116,7 @@ def test_all_or_none_takes_no_tokens_for_none(acme: Tenant) -> None:
     assert len(submit_jobs(tenant=acme, requests=[NOOP] * 2, is_rated=True).accepted) == 2
 
 
-def test_what_the_platform_submits_is_not_rated(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_submission_by_the_platform_is_not_rated(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     limit_rate(acme, per_minute=1, burst=1)
     (job,) = submit(acme)
     submit(acme, 5)
@@ -127,7 +127,7 @@ def test_what_the_platform_submits_is_not_rated(acme: Tenant, tick: Tick, worker
     assert submit_job(tenant=acme, request=NOOP, is_rated=True).created
 
 
-def test_a_rate_of_nothing_takes_nothing(acme: Tenant) -> None:
+def test_rate_of_zero_refuses_every_submission(acme: Tenant) -> None:
     limit_rate(acme, per_minute=0, burst=10)
     with pytest.raises(RateLimitedError) as refusal:
         submit_job(tenant=acme, request=NOOP, is_rated=True)
@@ -135,14 +135,16 @@ def test_a_rate_of_nothing_takes_nothing(acme: Tenant) -> None:
     assert refusal.value.limit.resets_at is None
 
 
-def test_a_new_rate_holds_at_once(acme: Tenant) -> None:
+def test_new_rate_applies_at_once(acme: Tenant) -> None:
     limit_rate(acme, per_minute=1, burst=1)
     submit_job(tenant=acme, request=NOOP, is_rated=True)
     limit_rate(acme, per_minute=1, burst=2)
     assert submit_job(tenant=acme, request=NOOP, is_rated=True).created
 
 
-def test_without_the_broker_submissions_go_on(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
+def test_submission_without_the_broker_is_rated_by_the_process(
+    acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
     change_platform_settings(REDIS_URL="redis://127.0.0.1:1/0")
     rate_buckets._script.cache_clear()
     try:
@@ -158,23 +160,23 @@ def test_without_the_broker_submissions_go_on(acme: Tenant, change_platform_sett
 
 
 @pytest.mark.django_db(transaction=True)
-def test_submissions_at_the_same_moment_do_not_pass_the_limit_together(acme: Tenant) -> None:
+def test_concurrent_submissions_do_not_exceed_the_limit(acme: Tenant) -> None:
     set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=5, reason="test")
 
-    def knock(_: int) -> int:
+    def attempt(_: int) -> int:
         try:
             return len(submit_jobs(tenant=acme, requests=[NOOP] * 2).accepted)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(10) as threads:
-        accepted = list(threads.map(knock, range(10)))
+        accepted = list(threads.map(attempt, range(10)))
     assert sum(accepted) == 5
     with tenant_context(acme):
         assert Job.objects.count() == 5
 
 
-def test_far_from_the_limit_nobody_queues_up(acme: Tenant, django_assert_num_queries: Any) -> None:
+def test_submissions_far_from_the_limit_take_no_lock(acme: Tenant, django_assert_num_queries: Any) -> None:
     with tenant_context(acme):
         set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=100_000, reason="test")
         with django_assert_num_queries(2):
@@ -184,7 +186,7 @@ def test_far_from_the_limit_nobody_queues_up(acme: Tenant, django_assert_num_que
             admission.Allowance.read(acme.pk, wanted=1)
 
 
-def test_a_tenant_whose_waiting_jobs_come_near_is_warned_once(acme: Tenant) -> None:
+def test_tenant_near_its_waiting_jobs_limit_is_warned_once(acme: Tenant) -> None:
     set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=10, reason="test")
     submit(acme, 7)
     with all_tenants():
@@ -198,7 +200,7 @@ def test_a_tenant_whose_waiting_jobs_come_near_is_warned_once(acme: Tenant) -> N
 # Worker time ---------------------------------------------------------------------------------------
 
 
-def test_the_counted_worker_time_is_the_measured_one_to_the_microsecond(
+def test_counted_worker_time_equals_the_measured_one(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     jobs = [*submit(acme, 3), *submit(globex, 1)]
@@ -214,9 +216,7 @@ def test_the_counted_worker_time_is_the_measured_one_to_the_microsecond(
     assert faults_of("usage") == []
 
 
-def test_what_no_tick_has_folded_yet_is_no_difference(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start
-) -> None:
+def test_unfolded_usage_is_no_difference(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     complete(start, job)
@@ -224,7 +224,7 @@ def test_what_no_tick_has_folded_yet_is_no_difference(
     assert worker_us(acme) == 0
 
 
-def test_a_wrong_counter_is_found_and_repaired(
+def test_wrong_counter_is_found_and_repaired(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -236,11 +236,11 @@ def test_a_wrong_counter_is_found_and_repaired(
         TenantUsage.objects.filter(tenant=acme, key=WORKER_SECONDS.key).update(amount=right + 7)
         TenantUsage.objects.create(tenant=globex, key=WORKER_SECONDS.key, period=month_of(datetime.now(UTC)), amount=5)
     month = f"{month_of(datetime.now(UTC)):%Y-%m}"
-    told = {
+    sentences = {
         acme.pk: f"Tenant {acme.pk} is counted {right + 7:,} µs for {month}, measured {right:,}.",
         globex.pk: f"Tenant {globex.pk} is counted 5 µs for {month}, measured 0.",
     }
-    assert {fault.tenant_id: str(fault.detail) for fault in faults_of("usage")} == told
+    assert {fault.tenant_id: str(fault.detail) for fault in faults_of("usage")} == sentences
     with pytest.raises(CommandError):
         call_command("verify", "usage", "--json", stdout=StringIO())
     call_command("verify", "usage", "--repair", stdout=StringIO())
@@ -249,11 +249,11 @@ def test_a_wrong_counter_is_found_and_repaired(
     with all_tenants():
         entries = AuditLogEntry.objects.filter(action="state.repaired", target_id="usage_counter")
         assert {entry.tenant_id: entry.before["examples"] for entry in entries} == {
-            tenant: [sentence] for tenant, sentence in told.items()
+            tenant: [sentence] for tenant, sentence in sentences.items()
         }
 
 
-def test_execution_that_was_charged_other_than_was_measured_is_found_and_not_repaired(
+def test_execution_charged_other_than_measured_is_found_and_not_repaired(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     for job in submit(acme, 2):
@@ -273,7 +273,7 @@ def test_execution_that_was_charged_other_than_was_measured_is_found_and_not_rep
     assert faults_of("usage") == found
 
 
-def test_a_month_is_the_one_in_which_the_execution_ended(
+def test_worker_time_counts_for_the_month_of_the_executions_end(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -287,7 +287,7 @@ def test_a_month_is_the_one_in_which_the_execution_ended(
     assert (usage.period, usage.amount) == (date(2026, 1, 1), 42)
 
 
-def test_a_used_up_month_refuses_new_jobs_by_name_and_until_when(acme: Tenant) -> None:
+def test_submission_in_a_used_up_month_is_refused_with_reset_time(acme: Tenant) -> None:
     use_up(acme)
     with pytest.raises(QuotaExceededError) as refusal:
         submit_job(tenant=acme, request=NOOP)
@@ -300,7 +300,7 @@ def test_a_used_up_month_refuses_new_jobs_by_name_and_until_when(acme: Tenant) -
     assert abs(refusal.value.retry_after_seconds - until_reset) < 60
 
 
-def test_a_used_up_month_holds_waiting_jobs_and_hides_nobody(
+def test_used_up_month_holds_waiting_jobs_of_its_tenant_only(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration
 ) -> None:
     held = submit(acme, 2)
@@ -314,7 +314,7 @@ def test_a_used_up_month_holds_waiting_jobs_and_hides_nobody(
     assert any(format_moment(month_end(datetime.now(UTC))) in reason.detail for reason in reasons)
 
 
-def test_what_runs_goes_on_when_the_month_is_used_up(
+def test_running_job_continues_when_the_month_is_used_up(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -326,7 +326,7 @@ def test_what_runs_goes_on_when_the_month_is_used_up(
     assert begun
 
 
-def test_the_fold_that_uses_the_month_up_holds_the_rest_in_the_same_tick(
+def test_fold_using_the_month_up_holds_the_rest_in_its_tick(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     set_tenant_limit(tenant=acme, key=WORKER_SECONDS.key, value=1, reason="test")
@@ -344,10 +344,10 @@ def test_the_fold_that_uses_the_month_up_holds_the_rest_in_the_same_tick(
         assert sorted(percents) == [80, 100]
 
 
-def test_a_tenant_below_its_cap_is_held_too_by_the_fold_that_uses_its_month_up(
+def test_fold_using_the_month_up_holds_a_tenant_below_its_cap(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
-    """Nothing but the fold itself says that the tenant must be looked at again, in every queue."""
+    """Re-evaluate the tenant in every queue, though only the fold requires it."""
     set_tenant_limit(tenant=acme, key=WORKER_SECONDS.key, value=1, reason="test")
     set_tenant_limit(tenant=acme, key="max_concurrency", value=10, reason="test")
     jobs = [*submit(acme, 6), *submit(acme, 2, kind="document_indexing", payload={"document_id": str(acme.pk)})]
@@ -362,7 +362,7 @@ def test_a_tenant_below_its_cap_is_held_too_by_the_fold_that_uses_its_month_up(
 
 
 @pytest.mark.parametrize("way", ["override", "plan", "clear", "expire"])
-def test_a_change_lets_a_held_tenant_run_in_the_next_tick(
+def test_held_tenant_runs_in_the_next_tick_after_a_change(
     acme: Tenant, tick: Tick, worker: Registration, way: str
 ) -> None:
     submit(acme)
@@ -386,16 +386,16 @@ def test_a_change_lets_a_held_tenant_run_in_the_next_tick(
     assert tick().dispatched == 1
 
 
-def test_a_new_month_lets_a_held_tenant_run(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_held_tenant_runs_in_a_new_month(acme: Tenant, tick: Tick, worker: Registration) -> None:
     submit(acme)
     use_up(acme)
     assert tick().dispatched == 0
     last = month_of(datetime.now(UTC)) - timedelta(days=1)
     with all_tenants():
-        # The month turns: what was this one is the last.
+        # The month changes: this month is now the last.
         TenantUsage.objects.filter(tenant=acme).delete()
         LimitWarning.objects.filter(tenant=acme).update(period=last.replace(day=1))
-    assert tick().dispatched == 0  # nobody looked again
+    assert tick().dispatched == 0  # not re-evaluated yet
     keep_limits()
     assert tick().dispatched == 1
     with all_tenants():
@@ -406,7 +406,7 @@ def test_a_new_month_lets_a_held_tenant_run(acme: Tenant, tick: Tick, worker: Re
 
 
 @pytest.fixture
-def heard() -> Iterator[list[tuple[str, int]]]:
+def warnings_sent() -> Iterator[list[tuple[str, int]]]:
     warnings: list[tuple[str, int]] = []
 
     def hear(*, key: str, percent: int, **_: object) -> None:
@@ -424,8 +424,8 @@ def fold(tick: Tick, *, measured_us: int, peak_kib: int | None = None) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_warning_is_said_once_for_each_part_of_the_month(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, heard: list[tuple[str, int]]
+def test_warning_is_sent_once_for_each_part_of_the_month(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, warnings_sent: list[tuple[str, int]]
 ) -> None:
     set_tenant_limit(tenant=acme, key=WORKER_SECONDS.key, value=10, reason="test")
     jobs = submit(acme, 4)
@@ -433,18 +433,16 @@ def test_a_warning_is_said_once_for_each_part_of_the_month(
     expected: list[list[tuple[str, int]]] = [[], [(WORKER_SECONDS.key, 80)], [], [(WORKER_SECONDS.key, 100)]]
     for job, seconds, new in zip(jobs, (7.9, 0.1, 1.0, 1.0), expected, strict=True):
         complete(start, job)
-        heard.clear()
+        warnings_sent.clear()
         fold(tick, measured_us=int(seconds * 1_000_000))
-        assert heard == new
-    # A plan that allows less warns without any further work, and not again of what was said.
-    heard.clear()
+        assert warnings_sent == new
+    # A reduced plan limit warns at once, and not again of the same level.
+    warnings_sent.clear()
     set_tenant_limit(tenant=acme, key=WORKER_SECONDS.key, value=5, reason="test")
-    assert heard == []
+    assert warnings_sent == []
 
 
-def test_the_months_highest_peak_is_kept_and_warned_of(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start
-) -> None:
+def test_monthly_peak_is_stored_and_warned_of(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     with all_tenants():
         PlanLimit.objects.create(plan_id=acme.plan_id, key=PEAK_MEMORY.key, value=100)
     jobs = submit(acme, 4)

@@ -1,4 +1,4 @@
-"""Buckets in the real broker, and in this process while the broker is away."""
+"""Rate buckets in the real broker, and in the process while the broker is unreachable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ assert SLOW is not None
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    """No memory of an outage, of another test's address or of buckets of this process."""
+    """Clear the state of outages, addresses and local buckets of other tests."""
 
     def forget() -> None:
         rate_buckets._script.cache_clear()
@@ -48,25 +48,25 @@ def tenant_id() -> UUID:
     return uuid4()
 
 
-def test_the_first_ones_of_too_many_are_granted(tenant_id: UUID) -> None:
+def test_bucket_grants_the_first_tokens_of_too_many(tenant_id: UUID) -> None:
     grant = rate_buckets.take(tenant_id, SLOW, 8)
     assert (grant.granted, grant.remaining(SLOW)) == (5, 0)
     assert rate_buckets.take(tenant_id, SLOW, 1).granted == 0
     assert 0 < rate_buckets.look(tenant_id, SLOW).wait_us(SLOW) <= 60_000_000
 
 
-def test_what_was_not_used_goes_back(tenant_id: UUID) -> None:
+def test_unused_tokens_are_returned(tenant_id: UUID) -> None:
     rate_buckets.take(tenant_id, SLOW, 5)
     rate_buckets.give_back(tenant_id, SLOW, 2)
     assert rate_buckets.take(tenant_id, SLOW, 5).granted == 2
 
 
-def test_tenants_have_a_bucket_each(tenant_id: UUID) -> None:
+def test_buckets_are_separate_for_each_tenant(tenant_id: UUID) -> None:
     rate_buckets.take(tenant_id, SLOW, 5)
     assert rate_buckets.take(uuid4(), SLOW, 5).granted == 5
 
 
-def test_a_full_bucket_leaves_no_key_behind(tenant_id: UUID) -> None:
+def test_full_bucket_leaves_no_key(tenant_id: UUID) -> None:
     client = redis.Redis.from_url(platform_settings.REDIS_URL)
     rate_buckets.look(tenant_id, SLOW)
     assert client.exists(f"{rate_buckets.KEY_PREFIX}submit:{tenant_id}") == 0
@@ -74,15 +74,15 @@ def test_a_full_bucket_leaves_no_key_behind(tenant_id: UUID) -> None:
     assert 0 < client.pttl(f"{rate_buckets.KEY_PREFIX}submit:{tenant_id}") <= 300_001
 
 
-def test_fifty_at_once_get_what_there_is_and_no_more(tenant_id: UUID) -> None:
+def test_concurrent_requests_take_only_the_available_tokens(tenant_id: UUID) -> None:
     with ThreadPoolExecutor(10) as threads:
         granted = list(threads.map(lambda _: rate_buckets.take(tenant_id, SLOW, 1).granted, range(50)))
     assert sum(granted) == 5
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_script_reckons_as_the_arithmetic_does(tenant_id: UUID, seed: int) -> None:
-    """The same script with the test's clock in place of the server's."""
+def test_script_equals_the_arithmetic(tenant_id: UUID, seed: int) -> None:
+    """Run the same script with the test's clock in place of the server's."""
     text = rate_buckets.SCRIPT.replace("redis.call('TIME')", "{0, ARGV[5]}").replace(
         "'PX', math.floor(backlog / 1000) + 1", "'EX', 60"
     )
@@ -115,7 +115,7 @@ def check_all_or_nothing(buckets: list[Bucket]) -> None:
     assert [grant.granted for grant in rate_buckets.take_whole(buckets, 4)] == [4, 4]
     refused = rate_buckets.take_whole(buckets, 2)
     assert [grant.granted for grant in refused] == [0, 0]
-    # What one of them refuses is taken from none.
+    # A refusal by one of them takes tokens from none.
     assert [grant.remaining(bucket.rate) for grant, bucket in zip(refused, buckets, strict=True)] == [1, 4]
     assert rate_buckets.take_whole([large], 4)[0].granted == 4
     assert rate_buckets.take_whole([small], 1)[0].granted == 1
@@ -123,14 +123,14 @@ def check_all_or_nothing(buckets: list[Bucket]) -> None:
 
 def test_several_buckets_are_one_round_trip(tenant_id: UUID) -> None:
     with redis.Redis.from_url(REAL_URL) as client:
-        rate_buckets.take_whole(two_buckets(tenant_id), 1)  # the script is loaded
+        rate_buckets.take_whole(two_buckets(tenant_id), 1)  # load the script
         before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
         rate_buckets.take_whole(two_buckets(tenant_id), 1)
         assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
 
 
 class Away:
-    """An address where nobody answers: connections are taken, or refused, and nothing is said."""
+    """An address without a server: connections are accepted or refused, and never answered."""
 
     def __init__(self, *, listens: bool) -> None:
         self._socket = socket.socket()
@@ -151,18 +151,18 @@ def away(request: pytest.FixtureRequest, change_platform_settings: ChangePlatfor
     nowhere.close()
 
 
-def test_while_the_broker_is_away_this_process_keeps_the_rate(away: Away, tenant_id: UUID) -> None:
+def test_rate_is_kept_by_the_process_while_the_broker_is_away(away: Away, tenant_id: UUID) -> None:
     assert rate_buckets.take(tenant_id, SLOW, 3).granted == 3
     assert rate_buckets.take(tenant_id, SLOW, 3).granted == 2
     rate_buckets.give_back(tenant_id, SLOW, 1)
     assert rate_buckets.take(tenant_id, SLOW, 3).granted == 1
 
 
-def test_while_the_broker_is_away_several_buckets_grant_all_or_nothing(away: Away, tenant_id: UUID) -> None:
+def test_several_local_buckets_grant_all_or_nothing(away: Away, tenant_id: UUID) -> None:
     check_all_or_nothing(two_buckets(tenant_id))
 
 
-def test_an_outage_is_logged_once_and_its_end_too(
+def test_outage_is_logged_once_and_its_end_too(
     away: Away,
     tenant_id: UUID,
     change_platform_settings: ChangePlatformSettings,
@@ -180,7 +180,7 @@ def test_an_outage_is_logged_once_and_its_end_too(
     assert [record.message for record in caplog.records] == ["rate_buckets.redis_away", "rate_buckets.redis_back"]
 
 
-def test_an_outage_costs_one_wait_in_two_seconds_and_not_each_call(away: Away, tenant_id: UUID) -> None:
+def test_outage_costs_one_wait_in_two_seconds(away: Away, tenant_id: UUID) -> None:
     calls = []
     original = rate_buckets._script
 
@@ -198,17 +198,17 @@ def test_an_outage_costs_one_wait_in_two_seconds_and_not_each_call(away: Away, t
     assert len(calls) < 50
 
 
-def test_the_shared_bucket_counts_again_when_the_broker_is_back(
+def test_shared_bucket_is_used_again_when_the_broker_is_back(
     away: Away, tenant_id: UUID, change_platform_settings: ChangePlatformSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rate_buckets.take(tenant_id, SLOW, 5)
     change_platform_settings(REDIS_URL=REAL_URL)
     rate_buckets._script.cache_clear()
-    redis_guards._breaker_of.cache_clear()  # the two seconds are over
+    redis_guards._breaker_of.cache_clear()  # after the two seconds
     assert rate_buckets.take(tenant_id, SLOW, 8).granted == 5
 
 
-def test_forgotten_are_full_buckets_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_full_local_buckets_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_buckets, "MAX_LOCAL_BUCKETS", 2)
     buckets = rate_buckets.LocalBuckets()
     empty, quick = [Bucket("empty", SLOW)], Rate(1, 1)
@@ -222,7 +222,7 @@ def test_forgotten_are_full_buckets_only(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(buckets._tats_us) <= 20
 
 
-def test_a_server_that_hung_up_meanwhile_is_asked_anew(tenant_id: UUID, caplog: pytest.LogCaptureFixture) -> None:
+def test_connection_closed_by_the_server_is_reopened(tenant_id: UUID, caplog: pytest.LogCaptureFixture) -> None:
     rate_buckets.take(tenant_id, SLOW, 1)
     connection = rate_buckets._script()._idle[-1]
     connection.send_command("CLIENT", "ID")
@@ -232,14 +232,14 @@ def test_a_server_that_hung_up_meanwhile_is_asked_anew(tenant_id: UUID, caplog: 
     assert caplog.records == []
 
 
-def test_a_server_that_has_forgotten_the_script_is_told_it(tenant_id: UUID) -> None:
+def test_script_unknown_to_the_server_is_loaded_again(tenant_id: UUID) -> None:
     rate_buckets.take(tenant_id, SLOW, 1)
     with broker_administrator() as other:
         other.script_flush()
     assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
 
 
-def test_an_answer_that_came_too_late_is_nobody_elses(tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_answer_is_not_read_by_the_next_call(tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     rate_buckets.take(tenant_id, SLOW, 1)
     connection = rate_buckets._script()._idle[-1]
 
@@ -248,16 +248,16 @@ def test_an_answer_that_came_too_late_is_nobody_elses(tenant_id: UUID, monkeypat
 
     with monkeypatch.context() as patched:
         patched.setattr(connection, "read_response", come_late)
-        # Of it there is nothing to be seen yet as the next one asks.
+        # The next call does not see the late answer yet.
         patched.setattr(rate_buckets, "_is_quiet", lambda connection: True)
         rate_buckets.take(uuid4(), SLOW, 5)
         assert connection not in rate_buckets._script()._idle
         assert connection._sock is None
-    redis_guards._breaker_of.cache_clear()  # the two seconds are over
+    redis_guards._breaker_of.cache_clear()  # after the two seconds
     assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
 
 
-def test_threads_that_come_and_go_share_connections(tenant_id: UUID) -> None:
+def test_short_lived_threads_share_connections(tenant_id: UUID) -> None:
     for _ in range(20):
         thread = threading.Thread(target=rate_buckets.look, args=(tenant_id, SLOW))
         thread.start()
@@ -265,13 +265,13 @@ def test_threads_that_come_and_go_share_connections(tenant_id: UUID) -> None:
     assert len(rate_buckets._script()._idle) == 1
 
 
-def test_while_it_is_away_a_call_knocks_once(away: Away, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_call_during_an_outage_connects_once(away: Away, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_guards, "OPEN_SECONDS", 0.0)
-    knocks = []
-    monkeypatch.setattr(redis.Connection, "_connect", lambda connection: knocks.append(connection) or away_error())
+    connects = []
+    monkeypatch.setattr(redis.Connection, "_connect", lambda connection: connects.append(connection) or away_error())
     for _ in range(3):
         rate_buckets.take(tenant_id, SLOW, 1)
-    assert len(knocks) == 3
+    assert len(connects) == 3
 
 
 def away_error() -> None:

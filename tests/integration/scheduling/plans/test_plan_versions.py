@@ -1,4 +1,4 @@
-"""Versions of plans and CFS plans: append-only, optimistic, at their time and once, withdrawn, rolled back."""
+"""Versions of plans and CFS plans: append-only, optimistic, applied once at their time, withdrawn, rolled back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tenants.plans.service import PLANS, create_plan, update_plan
 from tenants.signals import tenant_scheduling_changed
 from tenants.versions.registry import versioned
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 FILES = "document_indexing.files_per_batch"
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 
@@ -52,7 +52,7 @@ def actions() -> list[str]:
 
 
 def make_due(*rows: Any) -> None:
-    """Let the time of versions have come, past the trigger that keeps them as they are."""
+    """Let the time of versions have come, past the trigger that forbids changing them."""
     with all_tenants(), connection.cursor() as cursor:
         for row in rows:
             table = row._meta.db_table
@@ -66,18 +66,18 @@ def make_due(*rows: Any) -> None:
             )
 
 
-def test_registry_names_each_kind_of_row_that_is_kept_in_versions() -> None:
+def test_registry_names_each_kind_of_versioned_row() -> None:
     assert list(versioned()) == ["plan", "cfs-plan", "workflow"]
 
 
-def test_what_was_there_is_the_first_version() -> None:
+def test_initial_content_is_the_first_version() -> None:
     assert [row.content["weight"] for row in team().versions.all()] == [2]
     [first] = cloud().versions.all()
     assert first.content["tiers"]["team"] == {"queue": "workflow_team", "weight": 2}
     assert (first.number, first.outcome) == (cloud().version, "applied")
 
 
-def test_an_edit_is_a_version_of_the_whole_plan_with_its_difference() -> None:
+def test_edit_creates_a_version_of_the_whole_plan_with_its_difference() -> None:
     with all_tenants():
         PlanLimit.objects.exclude(key=FILES).delete()
     version = update_plan(plan=team(), changes={"weight": 5}, limits={"a.b": 1}, reason="launch")
@@ -90,12 +90,12 @@ def test_an_edit_is_a_version_of_the_whole_plan_with_its_difference() -> None:
     assert (team().version, team().weight) == (2, 5)
 
 
-def test_an_edit_that_changes_nothing_is_no_version() -> None:
+def test_edit_without_changes_creates_no_version() -> None:
     assert update_plan(plan=team(), changes={"weight": 2}, reason="launch") is None
     assert (team().version, team().versions.count(), actions()) == (1, 1, [])
 
 
-def test_a_stale_edit_is_refused() -> None:
+def test_stale_edit_is_refused() -> None:
     update_plan(plan=team(), changes={"weight": 5}, expected_version=1)
     with pytest.raises(PlanChangedError, match="at version 2, not 1"):
         update_plan(plan=team(), changes={"weight": 6}, expected_version=1)
@@ -104,7 +104,7 @@ def test_a_stale_edit_is_refused() -> None:
     assert team().weight == 5
 
 
-def test_a_rollback_is_a_new_version_with_the_old_content_and_limits() -> None:
+def test_rollback_creates_a_version_with_the_old_content() -> None:
     update_plan(plan=team(), changes={"weight": 5}, limits={})
     version = PLANS.roll_back(team(), 1, reason="too much")
     assert version is not None
@@ -117,7 +117,7 @@ def test_a_rollback_is_a_new_version_with_the_old_content_and_limits() -> None:
         PLANS.roll_back(team(), 1, reason=" ")
 
 
-def test_a_version_for_later_waits_and_can_be_withdrawn_once() -> None:
+def test_future_version_waits_and_can_be_withdrawn_once() -> None:
     version = update_plan(plan=team(), changes={"weight": 5}, effective_from=LATER, reason="next year")
     assert version is not None
     assert (version.outcome, team().weight, team().version) == ("waiting", 2, 1)
@@ -130,11 +130,11 @@ def test_a_version_for_later_waits_and_can_be_withdrawn_once() -> None:
     assert (version.outcome, version.outcome_note) == ("withdrawn", "not at all")
 
 
-def test_a_version_takes_effect_at_its_time_and_once(acme: Any) -> None:
-    told: list[Any] = []
+def test_version_takes_effect_once_at_its_time(acme: Any) -> None:
+    signalled: list[Any] = []
 
     def listen(*, tenant_ids: Any, **_: object) -> None:
-        told.extend(tenant_ids)
+        signalled.extend(tenant_ids)
 
     version = update_plan(plan=team(), changes={"weight": 5}, effective_from=LATER)
     make_due(version)
@@ -145,11 +145,11 @@ def test_a_version_takes_effect_at_its_time_and_once(acme: Any) -> None:
         tenant_scheduling_changed.disconnect(listen)
     assert apply_due_versions() == 0
     assert (team().version, team().weight) == (1002, 5)
-    assert told == [acme.pk]
+    assert signalled == [acme.pk]
     assert actions()[-1] == "plan.updated"
 
 
-def test_two_versions_that_are_due_take_effect_in_the_order_of_their_times() -> None:
+def test_due_versions_take_effect_in_the_order_of_their_times() -> None:
     first = update_plan(plan=team(), changes={"weight": 5}, effective_from=LATER)
     second = update_plan(plan=team(), changes={"weight": 7}, effective_from=LATER)
     make_due(first)
@@ -158,7 +158,7 @@ def test_two_versions_that_are_due_take_effect_in_the_order_of_their_times() -> 
     assert team().weight == 7
 
 
-def test_a_time_in_the_past_is_refused() -> None:
+def test_version_for_a_past_time_is_refused() -> None:
     for moment in (read_moment() - timedelta(seconds=1), datetime(2999, 1, 1)):  # noqa: DTZ001 - without a zone
         with pytest.raises(EffectiveFromPastError):
             update_plan(plan=team(), changes={"weight": 5}, effective_from=moment)
@@ -176,13 +176,13 @@ def test_a_time_in_the_past_is_refused() -> None:
         "DELETE FROM scheduling_cfs_plan_version",
     ],
 )
-def test_versions_stay_as_they_were_written(statement: str) -> None:
+def test_versions_are_immutable(statement: str) -> None:
     refusals = (IntegrityError, ProgrammingError)
     with all_tenants(), connection.cursor() as cursor, pytest.raises(refusals), transaction.atomic():
         cursor.execute(statement)
 
 
-def test_a_cfs_plan_is_versioned_with_its_tier_rows() -> None:
+def test_cfs_plan_is_versioned_with_its_tier_rows() -> None:
     queue = Queue.objects.get(name="workflow")
     tiers = [TierRow(tier, queue.pk, 4) for tier in ("sandbox", "team", "professional")]
     version = update_cfs_plan(plan=cloud(), fields={"strategy": "nop"}, tiers=tiers, reason="drill")
@@ -198,7 +198,7 @@ def test_a_cfs_plan_is_versioned_with_its_tier_rows() -> None:
     assert [row.number for row in cloud().versions.all()] == [3, 2, 1]
 
 
-def test_content_whose_queue_is_gone_is_refused_by_name() -> None:
+def test_content_with_a_deleted_queue_is_refused() -> None:
     with all_tenants():
         queue = Queue.objects.create(name="brief", pool=Queue.objects.get(name="workflow").pool)
     plan = create_cfs_plan(fields={"name": "other"}, tiers=[TierRow("team", queue.pk, 1)])
@@ -210,7 +210,7 @@ def test_content_whose_queue_is_gone_is_refused_by_name() -> None:
         CFS_PLANS.roll_back(plan, 1, reason="x")
 
 
-def test_a_version_that_may_not_be_so_any_more_is_refused_at_its_time_and_said() -> None:
+def test_version_that_became_invalid_is_refused_at_its_time() -> None:
     community = CFSPlan.objects.get(name="community")
     version = update_cfs_plan(plan=community, fields={}, tiers=[], effective_from=LATER)
     activate_cfs_plan(plan=community)
@@ -223,20 +223,20 @@ def test_a_version_that_may_not_be_so_any_more_is_refused_at_its_time_and_said()
     assert apply_due_versions() == 0
 
 
-def test_a_withdrawn_version_of_a_cfs_plan_stays_withdrawn() -> None:
+def test_withdrawn_version_of_a_cfs_plan_stays_withdrawn() -> None:
     update_cfs_plan(plan=cloud(), fields={"reserved_slots": 1}, effective_from=LATER)
     CFS_PLANS.withdraw(cloud(), 2, reason="no")
     assert apply_due_versions() == 0
     assert cloud().reserved_slots == 0
 
 
-def test_taking_effect_is_a_duty_of_every_dispatcher_within_a_second() -> None:
+def test_applying_versions_is_a_duty_of_every_dispatcher() -> None:
     [duty] = [duty for duty in DUTIES if duty.run is apply_due_versions]
     assert duty.interval_seconds() < 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_dispatchers_one_puts_a_version_in_effect() -> None:
+def test_concurrent_dispatchers_apply_a_version_once() -> None:
     for number in range(3):
         version = update_plan(plan=team(), changes={"weight": 5 + number}, effective_from=LATER)
         make_due(version)
@@ -254,7 +254,7 @@ def test_of_many_dispatchers_one_puts_a_version_in_effect() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_edits_of_one_version_one_is_refused() -> None:
+def test_concurrent_edits_of_one_version_refuse_one() -> None:
     def edit(weight: int) -> str:
         try:
             update_plan(plan=team(), changes={"weight": weight}, expected_version=1)
@@ -269,7 +269,7 @@ def test_of_two_edits_of_one_version_one_is_refused() -> None:
     assert [row.number for row in PlanVersion.objects.filter(plan=team())] == [2, 1]
 
 
-def test_a_new_plan_begins_with_a_version() -> None:
+def test_new_plan_begins_with_a_version() -> None:
     values = {
         "slug": "new",
         "name": "New",
@@ -284,7 +284,7 @@ def test_a_new_plan_begins_with_a_version() -> None:
     ]
 
 
-def test_the_api_edits_lists_and_rolls_back(staff: Any) -> None:
+def test_api_edits_lists_and_rolls_back(staff: Any) -> None:
     client = APIClient()
     client.force_login(staff)
     plan = client.get("/api/v1/plans/team/").json()
@@ -307,7 +307,7 @@ def test_the_api_edits_lists_and_rolls_back(staff: Any) -> None:
     assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "wieght")
 
 
-def test_the_api_changes_a_cfs_plan_and_its_name(staff: Any) -> None:
+def test_api_changes_a_cfs_plan_and_its_name(staff: Any) -> None:
     client = APIClient()
     client.force_login(staff)
     tiers = [{"tier": tier, "queue": "workflow", "weight": 4} for tier in ("sandbox", "team", "professional")]
@@ -319,7 +319,7 @@ def test_the_api_changes_a_cfs_plan_and_its_name(staff: Any) -> None:
     assert active["is_active"]
 
 
-def test_the_command_lists_and_rolls_back() -> None:
+def test_command_lists_and_rolls_back() -> None:
     update_plan(plan=team(), changes={"weight": 5}, reason="launch")
     out = StringIO()
     call_command("versions", "plan", "team", rollback=1, reason="too much", json=True, stdout=out)
@@ -335,7 +335,7 @@ def test_the_command_lists_and_rolls_back() -> None:
     assert out.getvalue().startswith("1 in effect")
 
 
-def test_the_api_rules_retries(staff: Any) -> None:
+def test_api_changes_retry_rules(staff: Any) -> None:
     client = APIClient()
     client.force_login(staff)
     rules = {"*": {"max_retries": 2}, "noop": {"delays_seconds": [5, 10]}}

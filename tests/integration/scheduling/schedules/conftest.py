@@ -1,4 +1,4 @@
-"""Schedules that are due at a moment that the test chooses."""
+"""Schedules that are due at a moment chosen by the test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ type MakeSchedule = Callable[..., Schedule]
 
 @pytest.fixture
 def make_schedule() -> MakeSchedule:
-    """A function that makes a schedule of a tenant; ``due_minutes_ago`` puts its next time into the past."""
+    """Return a function that makes a schedule of a tenant; `due_minutes_ago` moves its next time into the past."""
     numbers = iter(range(1_000))
 
     def make(tenant: Tenant, *, due_minutes_ago: int | None = None, **values: Any) -> Schedule:
@@ -35,7 +35,7 @@ def make_schedule() -> MakeSchedule:
 
 @pytest.fixture
 def count_jobs() -> Callable[[], int]:
-    """How many jobs there are, of all tenants."""
+    """Return the number of jobs of all tenants."""
 
     def count() -> int:
         with all_tenants():
@@ -46,7 +46,7 @@ def count_jobs() -> Callable[[], int]:
 
 @pytest.fixture(autouse=True)
 def now(db: None, monkeypatch: pytest.MonkeyPatch) -> datetime:
-    """Twenty seconds past the database's present minute, for the whole test: no minute passes in the middle of it."""
+    """Freeze the time at twenty seconds past the database's present minute, so that none passes during the test."""
     with all_tenants():
         frozen = read_clock().replace(second=20, microsecond=0)
     monkeypatch.setattr(firing, "_begin", lambda: frozen)
@@ -56,17 +56,17 @@ def now(db: None, monkeypatch: pytest.MonkeyPatch) -> datetime:
 
 
 def database_now() -> datetime:
-    """The time that the fixture ``now`` has frozen."""
+    """Return the time that the fixture `now` has frozen."""
     return definitions.read_clock()  # type: ignore[attr-defined] # where the fixture froze it
 
 
 def minute_ago(count: int) -> datetime:
-    """The full minute ``count`` minutes before the present one."""
+    """Return the full minute `count` minutes before the present one."""
     return database_now().replace(second=0, microsecond=0) - timedelta(minutes=count)
 
 
 def make_due(schedule: Schedule, *, minutes_ago: int) -> datetime:
-    """Let a schedule of every minute have waited since then, as if no dispatcher had run."""
+    """Let a schedule of every minute be due since then, as if no dispatcher had run."""
     time = minute_ago(minutes_ago)
     with all_tenants():
         Schedule.objects.filter(pk=schedule.pk).update(next_fire_at=time)
@@ -74,7 +74,7 @@ def make_due(schedule: Schedule, *, minutes_ago: int) -> datetime:
 
 
 def fires_of(schedule: Schedule) -> list[ScheduleFire]:
-    """A schedule's fires by their times, with their jobs."""
+    """Return a schedule's fires by time, with their jobs."""
     with all_tenants():
         return list(ScheduleFire.objects.filter(schedule=schedule).select_related("job").order_by("fire_time"))
 

@@ -1,4 +1,4 @@
-"""Jobs from beat's own admin: refused when they are written, and one for each due time however many beats there are."""
+"""Jobs from beat's own admin: validated on saving, and one for each due time at any number of beats."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def periodic_task(**values: Any) -> PeriodicTask:
     return PeriodicTask.objects.create(**(defaults | values))
 
 
-def test_two_messages_of_one_due_time_submit_once(acme: Tenant, count_jobs: Callable[[], int]) -> None:
+def test_repeated_message_of_one_due_time_submits_once(acme: Tenant, count_jobs: Callable[[], int]) -> None:
     periodic_task()
     jobs = [submit_for_beat(task_name="nightly", tenant=acme, request=JobRequest("noop")) for _ in range(2)]
     assert jobs[0].pk == jobs[1].pk
@@ -41,7 +41,7 @@ def test_two_messages_of_one_due_time_submit_once(acme: Tenant, count_jobs: Call
         assert [entry.after["job"] for entry in entries] == [str(jobs[0].pk)]
 
 
-def test_other_tasks_and_messages_without_a_task_are_not_held_back(acme: Tenant, count_jobs: Callable[[], int]) -> None:
+def test_other_tasks_and_messages_without_a_task_are_submitted(acme: Tenant, count_jobs: Callable[[], int]) -> None:
     first = periodic_task()
     PeriodicTask.objects.create(name="other", task="scheduling.submit", interval=first.interval)
     for name in ("nightly", "other", "", ""):
@@ -49,7 +49,7 @@ def test_other_tasks_and_messages_without_a_task_are_not_held_back(acme: Tenant,
     assert count_jobs() == 4
 
 
-def test_a_refusal_is_kept_where_the_operator_looks(acme: Tenant) -> None:
+def test_refused_task_is_audited(acme: Tenant) -> None:
     task = periodic_task()
     with pytest.raises(KindUnknownError):
         submit_for_beat(task_name="nightly", tenant=acme, request=JobRequest("nonsense"))
@@ -58,10 +58,10 @@ def test_a_refusal_is_kept_where_the_operator_looks(acme: Tenant) -> None:
     assert (entry.target_id, entry.reason.split(":")[0]) == (str(task.pk), "kind_unknown")
 
 
-def test_the_task_submits_by_what_stands_in_beats_row(
+def test_task_submits_what_its_beat_row_states(
     acme: Tenant, count_jobs: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A worker's connection is its child's own; the test's holds the test's transaction.
+    # A worker's child has its own connection; the test's holds the test's transaction.
     monkeypatch.setattr(upkeep, "check_connection", lambda: None)
     submit.apply(kwargs={"tenant": "acme", "kind": "noop", "priority": 2}, throw=True)
     assert count_jobs() == 1
@@ -71,7 +71,7 @@ def test_the_task_submits_by_what_stands_in_beats_row(
     ("kwargs", "why"),
     [
         ({}, "tenant is missing"),
-        ({"tenant": "nobody", "kind": "noop"}, "There is no tenant"),
+        ({"tenant": "unknown", "kind": "noop"}, "There is no tenant"),
         ({"tenant": "acme"}, "kind is missing"),
         ({"tenant": "acme", "kind": "nonsense"}, "no job kind"),
         ({"tenant": "acme", "kind": "sleep", "payload": {"seconds": "long"}}, "payload"),
@@ -83,7 +83,7 @@ def test_the_task_submits_by_what_stands_in_beats_row(
         ({"tenant": "acme", "kind": "noop"}, None),
     ],
 )
-def test_saving_says_what_is_wrong(
+def test_saving_an_invalid_task_is_refused_with_the_reason(
     client: Client, staff: User, acme: Tenant, kwargs: dict[str, Any], why: str | None
 ) -> None:
     client.force_login(staff)

@@ -1,4 +1,4 @@
-"""The commands about schedules."""
+"""The commands for schedules."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ def run(name: str, *arguments: str, **options: Any) -> str:
     return written.getvalue()
 
 
-def test_list_schedules_tells_them_in_words_and_in_json(
-    acme: Tenant, globex: Tenant, make_schedule: MakeSchedule
-) -> None:
+def test_list_schedules_prints_text_and_json(acme: Tenant, globex: Tenant, make_schedule: MakeSchedule) -> None:
     mine, theirs = make_schedule(acme, cron="30 2 * * *"), make_schedule(globex)
     assert "At 02:30 every day (UTC), next " in run("list_schedules")
     listed = [json.loads(line) for line in run("list_schedules", "--json").splitlines()]
@@ -34,7 +32,7 @@ def test_list_schedules_tells_them_in_words_and_in_json(
     (only,) = run("list_schedules", "--json", "--tenant=globex").splitlines()
     assert json.loads(only)["id"] == str(theirs.pk)
     with pytest.raises(CommandError, match="tenant_not_found"):
-        run("list_schedules", "--tenant=nobody")
+        run("list_schedules", "--tenant=unknown")
 
 
 def test_run_schedule_prints_its_job(acme: Tenant, make_schedule: MakeSchedule) -> None:

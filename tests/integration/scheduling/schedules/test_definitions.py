@@ -1,4 +1,4 @@
-"""Writing schedules: what is refused and in which field, what a change does to the next time, versions, limits."""
+"""Schedule definitions: refusals by field, the next time after a change, versions, limits."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def audited(schedule: Schedule) -> list[str]:
         ({"overlap_policy": "maybe"}, ["overlap_policy"]),
         ({"jitter_seconds": 3601}, ["jitter_seconds"]),
         ({"starts_at": IN_A_YEAR, "ends_at": IN_A_YEAR}, ["ends_at"]),
-        ({"ends_at": datetime(2020, 1, 1, tzinfo=UTC)}, ["ends_at"]),  # it never fires from now on
+        ({"ends_at": datetime(2020, 1, 1, tzinfo=UTC)}, ["ends_at"]),  # it has no future fire
         ({"starts_at": datetime(9000, 1, 1, tzinfo=UTC)}, ["starts_at"]),
         ({"cron": "x", "name": "", "priority": 99}, ["name", "priority", "cron"]),
     ],
 )
-def test_what_cannot_be_is_refused_by_its_field(
+def test_invalid_schedule_is_refused_by_its_field(
     acme: Tenant, make_schedule: MakeSchedule, values: dict[str, Any], fields: list[str]
 ) -> None:
     with pytest.raises(ScheduleInvalidError) as refused:
@@ -68,22 +68,22 @@ def test_what_cannot_be_is_refused_by_its_field(
         assert not Schedule.objects.exists()
 
 
-def test_a_schedule_faster_than_the_plan_allows_is_refused(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_schedule_faster_than_the_plan_allows_is_refused(acme: Tenant, make_schedule: MakeSchedule) -> None:
     update_plan(plan=acme.plan, changes={}, limits={"schedules.min_interval_seconds": 300})
     make_schedule(acme, cron="*/5 * * * *")
     with pytest.raises(ScheduleInvalidError, match="240 s at its fastest; the plan allows one run in 300 s"):
         make_schedule(acme, cron="*/7 * * * *")
 
 
-def test_the_plan_limits_how_many_there_are(acme: Tenant, globex: Tenant, make_schedule: MakeSchedule) -> None:
+def test_number_of_schedules_is_limited_by_the_plan(acme: Tenant, globex: Tenant, make_schedule: MakeSchedule) -> None:
     update_plan(plan=acme.plan, changes={}, limits={"schedules.count": 1})
     make_schedule(acme)
     with pytest.raises(ScheduleLimitError):
         make_schedule(acme)
-    make_schedule(globex)  # another tenant's do not count
+    make_schedule(globex)  # schedules of another tenant do not count
 
 
-def test_a_name_is_given_once_in_a_tenant(acme: Tenant, globex: Tenant, make_schedule: MakeSchedule) -> None:
+def test_schedule_name_is_unique_within_a_tenant(acme: Tenant, globex: Tenant, make_schedule: MakeSchedule) -> None:
     first = make_schedule(acme, name="nightly")
     make_schedule(globex, name="nightly")
     second = make_schedule(acme, name="daily")
@@ -93,14 +93,14 @@ def test_a_name_is_given_once_in_a_tenant(acme: Tenant, globex: Tenant, make_sch
         update_schedule(schedule_id=second.pk, changes={"name": first.name})
 
 
-def test_the_next_time_is_the_first_after_now_within_the_bounds(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_next_time_is_the_first_after_now_within_the_bounds(acme: Tenant, make_schedule: MakeSchedule) -> None:
     assert make_schedule(acme).next_fire_at > database_now()  # type: ignore[operator]
     starts_at = datetime(2090, 6, 1, 0, 30, tzinfo=UTC)
     bounded = make_schedule(acme, cron="30 2 * * *", timezone="Europe/Berlin", starts_at=starts_at)
-    assert bounded.next_fire_at == starts_at  # the bound itself is a time
+    assert bounded.next_fire_at == starts_at  # the bound is inclusive
 
 
-def test_a_change_needs_the_version_that_was_read(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_change_needs_the_version_that_was_read(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme)
     with tenant_context(acme):
         changed = update_schedule(schedule_id=schedule.pk, changes={"priority": 2}, version=1)
@@ -111,7 +111,7 @@ def test_a_change_needs_the_version_that_was_read(acme: Tenant, make_schedule: M
     assert audited(schedule) == ["schedule.created", "schedule.updated"]
 
 
-def test_only_a_new_timing_moves_the_next_time(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_next_time_moves_only_with_a_new_timing(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme)
     due = make_due(schedule, minutes_ago=3)
     with tenant_context(acme):
@@ -121,7 +121,7 @@ def test_only_a_new_timing_moves_the_next_time(acme: Tenant, make_schedule: Make
     assert reload(schedule).next_fire_at > database_now()  # type: ignore[operator]
 
 
-def test_a_paused_schedule_has_no_next_time_and_says_why(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_paused_schedule_has_no_next_time_and_a_reason(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme)
     with tenant_context(acme):
         with pytest.raises(ReasonRequiredError):
@@ -137,7 +137,7 @@ def test_a_paused_schedule_has_no_next_time_and_says_why(acme: Tenant, make_sche
     assert (resumed.is_enabled, resumed.pause_reason) == (True, "")
 
 
-def test_a_deleted_schedule_takes_its_fires_and_leaves_its_jobs(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_deleted_schedule_removes_its_fires_and_leaves_its_jobs(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme)
     with tenant_context(acme):
         fire = run_schedule_now(schedule_id=schedule.pk)
@@ -148,7 +148,7 @@ def test_a_deleted_schedule_takes_its_fires_and_leaves_its_jobs(acme: Tenant, ma
     assert audited(schedule)[-1] == "schedule.deleted"
 
 
-def test_another_tenants_schedule_does_not_exist(acme: Tenant, globex: Tenant, make_schedule: MakeSchedule) -> None:
+def test_schedule_of_another_tenant_is_not_found(acme: Tenant, globex: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme)
     with tenant_context(globex), pytest.raises(ScheduleNotFoundError), transaction.atomic():
         pause_schedule(schedule_id=schedule.pk, reason="mine now")
@@ -156,9 +156,7 @@ def test_another_tenants_schedule_does_not_exist(acme: Tenant, globex: Tenant, m
     assert fires_of(schedule) == []
 
 
-def test_a_new_schedule_is_in_the_tenants_own_zone_unless_it_says_another(
-    acme: Tenant, make_schedule: MakeSchedule
-) -> None:
+def test_new_schedule_has_the_tenants_time_zone_by_default(acme: Tenant, make_schedule: MakeSchedule) -> None:
     assert make_schedule(acme).timezone == "UTC"
     change_settings(tenant=acme, values={"timezone": "Europe/Berlin"})
     assert make_schedule(acme).timezone == "Europe/Berlin"

@@ -1,4 +1,4 @@
-"""Firing: each time once, catching up, overlaps, refusals, and what one bad schedule does to the others."""
+"""Firing: each time once, catch-up, overlaps, refusals, and isolation from a failing schedule."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.integration.scheduling.schedules.conftest import (
 pytestmark = pytest.mark.django_db
 
 
-def test_a_due_schedule_submits_its_job_once(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_due_schedule_submits_its_job_once(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(
         acme, due_minutes_ago=0, kind="sleep", payload={"seconds": 1}, priority=3, tags=["night"], fair_key="ann"
     )
@@ -56,7 +56,7 @@ def test_a_due_schedule_submits_its_job_once(acme: Tenant, make_schedule: MakeSc
     assert (entry.actor_kind, entry.actor_label, entry.tenant_id) == ("system", "schedule", acme.pk)
 
 
-def test_what_is_not_due_or_paused_is_left_alone(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_schedule_that_is_not_due_or_is_paused_does_not_fire(acme: Tenant, make_schedule: MakeSchedule) -> None:
     make_schedule(acme)
     paused = make_schedule(acme)
     with tenant_context(acme):
@@ -72,7 +72,7 @@ def test_what_is_not_due_or_paused_is_left_alone(acme: Tenant, make_schedule: Ma
         ("all", ["submitted"] * 5),
     ],
 )
-def test_an_outage_is_made_up_for_as_the_policy_says(
+def test_outage_is_made_up_by_the_catch_up_policy(
     acme: Tenant, make_schedule: MakeSchedule, policy: str, outcomes: list[str]
 ) -> None:
     schedule = make_schedule(acme, due_minutes_ago=4, catch_up_policy=policy)
@@ -81,31 +81,31 @@ def test_an_outage_is_made_up_for_as_the_policy_says(
     assert reload(schedule).next_fire_at == minute_ago(-1)
 
 
-def test_a_long_outage_is_recorded_by_its_newest_hundred(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_long_outage_is_recorded_by_its_newest_hundred_fires(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme, due_minutes_ago=60 * 24 * 400, catch_up_policy="none")
     fire_due_schedules()
     fires = fires_of(schedule)
     assert len(fires) == 102
-    assert fires[-1].outcome == "submitted"  # the one that is on time
+    assert fires[-1].outcome == "submitted"  # the one on time
     assert "more before it" in fires[0].reason
     assert {fire.outcome for fire in fires[:-1]} == {"skipped_missed"}
     assert reload(schedule).next_fire_at > database_now()  # type: ignore[operator]
 
 
-def test_jitter_puts_the_job_off_and_not_the_fire(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_jitter_delays_the_job_and_not_the_fire(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedules = [make_schedule(acme, due_minutes_ago=0, jitter_seconds=3600) for _ in range(5)]
     fire_due_schedules()
     jobs = [fires_of(schedule)[0].job for schedule in schedules]
     delays = {job.run_at - minute_ago(0) for job in jobs if job is not None}
     assert len(delays) == 5
     assert all(delay <= timedelta(hours=1) for delay in delays)
-    # The minute has begun, so one of few seconds may have passed already.
+    # The minute has begun, so a job with a few seconds of jitter may be available already.
     for job in jobs:
         assert job is not None
         assert job.state == ("scheduled" if job.run_at > job.created_at else "available")
 
 
-def test_a_schedule_ends_with_its_last_time(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_schedule_ends_with_its_last_time(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme, ends_at=database_now() + timedelta(hours=1))
     due = make_due(schedule, minutes_ago=2)
     with all_tenants():
@@ -116,12 +116,12 @@ def test_a_schedule_ends_with_its_last_time(acme: Tenant, make_schedule: MakeSch
     assert fire_due_schedules() == 0
 
 
-def test_overlap_skip_leaves_out_what_comes_while_one_runs(
+def test_overlap_skip_skips_fires_while_a_run_is_active(
     acme: Tenant, make_schedule: MakeSchedule, tick: Tick, start: Start
 ) -> None:
     schedule = make_schedule(acme, due_minutes_ago=2, overlap_policy="skip", catch_up_policy="all")
     fire_due_schedules()
-    # Of three times in one look only the first is submitted.
+    # Of three times in one round only the first is submitted.
     assert outcomes_of(schedule) == ["submitted", "skipped_overlap", "skipped_overlap"]
     job = fires_of(schedule)[0].job
     assert job is not None
@@ -134,13 +134,13 @@ def test_overlap_skip_leaves_out_what_comes_while_one_runs(
     assert outcomes_of(schedule)[-1] == "submitted"
 
 
-def test_overlap_queue_one_waits_for_the_end_of_the_run_before(
+def test_overlap_queue_one_waits_for_the_end_of_the_previous_run(
     acme: Tenant, make_schedule: MakeSchedule, tick: Tick, start: Start
 ) -> None:
     schedule = make_schedule(acme, due_minutes_ago=2, overlap_policy="queue_one", catch_up_policy="all")
     fire_due_schedules()
     assert outcomes_of(schedule) == ["submitted", "waiting", "skipped_overlap"]
-    assert fire_due_schedules() == 0  # the run before has not ended
+    assert fire_due_schedules() == 0  # the previous run has not ended
     first = fires_of(schedule)[0].job
     assert first is not None
     tick()
@@ -151,7 +151,7 @@ def test_overlap_queue_one_waits_for_the_end_of_the_run_before(
     assert fire_due_schedules() == 0
 
 
-def test_a_pause_gives_up_the_run_that_waits(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_pause_skips_the_queued_run(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme, due_minutes_ago=1, overlap_policy="queue_one", catch_up_policy="all")
     fire_due_schedules()
     with tenant_context(acme):
@@ -159,7 +159,7 @@ def test_a_pause_gives_up_the_run_that_waits(acme: Tenant, make_schedule: MakeSc
     assert outcomes_of(schedule) == ["submitted", "skipped_overlap"]
 
 
-def test_overlap_cancel_previous_cancels_what_has_not_ended(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_overlap_cancel_previous_cancels_unfinished_runs(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme, overlap_policy="cancel_previous", catch_up_policy="all")
     with tenant_context(acme):
         before = run_schedule_now(schedule_id=schedule.pk).job
@@ -171,7 +171,7 @@ def test_overlap_cancel_previous_cancels_what_has_not_ended(acme: Tenant, make_s
         assert Job.objects.filter(state="available").count() == 1
 
 
-def test_a_refused_fire_says_why_and_blocks_nobody(
+def test_refused_fire_stores_the_reason_and_blocks_no_other(
     acme: Tenant, globex: Tenant, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = make_schedule(acme, due_minutes_ago=0, kind="sleep", payload={"seconds": 1})
@@ -189,17 +189,17 @@ def test_a_refused_fire_says_why_and_blocks_nobody(
     assert refused.reason.startswith("kind_unknown")
     assert refused.job is None
     assert outcomes_of(sound) == outcomes_of(others) == ["submitted"]
-    assert reload(gone).is_enabled  # it is tried again at its next time
+    assert reload(gone).is_enabled  # it is retried at its next time
 
 
-def test_limits_refuse_fires_too(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_limits_refuse_fires(acme: Tenant, make_schedule: MakeSchedule) -> None:
     update_plan(plan=acme.plan, changes={"max_waiting_jobs": 1})
     schedules = [make_schedule(acme, due_minutes_ago=0) for _ in range(2)]
     fire_due_schedules()
     assert sorted(outcome for schedule in schedules for outcome in outcomes_of(schedule)) == ["refused", "submitted"]
 
 
-def test_a_suspended_tenants_fires_are_refused_and_a_paused_ones_jobs_wait(
+def test_fires_are_refused_if_suspended_and_submitted_if_paused(
     acme: Tenant, globex: Tenant, make_schedule: MakeSchedule
 ) -> None:
     suspended, paused = make_schedule(acme, due_minutes_ago=0), make_schedule(globex, due_minutes_ago=0)
@@ -211,7 +211,7 @@ def test_a_suspended_tenants_fires_are_refused_and_a_paused_ones_jobs_wait(
     assert outcomes_of(paused) == ["submitted"]
 
 
-def test_a_zone_that_has_gone_disables_its_schedule_alone(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_unknown_time_zone_disables_only_its_schedule(acme: Tenant, make_schedule: MakeSchedule) -> None:
     lost, sound = (make_schedule(acme, due_minutes_ago=0) for _ in range(2))
     with all_tenants():
         Schedule.objects.filter(pk=lost.pk).update(timezone="Atlantis/Capital")
@@ -223,7 +223,7 @@ def test_a_zone_that_has_gone_disables_its_schedule_alone(acme: Tenant, make_sch
     assert outcomes_of(sound) == ["submitted"]
 
 
-def test_a_schedule_that_breaks_the_code_is_disabled_and_the_others_fire(
+def test_failing_schedule_is_disabled_and_others_fire(
     acme: Tenant, globex: Tenant, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken, sound = (make_schedule(acme, due_minutes_ago=0) for _ in range(2))
@@ -243,7 +243,7 @@ def test_a_schedule_that_breaks_the_code_is_disabled_and_the_others_fire(
 
 
 @pytest.mark.parametrize("step", ["_submit", "cancel_superseded", "record_fires"])
-def test_a_death_between_two_steps_leaves_nothing_and_the_next_look_fires_once(
+def test_crash_while_firing_leaves_nothing_and_the_next_round_fires_once(
     acme: Tenant, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     schedule = make_schedule(acme, due_minutes_ago=0)
@@ -264,7 +264,7 @@ def test_a_death_between_two_steps_leaves_nothing_and_the_next_look_fires_once(
     assert outcomes_of(schedule) == ["submitted"]
 
 
-def test_a_time_that_a_backfill_took_is_not_fired_again(
+def test_time_taken_by_a_backfill_is_not_fired_again(
     acme: Tenant, make_schedule: MakeSchedule, count_jobs: Callable[[], int]
 ) -> None:
     schedule = make_schedule(acme, due_minutes_ago=1, catch_up_policy="all")
@@ -275,7 +275,7 @@ def test_a_time_that_a_backfill_took_is_not_fired_again(
     assert count_jobs() == 2
 
 
-def test_one_look_takes_a_bounded_number_the_longest_due_first(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_firing_round_is_bounded_and_takes_the_longest_due_first(acme: Tenant, make_schedule: MakeSchedule) -> None:
     late, later = make_schedule(acme, due_minutes_ago=5), make_schedule(acme, due_minutes_ago=9)
     assert fire_due_schedules(limit=1) == 1
     assert outcomes_of(late) == []

@@ -1,4 +1,4 @@
-"""I11: any number of dispatchers fire at once, and each (schedule, fire time) becomes one job."""
+"""Concurrent dispatchers (I11): any number of them fire at once, and each (schedule, fire time) becomes one job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCHEDULES = 12
 
 @pytest.fixture(autouse=True)
 def now() -> None:
-    """The clock of the database itself, in place of the frozen one of this folder."""
+    """Replace the frozen clock of this folder by the database's own."""
 
 
 def make_due_schedules(tenants: list[Tenant], *, minutes_ago: int) -> None:
@@ -39,14 +39,14 @@ def make_due_schedules(tenants: list[Tenant], *, minutes_ago: int) -> None:
         Schedule.objects.update(next_fire_at=minute - timedelta(minutes=minutes_ago))
 
 
-def test_five_dispatchers_at_once_fire_each_time_once(acme: Tenant, globex: Tenant) -> None:
+def test_concurrent_dispatchers_fire_each_time_once(acme: Tenant, globex: Tenant) -> None:
     make_due_schedules([acme, globex], minutes_ago=4)
     barrier = Barrier(DISPATCHERS)
 
     def dispatch() -> int:
         barrier.wait()
         try:
-            # Small looks, so that they meet again and again.
+            # Small rounds, so that dispatchers collide often.
             return sum(fire_due_schedules(limit=3) for _ in range(12))
         finally:
             connection.close()
@@ -60,12 +60,12 @@ def test_five_dispatchers_at_once_fire_each_time_once(acme: Tenant, globex: Tena
     assert {outcome for *_, outcome, _ in fires} == {"submitted"}
     assert jobs == {job_id for *_, job_id in fires}
     assert len(jobs) == len(fires) == len({(schedule, time) for schedule, time, *_ in fires})
-    # Five minutes each, and a sixth if the minute turned meanwhile.
+    # Five minutes each, and a sixth if a minute began in between.
     assert set(Counter(schedule for schedule, *_ in fires).values()) <= {5, 6}
     assert len({schedule for schedule, *_ in fires}) == SCHEDULES
 
 
-def test_a_backfill_and_dispatchers_at_once_fire_each_time_once(acme: Tenant) -> None:
+def test_backfill_beside_dispatchers_fires_each_time_once(acme: Tenant) -> None:
     make_due_schedules([acme], minutes_ago=30)
     with all_tenants():
         schedule = Schedule.objects.order_by("name").first()
@@ -100,7 +100,7 @@ def test_a_backfill_and_dispatchers_at_once_fire_each_time_once(acme: Tenant) ->
         assert Job.objects.count() == ScheduleFire.objects.filter(job__isnull=False).count()
 
 
-def test_the_clock_is_the_databases(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_firing_uses_the_clock_of_the_database(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     make_due_schedules([acme], minutes_ago=0)
     monkeypatch.setattr(timezone, "now", lambda: datetime(2001, 1, 1, tzinfo=UTC))
     assert fire_due_schedules() == SCHEDULES

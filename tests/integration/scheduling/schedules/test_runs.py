@@ -1,4 +1,4 @@
-"""Run now, and backfill."""
+"""Runs on request: run now, and backfill."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.scheduling.schedules.conftest import MakeSchedule, fires_
 pytestmark = pytest.mark.django_db
 
 
-def test_a_run_now_is_a_job_and_a_fire_and_moves_nothing(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_run_now_creates_job_and_fire_and_keeps_the_next_time(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme, payload={"a": 1}, overlap_policy="skip")
     with tenant_context(acme):
         pause_schedule(schedule_id=schedule.pk, reason="by hand only")
@@ -33,7 +33,7 @@ def test_a_run_now_is_a_job_and_a_fire_and_moves_nothing(acme: Tenant, make_sche
     assert reload(schedule).next_fire_at is None
 
 
-def test_a_run_now_that_is_refused_leaves_nothing(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_refused_run_now_leaves_nothing(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme)
     update_plan(plan=acme.plan, changes={"max_waiting_jobs": 0})
     with tenant_context(acme), pytest.raises(QuotaExceededError):
@@ -41,17 +41,17 @@ def test_a_run_now_that_is_refused_leaves_nothing(acme: Tenant, make_schedule: M
     assert fires_of(schedule) == []
 
 
-def test_a_dry_run_lists_the_times_and_does_nothing(
+def test_backfill_dry_run_lists_the_times_and_submits_nothing(
     acme: Tenant, make_schedule: MakeSchedule, count_jobs: Callable[[], int]
 ) -> None:
     schedule = make_schedule(acme)
     with tenant_context(acme):
         plan = backfill_schedule(schedule_id=schedule.pk, since=minute_ago(3), until=minute_ago(1), is_dry_run=True)
-    assert list(plan.times) == [minute_ago(3), minute_ago(2), minute_ago(1)]  # both bounds belong
+    assert list(plan.times) == [minute_ago(3), minute_ago(2), minute_ago(1)]  # both bounds are inclusive
     assert (plan.skipped, plan.submitted, count_jobs()) == (0, 0, 0)
 
 
-def test_a_backfill_submits_what_has_no_job_and_only_once(
+def test_backfill_submits_times_without_a_job_once(
     acme: Tenant, make_schedule: MakeSchedule, count_jobs: Callable[[], int]
 ) -> None:
     schedule = make_schedule(acme, due_minutes_ago=4, catch_up_policy="none")
@@ -60,7 +60,7 @@ def test_a_backfill_submits_what_has_no_job_and_only_once(
     with tenant_context(acme):
         filled = backfill_schedule(schedule_id=schedule.pk, since=minute_ago(9), until=minute_ago(0), is_dry_run=False)
         again = backfill_schedule(schedule_id=schedule.pk, since=minute_ago(9), until=minute_ago(0), is_dry_run=False)
-    assert (filled.submitted, filled.skipped) == (9, 1)  # the missed ones are made up for
+    assert (filled.submitted, filled.skipped) == (9, 1)  # the missed ones are submitted as well
     assert (again.submitted, again.skipped, list(again.times)) == (0, 10, [])
     assert count_jobs() == 10
     assert {fire.outcome for fire in fires_of(schedule)} == {"submitted"}
@@ -68,7 +68,7 @@ def test_a_backfill_submits_what_has_no_job_and_only_once(
     assert len({fire.job_id for fire in fires_of(schedule)}) == 10
 
 
-def test_what_a_backfill_is_refused_is_told_and_may_be_tried_again(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_refused_backfill_times_are_reported_and_can_be_retried(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme)
     update_plan(plan=acme.plan, changes={"max_waiting_jobs": 2})
     with tenant_context(acme):
@@ -83,7 +83,7 @@ def test_what_a_backfill_is_refused_is_told_and_may_be_tried_again(acme: Tenant,
     assert (again.submitted, again.skipped) == (1, 2)
 
 
-def test_why_a_run_was_refused_is_kept_in_english(acme: Tenant, make_schedule: MakeSchedule) -> None:
+def test_refusal_reason_is_stored_in_english(acme: Tenant, make_schedule: MakeSchedule) -> None:
     schedule = make_schedule(acme)
     update_plan(plan=acme.plan, changes={"max_waiting_jobs": 0})
     with tenant_context(acme), translation.override("zh-hans"):
@@ -100,7 +100,7 @@ def test_why_a_run_was_refused_is_kept_in_english(acme: Tenant, make_schedule: M
         (datetime(1970, 1, 1, tzinfo=UTC), timedelta(0), "more than 1000"),
     ],
 )
-def test_a_span_that_cannot_be_backfilled_is_refused(
+def test_invalid_backfill_span_is_refused(
     acme: Tenant,
     make_schedule: MakeSchedule,
     now: datetime,
@@ -115,7 +115,7 @@ def test_a_span_that_cannot_be_backfilled_is_refused(
     assert refused.value.errors[0]["field"] == "to"
 
 
-def test_a_thousand_times_at_once_are_taken(acme: Tenant, make_schedule: MakeSchedule, now: datetime) -> None:
+def test_backfill_of_a_thousand_times_is_accepted(acme: Tenant, make_schedule: MakeSchedule, now: datetime) -> None:
     schedule = make_schedule(acme)
     with tenant_context(acme):
         filled = backfill_schedule(

@@ -1,4 +1,4 @@
-"""The gauges say how things stand, equal a recount of the jobs, and are written once a minute by however many."""
+"""Gauges: they equal a recount of the jobs, and are written once a minute at any number of dispatchers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, submit
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 WAITING = [JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE]
 
 
 def recounted() -> dict[tuple[object, int], tuple[int, int, int, int]]:
-    """Waiting, dispatched, executing and backing-off jobs by tenant and queue, of the jobs themselves."""
+    """Return waiting, dispatched, executing and backing-off jobs by tenant and queue, counted from the jobs."""
     counts = {
         name: Count("pk", filter=Q(state__in=states))
         for name, states in (
@@ -42,7 +42,7 @@ def sampled() -> dict[tuple[object, int], tuple[int, int, int, int]]:
     return {(row[0], row[1]): row[2:] for row in rows if any(row[2:])}
 
 
-def test_a_sample_equals_a_recount_of_the_jobs(acme: Tenant, globex: Tenant, tick: Tick, start: Start) -> None:
+def test_sample_equals_a_recount_of_the_jobs(acme: Tenant, globex: Tenant, tick: Tick, start: Start) -> None:
     lost, *_ = submit(acme, 5)
     done, *_ = submit(globex, 3, kind="sleep", payload={"seconds": 0})
     tick()
@@ -68,7 +68,7 @@ def test_a_sample_equals_a_recount_of_the_jobs(acme: Tenant, globex: Tenant, tic
         assert (pool.slots, pool.slots_milli) == (4, 1000 * LiveExecution.objects.count())
 
 
-def test_a_second_sample_of_a_minute_takes_the_place_of_the_first(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_second_sample_of_a_minute_replaces_the_first(acme: Tenant, tick: Tick, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     sample_gauges()
@@ -85,7 +85,7 @@ def test_a_second_sample_of_a_minute_takes_the_place_of_the_first(acme: Tenant, 
         assert set(QueueGauge.objects.values_list("slots_milli", flat=True)) == {0}
 
 
-def test_what_another_dispatcher_has_just_sampled_stands(acme: Tenant, tick: Tick) -> None:
+def test_recent_sample_of_another_dispatcher_is_kept(acme: Tenant, tick: Tick) -> None:
     sample_gauges()
     submit(acme)
     tick()
@@ -95,7 +95,7 @@ def test_what_another_dispatcher_has_just_sampled_stands(acme: Tenant, tick: Tic
     assert sample_gauges(fresh_seconds=60, tenants_fresh_seconds=60) > 0
 
 
-def test_tenants_are_written_less_often_than_queues(acme: Tenant, tick: Tick) -> None:
+def test_tenant_gauges_are_written_less_often_than_queue_gauges(acme: Tenant, tick: Tick) -> None:
     submit(acme)
     tick()
     sample_gauges()
@@ -107,7 +107,7 @@ def test_tenants_are_written_less_often_than_queues(acme: Tenant, tick: Tick) ->
         assert TenantGauge.objects.get().executing == 0
 
 
-def test_slot_time_of_what_runs_is_that_of_the_window_alone(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_busy_time_of_a_running_job_is_limited_to_the_window(acme: Tenant, tick: Tick, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     begin(start, job)
@@ -128,20 +128,20 @@ def test_jobs_of_one_message_hold_one_slot(acme: Tenant, tick: Tick, start: Star
     assert (row.dispatched, row.slots_milli) == (2, 1000)
 
 
-def test_no_more_heads_are_looked_at_than_the_limit(
+def test_heads_of_lines_are_read_up_to_the_limit(
     acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, tick: Tick
 ) -> None:
     monkeypatch.setattr(gauges, "HEAD_LIMIT", 1)
     submit(acme, 6)
     submit(globex, 6)
-    tick()  # without a worker: what waits is counted, and nothing is handed out
+    tick()  # without a worker: waiting jobs are counted, and none is dispatched
     sample_gauges()
     with all_tenants():
         assert TenantGauge.objects.count() == 1
         assert sum(QueueGauge.objects.values_list("waiting", flat=True)) == 12
 
 
-def test_a_tenant_reads_its_own_gauges_only(acme: Tenant, globex: Tenant, tick: Tick) -> None:
+def test_tenant_reads_only_its_own_gauges(acme: Tenant, globex: Tenant, tick: Tick) -> None:
     submit(acme)
     submit(globex)
     tick()
@@ -151,7 +151,7 @@ def test_a_tenant_reads_its_own_gauges_only(acme: Tenant, globex: Tenant, tick: 
         assert cursor.fetchall() == [(acme.pk,)]
 
 
-def test_the_sampler_rests_for_twenty_times_as_long_as_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampler_rests_twenty_times_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = GaugeSampler()
     assert sampler.interval_seconds() == gauges.GAUGE_SECONDS
     clock = iter([10.0, 11.5])
@@ -161,7 +161,7 @@ def test_the_sampler_rests_for_twenty_times_as_long_as_it_took(monkeypatch: pyte
     assert sampler.interval_seconds() == pytest.approx(20 * 1.5)
 
 
-def test_old_gauges_go(acme: Tenant, tick: Tick) -> None:
+def test_old_gauges_are_removed(acme: Tenant, tick: Tick) -> None:
     submit(acme)
     tick()
     sample_gauges()

@@ -1,4 +1,4 @@
-"""What Prometheus is told of what happened."""
+"""Prometheus metrics of events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ type Capture = Callable[..., AbstractContextManager[list[Callable[[], None]]]]
 
 
 def scrape() -> dict[str, float]:
-    """Each sample by its name with labels, as in the text that Prometheus reads."""
+    """Return each sample by its name with labels, as in the text that Prometheus reads."""
     lines = generate_latest(scrape_registry()).decode().splitlines()
     pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
     return {name: float(value) for name, value in pairs}
@@ -31,7 +31,7 @@ def test_submissions_are_counted_once_committed(acme: Tenant, django_capture_on_
     assert scrape()['jobsplatform_jobs_submitted_total{kind="noop",queue="workflow_team",tier="team"}'] == before + 3
 
 
-def test_a_start_and_an_end_are_counted_by_queue_and_tier(
+def test_starts_and_ends_are_counted_by_queue_and_tier(
     acme: Tenant, start: Start, tick: Tick, django_capture_on_commit_callbacks: Capture
 ) -> None:
     (job,) = submit(acme)
@@ -51,7 +51,7 @@ def test_a_start_and_an_end_are_counted_by_queue_and_tier(
     assert [after[name] - before.get(name, 0) for name in names] == [1] * len(names)
 
 
-def test_what_a_person_moves_is_counted(acme: Tenant, django_capture_on_commit_callbacks: Capture) -> None:
+def test_suspension_by_a_person_is_counted(acme: Tenant, django_capture_on_commit_callbacks: Capture) -> None:
     (job,) = submit(acme)
     name = 'jobsplatform_waiting_jobs_moved_total{event="job.suspended"}'
     before = scrape().get(name, 0)

@@ -1,4 +1,4 @@
-"""The rollups count what ended once, in its minute, and equal a recount whatever the order in which it was settled."""
+"""Rollups: each ended execution is counted once in its minute, and they equal a recount in any order of settlement."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def differences(*, since: datetime, until: datetime) -> list[RollupDifference]:
 
 
 def end_execution(tenant: Tenant, *, outcome: str, ended_at: datetime, took: timedelta, kind: str = "noop") -> None:
-    """An execution and its tally, as settlement leaves them."""
+    """Store an execution and its tally, as settlement does."""
     microseconds = took // timedelta(microseconds=1)
     with all_tenants():
         Execution.objects.create(
@@ -83,9 +83,7 @@ def minutes_of(tenant: Tenant) -> dict[datetime, TenantMinute]:
         return {row.minute: row for row in TenantMinute.objects.all()}
 
 
-def test_what_settlement_ends_is_counted_with_its_wait_and_its_dead_letter(
-    acme: Tenant, tick: Tick, start: Start
-) -> None:
+def test_settled_executions_are_counted_with_wait_and_dead_letter(acme: Tenant, tick: Tick, start: Start) -> None:
     done, lost = submit(acme, 2)
     tick()
     complete(start, done)
@@ -106,7 +104,7 @@ def test_what_settlement_ends_is_counted_with_its_wait_and_its_dead_letter(
     assert sum(row.completed for row in queues) == 1
 
 
-def test_only_the_first_start_of_a_job_ends_its_wait(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_wait_is_counted_only_at_the_first_start(acme: Tenant, tick: Tick, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     first = begin(start, job)
@@ -118,7 +116,7 @@ def test_only_the_first_start_of_a_job_ends_its_wait(acme: Tenant, tick: Tick, s
         assert sum(sum(row.wait) for row in TenantMinute.objects.all()) == 1
 
 
-def test_what_had_ended_before_it_was_settled_is_counted_where_it_ended(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_late_settlement_is_counted_in_the_minute_of_the_end(acme: Tenant, tick: Tick, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     begun = begin(start, job)
@@ -141,7 +139,7 @@ def test_what_had_ended_before_it_was_settled_is_counted_where_it_ended(acme: Te
     assert differences(since=hour, until=hour + timedelta(hours=2)) == []
 
 
-def test_a_second_fold_counts_nothing_twice(acme: Tenant) -> None:
+def test_second_fold_counts_nothing_twice(acme: Tenant) -> None:
     end_execution(acme, outcome="completed", ended_at=DAY, took=timedelta(seconds=1))
     assert fold_tallies() == 1
     before = minutes_of(acme)[DAY].completed
@@ -149,9 +147,7 @@ def test_a_second_fold_counts_nothing_twice(acme: Tenant) -> None:
     assert minutes_of(acme)[DAY].completed == before == 1
 
 
-def test_while_more_has_ended_than_a_fold_takes_the_next_one_comes_sooner(
-    acme: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fold_that_is_full_is_followed_sooner_by_the_next(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollups, "FOLD_ROWS", 2)
     for _ in range(5):
         end_execution(acme, outcome="completed", ended_at=DAY, took=timedelta(seconds=1))
@@ -161,7 +157,7 @@ def test_while_more_has_ended_than_a_fold_takes_the_next_one_comes_sooner(
     assert minutes_of(acme)[DAY].completed == 5
 
 
-def test_slot_time_is_counted_in_the_minutes_in_which_it_was_used(acme: Tenant) -> None:
+def test_slot_time_is_counted_in_the_minutes_of_its_use(acme: Tenant) -> None:
     ended = DAY + timedelta(minutes=3, seconds=15)
     end_execution(acme, outcome="completed", ended_at=ended, took=timedelta(minutes=2, seconds=30))
     fold_tallies()
@@ -171,7 +167,7 @@ def test_slot_time_is_counted_in_the_minutes_in_which_it_was_used(acme: Tenant) 
     assert {row.completed for minute, row in rows.items() if minute < ended.replace(second=0)} == {0}
 
 
-def test_a_late_commit_is_counted_in_its_own_minute(acme: Tenant) -> None:
+def test_late_commit_is_counted_in_its_own_minute(acme: Tenant) -> None:
     end_execution(acme, outcome="completed", ended_at=DAY + timedelta(hours=1), took=timedelta(seconds=1))
     fold_tallies()
     end_execution(acme, outcome="failed", ended_at=DAY, took=timedelta(seconds=1))
@@ -179,7 +175,7 @@ def test_a_late_commit_is_counted_in_its_own_minute(acme: Tenant) -> None:
     assert (minutes_of(acme)[DAY].failed, minutes_of(acme)[DAY].completed) == (1, 0)
 
 
-def test_a_tenant_sees_its_own_minutes_only(acme: Tenant, globex: Tenant) -> None:
+def test_tenant_reads_only_its_own_minutes(acme: Tenant, globex: Tenant) -> None:
     end_execution(acme, outcome="completed", ended_at=DAY, took=timedelta(seconds=1))
     end_execution(globex, outcome="failed", ended_at=DAY, took=timedelta(seconds=1))
     fold_tallies()
@@ -189,9 +185,7 @@ def test_a_tenant_sees_its_own_minutes_only(acme: Tenant, globex: Tenant) -> Non
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rollups_equal_a_recount_under_any_order_of_settling_and_folding(
-    acme: Tenant, globex: Tenant, seed: int
-) -> None:
+def test_rollups_equal_a_recount_in_any_order_of_settling_and_folding(acme: Tenant, globex: Tenant, seed: int) -> None:
     chance = random.Random(seed)
     expected: Counter[tuple[str, datetime]] = Counter()
     busy: Counter[str] = Counter()
@@ -217,7 +211,7 @@ def test_rollups_equal_a_recount_under_any_order_of_settling_and_folding(
         assert all(row.busy_us <= 60_000_000 * 60 for row in rows.values())
 
 
-def test_a_difference_in_each_rollup_is_found(acme: Tenant) -> None:
+def test_difference_in_each_rollup_is_found(acme: Tenant) -> None:
     end_execution(acme, outcome="completed", ended_at=DAY + timedelta(minutes=1), took=timedelta(seconds=1))
     fold_tallies()
     until = DAY + timedelta(hours=1)
@@ -247,7 +241,7 @@ def test_a_difference_in_each_rollup_is_found(acme: Tenant) -> None:
         ({"run": [0] * 19}, {"tenant-minute runs"}),
     ],
 )
-def test_a_planted_error_of_a_minute_is_found_and_named(
+def test_planted_error_of_a_minute_is_found_and_named(
     acme: Tenant, planted: dict[str, object], rollups_named: set[str]
 ) -> None:
     end_execution(acme, outcome="completed", ended_at=DAY + timedelta(minutes=1, seconds=30), took=timedelta(seconds=1))
@@ -259,7 +253,7 @@ def test_a_planted_error_of_a_minute_is_found_and_named(
     assert {difference.rollup for difference in differences(since=DAY, until=until)} == rollups_named
 
 
-def test_slot_time_of_what_ended_later_is_recounted_in_its_own_minutes(acme: Tenant) -> None:
+def test_slot_time_of_a_later_end_is_recounted_in_its_minutes(acme: Tenant) -> None:
     end_execution(acme, outcome="completed", ended_at=DAY + timedelta(minutes=75), took=timedelta(minutes=40))
     assert differences(since=DAY, until=DAY + timedelta(hours=1)) == []
     fold_tallies()
@@ -286,13 +280,13 @@ def test_verify_rollups_takes_hours(acme: Tenant) -> None:
     assert "tenant-minute of" in said.getvalue()
 
 
-def test_verify_rollups_skips_hours_in_which_counting_began() -> None:
+def test_verify_rollups_skips_the_hour_in_which_counting_began() -> None:
     said = StringIO()
     call_command("verify", "rollups", stdout=said)
     assert "rollups: 1 skipped" in said.getvalue()
 
 
-def test_a_waiting_jobs_missed_deadline_is_counted_as_a_dead_letter(acme: Tenant) -> None:
+def test_missed_deadline_of_a_waiting_job_counts_as_a_dead_letter(acme: Tenant) -> None:
     submit(acme, deadline=datetime.now(tz=UTC) + timedelta(hours=1))
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("UPDATE scheduling_job_deadline SET deadline_at = now() - interval '1 second'")
@@ -304,7 +298,7 @@ def test_a_waiting_jobs_missed_deadline_is_counted_as_a_dead_letter(acme: Tenant
     assert (row.outcome, row.executions, row.dead_letters) == ("", 0, 1)
 
 
-def test_the_last_hour_is_read_by_minute_queue_and_tenant(acme: Tenant, globex: Tenant) -> None:
+def test_last_hour_is_read_by_minute_queue_and_tenant(acme: Tenant, globex: Tenant) -> None:
     now = DAY + timedelta(minutes=90, seconds=30)
     for minutes_ago, outcome in ((0, "completed"), (5, "failed"), (30, "completed"), (70, "completed")):
         ended = now - timedelta(minutes=minutes_ago)
@@ -322,7 +316,7 @@ def test_the_last_hour_is_read_by_minute_queue_and_tenant(acme: Tenant, globex: 
     assert (own.total.completed, own.total.failed, set(of_own)) == (1, 1, {acme.pk})
 
 
-def test_old_rows_go_and_a_second_time_nothing_does(acme: Tenant) -> None:
+def test_old_rollups_are_removed_once(acme: Tenant) -> None:
     end_execution(acme, outcome="completed", ended_at=DAY - timedelta(days=500), took=timedelta(seconds=1))
     end_execution(acme, outcome="completed", ended_at=datetime.now(tz=UTC), took=timedelta(microseconds=1))
     fold_tallies()

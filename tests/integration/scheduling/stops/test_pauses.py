@@ -1,4 +1,4 @@
-"""Pauses and drains: what they hold back, what they refuse, how they end."""
+"""Pauses and drains: what they hold, what they refuse, how they end."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def set_past(table: str, column: str) -> None:
 
 
 def age_drains() -> None:
-    """Let every drain have begun long enough ago that it may be called over."""
+    """Let every drain have begun long enough ago that it may be noted as over."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(f"UPDATE scheduling_drain SET started_at = started_at - interval '{SETTLING_SECONDS} s'")
         cursor.execute(f"UPDATE tenants_tenant SET draining_at = draining_at - interval '{SETTLING_SECONDS} s'")
@@ -74,7 +74,7 @@ def queue(db: None) -> Queue:
     return Queue.objects.get(name=QUEUE)
 
 
-def test_a_paused_pool_is_handed_nothing_and_its_running_jobs_go_on(
+def test_paused_pool_gets_no_jobs_and_its_running_jobs_continue(
     acme: Tenant, tick: Tick, start: Start, pool: WorkerPool
 ) -> None:
     running, *_ = submit(acme, 1)
@@ -89,7 +89,7 @@ def test_a_paused_pool_is_handed_nothing_and_its_running_jobs_go_on(
     assert tick().dispatched == 2
 
 
-def test_pausing_again_changes_the_reason_and_the_end_and_keeps_since(queue: Queue) -> None:
+def test_second_pause_changes_reason_and_end_and_keeps_its_start(queue: Queue) -> None:
     pause_queue(queue=queue, reason="disk")
     since, until = queue.paused_at, soon()
     pause_queue(queue=queue, reason="still the disk", until=until)
@@ -102,7 +102,7 @@ NAIVE = datetime(2099, 1, 1)  # noqa: DTZ001 - that is the point
 
 
 @pytest.mark.parametrize("until", [NAIVE, timezone.now() - timedelta(days=1)])
-def test_an_end_that_is_past_or_has_no_zone_is_refused(queue: Queue, acme: Tenant, until: datetime) -> None:
+def test_pause_end_in_the_past_or_without_a_zone_is_refused(queue: Queue, acme: Tenant, until: datetime) -> None:
     for pause in (
         lambda: pause_queue(queue=queue, reason="x", until=until),
         lambda: pause_kind(kind="noop", reason="x", until=until),
@@ -115,19 +115,19 @@ def test_an_end_that_is_past_or_has_no_zone_is_refused(queue: Queue, acme: Tenan
     assert not queue.is_paused
 
 
-def test_a_person_gives_a_reason(queue: Queue) -> None:
+def test_pause_by_a_person_needs_a_reason(queue: Queue) -> None:
     with acting_as(Actor(kind="user", label="ada")):
         for pause in (lambda: pause_queue(queue=queue, reason=" "), lambda: pause_kind(kind="noop")):
             with pytest.raises(ReasonRequiredError):
                 pause()
 
 
-def test_a_kind_that_there_is_not_cannot_be_paused() -> None:
+def test_unknown_kind_cannot_be_paused() -> None:
     with pytest.raises(KindUnknownError):
         pause_kind(kind="nope", reason="x")
 
 
-def test_pauses_end_by_themselves_once_and_the_platform_says_so(
+def test_pauses_end_once_at_their_time_and_are_audited(
     queue: Queue, pool: WorkerPool, acme: Tenant, globex: Tenant
 ) -> None:
     pause_queue(queue=queue, reason="x", until=soon())
@@ -158,7 +158,7 @@ def test_pauses_end_by_themselves_once_and_the_platform_says_so(
     ]
 
 
-def test_a_suspension_ends_by_itself(acme: Tenant) -> None:
+def test_suspension_ends_at_its_time(acme: Tenant) -> None:
     suspend_tenant(tenant=acme, reason="unpaid", until=soon())
     set_past("tenants_tenant", "suspended_until")
     assert lift_due() == 1
@@ -168,7 +168,7 @@ def test_a_suspension_ends_by_itself(acme: Tenant) -> None:
     assert acme.status_reason == ""
 
 
-def test_a_pause_that_was_prolonged_stays(queue: Queue) -> None:
+def test_prolonged_pause_does_not_end_early(queue: Queue) -> None:
     pause_queue(queue=queue, reason="x", until=soon())
     set_past("scheduling_queue", "paused_until")
     pause_queue(queue=queue, reason="x", until=soon())
@@ -178,7 +178,7 @@ def test_a_pause_that_was_prolonged_stays(queue: Queue) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_dispatchers_end_a_pause_once(queue: Queue) -> None:
+def test_concurrent_dispatchers_end_a_pause_once(queue: Queue) -> None:
     pause_queue(queue=queue, reason="x", until=soon())
     set_past("scheduling_queue", "paused_until")
     barrier, lifted = threading.Barrier(5), []
@@ -197,7 +197,7 @@ def test_many_dispatchers_end_a_pause_once(queue: Queue) -> None:
     assert [action for action, _ in actions()].count("queue.resumed") == 1
 
 
-def test_a_paused_queue_earns_no_credit(queue: Queue, acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_paused_queue_earns_no_credit(queue: Queue, acme: Tenant, tick: Tick, worker: Registration) -> None:
     submit(acme, 1)
     with all_tenants():
         QueueClock.objects.filter(queue=queue).update(was_backlogged=True)
@@ -207,7 +207,7 @@ def test_a_paused_queue_earns_no_credit(queue: Queue, acme: Tenant, tick: Tick, 
         assert not QueueClock.objects.get(queue=queue).was_backlogged
 
 
-def test_each_stop_is_a_reason_of_its_own(
+def test_each_stop_has_its_own_waiting_reason(
     queue: Queue, pool: WorkerPool, acme: Tenant, globex: Tenant, worker: Registration
 ) -> None:
     (job,) = submit(acme)
@@ -231,7 +231,7 @@ def test_each_stop_is_a_reason_of_its_own(
     assert set(reasons(acme, job.pk)) == {"kind_paused", "pool_paused"}
 
 
-def test_a_tenant_sees_neither_others_stops_nor_who(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
+def test_tenant_sees_neither_foreign_stops_nor_their_actors(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
     with acting_as(Actor(kind="user", label="stella")):
         pause_pool(pool=pool, reason="x")
         pause_kind(kind="noop", reason="bug 12")
@@ -247,7 +247,7 @@ def test_a_tenant_sees_neither_others_stops_nor_who(acme: Tenant, globex: Tenant
 
 
 @pytest.mark.parametrize("scope", ["queue", "kind", "tenant"])
-def test_what_drains_refuses_new_jobs_and_runs_out(
+def test_draining_target_refuses_new_jobs_until_empty(
     scope: str, queue: Queue, acme: Tenant, globex: Tenant, tick: Tick, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -277,7 +277,7 @@ def test_what_drains_refuses_new_jobs_and_runs_out(
     assert (f"{scope}.drained", "system") in actions()
 
 
-def test_a_job_that_waits_for_its_time_is_left_of_a_drain(queue: Queue, acme: Tenant, tick: Tick) -> None:
+def test_scheduled_job_keeps_a_drain_open(queue: Queue, acme: Tenant, tick: Tick) -> None:
     submit(acme, run_at=soon())
     tick()
     drain_queue(queue=queue, reason="moving")
@@ -286,14 +286,14 @@ def test_a_job_that_waits_for_its_time_is_left_of_a_drain(queue: Queue, acme: Te
     assert note_drained() == 0
 
 
-def test_a_drain_is_not_called_over_in_its_first_moment(queue: Queue) -> None:
+def test_drain_is_not_over_in_its_first_moment(queue: Queue) -> None:
     drain_queue(queue=queue, reason="moving")
     assert note_drained() == 0
     age_drains()
     assert note_drained() == 1
 
 
-def test_a_drained_pool_is_idle_and_its_jobs_wait(acme: Tenant, tick: Tick, start: Start, pool: WorkerPool) -> None:
+def test_drained_pool_is_idle_and_its_jobs_wait(acme: Tenant, tick: Tick, start: Start, pool: WorkerPool) -> None:
     (running,) = submit(acme)
     tick()
     begin(start, running)
@@ -307,7 +307,7 @@ def test_a_drained_pool_is_idle_and_its_jobs_wait(acme: Tenant, tick: Tick, star
     assert tick().dispatched == 1
 
 
-def test_resuming_ends_pause_and_drain_with_one_entry(queue: Queue, acme: Tenant) -> None:
+def test_resume_ends_pause_and_drain_with_one_audit_entry(queue: Queue, acme: Tenant) -> None:
     pause_queue(queue=queue, reason="x")
     drain_queue(queue=queue, reason="x")
     pause_kind(kind="noop", reason="x")
@@ -320,7 +320,7 @@ def test_resuming_ends_pause_and_drain_with_one_entry(queue: Queue, acme: Tenant
     submit(acme)
 
 
-def test_the_progress_of_a_drain_counts_what_waits_runs_and_ended(
+def test_drain_progress_counts_waiting_running_and_ended_jobs(
     queue: Queue, acme: Tenant, globex: Tenant, tick: Tick, start: Start
 ) -> None:
     jobs = submit(acme, 8)
@@ -342,7 +342,7 @@ def test_the_progress_of_a_drain_counts_what_waits_runs_and_ended(
         assert state.progress is not None
 
 
-def test_held_jobs_of_a_kind_come_back_oldest_first(
+def test_held_jobs_of_a_kind_return_oldest_first(
     acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = submit(acme, 30)
@@ -361,7 +361,7 @@ def test_held_jobs_of_a_kind_come_back_oldest_first(
     assert ready == {job.pk for job in sorted(jobs, key=lambda job: job.rank)[:7]}
 
 
-def test_one_tick_clears_the_head_far_beyond_what_it_read(acme: Tenant, tick: Tick, worker: Registration) -> None:
+def test_one_tick_sets_aside_far_more_held_jobs_than_it_read(acme: Tenant, tick: Tick, worker: Registration) -> None:
     submit(acme, 300)
     other = submit(acme, 1, kind="sleep", payload={"seconds": 0})
     pause_kind(kind="noop", reason="x")
@@ -372,7 +372,7 @@ def test_one_tick_clears_the_head_far_beyond_what_it_read(acme: Tenant, tick: Ti
     assert [job.pk for job in in_flight()] == [job.pk for job in other]
 
 
-def test_a_draining_workers_slots_are_neither_free_nor_used(
+def test_draining_workers_slots_are_neither_free_nor_used(
     acme: Tenant, tick: Tick, start: Start, worker: Registration
 ) -> None:
     jobs = submit(acme, 4)
@@ -389,19 +389,19 @@ def test_a_draining_workers_slots_are_neither_free_nor_used(
     assert not heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}).is_draining
 
 
-def test_a_worker_that_stops_is_stopping_even_if_it_drained(worker: Registration) -> None:
+def test_stopping_worker_is_stopping_even_if_it_drained(worker: Registration) -> None:
     drain_worker(worker_id=worker.worker_id, reason="x")
     heartbeat(worker_id=worker.worker_id, is_stopping=True, fences={})
     with all_tenants():
         assert Worker.objects.get(pk=worker.worker_id).status == "stopping"
 
 
-def test_a_worker_that_there_is_not_cannot_be_drained(db: None) -> None:
+def test_unknown_worker_cannot_be_drained(db: None) -> None:
     with pytest.raises(WorkerNotFoundError):
         drain_worker(worker_id=uuid7(), reason="x")
 
 
-def test_a_suspension_cancels_what_runs_if_asked(acme: Tenant, globex: Tenant, tick: Tick, start: Start) -> None:
+def test_suspension_cancels_running_jobs_on_request(acme: Tenant, globex: Tenant, tick: Tick, start: Start) -> None:
     own, foreign, waiting = *submit(acme), *submit(globex), *submit(acme)
     tick()
     begin(start, own)
@@ -413,5 +413,5 @@ def test_a_suspension_cancels_what_runs_if_asked(acme: Tenant, globex: Tenant, t
         asked = dict(LiveExecution.objects.values_list("job_id", "cancel_requested_at"))
     assert asked[own.pk] is not None
     assert asked[foreign.pk] is None
-    assert reload(waiting).state == "cancelled"  # it had been handed out and not begun
+    assert reload(waiting).state == "cancelled"  # it was dispatched and not started
     reinstate_tenant(tenant=acme)

@@ -1,4 +1,4 @@
-"""`pause`, `resume` and `drain` on the command line."""
+"""The commands `pause`, `resume` and `drain`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_each_target_is_paused_drained_and_resumed(acme: Tenant, target: str, na
         assert {*kinds} - {"system"} == {"command"}
 
 
-def test_the_words_say_how_it_stands(acme: Tenant) -> None:
+def test_command_prints_the_state_of_its_target(acme: Tenant) -> None:
     out = io.StringIO()
     call_command("drain", "tenant", "acme", "--reason", "moving", stdout=out)
     assert out.getvalue() == "The tenant acme drains: moving (0 waiting, 0 in flight, 0.0 a minute, about 0 s left).\n"
@@ -52,17 +52,17 @@ def test_the_words_say_how_it_stands(acme: Tenant) -> None:
         ("resume", "tenant", "nope"),
     ],
 )
-def test_what_cannot_be_done_is_an_error(db: None, arguments: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_refused(db: None, arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError):
         call_command(*arguments)
 
 
 @pytest.mark.parametrize("until", ["tomorrow", "2999-01-01T00:00:00"])
-def test_a_time_has_its_zone(until: str) -> None:
+def test_time_without_a_zone_is_refused(until: str) -> None:
     with pytest.raises(CommandError):
         call_command("pause", "queue", "dataset", "--reason", "x", "--until", until)
 
 
-def test_a_worker_is_drained_by_host_and_process_id(worker: Registration) -> None:
+def test_worker_is_drained_by_host_and_process_id(worker: Registration) -> None:
     assert run("drain", "worker", "test:1", "--reason", "scale in", "--wait")["status"] == "draining"
     assert run("resume", "worker", str(worker.worker_id))["status"] == "online"

@@ -1,4 +1,4 @@
-"""What happens to jobs is told to the webhooks that asked for it: once each, whoever dies, and nobody else's."""
+"""The event relay: webhooks receive the subscribed events of their tenant's jobs once each, despite crashes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
 from tenants.tenancy.service import reinstate_tenant, suspend_tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, fail, submit
-from tests.integration.streams.sessions import another_session, let_settle
+from tests.integration.streams.sessions import another_session, wait_for_older_transactions
 from workloads.webhooks.models import Webhook
 from workloads.webhooks.service import create_webhook, delete_webhook, update_webhook
 
@@ -41,8 +41,8 @@ def cancel(*jobs: Job) -> None:
 
 
 def take_turn() -> int:
-    """One turn of a dispatcher that has seen nothing before, once all is settled."""
-    let_settle()
+    """Run one turn of a new dispatcher's relay, once all transactions are visible."""
+    wait_for_older_transactions()
     return EventRelayer().take_turn()
 
 
@@ -51,13 +51,13 @@ def deliveries() -> list[Job]:
         return list(Job.objects.filter(kind="webhook_delivery").order_by("id"))
 
 
-def told() -> list[tuple[str, str, UUID]]:
-    """Which webhook was told of what about which job."""
+def delivered_events() -> list[tuple[str, str, UUID]]:
+    """Return webhook, event and job of each delivery."""
     payloads = [job.payload for job in deliveries()]
     return [(each["webhook"], each["event"], UUID(each["data"]["job"])) for each in payloads]
 
 
-def test_each_end_and_each_retry_is_told_once(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_each_end_and_retry_is_delivered_once(acme: Tenant, tick: Tick, start: Start) -> None:
     webhook = subscribe(acme)
     done, dead, again, waiting = submit(acme, 4)
     tick()
@@ -66,17 +66,17 @@ def test_each_end_and_each_retry_is_told_once(acme: Tenant, tick: Tick, start: S
     fail(start, again)
     cancel(waiting)
     assert take_turn() == 4
-    assert set(told()) == {
+    assert set(delivered_events()) == {
         (str(webhook.pk), "job.completed", done.pk),
         (str(webhook.pk), "job.discarded", dead.pk),
         (str(webhook.pk), "job.retrying", again.pk),
         (str(webhook.pk), "job.cancelled", waiting.pk),
     }
     assert take_turn() == 0
-    assert len(told()) == 4
+    assert len(delivered_events()) == 4
 
 
-def test_what_is_told_names_the_job_and_its_error_and_no_payload(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_delivery_contains_the_job_and_its_error_and_no_payload(acme: Tenant, tick: Tick, start: Start) -> None:
     subscribe(acme)
     (job,) = submit(acme, tags=("night",))
     tick()
@@ -102,12 +102,12 @@ def test_what_is_told_names_the_job_and_its_error_and_no_payload(acme: Tenant, t
     }
 
 
-def test_whoever_dies_before_the_commit_has_told_nothing(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_before_the_commit_delivers_nothing(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     subscribe(acme)
     cancel(*submit(acme, 3))
 
     class DiedError(Exception):
-        """The dispatcher is gone."""
+        """The dispatcher dies here."""
 
     def die(*args: Any, **kwargs: Any) -> None:
         raise DiedError
@@ -116,42 +116,42 @@ def test_whoever_dies_before_the_commit_has_told_nothing(acme: Tenant, monkeypat
         patch.setattr(EventRelay, "save", die)
         with pytest.raises(DiedError):
             take_turn()
-    assert told() == []
+    assert delivered_events() == []
     assert take_turn() == 3
-    assert (take_turn(), len(set(told())), len(told())) == (0, 3, 3)
+    assert (take_turn(), len(set(delivered_events())), len(delivered_events())) == (0, 3, 3)
 
 
-def test_two_dispatchers_tell_once(acme: Tenant) -> None:
+def test_two_dispatchers_deliver_once(acme: Tenant) -> None:
     subscribe(acme)
     cancel(*submit(acme, 3))
-    let_settle()
+    wait_for_older_transactions()
     turns = [EventRelayer(), EventRelayer()]
     assert sum(each.take_turn() for each in turns * 2) == 3
-    assert len(told()) == 3
+    assert len(delivered_events()) == 3
 
 
-def test_each_tenant_hears_its_own(acme: Tenant, globex: Tenant) -> None:
+def test_each_tenant_gets_its_own_events(acme: Tenant, globex: Tenant) -> None:
     own, theirs = subscribe(acme), subscribe(globex)
     (mine,), (others,) = submit(acme), submit(globex)
     cancel(mine)
     assert take_turn() == 1
-    assert told() == [(str(own.pk), "job.cancelled", mine.pk)]
+    assert delivered_events() == [(str(own.pk), "job.cancelled", mine.pk)]
     cancel(others)
     assert take_turn() == 1
-    assert told()[1:] == [(str(theirs.pk), "job.cancelled", others.pk)]
+    assert delivered_events()[1:] == [(str(theirs.pk), "job.cancelled", others.pk)]
     assert [job.tenant_id for job in deliveries()] == [acme.pk, globex.pk]
 
 
-def test_deliveries_are_not_told_of(acme: Tenant) -> None:
+def test_events_of_delivery_jobs_are_not_delivered(acme: Tenant) -> None:
     subscribe(acme)
     cancel(*submit(acme))
     assert take_turn() == 1
     cancel(*deliveries())
     assert take_turn() == 0
-    assert len(told()) == 1
+    assert len(delivered_events()) == 1
 
 
-def test_without_subscriptions_nothing_is_read_or_written(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relay_without_subscriptions_reads_and_writes_nothing(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     create_webhook(tenant=acme, name="ops", url="https://example.com/hook")
     cancel(*submit(acme))
     monkeypatch.setattr(relay, "read_page", lambda **options: pytest.fail("it reads"))
@@ -160,11 +160,11 @@ def test_without_subscriptions_nothing_is_read_or_written(acme: Tenant, monkeypa
         assert not EventRelay.objects.exists()
 
 
-def test_where_nothing_happens_nothing_is_written(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relay_without_events_writes_nothing(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     subscribe(acme)
     cancel(*submit(acme))
     take_turn()
-    # All that was written is long ago.
+    # Make all written rows old.
     monkeypatch.setattr(relay, "ID_SLACK", -timedelta(hours=1))
     with all_tenants():
         before = EventRelay.objects.values().get()
@@ -173,33 +173,33 @@ def test_where_nothing_happens_nothing_is_written(acme: Tenant, monkeypatch: pyt
         assert EventRelay.objects.values().get() == before
 
 
-def test_a_filter_is_asked_of_each_job(acme: Tenant) -> None:
+def test_filter_is_applied_to_each_job(acme: Tenant) -> None:
     night = subscribe(acme, "job.cancelled", name="night", job_filter="tag:night -kind:sleep")
     subscribe(acme, "job.completed", name="other")
     (wanted,), (untagged,) = submit(acme, tags=("night",)), submit(acme)
     (slept,) = submit(acme, kind="sleep", tags=("night",), payload={"seconds": 1})
     cancel(wanted, untagged, slept)
     assert take_turn() == 1
-    assert told() == [(str(night.pk), "job.cancelled", wanted.pk)]
+    assert delivered_events() == [(str(night.pk), "job.cancelled", wanted.pk)]
 
 
-def test_a_webhook_is_told_what_happens_after_it_was_made(acme: Tenant) -> None:
+def test_webhook_gets_events_after_its_creation(acme: Tenant) -> None:
     early, late, later = submit(acme, 3)
     cancel(early)
     webhook = subscribe(acme)
     cancel(late)
-    # Others that are made meanwhile begin there, whoever has read how far.
+    # Webhooks created later begin at their creation, whatever the relay's position.
     assert take_turn() == 1
     second = subscribe(acme, name="second")
     cancel(later)
     assert take_turn() == 2
-    assert told() == [
+    assert delivered_events() == [
         (str(webhook.pk), "job.cancelled", late.pk),
         *sorted((str(each.pk), "job.cancelled", later.pk) for each in (webhook, second)),
     ]
 
 
-def test_a_webhook_that_was_changed_or_deleted_is_told_no_more(acme: Tenant) -> None:
+def test_changed_or_deleted_webhook_gets_no_events(acme: Tenant) -> None:
     webhook, other = subscribe(acme), subscribe(acme, name="other")
     with tenant_context(acme):
         update_webhook(webhook_id=webhook.pk, changes={"events": []})
@@ -211,13 +211,13 @@ def test_a_webhook_that_was_changed_or_deleted_is_told_no_more(acme: Tenant) -> 
     (job,) = submit(acme)
     cancel(job)
     take_turn()
-    assert told() == [(str(webhook.pk), "job.cancelled", job.pk)]
+    assert delivered_events() == [(str(webhook.pk), "job.cancelled", job.pk)]
 
 
-def test_what_is_committed_late_is_told_late_and_not_skipped(acme: Tenant) -> None:
+def test_late_commit_is_delivered_late_and_not_skipped(acme: Tenant) -> None:
     subscribe(acme)
     open_job, beside = submit(acme, 2)
-    let_settle()
+    wait_for_older_transactions()
     with another_session(acme.pk) as late:
         late.execute(
             "INSERT INTO scheduling_jobevent (id, tenant_id, job_id, at, name, state, actor, request_id, data)"
@@ -228,7 +228,7 @@ def test_what_is_committed_late_is_told_late_and_not_skipped(acme: Tenant) -> No
         assert EventRelayer().take_turn() == 0
         late.execute("COMMIT")
     assert take_turn() == 2
-    assert {job for _, _, job in told()} == {open_job.pk, beside.pk}
+    assert {job for _, _, job in delivered_events()} == {open_job.pk, beside.pk}
     assert take_turn() == 0
 
 
@@ -241,7 +241,7 @@ def test_what_is_committed_late_is_told_late_and_not_skipped(acme: Tenant) -> No
         {"WALKED": 100, "TOLD": 100, "TOLD_OF_EACH": 50, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
     ],
 )
-def test_pages_of_any_size_tell_everything_once(
+def test_pages_of_any_size_deliver_everything_once(
     acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]
 ) -> None:
     for name, size in sizes.items():
@@ -250,22 +250,22 @@ def test_pages_of_any_size_tell_everything_once(
     theirs = subscribe(globex)
     mine, others = submit(acme, 7), submit(globex, 3)
     cancel(*mine[:3], *others, *mine[3:])
-    let_settle()
+    wait_for_older_transactions()
     relayer, turns = EventRelayer(), 0
     relayer.take_turn()
     while relayer.interval_seconds() == 0:
         turns += 1
         assert turns < 100
-        # Somebody else goes on.
+        # Another process continues.
         relayer = EventRelayer()
         assert relayer.take_turn() <= sizes["TURN_DELIVERIES"]
     wanted = [(str(hook.pk), "job.cancelled", job.pk) for hook in hooks for job in mine]
     wanted += [(str(theirs.pk), "job.cancelled", job.pk) for job in others]
-    assert sorted(told()) == sorted(wanted)
+    assert sorted(delivered_events()) == sorted(wanted)
     assert take_turn() == 0
 
 
-def test_a_flood_of_one_tenant_makes_nobody_wait(acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flood_of_one_tenant_delays_no_other(acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "TURN_DELIVERIES", 4)
     monkeypatch.setattr(relay, "TENANT_DELIVERIES", 2)
     hooks = [subscribe(acme, name=f"hook {n}") for n in range(3)]
@@ -274,32 +274,32 @@ def test_a_flood_of_one_tenant_makes_nobody_wait(acme: Tenant, globex: Tenant, m
     cancel(*flood)
     cancel(other)
     assert take_turn() == 3
-    assert (str(theirs.pk), "job.cancelled", other.pk) in told()
-    # What comes while the flood is told finds its place in the next turn, and the flood goes on in each.
+    assert (str(theirs.pk), "job.cancelled", other.pk) in delivered_events()
+    # An event during the flood is delivered in the next turn, and the flood continues in each.
     (another,) = submit(globex)
     cancel(another)
     assert take_turn() == 3
-    assert (str(theirs.pk), "job.cancelled", another.pk) in told()
+    assert (str(theirs.pk), "job.cancelled", another.pk) in delivered_events()
     turns = 0
-    while len(told()) < 62:
+    while len(delivered_events()) < 62:
         turns += 1
         assert turns < 100
         assert take_turn() <= 4
-    assert len(set(told())) == len(told()) == len(hooks) * 20 + 2
+    assert len(set(delivered_events())) == len(delivered_events()) == len(hooks) * 20 + 2
     assert take_turn() == 0
     with all_tenants():
         assert not EventRelay.objects.exclude(tenant=None).exists()
 
 
-def test_a_tenant_without_room_rests_and_goes_on_where_it_stood(acme: Tenant, globex: Tenant) -> None:
+def test_tenant_without_room_rests_and_continues_where_it_stopped(acme: Tenant, globex: Tenant) -> None:
     subscribe(acme)
     subscribe(globex)
     mine, others = submit(acme, 5), submit(globex)
     set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=2, reason="small")
     cancel(*mine, *others)
     assert take_turn() == 3
-    assert [job for _, _, job in told()[:2]] == [job.pk for job in mine[:2]]
-    # It rests, and nobody waits for it.
+    assert [job for _, _, job in delivered_events()[:2]] == [job.pk for job in mine[:2]]
+    # It rests, and delays no other tenant.
     more = submit(globex)
     cancel(*more)
     assert take_turn() == 1
@@ -311,11 +311,11 @@ def test_a_tenant_without_room_rests_and_goes_on_where_it_stood(acme: Tenant, gl
     assert take_turn() + take_turn() == 1
     with all_tenants():
         assert not EventRelay.objects.exclude(tenant=None).exists()
-    jobs = [job for _, _, job in told()]
+    jobs = [job for _, _, job in delivered_events()]
     assert len(jobs) == len(set(jobs)) == 8
 
 
-def test_what_a_suspended_tenant_missed_is_told_when_it_is_back(acme: Tenant) -> None:
+def test_events_of_a_suspended_tenant_are_delivered_after_reinstatement(acme: Tenant) -> None:
     subscribe(acme)
     cancel(*submit(acme, 2))
     suspend_tenant(tenant=acme, reason="unpaid")
@@ -326,7 +326,7 @@ def test_what_a_suspended_tenant_missed_is_told_when_it_is_back(acme: Tenant) ->
     assert take_turn() == 0
 
 
-def test_a_tenant_that_is_behind_and_unsubscribes_is_forgotten(acme: Tenant, globex: Tenant) -> None:
+def test_tenant_that_is_behind_and_unsubscribes_is_dropped(acme: Tenant, globex: Tenant) -> None:
     webhook = subscribe(acme)
     subscribe(globex)
     jobs = submit(acme, 2)
@@ -341,7 +341,7 @@ def test_a_tenant_that_is_behind_and_unsubscribes_is_forgotten(acme: Tenant, glo
         assert not EventRelay.objects.exclude(tenant=None).exists()
 
 
-def test_what_breaks_for_one_tenant_rests_and_the_others_are_told(
+def test_failing_tenant_rests_and_others_get_their_events(
     acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from scheduling.subscriptions import deliveries as telling
@@ -364,10 +364,10 @@ def test_what_breaks_for_one_tenant_rests_and_the_others_are_told(
     assert "relay.broken" in caplog.messages
     end_rests()
     assert take_turn() == 1
-    assert {job for _, _, job in told()} == {mine[0].pk, others[0].pk}
+    assert {job for _, _, job in delivered_events()} == {mine[0].pk, others[0].pk}
 
 
-def test_a_database_that_was_restored_elsewhere_begins_anew(acme: Tenant, caplog: pytest.LogCaptureFixture) -> None:
+def test_relay_restarts_on_a_restored_database(acme: Tenant, caplog: pytest.LogCaptureFixture) -> None:
     subscribe(acme)
     cancel(*submit(acme))
     take_turn()
@@ -379,10 +379,10 @@ def test_a_database_that_was_restored_elsewhere_begins_anew(acme: Tenant, caplog
     (job,) = submit(acme)
     cancel(job)
     assert take_turn() == 1
-    assert told()[1:] == [(told()[0][0], "job.cancelled", job.pk)]
+    assert delivered_events()[1:] == [(delivered_events()[0][0], "job.cancelled", job.pk)]
 
 
-def test_an_old_place_does_not_make_a_late_subscriber_hear_the_past(acme: Tenant) -> None:
+def test_late_subscriber_gets_no_old_events_despite_an_old_position(acme: Tenant) -> None:
     webhook = subscribe(acme)
     cancel(*submit(acme))
     take_turn()
@@ -397,7 +397,7 @@ def test_an_old_place_does_not_make_a_late_subscriber_hear_the_past(acme: Tenant
     (job,) = submit(acme)
     cancel(job)
     assert take_turn() == 1
-    assert told()[1:] == [(str(webhook.pk), "job.cancelled", job.pk)]
+    assert delivered_events()[1:] == [(str(webhook.pk), "job.cancelled", job.pk)]
 
 
 def end_rests() -> None:

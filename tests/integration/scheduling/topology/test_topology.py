@@ -1,4 +1,4 @@
-"""Queues and pools that are added: their clocks, their names, their entries; and rows that came without a clock."""
+"""Added queues and pools: their clocks, names and audit entries; and rows without a clock."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_json(*arguments: str) -> Any:
     return json.loads(out.getvalue())
 
 
-def test_jobs_sent_to_a_new_queue_of_a_new_pool_are_dispatched(acme: Tenant) -> None:
+def test_jobs_of_a_new_queue_of_a_new_pool_are_dispatched(acme: Tenant) -> None:
     pool = create_worker_pool(name="far", reason="a second data centre")
     queue = create_queue(name="far-queue", pool="far")
     create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
@@ -44,9 +44,7 @@ def test_jobs_sent_to_a_new_queue_of_a_new_pool_are_dispatched(acme: Tenant) -> 
     assert run_tick(pool.pk).dispatched == 1
 
 
-def test_a_new_queue_of_a_pool_that_has_worked_earns_no_credit_for_the_past(
-    acme: Tenant, worker: Registration, pool: WorkerPool
-) -> None:
+def test_new_queue_of_a_used_pool_earns_no_credit(acme: Tenant, worker: Registration, pool: WorkerPool) -> None:
     with all_tenants():
         PoolClock.objects.filter(pool=pool).update(virtual_time=9_000_000)
     queue = create_queue(name="late", pool=pool)
@@ -56,7 +54,7 @@ def test_a_new_queue_of_a_pool_that_has_worked_earns_no_credit_for_the_past(
     assert QueueClock.objects.get(queue=queue).vruntime >= 9_000_000
 
 
-def test_an_entry_says_what_was_made_and_why() -> None:
+def test_audit_entry_contains_values_and_reason() -> None:
     pool = create_worker_pool(name="far", values={"memory_mib": 256}, reason="small machines")
     create_queue(name="slow", pool=pool, values={"weight": 3, "cap": 2}, reason="scans")
     made, added = entry_of("worker_pool.created"), entry_of("queue.created")
@@ -77,13 +75,13 @@ def test_an_entry_says_what_was_made_and_why() -> None:
         "ä",
         "a\n",
         "a" * 61,
-        # A key of the broker's own.
+        # A key that the broker itself uses.
         "unacked_index",
         # It exists, as a queue and as a pool.
         "maintenance",
     ],
 )
-def test_a_name_that_cannot_be_given_is_refused_and_nothing_is_left(name: str) -> None:
+def test_invalid_name_is_refused_and_leaves_nothing(name: str) -> None:
     def create_each() -> None:
         with pytest.raises(FieldInvalidError) as of_queue:
             create_queue(name=name, pool="default")
@@ -111,11 +109,11 @@ def test_a_name_that_cannot_be_given_is_refused_and_nothing_is_left(name: str) -
         ("expected_seconds", float("nan")),
         ("expected_seconds", float("inf")),
         ("description", "x" * 201),
-        # Pausing has a service of its own.
+        # Pausing has its own service.
         ("is_paused", True),
     ],
 )
-def test_a_value_out_of_bounds_is_refused_when_adding_as_when_editing(field: str, value: Any) -> None:
+def test_value_out_of_bounds_is_refused_when_adding_and_editing(field: str, value: Any) -> None:
     with pytest.raises(FieldInvalidError, match=field):
         create_queue(name="new", pool="default", values={field: value})
     with pytest.raises(FieldInvalidError, match=field):
@@ -123,17 +121,17 @@ def test_a_value_out_of_bounds_is_refused_when_adding_as_when_editing(field: str
     assert not Queue.objects.filter(name="new").exists()
 
 
-def test_a_queue_needs_a_pool_that_exists() -> None:
+def test_queue_needs_an_existing_pool() -> None:
     with pytest.raises(FieldInvalidError, match="there are: default, maintenance"):
         create_queue(name="new", pool="nope")
 
 
-def test_a_memory_class_is_one_of_those_there_are() -> None:
+def test_memory_class_must_be_a_known_one() -> None:
     with pytest.raises(FieldInvalidError, match="memory_mib"):
         create_worker_pool(name="new", values={"memory_mib": 300})
 
 
-def test_a_pool_and_a_queue_that_came_without_clocks_get_them_from_the_tick(acme: Tenant) -> None:
+def test_pool_and_queue_without_clocks_get_them_from_the_tick(acme: Tenant) -> None:
     with all_tenants():
         pool = WorkerPool.objects.create(name="copied")
         queue = Queue.objects.create(name="copied", pool=pool)
@@ -145,21 +143,21 @@ def test_a_pool_and_a_queue_that_came_without_clocks_get_them_from_the_tick(acme
     assert run_tick(pool.pk).dispatched == 1
 
 
-def test_a_job_is_not_lost_that_came_before_its_queue_had_a_clock(
+def test_job_submitted_before_its_queue_had_a_clock_is_dispatched(
     acme: Tenant, worker: Registration, pool: WorkerPool
 ) -> None:
     with all_tenants():
         queue = Queue.objects.create(name="copied", pool=pool)
     create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
     submit(acme)
-    # The pool was ticked just now, so this one does not look for clocks.
+    # The pool was ticked just now, so this tick creates no clocks.
     assert run_tick(pool.pk).dispatched == 0
     with all_tenants():
         PoolClock.objects.update(ticked_at=Now() - timedelta(seconds=2))
     assert run_tick(pool.pk).dispatched == 1
 
 
-def test_the_commands_make_both_and_print_them_as_json() -> None:
+def test_commands_create_both_and_print_json() -> None:
     pool = run_json("create_worker_pool", "far", "--memory-mib", "512", "--reason", "x")
     assert pool == {"name": "far", "description": "", "memory_mib": 512}
     queue = run_json(
@@ -189,7 +187,7 @@ def test_the_commands_make_both_and_print_them_as_json() -> None:
     }
 
 
-def test_the_commands_say_in_words_what_comes_next() -> None:
+def test_commands_print_the_next_step() -> None:
     out = io.StringIO()
     call_command("create_worker_pool", "far", stdout=out)
     call_command("create_queue", "slow", pool="far", stdout=out)
@@ -208,6 +206,6 @@ def test_the_commands_say_in_words_what_comes_next() -> None:
         ("create_queue", "new", "--pool", "default", "--weight", "0"),
     ],
 )
-def test_what_cannot_be_made_is_an_error_of_the_command(arguments: tuple[str, ...]) -> None:
+def test_invalid_values_are_errors_of_the_command(arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError):
         call_command(*arguments)

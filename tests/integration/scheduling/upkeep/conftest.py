@@ -1,4 +1,4 @@
-"""Tasks that a test plants among the platform's own."""
+"""Tasks that a test adds to the platform's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Plant = Callable[..., UpkeepTask]
 
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
-    """A function that registers one more task, named `planted`."""
+    """Return a function that registers one more task, named `planted`."""
 
     def register(
         step: Callable[[Budget], Step], *, share: float = 1.0, tenant_permission: Permission | None = None

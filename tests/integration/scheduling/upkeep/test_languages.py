@@ -1,4 +1,4 @@
-"""Findings of upkeep are stored in English and shown in the reader's language."""
+"""Languages of upkeep: findings are stored in English and shown in the reader's language."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def pages_of(run: UpkeepRun) -> Iterable[str]:
     yield reverse("admin:index")
 
 
-def test_a_finding_is_told_in_the_readers_language_on_every_page(client: Client, staff: User, plant: Plant) -> None:
+def test_finding_is_shown_in_the_readers_language_on_every_page(client: Client, staff: User, plant: Plant) -> None:
     plant(lambda budget: Step(findings=[OFF]))
     run = run_upkeep(name="planted")
     client.force_login(staff)
@@ -59,7 +59,7 @@ def test_a_finding_is_told_in_the_readers_language_on_every_page(client: Client,
         assert "%(tenant)" not in english + chinese, page
 
 
-def test_a_finding_is_told_in_the_language_that_the_api_is_asked_for(staff: User, plant: Plant) -> None:
+def test_finding_is_in_the_language_of_the_api_request(staff: User, plant: Plant) -> None:
     plant(lambda budget: Step(findings=[OFF, "Seven rows differ."]))
     run_upkeep(name="planted")
     api = APIClient()
@@ -70,7 +70,7 @@ def test_a_finding_is_told_in_the_language_that_the_api_is_asked_for(staff: User
     assert chinese == ["租户 acme 的账目相差 7 µs。", "Seven rows differ."]
 
 
-def test_the_api_names_every_task_in_the_language_that_it_is_asked_for(staff: User) -> None:
+def test_tasks_are_named_in_the_language_of_the_api_request(staff: User) -> None:
     api = APIClient()
     api.force_login(staff)
     english, chinese = (
@@ -83,7 +83,7 @@ def test_the_api_names_every_task_in_the_language_that_it_is_asked_for(staff: Us
             assert re.search(r"[\u4e00-\u9fff]", task[part]), (name, part, task[part])
 
 
-def test_findings_are_stored_with_their_values_apart(plant: Plant) -> None:
+def test_findings_are_stored_with_separate_values(plant: Plant) -> None:
     plant(lambda budget: Step(findings=[OFF, "Seven rows differ by 100 %."]))
     run = run_upkeep(name="planted")
     assert run.findings == [
@@ -95,7 +95,7 @@ def test_findings_are_stored_with_their_values_apart(plant: Plant) -> None:
     assert run.counts == {"findings": 2}
 
 
-def test_only_so_many_are_kept_and_all_are_counted(plant: Plant) -> None:
+def test_findings_are_stored_up_to_a_limit_and_all_counted(plant: Plant) -> None:
     most = runs.MAX_FINDINGS
     plant(lambda budget: Step(findings=[OFF] * (most - 1), has_more=not budget.cursor, cursor={"is_second": True}))
     run = run_upkeep(name="planted")
@@ -103,7 +103,7 @@ def test_only_so_many_are_kept_and_all_are_counted(plant: Plant) -> None:
     assert run.sentences == [OFF] * most
 
 
-def test_why_a_run_was_cut_off_is_told_in_the_readers_language(client: Client, staff: User, plant: Plant) -> None:
+def test_reason_of_an_interrupted_run_is_in_the_readers_language(client: Client, staff: User, plant: Plant) -> None:
     plant(lambda budget: Step())
     run = run_upkeep(name="planted")
     with all_tenants():
@@ -115,7 +115,7 @@ def test_why_a_run_was_cut_off_is_told_in_the_readers_language(client: Client, s
         assert "The process" not in chinese, page
 
 
-def test_commands_speak_english_whoever_runs_them(plant: Plant) -> None:
+def test_command_output_is_english_in_any_locale(plant: Plant) -> None:
     plant(lambda budget: Step(findings=[OFF]))
     written = io.StringIO()
     with translation.override("zh-hans"):
@@ -147,7 +147,7 @@ def work(acme: Tenant, tick: Tick, start: Start) -> None:
         ("verify_state", "DELETE FROM scheduling_execution_live", "在途执行"),
     ],
 )
-def test_what_each_verification_finds_is_told_in_chinese(work: None, name: str, fault: str, words: str) -> None:
+def test_findings_of_each_verification_are_translated(work: None, name: str, fault: str, words: str) -> None:
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(fault)
     run = run_upkeep(name=name)
@@ -155,17 +155,17 @@ def test_what_each_verification_finds_is_told_in_chinese(work: None, name: str, 
     with translation.override("zh-hans"):
         chinese = [sentence.localized for sentence in run.sentences]
         english = [str(sentence) for sentence in run.sentences]
-    assert any(words in told for told in chinese), chinese
+    assert any(words in text for text in chinese), chinese
     assert all(one != other for one, other in zip(chinese, english, strict=True)), chinese
 
 
-def test_days_without_a_partition_are_told_in_chinese(db: None) -> None:
+def test_days_without_a_partition_are_translated(db: None) -> None:
     with translation.override("zh-hans"):
         assert "没有分区" in missing_days()[0].localized
         assert "has no partition for the days in" in str(missing_days()[0])
 
 
-def test_every_counter_has_a_name_in_chinese(acme: Tenant) -> None:
+def test_counter_names_are_translated(acme: Tenant) -> None:
     for name in COUNTER_NAMES:
         sentence = fault_of(name, acme.pk, "entity 7", 3, 4).detail
         assert isinstance(sentence, LocalizableText)
@@ -175,7 +175,7 @@ def test_every_counter_has_a_name_in_chinese(acme: Tenant) -> None:
             assert "entity" not in sentence.localized
 
 
-def test_worker_time_that_is_counted_wrong_is_told_in_chinese(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finding_about_worker_time_is_translated(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = usage_fault(USAGE, acme.pk, "2026-03", 1_000_009, 1_000_000)
     monkeypatch.setattr(sums, "find_usage", lambda page: [fault])
     monkeypatch.setattr(sums, "least_cutoff", lambda kept: datetime(2000, 1, 1, tzinfo=UTC))

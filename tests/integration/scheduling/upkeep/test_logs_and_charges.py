@@ -1,4 +1,4 @@
-"""Lines of logs and charges go by their tenant's plan, in batches."""
+"""Retention of log lines and charges: by their tenant's plan, in batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def old_line(tenant: Tenant, *, days: float) -> None:
-    """A line that was logged so many days ago, of a job that is kept."""
+    """Store a line logged so many days ago, of a job that stays."""
     with all_tenants():
         JobLog.objects.create(
             id=old_id(days),
@@ -37,7 +37,7 @@ def lines_of(tenant: Tenant) -> list[str]:
         return list(JobLog.objects.order_by("id").values_list("message", flat=True))
 
 
-def test_each_tenants_lines_go_by_its_own_plan_while_their_jobs_stay(acme: Tenant, globex: Tenant) -> None:
+def test_log_lines_are_removed_by_each_tenants_plan(acme: Tenant, globex: Tenant) -> None:
     with all_tenants():
         keep(acme, job_logs=30)
         keep(globex, job_logs=7)
@@ -51,7 +51,7 @@ def test_each_tenants_lines_go_by_its_own_plan_while_their_jobs_stay(acme: Tenan
     assert run_upkeep(name="history").counts["joblog"] == 0
 
 
-def test_charges_go_by_the_plan_and_leave_the_ledger_balanced(acme: Tenant, globex: Tenant) -> None:
+def test_charges_are_removed_by_plan_and_the_ledger_balances(acme: Tenant, globex: Tenant) -> None:
     with all_tenants():
         keep(acme, charges=400, executions=400)
         keep(globex, charges=30, executions=90)

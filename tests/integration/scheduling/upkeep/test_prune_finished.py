@@ -1,4 +1,4 @@
-"""What an operator prunes by hand is in the audit log, whatever becomes of the command."""
+"""The command `prune_finished`: it is audited even if it fails."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def entries() -> list[tuple[str, dict[str, Any]]]:
         return [(entry.action, entry.after) for entry in found]
 
 
-def test_what_is_meant_is_recorded_before_the_first_row_goes_and_what_came_of_it_when_it_breaks(
-    acme: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prune_is_audited_before_it_starts_and_when_it_fails(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         old_job(acme, "completed", days=300)
     prune, seen = prune_finished.prune_finished_jobs, []
@@ -46,7 +44,7 @@ def test_what_is_meant_is_recorded_before_the_first_row_goes_and_what_came_of_it
     ]
 
 
-def test_a_dry_run_is_no_act(acme: Tenant) -> None:
+def test_dry_run_is_not_audited(acme: Tenant) -> None:
     old_job(acme, "completed", days=300)
     call_command("prune_finished", "--dry-run", stdout=io.StringIO())
     assert entries() == []

@@ -1,4 +1,4 @@
-"""What is kept no longer goes by its tenant's plan, in batches, and the ledger balances before and after."""
+"""Retention: rows expire by their tenant's plan, in batches, and the ledger balances before and after."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ _NUMBER = iter(range(1, 1_000_000))
 
 
 def old_id(days: float) -> UUID:
-    """An id that was made so many days ago."""
+    """Return an id created so many days ago."""
     return UUID(int=uuid7_floor(timezone.now() - timedelta(days=days)).int + next(_NUMBER))
 
 
 def old_job(tenant: Tenant, state: str, *, days: float, batch: Batch | None = None, **columns: Any) -> Job:
-    """A job that was made and, if it has ended, ended so many days ago."""
+    """Create a job that was submitted and, if it has ended, ended so many days ago."""
     moment = timezone.now() - timedelta(days=days)
     with all_tenants():
         job = Job.objects.create(
@@ -86,7 +86,7 @@ def old_job(tenant: Tenant, state: str, *, days: float, batch: Batch | None = No
 
 
 def old_history(tenant: Tenant, *, days: float, measured_us: int = 1_000, predicted_us: int = 300) -> Execution:
-    """An execution with its two charges and an event, all so many days old."""
+    """Create an execution with its two charges and an event, all so many days old."""
     moment, job_id = timezone.now() - timedelta(days=days), old_id(days + 0.02)
     with all_tenants():
         execution = Execution.objects.create(
@@ -131,7 +131,7 @@ def jobs_left() -> set[UUID]:
         return set(Job.objects.values_list("pk", flat=True))
 
 
-def test_each_tenants_finished_jobs_go_by_its_own_plan(acme: Tenant, globex: Tenant) -> None:
+def test_finished_jobs_are_removed_by_each_tenants_plan(acme: Tenant, globex: Tenant) -> None:
     with all_tenants():
         keep(acme, finished_jobs=30)
         keep(globex, finished_jobs=7)
@@ -149,7 +149,7 @@ def test_each_tenants_finished_jobs_go_by_its_own_plan(acme: Tenant, globex: Ten
     assert (again.counts["jobs"], jobs_left()) == (0, kept)
 
 
-def test_nothing_that_has_not_ended_is_ever_removed(acme: Tenant) -> None:
+def test_unfinished_jobs_are_never_removed(acme: Tenant) -> None:
     with all_tenants():
         keep(acme, finished_jobs=1, failed_jobs=1)
     alive = {old_job(acme, state.value, days=300).pk for state in JobState if state not in TERMINAL_STATES}
@@ -160,7 +160,7 @@ def test_nothing_that_has_not_ended_is_ever_removed(acme: Tenant) -> None:
     assert dead
 
 
-def test_a_job_made_long_ago_is_kept_while_it_ended_lately(acme: Tenant) -> None:
+def test_old_job_that_ended_lately_is_kept(acme: Tenant) -> None:
     job = old_job(acme, "completed", days=300)
     with all_tenants():
         Job.objects.filter(pk=job.pk).update(finished_at=timezone.now() - timedelta(days=1))
@@ -168,7 +168,7 @@ def test_a_job_made_long_ago_is_kept_while_it_ended_lately(acme: Tenant) -> None
     assert jobs_left() == {job.pk}
 
 
-def test_failed_jobs_go_with_their_letters_and_later_than_finished_ones(acme: Tenant) -> None:
+def test_failed_jobs_are_removed_with_their_letters_after_finished_ones(acme: Tenant) -> None:
     with all_tenants():
         keep(acme, finished_jobs=7, failed_jobs=30)
     young, old = old_job(acme, "discarded", days=20), old_job(acme, "quarantined", days=31)
@@ -180,7 +180,7 @@ def test_failed_jobs_go_with_their_letters_and_later_than_finished_ones(acme: Te
         assert list(DeadLetter.objects.values_list("job_id", flat=True)) == [young.pk]
 
 
-def test_a_batch_counts_what_went_and_goes_when_none_is_left(acme: Tenant) -> None:
+def test_batch_keeps_its_counts_and_is_removed_with_its_last_job(acme: Tenant) -> None:
     with all_tenants():
         keep(acme, finished_jobs=7)
         batch = Batch.objects.create(id=old_id(400), tenant=acme, label="b", kind="noop", total=3)
@@ -206,9 +206,7 @@ def test_children_outlive_their_parent(acme: Tenant) -> None:
         assert Job.objects.get(pk=child.pk).parent_id is None
 
 
-def test_a_run_that_breaks_between_batches_goes_on_and_removes_each_once(
-    acme: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_run_continues_and_removes_each_job_once(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(5):
         old_job(acme, "completed", days=300)
     prune, calls = job_retention.prune_finished_jobs, []
@@ -227,7 +225,7 @@ def test_a_run_that_breaks_between_batches_goes_on_and_removes_each_once(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rows_that_somebody_has_locked_are_left_and_not_waited_for(acme: Tenant, django_db_setup: Any) -> None:
+def test_locked_rows_are_skipped(acme: Tenant, django_db_setup: Any) -> None:
     locked, free = old_job(acme, "completed", days=300), old_job(acme, "completed", days=300)
     with connect_as_owner(django_db_setup.name) as other, other.transaction():
         other.execute("SELECT set_config('role', %s, true)", [platform_role()])
@@ -239,7 +237,7 @@ def test_rows_that_somebody_has_locked_are_left_and_not_waited_for(acme: Tenant,
 
 
 def make_day(days_ago: int) -> None:
-    """Partitions of a day that is over, as they were made before it began."""
+    """Create the partitions of a past day, as before it began."""
     day = datetime.now(tz=UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_ago)
     with all_tenants():
         for table in HISTORY_TABLES:
@@ -251,7 +249,7 @@ def rows_of(model: Any) -> int:
         return int(model.objects.count())
 
 
-def test_days_that_no_plan_keeps_are_dropped_and_the_ledger_balances(acme: Tenant, globex: Tenant) -> None:
+def test_days_beyond_every_plan_are_dropped_and_the_ledger_balances(acme: Tenant, globex: Tenant) -> None:
     make_day(500)
     make_day(20)
     for tenant in (acme, globex):
@@ -266,7 +264,7 @@ def test_days_that_no_plan_keeps_are_dropped_and_the_ledger_balances(acme: Tenan
     assert run_upkeep(name="history").counts.get("days_dropped", 0) == 0
 
 
-def test_a_day_somebody_reads_stays_until_the_next_run(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locked_day_stays_until_the_next_run(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*, partition: str) -> None:
         raise OperationalError("lock timeout") from LockNotAvailable()
 
@@ -280,7 +278,7 @@ def test_a_day_somebody_reads_stays_until_the_next_run(acme: Tenant, monkeypatch
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_pruning_in_any_order_never_unbalances_the_ledger(acme: Tenant, globex: Tenant, seed: int) -> None:
+def test_pruning_in_any_order_keeps_the_ledger_balanced(acme: Tenant, globex: Tenant, seed: int) -> None:
     chance = random.Random(seed)
     with all_tenants():
         keep(globex, executions=7, events=7, charges=30)
@@ -306,7 +304,7 @@ def test_pruning_in_any_order_never_unbalances_the_ledger(acme: Tenant, globex: 
     assert faults_of("ledger") == []
 
 
-def test_a_planted_prune_without_its_closing_row_is_found(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_prune_without_its_closing_row_is_found(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     old_history(acme, days=300)
     monkeypatch.setattr(history, "_close", lambda sums: None)
     run_upkeep(name="history")
@@ -314,7 +312,7 @@ def test_a_planted_prune_without_its_closing_row_is_found(acme: Tenant, monkeypa
     assert run_upkeep(name="verify_ledger").outcome == "failed"
 
 
-def test_what_no_plan_speaks_of_goes_too(acme: Tenant) -> None:
+def test_rows_outside_plans_are_removed_as_well(acme: Tenant) -> None:
     long_ago = timezone.now() - timedelta(days=60)
     with all_tenants():
         pool = WorkerPool.objects.get(name="default")
@@ -333,7 +331,7 @@ def test_what_no_plan_speaks_of_goes_too(acme: Tenant) -> None:
     assert max(run_upkeep(name="platform_rows").counts.values()) == 0
 
 
-def test_real_jobs_are_pruned_with_nothing_left_behind(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_real_jobs_are_pruned_completely(acme: Tenant, tick: Tick, start: Start) -> None:
     done, dead, waiting = submit(acme, 3)
     tick()
     complete(start, done)
@@ -355,7 +353,7 @@ def test_real_jobs_are_pruned_with_nothing_left_behind(acme: Tenant, tick: Tick,
     assert (entry.tenant_id, entry.after["finished_jobs"]) == (acme.pk, 1)
 
 
-def test_a_tenants_own_setting_shortens_and_never_lengthens(acme: Tenant, globex: Tenant) -> None:
+def test_tenant_setting_shortens_and_never_lengthens_retention(acme: Tenant, globex: Tenant) -> None:
     with all_tenants():
         keep(acme, finished_jobs=30)
         keep(globex, finished_jobs=7)
@@ -369,7 +367,7 @@ def test_a_tenants_own_setting_shortens_and_never_lengthens(acme: Tenant, globex
         assert [job.tenant_id for job in Job.objects.all()] == [globex.pk]
 
 
-def test_a_jobs_log_goes_with_it(acme: Tenant) -> None:
+def test_job_log_is_removed_with_its_job(acme: Tenant) -> None:
     gone, kept = old_job(acme, "completed", days=300), old_job(acme, "completed", days=1)
     with all_tenants():
         for job in (gone, kept):
@@ -390,7 +388,7 @@ def test_a_jobs_log_goes_with_it(acme: Tenant) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_audit_entries_go_up_to_a_signed_head_and_the_chains_still_verify(
+def test_audit_entries_are_removed_up_to_a_signed_head(
     acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, change_platform_settings: ChangePlatformSettings
 ) -> None:
     with all_tenants():
@@ -402,7 +400,7 @@ def test_audit_entries_go_up_to_a_signed_head_and_the_chains_still_verify(
     audit_once()
     with all_tenants():
         before = dict(AuditSeal.objects.values_list("chain").annotate(n=Count("pk")))
-    # Seals cannot be made older, so the time of looking is later.
+    # Seals cannot be made older, so move the time of the run instead.
     read = rules.read_cutoffs
 
     def read_later(kept: Kept, *, after: UUID) -> Cutoffs:
@@ -417,7 +415,7 @@ def test_audit_entries_go_up_to_a_signed_head_and_the_chains_still_verify(
         after = dict(AuditSeal.objects.values_list("chain").annotate(n=Count("pk")))
     assert run.outcome == "ok"
     assert (after[acme.pk], after[globex.pk]) == (1, before[globex.pk])
-    assert run.counts["chains"] == 2  # the platform's own is always looked at
+    assert run.counts["chains"] == 2  # the platform's own is always included
     assert run_upkeep(name="audit_log").counts["chains"] == 1
     with all_tenants():
         assert AuditRemoval.objects.get().chain == PLATFORM_CHAIN

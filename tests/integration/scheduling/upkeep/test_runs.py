@@ -1,4 +1,4 @@
-"""The frame of upkeep: bounded, resumable, one at a time, and never silent."""
+"""Upkeep runs: bounded, resumable, one at a time, and recorded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Outcome = UpkeepRun.Outcome
 
 
 def count_to(last: int, taken: list[int]) -> Plant:
-    """A step that takes the number after the cursor."""
+    """Return a step that takes the number after the cursor."""
 
     def step(budget: Budget) -> Step:
         number = budget.cursor.get("number", 0) + 1
@@ -37,7 +37,7 @@ def count_to(last: int, taken: list[int]) -> Plant:
     return step  # type: ignore[return-value]
 
 
-def test_a_run_takes_steps_until_nothing_is_left(plant: Plant) -> None:
+def test_run_takes_steps_until_nothing_is_left(plant: Plant) -> None:
     taken: list[int] = []
     plant(count_to(3, taken))
     run = run_upkeep(name="planted")
@@ -45,7 +45,7 @@ def test_a_run_takes_steps_until_nothing_is_left(plant: Plant) -> None:
     assert run.finished_at is not None
 
 
-def test_a_run_whose_time_is_up_leaves_the_rest_to_the_next(plant: Plant) -> None:
+def test_run_out_of_time_leaves_the_rest_to_the_next(plant: Plant) -> None:
     taken: list[int] = []
     plant(count_to(2, taken))
     assert run_upkeep(name="planted", seconds=0).outcome == Outcome.PARTIAL
@@ -54,7 +54,7 @@ def test_a_run_whose_time_is_up_leaves_the_rest_to_the_next(plant: Plant) -> Non
 
 
 class Clock:
-    """Time that passes where somebody works or rests."""
+    """A clock that advances by work and sleep."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -68,9 +68,7 @@ class Clock:
         self.now += seconds
 
 
-def test_a_worker_rests_between_steps_and_whoever_runs_it_by_hand_does_not(
-    plant: Plant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_rests_between_steps_and_a_manual_run_does_not(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, budgets = Clock(), list[float]()
 
     def step(budget: Budget) -> Step:
@@ -81,7 +79,7 @@ def test_a_worker_rests_between_steps_and_whoever_runs_it_by_hand_does_not(
     plant(step, share=0.25)
     monkeypatch.setattr(runs, "time", clock)
     assert run_upkeep(name="planted", seconds=10, is_paced=True).outcome == Outcome.PARTIAL
-    # A step of 1.5 s and a rest three times as long, as long as there is time.
+    # A step of 1.5 s and a rest of three times its length, as long as there is time.
     assert (budgets, clock.rests, clock.now) == ([2, 2], [4.5, 2.5], 10)
     clock.rests.clear()
     run_upkeep(name="planted", seconds=3)
@@ -89,7 +87,7 @@ def test_a_worker_rests_between_steps_and_whoever_runs_it_by_hand_does_not(
     assert budgets[2:] == [3, 1.5]
 
 
-def test_an_error_is_written_down_and_the_next_run_goes_on_where_the_last_step_stopped(plant: Plant) -> None:
+def test_failed_run_is_recorded_and_continued_by_the_next_run(plant: Plant) -> None:
     taken: list[int] = []
     step = count_to(3, taken)
     papers: list[str] = []
@@ -107,7 +105,7 @@ def test_an_error_is_written_down_and_the_next_run_goes_on_where_the_last_step_s
     assert taken == [1, 2, 3]
 
 
-def test_findings_make_a_run_fail_with_everything_it_found(plant: Plant) -> None:
+def test_findings_fail_the_run_and_are_all_stored(plant: Plant) -> None:
     plant(lambda budget: Step({"looked_at": 2}, findings=["Acme differs.", "Globex differs."]))
     run = run_upkeep(name="planted")
     assert (run.outcome, run.told) == (Outcome.FAILED, ["Acme differs.", "Globex differs."])
@@ -115,7 +113,7 @@ def test_findings_make_a_run_fail_with_everything_it_found(plant: Plant) -> None
     assert [(w.code, w.name) for w in find_upkeep_warnings() if w.name == "planted"] == [("failed", "planted")]
 
 
-def test_a_second_run_of_the_same_task_is_refused_while_the_first_goes_on(plant: Plant) -> None:
+def test_concurrent_run_of_the_same_task_is_refused(plant: Plant) -> None:
     refused: list[bool] = []
 
     def step(budget: Budget) -> Step:
@@ -130,7 +128,7 @@ def test_a_second_run_of_the_same_task_is_refused_while_the_first_goes_on(plant:
     assert UpkeepRun.objects.filter(name="planted").count() == 1
 
 
-def test_a_killed_run_is_taken_over_at_its_place_once_its_lease_ran_out(plant: Plant) -> None:
+def test_killed_run_is_continued_once_its_lease_expired(plant: Plant) -> None:
     taken: list[int] = []
     plant(count_to(3, taken))
     now = timezone.now()
@@ -144,7 +142,7 @@ def test_a_killed_run_is_taken_over_at_its_place_once_its_lease_ran_out(plant: P
     assert (killed.outcome, killed.error) == (Outcome.FAILED, runs.KILLED)
 
 
-def test_a_run_that_lost_its_lease_stops_and_overwrites_nothing(plant: Plant) -> None:
+def test_run_that_lost_its_lease_stops_and_overwrites_nothing(plant: Plant) -> None:
     def loses_it(budget: Budget) -> Step:
         with all_tenants():
             UpkeepRun.objects.filter(name="planted").update(outcome=Outcome.FAILED, error="taken over")
@@ -157,7 +155,7 @@ def test_a_run_that_lost_its_lease_stops_and_overwrites_nothing(plant: Plant) ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_at_once_one_does_the_work(plant: Plant) -> None:
+def test_one_of_two_concurrent_runs_does_the_work(plant: Plant) -> None:
     inside, may_go_on = threading.Event(), threading.Event()
     taken: list[str] = []
 
@@ -186,12 +184,12 @@ def test_of_two_at_once_one_does_the_work(plant: Plant) -> None:
     assert UpkeepRun.objects.get(name="planted").outcome == Outcome.OK
 
 
-def test_an_unknown_task_is_refused_by_name() -> None:
+def test_unknown_task_is_refused_by_name() -> None:
     with pytest.raises(UpkeepUnknownError, match="partitions"):
         run_upkeep(name="nonsense")
 
 
-def test_every_task_has_its_row_in_beat_and_a_second_seeding_changes_nothing() -> None:
+def test_every_task_has_its_beat_row_and_seeding_is_idempotent() -> None:
     names = {row_name(task.name) for task in registry.tasks()}
     assert set(PeriodicTask.objects.filter(name__startswith="upkeep: ").values_list("name", flat=True)) == names
     row = PeriodicTask.objects.get(name="upkeep: partitions")
@@ -200,7 +198,7 @@ def test_every_task_has_its_row_in_beat_and_a_second_seeding_changes_nothing() -
 
 
 @pytest.mark.django_db(databases=["default", OWNER_ALIAS])
-def test_an_operators_interval_and_switch_survive_the_next_migration() -> None:
+def test_operators_interval_and_switch_survive_the_next_migration() -> None:
     PeriodicTask.objects.filter(name="upkeep: partitions").update(enabled=False)
     assert seed_schedules(using="default") == []
     assert not PeriodicTask.objects.get(name="upkeep: partitions").enabled
@@ -208,7 +206,7 @@ def test_an_operators_interval_and_switch_survive_the_next_migration() -> None:
     assert seed_schedules(using="default") == ["partitions"]
 
 
-def test_what_never_ran_is_overdue_three_intervals_after_it_was_planned() -> None:
+def test_task_that_never_ran_is_overdue_after_three_intervals() -> None:
     assert not find_line("partitions").is_overdue
     PeriodicTask.objects.filter(name="upkeep: partitions").update(start_time=timezone.now() - timedelta(hours=3.1))
     assert find_line("partitions").is_overdue
@@ -217,7 +215,7 @@ def test_what_never_ran_is_overdue_three_intervals_after_it_was_planned() -> Non
     assert not find_line("partitions").is_overdue
 
 
-def test_a_task_that_is_switched_off_is_said_so_and_is_not_overdue() -> None:
+def test_disabled_task_is_reported_and_not_overdue() -> None:
     long_ago = timezone.now() - timedelta(days=30)
     PeriodicTask.objects.filter(name="upkeep: partitions").update(enabled=False, start_time=long_ago)
     line = find_line("partitions")

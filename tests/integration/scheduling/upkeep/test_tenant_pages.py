@@ -1,4 +1,4 @@
-"""Verification walks by pages of tenants: killed or out of time it goes on, and it misses nothing."""
+"""Verification by pages of tenants: it resumes after a kill or a timeout, and misses nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def work(acme: Tenant, globex: Tenant, tick: Tick, start: Start) -> None:
-    """A job done, some in flight and some waiting, of each tenant; counted, two hours ago."""
+    """Create a completed job, some in flight and some waiting, of each tenant; rolled up, two hours ago."""
     jobs = [submit(tenant, 3)[0] for tenant in (acme, globex)]
     tick()
     for job in jobs:
@@ -57,7 +57,7 @@ def execute(statement: str, *values: object) -> None:
 
 
 def walk(name: str) -> list[UpkeepRun]:
-    """Runs without any time to spare, each of which takes one step, until one stops at the end."""
+    """Yield runs without any time, which take one step each, until one reaches the end."""
     runs = [run_upkeep(name=name, seconds=0)]
     while runs[-1].cursor:
         runs.append(run_upkeep(name=name, seconds=0))
@@ -65,7 +65,7 @@ def walk(name: str) -> list[UpkeepRun]:
 
 
 @pytest.mark.parametrize("name", WALKS)
-def test_clean_work_is_walked_through_whole(work: None, name: str) -> None:
+def test_clean_state_is_walked_to_the_end(work: None, name: str) -> None:
     execute(OLD_HOURS)
     *partial, last = walk(name)
     assert {run.outcome for run in partial} == {"partial"}
@@ -87,7 +87,7 @@ def test_clean_work_is_walked_through_whole(work: None, name: str) -> None:
         ("verify_rollups", "UPDATE scheduling_tenant_minute SET completed = completed + 7", "tenant-minute of"),
     ],
 )
-def test_the_fault_of_each_tenant_is_told_once(
+def test_fault_of_each_tenant_is_reported_once(
     work: None, acme: Tenant, globex: Tenant, name: str, fault: str, words: str
 ) -> None:
     execute(OLD_HOURS)
@@ -97,7 +97,7 @@ def test_the_fault_of_each_tenant_is_told_once(
         assert sum(str(tenant.pk) in finding for finding in findings) == 1, findings
 
 
-def test_a_kind_that_is_miscounted_is_told_at_the_end_of_a_walk_that_was_interrupted(work: None) -> None:
+def test_wrong_kind_rollup_is_reported_after_an_interrupted_walk(work: None) -> None:
     execute(OLD_HOURS)
     execute("UPDATE scheduling_kind_hour SET executions = 7")
     *before, last = walk("verify_rollups")
@@ -107,7 +107,7 @@ def test_a_kind_that_is_miscounted_is_told_at_the_end_of_a_walk_that_was_interru
     assert "recounted 2/" in last.told[0]
 
 
-def test_a_page_that_takes_too_long_is_told_and_hides_no_other(
+def test_page_that_times_out_is_reported_and_hides_no_other(
     work: None, globex: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute("UPDATE scheduling_charge SET microseconds = 1 WHERE reason = 'corrected'")
@@ -130,7 +130,7 @@ def test_a_page_that_takes_too_long_is_told_and_hides_no_other(
     assert str(globex.pk) in off
 
 
-def test_kinds_are_not_compared_with_pages_that_were_passed_over(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kinds_are_not_compared_with_skipped_pages(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
     execute(OLD_HOURS)
     recount, pages = RollupCheck.check_page, []
 
@@ -149,7 +149,7 @@ def test_kinds_are_not_compared_with_pages_that_were_passed_over(work: None, mon
 
 
 @pytest.mark.parametrize("stray", [UUID(int=1), UUID(int=2**128 - 1)])
-def test_rows_of_a_tenant_that_is_gone_are_looked_at_too(work: None, stray: UUID) -> None:
+def test_rows_of_a_deleted_tenant_are_checked(work: None, stray: UUID) -> None:
     execute(
         "INSERT INTO scheduling_charge (id, tenant_id, reason, microseconds, at) VALUES (%s, %s, 'closing', 5, now())",
         uuid7(),

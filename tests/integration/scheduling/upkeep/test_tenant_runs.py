@@ -1,4 +1,4 @@
-"""Runs over one tenant: one row from the request to the end, continued in turns, and apart from the platform's runs."""
+"""Tenant runs: one row from the request to the end, continued in turns, and separate from the platform's runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Outcome = TenantUpkeepRun.Outcome
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, UUID | None]]:
-    """The runs that are published instead of being sent."""
+    """Return the runs that are published instead of being sent."""
     sent: list[tuple[str, UUID | None]] = []
 
     def publish(name: str, tenant_id: UUID | None = None) -> None:
@@ -46,7 +46,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, UUID | None]]:
 
 @pytest.fixture
 def steps(plant: Plant, published: list[tuple[str, UUID | None]]) -> list[tuple[UUID | None, int]]:
-    """The steps of a task of three, each with its tenant and number."""
+    """Return the steps of a task of three, each with its tenant and number."""
     taken: list[tuple[UUID | None, int]] = []
 
     def step(budget: Budget) -> Step:
@@ -202,7 +202,7 @@ def test_replayed_message_starts_nothing(steps: list[tuple[UUID | None, int]], a
     assert len(steps) == 3
 
 
-def test_finding_fails_the_run_at_its_end_and_not_the_platforms_task(
+def test_finding_fails_the_tenant_run_and_not_the_platforms_task(
     plant: Plant, published: list[tuple[str, UUID | None]], acme: Tenant
 ) -> None:
     ended: list[str] = []
@@ -241,14 +241,14 @@ def test_run_whose_row_is_gone_ends_quietly(
     assert tasks.run_upkeep("planted", str(acme.pk)) == "taken over"
 
 
-def test_tenant_sees_its_own_runs_only(steps: list[tuple[UUID | None, int]], acme: Tenant, globex: Tenant) -> None:
+def test_tenant_sees_only_its_own_runs(steps: list[tuple[UUID | None, int]], acme: Tenant, globex: Tenant) -> None:
     own = request(acme)
     request(globex)
     with tenant_context(acme):
         assert [row.pk for row in TenantUpkeepRun._base_manager.all()] == [own.run.pk]
 
 
-def test_task_of_the_platform_alone_is_refused(acme: Tenant, published: list[tuple[str, UUID | None]]) -> None:
+def test_task_only_for_the_platform_is_refused(acme: Tenant, published: list[tuple[str, UUID | None]]) -> None:
     with pytest.raises(UpkeepUnknownError, match="there are: verify_audit"):
         request_tenant_run(name="partitions", tenant=acme)
     assert published == []

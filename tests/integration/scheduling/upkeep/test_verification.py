@@ -1,4 +1,4 @@
-"""What upkeep recounts: clean work is clean, each planted fault is found, and nothing is repaired."""
+"""Verification by upkeep: a correct state is clean, each planted fault is found, and nothing is repaired."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def execute(statement: str) -> None:
 
 @pytest.fixture
 def work(acme: Tenant, tick: Tick, start: Start) -> None:
-    """One job done, some in flight, some waiting, and news that no tick has folded."""
+    """Create a completed job, some in flight and some waiting, and news that no tick has folded."""
     jobs = submit(acme, 9)
     tick()
     complete(start, jobs[0])
     submit(acme, 2)
 
 
-def test_clean_work_is_found_clean(work: None) -> None:
+def test_correct_state_is_clean(work: None) -> None:
     for name in ("verify_ledger", "verify_counters", "verify_rollups", "verify_audit", "verify_usage"):
         assert run_upkeep(name=name).outcome == "ok", name
 
@@ -64,7 +64,7 @@ def test_clean_work_is_found_clean(work: None) -> None:
         ),
     ],
 )
-def test_each_wrong_counter_is_told_and_left_as_it_is(
+def test_wrong_counters_are_reported_and_not_repaired(
     work: None, acme: Tenant, fault: str, code: str, counter: str
 ) -> None:
     execute(fault)
@@ -72,9 +72,9 @@ def test_each_wrong_counter_is_told_and_left_as_it_is(
         before = (list(SchedulingEntity.objects.values()), list(TenantCapacity.objects.values()))
     run = run_upkeep(name="verify_counters")
     assert run.outcome == "failed"
-    told = [str(sentence) for sentence in run.sentences]
-    assert told
-    assert all(text.startswith(f"{code} of tenant {acme.pk}: ") and counter in text for text in told)
+    findings = [str(sentence) for sentence in run.sentences]
+    assert findings
+    assert all(text.startswith(f"{code} of tenant {acme.pk}: ") and counter in text for text in findings)
     with all_tenants():
         assert before == (list(SchedulingEntity.objects.values()), list(TenantCapacity.objects.values()))
     assert [w.code for w in find_upkeep_warnings() if w.name == "verify_counters"] == ["failed"]
@@ -87,14 +87,14 @@ def test_ready_row_of_a_suspended_job_fails_the_state_task(work: None) -> None:
     assert any(str(sentence).startswith("place_of_another_state") for sentence in run.sentences)
 
 
-def test_a_ledger_that_is_off_is_told(work: None) -> None:
+def test_wrong_ledger_is_reported(work: None) -> None:
     execute("UPDATE scheduling_charge SET microseconds = microseconds + 1 WHERE reason = 'corrected'")
     run = run_upkeep(name="verify_ledger")
     assert run.outcome == "failed"
     assert "off by 1 µs" in run.told[0]
 
 
-def test_rollups_are_recounted_by_beat(work: None) -> None:
+def test_rollups_are_verified_by_upkeep(work: None) -> None:
     with all_tenants():
         RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
     fold_tallies()
@@ -111,19 +111,19 @@ def test_rollups_are_recounted_by_beat(work: None) -> None:
     assert run_upkeep(name="verify_rollups").outcome == "failed"
 
 
-def test_what_no_dispatcher_counted_is_counted_by_upkeep(work: None) -> None:
+def test_uncounted_executions_are_rolled_up_by_upkeep(work: None) -> None:
     assert run_upkeep(name="rollups").counts == {"executions": 1}
     assert run_upkeep(name="rollups").counts == {"executions": 0}
 
 
-def test_days_without_a_partition_are_told(db: None) -> None:
+def test_days_without_a_partition_are_reported(db: None) -> None:
     assert len(missing_days()) == len(HISTORY_TABLES)
     assert len(maintain_partitions()) == len(HISTORY_TABLES) * DAYS_AHEAD
     assert missing_days() == []
     assert run_upkeep(name="partitions").outcome == "ok"
 
 
-def test_the_folds_of_two_dispatchers_do_not_meet(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_folds_are_excluded_by_a_lock(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
     led: Callable[[int], bool] = lambda lock: False  # noqa: E731 - what another leader looks like
     monkeypatch.setattr("scheduling.statistics.rollups.lead", led)
     assert fold_tallies() == 0

@@ -1,4 +1,4 @@
-"""The what-if on a platform that has worked: the last hour is read as it was, and the answer is everybody's."""
+"""The what-if on a platform with history: the last hour is read exactly, and the answer covers all tenants."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SECOND = 1_000_000
 
 @pytest.fixture
 def worked(acme: Tenant, globex: Tenant, worker: Registration, tick: Tick, start: Start) -> None:
-    """Two jobs of acme and one of globex have run for known times; two of each wait, of which some are in flight."""
+    """Let two jobs of acme and one of globex have run for known times, while two of each wait or are in flight."""
     for tenant, count in ((acme, 2), (globex, 1)):
         submit(tenant, count)
     tick()
@@ -49,7 +49,7 @@ def worked(acme: Tenant, globex: Tenant, worker: Registration, tick: Tick, start
     tick()
 
 
-def test_the_last_hour_is_read_as_it_was(worked: None, acme: Tenant, globex: Tenant) -> None:
+def test_last_hour_is_read_exactly(worked: None, acme: Tenant, globex: Tenant) -> None:
     load = read_recent_load().load
     slug_of = {place: load.tenants[tenant].slug for place, (_, tenant) in enumerate(load.places)}
     arrivals = load.arrivals
@@ -57,14 +57,14 @@ def test_the_last_hour_is_read_as_it_was(worked: None, acme: Tenant, globex: Ten
     assert costs == [("acme", 3 * SECOND), ("acme", 3 * SECOND), ("globex", 5 * SECOND)]
     assert arrivals.predicted_us is not None
     assert sorted(arrivals.predicted_us)[:2] == [SECOND, 2 * SECOND] or 2 * SECOND in arrivals.predicted_us
-    # They came just now, at the end of the hour.
+    # They arrived just now, at the end of the hour.
     assert all(3_500 * SECOND < at_us <= 3_600 * SECOND for at_us in arrivals.at_us)
     assert (load.pool, load.slots, load.running, load.stands_for) == ("default", 4, 0, 1)
     assert {queue.name for queue in load.queues} > {"workflow_team", "workflow_sandbox"}
     assert load.tiers["team"].queue == "workflow_team"
 
 
-def test_what_waits_and_runs_now_is_where_it_begins(
+def test_simulation_begins_with_waiting_and_running_jobs(
     acme: Tenant, globex: Tenant, worker: Registration, tick: Tick, start: Start
 ) -> None:
     submit(acme, 6)
@@ -75,12 +75,12 @@ def test_what_waits_and_runs_now_is_where_it_begins(
     assert load.running == running == 4
     waiting = [at_us for at_us in load.arrivals.at_us[running:] if at_us == 0]
     assert len(waiting) == 9 - running
-    # And the nine that came in this hour come again.
+    # And the nine that arrived in this hour are replayed.
     assert len(load.arrivals) == running + len(waiting) + 9
     assert NoteCode.PREDICTED_COSTS in [note.code for note in read_recent_load().notes]
 
 
-def test_more_than_can_be_replayed_is_thinned_and_said(
+def test_too_many_jobs_are_sampled_and_noted(
     monkeypatch: pytest.MonkeyPatch, acme: Tenant, worker: Registration, tick: Tick
 ) -> None:
     submit(acme, 40)
@@ -95,7 +95,7 @@ def test_more_than_can_be_replayed_is_thinned_and_said(
     assert read_recent_load() == read_recent_load() or thinned.picks == answer_what_if(Change()).picks
 
 
-def test_what_is_thinned_keeps_each_tenants_part_whatever_the_rhythm_of_arrivals(
+def test_sampling_keeps_each_tenants_part_at_any_arrival_rhythm(
     monkeypatch: pytest.MonkeyPatch, acme: Tenant, globex: Tenant, worker: Registration
 ) -> None:
     for _ in range(20):
@@ -107,9 +107,7 @@ def test_what_is_thinned_keeps_each_tenants_part_whatever_the_rhythm_of_arrivals
     assert Counter(load.arrivals.entity[-20:]) == {0: 10, 1: 10}
 
 
-def test_work_before_the_hour_work_to_come_and_paused_work_do_not_count(
-    worked: None, acme: Tenant, globex: Tenant, tick: Tick
-) -> None:
+def test_older_future_and_paused_work_is_not_counted(worked: None, acme: Tenant, globex: Tenant, tick: Tick) -> None:
     with all_tenants(), connection.cursor() as cursor:
         # An id of two hours ago.
         old = Job.objects.filter(tenant=globex).get()
@@ -124,7 +122,7 @@ def test_work_before_the_hour_work_to_come_and_paused_work_do_not_count(
         assert list(read_recent_load().load.arrivals.at_us) == []
 
 
-def test_a_changed_weight_moves_the_time_and_names_who_loses(
+def test_changed_weight_moves_the_waits_and_names_the_losers(
     acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
 ) -> None:
     submit(acme, 300, kind="sleep", payload={"seconds": 60})
@@ -140,7 +138,7 @@ def test_a_changed_weight_moves_the_time_and_names_who_loses(
     assert [line.name for line in answer.losers] == ["acme"]
 
 
-def test_names_that_are_not_there(worked: None) -> None:
+def test_unknown_names_are_refused(worked: None) -> None:
     with pytest.raises(PoolNotFoundError):
         answer_what_if(Change(), pool="moon")
     with pytest.raises(WhatIfNameUnknownError) as refused:
@@ -148,13 +146,13 @@ def test_names_that_are_not_there(worked: None) -> None:
     assert refused.value.errors[0]["field"] == "plan_weights"
 
 
-def test_an_idle_platform_says_that_there_is_nothing_to_compare(db: None) -> None:
+def test_idle_platform_has_nothing_to_compare(db: None) -> None:
     answer = answer_what_if(Change(slots=3))
     assert [note.code for note in answer.notes] == [NoteCode.NO_ARRIVALS]
     assert (answer.plans, answer.losers, answer.now.jain) == ([], [], 1.0)
 
 
-def test_the_command_answers_as_json_and_as_text(worked: None) -> None:
+def test_command_prints_json_and_text(worked: None) -> None:
     out = StringIO()
     call_command("what_if", "--weight", "team=3", "--queue-cap", "dataset=none", "--slots", "2", "--json", stdout=out)
     facts = json.loads(out.getvalue())
@@ -169,19 +167,19 @@ def test_the_command_answers_as_json_and_as_text(worked: None) -> None:
     "arguments",
     [["--weight", "team"], ["--weight", "team=0"], ["--weight", "team=x"], ["--factor", "acme=nan"], ["--slots", "-1"]],
 )
-def test_the_command_refuses_what_makes_no_sense(db: None, arguments: list[str]) -> None:
+def test_command_with_invalid_arguments_is_refused(db: None, arguments: list[str]) -> None:
     with pytest.raises(CommandError):
         call_command("what_if", *arguments)
 
 
-def test_names_that_are_not_there_end_the_command(db: None) -> None:
+def test_unknown_names_are_errors_of_the_command(db: None) -> None:
     with pytest.raises(CommandError, match="what_if_name_unknown"):
         call_command("what_if", "--weight", "gold=2")
     with pytest.raises(CommandError, match="not_found"):
         call_command("what_if", "--pool", "moon")
 
 
-def test_a_workload_file_takes_the_place_of_the_hour(db: None, tmp_path: Path) -> None:
+def test_workload_file_replaces_the_last_hour(db: None, tmp_path: Path) -> None:
     path = tmp_path / "two.toml"
     tenant = '[[tenant]]\nname = "{}"\narrivals = {{ backlog = 500 }}\n'
     path.write_text("slots = 2\nduration = 100\n" + tenant.format("a") + tenant.format("b"))
@@ -194,7 +192,7 @@ def test_a_workload_file_takes_the_place_of_the_hour(db: None, tmp_path: Path) -
     assert refused.value.returncode == 2
 
 
-def test_the_last_hour_is_exported_without_names_and_can_be_simulated(worked: None, tmp_path: Path) -> None:
+def test_last_hour_is_exported_without_names_and_can_be_simulated(worked: None, tmp_path: Path) -> None:
     path = tmp_path / "hour.toml"
     call_command("export_workload", str(path), stdout=StringIO())
     text = path.read_text()
@@ -206,34 +204,34 @@ def test_the_last_hour_is_exported_without_names_and_can_be_simulated(worked: No
     named = tmp_path / "named.toml"
     call_command("export_workload", str(named), "--names", stdout=StringIO())
     assert "acme in workflow_team" in named.read_text()
-    # It does not write over a file.
+    # It does not overwrite a file.
     with pytest.raises(CommandError, match="exists"):
         call_command("export_workload", str(path))
 
 
-def test_an_hour_without_jobs_is_not_exported(db: None, tmp_path: Path) -> None:
+def test_hour_without_jobs_is_not_exported(db: None, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="nothing to write"):
         call_command("export_workload", str(tmp_path / "hour.toml"))
     assert not (tmp_path / "hour.toml").exists()
 
 
-def test_fair_keys_are_replayed_and_kept(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_fair_keys_are_replayed(acme: Tenant, worker: Registration, tick: Tick) -> None:
     submit(acme, 5, fair_key="ann")
     submit(acme, 2, fair_key="ben")
     tick()
     arrivals = read_recent_load().load.arrivals
     assert arrivals.key is not None
-    # In flight, waiting, and the seven that come again: by the same two keys.
+    # In flight, waiting, and the seven replayed ones, with the same two keys.
     assert sorted(Counter(arrivals.key).values()) == [4, 10]
 
 
-def test_without_fair_keys_none_are_replayed(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_arrivals_without_fair_keys_have_none(acme: Tenant, worker: Registration, tick: Tick) -> None:
     submit(acme, 2)
     tick()
     assert read_recent_load().load.arrivals.key is None
 
 
-def test_reserved_slots_are_said_not_to_be_replayed(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_reserved_slots_are_noted_as_not_replayed(acme: Tenant, worker: Registration, tick: Tick) -> None:
     assert NoteCode.RESERVED_SLOTS not in [note.code for note in read_recent_load().notes]
     with all_tenants():
         CFSPlan.objects.filter(is_active=True).update(reserved_slots=1)
@@ -242,14 +240,14 @@ def test_reserved_slots_are_said_not_to_be_replayed(acme: Tenant, worker: Regist
 
 @pytest.fixture
 def kept() -> Iterator[None]:
-    """Jobs are kept while somebody types."""
+    """Cache the jobs between questions."""
     recent_load._kept.clear()
     with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0):
         yield
     recent_load._kept.clear()
 
 
-def test_who_types_on_has_the_jobs_of_the_first_question_under_the_terms_of_the_moment(
+def test_following_questions_use_cached_jobs_and_current_configuration(
     kept: None, worked: None, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = answer_what_if(Change())
@@ -266,7 +264,7 @@ def test_who_types_on_has_the_jobs_of_the_first_question_under_the_terms_of_the_
     assert answer_what_if(Change()).arrivals > first.arrivals
 
 
-def test_jobs_of_somebody_who_is_gone_are_not_kept(kept: None, worked: None, globex: Tenant) -> None:
+def test_cached_jobs_omit_a_deleted_tenant(kept: None, worked: None, globex: Tenant) -> None:
     assert "globex" in {tenant.slug for tenant in read_recent_load(may_be_kept=True).load.tenants}
     ((key, (until, jobs)),) = recent_load._kept.items()
     recent_load._kept[key] = until, replace(jobs, places=[(queue_id, str(uuid4())) for queue_id, _ in jobs.places])

@@ -1,4 +1,4 @@
-"""A worker of one slot in the test's own process, and a kind whose processor does what the test says."""
+"""A worker of one slot in the test's process, and a kind whose processor the test scripts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ type Run = Callable[[Job], Job]
 type Merge = Callable[[Sequence[Job]], tuple[list[UUID], UUID]]
 type RunMerged = Callable[[Sequence[Job]], list[Job]]
 
-# What the processor of the kind `scripted` does; set by each test.
+# The behaviour of the processor of kind `scripted`; set by each test.
 script: Callable[[JobContext], object] = lambda context: None  # noqa: E731
 on_error: Callable[[JobContext, BaseException], Outcome | None] = lambda context, error: None  # noqa: E731
 
@@ -42,7 +42,7 @@ class Scripted(TaskProcessor):
 
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The kind `scripted`, installed as a stranger's package would be."""
+    """Install the kind `scripted` as a third-party package is."""
     point = EntryPoint("scripted", f"{__name__}:Scripted", registry.ENTRY_POINT_GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
     registry.reset()
@@ -51,8 +51,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Set what the processor does, and what it answers to its own error."""
+def set_processor(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set what the processor does, and what it returns from its error handler."""
 
     def set_script(process: Callable[[JobContext], object], handle_error: object = lambda context, error: None) -> None:
         monkeypatch.setattr(f"{__name__}.script", process)
@@ -63,13 +63,13 @@ def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def local(transactional_db: None) -> LocalWorker:
-    """A worker of one slot, which is this process."""
+    """Return a worker of one slot in this process."""
     return LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
 
 @pytest.fixture
 def run(local: LocalWorker) -> Run:
-    """Dispatch and execute one job; what became of it."""
+    """Dispatch and execute one job; return the job afterwards."""
 
     def run_job(job: Job) -> Job:
         run_tick(WorkerPool.objects.get(name="default").pk)
@@ -84,7 +84,7 @@ def run(local: LocalWorker) -> Run:
 
 @pytest.fixture
 def merge(local: LocalWorker, acme: Tenant, globex: Tenant) -> Merge:
-    """Dispatch jobs and put them into one message: their executions, in order, and its token."""
+    """Dispatch jobs and merge them into one message; return their executions, in order, and its token."""
     with all_tenants():
         Tenant.objects.update(max_concurrency=50)
         Worker.objects.update(slots=50)
@@ -95,7 +95,7 @@ def merge(local: LocalWorker, acme: Tenant, globex: Tenant) -> Merge:
         with all_tenants(), connection.cursor() as cursor:
             ids = dict(LiveExecution.objects.values_list("job_id", "id"))
             cursor.execute("UPDATE scheduling_execution_live SET token = %s, message_id = %s", [token, message])
-            # What the dispatcher would have counted, had it merged them.
+            # The counters that the dispatcher would have set, had it merged them.
             cursor.execute("UPDATE scheduling_schedulingentity SET in_flight = 1 WHERE in_flight > 0")
             cursor.execute("UPDATE scheduling_tenant_capacity SET in_flight = 1 WHERE in_flight > 0")
         return [ids[job.pk] for job in jobs], token
@@ -105,7 +105,7 @@ def merge(local: LocalWorker, acme: Tenant, globex: Tenant) -> Merge:
 
 @pytest.fixture
 def run_merged(local: LocalWorker, merge: Merge) -> RunMerged:
-    """Dispatch jobs and execute them in one message; what became of them."""
+    """Dispatch jobs and execute them in one message; return the jobs afterwards."""
 
     def run(jobs: Sequence[Job]) -> list[Job]:
         execution_ids, token = merge(jobs)

@@ -1,4 +1,4 @@
-"""When a worker tells that a slot is about to come free."""
+"""Announced ends: when a worker announces that a slot is about to become free."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ type Follow = Callable[..., None]
 
 @pytest.fixture
 def announced(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
-    """The tokens that the worker announces; the settlement has not begun by then."""
+    """Return the tokens that the worker announces; the settlement must not have begun by then."""
     tokens: list[UUID] = []
 
     def note(token: UUID, queue: str) -> None:
@@ -43,20 +43,25 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     [(lambda context: None, "completed"), (raising(ValueError("no")), "retryable")],
 )
 def test_each_message_announces_its_end_once(
-    acme: Tenant, run: Run, follow: Follow, announced: list[UUID], process: Callable[[JobContext], object], state: str
+    acme: Tenant,
+    run: Run,
+    set_processor: Follow,
+    announced: list[UUID],
+    process: Callable[[JobContext], object],
+    state: str,
 ) -> None:
-    follow(process)
+    set_processor(process)
     for count in (1, 2):
         (job,) = submit(acme, kind="scripted")
         assert run(job).state == state
         assert len(set(announced)) == len(announced) == count
 
 
-def test_what_takes_no_longer_than_a_tick_announces_nothing(
-    acme: Tenant, run: Run, follow: Follow, announced: list[UUID], monkeypatch: pytest.MonkeyPatch
+def test_message_shorter_than_a_tick_announces_nothing(
+    acme: Tenant, run: Run, set_processor: Follow, announced: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "SMALL_SECONDS", 3_600.0)
-    follow(lambda context: None)
+    set_processor(lambda context: None)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
     assert announced == []
@@ -65,17 +70,17 @@ def test_what_takes_no_longer_than_a_tick_announces_nothing(
 def test_jobs_of_one_message_announce_one_end(
     acme: Tenant,
     run_merged: RunMerged,
-    follow: Follow,
+    set_processor: Follow,
     announced: list[UUID],
 ) -> None:
-    follow(lambda context: None)
+    set_processor(lambda context: None)
     jobs: Sequence[Job] = submit(acme, 3, kind="scripted")
     assert {job.state for job in run_merged(jobs)} == {"completed"}
     assert len(announced) == 1
 
 
-class Playing:
-    """Turns that take what a test says, by a clock that only they move, and how many were over at each announcement."""
+class ScriptedTurns:
+    """Turns of scripted length on their own clock, and how many were over at each announcement."""
 
     def __init__(self, seconds: Sequence[float], *, effects_of: int | None = None) -> None:
         self._seconds = list(seconds)
@@ -104,87 +109,87 @@ MS = 0.001
     ("playing", "announced_after"),
     [
         # Two turns of ten milliseconds are left after the third.
-        (Playing([10 * MS] * 5), [3]),
-        (Playing([60 * MS] * 3), [3]),
-        # It is the mean that counts: after the third, 45 ms have gone and one turn is left.
-        (Playing([35 * MS, 5 * MS, 5 * MS, 5 * MS]), [3]),
-        # Who was wrong says so when the work is done.
-        (Playing([5 * MS] * 4 + [1.0]), [1, 5]),
-        (Playing([5 * MS] * 3), []),
-        (Playing([10 * MS] * 5, effects_of=1), [5]),
-        (Playing([10 * MS] * 5, effects_of=4), [3]),
+        (ScriptedTurns([10 * MS] * 5), [3]),
+        (ScriptedTurns([60 * MS] * 3), [3]),
+        # The mean decides: after the third, 45 ms have passed and one turn is left.
+        (ScriptedTurns([35 * MS, 5 * MS, 5 * MS, 5 * MS]), [3]),
+        # A wrong estimate: the end is announced when the work is done.
+        (ScriptedTurns([5 * MS] * 4 + [1.0]), [1, 5]),
+        (ScriptedTurns([5 * MS] * 3), []),
+        (ScriptedTurns([10 * MS] * 5, effects_of=1), [5]),
+        (ScriptedTurns([10 * MS] * 5, effects_of=4), [3]),
     ],
 )
-def test_small_jobs_announce_when_little_of_their_message_is_left(
+def test_small_jobs_announce_shortly_before_their_message_ends(
     acme: Tenant,
     run_merged: RunMerged,
-    follow: Follow,
+    set_processor: Follow,
     monkeypatch: pytest.MonkeyPatch,
-    playing: Playing,
+    playing: ScriptedTurns,
     announced_after: list[int],
 ) -> None:
     monkeypatch.setattr(turns, "time", playing)
     monkeypatch.setattr(execution, "announce_ending", playing.note)
-    follow(playing.process)
+    set_processor(playing.process)
     jobs: Sequence[Job] = submit(acme, len(playing._seconds), kind="scripted")
     assert {job.state for job in run_merged(jobs)} == {"completed"}
     assert playing.announced_after == announced_after
 
 
-def test_a_worker_that_stops_announces_no_message_early(
-    acme: Tenant, local: LocalWorker, run_merged: RunMerged, follow: Follow, announced: list[UUID]
+def test_stopping_worker_announces_no_merged_message(
+    acme: Tenant, local: LocalWorker, run_merged: RunMerged, set_processor: Follow, announced: list[UUID]
 ) -> None:
-    follow(lambda context: local.block.stop())
+    set_processor(lambda context: local.block.stop())
     jobs: Sequence[Job] = submit(acme, 3, kind="scripted")
     run_merged(jobs)
     assert announced == []
 
 
-def test_a_process_that_is_spoiled_by_its_first_turn_announces_nothing(
-    acme: Tenant, run_merged: RunMerged, follow: Follow, announced: list[UUID]
+def test_process_spoiled_by_its_first_turn_announces_nothing(
+    acme: Tenant, run_merged: RunMerged, set_processor: Follow, announced: list[UUID]
 ) -> None:
-    follow(lambda context: transaction.atomic().__enter__())
+    set_processor(lambda context: transaction.atomic().__enter__())
     jobs: Sequence[Job] = submit(acme, 2, kind="scripted")
     with pytest.raises(SystemExit):
         run_merged(jobs)
     assert announced == []
 
 
-def test_effects_may_take_long_so_nothing_is_announced_before_them(
-    acme: Tenant, run: Run, follow: Follow, announced: list[UUID]
+def test_job_with_effects_announces_nothing_before_them(
+    acme: Tenant, run: Run, set_processor: Follow, announced: list[UUID]
 ) -> None:
-    follow(lambda context: context.in_settlement(lambda: None))
+    set_processor(lambda context: context.in_settlement(lambda: None))
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
     assert announced == []
 
 
-def test_what_is_given_up_without_a_word_announces_nothing(
-    acme: Tenant, run: Run, follow: Follow, announced: list[UUID]
+def test_job_that_lost_its_fence_announces_nothing(
+    acme: Tenant, run: Run, set_processor: Follow, announced: list[UUID]
 ) -> None:
-    follow(raising(Interrupted("fence_lost")))
+    set_processor(raising(Interrupted("fence_lost")))
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "executing"
     assert announced == []
 
 
-def test_a_worker_that_stops_announces_nothing(
+def test_stopping_worker_announces_nothing(
     acme: Tenant,
     local: LocalWorker,
     run: Run,
-    follow: Follow,
+    set_processor: Follow,
     announced: list[UUID],
 ) -> None:
-    follow(lambda context: local.block.stop())
+    set_processor(lambda context: local.block.stop())
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
     assert announced == []
 
 
-def test_a_process_that_is_about_to_be_replaced_announces_nothing(
-    acme: Tenant, run: Run, follow: Follow, announced: list[UUID]
+def test_process_about_to_be_replaced_announces_nothing(
+    acme: Tenant, run: Run, set_processor: Follow, announced: list[UUID]
 ) -> None:
-    follow(lambda context: transaction.atomic().__enter__())
+    set_processor(lambda context: transaction.atomic().__enter__())
     (job,) = submit(acme, kind="scripted")
     with pytest.raises(SystemExit):
         run(job)

@@ -1,4 +1,4 @@
-"""A job submits children, waits for them without a slot, and goes on when the last of them has ended."""
+"""Children: a job submits them, waits for them without a slot, and continues when the last has ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ type Follow = Callable[..., None]
 
 
 def fan_out(context: JobContext) -> object:
-    """The first start submits two children and waits; the second tells what became of them."""
+    """Submit two children and wait in the first start; return their results in the second."""
     if context.payload.get("is_child"):
         if context.payload["number"] == 1:
             raise_permanent()
@@ -46,8 +46,8 @@ def children(parent: Job) -> list[Job]:
         return list(children_of(parent.pk))
 
 
-def test_the_parent_goes_on_when_the_last_child_has_ended(acme: Tenant, run: Run, follow: Follow) -> None:
-    follow(fan_out)
+def test_parent_continues_when_the_last_child_has_ended(acme: Tenant, run: Run, set_processor: Follow) -> None:
+    set_processor(fan_out)
     (parent,) = submit(acme, kind="scripted")
     parent = run(parent)
     assert parent.state == "suspended"
@@ -72,8 +72,10 @@ def test_the_parent_goes_on_when_the_last_child_has_ended(acme: Tenant, run: Run
     assert "job.children_ended" in event_names(parent)
 
 
-def test_a_job_that_waits_for_nobody_goes_on_at_once(acme: Tenant, run: Run, follow: Follow) -> None:
-    follow(lambda context: Complete({"n": len(context.children())}) if context.state else AwaitChildren({"a": 1}))
+def test_parent_awaiting_no_children_continues_at_once(acme: Tenant, run: Run, set_processor: Follow) -> None:
+    set_processor(
+        lambda context: Complete({"n": len(context.children())}) if context.state else AwaitChildren({"a": 1})
+    )
     (parent,) = submit(acme, kind="scripted")
     assert run(parent).state == "suspended"
     fold_batches()
@@ -81,8 +83,8 @@ def test_a_job_that_waits_for_nobody_goes_on_at_once(acme: Tenant, run: Run, fol
 
 
 @pytest.mark.parametrize("ending", ["completed", "yielded"])
-def test_children_are_submitted_whether_or_not_anybody_waits(
-    acme: Tenant, run: Run, follow: Follow, ending: str
+def test_children_are_submitted_without_awaiting_them(
+    acme: Tenant, run: Run, set_processor: Follow, ending: str
 ) -> None:
     def process(context: JobContext) -> object:
         if context.payload or context.state:
@@ -90,7 +92,7 @@ def test_children_are_submitted_whether_or_not_anybody_waits(
         context.submit_child("scripted", {"is_child": True})
         return Complete() if ending == "completed" else Yielded({"is_next": True})
 
-    follow(process)
+    set_processor(process)
     (parent,) = submit(acme, kind="scripted")
     run(parent)
     with tenant_context(acme):
@@ -99,25 +101,25 @@ def test_children_are_submitted_whether_or_not_anybody_waits(
     assert (batch.total, batch.waiting_job_id, batch.closed_at is not None) == (1, None, True)
 
 
-def test_a_failed_attempt_has_submitted_nobody(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_failed_attempt_submits_no_children(acme: Tenant, run: Run, set_processor: Follow) -> None:
     def process(context: JobContext) -> object:
         context.submit_child("scripted", {"is_child": True})
         raise ValueError("no")
 
-    follow(process)
+    set_processor(process)
     (parent,) = submit(acme, kind="scripted")
     assert run(parent).state == "retryable"
     with tenant_context(acme):
         assert not Batch.objects.exists()
 
 
-def test_a_child_that_is_refused_fails_its_parent_and_leaves_no_other(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_refused_child_fails_its_parent_and_leaves_no_other(acme: Tenant, run: Run, set_processor: Follow) -> None:
     def process(context: JobContext) -> object:
         context.submit_child("scripted", {})
         context.submit_child("sleep", {"seconds": "x"})
         return AwaitChildren({"a": 1})
 
-    follow(process)
+    set_processor(process)
     (parent,) = submit(acme, kind="scripted")
     parent = run(parent)
     assert (parent.state, parent.error_type) == ("discarded", "payload_invalid")
@@ -126,18 +128,18 @@ def test_a_child_that_is_refused_fails_its_parent_and_leaves_no_other(acme: Tena
         assert not Batch.objects.exists()
 
 
-def test_too_many_children_are_refused(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_too_many_children_are_refused(acme: Tenant, run: Run, set_processor: Follow) -> None:
     def process(context: JobContext) -> object:
         for _ in range(1_001):
             context.submit_child("noop")
         return None
 
-    follow(process)
+    set_processor(process)
     (parent,) = submit(acme, kind="scripted")
     assert run(parent).error_type == "too_many_children"
 
 
-def test_a_parent_that_was_cancelled_while_it_asked_has_no_children(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_parent_cancelled_while_submitting_has_no_children(acme: Tenant, run: Run, set_processor: Follow) -> None:
     (parent,) = submit(acme, kind="scripted")
 
     def process(context: JobContext) -> object:
@@ -146,14 +148,14 @@ def test_a_parent_that_was_cancelled_while_it_asked_has_no_children(acme: Tenant
             cancel_job(job_id=parent.pk)
         return AwaitChildren({"a": 1})
 
-    follow(process)
+    set_processor(process)
     assert run(parent).state == "cancelled"
     with tenant_context(acme):
         assert Job.objects.count() == 1
 
 
-def test_orphaned_children_are_cancelled(acme: Tenant, run: Run, follow: Follow) -> None:
-    follow(fan_out)
+def test_orphaned_children_are_cancelled(acme: Tenant, run: Run, set_processor: Follow) -> None:
+    set_processor(fan_out)
     (parent,) = submit(acme, kind="scripted")
     run(parent)
     with tenant_context(acme):

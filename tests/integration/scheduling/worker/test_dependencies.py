@@ -1,4 +1,4 @@
-"""What a processor says of its dependencies, and what it is told of them, with real commits."""
+"""Dependencies of processors: their reports, and the effect of open breakers, with real commits."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ SHARED = Dependency("embeddings", is_shared=True)
 
 
 def news() -> list[tuple[str, bool, str, float | None]]:
-    """What is told of dependencies: which, whether all share it, the error, and for how long it wants to be left."""
+    """Return the reports about dependencies: name, whether shared, error, and requested cool-down."""
     with all_tenants():
-        told = CircuitNews.objects.exclude(dependency="").order_by("id")
-        return list(told.values_list("dependency", "is_shared", "error_type", "retry_after_seconds"))
+        rows = CircuitNews.objects.exclude(dependency="").order_by("id")
+        return list(rows.values_list("dependency", "is_shared", "error_type", "retry_after_seconds"))
 
 
 def put_open(tenant: Tenant | None, name: str = API, **columns: Any) -> Circuit:
@@ -60,7 +60,7 @@ def put_open(tenant: Tenant | None, name: str = API, **columns: Any) -> Circuit:
 
 
 def uses(*named: Dependency | str, error: Exception | None = None) -> Callable[[JobContext], None]:
-    """A processor that goes on to these in turn, and fails within the last."""
+    """Return a processor that enters these in turn, and fails within the last."""
 
     def process(context: JobContext) -> None:
         for one in named:
@@ -72,57 +72,59 @@ def uses(*named: Dependency | str, error: Exception | None = None) -> Callable[[
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (OSError("reset"), [(API, False, "OSError", None)]),
         (TransientError("later", code="busy", retry_after_seconds=90.0), [(API, False, "busy", 90.0)]),
-        # It has answered: no time heals this.
+        # It has answered: a permanent error.
         (PermanentError("no such model"), []),
     ],
 )
-def test_an_error_within_a_block_counts_against_the_dependency_alone(
-    acme: Tenant, run: Run, follow: Callable[..., None], error: Exception, told: list[object]
+def test_error_within_a_block_counts_only_for_the_dependency(
+    acme: Tenant, run: Run, set_processor: Callable[..., None], error: Exception, reported: list[object]
 ) -> None:
-    follow(uses(API, error=error))
+    set_processor(uses(API, error=error))
     (job,) = submit(acme, kind="scripted")
     run(job)
-    assert news() == told
+    assert news() == reported
     with all_tenants():
         assert not CircuitNews.objects.filter(dependency="").exists()
 
 
-def test_an_error_outside_of_it_is_the_kinds_own(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+def test_error_outside_of_a_block_counts_for_the_kind(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
+) -> None:
     def process(context: JobContext) -> None:
         with context.dependency(API):
             pass
         raise LookupError("mine")
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     assert run(job).dependencies == [API]
     with all_tenants():
         assert list(CircuitNews.objects.values_list("dependency", "error_type")) == [("", "LookupError")]
 
 
-def test_an_error_that_the_processor_catches_counts_all_the_same(
-    acme: Tenant, run: Run, follow: Callable[..., None]
+def test_error_caught_by_the_processor_counts_for_the_dependency(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     def process(context: JobContext) -> None:
         with suppress(OSError), context.dependency(SHARED):
             raise OSError("no answer")
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
     assert news() == [("embeddings", True, "OSError", None)]
 
 
 @pytest.mark.parametrize("whose", ["own", "shared"])
-def test_a_job_that_finds_its_breaker_open_is_snoozed(
-    acme: Tenant, run: Run, follow: Callable[..., None], whose: str
+def test_job_that_meets_an_open_breaker_is_snoozed(
+    acme: Tenant, run: Run, set_processor: Callable[..., None], whose: str
 ) -> None:
     put_open(acme if whose == "own" else None, SHARED.name)
-    follow(uses(STORE, SHARED, error=AssertionError("never reached")))
+    set_processor(uses(STORE, SHARED, error=AssertionError("never reached")))
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.attempt, outcomes(job)) == ("available", 0, ["snoozed"])
@@ -134,36 +136,36 @@ def test_a_job_that_finds_its_breaker_open_is_snoozed(
         assert Execution.objects.get().error_type == ""
 
 
-def test_nobody_is_stopped_by_anothers_breaker(
-    acme: Tenant, globex: Tenant, run: Run, follow: Callable[..., None]
+def test_breaker_of_another_tenant_or_dependency_does_not_stop_the_job(
+    acme: Tenant, globex: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     put_open(globex)
-    put_open(None)  # of the same name, and shared: this job names its own
+    put_open(None)  # of the same name, but shared: this job names its own
     put_open(acme, STORE)
-    follow(uses(API))
+    set_processor(uses(API))
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
 
 
-def test_the_job_that_tries_is_let_through_and_heard_before_it_ends(
-    acme: Tenant, run: Run, follow: Callable[..., None]
+def test_probe_enters_the_dependency_and_reports_before_its_end(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     (job,) = submit(acme, kind="scripted")
     put_open(acme, state="half_open", probe_job_id=job.pk, probe_tenant_id=acme.pk)
-    heard: list[object] = []
+    reports: list[object] = []
 
     def process(context: JobContext) -> None:
         with context.dependency(API):
-            heard.append(news())
-        heard.append(news())
+            reports.append(news())
+        reports.append(news())
 
-    follow(process)
+    set_processor(process)
     assert run(job).state == "completed"
-    assert heard == [[], [(API, False, "", None)]]
+    assert reports == [[], [(API, False, "", None)]]
 
 
-def test_within_a_transaction_of_its_own_it_is_heard_at_the_end(
-    acme: Tenant, run: Run, follow: Callable[..., None]
+def test_probe_within_a_transaction_reports_at_its_end(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     (job,) = submit(acme, kind="scripted")
     put_open(acme, state="half_open", probe_job_id=job.pk, probe_tenant_id=acme.pk)
@@ -173,13 +175,13 @@ def test_within_a_transaction_of_its_own_it_is_heard_at_the_end(
             raise OSError("no answer")
         assert news() == []
 
-    follow(process)
+    set_processor(process)
     run(job)
     assert news() == [(API, False, "OSError", None)]
 
 
-def test_a_loop_of_quick_calls_asks_once(
-    acme: Tenant, run: Run, follow: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+def test_repeated_calls_check_each_breaker_once(
+    acme: Tenant, run: Run, set_processor: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
     ask = dependencies.ask_passage
@@ -190,18 +192,18 @@ def test_a_loop_of_quick_calls_asks_once(
 
     monkeypatch.setattr(dependencies, "ask_passage", note)
     monkeypatch.setattr(dependencies, "ASK_SECONDS", 3_600.0)
-    follow(uses(*[API] * 20, STORE, *[API] * 20))
+    set_processor(uses(*[API] * 20, STORE, *[API] * 20))
     (job,) = submit(acme, kind="scripted")
     run(job)
     assert asked == [API, STORE]
 
 
-def test_no_more_are_remembered_than_is_useful_and_the_last_is_among_them(
-    acme: Tenant, run: Run, follow: Callable[..., None]
+def test_remembered_dependencies_are_limited_and_include_the_last(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     names = [f"host-{number}" for number in range(dependencies.MAX_REPORTS + 5)]
     put_open(acme, names[-1])
-    follow(uses(*names))
+    set_processor(uses(*names))
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert job.dependencies == names[-dependencies.MAX_REPORTS :]
@@ -210,12 +212,12 @@ def test_no_more_are_remembered_than_is_useful_and_the_last_is_among_them(
         assert JobHeld.objects.exists()
 
 
-def test_what_it_needed_last_takes_the_place_of_what_it_needed_before(
-    acme: Tenant, run: Run, follow: Callable[..., None]
+def test_dependencies_of_the_last_attempt_replace_earlier_ones(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     (job,) = submit(acme, kind="scripted")
     for name in (API, STORE):
-        follow(uses(name, error=OSError("no answer")))
+        set_processor(uses(name, error=OSError("no answer")))
         job = run(job)
         with all_tenants():
             Job.objects.filter(pk=job.pk).update(max_retries=9)
@@ -224,33 +226,33 @@ def test_what_it_needed_last_takes_the_place_of_what_it_needed_before(
 
 
 def refuse(times: int, job: Job, run: Run) -> Job:
-    """Let the dependency refuse the job so often, each time as soon as it may try again."""
+    """Let the dependency refuse the job so often, each time as soon as it may retry."""
     for _ in range(times):
         job = run(job)
         make_due()
     return job
 
 
-def test_a_job_that_is_always_refused_is_given_up_by_itself(
-    acme: Tenant, run: Run, follow: Callable[..., None], change_platform_settings: ChangePlatformSettings
+def test_permanently_refused_job_is_discarded(
+    acme: Tenant, run: Run, set_processor: Callable[..., None], change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(CIRCUIT_FAILURES=0)
-    follow(uses(API, error=DependencyRefusedError("moderated")))
+    set_processor(uses(API, error=DependencyRefusedError("moderated")))
     (job,) = submit(acme, kind="scripted")
     job = refuse(dependencies.MAX_REFUSALS - 1, job, run)
     assert (job.state, job.attempt, set(outcomes(job))) == ("scheduled", 0, {"snoozed"})
     job = refuse(1, job, run)
     assert (job.state, job.error_type) == ("discarded", "dependency_refused")
     assert job.error_message == f"{API} refused this job 10 times. Its last answer: moderated"
-    # Its end says nothing against what others get through to.
+    # Its failure does not count against a dependency that others reach.
     assert news() == []
     with all_tenants():
         waits = JobEvent.objects.filter(job=job, name="execution.snoozed").count()
     assert waits == dependencies.MAX_REFUSALS - 1
 
 
-def test_a_job_that_tries_for_all_is_not_given_up(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
-    follow(uses(API, error=DependencyRefusedError("key revoked")))
+def test_refused_probe_is_not_discarded(acme: Tenant, run: Run, set_processor: Callable[..., None]) -> None:
+    set_processor(uses(API, error=DependencyRefusedError("key revoked")))
     (job,) = submit(acme, kind="scripted")
     for number in range(dependencies.MAX_REFUSALS + 1):
         with all_tenants():
@@ -272,22 +274,22 @@ def make_due() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a\tb", "x" * 201])
-def test_a_name_that_nobody_could_read_is_the_attempts_error(
-    acme: Tenant, run: Run, follow: Callable[..., None], name: str
+def test_invalid_dependency_name_fails_the_attempt(
+    acme: Tenant, run: Run, set_processor: Callable[..., None], name: str
 ) -> None:
-    follow(uses(name))
+    set_processor(uses(name))
     (job,) = submit(acme, kind="scripted")
     assert run(job).error_type == "ValueError"
 
 
-def test_an_interruption_within_a_block_says_nothing_of_the_dependency(
-    acme: Tenant, run: Run, follow: Callable[..., None]
+def test_interruption_within_a_block_reports_nothing(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     def process(context: JobContext) -> None:
         with context.dependency(API):
             raise Interrupted("shutdown")
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.attempt, outcomes(job)) == ("available", 0, ["shutdown"])

@@ -1,4 +1,4 @@
-"""What an execution leaves in the database, and what it must not, with real commits."""
+"""Effects: what an execution stores in the database and what it must not, with real commits."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ from tests.integration.scheduling.worker.conftest import Run, outcomes, raising
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_effects_of_a_settlement_take_hold_with_it(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
-    follow(lambda context: context.in_settlement(lambda: Batch.objects.create(label="done", kind="scripted", total=1)))
+def test_settlement_effects_are_committed_with_it(acme: Tenant, run: Run, set_processor: Callable[..., None]) -> None:
+    set_processor(
+        lambda context: context.in_settlement(lambda: Batch.objects.create(label="done", kind="scripted", total=1))
+    )
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
     with tenant_context(acme):
         assert Batch.objects.get().label == "done"
 
 
-def test_a_settlement_whose_effects_fail_leaves_nothing_and_fails_the_attempt(
-    acme: Tenant, run: Run, follow: Callable[..., None]
+def test_failing_settlement_effects_are_rolled_back_and_fail_the_attempt(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     def process(context: JobContext) -> None:
         context.in_settlement(lambda: Batch.objects.create(label="half", kind="scripted", total=1))
         context.in_settlement(raising(LookupError("no such row")))  # type: ignore[arg-type]
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.error_type, job.attempt) == ("retryable", "LookupError", 1)
@@ -45,20 +47,20 @@ def test_a_settlement_whose_effects_fail_leaves_nothing_and_fails_the_attempt(
     assert faults_of("ledger") == []
 
 
-def test_effects_see_their_own_tenant_alone(
-    acme: Tenant, globex: Tenant, run: Run, follow: Callable[..., None]
+def test_settlement_effects_see_only_their_own_tenant(
+    acme: Tenant, globex: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     with tenant_context(globex):
         Batch.objects.create(label="foreign", kind="noop", total=1)
     seen: list[int] = []
-    follow(lambda context: context.checkpoint({"page": 1}, lambda: seen.append(Batch.objects.count())))
+    set_processor(lambda context: context.checkpoint({"page": 1}, lambda: seen.append(Batch.objects.count())))
     (job,) = submit(acme, kind="scripted")
     run(job)
     assert seen == [0]
 
 
-def test_a_job_that_was_taken_away_is_stopped_at_its_next_checkpoint(
-    acme: Tenant, run: Run, follow: Callable[..., None]
+def test_job_with_a_lost_fence_stops_at_its_next_checkpoint(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     def process(context: JobContext) -> None:
         with all_tenants():
@@ -66,7 +68,7 @@ def test_a_job_that_was_taken_away_is_stopped_at_its_next_checkpoint(
         context.checkpoint({"page": 1}, lambda: Batch.objects.create(label="zombie", kind="scripted", total=1))
         raise AssertionError("never reached")
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.checkpoint) == ("executing", {})
@@ -75,7 +77,9 @@ def test_a_job_that_was_taken_away_is_stopped_at_its_next_checkpoint(
         assert not Batch.objects.exists()
 
 
-def test_the_next_job_starts_from_the_last_checkpoint(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+def test_next_attempt_starts_from_the_last_checkpoint(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
+) -> None:
     states: list[object] = []
 
     def process(context: JobContext) -> None:
@@ -87,7 +91,7 @@ def test_the_next_job_starts_from_the_last_checkpoint(acme: Tenant, run: Run, fo
     def local_stop(context: JobContext) -> None:
         raise ConnectionResetError
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "retryable"
     make_due(job)
@@ -96,13 +100,13 @@ def test_the_next_job_starts_from_the_last_checkpoint(acme: Tenant, run: Run, fo
 
 
 def make_due(job: Job) -> None:
-    """Let the back-off of a job be over."""
+    """Let the backoff of a job be over."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("UPDATE scheduling_job_due SET due_at = now() WHERE job_id = %s", [job.pk])
 
 
-def test_nothing_of_a_tenant_is_left_for_the_next_ones_job(
-    acme: Tenant, globex: Tenant, run: Run, follow: Callable[..., None]
+def test_tenant_scope_does_not_leak_into_the_next_job(
+    acme: Tenant, globex: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     with tenant_context(acme):
         Batch.objects.create(label="acme's", kind="noop", total=1)
@@ -111,14 +115,14 @@ def test_nothing_of_a_tenant_is_left_for_the_next_ones_job(
     def process(context: JobContext) -> None:
         with connection.cursor() as cursor:
             if context.tenant_id == acme.pk:
-                # A plug-in that never leaves what it entered.
+                # A plug-in that never exits a context it has entered.
                 transaction.atomic().__enter__()
                 cursor.execute("SELECT set_config('app.tenant_id', %s, true)", [str(acme.pk)])
                 raise ValueError("in the middle of a transaction")
             cursor.execute("SELECT current_setting('app.tenant_id', true), count(*) FROM scheduling_batch")
             seen.append(cursor.fetchone())
 
-    follow(process)
+    set_processor(process)
     (of_acme,), (of_globex,) = submit(acme, kind="scripted"), submit(globex, kind="scripted")
     with pytest.raises(SystemExit):
         run(of_acme)
@@ -129,8 +133,8 @@ def test_nothing_of_a_tenant_is_left_for_the_next_ones_job(
     assert rows == 0
 
 
-def test_a_cancel_outweighs_a_processors_blanket_except(
-    acme: Tenant, local: LocalWorker, run: Run, follow: Callable[..., None]
+def test_cancel_overrides_a_blanket_except_of_the_processor(
+    acme: Tenant, local: LocalWorker, run: Run, set_processor: Callable[..., None]
 ) -> None:
     def process(context: JobContext) -> None:
         (held,) = local.block.held_slots()
@@ -138,6 +142,6 @@ def test_a_cancel_outweighs_a_processors_blanket_except(
         with suppress(Exception):
             context.should_yield()
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "cancelled"

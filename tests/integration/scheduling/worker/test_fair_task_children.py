@@ -1,4 +1,4 @@
-"""A fair task that calls another one inside a job submits a child job, once, whatever the attempts of its own."""
+"""Fair tasks within jobs: a call submits a child job, once over all attempts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs of the kind `http_call` from their submission to what is kept of them, against a real server."""
+"""The kind `http_call` from submission to result, against a real server."""
 
 from __future__ import annotations
 
@@ -46,13 +46,15 @@ def submit_call(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> Call
     return submit
 
 
-def test_an_answer_is_the_jobs_result(submit_call: Callable[..., Job], run: Run, server: WebServer) -> None:
+def test_answer_is_the_jobs_result(submit_call: Callable[..., Job], run: Run, server: WebServer) -> None:
     job = run(submit_call(url=f"{server.url}/hook", json={"a": 1}))
     assert (job.state, job.result["status"], job.result["body"]) == ("completed", 200, "hello")
     assert server.seen[0].headers["Idempotency-Key"] == str(job.pk)
 
 
-def test_a_second_attempt_carries_the_same_key(submit_call: Callable[..., Job], run: Run, server: WebServer) -> None:
+def test_second_attempt_sends_the_same_idempotency_key(
+    submit_call: Callable[..., Job], run: Run, server: WebServer
+) -> None:
     server.answers["/"] = (503, {"Retry-After": "0"}, b"")
     job = run(submit_call(url=server.url))
     assert (job.state, job.error_type) == ("retryable", "http_503")
@@ -66,11 +68,11 @@ def test_a_second_attempt_carries_the_same_key(submit_call: Callable[..., Job], 
     [
         ("1800", 1_800),
         (lambda: format_datetime(datetime.now(UTC) + timedelta(hours=3), usegmt=True), 10_800),
-        ("999999999", 86_400),  # nobody parks a job for longer than a day
-        ("soon", 60),  # the kind's own back-off
+        ("999999999", 86_400),  # a delay is at most one day
+        ("soon", 60),  # the kind's own backoff
     ],
 )
-def test_the_job_comes_back_when_the_other_side_says(
+def test_retry_after_header_sets_the_delay(
     submit_call: Callable[..., Job], run: Run, server: WebServer, retry_after: Any, seconds: float
 ) -> None:
     text = retry_after if isinstance(retry_after, str) else retry_after()
@@ -92,7 +94,7 @@ def test_the_job_comes_back_when_the_other_side_says(
         ("http://user:pw@example.com/", "url_refused"),
     ],
 )
-def test_what_leads_inside_is_a_dead_letter_that_says_so(
+def test_internal_address_is_a_dead_letter_with_its_reason(
     submit_call: Callable[..., Job], run: Run, url: str, code: str
 ) -> None:
     job = run(submit_call(url=url))
@@ -102,13 +104,13 @@ def test_what_leads_inside_is_a_dead_letter_that_says_so(
     assert job.error_message
 
 
-def test_a_clients_error_is_a_dead_letter_at_once(submit_call: Callable[..., Job], run: Run, server: WebServer) -> None:
+def test_client_error_is_a_dead_letter_at_once(submit_call: Callable[..., Job], run: Run, server: WebServer) -> None:
     server.answers["/"] = (404, {}, b"")
     job = run(submit_call(url=server.url))
     assert (job.state, job.error_type) == ("discarded", "http_404")
 
 
-def test_no_secret_of_a_call_is_shown_or_kept_elsewhere(
+def test_secrets_of_a_call_are_neither_shown_nor_stored_elsewhere(
     submit_call: Callable[..., Job], run: Run, server: WebServer, acme_user: User
 ) -> None:
     server.answers["/"] = (500, {"Set-Cookie": SECRET}, SECRET.encode())
@@ -129,15 +131,13 @@ def test_no_secret_of_a_call_is_shown_or_kept_elsewhere(
         assert SECRET not in console.get(reverse(f"admin:{page}", args=[job.pk])).content.decode()
 
 
-def test_a_payload_that_cannot_be_called_is_refused_at_submission(
-    acme: Tenant, api_client: Callable[[Tenant], APIClient]
-) -> None:
+def test_invalid_call_is_refused_at_submission(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> None:
     payload = {"url": "http://api.example.com", "headers": {"Host": "127.0.0.1"}}
     answer = api_client(acme).post(JOBS, {"kind": "http_call", "payload": payload}, format="json")
     assert (answer.status_code, answer.json()["code"]) == (422, "payload_invalid")
 
 
-def test_it_is_a_kind_like_the_others(staff: User) -> None:
+def test_http_call_is_listed_and_routed_as_any_kind(staff: User) -> None:
     client = APIClient()
     client.force_login(staff)
     assert "http_call" in registry.kinds()
@@ -148,7 +148,7 @@ def test_it_is_a_kind_like_the_others(staff: User) -> None:
     assert client.post("/api/v1/routing-rules/test/", trial, format="json").status_code == 200
 
 
-def test_a_server_that_fails_in_a_row_makes_its_own_calls_wait_and_no_others(
+def test_failing_server_holds_only_its_own_calls(
     submit_call: Callable[..., Job], run: Run, server: WebServer, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(CIRCUIT_FAILURES=2)
@@ -164,6 +164,6 @@ def test_a_server_that_fails_in_a_row_makes_its_own_calls_wait_and_no_others(
         breakers = dict(Circuit.objects.values_list("dependency", "state"))
     assert breakers == {f"127.0.0.1:{server.port}": "open"}
     assert [job.state for job in failed] == ["retryable", "retryable"]
-    # The one that found it open used no attempt, and the other server's was not asked to wait.
+    # The job that found it open used no attempt, and jobs for the other server were not held.
     assert (refused.state, refused.attempt, len(server.seen)) == ("available", 0, 2)
     assert elsewhere.state == "completed"

@@ -1,4 +1,4 @@
-"""What a processor logs: stored whatever becomes of its transaction, bounded, and its tenant's alone."""
+"""Job logs: stored independently of the job's transactions, bounded, and isolated by tenant."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def messages_of(job: Job) -> list[str]:
     return [message for _, message, _ in lines_of(job)]
 
 
-def test_lines_are_stored_in_order_with_level_and_fields(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_lines_are_stored_in_order_with_level_and_fields(acme: Tenant, run: Run, set_processor: Follow) -> None:
     def process(context: JobContext) -> None:
         context.log("begun", pages=3, ratio=0.5, is_new=True, parts=["a", {"b": None}])
         context.log("odd page", level="warning", page=2)
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     run(job)
     assert lines_of(job) == [
@@ -54,12 +54,12 @@ def test_lines_are_stored_in_order_with_level_and_fields(acme: Tenant, run: Run,
     ]
 
 
-def test_a_job_that_logs_nothing_pays_nothing(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_job_without_lines_starts_no_thread_and_writes_nothing(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_buffer, "append_job_logs", raising(AssertionError("written")))
     threads: list[str] = []
-    follow(lambda context: threads.extend(thread.name for thread in threading.enumerate()))
+    set_processor(lambda context: threads.extend(thread.name for thread in threading.enumerate()))
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
     assert "job-log" not in threads
@@ -76,21 +76,21 @@ def test_a_job_that_logs_nothing_pays_nothing(
         (lambda: Retry(TransientError("later")), "retryable"),
     ],
 )
-def test_lines_outlive_however_the_execution_ends(
-    acme: Tenant, run: Run, follow: Follow, end: Callable[[], object], state: str
+def test_lines_are_stored_for_every_ending_of_the_execution(
+    acme: Tenant, run: Run, set_processor: Follow, end: Callable[[], object], state: str
 ) -> None:
     def process(context: JobContext) -> object:
         context.log("before the end")
         return end()
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == state
     assert messages_of(job) == ["before the end"]
 
 
-def test_a_rolled_back_effect_does_not_roll_back_its_line(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_line_survives_the_rollback_of_its_effect(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_log, "SAFE_POINT_SECONDS", 0.0)
 
@@ -102,33 +102,33 @@ def test_a_rolled_back_effect_does_not_roll_back_its_line(
 
         context.checkpoint({}, effects)
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "retryable"
     assert messages_of(job) == ["in the transaction"]
 
 
-def test_whoever_sees_the_job_ended_finds_its_lines(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_lines_are_visible_once_the_job_has_ended(acme: Tenant, run: Run, set_processor: Follow) -> None:
     seen: list[int] = []
 
     def process(context: JobContext) -> None:
         context.log("done")
         context.in_settlement(lambda: seen.append(JobLog.objects.count()))
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     run(job)
     assert seen == [1]
 
 
-def test_what_effects_of_the_settlement_log_is_kept(acme: Tenant, run: Run, follow: Follow) -> None:
-    follow(lambda context: context.in_settlement(lambda: context.log("settling")))
+def test_lines_logged_by_settlement_effects_are_stored(acme: Tenant, run: Run, set_processor: Follow) -> None:
+    set_processor(lambda context: context.in_settlement(lambda: context.log("settling")))
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
     assert messages_of(job) == ["settling"]
 
 
-def test_a_line_is_seen_while_the_job_computes_inside_a_transaction(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_line_is_visible_while_the_job_computes_in_a_transaction(acme: Tenant, run: Run, set_processor: Follow) -> None:
     seen: list[list[str]] = []
 
     def process(context: JobContext) -> None:
@@ -137,7 +137,7 @@ def test_a_line_is_seen_while_the_job_computes_inside_a_transaction(acme: Tenant
             eventually(lambda: _read_elsewhere(seen, job), what="the line is seen")
 
     (job,) = submit(acme, kind="scripted")
-    follow(process)
+    set_processor(process)
     run(job)
     assert seen[-1] == ["working"]
 
@@ -156,7 +156,7 @@ def _read_elsewhere(seen: list[list[str]], job: Job) -> bool:
 
 
 def test_safe_points_write_without_a_second_connection(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_log, "SAFE_POINT_SECONDS", 0.0)
     counts: list[int] = []
@@ -168,7 +168,7 @@ def test_safe_points_write_without_a_second_connection(
             counts.append(len(messages_of(job)))
 
     (job,) = submit(acme, kind="scripted")
-    follow(process)
+    set_processor(process)
     run(job)
     assert counts == [1, 2, 3]
 
@@ -178,7 +178,7 @@ class Hostile:
         raise RuntimeError("no text")
 
 
-def test_odd_input_is_made_storable_and_never_raises(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_odd_input_is_made_storable_and_never_raises(acme: Tenant, run: Run, set_processor: Follow) -> None:
     def process(context: JobContext) -> None:
         context.log("nul\0 surrogate\ud800", nan=float("nan"), big=10**5000, who=Hostile(), when={1: {2, 3}})
         context.log(None, level="loud", keys={"a\0": "b\udfff"})  # type: ignore[arg-type]
@@ -188,7 +188,7 @@ def test_odd_input_is_made_storable_and_never_raises(acme: Tenant, run: Run, fol
         nested.append(nested)
         context.log("nested", nested=nested)
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
     rows = lines_of(job)
@@ -201,11 +201,11 @@ def test_odd_input_is_made_storable_and_never_raises(acme: Tenant, run: Run, fol
     assert rows[3][2]["_cut"].startswith("field")
 
 
-def test_the_log_of_a_job_is_capped_over_all_its_attempts(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_log_of_a_job_is_limited_over_all_attempts(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_logs, "MAX_LOG_BYTES", 3_000)
-    follow(lambda context: [context.log(f"{context.attempt}.{n} " + "x" * 100) for n in range(12)] and _fail())
+    set_processor(lambda context: [context.log(f"{context.attempt}.{n} " + "x" * 100) for n in range(12)] and _fail())
     (job,) = submit(acme, kind="scripted")
     _run_again(job, run)
     first = messages_of(job)
@@ -243,14 +243,14 @@ def _stored_bytes(job: Job) -> int:
     )
 
 
-def test_the_real_cap_holds_for_a_flood(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_log_limit_holds_for_a_flood_of_lines(acme: Tenant, run: Run, set_processor: Follow) -> None:
     def process(context: JobContext) -> None:
         for _ in range(4):
             for _ in range(log_buffer.MAX_BUFFERED_LINES):
                 context.log("x" * 2_000)
             context.runtime._log.flush()  # type: ignore[attr-defined]
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     run(job)
     assert 0.95 * conf.MAX_LOG_BYTES < _stored_bytes(job) <= conf.MAX_LOG_BYTES
@@ -259,11 +259,11 @@ def test_the_real_cap_holds_for_a_flood(acme: Tenant, run: Run, follow: Follow) 
         assert JobLogTally.objects.get().dropped_lines == 4 * log_buffer.MAX_BUFFERED_LINES - stored
 
 
-def test_lines_that_come_too_fast_are_counted(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_lines_beyond_the_buffer_are_counted(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_buffer, "MAX_BUFFERED_LINES", 3)
-    follow(lambda context: [context.log(f"line {n}") for n in range(10)] and None)
+    set_processor(lambda context: [context.log(f"line {n}") for n in range(10)] and None)
     (job,) = submit(acme, kind="scripted")
     run(job)
     assert messages_of(job) == [
@@ -274,8 +274,8 @@ def test_lines_that_come_too_fast_are_counted(
     ]
 
 
-def test_a_database_that_is_away_costs_no_line_and_no_job(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_database_outage_loses_no_line_and_fails_no_job(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, calls = log_buffer.append_job_logs, []
 
@@ -293,15 +293,15 @@ def test_a_database_that_is_away_costs_no_line_and_no_job(
         context.should_yield()
         context.log("two")
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
     assert messages_of(job) == ["one", "two"]
     assert len(calls) == 2
 
 
-def test_a_commit_whose_answer_was_lost_writes_no_line_twice(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_lost_commit_answer_writes_no_line_twice(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, calls = log_buffer.append_job_logs, []
 
@@ -320,14 +320,14 @@ def test_a_commit_whose_answer_was_lost_writes_no_line_twice(
         context.should_yield()
         context.log("two")
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     run(job)
     assert messages_of(job) == ["one", "two"]
 
 
-def test_a_level_that_changes_counts_for_the_running_job(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_changed_log_level_applies_to_the_running_job(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_log, "SAFE_POINT_SECONDS", 0.0)
 
@@ -337,25 +337,25 @@ def test_a_level_that_changes_counts_for_the_running_job(
         change_settings(tenant=acme, values={"jobs.log_level": "debug"})
         context.log("fine enough", level="debug")
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     run(job)
     assert messages_of(job) == ["fine enough"]
 
 
-def test_without_a_thread_lines_are_written_all_the_same(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_lines_are_written_without_a_thread(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threading.Thread, "start", raising(RuntimeError("can't start new thread")))
-    follow(lambda context: context.log("kept"))
+    set_processor(lambda context: context.log("kept"))
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
     assert messages_of(job) == ["kept"]
 
 
-def test_the_levels_below_the_tenants_own_are_not_kept(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_lines_below_the_tenants_log_level_are_not_stored(acme: Tenant, run: Run, set_processor: Follow) -> None:
     change_settings(tenant=acme, values={"jobs.log_level": "warning"})
-    follow(
+    set_processor(
         lambda context: [context.log(level, level=level) for level in ("debug", "info", "warning", "error")] and None
     )
     (job,) = submit(acme, kind="scripted")
@@ -363,9 +363,9 @@ def test_the_levels_below_the_tenants_own_are_not_kept(acme: Tenant, run: Run, f
     assert messages_of(job) == ["warning", "error"]
 
 
-def test_the_plug_ins_own_logging_is_led_into_the_log(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_logging_of_the_plug_in_is_stored_in_the_job_log(acme: Tenant, run: Run, set_processor: Follow) -> None:
     own = logging.getLogger(f"{__package__}.parser")
-    strange = logging.getLogger("somebody.else")
+    strange = logging.getLogger("another.package")
 
     def process(context: JobContext) -> None:
         own.warning("page %d is empty", 3)
@@ -376,7 +376,7 @@ def test_the_plug_ins_own_logging_is_led_into_the_log(acme: Tenant, run: Run, fo
             thread.start()
             thread.join()
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     run(job)
     assert lines_of(job) == [
@@ -387,8 +387,8 @@ def test_the_plug_ins_own_logging_is_led_into_the_log(acme: Tenant, run: Run, fo
     assert len(lines_of(job)) == 2
 
 
-def test_lines_are_their_tenants_alone(acme: Tenant, globex: Tenant, run: Run, follow: Follow) -> None:
-    follow(lambda context: context.log("secret plan"))
+def test_lines_are_visible_only_to_their_tenant(acme: Tenant, globex: Tenant, run: Run, set_processor: Follow) -> None:
+    set_processor(lambda context: context.log("secret plan"))
     (job,) = submit(acme, kind="scripted")
     run(job)
     with tenant_context(globex):

@@ -1,4 +1,4 @@
-"""A child outlives the database's absence: no slot stays held for work that nobody does."""
+"""Lost connections: a child survives a database outage, and no slot stays occupied without a job."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def refuse(*_: object, **__: object) -> None:
 
 @pytest.fixture
 def is_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """The database goes away: the connection is lost, and there is no other."""
+    """Lose the connection to the database, and refuse new ones."""
 
     def leave() -> None:
         connection.close()
@@ -39,7 +39,7 @@ def is_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return leave
 
 
-def test_worker_that_stops_without_a_database_leaves_it_to_its_lease(
+def test_worker_stopping_without_a_database_is_left_to_its_lease(
     local: LocalWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(celery_worker, "RETIRE_SECONDS", 0.1)
@@ -54,7 +54,7 @@ def test_worker_that_stops_without_a_database_leaves_it_to_its_lease(
         assert Worker.objects.get(pk=local.registration.worker_id).status == Worker.Status.STOPPED
 
 
-def test_beat_keeps_its_schedule_while_the_database_is_away_and_reads_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beat_keeps_its_schedule_during_an_outage_and_reloads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def add(name: str) -> None:
         PeriodicTask.objects.create(name=name, task="scheduling.submit", interval=daily)
 
@@ -66,18 +66,18 @@ def test_beat_keeps_its_schedule_while_the_database_is_away_and_reads_it_again(m
     with monkeypatch.context() as away:
         connection.close()
         away.setattr(connection, "connect", refuse)
-        # All entries are read each time, as every five minutes.
+        # Read all entries each time, as every five minutes.
         away.setattr(schedulers, "SCHEDULE_SYNC_MAX_INTERVAL", 0)
         assert {"nightly", "other"} & set(scheduler.schedule) == {"nightly"}
     assert {"nightly", "other"} <= set(scheduler.schedule)
 
 
-def test_a_connection_that_is_gone_has_no_open_transaction(is_away: Callable[[], None]) -> None:
+def test_lost_connection_has_no_open_transaction(is_away: Callable[[], None]) -> None:
     is_away()
     assert connections.drop_open_transaction() is False
 
 
-def test_a_transaction_left_open_is_dropped_though_no_other_connection_is_to_be_had(
+def test_open_transaction_is_dropped_without_a_new_connection(
     is_away: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection.set_autocommit(False)
@@ -87,10 +87,10 @@ def test_a_transaction_left_open_is_dropped_though_no_other_connection_is_to_be_
     connection.set_autocommit(True)
 
 
-def test_a_slot_is_free_when_its_child_goes_on_without_its_job(
+def test_slot_is_free_when_its_child_continues_without_the_job(
     acme: Tenant, local: LocalWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its lease is renewed no more, so that the job is rescued soon, and not when its time is up."""
+    """Stop renewing its lease, so that the job is rescued soon and not at its time limit."""
     (job,) = submit(acme)
     run_tick(WorkerPool.objects.get(name="default").pk)
     with all_tenants():

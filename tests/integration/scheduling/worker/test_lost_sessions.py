@@ -1,4 +1,4 @@
-"""A session that the server ends under a job burns no attempt; what the job does wrong by itself does."""
+"""Lost sessions: one ended by the server uses no attempt, an error of the job itself does."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def count_effects(tenant: Tenant) -> int:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_lost_session_burns_no_attempt_and_job_completes_later(
-    fault: Callable[[JobContext], None], acme: Tenant, run: Run, follow: Follow
+def test_lost_session_uses_no_attempt_and_job_completes_later(
+    fault: Callable[[JobContext], None], acme: Tenant, run: Run, set_processor: Follow
 ) -> None:
-    follow(first_time(fault))
+    set_processor(first_time(fault))
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.attempt, outcomes(job)) == ("available", 0, ["shutdown"])
@@ -106,11 +106,11 @@ def test_lost_session_burns_no_attempt_and_job_completes_later(
     assert faults_of("ledger") == []
 
 
-def test_job_that_ends_its_session_each_time_burns_attempts_in_the_end(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_job_that_always_loses_its_session_uses_attempts_in_the_end(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scheduling.execution.policy.MOST_UNCOUNTED", 2)
-    follow(end_inside_transaction)
+    set_processor(end_inside_transaction)
     (job,) = submit(acme, kind="scripted")
     for _ in range(2):
         assert run(job).state == "available"
@@ -118,16 +118,14 @@ def test_job_that_ends_its_session_each_time_burns_attempts_in_the_end(
     assert (job.state, job.attempt, outcomes(job)) == ("retryable", 1, ["shutdown", "shutdown", "failed"])
 
 
-def test_session_lost_while_processor_handles_its_error_burns_no_attempt(
-    acme: Tenant, run: Run, follow: Follow
-) -> None:
-    follow(raising(ValueError("first")), lambda context, error: end_inside_transaction(context))
+def test_session_lost_in_the_error_handler_uses_no_attempt(acme: Tenant, run: Run, set_processor: Follow) -> None:
+    set_processor(raising(ValueError("first")), lambda context, error: end_inside_transaction(context))
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.attempt, outcomes(job)) == ("available", 0, ["shutdown"])
 
 
-def test_session_lost_in_settlement_is_settled_on_another(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_session_lost_in_settlement_is_settled_on_another(acme: Tenant, run: Run, set_processor: Follow) -> None:
     faults = [terminate_own]
 
     def effects() -> None:
@@ -135,7 +133,7 @@ def test_session_lost_in_settlement_is_settled_on_another(acme: Tenant, run: Run
         if faults:
             faults.pop()()
 
-    follow(lambda context: context.in_settlement(effects))
+    set_processor(lambda context: context.in_settlement(effects))
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.attempt, outcomes(job)) == ("completed", 0, ["completed"])
@@ -143,7 +141,7 @@ def test_session_lost_in_settlement_is_settled_on_another(acme: Tenant, run: Run
 
 
 def meet_lock_at_checkpoint(context: JobContext) -> None:
-    """Save a checkpoint while another session holds the job's row for longer than the lock timeout."""
+    """Save a checkpoint while another session locks the job's row for longer than the lock timeout."""
     other = connection.copy()
     try:
         other.set_autocommit(False)
@@ -161,8 +159,8 @@ def meet_lock_at_checkpoint(context: JobContext) -> None:
             cursor.execute("RESET lock_timeout")
 
 
-def test_job_whose_row_is_locked_at_checkpoint_burns_no_attempt(acme: Tenant, run: Run, follow: Follow) -> None:
-    follow(first_time(meet_lock_at_checkpoint))
+def test_locked_row_at_a_checkpoint_uses_no_attempt(acme: Tenant, run: Run, set_processor: Follow) -> None:
+    set_processor(first_time(meet_lock_at_checkpoint))
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.attempt, outcomes(job)) == ("available", 0, ["shutdown"])
@@ -217,20 +215,20 @@ def fail_by_other_driver(context: JobContext) -> None:
         fail_by_other_driver,
     ],
 )
-def test_error_of_the_job_itself_is_an_attempt(
-    fault: Callable[[JobContext], None], acme: Tenant, run: Run, follow: Follow
+def test_error_of_the_job_itself_uses_an_attempt(
+    fault: Callable[[JobContext], None], acme: Tenant, run: Run, set_processor: Follow
 ) -> None:
-    follow(fault)
+    set_processor(fault)
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.attempt, outcomes(job)) == ("retryable", 1, ["failed"])
 
 
-def test_settlement_whose_effects_keep_their_transaction_too_long_is_an_attempt(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_settlement_effects_that_time_out_use_an_attempt(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scheduling.execution.settling.SETTLE_PATIENCE_SECONDS", 0.1)
-    follow(lambda context: context.in_settlement(lambda: time_out("idle_in_transaction_session_timeout")))
+    set_processor(lambda context: context.in_settlement(lambda: time_out("idle_in_transaction_session_timeout")))
     (job,) = submit(acme, kind="scripted")
     job: Job = run(job)
     assert (job.state, job.attempt, outcomes(job)) == ("retryable", 1, ["failed"])

@@ -1,4 +1,4 @@
-"""Small jobs that travel in one message: each as if it were alone, whatever becomes of the others."""
+"""Merged messages: each small job runs as if alone, independent of the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def states(jobs: Sequence[Job]) -> list[str]:
 
 
 def test_members_run_in_order_each_in_its_own_tenants_context(
-    acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+    acme: Tenant, globex: Tenant, run_merged: RunMerged, set_processor: Callable[..., None]
 ) -> None:
     seen: list[tuple[UUID, int]] = []
 
@@ -44,7 +44,7 @@ def test_members_run_in_order_each_in_its_own_tenants_context(
 
     with tenant_context(globex):
         Batch.objects.create(label="globex's", kind="noop", total=1)
-    follow(process)
+    set_processor(process)
     jobs = [submit(tenant, kind="scripted")[0] for tenant in (acme, globex, acme)]
     done = run_merged(jobs)
     assert states(done) == ["completed"] * 3
@@ -54,10 +54,10 @@ def test_members_run_in_order_each_in_its_own_tenants_context(
         assert {(line.tenant_id, line.job_id) for line in JobLog.objects.all()} == {(j.tenant_id, j.pk) for j in done}
 
 
-def test_history_and_ledger_are_each_jobs_own(
-    acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+def test_history_and_ledger_are_separate_for_each_job(
+    acme: Tenant, globex: Tenant, run_merged: RunMerged, set_processor: Callable[..., None]
 ) -> None:
-    follow(lambda context: time.sleep(0.02 * context.payload.get("steps", 1)))
+    set_processor(lambda context: time.sleep(0.02 * context.payload.get("steps", 1)))
     jobs = [submit(acme, kind="scripted", payload={"steps": steps})[0] for steps in (1, 3)]
     jobs += submit(globex, kind="scripted")
     run_merged(jobs)
@@ -85,11 +85,11 @@ def started_data(jobs: Sequence[Job]) -> list[dict[str, object]]:
         return list(events.values_list("data", flat=True))
 
 
-def test_one_statement_starts_and_one_settles_them_all(
+def test_members_are_started_and_settled_by_one_statement_each(
     acme: Tenant,
     local: LocalWorker,
     merge: Merge,
-    follow: Callable[..., None],
+    set_processor: Callable[..., None],
     django_assert_max_num_queries: Callable[..., object],
 ) -> None:
     execution_ids, token = merge(submit(acme, 30, kind="scripted"))
@@ -98,14 +98,14 @@ def test_one_statement_starts_and_one_settles_them_all(
         execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
 
 
-def test_telemetry_tells_of_each_member(acme: Tenant, globex: Tenant, run_merged: RunMerged) -> None:
-    told: list[tuple[str, UUID]] = []
+def test_telemetry_signals_name_each_member(acme: Tenant, globex: Tenant, run_merged: RunMerged) -> None:
+    signalled: list[tuple[str, UUID]] = []
 
     def on_start(sender: object, *, executions: Sequence[Begun], **_: object) -> None:
-        told.extend(("started", one.job_id) for one in executions)
+        signalled.extend(("started", one.job_id) for one in executions)
 
     def on_end(sender: object, *, executions: Sequence[Settled], **_: object) -> None:
-        told.extend(("ended", one.job_id) for one in executions)
+        signalled.extend(("ended", one.job_id) for one in executions)
 
     signals.executions_started.connect(on_start)
     signals.executions_ended.connect(on_end)
@@ -115,23 +115,25 @@ def test_telemetry_tells_of_each_member(acme: Tenant, globex: Tenant, run_merged
     finally:
         signals.executions_started.disconnect(on_start)
         signals.executions_ended.disconnect(on_end)
-    assert sorted(told) == sorted((what, job.pk) for what in ("started", "ended") for job in jobs)
+    assert sorted(signalled) == sorted((what, job.pk) for what in ("started", "ended") for job in jobs)
 
 
-def test_a_failing_member_affects_no_other(acme: Tenant, run_merged: RunMerged, follow: Callable[..., None]) -> None:
+def test_failing_member_affects_no_other(
+    acme: Tenant, run_merged: RunMerged, set_processor: Callable[..., None]
+) -> None:
     def process(context: JobContext) -> None:
         if context.payload.get("how") == "fail":
             raise ValueError("no")
 
-    follow(process)
+    set_processor(process)
     jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("pass", "fail", "pass")]
     done = run_merged(jobs)
     assert states(done) == ["completed", "retryable", "completed"]
     assert [job.attempt for job in done] == [0, 1, 0]
 
 
-def test_a_member_whose_effects_fail_affects_no_other(
-    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+def test_member_with_failing_effects_affects_no_other(
+    acme: Tenant, run_merged: RunMerged, set_processor: Callable[..., None]
 ) -> None:
     def process(context: JobContext) -> None:
         how = context.payload["how"]
@@ -139,7 +141,7 @@ def test_a_member_whose_effects_fail_affects_no_other(
         if how == "fail":
             context.in_settlement(raising(LookupError("no such row")))  # type: ignore[arg-type]
 
-    follow(process)
+    set_processor(process)
     jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("first", "fail", "last")]
     done = run_merged(jobs)
     assert states(done) == ["completed", "retryable", "completed"]
@@ -148,30 +150,30 @@ def test_a_member_whose_effects_fail_affects_no_other(
         assert sorted(Batch.objects.values_list("label", flat=True)) == ["first", "last"]
 
 
-def test_a_settlement_that_the_database_refuses_is_that_members_alone(
-    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+def test_refused_settlement_affects_only_its_member(
+    acme: Tenant, run_merged: RunMerged, set_processor: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(settlements: Sequence[object], **options: object) -> object:
         if any(one.result == {"how": "odd"} for one in settlements):  # type: ignore[attr-defined]
             raise ValueError("out of range")
         return settle(settlements, **options)  # type: ignore[arg-type]
 
-    follow(lambda context: dict(context.payload))
+    set_processor(lambda context: dict(context.payload))
     monkeypatch.setattr(settling, "settle_executions", refuse)
     jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("even", "odd", "even")]
-    # The lease decides about the one in the middle, as it would had it been alone.
+    # The lease rescues the one in the middle, as if it were alone.
     assert states(run_merged(jobs)) == ["completed", "executing", "completed"]
 
 
-def test_who_leaves_a_transaction_open_sends_the_rest_back(
-    acme: Tenant, local: LocalWorker, merge: Merge, follow: Callable[..., None]
+def test_member_leaving_a_transaction_open_returns_the_rest(
+    acme: Tenant, local: LocalWorker, merge: Merge, set_processor: Callable[..., None]
 ) -> None:
     def process(context: JobContext) -> None:
         if context.payload.get("how") == "leave":
             transaction.atomic().__enter__()
             raise ValueError("in the middle of a transaction")
 
-    follow(process)
+    set_processor(process)
     jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("pass", "leave", "wait")]
     execution_ids, token = merge(jobs)
     with pytest.raises(SystemExit):
@@ -181,14 +183,14 @@ def test_who_leaves_a_transaction_open_sends_the_rest_back(
     check_unblamed(done[2])
 
 
-def test_who_ends_its_process_is_left_alone_for_the_parent_to_settle(
-    acme: Tenant, local: LocalWorker, merge: Merge, follow: Callable[..., None]
+def test_member_ending_its_process_is_settled_by_the_parent(
+    acme: Tenant, local: LocalWorker, merge: Merge, set_processor: Callable[..., None]
 ) -> None:
     def process(context: JobContext) -> None:
         if context.payload.get("how") == "exit":
             raise SystemExit(3)
 
-    follow(process)
+    set_processor(process)
     jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("pass", "exit", "wait")]
     execution_ids, token = merge(jobs)
     with pytest.raises(SystemExit):
@@ -199,7 +201,7 @@ def test_who_ends_its_process_is_left_alone_for_the_parent_to_settle(
 
 
 def check_unblamed(job: Job) -> None:
-    """The job is back as if it had never left, and costs nobody anything."""
+    """Assert that the job is back as if it had never been dispatched, without charge."""
     assert (job.state, job.attempt, job.crash_count, job.started_at) == ("available", 0, 0, None)
     assert not job.travels_alone
     with all_tenants():
@@ -208,8 +210,8 @@ def check_unblamed(job: Job) -> None:
         assert sum(Charge.objects.filter(job_id=job.pk).values_list("microseconds", flat=True)) == 0
 
 
-def test_who_has_not_begun_when_the_time_is_up_goes_back_while_the_slow_one_still_runs(
-    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+def test_unstarted_members_return_while_a_slow_one_runs(
+    acme: Tenant, run_merged: RunMerged, set_processor: Callable[..., None]
 ) -> None:
     seen: list[list[str]] = []
 
@@ -221,7 +223,7 @@ def test_who_has_not_begun_when_the_time_is_up_goes_back_while_the_slow_one_stil
                 time.sleep(0.01)
             seen.append(states([reload(job) for job in jobs]))
 
-    follow(process)
+    set_processor(process)
     jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("quick", "slow", "late", "later")]
     done = run_merged(jobs)
     assert len(seen) == 1
@@ -231,10 +233,10 @@ def test_who_has_not_begun_when_the_time_is_up_goes_back_while_the_slow_one_stil
     assert outcomes(done[1]) == ["completed"]
 
 
-def test_what_went_back_runs_to_its_end_in_another_message(
-    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+def test_returned_member_completes_in_another_message(
+    acme: Tenant, run_merged: RunMerged, set_processor: Callable[..., None]
 ) -> None:
-    follow(lambda context: time.sleep(context.payload.get("seconds", 0.0)))
+    set_processor(lambda context: time.sleep(context.payload.get("seconds", 0.0)))
     jobs = submit(acme, kind="scripted", payload={"seconds": 0.5}) + submit(acme, kind="scripted")
     assert states(run_merged(jobs)) == ["completed", "available"]
     (done,) = run_merged(jobs[1:])
@@ -242,23 +244,23 @@ def test_what_went_back_runs_to_its_end_in_another_message(
     assert faults_of("counters", "ready") == []
 
 
-def test_a_worker_that_stops_hands_the_rest_back(
-    acme: Tenant, local: LocalWorker, run_merged: RunMerged, follow: Callable[..., None]
+def test_stopping_worker_returns_the_rest(
+    acme: Tenant, local: LocalWorker, run_merged: RunMerged, set_processor: Callable[..., None]
 ) -> None:
     def process(context: JobContext) -> None:
         if context.payload.get("how") == "stop":
             local.block.stop()
             context.should_yield()
 
-    follow(process)
+    set_processor(process)
     jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("pass", "stop", "wait")]
     done = run_merged(jobs)
     assert states(done) == ["completed", "available", "available"]
     assert [outcomes(job) for job in done] == [["completed"], ["shutdown"], ["returned"]]
 
 
-def test_a_member_that_is_cancelled_while_it_waits_does_not_go_back_to_work(
-    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+def test_member_cancelled_while_it_waits_ends_cancelled(
+    acme: Tenant, run_merged: RunMerged, set_processor: Callable[..., None]
 ) -> None:
     def process(context: JobContext) -> None:
         if context.payload.get("how") == "cancel":
@@ -274,16 +276,16 @@ def test_a_member_that_is_cancelled_while_it_waits_does_not_go_back_to_work(
         finally:
             connection.close()
 
-    follow(process)
+    set_processor(process)
     jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("cancel", "wait", "wait")]
     assert states(run_merged(jobs)) == ["completed", "cancelled", "available"]
 
 
-def test_a_member_that_was_cancelled_before_the_start_is_left_out(
-    acme: Tenant, local: LocalWorker, merge: Merge, follow: Callable[..., None]
+def test_member_cancelled_before_the_start_is_skipped(
+    acme: Tenant, local: LocalWorker, merge: Merge, set_processor: Callable[..., None]
 ) -> None:
     ran: list[UUID] = []
-    follow(lambda context: ran.append(context.job_id))
+    set_processor(lambda context: ran.append(context.job_id))
     jobs = submit(acme, 3, kind="scripted")
     execution_ids, token = merge(jobs)
     with tenant_context(acme):
@@ -293,7 +295,7 @@ def test_a_member_that_was_cancelled_before_the_start_is_left_out(
     assert ran == [jobs[1].pk, jobs[2].pk]
 
 
-def test_a_live_execution_that_its_job_does_not_agree_with_holds_up_no_other(
+def test_live_execution_that_contradicts_its_job_blocks_no_other(
     acme: Tenant, local: LocalWorker, merge: Merge
 ) -> None:
     jobs = submit(acme, 3, kind="scripted")
@@ -305,11 +307,11 @@ def test_a_live_execution_that_its_job_does_not_agree_with_holds_up_no_other(
     assert start_executions(execution_ids=execution_ids, token=token, worker_id=local.registration.worker_id) == []
 
 
-def test_a_message_that_comes_twice_or_with_a_strangers_token_starts_nothing(
-    acme: Tenant, local: LocalWorker, merge: Merge, follow: Callable[..., None]
+def test_repeated_or_forged_message_starts_nothing(
+    acme: Tenant, local: LocalWorker, merge: Merge, set_processor: Callable[..., None]
 ) -> None:
     ran: list[UUID] = []
-    follow(lambda context: ran.append(context.job_id))
+    set_processor(lambda context: ran.append(context.job_id))
     execution_ids, token = merge(submit(acme, 3, kind="scripted"))
     execute(execution_ids=execution_ids, token=uuid4(), child_index=0, worker=local)
     assert ran == []

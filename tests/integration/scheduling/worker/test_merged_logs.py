@@ -1,4 +1,4 @@
-"""What small jobs log that travel in one message: written together before they are settled, and lost by nobody."""
+"""Logs of merged messages: written together before the settlement, without losses."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ type Append = Callable[[Sequence[LogWrite]], Any]
 
 @pytest.fixture
 def writes(monkeypatch: pytest.MonkeyPatch) -> Writes:
-    """What the database was told, statement by statement."""
-    told: Writes = []
+    """Return the writes to the database, statement by statement."""
+    written: Writes = []
 
     def append(real: Append, given: Sequence[LogWrite]) -> Any:
-        told.append(list(given))
+        written.append(list(given))
         return real(given)
 
     wrap_both(monkeypatch, append)
-    return told
+    return written
 
 
 def wrap_both(monkeypatch: pytest.MonkeyPatch, append: Callable[[Append, Sequence[LogWrite]], Any]) -> None:
-    """Around both ways of writing: in a transaction of its own, and in the settlement's."""
+    """Wrap both ways of writing: in a transaction of its own, and in the settlement's."""
     for name in ("append_job_logs", "append_job_logs_here"):
         monkeypatch.setattr(log_buffer, name, partial(append, getattr(log_buffer, name)))
 
@@ -60,8 +60,8 @@ def log_each(acme: Tenant, globex: Tenant) -> list[Job]:
     return [submit(tenant, kind="scripted", payload={"n": n})[0] for n, tenant in enumerate((acme, globex, acme))]
 
 
-def test_one_statement_writes_what_all_of_them_logged_and_no_thread_waits(
-    acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Follow, writes: Writes
+def test_lines_of_a_message_are_written_by_one_statement(
+    acme: Tenant, globex: Tenant, run_merged: RunMerged, set_processor: Follow, writes: Writes
 ) -> None:
     threads: list[str] = []
 
@@ -70,20 +70,20 @@ def test_one_statement_writes_what_all_of_them_logged_and_no_thread_waits(
             context.log(f"{part} of {context.payload['n']}")
         threads.extend(thread.name for thread in threading.enumerate())
 
-    follow(process)
+    set_processor(process)
     done = run_merged(log_each(acme, globex))
     assert [messages_of(job) for job in done] == [[], ["first of 1"], ["first of 2", "second of 2"]]
-    # Who said nothing is not asked about.
+    # A job without lines is not included.
     assert [[write.job_id for write in given] for given in writes] == [[done[1].pk, done[2].pk]]
     assert "job-log" not in threads
     with all_tenants():
         assert set(JobLog.objects.values_list("job_id", "tenant_id")) == {(job.pk, job.tenant_id) for job in done[1:]}
 
 
-def test_whoever_sees_one_of_them_ended_finds_its_lines(
-    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_lines_are_visible_once_a_member_has_ended(
+    acme: Tenant, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are of one transaction; where that fails, the lines come first."""
+    """Write both in one transaction, or the lines first if that fails."""
     monkeypatch.setattr(settling, "taken", _refused)
     seen: list[list[list[str]]] = []
     together = settling.settle_together
@@ -93,7 +93,7 @@ def test_whoever_sees_one_of_them_ended_finds_its_lines(
         together(settlements)
 
     monkeypatch.setattr(settling, "settle_together", look)
-    follow(lambda context: context.log("done"))
+    set_processor(lambda context: context.log("done"))
     jobs = submit(acme, 2, kind="scripted")
     assert [job.state for job in run_merged(jobs)] == ["completed"] * 2
     assert seen == [[["done"], ["done"]]]
@@ -106,24 +106,24 @@ def _refused(*_: Any, **__: Any) -> Iterator[None]:
 
 
 def test_lines_and_settlement_are_one_transaction(
-    acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+    acme: Tenant, globex: Tenant, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[str] = []
     for name in ("all_tenants", "tenant_context"):
         monkeypatch.setattr(f"scheduling.execution.logs.service.{name}", lambda *_, name=name: begun.append(name))
     together: list[Any] = []
     monkeypatch.setattr(settling, "settle_together", together.append)
-    follow(lambda context: context.log("done"))
+    set_processor(lambda context: context.log("done"))
     done = run_merged(log_each(acme, globex))
     assert [messages_of(job) for job in done] == [["done"]] * 3
     assert [job.state for job in done] == ["completed"] * 3
     assert begun == together == []
 
 
-def test_lines_that_were_not_settled_with_are_not_lost_and_not_written_twice(
-    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_lines_survive_a_failed_settlement_once(
+    acme: Tenant, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The settlement fails after the lines were written in its transaction."""
+    """Fail the settlement after the lines were written in its transaction."""
     real, calls = settling.settle_executions, []
 
     def fails_at_first(settlements: Any, **options: Any) -> Any:
@@ -135,27 +135,27 @@ def test_lines_that_were_not_settled_with_are_not_lost_and_not_written_twice(
         return real(settlements, **options)
 
     monkeypatch.setattr(settling, "settle_executions", fails_at_first)
-    follow(lambda context: context.log("here"))
+    set_processor(lambda context: context.log("here"))
     done = run_merged(submit(acme, 2, kind="scripted"))
     assert [job.state for job in done] == ["completed"] * 2
     assert [messages_of(job) for job in done] == [["here"]] * 2
     assert [options["before"] is not None for options in calls] == [True, False]
 
 
-def test_effects_see_the_line_that_was_logged_before_them(acme: Tenant, run_merged: RunMerged, follow: Follow) -> None:
+def test_effects_see_the_line_logged_before_them(acme: Tenant, run_merged: RunMerged, set_processor: Follow) -> None:
     seen: list[int] = []
 
     def process(context: JobContext) -> None:
         context.log("done")
         context.in_settlement(lambda: seen.append(JobLog.objects.filter(job_id=context.job_id).count()))
 
-    follow(process)
+    set_processor(process)
     run_merged(submit(acme, 2, kind="scripted"))
     assert seen == [1, 1]
 
 
-def test_each_log_is_bounded_by_itself(
-    acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_each_log_is_bounded_separately(
+    acme: Tenant, globex: Tenant, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scheduling.execution.logs.service.MAX_LOG_BYTES", 300)
 
@@ -163,7 +163,7 @@ def test_each_log_is_bounded_by_itself(
         for number in range(10 if context.payload["n"] == 1 else 1):
             context.log(f"line {number}")
 
-    follow(process)
+    set_processor(process)
     done = run_merged(log_each(acme, globex))
     assert messages_of(done[0]) == messages_of(done[2]) == ["line 0"]
     kept = messages_of(done[1])
@@ -174,17 +174,17 @@ def test_each_log_is_bounded_by_itself(
 
 
 def test_many_lines_are_written_before_the_end(
-    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch, writes: Writes
+    acme: Tenant, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch, writes: Writes
 ) -> None:
     monkeypatch.setattr("scheduling.execution.turns.MAX_BUFFERED_LINES", 5)
-    follow(lambda context: [context.log(f"{n}") for n in range(3)] and None)
+    set_processor(lambda context: [context.log(f"{n}") for n in range(3)] and None)
     done = run_merged(submit(acme, 3, kind="scripted"))
     assert [len(given) for given in writes] == [2, 1]
     assert [messages_of(job) for job in done] == [["0", "1", "2"]] * 3
 
 
-def test_one_that_takes_longer_than_the_message_is_read_while_it_works(
-    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_lines_of_a_slow_member_are_visible_while_it_runs(
+    acme: Tenant, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_log, "FLUSH_SECONDS", 0.05)
     found: list[list[str]] = []
@@ -199,27 +199,27 @@ def test_one_that_takes_longer_than_the_message_is_read_while_it_works(
     def process(context: JobContext) -> None:
         context.log("begun")
         if context.payload.get("is_slow"):
-            # By the message's timer, and then by the log's own thread: there is no safe point in between.
+            # By the message's timer, and then by the log's own thread, without a safe point in between.
             wait_for(jobs[1], ["begun"])
             context.log("still here")
             wait_for(jobs[1], ["begun", "still here"])
 
-    follow(process)
+    set_processor(process)
     jobs = [submit(acme, kind="scripted", payload={"is_slow": is_slow})[0] for is_slow in (False, True)]
     assert [job.state for job in run_merged(jobs)] == ["completed", "completed"]
     assert len(found) == 2
     assert messages_of(jobs[0]) == ["begun"]
 
 
-def test_who_ends_its_process_leaves_its_lines_and_those_of_the_others(
-    acme: Tenant, local: LocalWorker, merge: Merge, follow: Follow
+def test_lines_survive_a_member_that_ends_its_process(
+    acme: Tenant, local: LocalWorker, merge: Merge, set_processor: Follow
 ) -> None:
     def process(context: JobContext) -> None:
         context.log("here")
         if context.payload.get("is_last"):
             raise SystemExit(3)
 
-    follow(process)
+    set_processor(process)
     jobs = [submit(acme, kind="scripted", payload={"is_last": is_last})[0] for is_last in (False, True)]
     execution_ids, token = merge(jobs)
     with pytest.raises(SystemExit):
@@ -227,8 +227,8 @@ def test_who_ends_its_process_leaves_its_lines_and_those_of_the_others(
     assert [messages_of(job) for job in jobs] == [["here"], ["here"]]
 
 
-def test_a_database_that_is_away_costs_no_line(
-    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_database_outage_loses_no_line(
+    acme: Tenant, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: Writes = []
 
@@ -239,14 +239,14 @@ def test_a_database_that_is_away_costs_no_line(
         return real(given)
 
     wrap_both(monkeypatch, away_at_first)
-    follow(lambda context: context.log("here"))
+    set_processor(lambda context: context.log("here"))
     done = run_merged(submit(acme, 2, kind="scripted"))
     assert [job.state for job in done] == ["completed"] * 2
     assert [messages_of(job) for job in done] == [["here"]] * 2
 
 
-def test_a_line_that_the_database_refuses_costs_no_other_jobs_lines(
-    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_refused_line_loses_no_lines_of_other_jobs(
+    acme: Tenant, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
     def refuse(real: Append, given: Sequence[LogWrite]) -> Any:
@@ -255,7 +255,7 @@ def test_a_line_that_the_database_refuses_costs_no_other_jobs_lines(
         return real(given)
 
     wrap_both(monkeypatch, refuse)
-    follow(lambda context: context.log(context.payload["how"]))
+    set_processor(lambda context: context.log(context.payload["how"]))
     jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("even", "odd", "even")]
     assert [job.state for job in run_merged(jobs)] == ["completed"] * 3
     assert [messages_of(reload(job)) for job in jobs] == [["even"], [], ["even"]]

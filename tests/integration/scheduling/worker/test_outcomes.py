@@ -1,4 +1,4 @@
-"""What becomes of a job, whatever its processor answers or raises: with real commits."""
+"""Outcomes of jobs for everything that a processor may return or raise, with real commits."""
 
 from __future__ import annotations
 
@@ -25,51 +25,55 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit(), RecursionError(), MemoryError()])
-def test_whatever_a_processor_raises_fails_its_attempt_only(
-    acme: Tenant, run: Run, follow: Callable[..., None], error: BaseException
+def test_any_exception_fails_only_its_attempt(
+    acme: Tenant, run: Run, set_processor: Callable[..., None], error: BaseException
 ) -> None:
-    follow(raising(error))
+    set_processor(raising(error))
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.error_type) == ("retryable", type(error).__name__)
 
 
-def test_handle_error_turns_an_error_into_an_outcome(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
-    follow(raising(ValueError("odd")), lambda context, error: Complete({"recovered_from": str(error)}))
+def test_handle_error_turns_an_error_into_an_outcome(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
+) -> None:
+    set_processor(raising(ValueError("odd")), lambda context, error: Complete({"recovered_from": str(error)}))
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.result) == ("completed", {"recovered_from": "odd"})
 
 
-def test_handle_error_may_discard(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
-    follow(raising(ValueError("odd")), lambda context, error: Discard("beyond repair"))
+def test_handle_error_may_discard(acme: Tenant, run: Run, set_processor: Callable[..., None]) -> None:
+    set_processor(raising(ValueError("odd")), lambda context, error: Discard("beyond repair"))
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "discarded"
     with all_tenants():
         assert DeadLetter.objects.get(job_id=job.pk).error_message == "beyond repair"
 
 
-def test_an_error_in_handle_error_is_the_attempts_error(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
-    follow(raising(PermanentError("first")), raising(ArithmeticError("second")))
+def test_error_in_handle_error_is_the_attempts_error(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
+) -> None:
+    set_processor(raising(PermanentError("first")), raising(ArithmeticError("second")))
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.error_message) == ("retryable", "second")
 
 
-def test_a_result_that_is_too_large_is_a_dead_letter(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
-    follow(lambda context: {"text": "x" * 70_000})
+def test_too_large_result_is_a_dead_letter(acme: Tenant, run: Run, set_processor: Callable[..., None]) -> None:
+    set_processor(lambda context: {"text": "x" * 70_000})
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.error_type) == ("discarded", "result_too_large")
 
 
-def test_texts_that_postgresql_refuses_are_cleaned(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+def test_texts_refused_by_postgresql_are_cleaned(acme: Tenant, run: Run, set_processor: Callable[..., None]) -> None:
     def process(context: JobContext) -> None:
         context.report_progress(1, 2, "half\0way \ud800")
         context.checkpoint({"word": "a\0b\udfff"})
         raise ValueError("broken\0 \ud83d")
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.checkpoint, job.progress_message) == ({"word": "a�b?"}, "half�way ?")
@@ -77,20 +81,20 @@ def test_texts_that_postgresql_refuses_are_cleaned(acme: Tenant, run: Run, follo
 
 
 def test_progress_is_written_once_a_second_and_at_the_end(
-    acme: Tenant, run: Run, follow: Callable[..., None], django_assert_max_num_queries: Callable[..., object]
+    acme: Tenant, run: Run, set_processor: Callable[..., None], django_assert_max_num_queries: Callable[..., object]
 ) -> None:
     def process(context: JobContext) -> None:
         with django_assert_max_num_queries(30):  # type: ignore[attr-defined]
             for page in range(1, 501):
                 context.report_progress(page, 500, f"page {page}")
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.progress_current, job.progress_total, job.progress_message) == (500, 500, "page 500")
 
 
-def test_job_of_kind_that_the_worker_lacks_waits_and_burns_no_attempt(
+def test_job_of_a_kind_that_the_worker_lacks_uses_no_attempt(
     acme: Tenant, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (job,) = submit(acme, kind="scripted")
@@ -102,11 +106,11 @@ def test_job_of_kind_that_the_worker_lacks_waits_and_burns_no_attempt(
         assert JobDue.objects.get(job_id=job.pk).due_at <= timezone.now() + timedelta(seconds=1)
 
 
-def test_a_job_whose_deadline_passed_before_its_start_is_discarded(
-    acme: Tenant, run: Run, follow: Callable[..., None]
+def test_job_past_its_deadline_before_its_start_is_discarded(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     ran: list[object] = []
-    follow(ran.append)
+    set_processor(ran.append)
     (job,) = submit(acme, kind="scripted", deadline=timezone.now() + timedelta(hours=1))
     with all_tenants():
         Job.objects.filter(pk=job.pk).update(deadline_at=timezone.now())
@@ -114,11 +118,11 @@ def test_a_job_whose_deadline_passed_before_its_start_is_discarded(
     assert ran == []
 
 
-def test_a_message_that_comes_twice_runs_its_job_once(
-    acme: Tenant, local: LocalWorker, run: Run, follow: Callable[..., None]
+def test_repeated_message_runs_its_job_once(
+    acme: Tenant, local: LocalWorker, run: Run, set_processor: Callable[..., None]
 ) -> None:
     ran: list[object] = []
-    follow(ran.append)
+    set_processor(ran.append)
     (job,) = submit(acme, kind="scripted")
     run_tick(WorkerPool.objects.get(name="default").pk)
     with all_tenants():
@@ -129,8 +133,8 @@ def test_a_message_that_comes_twice_runs_its_job_once(
     assert reload(job).state == "completed"
 
 
-def test_result_that_cannot_be_stored_fails_the_attempt_and_settles_no_effect(
-    acme: Tenant, run: Run, follow: Callable[..., None]
+def test_unstorable_result_fails_the_attempt_without_effects(
+    acme: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
     effects: list[str] = []
 
@@ -139,7 +143,7 @@ def test_result_that_cannot_be_stored_fails_the_attempt_and_settles_no_effect(
         context.submit_child("scripted")
         return {"items": [0, {"owner": object()}]}
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.error_type, job.result) == ("discarded", "result_invalid", None)
@@ -149,7 +153,7 @@ def test_result_that_cannot_be_stored_fails_the_attempt_and_settles_no_effect(
         assert Job.objects.count() == 1
 
 
-def test_result_with_a_date_and_a_decimal_is_stored(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
-    follow(lambda context: {"at": datetime(2026, 1, 2, tzinfo=UTC), "price": Decimal("1.50")})
+def test_result_with_a_date_and_a_decimal_is_stored(acme: Tenant, run: Run, set_processor: Callable[..., None]) -> None:
+    set_processor(lambda context: {"at": datetime(2026, 1, 2, tzinfo=UTC), "price": Decimal("1.50")})
     (job,) = submit(acme, kind="scripted")
     assert run(job).result == {"at": "2026-01-02T00:00:00+00:00", "price": "1.50"}

@@ -1,4 +1,4 @@
-"""How far a job is: seen within a second while it runs, and at its end without a statement of its own."""
+"""Progress: visible within a second while the job runs, and stored at its end without a further statement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def progress_of(job: Job) -> tuple[int, int, str]:
 
 
 def read_elsewhere(job: Job) -> tuple[int, int, str]:
-    """The job's progress as another connection sees it."""
+    """Return the job's progress as another connection sees it."""
     seen: list[Job] = []
 
     def read() -> None:
@@ -45,9 +45,7 @@ def read_elsewhere(job: Job) -> tuple[int, int, str]:
     return progress_of(seen[0])
 
 
-def test_a_report_after_which_nothing_comes_is_seen_while_the_job_computes(
-    acme: Tenant, run: Run, follow: Follow
-) -> None:
+def test_last_report_is_visible_while_the_job_computes(acme: Tenant, run: Run, set_processor: Follow) -> None:
     def process(context: JobContext) -> None:
         context.report_progress(0, 3)
         with transaction.atomic():
@@ -55,7 +53,7 @@ def test_a_report_after_which_nothing_comes_is_seen_while_the_job_computes(
             eventually(lambda: read_elsewhere(job) == (1, 3, "computing"), what="the report is seen")
 
     (job,) = submit(acme, kind="scripted")
-    follow(process)
+    set_processor(process)
     assert run(job).state == "completed"
 
 
@@ -69,10 +67,10 @@ def test_a_report_after_which_nothing_comes_is_seen_while_the_job_computes(
         (raising(Interrupted("shutdown")), "available"),
     ],
 )
-def test_however_it_ends_its_last_report_is_part_of_the_settlement(
+def test_last_report_is_part_of_the_settlement_for_every_ending(
     acme: Tenant,
     run: Run,
-    follow: Follow,
+    set_processor: Follow,
     monkeypatch: pytest.MonkeyPatch,
     end: Callable[[], object],
     state: str,
@@ -84,43 +82,45 @@ def test_however_it_ends_its_last_report_is_part_of_the_settlement(
         context.report_progress(2, 3, "half\0way")
         return end()
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, progress_of(job)) == (state, (2, 3, "half\N{REPLACEMENT CHARACTER}way"))
 
 
-def test_who_reports_nothing_keeps_what_an_earlier_start_has_told(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_progress_of_an_earlier_start_is_kept_without_a_new_report(
+    acme: Tenant, run: Run, set_processor: Follow
+) -> None:
     (job,) = submit(acme, kind="scripted")
-    follow(lambda context: (context.report_progress(1, 3, "begun"), Yielded({}))[1])
+    set_processor(lambda context: (context.report_progress(1, 3, "begun"), Yielded({}))[1])
     assert progress_of(run(job)) == (1, 3, "begun")
-    follow(lambda context: None)
+    set_processor(lambda context: None)
     assert progress_of(run(job)) == (1, 3, "begun")
 
 
-def test_jobs_of_one_message_keep_their_reports_apart(
+def test_progress_is_separate_for_jobs_of_one_message(
     acme: Tenant,
     run_merged: RunMerged,
-    follow: Follow,
+    set_processor: Follow,
 ) -> None:
-    follow(lambda context: context.report_progress(context.payload["page"], 9))
+    set_processor(lambda context: context.report_progress(context.payload["page"], 9))
     jobs = [job for page in (1, 2) for job in submit(acme, kind="scripted", payload={"page": page})]
     assert [progress_of(job) for job in run_merged(jobs)] == [(1, 9, ""), (2, 9, "")]
 
 
 @pytest.mark.parametrize("reported", [(2**63, 1), (0, -(2**63) - 1), ("many", 1), (float("nan"), 1), (None, 1)])
-def test_what_is_no_number_of_64_bits_is_the_attempts_error(
-    acme: Tenant, run: Run, follow: Follow, reported: tuple[Any, Any]
+def test_progress_beyond_64_bits_fails_the_attempt(
+    acme: Tenant, run: Run, set_processor: Follow, reported: tuple[Any, Any]
 ) -> None:
-    follow(lambda context: context.report_progress(*reported))
+    set_processor(lambda context: context.report_progress(*reported))
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, progress_of(job)) == ("retryable", (0, 0, ""))
     assert job.error_type in {"ValueError", "TypeError"}
 
 
-def test_a_database_that_is_away_loses_no_report(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_database_outage_loses_no_report(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = threading.Event()
 
@@ -134,13 +134,13 @@ def test_a_database_that_is_away_loses_no_report(
         context.report_progress(1, 3, "on its way")
         assert tried.wait(30)
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     assert progress_of(run(job)) == (1, 3, "on its way")
 
 
 def test_lines_are_written_while_a_report_waits_for_the_row(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_log, "FLUSH_SECONDS", 0.05)
 
@@ -154,12 +154,12 @@ def test_lines_are_written_while_a_report_waits_for_the_row(
         context.checkpoint({}, effects)
 
     (job,) = submit(acme, kind="scripted")
-    follow(process)
+    set_processor(process)
     assert progress_of(run(job)) == (1, 3, "")
 
 
 def read_elsewhere_log(job: Job) -> list[str]:
-    """The job's lines as another connection sees them."""
+    """Return the job's lines as another connection sees them."""
     seen: list[str] = []
 
     def read() -> None:
@@ -175,8 +175,8 @@ def read_elsewhere_log(job: Job) -> list[str]:
     return seen
 
 
-def test_a_report_inside_a_transaction_does_not_wait_for_the_thread_that_waits_for_the_transaction(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+def test_report_inside_a_transaction_does_not_deadlock_with_the_thread(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "PROGRESS_SECONDS", 0.05)
     monkeypatch.setattr(job_log, "FLUSH_SECONDS", 0.05)
@@ -187,7 +187,7 @@ def test_a_report_inside_a_transaction_does_not_wait_for_the_thread_that_waits_f
 
         def effects() -> None:
             context.report_progress(1, 3)
-            # The checkpoint has the job's row, so the thread stays where it is until the effects are over.
+            # The checkpoint locks the job's row, so the thread waits until the effects have ended.
             eventually(lambda: writing.locked() and is_due(), what="the thread writes")
             context.report_progress(2, 3)
             still_waits.append(writing.locked())
@@ -197,7 +197,7 @@ def test_a_report_inside_a_transaction_does_not_wait_for_the_thread_that_waits_f
 
         context.checkpoint({}, effects)
 
-    follow(process)
+    set_processor(process)
     (job,) = submit(acme, kind="scripted")
     assert progress_of(run(job)) == (2, 3, "")
     assert still_waits == [True]

@@ -1,4 +1,4 @@
-"""A dependency that refuses every request opens the tenant's breaker at once, and its jobs wait with all attempts."""
+"""Refusing dependencies: one that refuses every request opens the tenant's breaker at once, and no attempt is used."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def breakers() -> list[tuple[str, str, str, str]]:
 
 
 def test_one_refusal_opens_the_tenants_breaker_and_the_job_waits(
-    acme: Tenant, globex: Tenant, run: Run, follow: Callable[..., None]
+    acme: Tenant, globex: Tenant, run: Run, set_processor: Callable[..., None]
 ) -> None:
-    follow(refuse)
+    set_processor(refuse)
     (job,) = submit(acme, kind="scripted")
     job = run(job)
     assert (job.state, job.attempt) == ("scheduled", 0)
     tick()
-    # The shared breaker counts: another tenant's jobs are not held back by this one's refusal.
+    # The shared breaker only counts: another tenant's jobs are not held by this refusal.
     assert breakers()[0] == ("acme", "open", "dependency_refused", "The model endpoint answered 401: wrong key.")
     assert [state for slug, state, *_ in breakers() if not slug] == ["counting"]
     with all_tenants():
@@ -57,11 +57,11 @@ def test_one_refusal_opens_the_tenants_breaker_and_the_job_waits(
     tick()
     tick()
     assert reload(job).state == "available"
-    follow(succeed)
+    set_processor(succeed)
     (other,) = submit(globex, kind="scripted")
     assert run(other).state == "completed"
 
-    # The key is right again: after the cool-down one job tries, and the rest goes on.
+    # The key is valid again: after the cool-down one job probes, and the rest follows.
     with all_tenants():
         Circuit.objects.filter(tenant=acme).update(until=Now())
     tick()
@@ -73,11 +73,11 @@ def test_one_refusal_opens_the_tenants_breaker_and_the_job_waits(
         assert Job.objects.get(pk=job.pk).attempt == 0
 
 
-def test_refused_job_is_no_busy_loop_where_breakers_are_switched_off(
-    acme: Tenant, run: Run, follow: Callable[..., None], change_platform_settings: ChangePlatformSettings
+def test_refused_job_backs_off_without_breakers(
+    acme: Tenant, run: Run, set_processor: Callable[..., None], change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(CIRCUIT_FAILURES=0)
-    follow(refuse)
+    set_processor(refuse)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "scheduled"
     tick()

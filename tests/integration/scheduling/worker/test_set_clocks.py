@@ -1,6 +1,6 @@
-"""A clock of the database that is set while jobs run changes no charge: workers measure by their own steady clock.
+"""Changed database clocks: they change no charge, because workers measure by their monotonic clock.
 
-The database's clock cannot be set in a test. A start that is moved by as much reads the same.
+The database's clock cannot be set in a test; moving a start by as much has the same effect.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 STEPS = [timedelta(hours=2), timedelta(hours=-2), timedelta(days=119)]
 SECONDS = 0.1
-# A loaded machine is slow; no step is as short as this.
+# A loaded machine is slow, but no step is as short as this.
 MOST_SECONDS = 60.0
 
 
 def step_clock(by: timedelta) -> None:
-    """Have everything in flight look as if the database's clock had been set ``by`` so much meanwhile."""
+    """Make everything in flight look as if the database's clock had been set by `by` in between."""
     with all_tenants():
         LiveExecution.objects.filter(started_at__isnull=False).update(started_at=F("started_at") - by)
 
 
 def check_costs() -> None:
-    """Check that each execution was charged what ran, and that every sum agrees."""
+    """Assert that each execution was charged what ran, and that every sum agrees."""
     run_tick(WorkerPool.objects.get(name="default").pk)
     fold_tallies()
     with all_tenants():
@@ -58,19 +58,19 @@ def check_costs() -> None:
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_job_is_charged_what_ran_while_the_clock_was_set(
-    acme: Tenant, run: Run, follow: Callable[..., None], by: timedelta
+def test_job_is_charged_its_run_time_despite_changed_clock(
+    acme: Tenant, run: Run, set_processor: Callable[..., None], by: timedelta
 ) -> None:
-    follow(lambda context: (time.sleep(SECONDS), step_clock(by))[0])
+    set_processor(lambda context: (time.sleep(SECONDS), step_clock(by))[0])
     assert run(*submit(acme, kind="scripted")).state == "completed"
     check_costs()
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_jobs_of_a_message_are_charged_what_ran_while_the_clock_was_set(
-    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None], by: timedelta
+def test_merged_jobs_are_charged_their_run_time_despite_changed_clock(
+    acme: Tenant, run_merged: RunMerged, set_processor: Callable[..., None], by: timedelta
 ) -> None:
-    follow(lambda context: (time.sleep(SECONDS), step_clock(by))[0])
+    set_processor(lambda context: (time.sleep(SECONDS), step_clock(by))[0])
     assert {job.state for job in run_merged(submit(acme, 2, kind="scripted"))} == {"completed"}
     check_costs()
 
@@ -95,9 +95,7 @@ def test_job_of_a_dead_child_is_charged_by_its_parent(acme: Tenant, local: Local
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_lost_job_is_charged_its_time_limit_and_a_lease_at_most(
-    acme: Tenant, local: LocalWorker, by: timedelta
-) -> None:
+def test_lost_job_is_charged_at_most_time_limit_and_lease(acme: Tenant, local: LocalWorker, by: timedelta) -> None:
     submit(acme, kind="scripted")
     run_tick(WorkerPool.objects.get(name="default").pk)
     with all_tenants():

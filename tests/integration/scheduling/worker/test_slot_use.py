@@ -1,4 +1,4 @@
-"""A message has its slot for as long as its jobs work, and no longer."""
+"""Slot use: a message holds its slot exactly while its jobs run."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ OURS, OTHER = 0, 1
 
 @pytest.fixture
 def local(transactional_db: None) -> LocalWorker:
-    """A worker of one slot and two children, of which this process is the first."""
+    """Return a worker of one slot and two children, of which this process is the first."""
     return LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1), spare_children=1)
 
 
 def is_free(local: LocalWorker) -> bool:
-    """Whether another child may work now."""
+    """Return whether another child may run now."""
     if not local.permits.acquire(OTHER, patience_seconds=0):
         return False
     local.permits.finish(OTHER)
@@ -59,7 +59,7 @@ def is_free(local: LocalWorker) -> bool:
 
 @pytest.fixture
 def free_at_settlements(monkeypatch: pytest.MonkeyPatch, local: LocalWorker) -> list[bool]:
-    """Whether the slot was free each time that something was settled."""
+    """Return whether the slot was free at each settlement."""
     seen: list[bool] = []
     settle = settling.settle_executions
 
@@ -71,11 +71,16 @@ def free_at_settlements(monkeypatch: pytest.MonkeyPatch, local: LocalWorker) -> 
     return seen
 
 
-def test_the_next_message_begins_while_this_one_is_settled(
-    acme: Tenant, local: LocalWorker, run: Run, run_merged: RunMerged, follow: Follow, free_at_settlements: list[bool]
+def test_next_message_starts_while_this_one_is_settled(
+    acme: Tenant,
+    local: LocalWorker,
+    run: Run,
+    run_merged: RunMerged,
+    set_processor: Follow,
+    free_at_settlements: list[bool],
 ) -> None:
     free_at_work: list[bool] = []
-    follow(lambda context: free_at_work.append(is_free(local)))
+    set_processor(lambda context: free_at_work.append(is_free(local)))
     run(*submit(acme, kind="scripted"))
     run_merged(submit(acme, 2, kind="scripted"))
     assert free_at_work == [False] * 3
@@ -83,11 +88,16 @@ def test_the_next_message_begins_while_this_one_is_settled(
     assert is_free(local)
 
 
-def test_effects_of_a_settlement_are_work(
-    acme: Tenant, local: LocalWorker, run: Run, run_merged: RunMerged, follow: Follow, free_at_settlements: list[bool]
+def test_settlement_effects_hold_the_slot(
+    acme: Tenant,
+    local: LocalWorker,
+    run: Run,
+    run_merged: RunMerged,
+    set_processor: Follow,
+    free_at_settlements: list[bool],
 ) -> None:
     free_at_effects: list[bool] = []
-    follow(lambda context: context.in_settlement(lambda: free_at_effects.append(is_free(local))))
+    set_processor(lambda context: context.in_settlement(lambda: free_at_effects.append(is_free(local))))
     run(*submit(acme, kind="scripted"))
     run_merged(submit(acme, 2, kind="scripted"))
     assert free_at_settlements == free_at_effects == [False] * 3
@@ -95,11 +105,11 @@ def test_effects_of_a_settlement_are_work(
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_what_was_started_for_a_slot_that_does_not_come_free_goes_back(
-    acme: Tenant, local: LocalWorker, run: Run, run_merged: RunMerged, follow: Follow, count: int
+def test_job_started_for_a_slot_that_stays_occupied_returns(
+    acme: Tenant, local: LocalWorker, run: Run, run_merged: RunMerged, set_processor: Follow, count: int
 ) -> None:
     worked: list[str] = []
-    follow(lambda context: worked.append(context.kind))
+    set_processor(lambda context: worked.append(context.kind))
     jobs = submit(acme, count, kind="scripted")
     act = run_merged if count > 1 else lambda jobs: [run(job) for job in jobs]
     assert local.permits.acquire(OTHER)
@@ -107,21 +117,21 @@ def test_what_was_started_for_a_slot_that_does_not_come_free_goes_back(
         assert (job.state, job.attempt, job.used_us) == ("available", 0, 0)
         assert outcomes(job) == ["returned"]
         with all_tenants():
-            (told,) = JobEvent.objects.filter(job_id=job.pk, name="execution.returned")
-        assert told.data["cause"] == execution.NO_SLOT
+            (event,) = JobEvent.objects.filter(job_id=job.pk, name="execution.returned")
+        assert event.data["cause"] == execution.NO_SLOT
     assert worked == []
     local.permits.finish(OTHER)
     assert {job.state for job in act(jobs)} == {"completed"}
     assert len(worked) == count
 
 
-def test_a_job_that_goes_back_leaves_its_token_to_its_queue(
-    acme: Tenant, local: LocalWorker, run: Run, follow: Follow
+def test_returned_job_returns_its_queues_token(
+    acme: Tenant, local: LocalWorker, run: Run, set_processor: Follow
 ) -> None:
-    """Or the next one of a queue with a rate would wait for a minute."""
+    """Return it, or the next job of a queue with a rate would wait for a minute."""
     queue = Queue.objects.get(name="workflow_team")
     update_queue(queue=queue, changes={"dispatches_per_minute": 1, "dispatch_burst": 1})
-    follow(lambda context: None)
+    set_processor(lambda context: None)
     (job,) = submit(acme, kind="scripted")
     assert local.permits.acquire(OTHER)
     assert run(job).state == "available"
@@ -133,10 +143,10 @@ def test_a_job_that_goes_back_leaves_its_token_to_its_queue(
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_nobody_pays_for_the_wait_for_the_slot(
-    acme: Tenant, run: Run, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch, count: int
+def test_wait_for_the_slot_is_not_charged(
+    acme: Tenant, run: Run, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """As if the slot had come free only an hour after the start."""
+    """Let the slot become free only an hour after the start."""
     wait = timedelta(hours=1)
 
     def begin(use: SlotUse) -> float:
@@ -147,7 +157,7 @@ def test_nobody_pays_for_the_wait_for_the_slot(
         return wait.total_seconds()
 
     monkeypatch.setattr(SlotUse, "begin", begin)
-    follow(lambda context: None)
+    set_processor(lambda context: None)
     since = timezone.now()
     jobs = submit(acme, count, kind="scripted")
     for job in run_merged(jobs) if count > 1 else [run(job) for job in jobs]:
@@ -180,7 +190,7 @@ def pass_an_hour(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch, pass_an_hour: Callable[[], None]) -> None:
-    """What is done for a message takes an hour each: its start, writing what was logged, its settlement."""
+    """Let each step of a message take an hour: its start, its log writes, its settlement."""
 
     def after(act: Callable[..., Any], *given: Any, **how: Any) -> Any:
         done = act(*given, **how)
@@ -191,7 +201,7 @@ def slow(monkeypatch: pytest.MonkeyPatch, pass_an_hour: Callable[[], None]) -> N
         pass_an_hour()
         return act(*given, **how)
 
-    # A thread that writes what was logged would let it pass in the middle of the work.
+    # A thread that writes log lines would let the time pass during the work.
     monkeypatch.setattr(job_log, "FLUSH_SECONDS", HOUR.total_seconds())
     monkeypatch.setattr(execution, "start", partial(after, execution.start))
     monkeypatch.setattr(job_log, "write_buffers", partial(before, job_log.write_buffers))
@@ -206,16 +216,16 @@ def log(context: JobContext) -> None:
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("has_effects", [False, True])
 @pytest.mark.usefixtures("slow")
-def test_small_jobs_pay_for_their_work_alone(
+def test_small_jobs_are_charged_only_their_run_time(
     acme: Tenant,
     run: Run,
     run_merged: RunMerged,
-    follow: Follow,
+    set_processor: Follow,
     monkeypatch: pytest.MonkeyPatch,
     count: int,
     has_effects: bool,
 ) -> None:
-    """One that is alone stays as small as it would be in company."""
+    """Keep one that is alone as small as in company."""
     monkeypatch.setattr(execution, "SMALL_SECONDS", 60.0)
     monkeypatch.setattr(turns, "MESSAGE_SECONDS", 24 * HOUR.total_seconds())
 
@@ -224,7 +234,7 @@ def test_small_jobs_pay_for_their_work_alone(
         if has_effects:
             context.in_settlement(lambda: None)
 
-    follow(work)
+    set_processor(work)
     jobs = submit(acme, count, kind="scripted")
     for job in run_merged(jobs) if count > 1 else [run(job) for job in jobs]:
         assert job.state == "completed"
@@ -233,35 +243,33 @@ def test_small_jobs_pay_for_their_work_alone(
 
 @pytest.mark.parametrize("is_small", [True, False])
 @pytest.mark.usefixtures("slow")
-def test_what_is_to_travel_alone_pays_for_what_its_worker_does_for_it(
-    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch, is_small: bool
+def test_unmergeable_job_is_charged_its_workers_overhead(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch, is_small: bool
 ) -> None:
     if is_small:
         monkeypatch.setattr(registry, "is_mergeable", lambda kind: False)
     monkeypatch.setattr(execution, "SMALL_SECONDS", 60.0 if is_small else 0.0)
-    follow(log)
+    set_processor(log)
     used = timedelta(microseconds=run(*submit(acme, kind="scripted")).used_us)
-    # Its log, which is written before its settlement. What start and settlement take, only the database could measure.
+    # Its log is written before its settlement. The duration of start and settlement only the database could measure.
     assert HOUR <= used < 2 * HOUR
 
 
-def test_a_processor_that_ends_its_process_leaves_the_slot(
-    acme: Tenant, local: LocalWorker, run: Run, follow: Follow
+def test_processor_that_ends_its_process_frees_the_slot(
+    acme: Tenant, local: LocalWorker, run: Run, set_processor: Follow
 ) -> None:
     def leave(context: JobContext) -> None:
         raise SystemExit(3)
 
-    follow(leave)
+    set_processor(leave)
     (job,) = submit(acme, kind="scripted")
     with pytest.raises(SystemExit):
         run(job)
     assert is_free(local)
 
 
-def test_the_slot_of_a_child_that_is_ended_is_free_when_that_is_settled(
-    local: LocalWorker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The dispatcher hears of it then, and what it hands out waits for 50 ms."""
+def test_slot_of_an_ended_child_is_free_once_it_is_settled(local: LocalWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settle first, because the dispatcher then dispatches a message that waits only 50 ms."""
     pid = os.fork()
     if not pid:
         local.permits.acquire(OURS)

@@ -1,4 +1,4 @@
-"""Who may act for a tenant: keys and members, the change and its audit entry, or none."""
+"""Access services: keys and members, each changed together with its audit entry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.keys import issue_api_key
 pytestmark = pytest.mark.django_db
 
 
-def test_a_key_is_kept_as_a_hash_alone(acme):
+def test_key_is_stored_only_as_a_hash(acme):
     issued = issue_api_key(tenant=acme, name="ci")
     secret = issued.token.partition(".")[2]
     stored = reloaded(issued.key)
@@ -31,14 +31,14 @@ def test_a_key_is_kept_as_a_hash_alone(acme):
     assert stored.secret_hash not in repr(entry.__dict__)
 
 
-def test_a_key_finds_its_tenant(acme, globex):
+def test_key_authenticates_its_tenant(acme, globex):
     issued = issue_api_key(tenant=acme, name="ci")
     issue_api_key(tenant=globex, name="ci")
     found = authenticate_api_key(token=issued.token)
     assert (found, found.tenant) == (issued.key, acme)
 
 
-def test_a_key_is_revoked_once(acme):
+def test_key_is_revoked_once(acme):
     issued = issue_api_key(tenant=acme, name="ci")
     first = revoke_api_key(api_key=issued.key, reason="leaked").revoked_at
     assert first is not None
@@ -47,7 +47,7 @@ def test_a_key_is_revoked_once(acme):
     assert [entry.reason for entry in entries("api_key.revoked")] == ["leaked"]
 
 
-def test_a_member_is_added_promoted_and_removed(acme, acme_user, outsider):
+def test_member_is_added_promoted_and_removed(acme, acme_user, outsider):
     membership = add_member(tenant=acme, user=outsider)
     assert membership.role == Role.VIEWER
     change_role(membership=membership, role=Role.OWNER)
@@ -58,17 +58,17 @@ def test_a_member_is_added_promoted_and_removed(acme, acme_user, outsider):
     assert len(actions) == 3
 
 
-def test_nobody_is_a_member_twice(acme, acme_user):
+def test_second_membership_of_a_user_is_refused(acme, acme_user):
     with pytest.raises(AlreadyMemberError):
         add_member(tenant=acme, user=acme_user)
 
 
-def test_an_unknown_role_is_refused(acme, outsider):
+def test_unknown_role_is_refused(acme, outsider):
     with pytest.raises(FieldInvalidError, match="owner, developer, viewer"):
         add_member(tenant=acme, user=outsider, role="king")
 
 
-def test_the_last_owner_can_neither_go_nor_step_down(acme, acme_user):
+def test_last_owner_can_be_neither_removed_nor_demoted(acme, acme_user):
     with tenant_context(acme):
         membership = Membership.objects.get()
     with pytest.raises(LastOwnerError):
@@ -78,6 +78,6 @@ def test_the_last_owner_can_neither_go_nor_step_down(acme, acme_user):
     assert reloaded(membership).role == Role.OWNER
 
 
-def test_memberships_are_found_before_any_context(acme, globex, acme_user):
+def test_memberships_are_found_without_a_tenant_context(acme, globex, acme_user):
     add_member(tenant=globex, user=acme_user)
     assert [found.tenant.slug for found in find_places(acme_user).memberships] == ["acme", "globex"]

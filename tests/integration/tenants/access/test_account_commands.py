@@ -1,4 +1,4 @@
-"""Accounts by command: every one that changes something is recorded, and there is no other way to type it."""
+"""Account commands: each change is audited, and Django's unaudited commands are disabled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def give_password(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{password}\n"))
 
 
-def test_the_first_admin_is_made_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_admin_is_created_and_audited(monkeypatch: pytest.MonkeyPatch) -> None:
     give_password(monkeypatch, PASSWORD)
     call_command("create_platform_admin", "ada", "--email", "ada@example.org", "--password-stdin", "--reason", "first")
     ada = User.objects.get(username="ada")
@@ -43,7 +43,7 @@ def test_the_first_admin_is_made_and_recorded(monkeypatch: pytest.MonkeyPatch) -
     ("name", "password", "why"),
     [("alice", PASSWORD, "alice"), ("ada", "123", "short"), ("a/b c", PASSWORD, "username")],
 )
-def test_an_admin_who_cannot_be_is_refused_and_not_recorded(
+def test_invalid_admin_is_refused_and_not_audited(
     acme_user: User, monkeypatch: pytest.MonkeyPatch, name: str, password: str, why: str
 ) -> None:
     give_password(monkeypatch, password)
@@ -53,13 +53,13 @@ def test_an_admin_who_cannot_be_is_refused_and_not_recorded(
         assert not AuditLogEntry.objects.filter(action="user.created").exists()
 
 
-def test_a_password_is_not_asked_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_without_a_terminal_needs_the_stdin_option(monkeypatch: pytest.MonkeyPatch) -> None:
     give_password(monkeypatch, PASSWORD)
     with pytest.raises(CommandError, match="--password-stdin"):
         call_command("create_platform_admin", "ada")
 
 
-def test_a_new_password_is_recorded_without_itself(acme_user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_password_is_audited_without_its_value(acme_user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     give_password(monkeypatch, "another long passphrase 8")
     call_command("change_password", "alice", "--password-stdin", stdout=io.StringIO())
     acme_user.refresh_from_db()
@@ -72,17 +72,17 @@ def test_a_new_password_is_recorded_without_itself(acme_user: User, monkeypatch:
 @pytest.mark.parametrize(
     ("words", "left"),
     [
-        (["alice"], {("nobody", "10.0.0.1")}),
-        (["nobody"], {("alice", "10.0.0.1"), ("alice", "10.0.0.2")}),
+        (["alice"], {("unknown", "10.0.0.1")}),
+        (["unknown"], {("alice", "10.0.0.1"), ("alice", "10.0.0.2")}),
         (["--address", "10.0.0.1"], {("alice", "10.0.0.2")}),
-        (["alice", "--address", "10.0.0.2"], {("alice", "10.0.0.1"), ("nobody", "10.0.0.1")}),
+        (["alice", "--address", "10.0.0.2"], {("alice", "10.0.0.1"), ("unknown", "10.0.0.1")}),
         (["--all"], set()),
     ],
 )
-def test_wrong_passwords_are_forgotten_where_it_was_asked_and_recorded(
+def test_unlock_deletes_the_failures_in_question_and_is_audited(
     acme_user: User, words: list[str], left: set[tuple[str, str]]
 ) -> None:
-    for name, address in (("alice", "10.0.0.1"), ("alice", "10.0.0.2"), ("nobody", "10.0.0.1")):
+    for name, address in (("alice", "10.0.0.1"), ("alice", "10.0.0.2"), ("unknown", "10.0.0.1")):
         AccessAttempt.objects.create(username=name, ip_address=address, failures_since_start=9)
     call_command("unlock_login", *words, "--reason", "called", stdout=io.StringIO())
     assert set(AccessAttempt.objects.values_list("username", "ip_address")) == left
@@ -92,7 +92,7 @@ def test_wrong_passwords_are_forgotten_where_it_was_asked_and_recorded(
 
 
 @pytest.mark.parametrize("words", [[], ["alice", "--all"]])
-def test_all_is_said_and_never_guessed(words: list[str]) -> None:
+def test_unlock_of_all_needs_its_option(words: list[str]) -> None:
     with pytest.raises(CommandError, match="--all"):
         call_command("unlock_login", *words)
 
@@ -108,6 +108,6 @@ def test_all_is_said_and_never_guessed(words: list[str]) -> None:
         ("axes_reset_ip_username", "unlock_login"),
     ],
 )
-def test_a_command_that_would_leave_no_entry_names_the_one_that_does(old: str, new: str) -> None:
+def test_unaudited_command_names_its_audited_replacement(old: str, new: str) -> None:
     with pytest.raises(CommandError, match=new):
         call_command(old)

@@ -69,7 +69,7 @@ def test_key_can_be_rotated_beyond_a_limit_that_was_lowered(two_keys: Tenant) ->
     assert rotate_api_key(api_key=key).token
 
 
-def test_default_is_fifty_keys(acme: Tenant) -> None:
+def test_default_limit_is_fifty_keys(acme: Tenant) -> None:
     with tenant_context(acme):
         (line,) = [line for line in read_usage(acme.pk).lines if line.limit is API_KEYS]
     assert (line.allowed, line.used) == (50, 0)

@@ -1,4 +1,4 @@
-"""People join by invitation: offered by owners, accepted once by whoever has the link, with no word about accounts."""
+"""Invitations: sent by owners, accepted once by anyone with the link, without disclosing accounts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONG = "a long pass phrase 7"
 
 
 class RefusingBackend(BaseEmailBackend):
-    """A mail server that takes no mail."""
+    """A mail server that refuses all mail."""
 
     def send_messages(self, email_messages: object) -> int:
         raise OSError("refused")
@@ -46,8 +46,8 @@ def owner(acme_user: User) -> APIClient:
 def invited(owner: APIClient, user: str, role: str = "developer") -> dict[str, str]:
     answer = owner.post(f"{API}members/", {"user": user, "role": role})
     assert answer.status_code == 201, answer.content
-    told: dict[str, str] = answer.json()
-    return told
+    invitation: dict[str, str] = answer.json()
+    return invitation
 
 
 def path_of(link: str) -> str:
@@ -62,10 +62,10 @@ def member_of(acme: Tenant, user: User) -> Membership | None:
 
 
 def test_invited_account_joins_once_it_accepts(acme: Tenant, owner: APIClient, outsider: User) -> None:
-    told = invited(owner, "oscar")
-    assert (told["state"], told["invited_by"], told["is_mailed"]) == ("pending", "alice", False)
+    invitation = invited(owner, "oscar")
+    assert (invitation["state"], invitation["invited_by"], invitation["is_mailed"]) == ("pending", "alice", False)
     assert member_of(acme, outsider) is None
-    path, client = path_of(told["link"]), Client()
+    path, client = path_of(invitation["link"]), Client()
     assert "log" in client.get(path).content.decode().lower()
     client.force_login(outsider)
     assert "You are invited to work in Acme" in client.get(path).content.decode()
@@ -76,11 +76,11 @@ def test_invited_account_joins_once_it_accepts(acme: Tenant, owner: APIClient, o
     outsider.refresh_from_db()
     assert not outsider.is_staff
     assert client.get("/admin/").status_code == 200
-    assert owner.get(f"{API}invitations/{told['id']}/").json()["state"] == "accepted"
+    assert owner.get(f"{API}invitations/{invitation['id']}/").json()["state"] == "accepted"
     assert client.post(path).status_code == 400
 
 
-def test_invited_person_makes_an_account_whose_name_does_not_tell_which_are_taken(
+def test_new_account_of_an_invitation_does_not_disclose_taken_names(
     acme: Tenant, owner: APIClient, outsider: User
 ) -> None:
     path, client = path_of(invited(owner, "oscar@example.org")["link"]), Client()
@@ -93,14 +93,14 @@ def test_invited_person_makes_an_account_whose_name_does_not_tell_which_are_take
     assert made.username in client.get("/admin/").content.decode()
 
 
-def test_invitation_is_mailed_after_the_commit_where_there_is_a_server(
+def test_invitation_is_mailed_after_the_commit_if_a_server_is_set(
     owner: APIClient, settings: Settings, django_capture_on_commit_callbacks: Capture
 ) -> None:
     settings.EMAIL_HOST = "mail.example.org"
     with django_capture_on_commit_callbacks(execute=True):
-        told = invited(owner, "eve@example.org")
+        invited_eve = invited(owner, "eve@example.org")
         assert not mail.outbox
-    assert (told["is_mailed"], told["link"]) == (True, None)
+    assert (invited_eve["is_mailed"], invited_eve["link"]) == (True, None)
     (sent,) = mail.outbox
     assert sent.to == ["eve@example.org"]
     assert "/admin/invitation/?token=" in str(sent.body)
@@ -137,21 +137,21 @@ def test_invitations_of_an_owner_end_with_the_right_to_invite(
     acme: Tenant, owner: APIClient, acme_user: User, outsider: User
 ) -> None:
     add_member(tenant=acme, user=outsider, role=Role.OWNER)
-    told = invited(owner, "eve@example.org")
+    invitation = invited(owner, "eve@example.org")
     membership = member_of(acme, acme_user)
     assert membership is not None
     change_role(membership=membership, role=Role.DEVELOPER)
-    assert client_of(outsider).get(f"{API}invitations/{told['id']}/").json()["state"] == "revoked"
+    assert client_of(outsider).get(f"{API}invitations/{invitation['id']}/").json()["state"] == "revoked"
 
 
 def test_invitation_of_deactivated_owner_is_refused(acme: Tenant, owner: APIClient, acme_user: User) -> None:
-    told = invited(owner, "eve@example.org")
+    invitation = invited(owner, "eve@example.org")
     User.objects.filter(pk=acme_user.pk).update(is_active=False)
-    assert Client().post(path_of(told["link"]), {"username": "eve", "password": LONG}).status_code == 400
+    assert Client().post(path_of(invitation["link"]), {"username": "eve", "password": LONG}).status_code == 400
     assert not User.objects.filter(username__startswith="eve-").exists()
 
 
-def test_inviting_locks_the_invitations_of_the_tenant_before_it_reads_them(acme: Tenant, owner: APIClient) -> None:
+def test_inviting_locks_the_tenants_invitations_before_reading_them(acme: Tenant, owner: APIClient) -> None:
     with CaptureQueriesContext(connection) as asked:
         invited(owner, "oscar")
     statements = [query["sql"] or "" for query in asked.captured_queries]
@@ -195,7 +195,7 @@ def test_command_adds_a_member_without_an_invitation(acme: Tenant, outsider: Use
     assert membership.role == Role.OWNER
 
 
-def test_invitations_of_another_tenant_are_not_there(owner: APIClient, globex: Tenant, globex_user: User) -> None:
+def test_invitations_of_another_tenant_are_not_found(owner: APIClient, globex: Tenant, globex_user: User) -> None:
     foreign = invited(client_of(globex_user), "oscar")
     assert owner.get(f"{API}invitations/{foreign['id']}/").status_code == 404
     assert owner.post(f"{API}invitations/{foreign['id']}/revoke/", {}).status_code == 404

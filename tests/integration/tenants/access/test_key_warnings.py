@@ -1,4 +1,4 @@
-"""Warnings before API keys end: an audit entry, mail and a banner, once for each key."""
+"""Warnings before API keys expire: an audit entry, mail and a banner, once for each key."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def overview_of(user: User) -> str:
     return client.get("/admin/").content.decode()
 
 
-def test_keys_that_end_within_14_days_are_warned_of_once(acme: Tenant, globex: Tenant) -> None:
+def test_keys_expiring_within_14_days_are_warned_of_once(acme: Tenant, globex: Tenant) -> None:
     keys = [issue(acme, 13.9), issue(globex, 1)]
     issue(acme, 14.1)
     issue_api_key(tenant=acme, name="for ever", never_expires=True)
@@ -58,7 +58,7 @@ def test_keys_that_end_within_14_days_are_warned_of_once(acme: Tenant, globex: T
     assert warned()[0].after["expires_at"].startswith(f"{keys[1].expires_at:%Y-%m-%dT%H:%M:%S}")
 
 
-def test_ended_revoked_and_rotated_keys_are_not_warned_of(acme: Tenant) -> None:
+def test_expired_revoked_and_rotated_keys_are_not_warned_of(acme: Tenant) -> None:
     ended, revoked, rotated = issue(acme, 1), issue(acme, 1), issue(acme, 10)
     with tenant_context(acme):
         ApiKey.objects.filter(pk=ended.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -69,7 +69,7 @@ def test_ended_revoked_and_rotated_keys_are_not_warned_of(acme: Tenant) -> None:
 
 
 @override_settings(EMAIL_HOST="mail.example.com")
-def test_issuer_and_owners_are_mailed_each_alone(acme: Tenant, acme_user: User) -> None:
+def test_issuer_and_owners_are_mailed_separately(acme: Tenant, acme_user: User) -> None:
     issuer, gone, viewer = (
         User.objects.create_user(name, email=f"{name}@example.com", is_active=name != "gone")
         for name in ("issuer", "gone", "viewer")
@@ -86,7 +86,7 @@ def test_issuer_and_owners_are_mailed_each_alone(acme: Tenant, acme_user: User) 
     assert f"{key.expires_at:%Y-%m-%d %H:%M} UTC" in mail.outbox[0].body
 
 
-def test_no_mail_without_a_mail_server(acme: Tenant, acme_user: User) -> None:
+def test_mail_is_not_sent_without_a_mail_server(acme: Tenant, acme_user: User) -> None:
     User.objects.filter(pk=acme_user.pk).update(email="alice@example.com")
     issue(acme, 3)
     warn()
@@ -94,7 +94,7 @@ def test_no_mail_without_a_mail_server(acme: Tenant, acme_user: User) -> None:
 
 
 @override_settings(EMAIL_HOST="mail.example.com")
-def test_mail_server_that_refuses_leaves_the_warning(
+def test_warning_survives_a_refusing_mail_server(
     acme: Tenant, acme_user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any, **options: Any) -> None:
@@ -106,20 +106,20 @@ def test_mail_server_that_refuses_leaves_the_warning(
     assert warn().counts["keys_warned"] == 1
 
 
-def test_banner_is_shown_to_those_who_may_manage_keys_of_the_tenant(
+def test_banner_is_shown_to_users_who_may_manage_the_tenants_keys(
     acme: Tenant, acme_user: User, globex_user: User
 ) -> None:
     key = issue(acme, 3, name="nightly loader")
     viewer = User.objects.create_user("viewer")
     add_member(tenant=acme, user=viewer, role=Role.VIEWER)
-    told = {user.get_username(): str(key) in overview_of(user) for user in (acme_user, viewer, globex_user)}
-    assert told == {"alice": True, "viewer": False, globex_user.get_username(): False}
+    has_banner = {user.get_username(): str(key) in overview_of(user) for user in (acme_user, viewer, globex_user)}
+    assert has_banner == {"alice": True, "viewer": False, globex_user.get_username(): False}
     with tenant_context(acme):
         ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now() + timedelta(days=15))
     assert str(key) not in overview_of(acme_user)
 
 
-def test_list_of_keys_marks_those_that_end_soon(acme: Tenant, staff: User) -> None:
+def test_list_of_keys_marks_those_that_expire_soon(acme: Tenant, staff: User) -> None:
     issue(acme, 13.9, name="soon")
     issue(acme, 14.1, name="later")
     client = Client()

@@ -1,4 +1,4 @@
-"""Log-ins: throttled, unlocked, aged, and ended everywhere when they must be."""
+"""Log-ins: throttled, unlocked, expired, and ended everywhere when required."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def is_in(client: Client) -> bool:
 
 
 class TestThrottling:
-    def test_a_name_is_locked_out_from_an_address_after_too_many_wrong_passwords(self, acme_user: User) -> None:
+    def test_name_is_locked_out_from_an_address_after_repeated_failures(self, acme_user: User) -> None:
         assert fail(LIMIT - 1).status_code == 200
         assert fail(1).status_code == 429
         client = Client()
@@ -58,21 +58,21 @@ class TestThrottling:
         assert 'id="locked-out"' in answer.content.decode()
         assert not is_in(client)
 
-    def test_the_same_name_from_elsewhere_and_others_from_here_still_get_in(self, acme_user: User, staff: User) -> None:
+    def test_lockout_affects_neither_other_addresses_nor_other_names(self, acme_user: User, staff: User) -> None:
         fail(LIMIT)
         assert log_in(Client(), REMOTE_ADDR="192.0.2.7").status_code == 302
         assert log_in(Client(), "stella").status_code == 302
 
-    def test_a_name_that_does_not_exist_gets_the_same_answers(self, acme_user: User) -> None:
-        known, unknown = fail(LIMIT), fail(LIMIT, "nobody")
+    def test_unknown_name_gets_the_same_answers(self, acme_user: User) -> None:
+        known, unknown = fail(LIMIT), fail(LIMIT, "unknown")
         assert (known.status_code, known.content) == (unknown.status_code, unknown.content)
 
-    def test_a_right_password_forgets_the_wrong_ones(self, acme_user: User) -> None:
+    def test_right_password_resets_the_failures(self, acme_user: User) -> None:
         fail(LIMIT - 1)
         assert log_in(Client()).status_code == 302
         assert fail(LIMIT - 1).status_code == 200
 
-    def test_a_lockout_passes_and_knocking_does_not_prolong_it(self, acme_user: User) -> None:
+    def test_lockout_expires_and_further_attempts_do_not_prolong_it(self, acme_user: User) -> None:
         fail(LIMIT)
         first = locked_until(acme_user)
         fail(3)
@@ -81,7 +81,7 @@ class TestThrottling:
         assert locked_until(acme_user) is None
         assert log_in(Client()).status_code == 302
 
-    def test_an_admin_lets_a_name_in_again_which_is_audited(self, acme_user: User) -> None:
+    def test_unlock_by_an_admin_is_audited(self, acme_user: User) -> None:
         fail(LIMIT)
         unlock_user(user=acme_user, reason="called")
         assert locked_until(acme_user) is None
@@ -89,12 +89,12 @@ class TestThrottling:
         with all_tenants():
             assert AuditLogEntry.objects.get(action="user.unlocked").reason == "called"
 
-    def test_the_command_lets_a_name_in_again(self, acme_user: User) -> None:
+    def test_unlock_command_lets_a_name_log_in_again(self, acme_user: User) -> None:
         fail(LIMIT)
         call_command("unlock_login", "alice", "--reason", "called")
         assert log_in(Client()).status_code == 302
 
-    def test_no_password_and_no_token_of_a_form_is_kept(self, acme_user: User) -> None:
+    def test_failed_attempt_stores_no_password_and_no_csrf_token(self, acme_user: User) -> None:
         client = Client(enforce_csrf_checks=True)
         client.get(LOGIN)
         token = client.cookies["csrftoken"].value
@@ -103,9 +103,9 @@ class TestThrottling:
         assert "my-other-secret" not in str(attempt.__dict__)
         assert token not in str(attempt.__dict__)
 
-    def test_behind_a_proxy_the_address_is_the_one_that_it_saw(self, acme_user: User) -> None:
+    def test_client_address_behind_a_proxy_is_the_one_that_it_saw(self, acme_user: User) -> None:
         with override_platform_settings(TRUSTED_PROXY_HOPS=1):
-            # What stands further left is the client's own invention and changes nothing.
+            # Further left is the client's own claim, which is ignored.
             for number in range(LIMIT):
                 answer = fail(1, HTTP_X_FORWARDED_FOR=f"198.51.100.{number}, 203.0.113.9", REMOTE_ADDR="10.0.0.1")
             assert answer.status_code == 429
@@ -129,21 +129,19 @@ class TestAccountLimit:
         with override_platform_settings(LOGIN_ACCOUNT_FAILURE_LIMIT=self.ACCOUNT_LIMIT):
             yield
 
-    def test_name_is_locked_out_from_every_address_after_failures_from_many(self, acme_user: User) -> None:
+    def test_name_is_locked_out_everywhere_after_failures_from_many_addresses(self, acme_user: User) -> None:
         assert fail_from_everywhere(self.ACCOUNT_LIMIT).status_code == 200
         answer = log_in(Client(), REMOTE_ADDR="192.0.2.7")
         assert answer.status_code == 429
         assert answer.headers["Retry-After"] == "300"
         assert 'id="locked-out"' in answer.content.decode()
 
-    def test_name_that_does_not_exist_gets_the_same_answer(self, acme_user: User) -> None:
-        known, unknown = (fail_from_everywhere(self.ACCOUNT_LIMIT + 1, name) for name in ("alice", "nobody"))
+    def test_unknown_name_gets_the_same_answer(self, acme_user: User) -> None:
+        known, unknown = (fail_from_everywhere(self.ACCOUNT_LIMIT + 1, name) for name in ("alice", "unknown"))
         assert known.status_code == 429
         assert (known.status_code, known.content) == (unknown.status_code, unknown.content)
 
-    def test_lockout_ends_when_the_failures_are_old_and_refused_log_ins_do_not_prolong_it(
-        self, acme_user: User
-    ) -> None:
+    def test_account_lockout_expires_and_refused_log_ins_do_not_prolong_it(self, acme_user: User) -> None:
         fail_from_everywhere(self.ACCOUNT_LIMIT)
         until = locked_until(acme_user)
         assert until is not None
@@ -153,7 +151,7 @@ class TestAccountLimit:
         assert locked_until(acme_user) is None
         assert log_in(Client(), REMOTE_ADDR="192.0.2.7").status_code == 302
 
-    def test_browser_that_logged_in_before_is_exempt_from_it_alone(self, acme_user: User) -> None:
+    def test_known_browser_is_exempt_only_from_the_account_limit(self, acme_user: User) -> None:
         known = Client()
         log_in(known)
         known.post(reverse("admin:logout"))
@@ -166,9 +164,7 @@ class TestAccountLimit:
         assert answer.status_code == 429
         assert log_in(known).status_code == 429
 
-    def test_cookie_of_another_account_and_a_changed_one_exempt_from_nothing(
-        self, acme_user: User, staff: User
-    ) -> None:
+    def test_foreign_or_forged_device_cookie_exempts_from_nothing(self, acme_user: User, staff: User) -> None:
         other, forger = Client(), Client()
         log_in(other, "stella")
         log_in(forger)
@@ -178,7 +174,7 @@ class TestAccountLimit:
         assert log_in(other).status_code == 429
         assert log_in(forger).status_code == 429
 
-    def test_cookie_is_worthless_after_a_new_password(self, acme_user: User) -> None:
+    def test_device_cookie_is_invalid_after_a_new_password(self, acme_user: User) -> None:
         stolen = Client()
         log_in(stolen)
         acme_user.set_password("another long pass-phrase")
@@ -186,32 +182,32 @@ class TestAccountLimit:
         fail_from_everywhere(self.ACCOUNT_LIMIT)
         assert log_in(stolen, password="another long pass-phrase").status_code == 429
 
-    def test_browser_that_is_used_by_two_accounts_is_known_to_both(self, acme_user: User, staff: User) -> None:
+    def test_browser_used_by_two_accounts_is_known_to_both(self, acme_user: User, staff: User) -> None:
         shared = Client()
         log_in(shared)
         log_in(shared, "stella")
         fail_from_everywhere(self.ACCOUNT_LIMIT)
         assert log_in(shared).status_code == 302
 
-    def test_log_in_elsewhere_forgets_no_failures_of_other_addresses(self, acme_user: User) -> None:
+    def test_log_in_elsewhere_resets_no_failures_of_other_addresses(self, acme_user: User) -> None:
         fail_from_everywhere(self.ACCOUNT_LIMIT - 1)
         assert log_in(Client(), REMOTE_ADDR="192.0.2.7").status_code == 302
         fail(1, REMOTE_ADDR="192.0.2.8")
         assert log_in(Client(), REMOTE_ADDR="192.0.2.9").status_code == 429
 
-    def test_admin_unlocks_the_name(self, acme_user: User) -> None:
+    def test_unlock_by_an_admin_lifts_the_account_lockout(self, acme_user: User) -> None:
         fail_from_everywhere(self.ACCOUNT_LIMIT)
         unlock_user(user=acme_user)
         assert log_in(Client(), REMOTE_ADDR="192.0.2.7").status_code == 302
 
-    def test_limit_of_zero_is_none(self, acme_user: User) -> None:
+    def test_limit_of_zero_is_disabled(self, acme_user: User) -> None:
         with override_platform_settings(LOGIN_ACCOUNT_FAILURE_LIMIT=0):
             fail_from_everywhere(self.ACCOUNT_LIMIT + 1)
             assert log_in(Client()).status_code == 302
 
 
 class TestSessions:
-    def test_a_log_in_gets_a_new_session_key(self, acme_user: User) -> None:
+    def test_log_in_gets_a_new_session_key(self, acme_user: User) -> None:
         client = Client()
         session = client.session
         session["before"] = 1
@@ -226,7 +222,7 @@ class TestSessions:
         ("began", "seen", "stays"),
         [(100, 100, True), (43_190, 60, True), (43_210, 60, False), (7_210, 7_210, False), (7_210, 100, True)],
     )
-    def test_it_ends_at_its_greatest_age_and_when_idle(
+    def test_session_ends_at_its_maximum_age_and_when_idle(
         self, acme_user: User, began: int, seen: int, stays: bool
     ) -> None:
         client = Client()
@@ -238,7 +234,7 @@ class TestSessions:
         assert is_in(client) is stays
         assert Session.objects.filter(pk=session.session_key).exists() is stays
 
-    def test_what_a_page_asks_for_by_itself_is_no_activity(self, acme_user: User) -> None:
+    def test_automatic_requests_of_a_page_are_no_activity(self, acme_user: User) -> None:
         client = Client()
         log_in(client)
         session = client.session
@@ -249,7 +245,7 @@ class TestSessions:
         is_in(client)
         assert client.session[SEEN_AT] > session[SEEN_AT]
 
-    def test_a_session_of_before_counts_from_now(self, acme_user: User) -> None:
+    def test_session_without_timestamps_counts_from_now(self, acme_user: User) -> None:
         client = Client()
         log_in(client)
         session = client.session
@@ -258,7 +254,7 @@ class TestSessions:
         assert is_in(client)
         assert client.session[BEGAN_AT] <= time.time()
 
-    def test_a_new_password_ends_the_other_log_ins_and_is_audited(self, acme_user: User) -> None:
+    def test_new_password_ends_the_other_sessions_and_is_audited(self, acme_user: User) -> None:
         here, elsewhere = Client(), Client()
         log_in(here)
         log_in(elsewhere)
@@ -273,14 +269,14 @@ class TestSessions:
         with all_tenants():
             assert AuditLogEntry.objects.get(action="user.password_changed").actor_label == "alice"
 
-    def test_a_weak_password_is_refused(self, acme_user: User) -> None:
+    def test_weak_password_is_refused(self, acme_user: User) -> None:
         client = Client()
         log_in(client)
         form = {"old_password": PASSWORD, "new_password1": "password12", "new_password2": "password12"}
         assert client.post(reverse("admin:password_change"), form).status_code == 200
         assert User.objects.get(username="alice").check_password(PASSWORD)
 
-    def test_its_cookies_are_out_of_reach_of_scripts_and_other_sites(self, acme_user: User) -> None:
+    def test_cookies_are_httponly_and_samesite(self, acme_user: User) -> None:
         client = Client()
         client.get(LOGIN)
         log_in(client)
@@ -292,7 +288,7 @@ class TestSessions:
 class TestWrongKeys:
     @pytest.fixture(autouse=True)
     def limit(self, request: pytest.FixtureRequest) -> Iterator[None]:
-        # An address of the test's own: all tests share one cache.
+        # An address for this test only: all tests share one cache.
         self.address = f"2001:db8:{abs(hash(request.node.name)) % 0xFFFF:x}::1"
         with override_platform_settings(WRONG_KEYS_PER_MINUTE=3):
             yield
@@ -300,9 +296,9 @@ class TestWrongKeys:
     def guess(self, token: str = "jp0123456789." + "x" * 43) -> Any:
         return APIClient().get(f"{API}jobs/", headers={"Authorization": f"Api-Key {token}"}, REMOTE_ADDR=self.address)
 
-    def test_guessing_is_throttled_and_right_keys_are_not(self, acme: Any) -> None:
+    def test_wrong_keys_are_throttled_and_right_keys_are_not(self, acme: Any) -> None:
         token = issue_api_key(tenant=acme, name="x").token
-        # Two minutes may meet in the test, so that one may be counted anew.
+        # The test may span two minutes, so that one more may be counted.
         statuses = [self.guess().status_code for _ in range(8)]
         assert statuses[:3] == [401, 401, 401]
         assert statuses[-1] == 429
@@ -311,7 +307,7 @@ class TestWrongKeys:
         assert answer.headers["Retry-After"] == "60"
         assert self.guess(token).status_code == 200
 
-    def test_without_the_cache_the_answer_is_as_ever(self, acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_wrong_keys_without_the_cache_are_401(self, acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*args: Any, **options: Any) -> None:
             raise RedisError("gone")
 

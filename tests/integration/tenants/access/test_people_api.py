@@ -1,4 +1,4 @@
-"""`members/` and `api-keys/`: owners decide, others look at most, and nothing of another tenant is there."""
+"""`members/` and `api-keys/`: managed by owners, readable by others at most, isolated between tenants."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ def test_owner_changes_and_removes_a_member(acme, owner_api, outsider):
         ({}, "invalid"),
     ],
 )
-def test_a_member_that_makes_no_sense_is_refused_by_name(acme, owner_api, body, code):
+def test_invalid_member_is_refused_by_name(acme, owner_api, body, code):
     assert code_of(owner_api.post(f"{API}members/", body)) == (422, code)
 
 
-def test_last_owner_stays(acme, owner_api):
+def test_last_owner_cannot_be_removed(acme, owner_api):
     with tenant_context(acme):
         own = Membership.objects.get()
     assert code_of(owner_api.delete(f"{API}members/{own.pk}/")) == (409, "last_owner")
     assert code_of(owner_api.patch(f"{API}members/{own.pk}/", {"role": "viewer"})) == (409, "last_owner")
 
 
-def test_rows_of_another_tenant_are_not_there(acme, globex, globex_user, owner_api):
+def test_rows_of_another_tenant_are_not_found(acme, globex, globex_user, owner_api):
     with tenant_context(globex):
         foreign = Membership.objects.get()
     key = issue_api_key(tenant=globex, name="theirs").key
@@ -87,7 +87,7 @@ def test_rows_of_another_tenant_are_not_there(acme, globex, globex_user, owner_a
         assert ApiKey.objects.get(pk=key.pk).revoked_at is None
 
 
-def test_a_role_that_changes_counts_from_the_next_request_on(acme, owner_api, outsider):
+def test_changed_role_applies_from_the_next_request(acme, owner_api, outsider):
     membership = add_member(tenant=acme, user=outsider, role=Role.DEVELOPER)
     client = APIClient()
     client.force_login(outsider)
@@ -99,7 +99,7 @@ def test_a_role_that_changes_counts_from_the_next_request_on(acme, owner_api, ou
     assert code_of(client.get(f"{API}jobs/")) == (403, "no_membership")
 
 
-def test_a_member_who_is_deactivated_is_out(acme, staff, outsider):
+def test_deactivated_member_is_unauthenticated(acme, staff, outsider):
     add_member(tenant=acme, user=outsider)
     client = APIClient()
     client.force_login(outsider)
@@ -108,7 +108,7 @@ def test_a_member_who_is_deactivated_is_out(acme, staff, outsider):
     assert client.get(f"{API}jobs/").status_code == 401
 
 
-def test_a_key_is_issued_with_scopes_shown_once_and_revoked(acme, owner_api):
+def test_key_is_issued_with_scopes_shown_once_and_revoked(acme, owner_api):
     expires = (timezone.now() + timedelta(days=1)).isoformat()
     issued = owner_api.post(
         f"{API}api-keys/", {"name": "ci", "scopes": ["jobs.view", "jobs.submit"], "expires_at": expires}
@@ -136,7 +136,7 @@ def test_a_key_is_issued_with_scopes_shown_once_and_revoked(acme, owner_api):
         assert entries[0].after["scopes"] == ["jobs.submit", "jobs.view"]
 
 
-def test_key_ends_after_ninety_days_unless_a_person_says_that_it_never_does(acme, owner_api):
+def test_key_expires_after_ninety_days_unless_chosen_otherwise(acme, owner_api):
     body = {"name": "ci", "scopes": ["jobs.view"], "allowed_addresses": ["203.0.113.9/24"]}
     key = owner_api.post(f"{API}api-keys/", body).json()
     days = (
@@ -148,7 +148,7 @@ def test_key_ends_after_ninety_days_unless_a_person_says_that_it_never_does(acme
     assert endless["expires_at"] is None
 
 
-def test_rotated_key_is_accepted_for_seven_more_days_beside_the_new_one(acme, owner_api):
+def test_rotated_key_is_accepted_for_seven_more_days(acme, owner_api):
     old = owner_api.post(f"{API}api-keys/", {"name": "ci", "scopes": ["jobs.view"]}).json()
     new = owner_api.post(f"{API}api-keys/{old['id']}/rotate/", {"reason": "yearly"}).json()
     assert (new["name"], new["scopes"]) == (old["name"], old["scopes"])
@@ -160,7 +160,7 @@ def test_rotated_key_is_accepted_for_seven_more_days_beside_the_new_one(acme, ow
     assert owner_api.post(f"{API}api-keys/{old['id']}/rotate/", {}).json()["code"] == "key_ended"
 
 
-def test_keys_of_a_member_who_leaves_are_revoked(acme, acme_user, outsider):
+def test_keys_of_a_removed_member_are_revoked(acme, acme_user, outsider):
     add_member(tenant=acme, user=outsider, role=Role.OWNER)
     leaving = APIClient()
     leaving.force_login(outsider)
@@ -191,13 +191,13 @@ def test_keys_of_a_member_who_leaves_are_revoked(acme, acme_user, outsider):
         {"name": "x", "token": "mine"},
     ],
 )
-def test_a_key_that_makes_no_sense_is_refused(acme, owner_api, body):
+def test_invalid_key_request_is_refused(acme, owner_api, body):
     assert owner_api.post(f"{API}api-keys/", body).status_code == 422
     with tenant_context(acme):
         assert not ApiKey.objects.exists()
 
 
-def test_no_key_decides_about_keys_or_members_whatever_its_row_says(acme, acme_user):
+def test_keys_cannot_manage_keys_or_members_with_any_scope(acme, acme_user):
     issued = issue_api_key(tenant=acme, name="greedy")
     with tenant_context(acme):
         ApiKey.objects.filter(pk=issued.key.pk).update(scopes=["api_keys.manage", "members.manage", "people.manage"])
@@ -208,7 +208,7 @@ def test_no_key_decides_about_keys_or_members_whatever_its_row_says(acme, acme_u
     assert program.delete(f"{API}members/{member.pk}/").status_code == 403
 
 
-def test_an_expiry_is_kept_by_the_databases_clock(acme):
+def test_expiry_is_checked_by_the_databases_clock(acme):
     issued = issue_api_key(tenant=acme, name="short", expires_at=timezone.now() + timedelta(hours=1))
     assert key_client(issued.token).get(f"{API}jobs/").status_code == 200
     with all_tenants():

@@ -37,7 +37,7 @@ def act(client: Client, row, name: str, **data):
     return client.post(url, data)
 
 
-def test_a_users_page_says_what_the_account_may_do_and_whether_it_is_locked(acme, acme_user, staff):
+def test_user_page_shows_rights_and_lockout(acme, acme_user, staff):
     page = console_of(staff).get(reverse("admin:auth_user_change", args=[acme_user.pk])).content.decode()
     assert "acme (owner)" in page
     for _ in range(5):
@@ -49,7 +49,7 @@ def test_a_users_page_says_what_the_account_may_do_and_whether_it_is_locked(acme
     assert Client().post("/admin/login/", {"username": "alice", "password": PASSWORD}).status_code == 302
 
 
-def test_an_admin_deactivates_and_activates_an_account(acme_user, staff):
+def test_admin_deactivates_and_activates_an_account(acme_user, staff):
     theirs = console_of(acme_user)
     act(console_of(staff), acme_user, "deactivate", reason="left")
     assert theirs.get("/admin/").status_code == 302
@@ -58,7 +58,7 @@ def test_an_admin_deactivates_and_activates_an_account(acme_user, staff):
     assert acme_user.is_active
 
 
-def test_the_form_of_a_user_holds_no_flag_that_makes_an_admin(acme_user, staff):
+def test_user_form_cannot_set_superuser_or_active(acme_user, staff):
     url = reverse("admin:auth_user_change", args=[acme_user.pk])
     form = {"username": "alice", "email": "a@example.org", "is_superuser": "on", "is_staff": "on", "is_active": ""}
     assert console_of(staff).post(url, form).status_code == 302
@@ -66,7 +66,7 @@ def test_the_form_of_a_user_holds_no_flag_that_makes_an_admin(acme_user, staff):
     assert (acme_user.email, acme_user.is_superuser, acme_user.is_active) == ("a@example.org", False, True)
 
 
-def test_platform_roles_are_given_changed_and_taken_away(staff, outsider):
+def test_platform_roles_are_granted_changed_and_revoked(staff, outsider):
     client = console_of(staff)
     add = reverse("admin:tenants_platformmembership_add")
     answer = client.post(add, {"username": "oscar", "role": "auditor", "reason": "joins"})
@@ -78,10 +78,10 @@ def test_platform_roles_are_given_changed_and_taken_away(staff, outsider):
         assert AuditLogEntry.objects.get(action="platform_role.changed").reason == "moves"
     act(client, row, "revoke", reason="leaves")
     assert not PlatformMembership.objects.exists()
-    assert "There is no user" in client.post(add, {"username": "nobody", "role": "auditor"}).content.decode()
+    assert "There is no user" in client.post(add, {"username": "unknown", "role": "auditor"}).content.decode()
 
 
-def test_the_last_admins_role_stays_and_the_page_says_so(staff, outsider):
+def test_last_admins_role_cannot_be_revoked_in_the_console(staff, outsider):
     grant_platform_role(user=outsider, role="admin")
     grant_platform_role(user=staff, role="admin")
     client = console_of(staff)
@@ -91,7 +91,7 @@ def test_the_last_admins_role_stays_and_the_page_says_so(staff, outsider):
     assert PlatformMembership.objects.filter(user=staff).exists()
 
 
-def test_an_auditor_sees_people_and_changes_nothing(staff, outsider, acme_user):
+def test_auditor_sees_people_and_changes_nothing(staff, outsider, acme_user):
     grant_platform_role(user=outsider, role="auditor")
     client = console_of(outsider)
     page = client.get(reverse("admin:auth_user_change", args=[acme_user.pk]))
@@ -100,7 +100,7 @@ def test_an_auditor_sees_people_and_changes_nothing(staff, outsider, acme_user):
     assert client.post(reverse("admin:auth_user_change", args=[acme_user.pk]), {"username": "x"}).status_code == 403
 
 
-def test_a_key_shows_its_scopes_its_last_use_and_whether_it_counts(acme, acme_user):
+def test_key_page_shows_scopes_last_use_and_validity(acme, acme_user):
     issued = issue_api_key(tenant=acme, name="ci", scopes=["jobs.submit"])
     client = console_of(acme_user)
     page = client.get(reverse("admin:tenants_apikey_change", args=[issued.key.pk])).content.decode()
@@ -109,33 +109,33 @@ def test_a_key_shows_its_scopes_its_last_use_and_whether_it_counts(acme, acme_us
 
 
 @pytest.mark.parametrize("scopes", [[], ["api_keys.manage"], ["people.manage"]])
-def test_a_key_without_scopes_or_with_too_much_is_not_issued(acme, acme_user, scopes):
+def test_key_without_scopes_or_with_excessive_ones_is_not_issued(acme, acme_user, scopes):
     answer = console_of(acme_user).post(reverse("admin:tenants_apikey_add"), {"name": "ci", "scopes": scopes})
     assert answer.status_code == 200
     with tenant_context(acme):
         assert not ApiKey.objects.exists()
 
 
-def test_a_key_that_would_have_expired_is_not_issued(acme, acme_user):
+def test_key_with_a_past_expiry_is_not_issued(acme, acme_user):
     form = {"name": "ci", "scopes": ["jobs.view"], "expires_at_0": "2020-01-01", "expires_at_1": "00:00:00"}
     answer = console_of(acme_user).post(reverse("admin:tenants_apikey_add"), form)
     assert "It must lie in the future" in answer.content.decode()
 
 
-def test_time_is_ignored_for_key_that_never_expires(acme, acme_user):
+def test_expiry_time_is_ignored_for_a_key_that_never_expires(acme, acme_user):
     form = {"name": "x", "scopes": ["jobs.view"], "expires_at_0": "2001-01-01", "expires_at_1": "00:00"}
     assert console_of(acme_user).post("/admin/tenants/apikey/add/", form | {"never_expires": "on"}).status_code == 200
     with tenant_context(acme):
         assert ApiKey.objects.get().expires_at is None
 
 
-def test_process_with_default_end_of_keys_beyond_the_latest_does_not_begin(change_platform_settings):
+def test_default_key_lifetime_beyond_the_maximum_is_a_start_up_error(change_platform_settings):
     assert check_key_days() == []
     change_platform_settings(API_KEY_DEFAULT_DAYS=platform_settings.API_KEY_MAX_DAYS + 1)
     assert [fault.id for fault in check_key_days()] == ["tenants.E007"]
 
 
-def test_changed_arguments_of_beat_are_masked_in_the_audit_log(db):
+def test_changed_beat_arguments_are_masked_in_the_audit_log(db):
     task = PeriodicTask(pk=1, name="nightly")
     values = {"kwargs": '{"payload": {"iban": "secret-iban"}}', "enabled": True}
     form = SimpleNamespace(changed_data=list(values), initial=values, cleaned_data=values)
@@ -146,7 +146,7 @@ def test_changed_arguments_of_beat_are_masked_in_the_audit_log(db):
     assert (entry.before, entry.after) == ({"name": str(task), "kwargs": "[masked]", "enabled": True},) * 2
 
 
-def test_the_page_of_roles_is_read_from_the_code_and_open_to_every_role(acme, outsider):
+def test_page_of_roles_lists_every_permission_for_every_role(acme, outsider):
     assert set(TEXTS) == set(Permission)
     add_member(tenant=acme, user=outsider, role=Role.VIEWER)
     outsider.refresh_from_db()

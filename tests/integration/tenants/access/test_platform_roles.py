@@ -1,4 +1,4 @@
-"""Platform roles: given, changed, taken away, audited, in force with the next request, and never without an admin."""
+"""Platform roles: granted, changed, revoked, audited, applied from the next request, and never without an admin."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def entries(action: str) -> list[AuditLogEntry]:
         return list(AuditLogEntry.objects.filter(action=action).order_by("id"))
 
 
-def test_a_role_is_granted_changed_and_revoked_and_each_is_audited(staff, paula):
+def test_role_grant_change_and_revocation_are_audited(staff, paula):
     grant_platform_role(user=paula, role="auditor", reason="joins")
     grant_platform_role(user=paula, role=PlatformRole.OPERATOR, reason="moves")
     revoke_platform_role(user=paula, reason="leaves")
@@ -50,13 +50,13 @@ def test_a_role_is_granted_changed_and_revoked_and_each_is_audited(staff, paula)
     assert (revoked.before["role"], revoked.after["role"], revoked.tenant_id) == ("operator", None, None)
 
 
-def test_the_same_role_again_is_no_change(staff, paula):
+def test_granting_the_same_role_again_changes_nothing(staff, paula):
     grant_platform_role(user=paula, role="auditor")
     grant_platform_role(user=paula, role="auditor")
     assert not entries("platform_role.changed")
 
 
-def test_a_role_opens_the_console_and_its_end_closes_it_unless_there_is_a_membership(acme, staff, paula):
+def test_role_opens_the_console_and_its_end_closes_it_without_membership(acme, staff, paula):
     console = Client()
     console.force_login(paula)
     grant_platform_role(user=paula, role="auditor")
@@ -69,7 +69,7 @@ def test_a_role_opens_the_console_and_its_end_closes_it_unless_there_is_a_member
     assert not paula.is_staff
 
 
-def test_each_change_counts_from_the_next_request_on(acme, staff, paula):
+def test_role_change_applies_from_the_next_request(acme, staff, paula):
     client = session_of(paula)
     assert client.get(f"{API}queues/").status_code == 403
     grant_platform_role(user=paula, role="auditor")
@@ -81,7 +81,7 @@ def test_each_change_counts_from_the_next_request_on(acme, staff, paula):
     assert client.get(f"{API}queues/").status_code == 403
 
 
-def test_a_role_takes_the_place_of_a_membership(acme, staff, paula):
+def test_platform_role_replaces_a_membership(acme, staff, paula):
     add_member(tenant=acme, user=paula, role=Role.OWNER)
     grant_platform_role(user=paula, role="auditor")
     client = session_of(paula)
@@ -89,7 +89,7 @@ def test_a_role_takes_the_place_of_a_membership(acme, staff, paula):
     assert client.post(f"{API}jobs/", {"kind": "noop"}, headers={"X-Tenant": "acme"}).status_code == 403
 
 
-def test_the_last_admin_stays_whichever_way_it_would_go(staff, paula):
+def test_last_admin_cannot_be_removed_in_any_way(staff, paula):
     for leave in (revoke_platform_role, deactivate_user, lambda user: grant_platform_role(user=user, role="operator")):
         with pytest.raises(LastAdminError):
             leave(user=staff)
@@ -101,7 +101,7 @@ def test_the_last_admin_stays_whichever_way_it_would_go(staff, paula):
     revoke_platform_role(user=paula)
 
 
-def test_a_superuser_that_gets_another_role_is_no_superuser_any_more(staff, paula):
+def test_superuser_with_another_role_is_no_longer_a_superuser(staff, paula):
     grant_platform_role(user=paula, role="admin")
     grant_platform_role(user=staff, role="auditor")
     staff.refresh_from_db()
@@ -109,14 +109,14 @@ def test_a_superuser_that_gets_another_role_is_no_superuser_any_more(staff, paul
     assert session_of(staff).post(f"{API}queues/dataset/pause/", {"reason": "x"}).status_code == 403
 
 
-def test_nonsense_is_named(staff, paula):
+def test_unknown_role_or_missing_role_is_refused(staff, paula):
     with pytest.raises(FieldInvalidError):
         grant_platform_role(user=paula, role="king")
     with pytest.raises(NoPlatformRoleError):
         revoke_platform_role(user=paula)
 
 
-def test_a_deactivated_user_is_out_with_the_next_request_and_its_sessions_are_gone(staff, paula):
+def test_deactivated_user_is_logged_out_with_sessions_ended(staff, paula):
     grant_platform_role(user=paula, role="auditor")
     client = session_of(paula)
     other = session_of(staff)
@@ -131,7 +131,7 @@ def test_a_deactivated_user_is_out_with_the_next_request_and_its_sessions_are_go
     assert entries("user.activated")
 
 
-def test_deactivation_revokes_the_keys_that_the_account_issued_in_every_tenant(staff, paula, acme, globex):
+def test_deactivation_revokes_the_keys_issued_by_the_account(staff, paula, acme, globex):
     with acting_as(Actor(kind="user", id=str(paula.pk), label="paula")):
         issued = [issue_api_key(tenant=tenant, name="paula's") for tenant in (acme, globex)]
     with acting_as(Actor(kind="user", id=str(staff.pk), label="stella")):
@@ -148,7 +148,7 @@ def test_deactivation_revokes_the_keys_that_the_account_issued_in_every_tenant(s
     assert authenticate_api_key(token=issued[0].token) is None
 
 
-def test_the_command_grants_and_takes_away(staff, paula):
+def test_command_grants_and_revokes_roles(staff, paula):
     out = StringIO()
     call_command("grant_platform_role", "paula@EXAMPLE.org", "operator", "--json", stdout=out)
     assert json.loads(out.getvalue()) == {"username": "paula", "role": "operator"}
@@ -156,7 +156,7 @@ def test_the_command_grants_and_takes_away(staff, paula):
     call_command("grant_platform_role", "paula", "none", stdout=out)
     assert "no role" in out.getvalue()
     with pytest.raises(CommandError, match="no user"):
-        call_command("grant_platform_role", "nobody", "operator")
+        call_command("grant_platform_role", "unknown", "operator")
     with pytest.raises(CommandError, match="Several"):
         User.objects.create_user("paul", email="paula@example.org")
         call_command("grant_platform_role", "paula@example.org", "operator")

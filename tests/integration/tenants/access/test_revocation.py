@@ -1,4 +1,4 @@
-"""What is taken away in one process is gone in every other with its next request."""
+"""Revocation in one process applies to the next request in every other process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ API = "/api/v1/"
 
 
 def run_elsewhere(urls: dict[str, str], *arguments: str) -> None:
-    """A command in a process of its own, on the same database."""
+    """Run a command in a process of its own, on the same database."""
     environment = {**os.environ, **urls}
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
@@ -34,7 +34,7 @@ def run_elsewhere(urls: dict[str, str], *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_key_that_another_process_revokes_is_refused_by_this_one(acme: Any, database_urls: dict[str, str]) -> None:
+def test_key_revoked_by_another_process_is_refused(acme: Any, database_urls: dict[str, str]) -> None:
     issued = issue_api_key(tenant=acme, name="leaked")
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Api-Key {issued.token}")
@@ -43,9 +43,7 @@ def test_a_key_that_another_process_revokes_is_refused_by_this_one(acme: Any, da
     assert client.get(f"{API}jobs/").status_code == 401
 
 
-def test_a_role_that_another_process_takes_away_is_gone_here(
-    staff: User, outsider: User, database_urls: dict[str, str]
-) -> None:
+def test_role_revoked_by_another_process_is_refused(staff: User, outsider: User, database_urls: dict[str, str]) -> None:
     grant_platform_role(user=outsider, role="operator")
     client = APIClient()
     client.force_login(outsider)

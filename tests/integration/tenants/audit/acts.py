@@ -1,4 +1,4 @@
-"""How the acts of `tests/audit_table.py` are performed: what has to be so before them, what is sent, what is typed."""
+"""How the acts of `tests/audit_table.py` are performed: preparation, request, form values."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ from workloads.pipelines.service import create_pipeline
 from workloads.workflows.models import Workflow
 from workloads.workflows.service import add_version
 
-# Whose entry an act of the console leaves, where it is not the admin's.
+# The actor of a console act, where it is not the admin.
 ACTORS: dict[str, tuple[str, str]] = {
     "POST login/?wrong": ("system", "anonymous request"),
     "POST invitation/": ("user", "invited"),
 }
-# Makes the world ready for an act; what it returns is the key of the row that is acted on, where it is not the usual.
+# Prepares the world for an act; returns the key of the row to act on, if it is not the usual one.
 Prepare = Callable[[World], Any]
 PASSWORD = "a long enough passphrase 7"
 
@@ -187,7 +187,7 @@ def _locked_user(world: World) -> Any:
 
 
 def _wrong_capacity(world: World) -> None:
-    # The cast's rows are made by hand: what else is wrong with them is repaired before.
+    # The world's rows are made by hand: repair their other faults before.
     verify(repair=True)
     with all_tenants():
         TenantCapacity.objects.filter(tenant=acme()).update(in_flight=7)
@@ -365,15 +365,15 @@ def _upload() -> dict[str, Any]:
     return {"files": SimpleUploadedFile("b.txt", b"two")}
 
 
-# What the dialogs of acts on one row ask for, all of them.
+# All fields of the dialogs of acts on one row.
 ACT_FORM = {"reason": "x", "confirm": "acme"}
-# What the forms beside a row ask for besides.
+# Further fields of the forms beside a row.
 ACT_FORMS = {
     f"{page} {act}": {"number": str(number)}
     for page in ("scheduling.cfsplan", "tenants.plan", "workflow_execution.workflow")
     for act, number in (("rollback", 1), ("withdraw", 2))
 }
-# Where the act needs another body than the question whether it is allowed.
+# Bodies that differ from those of the access table.
 BODIES: dict[str, Any] = {
     "POST schedules/{schedule}/backfill/": {
         "from": "2026-01-01T00:00:00Z",
@@ -384,14 +384,14 @@ BODIES: dict[str, Any] = {
     "POST cfs-plans/cloud/withdraw/": {"number": 2, "reason": "x"},
     "POST workflows/{workflow}/withdraw/": {"number": 2, "reason": "x"},
 }
-# Forms that are no JSON.
+# Forms that are not JSON.
 MULTIPART: dict[str, Callable[[], dict[str, Any]]] = {
     "POST datasets/{dataset}/documents/": _upload,
     "POST documents/{document}/replace/": lambda: {"file": SimpleUploadedFile("b.txt", b"two")},
     "POST files/": _upload,
 }
 
-# What is typed into the form of a page, over what the form offers by itself.
+# Form values that replace those offered by the form of a page.
 FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "auth.user add": lambda world: {"username": "nora", "password1": PASSWORD, "password2": PASSWORD},
     "auth.user change": lambda world: {"first_name": "Vera"},
@@ -480,7 +480,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
 
 
 def offered_by(page: Any) -> dict[str, Any]:
-    """What a form would send if nothing were typed into it."""
+    """Return what a form sends without any input."""
     form = page.context["adminform"].form
     forms = [form]
     for inline in page.context["inline_admin_formsets"]:
@@ -500,7 +500,7 @@ def offered_by(page: Any) -> dict[str, Any]:
 
 
 def form_faults(answer: Any) -> str:
-    """Why a form was refused, for whoever adds its line."""
+    """Return the errors of a form, to help with adding its line."""
     shown = getattr(answer, "context", None)
     if not shown or "adminform" not in shown:
         return ""
@@ -508,7 +508,7 @@ def form_faults(answer: Any) -> str:
 
 
 def _post(world: World, path: str, data: dict[str, Any], role: str = "admin") -> Callable[[], Any]:
-    # A client of its own: a log-out or a new password would end the session of those that follow.
+    # A separate client: a log-out or a new password would end the session of the following acts.
     client, headers = Client(), {"X-Request-ID": "coverage-1"}
     if role != "anonymous":
         client.force_login(get_user_model().objects.get(username=role))
@@ -610,7 +610,7 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
         world, "tenants/auditlogentry/export/", {"format": "csv"}
     ),
 }
-# Routes of the console where nothing is changed, as `tests/access/table.py` writes them.
+# Routes of the console that change nothing, as `tests/access/table.py` writes them.
 CONSOLE_READS = (
     "scheduling/",
     "",
@@ -660,13 +660,13 @@ def _index(world: World) -> list[str]:
     return [str(folder), "--tenant", "acme", "--dataset", "handbook", "--no-wait"]
 
 
-# The row that is ticked for an act on ticked rows, by a name of the world.
+# The ticked row of an act on ticked rows, by a name of the world.
 TICKED = {
     "scheduling.deadletter requeue_selected": "letter",
     "scheduling.job retry_selected": "job",
     "scheduling.job cancel_selected": "waiting",
 }
-# What is typed after the name of a command.
+# Arguments of a command.
 COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "backfill_schedule": lambda world: [
         str(world.own["schedule"]),

@@ -1,4 +1,4 @@
-"""Sealed logs, and a connection that may do what no role of the application may: the owner of the tables."""
+"""Sealed logs, and a connection with rights that no role of the application has: the owner of the tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOG_TABLES = (
 
 
 def act(tenant: Tenant | None, number: int) -> AuditLogEntry:
-    """One audited act, of a tenant or of the platform."""
+    """Perform one audited act, of a tenant or of the platform."""
     actor = Actor(kind="user", id="7", label="alice", request_id=f"r-{number}")
     scope = all_tenants() if tenant is None else tenant_context(tenant)
     with scope, acting_as(actor):
@@ -45,7 +45,7 @@ def seals_of(chain: Any) -> list[AuditSeal]:
 
 @pytest.fixture
 def owner(transactional_db: None, django_db_setup: TestDatabase) -> Iterator[psycopg.Connection[Any]]:
-    """The owner with the walls taken down: no forced policies, no unique sequence. Put back afterwards."""
+    """Yield the owner's connection without forced policies and the unique sequence, which are restored afterwards."""
     with connect_as_owner(django_db_setup.name) as connection:
         for table in LOG_TABLES:
             connection.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
@@ -66,7 +66,7 @@ def owner(transactional_db: None, django_db_setup: TestDatabase) -> Iterator[psy
 
 @pytest.fixture
 def sealed_log(transactional_db: None, acme: Tenant, globex: Tenant) -> Callable[[], None]:
-    """Ten acts of acme and some of others, all sealed."""
+    """Perform ten acts of acme and some of others, all sealed."""
     for number in range(1, 11):
         act(acme, number)
     act(globex, 1)

@@ -1,4 +1,4 @@
-"""The auditor's process: what it needs to start, who gets its login and key, and two of them at once."""
+"""The auditor process: requirements for its start, isolation of its login and key, and two at once."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_auditor_prints_its_public_key(change_platform_settings):
     assert out.getvalue().strip() == public_key_text()
 
 
-def test_run_platform_hands_login_and_key_to_the_auditor_alone(change_platform_settings, monkeypatch):
+def test_run_platform_passes_login_and_key_only_to_the_auditor(change_platform_settings, monkeypatch):
     change_platform_settings(AUDIT_SIGNING_KEY=KEY)
     monkeypatch.setenv("DATABASE_AUDITOR_URL", "postgres://a")
     monkeypatch.setenv("AUDIT_SIGNING_KEY", KEY)
     monkeypatch.setenv("AUDIT_PUBLIC_KEYS", "")
     taken = _take_out_of_environment(AUDITOR_VARIABLES)
     assert taken == {"DATABASE_AUDITOR_URL": "postgres://a", "AUDIT_SIGNING_KEY": KEY}
-    # Without a value: a variable that is missing is read from `.env` by each service.
+    # Without a value: each service reads a missing variable from `.env`.
     assert [os.environ[name] for name in AUDITOR_VARIABLES] == ["", ""]
     assert os.environ["AUDIT_PUBLIC_KEYS"] == public_key_text()
 
@@ -73,7 +73,7 @@ def test_auditor_works_on_its_own_login():
         assert cursor.fetchone() != (auditor_role(),)
 
 
-def test_two_auditors_at_once_make_one_chain_and_each_has_a_heartbeat(acme):
+def test_two_auditors_make_one_chain_and_each_has_a_heartbeat(acme):
     with auditing(), auditing():
         for number in range(60):
             act(acme, number)

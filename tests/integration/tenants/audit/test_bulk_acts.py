@@ -1,4 +1,4 @@
-"""An act on many rows stands in the chain of every tenant whose rows they are."""
+"""Bulk acts: an act on many rows is in the chain of each affected tenant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.integration.scheduling.acts import submit
 pytestmark = pytest.mark.django_db
 
 
-def test_each_tenant_sees_what_was_done_to_its_jobs_and_no_others(acme: Tenant, globex: Tenant) -> None:
+def test_bulk_act_is_audited_in_each_tenant_with_its_own_jobs(acme: Tenant, globex: Tenant) -> None:
     ids = [job.pk for job in (*submit(acme, 2), *submit(globex, 1))]
     with acting_as(Actor(kind="user", label="stella")), all_tenants():
         assert cancel_jobs(job_ids=ids, reason="a flood") == set(ids)

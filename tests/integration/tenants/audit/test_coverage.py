@@ -1,4 +1,4 @@
-"""Every act of a person, a key or a command leaves exactly the entry that `tests/audit_table.py` says."""
+"""Audit coverage: every act of a person, a key or a command leaves exactly the entry of `tests/audit_table.py`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.django_db
 REQUEST_ID = "coverage-1"
 MUTATING = ("POST", "PUT", "PATCH", "DELETE")
 WHERE = "tests/audit_table.py"
-# Acts that change no field: a switch without a former value, a look, a request.
+# Acts that change no field: a switch without a former value, a read, a request.
 TICKED_REASON = "x"
 WITHOUT_VALUES = {
     "kind.paused",
@@ -60,14 +60,14 @@ class Wanted:
 
     @property
     def tenant(self) -> str | None:
-        """The slug of the tenant that the entry is about; None for the platform's own chain."""
+        """Return the slug of the tenant that the entry is about; None for the platform's own chain."""
         if self.target_type in expected.OF_PLATFORM:
             return None
         return expected.ELSEWHERE.get(self.address, "acme")
 
 
 def read(text: str, words: int) -> dict[str, Wanted]:
-    """The lines of a table by their address, which is the first words of each."""
+    """Return the lines of a table by their address, which is the first words of each."""
     found = {}
     for row in text.strip().splitlines():
         *address, action, target_type = row.split()
@@ -86,8 +86,8 @@ COMMANDS = read(expected.COMMANDS, 1)
 
 
 @pytest.fixture(autouse=True)
-def _patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock that must not be sat upon is taken here in the transaction of a whole test."""
+def _no_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the timeout of locks: a test holds them for its whole transaction."""
     monkeypatch.setattr(leadership, "TICK_IDLE_TIMEOUT_MS", 60_000)
 
 
@@ -105,7 +105,7 @@ def entries_since(marker: Any) -> list[AuditLogEntry]:
 def fault_of(
     wanted: Wanted, entries: list[AuditLogEntry], actor: tuple[str, str], answer: Any, reason: str = ""
 ) -> str:
-    """What is wrong with the entries of one act that was given this reason; empty if nothing is."""
+    """Return what is wrong with the entries of one act with this reason; an empty text if nothing is."""
     actions, found = wanted.action.split("+"), [entry.action for entry in entries]
     if found != actions:
         return f"{actions} is wanted, there are {found}; {getattr(answer, 'status_code', answer)}"
@@ -113,7 +113,7 @@ def fault_of(
 
 
 def fault_of_entry(wanted: Wanted, entry: AuditLogEntry, actor: tuple[str, str], reason: str) -> str:
-    """What is wrong with one entry whose action is right."""
+    """Return what is wrong with one entry whose action is right."""
     seen = (entry.target_type, entry.actor_kind, entry.actor_label)
     if seen != (wanted.target_type, *actor):
         return f"{seen} in place of {(wanted.target_type, *actor)}"
@@ -141,7 +141,7 @@ def _tenant_id(wanted: Wanted, entry: AuditLogEntry) -> UUID | None:
 
 
 def perform(world: World, address: str, act: Callable[[Any], Any]) -> tuple[list[AuditLogEntry], Any]:
-    """Prepare, act, look, and take everything back."""
+    """Prepare, act, read the entries, and roll everything back."""
     with transaction.atomic():
         prepared = acts.PREPARE.get(address, lambda world: None)(world)
         send = act(prepared)
@@ -152,7 +152,7 @@ def perform(world: World, address: str, act: Callable[[Any], Any]) -> tuple[list
     return found, answer
 
 
-def test_every_act_of_the_api_leaves_its_entry(world: World) -> None:
+def test_every_api_act_leaves_its_entry(world: World) -> None:
     faults = {}
     for line in routes.lines(access.API):
         address = f"{line.method} {line.path}"
@@ -169,9 +169,7 @@ def test_every_act_of_the_api_leaves_its_entry(world: World) -> None:
 
 
 @pytest.mark.parametrize(("role", "kind"), [("owner", "user"), ("key", "api_key")])
-def test_what_a_tenants_own_do_by_the_api_stands_in_its_chain_under_their_name(
-    world: World, role: str, kind: str
-) -> None:
+def test_api_acts_of_members_and_keys_are_in_their_tenants_chain(world: World, role: str, kind: str) -> None:
     granted = TENANT_ROLES["owner"] if role == "owner" else DEVELOPER_KEY_SCOPES
     with all_tenants():
         label = role if role == "owner" else f"key ({ApiKey.objects.get(name='key').prefix})"
@@ -225,7 +223,7 @@ def _acts_of(page: Page) -> list[str]:
 
 
 def _page_reason(world: World, page: Page, what: str) -> str:
-    """The reason that the form of an act asks for and is given."""
+    """Return the reason that the form of an act requires and gets."""
     if what in page.acts:
         model = apps.get_model(page.label)
         return acts.ACT_FORM["reason"] if getattr(admin.site._registry[model], what).post_action.asks_reason else ""
@@ -246,7 +244,7 @@ def _page_request(world: World, page: Page, what: str, key: Any) -> Callable[[],
     return lambda: client.post(url, data, headers=headers)
 
 
-def test_every_other_act_of_the_console_leaves_its_entry(world: World) -> None:
+def test_every_other_console_act_leaves_its_entry(world: World) -> None:
     faults = {}
     for address, wanted in CONSOLE.items():
         actor = acts.ACTORS.get(address, ("user", "admin"))
@@ -256,7 +254,7 @@ def test_every_other_act_of_the_console_leaves_its_entry(world: World) -> None:
     assert faults == {}
 
 
-def test_every_other_route_of_the_console_that_can_be_posted_to_stands_in_the_table() -> None:
+def test_every_other_console_route_that_accepts_post_is_in_the_table() -> None:
     known = {routes.route_of(CONSOLE_PREFIX, address.split()[1].split("?")[0]) for address in CONSOLE}
     known |= {routes.route_of(CONSOLE_PREFIX, path) for path in acts.CONSOLE_READS}
     known |= {
@@ -293,7 +291,7 @@ def _tick(world: World, address: str) -> Callable[[], Any]:
     return lambda: world.console["admin"].post(url, data, headers={"X-Request-ID": REQUEST_ID})
 
 
-def test_every_command_leaves_its_entry_or_says_why_not(world: World) -> None:
+def test_every_command_leaves_its_entry_or_states_why_not(world: World) -> None:
     account = f"{getpass.getuser()}@{socket.gethostname()}"
     faults = {}
     for name in sorted(_own_commands()):
@@ -333,7 +331,7 @@ def _typed(world: World, name: str) -> Callable[[], Any]:
     return type_it
 
 
-def test_the_table_names_no_act_that_there_is_not() -> None:
+def test_table_contains_only_existing_acts() -> None:
     addresses = {f"{line.method} {line.path}" for line in routes.lines(access.API)}
     of_pages = {f"{page.label} {what}" for page in routes.pages() for what in _acts_of(page)}
     assert set(API) <= addresses

@@ -1,4 +1,4 @@
-"""A stream breaks off where the right to it is taken away, also in its middle."""
+"""Exports: a stream ends when the right to it is revoked, even in its middle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MANY_PAGES = 1_234
 
 @pytest.fixture
 def long_log(acme: Tenant) -> None:
-    """More entries than a page of an export holds."""
+    """Store more entries than a page of an export holds."""
     with tenant_context(acme):
         AuditLogEntry.objects.bulk_create(
             AuditLogEntry(tenant=acme, actor_kind="user", action="bulk", target_type="x") for _ in range(MANY_PAGES)
@@ -32,7 +32,7 @@ def long_log(acme: Tenant) -> None:
 
 
 def lines_until_the_end(response: object, lose_the_right: Callable[[], object]) -> int:
-    """How many lines come of a stream whose reader loses its right after the first of them."""
+    """Return how many lines a stream returns if its reader loses its right after the first."""
     stream, lines = iter(response.streaming_content), 1  # type: ignore[attr-defined]
     next(stream)
     lose_the_right()
@@ -42,7 +42,7 @@ def lines_until_the_end(response: object, lose_the_right: Callable[[], object]) 
     return lines
 
 
-def test_an_export_breaks_off_when_its_key_is_revoked(acme: Tenant, long_log: None) -> None:
+def test_export_ends_when_its_key_is_revoked(acme: Tenant, long_log: None) -> None:
     issued = issue_api_key(tenant=acme, name="auditor", scopes=[Permission.AUDIT_VIEW, Permission.AUDIT_EXPORT])
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Api-Key {issued.token}")
@@ -50,7 +50,7 @@ def test_an_export_breaks_off_when_its_key_is_revoked(acme: Tenant, long_log: No
     assert 1 < lines < MANY_PAGES
 
 
-def test_an_export_breaks_off_when_its_reader_is_removed(acme: Tenant, acme_user: User, long_log: None) -> None:
+def test_export_ends_when_its_reader_is_removed(acme: Tenant, acme_user: User, long_log: None) -> None:
     client = Client()
     client.force_login(acme_user)
     response = client.post(reverse("admin:tenants_auditlogentry_export"), {"format": "jsonl"})
@@ -62,7 +62,7 @@ def test_an_export_breaks_off_when_its_reader_is_removed(acme: Tenant, acme_user
     assert 1 < lines_until_the_end(response, remove) < MANY_PAGES
 
 
-def test_an_export_whose_reader_keeps_the_right_is_whole(acme: Tenant, acme_user: User, long_log: None) -> None:
+def test_export_is_complete_while_its_reader_keeps_the_right(acme: Tenant, acme_user: User, long_log: None) -> None:
     client = APIClient()
     client.force_login(acme_user)
     assert len(list(client.get(EXPORT).streaming_content)) >= MANY_PAGES

@@ -1,4 +1,4 @@
-"""Only the beginning of a chain can go, up to a signed checkpoint, and the rest stays verifiable."""
+"""Pruning of chains: only from the beginning, up to a signed checkpoint, and the rest stays verifiable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def later():
     return timezone.now() + timedelta(days=1)
 
 
-def test_the_beginning_goes_and_the_chain_stays_whole(sealed_log, acme, globex):
+def test_pruned_chain_stays_verifiable(sealed_log, acme, globex):
     sign_heads()
     kept = list(last_heads())
     total = len(seals_of(acme.pk))
@@ -38,7 +38,7 @@ def test_the_beginning_goes_and_the_chain_stays_whole(sealed_log, acme, globex):
     assert verify_chains(heads=kept).findings == []
 
 
-def test_the_last_seal_of_a_chain_stays_so_that_the_chain_goes_on(sealed_log, acme):
+def test_last_seal_of_a_chain_is_kept_so_that_it_continues(sealed_log, acme):
     total = len(seals_of(acme.pk))
     pruned = prune_audit(chain=acme.pk, before=later(), limit=1000)
     assert (pruned.entries, pruned.has_more) == (total - 1, False)
@@ -49,13 +49,13 @@ def test_the_last_seal_of_a_chain_stays_so_that_the_chain_goes_on(sealed_log, ac
     assert verify_chains().findings == []
 
 
-def test_what_is_not_old_enough_stays(sealed_log, acme):
+def test_recent_entries_are_not_pruned(sealed_log, acme):
     assert prune_audit(chain=acme.pk, before=timezone.now() - timedelta(days=1), limit=10).entries == 0
     with all_tenants():
         assert not AuditHead.objects.exists()
 
 
-def test_pruning_twice_keeps_one_checkpoint(sealed_log, acme):
+def test_second_pruning_leaves_one_checkpoint(sealed_log, acme):
     prune_audit(chain=acme.pk, before=later(), limit=2)
     prune_audit(chain=acme.pk, before=later(), limit=2)
     with all_tenants():
@@ -66,14 +66,14 @@ def test_pruning_twice_keeps_one_checkpoint(sealed_log, acme):
     assert verify_chains().findings == []
 
 
-def test_the_platforms_chain_can_be_pruned_too(sealed_log):
+def test_platforms_chain_can_be_pruned(sealed_log):
     act(None, 2)
     seal_entries()
     assert prune_audit(chain=PLATFORM_CHAIN, before=later(), limit=1).entries == 1
     assert verify_chains().findings == []
 
 
-def test_what_is_put_back_before_the_checkpoint_is_found(sealed_log, owner, acme):
+def test_seal_restored_before_the_checkpoint_is_found(sealed_log, owner, acme):
     first = seals_of(acme.pk)[0]
     prune_audit(chain=acme.pk, before=later(), limit=4)
     owner.execute(
@@ -85,18 +85,18 @@ def test_what_is_put_back_before_the_checkpoint_is_found(sealed_log, owner, acme
     assert (finding.kind, finding.sequence) == ("seal_before_checkpoint", 1)
 
 
-def test_more_cannot_be_deleted_than_a_checkpoint_covers(sealed_log, acme):
+def test_auditor_deletes_only_what_a_checkpoint_covers(sealed_log, acme):
     seals = seals_of(acme.pk)
     with auditor_login(), all_tenants():
         assert delete("tenants_auditlogentry", "tenant_id = %s", acme.pk) == 0
         build_head("checkpoint", acme.pk, 3, seals[2].hash).save(force_insert=True)
         assert delete("tenants_auditlogentry", "tenant_id = %s", acme.pk) == 3
         assert delete("tenants_auditseal", "chain = %s", acme.pk) == 3
-        # A head that a later checkpoint has overtaken may go; the checkpoint itself may not.
+        # A head followed by a later checkpoint may be deleted; the checkpoint itself may not.
         assert delete("tenants_audithead", "chain = %s", acme.pk) == 0
 
 
-def test_a_tenant_may_delete_nothing_and_nobody_may_update(sealed_log, acme):
+def test_tenant_can_delete_nothing_and_no_role_can_update(sealed_log, acme):
     for statement in (
         "DELETE FROM tenants_auditlogentry",
         "DELETE FROM tenants_auditseal",
@@ -113,7 +113,7 @@ def test_a_tenant_may_delete_nothing_and_nobody_may_update(sealed_log, acme):
             execute(f"UPDATE {table} SET {column} = {column}")
 
 
-def test_a_tenant_sees_the_seals_and_heads_of_its_own_chain_alone(sealed_log, acme, globex):
+def test_tenant_sees_only_the_seals_and_heads_of_its_chain(sealed_log, acme, globex):
     sign_heads()
     with tenant_context(acme):
         for model in (AuditSeal, AuditHead):
@@ -121,7 +121,7 @@ def test_a_tenant_sees_the_seals_and_heads_of_its_own_chain_alone(sealed_log, ac
             assert set(model._base_manager.values_list("chain", flat=True)) == {acme.pk}
 
 
-def test_erasing_leaves_nothing_of_the_tenant_and_touches_no_other(sealed_log, acme, globex):
+def test_erasure_removes_everything_of_the_tenant_and_nothing_else(sealed_log, acme, globex):
     sign_heads()
     act(acme, 30)
     last = seals_of(acme.pk)[-1]
@@ -144,7 +144,7 @@ def test_erasing_leaves_nothing_of_the_tenant_and_touches_no_other(sealed_log, a
     assert verify_chains().findings == []
 
 
-def test_the_platforms_own_chain_is_never_erased(sealed_log):
+def test_platforms_chain_is_never_erased(sealed_log):
     with pytest.raises(ValueError, match="never erased"):
         erase_chain(PLATFORM_CHAIN)
 

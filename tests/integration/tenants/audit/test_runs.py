@@ -1,4 +1,4 @@
-"""Verifications of a tenant's chain on demand: requested by API and console, run by workers, read by their tenant."""
+"""Verifications of a tenant's chain on request: by API and console, run by workers, visible to the tenant."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHINESE = {"accept-language": "zh-hans"}
 
 @pytest.fixture(autouse=True)
 def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, UUID | None]]:
-    """The runs that are published instead of being sent."""
+    """Return the runs that are published instead of being sent."""
     sent: list[tuple[str, UUID | None]] = []
 
     def publish(name: str, tenant_id: UUID | None = None) -> None:
@@ -44,7 +44,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, UUID | None]]:
 
 
 def spoil(owner: Any, tenant: Tenant, place: int = 4) -> UUID:
-    """Edit an entry of the chain; its id."""
+    """Edit an entry of the chain; return its id."""
     entry = seals_of(tenant.pk)[place].entry_id
     owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE id = %s", [entry])
     return entry
@@ -81,7 +81,7 @@ def test_api_requests_a_run_and_reports_its_end(
     assert run_to_end(acme).outcome == "ok"
     body = client.get(answer["Location"]).json()
     assert (body["outcome"], body["is_open"], body["progress"], body["findings"]) == ("ok", False, 1.0, [])
-    # The request itself may have been sealed since.
+    # The request itself may have been sealed in between.
     assert body["counts"]["seals"] in {len(seals_of(acme.pk)), len(seals_of(acme.pk)) - 1}
     with all_tenants():
         entry = AuditLogEntry.objects.get(action="upkeep.requested")
@@ -131,14 +131,14 @@ def test_long_chain_is_continued_to_the_same_end(
     assert [example.values["sequence"] for example in last.sentences[0].values["examples"]] == [9]
 
 
-def test_cursor_of_another_release_begins_the_chain_again(sealed_log: None, acme: Tenant) -> None:
+def test_invalid_cursor_restarts_the_chain(sealed_log: None, acme: Tenant) -> None:
     request_tenant_run(name=AUDIT_TASK, tenant=acme)
     with all_tenants():
         TenantUpkeepRun.objects.update(cursor={"check": "audit", "after": {"chain": '{"check": {}}'}})
     assert run_to_end(acme).outcome == "ok"
 
 
-def test_tenant_sees_its_own_runs_only(
+def test_tenant_sees_only_its_own_runs(
     sealed_log: None, acme: Tenant, globex: Tenant, api_client: Callable[[Tenant], APIClient]
 ) -> None:
     other = request_tenant_run(name=AUDIT_TASK, tenant=globex).run
@@ -150,7 +150,7 @@ def test_tenant_sees_its_own_runs_only(
     assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
 
 
-def test_console_leads_to_the_run_and_follows_it(
+def test_console_links_to_the_run_and_polls_it(
     sealed_log: None, owner: Any, acme: Tenant, acme_user: User, published: list[tuple[str, UUID | None]]
 ) -> None:
     spoil(owner, acme)
@@ -180,7 +180,7 @@ def test_staff_verifies_the_shown_tenant_or_all_chains(
     client.post(f"{VERIFY}?tenant=globex", follow=True)
     assert "verify all chains" in client.post(VERIFY, follow=True).content.decode()
     assert published == [(AUDIT_TASK, globex.pk), (AUDIT_TASK, None)]
-    assert "no tenant" in client.post(f"{VERIFY}?tenant=nobody", follow=True).content.decode().lower()
+    assert "no tenant" in client.post(f"{VERIFY}?tenant=unknown", follow=True).content.decode().lower()
     with all_tenants():
         run = TenantUpkeepRun.objects.get()
     assert (run.tenant_id, run.requested_by) == (globex.pk, "stella")

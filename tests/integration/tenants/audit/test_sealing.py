@@ -1,4 +1,4 @@
-"""Every committed entry gets one place in its tenant's chain, in the order of commits, whoever seals."""
+"""Sealing: every committed entry gets one place in its tenant's chain, in commit order, by any sealer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def when(moment) -> str:
 
 
 def recompute(entry: AuditLogEntry, seal: AuditSeal) -> tuple[str, str]:
-    """Both hashes by docs/concepts/audit.md alone, without the code that made them."""
+    """Compute both hashes by docs/concepts/audit.md alone, without the product's code."""
     entry_hash = sha256(
         {
             "id": str(entry.pk),
@@ -69,7 +69,7 @@ def recompute(entry: AuditLogEntry, seal: AuditSeal) -> tuple[str, str]:
     return entry_hash, seal_hash
 
 
-def test_the_chain_can_be_computed_from_the_documentation(sealed_log, acme):
+def test_chain_can_be_computed_from_the_documentation(sealed_log, acme):
     for chain in (acme.pk, PLATFORM_CHAIN):
         previous = GENESIS
         for sequence, seal in enumerate(seals_of(chain), start=1):
@@ -80,14 +80,14 @@ def test_the_chain_can_be_computed_from_the_documentation(sealed_log, acme):
             previous = seal.hash
 
 
-def test_all_that_was_committed_is_sealed_and_nothing_waits(sealed_log):
+def test_every_committed_entry_is_sealed(sealed_log):
     with all_tenants():
         assert AuditSeal.objects.count() == AuditLogEntry.objects.count()
         assert AuditPending.objects.count() == 0
     assert seal_entries() == 0
 
 
-def test_an_entry_written_past_the_services_is_queued_too(acme):
+def test_entry_written_without_the_services_is_queued(acme):
     with tenant_context(acme), connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO tenants_auditlogentry (id, tenant_id, actor_kind, actor_id, actor_label, action, target_type,"
@@ -100,7 +100,7 @@ def test_an_entry_written_past_the_services_is_queued_too(acme):
 
 
 @pytest.mark.parametrize("number", ["1e5000", "1.5e400", "0.1", "-12"])
-def test_no_number_stops_the_sealer(acme, number):
+def test_numbers_of_any_size_are_sealed(acme, number):
     from tenants.audit.verification import verify_chains
 
     with tenant_context(acme), connection.cursor() as cursor:
@@ -130,7 +130,7 @@ def is_sealed_and_signed() -> bool:
         return is_signed and AuditSeal.objects.filter(entry__action="probe.done").exists()
 
 
-def test_what_is_rolled_back_is_never_sealed(acme):
+def test_rolled_back_entry_is_never_sealed(acme):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         act(acme, 1)
         raise ZeroDivisionError
@@ -140,7 +140,7 @@ def test_what_is_rolled_back_is_never_sealed(acme):
         assert AuditPending.objects.count() == 0
 
 
-def test_whoever_commits_later_gets_the_later_place(acme):
+def test_later_commit_gets_the_later_place(acme):
     begun, may_commit = threading.Event(), threading.Event()
 
     def commit_late() -> None:
@@ -164,11 +164,11 @@ def test_whoever_commits_later_gets_the_later_place(acme):
         order = list(
             AuditSeal.objects.filter(entry__action="probe.done").order_by("sequence").values_list("entry__target_id")
         )
-        # The later one has the lesser id, for it began earlier.
+        # The later one has the smaller id, because it began earlier.
         assert order == [("2",), ("1",)]
 
 
-def test_many_sealers_and_writers_at_once_make_one_chain(acme, globex):
+def test_concurrent_sealers_and_writers_make_one_chain(acme, globex):
     def write(tenant, first: int) -> None:
         try:
             for number in range(first, first + 40):
@@ -197,7 +197,7 @@ def test_many_sealers_and_writers_at_once_make_one_chain(acme, globex):
         assert AuditSeal.objects.filter(entry__action="probe.done").count() == 160
 
 
-def test_a_sealer_does_nothing_while_another_is_in_its_turn(acme, django_db_setup):
+def test_sealer_does_nothing_during_another_sealers_turn(acme, django_db_setup):
     act(acme, 1)
     with connect_as_owner(django_db_setup.name) as other, other.transaction():
         other.execute(f"SELECT {LockClass.SEALING.take()}")
@@ -205,7 +205,7 @@ def test_a_sealer_does_nothing_while_another_is_in_its_turn(acme, django_db_setu
     assert seal_entries() > 0
 
 
-def test_a_turn_is_bounded_and_goes_on_while_there_is_more(acme):
+def test_turn_is_bounded_and_continues_while_there_is_more(acme):
     with tenant_context(acme):
         AuditLogEntry.objects.bulk_create(
             AuditLogEntry(tenant=acme, actor_kind="user", action="bulk", target_type="x", target_id=str(number))
@@ -220,7 +220,7 @@ def test_a_turn_is_bounded_and_goes_on_while_there_is_more(acme):
 def test_hundreds_of_chains_are_sealed_with_few_statements(plan_tenants, django_assert_max_num_queries):
     for number, tenant in enumerate(plan_tenants):
         act(tenant, number)
-    # Two settings at each end of the transaction, lock and time-out, queue, heads, seals.
+    # Two settings at each end of the transaction, lock and timeout, queue, heads, seals.
     with django_assert_max_num_queries(20):
         assert seal_entries(budget_seconds=0) >= 200
     assert {seal.sequence for tenant in plan_tenants for seal in seals_of(tenant.pk)} == {1}
@@ -228,7 +228,7 @@ def test_hundreds_of_chains_are_sealed_with_few_statements(plan_tenants, django_
 
 @pytest.fixture
 def plan_tenants(db):
-    """200 tenants, made without their own audit entries."""
+    """Create 200 tenants, without their own audit entries."""
     from tenants.models import Plan, Tenant
 
     with all_tenants():
@@ -236,7 +236,7 @@ def plan_tenants(db):
         return [Tenant.objects.create(slug=f"t-{number}", name=f"T {number}", plan=plan) for number in range(200)]
 
 
-def test_the_backlog_says_how_much_waits_and_for_how_long(acme):
+def test_backlog_reports_number_and_age_of_waiting_entries(acme):
     seal_entries()
     with all_tenants():
         assert (read_seal_backlog().waiting, read_seal_backlog().oldest_seconds) == (0, 0.0)
@@ -248,7 +248,7 @@ def test_the_backlog_says_how_much_waits_and_for_how_long(acme):
     assert backlog.oldest_seconds > 0
 
 
-def test_place_in_queue_made_by_owner_seals_nothing_twice(sealed_log, acme, owner):
+def test_queue_row_forged_by_the_owner_seals_nothing_twice(sealed_log, acme, owner):
     (first, *_) = seals_of(acme.pk)
     before = len(seals_of(acme.pk))
     owner.execute(

@@ -1,4 +1,4 @@
-"""Whatever the owner of the tables does to the log, exactly that is found; and nothing where nothing was done."""
+"""Verification of chains: every change by the owner of the tables is found, and a clean log has no findings."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def found(outcome=None) -> list[tuple]:
-    """What is wrong: kind, chain and sequence."""
+    """Return the findings: kind, chain and sequence."""
     outcome = outcome or verify_chains()
     return [(finding.kind, finding.chain, finding.sequence) for finding in outcome.findings]
 
 
-def test_a_clean_log_yields_nothing_and_says_what_was_covered(sealed_log):
+def test_clean_log_has_no_findings_and_its_coverage_is_reported(sealed_log):
     sign_heads()
     outcome = verify_chains()
     with all_tenants():
@@ -43,7 +43,7 @@ def test_a_clean_log_yields_nothing_and_says_what_was_covered(sealed_log):
     assert heads == 3
 
 
-def test_what_waits_for_its_seal_is_no_finding_until_no_sealer_comes(sealed_log, acme):
+def test_unsealed_entry_is_a_finding_only_after_the_grace_period(sealed_log, acme):
     entry = act(acme, 99)
     assert found() == []
     (finding,) = verify_chains(grace_seconds=0).findings
@@ -63,7 +63,7 @@ def test_what_waits_for_its_seal_is_no_finding_until_no_sealer_comes(sealed_log,
         "tenant_id = NULL",
     ],
 )
-def test_an_edited_entry(sealed_log, owner, acme, change):
+def test_edited_entry_is_found(sealed_log, owner, acme, change):
     seal = seals_of(acme.pk)[4]
     owner.execute(f"UPDATE tenants_auditlogentry SET {change} WHERE id = %s", [seal.entry_id])
     outcome = verify_chains()
@@ -71,7 +71,7 @@ def test_an_edited_entry(sealed_log, owner, acme, change):
     assert outcome.findings[0].entry_id == seal.entry_id
 
 
-def test_the_check_of_the_whole_state_tells_it_too_and_repairs_no_chain(sealed_log, owner, acme, globex):
+def test_state_verification_finds_an_edited_entry_and_repairs_no_chain(sealed_log, owner, acme, globex):
     assert verify().is_clean
     entry = seals_of(acme.pk)[4].entry_id
     owner.execute("UPDATE tenants_auditlogentry SET reason = 'another' WHERE id = %s", [entry])
@@ -83,14 +83,14 @@ def test_the_check_of_the_whole_state_tells_it_too_and_repairs_no_chain(sealed_l
     assert verify(tenant=globex).is_clean
 
 
-def test_an_entry_deleted_in_the_middle(sealed_log, owner, acme):
+def test_deleted_entry_is_found(sealed_log, owner, acme):
     seal = seals_of(acme.pk)[4]
     owner.execute("DELETE FROM tenants_auditlogentry WHERE id = %s", [seal.entry_id])
     assert found() == [("entry_missing", acme.pk, 5)]
 
 
 @pytest.mark.parametrize(("first", "last"), [(5, 5), (4, 6), (1, 2)])
-def test_entries_deleted_with_their_seals(sealed_log, owner, acme, first, last):
+def test_entries_deleted_with_their_seals_are_found(sealed_log, owner, acme, first, last):
     where = "WHERE chain = %s AND sequence BETWEEN %s AND %s"
     owner.execute(
         f"DELETE FROM tenants_auditlogentry WHERE id IN (SELECT entry_id FROM tenants_auditseal {where})",
@@ -102,14 +102,14 @@ def test_entries_deleted_with_their_seals(sealed_log, owner, acme, first, last):
     assert f"{first} to {last}" in outcome.findings[0].detail
 
 
-def test_the_end_cut_off_is_told_by_the_signed_heads_of_the_database(sealed_log, owner, acme):
+def test_truncated_end_is_found_by_the_signed_heads_of_the_database(sealed_log, owner, acme):
     sign_heads()
     last = len(seals_of(acme.pk))
     cut_end(owner, acme.pk, above=last - 2)
     assert found() == [("end_missing", acme.pk, last)]
 
 
-def test_cut_end_without_its_heads_is_found_by_counter_and_by_exported_heads(sealed_log, owner, acme):
+def test_truncated_end_without_heads_is_found_by_counter_and_export(sealed_log, owner, acme):
     sign_heads()
     kept = list(last_heads())
     last = len(seals_of(acme.pk))
@@ -121,7 +121,7 @@ def test_cut_end_without_its_heads_is_found_by_counter_and_by_exported_heads(sea
     assert found(verify_chains(heads=kept)) == [("end_missing", acme.pk, last)]
 
 
-def test_deleted_chain_is_found_by_its_counter_and_by_exported_heads(sealed_log, owner, globex):
+def test_deleted_chain_is_found_by_its_counter_and_exported_heads(sealed_log, owner, globex):
     sign_heads()
     kept = list(last_heads())
     last = len(seals_of(globex.pk))
@@ -133,7 +133,7 @@ def test_deleted_chain_is_found_by_its_counter_and_by_exported_heads(sealed_log,
     assert found(verify_chains(heads=kept)) == [("end_missing", globex.pk, last)]
 
 
-def test_an_inserted_entry(sealed_log, owner, acme):
+def test_inserted_entry_is_found(sealed_log, owner, acme):
     owner.execute("ALTER TABLE tenants_auditlogentry DISABLE TRIGGER queue_for_seal")
     owner.execute(
         "INSERT INTO tenants_auditlogentry (id, tenant_id, actor_kind, actor_id, actor_label, action, target_type,"
@@ -145,7 +145,7 @@ def test_an_inserted_entry(sealed_log, owner, acme):
 
 
 @pytest.mark.parametrize(("one", "other"), [(4, 5), (3, 7), (1, 2)])
-def test_seals_in_another_order(sealed_log, owner, acme, one, other):
+def test_reordered_seals_are_found(sealed_log, owner, acme, one, other):
     owner.execute(
         "UPDATE tenants_auditseal SET sequence = CASE sequence WHEN %s THEN %s ELSE %s END"
         " WHERE chain = %s AND sequence IN (%s, %s)",
@@ -155,7 +155,7 @@ def test_seals_in_another_order(sealed_log, owner, acme, one, other):
 
 
 @pytest.mark.parametrize("column", ["entry_hash", "hash"])
-def test_an_altered_seal(sealed_log, owner, acme, column):
+def test_altered_seal_is_found(sealed_log, owner, acme, column):
     last = len(seals_of(acme.pk))
     owner.execute(
         f"UPDATE tenants_auditseal SET {column} = repeat('a', 64) WHERE chain = %s AND sequence = %s", [acme.pk, last]
@@ -165,7 +165,7 @@ def test_an_altered_seal(sealed_log, owner, acme, column):
     assert set(kinds) <= {"seal_altered", "entry_edited"}
 
 
-def test_a_seal_hashed_anew_without_those_after_it(sealed_log, owner, acme):
+def test_rehashed_seal_breaks_the_link_after_it(sealed_log, owner, acme):
     seal = seals_of(acme.pk)[4]
     link = Link(acme.pk, 5, seal.entry_hash, seal.previous_hash, datetime.now(UTC))
     owner.execute(
@@ -175,7 +175,7 @@ def test_a_seal_hashed_anew_without_those_after_it(sealed_log, owner, acme):
     assert found() == [("link_broken", acme.pk, 6)]
 
 
-def test_a_fork_by_one_sequence(sealed_log, owner, acme):
+def test_fork_by_a_repeated_sequence_is_found(sealed_log, owner, acme):
     owner.execute(
         "INSERT INTO tenants_auditseal SELECT gen_random_uuid(), chain, sequence, entry_hash, previous_hash,"
         " repeat('b', 64), sealed_at FROM tenants_auditseal WHERE chain = %s AND sequence = 5",
@@ -184,7 +184,7 @@ def test_a_fork_by_one_sequence(sealed_log, owner, acme):
     assert found() == [("fork", acme.pk, 5)]
 
 
-def test_a_fork_by_one_previous_hash(sealed_log, owner, acme):
+def test_fork_by_a_repeated_previous_hash_is_found(sealed_log, owner, acme):
     last = seals_of(acme.pk)[-1]
     link = Link(acme.pk, last.sequence + 1, last.entry_hash, last.previous_hash, last.sealed_at)
     owner.execute(
@@ -195,7 +195,7 @@ def test_a_fork_by_one_previous_hash(sealed_log, owner, acme):
     assert found() == [("fork", acme.pk, link.sequence)]
 
 
-def test_a_chain_hashed_anew_is_told_by_its_signed_heads(sealed_log, owner, acme):
+def test_rehashed_chain_is_found_by_its_signed_heads(sealed_log, owner, acme):
     sign_heads()
     kept = list(last_heads())
     last = len(seals_of(acme.pk))
@@ -207,7 +207,7 @@ def test_a_chain_hashed_anew_is_told_by_its_signed_heads(sealed_log, owner, acme
     assert found(verify_chains(heads=kept)) == [("head_differs", acme.pk, last)]
 
 
-def test_an_entry_taken_out_and_the_chain_hashed_anew(sealed_log, owner, acme):
+def test_removed_entry_in_a_rehashed_chain_is_found(sealed_log, owner, acme):
     sign_heads()
     last = len(seals_of(acme.pk))
     cut = seals_of(acme.pk)[2].entry_id
@@ -218,14 +218,14 @@ def test_an_entry_taken_out_and_the_chain_hashed_anew(sealed_log, owner, acme):
 
 
 @pytest.mark.parametrize("change", ["hash = repeat('c', 64)", "sequence = sequence - 1", "signature = 'AAAA'"])
-def test_a_forged_head(sealed_log, owner, acme, change):
+def test_forged_head_is_found(sealed_log, owner, acme, change):
     sign_heads()
     owner.execute(f"UPDATE tenants_audithead SET {change} WHERE chain = %s", [acme.pk])
     assert [(kind, chain) for kind, chain, _ in found()] == [("head_forged", acme.pk)]
 
 
-def test_a_head_is_no_checkpoint(sealed_log, owner, acme):
-    """Whoever cuts off the beginning cannot make a signed head into the excuse for it."""
+def test_head_is_not_accepted_as_a_checkpoint(sealed_log, owner, acme):
+    """Find a removed beginning that is explained by a signed head."""
     sign_heads()
     act(acme, 11)
     seal_entries()
@@ -240,13 +240,13 @@ def test_a_head_is_no_checkpoint(sealed_log, owner, acme):
     assert {kind for kind, _, _ in found()} == {"head_forged", "seals_missing"}
 
 
-def test_a_head_of_a_key_that_nobody_knows(sealed_log, change_platform_settings, acme):
+def test_head_of_an_unknown_key_is_found(sealed_log, change_platform_settings, acme):
     sign_heads()
     change_platform_settings(AUDIT_SIGNING_KEY="A" * 43 + "=")
     assert {kind for kind, _, _ in found()} == {"head_key_unknown"}
 
 
-def test_old_heads_stay_good_when_the_key_changes(sealed_log, change_platform_settings, acme):
+def test_old_heads_stay_valid_when_the_key_changes(sealed_log, change_platform_settings, acme):
     from tenants.audit.signing import public_key_text
 
     sign_heads()
@@ -261,7 +261,7 @@ def test_old_heads_stay_good_when_the_key_changes(sealed_log, change_platform_se
     assert found() == []
 
 
-def test_it_goes_on_after_any_batch_and_finds_the_same(sealed_log, owner, acme, monkeypatch):
+def test_verification_continues_after_any_batch_with_the_same_findings(sealed_log, owner, acme, monkeypatch):
     sign_heads()
     owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE id = %s", [seals_of(acme.pk)[4].entry_id])
     monkeypatch.setattr(audit_verification, "BATCH_SEALS", 2)
@@ -284,7 +284,7 @@ def found_in(outcome) -> list[tuple]:
     return [(finding.kind, finding.chain, finding.sequence) for finding in outcome.findings]
 
 
-def test_a_place_of_another_chain_or_of_none_is_refused(sealed_log, acme, globex):
+def test_cursor_of_another_chain_or_invalid_one_is_refused(sealed_log, acme, globex):
     part = verify_chains(tenant=globex, deadline=time.monotonic())
     assert part.next is not None
     for after in (part.next, "{}", "nonsense"):
@@ -292,26 +292,26 @@ def test_a_place_of_another_chain_or_of_none_is_refused(sealed_log, acme, globex
             verify_chains(tenant=acme, after=after)
 
 
-def test_one_tenants_chain_alone(sealed_log, owner, acme, globex):
+def test_verification_of_one_tenant_covers_only_its_chain(sealed_log, owner, acme, globex):
     owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE tenant_id = %s", [globex.pk])
     outcome = verify_chains(tenant=acme)
     assert (found(outcome), outcome.chains) == ([], 1)
     assert {chain for _, chain, _ in found(verify_chains(tenant=globex))} == {globex.pk}
 
 
-def test_erased_chain_is_no_finding_while_its_final_head_is_good(sealed_log, owner, acme):
+def test_erased_chain_is_no_finding_while_its_final_head_is_valid(sealed_log, owner, acme):
     sign_heads()
     kept = list(last_heads())
     last = len(seals_of(acme.pk))
     erase_chain(acme.pk)
     assert seals_of(acme.pk) == []
     assert found(verify_chains(heads=kept)) == []
-    # An entry that comes later goes on from the final head.
+    # A later entry continues from the final head.
     act(acme, 20)
     seal_entries()
     assert [seal.sequence for seal in seals_of(acme.pk)] == [last + 1]
     assert found(verify_chains(heads=kept)) == []
-    # The same excuse, written by somebody who has no key.
+    # The same final head, forged without the key.
     owner.execute(
         "UPDATE tenants_auditcounter SET final_head = jsonb_set(final_head, '{sequence}', '99') WHERE chain = %s",
         [acme.pk],
@@ -340,21 +340,21 @@ def test_verify_audit_compares_exported_heads(sealed_log, owner, acme, tmp_path)
     assert finding["examples"][0].startswith(f"Chain {acme.pk}, seal 5, entry {seal.entry_id}: entry_edited.")
 
 
-def test_verify_audit_finds_a_chain_that_is_gone_by_exported_heads(sealed_log, owner, globex, tmp_path):
+def test_verify_audit_finds_a_deleted_chain_by_exported_heads(sealed_log, owner, globex, tmp_path):
     out, file = StringIO(), tmp_path / "heads.jsonl"
     sign_heads()
     call_command("export_audit_heads", out=file, stderr=StringIO())
     cut_end(owner, globex.pk, above=0)
     owner.execute("DELETE FROM tenants_audithead WHERE chain = %s", [globex.pk])
     owner.execute("DELETE FROM tenants_auditcounter WHERE chain = %s", [globex.pk])
-    call_command("verify", "audit", stdout=StringIO())  # an error if a chain is broken
+    call_command("verify", "audit", stdout=StringIO())  # raises if a chain is broken
     with pytest.raises(CommandError, match="1 faults were found"):
         call_command("verify", "audit", heads=file, stdout=out)
     assert f"Chain {globex.pk}" in out.getvalue()
     assert "end_missing" in out.getvalue()
 
 
-def test_the_export_appends_only_what_has_moved(sealed_log, acme, tmp_path):
+def test_export_appends_only_changed_heads(sealed_log, acme, tmp_path):
     file = tmp_path / "heads.jsonl"
     sign_heads()
     for _ in range(2):
@@ -369,7 +369,7 @@ def test_the_export_appends_only_what_has_moved(sealed_log, acme, tmp_path):
     assert lines[-1]["chain"] == str(acme.pk)
 
 
-def test_a_line_that_a_killed_export_left_torn_is_written_again(sealed_log, tmp_path):
+def test_incomplete_line_of_a_killed_export_is_written_again(sealed_log, tmp_path):
     file = tmp_path / "heads.jsonl"
     sign_heads()
     call_command("export_audit_heads", out=file, stderr=StringIO())
@@ -381,14 +381,14 @@ def test_a_line_that_a_killed_export_left_torn_is_written_again(sealed_log, tmp_
 
 
 @pytest.mark.parametrize("line", ["nonsense", "[]", '{"chain": 1}'])
-def test_a_file_that_holds_no_heads_is_refused_with_its_line(sealed_log, tmp_path, line):
+def test_file_without_heads_is_refused_with_its_line(sealed_log, tmp_path, line):
     file = tmp_path / "heads.jsonl"
     file.write_text(line + "\n")
     with pytest.raises(CommandError, match="line 1"):
         call_command("verify", "audit", heads=file)
 
 
-def test_the_platforms_own_chain_is_one_of_them(sealed_log, owner):
+def test_platforms_chain_is_verified(sealed_log, owner):
     seal = seals_of(PLATFORM_CHAIN)[0]
     owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE id = %s", [seal.entry_id])
     assert found() == [("entry_edited", PLATFORM_CHAIN, 1)]

@@ -1,4 +1,4 @@
-"""What is kept for less than a second: memory, then Redis, then PostgreSQL; never longer, never without the last."""
+"""The shared cache: memory, then Redis, then PostgreSQL; bounded in age, and complete without Redis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Clock:
-    """Monotonic time that a test moves, for this process's memory."""
+    """A monotonic clock for this process's memory, which the test advances."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -38,12 +38,12 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    """The caches turned on, with a time of the test's own and a connection that nobody has found away."""
+    """Enable the caches, with the test's own clock and a fresh connection to Redis."""
     made = Clock()
     for module in (shared_cache, redis_guards):
         monkeypatch.setattr(module, "time", made)
     shared_cache._shared.cache_clear()
-    # Long enough that no slow machine lets a key in Redis expire under a test.
+    # Long enough that no key in Redis expires during a test on a slow machine.
     with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0):
         yield made
     shared_cache._shared.cache_clear()
@@ -51,18 +51,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 @pytest.fixture
 def places() -> Iterator[list[str]]:
-    told: list[str] = []
+    read_places: list[str] = []
 
     def note(sender: object, *, place: str, **_: Any) -> None:
-        told.append(place)
+        read_places.append(place)
 
     cache_asked.connect(note)
-    yield told
+    yield read_places
     cache_asked.disconnect(note)
 
 
 class Source:
-    """What PostgreSQL would say, and how often it was asked."""
+    """A stand-in for PostgreSQL that counts its reads."""
 
     def __init__(self) -> None:
         self.value, self.asked = "one", 0
@@ -81,7 +81,7 @@ def key_in_redis(cache: SharedCache[Any]) -> tuple[redis.Redis, str]:
     return redis.Redis.from_url(str(django_settings.CACHES["default"]["LOCATION"])), cache._name_of("k")
 
 
-def test_memory_is_asked_before_redis_and_redis_before_the_database(clock: Clock, places: list[str]) -> None:
+def test_memory_is_read_before_redis_and_redis_before_the_database(clock: Clock, places: list[str]) -> None:
     first, second = two_processes()
     source = Source()
     assert [first.get("k", source), first.get("k", source), second.get("k", source)] == ["one"] * 3
@@ -89,29 +89,29 @@ def test_memory_is_asked_before_redis_and_redis_before_the_database(clock: Clock
     assert places == ["database", "shared"]
 
 
-def test_what_memory_answered_is_told_when_another_place_is_asked(clock: Clock) -> None:
-    told: list[tuple[str, int]] = []
+def test_hits_in_memory_are_signalled_at_the_next_other_read(clock: Clock) -> None:
+    signals: list[tuple[str, int]] = []
 
     def note(sender: object, *, place: str, count: int, **_: Any) -> None:
-        told.append((place, count))
+        signals.append((place, count))
 
     cache, _ = two_processes()
     cache_asked.connect(note)
     try:
         for _ in range(4):
             cache.get("k", Source())
-        assert told == [("database", 1)]
+        assert signals == [("database", 1)]
         clock.now += 61
         cache.get("k", Source())
-        assert told == [("database", 1), ("memory", 3), ("shared", 1)]
+        assert signals == [("database", 1), ("memory", 3), ("shared", 1)]
         clock.now += 61
         cache.get("k", Source())
-        assert told[3:] == [("shared", 1)]
+        assert signals[3:] == [("shared", 1)]
     finally:
         cache_asked.disconnect(note)
 
 
-def test_what_has_not_changed_is_not_made_again(clock: Clock) -> None:
+def test_unchanged_document_is_not_decoded_again(clock: Clock) -> None:
     made: list[str] = []
 
     def make(document: str) -> list[str]:
@@ -132,10 +132,10 @@ def test_what_has_not_changed_is_not_made_again(clock: Clock) -> None:
 
 def _shared_drop(cache: SharedCache[Any]) -> None:
     connection, name = key_in_redis(cache)
-    connection.delete(name)  # as it expires
+    connection.delete(name)  # as on expiry
 
 
-def test_nothing_is_kept_longer_than_it_may(clock: Clock, places: list[str]) -> None:
+def test_entry_is_never_older_than_its_limit(clock: Clock, places: list[str]) -> None:
     first, second = two_processes()
     source = Source()
     first.get("k", source)
@@ -144,12 +144,12 @@ def test_nothing_is_kept_longer_than_it_may(clock: Clock, places: list[str]) -> 
     source.value = "two"
     clock.now += 59.9
     assert first.get("k", source) == "one"
-    connection.delete(name)  # as it expires
+    connection.delete(name)  # as on expiry
     clock.now += 0.2
     assert [first.get("k", source), second.get("k", source)] == ["two", "two"]
 
 
-def test_what_took_long_to_read_is_not_given_to_others(clock: Clock) -> None:
+def test_slow_read_is_not_shared(clock: Clock) -> None:
     first, _ = two_processes()
 
     def slow() -> str:
@@ -163,12 +163,12 @@ def test_what_took_long_to_read_is_not_given_to_others(clock: Clock) -> None:
     assert first.get("k", source) == "one"
 
 
-def test_the_bound_of_a_second_holds_by_the_numbers_in_use() -> None:
-    # Redis for so long, one answer of it, memory for as long again.
+def test_configured_age_is_below_one_second_in_total() -> None:
+    # Redis for so long, one reply of it, and memory for as long again.
     assert 2 * PlatformSettings(dict).CONFIGURATION_CACHE_SECONDS + shared_cache.TIMEOUT_SECONDS < 1
 
 
-def test_a_redis_that_is_away_is_passed_over(clock: Clock, monkeypatch: pytest.MonkeyPatch, places: list[str]) -> None:
+def test_unreachable_redis_is_skipped(clock: Clock, monkeypatch: pytest.MonkeyPatch, places: list[str]) -> None:
     asked: list[int] = []
 
     def away(client: Any, *_: Any, **__: Any) -> None:
@@ -188,7 +188,7 @@ def test_a_redis_that_is_away_is_passed_over(clock: Clock, monkeypatch: pytest.M
 
 
 def planted(cache: SharedCache[Any], document: bytes) -> str:
-    """What the cache answers when the document lies in Redis under its key, and PostgreSQL says "one"."""
+    """Return the cache's answer if the document is stored in Redis under its key, and PostgreSQL returns "one"."""
     connection, name = key_in_redis(cache)
     connection.set(name, document, px=60_000)
     return str(cache.get("k", Source()))
@@ -208,7 +208,7 @@ def test_document_without_signature_counts_as_missing(
     first, second = two_processes()
     assert planted(first, document) == "one"
     assert caplog.text.count("shared_cache.refused") == 1
-    # It is replaced, so that it costs PostgreSQL one look and not every one.
+    # It is replaced, so that only one read goes to PostgreSQL.
     source = Source()
     assert (second.get("k", source), source.asked) == ("one", 0)
 
@@ -232,7 +232,7 @@ def test_document_older_than_a_minute_counts_as_missing(clock: Clock, monkeypatc
     assert planted(second, document) == "one"
 
 
-def test_document_of_a_replaced_secret_key_is_read_while_the_key_is_a_fallback(clock: Clock) -> None:
+def test_document_of_a_fallback_secret_key_is_read(clock: Clock) -> None:
     first, second = two_processes()
     document = document_of(first, Source())
     old = django_settings.SECRET_KEY
@@ -256,7 +256,7 @@ def test_secret_document_stays_in_the_process(clock: Clock) -> None:
     assert connection.get(name) is None
 
 
-def test_forgetting_is_for_all_who_ask_redis(clock: Clock) -> None:
+def test_forgotten_entry_is_removed_from_redis(clock: Clock) -> None:
     first, second = two_processes()
     source = Source()
     first.get("k", source)
@@ -265,7 +265,7 @@ def test_forgetting_is_for_all_who_ask_redis(clock: Clock) -> None:
     assert [first.get("k", source), second.get("k", source)] == ["two", "two"]
 
 
-def test_turned_off_nothing_is_kept() -> None:
+def test_disabled_cache_stores_nothing() -> None:
     first, _ = two_processes()
     source = Source()
     with override_platform_settings(CONFIGURATION_CACHE_SECONDS=0):
@@ -273,7 +273,7 @@ def test_turned_off_nothing_is_kept() -> None:
     assert source.asked == 2
 
 
-def test_settings_and_limits_are_each_tenants_own_and_come_from_memory(
+def test_settings_and_limits_are_cached_per_tenant(
     acme: Tenant, globex: Tenant, clock: Clock, django_assert_num_queries: Any, django_capture_on_commit_callbacks: Any
 ) -> None:
     from scheduling.limits.declared import MAX_WAITING_JOBS

@@ -1,4 +1,4 @@
-"""Preparing a server: from nothing, again, and what is refused."""
+"""Bootstrap of a server: from nothing, repeated, and refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Names:
 
 @pytest.fixture(scope="module")
 def admin_url() -> Iterator[str]:
-    """An administrator's connection to a server of this module's own."""
+    """Return an administrator's connection to this module's own server."""
     with running_servers(redis_url="redis://127.0.0.1:9/0", is_fast=True) as servers:
         yield servers.admin_url
 
@@ -93,7 +93,7 @@ def facts(admin_url: str, names: Names) -> list[Any]:
         return [roles, members, databases, schema.fetchall()]
 
 
-def test_a_server_is_prepared_and_a_second_time_changes_nothing(admin_url, names):
+def test_bootstrap_prepares_a_server_and_is_idempotent(admin_url, names):
     bootstrap(admin_url, names)
     before = facts(admin_url, names)
     roles, members, databases, _ = before
@@ -110,7 +110,7 @@ def test_a_server_is_prepared_and_a_second_time_changes_nothing(admin_url, names
     assert facts(admin_url, names) == before
 
 
-def test_the_roles_can_do_their_work_and_no_more(admin_url, names):
+def test_roles_can_do_their_work_and_no_more(admin_url, names):
     bootstrap(admin_url, names)
     with session(admin_url, names.database, names.owner) as owner:
         owner.execute("CREATE TABLE t (v vector(3))")
@@ -128,7 +128,7 @@ def test_the_roles_can_do_their_work_and_no_more(admin_url, names):
             assert app.execute("SELECT current_user").fetchone() == (names.platform,)
 
 
-def test_strangers_cannot_connect(admin_url, names):
+def test_other_roles_cannot_connect(admin_url, names):
     bootstrap(admin_url, names)
     stranger = Role(f"stranger_{uuid4().hex[:8]}", "x")
     with session(admin_url, "postgres") as admin:
@@ -140,7 +140,7 @@ def test_strangers_cannot_connect(admin_url, names):
         pass
 
 
-def test_a_new_password_takes_the_place_of_the_old(admin_url, names):
+def test_new_password_replaces_the_old(admin_url, names):
     bootstrap(admin_url, names)
     changed = replace(names, app=Role(names.app.name, "another"))
     bootstrap(admin_url, changed)
@@ -150,7 +150,7 @@ def test_a_new_password_takes_the_place_of_the_old(admin_url, names):
         pass
 
 
-def test_a_role_that_inherits_the_door_is_refused(admin_url, names):
+def test_role_that_inherits_the_platform_role_is_refused(admin_url, names):
     bootstrap(admin_url, names)
     app, platform = sql.Identifier(names.app.name), sql.Identifier(names.platform)
     between = sql.Identifier(f"between_{names.database}")
@@ -177,7 +177,7 @@ def test_auditor_that_another_role_can_become_is_refused(admin_url, names, kind)
         bootstrap(admin_url, names)
 
 
-def test_a_superuser_is_refused_as_the_applications_role(admin_url, names):
+def test_superuser_is_refused_as_the_applications_role(admin_url, names):
     bootstrap(admin_url, names)
     with session(admin_url, "postgres") as admin:
         admin.execute(sql.SQL("ALTER ROLE {} SUPERUSER").format(sql.Identifier(names.app.name)))
@@ -186,7 +186,7 @@ def test_a_superuser_is_refused_as_the_applications_role(admin_url, names):
 
 
 def as_django_connection(url: str):
-    """A Django connection of the application's alias that logs in by `url`."""
+    """Return a Django connection of the application's alias that logs in by `url`."""
     parts = urlsplit(url)
     entry = {
         **connections["default"].settings_dict,
@@ -199,20 +199,20 @@ def as_django_connection(url: str):
     return load_backend(entry["ENGINE"]).DatabaseWrapper(entry, alias="default")
 
 
-def test_a_process_that_logs_in_as_a_superuser_is_stopped_at_its_first_connection(admin_url):
+def test_superuser_log_in_is_refused_at_the_first_connection(admin_url):
     privileged = as_django_connection(admin_url)
     with pytest.raises(PrivilegedRoleError, match=r"is a superuser.*bootstrap_database"):
         privileged.ensure_connection()
     assert privileged.connection is None
 
 
-def test_a_process_that_logs_in_as_the_owner_is_stopped_too(django_db_setup):
+def test_owner_log_in_is_refused_at_the_first_connection(django_db_setup):
     owner = as_django_connection(django_db_setup.urls()["DATABASE_OWNER_URL"])
     with pytest.raises(PrivilegedRoleError, match="owns tables"):
         owner.ensure_connection()
 
 
-def test_the_restricted_role_passes_and_is_asked_once(django_assert_num_queries):
+def test_restricted_role_passes_and_is_checked_once(django_assert_num_queries):
     assert find_role_faults(connection) == []
     refuse_privileged_role(None, connection)
     with django_assert_num_queries(0):
@@ -221,7 +221,7 @@ def test_the_restricted_role_passes_and_is_asked_once(django_assert_num_queries)
 
 @pytest.fixture
 def named_in_settings(admin_url, names, monkeypatch, change_platform_settings) -> None:
-    """Settings that name the server and the roles; connections made already are not touched."""
+    """Let the settings name the server and the roles; open connections are not changed."""
     parts = urlsplit(admin_url)
     entry = {**settings.DATABASES["default"], "HOST": parts.hostname, "PORT": parts.port, "NAME": names.database}
     databases = {
@@ -238,13 +238,13 @@ def no_owner(monkeypatch) -> None:
     monkeypatch.setattr(settings, "DATABASES", {"default": settings.DATABASES["default"]})
 
 
-def test_the_command_prepares_what_the_settings_name(named_in_settings, admin_url, names, capsys):
+def test_command_prepares_what_the_settings_name(named_in_settings, admin_url, names, capsys):
     call_command("bootstrap_database", admin_url=admin_url)
     assert f"Database {names.database} is ready" in capsys.readouterr().out
     assert [row[0] for row in facts(admin_url, names)[2]] == [names.database, f"{names.database}_template"]
 
 
-def test_the_command_needs_an_administrator(named_in_settings, admin_url):
+def test_command_needs_an_administrator(named_in_settings, admin_url):
     with pytest.raises(CommandError, match="--admin-url"):
         call_command("bootstrap_database")
     with pytest.raises(CommandError, match="password"):
@@ -258,14 +258,14 @@ def test_command_needs_the_auditors_login(named_in_settings, monkeypatch):
         call_command("bootstrap_database", print_sql=True)
 
 
-def test_the_commands_need_an_owner(no_owner):
+def test_commands_need_an_owner(no_owner):
     with pytest.raises(CommandError, match="DATABASE_OWNER_URL"):
         call_command("bootstrap_database", admin_url="postgres://127.0.0.1:9/x")
     with pytest.raises(CommandError, match="DATABASE_OWNER_URL"):
         call_command("migrate", skip_checks=True)
 
 
-def test_the_printed_script_holds_every_statement_and_no_password(named_in_settings, names, capsys):
+def test_printed_script_contains_every_statement_and_no_password(named_in_settings, names, capsys):
     call_command("bootstrap_database", print_sql=True)
     script = capsys.readouterr().out
     assert names.owner.password not in script

@@ -1,4 +1,4 @@
-"""New rows that are made without their model's constructor."""
+"""New rows that are created without their model's constructor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def values(acme: Tenant) -> dict[str, Any]:
-    """What a job has at least."""
+    """Return the values that a job needs at least."""
     now = datetime(2030, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
     return {
         "id": uuid7(),
@@ -32,10 +32,10 @@ def values(acme: Tenant) -> dict[str, Any]:
     }
 
 
-def test_a_new_row_is_what_its_model_makes(acme: Tenant, values: dict[str, Any]) -> None:
+def test_new_row_equals_the_models_own(acme: Tenant, values: dict[str, Any]) -> None:
     made, plain = new_row(Job, **values, batch=None), Job(**values, batch=None)
     names = [field.attname for field in Job._meta.concrete_fields]
-    # What the database gives stands in it at once.
+    # The defaults of the database are set at once.
     assert {name: getattr(made, name) for name in names} == {name: getattr(plain, name) for name in names} | {
         "payload_bytes": 0,
         "used_us": 0,
@@ -44,20 +44,20 @@ def test_a_new_row_is_what_its_model_makes(acme: Tenant, values: dict[str, Any])
     assert (made.tenant is acme, made.batch, made._state.adding) == (True, None, True)
 
 
-def test_row_that_was_inserted_has_the_defaults_of_the_database(values: dict[str, Any]) -> None:
+def test_inserted_row_has_the_defaults_of_the_database(values: dict[str, Any]) -> None:
     row = Job(**values)
     note_inserted(row)
     assert (row.used_us, row.travels_alone, row._state.adding) == (0, False, False)
 
 
-def test_new_rows_share_nothing(acme: Tenant) -> None:
+def test_new_rows_share_no_mutable_values(acme: Tenant) -> None:
     first, second = new_row(Job, tenant=acme), new_row(Job, tenant=acme)
     first.payload["a"] = first.tags.append("x")
     assert (second.payload, second.tags) == ({}, [])
     assert first.pk != second.pk or first.pk is None
 
 
-def test_a_new_row_has_no_column_that_its_table_has_not(acme: Tenant) -> None:
+def test_new_row_with_an_unknown_column_is_refused(acme: Tenant) -> None:
     with pytest.raises(TypeError, match="colour"):
         new_row(Job, tenant=acme, colour="red")
 

@@ -1,4 +1,4 @@
-"""A request whose session the server ends is answered by 503 with `Retry-After`, and leaves nothing behind."""
+"""Lost sessions in requests: answered by 503 with `Retry-After`, without any effect."""
 
 from __future__ import annotations
 

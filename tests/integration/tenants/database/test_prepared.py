@@ -1,4 +1,4 @@
-"""Statements of the hot path stay prepared on their connection, and nothing else does."""
+"""Prepared statements: those of the hot path stay prepared on their connection, and no others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ASK = "SELECT %(number)s + 1 AS prepared_once"
 
 
 def _kept(like: str) -> list[tuple[Any, ...]]:
-    """The session's prepared statements of such a text: their types, and how often each ran by which plan."""
+    """Return the session's prepared statements of such a text: their types, and how often each ran by which plan."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT parameter_types::text, generic_plans + custom_plans FROM pg_prepared_statements"
@@ -41,7 +41,7 @@ def _ask(number: int) -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_a_statement_is_prepared_once_whatever_the_size_of_its_numbers() -> None:
+def test_statement_is_prepared_once_for_numbers_of_any_size() -> None:
     with transaction.atomic():
         before = sum(runs for _, runs in _kept("prepared_once"))
         assert [_ask(1), _ask(1 << 20), _ask(1 << 40)] == [2, (1 << 20) + 1, (1 << 40) + 1]
@@ -61,16 +61,16 @@ def test_a_statement_is_prepared_once_whatever_the_size_of_its_numbers() -> None
         ([], "{uuid[]}", "uuid[]"),
     ],
 )
-def test_lists_arrive_as_they_are(values: list[object], type_of: str, cast: str) -> None:
+def test_lists_arrive_unchanged(values: list[object], type_of: str, cast: str) -> None:
     name = f"list_{cast.rstrip('[]')}_{len(values)}"
     with transaction.atomic(), prepared_cursor() as cursor:
         cursor.execute(f"SELECT array_to_json(v)::text AS {name} FROM (SELECT %s::{cast} AS v) AS of_list", [values])
-        (told,) = cursor.fetchone()
+        (echoed,) = cursor.fetchone()
         assert [types for types, _ in _kept(name)] == [type_of]
-    assert json.loads(told) == [str(value) if isinstance(value, UUID) else value for value in values]
+    assert json.loads(echoed) == [str(value) if isinstance(value, UUID) else value for value in values]
 
 
-def test_behind_a_pooler_nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statements_behind_a_pooler_are_not_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
     with transaction.atomic(), prepared_cursor() as cursor:
         cursor.execute("SELECT %s::int AS behind_a_pooler", [1])
@@ -78,7 +78,7 @@ def test_behind_a_pooler_nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) ->
     assert _kept("behind_a_pooler") == []
 
 
-def test_statements_of_other_cursors_are_not_kept() -> None:
+def test_statements_of_other_cursors_are_not_prepared() -> None:
     with transaction.atomic():
         _ask(1)
         with connection.cursor() as cursor:
@@ -96,9 +96,9 @@ def test_rollback_to_a_savepoint_keeps_what_is_prepared() -> None:
         assert sum(runs for _, runs in _kept("prepared_once")) == before + 1
 
 
-def test_plans_are_made_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plans_are_renewed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    # A test before this one may have gone by another clock.
+    # An earlier test may have used another clock.
     monkeypatch.setattr(prepared, "_kept", WeakKeyDictionary())
     with transaction.atomic():
         _ask(1)
@@ -117,14 +117,14 @@ def test_plans_are_made_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> N
         assert asked == ["DISCARD PLANS"]
 
 
-def test_an_error_is_djangos_and_leaves_the_cursor_good() -> None:
+def test_error_is_djangos_and_leaves_the_cursor_usable() -> None:
     with transaction.atomic():
         with pytest.raises(DataError), transaction.atomic(), prepared_cursor() as cursor:
             cursor.execute("SELECT 1 / %s", [0])
         assert _ask(1) == 2
 
 
-def test_settings_of_the_door_hold_for_its_transaction() -> None:
+def test_settings_of_the_platform_scope_last_for_its_transaction() -> None:
     def seqscan() -> str:
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('enable_seqscan'), current_setting('role')")
@@ -140,8 +140,8 @@ def test_settings_of_the_door_hold_for_its_transaction() -> None:
         assert seqscan() == "on/none"
 
 
-def test_what_runs_for_many_is_planned_for_them_though_plans_are_kept() -> None:
-    """By a plan for any list a tick with many ends would read whole tables once for each."""
+def test_batch_statement_is_planned_for_its_list_despite_cached_plans() -> None:
+    """Avoid a generic plan, by which a tick with many ends would read whole tables once for each."""
     with all_tenants({"plan_cache_mode": "force_generic_plan"}), prepared_cursor() as cursor:
         for count in (2, prepared.MOST_VALUES + 1):
             values = {"numbers": list(range(count)), "text": "100 % it's"}
@@ -150,12 +150,12 @@ def test_what_runs_for_many_is_planned_for_them_though_plans_are_kept() -> None:
     assert [runs for _, runs in _kept("AS for_many(n)")] == [1]
 
 
-def test_whoever_watches_is_told_of_each_statement_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
+def test_wrapper_gets_each_statement_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
 
     @contextmanager
     def watch(statement: str) -> Iterator[None]:
-        told.append(statement)
+        seen.append(statement)
         yield
 
     monkeypatch.setattr(prepared, "_watch", watch)
@@ -163,12 +163,12 @@ def test_whoever_watches_is_told_of_each_statement_without_its_values(monkeypatc
         assert _ask(41) == 42
         with prepared_cursor() as cursor:
             cursor.execute("SELECT cardinality(%s::int[])", [list(range(100))])
-    assert told == [_ASK, "SELECT cardinality(%s::int[])"]
+    assert seen == [_ASK, "SELECT cardinality(%s::int[])"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_key_is_known_on_a_connection_whose_transaction_was_taken_back(acme: Tenant) -> None:
-    """The driver has the session forget all that is prepared once a transaction was."""
+def test_key_is_found_on_a_connection_after_a_rollback(acme: Tenant) -> None:
+    """Prepare again: the driver drops all prepared statements after a rollback."""
     token = issue_api_key(tenant=acme, name="again").token
     for _ in range(3):
         assert authenticate_api_key(token=token) is not None

@@ -1,4 +1,4 @@
-"""The migration operations: what they leave in the database, and that they take it back."""
+"""Migration operations for row-level security: their effect and its reversal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ACME, GLOBEX = uuid7(), uuid7()
 
 
 class Applied:
-    """Operations applied as the owner, with the states that undoing them needs."""
+    """Operations applied as the owner, with the states that reversing them needs."""
 
     def __init__(self) -> None:
         self.state = ProjectState()
@@ -77,7 +77,7 @@ def insert(table: str, **values) -> None:
     run_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", *values.values())
 
 
-def test_row_security_lets_each_tenant_see_and_write_its_own_rows(planted):
+def test_row_security_limits_each_tenant_to_its_own_rows(planted):
     planted.apply(PARENT, EnableRowSecurity("Parent"))
     for tenant in (ACME, GLOBEX):
         with tenant_context(tenant):
@@ -90,7 +90,7 @@ def test_row_security_lets_each_tenant_see_and_write_its_own_rows(planted):
     assert run_sql("SELECT 1 FROM planted_parent") == []
 
 
-def test_row_security_is_taken_back_whole(planted):
+def test_row_security_is_reversed_completely(planted):
     planted.apply(PARENT, EnableRowSecurity("Parent", app_may=["SELECT", "INSERT"]))
     count = "SELECT count(*) FROM pg_policies WHERE tablename = 'planted_parent'"
     assert run_sql(count) == [(3,)]
@@ -100,7 +100,7 @@ def test_row_security_is_taken_back_whole(planted):
     assert run_sql(flags) == [(False, False)]
 
 
-def test_a_narrowed_table_grants_no_more_than_its_policies(planted):
+def test_narrowed_table_grants_no_more_than_its_policies(planted):
     planted.apply(PARENT, EnableRowSecurity("Parent", app_may=["SELECT", "INSERT"], platform_may=["SELECT", "DELETE"]))
     [grants] = grant_tables(connections[OWNER_ALIAS], ["planted_parent"])
     assert grants.app == {"SELECT", "INSERT"}
@@ -113,7 +113,7 @@ def test_a_narrowed_table_grants_no_more_than_its_policies(planted):
         run_sql("DELETE FROM planted_parent")
 
 
-def test_a_shared_table_is_read_by_everybody_and_written_behind_the_door(planted):
+def test_shared_table_is_readable_by_all_and_written_by_the_platform(planted):
     planted.apply(PARENT, EnableRowSecurity("Parent", column=None, app_may=["SELECT"]))
     with all_tenants():
         insert("planted_parent", id=uuid7(), tenant_id=GLOBEX)
@@ -124,7 +124,7 @@ def test_a_shared_table_is_read_by_everybody_and_written_behind_the_door(planted
         run_sql("DELETE FROM planted_parent")
 
 
-def test_a_composite_key_holds_and_clears_only_the_reference_when_its_target_goes(planted):
+def test_composite_key_clears_only_the_reference_of_a_deleted_target(planted):
     planted.apply(PARENT, EnableRowSecurity("Parent"), CHILD, EnableRowSecurity("Child"), TIE)
     parent, child = uuid7(), uuid7()
     with all_tenants():
@@ -136,7 +136,7 @@ def test_a_composite_key_holds_and_clears_only_the_reference_when_its_target_goe
         assert run_sql("SELECT tenant_id, parent_id FROM planted_child") == [(ACME, None)]
 
 
-def test_a_composite_key_is_not_laid_over_orphans(planted):
+def test_composite_key_over_orphans_is_refused(planted):
     planted.apply(PARENT, EnableRowSecurity("Parent"), CHILD, EnableRowSecurity("Child"))
     with all_tenants():
         # FORCE hides this row from the owner: a plain count would find no orphan.
@@ -150,7 +150,7 @@ def test_a_composite_key_is_not_laid_over_orphans(planted):
     assert run_sql("SELECT conname FROM pg_constraint WHERE conname LIKE 'planted%%same_tenant'") == []
 
 
-def test_a_long_table_name_keeps_the_end_of_its_constraint():
+def test_long_table_name_keeps_the_end_of_its_constraint():
     name = AddCompositeForeignKey("X", columns=("tenant_id", "job_id"), to="a.B")._constraint_name("t" * 63)
     assert len(name) == 63
     assert name.endswith("_job_id_same_tenant")
@@ -167,7 +167,7 @@ def test_operations_can_be_printed(planted):
     assert 'ON DELETE SET NULL ("parent_id")' in printed
 
 
-def test_a_data_migration_changes_rows_through_its_door_alone(planted):
+def test_data_migration_changes_rows_only_in_the_platform_scope(planted):
     planted.apply(PARENT, EnableRowSecurity("Parent"))
     with all_tenants():
         insert("planted_parent", id=uuid7(), tenant_id=ACME)
@@ -182,7 +182,7 @@ def test_a_data_migration_changes_rows_through_its_door_alone(planted):
         assert cursor.fetchone() == (OWNER,)
 
 
-def test_a_partitioned_model_keeps_rows_in_its_default_partition(planted):
+def test_partitioned_model_keeps_rows_in_its_default_partition(planted):
     planted.apply(CreatePartitionedModel("Event", [ID, TENANT_ID]), EnableRowSecurity("Event"))
     with tenant_context(ACME):
         insert("planted_event", id=uuid7(), tenant_id=ACME)
@@ -191,7 +191,7 @@ def test_a_partitioned_model_keeps_rows_in_its_default_partition(planted):
             run_sql("SELECT 1 FROM planted_event_default")
 
 
-def test_partitions_are_made_and_dropped_behind_the_door(planted, django_db_setup):
+def test_partitions_are_created_and_dropped_in_the_platform_scope(planted, django_db_setup):
     planted.apply(CreatePartitionedModel("Event", [ID, TENANT_ID]), EnableRowSecurity("Event"))
     starts_at = datetime.now(UTC) - timedelta(hours=1)
     with all_tenants():
@@ -212,20 +212,20 @@ def test_partitions_are_made_and_dropped_behind_the_door(planted, django_db_setu
 @pytest.mark.parametrize(
     "name", ["planted_parent", "planted_event_default", "planted_event", "nothing", 'x"; DROP TABLE auth_user; --']
 )
-def test_only_a_partition_that_is_not_the_default_one_can_be_dropped(planted, name):
+def test_default_partition_and_plain_tables_cannot_be_dropped_as_partitions(planted, name):
     planted.apply(PARENT, CreatePartitionedModel("Event", [ID, TENANT_ID]))
     with pytest.raises(ProgrammingError, match="not a partition"), all_tenants():
         drop_partition(partition=name)
 
 
-def test_only_a_partitioned_table_gets_partitions(planted):
+def test_plain_table_gets_no_partitions(planted):
     planted.apply(PARENT)
     moment = datetime.now(UTC)
     with pytest.raises(ProgrammingError, match="not a partitioned table"), all_tenants():
         create_partition(table="planted_parent", starts_at=moment, ends_at=moment + timedelta(days=1))
 
 
-def test_a_partition_over_rows_that_wait_in_the_default_one_is_refused(planted):
+def test_partition_over_rows_of_the_default_one_is_refused(planted):
     planted.apply(CreatePartitionedModel("Event", [ID, TENANT_ID]), EnableRowSecurity("Event"))
     with tenant_context(ACME):
         insert("planted_event", id=uuid7(), tenant_id=ACME)
@@ -234,8 +234,8 @@ def test_a_partition_over_rows_that_wait_in_the_default_one_is_refused(planted):
         create_partition(table="planted_event", starts_at=moment - timedelta(1), ends_at=moment + timedelta(1))
 
 
-def test_migrations_of_this_app_go_back_and_forth(django_db_setup):
-    """From an empty database to the latest migration, back to nothing, and forth again."""
+def test_migrations_of_this_app_are_reversible(django_db_setup):
+    """Migrate an empty database to the latest migration, back to none, and forward again."""
     name = f"{django_db_setup.name}_empty"
     with connect_as_owner("postgres") as server:
         server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{SERVER_DATABASE}_template"')
@@ -255,13 +255,13 @@ def test_migrations_of_this_app_go_back_and_forth(django_db_setup):
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def test_database_of_an_earlier_development_version_is_refused_with_the_cure(monkeypatch):
+def test_database_of_an_earlier_development_version_is_refused_with_the_fix(monkeypatch):
     history = {("auth", "0001_initial"): None, ("tenants", "0001_tenancy"): None}
     monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda recorder: history)
     with pytest.raises(CommandError, match="delete the folder var/dev"):
         call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
 
 
-def test_the_floor_of_a_time_is_where_its_partition_begins():
+def test_uuid7_floor_of_a_time_is_the_start_of_its_partition():
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     assert str(uuid7_floor(moment)).replace("-", "")[:12] == f"{int(moment.timestamp() * 1000):012x}"

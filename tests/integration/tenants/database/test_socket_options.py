@@ -1,4 +1,4 @@
-"""The socket of the open connection has the options that were asked for."""
+"""The socket options of the open connection."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tenants.database.options import connection_options
 pytestmark = pytest.mark.django_db
 
 
-def test_open_connection_is_probed_and_given_up() -> None:
+def test_open_connection_has_keepalive_and_timeout_options() -> None:
     connection.ensure_connection()
     options = connection_options()
-    # The descriptor stays the driver's.
+    # The driver keeps the descriptor.
     with socket.fromfd(connection.connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as duplicate:
         assert duplicate.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == options["keepalives"]
         found = {

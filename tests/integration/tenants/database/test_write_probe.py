@@ -1,4 +1,4 @@
-"""The write probe: it writes to the log and the disk, and tells why it could not."""
+"""The write probe: it writes to the log and the disk, and reports the error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def files_written() -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_probe_finds_no_fault_and_writes_a_file_to_the_data_disk() -> None:
+def test_probe_without_a_fault_writes_a_file_to_disk() -> None:
     before = files_written()
     assert WriteWatch().read() == ""
     eventually(lambda: files_written() > before, within=30.0, what="the file of the probe is counted")
@@ -32,7 +32,7 @@ def test_probe_finds_no_fault_and_writes_a_file_to_the_data_disk() -> None:
 
 @pytest.fixture
 def read_only(django_db_setup: TestDatabase) -> Iterator[None]:
-    """New sessions may only read, as on a standby."""
+    """Make new sessions read-only, as on a standby."""
     name = sql.Identifier(django_db_setup.name)
     with connect_as_owner(django_db_setup.name) as owner:
         owner.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
@@ -44,13 +44,13 @@ def test_read_only_server_is_a_fault(read_only: None) -> None:
     assert WriteWatch().read() == READ_ONLY
 
 
-def test_full_disk_is_a_fault_with_what_postgresql_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_a_fault_with_postgresqls_message(monkeypatch: pytest.MonkeyPatch) -> None:
     full = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$"
     monkeypatch.setattr(write_probe, "_PROBE", full)
     assert WriteWatch().read() == "PostgreSQL takes no writes: could not extend file"
 
 
-def test_database_that_is_away_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_database_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise psycopg.OperationalError("connection refused")
 
@@ -58,7 +58,7 @@ def test_database_that_is_away_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> No
     assert "connection refused" in WriteWatch().read()
 
 
-def test_verdict_is_kept_for_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_result_is_cached_for_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     probes: list[None] = []
 
     def probe() -> str:

@@ -1,4 +1,4 @@
-"""Keys of tenants' values: made, kept, rotated, and gone with their tenant."""
+"""Tenants' data keys: created, stored, rotated, and deleted with their tenant."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def run(command: str, *arguments: str) -> Any:
     return json.loads(out.getvalue())
 
 
-def test_a_tenant_is_made_with_a_key(acme: Tenant) -> None:
+def test_tenant_is_created_with_a_key(acme: Tenant) -> None:
     (row,) = keys_of(acme)
     assert sealing_key(acme.pk).id == row.pk
 
 
-def test_a_tenant_from_before_gets_a_key_by_its_first_value(change_platform_settings: ChangePlatformSettings) -> None:
+def test_tenant_without_a_key_gets_one_with_its_first_value(change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     old = create_tenant(slug="old", plan="team")
     assert keys_of(old) == []
@@ -69,7 +69,7 @@ def test_a_tenant_from_before_gets_a_key_by_its_first_value(change_platform_sett
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_key_of_a_transaction_that_is_undone_is_not_kept(change_platform_settings: ChangePlatformSettings) -> None:
+def test_key_of_a_rolled_back_transaction_is_not_cached(change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     old = create_tenant(slug="old", plan="team")
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
@@ -81,7 +81,7 @@ def test_a_key_of_a_transaction_that_is_undone_is_not_kept(change_platform_setti
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_key_is_read_once(acme: Tenant) -> None:
+def test_key_is_read_once(acme: Tenant) -> None:
     forget_keys()
     key = sealing_key(acme.pk)
     with CaptureQueriesContext(connection) as asked:
@@ -98,12 +98,12 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, acme: Tenant, globex
     assert len(data_keys._cache) == 1
 
 
-def test_another_tenant_sees_no_key(acme: Tenant, globex: Tenant) -> None:
+def test_keys_are_visible_only_to_their_tenant(acme: Tenant, globex: Tenant) -> None:
     with tenant_context(globex):
         assert not TenantDataKey.objects.filter(tenant=acme).exists()
 
 
-def test_a_key_of_another_master_key_is_named(change_platform_settings: ChangePlatformSettings, acme: Tenant) -> None:
+def test_key_of_a_missing_master_key_is_named(change_platform_settings: ChangePlatformSettings, acme: Tenant) -> None:
     key = sealing_key(acme.pk)
     forget_keys()
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
@@ -112,7 +112,7 @@ def test_a_key_of_another_master_key_is_named(change_platform_settings: ChangePl
             use()
 
 
-def test_a_changed_master_key_wraps_anew_and_changes_no_key(
+def test_changed_master_key_rewraps_and_changes_no_data_key(
     change_platform_settings: ChangePlatformSettings, acme: Tenant, globex: Tenant
 ) -> None:
     before, digest = sealing_key(acme.pk).id, digest_of(acme.pk, b"x")
@@ -123,7 +123,7 @@ def test_a_changed_master_key_wraps_anew_and_changes_no_key(
     assert new.pk == old.pk
     assert (bytes(new.wrapped), new.master_key_id) != (bytes(old.wrapped), old.master_key_id)
     assert run("rotate_encryption_keys") == {"rewrapped": 0, "replaced": 0}
-    # The former master key is needed no more.
+    # The former master key is no longer needed.
     forget_keys()
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     assert (sealing_key(acme.pk).id, digest_of(acme.pk, b"x")) == (before, digest)
@@ -131,7 +131,7 @@ def test_a_changed_master_key_wraps_anew_and_changes_no_key(
         assert AuditLogEntry.objects.filter(action="encryption.keys_rewrapped").count() == 1
 
 
-def test_without_the_former_master_key_nothing_is_wrapped_anew(
+def test_rewrapping_without_the_former_master_key_is_refused(
     change_platform_settings: ChangePlatformSettings, acme: Tenant
 ) -> None:
     (old,) = keys_of(acme)
@@ -141,10 +141,10 @@ def test_without_the_former_master_key_nothing_is_wrapped_anew(
     assert bytes(keys_of(acme)[0].wrapped) == bytes(old.wrapped)
 
 
-def test_a_process_that_knows_a_key_goes_on_while_it_is_wrapped_anew(
+def test_process_with_a_cached_key_continues_during_rewrapping(
     change_platform_settings: ChangePlatformSettings, acme: Tenant
 ) -> None:
-    known = data_keys._unwrap(acme.pk, [])  # nothing yet
+    known = data_keys._unwrap(acme.pk, [])  # no keys yet
     assert known.current_id is None
     with all_tenants():
         TenantDataKey.objects.update(created_at="2020-01-01T00:00:00Z")
@@ -165,7 +165,7 @@ def test_new_data_keys_seal_and_former_ones_open(acme: Tenant, globex: Tenant) -
     assert len(keys_of(globex)) == 1
 
 
-def test_hashes_are_those_of_one_tenant(
+def test_digests_differ_between_tenants(
     change_platform_settings: ChangePlatformSettings, acme: Tenant, globex: Tenant
 ) -> None:
     assert digest_of(acme.pk, b"x") not in (b"x", digest_of(globex.pk, b"x"))
@@ -181,7 +181,7 @@ def test_commands_need_a_master_key(change_platform_settings: ChangePlatformSett
             run(command)
 
 
-def test_the_deploy_check_tells(change_platform_settings: ChangePlatformSettings) -> None:
+def test_deploy_check_reports_encryption_faults(change_platform_settings: ChangePlatformSettings) -> None:
     assert (check_sealing(), check_master_keys()) == ([], [])
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     assert [found.id for found in (*check_sealing(), *check_master_keys())] == ["tenants.W001"]

@@ -1,4 +1,4 @@
-"""Something of a tenant in every table, and looking for it anywhere."""
+"""Rows of a tenant in every table, and the search for them."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ PLAIN: dict[str, Any] = {
     "interval": "1 s",
 }
 SEALED_BY_AUDITOR = {"tenants_auditpending", "tenants_auditseal", "tenants_audithead"}
-# Columns whose values a constraint names.
+# Columns whose values a constraint limits.
 SPECIAL: dict[tuple[str, str], Any] = {
     ("workflow_execution_approval", "state"): "pending",
     ("tenants_invitation", "role"): "viewer",
-    # Unique in all tenants.
+    # Unique over all tenants.
     ("tenants_invitation", "token_hash"): lambda tenant_id: tenant_id.hex,
 }
 
 
 def fill(tenant: Tenant) -> None:
-    """Work, files and people by the services; whatever table is still without a row gets one by its columns."""
+    """Create jobs, files and members by the services, then a row for each table still without one."""
     make_work(tenant)
     dataset = create_dataset(tenant=tenant, name="handbook")
     upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", tenant.slug.encode())])
@@ -70,17 +70,17 @@ def fill(tenant: Tenant) -> None:
         save_records(run, [new_node(run)])
     seal_entries()
     sign_heads()
-    for _ in range(3):  # a row may refer to one that the first round makes
+    for _ in range(3):  # a row may refer to one of the first round
         fill_the_rest(tenant)
     redis.Redis.from_url(platform_settings.REDIS_URL).set(f"jobsplatform:bucket:{tenant.pk}:submit", "1", ex=600)
 
 
 def fill_the_rest(tenant: Tenant) -> None:
-    """A row by its columns for each table that has none, also those that sealing and folding empty for everybody."""
+    """Insert a row for each empty table by its columns, including those that sealing and folding empty."""
     with all_tenants():
         counts = count_rows(tenant.pk)
         for table in reversed(tenant_tables()):
-            # The application may not write what proves the audit log.
+            # The application may not write the proofs of the audit log.
             if not counts[table.name] and table.name not in SEALED_BY_AUDITOR:
                 insert_row(table.name, table.column, tenant.pk)
 
@@ -89,7 +89,7 @@ def insert_row(table: str, column: str, tenant_id: uuid.UUID) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_MISSING_COLUMNS, [f"public.{table}"])
         columns = cursor.fetchall()
-        # Whose it is may be left out, and the row is then nobody's.
+        # The tenant is optional here, and such a row belongs to none.
         values: dict[str, Any] = {column: tenant_id}
         for name, kind, base, target, target_column in columns:
             if name == column:
@@ -132,7 +132,7 @@ def plain(kind: str, base: str) -> Any:
 
 
 def mentions(tenant_id: uuid.UUID) -> list[str]:
-    """Columns of type uuid, in any table, that still hold the id; asked apart from what the erasure itself asks."""
+    """Return the columns of type uuid, in any table, that still contain the id, apart from the erasure's own check."""
     found = []
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,4 +1,4 @@
-"""The auditor removes a long chain in batches up to signed checkpoints, and can be interrupted between them."""
+"""Erasure of a long chain: the auditor removes it in batches up to signed checkpoints, and can be interrupted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENTRIES, BATCH = 25, 4
 
 @pytest.fixture
 def erasure(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> TenantErasure:
-    """One of a tenant with a chain of several batches, up to where its chain is taken away."""
+    """Return the erasure of a tenant with a chain of several batches, up to the removal of its chain."""
     change_platform_settings(ERASURE_GRACE_SECONDS=0)
     for number in range(ENTRIES):
         act(acme, number)
@@ -37,7 +37,7 @@ def erasure(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> T
     return erasure
 
 
-def test_auditor_removes_no_more_of_a_chain_in_a_turn_than_it_may(
+def test_auditor_removes_a_bounded_part_of_a_chain_in_a_turn(
     acme: Tenant, erasure: TenantErasure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_removals, "BATCH_ENTRIES", BATCH)
@@ -48,14 +48,14 @@ def test_auditor_removes_no_more_of_a_chain_in_a_turn_than_it_may(
     while left[-1]:
         completed = carry_out_removals()
         left.append(len(seals_of(acme.pk)))
-        # What is less than a batch goes with the final head.
+        # Less than a batch is removed with the final head.
         assert (completed, left[-2] - left[-1]) in {(0, BATCH), (1, left[-2])}
         assert left[-2] - left[-1] <= BATCH + 1
-        call_command("verify", "audit")  # an error if a chain is broken
+        call_command("verify", "audit")  # raises if a chain is broken
     finish(acme, erasure)
 
 
-def test_auditor_that_is_killed_between_batches_goes_on(
+def test_auditor_killed_between_batches_continues(
     acme: Tenant, erasure: TenantErasure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_removals, "BATCH_ENTRIES", BATCH)
@@ -66,7 +66,7 @@ def test_auditor_that_is_killed_between_batches_goes_on(
         patch.setattr(AuditRemoval, "save", die)
         with pytest.raises(KilledError):
             carry_out_removals()
-    # What the second batch did is rolled back with it.
+    # The work of the second batch is rolled back with it.
     assert len(seals_of(acme.pk)) == before - BATCH
     finish(acme, erasure)
 
@@ -80,7 +80,7 @@ def test_erasure_without_a_recorded_request_is_not_carried_out(
     before = len(seals_of(acme.pk))
     audit_removals.request_removal(acme.pk, AuditRemoval.Kind.ERASURE, before=acme.created_at)
     assert carry_out_removals() == 0
-    # A forged record waits for the period of grace, in a chain that nobody can erase.
+    # A forged record would wait for the grace period, in a chain that is never erased.
     with all_tenants():
         target = AuditTarget("tenants.tenanterasure", "7")
         record_audit(action="tenant.erasure_requested", target=target, after={"subject_id": str(acme.pk)})
@@ -95,7 +95,7 @@ def test_erasure_without_a_recorded_request_is_not_carried_out(
     assert len(seals_of(acme.pk)) == before
 
 
-def test_platforms_own_chain_is_not_erased_by_a_forged_request(
+def test_platforms_chain_is_not_erased_by_a_forged_request(
     acme: Tenant, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(ERASURE_GRACE_SECONDS=0)
@@ -128,7 +128,7 @@ def test_retention_removes_nothing_younger_than_the_auditors_minimum(
     assert len(seals_of(acme.pk)) == 1
 
 
-def test_what_was_pruned_stands_in_the_platforms_chain(
+def test_pruning_is_audited_in_the_platforms_chain(
     acme: Tenant, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(AUDIT_MINIMUM_DAYS=-1)
@@ -152,7 +152,7 @@ def test_what_was_pruned_stands_in_the_platforms_chain(
     assert seal_entries() == 0
 
 
-def test_requests_are_looked_at_in_their_order_and_forged_ones_keep_none_waiting(
+def test_requests_are_read_in_order_and_forged_ones_delay_none(
     acme: Tenant, globex: Tenant, change_platform_settings: ChangePlatformSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_platform_settings(AUDIT_MINIMUM_DAYS=-1)
@@ -173,12 +173,12 @@ def die(*args: Any, **kwargs: Any) -> None:
 
 
 def finish(tenant: Tenant, erasure: TenantErasure) -> None:
-    """Bring the erasure to its end, and check its proof against the log."""
+    """Run the erasure to its end, and check its proof against the log."""
     while advance_erasure(erasure.pk):
         pass
     done = find_erasure(erasure_id=erasure.pk)
     counts = done.proof["counts"]["tenants_auditlogentry"]
-    # Entries that the erasure itself made come on top of those that were there.
+    # Entries of the erasure itself are added to the earlier ones.
     assert (counts["before"] <= counts["removed"], counts["after"]) == (True, 0)
     assert counts["removed"] == done.proof["counts"]["tenants_auditseal"]["removed"]
     assert verify_erasure(erasure_id=erasure.pk).is_good

@@ -1,4 +1,4 @@
-"""A tenant with something in every table is erased: nothing is left of it, and nothing of anybody else is touched."""
+"""Erasure of a tenant with rows in every table: nothing of it remains, and no other tenant is affected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class KilledError(Exception):
-    """The process died here."""
+    """The process dies here."""
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def files(tmp_path: Any, settings: Any) -> None:
 
 
 def asked(tenant: Tenant) -> TenantErasure:
-    """The erasure of a tenant that is suspended for it."""
+    """Request the erasure of a tenant, suspended for it."""
     suspend_tenant(tenant=tenant, reason="contract ended")
     return request_erasure(tenant=tenant, reason="contract ended", confirm=tenant.slug)
 
@@ -66,13 +66,13 @@ def run_to_the_end(erasure: TenantErasure, **options: int) -> TenantErasure:
     return find_erasure(erasure_id=erasure.pk)
 
 
-def test_every_table_has_a_row_and_then_none_and_another_tenant_keeps_all(
+def test_erasure_removes_every_row_of_the_tenant_and_none_of_another(
     acme: Tenant, globex: Tenant, no_grace: None, files: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(acme)
     fill(globex)
     fill_the_rest(acme)
-    suspend_tenant(tenant=acme, reason="contract ended")  # an entry without its seal yet
+    suspend_tenant(tenant=acme, reason="contract ended")  # an entry that is not sealed yet
     with all_tenants():
         before = count_rows(acme.pk)
     assert {table for table, number in before.items() if not number} == set(), "fill() has no row for these tables"
@@ -85,7 +85,7 @@ def test_every_table_has_a_row_and_then_none_and_another_tenant_keeps_all(
         raise KilledError
 
     for _ in range(1_000):
-        # Each part is done, killed before it is written down, and done again.
+        # Each part is done, killed before it is recorded, and done again.
         with monkeypatch.context() as patch:
             patch.setattr(TenantErasure, "save", die)
             with pytest.raises(KilledError):
@@ -104,15 +104,15 @@ def test_every_table_has_a_row_and_then_none_and_another_tenant_keeps_all(
         assert mentions(acme.pk) == []
         assert set(count_outside(acme.pk).values()) == {0}
         assert not Tenant.objects.filter(pk=acme.pk).exists()
-        assert User.objects.filter(username="member-of-acme").exists()  # accounts are the platform's
+        assert User.objects.filter(username="member-of-acme").exists()  # accounts belong to the platform
     assert checksums(globex) == others
-    # Rows made by their columns do not balance; what matters is that only the erased tenant's are gone.
+    # Rows made by their columns do not balance; only those of the erased tenant must be gone.
     assert faults_of("ledger") == [fault for fault in ledger if fault.tenant_id != acme.pk]
     assert verify_erasure(erasure_id=erasure.pk).is_good
 
 
 class TenantLive:
-    """What workers would do: running jobs of a tenant stop when they are asked to."""
+    """A stand-in for workers: running jobs of a tenant stop on request."""
 
     @staticmethod
     def cancelled(tenant: Tenant) -> None:
@@ -121,7 +121,7 @@ class TenantLive:
         LiveExecution.objects.filter(tenant_id=tenant.pk, cancel_requested_at__isnull=False).delete()
 
 
-def test_the_proof_says_who_why_and_how_much_and_its_hash_is_of_it(acme: Tenant, no_grace: None) -> None:
+def test_proof_contains_actor_reason_and_counts_and_is_hashed(acme: Tenant, no_grace: None) -> None:
     create_dataset(tenant=acme, name="handbook")
     erasure = run_to_the_end(asked(acme))
     assert erasure.proof is not None
@@ -137,7 +137,7 @@ def test_the_proof_says_who_why_and_how_much_and_its_hash_is_of_it(acme: Tenant,
     assert last.after is not None
     assert last.after["final_head"]["kind"] == "final"
     seal_entries()
-    call_command("verify", "audit")  # an error if a chain is broken
+    call_command("verify", "audit")  # raises if a chain is broken
     with all_tenants():
         TenantErasure.objects.filter(pk=erasure.pk).update(proof=erasure.proof | {"reason": "another"})
     assert not verify_erasure(erasure_id=erasure.pk).is_good
@@ -160,13 +160,13 @@ def test_verify_erasures_finds_planted_row_and_altered_proof(acme: Tenant, no_gr
         call_command("verify", "erasures", stdout=io.StringIO())
 
 
-def test_a_recount_finds_what_came_back(acme: Tenant, no_grace: None, files: None) -> None:
+def test_recount_finds_restored_rows(acme: Tenant, no_grace: None, files: None) -> None:
     erasure = run_to_the_end(asked(acme))
     default_storage.save(f"{acme.pk}/aa/left", SimpleUploadedFile("x", b"x"))
     assert verify_erasure(erasure_id=erasure.pk).left == {"files:files": 1}
 
 
-def test_only_a_suspended_tenant_by_its_slug_with_a_reason(acme: Tenant) -> None:
+def test_erasure_needs_a_suspended_tenant_its_slug_and_a_reason(acme: Tenant) -> None:
     with pytest.raises(ErasureRefusedError):
         request_erasure(tenant=acme, reason="x", confirm="acme")
     suspend_tenant(tenant=acme, reason="x", until=timezone.now() + timedelta(hours=1))
@@ -184,7 +184,7 @@ def test_only_a_suspended_tenant_by_its_slug_with_a_reason(acme: Tenant) -> None
         reinstate_tenant(tenant=acme)
 
 
-def test_in_the_period_of_grace_nothing_happens_and_it_can_be_cancelled(acme: Tenant) -> None:
+def test_erasure_in_its_grace_period_can_be_cancelled(acme: Tenant) -> None:
     erasure = asked(acme)
     assert due_erasures() == []
     assert not advance(erasure.pk)
@@ -196,7 +196,7 @@ def test_in_the_period_of_grace_nothing_happens_and_it_can_be_cancelled(acme: Te
         assert Tenant.objects.filter(pk=acme.pk).exists()
 
 
-def test_what_has_begun_cannot_be_cancelled(acme: Tenant, no_grace: None) -> None:
+def test_begun_erasure_cannot_be_cancelled(acme: Tenant, no_grace: None) -> None:
     erasure = asked(acme)
     assert due_erasures() == [erasure.pk]
     advance(erasure.pk)
@@ -204,7 +204,7 @@ def test_what_has_begun_cannot_be_cancelled(acme: Tenant, no_grace: None) -> Non
         cancel_erasure(erasure_id=erasure.pk, reason="too late")
 
 
-def test_the_command_erases_and_the_other_recounts(no_grace: None, db: None) -> None:
+def test_commands_erase_and_verify(no_grace: None, db: None) -> None:
     tenant = create_tenant(slug="initech", plan="team")
     arguments = ("erase_tenant", "initech", "--reason", "contract ended", "--json")
     with pytest.raises(CommandError, match="suspend"):
@@ -224,7 +224,7 @@ def test_the_command_erases_and_the_other_recounts(no_grace: None, db: None) -> 
 
 @pytest.fixture
 def without_broker(change_platform_settings: ChangePlatformSettings) -> Iterator[Callable[[], None]]:
-    """A function after which the broker is away."""
+    """Return a function that makes the broker unreachable."""
 
     def leave() -> None:
         change_platform_settings(REDIS_URL="redis://127.0.0.1:1/0")
@@ -234,11 +234,11 @@ def without_broker(change_platform_settings: ChangePlatformSettings) -> Iterator
     broker._client.cache_clear()
 
 
-def test_an_erasure_waits_for_a_broker_that_is_away(
+def test_erasure_waits_for_an_unreachable_broker(
     acme: Tenant, no_grace: None, files: None, without_broker: Callable[[], None]
 ) -> None:
     erasure = asked(acme)
-    assert advance(erasure.pk)  # what is there is counted
+    assert advance(erasure.pk)  # count the rows
     without_broker()
     for _ in range(5):
         advance(erasure.pk)
@@ -247,7 +247,7 @@ def test_an_erasure_waits_for_a_broker_that_is_away(
     assert "Waits for the broker" in erasure.note
 
 
-def test_what_is_left_is_not_told_while_the_broker_is_away(
+def test_recount_without_the_broker_is_refused(
     acme: Tenant, no_grace: None, files: None, client: Client, staff: User, without_broker: Callable[[], None]
 ) -> None:
     erasure = run_to_the_end(asked(acme))

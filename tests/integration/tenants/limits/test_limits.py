@@ -1,4 +1,4 @@
-"""Limits: where their values come from, who may change them, and how usage is shown."""
+"""Limits: sources of their values, permissions to change them, and display of usage."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def staff_api(staff: User, tenant: Tenant) -> APIClient:
         ("storage_bytes", (10 * 1024**3, Source.PLAN)),
     ],
 )
-def test_a_plan_says_how_much_else_the_default(acme: Tenant, key: str, expected: tuple[int, Source]) -> None:
+def test_limit_comes_from_the_plan_or_else_the_default(acme: Tenant, key: str, expected: tuple[int, Source]) -> None:
     assert value_of(acme, key) == expected
 
 
 @pytest.mark.parametrize("key", ["submits_per_minute", "submit_burst", "max_concurrency", "peak_memory_mib"])
-def test_an_override_goes_before_the_plan_and_for_one_tenant_alone(acme: Tenant, globex: Tenant, key: str) -> None:
+def test_override_precedes_the_plan_for_one_tenant_only(acme: Tenant, globex: Tenant, key: str) -> None:
     before = value_of(globex, key)
     set_tenant_limit(tenant=acme, key=key, value=7, reason="a trial")
     assert value_of(acme, key) == (7, Source.OVERRIDE)
@@ -92,25 +92,25 @@ def _fresh(tenant: Tenant) -> Tenant:
         return Tenant.objects.select_related("plan").get(pk=tenant.pk)
 
 
-def test_a_plan_row_counts_for_limits_without_a_column(acme: Tenant) -> None:
+def test_plan_row_applies_to_limits_without_a_column(acme: Tenant) -> None:
     with all_tenants():
         update_plan(plan=acme.plan, changes={}, limits={"submit_burst": 9})
     assert value_of(acme, "submit_burst") == (9, Source.PLAN)
 
 
-def test_all_limits_are_one_statement(acme: Tenant, django_assert_num_queries: Any) -> None:
+def test_all_limits_are_read_by_one_statement(acme: Tenant, django_assert_num_queries: Any) -> None:
     with tenant_context(acme), django_assert_num_queries(1):
         assert set(effective_limits(acme.pk)) == set(limits())
 
 
-def test_another_tenants_limits_do_not_exist(acme: Tenant, globex: Tenant) -> None:
+def test_limits_of_another_tenant_are_not_visible(acme: Tenant, globex: Tenant) -> None:
     set_tenant_limit(tenant=globex, key="submit_burst", value=7, reason="theirs")
     with tenant_context(acme):
         assert effective_limits(globex.pk) == {}
         assert not TenantLimit.objects.exists()
 
 
-def test_a_tenant_cannot_write_its_own_limits(acme: Tenant) -> None:
+def test_tenant_cannot_write_its_own_limits(acme: Tenant) -> None:
     with pytest.raises(ProgrammingError), tenant_context(acme), transaction.atomic():
         TenantLimit.objects.create(tenant=acme, key="submit_burst", value=10**6, reason="mine")
 
@@ -118,7 +118,7 @@ def test_a_tenant_cannot_write_its_own_limits(acme: Tenant) -> None:
 # Overrides -----------------------------------------------------------------------------------------
 
 
-def test_an_override_is_audited_with_its_reason(acme: Tenant) -> None:
+def test_override_is_audited_with_its_reason(acme: Tenant) -> None:
     set_tenant_limit(tenant=acme, key="submit_burst", value=7, reason="a trial")
     set_tenant_limit(tenant=acme, key="submit_burst", value=8, reason="a longer trial")
     clear_tenant_limit(tenant=acme, key="submit_burst", reason="over")
@@ -144,7 +144,7 @@ def test_an_override_is_audited_with_its_reason(acme: Tenant) -> None:
         ({"key": "max_concurrency", "expires_at": datetime(2120, 1, 1, tzinfo=UTC)}, FieldInvalidError),
     ],
 )
-def test_a_bad_override_is_refused_by_name(acme: Tenant, changes: dict[str, Any], error: type[Exception]) -> None:
+def test_invalid_override_is_refused_by_name(acme: Tenant, changes: dict[str, Any], error: type[Exception]) -> None:
     values = {"key": "submit_burst", "value": 7, "reason": "a trial", **changes}
     with pytest.raises(error):
         set_tenant_limit(tenant=acme, **values)
@@ -152,7 +152,7 @@ def test_a_bad_override_is_refused_by_name(acme: Tenant, changes: dict[str, Any]
         assert not TenantLimit.objects.exists()
 
 
-def test_an_expired_override_counts_no_more_and_is_taken_away(acme: Tenant) -> None:
+def test_expired_override_is_ignored_and_removed(acme: Tenant) -> None:
     until = datetime.now(UTC) + timedelta(hours=1)
     set_tenant_limit(tenant=acme, key="submit_burst", value=7, reason="a trial", expires_at=until)
     assert value_of(acme, "submit_burst") == (7, Source.OVERRIDE)
@@ -179,7 +179,7 @@ def test_usage_shows_used_left_reset_and_state(acme: Tenant) -> None:
     assert line.resets_at > datetime.now(UTC)
 
 
-def test_nothing_is_near_where_nothing_is_used_or_limited(acme: Tenant) -> None:
+def test_usage_state_is_ok_if_unused_or_unlimited(acme: Tenant) -> None:
     count(acme, "peak_memory_mib", 10**9)
     assert line_of(acme, "peak_memory_mib").state is State.OK
     assert line_of(acme, SECONDS).state is State.OK
@@ -200,13 +200,13 @@ def test_usage_by_api_names_every_limit(acme: Tenant, api_client: Callable[[Tena
     assert [(row["key"], row["percent"]) for row in body["warnings"]] == [("storage_bytes", 80), ("storage_bytes", 100)]
 
 
-def test_usage_is_the_own_tenants_alone(acme: Tenant, globex: Tenant, api_client: Any) -> None:
+def test_usage_is_only_of_the_own_tenant(acme: Tenant, globex: Tenant, api_client: Any) -> None:
     count(globex, SECONDS, 5_000_000)
     rows = {row["key"]: row["used"] for row in api_client(acme).get(USAGE).json()["limits"]}
     assert rows[SECONDS] == 0
 
 
-def test_the_platform_sets_an_override_by_api(acme: Tenant, staff: User, api_client: Any) -> None:
+def test_override_is_set_by_the_platform_over_the_api(acme: Tenant, staff: User, api_client: Any) -> None:
     client = staff_api(staff, acme)
     body = {"value": 7, "reason": "a trial", "expires_at": "2120-01-01T00:00:00Z"}
     answer = client.post(f"{USAGE}submit_burst/override/", body)
@@ -229,7 +229,7 @@ def test_the_platform_sets_an_override_by_api(acme: Tenant, staff: User, api_cli
         ("NOPE", {"value": 7, "reason": "x"}, 404),
     ],
 )
-def test_a_bad_override_by_api_is_a_4xx(acme: Tenant, staff: User, key: str, body: Any, status: int) -> None:
+def test_invalid_override_by_api_is_a_4xx(acme: Tenant, staff: User, key: str, body: Any, status: int) -> None:
     assert staff_api(staff, acme).post(f"{USAGE}{key}/override/", body).status_code == status
 
 
@@ -240,7 +240,7 @@ def test_a_bad_override_by_api_is_a_4xx(acme: Tenant, staff: User, key: str, bod
     ("amount", "percents"),
     [(0, []), (79_999_999_999, []), (80_000_000_000, [80]), (99_999_999_999, [80]), (100_000_000_000, [80, 100])],
 )
-def test_warnings_come_at_their_parts_and_not_before(acme: Tenant, amount: int, percents: list[int]) -> None:
+def test_warnings_are_stored_exactly_at_their_levels(acme: Tenant, amount: int, percents: list[int]) -> None:
     count(acme, SECONDS, amount)
     with all_tenants():
         warn_of_usage([acme.pk])
@@ -248,14 +248,14 @@ def test_warnings_come_at_their_parts_and_not_before(acme: Tenant, amount: int, 
         assert sorted(LimitWarning.objects.values_list("percent", flat=True)) == percents
 
 
-def test_a_plan_that_allows_less_warns_at_once(acme: Tenant) -> None:
+def test_reduced_plan_limit_warns_at_once(acme: Tenant) -> None:
     count(acme, SECONDS, 500_000_000)
     with all_tenants():
         update_plan(plan=acme.plan, changes={"worker_seconds_per_month": 600})
         assert list(LimitWarning.objects.values_list("tenant_id", "percent")) == [(acme.pk, 80)]
 
 
-def test_what_is_known_is_noted(acme: Tenant) -> None:
+def test_known_level_is_noted_once(acme: Tenant) -> None:
     limit = Limit("x", "X", "x", "", Span.NOW, "")
     with tenant_context(acme):
         assert note_level(tenant_id=acme.pk, limit=limit, used=7, allowed=10) == 0
@@ -272,7 +272,7 @@ def console_of(user: User) -> Client:
     return client
 
 
-def test_the_tenants_page_shows_limits_in_words(acme: Tenant, acme_user: User) -> None:
+def test_tenant_page_shows_limits_in_words(acme: Tenant, acme_user: User) -> None:
     count(acme, SECONDS, 85_000_000_000)
     page = console_of(acme_user).get(reverse("admin:tenants_tenant_change", args=[acme.pk])).content.decode()
     assert "Limits and usage" in page
@@ -282,13 +282,13 @@ def test_the_tenants_page_shows_limits_in_words(acme: Tenant, acme_user: User) -
     assert "Set an override" not in page
 
 
-def test_platform_people_see_any_tenants_and_may_override(acme: Tenant, staff: User) -> None:
+def test_platform_users_see_any_tenants_limits_and_may_override(acme: Tenant, staff: User) -> None:
     page = console_of(staff).get(reverse("admin:tenants_tenant_change", args=[acme.pk])).content.decode()
     assert "Limits and usage" in page
     assert f"{reverse('admin:tenants_tenantlimit_add')}?tenant={acme.pk}" in page
 
 
-def test_an_override_is_made_changed_and_cleared_in_the_console(acme: Tenant, staff: User) -> None:
+def test_override_is_created_changed_and_cleared_in_the_console(acme: Tenant, staff: User) -> None:
     client = console_of(staff)
     form = {"tenant": str(acme.pk), "key": "submit_burst", "value": "7", "reason": "a trial"}
     answer = client.post(reverse("admin:tenants_tenantlimit_add"), form)
@@ -312,14 +312,14 @@ def test_an_override_is_made_changed_and_cleared_in_the_console(acme: Tenant, st
     assert value_of(acme, "submit_burst") == (1_000, Source.DEFAULT)
 
 
-def test_members_may_look_at_overrides_and_not_touch_them(acme: Tenant, acme_user: User) -> None:
+def test_members_may_read_overrides_and_not_change_them(acme: Tenant, acme_user: User) -> None:
     set_tenant_limit(tenant=acme, key="submit_burst", value=7, reason="a trial")
     client = console_of(acme_user)
     assert client.get(reverse("admin:tenants_tenantlimit_changelist")).status_code == 200
     assert client.get(reverse("admin:tenants_tenantlimit_add")).status_code == 403
 
 
-def test_the_plan_editor_names_limits_and_units(acme: Tenant, staff: User) -> None:
+def test_plan_editor_names_limits_and_units(acme: Tenant, staff: User) -> None:
     with all_tenants():
         PlanLimit.objects.create(plan=acme.plan, key="submit_burst", value=5)
     page = console_of(staff).get(reverse("admin:tenants_plan_change", args=[acme.plan_id])).content.decode()
@@ -353,11 +353,11 @@ def test_commands_show_and_set_limits(acme: Tenant) -> None:
         ["acme", "submit_burst", "--reason", "x"],
         ["acme", "submit_burst", "7", "--clear", "--reason", "x"],
         ["acme", "nope", "7", "--reason", "x"],
-        ["nobody", "submit_burst", "7", "--reason", "x"],
+        ["unknown", "submit_burst", "7", "--reason", "x"],
         ["acme", "submit_burst", "7", "--reason", "x", "--until", "tomorrow"],
         ["acme", "submit_burst", "7", "--reason", "x", "--until", "2020-01-01T00:00:00Z"],
     ],
 )
-def test_a_command_that_makes_no_sense_fails(acme: Tenant, arguments: list[str]) -> None:
+def test_command_with_invalid_arguments_fails(acme: Tenant, arguments: list[str]) -> None:
     with pytest.raises(CommandError):
         run("set_tenant_limit", *arguments)

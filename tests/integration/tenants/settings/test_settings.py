@@ -1,4 +1,4 @@
-"""A tenant's settings: read, changed, refused, audited, by API, console and command; never another tenant's."""
+"""A tenant's settings: read, changed, refused, audited, by API, console and command, isolated between tenants."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ PLANTED = SettingGroup(
 
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A plug-in with a secret and a setting of the platform's."""
+    """Install a plug-in with a secret and a setting only for the platform."""
     configs = [*setting_schema.apps.get_app_configs()]
     plug_in = SimpleNamespace(label="planted", tenant_settings=f"{__name__}:PLANTED")
     monkeypatch.setattr(setting_schema, "apps", SimpleNamespace(get_app_configs=lambda: [*configs, plug_in]))
@@ -84,13 +84,13 @@ def last_audit() -> AuditLogEntry:
         return AuditLogEntry.objects.filter(action="settings.changed").order_by("-id")[0]
 
 
-def test_a_tenant_that_has_set_nothing_has_the_defaults(acme: Tenant) -> None:
+def test_settings_of_a_new_tenant_are_the_defaults(acme: Tenant) -> None:
     assert settings_of(acme)["timezone"] == "UTC"
     assert tenant_setting(acme, "jobs.log_level") == "info"
     assert read_stored(acme.pk).version == 0
 
 
-def test_a_change_is_read_audited_and_the_tenants_own(acme: Tenant, globex: Tenant) -> None:
+def test_change_is_applied_audited_and_visible_only_to_the_tenant(acme: Tenant, globex: Tenant) -> None:
     change_settings(tenant=acme, values={"timezone": "Europe/Berlin"}, reason="we moved")
     assert (tenant_setting(acme, "timezone"), tenant_setting(globex, "timezone")) == ("Europe/Berlin", "UTC")
     entry = last_audit()
@@ -104,7 +104,7 @@ def test_a_change_is_read_audited_and_the_tenants_own(acme: Tenant, globex: Tena
         assert not TenantSettings._base_manager.exists()
 
 
-def test_a_reset_forgets_the_value_and_without_a_difference_nothing_is_written(acme: Tenant) -> None:
+def test_reset_deletes_the_value_and_unchanged_values_write_nothing(acme: Tenant) -> None:
     change_settings(tenant=acme, values={"jobs.log_level": "debug"})
     assert change_settings(tenant=acme, values={"jobs.log_level": "debug"}).version == 1
     row = change_settings(tenant=acme, values={}, reset=["jobs.log_level"])
@@ -114,7 +114,7 @@ def test_a_reset_forgets_the_value_and_without_a_difference_nothing_is_written(a
         assert AuditLogEntry.objects.filter(action="settings.changed").count() == 2
 
 
-def test_true_is_no_number(acme: Tenant) -> None:
+def test_boolean_is_refused_for_an_integer_setting(acme: Tenant) -> None:
     change_settings(tenant=acme, values={"jobs.default_priority": 1})
     with pytest.raises(SettingsRefusedError):
         change_settings(tenant=acme, values={"jobs.default_priority": True})
@@ -130,14 +130,14 @@ def test_true_is_no_number(acme: Tenant) -> None:
         ({"retrieval.chunk_tokens": 30}, SettingsRefusedError, "retrieval.chunk_overlap_tokens"),
     ],
 )
-def test_what_is_refused_names_its_field_and_changes_nothing(acme, values, error, field) -> None:
+def test_refused_value_names_its_field_and_changes_nothing(acme, values, error, field) -> None:
     with pytest.raises(error) as refused:
         change_settings(tenant=acme, values={"jobs.log_level": "debug", **values})
     assert refused.value.errors[0]["field"] == field
     assert read_stored(acme.pk).stored == {}
 
 
-def test_a_number_stays_within_the_plan(acme: Tenant) -> None:
+def test_number_is_limited_by_the_plan(acme: Tenant) -> None:
     with all_tenants():
         PlanLimit.objects.update_or_create(plan=acme.plan, key="retention.finished_jobs_days", defaults={"value": 30})
     change_settings(tenant=acme, values={"retention.finished_jobs_days": 30})
@@ -147,7 +147,7 @@ def test_a_number_stays_within_the_plan(acme: Tenant) -> None:
 
 @pytest.fixture
 def sealing(change_platform_settings) -> Iterator[None]:
-    """A master key, as secrets need one."""
+    """Set a master key, which secrets need."""
     forget_keys()
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[base64.b64encode(b"k" * 32).decode()])
     yield
@@ -173,7 +173,7 @@ def test_secret_setting_is_stored_as_secret_and_shown_as_reference(
     answer = acme_owner_api.get(URL)
     assert answer.json()["values"]["planted.relay"] == RELAY
     assert "hunter2" not in answer.content.decode() + json.dumps(settings_of(acme))
-    # What was shown comes back, and nothing changes.
+    # The shown values are sent back, and nothing changes.
     assert change_settings(tenant=acme, values={"planted.relay": RELAY}).version == row.version
     change_settings(tenant=acme, values={"planted.relay": "another value"})
     assert secrets_of(acme) == {"planted_relay": (["relay.example.com"], 2)}
@@ -236,7 +236,7 @@ def test_plain_value_of_secret_in_row_counts_as_not_set(planted, acme: Tenant) -
     assert settings_of(acme)["planted.relay"] == ""
 
 
-def test_only_the_platform_changes_what_is_its_own(planted, acme: Tenant) -> None:
+def test_platform_setting_is_changed_only_by_the_platform(planted, acme: Tenant) -> None:
     with pytest.raises(SettingForbiddenError):
         change_settings(tenant=acme, values={"planted.cap": 9})
     change_settings(tenant=acme, values={"planted.cap": 9}, by_platform=True)
@@ -245,7 +245,7 @@ def test_only_the_platform_changes_what_is_its_own(planted, acme: Tenant) -> Non
     assert tenant_setting(acme, "planted.cap") == 9
 
 
-def test_settings_of_a_plug_in_that_is_gone_are_kept_and_shown_by_name(acme: Tenant, acme_owner_api) -> None:
+def test_settings_of_a_removed_plug_in_are_kept_by_name(acme: Tenant, acme_owner_api) -> None:
     with tenant_context(acme):
         TenantSettings.objects.create(tenant=acme, stored={"gone.key": "hunter2"}, version=4)
     answer = acme_owner_api.get(URL)
@@ -259,7 +259,7 @@ def test_settings_of_a_plug_in_that_is_gone_are_kept_and_shown_by_name(acme: Ten
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_changes_at_one_version_one_is_refused(acme: Tenant) -> None:
+def test_concurrent_changes_of_one_version_refuse_one(acme: Tenant) -> None:
     outcomes: list[str] = []
 
     def change(zone: str) -> None:
@@ -279,7 +279,7 @@ def test_of_two_changes_at_one_version_one_is_refused(acme: Tenant) -> None:
     assert sorted(outcomes) == ["changed", "stale"]
 
 
-def test_the_api_reads_changes_and_refuses_stale_versions(acme: Tenant, acme_owner_api: APIClient) -> None:
+def test_api_reads_changes_and_refuses_stale_versions(acme: Tenant, acme_owner_api: APIClient) -> None:
     read = acme_owner_api.get(URL)
     assert (read.status_code, read.headers["ETag"], read.json()["version"]) == (200, '"0"', 0)
     body = {"values": {"timezone": "Asia/Tokyo"}}
@@ -301,12 +301,12 @@ def test_the_api_reads_changes_and_refuses_stale_versions(acme: Tenant, acme_own
         ({"values": []}, "invalid", "values"),
     ],
 )
-def test_the_api_names_the_field_that_it_refuses(acme, acme_owner_api, body, code, field) -> None:
+def test_api_names_the_refused_field(acme, acme_owner_api, body, code, field) -> None:
     answer = acme_owner_api.patch(URL, body, format="json")
     assert (answer.status_code, answer.json()["code"], answer.json()["errors"][0]["field"]) == (422, code, field)
 
 
-def test_viewers_read_and_do_not_write(acme: Tenant, outsider) -> None:
+def test_viewer_reads_settings_and_cannot_write(acme: Tenant, outsider) -> None:
     add_member(tenant=acme, user=outsider, role=Role.VIEWER)
     client = APIClient()
     client.force_login(outsider)
@@ -314,14 +314,14 @@ def test_viewers_read_and_do_not_write(acme: Tenant, outsider) -> None:
     assert client.patch(URL, {"values": {"timezone": "Asia/Tokyo"}}, format="json").status_code == 403
 
 
-def test_the_schema_tells_what_there_is(acme: Tenant, acme_owner_api: APIClient) -> None:
+def test_schema_describes_each_setting(acme: Tenant, acme_owner_api: APIClient) -> None:
     groups = acme_owner_api.get(f"{URL}schema/").json()
     described = {setting["key"]: setting for group in groups for setting in group["settings"]}
     assert described["jobs.log_level"]["schema"] == {"enum": ["debug", "info", "warning", "error"]}
     assert described["timezone"]["default"] == "UTC"
 
 
-def test_the_console_shows_changes_and_resets(acme: Tenant, acme_user, client: Client) -> None:
+def test_console_shows_changes_and_resets(acme: Tenant, acme_user, client: Client) -> None:
     client.force_login(acme_user)
     page = client.get(reverse("admin:tenants_tenantsettings_changelist"))
     assert page.status_code == 200
@@ -337,7 +337,7 @@ def test_the_console_shows_changes_and_resets(acme: Tenant, acme_user, client: C
     assert read_stored(acme.pk).stored == {}
 
 
-def test_the_console_says_beside_the_field_what_is_wrong(acme: Tenant, acme_user, client: Client) -> None:
+def test_console_shows_the_error_beside_the_field(acme: Tenant, acme_user, client: Client) -> None:
     client.force_login(acme_user)
     url = reverse("admin:tenants_tenantsettings_of", args=[acme.pk])
     answer = client.post(url, _fields(client.get(url)) | {"timezone": "Mars/Olympus"})
@@ -345,14 +345,14 @@ def test_the_console_says_beside_the_field_what_is_wrong(acme: Tenant, acme_user
     assert "timezone" in answer.context["form"].errors
 
 
-def test_a_foreign_tenants_page_does_not_exist(acme: Tenant, globex: Tenant, acme_user, client: Client) -> None:
+def test_foreign_tenants_page_is_not_found(acme: Tenant, globex: Tenant, acme_user, client: Client) -> None:
     client.force_login(acme_user)
     url = reverse("admin:tenants_tenantsettings_of", args=[globex.pk])
     assert client.get(url).status_code == 404
     assert client.post(url, {"version": 0, "timezone": "Asia/Tokyo"}).status_code == 404
 
 
-def test_platform_people_choose_a_tenant_and_change_it(acme: Tenant, staff, client: Client) -> None:
+def test_platform_users_choose_a_tenant_and_change_its_settings(acme: Tenant, staff, client: Client) -> None:
     client.force_login(staff)
     listed = client.get(reverse("admin:tenants_tenantsettings_changelist"))
     url = reverse("admin:tenants_tenantsettings_of", args=[acme.pk])
@@ -361,7 +361,7 @@ def test_platform_people_choose_a_tenant_and_change_it(acme: Tenant, staff, clie
     assert read_stored(acme.pk).stored == {"timezone": "Asia/Tokyo"}
 
 
-def test_the_command_sets_resets_and_prints(acme: Tenant) -> None:
+def test_command_sets_resets_and_prints(acme: Tenant) -> None:
     out = io.StringIO()
     call_command(
         "tenant_settings",
@@ -383,15 +383,13 @@ def test_the_command_sets_resets_and_prints(acme: Tenant) -> None:
 
 
 def _fields(page) -> dict[str, object]:
-    """What a browser would send of the page's form as it is."""
+    """Return what a browser sends of the unchanged form of the page."""
     form = page.context["form"]
     sent = {bound.html_name: bound.value() for bound in form if not bound.html_name.startswith("reset:")}
     return {name: "" if value is None else value for name, value in sent.items()}
 
 
-def test_a_value_that_does_not_fit_is_told_in_the_readers_language_and_a_secret_one_in_none(
-    planted, acme: Tenant
-) -> None:
+def test_refused_value_is_explained_in_the_readers_language_unless_secret(planted, acme: Tenant) -> None:
     with translation.override("zh-hans"):
         with pytest.raises(SettingsRefusedError) as refused:
             change_settings(tenant=acme, values={"jobs.default_priority": "7"})

@@ -39,7 +39,7 @@ def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> API
 
 
 def add_document(dataset: Dataset, name: str, *texts: str) -> Document:
-    """A document of which each text is a block, stored as its job would store it."""
+    """Create a document with one block per text, stored as its job stores it."""
     with tenant_context(dataset.tenant_id):
         document: Document = Document.objects.create(
             tenant_id=dataset.tenant_id,

@@ -15,7 +15,7 @@ from workloads.documents.models import Dataset
 URL = "/api/v1/datasets/"
 
 
-def test_a_dataset_is_made_changed_and_deleted_with_an_audit_entry_each(acme_api: APIClient) -> None:
+def test_dataset_is_created_changed_and_deleted_with_audit_entries(acme_api: APIClient) -> None:
     made = acme_api.post(URL, {"name": "手册", "chunk_size": 300})
     assert made.status_code == 201, made.content
     assert (made.json()["chunk_size"], made.json()["chunk_overlap"]) == (300, 20)
@@ -48,7 +48,7 @@ def test_a_dataset_is_made_changed_and_deleted_with_an_audit_entry_each(acme_api
         ({"name": "handbook"}, 409, "dataset_name_taken"),
     ],
 )
-def test_a_dataset_that_makes_no_sense_is_refused(
+def test_invalid_dataset_is_refused(
     acme_api: APIClient, dataset: Dataset, body: dict[str, Any], status: int, code: str | None
 ) -> None:
     response = acme_api.post(URL, body)
@@ -59,11 +59,11 @@ def test_a_dataset_that_makes_no_sense_is_refused(
         assert Dataset.objects.count() == 1
 
 
-def test_two_tenants_may_use_one_name(dataset: Dataset, globex_dataset: Dataset) -> None:
+def test_dataset_name_may_be_used_by_two_tenants(dataset: Dataset, globex_dataset: Dataset) -> None:
     assert dataset.name == globex_dataset.name
 
 
-def test_a_dataset_with_documents_is_not_deleted(acme_api: APIClient, dataset: Dataset) -> None:
+def test_dataset_with_documents_is_not_deleted(acme_api: APIClient, dataset: Dataset) -> None:
     add_document(dataset, "a.txt", "Text.")
     response = acme_api.delete(f"{URL}{dataset.pk}/")
     assert (response.status_code, response.json()["code"]) == (409, "dataset_in_use")

@@ -1,4 +1,4 @@
-"""Search on the real tables: what is found, and that nothing of others ever is."""
+"""Search on the real tables: its hits, and isolation between tenants."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ def names_of(dataset: Dataset, query: str, **options: Any) -> list[str]:
     [
         ("Where does the cat rest?", SearchMode.HYBRID, "cats.txt"),
         ("monetary policy of the bank", SearchMode.VECTOR, "rates.txt"),
-        ("XK-4711", SearchMode.TEXT, "invoice.txt"),  # what no embedding knows
+        ("XK-4711", SearchMode.TEXT, "invoice.txt"),  # unknown to every embedding
         ("XK-4711", SearchMode.HYBRID, "invoice.txt"),
         ("工作进程如何退出？", SearchMode.HYBRID, "部署.txt"),
         ("猫睡觉", SearchMode.TEXT, "猫.txt"),  # by its pairs of characters
         ("when is a lock freed", SearchMode.VECTOR, "lock.txt"),
     ],
 )
-def test_the_chunk_that_answers_comes_first(library: Dataset, query: str, mode: SearchMode, first: str) -> None:
+def test_best_matching_chunk_comes_first(library: Dataset, query: str, mode: SearchMode, first: str) -> None:
     assert names_of(library, query, mode=mode)[0] == first
 
 
-def test_meaning_crosses_languages(library: Dataset) -> None:
+def test_vector_search_crosses_languages(library: Dataset) -> None:
     assert set(names_of(library, "一只睡着的猫", mode=SearchMode.VECTOR, top_k=2)) == {"cats.txt", "猫.txt"}
 
 
-def test_words_find_only_chunks_that_hold_one(library: Dataset) -> None:
+def test_text_search_finds_only_chunks_with_a_word(library: Dataset) -> None:
     assert set(names_of(library, "lock the sofa", mode=SearchMode.TEXT)) == {"lock.txt", "cats.txt"}
     assert names_of(library, "zeppelin", mode=SearchMode.TEXT) == []
     assert names_of(library, "!!!", mode=SearchMode.TEXT) == []
@@ -72,26 +72,24 @@ def test_rare_words_outweigh_common_ones(dataset: Dataset) -> None:
     assert names_of(dataset, "queue zeppelin", mode=SearchMode.TEXT)[0] == "rare.txt"
 
 
-def test_no_more_than_top_k_come_back_and_never_more_than_fifty(dataset: Dataset) -> None:
+def test_hits_are_limited_by_top_k_and_fifty(dataset: Dataset) -> None:
     add_document(dataset, "long.txt", *(f"Paragraph {n} about queues. " * 30 for n in range(60)))
     assert len(names_of(dataset, "queues", top_k=3)) == 3
     assert len(names_of(dataset, "queues", top_k=1_000)) == 50
 
 
 @pytest.mark.parametrize("mode", list(SearchMode))
-def test_a_search_never_shows_another_tenants_chunks(
-    library: Dataset, globex_dataset: Dataset, mode: SearchMode
-) -> None:
+def test_search_never_shows_another_tenants_chunks(library: Dataset, globex_dataset: Dataset, mode: SearchMode) -> None:
     add_document(globex_dataset, "secret.txt", "A cat sleeps on the warm sofa and dreams of world domination.")
     assert "secret.txt" not in names_of(library, "A cat on the sofa", mode=mode, top_k=50)
     assert names_of(globex_dataset, "A cat on the sofa", mode=mode, top_k=50) == ["secret.txt"]
-    # Even with the other's dataset in hand, the walls stand: row-level security, and the manager's filter.
+    # Even with the other tenant's dataset at hand, row-level security and the manager's filter apply.
     with tenant_context(globex_dataset.tenant_id):
         assert search_dataset(dataset=library, query="cat", mode=mode) == []
 
 
 @pytest.mark.parametrize("mode", list(SearchMode))
-def test_a_search_never_leaves_its_dataset(acme: Tenant, library: Dataset, mode: SearchMode) -> None:
+def test_search_never_leaves_its_dataset(acme: Tenant, library: Dataset, mode: SearchMode) -> None:
     other = create_dataset(tenant=acme, name="other")
     assert names_of(other, "cat", mode=mode) == []
 
@@ -103,8 +101,8 @@ def test_vectors_of_another_model_are_not_compared(library: Dataset) -> None:
     assert names_of(library, "cat", mode=SearchMode.TEXT) == ["cats.txt"]
 
 
-def test_the_exact_search_cannot_be_taken_over_by_an_index(library: Dataset) -> None:
-    """Trap: with sequential scans forbidden, an index that could order by distance would be used."""
+def test_exact_search_is_not_answered_by_an_index(library: Dataset) -> None:
+    """Forbid sequential scans, so that an index on the distance would be used."""
     with tenant_context(library.tenant_id), connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         parameters = {"vector": str([0.1] * 512), "limit": 5, "tenant_id": library.tenant_id, "dataset_id": library.pk}
@@ -113,12 +111,12 @@ def test_the_exact_search_cannot_be_taken_over_by_an_index(library: Dataset) -> 
         plan = "\n".join(line for (line,) in cursor.fetchall())
         cursor.execute("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%%hnsw%%'")
         assert cursor.fetchone() == (0,)
-    # All are compared and sorted: an index that orders by distance would say by what.
+    # All are compared and sorted: an index ordered by distance would show an "Order By".
     assert "Sort Key" in plan, plan
     assert "Order By" not in plan, plan
 
 
-def test_the_api_answers_with_chunks_documents_and_places(acme_api: APIClient, library: Dataset) -> None:
+def test_api_returns_chunks_documents_and_locations(acme_api: APIClient, library: Dataset) -> None:
     response = acme_api.post(f"/api/v1/datasets/{library.pk}/search/", {"query": "interest rate", "top_k": 2})
     assert response.status_code == 200, response.content
     first = response.json()["results"][0]
@@ -143,12 +141,12 @@ def test_the_api_answers_with_chunks_documents_and_places(acme_api: APIClient, l
         {"query": "x", "limit": 5},
     ],
 )
-def test_a_question_that_makes_no_sense_is_422(acme_api: APIClient, dataset: Dataset, body: dict[str, Any]) -> None:
+def test_invalid_question_is_422(acme_api: APIClient, dataset: Dataset, body: dict[str, Any]) -> None:
     response = acme_api.post(f"/api/v1/datasets/{dataset.pk}/search/", body)
     assert (response.status_code, response["Content-Type"]) == (422, "application/problem+json")
 
 
-def test_another_tenants_dataset_is_404_for_every_verb(globex_api: APIClient, library: Dataset) -> None:
+def test_dataset_of_another_tenant_is_404_for_every_method(globex_api: APIClient, library: Dataset) -> None:
     url = f"/api/v1/datasets/{library.pk}/"
     assert globex_api.post(url + "search/", {"query": "cat"}).status_code == 404
     assert globex_api.get(url).status_code == 404

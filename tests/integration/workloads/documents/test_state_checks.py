@@ -1,4 +1,4 @@
-"""Documents that do not agree with their jobs, chunks and counters are told; counters are repaired."""
+"""State checks of documents: mismatches with jobs, chunks and counters are found, and counters are repaired."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def files_root(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def document(dataset: Dataset) -> Document:
-    """An indexed document with its job, its file and its counters."""
+    """Return an indexed document with its job, its file and its counters."""
     made = add_document(dataset, "a.txt", "one", "two")
     job = submit(dataset.tenant)[0]
     key = store_bytes(dataset.tenant_id, b"one").key
@@ -46,27 +46,27 @@ def found() -> dict[str, list[str]]:
     return {code: [str(example) for example in finding.examples] for (code, _), finding in verify().findings.items()}
 
 
-def test_a_document_that_agrees_with_everything_is_clean(document: Document) -> None:
+def test_consistent_document_is_clean(document: Document) -> None:
     assert found() == {}
 
 
 @pytest.mark.parametrize("rows", [1, 100])
-def test_each_thing_that_a_document_misses_is_told(
+def test_each_mismatch_of_a_document_is_found(
     document: Document, dataset: Dataset, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state_checks, "CHUNK_ROWS", rows)
     change(document, chunks_done=7, job_id=uuid4())
-    told = found()
-    assert told == {
+    faults = found()
+    assert faults == {
         "document_without_job": [str(document.pk)],
         "document_chunks": [f"Document {document.pk} says 7 chunks and has 1."],
     }
-    # Nothing of a customer's is written to make it agree.
+    # Rows of a customer are not changed by a repair.
     assert not verify(repair=True).is_clean
-    assert found() == told
+    assert found() == faults
 
 
-def test_counters_of_chunks_are_repaired(document: Document) -> None:
+def test_chunk_counters_are_repaired(document: Document) -> None:
     change(document, chunks_total=1_000)
     assert set(found()) == {"space_counter"}
     assert verify(repair=True).is_clean

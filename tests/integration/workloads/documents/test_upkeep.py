@@ -1,4 +1,4 @@
-"""What documents say of their chunks is counted."""
+"""Upkeep of documents: their chunks are recounted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workloads.documents.models import Dataset, Document
 pytestmark = pytest.mark.django_db
 
 
-def test_chunks_are_counted_against_what_their_documents_say(
+def test_chunks_are_compared_with_the_counts_of_their_documents(
     dataset: Dataset, globex_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = add_document(dataset, "a", "one", "two")

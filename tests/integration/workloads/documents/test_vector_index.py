@@ -1,4 +1,4 @@
-"""The index that a large dataset is given: built, used, dropped, and never seen by others."""
+"""The vector index of a large dataset: built, used, dropped, and never used for others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workloads.documents.vector_index import has_vector_index, index_name
 
 @pytest.fixture
 def large(transactional_db: None, change_platform_settings: ChangePlatformSettings) -> Dataset:
-    """A dataset beyond the threshold, committed, for an index is built outside transactions."""
+    """Return a committed dataset beyond the threshold, because an index is built outside transactions."""
     change_platform_settings(EXACT_SEARCH_MAX_CHUNKS=20)
     dataset = create_dataset(tenant=create_tenant(slug="acme", name="Acme", plan="team"), name="large", chunk_size=20)
     add_document(
@@ -38,7 +38,7 @@ def build(*, dry_run: bool = False) -> list[str]:
 
 
 @pytest.mark.django_db(databases=["default", OWNER_ALIAS], transaction=True)
-def test_a_large_dataset_is_given_an_index_of_its_own_and_a_small_one_loses_it(
+def test_large_dataset_gets_an_index_and_a_small_one_none(
     large: Dataset, change_platform_settings: ChangePlatformSettings
 ) -> None:
     small = create_dataset(tenant=large.tenant, name="small")
@@ -65,9 +65,9 @@ def test_a_large_dataset_is_given_an_index_of_its_own_and_a_small_one_loses_it(
 
 
 def index_is_used(dataset: Dataset, name: str) -> bool:
-    """Whether the statement for large datasets, as the restricted role, can be answered from the index."""
+    """Return whether the statement for large datasets, as the restricted role, can be answered from the index."""
     with tenant_context(dataset.tenant_id), connection.cursor() as cursor:
-        # So few rows are sorted faster than an index is walked.
+        # So few rows are sorted faster than read by an index.
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off")
         parameters = {
             "vector": str([0.1] * 512),
@@ -80,7 +80,7 @@ def index_is_used(dataset: Dataset, name: str) -> bool:
         return any(name in line for (line,) in cursor.fetchall())
 
 
-def test_an_index_is_only_built_with_the_owners_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_is_built_only_with_the_owners_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(connections.settings, OWNER_ALIAS, raising=False)
     with pytest.raises(Exception, match="DATABASE_OWNER_URL"):
         build()

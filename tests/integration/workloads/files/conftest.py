@@ -1,4 +1,4 @@
-"""A storage of the test's own, and rows of documents that refer to it."""
+"""A file storage for each test, and rows of documents that refer to it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> API
 
 
 def refer(dataset: Dataset, key: str) -> Document:
-    """A row that refers to a content."""
+    """Create a row that refers to a content."""
     with tenant_context(dataset.tenant_id):
         document: Document = Document.objects.create(
             tenant_id=dataset.tenant_id,

@@ -1,4 +1,4 @@
-"""Files over the API and in the console: upload, look, download by a link, delete; nobody else's."""
+"""Files in the API and the console: upload, list, download by a link, delete, isolation between tenants."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def link_to(api: APIClient, file: UUID | str, **body: Any) -> Any:
 
 
 def follow(url: str) -> Any:
-    """Whoever has the link, without a key; `body` is what was downloaded."""
+    """Follow a link without a key; `body` is what was downloaded."""
     parts = urlsplit(url)
     answer: Any = Client().get(f"{parts.path}?{parts.query}")
-    answer.body = answer.getvalue()  # also where it is streamed, which closes it
+    answer.body = answer.getvalue()  # also a streamed one, which this closes
     return answer
 
 
@@ -78,14 +78,14 @@ def test_files_are_uploaded_listed_and_shown(acme: Tenant, acme_api: APIClient) 
     assert used(acme) == 6
 
 
-def test_the_same_content_twice_is_two_files_and_one_copy(acme: Tenant, files_root: Path) -> None:
+def test_same_content_twice_is_two_files_and_one_copy(acme: Tenant, files_root: Path) -> None:
     first, second = upload_files(tenant=acme, files=named(a_txt=b"same", b_txt=b"same"))
     assert first.key == second.key
     assert used(acme) == 4
     assert sum(path.is_file() for path in files_root.rglob("*")) == 1
 
 
-def test_an_upload_is_taken_whole_or_not_at_all(acme: Tenant, acme_api: APIClient, files_root: Path) -> None:
+def test_upload_is_stored_whole_or_not_at_all(acme: Tenant, acme_api: APIClient, files_root: Path) -> None:
     answer = post(acme_api, a_txt=b"one", b_txt=b"")
     assert (answer.status_code, answer.json()["code"]) == (422, "upload_refused")
     assert [(fault["field"], fault["code"]) for fault in answer.json()["errors"]] == [("files.1", "file_empty")]
@@ -95,12 +95,12 @@ def test_an_upload_is_taken_whole_or_not_at_all(acme: Tenant, acme_api: APIClien
     assert not [path for path in files_root.rglob("*") if path.is_file()]
 
 
-def test_a_file_that_is_too_large_is_refused(acme_api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_file_is_refused(acme_api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incoming, "MAX_FILE_BYTES", 3)
     assert post(acme_api, a_txt=b"four").json()["errors"][0]["code"] == "file_too_large"
 
 
-def test_beyond_the_room_nothing_is_taken(acme: Tenant, acme_api: APIClient) -> None:
+def test_upload_beyond_the_storage_limit_is_refused(acme: Tenant, acme_api: APIClient) -> None:
     set_tenant_limit(tenant=acme, key="storage_bytes", value=5, reason="test")
     answer = post(acme_api, a_txt=b"one", b_txt=b"more")
     assert (answer.status_code, answer.json()["code"]) == (422, "space_exceeded")
@@ -110,7 +110,7 @@ def test_beyond_the_room_nothing_is_taken(acme: Tenant, acme_api: APIClient) -> 
     assert used(acme) == 0
 
 
-def test_a_deleted_file_goes_with_its_content_when_nothing_else_refers_to_it(
+def test_deleted_file_removes_its_content_if_unreferenced(
     acme: Tenant, acme_api: APIClient, django_capture_on_commit_callbacks: Commit
 ) -> None:
     first, second = post(acme_api, a_txt=b"same", b_txt=b"same").json()["files"]
@@ -124,16 +124,14 @@ def test_a_deleted_file_goes_with_its_content_when_nothing_else_refers_to_it(
     assert acme_api.get(f"{ADDRESS}{first['id']}/").status_code == 404
 
 
-def test_an_edition_that_is_over_is_not_deleted(acme_api: APIClient, file: UploadedFile) -> None:
+def test_stale_edition_is_not_deleted(acme_api: APIClient, file: UploadedFile) -> None:
     answer = acme_api.delete(f"{ADDRESS}{file.pk}/", headers={"If-Match": '"of long ago"'})
     assert (answer.status_code, answer.json()["code"]) == (400, "if_match_invalid")
     answer = acme_api.delete(f"{ADDRESS}{file.pk}/", headers={"If-Match": '"0123456789abcdef"'})
     assert (answer.status_code, answer.json()["code"]) == (412, "stale")
 
 
-def test_a_link_lets_whoever_has_it_download_the_file_as_an_attachment(
-    acme: Tenant, acme_api: APIClient, file: UploadedFile
-) -> None:
+def test_link_downloads_the_file_as_an_attachment(acme: Tenant, acme_api: APIClient, file: UploadedFile) -> None:
     link = link_to(acme_api, file.pk).json()
     assert link["url"].startswith("http://testserver/files/download?link=")
     answer = follow(link["url"])
@@ -148,7 +146,7 @@ def test_a_link_lets_whoever_has_it_download_the_file_as_an_attachment(
     assert (entry.target_id, entry.after["name"]) == (str(file.pk), "report.html")
 
 
-def test_a_link_is_good_for_as_long_as_it_was_asked_for(
+def test_link_is_valid_for_the_requested_time(
     acme_api: APIClient, file: UploadedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = link_to(acme_api, file.pk, seconds=60).json()
@@ -161,11 +159,11 @@ def test_a_link_is_good_for_as_long_as_it_was_asked_for(
 
 
 @pytest.mark.parametrize("seconds", [9, 86_401, "x", None])
-def test_a_link_is_made_for_seconds_to_a_day(acme_api: APIClient, file: UploadedFile, seconds: Any) -> None:
+def test_link_beyond_a_day_or_below_a_second_is_refused(acme_api: APIClient, file: UploadedFile, seconds: Any) -> None:
     assert link_to(acme_api, file.pk, seconds=seconds).status_code == 422
 
 
-def test_a_link_is_for_its_own_tenants_file_alone(acme: Tenant, globex: Tenant, file: UploadedFile) -> None:
+def test_link_is_valid_only_for_its_own_tenants_file(acme: Tenant, globex: Tenant, file: UploadedFile) -> None:
     end = int((datetime.now(UTC) + timedelta(hours=1)).timestamp())
 
     def token(tenant: UUID, salt: str = "files.download") -> str:
@@ -183,7 +181,7 @@ def test_a_link_is_for_its_own_tenants_file_alone(acme: Tenant, globex: Tenant, 
     assert Client().post("/files/download").status_code == 405
 
 
-def test_a_link_to_a_file_that_is_gone_leads_nowhere(acme: Tenant, acme_api: APIClient, file: UploadedFile) -> None:
+def test_link_to_a_missing_file_is_refused(acme: Tenant, acme_api: APIClient, file: UploadedFile) -> None:
     url = link_to(acme_api, file.pk).json()["url"]
     default_storage.delete(file.key)
     answer = follow(url)
@@ -192,7 +190,7 @@ def test_a_link_to_a_file_that_is_gone_leads_nowhere(acme: Tenant, acme_api: API
     assert follow(url).status_code == 404
 
 
-def test_while_the_database_is_away_a_link_answers_503(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_during_a_database_outage_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(token: str) -> None:
         raise OperationalError("away")
 
@@ -202,7 +200,7 @@ def test_while_the_database_is_away_a_link_answers_503(monkeypatch: pytest.Monke
     assert answer.headers["Retry-After"]
 
 
-def test_another_tenants_files_are_not_there(globex_api: APIClient, file: UploadedFile) -> None:
+def test_files_of_another_tenant_are_not_found(globex_api: APIClient, file: UploadedFile) -> None:
     assert globex_api.get(ADDRESS).json()["results"] == []
     address = f"{ADDRESS}{file.pk}/"
     assert globex_api.get(address).status_code == 404
@@ -210,7 +208,7 @@ def test_another_tenants_files_are_not_there(globex_api: APIClient, file: Upload
     assert link_to(globex_api, file.pk).status_code == 404
 
 
-def test_the_console_uploads_downloads_and_deletes(acme: Tenant, acme_user: User) -> None:
+def test_console_uploads_downloads_and_deletes(acme: Tenant, acme_user: User) -> None:
     owner_client = Client()
     owner_client.force_login(acme_user)
     page = "/admin/files/uploadedfile/"

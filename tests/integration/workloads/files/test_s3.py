@@ -1,4 +1,4 @@
-"""Files in S3: what holds for the folder holds for a bucket, on an S3 server that speaks the protocol over HTTP."""
+"""Files in S3: the rules of the folder storage, on an S3 server over HTTP."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_content_is_stored_once_and_read_back(acme: Tenant) -> None:
     assert default_storage.listdir(f"{acme.pk}/{first.sha256[:2]}")[1] == [first.sha256]
 
 
-def test_changed_and_missing_objects_are_not_handed_out(acme: Tenant) -> None:
+def test_changed_and_missing_objects_are_not_returned(acme: Tenant) -> None:
     content = store_bytes(acme.pk, b"some text")
     default_storage.delete(content.key)
     default_storage.save(content.key, ContentFile(b"another"))
@@ -76,7 +76,7 @@ def test_changed_and_missing_objects_are_not_handed_out(acme: Tenant) -> None:
         fetch(content.key, content.sha256)
 
 
-def test_bucket_that_is_gone_is_a_transient_error(acme: Tenant, s3_server: str) -> None:
+def test_missing_bucket_is_a_transient_error(acme: Tenant, s3_server: str) -> None:
     content = store_bytes(acme.pk, b"some text")
     client = boto3.client("s3", endpoint_url=s3_server, region_name=REGION)
     client.delete_object(Bucket=BUCKET, Key=f"files/{content.key}")

@@ -1,4 +1,4 @@
-"""Files, contents and references that do not agree are told; the counter of bytes is repaired."""
+"""State checks of files: mismatches of contents and references are found, and the counter of bytes is repaired."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def change(tenant: Tenant, key: str, **columns: object) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 100])
-def test_what_does_not_agree_is_told(
-    acme: Tenant, dataset: Dataset, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_mismatch_is_found(acme: Tenant, dataset: Dataset, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_checks, "ROWS", rows)
     monkeypatch.setattr(state_checks, "FILE_ROWS", rows)
     good, lost, unused, held = (store_bytes(acme.pk, data).key for data in (b"good", b"lost", b"unused", b"held"))
@@ -42,19 +40,19 @@ def test_what_does_not_agree_is_told(
     change(acme, unused, held_until=Now() - state_checks.UNUSED_AFTER)
     never = storage_key(acme.pk, "ab" * 32)
     document = refer(dataset, never)
-    told = found()
-    assert told == {
+    faults = found()
+    assert faults == {
         "content_without_file": [lost],
         "unused_content": [unused],
         "reference_without_content": [f"{document.pk} retrieval.Document: {never}"],
     }
-    # Nothing of a customer's is removed or written to make it agree.
+    # Files of a customer are neither removed nor written by a repair.
     assert not verify(repair=True).is_clean
-    assert found() == told
+    assert found() == faults
     assert default_storage.exists(held)
 
 
-def test_the_counter_of_bytes_is_repaired(acme: Tenant, dataset: Dataset) -> None:
+def test_counter_of_bytes_is_repaired(acme: Tenant, dataset: Dataset) -> None:
     key = store_bytes(acme.pk, b"some text").key
     refer(dataset, key)
     change(acme, key, size_bytes=F("size_bytes") + 1_000)

@@ -1,4 +1,4 @@
-"""One copy of each content a tenant: stored once, verified when it is read, gone when nobody refers to it."""
+"""The content store: one copy per tenant, verified on reading, deleted when unreferenced."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def used(tenant: Tenant) -> int:
         return stored(tenant.pk, STORAGE_BYTES)
 
 
-def let_go(tenant: Tenant) -> None:
+def end_hold(tenant: Tenant) -> None:
     with tenant_context(tenant):
         Content.objects.update(held_until=timezone.now())
 
 
-def test_the_same_bytes_are_stored_once_a_tenant(acme: Tenant, globex: Tenant, files_root: Path) -> None:
+def test_same_bytes_are_stored_once_per_tenant(acme: Tenant, globex: Tenant, files_root: Path) -> None:
     first, again = store_bytes(acme.pk, b"some text"), store_file(acme.pk, io.BytesIO(b"some text"))
     other = store_bytes(globex.pk, b"some text")
     assert first == again
@@ -55,7 +55,7 @@ def test_the_same_bytes_are_stored_once_a_tenant(acme: Tenant, globex: Tenant, f
     assert sum(path.is_file() for path in files_root.rglob("*")) == 2
 
 
-def test_a_file_is_read_back_as_it_was_stored(acme: Tenant) -> None:
+def test_file_is_read_back_as_it_was_stored(acme: Tenant) -> None:
     data = bytes(range(256)) * 10_000
     content = store_file(acme.pk, io.BytesIO(data))
     assert read_bytes(content.key, content.sha256) == data
@@ -63,7 +63,7 @@ def test_a_file_is_read_back_as_it_was_stored(acme: Tenant) -> None:
         assert copy.read(3) == data[:3]
 
 
-def test_a_file_that_is_not_the_one_that_was_stored_is_not_read(acme: Tenant) -> None:
+def test_altered_or_missing_file_is_not_read(acme: Tenant) -> None:
     content = store_bytes(acme.pk, b"some text")
     Path(default_storage.path(content.key)).write_bytes(b"another")
     with pytest.raises(StoredFileError, match="not the one"):
@@ -73,7 +73,7 @@ def test_a_file_that_is_not_the_one_that_was_stored_is_not_read(acme: Tenant) ->
         fetch(content.key, content.sha256)
 
 
-def test_a_file_that_was_lost_is_written_when_it_is_stored_again(acme: Tenant) -> None:
+def test_lost_file_is_written_when_stored_again(acme: Tenant) -> None:
     content = store_bytes(acme.pk, b"some text")
     default_storage.delete(content.key)
     assert store_bytes(acme.pk, b"some text") == content
@@ -81,7 +81,7 @@ def test_a_file_that_was_lost_is_written_when_it_is_stored_again(acme: Tenant) -
     assert used(acme) == 9
 
 
-def test_beyond_its_room_a_tenant_stores_nothing(acme: Tenant, files_root: Path) -> None:
+def test_store_refuses_content_beyond_the_tenants_limit(acme: Tenant, files_root: Path) -> None:
     set_tenant_limit(tenant=acme, key="storage_bytes", value=10, reason="test")
     kept = store_bytes(acme.pk, b"some text")
     with pytest.raises(SpaceExceededError):
@@ -91,11 +91,9 @@ def test_beyond_its_room_a_tenant_stores_nothing(acme: Tenant, files_root: Path)
     assert sum(path.is_file() for path in files_root.rglob("*")) == 1
 
 
-def test_what_is_stored_and_fails_later_leaves_nothing(
-    acme: Tenant, files_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_content_of_a_failed_store_is_removed(acme: Tenant, files_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**_: object) -> None:
-        raise SpaceExceededError("somebody else was faster")
+        raise SpaceExceededError("another upload was faster")
 
     monkeypatch.setattr("workloads.files.store.change_stored", fail)
     with pytest.raises(SpaceExceededError):
@@ -105,10 +103,10 @@ def test_what_is_stored_and_fails_later_leaves_nothing(
     assert not [path for path in files_root.rglob("*") if path.is_file()]
 
 
-def test_a_content_goes_when_nobody_refers_to_it_and_nobody_holds_it(acme: Tenant, dataset: Dataset) -> None:
+def test_content_without_references_and_holds_is_deleted(acme: Tenant, dataset: Dataset) -> None:
     key = store_bytes(acme.pk, b"some text").key
     assert not discard_unused(acme.pk, key)
-    let_go(acme)
+    end_hold(acme)
     first, second = refer(dataset, key), refer(dataset, key)
     for document in (first, second):
         assert not discard_unused(acme.pk, key)
@@ -118,11 +116,11 @@ def test_a_content_goes_when_nobody_refers_to_it_and_nobody_holds_it(acme: Tenan
     assert (used(acme), default_storage.exists(key)) == (0, False)
 
 
-def test_what_is_discarded_goes_with_the_transaction(
+def test_discarded_content_is_deleted_with_the_commit(
     acme: Tenant, dataset: Dataset, django_capture_on_commit_callbacks: object
 ) -> None:
     keys = [store_bytes(acme.pk, data).key for data in (b"one", b"two")]
-    let_go(acme)
+    end_hold(acme)
     refer(dataset, keys[1])
     with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):  # type: ignore[operator]
         discard_on_commit(acme.pk, *keys)
@@ -130,7 +128,7 @@ def test_what_is_discarded_goes_with_the_transaction(
     assert [default_storage.exists(key) for key in keys] == [False, True]
 
 
-def test_apps_say_which_fields_refer_to_contents(acme: Tenant, dataset: Dataset) -> None:
+def test_file_references_are_declared_by_apps(acme: Tenant, dataset: Dataset) -> None:
     assert (Document, "storage_key") in file_references()
     refer(dataset, key := storage_key(acme.pk, "ab" * 32))
     with tenant_context(acme):
@@ -138,7 +136,7 @@ def test_apps_say_which_fields_refer_to_contents(acme: Tenant, dataset: Dataset)
 
 
 @pytest.mark.parametrize("listed", ["workloads.documents.models:NOTHING", f"{__name__}:WRONG_FIELD"])
-def test_references_that_lead_nowhere_are_said_so(listed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_file_references_are_refused(listed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from django.apps import apps
 
     monkeypatch.setattr(apps.get_app_config("retrieval"), "file_references", listed)

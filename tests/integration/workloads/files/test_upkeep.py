@@ -1,4 +1,4 @@
-"""Files that nobody refers to go, and a run that was cut off goes on at its folder."""
+"""Upkeep of files: unreferenced files are removed, and an interrupted run continues at its folder."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from workloads.files.store import storage_key, store_bytes
 pytestmark = pytest.mark.django_db
 
 
-def leave_behind(tenant: Tenant, text: str, *, hours_old: float = 48) -> str:
-    """A file of so many hours ago whose transaction was never committed; its key."""
+def store_orphan(tenant: Tenant, text: str, *, hours_old: float = 48) -> str:
+    """Store a file of so many hours ago whose transaction was never committed; return its key."""
     key = storage_key(tenant.pk, sha256(text.encode()).hexdigest())
     default_storage.save(key, ContentFile(text.encode()))
     then = time.time() - hours_old * 3_600
@@ -35,31 +35,29 @@ def leave_behind(tenant: Tenant, text: str, *, hours_old: float = 48) -> str:
     return key
 
 
-def let_go(*keys: str) -> None:
-    """The hour in which whoever stored these would refer to them is over."""
+def end_hold(*keys: str) -> None:
+    """End the hour in which new content may still get a reference."""
     with all_tenants():
         assert Content.objects.filter(key__in=keys).update(held_until=timezone.now()) == len(keys)
 
 
-def test_files_without_a_content_go_after_a_day(acme: Tenant, globex: Tenant) -> None:
+def test_files_without_a_content_row_are_removed_after_a_day(acme: Tenant, globex: Tenant) -> None:
     used = store_bytes(acme.pk, b"used").key
     os.utime(default_storage.path(used), (0, 0))
-    young = leave_behind(acme, "young", hours_old=23)
+    young = store_orphan(acme, "young", hours_old=23)
     # The same content of another tenant is another file.
-    orphans = [leave_behind(acme, "orphan"), leave_behind(globex, "used")]
+    orphans = [store_orphan(acme, "orphan"), store_orphan(globex, "used")]
     run = run_upkeep(name="orphan_files")
     assert (run.outcome, run.counts["files_removed"]) == ("ok", 2)
     assert [default_storage.exists(key) for key in (used, young, *orphans)] == [True, True, False, False]
     assert run_upkeep(name="orphan_files").counts["files_removed"] == 0
 
 
-def test_contents_that_nobody_refers_to_go_when_nobody_holds_them(
-    acme: Tenant, globex: Tenant, dataset: Dataset
-) -> None:
+def test_unreferenced_contents_are_removed_after_their_hold(acme: Tenant, globex: Tenant, dataset: Dataset) -> None:
     used, held, unused = (store_bytes(acme.pk, data).key for data in (b"used", b"held", b"unused"))
     others = store_bytes(globex.pk, b"used").key
     refer(dataset, used)
-    let_go(used, unused, others)
+    end_hold(used, unused, others)
     run = run_upkeep(name="unused_files", batch_rows=1)
     assert (run.outcome, run.counts["files_removed"]) == ("ok", 2)
     assert [default_storage.exists(key) for key in (used, held, unused, others)] == [True, True, False, False]
@@ -67,8 +65,8 @@ def test_contents_that_nobody_refers_to_go_when_nobody_holds_them(
         assert stored(acme.pk, STORAGE_BYTES) == len(b"used") + len(b"held")
 
 
-def test_a_run_that_was_cut_off_goes_on_at_its_folder(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = [leave_behind(acme, str(number)) for number in range(12)]
+def test_interrupted_run_continues_at_its_folder(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [store_orphan(acme, str(number)) for number in range(12)]
     folders = len({key.rsplit("/", 1)[0] for key in keys})
     swept: list[str] = []
     sweep = upkeep._sweep_folder
@@ -87,7 +85,7 @@ def test_a_run_that_was_cut_off_goes_on_at_its_folder(acme: Tenant, monkeypatch:
     assert not any(default_storage.exists(key) for key in keys)
 
 
-def test_a_content_without_its_file_is_told_and_stays(acme: Tenant, dataset: Dataset) -> None:
+def test_content_without_its_file_is_reported_and_kept(acme: Tenant, dataset: Dataset) -> None:
     key = store_bytes(acme.pk, b"lost").key
     refer(dataset, key)
     default_storage.delete(key)
@@ -97,7 +95,7 @@ def test_a_content_without_its_file_is_told_and_stays(acme: Tenant, dataset: Dat
         assert Content.objects.filter(key=key).exists()
 
 
-def test_what_is_not_ours_in_the_storage_is_left_alone(files_root: Path) -> None:
+def test_foreign_folders_in_the_storage_are_kept(files_root: Path) -> None:
     stray = files_root / "lost+found" / "ab" / "file"
     stray.parent.mkdir(parents=True)
     stray.write_text("x")
@@ -106,5 +104,5 @@ def test_what_is_not_ours_in_the_storage_is_left_alone(files_root: Path) -> None
     assert (run.outcome, run.counts["foreign_folders"], stray.exists()) == ("ok", 1, True)
 
 
-def test_an_empty_storage_is_nothing_to_do(db: None) -> None:
+def test_empty_storage_needs_no_work(db: None) -> None:
     assert [run_upkeep(name=name).outcome for name in ("orphan_files", "unused_files")] == ["ok", "ok"]

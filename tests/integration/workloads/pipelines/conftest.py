@@ -1,4 +1,4 @@
-"""Pipelines, and hands that run a run's job as a worker does, in the test's own process."""
+"""Pipelines, and helpers that run a run's job as a worker does, in the test's own process."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from workloads.pipelines.service import create_pipeline
 
 @pytest.fixture(autouse=True)
 def files_root(tmp_path: Path) -> Iterator[Path]:
-    """A storage of the test's own."""
+    """Return the test's own file storage."""
     with override_settings(MEDIA_ROOT=tmp_path):
         yield tmp_path
 
 
 @pytest.fixture(autouse=True)
 def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What failed is tried again at once."""
+    """Retry failures without backoff."""
     monkeypatch.setattr(performance, "BACK_OFF_SECONDS", (0.0, 0.0, 0.0))
     monkeypatch.setattr(performance, "LOOK_SECONDS", 0.05)
 
@@ -70,7 +70,7 @@ def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> API
 
 
 def paragraphs(count: int, *, of: str = "queues") -> str:
-    """A text of so many paragraphs, each long enough to be a chunk of its own."""
+    """Return a text of so many paragraphs, each long enough for its own chunk."""
     return "\n\n".join(
         f"Paragraph {number} tells about {of} {number * 7919} and what the scheduler does with them in the end."
         for number in range(count)
@@ -82,7 +82,7 @@ def text(name: str, content: str) -> dict[str, str]:
 
 
 def definition(*sources: Mapping[str, Any], dataset: str = "handbook", **steps: Any) -> dict[str, Any]:
-    """A definition that makes a chunk of each paragraph, four at a time."""
+    """Return a definition that makes a chunk of each paragraph, four at a time."""
     return {
         "datasource": {"sources": list(sources)},
         "split": {"mode": "fixed", "chunk_size": 30, "chunk_overlap": 0},
@@ -94,7 +94,7 @@ def definition(*sources: Mapping[str, Any], dataset: str = "handbook", **steps: 
 
 @pytest.fixture
 def make_pipeline(acme: Tenant, dataset: Dataset) -> Callable[..., Pipeline]:
-    """A pipeline of acme over these sources."""
+    """Return a function that makes a pipeline of acme over these sources."""
 
     def make(*sources: Mapping[str, Any], name: str = "docs", **steps: Any) -> Pipeline:
         return create_pipeline(tenant=acme, name=name, definition=definition(*sources, **steps))
@@ -103,24 +103,24 @@ def make_pipeline(acme: Tenant, dataset: Dataset) -> Callable[..., Pipeline]:
 
 
 def pipeline_of(tenant: Tenant) -> Pipeline:
-    """A pipeline of another tenant, into a dataset of its own."""
+    """Create a pipeline of another tenant, with its own dataset."""
     create_dataset(tenant=tenant, name="own")
     return create_pipeline(tenant=tenant, name="theirs", definition=definition(text("a.txt", "One."), dataset="own"))
 
 
 def upload(tenant: Tenant, name: str, content: bytes) -> UploadedFile:
-    """A file that the tenant has uploaded."""
+    """Upload a file as the tenant."""
     (file,) = upload_files(tenant=tenant, files=[SimpleUploadedFile(name, content)])
     return file
 
 
 class KilledError(BaseException):
-    """The worker is gone; nothing of it runs any more."""
+    """The worker is killed: none of its code runs any more."""
 
 
 @dataclass
 class TestRuntime:
-    """A runtime on the real services, which can break off at a checkpoint, before or after it has committed."""
+    """A runtime on the real services, which can stop at a checkpoint, before or after its commit."""
 
     __test__ = False
 
@@ -165,8 +165,8 @@ class TestRuntime:
 
 
 @dataclass
-class Hands:
-    """Dispatches and runs jobs; ``stop_after`` checkpoints the worker is gone, as after a kill."""
+class JobRunner:
+    """A worker of this process; after `stop_after` checkpoints it is gone, as after a kill."""
 
     tick: Tick
     start: Start
@@ -194,9 +194,9 @@ class Hands:
 
 
 @pytest.fixture
-def hands(tick: Tick, start: Start) -> Hands:  # noqa: F811 - the fixtures that are imported above
-    """What a worker is for these tests."""
-    return Hands(tick, start)
+def job_runner(tick: Tick, start: Start) -> JobRunner:  # noqa: F811 - the fixtures that are imported above
+    """Return a worker for these tests."""
+    return JobRunner(tick, start)
 
 
 def _answer(started: StartedExecution, runtime: TestRuntime) -> Any:
@@ -228,7 +228,7 @@ def _answer(started: StartedExecution, runtime: TestRuntime) -> Any:
 
 
 def rescue(job: Job) -> Job:
-    """What the rescue sweep does with the job of a worker that is gone."""
+    """Rescue the job of a lost worker, as the sweep does."""
     with all_tenants():
         live = LiveExecution.objects.get(job=job)
     lost = verdicts.crashed(live.pk, live.fence, crash_count=0, was_alone=True, cause="killed", is_lost=True)
@@ -238,7 +238,7 @@ def rescue(job: Job) -> Job:
 
 
 def run_of(run: PipelineRun) -> Any:
-    """The run as its readers see it now."""
+    """Return the run as its readers see it now."""
     with tenant_context(run.tenant_id):
         return get_run(run.pk)
 
@@ -253,7 +253,7 @@ def files_in(root: Path) -> int:
 
 
 def chunks_of(entity: PipelineEntity) -> list[str]:
-    """The texts of the document that an entity became, in order; positions without a gap or a repeat."""
+    """Return the texts of an entity's document, in order, and assert that positions have no gap or repeat."""
     with tenant_context(entity.tenant_id):
         rows = list(Chunk.objects.filter(document_id=entity.document_id).order_by("position", "id"))
     assert [row.position for row in rows] == list(range(len(rows)))

@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.integration.workloads.pipelines.conftest import Hands, definition, text
+from tests.integration.workloads.pipelines.conftest import JobRunner, definition, text
 from workloads.documents.models import Dataset, Document
 from workloads.pipelines.models import PipelineVersion
 
@@ -22,14 +22,14 @@ def make(api: APIClient, **fields: Any) -> Any:
     return api.post(PIPELINES, body, format="json")
 
 
-def test_a_pipeline_is_made_run_and_followed(acme_api: APIClient, dataset: Dataset, hands: Hands) -> None:
+def test_pipeline_is_created_run_and_read(acme_api: APIClient, dataset: Dataset, job_runner: JobRunner) -> None:
     made = make(acme_api, definition=definition(text("a.txt", "One."), text("bad.txt", " \n ")))
     assert made.status_code == 201, made.data
     assert (made.data["latest_version"], made["Location"].endswith(f"/{made.data['id']}/")) == (1, True)
     started = acme_api.post(f"{PIPELINES}{made.data['id']}/runs/", {}, format="json")
     assert started.status_code == 202, started.data
     assert (started.data["state"], started.data["version"], started.data["entities"]["total"]) == ("waiting", 1, 2)
-    hands.run(started.data["job"])
+    job_runner.run(started.data["job"])
     run = acme_api.get(started["Location"]).data
     assert (run["state"], run["error"]) == ("partial", None)
     assert run["entities"] == {"total": 2, "completed": 1, "error": 1, "cancelled": 0}
@@ -63,7 +63,7 @@ def test_entities_are_paged_in_the_order_of_their_sources(acme_api: APIClient, d
     assert names == [f"{number}.txt" for number in range(5)]
 
 
-def test_what_is_wrong_with_a_definition_is_told_with_its_place(acme_api: APIClient, dataset: Dataset) -> None:
+def test_definition_faults_are_returned_with_their_location(acme_api: APIClient, dataset: Dataset) -> None:
     answer = make(acme_api, definition={"split": {"chunk_size": 3}, "load": {"dataset": "handbook"}})
     assert (answer.status_code, answer.json()["code"]) == (422, "definition_invalid")
     assert [fault["field"] for fault in answer.json()["errors"]] == ["$.split.chunk_size"]
@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_definition_is_told_with_its_place(acme_api: APICli
     assert acme_api.get(PIPELINES).data["results"] == []
 
 
-def test_what_is_wrong_with_the_sources_of_a_run_is_told_with_its_place(acme_api: APIClient, dataset: Dataset) -> None:
+def test_source_faults_of_a_run_are_returned_with_their_location(acme_api: APIClient, dataset: Dataset) -> None:
     made = make(acme_api, definition=definition())
     runs = f"{PIPELINES}{made.data['id']}/runs/"
     missing = acme_api.post(runs, {}, format="json")
@@ -103,13 +103,13 @@ def test_versions_are_saved_listed_and_kept(acme_api: APIClient, dataset: Datase
     assert acme_api.get(f"{versions}3/").status_code == 404
 
 
-def test_a_saved_version_cannot_be_written_again(acme: Tenant, acme_api: APIClient, dataset: Dataset) -> None:
+def test_saved_version_cannot_be_changed(acme: Tenant, acme_api: APIClient, dataset: Dataset) -> None:
     make(acme_api)
     with pytest.raises(ProgrammingError, match="permission denied"), tenant_context(acme):
         PipelineVersion.objects.update(note="changed")
 
 
-def test_a_pipeline_is_changed_as_it_was_read(acme_api: APIClient, dataset: Dataset) -> None:
+def test_pipeline_change_needs_the_current_edition(acme_api: APIClient, dataset: Dataset) -> None:
     made = make(acme_api)
     url = f"{PIPELINES}{made.data['id']}/"
     tag = acme_api.get(url)["ETag"]
@@ -121,19 +121,21 @@ def test_a_pipeline_is_changed_as_it_was_read(acme_api: APIClient, dataset: Data
     assert (taken.status_code, taken.json()["code"]) == (409, "pipeline_name_taken")
 
 
-def test_a_pipeline_is_deleted_once_nothing_of_it_runs(acme_api: APIClient, dataset: Dataset, hands: Hands) -> None:
+def test_pipeline_is_deleted_once_nothing_of_it_runs(
+    acme_api: APIClient, dataset: Dataset, job_runner: JobRunner
+) -> None:
     made = make(acme_api)
     url = f"{PIPELINES}{made.data['id']}/"
     run = acme_api.post(f"{url}runs/", {}, format="json")
     busy = acme_api.delete(url)
     assert (busy.status_code, busy.json()["code"]) == (409, "pipeline_in_use")
-    hands.run(run.data["job"])
+    job_runner.run(run.data["job"])
     assert acme_api.delete(url).status_code == 204
     assert acme_api.get(run["Location"]).status_code == 404
     with tenant_context(dataset.tenant_id):
         assert Document.objects.count() == 1
 
 
-def test_the_schema_is_published(acme_api: APIClient) -> None:
+def test_schema_is_published(acme_api: APIClient) -> None:
     schema = acme_api.get(f"{PIPELINES}definition-schema/").data
     assert (schema["title"], schema["required"]) == ("Pipeline definition", ["load"])

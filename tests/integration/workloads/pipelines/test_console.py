@@ -10,7 +10,7 @@ from django.test import Client
 
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.workloads.pipelines.conftest import Hands, definition, entities_of, text
+from tests.integration.workloads.pipelines.conftest import JobRunner, definition, entities_of, text
 from workloads.documents.models import Dataset
 from workloads.pipelines.models import Pipeline, PipelineRun, PipelineVersion
 
@@ -36,14 +36,16 @@ def form(*sources: dict[str, str], **values: str) -> dict[str, str]:
     return {"name": "docs", "description": "", "definition": written, "note": "", **values}
 
 
-def test_a_member_makes_edits_runs_and_retries(member: Client, acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_member_creates_edits_runs_and_retries(
+    member: Client, acme: Tenant, dataset: Dataset, job_runner: JobRunner
+) -> None:
     assert "the name of a dataset" in member.get(f"{PIPELINES}add/").content.decode()
     assert member.post(f"{PIPELINES}add/", form(text("bad.txt", " \n "))).status_code == 302
     with tenant_context(acme):
         pipeline = Pipeline.objects.get()
     page = f"{PIPELINES}{pipeline.pk}/change/"
     assert "It has not run yet" in member.get(page).content.decode()
-    # A name is no new version; a definition is.
+    # A changed name is no new version; a changed definition is.
     same = form(text("bad.txt", " \n "), name="pages")
     assert member.post(page, same).status_code == 302
     assert member.post(page, form(text("bad.txt", " "), name="pages", note="shorter")).status_code == 302
@@ -57,7 +59,7 @@ def test_a_member_makes_edits_runs_and_retries(member: Client, acme: Tenant, dat
     with tenant_context(acme):
         run = PipelineRun.objects.get()
     assert begun["Location"] == f"{RUNS}{run.pk}/change/"
-    hands.run(run.job_id)
+    job_runner.run(run.job_id)
     shown = member.get(begun["Location"]).content.decode()
     (entity,) = entities_of(run)
     assert "file_without_text" in shown
@@ -73,7 +75,7 @@ def test_a_member_makes_edits_runs_and_retries(member: Client, acme: Tenant, dat
         assert member.get(listed).status_code == 200
 
 
-def test_what_is_wrong_with_a_definition_stands_beside_it_and_nothing_is_lost(
+def test_definition_faults_stand_beside_the_field_and_keep_the_input(
     member: Client, acme: Tenant, dataset: Dataset
 ) -> None:
     wrong = json.dumps({"split": {"chunk_size": 3}, "load": {"dataset": "handbook"}})
@@ -86,7 +88,7 @@ def test_what_is_wrong_with_a_definition_stands_beside_it_and_nothing_is_lost(
         assert not Pipeline.objects.exists()
 
 
-def test_staff_names_the_tenant_whose_datasets_are_meant(
+def test_staff_must_name_the_tenant_of_the_datasets(
     platform: Client, acme: Tenant, dataset: Dataset, globex_dataset: Dataset
 ) -> None:
     theirs = json.dumps(definition(text("a.txt", "One."), dataset=globex_dataset.name))

@@ -1,4 +1,4 @@
-"""Vectors of a run: reused where the tenant has them, and an endpoint that limits its rate."""
+"""Vectors of a run: reused within the tenant, and an endpoint with a rate limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scheduling.jobs.lifecycle import JobState
 from scheduling.kit.base import Dependency
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.integration.workloads.pipelines.conftest import Hands, definition, entities_of, paragraphs, run_of, text
+from tests.integration.workloads.pipelines.conftest import JobRunner, definition, entities_of, paragraphs, run_of, text
 from workloads.documents.embedding import RateLimitedError, get_embedder
 from workloads.documents.models import Chunk, Dataset
 from workloads.documents.one_item import steps
@@ -25,7 +25,7 @@ TEXT = text("a.txt", paragraphs(9))
 
 
 class Endpoint:
-    """The local model as an endpoint, of which the first ``limited`` calls are refused by a rate limit."""
+    """The local model as an endpoint that refuses the first `limited` calls by a rate limit."""
 
     dependency = Dependency("embeddings", is_shared=True)
 
@@ -50,25 +50,25 @@ def use(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
-def run_whole(tenant: Tenant, pipeline: Pipeline, hands: Hands) -> None:
+def run_whole(tenant: Tenant, pipeline: Pipeline, job_runner: JobRunner) -> None:
     run = start_run(tenant=tenant, pipeline_id=pipeline.pk)
-    assert hands.run(run.job_id).state == JobState.COMPLETED
+    assert job_runner.run(run.job_id).state == JobState.COMPLETED
     assert run_of(run).shown_state == "completed"
 
 
-def test_vectors_of_the_tenant_are_reused_and_those_of_others_are_not(
+def test_vectors_are_reused_within_the_tenant_only(
     acme: Tenant,
     globex: Tenant,
     globex_dataset: Dataset,
     make_pipeline: MakePipeline,
-    hands: Hands,
+    job_runner: JobRunner,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     endpoint = use(monkeypatch, Endpoint())
-    run_whole(acme, make_pipeline(TEXT), hands)
+    run_whole(acme, make_pipeline(TEXT), job_runner)
     assert len(endpoint.texts) == 9
     # Other settings make another document of the same passages.
-    run_whole(acme, make_pipeline(TEXT, name="again", clean={"remove_urls": True}), hands)
+    run_whole(acme, make_pipeline(TEXT, name="again", clean={"remove_urls": True}), job_runner)
     assert len(endpoint.texts) == 9
     with tenant_context(acme):
         rows = list(Chunk.objects.values_list("text", "embedding"))
@@ -77,17 +77,17 @@ def test_vectors_of_the_tenant_are_reused_and_those_of_others_are_not(
         vectors.setdefault(passage, set()).add(tuple(float(number) for number in vector))
     assert (len(rows), {len(found) for found in vectors.values()}) == (18, {1})
     theirs = create_pipeline(tenant=globex, name="theirs", definition=definition(TEXT, dataset=globex_dataset.name))
-    run_whole(globex, theirs, hands)
+    run_whole(globex, theirs, job_runner)
     assert len(endpoint.texts) == 18
 
 
-def test_rate_limit_is_neither_an_attempt_nor_a_failure_of_the_shared_breaker(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_rate_limit_uses_no_attempt_and_opens_no_shared_breaker(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = use(monkeypatch, Endpoint(limited=1))
     run = start_run(tenant=acme, pipeline_id=make_pipeline(TEXT).pk)
-    assert hands.run(run.job_id).state == JobState.COMPLETED
+    assert job_runner.run(run.job_id).state == JobState.COMPLETED
     (entity,) = entities_of(run)
     assert (entity.shown_state, entity.attempt) == ("completed", 1)
     assert endpoint.calls == 1 + 3
-    assert hands.runtimes[-1].answered == [("embeddings", None)] * 4
+    assert job_runner.runtimes[-1].answered == [("embeddings", None)] * 4

@@ -1,4 +1,4 @@
-"""Whatever stops a run, and wherever: nothing that was committed is done again, nothing is lost."""
+"""Interruptions of a run at any point: committed work is not repeated, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scheduling.models import JobDue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import (
-    Hands,
+    JobRunner,
     chunks_of,
     entities_of,
     paragraphs,
@@ -35,7 +35,7 @@ type MakePipeline = Callable[..., Pipeline]
 
 @pytest.fixture
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that were embedded, in order."""
+    """Return a list of the texts that were embedded, in order."""
     texts: list[str] = []
     embed = steps.embed
 
@@ -48,7 +48,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def check_whole(run: PipelineRun, tenant: Tenant) -> None:
-    """Every entity is completed, and its chunks are there once."""
+    """Assert that every entity is completed, with its chunks once."""
     assert run_of(run).shown_state == "completed"
     assert [len(chunks_of(entity)) for entity in entities_of(run)] == [9, 5, 1]
     with tenant_context(tenant):
@@ -64,34 +64,34 @@ def sources() -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2, 3, 4, 5])
-def test_a_worker_killed_again_and_again_leaves_each_chunk_once(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, stop_after: int, embedded: list[str]
+def test_repeatedly_killed_worker_leaves_each_chunk_once(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, stop_after: int, embedded: list[str]
 ) -> None:
-    """Each start dies at a later checkpoint than the one before, before anything of it is committed."""
+    """Kill each start at a later checkpoint than the one before, before its commit."""
     run = start_run(tenant=acme, pipeline_id=make_pipeline(*sources()).pk)
-    job = hands.run(run.job_id, stop_after=stop_after)
+    job = job_runner.run(run.job_id, stop_after=stop_after)
     while job.state == JobState.EXECUTING:
         with tenant_context(acme):
             kept = set(Chunk.objects.values_list("pk", flat=True))
         stop_after += 2
-        job = hands.run(rescue(job).pk, stop_after=stop_after)
+        job = job_runner.run(rescue(job).pk, stop_after=stop_after)
         with tenant_context(acme):
             assert kept <= set(Chunk.objects.values_list("pk", flat=True))
     assert job.state == JobState.COMPLETED
     check_whole(run, acme)
 
 
-def test_slots_given_at_every_safe_point_embed_nothing_twice_that_was_stored(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, embedded: list[str]
+def test_run_that_yields_at_every_safe_point_embeds_nothing_twice(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, embedded: list[str]
 ) -> None:
     run = start_run(tenant=acme, pipeline_id=make_pipeline(*sources()).pk)
-    job = hands.run(run.job_id, yield_after=0)
+    job = job_runner.run(run.job_id, yield_after=0)
     starts = 1
     while job.state == JobState.AVAILABLE:
         with tenant_context(acme):
             stored = set(Chunk.objects.values_list("text", flat=True))
         embedded.clear()
-        job = hands.run(job.pk, yield_after=0)
+        job = job_runner.run(job.pk, yield_after=0)
         starts += 1
         assert not stored & set(embedded)
     assert (job.state, job.attempt, job.crash_count) == (JobState.COMPLETED, 0, 0)
@@ -99,8 +99,8 @@ def test_slots_given_at_every_safe_point_embed_nothing_twice_that_was_stored(
     check_whole(run, acme)
 
 
-def test_an_error_of_the_program_is_the_entity_s_and_is_told(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_program_error_is_stored_for_its_entity_and_logged(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extract = steps.extract
 
@@ -111,17 +111,17 @@ def test_an_error_of_the_program_is_the_entity_s_and_is_told(
 
     monkeypatch.setattr(steps, "extract", failing)
     run = start_run(tenant=acme, pipeline_id=make_pipeline(*sources()).pk)
-    assert hands.run(run.job_id).state == JobState.COMPLETED
+    assert job_runner.run(run.job_id).state == JobState.COMPLETED
     bad = entities_of(run)[1]
     assert (bad.shown_state, bad.attempt, bad.shown_error_code) == ("error", 4, "ZeroDivisionError")
     assert run_of(run).entities_completed == 2
-    assert any(fields.get("error") == "a fault of the program" for _, fields in hands.runtimes[-1].logged)
+    assert any(fields.get("error") == "a fault of the program" for _, fields in job_runner.runtimes[-1].logged)
 
 
-def test_run_waits_without_an_attempt_where_there_is_no_sandbox(
+def test_run_without_a_sandbox_waits_and_uses_no_attempt(
     acme: Tenant,
     make_pipeline: MakePipeline,
-    hands: Hands,
+    job_runner: JobRunner,
     monkeypatch: pytest.MonkeyPatch,
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
@@ -131,10 +131,10 @@ def test_run_waits_without_an_attempt_where_there_is_no_sandbox(
         change_platform_settings(EXTRACTION_WITHOUT_SANDBOX=False)
         patch.setattr(extractor, "_CHILD", "tests.security.bare_parser")
         for _ in range(5):
-            job = hands.run(run.job_id)
+            job = job_runner.run(run.job_id)
             assert (job.state, job.attempt) == (JobState.SCHEDULED, 0)
             with all_tenants():
                 JobDue.objects.update(due_at=Now() - timedelta(hours=1))
-    job = hands.run(run.job_id)
+    job = job_runner.run(run.job_id)
     (entity,) = entities_of(run)
     assert (job.state, entity.shown_state, entity.attempt) == (JobState.COMPLETED, "completed", 1)

@@ -1,4 +1,4 @@
-"""What holds a run back: space, batches, memory, endpoints; and what it leaves behind."""
+"""Limits of a run: space, batches, memory, endpoints; and the removal of its intermediate data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.limits.usage import stored
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.integration.workloads.pipelines.conftest import (
-    Hands,
+    JobRunner,
     entities_of,
     files_in,
     paragraphs,
@@ -50,25 +50,25 @@ def used(tenant: Tenant, limit: Limit) -> int:
         return stored(tenant.pk, limit)
 
 
-def test_what_steps_left_goes_when_the_run_has_ended(
+def test_intermediate_data_is_removed_when_the_run_has_ended(
     acme: Tenant,
     make_pipeline: MakePipeline,
-    hands: Hands,
+    job_runner: JobRunner,
     files_root: Path,
     django_capture_on_commit_callbacks: Callable[..., Any],
 ) -> None:
     pipeline = make_pipeline(text("a.txt", paragraphs(9)), text("bad.txt", " \n "))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
     with django_capture_on_commit_callbacks(execute=True):
-        hands.run(run.job_id, stop_after=6)
+        job_runner.run(run.job_id, stop_after=6)
     assert files_in(files_root) >= 2
     with tenant_context(acme):
         assert PipelineEntity.objects.exclude(content_key="").exists()
     with all_tenants():
         job = Job.objects.get(pk=run.job_id)
     with django_capture_on_commit_callbacks(execute=True):
-        hands.run(rescue(job).pk)
-    # What is left is the document's own file.
+        job_runner.run(rescue(job).pk)
+    # The document's own file is left.
     assert run_of(run).shown_state == "partial"
     assert files_in(files_root) == 1
     assert used(acme, STORAGE_BYTES) == len(paragraphs(9).encode())
@@ -78,13 +78,13 @@ def test_what_steps_left_goes_when_the_run_has_ended(
     assert used(acme, VECTOR_CHUNKS) == 9
 
 
-def test_the_vector_space_refuses_one_entity_and_not_the_others(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands
+def test_vector_space_limit_refuses_only_the_entity_in_question(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner
 ) -> None:
     allow(acme, VECTOR_CHUNKS, 5)
     pipeline = make_pipeline(text("long.txt", paragraphs(9)), text("short.txt", "One."))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    hands.run(run.job_id)
+    job_runner.run(run.job_id)
     long, short = entities_of(run)
     assert (long.shown_state, long.shown_error_code) == ("error", "space_exceeded")
     assert short.shown_state == "completed"
@@ -93,25 +93,25 @@ def test_the_vector_space_refuses_one_entity_and_not_the_others(
     assert faults_of("space") == []
 
 
-def test_the_storage_refuses_what_there_is_no_room_for(acme: Tenant, make_pipeline: MakePipeline, hands: Hands) -> None:
+def test_storage_limit_refuses_the_entity(acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner) -> None:
     set_tenant_limit(tenant=acme, key=STORAGE_BYTES.key, value=1, reason="test")
     pipeline = make_pipeline(text("a.txt", paragraphs(9)))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    hands.run(run.job_id)
+    job_runner.run(run.job_id)
     (entity,) = entities_of(run)
     assert (entity.shown_state, entity.shown_error_code) == ("error", "space_exceeded")
     assert faults_of("storage") == []
 
 
-def test_a_run_larger_than_a_batch_is_refused_at_its_start_and_again_when_it_runs(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands
+def test_run_larger_than_a_batch_is_refused_twice(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner
 ) -> None:
     pipeline = make_pipeline(text("a.txt", "One."), text("b.txt", "Two."))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
     allow(acme, FILES_PER_BATCH, 1)
     with pytest.raises(BatchTooLargeError):
         start_run(tenant=acme, pipeline_id=pipeline.pk)
-    job = hands.run(run.job_id)
+    job = job_runner.run(run.job_id)
     assert (job.state, job.error_type) == (JobState.DISCARDED, "batch_too_large")
     shown = run_of(run)
     assert (shown.shown_state, shown.shown_error_code) == ("failed", "batch_too_large")
@@ -119,7 +119,7 @@ def test_a_run_larger_than_a_batch_is_refused_at_its_start_and_again_when_it_run
 
 
 class BusyEmbedder:
-    """An endpoint that answers 429 to the first calls, and knows how many were under way at once."""
+    """An endpoint that answers 429 to the first calls, and counts concurrent ones."""
 
     dependency = Dependency("embeddings", is_shared=True)
 
@@ -140,27 +140,27 @@ class BusyEmbedder:
         return get_embedder().embed(texts)
 
 
-def test_an_endpoint_that_is_asked_too_much_is_asked_less_and_everything_is_loaded(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_overloaded_endpoint_is_called_less_and_everything_is_loaded(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     busy, paces = BusyEmbedder(refusals=3), []
     monkeypatch.setattr(steps, "get_embedder", lambda: busy)
     monkeypatch.setattr(processor, "Pace", lambda most: paces.append(Pace(most)) or paces[-1])
     pipeline = make_pipeline(*(text(f"{name}.txt", f"Text {name}.") for name in "abcd"))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    assert hands.run(run.job_id).state == JobState.COMPLETED
+    assert job_runner.run(run.job_id).state == JobState.COMPLETED
     assert run_of(run).shown_state == "completed"
     assert busy.calls == 3 + 4
-    # A push-back is nobody's attempt.
+    # A rate limit uses no attempt.
     assert [entity.attempt for entity in entities_of(run)] == [1, 1, 1, 1]
     assert paces[0].width < paces[0].most
 
 
-def test_memory_that_is_short_leaves_one_entity_at_a_time(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_low_memory_reduces_the_run_to_one_entity_at_a_time(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(performance, "resident_mib", lambda: 10_000.0)
     pipeline = make_pipeline(*(text(f"{name}.txt", f"Text {name}.") for name in "abc"))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    assert hands.run(run.job_id).state == JobState.COMPLETED
+    assert job_runner.run(run.job_id).state == JobState.COMPLETED
     assert run_of(run).entities_completed == 3

@@ -16,7 +16,7 @@ from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import (
-    Hands,
+    JobRunner,
     chunks_of,
     definition,
     entities_of,
@@ -45,7 +45,7 @@ type MakePipeline = Callable[..., Pipeline]
 
 @pytest.fixture
 def website(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
-    """A server that tenants may call."""
+    """Return a server that tenants may call."""
     with web_server() as running:
         change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{running.port}"])
         yield running
@@ -57,12 +57,12 @@ def queue_of(job_id: UUID) -> str:
 
 
 def test_each_source_becomes_a_document_with_its_chunks(
-    acme: Tenant, dataset: Dataset, make_pipeline: MakePipeline, hands: Hands
+    acme: Tenant, dataset: Dataset, make_pipeline: MakePipeline, job_runner: JobRunner
 ) -> None:
     pipeline = make_pipeline(text("a.txt", paragraphs(9)), text("b.md", "# Title\n\nOne section only."))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
     assert run_of(run).shown_state == "waiting"
-    job = hands.run(run.job_id)
+    job = job_runner.run(run.job_id)
     shown = run_of(run)
     assert (job.state, shown.shown_state) == (JobState.COMPLETED, "completed"), job.error_message
     assert (shown.entities_total, shown.entities_completed, shown.entities_error) == (2, 2, 0)
@@ -71,7 +71,7 @@ def test_each_source_becomes_a_document_with_its_chunks(
     assert chunks_of(first) == paragraphs(9).split("\n\n")
     assert chunks_of(second) == ["Title\nOne section only."]
     assert job.result == {"run": str(run.pk), "entities": {"completed": 2}, "chunks": 10}
-    assert hands.runtimes[-1].progress[-1] == (2, 2)
+    assert job_runner.runtimes[-1].progress[-1] == (2, 2)
     with tenant_context(acme):
         documents = {row.name: (row.status, row.content_type) for row in Document.objects.all()}
         hits = search_dataset(dataset=dataset, query="Paragraph 7 tells about queues", top_k=1)
@@ -79,7 +79,7 @@ def test_each_source_becomes_a_document_with_its_chunks(
     assert hits[0].chunk.text.startswith("Paragraph 7 ")
 
 
-def test_the_steps_do_what_the_definition_says(acme: Tenant, make_pipeline: MakePipeline, hands: Hands) -> None:
+def test_steps_follow_the_definition(acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner) -> None:
     page = "# One\n\nSee https://example.com/x and mail bob@example.com today.\n\n## Two\n\nMore of it."
     page += "\n\n### Three\n\nEnd."
     pipeline = make_pipeline(
@@ -88,7 +88,7 @@ def test_the_steps_do_what_the_definition_says(acme: Tenant, make_pipeline: Make
         split={"mode": "markdown", "chunk_size": 200, "chunk_overlap": 0, "heading_level": 2},
     )
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    hands.run(run.job_id)
+    job_runner.run(run.job_id)
     (entity,) = entities_of(run)
     assert chunks_of(entity) == ["One\nSee and mail today.", "Two\nMore of it.\n\n\nThree\nEnd."]
     with tenant_context(acme):
@@ -96,8 +96,8 @@ def test_the_steps_do_what_the_definition_says(acme: Tenant, make_pipeline: Make
     assert places == [["One"], ["One", "Two"]]
 
 
-def test_a_page_is_fetched_and_read_as_what_it_says_it_is(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, website: WebServer
+def test_page_is_fetched_and_read_by_its_content_type(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, website: WebServer
 ) -> None:
     page = b"<html><body><h1>Fair</h1><p>Queues in a page</p></body></html>"
     website.answers = {
@@ -109,7 +109,7 @@ def test_a_page_is_fetched_and_read_as_what_it_says_it_is(
     sources = [{"type": "url", "url": f"{website.url}/{path}"} for path in ("fair", "gone", "binary")]
     pipeline = make_pipeline(*sources)
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    job = hands.run(run.job_id)
+    job = job_runner.run(run.job_id)
     fair, gone, binary = entities_of(run)
     assert (job.state, run_of(run).shown_state) == (JobState.COMPLETED, "partial")
     assert (fair.name, chunks_of(fair)) == ("fair", ["Fair\nQueues in a page"])
@@ -118,10 +118,10 @@ def test_a_page_is_fetched_and_read_as_what_it_says_it_is(
     assert run_of(run).entities_error == 2
 
 
-def test_an_uploaded_file_is_a_source_until_its_run_has_ended(
+def test_uploaded_file_is_a_source_until_its_run_has_ended(
     acme: Tenant,
     make_pipeline: MakePipeline,
-    hands: Hands,
+    job_runner: JobRunner,
     files_root: Path,
     django_capture_on_commit_callbacks: Callable[..., Any],
 ) -> None:
@@ -134,50 +134,52 @@ def test_an_uploaded_file_is_a_source_until_its_run_has_ended(
         for file in (good, bad):
             delete_file(file=file)
     with django_capture_on_commit_callbacks(execute=True):
-        assert hands.run(run.job_id).state == JobState.COMPLETED
+        assert job_runner.run(run.job_id).state == JobState.COMPLETED
     first, second = entities_of(run)
     assert (first.name, first.content_type, chunks_of(first)) == ("Report", "application/pdf", ["Fair queues"])
     assert (second.name, second.shown_error_code) == ("b.bin", "type_unknown")
-    # The document's own, and that of the entity that may be tried again.
+    # The document's file, and that of the entity that may be retried.
     assert files_in(files_root) == 2
 
 
-def test_an_entity_in_error_leaves_the_others_alone(acme: Tenant, make_pipeline: MakePipeline, hands: Hands) -> None:
+def test_entity_in_error_does_not_affect_the_others(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner
+) -> None:
     pipeline = make_pipeline(text("bad.txt", " \n "), text("good.txt", "Good text."))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    assert hands.run(run.job_id).state == JobState.COMPLETED
+    assert job_runner.run(run.job_id).state == JobState.COMPLETED
     bad, good = entities_of(run)
     assert (bad.shown_state, bad.shown_error_code, bad.attempt) == ("error", "file_without_text", 1)
     assert good.shown_state == "completed"
     assert run_of(run).shown_state == "partial"
 
 
-def test_a_run_of_which_nothing_was_completed_has_failed(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands
+def test_run_without_completed_entities_has_failed(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner
 ) -> None:
     pipeline = make_pipeline(text("bad.txt", " \n "))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    assert hands.run(run.job_id).state == JobState.COMPLETED
+    assert job_runner.run(run.job_id).state == JobState.COMPLETED
     assert run_of(run).shown_state == "failed"
 
 
-def test_what_time_may_heal_is_tried_again_and_again(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, website: WebServer
+def test_transient_error_is_retried_up_to_the_limit(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, website: WebServer
 ) -> None:
     website.answers = {"/busy": (503, {"Retry-After": "0"}, b"")}
     pipeline = make_pipeline({"type": "url", "url": f"{website.url}/busy"})
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    hands.run(run.job_id)
+    job_runner.run(run.job_id)
     (entity,) = entities_of(run)
     assert (entity.shown_state, entity.attempt, entity.shown_error_code) == ("error", 4, "http_503")
     assert len(website.seen) == 4
 
 
-def test_the_same_content_is_loaded_once(acme: Tenant, make_pipeline: MakePipeline, hands: Hands) -> None:
+def test_same_content_is_loaded_once(acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner) -> None:
     pipeline = make_pipeline(text("a.txt", "One text."), text("b.txt", "One text."))
     first, second = (start_run(tenant=acme, pipeline_id=pipeline.pk) for _ in range(2))
     for run in (first, second):
-        assert hands.run(run.job_id).state == JobState.COMPLETED
+        assert job_runner.run(run.job_id).state == JobState.COMPLETED
     entities = [*entities_of(first), *entities_of(second)]
     assert [entity.shown_state for entity in entities] == ["completed"] * 4
     assert [entity.is_duplicate for entity in entities].count(False) == 1
@@ -185,7 +187,7 @@ def test_the_same_content_is_loaded_once(acme: Tenant, make_pipeline: MakePipeli
         assert (Document.objects.count(), Chunk.objects.count()) == (1, 1)
 
 
-def test_a_run_keeps_to_the_version_that_it_began_with(acme: Tenant, make_pipeline: MakePipeline, hands: Hands) -> None:
+def test_run_keeps_the_version_of_its_start(acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner) -> None:
     pipeline = make_pipeline(text("a.txt", paragraphs(4)))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
     with tenant_context(acme):
@@ -196,22 +198,22 @@ def test_a_run_keeps_to_the_version_that_it_began_with(acme: Tenant, make_pipeli
     old = start_run(tenant=acme, pipeline_id=pipeline.pk, number=1)
     new = start_run(tenant=acme, pipeline_id=pipeline.pk)
     for each in (run, old, new):
-        hands.run(each.job_id)
+        job_runner.run(each.job_id)
     assert [run_of(each).version.number for each in (run, old, new)] == [1, 1, 2]
     assert len(chunks_of(entities_of(run)[0])) == 4
     assert entities_of(new)[0].name == "b.txt"
 
 
-def test_sources_given_with_a_run_go_before_those_of_the_definition(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands
+def test_sources_of_a_run_replace_those_of_the_definition(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner
 ) -> None:
     pipeline = make_pipeline(text("a.txt", "One."))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk, sources=[text("b.txt", "Two.")])
-    hands.run(run.job_id)
+    job_runner.run(run.job_id)
     assert [entity.name for entity in entities_of(run)] == ["b.txt"]
 
 
-def test_paid_tiers_and_who_asks_go_to_the_priority_queue(
+def test_priority_queue_is_used_by_paid_tiers_and_on_request(
     acme: Tenant, globex: Tenant, make_pipeline: MakePipeline
 ) -> None:
     assert (acme.plan.tier_id, globex.plan.tier_id) == ("team", "sandbox")
@@ -223,27 +225,27 @@ def test_paid_tiers_and_who_asks_go_to_the_priority_queue(
     assert queue_of(asked.job_id) == "priority_pipeline"
 
 
-def test_a_dataset_that_is_gone_fails_the_run(acme: Tenant, make_pipeline: MakePipeline, hands: Hands) -> None:
+def test_deleted_dataset_fails_the_run(acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner) -> None:
     pipeline = make_pipeline(text("a.txt", "One."))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
     with tenant_context(acme):
         Dataset.objects.all().delete()
-    job = hands.run(run.job_id)
+    job = job_runner.run(run.job_id)
     assert (job.state, job.error_type) == (JobState.DISCARDED, "dataset_gone")
     assert run_of(run).shown_error_code == "dataset_gone"
 
 
-def test_a_dataset_that_was_renamed_is_still_meant(
-    acme: Tenant, dataset: Dataset, make_pipeline: MakePipeline, hands: Hands
+def test_renamed_dataset_is_found(
+    acme: Tenant, dataset: Dataset, make_pipeline: MakePipeline, job_runner: JobRunner
 ) -> None:
     pipeline = make_pipeline(text("a.txt", "One."))
     with tenant_context(acme):
         update_dataset(dataset=dataset, name="manual")
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    assert hands.run(run.job_id).state == JobState.COMPLETED
+    assert job_runner.run(run.job_id).state == JobState.COMPLETED
 
 
-def test_a_run_whose_job_ended_without_its_code_says_so_at_once(acme: Tenant, make_pipeline: MakePipeline) -> None:
+def test_run_whose_job_ended_early_shows_it_at_once(acme: Tenant, make_pipeline: MakePipeline) -> None:
     pipeline = make_pipeline(text("a.txt", "One."))
     cancelled, paused = (start_run(tenant=acme, pipeline_id=pipeline.pk) for _ in range(2))
     with tenant_context(acme):
@@ -255,12 +257,12 @@ def test_a_run_whose_job_ended_without_its_code_says_so_at_once(acme: Tenant, ma
     assert [entity.shown_state for entity in entities_of(paused)] == ["waiting"]
 
 
-def test_deleting_a_document_that_a_run_loads_leaves_the_run_alone(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_deleted_document_does_not_affect_the_run_that_loads_it(
+    acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = make_pipeline(text("a.txt", paragraphs(9)))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    job = hands.run(run.job_id, yield_after=6)
+    job = job_runner.run(run.job_id, yield_after=6)
     assert job.state == JobState.AVAILABLE
     with tenant_context(acme):
         document = Document.objects.get()
@@ -269,8 +271,8 @@ def test_deleting_a_document_that_a_run_loads_leaves_the_run_alone(
             with pytest.raises(DocumentBusyError):
                 act(document_id=document.pk)
         delete_document(document_id=document.pk)
-    # It begins that entity anew, for the document is what the run is for.
-    assert hands.run(job.pk).state == JobState.COMPLETED
+    # It restarts that entity, because the run has to produce the document.
+    assert job_runner.run(job.pk).state == JobState.COMPLETED
     (entity,) = entities_of(run)
     assert (entity.shown_state, len(chunks_of(entity))) == ("completed", 9)
     assert entity.document_id != document.pk

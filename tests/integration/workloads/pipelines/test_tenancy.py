@@ -1,4 +1,4 @@
-"""One tenant's attempts at another's datasets, files, pipelines, runs and entities."""
+"""Isolation of pipelines: another tenant's datasets, files, pipelines, runs and entities are out of reach."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.workloads.pipelines.conftest import Hands, definition, entities_of, run_of, text, upload
+from tests.integration.workloads.pipelines.conftest import JobRunner, definition, entities_of, run_of, text, upload
 from workloads.documents.models import Chunk, Dataset
 from workloads.pipelines.exceptions import DefinitionInvalidError, SourcesInvalidError
 from workloads.pipelines.models import Pipeline, PipelineVersion
@@ -23,7 +23,9 @@ type MakePipeline = Callable[..., Pipeline]
 
 
 @pytest.mark.parametrize("by", ["id", "name"])
-def test_another_tenant_s_dataset_is_none(acme: Tenant, dataset: Dataset, globex_dataset: Dataset, by: str) -> None:
+def test_dataset_of_another_tenant_is_not_found(
+    acme: Tenant, dataset: Dataset, globex_dataset: Dataset, by: str
+) -> None:
     named = str(globex_dataset.pk) if by == "id" else globex_dataset.name
     with pytest.raises(DefinitionInvalidError) as refusal:
         create_pipeline(tenant=acme, name="x", definition=definition(text("a.txt", "One."), dataset=named))
@@ -32,7 +34,7 @@ def test_another_tenant_s_dataset_is_none(acme: Tenant, dataset: Dataset, globex
     ]
 
 
-def test_the_platform_s_people_save_a_version_within_its_tenant(
+def test_version_saved_by_the_platform_stays_within_its_tenant(
     acme: Tenant, make_pipeline: MakePipeline, globex_dataset: Dataset
 ) -> None:
     pipeline = make_pipeline(text("a.txt", "One."))
@@ -40,7 +42,7 @@ def test_the_platform_s_people_save_a_version_within_its_tenant(
         save_version(pipeline_id=pipeline.pk, definition=definition(dataset=globex_dataset.name))
 
 
-def test_another_tenant_s_file_is_none(acme: Tenant, globex: Tenant, make_pipeline: MakePipeline) -> None:
+def test_file_of_another_tenant_is_not_found(acme: Tenant, globex: Tenant, make_pipeline: MakePipeline) -> None:
     theirs = {"type": "file", "file": str(upload(globex, "a.txt", b"secret").pk)}
     with pytest.raises(DefinitionInvalidError) as refusal:
         make_pipeline(text("a.txt", "One."), theirs)
@@ -51,7 +53,7 @@ def test_another_tenant_s_file_is_none(acme: Tenant, globex: Tenant, make_pipeli
     assert refused.value.errors[0]["field"] == "$.sources[0].file"
 
 
-def test_another_tenant_s_pipeline_run_and_entity_are_not_found(
+def test_pipeline_run_and_entity_of_another_tenant_are_not_found(
     acme: Tenant, make_pipeline: MakePipeline, globex_api: APIClient
 ) -> None:
     pipeline = make_pipeline(text("a.txt", "One."))
@@ -74,20 +76,20 @@ def test_another_tenant_s_pipeline_run_and_entity_are_not_found(
         assert globex_api.get(f"/api/v1/{path}").data["results"] == []
 
 
-def test_a_job_submitted_by_hand_for_another_tenant_s_run_finds_none(
-    acme: Tenant, globex: Tenant, make_pipeline: MakePipeline, hands: Hands
+def test_job_submitted_for_another_tenants_run_is_discarded(
+    acme: Tenant, globex: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner
 ) -> None:
     run = start_run(tenant=acme, pipeline_id=make_pipeline(text("a.txt", "One.")).pk)
     request = JobRequest(kind="rag_pipeline", payload={"run_id": str(run.pk)})
-    job = hands.run(submit_job(tenant=globex, request=request).job.pk)
+    job = job_runner.run(submit_job(tenant=globex, request=request).job.pk)
     assert (job.state, job.error_type) == ("discarded", "run_gone")
     assert run_of(run).shown_state == "waiting"
 
 
-def test_a_version_that_names_another_tenant_s_dataset_all_the_same_loads_nothing(
-    acme: Tenant, make_pipeline: MakePipeline, globex_dataset: Dataset, hands: Hands
+def test_version_with_another_tenants_dataset_loads_nothing(
+    acme: Tenant, make_pipeline: MakePipeline, globex_dataset: Dataset, job_runner: JobRunner
 ) -> None:
-    """The wall behind the check: as if a version had been written past it."""
+    """Store the version without its validation."""
     pipeline = make_pipeline(text("a.txt", "One."))
     with tenant_context(acme):
         pipeline.latest_number = 2
@@ -101,7 +103,7 @@ def test_a_version_that_names_another_tenant_s_dataset_all_the_same_loads_nothin
             dataset_id=globex_dataset.pk,
         )
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    job = hands.run(run.job_id)
+    job = job_runner.run(run.job_id)
     assert (job.state, job.error_type) == ("discarded", "dataset_gone")
     with all_tenants():
         assert not Chunk.objects.exists()

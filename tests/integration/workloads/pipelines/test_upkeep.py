@@ -1,4 +1,4 @@
-"""Runs whose jobs ended without their code are closed, old ones go, and what does not agree is told."""
+"""Upkeep of runs: those whose jobs ended early are closed, old ones removed, and mismatches found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scheduling.models import Job
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.workloads.pipelines.conftest import Hands, entities_of, paragraphs, run_of, text
+from tests.integration.workloads.pipelines.conftest import JobRunner, entities_of, paragraphs, run_of, text
 from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.models import Document
 from workloads.pipelines.models import Pipeline, PipelineEntity, PipelineRun
@@ -33,7 +33,7 @@ def run(acme: Tenant, make_pipeline: MakePipeline) -> PipelineRun:
 
 
 def grow_old(run: PipelineRun, **columns: Any) -> None:
-    """The run and its entities were asked for a minute ago."""
+    """Let the run and its entities be a minute old."""
     with tenant_context(run.tenant_id):
         then = timezone.now() - timedelta(minutes=1)
         PipelineEntity.objects.filter(run=run).update(created_at=then)
@@ -46,16 +46,16 @@ def close() -> dict[str, int]:
     return {name: done.counts[name] for name in ("entities_closed", "runs_closed")}
 
 
-def test_a_run_that_waits_is_left_alone(run: PipelineRun) -> None:
+def test_waiting_run_is_not_closed(run: PipelineRun) -> None:
     grow_old(run)
     assert close() == {"entities_closed": 0, "runs_closed": 0}
     assert run_of(run).state == "waiting"
 
 
-def test_a_cancelled_run_is_closed_with_its_entities_and_lets_its_contents_go(
-    run: PipelineRun, hands: Hands, acme: Tenant
+def test_cancelled_run_is_closed_with_its_entities_and_releases_contents(
+    run: PipelineRun, job_runner: JobRunner, acme: Tenant
 ) -> None:
-    hands.run(run.job_id, yield_after=4)
+    job_runner.run(run.job_id, yield_after=4)
     with tenant_context(acme):
         assert PipelineEntity.objects.exclude(content_key="").exists()
         cancel_job(job_id=run.job_id)
@@ -73,7 +73,7 @@ def test_a_cancelled_run_is_closed_with_its_entities_and_lets_its_contents_go(
 @pytest.mark.parametrize(
     ("state", "of_run", "of_entity"), [("discarded", "failed", "error"), (None, "cancelled", "cancelled")]
 )
-def test_a_run_whose_job_died_or_is_gone_is_closed(
+def test_run_of_a_dead_or_missing_job_is_closed(
     run: PipelineRun, acme: Tenant, state: str | None, of_run: str, of_entity: str
 ) -> None:
     with all_tenants():
@@ -92,11 +92,11 @@ def test_a_run_whose_job_died_or_is_gone_is_closed(
     assert (entity.state, entity.error_code) == (of_entity, "timeout" if state else "job_gone")
 
 
-def test_old_runs_go_and_their_documents_stay(
-    run: PipelineRun, hands: Hands, acme: Tenant, change_platform_settings: ChangePlatformSettings
+def test_old_runs_are_removed_and_their_documents_stay(
+    run: PipelineRun, job_runner: JobRunner, acme: Tenant, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(PIPELINE_RUN_DAYS=7)
-    hands.run(run.job_id)
+    job_runner.run(run.job_id)
     grow_old(run, ended_at=timezone.now() - timedelta(days=6))
     assert run_upkeep(name="pipeline_retention").counts["runs_removed"] == 0
     grow_old(run, ended_at=timezone.now() - timedelta(days=8))
@@ -107,14 +107,14 @@ def test_old_runs_go_and_their_documents_stay(
 
 
 def found() -> set[str]:
-    """The codes of what is wrong with pipelines."""
+    """Return the codes of the faults of pipelines."""
     return {code for (code, _) in verify().findings if code.startswith("pipeline_")}
 
 
-def test_what_agrees_is_clean_and_each_thing_that_does_not_is_told(
-    run: PipelineRun, hands: Hands, acme: Tenant
+def test_consistent_run_is_clean_and_each_mismatch_is_found(
+    run: PipelineRun, job_runner: JobRunner, acme: Tenant
 ) -> None:
-    hands.run(run.job_id)
+    job_runner.run(run.job_id)
     assert found() == set()
     with tenant_context(acme), connection.cursor() as cursor:
         PipelineRun.objects.filter(pk=run.pk).update(entities_completed=1)

@@ -1,4 +1,4 @@
-"""A worker in the test's own process, a server that listens, and programs of two tenants."""
+"""A worker in the test's own process, a listening server, and clients of two tenants."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def server(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServ
 
 @pytest.fixture
 def acme_api(acme_user: User) -> APIClient:
-    """An owner of acme: no key may make webhooks."""
+    """Return a client of an owner of acme: no key may create webhooks."""
     return session_of(acme_user)
 
 
 @pytest.fixture
 def globex_api(globex_user: User) -> APIClient:
-    """An owner of another tenant."""
+    """Return a client of an owner of another tenant."""
     return session_of(globex_user)
 
 
 @pytest.fixture
 def run(transactional_db: None) -> Run:
-    """Dispatch and execute one job; what became of it."""
+    """Dispatch and execute one job; return the job afterwards."""
     local = LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
     def run_job(job: Job) -> Job:
         with all_tenants():
-            # However long the test has taken: a worker that is silent is given nothing.
+            # Keep the heartbeat fresh, however long the test has taken: a silent worker gets no jobs.
             Worker.objects.filter(pk=local.registration.worker_id).update(heartbeat_at=Now())
         run_tick(WorkerPool.objects.get(name="default").pk)
         with all_tenants():

@@ -1,4 +1,4 @@
-"""A batch ends, and a server outside is told: signed, once heard never again, and each attempt on record."""
+"""Webhook deliveries: signed, retried until accepted, and each attempt recorded."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make(api: APIClient, url: str, name: str = "ops") -> dict[str, Any]:
 
 
 def delivering(api: APIClient, shown: dict[str, Any]) -> Job:
-    """The job that delivers a test."""
+    """Return the job that delivers a test event."""
     answer = api.post(API + f"webhooks/{shown['webhook']['id']}/test/", {})
     assert answer.status_code == 202, answer.content
     with all_tenants():
@@ -51,7 +51,7 @@ def signature_of(secret: str, seen: Seen) -> str:
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
-def test_the_end_of_a_batch_is_told(acme_api: APIClient, run: Run, server: WebServer) -> None:
+def test_end_of_a_batch_is_delivered(acme_api: APIClient, run: Run, server: WebServer) -> None:
     shown = make(acme_api, f"{server.url}/hook")
     body = {
         "label": "nightly",
@@ -68,9 +68,9 @@ def test_the_end_of_a_batch_is_told(acme_api: APIClient, run: Run, server: WebSe
         delivery = Job.objects.get(kind="webhook_delivery")
     assert run(delivery).state == "completed"
     (seen,) = server.seen
-    told = json.loads(seen.body)
-    assert (seen.path, told["type"], told["id"]) == ("/hook", "batch.ended", seen.headers["Webhook-Id"])
-    assert (told["data"]["id"], told["data"]["state"], told["data"]["total"]) == (batch["id"], "completed", 1)
+    sent = json.loads(seen.body)
+    assert (seen.path, sent["type"], sent["id"]) == ("/hook", "batch.ended", seen.headers["Webhook-Id"])
+    assert (sent["data"]["id"], sent["data"]["state"], sent["data"]["total"]) == (batch["id"], "completed", 1)
     assert seen.headers["Webhook-Signature"] == signature_of(shown["secret"], seen)
     detail = acme_api.get(API + f"batches/{batch['id']}/").json()
     assert detail["on_completion"]["job"] == str(delivery.pk)
@@ -78,9 +78,7 @@ def test_the_end_of_a_batch_is_told(acme_api: APIClient, run: Run, server: WebSe
     assert (row["event"], row["delivered"], row["answer_status"], row["answer"]) == ("batch.ended", True, 200, "hello")
 
 
-def test_what_is_not_heard_is_told_again_with_the_same_id_and_a_time_of_its_own(
-    acme_api: APIClient, run: Run, server: WebServer
-) -> None:
+def test_failed_delivery_is_retried_with_same_id_and_new_time(acme_api: APIClient, run: Run, server: WebServer) -> None:
     shown = make(acme_api, f"{server.url}/hook")
     server.answers["/hook"] = (500, {"Retry-After": "0"}, b"broken")
     job = run(delivering(acme_api, shown))
@@ -99,7 +97,7 @@ def test_what_is_not_heard_is_told_again_with_the_same_id_and_a_time_of_its_own(
 
 
 @pytest.mark.parametrize(("status", "state"), [(410, "discarded"), (404, "retryable"), (302, "retryable")])
-def test_only_who_is_gone_is_told_no_more(
+def test_only_a_gone_receiver_ends_the_deliveries(
     acme_api: APIClient, run: Run, server: WebServer, status: int, state: str
 ) -> None:
     shown = make(acme_api, f"{server.url}/hook")
@@ -107,7 +105,7 @@ def test_only_who_is_gone_is_told_no_more(
     assert run(delivering(acme_api, shown)).state == state
 
 
-def test_a_server_that_does_not_answer_is_on_record(acme_api: APIClient, run: Run, server: WebServer) -> None:
+def test_unreachable_server_is_recorded(acme_api: APIClient, run: Run, server: WebServer) -> None:
     shown = make(acme_api, "http://no-such-host.invalid/hook")
     job = run(delivering(acme_api, shown))
     assert job.state == "retryable"
@@ -116,7 +114,7 @@ def test_a_server_that_does_not_answer_is_on_record(acme_api: APIClient, run: Ru
     assert row["error"] == job.error_message
 
 
-def test_what_leads_inside_is_not_called(
+def test_internal_address_is_not_called(
     acme_api: APIClient, run: Run, server: WebServer, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[])
@@ -126,7 +124,7 @@ def test_what_leads_inside_is_not_called(
     assert server.seen == []
 
 
-def test_a_deleted_webhook_is_told_nothing_more(acme_api: APIClient, run: Run, server: WebServer) -> None:
+def test_deleted_webhook_gets_no_deliveries(acme_api: APIClient, run: Run, server: WebServer) -> None:
     shown = make(acme_api, f"{server.url}/hook")
     job = delivering(acme_api, shown)
     assert acme_api.delete(API + f"webhooks/{shown['webhook']['id']}/").status_code == 204
@@ -152,7 +150,7 @@ def test_both_secrets_sign_for_a_day_after_a_rotation(acme_api: APIClient, run: 
     assert server.seen[1].headers["Webhook-Signature"] == signature_of(rotated["secret"], server.seen[1])
 
 
-def test_a_secret_is_shown_once_and_stands_nowhere_else(acme_api: APIClient) -> None:
+def test_secret_is_shown_once_and_stored_nowhere_in_plain(acme_api: APIClient) -> None:
     shown = make(acme_api, "https://example.com/hook")
     secret = shown["secret"]
     for path in ("webhooks/", f"webhooks/{shown['webhook']['id']}/"):
@@ -162,7 +160,7 @@ def test_a_secret_is_shown_once_and_stands_nowhere_else(acme_api: APIClient) -> 
         assert secret not in str(Webhook.objects.values())
 
 
-def test_nobody_sees_or_uses_anothers_webhook(
+def test_webhook_of_another_tenant_cannot_be_read_or_used(
     acme_api: APIClient, globex_api: APIClient, run: Run, server: WebServer
 ) -> None:
     shown = make(acme_api, f"{server.url}/hook")
@@ -176,7 +174,7 @@ def test_nobody_sees_or_uses_anothers_webhook(
     ):
         assert_problem(answer, 404, "not_found")
     assert globex_api.get(API + "webhooks/").json()["results"] == []
-    # The id of another's webhook in a payload of one's own leads nowhere.
+    # Another tenant's webhook id in an own payload is not found.
     payload = {"webhook": shown["webhook"]["id"], "event": "x", "data": {}}
     assert_problem(
         globex_api.post(API + "jobs/", {"kind": "webhook_delivery", "payload": payload}), 422, "kind_internal"
@@ -190,13 +188,13 @@ def test_nobody_sees_or_uses_anothers_webhook(
 @pytest.mark.parametrize(
     "url", ["ftp://example.com/", "https://user:pw@example.com/", "nonsense", "http://2130706433/"]
 )
-def test_a_url_that_cannot_be_called_is_refused(acme_api: APIClient, url: str) -> None:
+def test_invalid_url_is_refused(acme_api: APIClient, url: str) -> None:
     answer = acme_api.post(API + "webhooks/", {"name": "ops", "url": url})
     assert_problem(answer, 422, "webhook_url")
     assert answer.json()["errors"][0]["field"] == "url"
 
 
-def test_a_name_is_one_webhooks_alone_and_there_are_not_too_many(
+def test_webhook_names_are_unique_and_their_number_limited(
     acme_api: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(acme_api, "https://example.com/")
@@ -206,8 +204,8 @@ def test_a_name_is_one_webhooks_alone_and_there_are_not_too_many(
     assert_problem(acme_api.post(API + "webhooks/", body | {"name": "b"}), 422, "too_many_webhooks")
 
 
-def test_the_example_of_the_documentation_verifies(acme_api: APIClient, run: Run, server: WebServer) -> None:
-    """The block in docs/how-to/webhooks.md runs as it stands there, and refuses what was altered or is old."""
+def test_example_of_the_documentation_verifies(acme_api: APIClient, run: Run, server: WebServer) -> None:
+    """Run the block of docs/how-to/webhooks.md as written; it refuses altered and old messages."""
     block = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert block is not None
     names: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A webhook is told of the jobs that its owner chose: by API and console, and with a body that says what happened."""
+"""Subscriptions of webhooks to job events: by API and console, and the body of their deliveries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scheduling.subscriptions.relay import EventRelayer
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
 from tests.integration.api.test_access import API, assert_problem
-from tests.integration.streams.sessions import let_settle
+from tests.integration.streams.sessions import wait_for_older_transactions
 from tests.integration.workloads.webhooks.conftest import Run
 from tests.web_server import WebServer
 from workloads.webhooks.models import Webhook
@@ -36,37 +36,37 @@ def last_entry(action: str) -> AuditLogEntry:
         return AuditLogEntry.objects.filter(action=action).latest("pk")
 
 
-def test_the_end_of_a_job_is_told(acme_api: APIClient, run: Run, server: WebServer) -> None:
+def test_end_of_a_job_is_delivered(acme_api: APIClient, run: Run, server: WebServer) -> None:
     webhook = make(acme_api, url=f"{server.url}/hook", events=["job.completed"], filter="kind:noop")
     posted = acme_api.post(API + "jobs/", {"kind": "noop", "tags": ["night"]}).json()
     with all_tenants():
         job = Job.objects.get(pk=posted["id"])
     run(job)
-    let_settle()
+    wait_for_older_transactions()
     assert EventRelayer().take_turn() == 1
     with all_tenants():
         delivery = Job.objects.get(kind="webhook_delivery")
     assert run(delivery).state == "completed"
     (seen,) = server.seen
-    told = json.loads(seen.body)
-    assert (told["type"], told["id"]) == ("job.completed", seen.headers["Webhook-Id"])
-    assert (told["data"]["job"], told["data"]["state"], told["data"]["tags"]) == (str(job.pk), "completed", ["night"])
+    sent = json.loads(seen.body)
+    assert (sent["type"], sent["id"]) == ("job.completed", seen.headers["Webhook-Id"])
+    assert (sent["data"]["job"], sent["data"]["state"], sent["data"]["tags"]) == (str(job.pk), "completed", ["night"])
     events = acme_api.get(API + f"jobs/{job.pk}/events/").json()["results"]
     (ended,) = [event for event in events if event["name"] == "execution.completed"]
-    assert told["data"]["event"] == ended["id"]
-    assert told["timestamp"].removesuffix("+00:00") == ended["at"].removesuffix("Z")
+    assert sent["data"]["event"] == ended["id"]
+    assert sent["timestamp"].removesuffix("+00:00") == ended["at"].removesuffix("Z")
     (row,) = acme_api.get(API + f"webhooks/{webhook['id']}/deliveries/").json()["results"]
     assert (row["event"], row["delivered"]) == ("job.completed", True)
 
 
-def test_a_webhook_that_says_nothing_is_told_of_no_job(acme_api: APIClient) -> None:
+def test_webhook_without_events_gets_no_job_events(acme_api: APIClient) -> None:
     webhook = make(acme_api)
     assert (webhook["events"], webhook["filter"]) == ([], "")
     with all_tenants():
         assert Webhook.objects.get().events_since is None
 
 
-def test_a_change_is_on_record_with_what_it_was(acme_api: APIClient) -> None:
+def test_webhook_change_is_audited_with_the_former_values(acme_api: APIClient) -> None:
     webhook = make(acme_api, events=["job.discarded"])
     path = API + f"webhooks/{webhook['id']}/"
     changes = {"events": ["job.discarded", "job.completed"], "filter": "tag:night  kind:noop"}
@@ -84,7 +84,7 @@ def test_a_change_is_on_record_with_what_it_was(acme_api: APIClient) -> None:
         assert count.filter(action="webhook.changed").count() == 1
 
 
-def test_an_event_more_or_less_leaves_the_moment_from_which_it_is_told(acme_api: APIClient) -> None:
+def test_changed_events_keep_the_start_of_the_subscription(acme_api: APIClient) -> None:
     webhook = make(acme_api, events=["job.completed"])
     path = API + f"webhooks/{webhook['id']}/"
     with all_tenants():
@@ -98,7 +98,7 @@ def test_an_event_more_or_less_leaves_the_moment_from_which_it_is_told(acme_api:
         assert Webhook.objects.get().events_since > began
 
 
-def test_a_stale_change_is_refused(acme_api: APIClient) -> None:
+def test_stale_change_is_refused(acme_api: APIClient) -> None:
     webhook = make(acme_api)
     path = API + f"webhooks/{webhook['id']}/"
     tag = acme_api.get(path).headers["ETag"]
@@ -115,7 +115,7 @@ def test_a_stale_change_is_refused(acme_api: APIClient) -> None:
         ({"url": "ftp://example.com/"}, 422, "webhook_url", "url"),
     ],
 )
-def test_what_cannot_be_told_is_refused(
+def test_invalid_subscription_is_refused(
     acme_api: APIClient, values: dict[str, Any], status: int, code: str | None, field: str
 ) -> None:
     webhook = make(acme_api)
@@ -128,7 +128,7 @@ def test_what_cannot_be_told_is_refused(
         assert code in (None, answer.json()["code"])
 
 
-def test_a_taken_name_and_anothers_webhook_are_refused(acme_api: APIClient, globex_api: APIClient) -> None:
+def test_taken_name_and_foreign_webhook_are_refused(acme_api: APIClient, globex_api: APIClient) -> None:
     first = make(acme_api)
     make(acme_api, name="other")
     path = API + f"webhooks/{first['id']}/"
@@ -136,7 +136,7 @@ def test_a_taken_name_and_anothers_webhook_are_refused(acme_api: APIClient, glob
     assert_problem(globex_api.patch(path, {"name": "mine"}), 404, "not_found")
 
 
-def test_the_console_says_beside_the_field_what_is_wrong(acme_user: User) -> None:
+def test_console_shows_the_error_beside_the_field(acme_user: User) -> None:
     client = Client()
     client.force_login(acme_user)
     add = reverse("admin:webhooks_webhook_add")

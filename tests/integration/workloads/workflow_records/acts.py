@@ -71,7 +71,7 @@ def context_of(started: StartedExecution) -> JobContext:
 
 
 class CheckpointsAlone:
-    """As much of a worker's runtime as the kind uses, on the real service."""
+    """The part of a worker's runtime that the kind uses, on the real service."""
 
     def __init__(self, started: StartedExecution) -> None:
         self.started = started

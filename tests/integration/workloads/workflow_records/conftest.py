@@ -1,4 +1,4 @@
-"""Runs as an engine would write them."""
+"""Runs as an engine writes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BEGIN = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def files_root(tmp_path: Path) -> Iterator[Path]:
-    """A file storage of the test's own."""
+    """Return the test's own file storage."""
     with override_settings(MEDIA_ROOT=tmp_path):
         yield tmp_path
 
@@ -58,12 +58,12 @@ def staff_console(staff: User) -> Client:
 
 
 def new_job(tenant: Tenant, **options: Any) -> Job:
-    """A job that a run may be of."""
+    """Create a job that a run can belong to."""
     return submit_job(tenant=tenant, request=JobRequest(kind="noop", **options)).job
 
 
 def new_run(tenant: Tenant, **said: Any) -> RunRecord:
-    """The first record of a run."""
+    """Return the first record of a run."""
     plain = RunRecord(
         run_id=uuid7(),
         tenant_id=tenant.pk,
@@ -81,12 +81,12 @@ def new_run(tenant: Tenant, **said: Any) -> RunRecord:
 
 
 def later(run: RunRecord, **said: Any) -> RunRecord:
-    """The next record of a run, which says what changed alone."""
+    """Return the next record of a run, with only the changed values."""
     return replace(run, version=run.version + 1, inputs=None, graph=None, **said)
 
 
 def new_node(run: RunRecord, node_id: str = "start", **said: Any) -> NodeRecord:
-    """The first record of a node."""
+    """Return the first record of a node."""
     plain = NodeRecord(
         run_id=run.run_id,
         node_id=node_id,
@@ -100,7 +100,7 @@ def new_node(run: RunRecord, node_id: str = "start", **said: Any) -> NodeRecord:
 
 
 def ended(node: NodeRecord, state: RunState = RunState.SUCCEEDED, **said: Any) -> NodeRecord:
-    """The record of a node's end."""
+    """Return the record of a node's end."""
     return replace(
         node,
         version=node.version + 1,

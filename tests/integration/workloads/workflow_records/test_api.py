@@ -26,7 +26,7 @@ from workloads.workflows.records.repository import save_records
 
 @pytest.fixture
 def acme_api(acme_user: User) -> APIClient:
-    """An owner's session: payloads and approvals need a person's login."""
+    """Return a client with an owner's session: payloads and approvals need a person's login."""
     return client_of(acme_user)
 
 
@@ -38,44 +38,49 @@ def put(tenant: Tenant, run: RunRecord, *nodes: object) -> RunRecord:
 
 @pytest.fixture
 def viewer_api(acme: Tenant) -> APIClient:
-    """A program that may look at jobs and not at their payloads."""
+    """Return a client that may read jobs but not their payloads."""
     client = APIClient()
     issued = issue_api_key(tenant=acme, name="viewer", scopes=[Permission.JOBS_VIEW])
     client.credentials(HTTP_AUTHORIZATION=f"Api-Key {issued.token}")
     return client
 
 
-def test_a_run_is_told_with_its_values_and_its_graph(acme: Tenant, acme_api: APIClient) -> None:
+def test_run_is_returned_with_its_values_and_its_graph(acme: Tenant, acme_api: APIClient) -> None:
     job = new_job(acme)
     run = put(acme, new_run(acme, job_id=job.pk, total_tokens=9))
 
     answer = acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/")
 
     assert answer.status_code == 200
-    told = answer.json()
-    assert told["workflow"] == {"id": str(run.workflow_id), "version": 3, "name": "Answers"}
-    assert (told["job"], told["state"], told["version"], told["is_external"]) == (str(job.pk), "running", 1, False)
-    assert told["inputs"] == {
+    returned = answer.json()
+    assert returned["workflow"] == {"id": str(run.workflow_id), "version": 3, "name": "Answers"}
+    assert (returned["job"], returned["state"], returned["version"], returned["is_external"]) == (
+        str(job.pk),
+        "running",
+        1,
+        False,
+    )
+    assert returned["inputs"] == {
         "size_bytes": len('{"question":"why?"}'),
         "keys": ["question"],
         "is_preview": False,
         "content": {"question": "why?"},
         "preview": "",
     }
-    assert told["outputs"] is None
-    assert told["graph"] == run.graph
-    assert (told["total_tokens"], told["error"], told["ended_at"]) == (9, None, None)
+    assert returned["outputs"] is None
+    assert returned["graph"] == run.graph
+    assert (returned["total_tokens"], returned["error"], returned["ended_at"]) == (9, None, None)
 
 
 def test_values_are_masked_without_the_right_to_reveal_them(acme: Tenant, viewer_api: APIClient) -> None:
     run = new_run(acme)
     put(acme, run, new_node(run, inputs={"text": "x" * 20_000}))
 
-    told = viewer_api.get(f"/api/v1/workflow-runs/{run.run_id}/").json()
+    returned = viewer_api.get(f"/api/v1/workflow-runs/{run.run_id}/").json()
     (node,) = viewer_api.get(f"/api/v1/workflow-runs/{run.run_id}/nodes/").json()["results"]
     alone = viewer_api.get(f"/api/v1/workflow-runs/{run.run_id}/nodes/{node['id']}/").json()
 
-    assert (told["inputs"]["content"], told["inputs"]["keys"]) == (None, ["question"])
+    assert (returned["inputs"]["content"], returned["inputs"]["keys"]) == (None, ["question"])
     for masked in (node, alone):
         assert masked["inputs"] == {
             "size_bytes": 20_011,
@@ -86,7 +91,7 @@ def test_values_are_masked_without_the_right_to_reveal_them(acme: Tenant, viewer
         }
 
 
-def test_large_values_are_whole_on_their_own_and_previews_in_lists(acme: Tenant, acme_api: APIClient) -> None:
+def test_large_values_are_complete_in_details_and_previews_in_lists(acme: Tenant, acme_api: APIClient) -> None:
     value = {"text": "x" * 20_000}
     run = new_run(acme, inputs=value)
     put(acme, run, new_node(run, inputs=value))
@@ -99,7 +104,7 @@ def test_large_values_are_whole_on_their_own_and_previews_in_lists(acme: Tenant,
     assert acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/").json()["inputs"]["content"] == value
 
 
-def test_a_value_whose_file_is_gone_is_told_by_its_beginning(
+def test_value_with_a_missing_file_is_returned_as_a_preview(
     acme: Tenant, acme_api: APIClient, files_root: Path
 ) -> None:
     run = put(acme, new_run(acme, inputs={"text": "x" * 20_000}))
@@ -161,7 +166,7 @@ def test_nodes_are_listed_oldest_first_by_pages(acme: Tenant, acme_api: APIClien
         ("executing", "running", None),
     ],
 )
-def test_a_run_whose_job_has_ended_has_ended_with_all_its_nodes(
+def test_run_of_an_ended_job_is_shown_ended_with_nodes(
     acme: Tenant, acme_api: APIClient, job_state: str, shown: str, code: str | None
 ) -> None:
     job = new_job(acme)
@@ -171,26 +176,26 @@ def test_a_run_whose_job_has_ended_has_ended_with_all_its_nodes(
         finished_at = timezone.now() if job_state in ("cancelled", "discarded", "quarantined") else None
         Job.objects.filter(pk=job.pk).update(state=job_state, finished_at=finished_at)
 
-    told = acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/").json()
+    returned = acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/").json()
     nodes = acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/nodes/").json()["results"]
 
-    assert (told["state"], told["error"] and told["error"]["code"]) == (shown, code)
+    assert (returned["state"], returned["error"] and returned["error"]["code"]) == (shown, code)
     assert {node["node"]: node["state"] for node in nodes} == {
         "open": "cancelled" if code else shown,
         "done": "succeeded",
     }
 
 
-def test_what_an_engine_has_stored_of_an_end_counts_more_than_its_job(acme: Tenant, acme_api: APIClient) -> None:
+def test_recorded_end_of_a_run_overrides_that_of_its_job(acme: Tenant, acme_api: APIClient) -> None:
     job = new_job(acme)
     run = new_run(acme, job_id=job.pk, state=RunState.FAILED, error_code="llm_refused", error_message="No.")
     put(acme, run)
     with tenant_context(acme):
         Job.objects.filter(pk=job.pk).update(state="discarded", finished_at=timezone.now(), error_type="Other")
 
-    told = acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/").json()
+    returned = acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/").json()
 
-    assert told["error"] == {"code": "llm_refused", "message": "No."}
+    assert returned["error"] == {"code": "llm_refused", "message": "No."}
 
 
 def test_runs_are_listed_newest_first_and_filtered(acme: Tenant, acme_api: APIClient) -> None:
@@ -219,7 +224,7 @@ def test_runs_are_listed_newest_first_and_filtered(acme: Tenant, acme_api: APICl
     assert "inputs" not in acme_api.get("/api/v1/workflow-runs/").json()["results"][0]
 
 
-def test_a_list_leads_to_its_next_page(acme: Tenant, acme_api: APIClient) -> None:
+def test_run_list_links_to_its_next_page(acme: Tenant, acme_api: APIClient) -> None:
     runs = [put(acme, new_run(acme)) for _ in range(3)]
 
     page = acme_api.get("/api/v1/workflow-runs/", {"limit": 2, "state": "running"}).json()
@@ -239,14 +244,14 @@ def test_a_list_leads_to_its_next_page(acme: Tenant, acme_api: APIClient) -> Non
         ({"cursor": "x"}, 400),
     ],
 )
-def test_a_filter_that_is_none_is_refused(acme_api: APIClient, query: dict[str, str], status: int) -> None:
+def test_invalid_filter_is_refused(acme_api: APIClient, query: dict[str, str], status: int) -> None:
     answer = acme_api.get("/api/v1/workflow-runs/", query)
 
     assert answer.status_code == status
     assert answer["Content-Type"] == "application/problem+json"
 
 
-def test_another_tenants_run_is_not_there(acme: Tenant, globex_api: APIClient) -> None:
+def test_run_of_another_tenant_is_not_found(acme: Tenant, globex_api: APIClient) -> None:
     run = new_run(acme)
     put(acme, run, new_node(run))
     with tenant_context(acme):
@@ -257,7 +262,7 @@ def test_another_tenants_run_is_not_there(acme: Tenant, globex_api: APIClient) -
     assert globex_api.get("/api/v1/workflow-runs/").json()["results"] == []
 
 
-def test_a_node_of_another_run_is_not_there(acme: Tenant, acme_api: APIClient) -> None:
+def test_node_of_another_run_is_not_found(acme: Tenant, acme_api: APIClient) -> None:
     run, other = new_run(acme), new_run(acme)
     put(acme, run, new_node(run))
     put(acme, other)
@@ -268,7 +273,7 @@ def test_a_node_of_another_run_is_not_there(acme: Tenant, acme_api: APIClient) -
     assert acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/nodes/{uuid7()}/").status_code == 404
 
 
-def test_that_somebody_of_the_platform_reads_values_is_written_down(acme: Tenant, staff: User) -> None:
+def test_values_read_by_the_platform_are_audited(acme: Tenant, staff: User) -> None:
     run = put(acme, new_run(acme))
 
     client = APIClient()

@@ -24,7 +24,7 @@ SECRET = "cheese and onions"
 
 @pytest.fixture
 def run(acme: Tenant) -> RunRecord:
-    """A run with a node that has ended, two passes of one, and one that was never begun."""
+    """Return a run with an ended node, two passes of one, and one that never started."""
     job = new_job(acme)
     run = new_run(acme, job_id=job.pk, inputs={"question": SECRET})
     start = new_node(run)
@@ -44,7 +44,7 @@ def page_of(run: RunRecord) -> str:
     return f"{RUNS}{run.run_id}/change/"
 
 
-def test_a_runs_page_shows_its_graph_its_timeline_and_no_values(acme_console: Client, run: RunRecord) -> None:
+def test_run_page_shows_graph_and_timeline_and_no_values(acme_console: Client, run: RunRecord) -> None:
     answer = acme_console.get(page_of(run))
 
     page = answer.content.decode()
@@ -59,9 +59,7 @@ def test_a_runs_page_shows_its_graph_its_timeline_and_no_values(acme_console: Cl
     assert SECRET not in page
 
 
-def test_the_part_that_changes_is_asked_for_again_until_the_run_is_over(
-    acme_console: Client, acme: Tenant, run: RunRecord
-) -> None:
+def test_run_fragment_is_polled_until_the_run_has_ended(acme_console: Client, acme: Tenant, run: RunRecord) -> None:
     body = f"{RUNS}{run.run_id}/body/"
     assert f'hx-get="{body}"' in acme_console.get(page_of(run)).content.decode()
     first = acme_console.get(body)
@@ -75,7 +73,7 @@ def test_the_part_that_changes_is_asked_for_again_until_the_run_is_over(
     assert body not in acme_console.get(page_of(run)).content.decode()
 
 
-def test_values_are_revealed_to_whoever_says_why(acme_console: Client, acme: Tenant, run: RunRecord) -> None:
+def test_values_are_revealed_for_a_reason(acme_console: Client, acme: Tenant, run: RunRecord) -> None:
     act = f"{RUNS}{run.run_id}/act/reveal/"
     assert acme_console.post(act, {"reason": " "}).status_code == 302
 
@@ -89,7 +87,7 @@ def test_values_are_revealed_to_whoever_says_why(acme_console: Client, acme: Ten
     assert (entry.target_id, entry.reason) == (str(run.run_id), "a customer asks")
 
 
-def test_a_viewer_sees_the_run_and_may_not_reveal_it(acme: Tenant, run: RunRecord) -> None:
+def test_viewer_sees_the_run_and_may_not_reveal_it(acme: Tenant, run: RunRecord) -> None:
     viewer = User.objects.create_user("victor", password=PASSWORD, is_staff=True)
     add_member(tenant=acme, user=viewer, role=Role.VIEWER)
     client = Client()
@@ -99,11 +97,11 @@ def test_a_viewer_sees_the_run_and_may_not_reveal_it(acme: Tenant, run: RunRecor
     assert client.post(f"{RUNS}{run.run_id}/act/reveal/", {"reason": "x"}).status_code == 403
 
 
-def test_the_list_says_that_nothing_has_run(acme_console: Client) -> None:
+def test_empty_list_states_that_nothing_has_run(acme_console: Client) -> None:
     assert "No workflow has run yet" in acme_console.get(RUNS).content.decode()
 
 
-def test_the_list_is_searched_by_ids_and_filtered_by_state(acme_console: Client, run: RunRecord) -> None:
+def test_run_list_is_searched_by_ids_and_filtered_by_state(acme_console: Client, run: RunRecord) -> None:
     row = page_of(run)
     for found in ({}, {"q": run.run_id}, {"q": run.job_id}, {"q": run.workflow_id}, {"state": "running"}):
         assert row in acme_console.get(RUNS, found).content.decode(), found
@@ -111,7 +109,7 @@ def test_the_list_is_searched_by_ids_and_filtered_by_state(acme_console: Client,
         assert row not in acme_console.get(RUNS, missed).content.decode(), missed
 
 
-def test_a_run_without_graph_and_nodes_says_so(acme_console: Client, acme: Tenant) -> None:
+def test_run_without_graph_and_nodes_is_explained(acme_console: Client, acme: Tenant) -> None:
     run = new_run(acme, graph=None, started_at=None)
     with tenant_context(acme):
         save_records(run)
@@ -133,7 +131,7 @@ def test_page_of_a_run_from_outside_says_so(acme_console: Client, acme: Tenant) 
     assert "Nodes appear as soon as they are recorded." in page
 
 
-def test_hostile_words_of_a_graph_stay_words(acme_console: Client, acme: Tenant) -> None:
+def test_hostile_text_of_a_graph_is_escaped(acme_console: Client, acme: Tenant) -> None:
     bad = '"><script>alert(1)</script>'
     graph = {"nodes": [{"id": bad, "title": bad, "type": bad}], "edges": [{"source": bad, "target": bad, "label": bad}]}
     run = new_run(acme, graph=graph, workflow_name=bad)
@@ -145,11 +143,11 @@ def test_hostile_words_of_a_graph_stay_words(acme_console: Client, acme: Tenant)
 
 
 @pytest.mark.parametrize("path", ["x/change/", f"{UUID(int=1)}/change/", f"{UUID(int=1)}/body/"])
-def test_a_run_that_is_none_is_not_there(acme_console: Client, path: str) -> None:
+def test_unknown_run_is_not_found(acme_console: Client, path: str) -> None:
     assert acme_console.get(f"{RUNS}{path}").status_code == 404
 
 
-def test_another_tenants_run_is_not_there_and_staff_sees_it(
+def test_run_of_another_tenant_is_visible_only_to_staff(
     globex_user: User, staff_console: Client, run: RunRecord
 ) -> None:
     client = Client()
@@ -162,7 +160,7 @@ def test_another_tenants_run_is_not_there_and_staff_sees_it(
     assert "Acme" in staff_console.get(RUNS).content.decode()
 
 
-def test_nothing_of_a_page_is_changed_by_it(acme_console: Client, run: RunRecord) -> None:
+def test_run_pages_cannot_change_a_run(acme_console: Client, run: RunRecord) -> None:
     assert acme_console.post(page_of(run), {}).status_code == 403
     assert acme_console.post(f"{RUNS}{run.run_id}/body/", {}).status_code == 405
     assert acme_console.get(f"{RUNS}add/").status_code == 403

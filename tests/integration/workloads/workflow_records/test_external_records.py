@@ -36,12 +36,12 @@ from workloads.workflows.records.repository import save_external_record, save_re
 
 
 def external_run(tenant: Tenant, **said: Any) -> RunRecord:
-    """The first record of a run from outside."""
+    """Return the first record of a run from outside."""
     return new_run(tenant, is_external=True, **said)
 
 
 def three_records(tenant: Tenant) -> list[tuple[RunRecord, Sequence[NodeRecord]]]:
-    """The records of a run that begins, goes on and ends."""
+    """Return the records of a run's start, progress and end."""
     first = external_run(tenant)
     second = later(first, total_steps=1)
     third = later(second, state=RunState.SUCCEEDED, outputs={"answer": 42})
@@ -141,7 +141,7 @@ def test_record_with_the_id_of_a_job_is_refused(acme: Tenant) -> None:
         send(acme, new_run(acme, run_id=new_job(acme).pk))
 
 
-def test_write_of_the_engine_leaves_a_run_from_outside_as_it_is(in_acme: Tenant) -> None:
+def test_write_of_the_engine_does_not_change_a_run_from_outside(in_acme: Tenant) -> None:
     run = external_run(in_acme)
     save_external_record(run, [])
 
@@ -182,7 +182,7 @@ def test_large_value_is_offloaded_once(acme: Tenant, tick: Tick, start: Start) -
         assert WorkflowRun.objects.get().outputs_key == Content.objects.get().key
 
 
-def test_tenant_without_room_keeps_the_beginning_of_a_value(in_acme: Tenant) -> None:
+def test_tenant_without_room_keeps_a_preview_of_a_value(in_acme: Tenant) -> None:
     set_tenant_limit(tenant=in_acme, key="storage_bytes", value=100, reason="test")
 
     assert save_external_record(external_run(in_acme, inputs={"text": "x" * 10_000}), [])
@@ -193,8 +193,8 @@ def test_tenant_without_room_keeps_the_beginning_of_a_value(in_acme: Tenant) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_records_of_a_run_at_once_leave_the_newest(acme: Tenant) -> None:
-    """Each on a connection of its own; also the two that insert the run in the same moment."""
+def test_concurrent_records_of_a_run_leave_the_newest(acme: Tenant) -> None:
+    """Store each on its own connection; two of them insert the run."""
     for _ in range(10):
         records = three_records(acme)
         gate = Barrier(len(records), timeout=30)

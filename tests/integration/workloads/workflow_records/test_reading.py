@@ -1,4 +1,4 @@
-"""A run and its nodes are told as of one moment, also while somebody writes them."""
+"""Reading of runs: a run and its nodes are of one moment, even during writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def assert_is_one_moment(picture: RunPicture) -> None:
 
 @pytest.fixture
 def written_between(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Callable[[], None]]], None]:
-    """Makes each of the writes happen just after a reader has read the run."""
+    """Let each of the writes happen just after a reader has read the run."""
 
     def plant(writes: list[Callable[[], None]]) -> None:
         read = selectors.get_run
@@ -44,7 +44,7 @@ def written_between(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Callable[
 
 
 def steps_of(run: RunRecord) -> list[Callable[[], None]]:
-    """Five writes: four nodes one after the other, and the end with the last of them."""
+    """Return five writes: four nodes one after the other, and the end with the last of them."""
     writes: list[Callable[[], None]] = []
     node: Any = None
     for number in range(5):
@@ -60,7 +60,7 @@ def steps_of(run: RunRecord) -> list[Callable[[], None]]:
 
 
 @pytest.mark.parametrize(("count", "version"), [(1, 7), (2, 7), (5, 4)])
-def test_a_run_that_is_written_while_it_is_read_is_still_one_moment(
+def test_run_written_while_it_is_read_is_of_one_moment(
     in_acme: Tenant, written_between: Callable[[list[Callable[[], None]]], None], count: int, version: int
 ) -> None:
     run = new_run(in_acme)
@@ -74,11 +74,11 @@ def test_a_run_that_is_written_while_it_is_read_is_still_one_moment(
 
     assert_is_one_moment(picture)
     assert picture.run.version == version
-    # Whoever sees the end sees what came out, for nobody asks again.
+    # A reader that sees the end must see the outputs, because it stops polling.
     assert picture.run.shown_state not in TERMINAL_STATES or picture.run.outputs == {"answer": 42}
 
 
-def test_a_page_of_many_nodes_is_two_statements_that_read_no_values(in_acme: Tenant) -> None:
+def test_page_of_many_nodes_is_two_statements_without_values(in_acme: Tenant) -> None:
     run = new_run(in_acme)
     save_records(run, [new_node(run, f"n{number}", inputs={"secret": "x"}) for number in range(50)])
 
@@ -91,7 +91,7 @@ def test_a_page_of_many_nodes_is_two_statements_that_read_no_values(in_acme: Ten
     assert '"workflow_storage_noderun"."inputs",' not in queries[1]["sql"]
 
 
-def test_an_open_node_of_an_ended_run_is_told_as_cancelled(in_acme: Tenant) -> None:
+def test_open_node_of_an_ended_run_is_shown_as_cancelled(in_acme: Tenant) -> None:
     run = new_run(in_acme)
     save_records(run, [new_node(run)])
     save_records(later(run, state=RunState.FAILED))
@@ -99,13 +99,13 @@ def test_an_open_node_of_an_ended_run_is_told_as_cancelled(in_acme: Tenant) -> N
     (node,) = read_picture(run.run_id, most_nodes=10).nodes
 
     assert (node.state, node.shown_state) == ("running", "cancelled")
-    # A write that comes late says how it really ended.
+    # A late write records the real end.
     save_records(later(run), [ended(new_node(run))])
     (node,) = read_picture(run.run_id, most_nodes=10).nodes
     assert node.shown_state == "succeeded"
 
 
-def test_the_list_of_open_runs_uses_their_index(in_acme: Tenant) -> None:
+def test_list_of_open_runs_uses_their_index(in_acme: Tenant) -> None:
     for state in [RunState.SUCCEEDED] * 300 + [RunState.RUNNING]:
         save_records(new_run(in_acme, state=state))
     with connection.cursor() as cursor:

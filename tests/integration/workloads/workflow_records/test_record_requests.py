@@ -34,7 +34,7 @@ RECORDS = "/api/v1/workflow-runs/records/"
 
 @pytest.fixture
 def body(acme: Tenant) -> dict[str, Any]:
-    """A valid body with one node."""
+    """Return a valid body with one node."""
     run = new_run(acme)
     return body_of(run, new_node(run))
 
@@ -45,7 +45,7 @@ def jobs_of(tenant: Tenant) -> int:
 
 
 def graph_of(nodes: int, edges: int) -> dict[str, Any]:
-    """A graph that goes in circles."""
+    """Return a graph with cycles."""
     return {
         "nodes": [{"id": f"n{number}", "type": "template", "title": f"N{number}"} for number in range(nodes)],
         "edges": [{"source": f"n{n % nodes}", "target": f"n{n * 7 % nodes}", "label": "x"} for n in range(edges)],
@@ -85,7 +85,7 @@ def test_run_without_nodes_and_options_is_accepted(acme_api: APIClient) -> None:
         ("body", "nodes", {}),
         ("run", "job", str(UUID(int=1))),
         ("run", "is_external", False),
-        ("run", "id", str(UUID(int=4 << 76 | 2 << 62))),  # version 4
+        ("run", "id", str(UUID(int=4 << 76 | 2 << 62))),  # UUID version 4
         ("run", "id", 5),
         ("run", "version", 0),
         ("run", "version", 2**31),
@@ -137,7 +137,7 @@ def test_same_node_twice_is_refused(acme_api: APIClient, body: dict[str, Any]) -
     assert acme_api.post(RECORDS, {**body, "nodes": [node, {**node, "path": [0]}]}).status_code == 202
 
 
-def test_more_nodes_than_a_record_takes_are_refused(acme_api: APIClient, body: dict[str, Any]) -> None:
+def test_more_nodes_than_a_record_allows_are_refused(acme_api: APIClient, body: dict[str, Any]) -> None:
     node = {"node": "a", "type": "t", "version": 1, "state": "running"}
 
     def answer_to(count: int) -> int:

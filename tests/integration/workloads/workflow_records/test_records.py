@@ -1,4 +1,4 @@
-"""Runs and nodes as they are stored, on real PostgreSQL."""
+"""Runs and nodes as stored in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from workloads.workflows.records.rows import run_row
 from workloads.workflows.records.upserts import UPSERT_NODES, UPSERT_RUNS, upsert_runs
 
 
-def test_a_run_is_stored_with_its_nodes(in_acme: Tenant) -> None:
+def test_run_is_stored_with_its_nodes(in_acme: Tenant) -> None:
     run = new_run(in_acme)
     node = new_node(run, tokens=5)
 
@@ -59,7 +59,7 @@ def test_many_nodes_are_two_statements(in_acme: Tenant) -> None:
     assert NodeRun.objects.count() == 200
 
 
-def test_a_write_that_says_nothing_new_writes_nothing(in_acme: Tenant) -> None:
+def test_write_without_changes_writes_nothing(in_acme: Tenant) -> None:
     run = new_run(in_acme)
 
     assert upsert_runs([run_row(run)]) == 1
@@ -73,7 +73,7 @@ def test_nodes_of_another_run_are_refused(in_acme: Tenant) -> None:
         save_records(run, [new_node(new_run(in_acme))])
 
 
-def test_nothing_stays_of_a_transaction_that_fails(in_acme: Tenant) -> None:
+def test_failed_transaction_stores_nothing(in_acme: Tenant) -> None:
     run = new_run(in_acme)
     with pytest.raises(RuntimeError), transaction.atomic():
         save_records(run, [new_node(run)])
@@ -82,12 +82,12 @@ def test_nothing_stays_of_a_transaction_that_fails(in_acme: Tenant) -> None:
     assert not WorkflowRun.objects.exists()
 
 
-def test_another_tenants_run_cannot_be_written_nor_taken_over(acme: Tenant, globex: Tenant) -> None:
+def test_run_of_another_tenant_can_be_neither_written_nor_taken_over(acme: Tenant, globex: Tenant) -> None:
     run = new_run(acme)
     with tenant_context(acme):
         save_records(run)
 
-    # By its own tenant's name, and by the other's id.
+    # By its own tenant's id, and by the other's.
     for tenant in (acme, globex):
         with pytest.raises((ProgrammingError, IntegrityError)), tenant_context(globex):
             save_records(new_run(tenant, run_id=run.run_id, state=RunState.FAILED, version=9))
@@ -158,7 +158,7 @@ def test_late_run_is_merged_by_version(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_rows_do_not_depend_on_order_and_repetition_of_writes(acme: Tenant, data: st.DataObject) -> None:
-    """Write one run shuffled and its copy in order; no write takes a row back or puts a node ahead of its run."""
+    """Write one run shuffled and its copy in order; no write reverts a row or puts a node ahead of its run."""
     run_id, copy_id = uuid7(), uuid7()
     history, arrived = data.draw(arrivals(run_id=run_id, tenant_id=acme.pk))
     with tenant_context(acme):
@@ -177,7 +177,7 @@ def test_rows_do_not_depend_on_order_and_repetition_of_writes(acme: Tenant, data
 @pytest.mark.django_db
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_contradicting_writes_never_take_a_row_back(acme: Tenant, data: st.DataObject) -> None:
+def test_contradicting_writes_never_revert_a_row(acme: Tenant, data: st.DataObject) -> None:
     run_id = uuid7()
     before: Heads = {}
     with tenant_context(acme):
@@ -190,7 +190,7 @@ type Heads = dict[UUID, tuple[int, str, Any]]
 
 
 def checked_heads(run_id: UUID, before: Heads) -> Heads:
-    """Return version, state and end of each row; fail if one is older than ``before`` or changed after its end."""
+    """Return version, state and end of each row; fail if one is older than `before` or changed after its end."""
     rows = [*WorkflowRun.objects.filter(pk=run_id), *NodeRun.objects.filter(run_id=run_id)]
     after: Heads = {row.pk: (row.version, row.state, row.ended_at) for row in rows}
     for key, (version, state, ended_at) in before.items():
@@ -199,7 +199,7 @@ def checked_heads(run_id: UUID, before: Heads) -> Heads:
     return after
 
 
-def test_a_large_value_goes_to_the_file_storage_and_leaves_its_beginning(in_acme: Tenant) -> None:
+def test_large_value_is_offloaded_and_leaves_a_preview(in_acme: Tenant) -> None:
     text = "ü" * 20_000
     run = new_run(in_acme, inputs={"text": text})
 
@@ -213,13 +213,13 @@ def test_a_large_value_goes_to_the_file_storage_and_leaves_its_beginning(in_acme
     assert len(value.content) == 1_000
     assert value.size_bytes == 40_000 + len('{"text":""}')
     assert value.read() == {"text": text}
-    # One copy, for both say the same.
+    # One copy, because both have the same content.
     assert Content.objects.count() == 1
     assert NodeRun.objects.get().inputs_key == value.key
     assert used_keys([str(value.key)]) == {value.key}
 
 
-def test_how_large_is_large_is_a_setting(in_acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
+def test_inline_size_of_values_is_a_setting(in_acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(WORKFLOW_INLINE_VALUE_BYTES=10)
     save_records(new_run(in_acme, inputs={"a": 1}, outputs={"text": "long enough"}))
 
@@ -229,7 +229,7 @@ def test_how_large_is_large_is_a_setting(in_acme: Tenant, change_platform_settin
     assert stored.outputs_key is not None
 
 
-def test_a_tenant_without_room_keeps_the_beginning_and_the_run_goes_on(in_acme: Tenant) -> None:
+def test_run_of_a_tenant_without_room_keeps_previews_of_values(in_acme: Tenant) -> None:
     set_tenant_limit(tenant=in_acme, key="storage_bytes", value=100, reason="test")
 
     save_records(new_run(in_acme, inputs={"text": "x" * 10_000}))

@@ -30,20 +30,20 @@ MOST_STARTS = 20
 
 @pytest.fixture(autouse=True)
 def files_root(tmp_path: Path) -> Iterator[Path]:
-    """A storage of the test's own."""
+    """Return the test's own file storage."""
     with override_settings(MEDIA_ROOT=tmp_path):
         yield tmp_path
 
 
 @pytest.fixture(autouse=True)
-def patient_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine a tick of a test may pause for longer than a dispatcher's may."""
+def no_idle_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a tick of a test pause for longer than a dispatcher's may, for busy machines."""
     monkeypatch.setattr(leadership, "TICK_IDLE_TIMEOUT_MS", 600_000)
 
 
 @pytest.fixture
 def model(change_platform_settings) -> Iterator[ModelServer]:
-    """The platform's model endpoint, which `http_request` nodes may call too."""
+    """Return the platform's model endpoint, which `http_request` nodes may call too."""
     with model_server() as server:
         change_platform_settings(LLM_API_URL=server.url, LLM_MODEL="stub")
         change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[server.host])
@@ -52,37 +52,37 @@ def model(change_platform_settings) -> Iterator[ModelServer]:
 
 @pytest.fixture
 def local(transactional_db: None) -> LocalWorker:
-    """A worker of one slot, which is this process."""
+    """Return a worker of one slot in this process."""
     return LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
 
 @pytest.fixture
 def acme_api(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
-    """A program of acme, with an API key."""
+    """Return a client with an API key of acme."""
     return api_client(acme)
 
 
 @pytest.fixture
 def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
-    """A program of another tenant."""
+    """Return a client with an API key of another tenant."""
     return api_client(globex)
 
 
 class Runs:
-    """Starts runs, and gives the worker to them as long as they take it."""
+    """A helper that starts runs and executes them as long as they proceed."""
 
     def __init__(self, local: LocalWorker) -> None:
         self._local = local
 
     def start(self, tenant: Tenant, definition: Any, inputs: Mapping[str, Any] | None = None) -> Job:
-        """A run of a new workflow, submitted and not begun."""
+        """Submit a run of a new workflow without starting it."""
         with tenant_context(tenant):
             number = Workflow.objects.count()
         workflow = create_workflow(tenant=tenant, name=f"workflow {number}", definition=definition)
         return start_run(tenant=tenant, workflow=workflow, inputs=inputs or {}).job
 
     def step(self, job: Job) -> bool:
-        """One start of the job; whether it could begin."""
+        """Start the job once; return whether it could start."""
         dispatch()
         with all_tenants():
             live = LiveExecution.objects.filter(job_id=job.pk).first()
@@ -92,44 +92,44 @@ class Runs:
         return True
 
     def go(self, job: Job) -> Job:
-        """Start the job again and again, until it has ended or waits."""
+        """Start the job repeatedly, until it has ended or waits."""
         for _ in range(MOST_STARTS):
             if not self.step(job):
                 break
         return reload(job)
 
     def run(self, tenant: Tenant, definition: Any, inputs: Mapping[str, Any] | None = None) -> Job:
-        """A new run, as far as it goes."""
+        """Start a new run and execute it as far as it proceeds."""
         return self.go(self.start(tenant, definition, inputs))
 
 
 @pytest.fixture
 def runs(local: LocalWorker) -> Runs:
-    """What runs workflows."""
+    """Return the helper that runs workflows."""
     return Runs(local)
 
 
 def dispatch() -> None:
-    """One tick, for a worker that lives: nobody else beats for it, and a test may take its time."""
+    """Tick once, with a fresh heartbeat of the worker, since a test may take long."""
     with all_tenants():
         Worker.objects.update(heartbeat_at=Now())
     run_tick(WorkerPool.objects.get(name="default").pk)
 
 
 def reload(job: Job) -> Job:
-    """The job as it is now."""
+    """Return the job as it is now."""
     with all_tenants():
         return Job.objects.get(pk=job.pk)
 
 
 def run_of(job: Job) -> WorkflowRun:
-    """What is recorded of a run."""
+    """Return the record of a run."""
     with all_tenants():
         return WorkflowRun.objects.get(pk=job.pk)
 
 
 def nodes_of(job: Job) -> dict[str, NodeRun]:
-    """What is recorded of its nodes, by their id and the indexes of items."""
+    """Return the records of its nodes, by their id and the indexes of items."""
     with all_tenants():
         rows = list(NodeRun.objects.filter(run_id=job.pk))
     return {"@".join([row.node_id, *(".".join(map(str, row.path)) or "").split()]): row for row in rows}

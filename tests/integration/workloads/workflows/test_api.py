@@ -1,4 +1,4 @@
-"""Workflows, versions, runs and approvals over HTTP; what is another tenant's is not there."""
+"""Workflows, versions, runs and approvals over HTTP; isolation between tenants."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from workloads.workflows.service import create_workflow
 
 @pytest.fixture
 def acme_api(acme_user: User) -> APIClient:
-    """An owner's session: payloads and approvals need a person's login."""
+    """Return a client with an owner's session: payloads and approvals need a person's login."""
     return client_of(acme_user)
 
 
@@ -43,9 +43,9 @@ def make(client: APIClient, name: str = "greet", definition: object = None) -> s
 
 @pytest.mark.django_db
 class TestDefinitions:
-    """Without a run."""
+    """Definitions, without a run."""
 
-    def test_a_workflow_is_made_changed_and_deleted(self, acme_api: APIClient) -> None:
+    def test_workflow_is_created_changed_and_deleted(self, acme_api: APIClient) -> None:
         url = make(acme_api)
         answer = acme_api.get(url)
         assert (answer.json()["name"], answer.json()["latest_version"]) == ("greet", 1)
@@ -56,13 +56,13 @@ class TestDefinitions:
         assert acme_api.delete(url).status_code == 204
         assert acme_api.get(url).status_code == 404
 
-    def test_a_name_is_given_once(self, acme_api: APIClient, globex_api: APIClient) -> None:
+    def test_workflow_name_is_unique_within_a_tenant(self, acme_api: APIClient, globex_api: APIClient) -> None:
         make(acme_api)
         make(globex_api)
         answer = post(acme_api, URL, {"name": "greet", "definition": workflow()})
         assert (answer.status_code, answer.json()["code"]) == (409, "workflow_name_taken")
 
-    def test_a_fault_is_told_with_its_place_and_nothing_is_stored(self, acme_api: APIClient) -> None:
+    def test_definition_fault_is_returned_with_its_location_and_nothing_stored(self, acme_api: APIClient) -> None:
         definition = workflow(node("a", template="{{ nodes.gone.text }}"))
         answer = post(acme_api, URL, {"name": "greet", "definition": definition})
         assert (answer.status_code, answer.json()["code"]) == (422, "definition_invalid")
@@ -75,10 +75,10 @@ class TestDefinitions:
         with all_tenants():
             assert not Workflow.objects.exists()
 
-    def test_the_schema_is_published(self, acme_api: APIClient) -> None:
+    def test_schema_is_published(self, acme_api: APIClient) -> None:
         assert acme_api.get(f"{URL}schema/").json()["title"] == "Workflow"
 
-    def test_versions_are_numbered_and_not_changed(self, acme_api: APIClient, acme: Tenant) -> None:
+    def test_versions_are_numbered_and_immutable(self, acme_api: APIClient, acme: Tenant) -> None:
         url = make(acme_api)
         second = workflow(node("b"))
         answer = post(acme_api, f"{url}versions/", {"definition": second, "note": "b", "based_on": 1})
@@ -93,7 +93,7 @@ class TestDefinitions:
         with pytest.raises(IntegrityError, match="stays as it was written"), tenant_context(acme):
             WorkflowVersion.objects.filter(number=1).update(reason="changed")
 
-    def test_what_is_another_tenants_is_not_there(
+    def test_rows_of_another_tenant_are_not_found(
         self, acme_api: APIClient, globex_api: APIClient, globex: Tenant
     ) -> None:
         url = make(globex_api)
@@ -126,9 +126,9 @@ class TestDefinitions:
 
 @pytest.mark.django_db(transaction=True)
 class TestRuns:
-    """With a worker."""
+    """Runs, with a worker."""
 
-    def test_a_run_is_pinned_to_its_version(self, acme_api: APIClient, runs: Runs) -> None:
+    def test_run_keeps_its_version(self, acme_api: APIClient, runs: Runs) -> None:
         inputs = {"name": {"type": "string"}}
         first = workflow(
             node("a", template="1 {{ inputs.name }}"), inputs=inputs, outputs={"t": {"ref": "nodes.a.text"}}
@@ -152,7 +152,7 @@ class TestRuns:
         assert run_of(job).state == "succeeded"
         assert acme_api.delete(url).status_code == 204
 
-    def test_an_approval_is_found_and_answered_once(self, acme_api: APIClient, runs: Runs) -> None:
+    def test_approval_is_found_and_answered_once(self, acme_api: APIClient, runs: Runs) -> None:
         url = make(acme_api, definition=ASKS)
         run = post(acme_api, f"{url}runs/", {}).json()
         with all_tenants():
@@ -171,9 +171,7 @@ class TestRuns:
         assert acme_api.get("/api/v1/approvals/?colour=red").status_code in {400, 422}
 
     @pytest.mark.parametrize("how", ["dataset", "workflow", "value"])
-    def test_a_node_does_not_reach_another_tenants_rows(
-        self, acme: Tenant, globex: Tenant, runs: Runs, how: str
-    ) -> None:
+    def test_node_cannot_reach_another_tenants_rows(self, acme: Tenant, globex: Tenant, runs: Runs, how: str) -> None:
         if how == "dataset":
             theirs = create_dataset(tenant=globex, name="secret")
             search = node("s", "knowledge_retrieval", dataset=str(theirs.pk), query="x", mode="text")
@@ -186,7 +184,7 @@ class TestRuns:
             job = runs.go(job)
             assert (job.state, job.error_type) == ("discarded", "workflow_not_found")
             return
-        # A state that names a value of another tenant's run: by row-level security it is gone.
+        # A state that names a value of another tenant's run: row-level security hides it.
         job = runs.start(
             acme,
             workflow(

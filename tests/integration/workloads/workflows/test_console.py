@@ -46,7 +46,7 @@ def values(definition: object, **others: str) -> dict[str, str]:
     return {"name": "greet", "description": "", "definition": json.dumps(definition), "reason": "", **others}
 
 
-def test_a_member_makes_a_workflow_and_a_changed_definition_is_the_next_version(member: Client, acme: Tenant) -> None:
+def test_changed_definition_is_the_next_version(member: Client, acme: Tenant) -> None:
     assert member.post(f"{WORKFLOWS}add/", values(workflow(node("a")))).status_code == 302
     with tenant_context(acme):
         made = Workflow.objects.get()
@@ -62,7 +62,7 @@ def test_a_member_makes_a_workflow_and_a_changed_definition_is_the_next_version(
     assert member.get(f"{WORKFLOWS}{made.pk}/versions/3/").status_code == 404
 
 
-def test_each_fault_stands_beside_the_field_with_its_place(member: Client) -> None:
+def test_each_fault_stands_beside_the_field_with_its_location(member: Client) -> None:
     answer = member.post(f"{WORKFLOWS}add/", values(workflow(node("a", template="{{ nodes.gone.text }}"))))
     (fault,) = answer.context["adminform"].form.errors["definition"]
     assert fault.startswith("/nodes/1/config/template: ")
@@ -70,7 +70,7 @@ def test_each_fault_stands_beside_the_field_with_its_place(member: Client) -> No
     assert member.post(f"{WORKFLOWS}add/", values("no object")).status_code == 200
 
 
-def test_a_run_is_asked_for_with_its_inputs(member: Client, greeting: Workflow) -> None:
+def test_run_is_started_with_its_inputs(member: Client, greeting: Workflow) -> None:
     page = f"{WORKFLOWS}{greeting.pk}/run/"
     assert member.get(page).status_code == 200
     refused = member.post(page, {"inputs": "{}"})
@@ -81,7 +81,7 @@ def test_a_run_is_asked_for_with_its_inputs(member: Client, greeting: Workflow) 
         assert Job.objects.get().payload["inputs"] == {"name": "Ada"}
 
 
-def test_the_inbox_offers_an_answer_once(member: Client, stranger: Client, greeting: Workflow) -> None:
+def test_inbox_offers_an_approval_once(member: Client, stranger: Client, greeting: Workflow) -> None:
     with all_tenants():
         tenant = Tenant.objects.get(pk=greeting.tenant_id)
     with tenant_context(tenant):
@@ -104,16 +104,16 @@ def test_the_inbox_offers_an_answer_once(member: Client, stranger: Client, greet
     with all_tenants():
         approval.refresh_from_db()
     assert (approval.state, approval.comment) == ("approved", "fine")
-    member.get(page)  # what the act says is told once, on the next page
+    member.get(page)  # the message of the act is shown once, on the next page
     assert "Send the mail?" not in member.get(f"{APPROVALS}?state=pending").content.decode()
 
 
-def test_another_tenants_workflow_is_not_there(stranger: Client, greeting: Workflow) -> None:
+def test_workflow_of_another_tenant_is_not_found(stranger: Client, greeting: Workflow) -> None:
     for path in ("change/", "run/", "versions/1/"):
         assert stranger.get(f"{WORKFLOWS}{greeting.pk}/{path}").status_code == 404
 
 
-def test_a_workflow_is_deleted_with_its_versions(member: Client, greeting: Workflow) -> None:
+def test_workflow_is_deleted_with_its_versions(member: Client, greeting: Workflow) -> None:
     assert member.post(f"{WORKFLOWS}{greeting.pk}/act/delete/", {"reason": "old"}).status_code == 302
     with all_tenants():
         assert not WorkflowVersion.objects.exists()

@@ -24,14 +24,14 @@ def example(name: str) -> Any:
     return json.loads((Path(settings.BASE_DIR) / "examples" / "workflows" / f"{name}.json").read_text())
 
 
-def test_an_empty_dataset_knows_nothing(runs: Runs, acme: Tenant) -> None:
+def test_question_to_an_empty_dataset_has_no_passages(runs: Runs, acme: Tenant) -> None:
     dataset = create_dataset(tenant=acme, name="handbook")
     asked = {"question": "why?", "dataset": str(dataset.pk)}
     job = runs.run(acme, example("answer_from_knowledge"), asked)
     assert job.result["outputs"] == {"answer": "Nothing is known about “why?”.", "passages": []}
 
 
-def test_many_texts_are_summed_up_and_what_fails_is_left_out(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+def test_many_texts_are_summarised_and_failing_ones_left_out(runs: Runs, acme: Tenant, model: ModelServer) -> None:
     model.fail_next(400)
     job = runs.run(acme, example("summarise_many"), {"texts": ["one", "two", "three"]})
     outputs = job.result["outputs"]
@@ -40,7 +40,7 @@ def test_many_texts_are_summed_up_and_what_fails_is_left_out(runs: Runs, acme: T
 
 
 @pytest.mark.parametrize(("is_approved", "status"), [(True, "Published."), (False, "Not published: no")])
-def test_an_announcement_waits_for_its_editor(
+def test_announcement_waits_for_its_editor(
     runs: Runs, acme: Tenant, model: ModelServer, is_approved: bool, status: str
 ) -> None:
     definition = example("publish_with_approval")

@@ -1,6 +1,6 @@
-"""A run whose worker dies at random moments repeats nothing that was kept, and loses nothing.
+"""Runs whose worker dies at random: stored results are not recomputed, and nothing is lost.
 
-`tests/acceptance/test_workflows.py` kills real processes; here the moments are every side of every checkpoint.
+`tests/acceptance/test_workflows.py` kills real processes; here the moments are both sides of every checkpoint.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ DEFINITION = workflow(
 
 
 class Died(BaseException):
-    """The process is gone."""
+    """The process is killed."""
 
 
 class Dying:
-    """A runtime whose process dies around one of its checkpoints: before it is committed, or right after."""
+    """A runtime whose process dies around one of its checkpoints: before its commit, or right after."""
 
     def __init__(
         self, started: StartedExecution, *, dies_at: int = 0, is_kept: bool = True, is_slot_wanted: bool = False
@@ -115,7 +115,7 @@ def context_of(started: StartedExecution, runtime: Dying) -> JobContext:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nothing_that_was_kept_is_done_again(
+def test_stored_results_are_not_recomputed_after_kills(
     runs: Runs, local: LocalWorker, acme: Tenant, model: ModelServer, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -123,7 +123,7 @@ def test_nothing_that_was_kept_is_done_again(
     kills = 0
     while True:
         started = begin(job, local)
-        # What ends together is kept together, so nobody knows how many steps there are; two each run has.
+        # Nodes that end together are stored together, so the number of steps varies; each run has at least two.
         dies_at = chance.randint(1, 6 if kills >= 2 else 2)
         runtime = Dying(started, dies_at=dies_at, is_kept=chance.random() < 0.5)
         try:
@@ -153,7 +153,7 @@ def test_nothing_that_was_kept_is_done_again(
     assert run_of(job).state == "succeeded"
 
 
-def test_a_run_gives_its_slot_back_at_its_nodes_and_does_each_of_them_once(
+def test_run_that_yields_at_its_nodes_executes_each_once(
     runs: Runs, local: LocalWorker, acme: Tenant, model: ModelServer
 ) -> None:
     job, slices = runs.start(acme, DEFINITION), 0

@@ -1,4 +1,4 @@
-"""Runs of workflows on a worker: what they make, how they wait, and what is recorded of them."""
+"""Runs of workflows on a worker: outputs, waits, and records."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def outcomes(job: Job) -> list[str]:
         return list(Execution.objects.filter(job_id=job.pk).order_by("id").values_list("outcome", flat=True))
 
 
-def test_a_run_makes_its_outputs_and_each_node_is_recorded(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+def test_run_returns_its_outputs_and_each_node_is_recorded(runs: Runs, acme: Tenant, model: ModelServer) -> None:
     definition = workflow(
         node("hello", template="Dear {{ inputs.question }}"),
         node("ask", "llm", system="Be short.", prompt="{{ nodes.hello.text }}", temperature=0),
@@ -62,7 +62,7 @@ def test_a_run_makes_its_outputs_and_each_node_is_recorded(runs: Runs, acme: Ten
     assert faults_of("ledger") == []
 
 
-def test_the_inputs_are_checked_before_anything_is_submitted(runs: Runs, acme: Tenant) -> None:
+def test_inputs_are_validated_before_submission(runs: Runs, acme: Tenant) -> None:
     with pytest.raises(RunInputsInvalidError) as caught:
         runs.start(acme, workflow(inputs={**QUESTION, "n": {"type": "integer"}}), {"n": "3", "x": 1})
     assert [(fault["code"], fault["field"]) for fault in caught.value.errors] == [
@@ -74,7 +74,7 @@ def test_the_inputs_are_checked_before_anything_is_submitted(runs: Runs, acme: T
         assert not Job.objects.exists()
 
 
-def test_a_condition_chooses_and_what_is_not_chosen_is_recorded_as_skipped(runs: Runs, acme: Tenant) -> None:
+def test_branch_not_chosen_by_a_condition_is_recorded_as_skipped(runs: Runs, acme: Tenant) -> None:
     definition = workflow(
         condition("choose", ("short", "inputs.question", "eq", "hi")),
         node("a"),
@@ -88,7 +88,7 @@ def test_a_condition_chooses_and_what_is_not_chosen_is_recorded_as_skipped(runs:
     assert nodes_of(job)["b"].state == "skipped"
 
 
-def test_an_iteration_asks_for_each_item_at_the_same_time(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+def test_iteration_requests_its_items_concurrently(runs: Runs, acme: Tenant, model: ModelServer) -> None:
     items = [f"item {number}" for number in range(8)]
     definition = workflow(
         each("each", "inputs.items", node("ask", "llm", prompt="{{ index }}: {{ item }}"), parallel=4),
@@ -104,9 +104,7 @@ def test_an_iteration_asks_for_each_item_at_the_same_time(runs: Runs, acme: Tena
     assert run_of(job).total_steps == 11
 
 
-def test_items_that_fail_are_left_out_where_the_definition_says_so(
-    runs: Runs, acme: Tenant, model: ModelServer
-) -> None:
+def test_failed_items_are_left_out_if_the_definition_says_so(runs: Runs, acme: Tenant, model: ModelServer) -> None:
     ask = node("ask", "llm", prompt="{{ item }}", retry={"max_retries": 0})
     definition = workflow(
         each("each", [1, 2, 3], ask, on_item_error="skip"), outputs={"all": {"ref": "nodes.each.results"}}
@@ -117,7 +115,7 @@ def test_items_that_fail_are_left_out_where_the_definition_says_so(
     assert nodes_of(job)["ask@0"].state == "failed"
 
 
-def test_large_values_leave_the_state_and_go_with_the_run(runs: Runs, acme: Tenant) -> None:
+def test_large_values_are_stored_outside_the_state_until_the_runs_removal(runs: Runs, acme: Tenant) -> None:
     big = node("big", template="{{ inputs.question }}" * 20)
     definition = workflow(
         each(
@@ -143,7 +141,7 @@ def test_large_values_leave_the_state_and_go_with_the_run(runs: Runs, acme: Tena
 
 
 def _let_time_pass(job: Job) -> None:
-    """The delay's time is over: moved back in the state, as if it had been asked for earlier."""
+    """End a delay by moving it back in the state, as if it had been requested earlier."""
     with all_tenants():
         row = Job.objects.get(pk=job.pk)
         for step in row.checkpoint["steps"].values():
@@ -153,7 +151,7 @@ def _let_time_pass(job: Job) -> None:
         JobDue.objects.filter(job_id=job.pk).update(due_at=timezone.now() - timedelta(minutes=1))
 
 
-def test_a_delay_gives_the_slot_back_and_burns_no_attempt(runs: Runs, acme: Tenant) -> None:
+def test_delay_releases_the_slot_and_uses_no_attempt(runs: Runs, acme: Tenant) -> None:
     job = runs.run(acme, workflow(node("wait", "delay", seconds=3_600), node("after")))
     assert (job.state, job.attempt, outcomes(job)) == ("scheduled", 0, ["put_off"])
     assert nodes_of(job)["wait"].state == "waiting"
@@ -166,7 +164,7 @@ def test_a_delay_gives_the_slot_back_and_burns_no_attempt(runs: Runs, acme: Tena
     assert nodes_of(job)["after"].state == "succeeded"
 
 
-def test_a_short_delay_is_waited_for_in_the_slot(runs: Runs, acme: Tenant) -> None:
+def test_short_delay_waits_in_the_slot(runs: Runs, acme: Tenant) -> None:
     job = runs.run(acme, workflow(node("wait", "delay", seconds=0.2)))
     assert (job.state, outcomes(job)) == ("completed", ["completed"])
 
@@ -182,9 +180,7 @@ ASKS = workflow(
 
 
 @pytest.mark.parametrize(("is_approved", "text"), [(True, "sent by system: fine"), (False, "kept")])
-def test_an_approval_suspends_the_run_until_it_is_answered(
-    runs: Runs, acme: Tenant, is_approved: bool, text: str
-) -> None:
+def test_approval_suspends_the_run_until_it_is_answered(runs: Runs, acme: Tenant, is_approved: bool, text: str) -> None:
     job = runs.run(acme, ASKS, {"question": "mail"})
     assert (job.state, outcomes(job), run_of(job).state) == ("suspended", ["put_off"], "waiting")
     with tenant_context(acme):
@@ -202,7 +198,7 @@ def test_an_approval_suspends_the_run_until_it_is_answered(
     ("on_timeout", "state", "text"),
     [("approve", "completed", "sent by : "), ("reject", "completed", "kept"), ("fail", "discarded", None)],
 )
-def test_an_approval_that_nobody_answers_ends_by_its_time(
+def test_unanswered_approval_ends_at_its_timeout(
     runs: Runs, acme: Tenant, on_timeout: str, state: str, text: str | None
 ) -> None:
     definition = {**ASKS, "nodes": [dict(one) for one in ASKS["nodes"]]}
@@ -233,7 +229,7 @@ def test_run_waits_for_a_model_that_refuses_its_key(runs: Runs, acme: Tenant, mo
         assert not DeadLetter.objects.exists()
 
 
-def test_a_node_that_fails_for_good_fails_the_run(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+def test_permanently_failing_node_fails_the_run(runs: Runs, acme: Tenant, model: ModelServer) -> None:
     model.fail_next(404)
     job = runs.run(acme, workflow(node("ask", "llm", prompt="?"), node("after")))
     assert (job.state, job.error_type, job.attempt) == ("discarded", "model_refused", 1)
@@ -245,7 +241,7 @@ def test_a_node_that_fails_for_good_fails_the_run(runs: Runs, acme: Tenant, mode
         assert DeadLetter.objects.filter(job_id=job.pk).exists()
 
 
-def test_a_node_is_tried_again_as_often_as_it_says(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+def test_node_is_retried_as_often_as_it_states(runs: Runs, acme: Tenant, model: ModelServer) -> None:
     model.fail_next(503, times=2)
     ask = node("ask", "llm", prompt="?", retry={"max_retries": 2, "delay_seconds": 0.1})
     job = runs.run(acme, workflow(ask))
@@ -253,16 +249,14 @@ def test_a_node_is_tried_again_as_often_as_it_says(runs: Runs, acme: Tenant, mod
     assert nodes_of(job)["ask"].attempt == 3
 
 
-def test_what_a_node_takes_too_long_for_is_given_up(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+def test_node_is_cancelled_at_its_timeout(runs: Runs, acme: Tenant, model: ModelServer) -> None:
     model.delay_seconds = 5
     ask = node("ask", "llm", prompt="?", timeout_seconds=0.3, retry={"max_retries": 0}, on_error="continue")
     job = runs.run(acme, workflow(ask, outputs={"code": {"ref": "nodes.ask.error.code"}}))
     assert job.result["outputs"] == {"code": "timed_out"}
 
 
-def test_a_request_carries_the_same_key_whenever_it_is_tried_again(
-    runs: Runs, acme: Tenant, model: ModelServer
-) -> None:
+def test_request_has_the_same_idempotency_key_at_each_retry(runs: Runs, acme: Tenant, model: ModelServer) -> None:
     model.fail_next(503)
     call = node(
         "call",
@@ -279,19 +273,19 @@ def test_a_request_carries_the_same_key_whenever_it_is_tried_again(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/", "http://169.254.169.254/latest", "http://10.0.0.1:8080/"])
-def test_a_request_does_not_lead_inside(runs: Runs, acme: Tenant, url: str) -> None:
+def test_request_to_an_internal_address_is_refused(runs: Runs, acme: Tenant, url: str) -> None:
     job = runs.run(acme, workflow(node("call", "http_request", url=url)))
     assert (job.state, job.error_type) == ("discarded", "address_refused")
 
 
-def test_a_run_takes_no_more_steps_than_its_tenant_may(runs: Runs, acme: Tenant) -> None:
+def test_run_is_limited_to_its_tenants_steps(runs: Runs, acme: Tenant) -> None:
     change_settings(tenant=acme, values={"workflow_execution.max_steps": 5}, by_platform=True)
     job = runs.run(acme, workflow(each("each", list(range(9)), node("x"))))
     assert (job.state, job.error_type) == ("discarded", "step_limit")
     assert run_of(job).state == "failed"
 
 
-def test_a_run_that_was_cancelled_leaves_no_open_question(runs: Runs, acme: Tenant) -> None:
+def test_cancelled_run_withdraws_its_open_approval(runs: Runs, acme: Tenant) -> None:
     job = runs.run(acme, ASKS, {"question": "x"})
     with tenant_context(acme):
         cancel_job(job_id=job.pk)
@@ -303,7 +297,7 @@ def test_a_run_that_was_cancelled_leaves_no_open_question(runs: Runs, acme: Tena
         assert Approval.objects.get().state == "withdrawn"
 
 
-def test_a_submission_that_names_no_workflow_is_refused_for_good(runs: Runs, acme: Tenant) -> None:
+def test_submission_without_a_known_workflow_is_discarded(runs: Runs, acme: Tenant) -> None:
     (job,) = submit(acme, kind="workflow_execution", payload={"workflow_id": "0" * 8 + "-0000-0000-0000-" + "0" * 12})
     job = runs.go(job)
     assert (job.state, job.error_type) == ("discarded", "workflow_not_found")

@@ -1,4 +1,4 @@
-"""No secret is left anywhere: each is given in its place and used, and then everything that is kept is searched."""
+"""Secret canary: each secret is used in its place, and then everything that is stored is searched for it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ API = "/api/v1/"
 
 @pytest.fixture
 def server(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
-    """A server that repeats the headers that it is sent, at every address."""
+    """Return a server that echoes its request headers at every address."""
     with web_server() as running:
         change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{running.port}"])
         yield running
@@ -59,7 +59,7 @@ def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
 
 @pytest.fixture
 def logged() -> Iterator[list[str]]:
-    """Everything that is logged at any level, with its fields and tracebacks."""
+    """Return everything that is logged at any level, with fields and tracebacks."""
     lines: list[str] = []
 
     class Kept(logging.Handler):
@@ -78,7 +78,7 @@ def logged() -> Iterator[list[str]]:
 
 @pytest.fixture
 def spans(transactional_db: None) -> Iterator[Spans]:
-    """What web and worker export of their traces."""
+    """Return the spans that web and worker export."""
     with exported_spans() as exported:
         yield exported
 
@@ -88,10 +88,10 @@ def canary(name: str) -> str:
 
 
 def rows_with(text: str) -> list[str]:
-    """The tables of which a row holds the text in any column, as text or as bytes."""
+    """Return the tables of which a row contains the text in any column, as text or as bytes."""
     found = []
     with all_tenants(), connection.cursor() as cursor:
-        # What the platform's role may not read, such as accounts, the login may: its policies are lifted by neither.
+        # Search as both roles: some tables, such as accounts, are readable only by the login role.
         cursor.execute(
             "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
@@ -113,7 +113,7 @@ def rows_with(text: str) -> list[str]:
 
 
 def keys_with(text: str) -> list[str]:
-    """The keys of Redis that hold the text, in their names or values."""
+    """Return the keys of Redis that contain the text, in their names or values."""
     client = redis.Redis.from_url(django_settings.CELERY_BROKER_URL)
     readers: dict[bytes, Callable[[bytes], Any]] = {
         b"string": client.get,
@@ -200,7 +200,7 @@ def _job(job_id: str) -> Job:
         return Job.objects.get(pk=job_id)
 
 
-def test_no_secret_is_left_in_database_redis_logs_answers_and_traces(
+def test_secrets_are_in_no_table_key_log_answer_or_trace(
     sealing: None, logged: list[str], spans: Spans, runs: Runs, acme: Tenant, server: WebServer
 ) -> None:
     secrets = Secrets(acme, server)
@@ -221,7 +221,7 @@ def test_no_secret_is_left_in_database_redis_logs_answers_and_traces(
         for part in ("", "logs/", "events/")
     ]
     traced = spans.texts()
-    # Of web and worker alike, down to what both ask of PostgreSQL and Redis.
+    # Of web and worker, including their calls of PostgreSQL and Redis.
     for part in ('"POST', '"job.submit"', '"job.execute"', '"SELECT"', '"db.system": "redis"'):
         assert any(part in line for line in traced), part
     for name, value in secrets.all.items():
@@ -230,8 +230,8 @@ def test_no_secret_is_left_in_database_redis_logs_answers_and_traces(
         assert [line for line in [*logged, *shown, *traced] if value in line] == [], name
 
 
-def test_search_finds_what_is_left(acme: Tenant, spans: Spans) -> None:
-    """The searches of this module are able to find something."""
+def test_search_finds_planted_values(acme: Tenant, spans: Spans) -> None:
+    """Prove that the searches of this module can find something."""
     value = canary("planted")
     redis.Redis.from_url(django_settings.CELERY_BROKER_URL).hset("canary", "field", value)
     try:
@@ -246,7 +246,7 @@ def test_search_finds_what_is_left(acme: Tenant, spans: Spans) -> None:
 
 
 def test_extraction_child_has_no_secret_in_environment_and_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker has in its environment is not handed on to the process that parses files."""
+    """Keep a worker's environment from the process that parses files."""
     value, seen = canary("environment"), []
     for name in ("SECRET_KEY", "ENCRYPTION_MASTER_KEYS", "DATABASE_URL", "LLM_API_KEY"):
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Definitions whose templates are nested beyond measure are refused, and break nothing."""
+"""Deeply nested templates in definitions: they are refused, and break nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEEP = ("{{ inputs.x" + "|lower" * 2_000 + " }}", "{{ " + "1+" * 3_000 + "1 }}")
 
 
 @pytest.mark.parametrize("source", DEEP)
-def test_deep_template_is_a_fault_that_names_its_place(
+def test_deep_template_is_a_fault_that_names_its_location(
     acme: Tenant, api_client: Callable[[Tenant], APIClient], source: str
 ) -> None:
     client, definition = api_client(acme), workflow(node("deep", template=source))

@@ -1,4 +1,4 @@
-"""Versions of workflows: at their time and once, refused, rolled back, withdrawn, previewed; runs keep theirs."""
+"""Versions of workflows: applied once at their time, refused, rolled back, withdrawn, previewed; runs keep theirs."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_waiting_version_is_applied_at_its_time_and_once(acme: Tenant, greeting:
     ]
 
 
-def test_runs_take_the_version_in_effect_and_no_other(acme: Tenant, greeting: Workflow) -> None:
+def test_runs_use_the_version_in_effect(acme: Tenant, greeting: Workflow) -> None:
     before = start_run(tenant=acme, workflow=greeting, inputs={}).job
     add_version(workflow=greeting, definition=SECOND, effective_from=LATER)
     assert start_run(tenant=acme, workflow=greeting, inputs={}).job.payload["version"] == 1
@@ -104,7 +104,7 @@ def test_runs_take_the_version_in_effect_and_no_other(acme: Tenant, greeting: Wo
     assert read_version(acme.pk, greeting.pk, 1).definition == FIRST
 
 
-def test_version_that_nests_too_deeply_by_now_is_refused_and_keeps_no_other(acme: Tenant, globex: Tenant) -> None:
+def test_version_with_deep_templates_is_refused_and_delays_no_other(acme: Tenant, globex: Tenant) -> None:
     nested = create_workflow(tenant=acme, name="nested", definition=FIRST)
     sound = create_workflow(tenant=globex, name="sound", definition=FIRST)
     put_due(nested, 2, NESTED)
@@ -129,7 +129,7 @@ def test_rollback_writes_the_old_definition_as_the_next_version(acme: Tenant, gr
     assert (entries(acme)[-1].action, entries(acme)[-1].reason) == ("workflow.rolled_back", "too slow")
 
 
-def test_rollback_to_a_definition_with_secrets_needs_the_right_to_use_them(acme: Tenant) -> None:
+def test_rollback_to_a_definition_with_secrets_needs_their_right(acme: Tenant) -> None:
     headers = {"Authorization": "{{ secrets.api }}"}
     asks = workflow(node("ask", "http_request", url="https://api.example.com/", headers=headers))
     row = create_workflow(tenant=acme, name="asks", definition=asks)
@@ -234,7 +234,7 @@ def test_console_previews_schedules_and_rolls_back(acme_user: User, greeting: Wo
     assert "nodes.b" in client.get(f"{page}versions/4/").content.decode()
 
 
-def test_another_tenant_neither_finds_nor_changes_versions(globex_user: User, greeting: Workflow) -> None:
+def test_versions_of_another_tenant_are_not_found(globex_user: User, greeting: Workflow) -> None:
     client, url = client_of(globex_user), f"/api/v1/workflows/{greeting.pk}/"
     for name, body in (
         ("rollback", {"number": 1, "reason": "x"}),

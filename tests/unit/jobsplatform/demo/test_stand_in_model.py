@@ -1,4 +1,4 @@
-"""The stand-in for a model: it answers like one, from what it is given, and steps back for a real one."""
+"""Stand-in for a model: it answers from its prompt, and is not used if a real one is configured."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from jobsplatform.demo.stand_in_model import MODEL_VARIABLE, MOST_CHARACTERS, NA
         ("word " * 100, ("word " * 40).strip() + " …"),
     ],
 )
-def test_an_answer_is_the_beginning_of_what_is_given(prompt: str, answer: str) -> None:
+def test_answer_is_the_beginning_of_the_prompt(prompt: str, answer: str) -> None:
     assert answer_to(prompt) == answer
     assert len(answer_to(prompt)) <= MOST_CHARACTERS + 2
 
 
-def test_it_streams_within_its_block_and_is_gone_after(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stand_in_model_streams_inside_its_block_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(URL_VARIABLE, raising=False)
     with some_model() as name:
         assert (name, os.environ[MODEL_VARIABLE]) == (NAME, NAME)
@@ -35,7 +35,7 @@ def test_it_streams_within_its_block_and_is_gone_after(monkeypatch: pytest.Monke
     assert URL_VARIABLE not in os.environ
 
 
-def test_a_model_that_is_named_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_model_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(URL_VARIABLE, "https://models.example/v1")
     monkeypatch.setenv(MODEL_VARIABLE, "large")
     with some_model() as name:

@@ -1,4 +1,4 @@
-"""The demonstration's verdict: nothing may be wrong without being said."""
+"""Verdict of the demonstration: every fault is reported."""
 
 import json
 import uuid
@@ -18,7 +18,7 @@ CORPUS = read_corpus()
 
 
 class ApiDouble:
-    """Answers as the platform does when all is well; a test then breaks one thing."""
+    """API that answers as after a successful run; a test then breaks one thing."""
 
     def __init__(self):
         self.documents = {
@@ -71,35 +71,35 @@ def faults(api, shelf, deaths=None):
     return list(find_faults("http://platform", shelf, CORPUS, deaths))
 
 
-def test_a_run_in_which_all_went_well_has_no_faults(api, shelf):
+def test_successful_run_has_no_faults(api, shelf):
     assert faults(api, shelf) == []
 
 
-def test_a_document_that_is_not_found_by_its_title_is_a_fault(api, shelf):
+def test_document_not_found_by_its_title_is_a_fault(api, shelf):
     api.unfindable = {"glossary.csv"}
     assert faults(api, shelf) == ["glossary.csv is not found by its title"]
 
 
-def test_a_document_that_was_refused_is_a_fault(api, shelf):
+def test_refused_document_is_a_fault(api, shelf):
     del shelf.documents["glossary.csv"]
     assert faults(api, shelf) == ["glossary.csv was not accepted"]
 
 
-def test_a_good_document_that_failed_is_a_fault_with_its_error(api, shelf):
+def test_failed_good_document_is_a_fault_with_its_error(api, shelf):
     api.documents["glossary.csv"] |= {"status": "error", "error": {"code": "file_damaged", "message": "why"}}
     assert faults(api, shelf) == ["glossary.csv is error: {'code': 'file_damaged', 'message': 'why'}"]
 
 
-def test_a_damaged_document_that_was_indexed_is_a_fault(api, shelf):
+def test_indexed_damaged_document_is_a_fault(api, shelf):
     api.documents[DAMAGED] |= {"status": "completed", "error": None}
     assert faults(api, shelf) == [f"{DAMAGED} is completed, although it is damaged"]
 
 
-def test_a_damaged_document_without_a_dead_letter_is_a_fault(api, shelf):
+def test_damaged_document_without_dead_letter_is_a_fault(api, shelf):
     assert faults(api, shelf, deaths={}) == [f"{DAMAGED} has no dead letter with a reason"]
 
 
-def test_a_refused_request_is_raised_with_the_platforms_own_words(api, shelf):
+def test_refused_request_raises_with_status_and_code(api, shelf):
     api.answer = lambda request: httpx.Response(403, json={"code": "permission_denied"})
     with pytest.raises(client_module.RefusedError, match=r"403.*permission_denied"):
         faults(api, shelf)

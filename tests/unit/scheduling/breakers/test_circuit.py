@@ -1,4 +1,4 @@
-"""The breaker's rules as tables, and what holds whatever ends."""
+"""Rules of the breaker as tables, and their invariants."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ending(
 
 
 def run(letters: str, policy: CircuitPolicy = POLICY, name: CircuitName = OWN_KIND) -> CircuitStanding | None:
-    """A letter is a failure of that fingerprint, a dot a success, a dash a minute and a half."""
+    """Fold results: a letter is a failure with that fingerprint, a dot a success, a dash a minute and a half."""
     endings, second = [], 0.0
     for letter in letters:
         if letter == "-":
@@ -52,7 +52,7 @@ def run(letters: str, policy: CircuitPolicy = POLICY, name: CircuitName = OWN_KI
 
 
 def run_shared(letters: str, policy: CircuitPolicy = POLICY) -> CircuitStanding | None:
-    """A letter is a failure of that tenant's, a dot somebody's success."""
+    """Fold results: a letter is a failure of that tenant, a dot a success of another one."""
     endings = [
         ending("", tenant_id=TENANTS["C"]) if letter == "." else ending("f", tenant_id=TENANTS[letter])
         for letter in letters
@@ -67,18 +67,18 @@ def run_shared(letters: str, policy: CircuitPolicy = POLICY) -> CircuitStanding 
         ("..", None, 0),
         ("aa", CircuitState.COUNTING, 2),
         ("aaa", CircuitState.OPEN, 3),
-        # A success ends the row, and so does another cause.
+        # A success ends the series, and so does another cause.
         ("aa.aa", CircuitState.COUNTING, 2),
         ("aabaa", CircuitState.COUNTING, 2),
         ("aabbb", CircuitState.OPEN, 3),
-        # Beyond the window the row begins anew.
+        # Beyond the window the series starts again.
         ("aa-a", CircuitState.COUNTING, 1),
-        # What was under way when it opened says nothing more.
+        # Results of jobs that were running when it opened do not count.
         ("aaa.", CircuitState.OPEN, 3),
         ("aaabbbb", CircuitState.OPEN, 3),
     ],
 )
-def test_so_many_failures_of_one_cause_in_a_row_open_it(
+def test_breaker_opens_after_consecutive_failures_of_one_cause(
     endings: str, state: CircuitState | None, failures: int
 ) -> None:
     standing = run(endings)
@@ -88,15 +88,13 @@ def test_so_many_failures_of_one_cause_in_a_row_open_it(
 @pytest.mark.parametrize(
     ("endings", "state", "failures"),
     [
-        # Time-outs, resets and refusals of one host are one cause.
+        # Timeouts, resets and refusals of one host are one cause.
         ("abc", CircuitState.OPEN, 3),
         ("ab.c", CircuitState.COUNTING, 1),
         ("ab-c", CircuitState.COUNTING, 1),
     ],
 )
-def test_a_dependency_that_is_named_is_the_cause_however_it_fails(
-    endings: str, state: CircuitState, failures: int
-) -> None:
+def test_named_dependency_is_the_cause_of_every_failure(endings: str, state: CircuitState, failures: int) -> None:
     standing = run(endings, name=OWN_API)
     assert standing is not None
     assert (standing.state, standing.failures) == (state, failures)
@@ -105,11 +103,11 @@ def test_a_dependency_that_is_named_is_the_cause_however_it_fails(
 @pytest.mark.parametrize(
     ("endings", "failures_to_open", "is_open"),
     [
-        # One tenant alone never opens what all share, however often it fails.
+        # One tenant never opens a shared breaker, regardless of the number of its failures.
         ("AAAAAAAAAAAAAAAAAAAA", 3, False),
         ("AAAAAAAAAAAAAAAAAAAA", 10, False),
         ("A", 1, False),
-        # Two do, of whom none counts for more than half, rounded up.
+        # Two do if neither has more than half of the failures, rounded up.
         ("AB", 1, True),
         ("AB", 2, True),
         ("AAB", 3, True),
@@ -118,18 +116,20 @@ def test_a_dependency_that_is_named_is_the_cause_however_it_fails(
         ("AAAAAAAABBBB", 10, False),
         ("AAAAAAAABBBBB", 10, True),
         ("ABCABCABCA", 10, True),
-        # Anybody's success ends the row.
+        # A success of any tenant ends the series.
         ("AA.B", 3, False),
         ("ABABA.BABA", 10, False),
     ],
 )
-def test_a_shared_one_opens_by_the_failures_of_several(endings: str, failures_to_open: int, is_open: bool) -> None:
+def test_shared_breaker_opens_by_failures_of_several_tenants(
+    endings: str, failures_to_open: int, is_open: bool
+) -> None:
     standing = run_shared(endings, CircuitPolicy(failures_to_open, 60.0, 30.0))
     assert standing is not None
     assert (standing.state is CircuitState.OPEN) == is_open
 
 
-def test_an_open_breaker_says_until_when() -> None:
+def test_open_breaker_has_an_end() -> None:
     standing = run("aaa")
     assert standing is not None
     assert (standing.opened_at, standing.until) == (NOW, NOW + timedelta(seconds=30))
@@ -144,18 +144,18 @@ def test_an_open_breaker_says_until_when() -> None:
         (-5, 30),
         (29, 30),
         (300, 300),
-        # Nobody holds jobs back for a day.
+        # Jobs are never held back for a day.
         (86_400, MAX_COOL_DOWN_SECONDS),
     ],
 )
-def test_the_other_side_may_ask_for_a_longer_cool_down(retry_after: float | None, cool_down: float) -> None:
+def test_retry_after_extends_the_cool_down(retry_after: float | None, cool_down: float) -> None:
     endings = [ending("a"), ending("a"), ending("a", retry_after_seconds=retry_after)]
     standing = follow(OWN_API, None, endings, POLICY, NOW)
     assert standing is not None
     assert standing.until == NOW + timedelta(seconds=cool_down)
 
 
-def test_without_a_number_of_failures_none_opens() -> None:
+def test_breaker_without_failure_threshold_never_opens() -> None:
     for name in (OWN_KIND, OWN_API, SHARED_API):
         standing = run("a" * 50, CircuitPolicy(0, 60.0, 30.0), name)
         assert standing is not None
@@ -173,12 +173,12 @@ def half_open() -> CircuitStanding:
         ("", PROBE, CircuitState.CLOSING),
         ("a", PROBE, CircuitState.OPEN),
         ("b", PROBE, CircuitState.OPEN),
-        # Only the job that was let through decides.
+        # Only the probe job decides.
         ("", uuid4(), CircuitState.HALF_OPEN),
         ("a", uuid4(), CircuitState.HALF_OPEN),
     ],
 )
-def test_the_job_that_tries_decides_alone(
+def test_only_the_probe_job_decides_about_a_half_open_breaker(
     name: CircuitName, fingerprint: str, job_id: UUID, state: CircuitState
 ) -> None:
     later = NOW + timedelta(hours=1)
@@ -189,7 +189,7 @@ def test_the_job_that_tries_decides_alone(
         assert (standing.until, standing.probe_job_id) == (later + timedelta(seconds=30), None)
 
 
-def test_a_job_that_tries_may_be_told_to_come_back_later() -> None:
+def test_retry_after_of_probe_job_extends_the_cool_down() -> None:
     news = [ending("a", job_id=PROBE, retry_after_seconds=120)]
     standing = follow(OWN_API, half_open(), news, POLICY, NOW)
     assert standing is not None
@@ -198,21 +198,21 @@ def test_a_job_that_tries_may_be_told_to_come_back_later() -> None:
 
 @pytest.mark.parametrize("state", FORCED)
 @given(letters=st.text(alphabet="ab.-", max_size=20))
-def test_what_a_person_has_decided_nothing_moves(state: CircuitState, letters: str) -> None:
+def test_forced_state_is_not_changed_by_results(state: CircuitState, letters: str) -> None:
     forced = CircuitStanding(state, 0, "", "", "", NOW)
     endings = [ending("" if letter == "." else letter) for letter in letters]
     assert follow(OWN_API, forced, endings, POLICY, NOW) == forced
 
 
 @given(st.text(alphabet="ab.", max_size=40))
-def test_it_opens_exactly_where_so_many_of_one_cause_stand_in_a_row(endings: str) -> None:
+def test_breaker_opens_exactly_at_the_threshold_of_one_cause(endings: str) -> None:
     standing = run(endings)
     is_open = standing is not None and standing.state is CircuitState.OPEN
     assert is_open == ("aaa" in endings or "bbb" in endings)
 
 
 @given(st.text(alphabet="ABC.", max_size=60), st.integers(1, 10))
-def test_no_shared_one_opens_before_several_have_failed_in_a_row(letters: str, failures: int) -> None:
+def test_shared_breaker_stays_closed_until_several_tenants_fail(letters: str, failures: int) -> None:
     standing = run_shared(letters, CircuitPolicy(failures, 60.0, 30.0))
     if standing is not None and standing.state is CircuitState.OPEN:
         assert any(
@@ -222,7 +222,7 @@ def test_no_shared_one_opens_before_several_have_failed_in_a_row(letters: str, f
 
 
 @given(st.text(alphabet="ab.-", max_size=40), st.integers(0, 40), st.sampled_from([OWN_KIND, OWN_API, SHARED_API]))
-def test_news_may_come_in_any_portions(endings: str, cut: int, name: CircuitName) -> None:
+def test_state_is_independent_of_how_results_are_batched(endings: str, cut: int, name: CircuitName) -> None:
     events, second = [], 0.0
     for letter in endings:
         if letter == "-":

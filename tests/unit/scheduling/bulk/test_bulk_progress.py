@@ -1,4 +1,4 @@
-"""How far a bulk operation is: rate, share and what is left, and silence where nobody can tell."""
+"""Progress of a bulk operation: rate, share and remaining time, or None if they are unknown."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ State = BulkOperation.State
 @pytest.mark.parametrize(
     ("operation", "expected"),
     [
-        # Nobody has gone on with it.
+        # No rows were processed yet.
         ({"state": State.PENDING, "started_at": None}, BulkProgress(0.0, 0.0, None, None)),
-        # A quarter in ten seconds: thirty more.
+        # A quarter in ten seconds: thirty seconds remain.
         ({"seen": 250}, BulkProgress(10.0, 25.0, 0.25, 30.0)),
-        # Only the end says that it is all.
+        # Only the end of the operation completes its share.
         ({"seen": 1_000}, BulkProgress(10.0, 100.0, 0.99, 0.0)),
-        # More have matched than were counted: no share of an unknown whole.
+        # More rows matched than were counted: the share is unknown.
         ({"seen": 250, "is_expected_capped": True}, BulkProgress(10.0, 25.0, None, None)),
-        # It took four seconds, whenever somebody looks.
+        # It took four seconds, regardless of the time of the query.
         (
             {"seen": 1_000, "state": State.COMPLETED, "finished_at": BEGAN + timedelta(seconds=4)},
             BulkProgress(4.0, 250.0, 1.0, None),
         ),
-        # What was ended before its end has no share that would mean anything.
+        # An aborted operation has no meaningful share.
         (
             {"seen": 100, "state": State.ABORTED, "finished_at": BEGAN + timedelta(seconds=4)},
             BulkProgress(4.0, 25.0, None, None),
         ),
     ],
 )
-def test_progress_is_what_is_seen_of_what_was_expected(operation: dict[str, object], expected: BulkProgress) -> None:
+def test_progress_relates_processed_jobs_to_the_expected_count(
+    operation: dict[str, object], expected: BulkProgress
+) -> None:
     given = {"state": State.RUNNING, "started_at": BEGAN, "expected": 1_000, **operation}
     assert progress_of(BulkOperation(**given), BEGAN + timedelta(seconds=10)) == expected
 
 
-def test_one_that_was_aborted_before_it_began_has_no_progress_to_tell() -> None:
+def test_operation_aborted_before_start_has_no_progress() -> None:
     never = BulkOperation(state=State.ABORTED, started_at=None, finished_at=BEGAN, expected=5)
     assert progress_of(never, BEGAN).share is None

@@ -1,4 +1,4 @@
-"""What messages may ask for."""
+"""Messages of tasks: hints, submissions and names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scheduling.schedules.beat_submissions import read_request
 ID, TOKEN = "01920000-0000-7000-8000-000000000001", "8ab3c1d6-0c5c-4f0e-9a39-3f3c4f3b6f10"
 
 
-def test_a_hint_names_executions_and_their_token() -> None:
+def test_hint_contains_executions_and_their_token() -> None:
     assert read_hint(([ID], TOKEN), {}) == ([UUID(ID)], UUID(TOKEN))
 
 
@@ -42,28 +42,28 @@ def test_a_hint_names_executions_and_their_token() -> None:
         (([ID + "\0"], TOKEN), {}),
     ],
 )
-def test_anything_else_is_no_hint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def test_other_messages_are_not_read_as_hints(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     assert read_hint(args, kwargs) is None
 
 
-def test_tasks_are_known_by_names_of_their_own() -> None:
+def test_tasks_are_registered_by_explicit_names() -> None:
     assert {"scheduling.execute", "scheduling.submit", "scheduling.maintain_partitions"} <= set(current_app.tasks)
 
 
-def test_beats_submission_reads_times_with_their_zone() -> None:
+def test_submission_of_beat_reads_times_with_their_zone() -> None:
     request = read_request("noop", {}, {"run_at": "2026-12-01T08:00:00+01:00", "priority": 2})
     assert request.run_at == datetime(2026, 12, 1, 7, tzinfo=UTC)
     assert request.priority == 2
 
 
 @pytest.mark.parametrize("options", [{"run_at": "tomorrow"}, {"run_at": 7}, {"colour": "red"}])
-def test_beats_submission_refuses_options_that_no_job_has(options: dict[str, Any]) -> None:
+def test_submission_of_beat_refuses_unknown_options(options: dict[str, Any]) -> None:
     with pytest.raises(OptionInvalidError):
         read_request("noop", {}, options)
 
 
-def test_every_celery_setting_is_one_that_celery_knows() -> None:
-    # Celery takes any name without a word, so a misspelt one would change nothing.
+def test_every_celery_setting_exists_in_celery() -> None:
+    # Celery accepts any name silently, so a misspelt one would have no effect.
     known = {name.upper() for name, _ in flatten(NAMESPACES)}
     ours = {name.removeprefix("CELERY_") for name in dir(settings) if name.startswith("CELERY_")}
     assert ours <= known, ours - known

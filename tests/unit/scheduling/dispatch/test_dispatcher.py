@@ -1,4 +1,4 @@
-"""The dispatcher's loop with servers that come and go; time passes only when the loop waits."""
+"""The dispatcher's loop with unavailable servers; time passes only while the loop waits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EVERYTHING = News(is_everything=True)
 
 
 class World:
-    """Clock, broker and database as the loop meets them, and a record of what it did when."""
+    """Clock, broker and database of the loop, and a record of its actions with their times."""
 
     def __init__(self, stopped: threading.Event, until: float) -> None:
         self.now = 1_000.0
@@ -41,7 +41,7 @@ class World:
         self.is_database_away: Callable[[float], bool] = lambda _: False
         self.is_deadlocked: Callable[[float], bool] = lambda _: False
         self.statement_error: type[Exception] = OperationalError
-        # The pools whose ticks fail, and by what, until their bad rows are set aside.
+        # Pools whose ticks fail, with the error, until their bad rows are set aside.
         self.failing: dict[int, Exception] = {}
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
@@ -145,7 +145,7 @@ class World:
 
 
 class Stopped(threading.Event):
-    """An event whose waiting moves the world's clock."""
+    """Event whose wait advances the clock."""
 
     world: World
 
@@ -155,7 +155,7 @@ class Stopped(threading.Event):
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
-    """Run the loop for so many seconds in a world that the caller sets up."""
+    """Run the loop for some seconds in a world that the caller configures."""
 
     def run_for(
         seconds: float,
@@ -189,11 +189,11 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
     return run_for
 
 
-def test_it_ticks_at_least_every_quarter_of_a_second(run: Callable[..., World]) -> None:
+def test_pool_is_ticked_at_least_every_quarter_of_a_second(run: Callable[..., World]) -> None:
     assert run(1.0).times("tick") == [0.0, 0.25, 0.5, 0.75]
 
 
-def test_after_an_outage_of_the_database_ticks_go_on_within_two_seconds(run: Callable[..., World]) -> None:
+def test_ticks_resume_within_two_seconds_after_database_outage(run: Callable[..., World]) -> None:
     world = run(40.0, is_database_away=lambda at: 12.0 <= at < 20.0)
     assert not world.times("tick") or max(at for at in world.times("tick") if at < 20) < 12.0
     back = min(at for at in world.times("tick") if at >= 20.0)
@@ -201,7 +201,7 @@ def test_after_an_outage_of_the_database_ticks_go_on_within_two_seconds(run: Cal
 
 
 @pytest.mark.parametrize("fault", ["none", "is_database_away", "is_deadlocked", "is_broker_away"])
-def test_loop_turns_whatever_is_away(run: Callable[..., World], fault: str) -> None:
+def test_loop_turns_during_outages_of_database_and_broker(run: Callable[..., World], fault: str) -> None:
     world = run(30.0, **({} if fault == "none" else {fault: lambda at: at > 1.0}))
     assert max(after - before for before, after in pairwise([*world.turned_at, 30.0])) <= 2.5
 
@@ -217,13 +217,13 @@ def test_turn_is_marked_before_each_duty(run: Callable[..., World]) -> None:
     assert turns[1] == turns[0] + 1
 
 
-def test_a_deadlock_costs_a_round(run: Callable[..., World]) -> None:
+def test_deadlock_skips_one_round(run: Callable[..., World]) -> None:
     world = run(14.0, is_deadlocked=lambda at: at == 10.5)
     assert 10.6 in world.times("tick")
 
 
 @pytest.mark.parametrize("error", [DataError(), IntegrityError(), OperationalError(), ProgrammingError(), ValueError()])
-def test_pool_whose_ticks_fail_backs_off_and_has_its_bad_rows_set_aside(
+def test_failing_pool_backs_off_and_bad_rows_are_set_aside(
     run: Callable[..., World], error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("WARNING", module.__package__):
@@ -234,19 +234,19 @@ def test_pool_whose_ticks_fail_backs_off_and_has_its_bad_rows_set_aside(
     assert min(world.times("tick")) > failed[-1]
     # The other pool never waited.
     assert max(later - at for at, later in pairwise(world.times(f"tick {OTHER}"))) <= 0.25
-    told = [record for record in caplog.records if record.message.startswith("dispatcher.")]
-    assert [(record.message, getattr(record, "failures", None)) for record in told] == [
+    logged = [record for record in caplog.records if record.message.startswith("dispatcher.")]
+    assert [(record.message, getattr(record, "failures", None)) for record in logged] == [
         ("dispatcher.failed", None),
         ("dispatcher.recovered", 5),
     ]
 
 
-def test_wakes_do_not_shorten_the_back_off_of_a_failing_pool(run: Callable[..., World]) -> None:
+def test_wakes_do_not_shorten_the_backoff_of_a_failing_pool(run: Callable[..., World]) -> None:
     world = run(0.9, failing={POOL: DataError()}, is_woken_again=lambda _: True, wakes_at=0.35)
     assert [round(at, 1) for at in world.times(f"failed tick {POOL}")] == [0.0, 0.1, 0.3, 0.7]
 
 
-def test_failure_that_is_no_rows_is_looked_for_again_and_ends_nothing(
+def test_failure_without_bad_rows_is_searched_again_and_stops_nothing(
     run: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(World, "set_aside", lambda world, pool_id: world.done.append((world.elapsed, "looked")))
@@ -256,33 +256,33 @@ def test_failure_that_is_no_rows_is_looked_for_again_and_ends_nothing(
     assert len(duties_done) >= 16
 
 
-def test_a_broker_that_is_away_stops_claims_and_all_is_published_anew_when_it_is_back(
+def test_broker_outage_stops_claims_until_hints_are_republished(
     run: Callable[..., World],
 ) -> None:
     world = run(10.0, is_broker_away=lambda at: 2.0 <= at < 6.0)
     assert [at for at in world.times("tick") if 2.0 <= at < 6.0] == []
     assert world.times("republish") == [6.0]
-    # Said again each second, so that it is known for as long as it is so.
+    # Repeated each second, so that the state does not expire.
     assert world.times("note") == [2.0, 3.0, 4.0, 5.0]
     assert min(at for at in world.times("tick") if at >= 6.0) == 6.0
 
 
-def test_a_broker_that_came_back_empty_has_everything_published_anew_at_once(run: Callable[..., World]) -> None:
+def test_emptied_broker_triggers_republishing_at_once(run: Callable[..., World]) -> None:
     assert run(5.0, is_epoch_new=lambda at: at == 3.0).times("republish") == [3.0]
 
 
-def test_types_of_keys_are_looked_at_every_second(run: Callable[..., World]) -> None:
+def test_types_of_broker_keys_are_checked_every_second(run: Callable[..., World]) -> None:
     assert run(3.5).types_looked_at == [0.0, 1.0, 2.0, 3.0]
 
 
-def test_a_pool_whose_hints_did_not_go_out_stops_claiming_until_a_probe_succeeds(run: Callable[..., World]) -> None:
+def test_pool_with_unpublished_hints_stops_claiming_until_a_probe_succeeds(run: Callable[..., World]) -> None:
     world = run(4.0, unpublished=lambda at: int(at == 1.25))
     assert [at for at in world.times("tick") if 1.25 < at < 2.25] == []
     assert world.times("republish") == [2.25]
     assert 2.25 in world.times("tick")
 
 
-def test_a_duty_that_fails_is_tried_at_its_next_turn_and_stops_nothing_else(run: Callable[..., World]) -> None:
+def test_failing_duty_is_repeated_and_stops_nothing(run: Callable[..., World]) -> None:
     tries: list[str] = []
 
     def fail() -> None:
@@ -294,7 +294,7 @@ def test_a_duty_that_fails_is_tried_at_its_next_turn_and_stops_nothing_else(run:
     assert len(world.times("tick")) == 8
 
 
-def test_a_wake_that_another_must_serve_is_left_for_it_and_the_lock_is_asked_for_once_more(
+def test_wake_for_another_leader_is_stored_and_the_lock_retried(
     run: Callable[..., World],
 ) -> None:
     world = run(0.4, wakes_at=0.1, is_led_by_another=lambda _: True)
@@ -307,7 +307,7 @@ def test_a_wake_that_another_must_serve_is_left_for_it_and_the_lock_is_asked_for
     ]
 
 
-def test_a_wake_is_served_here_when_the_other_has_just_ended(run: Callable[..., World]) -> None:
+def test_wake_is_served_here_if_the_other_leader_has_just_ended(run: Callable[..., World]) -> None:
     def leads_until_the_wake_is_left(world: World) -> bool:
         return not world.times("leave a wake")
 
@@ -315,25 +315,25 @@ def test_a_wake_is_served_here_when_the_other_has_just_ended(run: Callable[..., 
     assert world.times("tick") == [0.0, 0.1, 0.1]
 
 
-def test_a_round_that_nobody_woke_leaves_nothing(run: Callable[..., World]) -> None:
+def test_round_without_wake_stores_no_wake(run: Callable[..., World]) -> None:
     assert run(1.0, is_led_by_another=lambda _: True).times("leave a wake") == []
 
 
-def test_a_wake_outlives_a_round_that_failed(run: Callable[..., World]) -> None:
+def test_wake_outlives_a_failed_round(run: Callable[..., World]) -> None:
     world = run(0.5, wakes_at=0.1, is_deadlocked=lambda at: at == 0.1, is_led_by_another=lambda _: True)
     assert world.times("leave a wake") == [0.2]
 
 
-def test_a_dispatcher_that_stops_passes_the_wake_on_that_it_has_taken(run: Callable[..., World]) -> None:
+def test_stopping_dispatcher_republishes_the_wake_it_has_taken(run: Callable[..., World]) -> None:
     assert run(0.1, wakes_at=0.1).times("wake") == [0.1]
 
 
-def test_internal_error_of_the_database_costs_a_round(run: Callable[..., World]) -> None:
+def test_internal_error_of_the_database_skips_one_round(run: Callable[..., World]) -> None:
     world = run(3.0, is_deadlocked=lambda at: at < 0.2, statement_error=InternalError)
     assert world.times("tick")
 
 
-def test_whoever_announced_its_end_is_told_to_the_tick_that_it_woke_and_to_no_other(run: Callable[..., World]) -> None:
+def test_announced_end_is_passed_to_the_woken_tick_only(run: Callable[..., World]) -> None:
     token = UUID(int=7)
     world = run(0.6, wakes_at=0.1, endings=[token])
     assert world.times(f"ending {token}") == [0.1]
@@ -344,7 +344,7 @@ def test_whoever_announced_its_end_is_told_to_the_tick_that_it_woke_and_to_no_ot
     ("news", "ticked"),
     [
         (EVERYTHING, ["tick", "tick 2"]),
-        # Somebody else has taken what it was about.
+        # Another dispatcher has taken the message that it was about.
         (News(), []),
         (News(queues=frozenset({"r"})), ["tick 2"]),
         (News(filled=frozenset({"r"})), ["tick 2"]),
@@ -353,13 +353,13 @@ def test_whoever_announced_its_end_is_told_to_the_tick_that_it_woke_and_to_no_ot
         (News(filled=frozenset({"of a stranger"})), ["tick", "tick 2"]),
     ],
 )
-def test_a_wake_is_for_the_pools_of_its_queues(run: Callable[..., World], news: News, ticked: list[str]) -> None:
+def test_wake_ticks_the_pools_of_its_queues(run: Callable[..., World], news: News, ticked: list[str]) -> None:
     world = run(0.2, wakes_at=0.1, news=news, pools=[POOL, OTHER])
     assert [what for at, what in world.done if at == 0.1] == ticked
 
 
-def test_a_pool_that_nobody_names_is_ticked_as_often_as_ever(run: Callable[..., World]) -> None:
-    """However often others are woken."""
+def test_pool_without_wakes_keeps_its_tick_interval(run: Callable[..., World]) -> None:
+    """Frequent wakes of other pools do not delay it."""
 
     def wake_again(world: World) -> None:
         wait = world.wait_for_wake
@@ -377,34 +377,34 @@ def test_a_pool_that_nobody_names_is_ticked_as_often_as_ever(run: Callable[..., 
     assert len(ticks) < len(world.times("tick"))
 
 
-def test_jobs_that_come_soon_after_others_are_looked_for_together(run: Callable[..., World]) -> None:
-    """Whatever else happens meanwhile is served at once."""
+def test_submissions_in_quick_succession_share_a_tick(run: Callable[..., World]) -> None:
+    """Every other message is served at once."""
     assert run(0.2, on_start=in_turn((0.1, FILLED))).times("tick") == [0.0, 0.1]
     busy = in_turn((0.1, FILLED), (0.105, FILLED), (0.11, FILLED), (0.113, ENDED), (0.13, FILLED), (0.135, FILLED))
-    # The freed slot's tick has looked for them, too.
+    # The tick for the freed slot has read them, too.
     assert run(0.2, on_start=busy).times("tick") == [0.0, 0.1, 0.113, 0.143]
 
 
-def test_where_nobody_waits_for_a_slot_ends_are_folded_with_the_jobs_that_come_next(run: Callable[..., World]) -> None:
-    told = in_turn((0.1, FILLED), (0.105, ENDED), (0.11, FILLED), (0.17, ENDED))
-    # Long after jobs came, an end is heard at once.
-    assert run(0.2, on_start=told, awaited=lambda _: Awaited.JOBS).times("tick") == [0.0, 0.1, 0.13, 0.17]
+def test_ends_share_a_tick_with_submissions_if_slots_are_free(run: Callable[..., World]) -> None:
+    wakes = in_turn((0.1, FILLED), (0.105, ENDED), (0.11, FILLED), (0.17, ENDED))
+    # An end long after the last submission is served at once.
+    assert run(0.2, on_start=wakes, awaited=lambda _: Awaited.JOBS).times("tick") == [0.0, 0.1, 0.13, 0.17]
 
 
-def test_where_every_slot_is_taken_an_end_is_heard_at_once_and_jobs_now_and_then(run: Callable[..., World]) -> None:
-    told = in_turn((0.1, FILLED), (0.11, FILLED), (0.115, ENDED), (0.12, FILLED), (0.14, FILLED))
-    world = run(0.25, on_start=told, awaited=lambda _: Awaited.ENDS)
-    # The end's tick has looked for the jobs, too.
+def test_ends_precede_submissions_if_every_slot_is_taken(run: Callable[..., World]) -> None:
+    wakes = in_turn((0.1, FILLED), (0.11, FILLED), (0.115, ENDED), (0.12, FILLED), (0.14, FILLED))
+    world = run(0.25, on_start=wakes, awaited=lambda _: Awaited.ENDS)
+    # The tick for the end has read the jobs, too.
     assert world.times("tick") == [0.0, 0.1, 0.115, 0.215]
 
 
-def test_an_end_after_which_nobody_waits_leaves_no_slot_taken(run: Callable[..., World]) -> None:
-    told = in_turn((0.1, FILLED), (0.11, ENDED), (0.115, FILLED))
-    world = run(0.2, on_start=told, awaited=lambda at: Awaited.ENDS if at < 0.11 else None)
+def test_end_without_waiting_jobs_resets_what_the_pool_awaits(run: Callable[..., World]) -> None:
+    wakes = in_turn((0.1, FILLED), (0.11, ENDED), (0.115, FILLED))
+    world = run(0.2, on_start=wakes, awaited=lambda at: Awaited.ENDS if at < 0.11 else None)
     assert world.times("tick") == [0.0, 0.1, 0.11, 0.13]
 
 
-def test_whoever_is_ending_is_told_to_the_tick_that_its_wake_waits_for(run: Callable[..., World]) -> None:
+def test_announced_end_is_passed_to_the_delayed_tick(run: Callable[..., World]) -> None:
     token = UUID(int=7)
 
     def begin(world: World) -> None:
@@ -422,42 +422,42 @@ def test_whoever_is_ending_is_told_to_the_tick_that_its_wake_waits_for(run: Call
     assert world.times(f"ending {token}") == [0.13]
 
 
-def test_what_everybody_is_told_of_waits_for_nothing(run: Callable[..., World]) -> None:
+def test_wake_for_all_pools_is_served_at_once(run: Callable[..., World]) -> None:
     for awaited in Awaited:
-        told = in_turn((0.1, FILLED), (0.105, EVERYTHING))
-        assert run(0.15, on_start=told, awaited=lambda _, what=awaited: what).times("tick") == [0.0, 0.1, 0.105]
+        wakes = in_turn((0.1, FILLED), (0.105, EVERYTHING))
+        assert run(0.15, on_start=wakes, awaited=lambda _, what=awaited: what).times("tick") == [0.0, 0.1, 0.105]
 
 
-def test_a_tick_that_looked_at_nobody_leaves_what_is_awaited(run: Callable[..., World]) -> None:
-    told = in_turn((0.1, FILLED), (0.105, ENDED), (0.14, FILLED), (0.145, ENDED))
-    world = run(0.2, on_start=told, awaited=lambda at: Awaited.JOBS if at < 0.11 else None)
+def test_tick_without_result_keeps_what_the_pool_awaits(run: Callable[..., World]) -> None:
+    wakes = in_turn((0.1, FILLED), (0.105, ENDED), (0.14, FILLED), (0.145, ENDED))
+    world = run(0.2, on_start=wakes, awaited=lambda at: Awaited.JOBS if at < 0.11 else None)
     assert world.times("tick") == [0.0, 0.1, 0.13, 0.14, 0.17]
 
 
-def test_of_a_pool_that_somebody_else_leads_nothing_is_known(run: Callable[..., World]) -> None:
-    told = in_turn((0.1, FILLED), (0.14, FILLED), (0.145, ENDED), (0.16, ENDED))
+def test_awaited_state_of_pool_led_by_another_is_forgotten(run: Callable[..., World]) -> None:
+    wakes = in_turn((0.1, FILLED), (0.14, FILLED), (0.145, ENDED), (0.16, ENDED))
     leads = {"is_led_by_another": lambda world: 0.13 < world.elapsed < 0.15, "awaited": lambda _: Awaited.JOBS}
-    assert run(0.2, on_start=told, **leads).times("tick") == [0.0, 0.1, 0.14, 0.14, 0.145, 0.145, 0.16]
+    assert run(0.2, on_start=wakes, **leads).times("tick") == [0.0, 0.1, 0.14, 0.14, 0.145, 0.145, 0.16]
 
 
-def test_a_wake_that_waits_for_a_moment_is_left_for_whoever_leads_then(run: Callable[..., World]) -> None:
-    told = in_turn((0.1, FILLED), (0.11, FILLED))
-    world = run(0.2, on_start=told, is_led_by_another=lambda world: world.elapsed > 0.1)
+def test_delayed_wake_is_stored_for_the_new_leader(run: Callable[..., World]) -> None:
+    wakes = in_turn((0.1, FILLED), (0.11, FILLED))
+    world = run(0.2, on_start=wakes, is_led_by_another=lambda world: world.elapsed > 0.1)
     assert world.times("leave a wake") == [0.13]
     assert world.times("tick") == [0.0, 0.1, 0.13, 0.13]
 
 
-def test_a_dispatcher_that_stops_passes_on_what_it_has_let_wait(run: Callable[..., World]) -> None:
+def test_stopping_dispatcher_republishes_delayed_wakes(run: Callable[..., World]) -> None:
     assert run(0.115, on_start=in_turn((0.1, FILLED), (0.11, FILLED))).times("wake") != []
     assert run(0.2, on_start=in_turn((0.1, FILLED), (0.11, FILLED))).times("wake") == []
 
 
-def test_where_a_tick_lets_others_start_their_pools_are_ticked_at_once(run: Callable[..., World]) -> None:
-    told: list[int] = []
+def test_pools_woken_by_a_tick_are_ticked_at_once(run: Callable[..., World]) -> None:
+    ticked: list[int] = []
 
     def has_woken_others(pool_id: int, at: float) -> bool:
-        told.append(pool_id)
-        return at == 0.1 and told.count(POOL) == 2
+        ticked.append(pool_id)
+        return at == 0.1 and ticked.count(POOL) == 2
 
     world = run(
         0.2,
@@ -469,9 +469,9 @@ def test_where_a_tick_lets_others_start_their_pools_are_ticked_at_once(run: Call
     assert [what for at, what in world.done if at == 0.1] == ["tick", "tick", "tick 2"]
 
 
-def in_turn(*told: tuple[float, News]) -> Callable[[World], None]:
-    """Wakes at these times, each about something."""
-    left = list(told)
+def in_turn(*wakes: tuple[float, News]) -> Callable[[World], None]:
+    """Return a start hook that wakes the loop at these times, each with its news."""
+    left = list(wakes)
 
     def begin(world: World) -> None:
         def wait_for_wake(seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""The loop of the duties with a database that comes and goes; time passes only when the loop waits."""
+"""The loop of the duties with an unavailable database; time passes only while the loop waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEASE_SECONDS = 10.0
 
 
 class Stopped(threading.Event):
-    """An event whose waiting moves the clock, and which is set when that reaches ``until``."""
+    """Event whose wait advances the clock, and which is set when the clock reaches ``until``."""
 
     def __init__(self, until: float) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Stopped(threading.Event):
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
-    """Run the loop for so many seconds; return when the sweep, which comes each second, was done."""
+    """Return a function that runs the loop for some seconds and returns the times of the sweep."""
 
     def run_for(
         seconds: float, *, fails: Callable[[float], Exception | None] = lambda _: None, also: Sequence[Duty] = ()
@@ -63,7 +63,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
     return run_for
 
 
-def test_first_sweep_waits_one_lease_and_then_comes_each_second(run: Callable[..., list[float]]) -> None:
+def test_first_sweep_waits_one_lease_and_then_repeats_each_second(run: Callable[..., list[float]]) -> None:
     assert run(12.6) == [10, 11, 12]
 
 
@@ -72,18 +72,18 @@ def test_sweep_waits_one_lease_after_an_outage(run: Callable[..., list[float]]) 
         return ConnectionLostError() if 12.0 <= at < 20.0 else None
 
     swept = run(40.0, fails=away)
-    # The last failed attempt came before the return, at most one back-off earlier.
+    # The last failed attempt came before the return, at most one backoff earlier.
     assert min(at for at in swept if at >= 12.0) >= 20.0 + LEASE_SECONDS - duties.MAX_BACK_OFF_SECONDS
 
 
 @pytest.mark.parametrize("error", [OperationalError, InternalError])
-def test_lock_timeout_costs_one_turn_and_puts_no_sweep_off(
+def test_lock_timeout_skips_one_turn_and_delays_no_sweep(
     run: Callable[..., list[float]], error: type[Exception]
 ) -> None:
     assert run(14.5, fails=lambda at: error() if round(at) == 11 else None) == [10, 12, 13, 14]
 
 
-def test_failing_duty_is_tried_at_its_next_turn_and_stops_no_other(run: Callable[..., list[float]]) -> None:
+def test_failing_duty_is_repeated_and_stops_no_other(run: Callable[..., list[float]]) -> None:
     tries: list[str] = []
 
     def fail() -> None:

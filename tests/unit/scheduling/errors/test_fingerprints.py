@@ -1,4 +1,4 @@
-"""One cause is one group, two causes are two: tables of what real errors say."""
+"""Errors of one cause share a fingerprint, and those of two causes do not: tables of real messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ONE_CAUSE = [
         ["ran longer than the 300 s that", "ran longer than the 2.5 s that", "ran longer than the 90 min that"],
     ),
     ("MemoryError", ["wants 1.5 GiB", "wants 900 MiB", "wants 12bytes", "wants 7 bytes"]),
-    # Ids of every make.
+    # Ids of every format.
     (
         "NotFound",
         [
@@ -31,7 +31,7 @@ ONE_CAUSE = [
         ],
     ),
     ("RuntimeError", ["<Reader object at 0x7f3a5c0d2e50> is closed", "<Reader object at 0x10A> is closed"]),
-    # Addresses: of the network, of mail, of hardware.
+    # Addresses: network, mail, hardware.
     (
         "ConnectionError",
         [
@@ -72,7 +72,7 @@ ONE_CAUSE = [
             "500 for https://api.example.com",
         ],
     ),
-    # Moments and lengths of time.
+    # Times and durations.
     (
         "Late",
         [
@@ -84,7 +84,7 @@ ONE_CAUSE = [
     ),
     # Lists of any length; white space.
     ("ValueError", ["ids [1, 2, 3] are taken", "ids [4] are taken", "ids  [5,\n6] are taken"]),
-    # What somebody typed.
+    # Input of users.
     ("ValueError", ["could not convert string to float: 'abc'", "could not convert string to float: 'x 1'"]),
     ("ParseError", ["“Müller & Söhne” is no number", "“7a” is no number"]),
     ("ParseError", ["第3页解析失败", "第12页解析失败"]),
@@ -96,7 +96,7 @@ ONE_CAUSE = [
         ],
     ),
     ("KeyError", ["'018f6f3e-7a61-7d1c-9c4e-1a2b3c4d5e6f'", "42", "'report 7.pdf'"]),
-    # Beyond what is read nothing counts.
+    # Text beyond the read part is ignored.
     ("ValueError", ["x" * MAX_READ_CHARACTERS + "a", "x" * MAX_READ_CHARACTERS + "b"]),
 ]
 
@@ -105,12 +105,12 @@ TWO_CAUSES = [
     [("KeyError", "'size'"), ("KeyError", "'name'")],
     [("ValueError", "page 3 is empty"), ("TypeError", "page 3 is empty")],
     [("ValueError", "page 3 is empty"), ("ValueError", "page 3 is torn")],
-    # An apostrophe opens no quotation: what lies between two of them counts.
+    # An apostrophe opens no quotation: the text between two of them counts.
     [("OSError", "can't open the file, won't retry"), ("OSError", "can't close the socket, won't retry")],
-    # Words that happen to be written in the figures of hexadecimal.
+    # Words that consist of hexadecimal digits.
     [("ValueError", "the deadbeef is defaced"), ("ValueError", "the facade is effaced")],
     [("ValueError", "accede--accede"), ("ValueError", "decade--decade")],
-    # Servers are dependencies of their own; and/or and text/html are no paths.
+    # Servers are separate dependencies; and/or and text/html are not paths.
     [("HTTPError", "503 for https://api.example.com/x"), ("HTTPError", "503 for https://mail.example.com/x")],
     [("MediaError", "text/html is not taken"), ("MediaError", "text/plain is not taken")],
     [("ValueError", "read and/or write"), ("ValueError", "stop and/or write")],
@@ -129,14 +129,14 @@ TWO_CAUSES = [
 
 
 @pytest.mark.parametrize(("error_type", "messages"), ONE_CAUSE, ids=lambda value: str(value)[:40])
-def test_one_cause_is_one_group(error_type: str, messages: list[str]) -> None:
+def test_errors_of_one_cause_share_a_fingerprint(error_type: str, messages: list[str]) -> None:
     patterns = {normalised_message(error_type, message) for message in messages}
     assert len(patterns) == 1, patterns
     assert len({fingerprint_of(error_type, message) for message in messages}) == 1
 
 
 @pytest.mark.parametrize("causes", TWO_CAUSES, ids=lambda value: str(value[0])[:40])
-def test_two_causes_are_two_groups(causes: list[tuple[str, str]]) -> None:
+def test_errors_of_two_causes_have_different_fingerprints(causes: list[tuple[str, str]]) -> None:
     for first, second in itertools.combinations(causes, 2):
         assert fingerprint_of(*first) != fingerprint_of(*second)
 
@@ -151,7 +151,7 @@ def test_two_causes_are_two_groups(causes: list[tuple[str, str]]) -> None:
         ("ValueError", "sha256 and utf8 stay words, chunk-17 too", "sha# and utf# stay words, chunk-# too"),
     ],
 )
-def test_the_normalised_message_can_be_read(error_type: str, message: str, expected: str) -> None:
+def test_normalised_message_is_readable(error_type: str, message: str, expected: str) -> None:
     assert normalised_message(error_type, message) == expected
 
 
@@ -159,9 +159,9 @@ def test_the_normalised_message_can_be_read(error_type: str, message: str, expec
     "hostile",
     [piece * 8_000 for piece in ("a/", "1:", "::", "a@", "'", "9-", "a1", "[", "=(", "a.", "ab-", "http://", "\\")],
 )
-def test_a_hostile_message_is_read_to_its_end(hostile: str) -> None:
+def test_hostile_message_has_a_fingerprint(hostile: str) -> None:
     assert len(fingerprint_of("ValueError", hostile)) == 16
 
 
-def test_what_cannot_be_encoded_has_a_fingerprint() -> None:
+def test_message_that_cannot_be_encoded_has_a_fingerprint() -> None:
     assert len(fingerprint_of("ValueError", "\ud800")) == 16

@@ -1,4 +1,4 @@
-"""From answers and errors of processors to settlements."""
+"""Settlements of outcomes and errors of processors."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ POLICY = RetryPolicy(max_retries=3, delays_seconds=(60.0, 120.0, 240.0))
         (Yielded({"page": 2}), "available", None),
         (Retry(TransientError("later")), "retryable", None),
         (Discard("no use"), "discarded", None),
-        # What Celery's serializer takes is stored as a string.
+        # Values that Celery's serializer accepts are stored as strings.
         ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, "completed", {"at": "2026-01-01T00:00:00+00:00"}),
     ],
 )
-def test_an_answer_becomes_a_settlement(answer: Any, state: str, result: Any) -> None:
+def test_outcome_becomes_a_settlement(answer: Any, state: str, result: Any) -> None:
     settlement = policy.settlement_of(answer, STARTED, POLICY)
     assert (settlement.state, settlement.result, settlement.fence) == (state, result, 5)
 
@@ -76,13 +76,13 @@ def test_an_answer_becomes_a_settlement(answer: Any, state: str, result: Any) ->
         (42, "answer_invalid"),
     ],
 )
-def test_an_answer_that_cannot_be_stored_is_a_permanent_error(answer: Any, code: str) -> None:
+def test_outcome_that_cannot_be_stored_is_a_permanent_error(answer: Any, code: str) -> None:
     with pytest.raises(PermanentError) as caught:
         policy.settlement_of(answer, STARTED, POLICY)
     assert caught.value.code == code
 
 
-def test_a_discarded_jobs_reason_is_what_its_dead_letter_says() -> None:
+def test_dead_letter_has_the_reason_of_the_discard() -> None:
     settlement = policy.settlement_of(Discard("the document is gone", KeyError("id")), STARTED, POLICY)
     assert (settlement.dead_letter_reason, settlement.error_message) == ("permanent_error", "the document is gone")
 
@@ -93,35 +93,35 @@ def test_a_discarded_jobs_reason_is_what_its_dead_letter_says() -> None:
         (PermanentError("no"), True),
         (ValidationError("no"), True),
         (PayloadInvalidError("no"), True),
-        # A plan's limit stands until somebody changes the plan; a rate passes.
+        # The limit of a plan lasts until the plan changes; a rate limit is temporary.
         (QuotaExceededError("no"), True),
         (QuotaExceededError("no", retry_after_seconds=10), False),
         (DatabaseUnavailableError("no"), False),
         (TransientError("no"), False),
-        # Unknown exceptions are given the benefit of the doubt.
+        # Unknown exceptions count as transient.
         (ValueError("no"), False),
         (MemoryError(), False),
     ],
 )
-def test_an_error_is_permanent_only_where_time_cannot_heal_it(error: Exception, is_permanent: bool) -> None:
+def test_error_is_permanent_only_if_a_retry_cannot_succeed(error: Exception, is_permanent: bool) -> None:
     settlement = policy.failure_of(error, STARTED, POLICY)
     assert settlement.state == ("discarded" if is_permanent else "retryable")
     assert settlement.attempt_delta == 1
 
 
 @pytest.mark.parametrize(("attempt", "least", "most"), [(1, 54, 66), (2, 108, 132), (3, 216, 264)])
-def test_waits_double_from_a_minute(attempt: int, least: float, most: float) -> None:
+def test_retry_delays_double_from_a_minute(attempt: int, least: float, most: float) -> None:
     settlement = policy.failure_of(ValueError(), replace(STARTED, attempt=attempt), POLICY)
     assert settlement.due_in_seconds is not None
     assert least <= settlement.due_in_seconds <= most
 
 
-def test_the_fourth_failure_is_the_last() -> None:
+def test_fourth_failure_is_the_last() -> None:
     settlement = policy.failure_of(ValueError(), replace(STARTED, attempt=4), POLICY)
     assert (settlement.state, settlement.dead_letter_reason) == ("discarded", "attempts_exhausted")
 
 
-def test_a_long_error_text_is_cut() -> None:
+def test_long_error_text_is_truncated() -> None:
     settlement = policy.failure_of(ValueError("x" * 100_000), STARTED, POLICY)
     assert len(settlement.error_message) == MAX_ERROR_CHARACTERS
     assert len(settlement.traceback) <= MAX_ERROR_CHARACTERS
@@ -165,7 +165,7 @@ def test_retry_after_may_be_a_date() -> None:
     assert 290 <= seconds <= 300
 
 
-def test_retry_after_replaces_the_policys_wait() -> None:
+def test_retry_after_replaces_the_delay_of_the_policy() -> None:
     settlement = policy.settlement_of(Retry(ValueError(), after_seconds=5), STARTED, POLICY)
     assert settlement.due_in_seconds == 5.0
 
@@ -174,11 +174,11 @@ def test_retry_after_replaces_the_policys_wait() -> None:
     ("cause", "state"),
     [(Cause.CANCEL, "cancelled"), (Cause.DEADLINE, "discarded"), (Cause.SHUTDOWN, "available")],
 )
-def test_an_interrupted_job_goes_where_its_interruption_says(cause: Cause, state: str) -> None:
+def test_interrupted_job_has_the_state_of_its_cause(cause: Cause, state: str) -> None:
     settlement = policy.interruption_of(cause.value, STARTED)
     assert settlement is not None
     assert (settlement.state, settlement.attempt_delta, settlement.crash_delta) == (state, 0, 0)
 
 
-def test_a_job_that_was_taken_away_is_nobodys_to_settle_here() -> None:
+def test_job_with_lost_fence_is_not_settled() -> None:
     assert policy.interruption_of(Cause.FENCE_LOST.value, STARTED) is None

@@ -1,4 +1,4 @@
-"""What results may hold, and how an error names what they may not."""
+"""Values that results may contain, and errors that name others."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def deep(levels: int) -> Any:
         ({1: True}, {1: True}),
     ],
 )
-def test_result_holds_what_celerys_serializer_holds(value: Any, stored: Any) -> None:
+def test_result_may_contain_values_of_the_celery_serializer(value: Any, stored: Any) -> None:
     assert storable_result({"value": value}, max_bytes=1_000) == {"value": stored}
 
 
@@ -69,7 +69,7 @@ def test_result_holds_what_celerys_serializer_holds(value: Any, stored: Any) -> 
         ({"call": print}, "result.call: object of type builtin_function_or_method cannot be stored."),
     ],
 )
-def test_error_names_path_and_type_of_what_cannot_be_stored(value: Any, message: str) -> None:
+def test_error_names_path_and_type_of_unstorable_value(value: Any, message: str) -> None:
     with pytest.raises(PermanentError) as caught:
         storable_result(value, max_bytes=1_000)
     assert (str(caught.value), caught.value.code) == (message, "result_invalid")
@@ -84,13 +84,13 @@ def test_result_that_is_too_large_or_too_deep_is_refused() -> None:
     assert deeper.value.code == "result_invalid"
 
 
-def test_long_path_is_cut() -> None:
+def test_long_path_is_truncated() -> None:
     with pytest.raises(PermanentError) as caught:
         storable_result({"k" * 10_000: Foo()}, max_bytes=1_000)
     assert len(str(caught.value)) < 300
 
 
-def test_checkpoint_takes_plain_json_alone() -> None:
+def test_checkpoint_takes_plain_json_only() -> None:
     assert storable_json({"word": "a\0b"}, what="checkpoint", max_bytes=100) == {"word": "a\ufffdb"}
     with pytest.raises(PermanentError, match=r"checkpoint\.at: object of type date cannot be stored"):
         storable_json({"at": date(2026, 1, 2)}, what="checkpoint", max_bytes=100)

@@ -1,4 +1,4 @@
-"""Values at the boundary of the fair order, with what a test does not care for filled in."""
+"""Values at the boundary of the fair order, with defaults for irrelevant fields."""
 
 from __future__ import annotations
 

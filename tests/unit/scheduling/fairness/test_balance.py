@@ -1,4 +1,4 @@
-"""Spreading jobs over queues: by weights, by load, and nothing to where nobody reads."""
+"""Distribution of jobs over queues: by weights, by load, and never to a queue without workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def chosen(spread: Spread, targets: list[Target], count: int) -> Counter[int]:
 
 
 @given(seed=SEEDS, weights=st.lists(st.integers(1, 50), min_size=2, max_size=6), count=st.integers(1, 2_000))
-def test_a_batch_is_split_by_the_weights(seed: float, weights: list[int], count: int) -> None:
+def test_batch_is_split_by_the_weights(seed: float, weights: list[int], count: int) -> None:
     targets = [Target(number, weight) for number, weight in enumerate(weights, start=1)]
     loads = {target.queue_id: Load(0, 1) for target in targets}
     found = chosen(Spread(seed, loads), targets, count)
@@ -29,7 +29,7 @@ def test_a_batch_is_split_by_the_weights(seed: float, weights: list[int], count:
 
 
 @given(seed=SEEDS)
-def test_the_same_batch_is_split_the_same_way(seed: float) -> None:
+def test_equal_batches_are_split_equally(seed: float) -> None:
     targets = [Target(1, 1), Target(2, 2), Target(3, 4)]
     spreads = (Spread(seed, ALIVE), Spread(seed, ALIVE))
     first, second = ([spread.by_weight(targets) for _ in range(50)] for spread in spreads)
@@ -42,28 +42,28 @@ def test_single_jobs_are_split_by_the_weights_over_many_seeds() -> None:
     assert found[2] / 4_000 == pytest.approx(0.75, abs=0.01)
 
 
-def test_a_queue_that_nobody_reads_gets_nothing_while_another_is_read() -> None:
+def test_queue_without_workers_gets_nothing_while_another_has_workers() -> None:
     targets = [Target(1, 1_000), Target(2, 1)]
     spread = Spread(0.3, {1: Load(0, 0), 2: Load(10**12, 1)})
     assert chosen(spread, targets, 100) == {2: 100}
     assert {spread.by_load(targets) for _ in range(100)} == {2}
 
 
-def test_where_no_queue_is_read_the_weights_count() -> None:
+def test_weights_decide_if_no_queue_has_workers() -> None:
     assert set(chosen(Spread(0.3, {}), [Target(1), Target(2)], 100)) == {1, 2}
 
 
-def test_the_least_work_for_each_slot_is_chosen_and_what_was_sent_counts() -> None:
+def test_queue_with_least_work_per_slot_is_chosen_including_sent_jobs() -> None:
     loads = {1: Load(work_us=8_000_000, slots=8), 2: Load(work_us=4_000_000, slots=1)}
     spread = Spread(0, loads)
     targets = [Target(1), Target(2)]
     assert spread.by_load(targets) == 1
     found = Counter(spread.by_load(targets) for _ in range(899))
-    # In the end both have the same work for each slot: 8 + 900 jobs' seconds over 9 slots, about.
+    # Finally both have the same work per slot: 8 + 900 jobs' seconds over 9 slots, approximately.
     assert (8 + found[1] + 1) / 8 == pytest.approx((4 + found[2]) / 1, abs=1)
 
 
-def test_what_other_batches_of_the_process_sent_counts_too() -> None:
+def test_jobs_sent_by_other_batches_of_the_process_count() -> None:
     sent: dict[int, int] = {}
     targets = [Target(1), Target(2)]
     assert [Spread(0, ALIVE, sent).by_load(targets) for _ in range(4)] == [1, 2, 1, 2]

@@ -1,4 +1,4 @@
-"""The fluid: what can be reckoned by hand, what must hold always, and how near it comes to the discrete order."""
+"""The fluid estimate: values calculated by hand, invariants, and the distance from the discrete order."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ def seconds(value: Outlook) -> float | None:
         (outlook(0), 0),
         (outlook(10), 10),
         (outlook(10, slots=4), 2.5),
-        # Its cap, not the pool, is what it gets.
+        # Limited by its cap, not by the pool.
         (outlook(10, slots=4, cap=2), 5),
-        # Shared evenly with one that lasts longer; with one that has three seconds only, those three.
+        # Shared evenly with a longer backlog; with one of three seconds, only those three.
         (outlook(10, lasting(100)), 20),
         (outlook(10, lasting(3)), 13),
         # Three times the weight.
         (outlook(10, lasting(100, weight=3)), 40),
         # A capped neighbour leaves the rest.
         (outlook(10, lasting(100, weight=3, cap=1), slots=3), 5),
-        # Nothing flows before the first slot is free; then half the pool does until the second is.
+        # Nothing flows before the first slot is free; then half the pool flows until the second is.
         (outlook(0, slots=2, running=(5, 9)), 5),
         (outlook(6, slots=2, running=(5, 9)), 10),
         # No slots, no start.
         (outlook(1, slots=0), None),
     ],
 )
-def test_what_can_be_reckoned_by_hand(case: Outlook, expected: float | None) -> None:
+def test_estimate_equals_values_calculated_by_hand(case: Outlook, expected: float | None) -> None:
     assert seconds(case) == expected
 
 
-def test_a_queue_with_three_times_the_weight_goes_three_times_as_fast() -> None:
+def test_queue_with_three_times_the_weight_is_three_times_as_fast() -> None:
     case = outlook(10)
     other = QueueBacklogs(3.0, [lasting(1_000)])
     assert seconds(replace(case, queues=[*case.queues, other])) == 40
@@ -66,12 +66,12 @@ def test_a_queue_with_three_times_the_weight_goes_three_times_as_fast() -> None:
     assert seconds(replace(case, queues=[*case.queues, capped])) == 20
 
 
-def test_what_it_runs_itself_uses_up_its_cap() -> None:
+def test_running_jobs_of_the_tenant_use_its_cap() -> None:
     case = outlook(4, slots=4, cap=1, running=(3,))
     assert seconds(replace(case, own_running_us=[3 * SECOND])) == 7
 
 
-def test_others_jobs_before_it_are_counted_as_they_flow() -> None:
+def test_jobs_of_others_before_the_start_are_counted() -> None:
     estimate = estimate_start(outlook(10, Backlog(1.0, 100 * SECOND, jobs=50.0)))
     assert estimate is not None
     assert round(estimate.others_jobs, 3) == 5
@@ -106,7 +106,7 @@ def wait(case: Outlook) -> float:
 
 
 @given(outlooks)
-def test_it_lies_between_alone_in_the_pool_and_alone_in_its_least_part(case: Outlook) -> None:
+def test_estimate_is_between_whole_pool_and_least_share(case: Outlook) -> None:
     estimate = estimate_start(case)
     assert estimate is not None
     own, queue = case.own, case.queues[0]
@@ -120,25 +120,25 @@ def test_it_lies_between_alone_in_the_pool_and_alone_in_its_least_part(case: Out
 
 
 @given(outlooks, st.floats(0, 1e9))
-def test_more_work_ahead_is_never_sooner(case: Outlook, more: float) -> None:
+def test_more_work_ahead_never_shortens_the_estimate(case: Outlook, more: float) -> None:
     longer = replace(case, own=replace(case.own, work_us=case.own.work_us + more))
     assert wait(longer) >= wait(case) * 0.999 - 1
 
 
-def test_backlogs_that_end_together_but_for_a_rounding_both_end() -> None:
+def test_backlogs_that_end_together_except_for_rounding_both_end() -> None:
     other = Backlog(weight=0.10000000000000002, work_us=1.0, cap=1)
     own = Backlog(weight=0.1, work_us=0, cap=1, jobs=0)
     assert wait(Outlook(1, [QueueBacklogs(1.0, [other])], own, [])) == pytest.approx(2.0)
 
 
 @given(outlooks)
-def test_an_idle_pool_is_never_later(case: Outlook) -> None:
+def test_idle_pool_never_lengthens_the_estimate(case: Outlook) -> None:
     assert wait(replace(case, running_us=[])) <= wait(case) * 1.001 + 1
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.sampled_from([1, 2, 4])), min_size=1, max_size=5), st.integers(1, 4))
-def test_it_is_within_a_job_a_tenant_of_the_discrete_order(loads: list[tuple[int, int]], slots: int) -> None:
-    """Jobs of a second each: when the last one of the first tenant starts, and when the fluid says it does."""
+def test_estimate_is_within_one_job_per_tenant_of_the_discrete_order(loads: list[tuple[int, int]], slots: int) -> None:
+    """Jobs of a second each: compare the start of the last job of the first tenant with the fluid estimate."""
     ids = [UUID(int=number + 1) for number in range(len(loads))]
     tenants = {id_: SimulatedTenant(weight * 1_000, 100) for id_, (_, weight) in zip(ids, loads, strict=True)}
     arrivals = [Arrival(id_, 0, 1_000_000) for id_, (jobs, _) in zip(ids, loads, strict=True) for _ in range(jobs)]

@@ -1,4 +1,4 @@
-"""What the fair order promises, held to by checkers that each catch a planted bug."""
+"""Promises of the fair order, verified by checkers that each find a planted bug."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.fair_checks import (
 from tests.fair_model import Model
 from tests.fair_runs import POOL, QUEUE, Group, QueueTerms, Run, Work
 
-# Other examples in each run: what is promised is proven, so a violation is a bug. The blob repeats it.
+# Different examples in each run: the promises are proven, so a violation is a bug. The blob reproduces it.
 MANY = settings(max_examples=200, deadline=None, print_blob=True)
 MILLISECOND = 1_000
 # Costs from microseconds to hours.
@@ -33,7 +33,7 @@ MOST = 10**10
 
 @dataclass(frozen=True)
 class Tree:
-    """What a run is made of; the seed says what the jobs cost, and what is believed of them."""
+    """Parameters of a run; the seed determines costs and their predictions."""
 
     works: tuple[Work, ...]
     queues: dict[int, QueueTerms]
@@ -41,7 +41,7 @@ class Tree:
     seed: int
 
     def run(self, kind: type[Model] = Model, *, errors: float | None = None) -> Run:
-        """With ``errors``, predictions are wrong by about so many orders of magnitude."""
+        """Run the model; with ``errors``, predictions are wrong by about this many orders of magnitude."""
         chance = Random(self.seed)
         if errors is None:
             return Run(kind, self.works, self.slots, queues=self.queues)
@@ -55,7 +55,7 @@ def draw_error(chance: Random, cost: int, errors: float) -> int:
 
 
 def draw_cost(chance: Random, tail: float) -> int:
-    """From a distribution without a variance, and of the heaviest tails without a mean."""
+    """Draw from a distribution without a variance, or without a mean for the heaviest tails."""
     return min(MOST, round(MILLISECOND * chance.paretovariate(tail)))
 
 
@@ -100,7 +100,7 @@ def trees(
 
 @MANY
 @given(tree=trees())
-def test_siblings_stay_within_the_bound_none_starves_and_no_slot_idles(tree: Tree) -> None:
+def test_fair_order_keeps_its_bound_without_starvation_or_idle_slots(tree: Tree) -> None:
     run = tree.run()
     assert beyond_the_bound(run) == []
     assert starved(run) == []
@@ -110,9 +110,7 @@ def test_siblings_stay_within_the_bound_none_starves_and_no_slot_idles(tree: Tre
 
 @MANY
 @given(tree=trees(caps=False), errors=st.sampled_from([0.1, 0.5, 2.0]))
-def test_wrong_predictions_loosen_the_bound_by_what_of_them_is_in_flight_and_no_charge_is_lost(
-    tree: Tree, errors: float
-) -> None:
+def test_wrong_predictions_loosen_the_bound_by_jobs_in_flight_only(tree: Tree, errors: float) -> None:
     run = tree.run(errors=errors)
     assert beyond_the_bound(run) == []
     assert idle_slots(run) == []
@@ -123,7 +121,7 @@ def test_wrong_predictions_loosen_the_bound_by_what_of_them_is_in_flight_and_no_
 @MANY
 @given(tree=trees(comes_and_goes=False, caps=False), data=st.data())
 def test_more_weight_never_means_less_service(tree: Tree, data: st.DataObject) -> None:
-    """Of any tenant among those of its queue, and of any queue among those of the pool."""
+    """For any tenant among those of its queue, and any queue among those of the pool."""
     factor = data.draw(st.integers(2, 100), label="factor")
     number = data.draw(st.integers(0, len(tree.works) - 1), label="work")
     chosen = tree.works[number]
@@ -139,7 +137,7 @@ def test_more_weight_never_means_less_service(tree: Tree, data: st.DataObject) -
 
 @st.composite
 def splits(draw: st.DrawFn) -> tuple[Tree, str]:
-    """Two equal tenants with work for as long as is looked: one splits it over keys, which come and go."""
+    """Draw two equal tenants with permanent work, one of which splits it over keys that come and go."""
     seed = draw(st.integers(0, 2**32))
     chance = Random(seed)
     keys, slots = draw(st.integers(2, 50)), draw(st.one_of(st.integers(1, 8), st.integers(1, 100)))
@@ -151,7 +149,7 @@ def splits(draw: st.DrawFn) -> tuple[Tree, str]:
         return f"k{n * keys // 160 if lives == 'one after the other' else n % keys}"
 
     def at_of(n: int) -> int:
-        # The first half is there at once, so that the tenant is never away.
+        # The first half exists from the start, so that the tenant is never idle.
         return 0 if lives == "all along" or n < 80 else chance.randrange(1, 2 + n % keys) * spread // keys // 2
 
     split = sorted((at_of(n), key_of(n), cost) for n, cost in enumerate(jobs[0]))
@@ -164,7 +162,7 @@ def splits(draw: st.DrawFn) -> tuple[Tree, str]:
 
 @MANY
 @given(split=splits())
-def test_splitting_work_over_keys_gains_a_tenant_at_most_two_in_a_hundred(split: tuple[Tree, str]) -> None:
+def test_splitting_work_over_keys_gains_at_most_two_percent(split: tuple[Tree, str]) -> None:
     tree, lives = split
     event(lives)
     assert gained(tree) == []
@@ -176,7 +174,7 @@ def gained(tree: Tree, kind: type[Model] = Model) -> Violations:
 
 
 def typical(*, late: bool = False, cap: int = 10**6, queues: int = 1, queue_cap: int = 10**6) -> Tree:
-    """Three tenants with three keys each; with two queues, the last tenant is alone in its own."""
+    """Return three tenants with three keys each; with two queues, the last tenant is alone in its own."""
     chance = Random(7)
     works = tuple(
         Work(
@@ -219,7 +217,7 @@ def guessed(check: Callable[[Run], Violations]) -> Callable[[Tree, type[Model]],
 
 
 def heavier(group: Group, member: int) -> Callable[[Tree, type[Model]], Violations]:
-    """What a member loses that weighs eight times as much."""
+    """Return the loss of a member that weighs eight times as much."""
 
     def check(tree: Tree, kind: type[Model]) -> Violations:
         works, queues = tree.works, tree.queues
@@ -235,32 +233,32 @@ def heavier(group: Group, member: int) -> Callable[[Tree, type[Model]], Violatio
 IN_QUEUE: Group = ("queue", QUEUE)
 CAUGHT = [
     (known(beyond_the_bound), bugs.IgnoresWeights, typical()),
-    (known(beyond_the_bound), bugs.TurnsWeightsAround, typical()),
+    (known(beyond_the_bound), bugs.InvertsWeights, typical()),
     (known(beyond_the_bound), bugs.GivesCredit, typical(late=True)),
-    (known(beyond_the_bound), bugs.KnowsNoKeys, typical()),
+    (known(beyond_the_bound), bugs.IgnoresKeys, typical()),
     (known(beyond_the_bound), bugs.IgnoresQueueWeights, typical(queues=2)),
     (known(beyond_the_bound), bugs.GivesQueuesCredit, typical(queues=2, late=True)),
     (known(beyond_the_bound), bugs.ServesQueuesInTurn, typical(queues=2)),
     (guessed(beyond_the_bound), bugs.ForgetsCorrections, typical()),
     (guessed(beyond_the_bound), bugs.ForgetsCorrectionsOfQueues, typical(queues=2)),
     (known(idle_slots), bugs.LeavesASlotIdle, typical()),
-    (known(idle_slots), bugs.HidesBehindTheCapped, typical(cap=2)),
-    (known(idle_slots), bugs.HidesBehindTheCappedQueue, typical(queues=2, queue_cap=1)),
+    (known(idle_slots), bugs.StopsAtCappedTenant, typical(cap=2)),
+    (known(idle_slots), bugs.StopsAtCappedQueue, typical(queues=2, queue_cap=1)),
     (known(starved), bugs.NeverServesTheLast, typical()),
-    (known(starved), bugs.LetsTheLastWaitLonger, typical()),
+    (known(starved), bugs.SkipsTheLastOften, typical()),
     (known(starved), bugs.ServesQueuesInTurn, typical(queues=2)),
     (guessed(unbalanced), bugs.ForgetsCorrections, typical()),
     (guessed(unbalanced), bugs.ForgetsCorrectionsOfQueues, typical(queues=2)),
     (gained, bugs.CountsEachKey, split_in_twenty()),
-    (heavier(IN_QUEUE, 0), bugs.TurnsWeightsAround, typical()),
-    (heavier(IN_QUEUE, 1), bugs.TurnsWeightsAround, typical()),
-    (heavier(POOL, QUEUE), bugs.TurnsQueueWeightsAround, typical(queues=2)),
-    (known(out_of_order), bugs.LastComeFirst, equal()),
+    (heavier(IN_QUEUE, 0), bugs.InvertsWeights, typical()),
+    (heavier(IN_QUEUE, 1), bugs.InvertsWeights, typical()),
+    (heavier(POOL, QUEUE), bugs.InvertsQueueWeights, typical(queues=2)),
+    (known(out_of_order), bugs.PrefersLatestArrival, equal()),
 ]
 
 
 @pytest.mark.parametrize(("check", "bug", "tree"), CAUGHT, ids=lambda value: getattr(value, "__name__", ""))
-def test_each_checker_catches_a_planted_bug(
+def test_each_checker_finds_its_planted_bug(
     check: Callable[[Tree, type[Model]], Violations], bug: type[Model], tree: Tree
 ) -> None:
     assert check(tree, Model) == []

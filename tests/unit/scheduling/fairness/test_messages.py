@@ -1,4 +1,4 @@
-"""Merging as properties of the pure pick: the order stays, the caps hold, nobody is passed over to fill a message."""
+"""Merging as properties of the pure pick: order and caps hold, and no job is skipped to fill a message."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ type Jobs = Mapping[int, Sequence[ReadyJob]]
 
 
 def pool_of(queues: Sequence[Jobs], *, room: int, caps: Mapping[int, int] | None = None, **more: object) -> PoolShare:
-    """Queues of tenants with their jobs; a tenant of the same number in two queues is one tenant."""
+    """Return a pool of queues with tenants and their jobs; equal numbers in two queues are one tenant."""
     shares = [
         QueueShare(
             queue_id=number,
@@ -71,7 +71,7 @@ def pick(queues: Sequence[Jobs], **options: object) -> PickResult:
 
 
 def tags(picks: Sequence[Pick]) -> dict[int, list[int]]:
-    """The tenants' start tags in the order of the picks, by queue."""
+    """Return the tenants' start tags in the order of the picks, by queue."""
     found: dict[int, list[int]] = defaultdict(list)
     for one in picks:
         found[one.queue_id].append(one.start_tag)
@@ -91,60 +91,60 @@ def test_small_jobs_of_all_tenants_share_a_message_and_its_slot() -> None:
     assert len(messages_of(result.picks)) == 1
 
 
-def test_a_big_job_at_its_turn_ends_the_tick_when_no_slot_is_left() -> None:
-    # The small job behind it would fit into the open message, and waits all the same.
+def test_big_job_at_its_turn_ends_the_tick_without_free_slots() -> None:
+    # The small job behind it would fit into the open message, but waits too.
     result = pick([{1: [job(5), job(BIG_US)], 2: [job(10), job(5)]}], room=1)
     assert [one.job.cost_us for one in result.picks] == [5, 10]
     assert not result.is_cut_short
 
 
-def test_kinds_and_queues_do_not_mix() -> None:
+def test_messages_contain_one_kind_and_one_queue() -> None:
     result = pick([{1: [job(5, "a"), job(5, "b"), job(5, "a")]}, {1: [job(5, "a")]}], room=9)
     assert sorted(len(message) for message in messages_of(result.picks)) == [1, 1, 2]
 
 
-def test_what_must_travel_alone_has_a_message_of_its_own() -> None:
+def test_unmergeable_job_has_its_own_message() -> None:
     result = pick([{1: [job(5), job(5, may_merge=False), job(5)]}], room=9)
     assert [one.message for one in result.picks] == [0, 1, 0]
 
 
-def test_a_message_takes_no_more_work_than_its_time() -> None:
+def test_message_is_limited_by_predicted_work() -> None:
     result = pick([{1: [job(19_000)] * 4}], room=9)
     assert [len(message) for message in messages_of(result.picks)] == [3, 1]
 
 
-def test_a_tenant_at_its_cap_goes_on_in_the_message_that_it_is_in() -> None:
+def test_tenant_at_its_cap_continues_in_its_open_message() -> None:
     result = pick([{1: [job(5)] * 6, 2: [job(5)] * 6}], room=9, caps={1: 1})
-    # Four fit into the first message. The second is the other's alone.
+    # Four fit into the first message. The second contains jobs of the other tenant only.
     first, second, *_ = messages_of(result.picks)
     assert {one.tenant_id.int for one in first} == {1, 2}
     assert {one.tenant_id.int for one in second} == {2}
 
 
-def test_joining_the_message_of_another_takes_a_place_of_ones_own_cap() -> None:
+def test_joining_a_message_counts_against_the_cap_of_the_tenant() -> None:
     jobs = [job(5, "a"), job(5, "b")]
     result = pick([{1: jobs, 2: jobs}], room=9, caps={2: 1})
     # The second is in the message of the first kind, so it may not join that of the other.
     assert [one.tenant_id.int for one in result.picks] == [1, 2, 1]
 
 
-def test_a_queue_at_its_cap_goes_on_with_those_who_need_no_more_of_it() -> None:
+def test_queue_at_its_cap_continues_in_its_open_message() -> None:
     result = pick([{1: [job(5), job(5), job(BIG_US), job(5)]}], room=9, queue_room=1)
     assert [one.job.cost_us for one in result.picks] == [5, 5]
 
 
-def test_slots_beyond_what_was_read_ask_for_another_tick() -> None:
+def test_slots_beyond_the_read_rows_request_another_tick() -> None:
     assert pick([{1: [job(5)] * 9}], room=3, limit=2).is_cut_short
     assert not pick([{1: [job(5)] * 9}], room=1, limit=2).is_cut_short
 
 
-def test_as_many_rows_are_read_as_the_messages_may_take() -> None:
+def test_rows_to_read_equal_the_capacity_of_the_messages() -> None:
     share = pool_of([{1: [job(5)] * 9}], room=2)
-    # Two messages of four, and one more to see that there is more.
+    # Two messages of four, and one more to detect further jobs.
     assert rows_to_read(share) == {entity(0, 1): 9}
 
 
-def test_keys_of_a_tenant_share_messages_as_tenants_do() -> None:
+def test_keys_of_a_tenant_share_messages() -> None:
     keys = [
         KeyShare(entity_id=number, vruntime=0, in_flight=0, head_rank=0, waiting=2, estimate_us=5) for number in (1, 2)
     ]
@@ -168,20 +168,20 @@ QUEUES = st.lists(st.dictionaries(st.integers(1, 5), JOBS, max_size=4), min_size
 
 
 @given(queues=QUEUES, room=st.integers(0, 6))
-def test_the_order_is_that_of_jobs_that_travel_alone(queues: list[Jobs], room: int) -> None:
-    """Tag by tag in each queue: of equal tags the one with fewer messages in flight is first, and those are fewer."""
+def test_order_of_merged_jobs_equals_that_of_unmerged_jobs(queues: list[Jobs], room: int) -> None:
+    """Compare start tags per queue: ties depend on messages in flight, of which merging causes fewer."""
     alone = tags(pick(queues, room=ROOMY, unmerged=True).picks)
     for queue_id, merged in tags(pick(queues, room=room).picks).items():
         assert merged == alone[queue_id][: len(merged)]
 
 
 @given(queues=QUEUES, room=st.integers(1, 6))
-def test_it_ends_only_where_the_next_in_order_needs_a_slot_that_is_not_there(queues: list[Jobs], room: int) -> None:
+def test_pick_ends_only_if_the_next_job_needs_a_missing_slot(queues: list[Jobs], room: int) -> None:
     alone = pick(queues, room=ROOMY, unmerged=True).picks
     merged = pick(queues, room=room).picks
     if len(merged) < len(alone):
         assert len(messages_of(merged)) == room
-        # With one slot more, it is the next job that opens a message.
+        # With one more slot, the next job opens a message.
         further = pick(queues, room=room + 1).picks
         assert further[len(merged)].message == room
 
@@ -193,7 +193,7 @@ def test_it_ends_only_where_the_next_in_order_needs_a_slot_that_is_not_there(que
     caps=st.dictionaries(st.integers(1, 5), st.integers(0, 3)),
     limit=st.integers(1, 30),
 )
-def test_messages_keep_within_every_bound(
+def test_messages_respect_every_limit(
     queues: list[Jobs], room: int, queue_room: int, caps: dict[int, int], limit: int
 ) -> None:
     picks = pick(queues, room=room, queue_room=queue_room, caps=caps, limit=limit).picks

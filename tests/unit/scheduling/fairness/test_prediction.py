@@ -1,4 +1,4 @@
-"""The predictor of costs: what it learns, what it forgets, and what it refuses to be misled by."""
+"""The predictor of costs: learning, forgetting, and robustness against outliers."""
 
 from __future__ import annotations
 
@@ -35,45 +35,45 @@ def guess(sums: CostSums | None, size: int = 100, **options: int) -> int:
     return predict(sums, **{"expected_us": SECOND, "size": size, **options})
 
 
-def test_an_unknown_kind_costs_what_its_queue_expects() -> None:
+def test_unknown_kind_has_the_expected_cost_of_its_queue() -> None:
     assert predict(None, None, expected_us=30 * SECOND, size=100) == 30 * SECOND
 
 
-def test_the_tenants_own_jobs_are_asked_before_the_kinds() -> None:
+def test_samples_of_the_tenant_precede_samples_of_the_kind() -> None:
     own, kind = learn((100, 5_000)), learn((100, 9_000))
     assert predict(own, kind, expected_us=SECOND, size=100) == 5_000
     assert predict(None, kind, expected_us=SECOND, size=100) == 9_000
 
 
-def test_a_cost_that_grows_with_the_size_is_predicted_by_the_size() -> None:
+def test_cost_that_grows_with_size_is_predicted_by_size() -> None:
     sums = learn(*((size, 1_000 + 20 * size) for size in range(100, 2_100, 100)))
     assert guess(sums, 500) == pytest.approx(11_000, rel=0.001)
     assert guess(sums, 1_500) == pytest.approx(31_000, rel=0.001)
 
 
-def test_a_size_that_explains_nothing_changes_nothing() -> None:
+def test_size_without_correlation_is_ignored() -> None:
     chance = random.Random(1)
     sums = learn(*((chance.randrange(100_000), chance.choice([1_000, 3_000])) for _ in range(200)))
     assert guess(sums, 0) == guess(sums, 100_000) == round(sums.mean_us)
 
 
-def test_few_samples_make_no_line() -> None:
+def test_few_samples_are_averaged_without_regression() -> None:
     sums = learn((10, 1_000), (1_000, 100_000))
     assert guess(sums, 10) == guess(sums, 1_000) == 50_500
 
 
-def test_a_size_never_seen_is_predicted_within_what_was_seen() -> None:
+def test_prediction_for_a_new_size_is_within_the_observed_costs() -> None:
     sums = learn(*((size, 10 * size) for size in range(100, 1_100, 100)))
     assert guess(sums, 250_000) == 10_000
     assert 1_000 <= guess(sums, 0) <= 1_500
 
 
-def test_a_change_is_followed_within_the_memory() -> None:
+def test_prediction_follows_a_change_within_the_memory() -> None:
     sums = learn(*((100, 1_000) for _ in range(1_000)), *((100, 9_000) for _ in range(3 * int(MEMORY))))
     assert guess(sums) > 8_500
 
 
-def test_one_outlier_moves_little_and_is_forgotten() -> None:
+def test_outlier_has_little_effect_and_is_forgotten() -> None:
     sums = learn(*((100, 1_000) for _ in range(100)))
     outlier = cut_outlier(3_600 * SECOND, guess(sums), known_samples=100)
     assert outlier == OUTLIER * 1_000
@@ -85,23 +85,23 @@ def test_one_outlier_moves_little_and_is_forgotten() -> None:
     assert sums.most_us < 1_500
 
 
-def test_a_kind_hardly_known_is_not_protected_from_learning() -> None:
+def test_outlier_of_a_new_kind_is_not_clipped() -> None:
     assert cut_outlier(60 * SECOND, SECOND, known_samples=0) == 60 * SECOND
 
 
-def test_a_job_that_resumes_costs_what_is_left_and_at_least_a_part() -> None:
+def test_resumed_job_costs_the_remainder_and_at_least_a_minimum() -> None:
     sums = learn((100, 10 * SECOND))
     assert guess(sums, used_us=4 * SECOND) == 6 * SECOND
     assert guess(sums, used_us=60 * SECOND) == LEAST_REMAINDER * 10 * SECOND
 
 
-def test_one_call_with_many_samples_is_the_order_free_sum_of_them() -> None:
+def test_fold_is_independent_of_the_order_of_samples() -> None:
     many = [Sample(size, size * 7 % 1_000) for size in range(40)]
     assert fold(None, many) == fold(None, many[::-1])
 
 
 @given(st.lists(samples, min_size=1, max_size=120), st.integers(0, 262_144), st.integers(0, 7_200 * SECOND))
-def test_a_prediction_is_positive_and_within_what_was_seen(costs: list[Sample], size: int, used_us: int) -> None:
+def test_prediction_is_positive_and_within_the_observed_costs(costs: list[Sample], size: int, used_us: int) -> None:
     sums = None
     for sample in costs:
         sums = fold(sums, [sample])
@@ -110,7 +110,7 @@ def test_a_prediction_is_positive_and_within_what_was_seen(costs: list[Sample], 
 
 
 @given(st.lists(samples, min_size=1, max_size=300))
-def test_the_past_never_weighs_more_than_the_memory_and_one_call(costs: list[Sample]) -> None:
+def test_weight_of_past_samples_is_limited_by_the_memory(costs: list[Sample]) -> None:
     sums = None
     for sample in costs:
         sums = fold(sums, [sample])

@@ -1,4 +1,4 @@
-"""Reserved slots: the last free slots of a pool, for tenants below their entitlement as long as there are any."""
+"""Reserved slots: the last free slots of a pool, for tenants below their entitlement while there are any."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tests.unit.scheduling.fairness.shares import SECOND, pool, queue, tenant
 
 MANY = settings(max_examples=300, deadline=None, print_blob=True)
 RESERVES = [
-    # The last slot goes to tenant 2, which is below its part, though tenant 1 is next in fair order.
+    # The last slot goes to tenant 2, which is below its entitlement, although tenant 1 is next in fair order.
     ([tenant(1), tenant(2, vruntime=9_000 * SECOND)], 1, 2, [1, 2]),
     # Two reserved: both slots, until tenant 2 has its two.
     ([tenant(1), tenant(2, vruntime=9_000 * SECOND)], 2, 3, [1, 2, 2]),
-    # Tenant 2 is at its part, so the reserve is anybody's, in fair order.
+    # Tenant 2 is at its entitlement, so the reserve is used in fair order.
     ([tenant(1), tenant(2, vruntime=9_000 * SECOND, in_flight=2)], 2, 3, [1, 1, 1]),
-    # What those below their part leave is anybody's too.
+    # The rest of the reserve is used in fair order, too.
     ([tenant(1), tenant(2, vruntime=9_000 * SECOND, waiting=1)], 3, 3, [2, 1, 1]),
 ]
 
 
 @pytest.mark.parametrize(("tenants", "reserved", "room", "expected"), RESERVES)
-def test_reserved_slots_are_for_those_below_their_part_and_never_idle(
+def test_reserved_slots_prefer_tenants_below_entitlement_and_never_idle(
     tenants: list[TenantShare], reserved: int, room: int, expected: list[int]
 ) -> None:
     parts = {1: 0.0, 2: 2.0}
@@ -43,7 +43,7 @@ def test_reserved_slots_are_for_those_below_their_part_and_never_idle(
 
 @st.composite
 def shares(draw: st.DrawFn) -> PoolShare:
-    """Tenants in up to three queues, some of them in two, at and below their parts and their caps."""
+    """Draw tenants in up to three queues, some of them in two, at and below their entitlements and caps."""
     ids = iter(range(1, 100))
     tenants = draw(st.integers(1, 5))
     queues = []
@@ -72,7 +72,7 @@ def shares(draw: st.DrawFn) -> PoolShare:
 
 
 class Replay:
-    """The pool as it is before each pick, by the book."""
+    """Expected state of the pool before each pick."""
 
     def __init__(self, share: PoolShare) -> None:
         self.tenants = {row.entity_id: (q, row) for q in share.queues for row in q.tenants}
@@ -104,7 +104,7 @@ class Replay:
 
 
 def broken_promises(share: PoolShare, picks: list[Pick]) -> list[str]:
-    """What of the reserve's promises does not hold of these picks."""
+    """Return the violations of the reserve's invariants by these picks."""
     found, replay = [], Replay(share)
     for n, pick in enumerate(picks):
         is_last, below = n >= share.room - share.reserved, replay.below()
@@ -118,16 +118,16 @@ def broken_promises(share: PoolShare, picks: list[Pick]) -> list[str]:
             found.append(f"pick {n} says of the reserve what is not so")
         replay.take(pick)
     if len(picks) < share.room and any(replay.eligible()):
-        found.append(f"{share.room - len(picks)} slots idle while somebody may start")
+        found.append(f"{share.room - len(picks)} slots idle while a tenant may start")
     return found
 
 
 @MANY
 @given(share=shares())
-def test_a_reserve_keeps_its_promises_and_idles_no_slot(share: PoolShare) -> None:
+def test_reserve_keeps_its_invariants_and_idles_no_slot(share: PoolShare) -> None:
     picks = list(pick_fair(share, EstimatedSupply()).picks)
     assert broken_promises(share, picks) == []
-    # What is not reserved goes as if nothing were.
+    # The other slots are picked as without a reserve.
     free = list(pick_fair(replace(share, reserved=0), EstimatedSupply()).picks)
     assert picks[: share.room - share.reserved] == free[: share.room - share.reserved]
 
@@ -141,18 +141,18 @@ def ignores_the_reserve(share: PoolShare) -> list[Pick]:
     return list(pick_fair(replace(share, reserved=0), EstimatedSupply()).picks)
 
 
-def keeps_the_reserve_idle(share: PoolShare) -> list[Pick]:
+def leaves_the_reserve_idle(share: PoolShare) -> list[Pick]:
     return ignores_the_reserve(replace(share, room=share.room - share.reserved))
 
 
-def knows_no_parts(share: PoolShare) -> list[Pick]:
+def ignores_entitlements(share: PoolShare) -> list[Pick]:
     everybody = [
         replace(one, tenants=[replace(row, entitled_slots=9.0) for row in one.tenants]) for one in share.queues
     ]
     return list(pick_fair(replace(share, queues=everybody), EstimatedSupply()).picks)
 
 
-@pytest.mark.parametrize("bug", [ignores_the_reserve, keeps_the_reserve_idle, knows_no_parts])
-def test_each_broken_promise_is_noticed(bug: Callable[[PoolShare], list[Pick]]) -> None:
+@pytest.mark.parametrize("bug", [ignores_the_reserve, leaves_the_reserve_idle, ignores_entitlements])
+def test_each_broken_invariant_is_found(bug: Callable[[PoolShare], list[Pick]]) -> None:
     assert broken_promises(typical(), list(pick_fair(typical(), EstimatedSupply()).picks)) == []
     assert broken_promises(typical(), bug(typical()))

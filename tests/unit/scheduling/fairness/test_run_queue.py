@@ -28,36 +28,36 @@ def order(share: PoolShare) -> list[int]:
         (pool(queue(tenant(1), tenant(2)), room=4), [1, 2, 1, 2]),
         # Weight 2 gets two of three.
         (pool(queue(tenant(1), tenant(2, weight_milli=2_000)), room=6), [1, 2, 2, 1, 2, 2]),
-        # The one of least virtual time catches up first.
+        # The one with the least virtual time catches up first.
         (pool(queue(tenant(1, vruntime=3_000 * SECOND), tenant(2)), room=4), [2, 2, 2, 1]),
-        # A tie goes to whoever has fewest in flight …
+        # A tie goes to the tenant with fewest in flight …
         (pool(queue(tenant(1, in_flight=1), tenant(2)), room=1), [2]),
-        # … then to whoever waits longest.
+        # … then to the one that waits longest.
         (pool(queue(tenant(1, head_rank=9), tenant(2, head_rank=5)), room=1), [2]),
-        # A cap ends a tenant's turn, the other takes the rest.
+        # A cap ends a tenant's picks, the other takes the rest.
         (pool(queue(tenant(1), tenant(2)), room=4, caps={1: 1}), [1, 2, 2, 2]),
-        # Nobody gets more than it has.
+        # No tenant gets more jobs than it has.
         (pool(queue(tenant(1, waiting=1), tenant(2, waiting=1)), room=4), [1, 2]),
-        # Cheap jobs come more often: cost 1 against 2 (the tie at 2 goes to fewest in flight).
+        # Cheap jobs are picked more often: cost 1 against 2 (the tie at 2 goes to fewest in flight).
         (pool(queue(tenant(1), tenant(2, estimate_us=2 * SECOND)), room=6), [1, 2, 1, 2, 1, 1]),
         # First in, first out ignores virtual time.
         (pool(queue(tenant(1, head_rank=9), tenant(2, head_rank=5, vruntime=99), is_fifo=True), room=2), [2, 2]),
-        # Keys share their tenant's part and gain it nothing.
+        # Keys share their tenant's part without a gain.
         (pool(queue(tenant(1), keyed(2, key(21), key(22))), room=6), [1, 21, 1, 22, 1, 21]),
-        # Among keys too the one of least virtual time is next …
+        # Among keys, too, the one with the least virtual time is next …
         (pool(queue(keyed(2, key(21, vruntime=1_000 * SECOND), key(22))), room=3), [22, 21, 22]),
         # … a tie goes to the one with fewest in flight, then to the longest waiting, then to the lower id.
         (pool(queue(keyed(2, key(21, in_flight=1), key(22, head_rank=7), key(23, head_rank=7))), room=1), [22]),
         (pool(queue(keyed(2, key(21, head_rank=9), key(22, head_rank=5))), room=1), [22]),
-        # A tenant's jobs without a key stand beside its keys, under its own entity.
+        # A tenant's jobs without a key are a line beside its keys, under its own entity.
         (pool(queue(keyed(2, key(2), key(21))), room=4), [2, 21, 2, 21]),
-        # A tenant waits as long as the longest waiting of its keys.
+        # A tenant waits as long as its longest waiting key.
         (pool(queue(tenant(1, head_rank=6), keyed(2, key(21, head_rank=9), key(22, head_rank=5))), room=1), [22]),
-        # … of those too that were not read.
+        # … including keys that were not read.
         (pool(queue(tenant(1, head_rank=6), keyed(2, key(21, head_rank=9), head_rank=5)), room=1), [21]),
-        # A key that runs out leaves its tenant's part to the others.
+        # A key without further jobs leaves its tenant's part to the others.
         (pool(queue(tenant(1), keyed(2, key(21, waiting=1), key(22))), room=6), [1, 21, 1, 22, 1, 22]),
-        # First in, first out goes by the longest waiting job of all keys.
+        # First in, first out follows the longest waiting job of all keys.
         (
             pool(
                 queue(tenant(1, head_rank=6), keyed(2, key(21, head_rank=9), key(22, head_rank=5)), is_fifo=True),
@@ -81,7 +81,7 @@ def test_tenants_are_picked_in_fair_order(share: PoolShare, expected: list[int])
         ({"in_flight": 1}, {}, [1, 2]),
     ],
 )
-def test_ties_between_queues_go_to_fewest_in_flight_then_to_the_longest_waiting(
+def test_ties_between_queues_prefer_fewest_in_flight_then_longest_waiting(
     first: dict[str, int], second: dict[str, int], expected: list[int]
 ) -> None:
     late, early = tenant(1, head_rank=9), tenant(2, head_rank=5)
@@ -100,7 +100,7 @@ def test_ties_between_queues_go_to_fewest_in_flight_then_to_the_longest_waiting(
         ([tenant(1, head_rank=9), tenant(2)], Reason.TIE_LONGEST_WAITING),
     ],
 )
-def test_each_pick_carries_what_decided_it(tenants: list[TenantShare], reason: Reason) -> None:
+def test_each_pick_has_its_reason_and_runner_up(tenants: list[TenantShare], reason: Reason) -> None:
     pick = pick_fair(pool(queue(*tenants), room=1), EstimatedSupply()).picks[0]
     assert pick.reason == reason
     assert pick.turn[3] == pick.tenant_entity_id
@@ -109,7 +109,7 @@ def test_each_pick_carries_what_decided_it(tenants: list[TenantShare], reason: R
     assert pick.runner_up == min(others, default=None)
 
 
-def test_a_tenant_and_its_keys_keep_their_own_clocks() -> None:
+def test_tenant_and_its_keys_have_separate_clocks() -> None:
     share = pool(queue(keyed(2, key(2, vruntime=4), key(21, vruntime=7), weight_milli=2_000, vruntime=3)), room=2)
     result = pick_fair(share, EstimatedSupply())
     tags = result.tenants[2]
@@ -117,11 +117,11 @@ def test_a_tenant_and_its_keys_keep_their_own_clocks() -> None:
     assert tags.keys == {2: 4 + 1_000 * SECOND, 21: 7 + 1_000 * SECOND}
 
 
-def test_as_many_keys_are_read_as_the_tenant_may_have_turns() -> None:
+def test_keys_to_read_equal_the_possible_picks_of_the_tenant() -> None:
     assert keys_to_read(pool(queue(tenant(1), tenant(2, weight_milli=3_000)), room=4), [2]) == {2: 4}
 
 
-def test_a_pick_past_the_keys_that_were_read_ends_the_tick() -> None:
+def test_pick_beyond_the_read_keys_ends_the_tick() -> None:
     share = pool(queue(keyed(2, key(21), key(22))), room=4)
     rows = {21: ReadRows(3, [ReadyJob(UUID(int=n), 0, "noop", SECOND) for n in range(3)])}
     result = pick_fair(share, ReadSupply(rows))
@@ -136,34 +136,34 @@ def test_queues_share_the_pool_by_their_weights() -> None:
     assert Counter(order(share)) == {1: 2, 2: 6}
 
 
-def test_a_queue_at_its_cap_leaves_the_slots_to_the_others() -> None:
+def test_queue_at_its_cap_leaves_the_slots_to_the_others() -> None:
     share = pool(queue(tenant(1), queue_id=1, room=1), queue(tenant(2), queue_id=2), room=4)
     assert Counter(order(share)) == {1: 1, 2: 3}
 
 
-def test_a_queue_that_was_idle_earns_no_credit() -> None:
+def test_idle_queue_earns_no_credit() -> None:
     idle = queue(tenant(1), queue_id=1, was_backlogged=False)
     busy = queue(tenant(2), queue_id=2, vruntime=50_000 * SECOND)
     share = PoolShare(50_000 * SECOND, 4, [idle, busy], {UUID(int=1): 9, UUID(int=2): 9})
     assert Counter(order(share)) == {1: 2, 2: 2}
 
 
-def test_a_pick_past_what_was_read_ends_the_tick() -> None:
+def test_pick_beyond_the_read_rows_ends_the_tick() -> None:
     share = pool(queue(tenant(1), tenant(2)), room=4)
     rows = {
         1: ReadRows(1, [ReadyJob(UUID(int=11), 0, "noop", 1)]),
         2: ReadRows(2, [ReadyJob(UUID(int=21), 0, "noop", SECOND)]),
     }
-    # Tenant 1's only job cost next to nothing, so its next, unread one would be due.
+    # Tenant 1's only job cost almost nothing, so its next, unread one would be due.
     assert [pick.entity_id for pick in pick_fair(share, ReadSupply(rows)).picks] == [1, 2]
 
 
-def test_one_row_more_than_the_pick_is_read_of_every_candidate() -> None:
+def test_rows_to_read_are_one_more_than_the_picks() -> None:
     assert rows_to_read(pool(queue(tenant(1), tenant(2), tenant(3)), room=2)) == {1: 2, 2: 2, 3: 1}
 
 
-def test_in_order_of_arrival_small_jobs_of_many_tenants_fill_their_messages() -> None:
-    """Two hundred tenants in turns, four jobs each: of each as many rows are read as keep the pick going."""
+def test_small_jobs_of_many_tenants_fill_messages_under_fifo() -> None:
+    """Two hundred tenants alternate, four jobs each; enough rows of each are read to continue the pick."""
     many = [tenant(number, head_rank=number, waiting=4, estimate_us=400) for number in range(200)]
     share = replace(pool(queue(*many, is_fifo=True), room=2), limit=200, merging=MergeRule(20_000, 100, 200_000))
     rows = {
@@ -177,7 +177,7 @@ def test_in_order_of_arrival_small_jobs_of_many_tenants_fill_their_messages() ->
     assert {pick.message for pick in picks} == {0, 1}
 
 
-def test_the_new_clock_of_a_queue_is_its_last_start_tag() -> None:
+def test_virtual_time_of_a_queue_becomes_its_last_start_tag() -> None:
     result = pick_fair(pool(queue(tenant(1), tenant(2, vruntime=7)), room=2), EstimatedSupply())
     assert result.queues[1].virtual_time == 7
     assert result.vruntimes == {1: 1_000 * SECOND, 2: 7 + 1_000 * SECOND}
@@ -189,7 +189,7 @@ def test_waiting_earns_no_credit() -> None:
 
 
 @given(predicted=st.integers(1, 10**9), measured=st.integers(0, 10**9), weight=st.integers(1, 10**6))
-def test_a_correction_leaves_exactly_the_measured_service(predicted: int, measured: int, weight: int) -> None:
+def test_correction_leaves_exactly_the_measured_service(predicted: int, measured: int, weight: int) -> None:
     charged = 17 + virtual_service(predicted, weight)
     assert corrected(charged, predicted_us=predicted, measured_us=measured, weight_milli=weight) == 17 + (
         virtual_service(measured, weight)
@@ -233,7 +233,7 @@ def test_service_of_backlogged_tenants_stays_within_the_bound(
                 assert gap <= longest[i] / weight_of[i] + longest[j] / weight_of[j] + 1
 
 
-def test_no_slot_idles_while_a_job_could_run() -> None:
+def test_slots_do_not_idle_while_a_job_could_run() -> None:
     ids = [UUID(int=1), UUID(int=2)]
     arrivals = [Arrival(ids[n % 2], n * 1_000, 10_000) for n in range(40)]
     tenants = {tenant_id: SimulatedTenant(1_000, cap=10) for tenant_id in ids}
@@ -241,7 +241,7 @@ def test_no_slot_idles_while_a_job_could_run() -> None:
     assert max(start.end_us for start in starts) <= 40 * 10_000 / 3 + 2 * 10_000 + 2_000
 
 
-def test_a_flood_delays_the_quiet_tenant_under_fifo_but_not_under_cfs() -> None:
+def test_flood_delays_quiet_tenant_under_fifo_but_not_under_cfs() -> None:
     noisy, quiet = UUID(int=1), UUID(int=2)
     arrivals = [Arrival(noisy, 0, SECOND) for _ in range(100)] + [Arrival(quiet, 10, SECOND)]
     tenants = {noisy: SimulatedTenant(1_000, 10), quiet: SimulatedTenant(1_000, 10)}

@@ -1,4 +1,4 @@
-"""Who is asked for its slot at the end of a slice: tables, and properties of the pure decision."""
+"""Executions that yield at the end of a slice: tables, and properties of the pure decision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNITS = 1_000 * SECOND  # of virtual time, a second at weight 1
 
 
 def running(number: int, owner: TenantShare, **changes: object) -> Running:
-    """An execution that was charged a second, has taken ten and used its slice."""
+    """Return an execution that was charged a second, has run for ten and used its slice."""
     values: dict[str, object] = {
         "queue_id": 1,
         "rank": number,
@@ -46,57 +46,57 @@ WAITS = tenant(2, waiting=1)
 @pytest.mark.parametrize(
     ("share", "executions", "free", "expected"),
     [
-        # One waits who has had nothing: the slot's holder is asked.
+        # A job of a tenant without service waits: the holder of the slot yields.
         (pool(queue(WAITS)), [running(9, A)], 0, [9]),
         # Its slice is not used.
         (pool(queue(WAITS)), [running(9, A, is_used=False)], 0, []),
-        # Nobody waits.
+        # No job waits.
         (pool(queue()), [running(9, A)], 0, []),
-        # Only its own tenant's jobs wait.
+        # Only jobs of its own tenant wait.
         (pool(queue(A)), [running(9, A)], 0, []),
-        # A slot is free for the one who waits.
+        # A slot is free for the waiting job.
         (pool(queue(WAITS)), [running(9, A)], 1, []),
-        # The one who waits is ahead by more than the ten seconds that the holder has run.
+        # The waiting tenant is ahead by more than the ten seconds that the holder has run.
         (pool(queue(replace(WAITS, vruntime=11 * UNITS))), [running(9, A)], 0, []),
         (pool(queue(replace(WAITS, vruntime=9 * UNITS))), [running(9, A)], 0, [9]),
-        # A charge above what it has run does not count: it would be given back.
+        # A charge above its running time does not count: it would be returned.
         (
             pool(queue(replace(WAITS, vruntime=11 * UNITS))),
             [running(9, replace(A, vruntime=60 * UNITS), charged_us=60 * SECOND)],
             0,
             [],
         ),
-        # To go on with one slot is no reason to lose the other: 20 s for both come before 25.
+        # Continuing with one slot is no reason to lose the other: 20 s for both come before 25.
         (
             pool(queue(replace(WAITS, vruntime=25 * UNITS))),
             [running(number, tenant(1, vruntime=20 * UNITS, in_flight=2), charged_us=10 * SECOND) for number in (8, 9)],
             0,
             [],
         ),
-        # The weight of its dispatch counts: ten seconds at weight 4 are two and a half.
+        # The weight at its dispatch counts: ten seconds at weight 4 are two and a half.
         (
             pool(queue(replace(WAITS, vruntime=3 * UNITS))),
             [running(9, tenant(1, vruntime=UNITS // 4, in_flight=1), weight_milli=4_000)],
             0,
             [],
         ),
-        # One waits, two could go: of them the one furthest ahead.
+        # One waits, two could yield: the one furthest ahead does.
         (
             pool(queue(WAITS)),
             [running(8, tenant(3, vruntime=UNITS)), running(9, replace(A, vruntime=5 * UNITS))],
             0,
             [9],
         ),
-        # One was asked already: it stays asked though another is further ahead by now.
+        # One was already requested: it remains, although another is further ahead by now.
         (
             pool(queue(WAITS)),
             [running(8, tenant(3, vruntime=UNITS), is_asked=True), running(9, replace(A, vruntime=5 * UNITS))],
             0,
             [8],
         ),
-        # The one it was asked for is gone: it is let go on.
+        # The waiting job has ended: the request is withdrawn.
         (pool(queue()), [running(9, A, is_asked=True)], 0, []),
-        # The tenant's cap keeps the one who waits from the slot.
+        # The tenant's cap keeps the waiting job from the slot.
         (pool(queue(WAITS), caps={2: 0}), [running(9, A)], 0, []),
         # So does its queue's, unless the slot is of that queue.
         (pool(queue(), queue(WAITS, queue_id=2, room=0)), [running(9, A)], 0, []),
@@ -104,27 +104,27 @@ WAITS = tenant(2, waiting=1)
         # The other queue has had less.
         (pool(queue(), queue(WAITS, queue_id=2)), [running(9, A)], 0, [9]),
         (pool(queue(), queue(WAITS, queue_id=2, vruntime=20 * UNITS)), [running(9, A)], 0, []),
-        # A queue that is paused is not among those that may be served: nothing of it could come back.
+        # A paused queue is not served: no slot could return to it.
         (pool(queue(WAITS, queue_id=2)), [running(9, A)], 0, []),
-        # A pool with more in flight than slots hands out nothing for the first that yields.
+        # A pool with more jobs in flight than slots starts nothing for the first yield.
         (pool(queue(WAITS)), [running(9, A)], -1, []),
     ],
 )
-def test_whoever_would_lose_its_slot_in_a_pick_anew_is_asked(
+def test_execution_that_would_lose_its_slot_in_a_new_pick_yields(
     share: PoolShare, executions: list[Running], free: int, expected: list[int]
 ) -> None:
     assert numbers(choose_yields(share, EstimatedSupply(), executions, free=free)) == expected
 
 
-def test_as_many_are_asked_as_wait_and_no_more() -> None:
+def test_yields_are_limited_by_the_number_of_waiting_jobs() -> None:
     executions = [running(number, tenant(1, vruntime=4 * UNITS, in_flight=4)) for number in range(10, 14)]
     share = pool(queue(tenant(2, waiting=2), tenant(3, waiting=1)))
-    # Of one tenant's jobs the last go first.
+    # Of one tenant's jobs the last yield first.
     assert numbers(choose_yields(share, EstimatedSupply(), executions, free=0)) == [13, 12, 11]
 
 
-def test_what_runs_beyond_its_prediction_counts_though_its_slice_is_not_used() -> None:
-    """Tenant 1 holds a used slot and one that overran by 30 s: with both it is ahead of the one who waits."""
+def test_overrun_of_execution_with_unused_slice_counts() -> None:
+    """Tenant 1 holds a used slot and one that overran by 30 s: with both it is ahead of the waiting tenant."""
     owner = tenant(1, vruntime=2 * UNITS, in_flight=2)
     share = pool(queue(replace(WAITS, vruntime=20 * UNITS)))
     used, young = running(8, owner), running(9, owner, elapsed_us=31 * SECOND, is_used=False)
@@ -132,8 +132,8 @@ def test_what_runs_beyond_its_prediction_counts_though_its_slice_is_not_used() -
     assert numbers(choose_yields(share, EstimatedSupply(), [used, young], free=0)) == [8]
 
 
-def test_among_the_keys_of_one_tenant_the_one_that_had_less_gets_the_slot() -> None:
-    """A user's long job does not keep another user of its tenant waiting; its own next job does not either."""
+def test_key_with_less_service_gets_the_slot_of_its_tenant() -> None:
+    """A user's long job does not block another user of its tenant; the first user's next job waits."""
     long_line = KeyShare(entity_id=11, vruntime=UNITS, in_flight=1, head_rank=0, waiting=0, estimate_us=SECOND)
     short_line = KeyShare(entity_id=12, vruntime=0, in_flight=0, head_rank=5, waiting=1, estimate_us=SECOND)
     holder, waits = running(9, A, line=long_line), replace(A, waiting=1)
@@ -144,7 +144,7 @@ def test_among_the_keys_of_one_tenant_the_one_that_had_less_gets_the_slot() -> N
     assert asked(replace(waits, keys=[short_line])) == [9]
     assert asked(replace(waits, keys=[replace(short_line, vruntime=11 * UNITS)])) == []
     assert asked(replace(waits, keys=[replace(long_line, waiting=1)])) == []
-    # Beside its keys the jobs without one are a line, too.
+    # Jobs without a key are a line beside the keys, too.
     assert asked(waits) == [9]
 
 
@@ -153,7 +153,7 @@ WEIGHTS = st.sampled_from([1_000, 2_000, 4_000])
 
 @st.composite
 def pools(draw: st.DrawFn) -> tuple[PoolShare, list[Running], int]:
-    """Two queues, tenants that wait, run or both, and any number of free slots. No two virtual times are the same."""
+    """Draw two queues, tenants that wait, run or both, and free slots. All virtual times differ."""
     queues, executions, numbering = [], [], iter(range(1, 200))
     for queue_id in (1, 2):
         queue_weight, clock = draw(WEIGHTS), draw(st.integers(0, 20)) * UNITS
@@ -196,7 +196,7 @@ def pools(draw: st.DrawFn) -> tuple[PoolShare, list[Running], int]:
 
 
 def after_yielding(share: PoolShare, executions: Sequence[Running], asked: set[UUID], free: int) -> PoolShare:
-    """The pool once those who were asked have been settled and wait again, as the tables would have it."""
+    """Return the pool after the requested executions were settled and wait again, as the tables would show it."""
     queues = []
     for one_queue in share.queues:
         vruntime = one_queue.vruntime
@@ -222,10 +222,10 @@ PROPERTY = settings(max_examples=150, deadline=None, suppress_health_check=[Heal
 
 @PROPERTY
 @given(pools())
-def test_each_slot_that_is_given_goes_to_one_who_waited_and_comes_first(
+def test_yielded_slot_goes_to_the_waiting_job_next_in_order(
     case: tuple[PoolShare, list[Running], int],
 ) -> None:
-    """So nobody yields for nothing: not for itself, not for one whose virtual time is greater than its own."""
+    """No execution yields without effect: not for itself, and not for a job with a greater virtual time."""
     share, executions, free = case
     asked = set(choose_yields(share, EstimatedSupply(), executions, free=free))
     picks = pick_fair(after_yielding(share, executions, asked, free), EstimatedSupply()).picks
@@ -236,7 +236,7 @@ def test_each_slot_that_is_given_goes_to_one_who_waited_and_comes_first(
 
 @PROPERTY
 @given(pools())
-def test_only_used_slices_are_asked_for_and_never_more_than_wait(case: tuple[PoolShare, list[Running], int]) -> None:
+def test_yields_are_used_slices_and_at_most_the_waiting_jobs(case: tuple[PoolShare, list[Running], int]) -> None:
     share, executions, free = case
     asked = choose_yields(share, EstimatedSupply(), executions, free=free)
     waiting = sum(one.waiting for one_queue in share.queues for one in one_queue.tenants)
@@ -246,7 +246,7 @@ def test_only_used_slices_are_asked_for_and_never_more_than_wait(case: tuple[Poo
 
 @PROPERTY
 @given(pools())
-def test_a_decision_made_again_is_the_same(case: tuple[PoolShare, list[Running], int]) -> None:
+def test_repeated_decision_is_the_same(case: tuple[PoolShare, list[Running], int]) -> None:
     share, executions, free = case
     asked = set(choose_yields(share, EstimatedSupply(), executions, free=free))
     again = [replace(one, is_asked=one.execution_id in asked) for one in executions]
@@ -255,10 +255,10 @@ def test_a_decision_made_again_is_the_same(case: tuple[PoolShare, list[Running],
 
 @PROPERTY
 @given(pools())
-def test_as_many_are_asked_as_would_start_for_it(case: tuple[PoolShare, list[Running], int]) -> None:
-    """Whoever goes on with a used slice does not come after one who waits still: there is nothing left to ask for."""
+def test_yields_are_as_many_as_jobs_would_start(case: tuple[PoolShare, list[Running], int]) -> None:
+    """An execution that continues with a used slice precedes every waiting job: no further yield would help."""
     share, executions, free = case
-    # What is left of a charge is a guess that who goes on is charged, and who yields is not.
+    # The remainder of a charge assumes that continuing executions are charged, and yielding ones are not.
     executions = [replace(one, elapsed_us=one.elapsed_us + one.charged_us) for one in executions]
     asked = set(choose_yields(share, EstimatedSupply(), executions, free=free))
     for one in executions:
@@ -266,5 +266,5 @@ def test_as_many_are_asked_as_would_start_for_it(case: tuple[PoolShare, list[Run
             more = asked | {one.execution_id}
             picks = pick_fair(after_yielding(share, executions, more, free), EstimatedSupply()).picks
             gives = {other.owner.entity_id for other in executions if other.execution_id in more}
-            # One more slot would come straight back to somebody who gave it, or to nobody.
+            # A further slot would return to a yielding tenant, or stay idle.
             assert len(picks) < free + len(more) or gives & {pick.entity_id for pick in picks}

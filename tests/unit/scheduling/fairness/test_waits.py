@@ -1,4 +1,4 @@
-"""Everybody's wait before and after a change: what can be reckoned by hand, and what must hold always."""
+"""Waits of all tenants before and after a change: values calculated by hand, and invariants."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def waits(
     return {row.tenant: (round(row.now_us / SECOND, 3), round(row.after_us / SECOND, 3)) for row in changes}
 
 
-def test_what_is_taken_away_shortens_the_waits_of_others() -> None:
-    # Shared evenly until the one with less is done.
+def test_removed_work_shortens_the_waits_of_others() -> None:
+    # Shared evenly until the shorter one ends.
     assert waits(work("acme", 10, 0), work("globex", 30)) == {"globex": (40, 30), "acme": (20, 0)}
 
 
-def test_what_comes_lengthens_them_and_whoever_waits_longer_comes_first() -> None:
+def test_added_work_lengthens_waits_and_longest_increase_is_first() -> None:
     found = waits(work("acme", 0, 30), work("globex", 10), work("initech", 5))
     assert found == {"acme": (0, 45), "globex": (15, 25), "initech": (10, 15)}
     assert list(found) == ["acme", "globex", "initech"]
 
 
-def test_a_little_work_more_or_less_moves_nobody_far() -> None:
+def test_small_change_of_work_changes_waits_little() -> None:
     now, after = waits(work("acme", 1, 0), work("globex", 1_000))["globex"]
     assert now - after == 1
 
@@ -48,32 +48,34 @@ def test_a_little_work_more_or_less_moves_nobody_far() -> None:
     [
         ([work("acme", 12)], {"slots": 4}, 3),
         ([work("acme", 12, cap=2)], {"slots": 4}, 6),
-        # Nothing flows before the first slot is free; then half the pool does until the second is.
+        # Nothing flows before the first slot is free; then half the pool flows until the second is.
         ([work("acme", 6)], {"slots": 2, "running": (5, 9)}, 10),
-        # Two that end together are two.
+        # Two that end at the same time count as two.
         ([work("acme", 1)], {"slots": 2, "running": (1, 1)}, 1.5),
-        # Nothing before it, but no slot either.
+        # Nothing ahead, but no slot either.
         ([work("acme", 0)], {"slots": 1, "running": (7,)}, 7),
         ([work("acme", 3)], {"slots": 0}, inf),
         ([work("acme", 3), work("globex", 9)], {"is_fifo": True}, 12),
     ],
 )
-def test_a_wait_of_now(tenants: list[TenantWork[str]], options: dict[str, object], expected: float) -> None:
+def test_current_wait_has_the_expected_value(
+    tenants: list[TenantWork[str]], options: dict[str, object], expected: float
+) -> None:
     assert waits(*tenants, **options)["acme"][0] == expected  # type: ignore[arg-type]
 
 
-def test_whoever_is_in_two_queues_waits_as_long_as_in_the_longer_one() -> None:
+def test_tenant_in_two_queues_has_the_longer_wait() -> None:
     queues = [QueueWork(1.0, [work("acme", 2)]), QueueWork(3.0, [work("acme", 9), work("globex", 100)])]
     (acme,) = (row for row in project_waits(4, queues) if row.tenant == "acme")
     assert acme.now_us / SECOND == pytest.approx(18 / 3.5, rel=0.1)
 
 
-def test_those_without_a_name_count_and_are_not_told() -> None:
+def test_tenants_without_name_count_and_are_not_listed() -> None:
     crowd = TenantWork[str](None, 5.0, 50 * SECOND, 50 * SECOND)
     assert waits(work("acme", 10), crowd) == {"acme": (60, 60)}
 
 
-def test_many_running_jobs_are_few_times() -> None:
+def test_ends_of_many_running_jobs_are_grouped() -> None:
     gone = run_dry(1_000, [QueueBacklogs(1.0, [Backlog(1.0, SECOND)])], [SECOND * n for n in range(1, 1_001)])
     assert 0 < gone[0][0] < 60 * SECOND
 
@@ -100,7 +102,7 @@ def flow(pool: list[tuple[float, list[tuple[float, float, float]]]], extra: floa
 
 
 @given(pool=pools, slots=st.integers(1, 16), extra=st.floats(0.0, 1e4))
-def test_more_work_of_one_makes_nobodys_wait_shorter(
+def test_more_work_of_one_tenant_shortens_no_wait(
     pool: list[tuple[float, list[tuple[float, float, float]]]], slots: int, extra: float
 ) -> None:
     before, after = run_dry(slots, flow(pool)), run_dry(slots, flow(pool, extra))
@@ -110,7 +112,7 @@ def test_more_work_of_one_makes_nobodys_wait_shorter(
 
 
 @given(pool=pools, slots=st.integers(1, 16))
-def test_no_slot_idles_while_somebody_may_have_it(
+def test_slots_do_not_idle_while_a_tenant_may_use_them(
     pool: list[tuple[float, list[tuple[float, float, float]]]], slots: int
 ) -> None:
     uncapped = [(weight, [(seconds, own, inf) for seconds, own, _ in rows]) for weight, rows in pool]
@@ -120,7 +122,7 @@ def test_no_slot_idles_while_somebody_may_have_it(
 
 
 @given(pool=pools, slots=st.integers(1, 16), running=st.lists(st.floats(0.0, 1e3), max_size=5))
-def test_it_agrees_with_the_time_of_one_job(
+def test_wait_agrees_with_the_estimate_of_one_job(
     pool: list[tuple[float, list[tuple[float, float, float]]]], slots: int, running: list[float]
 ) -> None:
     ends = [end * SECOND for end in running]

@@ -1,4 +1,4 @@
-"""How many workers a pool is worth."""
+"""Number of workers that a pool needs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ RULE = ScaleRule(least=1, most=8, slots=2, target_seconds=30, patience_seconds=6
     ("ready_seconds", "in_flight", "workers"),
     [(0, 0, 1), (59, 0, 1), (61, 0, 2), (0, 3, 2), (61, 16, 8), (1e9, 0, 8), (0, 1_000, 8)],
 )
-def test_what_is_ready_is_done_in_time_and_what_runs_keeps_its_slots(
-    ready_seconds: float, in_flight: int, workers: int
-) -> None:
+def test_wanted_workers_cover_ready_work_and_running_jobs(ready_seconds: float, in_flight: int, workers: int) -> None:
     assert RULE.wanted(ready_seconds=ready_seconds, in_flight=in_flight) == workers
 
 
-def test_from_nothing_the_least_work_calls_for_a_worker() -> None:
+def test_least_work_requires_a_worker_at_zero_scale() -> None:
     rule = ScaleRule(least=0, most=3, slots=4, target_seconds=30, patience_seconds=0)
     assert rule.wanted(ready_seconds=0, in_flight=0) == 0
     assert rule.wanted(ready_seconds=0.001, in_flight=0) == 1
@@ -38,13 +36,13 @@ def test_from_nothing_the_least_work_calls_for_a_worker() -> None:
         {"patience_seconds": -1},
     ],
 )
-def test_bounds_that_leave_no_number_are_refused(bounds: dict[str, float]) -> None:
+def test_contradictory_bounds_are_refused(bounds: dict[str, float]) -> None:
     usual: dict[str, float] = {"least": 1, "most": 8, "slots": 2, "target_seconds": 30, "patience_seconds": 60}
     with pytest.raises(ValueError, match=r"workers|above 0"):
         ScaleRule(**(usual | bounds))  # type: ignore[arg-type]
 
 
-def test_more_is_done_at_once_and_less_only_when_it_has_been_enough_for_long() -> None:
+def test_scale_out_is_immediate_and_scale_in_waits_for_the_patience() -> None:
     patience = Patience(60)
     assert patience.settle(3, now=0) == 3
     assert patience.settle(5, now=10) == 5
@@ -55,7 +53,7 @@ def test_more_is_done_at_once_and_less_only_when_it_has_been_enough_for_long() -
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0.1, 50)), min_size=1, max_size=40), st.floats(0, 100))
-def test_it_is_the_greatest_of_the_window(steps: list[tuple[int, float]], seconds: float) -> None:
+def test_settled_number_is_the_maximum_of_the_window(steps: list[tuple[int, float]], seconds: float) -> None:
     patience, now, seen = Patience(seconds), 0.0, []
     for wanted, step in steps:
         now += step

@@ -1,4 +1,4 @@
-"""How often the work that waits is summed: each turn while that is cheap, and less often the longer it takes."""
+"""Intervals of the sum of waiting work: each turn while it is cheap, and less often the longer it takes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from scheduling.fleet.standings import QueueMeasurer
     ("seconds", "sums"),
     [
         (0.01, [True, True, True, True, True, True]),
-        # Three seconds of rest after each sum.
+        # Three seconds of pause after each sum.
         (0.3, [True, False, False, False, True, False]),
     ],
 )
-def test_a_sum_rests_ten_times_as_long_as_it_took(
+def test_sum_is_repeated_after_ten_times_its_duration(
     seconds: float, sums: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

@@ -1,4 +1,4 @@
-"""Keeping real processes running."""
+"""Supervision of real processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from scheduling.fleet.supervisor import Service, supervise
 
 PATIENCE_SECONDS = 30.0
-# Notes its start and its polite end in a file, and otherwise waits.
+# Records its start and its graceful end in a file, and otherwise waits.
 SCRIPT = """
 import os, signal, sys
 def note(word):
@@ -36,7 +36,7 @@ def service(notes: Path, script: str = SCRIPT) -> Service:
 
 
 def words(notes: Path, word: str) -> list[int]:
-    """The process ids that noted ``word``, in order."""
+    """Return the process ids that recorded ``word``, in order."""
     lines = notes.read_text().splitlines() if notes.exists() else []
     return [int(line.split()[1]) for line in lines if line.startswith(word)]
 
@@ -49,7 +49,7 @@ def until(question: Callable[[], object]) -> None:
 
 
 def run_while(services: list[Service], story: Callable[[], None]) -> None:
-    """Supervise ``services`` in this thread while ``story`` happens in another; its failure is ours."""
+    """Supervise ``services`` in this thread while ``story`` runs in another; raise its failure."""
     stopped = threading.Event()
     failures: list[BaseException] = []
 
@@ -69,7 +69,7 @@ def run_while(services: list[Service], story: Callable[[], None]) -> None:
         raise failures[0]
 
 
-def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
+def test_process_that_dies_is_restarted(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
 
     def story() -> None:
@@ -80,16 +80,14 @@ def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
     run_while([service(notes)], story)
 
 
-def test_all_are_asked_to_stop_and_waited_for(tmp_path: Path) -> None:
+def test_all_processes_are_stopped_and_awaited(tmp_path: Path) -> None:
     notes = [tmp_path / "first", tmp_path / "second"]
     run_while([service(path) for path in notes], lambda: until(lambda: all(words(path, "started") for path in notes)))
     for path in notes:
         assert words(path, "stopped") == words(path, "started")
 
 
-def test_one_that_fails_at_once_is_started_again_after_ever_longer_waits(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_process_that_fails_at_once_is_restarted_with_backoff(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     notes, other = tmp_path / "notes", tmp_path / "other"
     failing = SCRIPT.replace("while True:", "sys.exit(3)\nwhile True:")
 

@@ -1,4 +1,4 @@
-"""A job's life as it is drawn: attempts on one axis, states with their times, a traceback with our frames open."""
+"""Drawing of a job: attempts on one axis, states with durations, a traceback with open frames of the project."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def draw(*attempts: ExecutionRecord, ends: float = 100, next_at: float | None = 
     return draw_attempts(attempts, {}, begins=BEGAN, ends=at(ends), now=at(ends), next_at=following)
 
 
-def test_an_attempt_is_handed_out_run_and_followed_by_its_back_off_until_the_next() -> None:
+def test_attempt_has_bars_for_wait_run_and_backoff() -> None:
     newer, older = draw(attempt(60, 70, 100), attempt(10, 20, 40))
     assert (older.wait, older.run, older.pause) == (Bar(1000, 1000), Bar(2000, 2000), Bar(4000, 2000))
     assert (newer.wait, newer.run, newer.pause) == (Bar(6000, 1000), Bar(7000, 3000), None)
     assert "next after" in older.words
 
 
-def test_the_first_attempt_is_preceded_by_its_wait_in_the_queue_and_no_other_is() -> None:
+def test_queue_wait_is_drawn_before_the_first_attempt_only() -> None:
     second, first = draw(attempt(60, 70, 100, number=2), attempt(10, 20, 40))
     assert (first.queued, second.queued) == (Bar(0, 1000), None)
     assert "queued 10 s" in first.words
@@ -69,12 +69,12 @@ def test_the_first_attempt_is_preceded_by_its_wait_in_the_queue_and_no_other_is(
     assert draw(attempt(0, 1, 2))[0].queued is None
 
 
-def test_a_back_off_that_lasts_is_drawn_to_the_end_of_the_axis() -> None:
+def test_pending_backoff_is_drawn_to_the_end_of_the_axis() -> None:
     [row] = draw(attempt(0, 0, 50), next_at=500)
     assert (row.wait, row.pause) == (None, Bar(5000, 5000))
 
 
-def test_what_runs_ends_now_and_what_was_never_begun_has_not_run() -> None:
+def test_running_attempt_ends_now_and_unstarted_one_has_no_run() -> None:
     running, handed_out = draw(attempt(50, 60, None), attempt(0, None, 30))
     assert running.run == Bar(6000, 4000)
     assert (handed_out.wait, handed_out.run) == (Bar(0, 3000), None)
@@ -82,18 +82,18 @@ def test_what_runs_ends_now_and_what_was_never_begun_has_not_run() -> None:
 
 
 @pytest.mark.parametrize("moment", [0.0, 99.9999])
-def test_the_shortest_is_seen_and_stays_on_the_axis(moment: float) -> None:
+def test_shortest_run_is_visible_within_the_axis(moment: float) -> None:
     [row] = draw(attempt(moment, moment, moment + 0.0001))
     assert row.run.width == LEAST_WIDTH
     assert 0 <= row.run.left <= AXIS_UNITS - row.run.width
 
 
-def test_a_clock_that_is_off_draws_nothing_outside() -> None:
+def test_wrong_clock_draws_nothing_outside_the_axis() -> None:
     [row] = draw(attempt(-5, 200, 190))
     assert (row.wait, row.run) == (Bar(0, AXIS_UNITS), None)
 
 
-def test_states_are_told_with_the_time_in_each() -> None:
+def test_states_have_their_durations() -> None:
     changes = [(at(0), "available"), (at(3), "dispatched"), (at(4), "executing"), (at(6), "executing")]
     assert trace_states(changes, now=at(10), is_over=False) == [
         Stretch("available", 3.0, is_open=False),
@@ -102,7 +102,7 @@ def test_states_are_told_with_the_time_in_each() -> None:
     ]
 
 
-def test_the_state_that_a_job_ended_in_has_no_time() -> None:
+def test_terminal_state_has_no_duration() -> None:
     changes = [(at(0), "available"), (at(3), "cancelled")]
     assert trace_states(changes, now=at(10), is_over=True)[-1] == Stretch("cancelled", 0.0, is_open=False)
     assert trace_states([], now=at(10), is_over=True) == []
@@ -120,7 +120,7 @@ TRACEBACK = """Traceback (most recent call last):
 ValueError: page 7 is torn"""
 
 
-def test_frames_of_libraries_are_folded_and_ours_and_the_error_are_not() -> None:
+def test_library_frames_are_folded_and_own_frames_are_not() -> None:
     parts = fold_traceback(TRACEBACK)
     assert [(part.is_ours, part.count) for part in parts] == [(True, 2), (False, 3), (True, 1)]
     assert "\n".join(part.text for part in parts) == TRACEBACK
@@ -128,6 +128,6 @@ def test_frames_of_libraries_are_folded_and_ours_and_the_error_are_not() -> None
     assert folded_words(parts[1]) == "3 frames of libraries"
 
 
-def test_a_text_without_frames_stays_as_it_is() -> None:
+def test_text_without_frames_is_unchanged() -> None:
     assert [part.text for part in fold_traceback("one\ntwo")] == ["one\ntwo"]
     assert fold_traceback("") == []

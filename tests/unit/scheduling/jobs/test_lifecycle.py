@@ -1,4 +1,4 @@
-"""The table of states, checked for what must hold of any such table."""
+"""Invariants of the table of states."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_state_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL_STATES))
-def test_nothing_leads_out_of_a_terminal_state(state: JobState) -> None:
+def test_terminal_state_has_no_transition(state: JobState) -> None:
     assert not ALLOWED_TRANSITIONS[state]
 
 
@@ -38,15 +38,15 @@ def test_every_other_state_can_end(state: JobState) -> None:
     ("before", "after", "allowed"),
     [
         ("available", "dispatched", True),
-        ("available", "executing", False),  # nothing runs without a claim
-        ("dispatched", "completed", False),  # nor completes without a start
+        ("available", "executing", False),  # no execution without a claim
+        ("dispatched", "completed", False),  # no completion without a start
         ("executing", "available", True),  # yielded, shut down, rescued
         ("executing", "quarantined", True),
         ("retryable", "executing", False),
         ("completed", "available", False),
     ],
 )
-def test_a_transition_is_allowed_or_not(before: str, after: str, allowed: bool) -> None:
+def test_transition_is_allowed_or_refused(before: str, after: str, allowed: bool) -> None:
     assert is_allowed(JobState(before), JobState(after)) is allowed
 
 
@@ -54,12 +54,12 @@ def test_only_a_dispatched_job_starts() -> None:
     assert sources_of(JobState.EXECUTING) == ("dispatched",)
 
 
-def test_the_groups_do_not_overlap() -> None:
+def test_groups_of_states_do_not_overlap() -> None:
     assert not TERMINAL_STATES & IN_FLIGHT_STATES
     assert not TERMINAL_STATES & WAITING_STATES
 
 
-def test_fragment_and_plug_in_have_the_terminal_states() -> None:
+def test_terminal_states_of_sql_and_workflows_equal_the_model() -> None:
     fragment = load_sql(settlement.__file__)["in_terminal_states"]
     assert sorted(re.findall(r"'(\w+)'", fragment)) == sorted(TERMINAL_STATES)
     assert sorted(selectors.TERMINAL_STATES) == sorted(TERMINAL_STATES)

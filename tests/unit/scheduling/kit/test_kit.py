@@ -1,7 +1,7 @@
-"""The kit's public names and signatures, as they were promised to packages that we do not know.
+"""Public names and signatures of the kit, as promised to third-party packages.
 
-Whoever changes a line here breaks them: the first number of KIT_VERSION rises, with a note in the change log. A line
-more raises the second.
+A changed line breaks them and raises the first number of KIT_VERSION, with a note in the change log; an additional line
+raises the second.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ fair_task(*, kind, queue=, title=, **attributes)
 
 
 def lines_of(module: Any) -> set[str]:
-    """What a module promises, a line for each name and for each public attribute of a class."""
+    """Return the promises of a module: a line for each name and for each public attribute of a class."""
     return {line for name in module.__all__ for line in lines_of_name(name, getattr(module, name))}
 
 
@@ -152,44 +152,44 @@ def constructor_of(name: str, value: type) -> str:
 
 
 def parameters_of(value: Any) -> str:
-    """The parameters of a function, with a mark at those that may be left out; nothing for what is no function."""
+    """Return the parameters of a function, marked if they are optional; an empty text for anything else."""
     function = inspect.unwrap(getattr(value, "__func__", value)) if value is not None else None
     if not inspect.isfunction(function):
         return ""
-    told, has_star = [], False
+    parts, has_star = [], False
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in {"self", "cls"}:
             continue
         if parameter.kind is parameter.VAR_POSITIONAL:
             has_star = True
-            told.append(f"*{parameter.name}")
+            parts.append(f"*{parameter.name}")
         elif parameter.kind is parameter.VAR_KEYWORD:
-            told.append(f"**{parameter.name}")
+            parts.append(f"**{parameter.name}")
         else:
             if parameter.kind is parameter.KEYWORD_ONLY and not has_star:
                 has_star = True
-                told.append("*")
-            told.append(parameter.name + ("" if parameter.default is parameter.empty else "="))
-    return f"({', '.join(told)})"
+                parts.append("*")
+            parts.append(parameter.name + ("" if parameter.default is parameter.empty else "="))
+    return f"({', '.join(parts)})"
 
 
-def test_the_version_is_the_one_of_these_lines() -> None:
+def test_version_of_the_kit_is_the_listed_one() -> None:
     assert base.KIT_VERSION == VERSION
 
 
-def test_the_kit_has_the_names_and_signatures_that_it_promised() -> None:
+def test_base_module_has_the_listed_names_and_signatures() -> None:
     assert lines_of(base) == set(BASE.split("\n")) - {""}
 
 
-def test_so_have_its_means_of_testing() -> None:
+def test_testing_module_has_the_listed_names_and_signatures() -> None:
     assert lines_of(testing) == set(TESTING.split("\n")) - {""}
 
 
-def test_so_have_fair_tasks() -> None:
+def test_fair_tasks_have_the_listed_names_and_signatures() -> None:
     assert lines_of(fair_tasks) == set(FAIR_TASKS.split("\n")) - {""}
 
 
-def test_a_changed_signature_is_seen() -> None:
+def test_changed_signature_is_found() -> None:
     def log(self: Any, text: str, *, level: str = "info") -> None: ...
 
     assert parameters_of(base.JobContext.log) == "(message, *, level=, **fields)"

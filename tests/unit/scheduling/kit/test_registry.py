@@ -1,4 +1,4 @@
-"""Which kinds exist, and which of them may be used."""
+"""Existing kinds, and the permission to use them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Greeting(TaskProcessor):
 
 
 class SecondGreeting(Greeting):
-    """Claims a kind that is taken."""
+    """Processor of a kind that is taken."""
 
 
 class Nameless(TaskProcessor):
@@ -44,7 +44,7 @@ def fresh() -> Iterator[None]:
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """A function that makes classes of this module look like those of an installed package."""
+    """Return a function that presents classes of this module as those of an installed package."""
 
     def install_classes(*names: str) -> None:
         points = [EntryPoint(name, f"{__name__}:{name}", registry.ENTRY_POINT_GROUP) for name in names]
@@ -53,22 +53,22 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
     return install_classes
 
 
-def test_kinds_come_from_installed_apps() -> None:
+def test_kinds_are_found_in_installed_apps() -> None:
     assert registry.get("noop") is NoopProcessor
     assert {"noop", "sleep", "crash", "fail", "spin", "allocate"} <= set(registry.kinds())
 
 
-def test_kinds_come_from_entry_points_too(install: Install) -> None:
+def test_kinds_are_found_by_entry_points(install: Install) -> None:
     install("Greeting")
     assert registry.get("greeting") is Greeting
 
 
-def test_an_unknown_kind_is_a_named_error() -> None:
+def test_unknown_kind_raises() -> None:
     with pytest.raises(KindUnknownError):
         registry.get("no_such_kind")
 
 
-def test_diagnostic_kinds_do_not_exist_unless_they_are_allowed(
+def test_diagnostic_kinds_require_their_setting(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(DIAGNOSTIC_KINDS=False)
@@ -87,7 +87,7 @@ def test_diagnostic_kinds_do_not_exist_unless_they_are_allowed(
         (["NoSuchClass"], "cannot be imported"),
     ],
 )
-def test_a_broken_plug_in_is_named(install: Install, names: list[str], words: str) -> None:
+def test_broken_plug_in_is_named_in_the_error(install: Install, names: list[str], words: str) -> None:
     install(*names)
     with pytest.raises(ProcessorInvalidError, match=words):
         registry.kinds()

@@ -1,4 +1,4 @@
-"""The self-test reports a protection only if the kernel refused what it must refuse."""
+"""The self-test reports a protection only if the kernel refused the forbidden operation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobsplatform.settings.env import BASE_DIR
 from scheduling.sandbox.isolated import probe_sandbox, start_isolated
 from scheduling.sandbox.layers import missing_of
 
-# The layers that a kernel offers, and what the self-test then proves.
+# Layers that a kernel supports, and the protections that the self-test then proves.
 _PROBE = """
 import json, sys
 from scheduling.sandbox import layers
@@ -41,7 +41,7 @@ def test_this_machine_has_both_layers_and_every_protection() -> None:
     ("names", "missing"),
     [((), ("network", "files")), (("landlock",), ("network",)), (("seccomp",), ("files",))],
 )
-def test_layer_that_is_missing_is_noticed(names: tuple[str, ...], missing: tuple[str, ...]) -> None:
+def test_missing_layer_is_found(names: tuple[str, ...], missing: tuple[str, ...]) -> None:
     assert missing_of(proved_with(*names)) == missing
 
 

@@ -1,4 +1,4 @@
-"""The filter of system calls, run by an interpreter of its few instructions, for both kinds of machine."""
+"""The filter of system calls, run by an interpreter of its instructions, for both architectures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scheduling.sandbox.seccomp import build_filter
 OWN_PID = 4_711
 ALLOW, KILL, FAIL = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EPERM
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-# The numbers of calls, as the kernel's headers have them.
+# Numbers of calls, as in the kernel's headers.
 NUMBERS = {
     "x86_64": {
         "read": 0, "openat": 257, "mmap": 9, "fcntl": 72, "prlimit64": 302, "tgkill": 234, "socket": 41, "connect": 42,
@@ -92,6 +92,6 @@ def test_call_with_the_bit_of_the_x32_interface_is_refused() -> None:
     assert run(build_filter("x86_64", own_pid=OWN_PID), ARCHITECTURES["x86_64"], 0x40000000, ()) == FAIL
 
 
-def test_machine_whose_calls_are_unknown_has_no_filter() -> None:
+def test_filter_for_unknown_machine_raises() -> None:
     with pytest.raises(OSError, match="riscv64"):
         build_filter("riscv64", own_pid=OWN_PID)

@@ -1,4 +1,4 @@
-"""What a pick says of itself: at which level somebody else might have been next, and why it was not."""
+"""Explanation of a pick: the level with a competitor, and why the competitor was not picked."""
 
 from __future__ import annotations
 
@@ -17,26 +17,24 @@ def first_pick(share: PoolShare) -> Pick:
     ("share", "level", "reason"),
     [
         (pool(queue(tenant(1))), None, Reason.ONLY_CANDIDATE),
-        # One tenant in each queue: the pool chose.
+        # One tenant in each queue: the pool decided.
         (pool(queue(tenant(1)), queue(tenant(2), queue_id=2, vruntime=5)), Level.QUEUE, Reason.LEAST_VIRTUAL_TIME),
         (pool(queue(tenant(1)), queue(tenant(2), queue_id=2)), Level.QUEUE, Reason.TIE),
-        # A queue in which nobody may start is no competitor.
+        # A queue without eligible tenants is not a competitor.
         (pool(queue(tenant(1)), queue(tenant(2), queue_id=2, room=0)), None, Reason.ONLY_CANDIDATE),
-        # Where tenants meet in a queue, theirs is the choice that is told, whatever other queues there are.
+        # If several tenants compete in a queue, the reported choice is theirs, regardless of other queues.
         (
             pool(queue(tenant(1), tenant(3, vruntime=5)), queue(tenant(2), queue_id=2)),
             Level.TENANT,
             Reason.LEAST_VIRTUAL_TIME,
         ),
-        # A lone tenant chooses among its keys.
+        # A single tenant chooses among its keys.
         (pool(queue(keyed(1, key(11), key(12, vruntime=5)))), Level.KEY, Reason.LEAST_VIRTUAL_TIME),
         (pool(queue(keyed(1, key(11), key(12)))), Level.KEY, Reason.TIE),
         (pool(queue(keyed(1, key(11)))), None, Reason.ONLY_CANDIDATE),
     ],
 )
-def test_the_level_is_the_nearest_at_which_there_was_a_choice(
-    share: PoolShare, level: Level | None, reason: Reason
-) -> None:
+def test_level_is_the_nearest_with_a_competitor(share: PoolShare, level: Level | None, reason: Reason) -> None:
     pick = first_pick(share)
     assert (pick.level, pick.reason) == (level, reason)
 
@@ -48,7 +46,7 @@ def test_the_level_is_the_nearest_at_which_there_was_a_choice(
         ({"in_flight": 1}, Reason.TIE_IN_FLIGHT),
     ],
 )
-def test_in_order_of_arrival_no_virtual_time_is_the_reason(other: dict[str, int], reason: Reason) -> None:
+def test_reason_under_fifo_is_never_virtual_time(other: dict[str, int], reason: Reason) -> None:
     share = pool(queue(tenant(1, vruntime=50), tenant(2, **other), is_fifo=True))
     pick = first_pick(share)
     assert (pick.tenant_entity_id, pick.is_fifo, pick.reason) == (1, True, reason)
@@ -64,6 +62,6 @@ def test_every_level_has_the_tag_of_its_runner_up() -> None:
     assert (pick.key_start_tag, pick.key_runner_up) == (3, 8)
 
 
-def test_keys_in_order_of_arrival_have_no_runner_up_tag() -> None:
+def test_keys_under_fifo_have_no_runner_up_tag() -> None:
     pick = first_pick(pool(queue(keyed(1, key(11), key(12, head_rank=9)), is_fifo=True)))
     assert pick.key_runner_up is None

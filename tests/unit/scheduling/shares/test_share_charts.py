@@ -1,4 +1,4 @@
-"""Charts of shares: what is drawn, in the charts' own units."""
+"""Charts of shares, in the units of the charts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def history(lines: list[ShareLine], jain: list[float | None]) -> ShareHistory:
     return ShareHistory(now, now - timedelta(hours=1), timedelta(minutes=1), lines, jain)
 
 
-def test_the_greatest_number_touches_the_top_and_nothing_the_ground() -> None:
+def test_chart_scales_from_zero_to_the_greatest_number() -> None:
     chart = draw_share(line([0.0, 2.0], [1.0, 4.0]))
     assert (WIDTH, HEIGHT) == (400, 44)
     assert chart.used_path == "M0 44.0 L0 44.0 H200.0V22.0H400.0 L400.0 44.0 Z"
@@ -26,12 +26,12 @@ def test_the_greatest_number_touches_the_top_and_nothing_the_ground() -> None:
     assert "had 1.0 slots on average, entitled to 2.5" in chart.summary
 
 
-def test_steps_of_one_height_are_one() -> None:
+def test_steps_of_equal_height_are_joined() -> None:
     assert draw_share(line([1.0] * 60, [])).used_path.count("H") == 1
     assert draw_share(line([1.0] * 60, [])).entitled_path == ""
 
 
-def test_the_index_is_broken_where_nobody_competed() -> None:
+def test_index_line_has_a_gap_without_competition() -> None:
     chart = draw_index(history([], [1.0, 0.5, None, 0.75, None, 1.0, 1.0]))
     assert chart.path.count("M") == 2
     assert len(chart.dots) == 1
@@ -39,7 +39,7 @@ def test_the_index_is_broken_where_nobody_competed() -> None:
     assert draw_index(history([], [None, None])).summary == "Nobody competed."
 
 
-def test_the_table_takes_bins_together() -> None:
+def test_table_groups_bins() -> None:
     table = tabulate(history([line([float(n) for n in range(60)], [2.0] * 60)], [1.0] * 30 + [None] * 30))
     [(_, cells)] = table.rows
     assert len(table.starts) == len(cells) == 12

@@ -1,4 +1,4 @@
-"""Durations in buckets, and what can be read from them."""
+"""Durations in buckets, and their percentiles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def counted(*seconds: float) -> list[int]:
     return counts
 
 
-def test_nothing_has_no_percentile() -> None:
+def test_empty_histogram_has_no_percentile() -> None:
     assert percentile([0] * BUCKETS, 0.5) is None
 
 
@@ -33,15 +33,13 @@ def test_nothing_has_no_percentile() -> None:
         ([10 * 86_400.0], 0.5, 86_400.0, 86_400.0),  # the last bucket has no end
     ],
 )
-def test_a_percentile_lies_in_the_bucket_of_the_value(
-    seconds: list[float], part: float, low: float, high: float
-) -> None:
+def test_percentile_lies_in_the_bucket_of_the_value(seconds: list[float], part: float, low: float, high: float) -> None:
     value = percentile(counted(*seconds), part)
     assert value is not None
     assert low <= value <= high
 
 
-def test_percentiles_grow_with_their_part() -> None:
+def test_percentiles_increase_with_their_fraction() -> None:
     chance = random.Random(7)
     counts = counted(*(chance.expovariate(0.1) for _ in range(500)))
     values = [percentile(counts, part / 20) for part in range(1, 21)]

@@ -1,4 +1,4 @@
-"""What is drawn of numbers: lines that break where nobody looked, colours that each hold about as many hours."""
+"""Charts of numbers: lines with gaps without data, and colours that cover equal numbers of hours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 counts = st.lists(st.integers(0, 1_000), max_size=200)
 
 
-def test_a_line_breaks_where_nobody_looked() -> None:
+def test_line_has_a_gap_without_data() -> None:
     drawn = spark([1, 2, None, 4])
     assert drawn.path.count("M") == 2
     assert drawn.path.split("M")[1].count("L") == 1
@@ -35,14 +35,14 @@ def test_a_line_breaks_where_nobody_looked() -> None:
     assert drawn.summary == "Last hour: least 1, most 4, last 4."
 
 
-def test_a_line_of_nothing_says_so() -> None:
+def test_line_without_data_has_a_summary() -> None:
     assert spark([None] * 60).path == ""
     assert "Nobody looked" in spark([None] * 60).summary
     assert "most 0" in spark([0] * 60).summary
 
 
 @given(st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=60))
-def test_a_line_stays_in_its_box(values: list[float | None]) -> None:
+def test_line_stays_inside_its_chart(values: list[float | None]) -> None:
     numbers = [float(part) for part in spark(values).path.replace("M", " ").replace("L", " ").split()]
     assert all(0 <= x <= SPARK_WIDTH for x in numbers[::2])
     assert all(0 <= y <= SPARK_HEIGHT for y in numbers[1::2])
@@ -79,7 +79,7 @@ def test_time_axis_has_a_label_every_quarter_and_at_the_end() -> None:
     assert chart.scale == ("2", "1", "0")
 
 
-def test_lines_of_waits_break_where_no_job_began() -> None:
+def test_lines_of_waits_have_a_gap_without_starts() -> None:
     chart = draw_waits(minute_rows(waited(8), waited(15), Ended(), waited(8)))
     assert set(chart.paths) == {"p50", "p95", "p99"}
     assert all(path.count("M") == 2 for path in chart.paths.values())
@@ -95,14 +95,14 @@ def test_waits_of_an_hour_without_starts_have_no_line() -> None:
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=60))
-def test_bars_stay_in_the_chart(completed: list[int]) -> None:
+def test_bars_stay_inside_the_chart(completed: list[int]) -> None:
     path = draw_ended(minute_rows(*[Ended(completed=count) for count in completed])).paths["completed"]
     heights = [float(part.split("h")[0]) for part in path.split("v-")[1:]]
     assert all(0 <= height <= CHART_HEIGHT for height in heights)
 
 
 @given(counts)
-def test_each_class_begins_at_a_value_that_is_there(values: list[int]) -> None:
+def test_each_class_begins_at_an_existing_value(values: list[int]) -> None:
     bounds = quantile_bounds(values)
     known = [value for value in values if value]
     assert len(bounds) <= CLASSES
@@ -111,12 +111,12 @@ def test_each_class_begins_at_a_value_that_is_there(values: list[int]) -> None:
     assert bounds[:1] == ([min(known)] if known else [])
 
 
-def test_classes_of_different_values_hold_as_many_each() -> None:
+def test_classes_of_distinct_values_have_equal_sizes() -> None:
     assert quantile_bounds(list(range(1, 101))) == [1, 21, 41, 61, 81]
 
 
 @pytest.mark.parametrize(("ended", "heats"), [([0, 7, 7], [0, 5, 5]), ([0, 1, 9], [0, 4, 5]), ([0, 0, 0], [0, 0, 0])])
-def test_nothing_is_plain_and_the_most_is_deepest(ended: list[int], heats: list[int]) -> None:
+def test_heat_is_none_for_zero_and_greatest_for_the_maximum(ended: list[int], heats: list[int]) -> None:
     hours = [NOON + timedelta(hours=hour) for hour in range(len(ended))]
     line = KindLine("noop", [HourCount(count) for count in ended])
     [row] = draw_heat(KindHours(hours, [line], hidden=0)).rows

@@ -1,4 +1,4 @@
-"""One reader, many clients: each is told what concerns it, once, and a slow one is cut off in one piece."""
+"""One reader for many clients: each receives its events once, and a slow client is disconnected."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def lines_of(message: bytes) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in message.decode().strip().split("\n"))
 
 
-async def heard(*told: Any, by: Subscription) -> list[tuple[bytes, bool]]:
-    """What the client's queue holds after each of these was called."""
+async def queued_after(*acts: Any, by: Subscription) -> list[tuple[bytes, bool]]:
+    """Return what the client's queue contains after each of these calls."""
     by.begin()
-    for act in told:
+    for act in acts:
         act()
     await asyncio.sleep(0)
     return [by._queue.get_nowait() for _ in range(by._queue.qsize())]
 
 
-def test_a_position_is_read_as_it_was_told() -> None:
+def test_position_is_equal_after_parsing_its_text() -> None:
     position = Position(12345, uuid7())
     assert Position.parse(str(position)) == position
     assert Position(5, uuid7()) < Position(6) < Position(6, uuid7())
@@ -62,32 +62,32 @@ def test_a_position_is_read_as_it_was_told() -> None:
 @pytest.mark.parametrize(
     "text", ["1", "x-" + "0" * 32, "1-" + "0" * 31, "1-" + "G" * 32, "-1-" + "0" * 32, "1" * 19 + "-" + "0" * 32]
 )
-def test_other_texts_are_no_position(text: str) -> None:
+def test_invalid_position_is_refused(text: str) -> None:
     with pytest.raises(PositionInvalidError):
         Position.parse(text)
 
 
-def test_an_event_is_one_message_with_its_place_and_what_a_tenant_may_hear() -> None:
+def test_event_message_has_its_position_and_the_public_data() -> None:
     event = fed("job.dispatched", "dispatched", data={"number": 1, "reason": "others wait", "start_tag": 9})
     lines = lines_of(event_message(event))
     assert (lines["id"], "event" in lines) == (str(event.position), False)
     assert json.loads(lines["data"])["data"] == {"number": 1}
 
 
-def test_a_text_with_line_breaks_stays_one_message() -> None:
+def test_text_with_line_breaks_stays_one_message() -> None:
     lines = lines_of(event_message(fed(data={"reason": "one\n\nid: 9\r\ndata: two"})))
     assert json.loads(lines["data"])["data"]["reason"] == "one\n\nid: 9\r\ndata: two"
 
 
-def test_each_client_hears_its_own_tenants_events_or_its_own_jobs() -> None:
+def test_client_receives_events_of_its_tenant_or_job_only() -> None:
     mine, other_job, foreign = fed(), fed(), fed(tenant_id=GLOBEX)
     of_tenant, of_job = subscription(), subscription(job_id=mine.event.job_id)
 
     async def main() -> tuple[Any, Any]:
         batch = [mine, other_job, foreign]
         return (
-            await heard(lambda: send_events(of_tenant, batch), by=of_tenant),
-            await heard(lambda: send_events(of_job, batch), by=of_job),
+            await queued_after(lambda: send_events(of_tenant, batch), by=of_tenant),
+            await queued_after(lambda: send_events(of_job, batch), by=of_job),
         )
 
     by_tenant, by_job = asyncio.run(main())
@@ -95,30 +95,30 @@ def test_each_client_hears_its_own_tenants_events_or_its_own_jobs() -> None:
     assert by_job == [(event_message(mine), False)]
 
 
-def test_a_jobs_stream_ends_with_the_job_and_a_tenants_does_not() -> None:
+def test_job_stream_ends_with_its_job_and_tenant_stream_does_not() -> None:
     last = fed("job.completed", "completed")
     of_tenant, of_job = subscription(), subscription(job_id=last.event.job_id)
 
     async def main() -> list[bool]:
-        told = [
-            await heard(lambda: send_events(of_tenant, [last]), by=of_tenant),
-            await heard(lambda: send_events(of_job, [last]), by=of_job),
+        received = [
+            await queued_after(lambda: send_events(of_tenant, [last]), by=of_tenant),
+            await queued_after(lambda: send_events(of_job, [last]), by=of_job),
         ]
-        return [is_last for [(_, is_last)] in told]
+        return [is_last for [(_, is_last)] in received]
 
     assert asyncio.run(main()) == [False, True]
 
 
-def test_a_job_that_had_ended_before_is_told_to_its_end_though_nothing_is_left_of_its_story() -> None:
+def test_stream_of_ended_job_without_events_sends_the_end() -> None:
     of_job = subscription(job_id=uuid4(), has_ended=True)
-    [(message, is_last)] = asyncio.run(heard(lambda: send_events(of_job, [], is_past=True), by=of_job))
+    [(message, is_last)] = asyncio.run(queued_after(lambda: send_events(of_job, [], is_past=True), by=of_job))
     assert (message, is_last) == (control_message("end", {"reason": "job_ended"}), True)
 
 
-def test_a_slow_client_is_cut_off_and_told_so() -> None:
+def test_slow_client_is_disconnected_with_a_reason() -> None:
     slow = subscription()
     acts = [lambda: slow.offer([b"x"])] * (MAX_WAITING + 1)
-    [(message, is_last)] = asyncio.run(heard(*acts, by=slow))
+    [(message, is_last)] = asyncio.run(queued_after(*acts, by=slow))
     assert (lines_of(message)["data"], is_last) == ('{"reason":"too_slow"}', True)
 
 
@@ -129,16 +129,16 @@ def test_a_slow_client_is_cut_off_and_told_so() -> None:
         # The database is another one, or was restored.
         (Position(61, uuid7_floor(NOW)), False),
         (Position(40, uuid7_floor(NOW - RESUME_LIMIT - timedelta(seconds=1))), False),
-        # A place without a time.
+        # A position without a time.
         (Position(40), False),
     ],
 )
-def test_only_what_can_be_told_without_a_hole_is_resumed(after: Position, is_possible: bool) -> None:
+def test_stream_is_resumable_only_without_a_gap(after: Position, is_possible: bool) -> None:
     assert is_resumable(subscription(), after, Horizon(50, 60), NOW) is is_possible
 
 
 class Recording(EventFeed):
-    """A feed that does not read."""
+    """Feed that does not read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,15 +155,17 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
     return made
 
 
-def test_whoever_has_lost_the_right_is_told_nothing_more(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_without_right_receives_the_end_and_no_event(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stays, goes = subscription(), subscription()
     monkeypatch.setattr(event_feed, "who_may_no_more", lambda asked: {goes.request} & {request for request, _ in asked})
-    [(message, is_last)] = asyncio.run(heard(lambda: recording.take_turn([stays, goes]), by=goes))
+    [(message, is_last)] = asyncio.run(queued_after(lambda: recording.take_turn([stays, goes]), by=goes))
     assert (lines_of(message)["data"], is_last) == ('{"reason":"right_lost"}', True)
     assert recording.looked_for == [[stays]]
 
 
-def test_rights_are_asked_for_all_at_once_and_at_least_every_second(
+def test_rights_of_all_clients_are_checked_together_every_second(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -177,7 +179,7 @@ def test_rights_are_asked_for_all_at_once_and_at_least_every_second(
     assert event_feed.RIGHTS_SECONDS < 1
 
 
-def test_a_place_is_free_again_when_its_stream_is_gone_however_it_went(
+def test_place_is_released_however_its_stream_ends(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(STREAMS_PER_CALLER=1, STREAMS_PER_PROCESS=2)
@@ -188,14 +190,14 @@ def test_a_place_is_free_again_when_its_stream_is_gone_however_it_went(
     second = places.take(ben)
     with pytest.raises(StreamsFullError):
         places.take(cem)
-    del first  # it was never begun
+    del first  # its stream was never begun
     gc.collect()
     places.give_back(second)
     assert places.take(ann)
     assert places.take(cem)
 
 
-def test_tenant_has_as_many_streams_as_its_plan_allows_however_many_keys_it_has(
+def test_streams_of_tenant_are_limited_by_plan_across_keys(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(STREAMS_PER_CALLER=20, STREAMS_PER_PROCESS=500)

@@ -1,4 +1,4 @@
-"""The pool's children as they are watched anew when the broker has come back."""
+"""Children of the pool are watched again after the broker has returned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduling.worker.children import ChildPool, ChildTaskPool
 
 
 class Hub:
-    """Notes whom it watches, and refuses what is no descriptor as kombu's does."""
+    """Hub that records its readers, and refuses invalid descriptors as kombu's does."""
 
     def __init__(self) -> None:
         self.watched: list[int] = []
@@ -29,22 +29,22 @@ class Hub:
 
 @pytest.fixture
 def child() -> Iterator[Any]:
-    """A process with a descriptor that tells of its end."""
+    """Return a process with a descriptor that signals its end."""
     reading, writing = os.pipe()
     yield SimpleNamespace(_popen=SimpleNamespace(sentinel=reading))
     os.close(reading)
     os.close(writing)
 
 
-def test_a_child_is_watched_and_a_child_that_has_ended_is_not(child: Any) -> None:
+def test_running_child_is_watched_and_ended_child_is_not(child: Any) -> None:
     pool, hub = object.__new__(ChildPool), Hub()
     pool._track_child_process(child, hub)
     assert hub.watched == [child._sentinel_poll]
     pool._untrack_child_process(child, hub)
-    # It stands among the pool's processes until it is replaced; the broker comes back before that.
+    # It stays in the pool's list until it is replaced; the broker returns before that.
     pool._track_child_process(child, hub)
     assert hub.watched == []
 
 
-def test_a_worker_has_such_a_pool() -> None:
+def test_worker_uses_the_child_pool() -> None:
     assert ChildTaskPool.Pool is ChildPool

@@ -1,4 +1,4 @@
-"""Repeating a database operation after its connection broke."""
+"""Repetition of a database operation after its connection was lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scheduling.worker.connections import persistently
 
 
 class Operation:
-    """An operation that raises the given errors, one per call, and then returns "settled"."""
+    """Operation that raises the given errors, one per call, and then returns "settled"."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -25,13 +25,13 @@ class Operation:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return the list of the seconds that were waited between attempts."""
+    """Return the list of the seconds waited between attempts."""
     waited: list[float] = []
     monkeypatch.setattr(connections, "sleep", waited.append)
     return waited
 
 
-def test_operation_is_repeated_until_the_database_is_back(waits: list[float]) -> None:
+def test_operation_is_repeated_until_the_database_returns(waits: list[float]) -> None:
     operation = Operation(OperationalError("server closed the connection"), InterfaceError("connection is closed"))
     assert persistently(operation, give_up_after_seconds=60) == "settled"
     assert operation.calls == 3
@@ -53,7 +53,7 @@ def test_last_error_is_raised_when_the_time_is_over(waits: list[float]) -> None:
     assert waits == []
 
 
-def test_error_that_is_no_outage_is_raised_at_once(waits: list[float]) -> None:
+def test_error_other_than_an_outage_is_raised_at_once(waits: list[float]) -> None:
     with pytest.raises(IntegrityError):
         persistently(Operation(IntegrityError("duplicate key")), give_up_after_seconds=60)
     assert waits == []

@@ -1,4 +1,4 @@
-"""A worker's way back to a broker that was away does not grow longer with the absence."""
+"""The reconnect delay of a worker does not grow with the broker's absence."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ TRIES = 8
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long was waited between two tries."""
+    """Return the seconds waited between two attempts."""
     waited: list[float] = []
     monkeypatch.setattr(functional, "sleep", waited.append)
     return waited
 
 
-def test_celery_is_told_to_use_it() -> None:
+def test_celery_is_configured_with_the_consumer() -> None:
     assert symbol_by_name(current_app.conf.worker_consumer) is ReturningConsumer
 
 
-def test_the_pause_between_two_tries_stays_the_same(pauses: list[float]) -> None:
+def test_pause_between_reconnects_is_constant(pauses: list[float]) -> None:
     consumer = ReturningConsumer.__new__(ReturningConsumer)
     consumer.app = current_app._get_current_object()
     consumer.first_connection_attempt, consumer.broker_connection_retry_attempt = False, 0

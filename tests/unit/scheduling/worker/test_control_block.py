@@ -1,4 +1,4 @@
-"""The shared memory between a worker's parent and its children."""
+"""Shared memory between a worker's parent and its children."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def begin_alone(block: ControlBlock, execution_id: UUID = FIRST, index: int = 0)
 
 
 def begin_message(block: ControlBlock) -> Seat:
-    """A seat with three executions that the database gave out."""
+    """Return a seat with three executions that the database assigned."""
     seat = block.take_seat(0, MEMBERS)
     seat.note_started({member: 10 + place for place, member in enumerate(MEMBERS)})
     return seat
 
 
 def begin(seat: Seat, place: int) -> None:
-    """The turn of one of them comes, and it begins."""
+    """Begin one of them at its turn."""
     seat.take_turn(MEMBERS[place])
     seat.note_begun(fence=10 + place, attempt=1, crash_count=0, max_retries=3, kind="noop", timeout_seconds=1)
 
@@ -45,12 +45,12 @@ def only(block: ControlBlock) -> HeldSlot:
     return held
 
 
-def test_an_empty_block_holds_nothing(block: ControlBlock) -> None:
+def test_new_block_has_no_held_slots(block: ControlBlock) -> None:
     assert len(block) == 2
     assert list(block.held_slots()) == []
 
 
-def test_the_parent_sees_what_a_child_runs(block: ControlBlock) -> None:
+def test_parent_reads_what_a_child_runs(block: ControlBlock) -> None:
     begin_alone(block, index=1)
     held = only(block)
     assert (held.index, held.pid, held.execution_id, held.fence) == (1, os.getpid(), FIRST, 7)
@@ -58,7 +58,7 @@ def test_the_parent_sees_what_a_child_runs(block: ControlBlock) -> None:
     assert held.timeout_ns == 1_500_000_000
 
 
-def test_a_memory_limit_is_the_executions_own(block: ControlBlock) -> None:
+def test_memory_limit_belongs_to_one_execution(block: ControlBlock) -> None:
     seat = block.take_seat(0, [FIRST])
     seat.note_begun(fence=1, attempt=1, crash_count=0, max_retries=0, kind="a", timeout_seconds=1, memory_limit_mib=2)
     assert only(block).memory_limit_kib == 2_048
@@ -67,25 +67,25 @@ def test_a_memory_limit_is_the_executions_own(block: ControlBlock) -> None:
     assert only(block).memory_limit_kib == 0
 
 
-def test_an_execution_has_not_begun_before_the_database_gave_it_a_fence(block: ControlBlock) -> None:
+def test_execution_without_fence_has_not_begun(block: ControlBlock) -> None:
     block.take_seat(0, [FIRST])
     assert not only(block).has_begun
 
 
-def test_a_released_seat_is_free(block: ControlBlock) -> None:
+def test_released_seat_is_free(block: ControlBlock) -> None:
     begin_alone(block).release()
     assert list(block.held_slots()) == []
 
 
 @pytest.mark.parametrize("cause", [Cause.CANCEL, Cause.DEADLINE, Cause.FENCE_LOST])
-def test_a_request_reaches_the_execution_that_it_is_for(block: ControlBlock, cause: Cause) -> None:
+def test_interruption_reaches_its_execution(block: ControlBlock, cause: Cause) -> None:
     seat = begin_alone(block)
     assert seat.interruption() is None
     block.ask(only(block), cause)
     assert seat.interruption() is cause
 
 
-def test_a_request_does_not_reach_the_next_execution_in_the_slot(block: ControlBlock) -> None:
+def test_interruption_does_not_reach_the_next_execution(block: ControlBlock) -> None:
     first = begin_alone(block)
     held = only(block)
     first.release()
@@ -94,17 +94,17 @@ def test_a_request_does_not_reach_the_next_execution_in_the_slot(block: ControlB
     assert second.interruption() is None
 
 
-def test_a_slot_is_asked_for_and_left_again(block: ControlBlock) -> None:
+def test_yield_request_can_be_withdrawn(block: ControlBlock) -> None:
     seat = begin_alone(block)
     assert not seat.is_yield_requested
     block.request_yield(only(block), is_requested=True)
     assert seat.is_yield_requested
-    assert seat.interruption() is None  # it goes on to its next safe point, and answers with its state itself
+    assert seat.interruption() is None  # it continues to its next safe point, and then yields with its state
     block.request_yield(only(block), is_requested=False)
     assert not seat.is_yield_requested
 
 
-def test_a_slot_is_not_asked_of_the_next_execution_in_it(block: ControlBlock) -> None:
+def test_yield_request_does_not_reach_the_next_execution(block: ControlBlock) -> None:
     first = begin_alone(block)
     held = only(block)
     block.request_yield(held, is_requested=True)
@@ -115,20 +115,20 @@ def test_a_slot_is_not_asked_of_the_next_execution_in_it(block: ControlBlock) ->
     assert not second.is_yield_requested
 
 
-def test_a_stopping_worker_asks_every_execution(block: ControlBlock) -> None:
+def test_stopping_worker_interrupts_every_execution(block: ControlBlock) -> None:
     seats = [begin_alone(block, FIRST, 0), begin_alone(block, SECOND, 1)]
     block.stop()
     assert [seat.interruption() for seat in seats] == [Cause.SHUTDOWN, Cause.SHUTDOWN]
 
 
-def test_a_lost_fence_outweighs_a_cancel(block: ControlBlock) -> None:
+def test_lost_fence_takes_precedence_over_cancel(block: ControlBlock) -> None:
     seat = begin_alone(block)
     block.ask(only(block), Cause.CANCEL)
     block.ask(only(block), Cause.FENCE_LOST)
     assert seat.interruption() is Cause.FENCE_LOST
 
 
-def test_a_late_release_does_not_free_the_seat_of_a_successor(block: ControlBlock) -> None:
+def test_late_release_does_not_free_the_seat_of_a_successor(block: ControlBlock) -> None:
     first = begin_alone(block)
     block.vacate(only(block))
     begin_alone(block, SECOND)
@@ -136,7 +136,7 @@ def test_a_late_release_does_not_free_the_seat_of_a_successor(block: ControlBloc
     assert only(block).execution_id == SECOND
 
 
-def test_vacating_what_has_changed_hands_changes_nothing(block: ControlBlock) -> None:
+def test_vacate_of_a_reused_seat_changes_nothing(block: ControlBlock) -> None:
     first = begin_alone(block)
     held = only(block)
     first.release()
@@ -145,7 +145,7 @@ def test_vacating_what_has_changed_hands_changes_nothing(block: ControlBlock) ->
     assert only(block).execution_id == SECOND
 
 
-def test_a_successor_waits_for_the_settlement_of_a_dead_predecessor(
+def test_successor_waits_for_settlement_of_dead_predecessor(
     block: ControlBlock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predecessor = os.getpid() + 1
@@ -165,7 +165,7 @@ def test_a_successor_waits_for_the_settlement_of_a_dead_predecessor(
     assert only(block).execution_id == SECOND
 
 
-def test_a_child_that_was_forked_writes_into_the_parents_block(block: ControlBlock) -> None:
+def test_forked_child_writes_to_the_block_of_the_parent(block: ControlBlock) -> None:
     execution_id = uuid4()
     child = os.fork()
     if child == 0:
@@ -175,13 +175,13 @@ def test_a_child_that_was_forked_writes_into_the_parents_block(block: ControlBlo
     assert (only(block).execution_id, only(block).pid) == (execution_id, child)
 
 
-def test_a_kind_of_full_length_survives(block: ControlBlock) -> None:
+def test_kind_of_full_length_is_stored_whole(block: ControlBlock) -> None:
     seat = block.take_seat(0, [FIRST])
     seat.note_begun(fence=1, attempt=1, crash_count=0, max_retries=0, kind="k" * 64, timeout_seconds=1)
     assert only(block).kind == "k" * 64
 
 
-def test_the_parent_sees_whose_turn_it_is_and_who_waits(block: ControlBlock) -> None:
+def test_parent_reads_current_and_waiting_members(block: ControlBlock) -> None:
     seat = begin_message(block)
     begin(seat, 0)
     seat.end_turn()
@@ -196,14 +196,14 @@ def test_the_parent_sees_whose_turn_it_is_and_who_waits(block: ControlBlock) -> 
     assert (third.began_us, third.measured_us) == (None, 0)
 
 
-def test_between_two_turns_nobody_runs(block: ControlBlock) -> None:
+def test_no_member_has_begun_between_two_turns(block: ControlBlock) -> None:
     seat = begin_message(block)
     begin(seat, 0)
     seat.take_turn(SECOND)
     assert not only(block).has_begun
 
 
-def test_a_request_for_one_member_does_not_reach_the_next(block: ControlBlock) -> None:
+def test_interruption_of_a_member_does_not_reach_the_next(block: ControlBlock) -> None:
     seat = begin_message(block)
     begin(seat, 0)
     held = only(block)
@@ -215,7 +215,7 @@ def test_a_request_for_one_member_does_not_reach_the_next(block: ControlBlock) -
     assert seat.interruption() is None
 
 
-def test_members_that_the_database_did_not_give_out_or_that_are_settled_are_nobodys(block: ControlBlock) -> None:
+def test_unstarted_and_settled_members_are_not_listed(block: ControlBlock) -> None:
     seat = block.take_seat(0, MEMBERS)
     seat.note_started({FIRST: 1, THIRD: 3})
     assert [member.execution_id for member in block.members_of(only(block))] == [FIRST, THIRD]
@@ -225,7 +225,7 @@ def test_members_that_the_database_did_not_give_out_or_that_are_settled_are_nobo
     assert [member.execution_id for member in block.members_of(only(block))] == [THIRD]
 
 
-def test_a_message_leaves_nothing_to_the_next_one(block: ControlBlock) -> None:
+def test_members_of_a_message_do_not_remain_for_the_next(block: ControlBlock) -> None:
     seat = begin_message(block)
     begin(seat, 2)
     seat.release()

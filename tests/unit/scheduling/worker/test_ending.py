@@ -1,4 +1,4 @@
-"""What the parent settles for a child that died or was ended in the middle of a message."""
+"""Settlements by the parent for a child that died or was ended in the middle of a message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.scheduling.worker.test_control_block import MEMBERS, begin, begi
 
 
 def end(block: ControlBlock, finding: Finding) -> dict[int, Settlement]:
-    """The settlements by their place in the message."""
+    """Return the settlements by their place in the message."""
     held = only(block)
     found = settlements_of(held, block.members_of(held), finding)
     return {MEMBERS.index(settlement.execution_id): settlement for settlement in found}
@@ -24,7 +24,7 @@ def block() -> ControlBlock:
 
 @pytest.fixture
 def seat(block: ControlBlock) -> Seat:
-    """A message of three: the first is done, the second runs, the third waits."""
+    """Return the seat of a message of three: the first is done, the second runs, the third waits."""
     seat = begin_message(block)
     begin(seat, 0)
     seat.end_turn()
@@ -32,7 +32,7 @@ def seat(block: ControlBlock) -> Seat:
     return seat
 
 
-def test_a_crash_blames_none_of_a_message_and_sends_all_back_to_travel_alone(block: ControlBlock, seat: Seat) -> None:
+def test_crash_in_merged_message_returns_all_members_unmerged(block: ControlBlock, seat: Seat) -> None:
     found = end(block, Finding.CRASHED)
     assert set(found) == {0, 1, 2}
     assert {(one.outcome, one.state, one.crash_delta) for one in found.values()} == {("crashed", "available", 0)}
@@ -42,7 +42,7 @@ def test_a_crash_blames_none_of_a_message_and_sends_all_back_to_travel_alone(blo
     assert found[0].began_us is not None
 
 
-def test_a_crash_of_the_last_one_that_is_left_is_its_own(block: ControlBlock, seat: Seat) -> None:
+def test_crash_of_the_last_member_counts_for_it(block: ControlBlock, seat: Seat) -> None:
     seat.note_settled([MEMBERS[0], MEMBERS[2]])
     found = end(block, Finding.CRASHED)
     assert set(found) == {1}
@@ -53,7 +53,7 @@ def test_a_crash_of_the_last_one_that_is_left_is_its_own(block: ControlBlock, se
     ("finding", "outcome"),
     [(Finding.TIMED_OUT, "timed_out"), (Finding.CANCELLED, "cancelled"), (Finding.EXPIRED, "expired")],
 )
-def test_who_is_ended_for_a_reason_of_its_own_leaves_the_others_unblamed(
+def test_end_of_one_member_returns_the_others_uncounted(
     block: ControlBlock, seat: Seat, finding: Finding, outcome: str
 ) -> None:
     found = end(block, finding)
@@ -61,21 +61,21 @@ def test_who_is_ended_for_a_reason_of_its_own_leaves_the_others_unblamed(
     assert not any(one.travels_alone for one in found.values())
 
 
-def test_a_worker_that_stops_hands_all_of_them_back(block: ControlBlock, seat: Seat) -> None:
+def test_stopping_worker_returns_all_members(block: ControlBlock, seat: Seat) -> None:
     assert {one.outcome for one in end(block, Finding.SHUT_DOWN).values()} == {"shutdown"}
 
 
-def test_one_that_somebody_else_took_is_left_to_them(block: ControlBlock, seat: Seat) -> None:
+def test_superseded_member_is_not_settled(block: ControlBlock, seat: Seat) -> None:
     assert set(end(block, Finding.SUPERSEDED)) == {0, 2}
 
 
-def test_before_the_database_gave_them_out_there_is_nothing_to_settle(block: ControlBlock) -> None:
+def test_unstarted_members_are_not_settled(block: ControlBlock) -> None:
     block.take_seat(0, MEMBERS)
     assert end(block, Finding.CRASHED) == {}
 
 
 @pytest.mark.parametrize("delay_seconds", [30.0, 0.0, 86_400.0])
-def test_a_job_that_ran_too_long_waits_as_its_child_said(block: ControlBlock, delay_seconds: float) -> None:
+def test_timed_out_job_has_the_retry_delay_of_its_child(block: ControlBlock, delay_seconds: float) -> None:
     seat = block.take_seat(0, MEMBERS[:1])
     seat.note_begun(
         fence=7,
@@ -92,7 +92,7 @@ def test_a_job_that_ran_too_long_waits_as_its_child_said(block: ControlBlock, de
 
 
 @pytest.mark.parametrize("finding", [Finding.CRASHED, Finding.SHUT_DOWN])
-def test_a_job_that_waits_for_its_slot_has_not_begun(block: ControlBlock, finding: Finding) -> None:
+def test_job_waiting_for_its_slot_has_not_begun(block: ControlBlock, finding: Finding) -> None:
     seat = block.take_seat(0, MEMBERS[:1])
     assert end(block, finding) == {}
     seat.note_started({MEMBERS[0]: 10})

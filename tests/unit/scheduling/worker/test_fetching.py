@@ -1,4 +1,4 @@
-"""How many messages a worker fetches, as Celery asks it, and when its loop learns that there may be one more."""
+"""Number of messages that Celery fetches for a worker, and the wake-up of its event loop."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ SLOTS = 2
 
 @pytest.fixture
 def channel() -> Any:
-    """As kombu's: what it may have by the number that was set once, and whether it has asked for one."""
+    """Return a channel like kombu's, with its limit and the state of its poll."""
     return SimpleNamespace(qos=SimpleNamespace(can_consume=lambda: True), _in_poll=None)
 
 
 @pytest.fixture
 def worker(channel: Any) -> Any:
-    """With two slots and three children."""
+    """Return a worker with two slots and three children."""
     made: Any = object.__new__(SoftlyStoppingWorker)
-    # What Celery says of its own autoscaler, before anything else is there.
+    # Celery sets its own autoscaler, before anything else exists.
     made.max_concurrency = None
     assert made.max_concurrency is None
     made.permits = Permits(SLOTS, spare_children=1)
@@ -40,7 +40,7 @@ def worker(channel: Any) -> Any:
 
 @pytest.fixture
 def may_fetch(worker: Any, channel: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], bool]:
-    """Whether Celery fetches another message where the worker has so many; Celery's own step is what decides."""
+    """Return a predicate: does Celery fetch another message? Celery's own step decides."""
     consumer = SimpleNamespace(channel=channel)
 
     def make_consumer(*_: object, **__: object) -> object:
@@ -71,7 +71,9 @@ def may_fetch(worker: Any, channel: Any, monkeypatch: pytest.MonkeyPatch) -> Cal
     return ask
 
 
-def test_a_message_for_each_slot_and_one_more_where_one_ends(worker: Any, may_fetch: Callable[[int], bool]) -> None:
+def test_worker_fetches_one_message_per_slot_and_per_announced_end(
+    worker: Any, may_fetch: Callable[[int], bool]
+) -> None:
     for child in range(SLOTS):
         assert may_fetch(child)
         assert worker.permits.acquire(child)
@@ -81,10 +83,10 @@ def test_a_message_for_each_slot_and_one_more_where_one_ends(worker: Any, may_fe
     assert not may_fetch(SLOTS + 1)
 
 
-def test_what_was_asked_for_is_received_though_the_end_did_not_come(
+def test_requested_message_is_received_although_the_announced_end_failed(
     worker: Any, channel: Any, may_fetch: Callable[[int], bool]
 ) -> None:
-    """Redis may have given it by then, to nobody else; kombu reads nothing while the answer is no."""
+    """Redis may have delivered it already, and kombu reads nothing while the answer is False."""
     for child in range(SLOTS):
         assert worker.permits.acquire(child)
     worker.permits.announce_end(0)
@@ -98,11 +100,11 @@ def test_what_was_asked_for_is_received_though_the_end_did_not_come(
     assert Channel._in_poll is False
 
 
-def test_the_loop_learns_that_it_may_fetch_and_sleeps_on(worker: Any) -> None:
+def test_event_loop_is_notified_of_fetchable_messages_and_sleeps(worker: Any) -> None:
     hub = Hub()
-    told: list[int] = []
-    hub.on_tick.add(lambda: told.append(worker.permits.fetchable))
-    # At each connection to the broker anew.
+    fetchable: list[int] = []
+    hub.on_tick.add(lambda: fetchable.append(worker.permits.fetchable))
+    # At each new connection to the broker.
     for _ in range(2):
         worker.register_with_event_loop(hub)
     assert worker.permits.acquire(0)
@@ -110,7 +112,7 @@ def test_the_loop_learns_that_it_may_fetch_and_sleeps_on(worker: Any) -> None:
     for _ in range(3):
         hub.timer.call_after(0, lambda: None)
         next(hub.loop)
-    assert told[-1] == SLOTS + 1
+    assert fetchable[-1] == SLOTS + 1
     with pytest.raises(BlockingIOError):
         os.read(worker.permits.news, 1)
     hub.close()

@@ -1,4 +1,4 @@
-"""Measuring memory, on the system that the tests run on."""
+"""Measurement of memory on the system that runs the tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 MIB = 1024
 
 
-def test_the_peak_is_that_of_the_job_and_not_of_the_one_before() -> None:
+def test_peak_is_that_of_the_current_job() -> None:
     before = memory.read_resident_kib(os.getpid())
     assert before is not None
     big = bytearray(b"x") * (80 * 1024 * 1024)
@@ -28,5 +28,5 @@ def test_the_peak_is_that_of_the_job_and_not_of_the_one_before() -> None:
     assert low <= high - 40 * MIB
 
 
-def test_a_process_that_is_gone_has_no_memory() -> None:
+def test_ended_process_has_no_memory() -> None:
     assert memory.read_resident_kib(2**22 + 1) is None

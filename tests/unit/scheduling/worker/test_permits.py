@@ -1,4 +1,4 @@
-"""How many of a worker's children work at once, and what the parent may fetch for them."""
+"""Limits on working children, and on the messages that the parent may fetch for them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ AT_ONCE = 0.0
 
 
 def always(pid: int) -> bool:
-    """Whoever has this process id lives."""
+    """Return True: every process lives."""
     return True
 
 
 @pytest.fixture
 def permits() -> Permits:
-    """Of a worker with two slots and three children."""
+    """Return the permits of a worker with two slots and three children."""
     return Permits(2, spare_children=1)
 
 
@@ -32,7 +32,7 @@ def phases(permits: Permits) -> list[int]:
     return [place.phase for place in permits._places]
 
 
-def test_as_many_children_work_as_there_are_slots(permits: Permits) -> None:
+def test_permits_are_as_many_as_slots(permits: Permits) -> None:
     assert permits.acquire(0)
     assert permits.acquire(1)
     assert not permits.acquire(2, patience_seconds=AT_ONCE)
@@ -41,12 +41,12 @@ def test_as_many_children_work_as_there_are_slots(permits: Permits) -> None:
     assert not permits.acquire(0, patience_seconds=AT_ONCE)
 
 
-def test_a_permit_is_given_back_once(permits: Permits) -> None:
+def test_permit_is_released_once(permits: Permits) -> None:
     assert permits.acquire(0)
     for _ in range(3):
         permits.release(0)
         permits.finish(0)
-    # Nor does one give back what it never had.
+    # A release without a permit has no effect.
     permits.release(1)
     permits.announce_end(1)
     assert phases(permits) == [Phase.NONE] * 3
@@ -55,7 +55,7 @@ def test_a_permit_is_given_back_once(permits: Permits) -> None:
     assert not permits.acquire(2, patience_seconds=AT_ONCE)
 
 
-def test_a_message_more_is_fetched_while_one_ends_or_is_settled(
+def test_additional_message_is_fetchable_while_one_ends_or_settles(
     permits: Permits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_ns = 1_000_000_000
@@ -66,12 +66,12 @@ def test_a_message_more_is_fetched_while_one_ends_or_is_settled(
     assert permits.fetchable == 2
     permits.announce_end(0)
     assert permits.fetchable == 3
-    # It takes longer than it said.
+    # It takes longer than announced.
     now_ns += int(module.NEAR_SECONDS * 1e9)
     assert permits.fetchable == 2
     permits.release(0)
     assert permits.fetchable == 3
-    # There are no more children than three.
+    # There are only three children.
     permits.release(1)
     assert permits.fetchable == 3
     permits.finish(0)
@@ -79,37 +79,37 @@ def test_a_message_more_is_fetched_while_one_ends_or_is_settled(
     assert permits.fetchable == 2
 
 
-def test_no_other_message_is_fetched_for_an_end_that_did_not_come(permits: Permits) -> None:
+def test_failed_announcement_allows_no_further_message(permits: Permits) -> None:
     for child in (0, 1):
         assert permits.acquire(child)
     permits.announce_end(0)
     assert permits.fetchable == 3
     assert not permits.acquire(2, patience_seconds=AT_ONCE)
     assert permits.fetchable == 2
-    # It may be told again, and is.
+    # An end may be announced again.
     permits.announce_end(0)
     assert permits.fetchable == 3
 
 
-def test_the_parent_is_woken_when_it_may_fetch(permits: Permits) -> None:
-    def is_told() -> bool:
+def test_parent_is_woken_when_a_message_is_fetchable(permits: Permits) -> None:
+    def is_notified() -> bool:
         return bool(select.select([permits.news], [], [], AT_ONCE)[0])
 
     assert permits.acquire(0)
-    assert not is_told()
-    for tell in (permits.announce_end, permits.release):
-        tell(0)
-        assert is_told()
+    assert not is_notified()
+    for notify in (permits.announce_end, permits.release):
+        notify(0)
+        assert is_notified()
         permits.hear()
-        assert not is_told()
+        assert not is_notified()
     permits.hear()
-    # Who is not heard stops nobody.
+    # Unread news block no child.
     for _ in range(mmap.PAGESIZE * 32):
         permits._tell()
-    assert is_told()
+    assert is_notified()
 
 
-def test_the_dead_hold_nothing(permits: Permits) -> None:
+def test_permits_of_dead_children_are_reclaimed(permits: Permits) -> None:
     for child in (0, 1):
         assert permits.acquire(child)
     permits.release(1)
@@ -121,31 +121,31 @@ def test_the_dead_hold_nothing(permits: Permits) -> None:
     assert permits._free.get_value() == 2
 
 
-def test_what_nobody_holds_is_made_good_when_it_is_missed_twice(permits: Permits) -> None:
-    # Died between taking it and noting it.
+def test_unheld_permit_is_restored_after_two_checks(permits: Permits) -> None:
+    # Died between acquiring the permit and recording it.
     assert permits._free.acquire(block=False)
     permits.make_good()
     assert permits._free.get_value() == 1
-    # What was missing a moment ago is noted by now.
+    # A permit that was missing before is recorded by now.
     assert permits.acquire(0)
     permits.make_good()
     permits.make_good()
     assert permits._free.get_value() == 1
     assert permits.acquire(1)
-    # Noted to be given back, and not given: its process died in between.
+    # Recorded as released, but not released: its process died in between.
     permits._places[1].phase = Phase.NONE
     for _ in range(2):
         permits.make_good()
     assert permits._free.get_value() == 1
-    # And where there is one too many.
+    # Also if there is one too many.
     permits._free.release()
     for _ in range(2):
         permits.make_good()
     assert permits._free.get_value() == 1
 
 
-def test_what_is_of_two_moments_is_not_made_good(permits: Permits, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if somebody took one each time between the two looks."""
+def test_inconsistent_reads_restore_no_permit(permits: Permits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate a permit that is acquired between two reads, each time."""
     seen = iter([2, 1] * 3)
     monkeypatch.setattr(permits, "_free", SimpleNamespace(get_value=lambda: next(seen)))
     assert permits._places[0].phase == Phase.NONE
@@ -155,7 +155,7 @@ def test_what_is_of_two_moments_is_not_made_good(permits: Permits, monkeypatch: 
 
 
 def in_child(work: Callable[[], None]) -> int:
-    """The id of a process that does it, and ends with status 0 if it could."""
+    """Run the work in a child process; return its id. Its status is 0 after success."""
     pid = os.fork()
     if pid:
         return pid
@@ -167,8 +167,8 @@ def in_child(work: Callable[[], None]) -> int:
         os._exit(status)
 
 
-def test_no_more_processes_work_than_there_are_slots(permits: Permits) -> None:
-    """Three processes in turns, each of which marks where it works and looks who else does."""
+def test_processes_with_permits_never_exceed_the_slots(permits: Permits) -> None:
+    """Run three processes that mark their work, and check the marks of the others."""
     working = mmap.mmap(-1, 3)
 
     def work(child: int) -> None:
@@ -186,7 +186,7 @@ def test_no_more_processes_work_than_there_are_slots(permits: Permits) -> None:
     assert permits._free.get_value() == 2
 
 
-def test_a_process_that_was_killed_leaves_its_permit(permits: Permits) -> None:
+def test_permit_of_killed_process_is_reclaimed(permits: Permits) -> None:
     def hold() -> None:
         assert permits.acquire(0)
         signal.pause()

@@ -1,4 +1,4 @@
-"""What the parent decides about its children."""
+"""Decisions of the parent about its children."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ HELD = HeldSlot(
     [
         # It runs, and may.
         (105, True, False, {}, None),
-        # To the moment of its timeout, and beyond it.
+        # Until its timeout, and beyond it.
         (110, True, False, {}, None),
         (111, True, False, {}, Finding.TIMED_OUT),
-        # A dead child crashed, even if its time was up too …
+        # A dead child has crashed, even if it timed out too …
         (105, False, False, {}, Finding.CRASHED),
         (111, False, False, {}, Finding.CRASHED),
         # … but Celery itself ends children while the worker stops.
         (105, False, True, {}, Finding.SHUT_DOWN),
         (105, True, True, {}, None),
-        # Asked to stop: it has 30 s of grace.
+        # Interrupted: it has a grace period of 30 s.
         (105, True, False, {Cause.CANCEL: 104}, None),
         (105, True, False, {Cause.CANCEL: 74}, Finding.CANCELLED),
         (105, True, False, {Cause.DEADLINE: 74}, Finding.EXPIRED),
         (105, True, False, {Cause.FENCE_LOST: 74}, Finding.SUPERSEDED),
-        # What was asked first and ignored longest decides.
+        # The request that was ignored longest decides.
         (105, True, False, {Cause.CANCEL: 104, Cause.DEADLINE: 74}, Finding.EXPIRED),
     ],
 )
@@ -64,14 +64,14 @@ def test_find_names_why_an_execution_must_end(
     assert found is finding
 
 
-def test_a_living_child_is_alive_and_a_zombie_is_not() -> None:
+def test_running_child_is_alive_and_zombie_is_not() -> None:
     child = os.fork()
     if child == 0:
         signal.pause()
         os._exit(0)
     assert is_child_alive(child)
     os.kill(child, signal.SIGKILL)
-    # It has ended, and nobody has reaped it: its pid still answers.
+    # It has ended, and is not reaped yet: its pid still exists.
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     os.kill(child, 0)
     assert not is_child_alive(child)
@@ -79,7 +79,7 @@ def test_a_living_child_is_alive_and_a_zombie_is_not() -> None:
     assert not is_child_alive(child)
 
 
-def test_somebody_elses_process_is_no_child() -> None:
+def test_process_of_another_parent_is_not_a_child() -> None:
     assert not is_child_alive(os.getppid())
 
 
@@ -87,12 +87,12 @@ def test_somebody_elses_process_is_no_child() -> None:
     ("limit_kib", "resident_kib", "finding"),
     [
         (0, 10**9, None),  # no limit
-        (1_000, None, None),  # nobody knows
+        (1_000, None, None),  # unknown memory
         (1_000, 1_000, None),
         (1_000, 1_001, Finding.OVER_MEMORY),
     ],
 )
-def test_a_child_with_more_memory_than_allowed_is_ended(
+def test_child_above_its_memory_limit_is_ended(
     limit_kib: int, resident_kib: int | None, finding: Finding | None
 ) -> None:
     held = replace(HELD, memory_limit_kib=limit_kib)

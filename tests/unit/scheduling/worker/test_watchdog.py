@@ -1,4 +1,4 @@
-"""The watchdog ends a process whose loop stands still, and no other."""
+"""The watchdog ends a process whose loop has stopped, and no other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class World:
-    """A watchdog without a thread, and the clock that it looks at."""
+    """Watchdog without a thread, and its clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module.threading.Thread, "start", lambda _: None)
@@ -30,7 +30,7 @@ class World:
         self.watchdog = Watchdog()
 
     def look_for(self, seconds: float, *turning: Loop) -> str:
-        """Look for so long, while some loops turn; why the process should end."""
+        """Check for so many seconds, while some loops turn; return why the process should end."""
         for _ in range(int(seconds / LOOK_SECONDS)):
             self.now += LOOK_SECONDS
             for loop in turning:
@@ -50,21 +50,21 @@ def test_loop_that_turns_is_never_late(world: World) -> None:
     assert world.look_for(10 * LIMIT, world.watchdog.add("dispatcher")) == ""
 
 
-def test_loop_that_stands_still_for_the_limit_is_late(world: World) -> None:
+def test_stopped_loop_is_late_after_the_limit(world: World) -> None:
     loop = world.watchdog.add("dispatcher")
     assert world.look_for(60.0, loop) == ""
     assert world.look_for(LIMIT) == ""
     assert world.look_for(2 * LOOK_SECONDS).startswith("dispatcher has not turned")
 
 
-def test_turn_at_the_last_moment_gives_the_whole_limit_again(world: World) -> None:
+def test_turn_restarts_the_whole_limit(world: World) -> None:
     loop = world.watchdog.add("dispatcher")
     assert world.look_for(LIMIT) == ""
     loop.turn()
     assert world.look_for(LIMIT) == ""
 
 
-def test_time_in_which_the_process_was_suspended_is_not_counted(world: World) -> None:
+def test_time_of_suspension_is_not_counted(world: World) -> None:
     world.watchdog.add("dispatcher")
     assert world.look_for(LIMIT / 2) == ""
     world.now += 7_200.0
@@ -72,7 +72,7 @@ def test_time_in_which_the_process_was_suspended_is_not_counted(world: World) ->
     assert world.look_for(LIMIT) != ""
 
 
-def test_one_loop_that_stands_still_is_enough(world: World) -> None:
+def test_one_stopped_loop_of_several_is_late(world: World) -> None:
     turning = world.watchdog.add("dispatcher")
     world.watchdog.add("bulk operations", patience=4.0)
     assert world.look_for(4 * LIMIT, turning) == ""
@@ -103,7 +103,7 @@ while True:
 
 
 @pytest.mark.parametrize("hang", ["alone", "with log"])
-def test_process_that_hangs_exits_with_its_children_and_says_why(hang: str, tmp_path: Path) -> None:
+def test_hanging_process_exits_with_its_children_and_logs_the_reason(hang: str, tmp_path: Path) -> None:
     environment = os.environ | {"WATCHDOG_SECONDS": "1", "HEARTBEAT_DIRECTORY": str(tmp_path)}
     process = subprocess.Popen(
         [sys.executable, "-c", HANG, hang], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -145,14 +145,14 @@ def test_probe_reads_the_youngest_heartbeat_of_a_role(directory: Path) -> None:
     file.write(time.monotonic() - 60.0)
     with pytest.raises(CommandError, match="was 60 s ago"):
         call_command("check_process", "dispatcher")
-    # As it is written just before the probe reads it, rounded up.
+    # As written just before the probe reads it, rounded up.
     (directory / "dispatcher.1").write_text(f"{time.monotonic() + 0.0004:.3f}\n")
     call_command("check_process", "dispatcher")
     with pytest.raises(CommandError, match="No worker"):
         call_command("check_process", "worker")
 
 
-def test_each_heartbeat_replaces_the_one_before(directory: Path) -> None:
+def test_each_heartbeat_replaces_the_previous(directory: Path) -> None:
     file = HeartbeatFile("beat")
     for at in (123_456.789, 7.5):
         file.write(at)
@@ -166,7 +166,7 @@ def test_heartbeat_of_a_process_that_ended_is_removed(directory: Path) -> None:
     assert list(directory.iterdir()) == []
 
 
-def test_heartbeat_from_before_the_machine_started_anew_is_none(directory: Path) -> None:
+def test_heartbeat_from_before_a_reboot_is_ignored(directory: Path) -> None:
     directory.mkdir()
     (directory / "beat.1").write_text(f"{time.monotonic() + 1_000:.3f}\n")
     assert read_heartbeat_age("beat") is None
@@ -174,9 +174,7 @@ def test_heartbeat_from_before_the_machine_started_anew_is_none(directory: Path)
     assert [path.name for path in directory.iterdir()] == [f"beat.{os.getpid()}"]
 
 
-def test_heartbeat_that_is_written_while_the_files_are_read_counts(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heartbeat_written_during_the_probe_counts(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     living = HeartbeatFile("worker")
     living.write(time.monotonic())
     file = directory / f"worker.{os.getpid()}"
@@ -196,7 +194,7 @@ def test_heartbeat_that_is_written_while_the_files_are_read_counts(
     assert file.stat().st_ino == inode
 
 
-def test_heartbeat_file_of_a_process_that_just_opened_it_stays(directory: Path) -> None:
+def test_empty_heartbeat_file_is_kept(directory: Path) -> None:
     directory.mkdir()
     (directory / "worker.1").touch()
     assert read_heartbeat_age("worker") is None
@@ -204,9 +202,7 @@ def test_heartbeat_file_of_a_process_that_just_opened_it_stays(directory: Path) 
     assert (directory / "worker.1").exists()
 
 
-def test_file_that_is_removed_while_the_probe_looks_is_no_error(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_removed_during_the_probe_is_ignored(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     HeartbeatFile("worker").write(time.monotonic())
     glob = Path.glob
     monkeypatch.setattr(Path, "glob", lambda path, pattern: [*glob(path, pattern), path / "worker.gone"])
@@ -226,7 +222,7 @@ def test_probe_needs_no_database(directory: Path) -> None:
     HeartbeatFile("worker").write(time.monotonic())
     environment = os.environ | {
         "HEARTBEAT_DIRECTORY": str(directory),
-        "DATABASE_URL": "postgres://nobody@127.0.0.1:9/none",
+        "DATABASE_URL": "postgres://unused@127.0.0.1:9/none",
         "LEASE_SECONDS": "3600",
     }
     probed = subprocess.run(

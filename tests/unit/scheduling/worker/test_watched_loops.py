@@ -28,7 +28,7 @@ TURNS = 5
 
 
 class Stopped(threading.Event):
-    """An event that never waits, and is set after some looks at it."""
+    """Event that never waits, and is set after some checks."""
 
     looks = 0
 
@@ -53,7 +53,7 @@ def loop() -> Loop:
     return Loop("loop")
 
 
-def test_auditor_turns_while_the_database_is_away(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auditor_turns_during_database_outage(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auditor, "connection", SimpleNamespace(close=lambda: None))
     watched = auditor.Auditor(Stopped(), loop.turn)
     monkeypatch.setattr(watched._duties, "run_due", fail)
@@ -61,14 +61,14 @@ def test_auditor_turns_while_the_database_is_away(loop: Loop, monkeypatch: pytes
     assert loop.turns >= TURNS // 2
 
 
-def test_bulk_runner_turns_while_the_database_is_away(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bulk_runner_turns_during_database_outage(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_runner, "connection", SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(bulk_runner, "open_operations", fail)
     bulk_runner.BulkRunner(Stopped(), loop.turn).run()
     assert loop.turns >= TURNS // 2
 
 
-def test_duty_runner_turns_while_the_database_is_away(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duty_runner_turns_during_database_outage(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duty_runner, "connection", SimpleNamespace(close=lambda: None))
     watched = duty_runner.DutyRunner(Stopped(), (), loop.turn)
     monkeypatch.setattr(watched._duties, "run_due", lose)
@@ -76,7 +76,7 @@ def test_duty_runner_turns_while_the_database_is_away(loop: Loop, monkeypatch: p
     assert loop.turns >= TURNS // 2
 
 
-def test_beat_is_watched_once_it_runs(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beat_is_watched_after_its_first_tick(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     roles: list[str] = []
 
     def make_watchdog(role: str) -> SimpleNamespace:
@@ -99,7 +99,7 @@ def test_beat_is_watched_once_it_runs(loop: Loop, monkeypatch: pytest.MonkeyPatc
 
 
 class AwayFeed(event_feed.EventFeed):
-    """A feed whose database is away, with one client for some turns."""
+    """Feed with one client and an unavailable database for some turns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class AwayFeed(event_feed.EventFeed):
         fail()
 
 
-def test_stream_reader_turns_while_the_database_is_away_and_is_not_watched_afterwards(
+def test_stream_reader_turns_during_database_outage_and_is_unwatched_after(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched: list[Loop] = []

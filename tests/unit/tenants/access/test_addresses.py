@@ -1,4 +1,4 @@
-"""Where a request comes from: what the trusted proxy saw, and never what the client says of itself."""
+"""Address of a client: as seen by the trusted proxy, never as stated by the client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from tests.platform_settings import override_platform_settings
         (0, None, "", None),
     ],
 )
-def test_the_address_of_a_client(hops: int, forwarded: str | None, remote: str, address: str | None) -> None:
+def test_client_address_depends_on_trusted_proxies(
+    hops: int, forwarded: str | None, remote: str, address: str | None
+) -> None:
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
     request = RequestFactory().get("/", headers=headers, REMOTE_ADDR=remote)
     with override_platform_settings(TRUSTED_PROXY_HOPS=hops):

@@ -1,4 +1,4 @@
-"""Who may do what, as sets: what the roles promise must hold whatever is added to them."""
+"""Rights of roles and keys as sets: invariants that hold whatever is added."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ OF_THE_PLATFORM = {
 }
 
 
-def test_there_are_enough_named_rights_and_every_role_has_its_set() -> None:
+def test_every_role_has_a_set_of_rights() -> None:
     assert len(Permission) >= 14
     assert set(TENANT_ROLES) == set(Role.values)
     assert set(PLATFORM_ROLES) == set(PlatformRole)
 
 
-def test_every_right_is_somebodys() -> None:
+def test_every_right_belongs_to_a_role() -> None:
     assert PLATFORM_ROLES[PlatformRole.ADMIN] == set(Permission)
     assert set(Permission) - OF_THE_PLATFORM == set(TENANT_ROLES["owner"])
 
 
-def test_each_tenant_role_has_more_than_the_one_before() -> None:
+def test_each_tenant_role_includes_the_previous_role() -> None:
     assert TENANT_ROLES["viewer"] < TENANT_ROLES["developer"] < TENANT_ROLES["owner"]
 
 
-def test_no_member_and_no_key_has_a_right_of_the_platform() -> None:
+def test_members_and_keys_have_no_right_of_the_platform() -> None:
     for rights in (*TENANT_ROLES.values(), KEY_PERMISSIONS):
         assert not rights & OF_THE_PLATFORM
 
 
-def test_a_viewer_changes_nothing_and_reveals_nothing() -> None:
+def test_viewer_has_reading_rights_without_revealing_ones() -> None:
     assert TENANT_ROLES["viewer"] <= READ_ONLY - {
         Permission.JOBS_RESULTS,
         Permission.JOBS_REVEAL,
@@ -63,12 +63,12 @@ def test_a_viewer_changes_nothing_and_reveals_nothing() -> None:
     }
 
 
-def test_an_auditor_reads_everything_changes_nothing_and_reveals_nothing() -> None:
+def test_auditor_has_all_reading_rights_without_revealing_ones() -> None:
     revealing = {Permission.JOBS_RESULTS, Permission.JOBS_REVEAL, Permission.FILES_DOWNLOAD}
     assert PLATFORM_ROLES[PlatformRole.AUDITOR] == READ_ONLY - revealing
 
 
-def test_an_operator_edits_no_plans_no_fairness_no_people_and_erases_and_reveals_nothing() -> None:
+def test_operator_has_no_right_to_edit_erase_or_reveal() -> None:
     forbidden = {
         Permission.PLANS_MANAGE,
         Permission.FAIRNESS_MANAGE,
@@ -84,7 +84,7 @@ def test_an_operator_edits_no_plans_no_fairness_no_people_and_erases_and_reveals
     assert {Permission.QUEUES_OPERATE, Permission.TENANTS_OPERATE, Permission.JOBS_RETRY} <= rights
 
 
-def test_a_key_decides_about_no_keys_and_no_members_and_has_no_more_than_whoever_issues_it() -> None:
+def test_scopes_of_key_are_limited_to_those_of_its_issuer() -> None:
     needs_person = {
         Permission.API_KEYS_MANAGE,
         Permission.MEMBERS_MANAGE,
@@ -100,7 +100,7 @@ def test_a_key_decides_about_no_keys_and_no_members_and_has_no_more_than_whoever
             assert rights >= KEY_PERMISSIONS
 
 
-def test_scopes_that_are_unknown_or_too_much_grant_nothing() -> None:
+def test_unknown_or_excessive_scopes_grant_nothing() -> None:
     scopes = ["jobs.view", "jobs.fly", "api_keys.manage", "people.manage"]
     assert read_scopes(tuple(scopes)) == {Permission.JOBS_VIEW}
     assert read_scopes(()) == NOTHING
@@ -117,21 +117,21 @@ def test_scopes_that_are_unknown_or_too_much_grant_nothing() -> None:
         Access(api_key=ApiKey(scopes=["jobs.view"]), refusal=TenantNotFoundError()),
     ],
 )
-def test_without_a_place_there_are_no_rights(access: Access) -> None:
+def test_access_without_role_or_key_has_no_rights(access: Access) -> None:
     assert access.permissions == NOTHING
 
 
-def test_a_platform_role_takes_the_place_of_a_membership() -> None:
+def test_platform_role_replaces_membership() -> None:
     access = Access(tenant=ACTIVE, role=Role.OWNER, platform_role=PlatformRole.AUDITOR)
     assert access.permissions == PLATFORM_ROLES[PlatformRole.AUDITOR]
 
 
-def test_a_keys_rights_are_its_scopes_whatever_role_stands_beside_it() -> None:
+def test_rights_of_key_are_its_scopes_regardless_of_roles() -> None:
     access = Access(tenant=ACTIVE, role=Role.OWNER, api_key=ApiKey(scopes=["jobs.view"]))
     assert access.permissions == {Permission.JOBS_VIEW}
 
 
-def test_a_suspended_tenants_people_and_keys_only_look_and_the_platform_goes_on() -> None:
+def test_suspended_tenant_is_read_only_except_for_the_platform() -> None:
     for access in (
         Access(tenant=SUSPENDED, role=Role.OWNER),
         Access(tenant=SUSPENDED, api_key=ApiKey(scopes=list(KEY_PERMISSIONS))),
@@ -141,7 +141,7 @@ def test_a_suspended_tenants_people_and_keys_only_look_and_the_platform_goes_on(
     assert Access(tenant=SUSPENDED, platform_role=PlatformRole.ADMIN).may(Permission.JOBS_SUBMIT)
 
 
-def test_only_people_of_the_platform_who_name_no_tenant_see_all() -> None:
+def test_all_tenants_are_visible_to_platform_roles_without_tenant_only() -> None:
     assert Access(platform_role=PlatformRole.AUDITOR).sees_all_tenants
     assert not Access(platform_role=PlatformRole.AUDITOR, tenant=ACTIVE).sees_all_tenants
     assert not Access(tenant=ACTIVE, role=Role.OWNER).sees_all_tenants

@@ -1,4 +1,4 @@
-"""Fields that take a value as it is written, or refuse it."""
+"""Fields that accept a value as it is written, or refuse it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tenants.tenancy.bases import find_invisible_character
     ("text", "moment"),
     [
         ("2026-01-31T09:30:00Z", datetime(2026, 1, 31, 9, 30, tzinfo=UTC)),
-        ("2026-01-31t09:30:00z", datetime(2026, 1, 31, 9, 30, tzinfo=UTC)),  # RFC 3339 allows small letters
+        ("2026-01-31t09:30:00z", datetime(2026, 1, 31, 9, 30, tzinfo=UTC)),  # RFC 3339 allows lower case
         ("2026-01-31 09:30:00+01:00", datetime(2026, 1, 31, 8, 30, tzinfo=UTC)),  # and a space
         ("2026-01-31T09:30:00.123456789Z", datetime(2026, 1, 31, 9, 30, 0, 123456, tzinfo=UTC)),  # cut to microseconds
         ("2026-01-31T00:00:00-00:00", datetime(2026, 1, 31, tzinfo=UTC)),
-        ("1970-01-01T00:00:00Z", datetime(1970, 1, 1, tzinfo=UTC)),  # the first that is taken
+        ("1970-01-01T00:00:00Z", datetime(1970, 1, 1, tzinfo=UTC)),  # the earliest accepted time
     ],
 )
-def test_a_moment_is_read_in_utc(text: str, moment: datetime) -> None:
+def test_time_is_converted_to_utc(text: str, moment: datetime) -> None:
     assert MomentField().to_internal_value(text) == moment
 
 
@@ -51,13 +51,13 @@ def test_a_moment_is_read_in_utc(text: str, moment: datetime) -> None:
         None,
     ],
 )
-def test_what_is_no_moment_is_refused(value: Any) -> None:
+def test_invalid_time_is_refused(value: Any) -> None:
     with pytest.raises(serializers.ValidationError):
         MomentField().to_internal_value(value)
 
 
 @pytest.mark.parametrize("text", ["plain", "日本語", "naïve", "e\u0301", "🏷️", "नमस्ते", "a b", "a\u00a0b"])
-def test_what_is_drawn_is_a_name(text: str) -> None:
+def test_visible_text_is_a_valid_name(text: str) -> None:
     assert NameField().to_internal_value(text) == text
 
 
@@ -65,14 +65,14 @@ def test_what_is_drawn_is_a_name(text: str) -> None:
     "character",
     ["\x00", "\x1b", "\u200b", "\u200d", "\u202e", "\u2066", "\ufeff", "\u2028", "\u00ad", "\u3164", "\U000e0041"],
 )
-def test_what_hides_is_no_part_of_a_name(character: str) -> None:
+def test_invisible_character_in_name_is_refused(character: str) -> None:
     assert find_invisible_character(f"a{character}b") == character
     with pytest.raises(serializers.ValidationError):
         NameField().to_internal_value(f"a{character}b")
 
 
 @pytest.mark.parametrize("value", ["1", 1.0, True, None, [1], "٣"])
-def test_only_an_integer_is_a_whole_number(value: Any) -> None:
+def test_value_other_than_integer_is_refused(value: Any) -> None:
     with pytest.raises(serializers.ValidationError):
         WholeNumberField().to_internal_value(value)
 
@@ -81,7 +81,7 @@ class Body(StrictSerializer):
     name = NameField()
 
 
-def test_a_field_that_is_not_known_is_refused_by_name() -> None:
+def test_unknown_field_is_refused_by_name() -> None:
     body = Body(data={"name": "a", "nmae": "b"})
     assert not body.is_valid()
     assert body.errors["nmae"][0].code == "unknown_field"
@@ -108,6 +108,6 @@ def test_dead_letter_filters_are_read_from_parameters(query: str, text: str) -> 
 
 
 @pytest.mark.parametrize("query", ["requeued=1", "requeued=", "fair_key=a", "state=available"])
-def test_a_dead_letter_filter_that_is_none_is_refused(query: str) -> None:
+def test_invalid_dead_letter_filter_is_refused(query: str) -> None:
     with pytest.raises(serializers.ValidationError):
         DeadLetterQuerySerializer.parse(QueryDict(query))

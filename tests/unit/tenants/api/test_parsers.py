@@ -1,4 +1,4 @@
-"""Strict JSON: what is taken, what is refused and with which words."""
+"""Strict JSON: accepted and refused input, with the message of each refusal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def nested(levels: int) -> bytes:
         (nested(MAX_DEPTH), json.loads(nested(MAX_DEPTH))),
     ],
 )
-def test_sound_json_is_taken(body, value):
+def test_valid_json_is_accepted(body, value):
     assert parse_json(body) == value
 
 
@@ -62,15 +62,15 @@ def test_sound_json_is_taken(body, value):
         (b"{} {}", "Extra data"),
     ],
 )
-def test_unsound_json_is_refused_by_name(body, words):
+def test_invalid_json_is_refused_with_its_fault(body, words):
     with pytest.raises(JsonInvalidError) as refusal:
         parse_json(body)
     assert words in refusal.value.detail
 
 
 @pytest.mark.parametrize("body", [b'"' + b'\\"' * 400_000, b'"' + b'\\"' * 400_000 + b"\\", b'""' * 400_000])
-def test_a_hostile_run_of_quotes_is_read_once(body):
-    # A backtracking pattern would read the rest of the text again at each of 400,000 quotes and never come back.
+def test_long_run_of_quotes_is_read_in_linear_time(body):
+    # A backtracking pattern would read the rest of the text again at each of 400,000 quotes and never end.
     with pytest.raises(JsonInvalidError):
         parse_json(body)
 
@@ -80,24 +80,24 @@ def parse(body: bytes, media_type: str = "application/json", limit: int | None =
     return StrictJSONParser().parse(io.BytesIO(body), media_type, {"view": view})
 
 
-def test_a_body_of_the_limit_is_taken_and_one_byte_more_is_not():
+def test_body_of_the_limit_is_accepted_and_one_byte_more_refused():
     assert parse(b'"1234"', limit=6) == "1234"
     with pytest.raises(BodyTooLargeError, match="6 bytes"):
         parse(b'"12345"', limit=6)
 
 
-def test_a_view_without_a_limit_has_that_of_the_settings(settings):
+def test_view_without_limit_has_that_of_the_settings(settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
     with pytest.raises(BodyTooLargeError, match="10 bytes"):
         parse(b'"123456789"')
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf8"])
-def test_utf8_may_be_named(charset):
+def test_charset_utf8_is_accepted(charset):
     assert parse(b"{}", f"application/json; charset={charset}") == {}
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16", "utf-7", "nonsense"])
-def test_another_charset_is_refused(charset):
+def test_other_charset_is_refused(charset):
     with pytest.raises(JsonInvalidError, match="UTF-8"):
         parse(b"{}", f"application/json; charset={charset}")

@@ -44,7 +44,7 @@ class LimitedError(DomainError):
         (rest.Throttled(wait=7.2), 429, "rate_limited"),
     ],
 )
-def test_an_expected_error_becomes_a_problem(error, status, code):
+def test_expected_error_becomes_a_problem(error, status, code):
     response = problem_details(error, {})
     assert response.status_code == response.data["status"] == status
     assert response.data["code"] == code
@@ -55,11 +55,11 @@ def test_an_expected_error_becomes_a_problem(error, status, code):
     assert ("Retry-After" in response.headers) == (status in (429, 503))
 
 
-def test_an_unexpected_error_stays_itself():
+def test_unexpected_error_is_not_converted():
     assert problem_details(ZeroDivisionError(), {}) is None
 
 
-def test_the_time_to_come_back_is_said():
+def test_retry_after_header_is_set():
     assert problem_details(LimitedError(retry_after_seconds=9), {}).headers["Retry-After"] == "9"
     assert problem_details(rest.Throttled(wait=7.2), {}).headers["Retry-After"] == "8"
 
@@ -87,7 +87,7 @@ class Order(serializers.Serializer):
         ([1], [("body", "invalid")]),
     ],
 )
-def test_faults_of_a_body_carry_the_path_of_their_field(body, errors):
+def test_faults_of_a_body_have_the_path_of_their_field(body, errors):
     serializer = Order(data=body)
     with pytest.raises(rest.ValidationError) as invalid:
         serializer.is_valid(raise_exception=True)
@@ -96,32 +96,32 @@ def test_faults_of_a_body_carry_the_path_of_their_field(body, errors):
     assert [(fault["field"], fault["code"]) for fault in response.data["errors"]] == errors
 
 
-def test_a_fault_in_a_list_carries_its_index():
+def test_fault_in_a_list_has_its_index():
     serializer = Order(data=[{"name": "a", "lines": []}, {"lines": []}], many=True)
     with pytest.raises(rest.ValidationError) as invalid:
         serializer.is_valid(raise_exception=True)
     assert [fault["field"] for fault in problem_details(invalid.value, {}).data["errors"]] == ["1.name"]
 
 
-def test_the_answer_outside_rest_framework_is_the_same():
+def test_problem_outside_rest_framework_is_the_same():
     response = problem_response(TenantRequiredError())
     assert (response.status_code, response.headers["Content-Type"]) == (400, MEDIA_TYPE)
     assert json.loads(response.content) == problem_details(TenantRequiredError(), {}).data
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
-def test_djangos_own_page_of_an_error_is_replaced(status):
+def test_error_page_of_django_is_replaced(status):
     response = replace_page(HttpResponse("<h1>Oh</h1>", status=status))
     assert response.headers["Content-Type"] == MEDIA_TYPE
     assert json.loads(response.content)["status"] == status
 
 
-def test_an_answer_that_is_no_error_page_is_kept():
+def test_response_other_than_an_error_page_is_kept():
     for response in (HttpResponse("<p>fine"), HttpResponse("{}", status=404, content_type="application/json")):
         assert replace_page(response) is response
 
 
-def test_every_domain_error_has_a_code_of_its_own_a_title_and_a_status():
+def test_every_domain_error_has_a_unique_code_a_title_and_a_status():
     errors = [
         value
         for value in vars(exceptions).values()

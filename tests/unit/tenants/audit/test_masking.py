@@ -1,4 +1,4 @@
-"""No secret survives in what is kept of an act, whatever it is nested in, and nothing endless is kept."""
+"""Secrets never reach the stored document of an action, however nested, and its size is bounded."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ SECRETS = st.dictionaries(
 
 
 def nested(leaf: st.SearchStrategy) -> st.SearchStrategy:
-    """The leaf somewhere in lists and mappings among harmless values."""
+    """Draw the leaf inside lists and mappings with harmless values."""
     return st.recursive(
         leaf,
         lambda inner: (
@@ -71,28 +71,28 @@ def nested(leaf: st.SearchStrategy) -> st.SearchStrategy:
 
 
 @given(nested(SECRETS))
-def test_nothing_under_a_secret_name_survives(value):
+def test_value_under_a_secret_name_is_masked(value):
     assert PLANTED not in json.dumps(mask_document({"field": value}))
 
 
 @given(nested(st.builds("{}{}{}".format, st.text(max_size=10).map(lambda text: text + " "), SHAPED, st.just(" and"))))
-def test_nothing_of_a_secret_shape_survives(value):
+def test_value_of_a_secret_shape_is_masked(value):
     kept = json.dumps(mask_document({"field": value}))
     assert PLANTED not in kept
     assert SECRET.split(".")[1] not in kept
 
 
 @given(st.dictionaries(st.text(), nested(PLAIN)))
-def test_whatever_is_given_can_be_stored_and_is_bounded(document):
+def test_any_document_becomes_storable_and_bounded(document):
     kept = mask_document(document)
     encoded = json.dumps(kept, allow_nan=False, ensure_ascii=False).encode()
     assert len(encoded) <= DOCUMENT_LIMIT * 2
     assert b"\x00" not in encoded
-    # Two backslashes are one that was written, not the beginning of an escape.
+    # Two backslashes are one literal backslash, not the beginning of an escape.
     assert "\\u0000" not in encoded.decode().replace("\\\\", "")
 
 
-def test_what_is_harmless_stays_as_it_was():
+def test_harmless_values_are_unchanged():
     moment = datetime(2026, 1, 31, 8, tzinfo=UTC)
     document = {"name": "Acme", "limit": 5, "weight": Decimal("1.5"), "at": moment, "id": UUID(int=7), "on": True}
     assert mask_document(document) == {
@@ -106,7 +106,7 @@ def test_what_is_harmless_stays_as_it_was():
     assert mask_document(None) is None
 
 
-def test_that_there_is_a_secret_is_told_and_nothing_of_it():
+def test_secret_is_replaced_by_a_mask_and_empty_value_is_kept():
     assert mask_document({"password": "x", "token": "", "secret": None, "has_password": True}) == {
         "password": MASK,
         "token": "",
@@ -115,7 +115,7 @@ def test_that_there_is_a_secret_is_told_and_nothing_of_it():
     }
 
 
-def test_a_large_document_keeps_its_small_fields_and_the_hash_of_all():
+def test_large_document_keeps_small_fields_and_its_hash():
     import hashlib
 
     document = {"name": "Acme", "rows": ["x" * 100] * 1000}
@@ -127,5 +127,5 @@ def test_a_large_document_keeps_its_small_fields_and_the_hash_of_all():
 @pytest.mark.parametrize(
     "text", ["a plain reason", "basic needs", "the token was lost", "https://example.org/a:b@c", "jp1.x"]
 )
-def test_words_that_only_sound_like_secrets_stay(text):
+def test_ordinary_words_similar_to_secrets_are_unchanged(text):
     assert mask_text(text) == text

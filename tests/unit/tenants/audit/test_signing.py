@@ -1,4 +1,4 @@
-"""Keys of the audit log: given as PEM or base64, changed without losing what the old one signed, demanded at deploy."""
+"""Keys of the audit log: PEM or base64, rotation with the old key for verification, and the deployment check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pem(key) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def test_the_same_key_in_all_its_spellings(change_platform_settings):
+def test_key_is_the_same_in_every_format(change_platform_settings):
     whole = pem(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
     keys = set()
     for given in (RAW, whole, whole.replace("\n", "\\n")):
@@ -29,7 +29,7 @@ def test_the_same_key_in_all_its_spellings(change_platform_settings):
     assert len(keys) == 1
 
 
-def test_a_signature_holds_for_its_message_and_its_key_alone(change_platform_settings):
+def test_signature_is_valid_for_its_message_and_key_only(change_platform_settings):
     change_platform_settings(AUDIT_SIGNING_KEY=RAW)
     signature, key_id = sign(b"head"), signing_key_id()
     assert is_signed(b"head", signature=signature, key_id=key_id) is True
@@ -38,7 +38,7 @@ def test_a_signature_holds_for_its_message_and_its_key_alone(change_platform_set
     assert is_signed(b"head", signature=signature, key_id="0" * 16) is None
 
 
-def test_a_process_with_public_keys_alone_verifies_and_cannot_sign(change_platform_settings):
+def test_process_with_public_keys_verifies_and_cannot_sign(change_platform_settings):
     change_platform_settings(AUDIT_SIGNING_KEY=RAW)
     signature, key_id, public = sign(b"head"), signing_key_id(), public_key_text()
     change_platform_settings(AUDIT_SIGNING_KEY="", AUDIT_PUBLIC_KEYS=[public])
@@ -48,7 +48,7 @@ def test_a_process_with_public_keys_alone_verifies_and_cannot_sign(change_platfo
     assert check_audit_key() == []
 
 
-def test_without_a_key_one_is_derived_and_the_deploy_check_says_so(change_platform_settings):
+def test_missing_key_is_derived_and_reported_by_the_deploy_check(change_platform_settings):
     change_platform_settings(AUDIT_SIGNING_KEY="", AUDIT_PUBLIC_KEYS=[])
     assert is_signed(b"x", signature=sign(b"x"), key_id=signing_key_id()) is True
     assert [message.id for message in check_audit_key()] == ["tenants.E002"]
@@ -59,7 +59,7 @@ def test_without_a_key_one_is_derived_and_the_deploy_check_says_so(change_platfo
 @pytest.mark.parametrize(
     "given", ["short", base64.b64encode(b"x" * 31).decode(), pem(generate_private_key(SECP256R1()))]
 )
-def test_what_is_no_ed25519_key_is_refused(change_platform_settings, given):
+def test_invalid_ed25519_key_is_refused(change_platform_settings, given):
     change_platform_settings(AUDIT_SIGNING_KEY=given)
     with pytest.raises(ImproperlyConfigured, match="AUDIT_SIGNING_KEY"):
         sign(b"x")

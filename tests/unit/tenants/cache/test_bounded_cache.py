@@ -1,4 +1,4 @@
-"""The cache with bounds on entries and age."""
+"""Cache with limits on entries and age."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenants.cache.bounded_cache import BoundedCache
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock whose only element is the time."""
+    """Return a clock as a list whose only element is the time."""
     now = [1_000.0]
     monkeypatch.setattr(bounded_cache.time, "monotonic", lambda: now[0])
     return now
@@ -28,7 +28,7 @@ def test_value_is_returned_until_it_expires(clock: list[float]) -> None:
     assert cache.get("a") is None
 
 
-def test_read_does_not_prolong_an_entry(clock: list[float]) -> None:
+def test_read_does_not_extend_the_lifetime_of_an_entry(clock: list[float]) -> None:
     cache: BoundedCache[str, int] = BoundedCache(most=2, seconds=60.0)
     cache.put("a", 1)
     for _ in range(3):
@@ -46,7 +46,7 @@ def test_least_recently_used_entry_is_evicted(clock: list[float]) -> None:
     assert (cache.get("a"), cache.get("b"), cache.get("c")) == (1, None, 3)
 
 
-def test_put_replaces_a_value_and_starts_its_time_anew(clock: list[float]) -> None:
+def test_put_replaces_a_value_and_restarts_its_lifetime(clock: list[float]) -> None:
     cache: BoundedCache[str, int] = BoundedCache(most=2, seconds=60.0)
     cache.put("a", 1)
     clock[0] += 59.0

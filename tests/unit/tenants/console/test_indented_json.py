@@ -1,4 +1,4 @@
-"""JSON fields of forms that people read."""
+"""JSON fields of forms, formatted for people."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ from tenants.console.json_fields import IndentedJSONField
         (InvalidJSONInput("{"), "{"),
     ],
 )
-def test_value_is_indented_and_invalid_input_is_shown_as_it_was_typed(value: object, shown: str) -> None:
+def test_value_is_indented_and_invalid_input_is_unchanged(value: object, shown: str) -> None:
     assert IndentedJSONField().prepare_value(value) == shown

@@ -1,4 +1,4 @@
-"""Locking and expiry of the page parts that are kept in memory."""
+"""Locking and expiry of the page parts that are cached in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ type Asking = Callable[[Callable[[], SafeString]], Future[str]]
 
 
 class Drawing:
-    """A part whose drawing a test holds back, with the number of times that it was drawn."""
+    """Rendering of a part that a test can hold back, with the number of renderings."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -34,14 +34,14 @@ class Drawing:
         return mark_safe(f"<p>{number}</p>")
 
     def hold_back(self) -> None:
-        """Let no further drawing end until `may_end` is set."""
+        """Let no further rendering end until `may_end` is set."""
         self.has_begun.clear()
         self.may_end.clear()
 
 
 @pytest.fixture
 def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asking]:
-    """Return a function that reads a kept part in another thread and returns its future."""
+    """Return a function that reads a cached part in another thread and returns its future."""
     monkeypatch.setattr(live, "require_scope", lambda: Scope(tenant_id=None))
     monkeypatch.setattr(live, "KEPT_SECONDS", 60.0)
     part = live.KeptPart("part")
@@ -52,7 +52,7 @@ def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asking]:
         yield lambda draw: threads.submit(lambda: part.get(draw).body)
 
 
-def test_part_is_drawn_once_while_many_threads_ask(asking: Asking) -> None:
+def test_part_is_rendered_once_for_concurrent_requests(asking: Asking) -> None:
     drawing = Drawing()
     drawing.hold_back()
     answers = [asking(drawing) for _ in range(THREADS)]
@@ -62,7 +62,7 @@ def test_part_is_drawn_once_while_many_threads_ask(asking: Asking) -> None:
     assert drawing.count == 1
 
 
-def test_stale_part_is_served_while_it_is_redrawn(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stale_part_is_served_while_it_is_rendered(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     drawing = Drawing()
     asking(drawing).result(WAIT_SECONDS)
     monkeypatch.setattr(live, "KEPT_SECONDS", 0.0)
@@ -76,7 +76,9 @@ def test_stale_part_is_served_while_it_is_redrawn(asking: Asking, monkeypatch: p
     assert drawing.count == 2
 
 
-def test_part_older_than_stale_limit_waits_for_drawing(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_for_part_beyond_stale_limit_waits_for_rendering(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawing = Drawing()
     asking(drawing).result(WAIT_SECONDS)
     monkeypatch.setattr(live, "KEPT_SECONDS", 0.0)
@@ -93,7 +95,7 @@ def test_part_older_than_stale_limit_waits_for_drawing(asking: Asking, monkeypat
     assert drawing.count == 2
 
 
-def test_part_that_cannot_be_drawn_is_drawn_by_the_next_request(asking: Asking) -> None:
+def test_part_with_failed_rendering_is_rendered_by_the_next_request(asking: Asking) -> None:
     def fail() -> SafeString:
         raise LookupError
 
@@ -102,7 +104,7 @@ def test_part_that_cannot_be_drawn_is_drawn_by_the_next_request(asking: Asking) 
     assert asking(Drawing()).result(WAIT_SECONDS) == "<p>1</p>"
 
 
-def test_etag_is_taken_once_per_drawing(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_etag_is_computed_once_per_rendering(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     bodies: list[str] = []
 
     def take(body: str) -> str:

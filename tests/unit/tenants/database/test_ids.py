@@ -1,4 +1,4 @@
-"""UUIDv7: order, layout, and that no two are alike."""
+"""UUIDv7: order, layout and uniqueness."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.database import ids
 from tenants.database.ids import uuid7, uuid7_floor, uuid7s
 
 
-def test_an_id_carries_its_version_variant_and_millisecond():
+def test_id_contains_version_variant_and_millisecond():
     before = time.time_ns() // 1_000_000
     made = uuid7()
     after = time.time_ns() // 1_000_000
@@ -22,12 +22,12 @@ def test_an_id_carries_its_version_variant_and_millisecond():
     assert before <= made.int >> 80 <= after + 1
 
 
-def test_ids_of_one_process_rise_strictly():
+def test_ids_of_one_process_increase_strictly():
     made = [uuid7() for _ in range(20_000)]
     assert made == sorted(set(made))
 
 
-def test_many_at_once_rise_with_those_before_and_after():
+def test_batch_of_ids_increases_with_those_before_and_after():
     before, many, after = uuid7(), uuid7s(5_000), uuid7()
     made = [before, *many, after]
     assert made == sorted(set(made))
@@ -35,7 +35,7 @@ def test_many_at_once_rise_with_those_before_and_after():
     assert uuid7s(0) == []
 
 
-def test_many_that_a_full_counter_has_no_room_for_borrow_together(monkeypatch):
+def test_batch_beyond_a_full_counter_uses_the_next_millisecond(monkeypatch):
     clock = ids._Clock()
     clock.milliseconds, clock.counter = 2**47, ids._COUNTER_MAX - 2
     monkeypatch.setattr(ids, "_clock", clock)
@@ -44,14 +44,14 @@ def test_many_that_a_full_counter_has_no_room_for_borrow_together(monkeypatch):
     assert made == sorted(set(made))
 
 
-def test_ids_rise_though_the_clock_steps_back(monkeypatch):
+def test_ids_increase_although_the_clock_steps_back(monkeypatch):
     first = uuid7()
     an_hour_ago = time.time_ns() - 3_600 * 1_000_000_000
     monkeypatch.setattr(ids.time, "time_ns", lambda: an_hour_ago)
     assert uuid7() > first
 
 
-def test_a_full_counter_borrows_from_the_next_millisecond(monkeypatch):
+def test_full_counter_uses_the_next_millisecond(monkeypatch):
     clock = ids._Clock()
     clock.milliseconds, clock.counter = 2**47, ids._COUNTER_MAX
     monkeypatch.setattr(ids, "_clock", clock)
@@ -70,8 +70,8 @@ def test_threads_never_share_an_id():
     assert len({each for own in made for each in own}) == 8_000
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # the thing under test is a fork
-def test_a_forked_child_does_not_repeat_its_parents_ids():
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # the fork is the subject of the test
+def test_forked_child_does_not_repeat_ids_of_its_parent():
     uuid7()
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -86,7 +86,7 @@ def test_a_forked_child_does_not_repeat_its_parents_ids():
     assert ours.isdisjoint(theirs[start : start + 16] for start in range(0, 1_600, 16))
 
 
-def test_the_floor_is_the_least_id_of_its_millisecond():
+def test_floor_is_the_least_id_of_its_millisecond():
     moment = datetime(2026, 3, 1, 12, 0, 0, 123_999, tzinfo=UTC)
     floor = uuid7_floor(moment)
     assert floor.int >> 80 == int(moment.timestamp() * 1000)
@@ -94,15 +94,15 @@ def test_the_floor_is_the_least_id_of_its_millisecond():
     assert uuid7_floor(moment - timedelta(milliseconds=1)) < floor < uuid7_floor(moment + timedelta(milliseconds=1))
 
 
-def test_the_floor_lies_below_every_id_made_from_then_on():
+def test_floor_is_below_every_later_id():
     floor = uuid7_floor(datetime.now(UTC))
     assert floor < uuid7()
 
 
-def test_the_floor_needs_a_time_zone():
+def test_floor_requires_a_time_zone():
     with pytest.raises(ValueError, match="aware"):
         uuid7_floor(datetime(2026, 3, 1))  # noqa: DTZ001 - the mistake under test
 
 
-def test_before_there_were_ids_the_floor_is_the_least_of_all():
+def test_floor_before_the_epoch_is_the_least_id():
     assert uuid7_floor(datetime(216, 3, 27, tzinfo=UTC)) == uuid7_floor(datetime(1970, 1, 1, tzinfo=UTC))

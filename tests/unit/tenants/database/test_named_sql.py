@@ -1,4 +1,4 @@
-"""The loader of named SQL statements."""
+"""Loader of named SQL statements."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_ambiguous_and_unknown_names_are_refused(tmp_path: Path, text: str, shar
         load(tmp_path, text, shared)
 
 
-def test_unknown_statement_is_no_key(tmp_path: Path) -> None:
+def test_unknown_statement_raises_key_error(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         load(tmp_path, "-- name: a\nSELECT 1;\n")["b"]
 
@@ -74,7 +74,7 @@ def test_module_without_its_file_is_refused(tmp_path: Path) -> None:
         load_sql(str(tmp_path / "jobs.py"))
 
 
-def test_every_statement_of_the_product_has_no_include_left() -> None:
+def test_statements_of_the_product_contain_no_unresolved_include() -> None:
     assert named_statements()
     assert [name for name, text in named_statements().items() if "include:" in text or ";" in text] == []
 
@@ -93,7 +93,7 @@ def test_every_name_of_the_product_is_used() -> None:
         module = path.with_suffix(".py")
         source = module.read_text() if module.exists() else ""
         for name in HEADERS.findall(path.read_text()):
-            # A name of which a module makes several, such as look_{table}, counts by its beginning.
+            # A dynamic name, such as look_{table}, counts by its beginning.
             beginnings = [name[: underscore.start()] for underscore in re.finditer("_", name)]
             is_named = f'"{name}"' in source or any(f'f"{beginning}_{{' in source for beginning in beginnings)
             if name not in included and not is_named:

@@ -26,7 +26,7 @@ def test_missing_key_has_its_default() -> None:
         assert platform_settings.KEY_REQUEST_RATE == (600, 120)
 
 
-def test_missing_dict_is_an_empty_one() -> None:
+def test_missing_setting_counts_as_an_empty_dict() -> None:
     with override_settings():
         from django.conf import settings
 
@@ -43,12 +43,12 @@ def test_change_takes_effect_at_once_and_keeps_other_keys(change_platform_settin
     assert platform_settings.LEASE_SECONDS == 3.0
 
 
-def test_whole_number_of_a_float_key_is_a_float(change_platform_settings: ChangePlatformSettings) -> None:
+def test_integer_value_of_a_float_key_becomes_a_float(change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(LEASE_SECONDS=3)
     assert isinstance(platform_settings.LEASE_SECONDS, float)
 
 
-def test_undeclared_key_is_no_attribute_and_the_closest_one_is_named() -> None:
+def test_undeclared_key_raises_and_the_closest_one_is_named() -> None:
     with pytest.raises(AttributeError, match="The closest one is 'LEASE_SECONDS'"):
         _ = platform_settings.LEASE_SECOND
 
@@ -99,7 +99,7 @@ def test_check_accepts_values_of_the_right_types() -> None:
     )
 
 
-def test_check_refuses_what_is_no_dict() -> None:
+def test_check_refuses_a_value_that_is_not_a_dict() -> None:
     with override_settings(JOBS_PLATFORM=[]):
         [error] = check_platform_settings()
     assert error.msg == "JOBS_PLATFORM is not a dict."

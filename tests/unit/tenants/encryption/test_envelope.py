@@ -42,7 +42,7 @@ def master(fill: bytes = b"m") -> str:
 
 
 @given(JSON)
-def test_what_is_sealed_opens_again(value: Any) -> None:
+def test_sealed_value_is_opened_by_its_key(value: Any) -> None:
     stored = json.loads(json.dumps(seal(value, KEY, PLACE)))
     text, plain = unquote(stored)
     assert (plain, key_id_of(text or "")) == (None, KEY.id)
@@ -50,31 +50,31 @@ def test_what_is_sealed_opens_again(value: Any) -> None:
 
 
 @given(JSON)
-def test_a_plain_value_is_never_taken_for_a_sealed_one(value: Any) -> None:
+def test_plain_value_is_not_read_as_sealed(value: Any) -> None:
     assert unquote(json.loads(json.dumps(quote(value)))) == (None, value)
 
 
 @pytest.mark.parametrize(
     "value", [{MARK: "1:00:AA=="}, {MARK: {"plain": 1}}, {MARK: {MARK: "x"}}, {MARK: None}, {MARK: "x", "other": 1}]
 )
-def test_a_payload_that_looks_sealed_is_what_it_was(value: Any) -> None:
+def test_payload_that_resembles_a_sealed_value_is_unchanged(value: Any) -> None:
     assert unquote(quote(value)) == (None, value)
     assert unseal(seal(value, KEY, PLACE)[MARK], KEY, PLACE) == value
 
 
 @pytest.mark.parametrize("part", ["tenant_id", "table", "row_id", "field"])
-def test_a_value_opens_nowhere_else(part: str) -> None:
+def test_sealed_value_does_not_open_in_another_place(part: str) -> None:
     elsewhere = replace(PLACE, **{part: uuid7() if part.endswith("_id") else "other"})
     with pytest.raises(SealBrokenError):
         unseal(seal({"a": 1}, KEY, PLACE)[MARK], KEY, elsewhere)
 
 
-def test_another_key_opens_nothing() -> None:
+def test_other_key_opens_no_value() -> None:
     with pytest.raises(SealBrokenError):
         unseal(seal({"a": 1}, KEY, PLACE)[MARK], DataKey.of(KEY.id, new_secret()), PLACE)
 
 
-def test_every_bit_counts() -> None:
+def test_sealed_value_with_any_changed_byte_does_not_open() -> None:
     head, _, sealed = seal({"a": 1}, KEY, PLACE)[MARK].rpartition(":")
     raw = base64.b64decode(sealed)
     for at in range(len(raw)):
@@ -85,17 +85,17 @@ def test_every_bit_counts() -> None:
         unseal(f"{head}:{base64.b64encode(raw[:20]).decode()}", KEY, PLACE)
 
 
-def test_the_same_value_is_never_sealed_alike() -> None:
+def test_equal_values_are_sealed_differently() -> None:
     assert seal({"a": 1}, KEY, PLACE) != seal({"a": 1}, KEY, PLACE)
 
 
 @pytest.mark.parametrize("text", ["", "1", "2:" + "0" * 32 + ":AA==", "1:short:AA==", "1:" + "z" * 32 + ":AA=="])
-def test_what_is_no_sealed_text_names_no_key(text: str) -> None:
+def test_text_that_is_not_sealed_has_no_key_id(text: str) -> None:
     with pytest.raises(SealBrokenError):
         key_id_of(text)
 
 
-def test_a_data_key_comes_back_from_its_own_master_key_alone() -> None:
+def test_data_key_is_unwrapped_by_its_own_master_key_only() -> None:
     tenant_id, key_id, secret = uuid7(), uuid7(), new_secret()
     old, new = MasterKeys([master(b"a")]), MasterKeys([master(b"b"), master(b"a")])
     names = {"tenant_id": tenant_id, "key_id": key_id}
@@ -109,11 +109,11 @@ def test_a_data_key_comes_back_from_its_own_master_key_alone() -> None:
 
 
 @pytest.mark.parametrize("text", ["not base64!", base64.b64encode(b"short").decode()])
-def test_a_master_key_that_is_none_is_refused(text: str) -> None:
+def test_invalid_master_key_is_refused(text: str) -> None:
     with pytest.raises(MasterKeysInvalidError):
         MasterKeys([master(), text])
 
 
-def test_the_key_of_hashes_is_not_the_data_key() -> None:
+def test_digest_key_differs_from_the_data_key() -> None:
     secret = new_secret()
     assert digest_key(secret) not in (secret, digest_key(new_secret()))

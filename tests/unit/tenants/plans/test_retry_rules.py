@@ -1,4 +1,4 @@
-"""What a plan says of retries: what is taken, and the lines in which people write it."""
+"""Retry rules of a plan: validation, and the lines in which people write them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.plans.retry_rules import MOST_RULES, check_retry_rules, read_retry_
         {"a.b-c_D9": {"delays_seconds": [1] * 20}},
     ],
 )
-def test_rules_by_kind_are_taken_and_written_as_lines(rules: dict[str, Any]) -> None:
+def test_retry_rules_are_equal_after_writing_and_reading(rules: dict[str, Any]) -> None:
     check_retry_rules(rules)
     assert read_retry_rules(write_retry_rules(rules)) == rules
 
@@ -46,7 +46,7 @@ def test_rules_by_kind_are_taken_and_written_as_lines(rules: dict[str, Any]) -> 
         ({f"kind{n}": {"max_retries": 1} for n in range(MOST_RULES + 1)}, "At most 100"),
     ],
 )
-def test_what_is_no_rule_is_refused_with_its_reason(rules: Any, what: str) -> None:
+def test_invalid_rule_is_refused_with_its_reason(rules: Any, what: str) -> None:
     with pytest.raises(ValidationError, match=what):
         check_retry_rules(rules)
 
@@ -63,7 +63,7 @@ def test_what_is_no_rule_is_refused_with_its_reason(rules: Any, what: str) -> No
         ("a: 1\r\nb: after 1 2 3", {"a": {"max_retries": 1}, "b": {"delays_seconds": [1, 2, 3]}}),
     ],
 )
-def test_lines_are_read(text: str, rules: dict[str, Any]) -> None:
+def test_lines_are_parsed_into_rules(text: str, rules: dict[str, Any]) -> None:
     assert read_retry_rules(text) == rules
 
 
@@ -79,6 +79,6 @@ def test_lines_are_read(text: str, rules: dict[str, Any]) -> None:
         ("noop: 101", "from 0 to 100"),
     ],
 )
-def test_a_line_that_cannot_be_read_is_named(text: str, what: str) -> None:
+def test_invalid_line_is_named_in_the_error(text: str, what: str) -> None:
     with pytest.raises(ValidationError, match=what):
         read_retry_rules(text)

@@ -1,4 +1,4 @@
-"""References to secrets: how they are written, where they are found, and which texts hold none."""
+"""References to secrets: syntax, places, and texts without any."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def test_text_is_split_at_its_references(text: str, pieces: tuple[object, ...]) 
 
 
 @pytest.mark.parametrize("text", ["{{ secrets.a }}", '{{- secrets["a"] }}', "x {{\n secrets }}", "{{ secrets.A|e }}"])
-def test_mention_of_secrets_is_noticed(text: str) -> None:
+def test_mention_of_secrets_is_found(text: str) -> None:
     assert mentions_secret(text)
 
 
 @pytest.mark.parametrize(
     "text", ["secrets.a", "{{ my_secrets.a }}", "{{ inputs.secrets }}", "{{ secretsx.a }}", "{ secrets.a }"]
 )
-def test_other_text_is_no_mention(text: str) -> None:
+def test_other_text_is_not_a_mention(text: str) -> None:
     assert not mentions_secret(text)
 
 
-def test_only_a_whole_reference_is_one() -> None:
+def test_reference_with_other_text_is_not_a_reference() -> None:
     assert is_reference(" {{ secrets.a }} ")
     assert not any(map(is_reference, ["{{ secrets.a }}b", "a", 7, None]))
     assert names_in("{{ secrets.b }} and {{ secrets.a }}") == ["b", "a"]

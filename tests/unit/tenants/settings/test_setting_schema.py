@@ -1,4 +1,4 @@
-"""Which settings there are, and what a declaration may not do."""
+"""Declared settings, and restrictions of a declaration."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fresh() -> Iterator[None]:
 
 
 def declare(monkeypatch: pytest.MonkeyPatch, label: str, *settings: Setting) -> None:
-    """Let one more app, and the real ones, declare settings."""
+    """Declare settings of one more app besides the real ones."""
     monkeypatch.setattr(f"{__name__}.GROUP", SettingGroup("Planted", settings))
     planted = SimpleNamespace(label=label, tenant_settings=f"{__name__}:GROUP")
     monkeypatch.setattr(setting_schema, "apps", SimpleNamespace(get_app_configs=lambda: [*real, planted]))
@@ -47,13 +47,13 @@ def make(key: str, default: object = 1, **options: object) -> Setting:
     return Setting(key=key, **values)  # type: ignore[arg-type]
 
 
-def test_the_core_and_the_plug_ins_declare_theirs() -> None:
+def test_settings_of_core_and_plug_ins_are_declared() -> None:
     keys = list(all_settings())
     assert keys[0] == "timezone"
     assert {"jobs.log_level", "retention.finished_jobs_days", "document_indexing.max_chunks"} <= set(keys)
 
 
-def test_every_setting_has_words_and_a_default_that_fits() -> None:
+def test_every_setting_has_texts_and_a_valid_default() -> None:
     for setting in all_settings().values():
         assert setting.title
         assert setting.help_text.endswith(".")
@@ -71,7 +71,7 @@ def test_every_setting_has_words_and_a_default_that_fits() -> None:
         ("weather", "weather.unit", "no number"),
     ],
 )
-def test_a_declaration_that_is_not_its_apps_own_is_refused(
+def test_declaration_outside_the_namespace_of_its_app_is_refused(
     monkeypatch: pytest.MonkeyPatch, label: str, key: str, default: object
 ) -> None:
     declare(monkeypatch, label, make(key, default))
@@ -79,13 +79,13 @@ def test_a_declaration_that_is_not_its_apps_own_is_refused(
         all_settings()
 
 
-def test_two_settings_of_one_key_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicate_setting_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     declare(monkeypatch, "weather", make("weather.unit"), make("weather.unit"))
     with pytest.raises(SettingsInvalidError):
         all_settings()
 
 
-def test_a_plug_ins_setting_is_found_and_gone_again_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_of_plug_in_exists_while_its_app_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = {"weather.unit": 5}
     assert orphaned_keys(stored) == ["weather.unit"]
     declare(monkeypatch, "weather", make("weather.unit"))
@@ -94,17 +94,17 @@ def test_a_plug_ins_setting_is_found_and_gone_again_with_it(monkeypatch: pytest.
     assert orphaned_keys(stored) == []
 
 
-def test_a_stored_value_that_fits_no_more_counts_as_not_set() -> None:
+def test_stored_value_that_became_invalid_counts_as_unset() -> None:
     assert effective_values({"jobs.default_priority": "high"})["jobs.default_priority"] == 0
 
 
-def test_an_unknown_key_is_named() -> None:
+def test_unknown_key_is_named_in_the_error() -> None:
     with pytest.raises(SettingUnknownError, match="nothing"):
         get_setting("nothing.here")
 
 
 @pytest.mark.parametrize(("zone", "is_fine"), [("Europe/Berlin", True), ("UTC", True), ("Mars/Olympus", False)])
-def test_a_time_zone_is_one_of_the_database(zone: str, is_fine: bool) -> None:
+def test_time_zone_must_exist_in_the_tz_database(zone: str, is_fine: bool) -> None:
     assert (get_setting("timezone").faults(zone) == []) is is_fine
 
 
@@ -131,5 +131,5 @@ def test_secret_setting_without_url_is_refused(monkeypatch: pytest.MonkeyPatch) 
         ({"type": "array"}, "StrictJSONField"),
     ],
 )
-def test_the_form_field_fits_the_schema(schema: dict[str, object], field: str) -> None:
+def test_form_field_follows_from_the_schema(schema: dict[str, object], field: str) -> None:
     assert type(field_of(make("weather.unit", schema=schema))).__name__ == field

@@ -1,3 +1,5 @@
+"""The local embedder, and the embedder of an API with a replaced HTTP client."""
+
 from __future__ import annotations
 
 import json
@@ -19,28 +21,28 @@ def local() -> LocalEmbedder:
     return LocalEmbedder()
 
 
-def test_the_local_model_gives_vectors_of_length_one(local: LocalEmbedder) -> None:
+def test_local_model_returns_vectors_of_length_one(local: LocalEmbedder) -> None:
     vectors = local.embed(["A queue.", "队列", ""])
     assert vectors.shape == (3, DIMENSIONS)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_the_local_model_brings_two_languages_together(local: LocalEmbedder) -> None:
+def test_local_model_places_two_languages_close_together(local: LocalEmbedder) -> None:
     english, chinese, other = local.embed(["The cat sleeps on the sofa.", "猫在沙发上睡觉。", "Interest rates rose."])
     assert english @ chinese > english @ other + 0.2
 
 
-def test_a_batch_gives_what_single_texts_give(local: LocalEmbedder) -> None:
+def test_batch_gives_the_same_vectors_as_single_texts(local: LocalEmbedder) -> None:
     texts = ["one", "a longer sentence about queues", "公平"]
     assert np.allclose(local.embed(texts), np.vstack([local.embed([text]) for text in texts]), atol=1e-5)
 
 
-def test_a_row_of_zeros_is_left_alone() -> None:
+def test_row_of_zeros_is_unchanged() -> None:
     assert not normalise(np.zeros((1, DIMENSIONS), dtype=np.float32)).any()
 
 
 class Endpoint:
-    """An endpoint that answers or raises as it is told, and what it was asked."""
+    """Endpoint with a configured response or error, and its recorded requests."""
 
     def __init__(self, answer: Answer | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -61,7 +63,7 @@ def answer(status: int, content: Any = None, **headers: str) -> Answer:
     return Answer(status, [(name.replace("_", "-"), value) for name, value in headers.items()], body)
 
 
-def test_an_endpoint_is_asked_once_and_its_rows_are_put_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoint_is_called_once_and_its_rows_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [[0.0, 2.0] + [0.0] * 510, [3.0] + [0.0] * 511]
     data = [{"index": 1, "embedding": rows[0]}, {"index": 0, "embedding": rows[1]}]
     endpoint = Endpoint(answer(200, {"data": data}), monkeypatch)
@@ -88,7 +90,7 @@ def test_an_endpoint_is_asked_once_and_its_rows_are_put_in_order(monkeypatch: py
         (answer(200, b"[" * 100_000), PermanentError, "embedding_shape"),
     ],
 )
-def test_an_endpoint_that_fails_is_told_by_kind(
+def test_error_of_endpoint_has_its_type_and_code(
     response: Answer, error: type[Exception], code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(error) as caught:
@@ -96,18 +98,18 @@ def test_an_endpoint_that_fails_is_told_by_kind(
     assert caught.value.code == code  # type: ignore[attr-defined]
 
 
-def test_an_endpoint_says_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_after_of_endpoint_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TransientError) as caught:
         Endpoint(answer(429, retry_after="7"), monkeypatch).embedder.embed(["a"])
     assert caught.value.retry_after_seconds == 7
 
 
-def test_an_endpoint_out_of_reach_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_endpoint_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TransientError, match="out of reach"):
         Endpoint(NoAnswerError("refused"), monkeypatch).embedder.embed(["a"])
 
 
-def test_an_unknown_provider_or_an_endpoint_without_a_model_is_a_configuration_error(
+def test_unknown_provider_or_missing_model_is_a_configuration_error(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(EMBEDDING_PROVIDER="elsewhere")

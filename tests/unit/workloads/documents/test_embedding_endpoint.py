@@ -1,4 +1,4 @@
-"""The embedder against an endpoint of OpenAI's API that really listens."""
+"""The embedder with a listening endpoint of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEXTS = ["a queue is a line", "nothing of the kind"]
 
 
 @pytest.mark.parametrize("dimensions", [512, 384, 1])
-def test_vectors_of_fewer_numbers_are_filled_up_and_compare_as_before(dimensions: int) -> None:
+def test_shorter_vectors_are_padded_and_keep_their_products(dimensions: int) -> None:
     with model_server() as server:
         embedder = ApiEmbedder(url=server.url, key="secret", model="m", dimensions=dimensions)
         vectors = embedder.embed(TEXTS)
@@ -27,7 +27,7 @@ def test_vectors_of_fewer_numbers_are_filled_up_and_compare_as_before(dimensions
     assert asked.headers["Authorization"] == "Bearer secret"
 
 
-def test_an_endpoint_that_refuses_the_number_is_not_told_any() -> None:
+def test_endpoint_configured_without_dimensions_receives_none() -> None:
     with model_server() as server:
         vectors = ApiEmbedder(url=server.url, key="", model="m", dimensions=0).embed(TEXTS)
     assert vectors.shape == (2, DIMENSIONS)
@@ -35,7 +35,7 @@ def test_an_endpoint_that_refuses_the_number_is_not_told_any() -> None:
     assert "Authorization" not in server.asked[0].headers
 
 
-def test_models_of_other_lengths_are_other_models() -> None:
+def test_models_of_different_dimensions_have_different_names() -> None:
     names = {
         ApiEmbedder(url="http://x.test", key="", model="m", dimensions=number).name for number in (0, 256, 384, 512)
     }
@@ -50,7 +50,7 @@ def test_models_of_other_lengths_are_other_models() -> None:
     ("headers", "seconds"),
     [({"retry_after": "7"}, 7), ({}, 5), ({"retry_after": "0"}, 1), ({"retry_after": "9999"}, 300)],
 )
-def test_a_busy_endpoint_says_how_long_to_leave_it_alone(headers: dict[str, str], seconds: float) -> None:
+def test_rate_limited_endpoint_states_its_wait(headers: dict[str, str], seconds: float) -> None:
     with model_server() as server:
         embedder = ApiEmbedder(url=server.url, key="", model="m")
         server.fail_next(429, **headers)
@@ -60,7 +60,7 @@ def test_a_busy_endpoint_says_how_long_to_leave_it_alone(headers: dict[str, str]
         assert len(embedder.embed(TEXTS)) == 2
 
 
-def test_a_failing_endpoint_is_tried_again_and_a_refusing_one_is_not() -> None:
+def test_failing_endpoint_is_transient_and_refusing_one_permanent() -> None:
     with model_server() as server:
         embedder = ApiEmbedder(url=server.url, key="", model="m")
         server.fail_next(503, retry_after="3")

@@ -1,3 +1,5 @@
+"""Splitting of blocks into passages and sections."""
+
 from __future__ import annotations
 
 import pytest
@@ -21,25 +23,25 @@ def test_tokens_are_estimated_by_script(text: str, tokens: int) -> None:
 
 
 @pytest.mark.parametrize("text", [ENGLISH * 40, CHINESE * 40, (ENGLISH + CHINESE) * 20, "x" * 2_000])
-def test_no_passage_is_longer_than_its_settings_allow(text: str) -> None:
+def test_passages_respect_the_chunk_size(text: str) -> None:
     passages = split_blocks([Block(text)], SMALL)
     assert len(passages) > 5
     assert all(estimate_tokens(passage.text) <= SMALL.chunk_size for passage in passages)
     assert [passage.position for passage in passages] == list(range(len(passages)))
 
 
-def test_chinese_is_cut_at_its_sentences() -> None:
+def test_chinese_is_split_at_sentences() -> None:
     passages = split_blocks([Block(CHINESE * 20)], SplitSettings(chunk_size=40, overlap=0))
     assert all(passage.text.endswith("。") for passage in passages)
 
 
-def test_a_passage_repeats_the_end_of_the_one_before() -> None:
+def test_passage_overlaps_the_previous_one() -> None:
     passages = split_blocks([Block(ENGLISH * 20)], SplitSettings(chunk_size=40, overlap=20))
     first, second = passages[0].text, passages[1].text
     assert any(first.endswith(second[:length]) for length in range(20, len(second)))
 
 
-def test_a_passage_knows_its_headings_and_where_it_begins() -> None:
+def test_passage_has_its_headings_and_its_location() -> None:
     blocks = [
         Block("Guide", {"line": 1}, 1),
         Block("Queues", {"line": 3}, 2),
@@ -54,23 +56,23 @@ def test_a_passage_knows_its_headings_and_where_it_begins() -> None:
     assert workers.heading == "Guide › Workers"
 
 
-def test_a_passage_over_two_pages_names_both() -> None:
+def test_passage_over_two_pages_has_both_numbers() -> None:
     passages = split_blocks([Block("One.", {"page": 3}), Block("Two.", {"page": 4})], SMALL)
     assert [passage.location for passage in passages] == [{"page": 3, "page_end": 4}]
 
 
-def test_no_text_makes_no_passages() -> None:
+def test_empty_text_has_no_passages() -> None:
     assert split_blocks([], SMALL) == []
 
 
 @given(st.lists(st.text(max_size=300), max_size=8))
-def test_the_same_blocks_always_make_the_same_passages(texts: list[str]) -> None:
+def test_equal_blocks_become_equal_passages(texts: list[str]) -> None:
     blocks = [Block(text, {"line": number}) for number, text in enumerate(texts, start=1)]
     first, second = split_blocks(blocks, SMALL), split_blocks(blocks, SMALL)
     assert passages_digest(first) == passages_digest(second)
 
 
-def test_another_text_or_another_place_is_another_digest() -> None:
+def test_digest_changes_with_text_and_location() -> None:
     digests = {
         passages_digest(split_blocks([block], SMALL))
         for block in (Block("a", {"line": 1}), Block("a", {"line": 2}), Block("b", {"line": 1}))
@@ -91,13 +93,13 @@ def section_blocks() -> list[Block]:
         (3, ["Guide\nIntro.", "Start\nDo this.", "Detail\nOr that.", "End"]),
     ],
 )
-def test_no_passage_reaches_over_a_heading_of_the_level(level: int, texts: list[str]) -> None:
+def test_passages_end_at_headings_of_the_level(level: int, texts: list[str]) -> None:
     passages = split_sections(section_blocks(), SplitSettings(chunk_size=200, overlap=0), level=level)
     assert [passage.text for passage in passages] == texts
     assert [passage.position for passage in passages] == list(range(len(texts)))
 
 
-def test_a_section_knows_the_headings_above_it() -> None:
+def test_section_has_the_headings_above_it() -> None:
     passages = split_sections(section_blocks(), SplitSettings(chunk_size=200, overlap=0), level=3)
     assert [passage.heading for passage in passages] == [
         "Guide",
@@ -108,13 +110,13 @@ def test_a_section_knows_the_headings_above_it() -> None:
     assert [passage.location["line"] for passage in passages] == [1, 3, 5, 7]
 
 
-def test_a_heading_right_under_another_stays_with_it() -> None:
+def test_heading_directly_below_another_stays_with_it() -> None:
     blocks = [Block("One", {}, 1), Block("Two", {}, 2), Block("Text."), Block("Three", {}, 2), Block("More.")]
     passages = split_sections(blocks, SplitSettings(chunk_size=200, overlap=0), level=2)
     assert [passage.text for passage in passages] == ["One\nTwo\nText.", "Three\nMore."]
 
 
-def test_a_long_section_is_cut_within_itself() -> None:
+def test_long_section_is_split_within_itself() -> None:
     blocks = [Block("One", {}, 1), Block(ENGLISH * 20), Block("Two", {}, 1), Block("Short.")]
     passages = split_sections(blocks, SMALL, level=1)
     assert len(passages) > 3
@@ -122,7 +124,7 @@ def test_a_long_section_is_cut_within_itself() -> None:
     assert {passage.heading for passage in passages[:-1]} == {"One"}
 
 
-def test_without_headings_sections_are_what_blocks_are() -> None:
+def test_sections_without_headings_equal_blocks() -> None:
     blocks = [Block(ENGLISH * 3, {"line": line}) for line in range(1, 9)]
     assert split_sections(blocks, SMALL, level=6) == split_blocks(blocks, SMALL)
     assert split_sections([], SMALL, level=1) == []

@@ -1,3 +1,5 @@
+"""Terms of texts and queries for full-text search, and their encoding for PostgreSQL."""
+
 from __future__ import annotations
 
 import pytest
@@ -10,50 +12,50 @@ from workloads.documents.terms import iterate_terms, query_terms, quote_lexeme, 
     [
         ("Fair Queues", ["fair", "queues"]),  # words, folded
         ("公平调度", ["公平", "平调", "调度"]),  # overlapping pairs
-        ("的", ["的"]),  # a lone character stands for itself
-        ("用 Redis 做队列", ["用", "redis", "做队", "队列"]),  # mixed scripts part from each other
+        ("的", ["的"]),  # a single character is a term
+        ("用 Redis 做队列", ["用", "redis", "做队", "队列"]),  # mixed scripts are separated
         ("Redis队列", ["redis", "队列"]),  # … also without a space
         ("Café ÉTÉ", ["cafe", "ete"]),  # accents of Latin fold
-        ("ジョブ", ["ジョ", "ョブ"]),  # kana, whose voiced marks stay
-        ("ＡＢＣ１２３", ["abc123"]),  # full width is compatibility
+        ("ジョブ", ["ジョ", "ョブ"]),  # kana, whose voiced marks are kept
+        ("ＡＢＣ１２３", ["abc123"]),  # full width is normalised
         ("안녕하세요", ["안녕", "녕하", "하세", "세요"]),  # Hangul, for its particles
         ("สวัสดี", ["สว", "วั", "ัส", "สด", "ดี"]),  # Thai has no spaces
         ("straße", ["strasse"]),  # case folding, not lower-casing
         ("𠀀𠀁", ["𠀀𠀁"]),  # beyond the basic plane
-        ("a-b_c, d!", ["a", "b_c", "d"]),  # punctuation parts, the underscore does not
-        ("!!! …", []),  # nothing to find
+        ("a-b_c, d!", ["a", "b_c", "d"]),  # punctuation separates, the underscore does not
+        ("!!! …", []),  # no terms
         ("", []),
     ],
 )
-def test_a_text_has_these_terms(text: str, terms: list[str]) -> None:
+def test_text_has_the_expected_terms(text: str, terms: list[str]) -> None:
     assert list(iterate_terms(text)) == terms
 
 
-def test_a_hash_of_a_thousand_letters_is_cut_to_what_a_lexeme_may_hold() -> None:
+def test_long_word_is_truncated_to_the_size_of_a_lexeme() -> None:
     assert list(iterate_terms("f" * 1_000)) == ["f" * 64]
 
 
 @pytest.mark.parametrize(
     ("query", "terms"),
     [
-        ("What is the fair share?", ["fair", "share"]),  # stop words only cost
-        ("to be or not to be", ["to", "be", "or", "not"]),  # … unless there is nothing else
+        ("What is the fair share?", ["fair", "share"]),  # stop words are omitted
+        ("to be or not to be", ["to", "be", "or", "not"]),  # … unless there are no other terms
         ("queue queue", ["queue"]),  # each once
     ],
 )
-def test_a_query_looks_for_these_terms(query: str, terms: list[str]) -> None:
+def test_query_has_the_expected_terms(query: str, terms: list[str]) -> None:
     assert query_terms(query) == terms
 
 
-def test_the_headings_terms_weigh_more_and_come_first() -> None:
+def test_terms_of_heading_weigh_more_and_come_first() -> None:
     assert to_tsvector("fair 队列 fair", heading="Fair") == "'fair':1A,2,4 '队列':3"
 
 
-def test_positions_stop_at_what_postgresql_counts_to() -> None:
+def test_positions_stop_at_the_maximum_of_postgresql() -> None:
     last = to_tsvector(" ".join(f"w{number}" for number in range(20_000))).rsplit(" ", 1)[1]
     assert last == "'w19999':16383"
 
 
-def test_a_quote_or_a_backslash_cannot_leave_a_lexeme() -> None:
+def test_quote_and_backslash_are_escaped_in_a_lexeme() -> None:
     assert quote_lexeme("a'b\\c") == "'a''b\\\\c'"
     assert to_tsqueries(["x", "y"]) == ["'x'", "'y'"]

@@ -1,4 +1,4 @@
-"""The kind `http_call`, against a real server: what it sends, what it keeps, and which errors time may heal."""
+"""The kind `http_call` with a real server: requests, stored results, and transient errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JOB = uuid.UUID("01990000-0000-7000-8000-000000000001")
 
 
 class Runtime:
-    """Remembers what was logged; may want the job back."""
+    """Runtime that records log lines, and may request a yield."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
@@ -30,7 +30,7 @@ class Runtime:
     def should_yield(self) -> bool:
         if self.is_cancelled:
             raise Interrupted("cancel")
-        return True  # the slice is used up; a call has no half that could be kept
+        return True  # the slice is used; a call has no part that could be saved
 
     def log(self, message: str, level: str, fields: dict[str, Any]) -> None:
         self.lines.append((message, fields))
@@ -50,7 +50,7 @@ def server(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServ
 
 
 def call(payload: dict[str, Any], runtime: Runtime | None = None) -> dict[str, Any]:
-    """The result of a call, as it would be stored."""
+    """Return the result of a call, as it would be stored."""
     jsonschema.Draft202012Validator(HttpCall.payload_schema).validate(payload)
     ids = (uuid.uuid4(), JOB, uuid.uuid4())
     context = JobContext(*ids, "http_call", payload, 1, {}, 1, str(JOB), None, runtime or Runtime())  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def call(payload: dict[str, Any], runtime: Runtime | None = None) -> dict[str, A
     return dict(storable_result(result, max_bytes=MAX_RESULT_BYTES))
 
 
-def test_a_url_is_enough(server: WebServer) -> None:
+def test_payload_with_url_only_is_sent_as_get(server: WebServer) -> None:
     result = call({"url": f"{server.url}/a?token=x"})
     assert result.pop("headers")["content-length"] == "5"
     assert result == {
@@ -85,7 +85,7 @@ def test_a_url_is_enough(server: WebServer) -> None:
         ({"method": "DELETE"}, "DELETE", b"", None),
     ],
 )
-def test_a_body_is_sent_as_json_or_as_it_is(
+def test_body_is_sent_as_json_or_as_text(
     server: WebServer, payload: dict[str, Any], method: str, body: bytes, content_type: str | None
 ) -> None:
     call({"url": server.url, **payload})
@@ -102,7 +102,7 @@ def test_a_body_is_sent_as_json_or_as_it_is(
         ({"headers": {"idempotency-key": "mine"}}, "idempotency-key", "mine"),
     ],
 )
-def test_the_idempotency_key_goes_where_the_other_side_looks(
+def test_idempotency_key_is_sent_in_the_configured_header(
     server: WebServer, payload: dict[str, Any], name: str, value: str | None
 ) -> None:
     call({"url": server.url, **payload})
@@ -110,7 +110,7 @@ def test_the_idempotency_key_goes_where_the_other_side_looks(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 418, 422, 451, 301, 304])
-def test_what_comes_again_however_often_one_asks_is_permanent(server: WebServer, status: int) -> None:
+def test_status_of_client_error_is_permanent(server: WebServer, status: int) -> None:
     server.answers["/"] = (status, {"Retry-After": "7"}, b"")
     with pytest.raises(PermanentError) as caught:
         call({"url": server.url})
@@ -118,7 +118,7 @@ def test_what_comes_again_however_often_one_asks_is_permanent(server: WebServer,
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 502, 503, 504, 599])
-def test_what_time_may_heal_is_transient(server: WebServer, status: int) -> None:
+def test_status_of_temporary_error_is_transient(server: WebServer, status: int) -> None:
     server.answers["/"] = (status, {"Retry-After": "7"}, b"")
     with pytest.raises(TransientError) as caught:
         call({"url": f"{server.url}/?token=secret"})
@@ -126,20 +126,20 @@ def test_what_time_may_heal_is_transient(server: WebServer, status: int) -> None
     assert "secret" not in str(caught.value)
 
 
-def test_the_payload_says_which_status_is_a_success(server: WebServer) -> None:
+def test_payload_defines_the_expected_status(server: WebServer) -> None:
     server.answers["/"] = (404, {}, b"none")
     assert call({"url": server.url, "expected_status": [404, 410]})["body"] == "none"
     with pytest.raises(PermanentError, match="status 200"):
         call({"url": f"{server.url}/other", "expected_status": [404]})
 
 
-def test_redirects_are_followed_as_far_as_asked(server: WebServer) -> None:
+def test_redirects_are_followed_up_to_the_limit(server: WebServer) -> None:
     server.answers["/"] = (302, {"Location": "/b"}, b"")
     result = call({"url": server.url, "max_redirects": 1})
     assert (result["url"], result["redirects"]) == (f"{server.url}/b", 1)
 
 
-def test_what_leads_inside_is_permanent(server: WebServer) -> None:
+def test_internal_address_is_a_permanent_error(server: WebServer) -> None:
     server.answers["/"] = (302, {"Location": "http://169.254.169.254/latest/meta-data/"}, b"")
     for payload in ({"url": "http://127.0.0.1:1/"}, {"url": server.url, "max_redirects": 5}):
         with pytest.raises(PermanentError) as caught:
@@ -147,14 +147,14 @@ def test_what_leads_inside_is_permanent(server: WebServer) -> None:
         assert caught.value.code == "address_refused"
 
 
-def test_nobody_there_is_transient(server: WebServer, change_platform_settings: ChangePlatformSettings) -> None:
+def test_closed_port_is_a_transient_error(server: WebServer, change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=["127.0.0.1:9"])
     with pytest.raises(TransientError) as caught:
         call({"url": "http://127.0.0.1:9/"})
     assert caught.value.code == "no_answer"
 
 
-def test_secrets_of_the_answer_are_not_kept(server: WebServer) -> None:
+def test_secret_headers_of_the_response_are_not_stored(server: WebServer) -> None:
     server.answers["/"] = (200, {"Set-Cookie": "id=secret", "X-Auth-Token": "secret", "X-Plain": "kept"}, b"")
     headers = call({"url": server.url})["headers"]
     assert "secret" not in json.dumps(headers)
@@ -166,7 +166,7 @@ def test_secrets_of_the_answer_are_not_kept(server: WebServer) -> None:
     ["x" * 900_000, "\x01" * 900_000, "\x00" * 900_000, "日" * 300_000, "😀" * 200_000, '"' * 900_000, "\\" * 900_000],
     ids=["letters", "controls", "nuls", "cjk", "emoji", "quotes", "backslashes"],
 )
-def test_a_long_answer_is_kept_by_its_beginning(server: WebServer, body: str) -> None:
+def test_long_response_is_truncated(server: WebServer, body: str) -> None:
     server.answers["/"] = (200, {f"X-{number}": "y" * 2_000 for number in range(40)}, body.encode())
     result = call({"url": server.url})
     assert len(result["body"]) == MAX_PREVIEW_CHARACTERS
@@ -187,20 +187,20 @@ def test_a_long_answer_is_kept_by_its_beginning(server: WebServer, body: str) ->
         ("text/plain; charset", b"x", "x"),
     ],
 )
-def test_a_text_is_read_in_its_charset_and_a_picture_is_none(
+def test_text_is_decoded_by_its_charset_and_binary_is_omitted(
     server: WebServer, content_type: str, body: bytes, text: str | None
 ) -> None:
     server.answers["/"] = (200, {"Content-Type": content_type}, body)
     assert call({"url": server.url})["body"] == text
 
 
-def test_what_comes_packed_is_not_unpacked(server: WebServer) -> None:
+def test_compressed_response_is_not_decompressed(server: WebServer) -> None:
     server.answers["/"] = (200, {"Content-Encoding": "gzip"}, b"abc")
     result = call({"url": server.url})
     assert (result["body"], result["body_bytes"]) == (None, 3)
 
 
-def test_the_log_tells_the_call_and_no_secret(server: WebServer) -> None:
+def test_log_contains_the_call_without_secrets(server: WebServer) -> None:
     runtime = Runtime()
     call(
         {"url": f"{server.url}/?token=secret", "headers": {"Authorization": "Bearer secret"}, "body": "secret"}, runtime
@@ -209,7 +209,7 @@ def test_the_log_tells_the_call_and_no_secret(server: WebServer) -> None:
     assert "secret" not in json.dumps(runtime.lines)
 
 
-def test_a_call_that_is_cancelled_ends(server: WebServer) -> None:
+def test_cancelled_call_is_interrupted(server: WebServer) -> None:
     runtime = Runtime()
     runtime.is_cancelled = True
     with pytest.raises(Interrupted):
@@ -249,6 +249,6 @@ def test_a_call_that_is_cancelled_ends(server: WebServer) -> None:
         {"url": "http://a.example", "proxy": "http://127.0.0.1"},
     ],
 )
-def test_a_payload_that_cannot_be_called_is_refused_at_submission(payload: dict[str, Any]) -> None:
+def test_invalid_payload_is_refused_at_submission(payload: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(HttpCall.payload_schema).validate(payload)

@@ -1,4 +1,4 @@
-"""A chat with a model on loopback: streamed, counted, and refused in every way in which it may fail."""
+"""Chat with a model on loopback: streaming, token counts, and every kind of failure."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ def server() -> Iterator[ModelServer]:
 
 
 def ask(
-    server: ModelServer, text: str = "How are you?", *, told: list[str] | None = None, **limits: float
+    server: ModelServer, text: str = "How are you?", *, received: list[str] | None = None, **limits: float
 ) -> ChatAnswer:
     endpoint = ModelEndpoint(server.url, "secret", is_shared=True)
     asked = Chat([{"role": "user", "content": text}], "stub", {"temperature": 0})
-    on_text = told.append if told is not None else lambda part: None
+    on_text = received.append if received is not None else lambda part: None
     return event_loop.run(chat(endpoint, asked, limits=Limits(**{"total_seconds": 20.0, **limits}), on_text=on_text))
 
 
-def test_an_answer_is_read_as_it_streams_and_its_tokens_are_counted(server: ModelServer) -> None:
-    told: list[str] = []
-    answer = ask(server, told=told)
+def test_streamed_answer_is_read_and_its_tokens_are_counted(server: ModelServer) -> None:
+    received: list[str] = []
+    answer = ask(server, received=received)
     assert answer == ChatAnswer("You said: How are you?", "stub", "stop", 3, 5, is_estimated=False)
-    assert told == ["You", " said:", " How", " are", " you?"]
+    assert received == ["You", " said:", " How", " are", " you?"]
     (asked,) = server.asked
     assert asked.headers["Authorization"] == "Bearer secret"
     assert (asked.body["temperature"], asked.body["stream"]) == (0, True)
 
 
-def test_an_endpoint_that_does_not_stream_is_read_whole(server: ModelServer) -> None:
+def test_answer_without_streaming_is_read_whole(server: ModelServer) -> None:
     server.streams = False
     assert ask(server).text == "You said: How are you?"
 
 
-def test_tokens_that_nobody_counted_are_estimated(server: ModelServer) -> None:
+def test_tokens_without_count_are_estimated(server: ModelServer) -> None:
     server.counts_tokens = False
     answer = ask(server)
     assert (answer.prompt_tokens, answer.completion_tokens, answer.is_estimated) == (3, 6, True)
@@ -62,32 +62,32 @@ def test_tokens_that_nobody_counted_are_estimated(server: ModelServer) -> None:
         (404, PermanentError, "model_refused"),
     ],
 )
-def test_a_status_says_whether_time_may_heal_it(
+def test_status_decides_between_transient_and_permanent_error(
     server: ModelServer, status: int, error: type[Exception], code: str
 ) -> None:
     server.fail_next(status, retry_after="7")
-    with pytest.raises(error, match="as told") as caught:
+    with pytest.raises(error, match="as configured") as caught:
         ask(server)
     assert caught.value.code == code
     if isinstance(caught.value, TransientError):
         assert caught.value.retry_after_seconds == 7
 
 
-def test_an_answer_that_breaks_off_is_asked_for_again(server: ModelServer) -> None:
+def test_interrupted_answer_is_a_transient_error(server: ModelServer) -> None:
     server.breaks_after_parts = 2
     with pytest.raises(TransientError) as caught:
         ask(server)
     assert caught.value.code == "model_broke_off"
 
 
-def test_an_endpoint_that_takes_too_long_is_given_up(server: ModelServer) -> None:
+def test_slow_endpoint_times_out(server: ModelServer) -> None:
     server.delay_seconds = 5
     with pytest.raises(NoAnswerError) as caught:
         ask(server, read_seconds=0.2)
     assert caught.value.code == "timed_out"
 
 
-def test_an_answer_that_is_no_chat_is_refused(server: ModelServer) -> None:
+def test_invalid_answer_is_a_permanent_error(server: ModelServer) -> None:
     server.streams = False
     server.reply = lambda body: ["no text"]  # type: ignore[return-value]
     server.counts_tokens = False
@@ -96,13 +96,13 @@ def test_an_answer_that_is_no_chat_is_refused(server: ModelServer) -> None:
     assert caught.value.code == "model_answer_invalid"
 
 
-def test_an_endpoint_of_a_tenants_own_does_not_lead_inside(server: ModelServer) -> None:
+def test_internal_address_of_tenant_endpoint_is_refused(server: ModelServer) -> None:
     with pytest.raises(AddressRefusedError):
         event_loop.run(chat(ModelEndpoint(server.url), Chat([{"role": "user", "content": "?"}], "stub")))
     assert server.asked == []
 
 
-def test_the_tenants_endpoint_comes_before_the_operators(change_platform_settings) -> None:
+def test_endpoint_of_tenant_precedes_that_of_operator(change_platform_settings) -> None:
     change_platform_settings(LLM_API_URL="http://llm.internal:8000/v1/", LLM_API_KEY="key", LLM_MODEL="small")
     shared = chat_endpoint()
     assert (shared.url, shared.model, shared.dependency) == (

@@ -1,4 +1,4 @@
-"""What an answer of a model endpoint that is an error means for the job."""
+"""Outcomes of a job after an error response of a model endpoint."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ def error(status: int, **facts: Any) -> Exception:
         (404, {}, PermanentError, "model_refused"),
     ],
 )
-def test_error_waits_is_retried_or_is_final(status: int, facts: Any, kind: type[Exception], code: str) -> None:
+def test_error_is_rate_limited_transient_or_permanent(
+    status: int, facts: Any, kind: type[Exception], code: str
+) -> None:
     found = error(status, **facts)
     assert (type(found), found.code) == (kind, code)  # type: ignore[attr-defined]
 
 
-def test_message_of_the_provider_is_told_without_the_key() -> None:
+def test_message_of_the_provider_is_shown_without_the_key() -> None:
     found = str(error(401, message=f"Incorrect API key provided: {NAME.key}."))
     assert found.startswith("The model endpoint answered 401: Incorrect API key provided: ")
     assert "very-secret" not in found
@@ -48,11 +50,11 @@ def test_message_of_the_provider_is_told_without_the_key() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"error": null}', b"[" * 100_000])
-def test_body_that_is_no_error_document_is_told_by_its_status(body: bytes) -> None:
+def test_body_without_error_document_is_reported_by_its_status(body: bytes) -> None:
     assert str(error_of(NAME, 503, body)) == "The model endpoint answered 503."
 
 
-def test_error_as_text_is_told() -> None:
+def test_error_as_text_is_shown() -> None:
     assert str(error_of(NAME, 200, {"error": "down"})) == "The model endpoint answered an error: down."
     assert body_has_error({"error": "down"})
     assert not body_has_error({"error": None, "data": []})

@@ -14,13 +14,13 @@ from django.db import connections
 from workloads.pipelines import crew as crews
 from workloads.pipelines.crew import Crew, Outcome, Step, StoppedError
 
-_said: ContextVar[str] = ContextVar("said", default="nothing")
+_state_in: ContextVar[str] = ContextVar("said", default="nothing")
 PATIENCE_SECONDS = 30.0
 
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end waits for threads as long as a busy machine takes."""
+    """Set the wait for threads at the end to that of a busy machine."""
     monkeypatch.setattr(crews, "LEAVE_SECONDS", PATIENCE_SECONDS)
 
 
@@ -29,7 +29,7 @@ def step(compute: Any) -> Step:
 
 
 def take(crew: Crew, count: int) -> list[Outcome]:
-    """So many outcomes, however long they take within reason."""
+    """Return this many outcomes."""
     taken: list[Outcome] = []
     until = time.monotonic() + PATIENCE_SECONDS
     while len(taken) < count:
@@ -38,27 +38,27 @@ def take(crew: Crew, count: int) -> list[Outcome]:
     return taken
 
 
-def test_steps_run_at_once_each_in_the_context_of_its_giver() -> None:
+def test_steps_run_concurrently_in_the_context_of_their_submitter() -> None:
     meeting = threading.Barrier(3, timeout=PATIENCE_SECONDS)
 
     def compute() -> tuple[str, str]:
         meeting.wait()
-        heard = _said.get()
-        _said.set("something of its own")
+        heard = _state_in.get()
+        _state_in.set("something of its own")
         return heard, threading.current_thread().name
 
     with Crew() as crew:
         for word in ("one", "two", "three"):
-            _said.set(word)
+            _state_in.set(word)
             crew.give(step(compute))
         answers = [outcome.value for outcome in take(crew, 3)]
         assert crew.busy == 0
     assert sorted(word for word, _ in answers) == ["one", "three", "two"]
     assert len({thread for _, thread in answers}) == 3
-    assert _said.get() == "three"
+    assert _state_in.get() == "three"
 
 
-def test_a_thread_serves_again_and_no_more_are_made_than_are_busy() -> None:
+def test_idle_thread_is_reused() -> None:
     with Crew() as crew:
         names = []
         for _ in range(5):
@@ -67,7 +67,7 @@ def test_a_thread_serves_again_and_no_more_are_made_than_are_busy() -> None:
     assert len(set(names)) == 1
 
 
-def test_whatever_a_step_raises_is_handed_over() -> None:
+def test_any_exception_of_a_step_is_returned() -> None:
     def fail(error: BaseException) -> Any:
         raise error
 
@@ -78,7 +78,7 @@ def test_whatever_a_step_raises_is_handed_over() -> None:
     assert kinds == {ValueError, SystemExit}
 
 
-def test_at_the_end_steps_are_stopped_at_their_safe_points_and_threads_are_gone() -> None:
+def test_running_steps_stop_at_safe_points_when_the_crew_ends() -> None:
     begun = threading.Event()
 
     def long(crew: Crew) -> None:
@@ -106,7 +106,7 @@ def test_each_thread_closes_its_own_connections(monkeypatch: pytest.MonkeyPatch)
     assert closed == ["pipeline-0"]
 
 
-def test_a_step_that_hangs_does_not_hold_the_end_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_step_does_not_block_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crews, "LEAVE_SECONDS", 0.01)
     begun, release = threading.Event(), threading.Event()
 

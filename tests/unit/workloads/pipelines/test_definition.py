@@ -1,4 +1,4 @@
-"""What a definition may say, and the place of each thing that is wrong with one."""
+"""Definitions of pipelines, and the path of each fault."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ def sources(*given: object) -> dict[str, Any]:
     return {"datasource": {"sources": list(given)}, "load": LOAD}
 
 
-def test_the_schema_is_one() -> None:
+def test_schema_is_valid() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_a_definition_may_say_nothing_but_where_it_loads() -> None:
+def test_definition_needs_only_its_target() -> None:
     assert find_faults({"load": LOAD}) == []
     read = read_settings({"load": LOAD})
     assert (read.split_mode, read.split_settings, read.batch_size) == ("fixed", SplitSettings(200, 20), 32)
 
 
-def test_small_chunks_overlap_by_half_at_most_where_nothing_is_said() -> None:
+def test_default_overlap_is_at_most_half_of_small_chunks() -> None:
     assert read_settings({"split": {"chunk_size": 20}, "load": LOAD}).split_settings == SplitSettings(20, 10)
 
 
 @pytest.mark.parametrize(
     ("definition", "places"),
     [
-        # Not an object at all.
+        # Not an object.
         ([], ["$"]),
         (None, ["$"]),
-        # What is missing, and what nobody knows.
+        # Missing and unknown fields.
         ({}, ["$"]),
         ({"load": {}}, ["$.load"]),
         ({"load": LOAD, "lode": {}}, ["$"]),
-        # Values of the wrong kind, too small, too large.
+        # Values of the wrong type, too small, too large.
         ({"load": {"dataset": 7}}, ["$.load.dataset"]),
         ({"load": LOAD, "split": {"chunk_size": 5}}, ["$.split.chunk_size"]),
         ({"load": LOAD, "split": {"mode": "clever"}}, ["$.split.mode"]),
         ({"load": LOAD, "embed": {"batch_size": 1_000}}, ["$.embed.batch_size"]),
         ({"load": LOAD, "extract": {"max_characters": 10**9}}, ["$.extract.max_characters"]),
-        # What no schema can say.
+        # Faults that no schema can express.
         ({"load": LOAD, "split": {"chunk_size": 30, "chunk_overlap": 20}}, ["$.split.chunk_overlap"]),
         # Sources: each by its number, once.
         (sources(TEXT, {"type": "text", "name": "a.txt"}), ["$.datasource.sources[1]"]),
@@ -70,17 +70,17 @@ def test_small_chunks_overlap_by_half_at_most_where_nothing_is_said() -> None:
         (sources({"type": "url", "url": "http://0177.0.0.1/"}), ["$.datasource.sources[0].url"]),
     ],
 )
-def test_each_fault_has_its_place(definition: object, places: list[str]) -> None:
+def test_each_fault_has_its_path(definition: object, places: list[str]) -> None:
     assert [fault.field for fault in find_faults(definition)] == places
 
 
-def test_a_long_value_is_not_repeated_in_what_is_said_of_it() -> None:
+def test_long_value_is_not_repeated_in_its_fault() -> None:
     (fault,) = find_faults(sources({**TEXT, "text": "x" * 200_000}))
     assert fault.field == "$.datasource.sources[0].text"
     assert len(fault.detail) < 200
 
 
-def test_what_the_schema_says_is_told_in_the_readers_language() -> None:
+def test_faults_of_schema_are_in_the_active_language() -> None:
     definition = {"load": LOAD, "split": {"chunk_size": 5}, "lode": {}}
     english = find_faults(definition)
     with translation.override("zh-hans"):
@@ -92,7 +92,7 @@ def test_what_the_schema_says_is_told_in_the_readers_language() -> None:
     assert "secret" not in long.detail
 
 
-def test_of_very_many_faults_some_are_told() -> None:
+def test_number_of_reported_faults_is_limited() -> None:
     assert len(find_faults(sources(*[{"type": "text"}] * 500))) == MAX_FAULTS
 
 
@@ -113,14 +113,14 @@ def test_sources_of_a_run_are_checked_like_those_of_a_definition() -> None:
         ({"clean": {"remove_urls": True}}, False),
     ],
 )
-def test_the_same_chunks_have_the_same_key(changes: dict[str, Any], is_same: bool) -> None:
+def test_settings_with_equal_chunks_have_equal_keys(changes: dict[str, Any], is_same: bool) -> None:
     plain, other = (settings_key(read_settings({"load": LOAD, **given}), "model") for given in ({}, changes))
     assert (plain == other) is is_same
     assert plain != settings_key(read_settings({"load": LOAD}), "another model")
 
 
-def test_key_of_the_default_settings_stays() -> None:
-    """Documents that are stored carry it: with another one each would be indexed twice."""
+def test_key_of_the_default_settings_is_stable() -> None:
+    """Stored documents contain it: with another key each would be indexed twice."""
     assert settings_key(read_settings({"load": LOAD}), "use-multilingual-3") == "bff724636c105b2c"
 
 

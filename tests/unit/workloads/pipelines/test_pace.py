@@ -1,4 +1,4 @@
-"""How the number of entities at once follows memory and endpoints."""
+"""Number of concurrent entities, by memory and endpoints."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from workloads.pipelines.pace import Pace
 from workloads.pipelines.performance import is_push_back
 
 
-def test_it_begins_with_as_many_as_are_allowed() -> None:
+def test_pace_begins_at_the_allowed_width() -> None:
     assert Pace(10).width == 10
 
 
-def test_a_push_back_halves_it_once_for_all_that_was_under_way() -> None:
+def test_push_back_halves_the_width_once_for_concurrent_entities() -> None:
     pace = Pace(10)
     for _ in range(10):
         pace.push_back(begun_at=1.0, now=2.0)
@@ -23,7 +23,7 @@ def test_a_push_back_halves_it_once_for_all_that_was_under_way() -> None:
     assert pace.width == 1
 
 
-def test_successes_grow_it_back_one_by_one_and_no_further() -> None:
+def test_successes_restore_the_width_step_by_step() -> None:
     pace = Pace(4)
     pace.push_back(begun_at=0.0, now=1.0)
     widths = []
@@ -35,7 +35,7 @@ def test_successes_grow_it_back_one_by_one_and_no_further() -> None:
     assert widths[-1] == 4
 
 
-def test_memory_that_is_short_takes_one_at_a_time_and_leaves_one() -> None:
+def test_memory_shortage_reduces_the_width_by_one_down_to_one() -> None:
     pace = Pace(3)
     pace.fit(used_mib=100, allowed_mib=512)
     assert pace.width == 3
@@ -46,7 +46,7 @@ def test_memory_that_is_short_takes_one_at_a_time_and_leaves_one() -> None:
     assert widths == [2, 1, 1, 1]
 
 
-def test_what_counts_as_a_push_back() -> None:
+def test_push_back_is_a_transient_error_of_overload() -> None:
     assert is_push_back(TransientError("busy", code="http_503", retry_after_seconds=1.0))
     assert is_push_back(TransientError("too many", code="http_429"))
     assert is_push_back(TransientError("too many", code="embedding_unavailable"))

@@ -1,4 +1,4 @@
-"""What pipelines add to the steps of indexing: threads, headers of sources, hosts that are down."""
+"""Additions of pipelines to the steps of indexing: threads, headers of sources, hosts that are down."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from workloads.pipelines.steps import ParserSlots, fetch, next_step, thread_cont
 
 
 class Runtime:
-    """Lets everything through, or refuses a dependency; two threads at once in it are an error."""
+    """Runtime that admits or refuses a dependency, and raises if two threads use it at once."""
 
     def __init__(self) -> None:
         self.refused: set[str] = set()
@@ -53,7 +53,7 @@ class Runtime:
 
 
 class Endpoint:
-    """Embeddings from elsewhere, which all entities need."""
+    """Embeddings from an endpoint that all entities need."""
 
     dependency = Dependency("embeddings", is_shared=True)
 
@@ -101,7 +101,7 @@ def item(**changes: Any) -> IndexingItem:
 
 
 def opened() -> IndexingItem:
-    """An item whose document is open and that has a passage to embed."""
+    """Return an item whose document is open and that has a passage to embed."""
     source = DocumentSource(
         id=UUID(int=2),
         job_id=UUID(int=3),
@@ -120,7 +120,7 @@ def opened() -> IndexingItem:
     return item(state={"content_key": "k", "passages_key": "p"}, passages=[Passage(0, "one", {})], source=source)
 
 
-def test_host_that_is_down_is_an_error_of_its_entity_and_not_of_the_run(runtime: Runtime, website: WebServer) -> None:
+def test_host_that_is_down_fails_its_entity_only(runtime: Runtime, website: WebServer) -> None:
     runtime.refused = {f"127.0.0.1:{website.port}"}
     with pytest.raises(TransientError) as raised:
         fetch({"type": "url", "url": f"{website.url}/page"}, item(), context_of(runtime))
@@ -128,7 +128,7 @@ def test_host_that_is_down_is_an_error_of_its_entity_and_not_of_the_run(runtime:
     assert website.seen == []
 
 
-def test_headers_of_a_source_are_opened_for_the_request_and_not_kept(
+def test_headers_of_a_source_are_decrypted_for_the_request_only(
     runtime: Runtime, website: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
@@ -176,7 +176,7 @@ def test_error_leaves_dependency_with_its_type(runtime: Runtime) -> None:
     assert runtime.left == [("host", "TransientError")]
 
 
-def test_step_begins_nothing_once_the_run_is_over(runtime: Runtime) -> None:
+def test_step_after_the_end_of_its_run_starts_nothing(runtime: Runtime) -> None:
     def is_over() -> None:
         raise StoppedError
 
@@ -206,7 +206,7 @@ def test_thread_that_waits_for_a_parser_ends_with_its_run() -> None:
         ({"content_key": "k", "passages_key": "p"}, "reload"),
     ],
 )
-def test_next_step_follows_from_what_is_stored(runtime: Runtime, state: dict[str, str], name: str) -> None:
+def test_next_step_follows_from_the_stored_state(runtime: Runtime, state: dict[str, str], name: str) -> None:
     given = item(state=state)
     entity = Entity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, given.state)
     assert next_step(entity, given, context_of(runtime), {})[0] == name

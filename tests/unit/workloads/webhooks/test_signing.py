@@ -1,4 +1,4 @@
-"""Deliveries are signed as the specification has it, and secrets are sealed."""
+"""Signatures of deliveries by the specification, and sealed secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BODY = b'{"test": 2432232314}'
 SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_signature_is_the_one_of_the_specification() -> None:
+def test_signature_equals_that_of_the_specification() -> None:
     signed = sign(SECRET, message_id="msg_p5jXN8AQM9LWM0D4loKWxJek", timestamp=1614265330, body=BODY)
     assert signed == SIGNATURE
 
@@ -23,7 +23,7 @@ def test_a_signature_is_the_one_of_the_specification() -> None:
 @pytest.mark.parametrize(
     "change", [{"message_id": "other"}, {"timestamp": 1614265331}, {"body": b'{"test": 1}'}, {"secret": new_secret()}]
 )
-def test_whatever_is_changed_changes_the_signature(change: dict[str, object]) -> None:
+def test_any_change_changes_the_signature(change: dict[str, object]) -> None:
     facts: dict[str, object] = {
         "secret": SECRET,
         "message_id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -34,7 +34,7 @@ def test_whatever_is_changed_changes_the_signature(change: dict[str, object]) ->
     assert sign(changed.pop("secret"), **changed) != SIGNATURE  # type: ignore[arg-type]
 
 
-def test_each_known_secret_signs() -> None:
+def test_every_secret_has_its_signature() -> None:
     other = new_secret()
     headers = dict(headers_of([SECRET, other], message_id="msg", timestamp=7, body=b"{}"))
     assert headers["Webhook-Id"] == "msg"
@@ -44,7 +44,7 @@ def test_each_known_secret_signs() -> None:
     assert second == sign(other, message_id="msg", timestamp=7, body=b"{}")
 
 
-def test_a_secret_is_random_and_comes_back_from_its_seal() -> None:
+def test_secret_is_random_and_unsealed_unchanged() -> None:
     secret = new_secret()
     assert secret != new_secret()
     assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
@@ -52,7 +52,7 @@ def test_a_secret_is_random_and_comes_back_from_its_seal() -> None:
     assert unseal(seal(secret)) == secret
 
 
-def test_another_key_unseals_nothing_unless_it_knows_the_one_before(settings: LazySettings) -> None:
+def test_changed_secret_key_unseals_with_its_fallback_only(settings: LazySettings) -> None:
     settings.SECRET_KEY = "the one before"
     sealed = seal(SECRET)
     settings.SECRET_KEY = "another"

@@ -1,4 +1,4 @@
-"""Definitions for tests, put together from few words."""
+"""Definitions for tests, in a short notation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ END = {"id": "end", "type": "end"}
 
 
 def node(id_: str, type_: str = "template", **fields: Any) -> dict[str, Any]:
-    """A node; what is no field of nodes belongs to its config."""
+    """Return a node; unknown fields belong to its config."""
     common = ("retry", "on_error") if type_ == "approval" else ("title", "retry", "timeout_seconds", "on_error")
     own = {name: fields.pop(name) for name in common if name in fields}
     if type_ == "template":
@@ -19,7 +19,7 @@ def node(id_: str, type_: str = "template", **fields: Any) -> dict[str, Any]:
 
 
 def edges(*ways: str) -> list[dict[str, str]]:
-    """``"a > b"``, or ``"a yes> b"`` for the case yes."""
+    """Return edges of ``"a > b"``, or ``"a yes> b"`` for the case yes."""
     found = []
     for way in ways:
         names = way.split(" > ") if " > " in way else [way]
@@ -32,7 +32,7 @@ def edges(*ways: str) -> list[dict[str, str]]:
 
 
 def workflow(*nodes: dict[str, Any], ways: list[str] | None = None, inputs: Any = None, outputs: Any = None) -> Any:
-    """A workflow of these nodes, one after the other where no ways are said."""
+    """Return a workflow of these nodes, in sequence without ways."""
     start = {**START, **({"config": {"inputs": inputs}} if inputs else {})}
     end = {**END, **({"config": {"outputs": outputs}} if outputs else {})}
     if ways is None:
@@ -41,12 +41,12 @@ def workflow(*nodes: dict[str, Any], ways: list[str] | None = None, inputs: Any 
 
 
 def graph(*nodes: dict[str, Any], ways: list[str] | None = None) -> dict[str, Any]:
-    """The graph of an iteration."""
+    """Return the graph of an iteration."""
     return {"nodes": list(nodes), "edges": edges(*(ways or []))}
 
 
 def each(id_: str, items: Any, *nodes: dict[str, Any], output: Any = None, ways: Any = None, **fields: Any) -> Any:
-    """An iteration over a reference or a list."""
+    """Return an iteration over a reference or a list."""
     items = {"ref": items} if isinstance(items, str) else {"value": items}
     inner = graph(*nodes, ways=ways)
     output = output or {"ref": f"nodes.{nodes[-1]['id']}.text"}
@@ -54,7 +54,7 @@ def each(id_: str, items: Any, *nodes: dict[str, Any], output: Any = None, ways:
 
 
 def condition(id_: str, *cases: tuple[str, str, str, Any]) -> dict[str, Any]:
-    """Cases as (name, reference, operator, value)."""
+    """Return a condition of cases as (name, reference, operator, value)."""
     return node(
         id_,
         "condition",

@@ -1,4 +1,4 @@
-"""Tests of values, one row each."""
+"""Comparisons of values, one row each."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from workloads.workflows.engine.variables import Reading, VariableMissingError
     [
         (1, "eq", 1, True),
         (1, "eq", 1.0, True),
-        (1, "eq", True, False),  # true is no number
+        (1, "eq", True, False),  # a boolean is not a number
         (None, "eq", None, True),
         ("a", "ne", "b", True),
         (2, "lt", 3, True),
         ("a", "lt", "b", True),
-        ("2", "lt", 3, False),  # of two kinds
+        ("2", "lt", 3, False),  # of two types
         (None, "ge", 0, False),
         (3, "ge", 3, True),
         (2, "le", 3, True),
@@ -40,7 +40,7 @@ from workloads.workflows.engine.variables import Reading, VariableMissingError
         (0, "empty", None, False),
     ],
 )
-def test_how_values_compare(left, operator: str, right, holds: bool) -> None:
+def test_values_are_compared_by_operator(left, operator: str, right, holds: bool) -> None:
     assert compare(left, operator, right) is holds
 
 
@@ -55,7 +55,7 @@ def reading(path=(), parent=None) -> Reading:
     return Reading(graph, state, lambda stored: stored[0], path=path, parent=parent)
 
 
-def test_what_is_read_where() -> None:
+def test_references_are_resolved_in_their_scope() -> None:
     inside = reading((1,), "e")
     assert inside.look_up("nodes.x.text") == "inner"
     assert inside.render("{{ item }} {{ index }} {{ nodes.a.text }} {{ inputs.n }}") == "6 1 made 3"
@@ -67,7 +67,7 @@ def test_what_is_read_where() -> None:
             reading().look_up(missing)
 
 
-def test_the_first_case_that_holds_is_chosen() -> None:
+def test_first_true_case_is_chosen() -> None:
     config = condition("c", ("big", "inputs.n", "gt", 5), ("small", "inputs.n", "gt", 1), ("any", "inputs.n", "gt", 0))
     assert choose_case(config["config"], reading()) == "small"
     assert choose_case(condition("c", ("big", "inputs.gone", "gt", 5))["config"], reading()) == "else"

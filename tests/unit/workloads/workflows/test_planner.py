@@ -1,4 +1,4 @@
-"""The planning of runs, as tables: what is ready when, and what becomes of what fails."""
+"""Planning of runs, as tables: ready nodes, and consequences of failures."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ GONE = NodeError("gone", "It is gone.")
 BUSY = NodeError("busy", "It is busy.", is_transient=True)
 
 
-def test_nodes_run_one_after_the_other() -> None:
+def test_nodes_in_sequence_run_one_after_the_other() -> None:
     walk = Walk(workflow(node("a"), node("b"))).go()
     assert walk.done == ["start", "a", "b", "end"]
     assert (walk.planner.is_ended, walk.state.error, walk.state.step_count) == (True, None, 4)
 
 
-def test_branches_run_side_by_side_and_a_join_waits_for_all() -> None:
+def test_branches_run_concurrently_and_a_join_waits_for_all() -> None:
     walk = Walk(workflow(node("a"), node("b"), node("c"), ways=["start > a > c > end", "start > b > c"]))
     assert walk.plan() == ["start"]
     walk.planner.succeed(Key("start"), None)
@@ -32,7 +32,7 @@ def test_branches_run_side_by_side_and_a_join_waits_for_all() -> None:
     assert walk.plan() == ["c"]
 
 
-def test_no_more_tasks_are_handed_out_than_there_is_room_for() -> None:
+def test_planned_tasks_are_limited_by_the_room() -> None:
     walk = Walk(workflow(node("a"), node("b"), ways=["start > a > end", "start > b > end"]))
     walk.plan()
     walk.planner.succeed(Key("start"), None)
@@ -56,16 +56,14 @@ CHOICE = workflow(
         ("else", ["start", "c", "b", "after_b", "join", "end"], {"a"}),
     ],
 )
-def test_what_is_not_chosen_is_skipped_with_all_that_follows_it_alone(
-    case: str, done: list[str], skipped: set[str]
-) -> None:
+def test_branch_that_is_not_chosen_is_skipped(case: str, done: list[str], skipped: set[str]) -> None:
     walk = Walk(CHOICE, {"c": case}).go()
     assert walk.done == done
     assert {name for name, status in walk.statuses.items() if status == Status.SKIPPED} == skipped
     assert walk.state.error is None
 
 
-def test_a_run_that_reaches_no_end_fails() -> None:
+def test_run_without_a_reached_end_fails() -> None:
     definition = workflow(node("ok", "approval", title="?"), ways=["start > ok", "ok approved> end"])
     walk = Walk(definition, {"ok": "rejected"}).go()
     assert walk.state.error == ("no_end_reached", "No way led to an end of the workflow.")
@@ -74,18 +72,18 @@ def test_a_run_that_reaches_no_end_fails() -> None:
 @pytest.mark.parametrize(
     ("fields", "answers", "done", "error"),
     [
-        # What no time heals is not tried again.
+        # Permanent errors are not retried.
         ({"retry": {"max_retries": 2}}, GONE, ["start", "a"], ("gone", "a: It is gone.")),
-        # What time may heal is, as often as the node says.
+        # Transient errors are retried as often as the node configures.
         ({"retry": {"max_retries": 2}}, [BUSY, BUSY, None], ["start", "a", "a", "a", "end"], None),
         ({"retry": {"max_retries": 1}}, [BUSY, BUSY, None], ["start", "a", "a"], ("busy", "a: It is busy.")),
-        # Without a word a template is tried once.
+        # By default a template runs once.
         ({}, [BUSY, None], ["start", "a"], ("busy", "a: It is busy.")),
-        # A run may go on without what has failed.
+        # A run may continue without the failed node.
         ({"on_error": "continue"}, GONE, ["start", "a", "end"], None),
     ],
 )
-def test_what_becomes_of_a_failed_node(fields, answers, done, error) -> None:
+def test_failed_node_is_retried_or_ends_as_configured(fields, answers, done, error) -> None:
     walk = Walk(workflow(node("a", **fields)), {"a": answers})
     for _ in range(6):
         walk.go()
@@ -95,7 +93,7 @@ def test_what_becomes_of_a_failed_node(fields, answers, done, error) -> None:
         assert walk.state.steps[Key("a")].outputs == [{"error": {"code": "gone", "message": "It is gone."}}]
 
 
-def test_each_wait_before_a_retry_is_twice_the_one_before_and_what_is_asked_for_at_least() -> None:
+def test_retry_delay_doubles_and_is_at_least_the_requested_one() -> None:
     definition = workflow(node("a", retry={"max_retries": 5, "delay_seconds": 10}))
     longer = NodeError("busy", "Later.", is_transient=True, retry_after_seconds=90)
     walk = Walk(definition, {"a": [BUSY, BUSY, longer, None]})
@@ -110,7 +108,7 @@ def test_each_wait_before_a_retry_is_twice_the_one_before_and_what_is_asked_for_
     assert waits == [10, 20, 90]
 
 
-def test_a_delay_is_over_when_its_time_has_come() -> None:
+def test_delay_ends_at_its_time() -> None:
     walk = Walk(workflow(node("a", "delay", seconds=60)), {"a": Wait.TIME}).go()
     assert (walk.done, walk.planner.next_due(), walk.planner.is_ended) == (["start", "a"], 60, False)
     walk.now = 60
@@ -118,7 +116,7 @@ def test_a_delay_is_over_when_its_time_has_come() -> None:
     assert walk.go().done == ["start", "a", "end"]
 
 
-def test_a_decision_is_waited_for_until_it_comes() -> None:
+def test_run_waits_for_its_decision() -> None:
     walk = Walk(workflow(node("ok", "approval", title="?")), {"ok": Wait.DECISION}).go()
     assert (walk.planner.awaits_decision, walk.planner.next_due(), walk.plan()) == (True, None, [])
     walk.begin()
@@ -126,7 +124,7 @@ def test_a_decision_is_waited_for_until_it_comes() -> None:
     assert walk.go().done == ["start", "ok", "end"]
 
 
-def test_items_run_as_many_at_a_time_as_their_iteration_says() -> None:
+def test_items_run_in_parallel_up_to_the_limit_of_their_iteration() -> None:
     walk = Walk(workflow(each("e", [1, 2, 3], node("x"), node("y"), ways=["x > y"], parallel=2)))
     for _ in range(2):
         for task in walk.planner.plan(0):
@@ -142,14 +140,14 @@ def test_items_run_as_many_at_a_time_as_their_iteration_says() -> None:
     assert "y@0" not in walk.statuses
 
 
-def test_an_iteration_ends_when_all_items_have_and_an_empty_one_at_once() -> None:
+def test_iteration_ends_after_all_items_or_at_once_if_empty() -> None:
     walk = Walk(workflow(each("e", [1, 2], node("x")))).go()
     assert walk.done == ["start", "e", "x@0", "collect e 0", "x@1", "collect e 1", "gather e", "end"]
     assert walk.state.steps[Key("e")].outputs == [[0, 1]]
     assert Walk(workflow(each("e", [], node("x")))).go().done == ["start", "e", "gather e", "end"]
 
 
-def test_iterations_stand_in_one_another() -> None:
+def test_iterations_can_be_nested() -> None:
     inner = each("inner", [1, 2], node("x"))
     walk = Walk(workflow(each("outer", [1, 2], inner, output={"value": 1}, parallel=2))).go()
     assert {"x@0.0", "x@0.1", "x@1.0", "x@1.1"} <= set(walk.done)
@@ -160,7 +158,7 @@ def test_iterations_stand_in_one_another() -> None:
     ("how", "error", "items"),
     [("fail", ("gone", "e: Item 1: It is gone."), {}), ("skip", None, [0, 1, 2])],
 )
-def test_what_becomes_of_an_item_that_fails(how: str, error, items) -> None:
+def test_failed_item_is_skipped_or_fails_its_iteration(how: str, error, items) -> None:
     walk = Walk(workflow(each("e", [1, 2, 3], node("x"), parallel=3, on_item_error=how)), {"x@1": GONE}).go()
     assert walk.state.error == error
     if how == "skip":
@@ -168,7 +166,7 @@ def test_what_becomes_of_an_item_that_fails(how: str, error, items) -> None:
         assert walk.state.steps[Key("e")].failed == 1
 
 
-def test_what_comes_from_an_item_that_was_given_up_is_not_wanted() -> None:
+def test_result_of_abandoned_item_is_not_expected() -> None:
     walk = Walk(workflow(each("e", [1, 2], node("x"), parallel=2, on_item_error="fail", on_error="continue")))
     for _ in range(2):
         for task in walk.planner.plan(0):
@@ -180,12 +178,12 @@ def test_what_comes_from_an_item_that_was_given_up_is_not_wanted() -> None:
 
 
 @pytest.mark.parametrize(("most", "error"), [(4, None), (3, "step_limit")])
-def test_a_run_takes_no_more_steps_than_it_may(most: int, error: str | None) -> None:
+def test_steps_of_a_run_are_limited(most: int, error: str | None) -> None:
     walk = Walk(workflow(node("a"), node("b")), bounds=Bounds(max_steps=most)).go()
     assert (walk.state.error and walk.state.error[0]) == error
 
 
-def test_a_run_works_no_longer_than_it_may() -> None:
+def test_working_time_of_a_run_is_limited() -> None:
     walk = Walk(workflow(node("a")), bounds=Bounds(max_seconds=10))
     walk.plan()
     walk.planner.succeed(Key("start"), None)
@@ -195,7 +193,7 @@ def test_a_run_works_no_longer_than_it_may() -> None:
     assert walk.planner.is_ended
 
 
-def test_changes_are_told_once_and_each_with_a_higher_version() -> None:
+def test_changes_are_reported_once_with_increasing_versions() -> None:
     walk = Walk(workflow(node("a")))
     seen: dict[str, list[int]] = {}
 
@@ -222,8 +220,8 @@ LONG = workflow(
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_a_run_that_is_cut_off_anywhere_goes_on_and_repeats_only_what_was_not_kept(seed: int) -> None:
-    """After each cut the run goes on from its last checkpoint: what was kept is not done again, and nothing is lost."""
+def test_interrupted_run_resumes_and_repeats_only_unsaved_steps(seed: int) -> None:
+    """Each interruption resumes from the last checkpoint: stored steps are not repeated, and nothing is lost."""
     chance = random.Random(seed)
     answers = {"c": "yes", "d": Wait.TIME, "y@1": [BUSY, BUSY, None]}
     walk = Walk(LONG, answers)

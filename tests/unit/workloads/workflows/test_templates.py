@@ -1,4 +1,4 @@
-"""The language of templates: what it can do, and that nothing in it gets out or grows without bound."""
+"""The language of templates: its features, its isolation and its limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VARIABLES = {
     ("source", "text"),
     [
         ("Hello {{ inputs.name }}!", "Hello Ada!"),
-        ("{{ inputs.items }}", "[1, 2, 3]"),  # a field that is called as a method is
+        ("{{ inputs.items }}", "[1, 2, 3]"),  # a field called as a method
         ("{{ inputs.name | upper }}{{ inputs.items | length }}", "ADA3"),
         ("{% for x in inputs.items %}{{ loop.index }}:{{ x * 2 }} {% endfor %}", "1:2 2:4 3:6 "),
         ("{% for r in nodes.search.results if r.text != 'one' %}{{ r.text }}{% endfor %}", "two"),
@@ -42,7 +42,7 @@ VARIABLES = {
         ("a\n", "a\n"),
     ],
 )
-def test_what_the_language_can_do(source: str, text: str) -> None:
+def test_template_renders_the_expected_text(source: str, text: str) -> None:
     assert render_template(source, VARIABLES) == text
 
 
@@ -65,7 +65,7 @@ def test_what_the_language_can_do(source: str, text: str) -> None:
         "x" * 70_000,
     ],
 )
-def test_what_is_not_in_the_language_is_refused_before_it_runs(source: str) -> None:
+def test_unsupported_syntax_is_refused_before_rendering(source: str) -> None:
     if "__class__" in source:
         with pytest.raises(TemplateFailedError):
             render_template(source, VARIABLES)
@@ -92,7 +92,7 @@ def test_what_is_not_in_the_language_is_refused_before_it_runs(source: str) -> N
         "".join(f"{{% set a{n + 1} = a{n} + a{n} %}}" for n in range(1, 40)).replace("a1 ", "inputs.name ", 1),
     ],
 )
-def test_what_grows_or_breaks_fails(source: str) -> None:
+def test_template_that_grows_or_fails_raises(source: str) -> None:
     with pytest.raises(TemplateFailedError) as caught:
         render_template(source, VARIABLES)
     assert str(caught.value)
@@ -121,11 +121,11 @@ DOUBLED = "{% set a = [a, a] %}" * 40
         "{{ inputs.text | trim(inputs.text | replace('a', 'b')) }}",
     ],
 )
-def test_time_and_size_are_bounded_whatever_is_written(source: str) -> None:
+def test_time_and_size_of_any_template_are_bounded(source: str) -> None:
     began = time.process_time()
     with pytest.raises(TemplateFailedError):
         render_template(source, LONG)
-    # Two seconds to render, and what a template of the greatest length takes to compile.
+    # Two seconds to render, and the compilation of a template of the greatest length.
     assert time.process_time() - began < 20
 
 
@@ -143,19 +143,19 @@ class _Spent(templates.Budget):
         *("[1][0:]", "[]", "{}", "()"),
     ],
 )
-def test_every_filter_test_and_operator_draws_on_the_budget(monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
+def test_every_filter_test_and_operator_uses_the_budget(monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
     monkeypatch.setattr(templates, "Budget", _Spent)
     with pytest.raises(TemplateFailedError, match=r"^spent$"):
         render_template(f"{{% set a = {operation} %}}", {})
 
 
-def test_nothing_is_worked_out_while_a_template_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compilation_evaluates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(templates.Budget, "spend", lambda *_: pytest.fail("drawn on"))
     parse_template("{{ 'b,a' | split(',') | sort }}{{ 'a' in 'abc' }}")
     templates._compiled("{{ 'b,a' | split(',') | sort }}{{ 'a' in 'abc' }}{{ [1, 2] + [3] }}{{ 'a' is in 'abc' }}")
 
 
-def test_values_stay_what_they_were() -> None:
+def test_values_keep_their_types() -> None:
     source = (
         "{{ [3, 1] | sort }}{{ (1, 2) }}{{ {'a': [1]} }}{{ 'abc'[1:] }}{{ [1, 2] == [1, 2] }}{{ 1 < 2 < 3 }}"
         "{{ [1, 2] | reverse | list }}{{ {'b': 1} | items | list }}{{ [1, 1] | unique | join }}{{ '<' | e }}"
@@ -184,7 +184,7 @@ def test_values_stay_what_they_were() -> None:
         "{% for a in inputs.items %}" * 16 + "{% endfor %}" * 16,
     ],
 )
-def test_depth_is_refused_before_it_runs(source: str) -> None:
+def test_excessive_depth_is_refused_before_rendering(source: str) -> None:
     with pytest.raises(TemplateRefusedError, match="nested"):
         parse_template(source)
     with pytest.raises(TemplateFailedError, match="nested"):
@@ -203,7 +203,7 @@ def test_depth_is_refused_before_it_runs(source: str) -> None:
         "{% if 0 %}" + "{% elif 0 %}" * 500 + "{% endif %}",
     ],
 )
-def test_depth_that_is_allowed_compiles(source: str) -> None:
+def test_allowed_depth_compiles(source: str) -> None:
     parse_template(source)
     templates._compiled(source)
 

@@ -1,4 +1,4 @@
-"""Each fault of a definition has a code and a place."""
+"""Each fault of a definition has a code and a pointer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ VALID = [
 
 
 @pytest.mark.parametrize("definition", VALID, ids=range(len(VALID)))
-def test_a_valid_definition_has_no_faults_by_us_and_by_the_published_schema(definition: Any) -> None:
+def test_valid_definition_has_no_faults_and_fits_the_published_schema(definition: Any) -> None:
     assert faults_in(definition) == []
     assert list(Draft202012Validator(definition_schema()).iter_errors(definition)) == []
 
@@ -123,19 +123,19 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("definition", "faults"), FAULTS, ids=range(len(FAULTS)))
-def test_each_fault_is_named_with_its_place(definition: Any, faults: list[tuple[str, str]]) -> None:
+def test_each_fault_has_its_code_and_pointer(definition: Any, faults: list[tuple[str, str]]) -> None:
     assert found(definition) == faults
     assert all(fault.detail for fault in faults_in(definition))
 
 
-def test_iterations_stand_in_one_another_as_deep_as_is_allowed() -> None:
+def test_depth_of_nested_iterations_is_limited() -> None:
     definition = workflow(each("a", [[1]], each("b", "item", node("c"), output={"value": 1})))
     assert [(f.code, f.pointer) for f in faults_in(definition, max_depth=1)] == [
         ("too_deep", "/nodes/1/config/graph/nodes/0")
     ]
 
 
-def test_all_faults_of_one_kind_are_told_at_once() -> None:
+def test_faults_of_all_nodes_are_reported_together() -> None:
     definition = workflow(node("a", "llm"), node("b", "delay", seconds=-1), node("c", "dance"))
     assert found(definition) == [
         ("input_missing", "/nodes/1/config"),
@@ -144,7 +144,7 @@ def test_all_faults_of_one_kind_are_told_at_once() -> None:
     ]
 
 
-def test_the_published_schema_is_one() -> None:
+def test_published_schema_is_valid() -> None:
     Draft202012Validator.check_schema(definition_schema())
     assert edges("a > b > c", "a yes> c") == [
         {"from": "a", "to": "b"},
@@ -153,7 +153,7 @@ def test_the_published_schema_is_one() -> None:
     ]
 
 
-def test_what_the_schema_says_is_told_in_the_readers_language() -> None:
+def test_faults_of_schema_are_in_the_active_language() -> None:
     definition = workflow(node("a", template=7))
     english = faults_in(definition)
     with translation.override("zh-hans"):
@@ -171,5 +171,5 @@ def test_what_the_schema_says_is_told_in_the_readers_language() -> None:
         (workflow(each("one", [1], node("a")), each("two", [1], each("three", [1], node("b")))), 2),
     ],
 )
-def test_depth_of_iterations_is_that_of_the_deepest(definition: Any, depth: int) -> None:
+def test_depth_of_iterations_is_that_of_the_deepest_one(definition: Any, depth: int) -> None:
     assert depth_of(definition) == depth

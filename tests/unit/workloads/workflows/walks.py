@@ -1,4 +1,4 @@
-"""A run of the planner with plain values: every task is answered from a table."""
+"""Run of the planner with plain values: every task is answered from a table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from workloads.workflows.engine.planner import Planner
 from workloads.workflows.engine.state import NodeError, RunState, Wait, inline
 from workloads.workflows.engine.tasks import Act, Bounds, Task
 
-# What a node answers: outputs, or a NodeError, or a wait until a moment; by its key, else by its id.
+# Answer of a node: outputs, a NodeError, or a wait until a time; by its key, else by its id.
 type Answers = Mapping[str, Any]
 
 
 @dataclass
 class Walk:
-    """A run on its way; ``done`` lists what was done, in order."""
+    """Run in progress; ``done`` lists the completed tasks in order."""
 
     definition: Any
     answers: Answers = field(default_factory=dict)
@@ -33,16 +33,16 @@ class Walk:
         self.begin()
 
     def begin(self) -> None:
-        """Begin, or go on from what the last checkpoint says."""
+        """Begin, or resume from the last checkpoint."""
         self.state = RunState.read(self.state.write())
         self.planner = Planner(self.graph, self.state, self.bounds)
 
     def plan(self, room: int = 100) -> list[str]:
-        """What is ready, by name."""
+        """Return the ready tasks by name."""
         return [name_of(task) for task in self.planner.plan(self.now, room=room)]
 
     def go(self, *, most: int = 1_000, after: Callable[[], object] = lambda: None) -> Walk:
-        """Do what is ready until nothing is."""
+        """Run ready tasks until there are none."""
         for _ in range(most):
             tasks = self.planner.plan(self.now)
             if not tasks:
@@ -82,12 +82,12 @@ class Walk:
 
     @property
     def statuses(self) -> dict[str, str]:
-        """How the nodes stand, by name."""
+        """Return the states of the nodes by name."""
         return {str(key): step.status.value for key, step in self.state.steps.items()}
 
 
 def name_of(task: Task) -> str:
-    """A node's key, with the act where that is not its own work."""
+    """Return the key of a node, with the kind of act unless it is the node's own work."""
     if task.act is Act.RUN:
         return str(task.key)
     return f"{task.act.value} {task.key}" + (f" {task.index}" if task.index is not None else "")

@@ -1,4 +1,4 @@
-"""What batches count is recounted from their jobs and the news, and mended."""
+"""Batch counters: they are checked against jobs and news, and repaired."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integration.scheduling.acts import Start, Tick, complete, fail
 
 
 def look() -> set[str]:
-    """The codes of what is wrong."""
+    """Return the codes of the faults."""
     return {fault.code for fault in CHECK.look(Piece()).faults}
 
 
@@ -38,7 +38,7 @@ def execute(statement: str, **values: Any) -> None:
 
 @pytest.fixture
 def batch(acme: Tenant, tick: Tick, start: Start) -> Batch:
-    """One job done, one dead, one waiting, and nothing folded yet; made an hour ago."""
+    """Create a batch of an hour ago with one job completed, one dead, one waiting, and nothing folded."""
     made, _ = open_batch(tenant=acme, label="x", requests=[JobRequest(kind="noop")] * 3, closes=True)
     execute("UPDATE scheduling_batch SET created_at = now() - interval '1 hour', closed_at = now() - interval '1 hour'")
     tick()
@@ -56,7 +56,7 @@ def counters(batch: Batch) -> tuple[int, int, int, str]:
     return (found.completed, found.failed, found.cancelled, found.state)
 
 
-def test_news_on_its_way_is_no_fault(batch: Batch) -> None:
+def test_unfolded_news_is_no_fault(batch: Batch) -> None:
     assert look() == set()
     fold_batches()
     assert look() == set()
@@ -64,7 +64,7 @@ def test_news_on_its_way_is_no_fault(batch: Batch) -> None:
 
 
 @pytest.mark.parametrize("is_folded", [False, True])
-def test_lost_news_is_found_and_counted_again(batch: Batch, is_folded: bool) -> None:
+def test_lost_news_is_found_and_recounted(batch: Batch, is_folded: bool) -> None:
     if is_folded:
         fold_batches()
         execute("UPDATE scheduling_batch SET completed = 0, cancelled = 1")
@@ -77,7 +77,7 @@ def test_lost_news_is_found_and_counted_again(batch: Batch, is_folded: bool) -> 
     assert counters(batch) == (1, 1, 0, "running")
 
 
-def test_a_batch_that_missed_its_end_ends(batch: Batch, start: Start) -> None:
+def test_batch_that_missed_its_end_is_ended(batch: Batch, start: Start) -> None:
     with all_tenants():
         last = Job.objects.get(state="dispatched")
     complete(start, last)
@@ -91,7 +91,7 @@ def test_a_batch_that_missed_its_end_ends(batch: Batch, start: Start) -> None:
     assert counters(batch) == (2, 1, 0, "failed")
 
 
-def test_jobs_that_are_kept_no_longer_stay_counted(batch: Batch) -> None:
+def test_pruned_jobs_stay_counted(batch: Batch) -> None:
     fold_batches()
     with all_tenants():
         done = Job.objects.get(state="completed")
@@ -105,7 +105,7 @@ def test_jobs_that_are_kept_no_longer_stay_counted(batch: Batch) -> None:
     assert counters(batch) == (1, 1, 0, "running")
 
 
-def test_a_repair_changes_nothing_that_was_right(batch: Batch) -> None:
+def test_repair_changes_nothing_that_was_right(batch: Batch) -> None:
     fold_batches()
     with all_tenants():
         assert CHECK.repair is not None

@@ -1,4 +1,4 @@
-"""Whoever holds a batch holds nobody else up, and no job is added between the last count and the end."""
+"""Batch races: a locked batch delays no other, and no job is added between the last count and the end."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PATIENCE_SECONDS = 30
 
 
 def ended(tenant: Tenant) -> Batch:
-    """A closed batch all of whose jobs have ended, and which nobody has counted."""
+    """Return a closed batch whose jobs have ended and are not counted yet."""
     batch, _ = open_batch(tenant=tenant, label="x", requests=[NOOP], closes=True)
     with tenant_context(tenant):
         cancel_jobs(job_ids=list(Job.objects.filter(batch_id=batch.pk).values_list("pk", flat=True)))
     return batch
 
 
-def test_a_held_batch_is_left_and_the_others_are_counted(transactional_db: None, acme: Tenant) -> None:
+def test_locked_batch_is_skipped_and_others_are_counted(transactional_db: None, acme: Tenant) -> None:
     held, free = ended(acme), ended(acme)
     holding, let_go = threading.Event(), threading.Event()
 
@@ -43,7 +43,7 @@ def test_a_held_batch_is_left_and_the_others_are_counted(transactional_db: None,
     thread = beside(hold)
     try:
         assert holding.wait(PATIENCE_SECONDS)
-        # Even where the held one's news alone fills the page.
+        # Even if the locked one's news alone fills the page.
         assert fold_batches(limit=1) > 0
         with all_tenants():
             assert Batch.objects.get(pk=free.pk).ended_at is not None
@@ -58,7 +58,7 @@ def test_a_held_batch_is_left_and_the_others_are_counted(transactional_db: None,
         assert Batch.objects.get(pk=held.pk).state == "failed"
 
 
-def test_many_add_to_one_batch_at_once_and_every_job_is_counted(transactional_db: None, acme: Tenant) -> None:
+def test_concurrent_additions_to_one_batch_are_all_counted(transactional_db: None, acme: Tenant) -> None:
     batch, _ = open_batch(tenant=acme, label="x")
     threads = [beside(lambda: add(acme, batch)) for _ in range(4)]
     for thread in threads:
@@ -72,7 +72,7 @@ def add(tenant: Tenant, batch: Batch) -> None:
         add_jobs(tenant=tenant, batch_id=batch.pk, requests=[NOOP])
 
 
-def test_what_is_rolled_back_is_not_in_the_batch(transactional_db: None, acme: Tenant) -> None:
+def test_rolled_back_addition_is_not_in_the_batch(transactional_db: None, acme: Tenant) -> None:
     batch, _ = open_batch(tenant=acme, label="x")
 
     def add_and_fail() -> None:
@@ -89,7 +89,7 @@ def test_what_is_rolled_back_is_not_in_the_batch(transactional_db: None, acme: T
 def test_job_added_before_the_lock_is_cancelled(transactional_db: None, acme: Tenant) -> None:
     batch, _ = open_batch(tenant=acme, label="x", requests=[NOOP])
     with tenant_context(acme):
-        read_clock()  # the transaction of the cancel is older than the jobs that are added
+        read_clock()  # the transaction of the cancellation is older than the added jobs
         beside(lambda: add(acme, batch)).join()
         cancel_batch(batch_id=batch.pk)
     with all_tenants():

@@ -1,4 +1,4 @@
-"""A batch counts what ends, ends with its last job, and submits its completion job once."""
+"""Batches: each counts ended jobs, ends with the last, and submits its completion job once."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def fired(batch: Batch) -> list[Job]:
         return list(Job.objects.filter(batch_id=None, tags=["after"]))
 
 
-def test_what_ends_is_counted_and_the_last_ends_the_batch(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_ended_jobs_are_counted_and_the_last_ends_the_batch(acme: Tenant, tick: Tick, start: Start) -> None:
     batch = opened(acme, 3, closes=True, on_completion=SUMMARY)
     first, second, third = jobs_of(batch)
     tick()
@@ -77,16 +77,16 @@ def test_what_ends_is_counted_and_the_last_ends_the_batch(acme: Tenant, tick: Ti
     assert counts(batch) == ("failed", 3, 1, 1, 1)
     assert fire_batches() == 1
     (job,) = fired(batch)
-    told = job.payload.pop("batch")
+    summary = job.payload.pop("batch")
     assert job.payload == {"note": "done"}
-    assert (told["id"], told["state"], told["total"], told["failed"]) == (str(batch.pk), "failed", 3, 1)
+    assert (summary["id"], summary["state"], summary["total"], summary["failed"]) == (str(batch.pk), "failed", 3, 1)
     assert reload(batch).fired_job_id == job.pk
     fold_batches()
     assert fire_batches() == 0
     assert len(fired(batch)) == 1
 
 
-def test_a_job_that_is_tried_again_or_goes_back_has_not_ended(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_job_that_retries_has_not_ended(acme: Tenant, tick: Tick, start: Start) -> None:
     batch = opened(acme, 1, closes=True)
     tick()
     fail(start, jobs_of(batch)[0])
@@ -94,7 +94,7 @@ def test_a_job_that_is_tried_again_or_goes_back_has_not_ended(acme: Tenant, tick
     assert counts(batch) == ("running", 1, 0, 0, 0)
 
 
-def test_an_open_batch_takes_more_and_ends_only_when_it_is_closed(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_open_batch_accepts_jobs_and_ends_only_once_closed(acme: Tenant, tick: Tick, start: Start) -> None:
     batch = opened(acme, 1)
     tick()
     complete(start, jobs_of(batch)[0])
@@ -114,7 +114,7 @@ def test_an_open_batch_takes_more_and_ends_only_when_it_is_closed(acme: Tenant, 
     assert counts(batch) == ("completed", 2, 2, 0, 0)
 
 
-def test_closing_ends_a_batch_whose_jobs_had_ended_and_one_without_jobs(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_close_ends_a_batch_without_unfinished_jobs(acme: Tenant, tick: Tick, start: Start) -> None:
     batch, empty = opened(acme, 1), opened(acme, 0, on_completion=SUMMARY)
     tick()
     complete(start, jobs_of(batch)[0])
@@ -127,7 +127,7 @@ def test_closing_ends_a_batch_whose_jobs_had_ended_and_one_without_jobs(acme: Te
     assert fire_batches() == 1
 
 
-def test_a_repeated_key_adds_no_job(acme: Tenant) -> None:
+def test_repeated_idempotency_key_adds_no_job(acme: Tenant) -> None:
     batch = opened(acme, 0)
     keyed = JobRequest(kind="noop", idempotency_key="one")
     for _ in range(2):
@@ -135,7 +135,7 @@ def test_a_repeated_key_adds_no_job(acme: Tenant) -> None:
     assert counts(batch)[1] == len(jobs_of(batch)) == 1
 
 
-def test_all_first_jobs_are_taken_or_there_is_no_batch(acme: Tenant) -> None:
+def test_batch_with_a_refused_first_job_is_not_created(acme: Tenant) -> None:
     with pytest.raises(KindUnknownError):
         open_batch(tenant=acme, label="x", requests=[NOOP, JobRequest(kind="nope")])
     with pytest.raises(PayloadInvalidError):
@@ -147,7 +147,7 @@ def test_all_first_jobs_are_taken_or_there_is_no_batch(acme: Tenant) -> None:
         assert not Job.objects.exists()
 
 
-def test_another_tenants_batch_is_none(acme: Tenant, globex: Tenant) -> None:
+def test_batch_of_another_tenant_is_not_found(acme: Tenant, globex: Tenant) -> None:
     batch = opened(acme)
     with pytest.raises(BatchNotFoundError):
         add_jobs(tenant=globex, batch_id=batch.pk, requests=[NOOP])
@@ -155,7 +155,9 @@ def test_another_tenants_batch_is_none(acme: Tenant, globex: Tenant) -> None:
         close_batch(batch_id=batch.pk)
 
 
-def test_a_completion_that_needs_all_is_not_submitted_when_one_failed(acme: Tenant, tick: Tick, start: Start) -> None:
+def test_completion_job_that_needs_success_is_not_submitted_after_a_failure(
+    acme: Tenant, tick: Tick, start: Start
+) -> None:
     only = CompletionJob(kind="noop", tags=("after",), only_if_completed=True)
     good, bad = (opened(acme, 1, closes=True, on_completion=only) for _ in range(2))
     tick()
@@ -168,11 +170,11 @@ def test_a_completion_that_needs_all_is_not_submitted_when_one_failed(acme: Tena
 
 
 class PlantedCrash(BaseException):
-    """The process dies here."""
+    """An exception in place of the process's death."""
 
 
 @pytest.mark.parametrize("step", ["after the job was submitted", "before it"])
-def test_a_dispatcher_that_dies_at_the_end_of_a_batch_leaves_it_to_the_next(
+def test_completion_after_a_dispatcher_crash_is_submitted_once(
     acme: Tenant, tick: Tick, start: Start, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     batch = opened(acme, 1, closes=True, on_completion=SUMMARY)
@@ -197,7 +199,7 @@ def test_a_dispatcher_that_dies_at_the_end_of_a_batch_leaves_it_to_the_next(
     assert [job.pk for job in fired(batch)] == [reload(batch).fired_job_id]
 
 
-def test_a_dispatcher_that_dies_while_it_counts_has_counted_nothing(
+def test_dispatcher_crash_while_counting_counts_nothing(
     acme: Tenant, tick: Tick, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = opened(acme, 1, closes=True)
@@ -218,7 +220,7 @@ def test_a_dispatcher_that_dies_while_it_counts_has_counted_nothing(
     assert counts(batch) == ("completed", 1, 1, 0, 0)
 
 
-def test_a_completion_that_is_refused_for_now_is_tried_again(acme: Tenant) -> None:
+def test_temporarily_refused_completion_job_is_retried(acme: Tenant) -> None:
     batch = opened(acme, 0, closes=True, on_completion=SUMMARY)
     fold_batches()
     suspend_tenant(tenant=acme, reason="unpaid")
@@ -233,7 +235,7 @@ def test_a_completion_that_is_refused_for_now_is_tried_again(acme: Tenant) -> No
     assert reload(batch).fire_error == ""
 
 
-def test_a_completion_that_can_never_be_submitted_says_why_once(acme: Tenant) -> None:
+def test_permanently_refused_completion_job_stores_the_error_once(acme: Tenant) -> None:
     batch = opened(acme, 0, closes=True, on_completion=SUMMARY)
     with all_tenants():
         Batch.objects.filter(pk=batch.pk).update(on_completion={"kind": "gone"})
@@ -243,7 +245,7 @@ def test_a_completion_that_can_never_be_submitted_says_why_once(acme: Tenant) ->
     assert reload(batch).fire_at is None
 
 
-def test_a_cancelled_batch_cancels_what_waits_and_what_runs_and_then_ends(
+def test_cancelled_batch_cancels_its_jobs_and_then_ends(
     acme: Tenant, tick: Tick, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_running, "CHUNK_ROWS", 2)
@@ -253,7 +255,7 @@ def test_a_cancelled_batch_cancels_what_waits_and_what_runs_and_then_ends(
     started = begin(start, running)
     with tenant_context(acme):
         assert cancel_batch(batch_id=batch.pk, reason="a mistake").state == "cancelling"
-        cancel_batch(batch_id=batch.pk)  # again changes nothing
+        cancel_batch(batch_id=batch.pk)  # a repetition changes nothing
     with pytest.raises(BatchClosedError):
         add_jobs(tenant=acme, batch_id=batch.pk, requests=[NOOP])
     with all_tenants():
@@ -308,7 +310,7 @@ def test_batch_cancel_ignores_limit_of_open_operations(acme: Tenant, monkeypatch
         assert BulkOperation.objects.filter(finished_at__isnull=True).count() == 3
 
 
-def test_many_news_are_folded_in_turns(acme: Tenant) -> None:
+def test_news_are_folded_in_turns(acme: Tenant) -> None:
     batch = opened(acme, 4, closes=True)
     with tenant_context(acme):
         cancel_jobs(job_ids=[job.pk for job in jobs_of(batch)])

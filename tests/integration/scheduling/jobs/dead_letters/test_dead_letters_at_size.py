@@ -1,4 +1,4 @@
-"""Groups of very many dead letters: found by an index, and no letter is read that is not shown."""
+"""Groups of many dead letters: found by an index, and only shown letters are read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FROM (SELECT *, row_number() OVER () AS n FROM made) m
 
 @pytest.fixture
 def many(transactional_db: None, acme: Tenant, globex: Tenant, django_db_setup: Any) -> None:
-    """Twelve thousand letters of six causes for each of two tenants, a tenth of them requeued."""
+    """Store twelve thousand letters of six causes for each of two tenants, a tenth of them requeued."""
     for tenant in (acme, globex):
         (job,) = submit(tenant)
         with all_tenants(), connection.cursor() as cursor:
@@ -62,7 +62,7 @@ def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def explain(statement: str, parameters: Any) -> list[dict[str, Any]]:
-    """The nodes of the plan that read dead letters, as it ran."""
+    """Return the nodes of the executed plan that read dead letters."""
     with connection.cursor() as cursor:
         cursor.execute("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement, parameters)
         (answer,) = cursor.fetchone()
@@ -75,7 +75,7 @@ def explain(statement: str, parameters: Any) -> list[dict[str, Any]]:
 
 
 def indexes_of(found: list[dict[str, Any]]) -> set[str]:
-    """The indexes that are used; a bitmap names its own beneath it."""
+    """Return the indexes that are used; a bitmap names its own beneath it."""
     return {scan.get("Index Name", scan["Node Type"]) for scan in found} - {"Bitmap Heap Scan"}
 
 
@@ -83,7 +83,7 @@ def scopes(acme: Tenant) -> list[AbstractContextManager[None]]:
     return [tenant_context(acme), all_tenants()]
 
 
-def test_groups_are_found_along_their_index_by_tenants_and_behind_the_door(acme: Tenant, many: None) -> None:
+def test_groups_are_found_by_index_for_a_tenant_and_for_all(acme: Tenant, many: None) -> None:
     for scope, tenant_id in zip(scopes(acme), (acme.pk, None), strict=True):
         with scope, planned_cursor(namedtuple_row) as cursor:
             cursor.execute(dead_letter_groups._PARTS, {"tenant_id": tenant_id, "parts": 100})
@@ -96,18 +96,18 @@ def test_groups_are_found_along_their_index_by_tenants_and_behind_the_door(acme:
         assert indexes_of(probes) == {"dead_letter_group"}, probes
         assert sum(scan["Actual Rows"] * scan["Actual Loops"] for scan in probes) <= MOST_PROBED
         assert indexes_of(described) == {"dead_letter_group"}, described
-        # Each cause's two ends are one row each, found without a look at another.
+        # The two ends of each cause are one row each, read by a probe.
         ends = [scan for scan in described if scan["Node Type"] == "Index Scan"]
         assert [scan["Actual Rows"] for scan in ends] == [1, 1]
         assert [scan.get("Rows Removed by Filter", 0) for scan in ends] == [0, 0]
 
 
 @pytest.mark.parametrize(("parts", "counted"), [(0, 10_000), (1, 10_000), (10, 10_000), (100, 1_000), (2_000, 100)])
-def test_all_causes_together_are_counted_within_a_budget(parts: int, counted: int) -> None:
+def test_counts_of_all_causes_are_within_a_budget(parts: int, counted: int) -> None:
     assert count_limit(parts) == counted
 
 
-def test_counts_stop_at_their_limit_and_the_ends_are_exact(
+def test_counts_are_capped_and_the_first_and_last_are_exact(
     acme: Tenant, many: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tenant_context(acme):
@@ -125,7 +125,7 @@ def test_counts_stop_at_their_limit_and_the_ends_are_exact(
     assert (capped.value, capped.is_capped) == (100, True)
 
 
-def test_the_next_letters_of_a_cause_are_found_by_an_index(acme: Tenant, many: None) -> None:
+def test_next_letters_of_a_cause_are_found_by_an_index(acme: Tenant, many: None) -> None:
     cause = JobFilter.of(kind="noop", fingerprint=f"{1:016x}", requeued="no")
     with tenant_context(acme):
         rows = find_dead_letters(cause).order_by("id")
@@ -136,7 +136,9 @@ def test_the_next_letters_of_a_cause_are_found_by_an_index(acme: Tenant, many: N
     assert len(first) == 10
 
 
-def test_more_groups_than_are_looked_at_are_said(acme: Tenant, many: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_beyond_the_limit_are_marked_as_capped(
+    acme: Tenant, many: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dead_letter_groups, "MAX_PARTS", 3)
     with tenant_context(acme):
         found = group_dead_letters()

@@ -1,4 +1,4 @@
-"""Each field of the grammar finds its jobs, and the others' not."""
+"""Filters: each field of the grammar finds its jobs and no others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def found(text: str, now: datetime | None = None) -> set[str]:
-    """The kinds and keys of all tenants' jobs that match."""
+    """Return the kinds and keys of all tenants' jobs that match."""
     with all_tenants():
         jobs = parse(text).apply(Job.objects.all(), now=now or timezone.now())
         return {str(key) for key in jobs.values_list("idempotency_key", flat=True)}
@@ -29,7 +29,7 @@ def found(text: str, now: datetime | None = None) -> set[str]:
 
 @pytest.fixture
 def jobs(acme: Tenant, globex: Tenant) -> dict[str, Job]:
-    """Three jobs that differ in everything; ``late`` is an hour and more older than the others."""
+    """Create three jobs that differ in everything; `late` is over an hour older than the others."""
     with tenant_context(acme):
         batch = create_batch(tenant=acme, label="b", kind="noop", total=1)
         first = submit_job(
@@ -69,7 +69,7 @@ def jobs(acme: Tenant, globex: Tenant) -> dict[str, Job]:
         ("tenant:acme", {"first", "late"}),
         ("-tenant:acme", {"other"}),
         ("tenant:acme,globex kind:noop", {"first", "other"}),
-        ("tenant:nobody", set()),
+        ("tenant:unknown", set()),
         ("tag:eu", {"first", "other"}),
         ("tag:eu tag:night", {"first"}),
         ("tag:night,day", {"first"}),
@@ -99,7 +99,7 @@ def jobs(acme: Tenant, globex: Tenant) -> dict[str, Job]:
         ("late", {"late"}),
     ],
 )
-def test_a_filter_finds_its_jobs(jobs: dict[str, Job], text: str, expected: set[str]) -> None:
+def test_filter_finds_its_jobs(jobs: dict[str, Job], text: str, expected: set[str]) -> None:
     assert found(text) == expected
 
 
@@ -131,7 +131,7 @@ def test_a_filter_finds_its_jobs(jobs: dict[str, Job], text: str, expected: set[
         "-queue:{queue} kind:noop",
     ],
 )
-def test_a_job_at_hand_is_judged_as_its_row_is(jobs: dict[str, Job], text: str) -> None:
+def test_filter_judges_a_job_in_memory_as_its_row(jobs: dict[str, Job], text: str) -> None:
     first = jobs["first"]
     asked = text.format(batch=first.batch_id, first=first.pk, queue=first.queue.name)
     with all_tenants():
@@ -170,19 +170,19 @@ def test_jobs_are_found_by_their_queue(jobs: dict[str, Job]) -> None:
     assert "first" not in found(f"-queue:{queue}")
 
 
-def test_ages_count_from_the_time_that_is_given(jobs: dict[str, Job]) -> None:
+def test_ages_count_from_the_given_time(jobs: dict[str, Job]) -> None:
     now = timezone.now()
     assert found("age:>1h", now + timedelta(hours=2)) == {"first", "late", "other"}
     assert found("age:<1h", now + timedelta(hours=2)) == set()
 
 
-def test_a_day_is_found_whole(jobs: dict[str, Job]) -> None:
+def test_day_in_a_filter_covers_the_whole_day(jobs: dict[str, Job]) -> None:
     day = jobs["first"].created_at.date()
     assert "first" in found(f"created:{day}")
     assert "first" not in found(f"created:{day - timedelta(days=1)},{day + timedelta(days=1)}")
 
 
-def test_a_tenant_sees_its_own_alone(jobs: dict[str, Job], acme: Tenant) -> None:
+def test_filter_of_a_tenant_finds_only_its_own_jobs(jobs: dict[str, Job], acme: Tenant) -> None:
     with tenant_context(acme):
         own = parse("-state:executing").apply(Job.objects.all(), now=timezone.now())
         assert {job.idempotency_key for job in own} == {"first", "late"}

@@ -1,4 +1,4 @@
-"""Rare states are read from the small table that knows them, however the planner counts."""
+"""Index-only reads: rare states are read from their small table, whatever the planner estimates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("text", ["state:discarded", "state:discarded,quarantined error:absent", "state:executing"])
-def test_a_page_of_rare_jobs_walks_from_the_few_to_their_rows(text: str) -> None:
+def test_page_of_rare_jobs_is_read_from_the_small_table(text: str) -> None:
     with all_tenants(), by_index_alone():
         plan = parse(text).apply(Job.objects.order_by("-pk"), now=timezone.now())[:26].explain()
     assert "Seq Scan" not in plan, plan
@@ -23,7 +23,7 @@ def test_a_page_of_rare_jobs_walks_from_the_few_to_their_rows(text: str) -> None
     assert "Bitmap" not in plan, plan
 
 
-def test_statements_after_it_are_planned_as_ever() -> None:
+def test_planner_settings_are_restored_afterwards() -> None:
     settings = ("enable_seqscan", "enable_bitmapscan", "enable_sort")
     with all_tenants(), connection.cursor() as cursor:
         with by_index_alone():
@@ -33,7 +33,7 @@ def test_statements_after_it_are_planned_as_ever() -> None:
             assert cursor.fetchone() == ("on",), name
 
 
-def test_filter_is_found_by_table_of_its_states_or_of_dead_letters() -> None:
+def test_filter_is_served_by_a_state_or_dead_letter_table() -> None:
     assert parse("state:discarded error:x").is_found_by_table
     assert parse("state:scheduled,retryable").is_found_by_table
     assert not parse("state:discarded,completed").is_found_by_table

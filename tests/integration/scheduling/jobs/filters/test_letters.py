@@ -22,7 +22,7 @@ CAUSE = "c" * 16
 
 @pytest.fixture
 def letters(acme: Tenant, globex: Tenant) -> None:
-    """Four jobs, of which all but ``alive`` have a dead letter."""
+    """Create four jobs, of which all but `alive` have a dead letter."""
     rows = [
         (acme, "waiting", "noop", DeadLetter.Reason.PERMANENT_ERROR, CAUSE, None),
         (acme, "requeued", "noop", DeadLetter.Reason.ATTEMPTS_EXHAUSTED, CAUSE, timezone.now()),
@@ -95,7 +95,7 @@ def test_every_field_is_a_condition_on_letters(letters: None) -> None:
     assert tags_of_letters(JobFilter()) == {"waiting", "requeued", "foreign"}
 
 
-def test_parameters_find_what_the_written_filter_finds(letters: None) -> None:
+def test_parameters_find_the_same_as_the_written_filter(letters: None) -> None:
     now = timezone.now()
     of_parameters = JobFilter.of(
         kind=["noop", "sleep"],

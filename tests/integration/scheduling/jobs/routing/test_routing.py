@@ -1,4 +1,4 @@
-"""Rules that balance over pools, and trying a rule before anybody submits."""
+"""Routing rules that balance over pools, and the trial of a rule before a submission."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from tenants.exceptions import FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import submit
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
 
 @pytest.fixture(autouse=True)
 def _fresh_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read once for each test, however slow the machine is."""
+    """Let loads be read once for each test, however slow the machine is."""
     monkeypatch.setattr(standings, "CACHED_SECONDS", 3_600.0)
     forget_loads()
 
 
 @pytest.fixture
 def east_and_west(db: None) -> tuple[Queue, Queue]:
-    """Two queues, each in a pool of its own with a live worker."""
+    """Create two queues, each in its own pool with a live worker."""
     queues = []
     with all_tenants():
         now = read_moment()
@@ -55,7 +55,7 @@ def spread(jobs: list[Job]) -> Counter[str]:
         return Counter(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("queue__name", flat=True))
 
 
-def test_a_weighted_rule_splits_a_batch_by_its_weights(acme: Tenant, east_and_west: tuple[Queue, Queue]) -> None:
+def test_weighted_rule_splits_a_batch_by_its_weights(acme: Tenant, east_and_west: tuple[Queue, Queue]) -> None:
     east, west = east_and_west
     balance("weighted", {east.pk: 1, west.pk: 3})
     measure_queues()
@@ -64,15 +64,17 @@ def test_a_weighted_rule_splits_a_batch_by_its_weights(acme: Tenant, east_and_we
     assert found["west"] == pytest.approx(150, abs=4)
 
 
-def test_single_submissions_are_split_by_the_weights_too(acme: Tenant, east_and_west: tuple[Queue, Queue]) -> None:
+def test_weighted_rule_splits_single_submissions_by_its_weights(
+    acme: Tenant, east_and_west: tuple[Queue, Queue]
+) -> None:
     east, west = east_and_west
     balance("weighted", {east.pk: 1, west.pk: 1})
     measure_queues()
     found = spread([job for _ in range(60) for job in submit(acme)])
-    assert min(found["east"], found["west"]) >= 12  # p < 10⁻⁶ to fail by chance
+    assert min(found["east"], found["west"]) >= 12  # fails by chance with p < 10⁻⁶
 
 
-def test_a_pool_without_live_workers_gets_nothing(acme: Tenant, east_and_west: tuple[Queue, Queue]) -> None:
+def test_pool_without_live_workers_gets_no_jobs(acme: Tenant, east_and_west: tuple[Queue, Queue]) -> None:
     east, west = east_and_west
     balance("weighted", {east.pk: 9, west.pk: 1})
     with all_tenants():
@@ -81,7 +83,7 @@ def test_a_pool_without_live_workers_gets_nothing(acme: Tenant, east_and_west: t
     assert spread(submit(acme, 20)) == {"west": 20}
 
 
-def test_the_least_loaded_pool_gets_the_jobs_until_both_are_even(
+def test_least_loaded_pool_gets_the_jobs_until_both_are_even(
     acme: Tenant, globex: Tenant, east_and_west: tuple[Queue, Queue]
 ) -> None:
     east, west = east_and_west
@@ -93,7 +95,7 @@ def test_the_least_loaded_pool_gets_the_jobs_until_both_are_even(
     assert spread(submit(acme, 20)) == {"east": 5, "west": 15}
 
 
-def test_the_loads_are_read_once_and_not_for_each_job(acme: Tenant, east_and_west: tuple[Queue, Queue]) -> None:
+def test_loads_are_read_once_and_not_for_each_job(acme: Tenant, east_and_west: tuple[Queue, Queue]) -> None:
     east, west = east_and_west
     balance("least_loaded", {east.pk: 1, west.pk: 1})
     measure_queues()
@@ -108,7 +110,9 @@ def test_the_loads_are_read_once_and_not_for_each_job(acme: Tenant, east_and_wes
     assert not any("queue_standing" in (query["sql"] or "") for query in many.captured_queries)
 
 
-def test_work_is_only_weighed_where_a_rule_asks_for_it(globex: Tenant, east_and_west: tuple[Queue, Queue]) -> None:
+def test_work_is_measured_only_for_queues_of_balancing_rules(
+    globex: Tenant, east_and_west: tuple[Queue, Queue]
+) -> None:
     east, west = east_and_west
     with all_tenants():
         SchedulingEntity.objects.create(tenant=globex, queue=east, waiting=40, is_runnable=True)
@@ -125,7 +129,7 @@ def test_work_is_only_weighed_where_a_rule_asks_for_it(globex: Tenant, east_and_
     assert QueueStanding.objects.get(queue=east).work_us == 50_000_000
 
 
-def test_a_rule_is_saved_with_its_queues_and_one_entry(east_and_west: tuple[Queue, Queue]) -> None:
+def test_rule_is_saved_with_its_queues_and_one_audit_entry(east_and_west: tuple[Queue, Queue]) -> None:
     east, west = east_and_west
     rule = balance("weighted", {east.pk: 1, west.pk: 3})
     update_routing_rule(rule=rule, changes={}, targets={west.pk: 1})
@@ -148,13 +152,13 @@ def test_a_rule_is_saved_with_its_queues_and_one_entry(east_and_west: tuple[Queu
         ({}, {}),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(values: dict[str, Any], targets: dict[int, int]) -> None:
+def test_invalid_rule_is_refused(values: dict[str, Any], targets: dict[int, int]) -> None:
     with pytest.raises(FieldInvalidError):
         create_routing_rule(values={"position": 1, "kind": "noop", **values}, targets=targets)
     assert not RoutingRule.objects.filter(position=1).exists()
 
 
-def test_a_rule_is_tried_before_anybody_submits(staff: Any, east_and_west: tuple[Queue, Queue]) -> None:
+def test_rule_is_tried_without_a_submission(staff: Any, east_and_west: tuple[Queue, Queue]) -> None:
     east, west = east_and_west
     condition = [{"field": "pages", "op": "gt", "value": 100}, {"field": "kind", "op": "exists", "value": True}]
     create_routing_rule(values={"position": 2, "kind": "noop", "condition": condition, "queue": east})

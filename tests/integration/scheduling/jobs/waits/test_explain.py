@@ -1,4 +1,4 @@
-"""Why a job waits, its place and its time: true whatever has happened, bounded, and silent about others."""
+"""Waiting reasons, position and time: correct in every state, bounded, and silent about other tenants."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def explain(job: Job) -> Explanation:
     return explanation
 
 
-def test_the_place_is_counted_in_the_tenants_own_order(acme: Tenant, globex: Tenant, worker: Registration) -> None:
+def test_position_is_counted_in_the_tenants_own_order(acme: Tenant, globex: Tenant, worker: Registration) -> None:
     first, second = submit(acme, 2)
     submit(globex, 7)
     (urgent,) = submit(acme, 1, priority=1)
     assert [explain(job).position for job in (urgent, first, second)] == [1, 2, 3]
 
 
-def test_more_than_can_be_counted_is_said_to_be_more(
+def test_position_beyond_the_count_limit_is_marked_as_more(
     acme: Tenant, worker: Registration, tick: Tick, django_assert_max_num_queries: Any
 ) -> None:
     first, *_, last = submit(acme, 3)
@@ -61,18 +61,18 @@ def test_more_than_can_be_counted_is_said_to_be_more(
     assert explanation.ahead is not None
     assert explanation.ahead.is_more
     assert explanation.position == COUNT_LIMIT + 1
-    # The work is told of all that there are, not of those that were counted.
+    # The predicted work covers all jobs, not only the counted ones.
     assert explanation.ahead.work_us >= COUNT_LIMIT * 1_000_000
     assert last.pk != newest.pk
 
 
-def test_the_time_grows_with_what_is_ahead_and_shrinks_with_slots(acme: Tenant, worker: Registration) -> None:
+def test_eta_grows_with_the_jobs_ahead_and_shrinks_with_slots(acme: Tenant, worker: Registration) -> None:
     jobs = submit(acme, 40)
     times = [explain(job).start for job in (jobs[0], jobs[20], jobs[39])]
     etas = [start.eta_seconds for start in times if start is not None]
     assert etas == sorted(etas)
     assert etas[0] < 0.01
-    # Forty jobs that are expected to take a second each, on four slots.
+    # Forty jobs with an expected second each, on four slots.
     assert 5 < etas[2] < 15
     with all_tenants():
         Worker.objects.update(slots=2)
@@ -82,7 +82,7 @@ def test_the_time_grows_with_what_is_ahead_and_shrinks_with_slots(acme: Tenant, 
     assert slower.low_seconds < slower.eta_seconds < slower.high_seconds
 
 
-def test_a_neighbour_in_the_queue_doubles_the_time(acme: Tenant, globex: Tenant, worker: Registration) -> None:
+def test_neighbour_in_the_queue_doubles_the_eta(acme: Tenant, globex: Tenant, worker: Registration) -> None:
     from scheduling.models import CFSPlan
 
     with all_tenants():
@@ -99,7 +99,7 @@ def test_a_neighbour_in_the_queue_doubles_the_time(acme: Tenant, globex: Tenant,
     assert 1.2 * alone.eta_seconds < shared.eta_seconds < 2.5 * alone.eta_seconds
 
 
-def test_nobody_knows_when_a_stop_without_an_end_is_over(acme: Tenant, worker: Registration) -> None:
+def test_stop_without_an_end_gives_no_eta(acme: Tenant, worker: Registration) -> None:
     (job,) = submit(acme)
     pause_tenant(tenant=acme, reason="moving")
     explanation = explain(job)
@@ -107,7 +107,7 @@ def test_nobody_knows_when_a_stop_without_an_end_is_over(acme: Tenant, worker: R
     assert "moving" in explanation.no_start_because
 
 
-def test_a_stop_with_an_end_is_added(acme: Tenant, worker: Registration) -> None:
+def test_stop_with_an_end_is_added_to_the_eta(acme: Tenant, worker: Registration) -> None:
     from datetime import timedelta
 
     from django.utils import timezone
@@ -119,12 +119,12 @@ def test_a_stop_with_an_end_is_added(acme: Tenant, worker: Registration) -> None
     assert 3_500 < start.eta_seconds < 3_610
 
 
-# What may move with others' work: times, and nothing else.
+# Values that may change with others' work: only times.
 def _without_times(answer: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in answer.items() if key not in ("eta_seconds", "eta_band")}
 
 
-def test_a_tenant_is_told_nothing_of_others_but_the_time(
+def test_explanation_reveals_only_the_time_of_others(
     acme: Tenant, globex: Tenant, worker: Registration, tick: Tick, start: Start, api_client: Any
 ) -> None:
     (job,) = submit(acme, 1, "sleep", payload={"seconds": 0})
@@ -156,7 +156,7 @@ def test_a_tenant_is_told_nothing_of_others_but_the_time(
 
 
 def _occupy(tenant: Tenant, queue_id: int) -> None:
-    """Two jobs of a tenant in flight, in a queue that is another's."""
+    """Put two jobs of a tenant in flight, in a queue of another tenant."""
     from scheduling.models import LiveExecution
 
     run_tick(WorkerPool.objects.get(name="default").pk)
@@ -172,7 +172,7 @@ def _occupy(tenant: Tenant, queue_id: int) -> None:
         Queue.objects.filter(pk=queue_id).update(cap=running)
 
 
-def test_staff_sees_the_numbers(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_explanation_for_staff_contains_the_numbers(acme: Tenant, worker: Registration, tick: Tick) -> None:
     update_queue(queue=Queue.objects.get(name="workflow_team"), changes={"cap": 2})
     jobs = submit(acme, 4)
     tick()
@@ -183,7 +183,7 @@ def test_staff_sees_the_numbers(acme: Tenant, worker: Registration, tick: Tick) 
     assert explanation.start.pool_position >= 2
 
 
-def test_the_command_says_it_in_words_and_as_json(acme: Tenant, worker: Registration) -> None:
+def test_command_prints_the_explanation_as_text_and_json(acme: Tenant, worker: Registration) -> None:
     jobs = submit(acme, 3)
     out = StringIO()
     call_command("explain_job", str(jobs[2].pk), stdout=out)
@@ -196,7 +196,9 @@ def test_the_command_says_it_in_words_and_as_json(acme: Tenant, worker: Registra
     assert facts["waiting"]["start"]["eta_seconds"] >= 0
 
 
-def test_what_does_not_wait_says_so(acme: Tenant, worker: Registration, tick: Tick, start: Start) -> None:
+def test_job_that_does_not_wait_has_no_explanation(
+    acme: Tenant, worker: Registration, tick: Tick, start: Start
+) -> None:
     (job,) = submit(acme)
     tick()
     begin(start, job)

@@ -1,4 +1,4 @@
-"""A job whose data key is missing: it waits with its reason, is found, ends by rule, and runs again with the key."""
+"""Missing data keys: a job waits with its reason, is reported, ends by rule, and runs once the key is there."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tenants.models import Tenant, TenantDataKey
 from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
 from tests.platform_settings import ChangePlatformSettings
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
-PAYLOAD = {"iban": "a-word-that-nobody-else-writes"}
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
+PAYLOAD = {"iban": "a-word-used-nowhere-else"}
 
 
 def master(fill: str) -> str:
@@ -40,7 +40,7 @@ def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
 
 @pytest.fixture
 def tick(pool: WorkerPool) -> Tick:
-    """One tick, whose patience with idle transactions does not stay for the whole test, which is one."""
+    """Run one tick without its idle timeout, because a test is one transaction."""
 
     def run() -> TickResult:
         done = run_tick(pool.pk)
@@ -52,7 +52,7 @@ def tick(pool: WorkerPool) -> Tick:
 
 
 def meet_missing_key(job: Job, tick: Tick, start: Start) -> JobEvent:
-    """Let the job be handed out, which finds its key missing."""
+    """Dispatch the job, which then finds its key missing."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("UPDATE scheduling_job_due SET due_at = now()")
     tick()
@@ -85,7 +85,7 @@ def test_job_without_its_key_waits_longer_each_time(
     assert reload(job).attempt == 0
 
 
-def test_missing_key_is_the_reason_with_its_beginning_and_a_finding(
+def test_missing_key_is_a_waiting_reason_and_a_finding(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
@@ -104,7 +104,7 @@ def test_missing_key_is_the_reason_with_its_beginning_and_a_finding(
         key = TenantDataKey.objects.get(tenant=acme)
     check = next(check for check in check_flow() if check.name == "data keys")
     assert (check.state, check.measured) == (State.FAILURE, f"1 jobs of acme wait for data key {key.pk}")
-    # With the key it runs again, and nothing is said any more.
+    # With the key it runs again, and the finding is gone.
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     forget_keys()
     with all_tenants(), connection.cursor() as cursor:
@@ -116,7 +116,7 @@ def test_missing_key_is_the_reason_with_its_beginning_and_a_finding(
     assert check.state is State.OK
 
 
-def test_job_without_its_key_waits_without_an_end_by_default(
+def test_job_without_its_key_waits_for_ever_by_default(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
@@ -127,7 +127,7 @@ def test_job_without_its_key_waits_without_an_end_by_default(
     assert meet_missing_key(job, tick, start).name == "execution.put_off"
 
 
-def test_job_without_its_key_becomes_a_dead_letter_after_the_hours_that_are_set(
+def test_job_without_its_key_dies_after_the_configured_hours(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
     change_platform_settings(DATA_KEY_MISSING_HOURS=2.0)
@@ -142,7 +142,7 @@ def test_job_without_its_key_becomes_a_dead_letter_after_the_hours_that_are_set(
     dead = reload(job)
     assert (dead.state, dead.error_type) == (JobState.DISCARDED, "data_key_unavailable")
     assert "has no master key" in dead.error_message
-    # Its payload is kept, and opens with the key.
+    # Its payload is kept, and can be opened with the key.
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     forget_keys()
     assert reload(job).payload == PAYLOAD

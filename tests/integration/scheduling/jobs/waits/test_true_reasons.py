@@ -1,4 +1,4 @@
-"""No waiting job is without a reason, and none is told a wrong one: on random walks, with planted bugs."""
+"""Waiting reasons on random walks and with planted bugs: every waiting job has one, and it is correct."""
 
 from __future__ import annotations
 
@@ -36,46 +36,53 @@ pytestmark = pytest.mark.django_db
 
 STEPS = 100
 LOOK_EVERY = 5
-# A tick with room for everybody takes none that is told one of these.
+# A tick with free slots for all takes no job with one of these reasons.
 STOPS = {case.code for case in CASES} - {"no_free_slot"} | {"scheduled", "retry_backoff", "suspended"}
 
 
-class UndoneError(Exception):
-    """What was tried is undone."""
+class RolledBackError(Exception):
+    """An exception that rolls an attempt back."""
 
 
-def liars(pool: WorkerPool) -> list[str]:
-    """Jobs that say nothing; that say nothing but that their turn comes, though a tick with room takes nobody like
-    them; and that name a stop, though the tick takes them.
+def jobs_with_wrong_reasons(pool: WorkerPool) -> list[str]:
+    """Return jobs with a wrong reason: none; only their turn, though a tick with free slots takes none like them;
+    or a stop, though the tick takes them.
     """
-    told = _told()
-    silent = [str(job.pk) for job, codes in told.items() if not codes]
-    taken = _taken_by_ticks_with_room(pool, lambda: None)
-    hopeful = [job for job, codes in told.items() if codes == {"waiting_for_turn"} and not _has_reason(job, taken)]
-    stopped = [f"{job.pk} is told {told[job] & STOPS}" for job in taken if told.get(job, set()) & STOPS]
+    codes_by_job = _codes_by_job()
+    silent = [str(job.pk) for job, codes in codes_by_job.items() if not codes]
+    taken = _taken_by_ticks_with_free_slots(pool, lambda: None)
+    hopeful = [
+        job for job, codes in codes_by_job.items() if codes == {"waiting_for_turn"} and not _has_reason(job, taken)
+    ]
+    stopped = [
+        f"{job.pk} has the reasons {codes_by_job[job] & STOPS}" for job in taken if codes_by_job.get(job, set()) & STOPS
+    ]
     return silent + [f"{job.pk} only waits" for job in hopeful] + stopped
 
 
-def stuck(pool: WorkerPool) -> list[str]:
-    """Jobs of which nothing starts though all that they are told is lifted."""
+def jobs_with_missing_reasons(pool: WorkerPool) -> list[str]:
+    """Return jobs of which none starts though all their reasons are lifted."""
     found = []
-    for job, codes in _told().items():
+    for job, codes in _codes_by_job().items():
         if codes & {"suspended", "awaits_answer", "awaits_children", "dispatched"}:
             continue
-        taken = _taken_by_ticks_with_room(pool, lambda job=job, codes=codes: _lift(job, codes))
+        taken = _taken_by_ticks_with_free_slots(pool, lambda job=job, codes=codes: _lift(job, codes))
         if not _has_reason(job, taken):
-            found.append(f"{job.pk} is told {codes}, and that is not all")
+            found.append(f"{job.pk} has the reasons {codes}, and that is not all")
     return found
 
 
-def _told() -> dict[Job, set[str]]:
+def _codes_by_job() -> dict[Job, set[str]]:
     with all_tenants():
         jobs = list(Job.objects.select_related("queue", "tenant__plan").exclude(state__in=TERMINAL_STATES))
         explanations = {job: why_waiting(job) for job in jobs if job.state != JobState.EXECUTING}
-    return {job: {r.code for r in told.reasons} if told else set() for job, told in explanations.items()}
+    return {
+        job: {r.code for r in explanation.reasons} if explanation else set()
+        for job, explanation in explanations.items()
+    }
 
 
-def _taken_by_ticks_with_room(pool: WorkerPool, first: Callable[[], object]) -> list[Job]:
+def _taken_by_ticks_with_free_slots(pool: WorkerPool, first: Callable[[], object]) -> list[Job]:
     taken: list[Job] = []
     try:
         with transaction.atomic():
@@ -88,18 +95,18 @@ def _taken_by_ticks_with_room(pool: WorkerPool, first: Callable[[], object]) -> 
                     break
             with all_tenants():
                 taken = list(Job.objects.in_flight().exclude(pk__in=before))
-            raise UndoneError
-    except UndoneError:
+            raise RolledBackError
+    except RolledBackError:
         return taken
 
 
 def _has_reason(job: Job, taken: Iterable[Job]) -> bool:
-    """It was taken, or one before it: of its tenant, which has a cap, or of its queue, which may have one."""
+    """Return whether the job was taken, or one before it of its tenant with a cap or its queue with a cap."""
     return any(other.tenant_id == job.tenant_id or other.queue_id == job.queue_id for other in taken)
 
 
 def _lift(job: Job, codes: Iterable[str]) -> None:
-    """End all that a job is told."""
+    """End all reasons of a job."""
     with all_tenants():
         tenant, queue = Tenant.objects.get(pk=job.tenant_id), Queue.objects.get(pk=job.queue_id)
         pool = WorkerPool.objects.get(pk=queue.pool_id)
@@ -115,8 +122,8 @@ def _lift(job: Job, codes: Iterable[str]) -> None:
         "queue_cap_reached": lambda: update_queue(queue=queue, changes={"cap": None}),
         "queue_rate_reached": lambda: update_queue(queue=queue, changes={"dispatches_per_minute": None}),
         "pool_paused": lambda: resume_pool(pool=pool),
-        "no_workers": _hear_of_workers,
-        # Ticks with room end these, or the dispatcher's own progress does.
+        "no_workers": _refresh_heartbeats,
+        # Ticks with free slots end these, or the dispatcher's own progress does.
         "no_free_slot": lambda: None,
         "yielded": lambda: None,
         "waiting_for_turn": lambda: None,
@@ -135,13 +142,13 @@ def _close_circuit(job: Job) -> None:
         reset_circuit(kind=job.kind, tenant_id=job.tenant_id)
 
 
-def _hear_of_workers() -> None:
+def _refresh_heartbeats() -> None:
     with all_tenants():
         Worker.objects.update(heartbeat_at=Now() + timedelta(hours=1), status="online")
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_waiting_job_is_without_a_true_reason(
+def test_every_waiting_job_has_a_correct_reason(
     acme: Tenant,
     globex: Tenant,
     tick: Tick,
@@ -151,24 +158,24 @@ def test_no_waiting_job_is_without_a_true_reason(
     seed: int,
 ) -> None:
     change_platform_settings(CIRCUIT_FAILURES=2)
-    _hear_of_workers()
+    _refresh_heartbeats()
     with all_tenants():
-        # The database's time stands still in the test's transaction; the clock that a standing is read by does not.
+        # The database's time stands still in the test's transaction, unlike the clock that a standing is read by.
         PoolClock.objects.update(ticked_at=Now() + timedelta(hours=1))
     walk = StoppingWalk(seed, [acme, globex], tick, worker)
     for number in range(STEPS):
         walk.step()
         if number % LOOK_EVERY == 0:
-            # What ended since the last tick still counts as running, to the reasons as to the dispatcher.
+            # Executions that ended since the last tick still count as running, for the reasons and for the dispatcher.
             while tick().has_more:
                 pass
-            assert liars(pool) == [], f"seed {seed}, step {number}"
-            assert stuck(pool) == [], f"seed {seed}, step {number}"
+            assert jobs_with_wrong_reasons(pool) == [], f"seed {seed}, step {number}"
+            assert jobs_with_missing_reasons(pool) == [], f"seed {seed}, step {number}"
 
 
 @pytest.fixture
 def hungry_noops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kind noop needs a medium pool, so that a small one is too small for it."""
+    """Let the kind noop need a medium pool, so that a small one is too small for it."""
     monkeypatch.setattr(registry, "memory_needs", lambda: {"noop": 512})
 
 
@@ -178,7 +185,7 @@ CIRCUIT_OFF, CIRCUIT_ON = (
     for is_on in (False, True)
 )
 LATER = timezone.now() + timedelta(hours=1)
-# What the standing says where a reason is forgotten, and where it is made up.
+# The standing's value if a reason is missing, and if it is invented.
 BUGS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "tenant_paused": ({"tenant_pause": OFF}, {"tenant_pause": ON}),
     "tenant_suspended": ({"suspension": OFF}, {"suspension": ON}),
@@ -211,7 +218,7 @@ def _changed(standing: Standing, change: Mapping[str, Any]) -> Standing:
 
 
 @pytest.mark.parametrize("case", STOPPING, ids=lambda case: case.code)
-def test_a_reason_that_is_forgotten_is_found_out(
+def test_missing_reason_is_found(
     acme: Tenant,
     tick: Tick,
     worker: Registration,
@@ -224,18 +231,18 @@ def test_a_reason_that_is_forgotten_is_found_out(
     case.block(acme)
     while tick().has_more:
         pass
-    assert liars(pool) == []
+    assert jobs_with_wrong_reasons(pool) == []
     plant(monkeypatch, BUGS[case.code][0])
-    assert len(liars(pool)) == len(stuck(pool)) == 1
+    assert len(jobs_with_wrong_reasons(pool)) == len(jobs_with_missing_reasons(pool)) == 1
 
 
 @pytest.mark.parametrize("case", STOPPING, ids=lambda case: case.code)
-def test_a_reason_that_is_made_up_is_found_out(
+def test_invented_reason_is_found(
     acme: Tenant, tick: Tick, worker: Registration, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
     update_tenant(tenant=acme, changes={"max_concurrency": 6})
     submit(acme, 5, "sleep", payload={"seconds": 0})
     tick()
-    assert liars(pool) == []
+    assert jobs_with_wrong_reasons(pool) == []
     plant(monkeypatch, BUGS[case.code][1])
-    assert len(liars(pool)) == 1
+    assert len(jobs_with_wrong_reasons(pool)) == 1

@@ -1,4 +1,4 @@
-"""Each reason alone: what it holds waits and says so, its neighbours run; when it ends, it starts without credit."""
+"""Waiting reasons one by one: each holds its jobs with that reason and no others, and they return without credit."""
 
 from __future__ import annotations
 
@@ -93,15 +93,15 @@ def forget_rate() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How a reason comes and goes. ``runs`` are those of the neighbours that it does not touch."""
+    """One reason: how to create and end it; `runs` are the neighbours that it does not affect."""
 
     code: str
     block: Callable[[Tenant], object]
     unblock: Callable[[Tenant], object]
     runs: tuple[str, ...] = ("other kind", "other tenant")
-    # A cap is reached by a job that runs already, and ends with it.
+    # A cap is reached by a running job, and ends with it.
     runs_one_before: bool = False
-    # What comes back is the queue, not the tenant in it.
+    # The queue returns, not the tenant in it.
     is_of_queue: bool = False
 
 
@@ -157,12 +157,12 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def hungry_noops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kind noop needs a medium pool, so that a small one is too small for it."""
+    """Let the kind noop need a medium pool, so that a small one is too small for it."""
     monkeypatch.setattr(registry, "memory_needs", lambda: {"noop": 512})
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
-def test_it_holds_its_own_and_nobody_else(
+def test_reason_holds_its_jobs_and_no_others(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start, case: Case
 ) -> None:
     if case.runs_one_before:
@@ -199,7 +199,7 @@ def _let_others_go_far_ahead() -> None:
         QueueClock.objects.update(virtual_time=LONG_GONE)
 
 
-def test_a_small_pool_refuses_what_it_could_never_hold(acme: Tenant, api_client: Any) -> None:
+def test_pool_that_is_too_small_refuses_the_job_at_submission(acme: Tenant, api_client: Any) -> None:
     update_worker_pool(pool=pool(), changes={"memory_mib": 256})
     answer = api_client(acme).post("/api/v1/jobs/", {"kind": "noop", "payload": {}}, format="json")
     assert (answer.status_code, answer.json()["code"]) == (422, "memory_class")

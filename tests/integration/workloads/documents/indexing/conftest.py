@@ -1,4 +1,4 @@
-"""Datasets, uploads, and hands that run a document's job as a worker does, in the test's own process."""
+"""Datasets, uploads, and helpers that run a document's job as a worker does, in the test's own process."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ from workloads.documents.service import create_dataset
 
 @pytest.fixture(autouse=True)
 def files_root(tmp_path: Path) -> Iterator[Path]:
-    """A storage of the test's own."""
+    """Return the test's own file storage."""
     with override_settings(MEDIA_ROOT=tmp_path):
         yield tmp_path
 
 
 @pytest.fixture
 def dataset(acme: Tenant) -> Dataset:
-    """A dataset of acme, cut small so that short texts make several chunks."""
+    """Return a dataset of acme whose chunks are small, so that short texts make several."""
     return create_dataset(tenant=acme, name="handbook", chunk_size=40, chunk_overlap=0)
 
 
 @pytest.fixture
 def globex_dataset(globex: Tenant) -> Dataset:
-    """A dataset of the other tenant, by the same name."""
+    """Return a dataset of the other tenant with the same name."""
     return create_dataset(tenant=globex, name="handbook", chunk_size=40, chunk_overlap=0)
 
 
 @pytest.fixture
 def acme_api(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
-    """A program of acme, with an API key."""
+    """Return a client with an API key of acme."""
     return api_client(acme)
 
 
 @pytest.fixture
 def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
-    """A program of another tenant."""
+    """Return a client with an API key of another tenant."""
     return api_client(globex)
 
 
@@ -72,8 +72,8 @@ def upload(dataset: Dataset, **files: bytes) -> Upload:
 
 
 @dataclass
-class Hands:
-    """Dispatches and runs jobs; ``stop_after`` batches the worker is gone, as after a kill."""
+class JobRunner:
+    """A worker of this process; after `stop_after` batches it is gone, as after a kill."""
 
     tick: Tick
     start: Start
@@ -101,18 +101,18 @@ class Hands:
 
 
 @pytest.fixture
-def hands(tick: Tick, start: Start) -> Hands:  # noqa: F811 - the fixtures that are imported above
-    """What a worker is for these tests."""
-    return Hands(tick, start)
+def job_runner(tick: Tick, start: Start) -> JobRunner:  # noqa: F811 - the fixtures that are imported above
+    """Return a worker for these tests."""
+    return JobRunner(tick, start)
 
 
 class KilledError(BaseException):
-    """The worker is gone; nothing of it runs any more."""
+    """The worker is killed: none of its code runs any more."""
 
 
 @dataclass
 class TestRuntime:
-    """A runtime on the real services, which can break off after some batches of chunks."""
+    """A runtime on the real services, which can stop after some batches of chunks."""
 
     __test__ = False
 
@@ -151,7 +151,7 @@ class TestRuntime:
         return self.yield_after is not None and self.batches >= self.yield_after
 
     def enter_dependency(self, dependency: Dependency) -> None:
-        """No breaker is open here."""
+        """Accept every dependency: no breaker is open here."""
 
     def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
         self.answered.append((dependency.name, error))
@@ -192,7 +192,7 @@ def answer(context: JobContext, started: StartedExecution, runtime: TestRuntime)
 
 
 def stored_files() -> list[str]:
-    """The keys of everything in the storage."""
+    """Return the keys of everything in the storage."""
     found = []
     folders = [""]
     while folders:

@@ -1,4 +1,4 @@
-"""Two uploads at once, on connections and commits of their own."""
+"""Concurrent uploads, on their own connections and commits."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ UPLOADS = 6
 
 @pytest.fixture
 def committed(transactional_db: None) -> tuple[Tenant, Dataset]:
-    """A tenant and a dataset that other connections see."""
+    """Return a tenant and a dataset that other connections see."""
     tenant = create_tenant(slug="acme", name="Acme", plan="team")
     with all_tenants():
         tenant = Tenant.objects.select_related("plan").get(pk=tenant.pk)
     return tenant, create_dataset(tenant=tenant, name="handbook")
 
 
-def test_the_same_content_uploaded_by_many_at_once_is_one_document(committed: tuple[Tenant, Dataset]) -> None:
+def test_concurrent_uploads_of_the_same_content_are_one_document(committed: tuple[Tenant, Dataset]) -> None:
     tenant, dataset = committed
     start = Barrier(UPLOADS)
 
@@ -53,8 +53,8 @@ def test_the_same_content_uploaded_by_many_at_once_is_one_document(committed: tu
     assert len(stored_files()) == 1
 
 
-def test_a_file_is_never_deleted_under_an_upload_of_the_same_content(committed: tuple[Tenant, Dataset]) -> None:
-    """Whatever comes first, the file is there exactly when a document refers to it."""
+def test_file_is_never_deleted_during_an_upload_of_the_same_content(committed: tuple[Tenant, Dataset]) -> None:
+    """Keep the file exactly while a document refers to it, in any order."""
     tenant, dataset = committed
     start = Barrier(2)
 

@@ -10,7 +10,7 @@ from django.test import Client
 from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.workloads.documents.indexing.conftest import Hands, upload
+from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from workloads.documents.models import Chunk, Dataset, Document
 
 DATASETS, DOCUMENTS, CHUNKS = "/admin/retrieval/dataset/", "/admin/retrieval/document/", "/admin/retrieval/chunk/"
@@ -37,7 +37,7 @@ def platform(staff: User) -> Client:
     return client
 
 
-def test_a_member_makes_and_changes_a_dataset(member: Client, acme: Tenant) -> None:
+def test_member_creates_and_changes_a_dataset(member: Client, acme: Tenant) -> None:
     values = {"name": "手册", "description": "", "chunk_size": 300, "chunk_overlap": 10}
     assert member.post(f"{DATASETS}add/", values).status_code == 302
     with tenant_context(acme):
@@ -52,14 +52,14 @@ def test_a_member_makes_and_changes_a_dataset(member: Client, acme: Tenant) -> N
     assert f"{DOCUMENTS}upload/?dataset={dataset.pk}" in answer
 
 
-def test_staff_says_for_which_tenant(platform: Client, acme: Tenant) -> None:
+def test_staff_must_name_the_tenant_of_a_dataset(platform: Client, acme: Tenant) -> None:
     values = {"name": "x", "description": "", "chunk_size": 300, "chunk_overlap": 10, "tenant": acme.pk}
     assert platform.post(f"{DATASETS}add/", values).status_code == 302
     with all_tenants():
         assert Dataset.objects.get().tenant_id == acme.pk
 
 
-def test_a_member_uploads_files_and_sees_their_documents(member: Client, dataset: Dataset) -> None:
+def test_member_uploads_files_and_sees_their_documents(member: Client, dataset: Dataset) -> None:
     assert member.get(f"{DOCUMENTS}upload/", {"dataset": dataset.pk}).status_code == 200
     files = [SimpleUploadedFile("a.txt", b"One."), SimpleUploadedFile("b.md", b"# Two")]
     answer = member.post(f"{DOCUMENTS}upload/", {"dataset": dataset.pk, "files": files})
@@ -69,7 +69,7 @@ def test_a_member_uploads_files_and_sees_their_documents(member: Client, dataset
     assert "2 documents taken, 0 known already." in listed
 
 
-def test_an_upload_that_is_refused_says_why_on_the_page(member: Client, dataset: Dataset) -> None:
+def test_refused_upload_is_explained_on_the_page(member: Client, dataset: Dataset) -> None:
     files = [SimpleUploadedFile("a.txt", b"One."), SimpleUploadedFile("b.txt", b"")]
     answer = member.post(f"{DOCUMENTS}upload/", {"dataset": dataset.pk, "files": files})
     assert "b.txt: The file is empty." in answer.content.decode()
@@ -78,7 +78,7 @@ def test_an_upload_that_is_refused_says_why_on_the_page(member: Client, dataset:
     assert "required" in member.post(f"{DOCUMENTS}upload/", {"dataset": dataset.pk}).content.decode()
 
 
-def test_a_member_cannot_upload_into_anothers_dataset(stranger: Client, dataset: Dataset) -> None:
+def test_member_cannot_upload_into_a_foreign_dataset(stranger: Client, dataset: Dataset) -> None:
     answer = stranger.post(
         f"{DOCUMENTS}upload/", {"dataset": dataset.pk, "files": [SimpleUploadedFile("a.txt", b"One.")]}
     )
@@ -87,11 +87,11 @@ def test_a_member_cannot_upload_into_anothers_dataset(stranger: Client, dataset:
         assert not Document.objects.exists()
 
 
-def test_the_search_page_shows_what_answers_and_only_ones_own(
-    member: Client, stranger: Client, platform: Client, dataset: Dataset, hands: Hands
+def test_search_page_shows_hits_only_of_the_own_tenant(
+    member: Client, stranger: Client, platform: Client, dataset: Dataset, job_runner: JobRunner
 ) -> None:
     taken = upload(dataset, queues_txt=b"The dispatcher picks the fairest queue.")
-    hands.run(taken.files[0].document.job_id)
+    job_runner.run(taken.files[0].document.job_id)
     url = f"{DATASETS}{dataset.pk}/search/"
     assert member.get(url).status_code == 200
     for client in (member, platform):
@@ -102,11 +102,11 @@ def test_the_search_page_shows_what_answers_and_only_ones_own(
     assert stranger.get(url, {"query": "fair queue", "mode": "hybrid", "top_k": 3}).status_code == 404
 
 
-def test_documents_are_tried_again_paused_and_deleted_by_post_alone(
-    member: Client, acme: Tenant, dataset: Dataset, hands: Hands
+def test_documents_are_retried_paused_and_deleted_only_by_post(
+    member: Client, acme: Tenant, dataset: Dataset, job_runner: JobRunner
 ) -> None:
     bad = upload(dataset, a_txt=b" \n ").files[0]
-    hands.run(bad.document.job_id)
+    job_runner.run(bad.document.job_id)
     waiting = upload(dataset, b_txt=b"Text.").files[0]
     page = f"{DOCUMENTS}{bad.document.pk}/"
     shown = member.get(f"{page}change/").content.decode()
@@ -127,9 +127,11 @@ def test_documents_are_tried_again_paused_and_deleted_by_post_alone(
         assert not Document.objects.filter(pk=waiting.document.pk).exists()
 
 
-def test_chunks_are_looked_at_and_never_changed(member: Client, acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_chunks_are_shown_and_cannot_be_changed(
+    member: Client, acme: Tenant, dataset: Dataset, job_runner: JobRunner
+) -> None:
     taken = upload(dataset, a_txt=b"The only chunk of this document.")
-    hands.run(taken.files[0].document.job_id)
+    job_runner.run(taken.files[0].document.job_id)
     with tenant_context(acme):
         chunk = Chunk.objects.get()
     assert "The only chunk" in member.get(CHUNKS).content.decode()
@@ -139,7 +141,7 @@ def test_chunks_are_looked_at_and_never_changed(member: Client, acme: Tenant, da
     assert member.get(f"{CHUNKS}add/").status_code == 403
 
 
-def test_an_empty_dataset_is_deleted_and_a_full_one_is_not(member: Client, acme: Tenant, dataset: Dataset) -> None:
+def test_only_an_empty_dataset_can_be_deleted(member: Client, acme: Tenant, dataset: Dataset) -> None:
     url = f"{DATASETS}{dataset.pk}/act/delete_empty/"
     upload(dataset, a_txt=b"x")
     assert "has documents" in member.post(url, follow=True).content.decode()
@@ -150,7 +152,7 @@ def test_an_empty_dataset_is_deleted_and_a_full_one_is_not(member: Client, acme:
         assert not Dataset.objects.exists()
 
 
-def test_a_stranger_sees_nothing_of_it(stranger: Client, dataset: Dataset) -> None:
+def test_another_tenant_sees_no_document(stranger: Client, dataset: Dataset) -> None:
     document = upload(dataset, secret_txt=b"x").files[0].document
     assert "secret.txt" not in stranger.get(DOCUMENTS).content.decode()
     assert "handbook" not in stranger.get(DATASETS).content.decode()

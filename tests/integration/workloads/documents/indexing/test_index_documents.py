@@ -1,4 +1,4 @@
-"""`manage.py index_documents`: what it takes, what it says, how it exits."""
+"""The command `index_documents`: input, output and exit status."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from django.core.management import CommandError, call_command
 from scheduling.models import Batch, Job
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.workloads.documents.indexing.conftest import Hands
+from tests.integration.workloads.documents.indexing.conftest import JobRunner
 from tests.unit.workloads.documents.extraction.makers import make_pdf
 from workloads.documents.models import Dataset
 
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three good files, one of them below, and one that is not looked at."""
+    """Return a folder with three valid files, one of them in a subfolder, and one that is ignored."""
     folder = tmp_path_factory.mktemp("papers")
     (folder / "deep").mkdir()
     (folder / "a.md").write_text("# Fair queues", encoding="utf-8")
@@ -38,14 +38,14 @@ def index(*paths: Path, **options: Any) -> Any:
     return json.loads(out.getvalue()) if options.get("json") else out.getvalue()
 
 
-def run_all(hands: Hands) -> None:
+def run_all(job_runner: JobRunner) -> None:
     with all_tenants():
         ids = list(Job.objects.filter(state="available").order_by("id").values_list("id", flat=True))
     for job_id in ids:
-        hands.run(job_id)
+        job_runner.run(job_id)
 
 
-def test_a_folder_is_taken_and_its_documents_are_told(acme: Tenant, folder: Path, hands: Hands) -> None:
+def test_folder_is_indexed_and_its_documents_are_printed(acme: Tenant, folder: Path, job_runner: JobRunner) -> None:
     taken = index(folder, no_wait=True, json=True)
     assert [(entry["name"], entry["status"]) for entry in taken["documents"]] == [
         ("a.md", "waiting"),
@@ -58,8 +58,8 @@ def test_a_folder_is_taken_and_its_documents_are_told(acme: Tenant, folder: Path
         assert set(AuditLogEntry.objects.exclude(actor_kind="system").values_list("actor_id", flat=True)) == {
             "index_documents"
         }
-    run_all(hands)
-    # The same again: everything is known, and everything is indexed.
+    run_all(job_runner)
+    # A repetition: every file is known, and every document is indexed.
     again = index(folder, json=True)
     assert again["batches"] == []
     assert {(entry["status"], entry["is_duplicate"], entry["chunks"]) for entry in again["documents"]} == {
@@ -68,22 +68,22 @@ def test_a_folder_is_taken_and_its_documents_are_told(acme: Tenant, folder: Path
     assert "a.md: completed, known already" in index(folder)
 
 
-def test_a_document_that_fails_is_told_and_ends_the_command_with_an_error(
-    acme: Tenant, folder: Path, hands: Hands, capsys: pytest.CaptureFixture[str]
+def test_failing_document_is_printed_and_fails_the_command(
+    acme: Tenant, folder: Path, job_runner: JobRunner, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "b.pdf").write_bytes(make_pdf("x" * 500)[:-300])
     index(folder, no_wait=True)
-    run_all(hands)
+    run_all(job_runner)
     with pytest.raises(CommandError, match="1 of 3 documents were not indexed"):
         index(folder)
 
 
-def test_waiting_ends_when_the_time_is_up(acme: Tenant, folder: Path) -> None:
+def test_waiting_ends_at_the_timeout(acme: Tenant, folder: Path) -> None:
     with pytest.raises(CommandError, match=r"After 0\.01 seconds 0 documents have ended"):
         index(folder, timeout=0.01)
 
 
-def test_more_files_than_a_batch_may_hold_become_several_batches(globex: Tenant, tmp_path: Path) -> None:
+def test_files_beyond_a_batch_become_several_batches(globex: Tenant, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(7):
@@ -99,9 +99,7 @@ def test_more_files_than_a_batch_may_hold_become_several_batches(globex: Tenant,
     ("name", "content", "message"),
     [("x.png", b"\x89PNG\r\n\x1a\n\0\0", "x.png: Not a PDF"), ("empty.txt", b"", "empty.txt: The file is empty")],
 )
-def test_one_file_that_cannot_be_taken_refuses_all(
-    globex: Tenant, tmp_path: Path, name: str, content: bytes, message: str
-) -> None:
+def test_one_invalid_file_refuses_all(globex: Tenant, tmp_path: Path, name: str, content: bytes, message: str) -> None:
     folder = tmp_path / "mixed"
     folder.mkdir()
     for number in range(6):
@@ -117,12 +115,12 @@ def test_one_file_that_cannot_be_taken_refuses_all(
     ("path", "tenant", "message"),
     [
         ("nowhere", "acme", "neither a file nor a folder"),
-        (".", "nobody", "no tenant 'nobody'"),
+        (".", "unknown", "no tenant 'unknown'"),
         (".", "acme", "no files"),
     ],
 )
-def test_a_wrong_path_or_tenant_is_told(acme: Tenant, tmp_path: Path, path: str, tenant: str, message: str) -> None:
-    if tenant == "nobody":
+def test_wrong_path_or_tenant_is_named(acme: Tenant, tmp_path: Path, path: str, tenant: str, message: str) -> None:
+    if tenant == "unknown":
         (tmp_path / "a.txt").write_text("x", encoding="utf-8")
     with pytest.raises(CommandError, match=message):
         call_command("index_documents", str(tmp_path / path), tenant=tenant, dataset="d", verbosity=0)

@@ -1,4 +1,4 @@
-"""A document from its upload to its chunks, on the real tables, as the restricted role."""
+"""Indexing of a document from its upload to its chunks, on the real tables, as the restricted role."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.models import DeadLetter, Job, LiveExecution
 from tenants.context import all_tenants, tenant_context
 from tenants.models import PlanLimit, Tenant
-from tests.integration.workloads.documents.indexing.conftest import Hands, upload
+from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from tests.platform_settings import ChangePlatformSettings
 from tests.unit.workloads.documents.extraction.makers import make_docx, make_encrypted_pdf, make_pdf
 from workloads.documents.extraction import extractor
@@ -48,7 +48,7 @@ def positions_of(document: Document) -> list[int]:
 
 
 def rows_of(document: Document) -> list[tuple[object, ...]]:
-    """Everything that is stored of a document's chunks but their ids."""
+    """Return everything that is stored of a document's chunks but their ids."""
     with tenant_context(document.tenant_id), connection.cursor() as cursor:
         cursor.execute(
             "SELECT position, text, location::text, embedding::text, search::text FROM retrieval_chunk"
@@ -59,7 +59,7 @@ def rows_of(document: Document) -> list[tuple[object, ...]]:
 
 
 def record_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return where each batch begins that is stored from now on."""
+    """Return a list that receives the start of each batch stored from now on."""
     begun: list[int] = []
     store = storing.store_batch
 
@@ -73,14 +73,14 @@ def record_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few chunks a batch, so that short documents take several."""
+    """Use few chunks a batch, so that short documents take several."""
     monkeypatch.setattr(processor, "BATCH_CHUNKS", 4)
 
 
-def test_a_document_goes_through_its_phases_and_is_completed(dataset: Dataset, hands: Hands) -> None:
+def test_document_passes_its_phases_and_completes(dataset: Dataset, job_runner: JobRunner) -> None:
     taken = upload(dataset, queues_txt=SENTENCES.encode())
     assert document_of(taken).shown_status == "waiting"
-    job = hands.run(taken.files[0].document.job_id)
+    job = job_runner.run(taken.files[0].document.job_id)
     document = document_of(taken)
     assert (job.state, document.shown_status, job.result["chunks"]) == (
         JobState.COMPLETED,
@@ -101,7 +101,7 @@ def test_a_document_goes_through_its_phases_and_is_completed(dataset: Dataset, h
     assert (job.progress_current, job.progress_total) == (document.chunks_total, document.chunks_total)
 
 
-def test_each_format_ends_as_chunks(dataset: Dataset, hands: Hands) -> None:
+def test_each_format_is_indexed_as_chunks(dataset: Dataset, job_runner: JobRunner) -> None:
     taken = upload(
         dataset,
         a_pdf=make_pdf("Fair queues in a portable document"),
@@ -111,7 +111,7 @@ def test_each_format_ends_as_chunks(dataset: Dataset, hands: Hands) -> None:
         e_csv=b"plan,weight\nteam,2\n",
     )
     for file in taken.files:
-        assert hands.run(file.document.job_id).state == JobState.COMPLETED
+        assert job_runner.run(file.document.job_id).state == JobState.COMPLETED
     with tenant_context(dataset.tenant_id):
         texts = dict(Chunk.objects.values_list("document__name", "text"))
         places = dict(Chunk.objects.values_list("document__name", "location"))
@@ -128,11 +128,11 @@ def test_each_format_ends_as_chunks(dataset: Dataset, hands: Hands) -> None:
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_worker_killed_in_the_middle_leaves_each_chunk_once(
-    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_killed_worker_leaves_each_chunk_once(
+    dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = upload(dataset, queues_txt=SENTENCES.encode())
-    job = hands.run(taken.files[0].document.job_id, stop_after=2)
+    job = job_runner.run(taken.files[0].document.job_id, stop_after=2)
     document = document_of(taken)
     assert (job.state, document.shown_status, positions_of(document)) == (
         JobState.EXECUTING,
@@ -143,56 +143,56 @@ def test_a_worker_killed_in_the_middle_leaves_each_chunk_once(
         kept = set(Chunk.objects.values_list("id", flat=True))
     rescued = rescue(job)
     begun = record_batches(monkeypatch)
-    done = hands.run(rescued.pk)
+    done = job_runner.run(rescued.pk)
     document = document_of(taken)
     assert done.state == JobState.COMPLETED
     assert positions_of(document) == list(range(document.chunks_total))
-    # It went on at its chunk: nothing that was there was embedded again.
+    # It continued at its chunk: no earlier chunk was embedded again.
     assert begun == list(range(8, document.chunks_total, 4))
     with all_tenants():
         assert kept < set(Chunk.objects.values_list("id", flat=True))
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_document_that_yields_its_slot_goes_on_where_it_stopped(dataset: Dataset, hands: Hands) -> None:
+def test_document_that_yields_continues_where_it_stopped(dataset: Dataset, job_runner: JobRunner) -> None:
     taken = upload(dataset, queues_txt=SENTENCES.encode())
-    job = hands.run(taken.files[0].document.job_id, yield_after=1)
+    job = job_runner.run(taken.files[0].document.job_id, yield_after=1)
     assert (job.state, positions_of(document_of(taken))) == (JobState.AVAILABLE, list(range(4)))
     assert set(job.checkpoint) == set(STATE_FIELDS)
     assert (job.checkpoint["document_id"], job.checkpoint["chunks_done"]) == (str(document_of(taken).pk), 4)
-    assert hands.run(job.pk).state == JobState.COMPLETED
+    assert job_runner.run(job.pk).state == JobState.COMPLETED
     document = document_of(taken)
     assert positions_of(document) == list(range(document.chunks_total))
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_slots_given_at_every_safe_point_leave_the_same_chunks_once(
-    acme: Tenant, dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_document_that_yields_at_every_safe_point_has_the_same_chunks(
+    acme: Tenant, dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A document that yields whenever it is asked, against one that nobody asks: equal to the last byte."""
+    """Compare a document that yields on each request with one that never yields, to the last byte."""
     twin = create_dataset(tenant=acme, name="twin", chunk_size=40, chunk_overlap=0)
     undisturbed, sliced = upload(dataset, a_txt=SENTENCES.encode()), upload(twin, a_txt=SENTENCES.encode())
-    hands.run(undisturbed.files[0].document.job_id)
+    job_runner.run(undisturbed.files[0].document.job_id)
     begun = record_batches(monkeypatch)
-    job = hands.run(sliced.files[0].document.job_id, yield_after=0)
+    job = job_runner.run(sliced.files[0].document.job_id, yield_after=0)
     while job.state == JobState.AVAILABLE:
-        job = hands.run(job.pk, yield_after=0)
+        job = job_runner.run(job.pk, yield_after=0)
     first, second = document_of(undisturbed), document_of(sliced)
     assert (job.state, second.shown_status) == (JobState.COMPLETED, "completed")
     assert rows_of(second) == rows_of(first)
-    assert begun == list(range(0, second.chunks_total, 4))  # no batch was done twice
-    # One slice a batch, none of which was an attempt; with its last batch it ends instead of asking.
+    assert begun == list(range(0, second.chunks_total, 4))  # no batch was stored twice
+    # One slice per batch, none of which used an attempt; after its last batch it ends instead of yielding.
     assert job.yield_count == -(-second.chunks_total // 4) - 1
     assert (job.attempt, job.crash_count, job.result["chunks"]) == (0, 0, second.chunks_total)
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_settings_that_changed_in_between_begin_anew(dataset: Dataset, hands: Hands) -> None:
+def test_settings_changed_in_between_restart_the_indexing(dataset: Dataset, job_runner: JobRunner) -> None:
     taken = upload(dataset, queues_txt=SENTENCES.encode())
-    job = hands.run(taken.files[0].document.job_id, yield_after=1)
+    job = job_runner.run(taken.files[0].document.job_id, yield_after=1)
     with tenant_context(dataset.tenant_id):
         update_dataset(dataset=dataset, chunk_size=80)
-    assert hands.run(job.pk).state == JobState.COMPLETED
+    assert job_runner.run(job.pk).state == JobState.COMPLETED
     document = document_of(taken)
     assert positions_of(document) == list(range(document.chunks_total))
     with tenant_context(dataset.tenant_id):
@@ -211,11 +211,11 @@ def test_settings_that_changed_in_between_begin_anew(dataset: Dataset, hands: Ha
         ("a_txt", b" \n \n", "file_without_text"),
     ],
 )
-def test_a_bad_file_is_a_dead_letter_at_once(
-    dataset: Dataset, hands: Hands, name: str, content: bytes, code: str
+def test_invalid_file_is_a_dead_letter_at_once(
+    dataset: Dataset, job_runner: JobRunner, name: str, content: bytes, code: str
 ) -> None:
     taken = upload(dataset, **{name: content})
-    job = hands.run(taken.files[0].document.job_id)
+    job = job_runner.run(taken.files[0].document.job_id)
     document = document_of(taken)
     assert (job.state, job.attempt, job.error_type) == (JobState.DISCARDED, 1, code)
     assert (document.shown_status, document.shown_error_code) == ("error", code)
@@ -226,60 +226,60 @@ def test_a_bad_file_is_a_dead_letter_at_once(
     assert letter.error_message == document.shown_error_message
 
 
-def test_one_bad_file_leaves_the_others_of_its_batch_alone(dataset: Dataset, hands: Hands) -> None:
+def test_one_invalid_file_does_not_affect_the_others_of_its_batch(dataset: Dataset, job_runner: JobRunner) -> None:
     taken = upload(dataset, bad_pdf=make_pdf("x" * 500)[:-300], good_txt=b"Good text.")
-    states = [hands.run(file.document.job_id).state for file in taken.files]
+    states = [job_runner.run(file.document.job_id).state for file in taken.files]
     assert states == [JobState.DISCARDED, JobState.COMPLETED]
 
 
-def test_a_lost_file_is_tried_again_and_says_why(dataset: Dataset, hands: Hands, files_root: object) -> None:
+def test_missing_file_is_retried_and_named(dataset: Dataset, job_runner: JobRunner, files_root: object) -> None:
     taken = upload(dataset, a_txt=b"Text.")
     (stored,) = [path for path in files_root.rglob("*") if path.is_file()]  # type: ignore[attr-defined]
     content = stored.read_bytes()
     stored.write_bytes(b"Something else.")
-    job = hands.run(taken.files[0].document.job_id)
+    job = job_runner.run(taken.files[0].document.job_id)
     document = document_of(taken)
     assert (job.state, document.shown_status, document.shown_error_code) == ("retryable", "waiting", "file_not_stored")
     stored.write_bytes(content)
     with tenant_context(dataset.tenant_id):
         retry_document(document_id=document.pk)
-    assert hands.run(job.pk).state == JobState.COMPLETED
+    assert job_runner.run(job.pk).state == JobState.COMPLETED
     document = document_of(taken)
     assert (document.shown_status, document.shown_error_code) == ("completed", "")
 
 
-def test_a_batch_that_the_plan_allows_no_longer_fails_at_run(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_batch_beyond_a_reduced_plan_fails_when_it_runs(acme: Tenant, dataset: Dataset, job_runner: JobRunner) -> None:
     taken = upload(dataset, a_txt=b"One.", b_txt=b"Two.")
     with all_tenants():
         PlanLimit.objects.filter(plan=acme.plan, key="document_indexing.files_per_batch").update(value=1)
-    job = hands.run(taken.files[0].document.job_id)
+    job = job_runner.run(taken.files[0].document.job_id)
     assert (job.state, job.error_type) == (JobState.DISCARDED, "batch_too_large")
 
 
-def test_a_document_deleted_before_its_turn_discards_its_job(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_deleted_document_discards_its_job(acme: Tenant, dataset: Dataset, job_runner: JobRunner) -> None:
     taken = upload(dataset, a_txt=b"One.")
     with tenant_context(acme):
         Document.objects.all().delete()
-    job = hands.run(taken.files[0].document.job_id)
+    job = job_runner.run(taken.files[0].document.job_id)
     assert (job.state, job.error_type) == (JobState.DISCARDED, "document_gone")
 
 
-def test_a_requeued_dead_letter_takes_the_document_over(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_requeued_dead_letter_takes_the_document_over(acme: Tenant, dataset: Dataset, job_runner: JobRunner) -> None:
     taken = upload(dataset, a_txt=b"One.")
     document_id = str(taken.files[0].document.pk)
     request = JobRequest(kind="document_indexing", payload={"document_id": document_id})
     other = submit_job(tenant=acme, request=request).job
-    assert hands.run(other.pk).state == JobState.COMPLETED
+    assert job_runner.run(other.pk).state == JobState.COMPLETED
     document = document_of(taken)
     assert (document.job_id, document.shown_status) == (other.pk, "completed")
     # The first job finds its work done.
-    assert hands.run(taken.files[0].document.job_id).state == JobState.COMPLETED
+    assert job_runner.run(taken.files[0].document.job_id).state == JobState.COMPLETED
     assert positions_of(document) == [0]
 
 
 @pytest.mark.parametrize("batch_chunks", [4, 1_000])
-def test_of_two_jobs_of_one_document_the_later_wins_and_no_chunk_is_double(
-    acme: Tenant, dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch, batch_chunks: int
+def test_later_of_two_jobs_of_a_document_wins_without_double_chunks(
+    acme: Tenant, dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch, batch_chunks: int
 ) -> None:
     monkeypatch.setattr(processor, "BATCH_CHUNKS", batch_chunks)
     taken = upload(dataset, queues_txt=SENTENCES.encode())
@@ -291,27 +291,29 @@ def test_of_two_jobs_of_one_document_the_later_wins_and_no_chunk_is_double(
     def let_the_rival_pass(*arguments: Any) -> EmbeddedBatch:
         if not has_run:
             has_run.append(rival.pk)
-            assert hands.run(rival.pk).state == JobState.COMPLETED
+            assert job_runner.run(rival.pk).state == JobState.COMPLETED
         return embed(*arguments)
 
     monkeypatch.setattr(steps, "embed", let_the_rival_pass)
-    first = hands.run(taken.files[0].document.job_id)
+    first = job_runner.run(taken.files[0].document.job_id)
     assert (first.state, first.error_type) == (JobState.DISCARDED, "document_gone")
     document = document_of(taken)
     assert document.shown_status == "completed"
     assert positions_of(document) == list(range(document.chunks_total))
 
 
-def test_a_document_of_another_tenant_is_not_there_for_a_job(globex: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_document_of_another_tenant_is_missing_for_a_job(
+    globex: Tenant, dataset: Dataset, job_runner: JobRunner
+) -> None:
     taken = upload(dataset, a_txt=b"One.")
     request = JobRequest(kind="document_indexing", payload={"document_id": str(taken.files[0].document.pk)})
-    job = hands.run(submit_job(tenant=globex, request=request).job.pk)
+    job = job_runner.run(submit_job(tenant=globex, request=request).job.pk)
     assert (job.state, job.error_type) == (JobState.DISCARDED, "document_gone")
     assert document_of(taken).shown_status == "waiting"
 
 
 def rescue(job: Job) -> Job:
-    """What the rescue sweep does with the job of a worker that is gone."""
+    """Rescue the job of a lost worker, as the sweep does."""
     with all_tenants():
         live = LiveExecution.objects.get(job=job)
     lost = verdicts.crashed(live.pk, live.fence, crash_count=0, was_alone=True, cause="killed", is_lost=True)
@@ -320,13 +322,16 @@ def rescue(job: Job) -> Job:
         return Job.objects.get(pk=job.pk)
 
 
-def test_document_waits_without_an_attempt_where_there_is_no_sandbox(
-    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch, change_platform_settings: ChangePlatformSettings
+def test_document_without_a_sandbox_waits_and_uses_no_attempt(
+    dataset: Dataset,
+    job_runner: JobRunner,
+    monkeypatch: pytest.MonkeyPatch,
+    change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(EXTRACTION_WITHOUT_SANDBOX=False)
     monkeypatch.setattr(extractor, "_CHILD", "tests.security.bare_parser")
     taken = upload(dataset, a_txt=b"one two three")
-    job = hands.run(taken.files[0].document.job_id)
+    job = job_runner.run(taken.files[0].document.job_id)
     assert (job.state, job.attempt, job.crash_count) == (JobState.SCHEDULED, 0, 0)
     document = document_of(taken)
     assert (document.shown_status, document.shown_error_code) == ("waiting", "sandbox_unavailable")

@@ -1,4 +1,4 @@
-"""What a reader of a document is told of its phases."""
+"""Phases of a document, as its readers see them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit.base import Dependency
 from tenants.context import all_tenants
-from tests.integration.workloads.documents.indexing.conftest import Hands, upload
+from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from tests.integration.workloads.documents.indexing.test_indexing import SENTENCES, document_of, positions_of
 from workloads.documents import repository
 from workloads.documents.embedding import RateLimitedError, get_embedder
@@ -20,20 +20,20 @@ from workloads.documents.one_item.item import IndexingItem
 
 
 @pytest.mark.parametrize("short_seconds", [0.0, 3_600.0])
-def test_phases_are_told_as_they_come_or_with_the_next_where_nobody_could_see_them(
-    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch, short_seconds: float
+def test_short_phases_are_stored_together_with_the_next(
+    dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch, short_seconds: float
 ) -> None:
     monkeypatch.setattr(phases, "SHORT_SECONDS", short_seconds)
-    told: list[list[str]] = []
+    stored: list[list[str]] = []
     enter = repository.enter_phases
     monkeypatch.setattr(
         repository,
         "enter_phases",
-        lambda source, all_: (told.append([one[0].value for one in all_]), enter(source, all_)),
+        lambda source, all_: (stored.append([one[0].value for one in all_]), enter(source, all_)),
     )
     taken = upload(dataset, queues_txt=SENTENCES.encode())
-    assert hands.run(taken.files[0].document.job_id).state == JobState.COMPLETED
-    assert told == (
+    assert job_runner.run(taken.files[0].document.job_id).state == JobState.COMPLETED
+    assert stored == (
         [["parsing"], ["cleaning", "splitting"]] if short_seconds else [["parsing"], ["cleaning"], ["splitting"]]
     )
     document = document_of(taken)
@@ -46,20 +46,20 @@ def fail(*_: object) -> None:
     raise RuntimeError("not now")
 
 
-def test_a_small_document_is_begun_and_stored_in_one_transaction(
-    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_small_document_is_started_and_stored_in_one_transaction(
+    dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = upload(dataset, queues_txt=SENTENCES.encode())
     with monkeypatch.context() as patched:
         patched.setattr(phases, "SHORT_SECONDS", 3_600.0)
         patched.setattr(repository, "append_chunks", fail)
-        job = hands.run(taken.files[0].document.job_id)
+        job = job_runner.run(taken.files[0].document.job_id)
     document = document_of(taken)
     assert (job.state, positions_of(document), document.passages_digest) == (JobState.RETRYABLE, [], "")
 
 
-def test_a_document_that_waits_for_an_endpoint_says_that_it_is_indexed(
-    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_document_waiting_for_an_endpoint_shows_the_indexing_phase(
+    dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Busy:
         name, dependency = get_embedder().name, Dependency("embeddings")
@@ -69,16 +69,16 @@ def test_a_document_that_waits_for_an_endpoint_says_that_it_is_indexed(
 
     monkeypatch.setattr(steps, "get_embedder", Busy)
     taken = upload(dataset, queues_txt=SENTENCES.encode())
-    job = hands.run(taken.files[0].document.job_id)
+    job = job_runner.run(taken.files[0].document.job_id)
     document = document_of(taken)
     assert (job.state, document.shown_status, positions_of(document)) == (JobState.SCHEDULED, "indexing", [])
 
 
-def test_a_document_is_parsed_as_soon_as_its_page_is_there(
-    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_parsing_phase_is_stored_once_the_page_is_fetched(
+    dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[float] = []
-    monkeypatch.setattr(repository, "enter_phases", lambda source, all_: told.extend(seconds for _, seconds in all_))
+    stored: list[float] = []
+    monkeypatch.setattr(repository, "enter_phases", lambda source, all_: stored.extend(seconds for _, seconds in all_))
     monkeypatch.setattr(phases, "SHORT_SECONDS", 3_600.0)
     taken = upload(dataset, queues_txt=SENTENCES.encode())
     with all_tenants():
@@ -89,5 +89,5 @@ def test_a_document_is_parsed_as_soon_as_its_page_is_there(
 
     monkeypatch.setattr(steps, "fetch_page", fetched)
     monkeypatch.setattr(steps, "extract", fail)
-    hands.run(taken.files[0].document.job_id)
-    assert len(told) == 1
+    job_runner.run(taken.files[0].document.job_id)
+    assert len(stored) == 1

@@ -1,4 +1,4 @@
-"""The documents and questions that come with the project: is the answer among the first five chunks?"""
+"""Recall: the corpus's questions are answered among the first five chunks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WANTED_RECALL = 0.9
 
 @pytest.fixture
 def library(acme: Tenant) -> Dataset:
-    """All good documents of the corpus in one dataset, with the settings that a dataset begins with."""
+    """Index all valid documents of the corpus in one dataset, with the default settings."""
     library = create_dataset(tenant=acme, name="examples")
     for path in sorted((CORPUS / "documents").iterdir()):
         if path.name != DAMAGED:
@@ -38,7 +38,7 @@ def library(acme: Tenant) -> Dataset:
 
 
 @pytest.mark.slow
-def test_the_answer_is_among_the_first_five_in_both_languages(library: Dataset) -> None:
+def test_answers_are_among_the_first_five_in_both_languages(library: Dataset) -> None:
     questions: list[dict[str, Any]] = json.loads((CORPUS / "questions.json").read_text(encoding="utf-8"))["questions"]
     found: dict[str, list[bool]] = {}
     with tenant_context(library.tenant_id):

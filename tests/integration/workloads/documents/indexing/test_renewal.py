@@ -1,4 +1,4 @@
-"""Documents indexed anew: the old chunks answer until the new are whole, and none is left behind."""
+"""Renewal of documents: old chunks are searched until the new ones are complete, and none remains."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tenants.limits.service import set_tenant_limit
 from tenants.limits.usage import stored
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.workloads.documents.indexing.conftest import Hands, upload
+from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from workloads.documents import embedding, search
 from workloads.documents.embedding import DIMENSIONS, get_embedder
 from workloads.documents.indexing import renewal
@@ -46,10 +46,10 @@ def tenant(acme: Tenant) -> Tenant:
 
 
 @pytest.fixture
-def document(dataset: Dataset, hands: Hands) -> Document:
-    """A document that is indexed."""
+def document(dataset: Dataset, job_runner: JobRunner) -> Document:
+    """Return an indexed document."""
     made = upload(dataset, a_txt=LONG).files[0].document
-    assert hands.run(made.job_id).state == "completed"
+    assert job_runner.run(made.job_id).state == "completed"
     return read(made)
 
 
@@ -88,8 +88,8 @@ def is_sound() -> bool:
     return verify().is_clean
 
 
-def test_old_chunks_answer_until_the_new_are_whole(
-    tenant: Tenant, dataset: Dataset, document: Document, hands: Hands
+def test_old_chunks_are_searched_until_the_new_are_complete(
+    tenant: Tenant, dataset: Dataset, document: Document, job_runner: JobRunner
 ) -> None:
     before, old = texts_found(dataset, "sentence"), document.chunks_done
     change_settings(dataset, chunk_size=30)
@@ -97,7 +97,7 @@ def test_old_chunks_answer_until_the_new_are_whole(
     assert read(document).kept_chunks == old
     assert texts_found(dataset, "sentence") == before
     assert used(tenant) == old
-    hands.run(job, stop_after=1)
+    job_runner.run(job, stop_after=1)
     assert texts_found(dataset, "sentence") == before
     half = read(document)
     assert 0 < half.chunks_done == chunks(document, is_served=False)
@@ -106,12 +106,12 @@ def test_old_chunks_answer_until_the_new_are_whole(
     assert verify().findings.keys() == set()
 
 
-def test_the_new_chunks_take_their_place_at_once(
-    tenant: Tenant, dataset: Dataset, document: Document, hands: Hands
+def test_new_chunks_replace_the_old_at_once(
+    tenant: Tenant, dataset: Dataset, document: Document, job_runner: JobRunner
 ) -> None:
     before = texts_found(dataset, "sentence")
     change_settings(dataset, chunk_size=30)
-    assert hands.run(reindex(tenant, document).job_id).state == "completed"
+    assert job_runner.run(reindex(tenant, document).job_id).state == "completed"
     done = read(document)
     assert (done.status, done.kept_chunks, done.settings_key) == ("completed", 0, dataset_of(document).settings_key)
     assert chunks(document) == chunks(document, is_served=True) == done.chunks_done > document.chunks_done
@@ -125,15 +125,15 @@ def dataset_of(document: Document) -> Dataset:
         return Dataset.objects.get(pk=document.dataset_id)
 
 
-def test_one_that_is_broken_off_goes_on_and_repeats_nothing(
-    tenant: Tenant, dataset: Dataset, document: Document, hands: Hands
+def test_interrupted_renewal_continues_and_repeats_nothing(
+    tenant: Tenant, dataset: Dataset, document: Document, job_runner: JobRunner
 ) -> None:
     change_settings(dataset, chunk_size=25)
     job = reindex(tenant, document).job_id
-    hands.run(job, yield_after=1)
+    job_runner.run(job, yield_after=1)
     half = read(document).chunks_done
     assert half > 0
-    assert hands.run(job).state == "completed"
+    assert job_runner.run(job).state == "completed"
     done = read(document)
     with tenant_context(tenant):
         positions = list(
@@ -143,27 +143,27 @@ def test_one_that_is_broken_off_goes_on_and_repeats_nothing(
     assert is_sound()
 
 
-def test_without_room_for_both_the_old_chunks_go_on_answering(
-    tenant: Tenant, dataset: Dataset, document: Document, hands: Hands
+def test_renewal_without_room_keeps_the_old_chunks(
+    tenant: Tenant, dataset: Dataset, document: Document, job_runner: JobRunner
 ) -> None:
     before = texts_found(dataset, "sentence")
     set_tenant_limit(tenant=tenant, key="vector_chunks", value=document.chunks_done + 1, reason="test")
     change_settings(dataset, chunk_size=25)
-    assert hands.run(reindex(tenant, document).job_id).state == "discarded"
+    assert job_runner.run(reindex(tenant, document).job_id).state == "discarded"
     failed = read(document)
     assert (failed.status, failed.error_code) == ("error", "vector_space_exceeded")
     assert texts_found(dataset, "sentence") == before
     assert is_sound()
     set_tenant_limit(tenant=tenant, key="vector_chunks", value=10_000, reason="test")
-    assert hands.run(reindex(tenant, document).job_id).state == "completed"
+    assert job_runner.run(reindex(tenant, document).job_id).state == "completed"
     assert is_sound()
 
 
-def test_another_file_takes_the_place_of_the_old_one(
+def test_another_file_replaces_the_old_one(
     tenant: Tenant,
     dataset: Dataset,
     document: Document,
-    hands: Hands,
+    job_runner: JobRunner,
     acme_api: APIClient,
     django_capture_on_commit_callbacks: Commit,
 ) -> None:
@@ -177,13 +177,13 @@ def test_another_file_takes_the_place_of_the_old_one(
     assert not default_storage.exists(document.storage_key)
     assert texts_found(dataset, "sentence")
     assert not texts_found(dataset, "paragraph")
-    hands.run(read(document).job_id)
+    job_runner.run(read(document).job_id)
     assert texts_found(dataset, "paragraph")
     assert not texts_found(dataset, "sentence")
     assert is_sound()
 
 
-def test_a_file_that_is_refused_changes_nothing(document: Document, acme_api: APIClient) -> None:
+def test_refused_replacement_changes_nothing(document: Document, acme_api: APIClient) -> None:
     address = f"/api/v1/documents/{document.pk}/replace/"
     for name, content in (("b.exe", b"\x00\x01" * 40), ("b.txt", b"")):
         answer = acme_api.post(address, {"file": SimpleUploadedFile(name, content)}, format="multipart")
@@ -193,20 +193,20 @@ def test_a_file_that_is_refused_changes_nothing(document: Document, acme_api: AP
     assert (after.sha256, after.job_id, after.status) == (document.sha256, document.job_id, "completed")
 
 
-def test_the_job_that_was_at_it_is_cancelled_and_changes_nothing_more(
-    tenant: Tenant, dataset: Dataset, hands: Hands
+def test_replaced_job_is_cancelled_and_changes_nothing_more(
+    tenant: Tenant, dataset: Dataset, job_runner: JobRunner
 ) -> None:
     made = upload(dataset, a_txt=LONG).files[0].document
-    hands.run(made.job_id, yield_after=1)
+    job_runner.run(made.job_id, yield_after=1)
     with tenant_context(tenant):
         replace_document(tenant=tenant, document_id=made.pk, file=SimpleUploadedFile("b.txt", OTHER))
         assert Job.objects.get(pk=made.job_id).state == "cancelled"
-    assert hands.run(read(made).job_id).state == "completed"
+    assert job_runner.run(read(made).job_id).state == "completed"
     assert set(texts_found(dataset, "sentence")) == set()
     assert is_sound()
 
 
-def test_a_content_that_the_dataset_has_as_another_document_is_refused(
+def test_replacement_with_the_content_of_another_document_is_refused(
     tenant: Tenant, dataset: Dataset, document: Document, acme_api: APIClient
 ) -> None:
     upload(dataset, b_txt=OTHER)
@@ -220,13 +220,13 @@ def test_a_content_that_the_dataset_has_as_another_document_is_refused(
     assert (answer.status_code, answer.json()["code"]) == (409, "document_duplicate")
 
 
-def test_a_dataset_is_indexed_anew_as_far_as_its_settings_have_changed(
-    tenant: Tenant, dataset: Dataset, hands: Hands, acme_api: APIClient, monkeypatch: pytest.MonkeyPatch
+def test_dataset_renews_documents_with_changed_settings(
+    tenant: Tenant, dataset: Dataset, job_runner: JobRunner, acme_api: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(renewal, "MOST_DOCUMENTS", 2)
     files = [upload(dataset, **{f"{name}_txt": name.encode() + LONG}).files[0].document for name in "abc"]
     for file in files:
-        hands.run(file.job_id)
+        job_runner.run(file.job_id)
     address = f"/api/v1/datasets/{dataset.pk}/reindex/"
     assert acme_api.post(address, {}, format="json").json() == {"batch": None, "documents": 0, "remaining": 0}
     change_settings(dataset, chunk_size=30)
@@ -240,24 +240,24 @@ def test_a_dataset_is_indexed_anew_as_far_as_its_settings_have_changed(
     second = acme_api.post(address, {"all": False, "reason": "smaller"}, format="json").json()
     assert (second["documents"], second["remaining"]) == (1, 0)
     for file in files:
-        assert hands.run(read(file).job_id).state == "completed"
+        assert job_runner.run(read(file).job_id).state == "completed"
     assert {read(file).settings_key for file in files} == {dataset_of(files[0]).settings_key}
     assert acme_api.post(address, {"all": True}, format="json").json()["documents"] == 2
     assert is_sound()
 
 
-def test_of_two_documents_that_would_be_the_same_the_first_is_indexed_anew(
-    tenant: Tenant, dataset: Dataset, document: Document, hands: Hands
+def test_renewal_of_two_equal_documents_indexes_the_first(
+    tenant: Tenant, dataset: Dataset, document: Document, job_runner: JobRunner
 ) -> None:
     change_settings(dataset, chunk_size=30)
-    hands.run(upload(dataset, a_txt=LONG).files[0].document.job_id)
+    job_runner.run(upload(dataset, a_txt=LONG).files[0].document.job_id)
     change_settings(dataset, chunk_size=35)
     assert reindex_dataset(tenant=tenant, dataset=dataset).documents == 1
     assert reindex_dataset(tenant=tenant, dataset=dataset).documents == 0
 
 
 class OtherModel:
-    """Another model: each vector is the local one's, turned around."""
+    """Another model, whose vectors are the local one's reversed."""
 
     name = "another"
     dependency = None
@@ -267,15 +267,15 @@ class OtherModel:
         self._local = embedding.LocalEmbedder()
 
     def load(self) -> None:
-        """Nothing to load."""
+        """Load nothing."""
 
     def embed(self, texts: Any) -> Any:
         self.embedded += texts
         return np.ascontiguousarray(self._local.embed(texts)[:, ::-1])
 
 
-def test_after_a_change_of_the_model_documents_answer_by_words_until_they_have_its_vectors(
-    tenant: Tenant, dataset: Dataset, document: Document, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_documents_of_a_replaced_model_are_searched_by_words_until_renewed(
+    tenant: Tenant, dataset: Dataset, document: Document, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = OtherModel()
     for module in (search, steps, embedding):
@@ -291,16 +291,16 @@ def test_after_a_change_of_the_model_documents_answer_by_words_until_they_have_i
     assert texts_found(dataset, "sentence", SearchMode.VECTOR) == []
     assert texts_found(dataset, "sentence", SearchMode.TEXT)
     other.embedded.clear()
-    assert hands.run(read(document).job_id).state == "completed"
-    # The vectors of the model before do not count.
+    assert job_runner.run(read(document).job_id).state == "completed"
+    # Vectors of the previous model are ignored.
     assert len(other.embedded) == read(document).chunks_done
     assert texts_found(dataset, "sentence", SearchMode.VECTOR)
     assert read(document).served_model == "another"
     assert is_sound()
 
 
-def test_a_text_that_the_tenant_has_is_not_embedded_again(
-    tenant: Tenant, globex_dataset: Dataset, document: Document, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_known_text_of_the_tenant_is_not_embedded_again(
+    tenant: Tenant, globex_dataset: Dataset, document: Document, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
     embedder = get_embedder()
@@ -315,21 +315,21 @@ def test_a_text_that_the_tenant_has_is_not_embedded_again(
     monkeypatch.setattr(steps, "get_embedder", Counting)
     with tenant_context(tenant):
         before = {row.position: list(row.embedding) for row in Chunk.objects.filter(document=document)}
-    hands.run(reindex(tenant, document).job_id)
+    job_runner.run(reindex(tenant, document).job_id)
     assert asked == []
     with tenant_context(tenant):
         after = {row.position: list(row.embedding) for row in Chunk.objects.filter(document=document)}
     assert after == before
-    # Another tenant's own are no help to anybody else.
-    hands.run(upload(globex_dataset, a_txt=LONG).files[0].document.job_id)
+    # Vectors of another tenant are not reused.
+    job_runner.run(upload(globex_dataset, a_txt=LONG).files[0].document.job_id)
     assert len(asked) == document.chunks_done
 
 
-def test_a_deleted_document_leaves_no_vector(
-    tenant: Tenant, dataset: Dataset, document: Document, hands: Hands
+def test_deleted_document_leaves_no_vector(
+    tenant: Tenant, dataset: Dataset, document: Document, job_runner: JobRunner
 ) -> None:
     change_settings(dataset, chunk_size=25)
-    hands.run(reindex(tenant, document).job_id, stop_after=1)
+    job_runner.run(reindex(tenant, document).job_id, stop_after=1)
     with tenant_context(tenant):
         delete_document(document_id=document.pk)
         assert not Chunk.objects.exists()
@@ -337,8 +337,8 @@ def test_a_deleted_document_leaves_no_vector(
     assert faults_of("space") == []
 
 
-def test_planted_chunks_are_found_and_those_of_no_document_deleted(
-    tenant: Tenant, dataset: Dataset, globex_dataset: Dataset, document: Document, hands: Hands
+def test_planted_chunks_are_found_and_orphans_deleted(
+    tenant: Tenant, dataset: Dataset, globex_dataset: Dataset, document: Document, job_runner: JobRunner
 ) -> None:
     def plant(position: int, **where: Any) -> Chunk:
         with tenant_context(tenant):
@@ -370,7 +370,7 @@ def test_planted_chunks_are_found_and_those_of_no_document_deleted(
     }
 
 
-def test_another_tenants_document_is_not_there(globex_api: APIClient, document: Document) -> None:
+def test_document_of_another_tenant_cannot_be_renewed(globex_api: APIClient, document: Document) -> None:
     address = f"/api/v1/documents/{document.pk}/"
     assert globex_api.post(f"{address}reindex/", {}, format="json").status_code == 404
     files = {"file": SimpleUploadedFile("b.txt", OTHER)}

@@ -1,4 +1,4 @@
-"""Documents from texts and addresses, pauses of one that runs, and an endpoint that asks for patience."""
+"""Documents from texts and addresses, pauses of running ones, and an endpoint with a rate limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scheduling.consistency.verification import verify
 from scheduling.models import Job
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.workloads.documents.indexing.conftest import Hands, upload
+from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from tests.platform_settings import override_platform_settings
 from workloads.documents.embedding import RateLimitedError, get_embedder
 from workloads.documents.indexing.service import pause_document, resume_document
@@ -28,7 +28,7 @@ PAGE = b"<html><body><h1>Queues</h1><p>A queue is a line of jobs.</p></body></ht
 
 
 class Site:
-    """A site on loopback; ``pages`` are answered by path, each with status, type and body."""
+    """A site on loopback; `pages` are answered by path, each with status, type and body."""
 
     def __init__(self) -> None:
         self.pages: dict[str, tuple[int, str, bytes]] = {}
@@ -46,7 +46,7 @@ class Site:
                 self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
@@ -85,12 +85,12 @@ def texts_of(tenant: Tenant, document_id: str) -> list[str]:
         return list(Chunk.objects.filter(document=document_id, is_served=True).values_list("text", flat=True))
 
 
-def test_a_text_becomes_a_document(acme: Tenant, dataset: Dataset, acme_api: APIClient, hands: Hands) -> None:
+def test_text_becomes_a_document(acme: Tenant, dataset: Dataset, acme_api: APIClient, job_runner: JobRunner) -> None:
     answer = add_text(acme_api, dataset, name="notes", text="# Queues\n\nA queue is a line.", format="markdown")
     assert answer.status_code == 202, answer.json()
     [document] = answer.json()["documents"]
     assert (document["name"], document["content_type"], document["source_url"]) == ("notes", "text/markdown", "")
-    assert hands.run(document["job"]).state == "completed"
+    assert job_runner.run(document["job"]).state == "completed"
     assert "A queue is a line." in texts_of(acme, document["id"])[0]
     again = add_text(acme_api, dataset, name="notes", text="# Queues\n\nA queue is a line.", format="markdown").json()
     assert (again["batch"], again["documents"][0]["duplicate_of"]) == (None, document["id"])
@@ -98,8 +98,8 @@ def test_a_text_becomes_a_document(acme: Tenant, dataset: Dataset, acme_api: API
         assert add_text(acme_api, dataset, **wrong).status_code == 422
 
 
-def test_a_page_is_fetched_by_its_job_and_indexed(
-    acme: Tenant, dataset: Dataset, acme_api: APIClient, hands: Hands, site: Site
+def test_page_is_fetched_by_its_job_and_indexed(
+    acme: Tenant, dataset: Dataset, acme_api: APIClient, job_runner: JobRunner, site: Site
 ) -> None:
     site.pages = {"/docs/queues": (200, "text/html; charset=utf-8", PAGE)}
     url = f"http://{site.host}/docs/queues"
@@ -109,7 +109,7 @@ def test_a_page_is_fetched_by_its_job_and_indexed(
     assert (document["source_url"], document["size_bytes"], document["content_type"]) == (url, 0, "")
     assert document["name"] == f"{site.host}/docs/queues"
     assert site.asked == []
-    assert hands.run(document["job"]).state == "completed"
+    assert job_runner.run(document["job"]).state == "completed"
     after = read(acme, document["id"])
     assert (after.content_type, after.size_bytes, after.is_fetch_due) == ("text/html", len(PAGE), False)
     assert "A queue is a line of jobs." in texts_of(acme, document["id"])[0]
@@ -117,25 +117,25 @@ def test_a_page_is_fetched_by_its_job_and_indexed(
     assert verify().is_clean
 
 
-def test_a_page_that_has_changed_takes_the_place_of_the_old_one(
-    acme: Tenant, dataset: Dataset, acme_api: APIClient, hands: Hands, site: Site
+def test_changed_page_replaces_the_old_document(
+    acme: Tenant, dataset: Dataset, acme_api: APIClient, job_runner: JobRunner, site: Site
 ) -> None:
     site.pages = {"/a": (200, "text/plain", b"The first of all texts.")}
     [document] = add_url(acme_api, dataset, f"http://{site.host}/a").json()["documents"]
-    hands.run(document["job"])
+    job_runner.run(document["job"])
     site.pages["/a"] = (500, "text/plain", b"oh")
     address = f"/api/v1/documents/{document['id']}/reindex/"
     renewed = acme_api.post(address, {"refetch": True}, format="json").json()
-    assert hands.run(renewed["job"]).state == "retryable"
+    assert job_runner.run(renewed["job"]).state == "retryable"
     assert texts_of(acme, document["id"]) == ["The first of all texts."]
     site.pages["/a"] = (200, "text/plain", b"The second text.")
     renewed = acme_api.post(address, {"refetch": True}, format="json").json()
-    assert hands.run(renewed["job"]).state == "completed"
+    assert job_runner.run(renewed["job"]).state == "completed"
     assert texts_of(acme, document["id"]) == ["The second text."]
     assert len(site.asked) == 3
-    # By other settings alone nothing is fetched.
+    # Changed settings alone cause no fetch.
     renewed = acme_api.post(address, {}, format="json").json()
-    assert hands.run(renewed["job"]).state == "completed"
+    assert job_runner.run(renewed["job"]).state == "completed"
     assert len(site.asked) == 3
     assert verify().is_clean
 
@@ -150,11 +150,11 @@ def test_a_page_that_has_changed_takes_the_place_of_the_old_one(
         ((302, "http://127.0.0.1:1/inside", b""), "discarded", "address_refused"),
     ],
 )
-def test_what_is_no_document_is_told(
+def test_page_that_is_no_document_has_its_error(
     acme: Tenant,
     dataset: Dataset,
     acme_api: APIClient,
-    hands: Hands,
+    job_runner: JobRunner,
     site: Site,
     page: tuple[int, str, bytes],
     state: str,
@@ -162,29 +162,29 @@ def test_what_is_no_document_is_told(
 ) -> None:
     site.pages = {"/x": page}
     [document] = add_url(acme_api, dataset, f"http://{site.host}/x").json()["documents"]
-    assert hands.run(document["job"]).state == state
+    assert job_runner.run(document["job"]).state == state
     assert read(acme, document["id"]).error_code == code
 
 
-def test_an_address_that_leads_inside_is_not_fetched(
-    acme: Tenant, dataset: Dataset, acme_api: APIClient, hands: Hands
+def test_internal_address_is_not_fetched(
+    acme: Tenant, dataset: Dataset, acme_api: APIClient, job_runner: JobRunner
 ) -> None:
     for wrong in ("ftp://example.com/x", "nothing", "http://user:word@example.com/"):
         answer = add_url(acme_api, dataset, wrong)
         assert (answer.status_code, answer.json()["code"]) == (422, "field_invalid"), wrong
     [document] = add_url(acme_api, dataset, "http://169.254.169.254/latest/meta-data/").json()["documents"]
-    assert hands.run(document["job"]).state == "discarded"
+    assert job_runner.run(document["job"]).state == "discarded"
     assert read(acme, document["id"]).error_code == "address_refused"
 
 
-def test_a_file_has_no_address_to_fetch(acme_api: APIClient, dataset: Dataset) -> None:
+def test_file_without_an_address_cannot_be_fetched_again(acme_api: APIClient, dataset: Dataset) -> None:
     document = upload(dataset, a_txt=b"one").files[0].document
     answer = acme_api.post(f"/api/v1/documents/{document.pk}/reindex/", {"refetch": True}, format="json")
     assert (answer.status_code, answer.json()["code"]) == (409, "document_without_address")
 
 
-def test_one_that_runs_pauses_at_its_next_chunks_and_goes_on_where_it_was(
-    acme: Tenant, dataset: Dataset, acme_api: APIClient, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_running_document_pauses_at_a_safe_point_and_continues_there(
+    acme: Tenant, dataset: Dataset, acme_api: APIClient, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (file.document for file in upload(dataset, a_txt=LONG, b_txt=LONG[100:]).files)
     with tenant_context(acme):
@@ -192,7 +192,7 @@ def test_one_that_runs_pauses_at_its_next_chunks_and_goes_on_where_it_was(
         pause_document(document_id=first.pk, reason="too much")
         assert AuditLogEntry.objects.filter(action="document.pause_asked", target_id=str(first.pk)).exists()
         Job.objects.filter(pk=first.job_id).update(state="available")
-        # It has begun, and nobody asks before its first chunks.
+        # It has started, and the request is read only at its first chunks.
         Document.objects.filter(pk=first.pk).update(is_pause_asked=False)
     embedder = get_embedder()
 
@@ -206,18 +206,18 @@ def test_one_that_runs_pauses_at_its_next_chunks_and_goes_on_where_it_was(
 
     with monkeypatch.context() as patched:
         patched.setattr(steps, "get_embedder", Pausing)
-        assert hands.run(first.job_id).state == "suspended"
+        assert job_runner.run(first.job_id).state == "suspended"
     done = read(acme, str(first.pk)).chunks_done
     assert 0 < done < (read(acme, str(first.pk)).chunks_total or 0)
     assert acme_api.get(f"/api/v1/documents/{first.pk}/").json()["status"] == "paused"
-    assert hands.run(second.job_id).state == "completed"
+    assert job_runner.run(second.job_id).state == "completed"
     answer = acme_api.post(f"/api/v1/documents/{first.pk}/resume/", {}, format="json")
     assert (answer.status_code, answer.json()["status"]) == (200, "indexing")
-    assert hands.run(first.job_id).state == "completed"
+    assert job_runner.run(first.job_id).state == "completed"
     assert len(texts_of(acme, str(first.pk))) == read(acme, str(first.pk)).chunks_total
 
 
-def test_a_pause_that_has_not_begun_is_taken_back(acme: Tenant, dataset: Dataset) -> None:
+def test_pause_that_has_not_begun_is_withdrawn(acme: Tenant, dataset: Dataset) -> None:
     document = upload(dataset, a_txt=LONG).files[0].document
     with tenant_context(acme):
         Job.objects.filter(pk=document.job_id).update(state="executing")
@@ -227,8 +227,8 @@ def test_a_pause_that_has_not_begun_is_taken_back(acme: Tenant, dataset: Dataset
         assert AuditLogEntry.objects.filter(action="document.pause_withdrawn").exists()
 
 
-def test_an_endpoint_that_asks_for_patience_costs_no_attempt(
-    acme: Tenant, dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+def test_rate_limited_endpoint_uses_no_attempt(
+    acme: Tenant, dataset: Dataset, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = upload(dataset, a_txt=LONG).files[0].document
     embedder = get_embedder()
@@ -244,7 +244,7 @@ def test_an_endpoint_that_asks_for_patience_costs_no_attempt(
             return embedder.embed(texts)
 
     monkeypatch.setattr(steps, "get_embedder", Busy)
-    job = hands.run(document.job_id)
+    job = job_runner.run(document.job_id)
     assert job.state == "scheduled"
     assert read(acme, str(document.pk)).chunks_done == calls[0]
     with tenant_context(acme):

@@ -1,4 +1,4 @@
-"""Vector space and file storage: checked before anything is stored, counted with what is stored."""
+"""Vector space and file storage: checked before storing, and counted with what is stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.limits.service import set_tenant_limit
 from tenants.limits.usage import stored
 from tenants.models import LimitWarning, Tenant, TenantUsage
 from tests.checks import faults_of
-from tests.integration.workloads.documents.indexing.conftest import Hands, upload
+from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from workloads.documents.indexing.service import delete_document
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.limits import VECTOR_CHUNKS
@@ -52,17 +52,17 @@ def allow(tenant: Tenant, limit: Limit, value: int) -> None:
     set_tenant_limit(tenant=tenant, key=limit.key, value=value, reason="test")
 
 
-def test_chunks_and_bytes_are_counted_as_they_are(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_chunks_and_bytes_are_counted_exactly(acme: Tenant, dataset: Dataset, job_runner: JobRunner) -> None:
     taken = upload(dataset, a_txt=LONG, b_txt=b"short")
     assert used(acme, STORAGE_BYTES) == len(LONG) + len(b"short")
     assert used(acme, VECTOR_CHUNKS) == 0
     for file in taken.files:
-        assert hands.run(file.document.job_id).state == "completed"
+        assert job_runner.run(file.document.job_id).state == "completed"
     assert used(acme, VECTOR_CHUNKS) == chunks_of(acme) > 2
     assert faults_of("storage", "space") == []
 
 
-def test_a_content_that_two_datasets_share_counts_once(
+def test_content_shared_by_two_datasets_counts_once(
     acme: Tenant, dataset: Dataset, django_capture_on_commit_callbacks: Commit
 ) -> None:
     other = create_dataset(tenant=acme, name="other", chunk_size=40, chunk_overlap=0)
@@ -77,20 +77,20 @@ def test_a_content_that_two_datasets_share_counts_once(
     assert faults_of("storage", "space") == []
 
 
-def test_deleting_gives_both_back(
-    acme: Tenant, dataset: Dataset, hands: Hands, django_capture_on_commit_callbacks: Commit
+def test_deletion_releases_chunks_and_bytes(
+    acme: Tenant, dataset: Dataset, job_runner: JobRunner, django_capture_on_commit_callbacks: Commit
 ) -> None:
     file = upload(dataset, a_txt=LONG).files[0]
-    hands.run(file.document.job_id)
+    job_runner.run(file.document.job_id)
     with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):
         delete_document(document_id=file.document.pk)
     assert (used(acme, VECTOR_CHUNKS), used(acme, STORAGE_BYTES), chunks_of(acme)) == (0, 0, 0)
     assert faults_of("storage", "space") == []
 
 
-def test_an_indexing_that_begins_anew_counts_once(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_restarted_indexing_counts_once(acme: Tenant, dataset: Dataset, job_runner: JobRunner) -> None:
     file = upload(dataset, a_txt=LONG * 12).files[0]
-    hands.run(file.document.job_id, stop_after=1)
+    job_runner.run(file.document.job_id, stop_after=1)
     with tenant_context(acme):
         before = used(acme, VECTOR_CHUNKS)
         update_dataset(dataset=dataset, chunk_size=100)
@@ -98,7 +98,7 @@ def test_an_indexing_that_begins_anew_counts_once(acme: Tenant, dataset: Dataset
         document = Document.objects.get()
         Job.objects.filter(pk=document.job_id).update(state="completed")
     again = upload(dataset, b_txt=LONG * 12)
-    hands.run(again.files[0].document.job_id)
+    job_runner.run(again.files[0].document.job_id)
     with tenant_context(acme):
         totals = sum(Document.objects.values_list("chunks_total", flat=True))
     assert before > 32
@@ -106,7 +106,7 @@ def test_an_indexing_that_begins_anew_counts_once(acme: Tenant, dataset: Dataset
     assert faults_of("storage", "space") == []
 
 
-def test_an_upload_beyond_the_storage_is_refused_and_nothing_is_stored(
+def test_upload_beyond_the_storage_is_refused_and_stores_nothing(
     acme: Tenant, dataset: Dataset, acme_api: APIClient, files_root: Path
 ) -> None:
     upload(dataset, a_txt=b"four")
@@ -130,14 +130,14 @@ def test_an_upload_beyond_the_storage_is_refused_and_nothing_is_stored(
         assert (Document.objects.count(), Job.objects.count()) == (1, 1)
 
 
-def test_exactly_what_is_left_may_be_stored(acme: Tenant, dataset: Dataset) -> None:
+def test_storage_can_be_used_exactly_to_its_limit(acme: Tenant, dataset: Dataset) -> None:
     allow(acme, STORAGE_BYTES, 10)
     upload(dataset, a_txt=b"four", b_txt=b"six666")
     with pytest.raises(SpaceExceededError):
         upload(dataset, c_txt=b"1")
 
 
-def test_an_upload_that_fails_later_leaves_the_counter_as_it_was(
+def test_failed_upload_leaves_the_counter_unchanged(
     acme: Tenant, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -149,10 +149,10 @@ def test_an_upload_that_fails_later_leaves_the_counter_as_it_was(
     assert used(acme, STORAGE_BYTES) == 0
 
 
-def test_without_room_for_a_chunk_no_upload_is_taken(
-    acme: Tenant, dataset: Dataset, acme_api: APIClient, hands: Hands
+def test_upload_without_room_for_a_chunk_is_refused(
+    acme: Tenant, dataset: Dataset, acme_api: APIClient, job_runner: JobRunner
 ) -> None:
-    hands.run(upload(dataset, a_txt=LONG).files[0].document.job_id)
+    job_runner.run(upload(dataset, a_txt=LONG).files[0].document.job_id)
     allow(acme, VECTOR_CHUNKS, chunks_of(acme))
     file = SimpleUploadedFile("b.txt", b"more")
     answer = acme_api.post(f"/api/v1/datasets/{dataset.pk}/documents/", {"files": [file]}, format="multipart")
@@ -161,12 +161,14 @@ def test_without_room_for_a_chunk_no_upload_is_taken(
     assert answer.json()["limit"]["left"] == 0
 
 
-def test_a_document_with_too_many_chunks_fails_for_good_and_whole(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_document_with_too_many_chunks_fails_permanently_and_whole(
+    acme: Tenant, dataset: Dataset, job_runner: JobRunner
+) -> None:
     allow(acme, VECTOR_CHUNKS, 3)
     small = upload(dataset, a_txt=b"short").files[0]
-    assert hands.run(small.document.job_id).state == "completed"
+    assert job_runner.run(small.document.job_id).state == "completed"
     large = upload(dataset, b_txt=LONG).files[0]
-    assert hands.run(large.document.job_id).state == "discarded"
+    assert job_runner.run(large.document.job_id).state == "discarded"
     with tenant_context(acme):
         document = Document.objects.get(pk=large.document.pk)
         assert (document.status, document.error_code) == ("error", "vector_space_exceeded")
@@ -177,16 +179,16 @@ def test_a_document_with_too_many_chunks_fails_for_good_and_whole(acme: Tenant, 
     assert faults_of("storage", "space") == []
 
 
-def test_more_room_lets_it_be_indexed_after_all(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_document_is_indexed_after_the_limit_is_raised(acme: Tenant, dataset: Dataset, job_runner: JobRunner) -> None:
     allow(acme, VECTOR_CHUNKS, 3)
     large = upload(dataset, b_txt=LONG).files[0]
-    hands.run(large.document.job_id)
+    job_runner.run(large.document.job_id)
     allow(acme, VECTOR_CHUNKS, 1_000)
     with tenant_context(acme):
         from workloads.documents.indexing.service import retry_document
 
         document = retry_document(document_id=large.document.pk)
-    assert hands.run(document.job_id).state == "completed"
+    assert job_runner.run(document.job_id).state == "completed"
     assert used(acme, VECTOR_CHUNKS) == chunks_of(acme)
 
 
@@ -200,7 +202,7 @@ def test_too_many_files_name_the_limit(acme: Tenant, dataset: Dataset, acme_api:
     assert (limit["key"], limit["allowed"], limit["used"]) == ("document_indexing.files_per_batch", 1, 2)
 
 
-def test_uploads_are_rated_as_submissions_are_and_take_no_token_when_refused(
+def test_uploads_are_rated_as_submissions_and_cost_nothing_if_refused(
     acme: Tenant, dataset: Dataset, acme_api: APIClient
 ) -> None:
     set_tenant_limit(tenant=acme, key="submits_per_minute", value=1, reason="test")
@@ -214,7 +216,7 @@ def test_uploads_are_rated_as_submissions_are_and_take_no_token_when_refused(
     assert acme_api.post(address, {"files": two}, format="multipart").status_code == 202
 
 
-def test_coming_near_is_warned_of(acme: Tenant, dataset: Dataset) -> None:
+def test_usage_near_the_limit_is_warned_of(acme: Tenant, dataset: Dataset) -> None:
     allow(acme, STORAGE_BYTES, 10)
     upload(dataset, a_txt=b"8 bytes.")
     with tenant_context(acme):
@@ -236,7 +238,7 @@ def test_wrong_counters_are_found_and_repaired(acme: Tenant, globex: Tenant, dat
     assert used(acme, STORAGE_BYTES) == 4
 
 
-def test_another_tenants_documents_count_for_the_other_tenant(
+def test_documents_count_for_their_own_tenant(
     acme: Tenant, globex: Tenant, dataset: Dataset, globex_dataset: Dataset
 ) -> None:
     upload(globex_dataset, a_txt=b"four")
@@ -245,7 +247,7 @@ def test_another_tenants_documents_count_for_the_other_tenant(
         assert TenantUsage.objects.count() == 0
 
 
-def test_an_operators_upload_is_not_rated(acme: Tenant, dataset: Dataset) -> None:
+def test_upload_by_an_operator_is_not_rated(acme: Tenant, dataset: Dataset) -> None:
     set_tenant_limit(tenant=acme, key="submits_per_minute", value=0, reason="test")
     with all_tenants():
         tenant = Tenant.objects.select_related("plan").get(pk=acme.pk)

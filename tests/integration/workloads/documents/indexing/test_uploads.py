@@ -1,4 +1,4 @@
-"""Uploads: all or nothing, by content, nothing twice."""
+"""Uploads: all or nothing, identified by content, stored once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Batch, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.workloads.documents.indexing.conftest import Hands, stored_files, upload
+from tests.integration.workloads.documents.indexing.conftest import JobRunner, stored_files, upload
 from tests.unit.workloads.documents.extraction.makers import make_pdf, make_zip
 from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.indexing import intake
@@ -36,7 +36,7 @@ def counts() -> tuple[int, int, int]:
         return Document.objects.count(), Job.objects.count(), Batch.objects.count()
 
 
-def test_an_upload_answers_202_with_a_batch_and_a_job_a_document(acme_api: APIClient, dataset: Dataset) -> None:
+def test_upload_returns_a_batch_and_a_job_per_document(acme_api: APIClient, dataset: Dataset) -> None:
     response = post(acme_api, dataset, ("公平.txt", "公平".encode()), ("b.pdf", make_pdf("x")))
     assert response.status_code == 202, response.content
     first, second = response.json()["documents"]
@@ -63,7 +63,7 @@ def test_an_upload_answers_202_with_a_batch_and_a_job_a_document(acme_api: APICl
         ([], {"files": "files_missing"}),
     ],
 )
-def test_one_bad_file_refuses_the_whole_upload(
+def test_one_invalid_file_refuses_the_whole_upload(
     acme_api: APIClient,
     dataset: Dataset,
     monkeypatch: pytest.MonkeyPatch,
@@ -88,18 +88,18 @@ def test_more_files_than_the_plan_allows_are_refused(globex_api: APIClient, glob
     assert post(globex_api, globex_dataset, *files[:5]).status_code == 202
 
 
-def test_a_body_that_is_no_multipart_is_refused(acme_api: APIClient, dataset: Dataset) -> None:
+def test_body_that_is_not_multipart_is_refused(acme_api: APIClient, dataset: Dataset) -> None:
     url = f"/api/v1/datasets/{dataset.pk}/documents/"
     assert acme_api.post(url, {"files": []}, format="json").status_code == 415
     broken = acme_api.post(url, b"--x\r\nnonsense", content_type="multipart/form-data; boundary=y")
     assert broken.status_code in {400, 422}
 
 
-def test_the_same_content_is_recognised_and_points_to_the_first(
-    acme_api: APIClient, dataset: Dataset, hands: Hands
+def test_same_content_is_recognised_as_a_duplicate_of_the_first(
+    acme_api: APIClient, dataset: Dataset, job_runner: JobRunner
 ) -> None:
     first = post(acme_api, dataset, ("a.txt", b"The same bytes.")).json()["documents"][0]
-    run_only_job(hands)
+    run_only_job(job_runner)
     again = post(acme_api, dataset, ("renamed.txt", b"The same bytes."), ("c.txt", b"Others.")).json()
     duplicate, other = again["documents"]
     assert (duplicate["id"], duplicate["duplicate_of"]) == (first["id"], first["id"])
@@ -108,21 +108,21 @@ def test_the_same_content_is_recognised_and_points_to_the_first(
     assert counts() == (2, 2, 2)
 
 
-def test_an_upload_of_known_files_only_makes_no_batch(acme_api: APIClient, dataset: Dataset) -> None:
+def test_upload_of_known_files_only_creates_no_batch(acme_api: APIClient, dataset: Dataset) -> None:
     post(acme_api, dataset, ("a.txt", b"x"))
     again = post(acme_api, dataset, ("a.txt", b"x"))
     assert (again.status_code, again.json()["batch"]) == (202, None)
     assert counts() == (1, 1, 1)
 
 
-def test_the_same_file_twice_in_one_upload_is_one_document(acme_api: APIClient, dataset: Dataset) -> None:
+def test_same_file_twice_in_one_upload_is_one_document(acme_api: APIClient, dataset: Dataset) -> None:
     first, second = post(acme_api, dataset, ("a.txt", b"x"), ("b.txt", b"x")).json()["documents"]
     assert (first["duplicate_of"], second["duplicate_of"]) == (None, first["id"])
     assert (first["name"], second["name"]) == ("a.txt", "b.txt")
     assert counts() == (1, 1, 1)
 
 
-def test_other_settings_or_another_dataset_index_the_same_content_again(
+def test_same_content_is_indexed_again_for_other_settings_or_datasets(
     acme: Tenant, dataset: Dataset, acme_api: APIClient
 ) -> None:
     post(acme_api, dataset, ("a.txt", b"x"))
@@ -133,7 +133,7 @@ def test_other_settings_or_another_dataset_index_the_same_content_again(
     assert len(stored_files()) == 1
 
 
-def test_another_tenants_content_is_nobodys_business(
+def test_content_of_another_tenant_is_not_recognised(
     acme_api: APIClient, globex_api: APIClient, dataset: Dataset, globex_dataset: Dataset
 ) -> None:
     post(acme_api, dataset, ("a.txt", b"The same bytes."))
@@ -143,9 +143,7 @@ def test_another_tenants_content_is_nobodys_business(
     assert post(globex_api, dataset, ("a.txt", b"x")).status_code == 404
 
 
-def test_when_submission_refuses_nothing_is_left_behind(
-    acme: Tenant, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refused_submission_leaves_nothing(acme: Tenant, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**options: Any) -> Any:
         raise BatchTooLargeError("No room.")
 
@@ -157,26 +155,26 @@ def test_when_submission_refuses_nothing_is_left_behind(
 
 
 @pytest.mark.parametrize("name", [" ", "a\u202etxt.exe.txt", "a\u200b.txt", "a\x07.txt"])
-def test_a_name_that_is_none_or_hides_something_is_refused(dataset: Dataset, name: str) -> None:
+def test_invalid_or_hidden_name_is_refused(dataset: Dataset, name: str) -> None:
     with pytest.raises(UploadRefusedError) as caught:
         upload(dataset, **{name: b"x"})
     assert [fault["code"] for fault in caught.value.errors] == ["name_invalid"]
 
 
-def test_a_web_upload_loses_what_cannot_be_seen_and_every_folder(acme_api: APIClient, dataset: Dataset) -> None:
+def test_web_upload_removes_hidden_characters_and_folders_from_names(acme_api: APIClient, dataset: Dataset) -> None:
     documents = post(acme_api, dataset, ("a\u202etxt.txt", b"x"), ("..\\..\\etc\\b.txt", b"y")).json()["documents"]
     assert [entry["name"] for entry in documents] == ["atxt.txt", "b.txt"]
 
 
-def test_a_deleted_document_takes_its_chunks_its_job_and_its_file_along(
+def test_deleted_document_removes_its_chunks_job_and_file(
     acme_api: APIClient,
     acme: Tenant,
     dataset: Dataset,
-    hands: Hands,
+    job_runner: JobRunner,
     django_capture_on_commit_callbacks: Commit,
 ) -> None:
     indexed, waiting = upload(dataset, a_txt=b"Indexed.", b_txt=b"Waiting.").files
-    hands.run(indexed.document.job_id)
+    job_runner.run(indexed.document.job_id)
     for file in (indexed, waiting):
         with django_capture_on_commit_callbacks(execute=True):
             assert acme_api.delete(f"/api/v1/documents/{file.document.pk}/").status_code == 204
@@ -188,7 +186,7 @@ def test_a_deleted_document_takes_its_chunks_its_job_and_its_file_along(
     assert stored_files() == []
 
 
-def test_a_file_stays_while_another_document_uses_it(
+def test_file_stays_while_another_document_uses_it(
     acme: Tenant,
     dataset: Dataset,
     acme_api: APIClient,
@@ -204,7 +202,7 @@ def test_a_file_stays_while_another_document_uses_it(
         assert len(stored_files()) == left
 
 
-def test_a_document_shows_that_its_job_was_cancelled(acme_api: APIClient, acme: Tenant, dataset: Dataset) -> None:
+def test_document_shows_that_its_job_was_cancelled(acme_api: APIClient, acme: Tenant, dataset: Dataset) -> None:
     document = upload(dataset, a_txt=b"x").files[0].document
     with tenant_context(acme):
         cancel_job(job_id=document.job_id)
@@ -217,20 +215,22 @@ def test_a_document_shows_that_its_job_was_cancelled(acme_api: APIClient, acme: 
     assert retried.json()["job"] != str(document.job_id)
 
 
-def test_a_document_is_paused_and_resumed_while_it_waits(acme_api: APIClient, dataset: Dataset, hands: Hands) -> None:
+def test_waiting_document_is_paused_and_resumed(acme_api: APIClient, dataset: Dataset, job_runner: JobRunner) -> None:
     document = upload(dataset, a_txt=b"x").files[0].document
     url = f"/api/v1/documents/{document.pk}/"
     assert acme_api.post(url + "pause/").json()["status"] == "paused"
     assert acme_api.post(url + "resume/", {"reason": "go on"}).json()["status"] == "waiting"
-    hands.run(document.job_id)
+    job_runner.run(document.job_id)
     for verb in ("pause", "resume", "retry"):
         refused = acme_api.post(url + f"{verb}/")
         assert (refused.status_code, refused.json()["code"]) == (409, "invalid_transition")
 
 
-def test_documents_are_listed_by_dataset_batch_and_status(acme_api: APIClient, dataset: Dataset, hands: Hands) -> None:
+def test_documents_are_listed_by_dataset_batch_and_status(
+    acme_api: APIClient, dataset: Dataset, job_runner: JobRunner
+) -> None:
     taken = upload(dataset, a_txt=b"x", b_txt=b"y")
-    hands.run(taken.files[0].document.job_id)
+    job_runner.run(taken.files[0].document.job_id)
     base = "/api/v1/documents/"
     assert len(acme_api.get(base, {"dataset": dataset.pk, "batch": taken.batch_id}).json()["results"]) == 2
     done = acme_api.get(base, {"status": "completed"}).json()["results"]
@@ -242,7 +242,7 @@ def test_documents_are_listed_by_dataset_batch_and_status(acme_api: APIClient, d
         assert acme_api.get(base, asked).status_code == 422
 
 
-def test_another_tenants_documents_are_not_there(globex_api: APIClient, dataset: Dataset) -> None:
+def test_documents_of_another_tenant_are_not_found(globex_api: APIClient, dataset: Dataset) -> None:
     document = upload(dataset, a_txt=b"x").files[0].document
     url = f"/api/v1/documents/{document.pk}/"
     assert globex_api.get(url).status_code == 404
@@ -253,7 +253,7 @@ def test_another_tenants_documents_are_not_there(globex_api: APIClient, dataset:
     assert globex_api.get(f"/api/v1/datasets/{dataset.pk}/documents/").status_code == 404
 
 
-def run_only_job(hands: Hands) -> None:
+def run_only_job(job_runner: JobRunner) -> None:
     with all_tenants():
         job = Job.objects.get()
-    hands.run(job.pk)
+    job_runner.run(job.pk)

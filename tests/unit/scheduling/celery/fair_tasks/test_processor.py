@@ -1,4 +1,4 @@
-"""What a Celery task does while it runs as a job, and what becomes of it."""
+"""A Celery task that runs as a job, and its outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FlakyError(Exception):
 @fair_task(kind="add")
 @app.task
 def add(left: int, right: int = 2) -> int:
-    """Adds."""
+    """Add."""
     return left + right
 
 
@@ -72,14 +72,14 @@ def plain(value: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def all_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kinds of the tasks here are in the registry."""
+def registered_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register the kinds of the tasks of this module."""
     monkeypatch.setattr(registry, "kinds", lambda: ["add", "bound", "auto", "plain"])
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Whatever a task does as a job, it sends no message."""
+    """Fail if a task that runs as a job sends a message."""
     sent: list[str] = []
     monkeypatch.setattr(Celery, "send_task", lambda self, name, *args, **kwargs: sent.append(name))
     yield sent
@@ -90,14 +90,14 @@ def run(task: FairTask, attempt: int = 1, **payload: Any) -> TriedRun:
     return try_processor(task.kind_class, payload, attempt=attempt)
 
 
-def test_an_answer_is_the_result() -> None:
+def test_return_value_is_the_result() -> None:
     assert run(add, left=1).outcome == Complete({"value": 3})
     assert run(bound, attempt=2, how="request").outcome == Complete(
         {"id": "00000000-0000-7000-8000-0000000000bb", "retries": 1, "kind": "bound"}
     )
 
 
-def test_a_task_without_self_may_ask_for_its_job() -> None:
+def test_unbound_task_reads_its_current_job() -> None:
     assert run(plain, value="x").outcome == Complete({"value": "x for plain"})
     assert plain("x") == "x"
     assert current_job() is None
@@ -107,42 +107,42 @@ def test_a_task_without_self_may_ask_for_its_job() -> None:
     ("how", "seconds", "error"),
     [("countdown", 5, FlakyError), ("plain", 30, Exception), ("returned", 30, Exception), ("requeue", None, Reject)],
 )
-def test_a_retry_is_an_outcome(how: str, seconds: float | None, error: type[Exception]) -> None:
+def test_retry_of_task_becomes_a_retry_outcome(how: str, seconds: float | None, error: type[Exception]) -> None:
     outcome = run(bound, how=how).outcome
     assert isinstance(outcome, Retry)
     assert outcome.after_seconds == seconds
     assert isinstance(outcome.error, error)
 
 
-def test_a_retry_at_a_time_is_one_after_a_while() -> None:
+def test_retry_with_eta_becomes_a_delay() -> None:
     outcome = run(bound, how="eta").outcome
     assert isinstance(outcome, Retry)
     assert outcome.after_seconds == pytest.approx(100, abs=60)
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 3), (2, 6)])
-def test_celerys_own_back_off_decides_when(attempt: int, seconds: float) -> None:
+def test_retry_backoff_of_celery_decides_the_delay(attempt: int, seconds: float) -> None:
     outcome = run(auto, attempt=attempt).outcome
     assert isinstance(outcome, Retry)
     assert outcome.after_seconds == seconds
     assert isinstance(outcome.error, FlakyError)
 
 
-def test_an_error_that_the_task_does_not_retry_is_final_as_in_celery() -> None:
+def test_error_outside_autoretry_is_discarded() -> None:
     outcome = run(auto, error=False).outcome
     assert isinstance(outcome, Discard)
     assert outcome.reason == "not listed"
     assert isinstance(run(bound, how="else").outcome, Discard)
 
 
-def test_when_the_retries_are_used_up_the_platform_finds_none_left() -> None:
+def test_exhausted_retries_of_task_equal_those_of_the_kind() -> None:
     outcome = run(auto, attempt=3).outcome
     assert isinstance(outcome, Retry)
     assert isinstance(outcome.error, FlakyError)
     assert auto.kind_class.max_retries == 2
 
 
-def test_ignored_is_done_and_rejected_is_dead() -> None:
+def test_ignore_completes_the_job_and_reject_discards_it() -> None:
     assert run(bound, how="ignore").outcome == Complete()
     outcome = run(bound, how="reject").outcome
     assert isinstance(outcome, Discard)
@@ -150,23 +150,23 @@ def test_ignored_is_done_and_rejected_is_dead() -> None:
 
 
 @pytest.mark.parametrize(("how", "error"), [("permanent", PermanentError), ("transient", TransientError)])
-def test_the_kits_errors_are_left_to_the_platform(how: str, error: type[Exception]) -> None:
+def test_errors_of_the_kit_are_not_converted(how: str, error: type[Exception]) -> None:
     tried = run(bound, how=how)
     assert tried.outcome is None
     assert isinstance(tried.error, error)
 
 
-def test_the_kind_says_what_the_task_says_unless_told_otherwise() -> None:
+def test_kind_takes_its_options_from_the_task_by_default() -> None:
     kind = bound.kind_class
     assert (kind.kind, kind.title, kind.default_queue) == ("bound", "Bound", "dataset")
     assert (kind.max_retries, kind.timeout_seconds, list(kind.retry_delays_seconds)) == (7, 9, [30])
     assert add.kind_class.max_retries == 3
     assert not add.kind_class.is_mergeable
-    assert add.kind_class.__doc__ == "Adds."
+    assert add.kind_class.__doc__ == "Add."
     assert kind.__module__ == __name__
 
 
-def test_the_task_is_still_the_celery_task_that_it_was(nothing_is_sent: list[str]) -> None:
+def test_fair_task_remains_a_celery_task(nothing_is_sent: list[str]) -> None:
     assert add(1) == 3
     assert add.name == f"{__name__}.add"
     assert app.tasks[add.name].run(2, 2) == 4
@@ -175,7 +175,7 @@ def test_the_task_is_still_the_celery_task_that_it_was(nothing_is_sent: list[str
         bound("else")
 
 
-def test_task_called_by_a_task_is_a_child_of_the_running_job() -> None:
+def test_task_called_by_a_task_becomes_a_child_job() -> None:
     @fair_task(kind="calling")
     @app.task
     def call() -> None:
@@ -189,7 +189,7 @@ def test_task_called_by_a_task_is_a_child_of_the_running_job() -> None:
     ]
 
 
-def test_child_call_refuses_options_and_arguments_that_do_not_fit() -> None:
+def test_child_call_refuses_unknown_options_and_arguments() -> None:
     @fair_task(kind="misfit")
     @app.task
     def misfit(how: str) -> None:
@@ -203,7 +203,7 @@ def test_child_call_refuses_options_and_arguments_that_do_not_fit() -> None:
         assert message in tried.outcome.reason
 
 
-def test_a_plain_function_becomes_a_task() -> None:
+def test_plain_function_becomes_a_task() -> None:
     @fair_task(kind="greeting")
     def greet(name: str) -> str:
         return f"Hello {name}"
@@ -212,14 +212,14 @@ def test_a_plain_function_becomes_a_task() -> None:
     assert run(greet, name="you").outcome == Complete({"value": "Hello you"})
 
 
-def test_options_that_there_are_not_are_named() -> None:
+def test_unknown_option_is_named_in_the_error() -> None:
     with pytest.raises(TypeError, match="takes no colour"):
         fair_task(kind="x", colour=1)
     with pytest.raises(TypeError, match="takes no payload"):
         add.for_tenant("acme", payload={})
 
 
-def test_the_context_is_a_job_context() -> None:
+def test_current_job_is_a_job_context() -> None:
     seen: list[JobContext | None] = []
 
     @fair_task(kind="looking")

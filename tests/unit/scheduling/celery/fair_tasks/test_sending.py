@@ -1,4 +1,4 @@
-"""Every road of Celery's to a plain message of a fair task raises, and nothing is sent."""
+"""Every interface of Celery that would send a plain message of a fair task raises, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plain(value: int = 1) -> int:
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the messages that leave the process."""
+    """Return the names of the messages that leave the process."""
     names: list[str] = []
     app.finalize()
     monkeypatch.setattr(app.amqp, "send_task_message", lambda producer, name, message, **rest: names.append(name))
@@ -35,7 +35,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def raw() -> Any:
-    """Return a signature of the task behind the decorated one, as a call by name makes it."""
+    """Return a signature of the undecorated task, as a call by name creates it."""
     return signature(resize.name, args=(1,), app=app)
 
 

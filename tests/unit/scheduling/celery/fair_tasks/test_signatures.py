@@ -1,4 +1,4 @@
-"""A call becomes a payload, the payload the same call, and the schema refuses what the signature does not take."""
+"""A call becomes a payload, the payload the same call, and the schema refuses invalid arguments."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fits(function: Callable[..., Any], payload: dict[str, Any]) -> bool:
         (bare, ([1],), {}, {"a": [1]}),
     ],
 )
-def test_a_call_comes_back_as_it_was_made(
+def test_call_is_equal_after_conversion_to_payload_and_back(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], payload: dict[str, Any]
 ) -> None:
     call = CallSignature.of(function)
@@ -63,7 +63,7 @@ def test_a_call_comes_back_as_it_was_made(
 
 
 @given(st.integers(), st.lists(st.integers()), st.text())
-def test_any_call_of_a_task_with_stars_comes_back(first: int, rest: list[int], key: str) -> None:
+def test_call_with_variadic_arguments_is_equal_after_conversion(first: int, rest: list[int], key: str) -> None:
     call = CallSignature.of(gather)
     args, kwargs = call.call_of(call.payload_of((str(first), *rest), {"key": key}))
     assert (args, kwargs) == ((str(first), *rest), {"key": key})
@@ -72,10 +72,10 @@ def test_any_call_of_a_task_with_stars_comes_back(first: int, rest: list[int], k
 @pytest.mark.parametrize(
     ("function", "payload"),
     [
-        (resize, {"width": 2}),  # one is missing
-        (resize, {"image": 1, "width": "2"}),  # not of its type
-        (resize, {"image": True, "width": 2}),  # true is no number
-        (resize, {"image": 1, "width": 2, "depth": 3}),  # nobody takes it
+        (resize, {"width": 2}),  # a missing argument
+        (resize, {"image": 1, "width": "2"}),  # a wrong type
+        (resize, {"image": True, "width": 2}),  # a boolean is not a number
+        (resize, {"image": 1, "width": 2, "depth": 3}),  # an unknown argument
         (resize, {"image": 1, "width": 2, "fit": "stretch"}),
         (gather, {"first": "a", "rest": ["b"]}),
         (record, {"name": "n", "x": 1}),
@@ -84,18 +84,20 @@ def test_any_call_of_a_task_with_stars_comes_back(first: int, rest: list[int], k
         (bare, {"b": 1}),
     ],
 )
-def test_what_does_not_fit_the_signature_is_refused(function: Callable[..., Any], payload: dict[str, Any]) -> None:
+def test_payload_that_does_not_fit_the_signature_is_refused(
+    function: Callable[..., Any], payload: dict[str, Any]
+) -> None:
     assert not fits(function, payload)
 
 
-def test_every_type_that_json_has_may_be_annotated() -> None:
+def test_every_json_type_may_be_annotated() -> None:
     values = {"a": None, "b": True, "c": 1.5, "d": [1], "e": {"k": True}, "f": None, "g": "x", "h": [{}], "i": 1}
     assert fits(everything, values)
     assert fits(nested, {"rows": [{"k": [1]}], "other": {"k": 1}, "more": ["x"]})
 
 
 @pytest.mark.parametrize("annotation", [dt.date, bytes, set, dict[int, str], Callable, tuple[int, int]])
-def test_what_no_json_is_is_refused_where_it_is_written(annotation: Any) -> None:
+def test_annotation_without_json_type_is_refused_with_its_parameter(annotation: Any) -> None:
     def task(value: Any) -> None: ...
 
     task.__annotations__["value"] = annotation
@@ -103,7 +105,7 @@ def test_what_no_json_is_is_refused_where_it_is_written(annotation: Any) -> None
         CallSignature.of(task)
 
 
-def test_names_that_could_be_two_arguments_are_refused() -> None:
+def test_ambiguous_argument_names_are_refused() -> None:
     def task(a: int, /, **others: int) -> None: ...
 
     with pytest.raises(SignatureUnfitError, match="told apart"):
@@ -111,6 +113,6 @@ def test_names_that_could_be_two_arguments_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("args", "kwargs"), [((), {}), ((1, 2, 3, 4), {}), ((1, 2), {"depth": 3})])
-def test_a_call_that_python_would_refuse_is_refused_at_once(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def test_call_with_invalid_arguments_raises_type_error(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="argument"):
         CallSignature.of(resize).payload_of(args, kwargs)

@@ -1,4 +1,4 @@
-"""Whose records go into which job's log."""
+"""Assignment of log records to the logs of jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduling.kit.base import TaskProcessor
 
 
 class Recorder:
-    """Takes lines where a job's log would."""
+    """Writer that records lines in place of a job's log."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[object, object]] = []
@@ -41,7 +41,7 @@ def _levels() -> None:
     logging.getLogger("outer_of_capture").setLevel(logging.INFO)
 
 
-def test_records_of_the_kinds_namespaces_are_taken_while_its_job_runs() -> None:
+def test_records_in_namespaces_of_a_kind_are_captured_during_its_job() -> None:
     writer = recorder()
     logging.getLogger("outer_of_capture").warning("before")
     with capturing(OUTER, writer):
@@ -52,7 +52,7 @@ def test_records_of_the_kinds_namespaces_are_taken_while_its_job_runs() -> None:
     assert writer.lines == [("own", "warning"), ("below", "error")]
 
 
-def test_a_record_in_the_namespaces_of_two_kinds_is_one_line() -> None:
+def test_record_in_namespaces_of_two_kinds_is_captured_once() -> None:
     with capturing(INNER, recorder()), capturing(OUTER, recorder()):
         pass
     writer = recorder()
@@ -61,7 +61,7 @@ def test_a_record_in_the_namespaces_of_two_kinds_is_one_line() -> None:
     assert writer.lines == [("once", "info")]
 
 
-def test_records_of_another_kinds_namespace_stay_out() -> None:
+def test_records_of_the_namespace_of_another_kind_are_not_captured() -> None:
     with capturing(OUTER, recorder()):
         pass
     writer = recorder()
@@ -71,7 +71,7 @@ def test_records_of_another_kinds_namespace_stay_out() -> None:
     assert writer.lines == [("its own", "info")]
 
 
-def test_the_root_is_everybody() -> None:
+def test_root_namespace_captures_every_logger() -> None:
     writer = recorder()
     with capturing(kind_of(""), writer):
         logging.getLogger("somebody_else").error("heard")
@@ -79,7 +79,7 @@ def test_the_root_is_everybody() -> None:
     assert writer.lines == [("heard", "error")]
 
 
-def test_who_outlives_its_job_does_not_write_into_the_next_ones_log() -> None:
+def test_context_of_ended_job_does_not_write_to_the_next_log() -> None:
     first, second = recorder(), recorder()
     with capturing(OUTER, first):
         left_behind = copy_context()

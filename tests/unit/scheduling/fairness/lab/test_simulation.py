@@ -1,4 +1,4 @@
-"""The simulation: each policy's order, and under the fair one exactly the dispatcher's picks."""
+"""The simulation: the order of each policy, and under the fair one exactly the picks of the dispatcher."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TWO_TENANTS = arrivals((0, 0, 4), (0, 0, 4), (0, 0, 4), (1, 1, 4), (1, 1, 4))
         (Policy.CFS, [0, 3, 1, 4, 2]),
     ],
 )
-def test_each_policy_orders_as_it_says(policy: Policy, expected: list[int]) -> None:
+def test_each_policy_has_its_order(policy: Policy, expected: list[int]) -> None:
     assert starts(replay(TWO_TENANTS, tree(1, 1), Rules(slots=1, policy=policy))) == expected
 
 
@@ -64,7 +64,7 @@ def test_only_the_fair_order_counts_costs_and_weights() -> None:
     assert busy(Policy.ROUND_ROBIN)[1] / busy(Policy.ROUND_ROBIN)[0] == pytest.approx(1 / 3, rel=0.1)
 
 
-def test_caps_hold_under_all_policies_but_plain_fifo() -> None:
+def test_caps_hold_under_all_policies_except_fifo() -> None:
     jobs = arrivals(*[(0, 0, SECOND)] * 8, *[(0, 1, SECOND)] * 8)
     for policy in Policy:
         at_once = most_at_once(replay(jobs, tree(1, 1, caps={0: 2}), Rules(slots=8, policy=policy)), jobs, tenant=0)
@@ -82,7 +82,7 @@ def most_at_once(timeline: Timeline, jobs: Arrivals, *, tenant: int) -> int:
     return most
 
 
-def test_a_long_job_yields_after_its_slice_to_who_came_meanwhile() -> None:
+def test_long_job_yields_after_its_slice_to_a_waiting_job() -> None:
     jobs = arrivals((0, 0, 100 * SECOND), (5 * SECOND, 1, SECOND))
     rules = Rules(slots=1, policy=Policy.TIME_SLICE, granularity_us=10 * SECOND)
     assert replay(jobs, tree(1, 1), rules).spans == [
@@ -92,11 +92,11 @@ def test_a_long_job_yields_after_its_slice_to_who_came_meanwhile() -> None:
     ]
 
 
-def test_a_job_whose_slice_is_over_yields_as_soon_as_somebody_comes() -> None:
+def test_job_with_used_slice_yields_when_another_job_arrives() -> None:
     jobs = arrivals((0, 0, 100 * SECOND), (25 * SECOND, 1, SECOND), (60 * SECOND, 0, SECOND))
     rules = Rules(slots=1, policy=Policy.TIME_SLICE, granularity_us=10 * SECOND)
     timeline = replay(jobs, tree(1, 1), rules)
-    # Not to its own tenant's next job, which is no less served.
+    # Not to the next job of its own tenant, which has not had less service.
     assert timeline.spans == [
         (0, 0, 25 * SECOND),
         (1, 25 * SECOND, 26 * SECOND),
@@ -105,7 +105,7 @@ def test_a_job_whose_slice_is_over_yields_as_soon_as_somebody_comes() -> None:
     ]
 
 
-def test_slices_change_no_jobs_whole_time() -> None:
+def test_slices_do_not_change_the_total_time_of_a_job() -> None:
     chance = random.Random(7)
     jobs = arrivals(*sorted((chance.randrange(50), chance.randrange(3), chance.randrange(1, 40)) for _ in range(200)))
     rules = Rules(slots=2, policy=Policy.TIME_SLICE, granularity_us=5)
@@ -117,28 +117,28 @@ def test_slices_change_no_jobs_whole_time() -> None:
     assert len(timeline.spans) > len(jobs)
 
 
-def test_what_runs_at_the_beginning_holds_its_slots() -> None:
+def test_jobs_running_at_the_start_hold_their_slots() -> None:
     jobs = arrivals((0, 0, 10), (0, 1, 7), (0, 0, 5), (0, 1, 5))
     timeline = replay(jobs, tree(1, 1), Rules(slots=2, policy=Policy.CFS), running=2)
-    # Tenant 1, of which nothing runs at 7, goes before tenant 0, of which one job does.
+    # Tenant 1 has no running job at 7 and precedes tenant 0, which has one.
     assert timeline.spans == [(0, 0, 10), (1, 0, 7), (3, 7, 12), (2, 10, 15)]
 
 
-def test_fewer_slots_than_run_start_nothing_until_enough_have_ended() -> None:
+def test_job_starts_only_after_excess_running_jobs_have_ended() -> None:
     jobs = arrivals((0, 0, 10), (0, 0, 20), (0, 0, 30), (0, 1, 5))
     timeline = replay(jobs, tree(1, 1), Rules(slots=2, policy=Policy.CFS), running=3)
     assert timeline.spans[-1] == (3, 20, 25)
 
 
-def test_keys_of_a_tenant_take_turns_and_gain_it_nothing() -> None:
-    # Tenant 0 has one key with many jobs and one with few; tenant 1 has none. One slot, all equal.
+def test_keys_of_a_tenant_alternate_without_gain_for_the_tenant() -> None:
+    # Tenant 0 has one key with many jobs and one with few; tenant 1 has none. One slot, equal weights.
     jobs = arrivals(*[(0, 0, 1)] * 60, *[(0, 1, 1)] * 60, key=[0] * 30 + [1] * 30 + [2] * 60)
     order = starts(replay(jobs, tree(1, 1), Rules(slots=1, policy=Policy.CFS, until_us=20)))
     keys = Counter(jobs.key[job] for job in order)
     assert keys == {0: 5, 1: 5, 2: 10}
 
 
-# Few numbers, so that ties are many.
+# Few distinct numbers, for many ties.
 costs = st.sampled_from([1, 2, 4, 8])
 # (arrival, entity, cost, predicted cost, key). Entities: tenants 0 and 1 in queue 0, tenants 1 and 2 in queue 1.
 PLACES = ((0, 0), (0, 1), (1, 1), (1, 2))
@@ -159,7 +159,7 @@ jobs_of_three = st.lists(
     is_fifo=False,
     has_keys=False,
 )
-# The last job of a line goes while another's tenant is at its cap: the queue is not backlogged, and comes back later.
+# The last job of a line starts while the other tenant is at its cap: the queue is idle, and backlogged again later.
 @example(
     jobs=[
         *[(0, 0, 1, 1, 0)] * 11,
@@ -190,7 +190,7 @@ jobs_of_three = st.lists(
     is_fifo=st.booleans(),
     has_keys=st.booleans(),
 )
-def test_it_picks_exactly_what_the_dispatcher_picks(
+def test_simulation_picks_exactly_what_the_dispatcher_picks(
     jobs: list[tuple[int, int, int, int, int]],
     weights: tuple[int, ...],
     queue_weights: tuple[int, ...],
@@ -201,7 +201,7 @@ def test_it_picks_exactly_what_the_dispatcher_picks(
     is_fifo: bool,
     has_keys: bool,
 ) -> None:
-    """Every hand-out of the model that the dispatcher is held to, over two queues with a tenant in both."""
+    """Compare all picks with those of the reference model, over two queues with a tenant in both."""
     at_us, entity, cost_us, predicted_us, keys = (list(column) for column in zip(*sorted(jobs), strict=True))
     keyed = [2 * place + key for place, key in zip(entity, keys, strict=True)]
     columns = Arrivals(
@@ -219,7 +219,7 @@ def test_it_picks_exactly_what_the_dispatcher_picks(
     assert found.spans == replay_model(columns, shape, slots)
 
 
-def test_a_slot_is_held_while_its_job_is_on_its_way_but_not_for_small_ones() -> None:
+def test_slot_is_held_during_turnaround_except_for_small_jobs() -> None:
     jobs = arrivals((0, 0, 10), (0, 0, 10), (0, 0, 3), (0, 0, 3))
     rules = Rules(slots=1, policy=Policy.CFS, turnaround_us=2, small_us=5)
     assert replay(jobs, tree(1), rules).spans == [(0, 2, 12), (1, 14, 24), (2, 24, 27), (3, 27, 30)]

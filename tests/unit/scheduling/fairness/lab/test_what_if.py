@@ -1,4 +1,4 @@
-"""The what-if: shares follow the weights before and after, losers come first, and doubts are said."""
+"""The what-if: shares follow the weights before and after, the greatest losses come first, and results have notes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def backlog(tenants: int, jobs_each: int, *, cost_us: int = SECOND) -> Arrivals:
     return Arrivals([0] * len(entities), entities, [cost_us] * len(entities))
 
 
-# One tenant a plan, each with more work than there is time.
+# One tenant per plan, each with more work than fits into the time.
 LOAD = Load(
     pool="default",
     slots=7,
@@ -43,7 +43,7 @@ def codes(result: WhatIf) -> Sequence[NoteCode]:
     return [note.code for note in result.notes]
 
 
-def test_no_change_changes_nothing() -> None:
+def test_empty_change_leaves_the_result_unchanged() -> None:
     result = what_if(LOAD, Change())
     assert result.now == result.after
     assert result.losers == []
@@ -51,10 +51,10 @@ def test_no_change_changes_nothing() -> None:
     assert result.now.jain == pytest.approx(1.0, abs=0.001)
 
 
-def test_a_plans_weight_moves_its_share() -> None:
+def test_changed_plan_weight_changes_its_share() -> None:
     result = what_if(LOAD, Change(plan_weights={"sandbox": 4, "team": 2}))
     assert shares(result) == {"sandbox": (0.14, 0.40), "team": (0.29, 0.20), "professional": (0.57, 0.40)}
-    # Whoever loses most worker time comes first.
+    # The greatest loss of worker time comes first.
     assert [line.name for line in result.losers] == ["p", "t"]
     assert result.losers[0].lost_seconds == pytest.approx(120, abs=10)
     assert not next(line for line in result.tenants if line.name == "s").is_loser
@@ -66,7 +66,7 @@ def test_a_plans_weight_moves_its_share() -> None:
         (Change(tenant_factors={"s": 4}), {"sandbox": 0.40, "team": 0.20, "professional": 0.40}),
         (Change(tenant_caps={"p": 1}), {"sandbox": 0.29, "team": 0.57, "professional": 0.14}),
         (Change(plan_caps={"professional": 1}), {"sandbox": 0.29, "team": 0.57, "professional": 0.14}),
-        # Nobody is fair any more, and everybody's jobs arrived in turns.
+        # First in, first out ignores weights, and all jobs arrived alternately.
         (Change(policy=Policy.FIFO), {"sandbox": 0.33, "team": 0.33, "professional": 0.33}),
     ],
 )
@@ -75,7 +75,7 @@ def test_each_term_can_be_changed(change: Change, expected: dict[str, float]) ->
     assert after == pytest.approx(expected, abs=0.015)
 
 
-def test_slots_change_what_is_done_within_the_time() -> None:
+def test_doubled_slots_double_the_worker_seconds() -> None:
     result = what_if(LOAD, Change(slots=14))
     assert (result.now.worker_seconds, result.after.worker_seconds) == (700, 1_400)
     assert (result.now.busy_part, result.after.busy_part) == (1, 1)
@@ -102,7 +102,7 @@ def two_queues() -> Load:
             Change(tier_weights={"a": 3}),
             0.75,
         ),
-        # The plan's word on a queue goes before the queue's own.
+        # The plan's weight of a queue takes precedence over the queue's own.
         (replace(two_queues(), tiers={"a": TierTerms("left", 1)}), Change(queue_weights={"left": 3}), 0.5),
     ],
 )
@@ -111,13 +111,13 @@ def test_queues_and_tiers_can_be_changed(load: Load, change: Change, expected: f
     assert left.after.share == pytest.approx(expected, abs=0.01)
 
 
-def test_waits_of_jobs_that_never_begin_count_as_long_as_the_time() -> None:
+def test_jobs_that_never_start_count_with_the_whole_time_as_wait() -> None:
     load = replace(LOAD, slots=1, arrivals=Arrivals([0] * 10, [0] * 10, [60 * SECOND] * 10))
     outcome = what_if(load, Change()).plans[-2].now
     assert (outcome.starts, outcome.unstarted, outcome.wait_p50_seconds) == (2, 8, 100.0)
 
 
-def test_doubts_are_said() -> None:
+def test_unreliable_results_have_notes() -> None:
     nothing = replace(LOAD, arrivals=Arrivals([], [], []))
     assert codes(what_if(nothing, Change())) == [NoteCode.NO_ARRIVALS]
     assert what_if(nothing, Change()).plans[0].now.wait_p50_seconds is None
@@ -140,12 +140,12 @@ def test_doubts_are_said() -> None:
         Change(tier_weights={"x": 1}),
     ],
 )
-def test_a_name_that_is_not_there_is_refused(change: Change) -> None:
+def test_unknown_name_is_refused(change: Change) -> None:
     with pytest.raises(UnknownNameError, match=r"gold|x"):
         what_if(LOAD, change)
 
 
-def test_more_slices_than_can_be_replayed_are_given_up_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_with_too_many_slices_omits_slices_and_has_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     load = replace(
         LOAD, slots=2, policy=Policy.TIME_SLICE, granularity_seconds=1, arrivals=backlog(3, 4, cost_us=9 * SECOND)
     )

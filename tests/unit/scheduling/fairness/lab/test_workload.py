@@ -1,4 +1,4 @@
-"""Workload files: what is wrong is told with its place, and what is right repeats exactly."""
+"""Workload files: faults are reported with their position, and valid files are reproducible."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ arrivals = { trace = "trace.csv", poisson = 0.2 }
 cost = { empirical = [0.1, 0.1, 5.0] }
 """
 TRACE = "at,cost,bytes\n3,1.5,100\n1,0.5\n"
-# Of all numbers of the file above. It is the same on every Python; it changes where the order changes, or the draws.
+# Digest of all numbers of the file above. It is the same on every Python, and changes with the order or the draws.
 DIGEST = "6243842af90dcd49c393ee905ae5485160d0246975c04a4e989a6e68039f836f"
 
 
@@ -127,13 +127,13 @@ def parse(text: str, folder: Path = Path()) -> Workload:
         ("slots = 1\n[[tenant]]\nname = 3\narrivals = { backlog = 1 }", "tenant 1.name: 3 is not of type 'string'"),
     ],
 )
-def test_a_fault_is_told_with_its_place(text: str, fault: str) -> None:
+def test_fault_is_reported_with_its_position(text: str, fault: str) -> None:
     with pytest.raises(WorkloadInvalidError) as refused:
         parse(text)
     assert fault in str(refused.value)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_together() -> None:
     with pytest.raises(WorkloadInvalidError) as refused:
         parse(f"slots = 0\nseed = -1\n{TENANT}weight = 0")
     assert len(refused.value.faults) == 3
@@ -148,14 +148,14 @@ def test_all_faults_are_told_at_once() -> None:
         ("1,nan", "trace.csv line 1: not `at,cost`"),
     ],
 )
-def test_a_bad_line_of_a_trace_is_told(tmp_path: Path, lines: str, fault: str) -> None:
+def test_invalid_line_of_a_trace_is_reported(tmp_path: Path, lines: str, fault: str) -> None:
     (tmp_path / "trace.csv").write_text(lines)
     with pytest.raises(WorkloadInvalidError) as refused:
         parse('slots = 1\n[[tenant]]\nname = "a"\narrivals = { trace = "trace.csv" }', tmp_path)
     assert fault in str(refused.value)
 
 
-def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+def test_unreadable_file_is_reported(tmp_path: Path) -> None:
     for path, fault in ((tmp_path, "Is a directory"), (tmp_path / "gone.toml", "No such file")):
         with pytest.raises(WorkloadInvalidError, match=fault):
             load_workload(path)
@@ -164,21 +164,21 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         load_workload(tmp_path / "bytes.toml")
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_missing_key_has_its_default() -> None:
     workload = parse(BASE)
     assert (workload.policies, workload.seed, workload.granularity_seconds) == ([Policy.CFS], 0, 120.0)
     arrivals = workload.draw_arrivals()
     assert (list(arrivals.at_us), list(arrivals.cost_us)) == ([0, 0, 0], [1_000_000] * 3)
 
 
-def test_a_trace_brings_its_own_times_and_costs(everything: Path) -> None:
+def test_trace_defines_times_and_costs(everything: Path) -> None:
     workload = load_workload(everything)
     (number,) = [number for number, row in enumerate(workload.tenants) if row.name == "empirical"]
     traced = [(job.at_seconds, job.cost_seconds, job.size) for job in workload.tenants[number].arrivals.trace]
     assert traced == [(3.0, 1.5, 100), (1.0, 0.5, 0)]
 
 
-def test_one_tenant_more_changes_no_other_tenants_jobs(everything: Path) -> None:
+def test_additional_tenant_changes_no_job_of_other_tenants(everything: Path) -> None:
     def jobs_of_others(text: str) -> list[tuple[int, int]]:
         workload = parse(text, everything.parent)
         arrivals = workload.draw_arrivals()
@@ -199,12 +199,12 @@ def as_text(path: Path) -> str:
     return json.dumps(facts) + "\n".join(render_table(workload, measures, slots=3)) + draw_shares("all", measures)
 
 
-def test_a_seed_repeats_every_byte_on_every_python(everything: Path) -> None:
+def test_seed_reproduces_every_byte_on_every_python(everything: Path) -> None:
     assert as_text(everything) == as_text(everything)
     assert hashlib.sha256(as_text(everything).encode()).hexdigest() == DIGEST
 
 
-def test_no_policy_loses_or_doubles_a_job(everything: Path) -> None:
+def test_policies_neither_lose_nor_duplicate_jobs(everything: Path) -> None:
     workload = load_workload(everything)
     arrived = len(workload.draw_arrivals())
     for measure in measure_workload(workload):
@@ -215,7 +215,7 @@ def test_no_policy_loses_or_doubles_a_job(everything: Path) -> None:
             assert measure.busy_while_wanted is None or measure.busy_while_wanted > 0.9
 
 
-def test_the_picture_can_be_read_and_heard(everything: Path) -> None:
+def test_chart_is_valid_svg_with_title_and_description(everything: Path) -> None:
     workload = load_workload(everything)
     root = ET.fromstring(draw_shares("<&> all", measure_workload(workload)))
     kind = "{http://www.w3.org/2000/svg}"
@@ -223,19 +223,19 @@ def test_the_picture_can_be_read_and_heard(everything: Path) -> None:
     assert root.find(f"{kind}title").text == "<&> all"
     described = root.find(f"{kind}desc").text
     assert all(f"Under {policy.value}:" in described for policy in workload.policies)
-    # A line for what each tenant got and one for what was due to it, in each panel.
+    # A line for the received and one for the entitled share of each tenant, in each panel.
     assert len(root.findall(f"{kind}polyline")) == 2 * len(workload.tenants) * len(workload.policies)
 
 
 @pytest.mark.parametrize(
     "name", [name for name in NAMES if name not in {"quiet_tenant_behind_1000000", "ten_thousand_tenants"}]
 )
-def test_the_fair_schedulers_targets_are_met_in_simulation(name: str) -> None:
+def test_targets_are_met_in_simulation(name: str) -> None:
     row = measure_row(name)
     assert row.is_met, f"{row.text}; the target is {row.target}"
 
 
-def test_every_workload_of_the_benchmarks_is_a_row_and_is_valid() -> None:
+def test_every_workload_of_the_benchmarks_is_a_valid_row() -> None:
     rows = [load_row(name) for name in NAMES]
     assert {file for file, _ in rows} == set(WORKLOADS.glob("*.toml"))
     for file, workload in rows:
@@ -250,10 +250,10 @@ def test_rows_of_the_quiet_tenant_differ_in_the_backlog() -> None:
 
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, with a database and a broker that are not there."""
+    """Run the command in a separate process, with an unavailable database and broker."""
     away = {
-        "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
-        "DATABASE_OWNER_URL": "postgres://nobody@127.0.0.1:1/none",
+        "DATABASE_URL": "postgres://unused@127.0.0.1:1/none",
+        "DATABASE_OWNER_URL": "postgres://unused@127.0.0.1:1/none",
         "REDIS_URL": "redis://127.0.0.1:1/0",
     }
     command = [sys.executable, "-W", "ignore", "manage.py", "simulate_fairness", *arguments]
@@ -262,7 +262,7 @@ def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_works_while_database_and_broker_are_away(everything: Path, tmp_path: Path) -> None:
+def test_command_works_without_database_and_broker(everything: Path, tmp_path: Path) -> None:
     picture = tmp_path / "out.svg"
     done = run_command(str(everything), "--json", "--policy", "cfs", "--slots", "2", "--plot", str(picture))
     assert (done.returncode, done.stderr) == (0, "")
@@ -281,7 +281,7 @@ def test_the_command_works_while_database_and_broker_are_away(everything: Path, 
         ("good.toml", {"plot": Path("/nowhere/out.svg")}),
     ],
 )
-def test_what_cannot_be_done_ends_with_two(tmp_path: Path, name: str, options: dict[str, object]) -> None:
+def test_invalid_command_exits_with_status_2(tmp_path: Path, name: str, options: dict[str, object]) -> None:
     (tmp_path / "good.toml").write_text(BASE)
     (tmp_path / "bad.toml").write_text(f"{BASE}wieght = 2")
     with pytest.raises(CommandError) as refused:

@@ -1,4 +1,4 @@
-"""A filter asked of one job means what it means on rows, and is refused where it cannot be asked."""
+"""A filter applied to one job equals the filter on rows; terms that one job cannot answer are refused."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ JOB = JobTraits(
         ("kind:noop tag:day", False),
     ],
 )
-def test_a_job_meets_a_filter_or_not(text: str, is_met: bool) -> None:
+def test_job_is_matched_against_a_filter(text: str, is_met: bool) -> None:
     assert meets(JOB, read_judged(text)) is is_met
 
 
@@ -72,7 +72,7 @@ def test_a_job_meets_a_filter_or_not(text: str, is_met: bool) -> None:
         ("-words", "free words"),
     ],
 )
-def test_what_one_job_cannot_be_asked_is_refused_by_name(text: str, named: str) -> None:
+def test_term_that_one_job_cannot_answer_is_refused_by_name(text: str, named: str) -> None:
     with pytest.raises(FilterNotJudgedError) as refused:
         read_judged(text)
     assert refused.value.detail.startswith(f"{named} cannot be asked here")

@@ -1,4 +1,4 @@
-"""Filters of parameters, joined filters, and what an index of dead letters serves of a filter."""
+"""Filters of parameters, joined filters, and terms with an index of dead letters."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ ID = UUID("0199c0de-0000-7000-8000-000000000000")
         ("created:>2026-01-01 -died:>2026-01-01 fingerprint:e,f", ""),
     ],
 )
-def test_letter_bounds_are_what_an_index_of_letters_serves(text: str, bounds: str) -> None:
+def test_letter_bounds_are_the_terms_with_an_index(text: str, bounds: str) -> None:
     assert parse(text).letter_bounds.text == bounds
 
 
-def test_reasons_of_the_grammar_are_those_of_the_model() -> None:
+def test_reasons_of_the_grammar_equal_those_of_the_model() -> None:
     assert list(LETTER_REASONS) == DeadLetter.Reason.values
 
 
@@ -48,11 +48,11 @@ def test_reasons_of_the_grammar_are_those_of_the_model() -> None:
         ({"created_after": None, "died_before": None}, ""),
     ],
 )
-def test_filter_of_parameters_has_a_term_for_each_that_is_given(values: dict[str, Any], text: str) -> None:
+def test_filter_of_parameters_has_a_term_for_each_given_one(values: dict[str, Any], text: str) -> None:
     job_filter = JobFilter.of(**values)
     assert job_filter.text == text
     assert parse(text) == job_filter
 
 
-def test_filters_are_joined_without_doubles() -> None:
+def test_filters_are_joined_without_duplicates() -> None:
     assert (parse("kind:a tag:x") & parse("tag:x -tag:y")).text == "kind:a tag:x -tag:y"

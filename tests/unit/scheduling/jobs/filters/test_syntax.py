@@ -1,4 +1,4 @@
-"""The grammar: what is written in many ways has one form, and each fault is pointed at."""
+"""The grammar: all spellings have one canonical form, and errors have a position."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def read_or_refused(text: str) -> JobFilter | FilterSyntaxError:
 
 
 @given(filters)
-def test_a_filter_is_read_from_its_own_text(job_filter: JobFilter) -> None:
+def test_filter_is_equal_after_parsing_its_text(job_filter: JobFilter) -> None:
     assert parse(job_filter.text) == job_filter
 
 
 @given(filters, microseconds.map(lambda since: datetime(2025, 1, 1, tzinfo=UTC) + since))
-def test_a_frozen_filter_is_read_from_its_own_text_and_stays_as_it_is(job_filter: JobFilter, now: datetime) -> None:
+def test_frozen_filter_is_equal_after_parsing_and_freezing_again(job_filter: JobFilter, now: datetime) -> None:
     frozen = job_filter.frozen(now)
     assert frozen.is_frozen
     assert parse(frozen.text) == frozen == frozen.frozen(now + timedelta(days=1))
@@ -84,7 +84,7 @@ def test_a_frozen_filter_is_read_from_its_own_text_and_stays_as_it_is(job_filter
 @example("-")
 @example("created:0001-01-01T00:00+23:59")
 @example("priority:>,")
-def test_any_text_is_read_or_refused_with_its_position(text: str) -> None:
+def test_any_text_is_parsed_or_refused_with_a_position(text: str) -> None:
     read = read_or_refused(text)
     if isinstance(read, FilterSyntaxError):
         assert 0 <= read.position <= len(text)
@@ -115,7 +115,7 @@ def test_any_text_is_read_or_refused_with_its_position(text: str) -> None:
         ("", ""),
     ],
 )
-def test_there_is_one_form(written: str, canonical: str) -> None:
+def test_spellings_of_one_filter_have_one_canonical_form(written: str, canonical: str) -> None:
     assert parse(written).text == canonical
 
 
@@ -153,14 +153,16 @@ def test_there_is_one_form(written: str, canonical: str) -> None:
         (f"kind:{','.join(map(str, range(51)))}", 147, "", None),
     ],
 )
-def test_a_fault_is_pointed_at(text: str, position: int, word: str, suggestion: str | None) -> None:
+def test_syntax_error_has_position_word_and_suggestion(
+    text: str, position: int, word: str, suggestion: str | None
+) -> None:
     with pytest.raises(FilterSyntaxError) as caught:
         parse(text)
     assert (caught.value.position, caught.value.word, caught.value.suggestion) == (position, word, suggestion)
     assert caught.value.detail.startswith(f"At character {position + 1}")
 
 
-def test_an_unknown_field_is_told_which_there_are() -> None:
+def test_error_of_unknown_field_lists_the_fields() -> None:
     with pytest.raises(FilterSyntaxError) as caught:
         parse("zzz:1")
     assert caught.value.known == tuple(FIELDS)
@@ -168,7 +170,7 @@ def test_an_unknown_field_is_told_which_there_are() -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
-def test_the_example_of_each_field_is_read(field: object) -> None:
+def test_example_of_each_field_is_parsed(field: object) -> None:
     example_text = field.example  # type: ignore[attr-defined]
     assert parse(example_text).text == example_text
 
@@ -182,7 +184,7 @@ def test_the_example_of_each_field_is_read(field: object) -> None:
         ("created:<2026-01-01", "created:<2026-01-01"),
     ],
 )
-def test_an_age_is_frozen_as_a_time(text: str, frozen: str) -> None:
+def test_age_is_frozen_as_a_time(text: str, frozen: str) -> None:
     assert parse(text).frozen(NOW).text == frozen
 
 
@@ -203,7 +205,7 @@ def test_an_age_is_frozen_as_a_time(text: str, frozen: str) -> None:
         ('"100 %(values)s"', "Jobs that name “100 %(values)s”."),
     ],
 )
-def test_a_filter_is_said_in_words(text: str, words: str) -> None:
+def test_filter_is_described_in_words(text: str, words: str) -> None:
     assert parse(text).in_words() == words
 
 
@@ -233,7 +235,7 @@ def test_a_filter_is_said_in_words(text: str, words: str) -> None:
         ("-requeued:no", True),
     ],
 )
-def test_what_no_index_finds_is_walked_for(text: str, is_walked: bool) -> None:
+def test_filter_without_index_is_walked(text: str, is_walked: bool) -> None:
     assert parse(text).is_walked is is_walked
 
 
@@ -247,11 +249,11 @@ def test_what_no_index_finds_is_walked_for(text: str, is_walked: bool) -> None:
         ("-state:discarded", "state", JobState.CANCELLED, "-state:discarded state:cancelled"),
     ],
 )
-def test_an_alternative_is_added_and_taken_away(text: str, field: str, value: JobState, toggled: str) -> None:
+def test_alternative_is_added_and_removed(text: str, field: str, value: JobState, toggled: str) -> None:
     assert parse(text).toggled(field, value).text == toggled
 
 
-def test_a_condition_is_taken_away() -> None:
+def test_condition_is_removed() -> None:
     job_filter = parse("state:discarded -kind:noop night")
     assert [job_filter.without(term).text for term in job_filter.terms] == [
         "-kind:noop night",

@@ -1,4 +1,4 @@
-"""The language of routing conditions: what holds, and what is refused when a rule is saved."""
+"""The language of routing conditions: evaluation, and refusals when a rule is saved."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def condition(field: str, op: str, value: Any) -> dict[str, Any]:
         ([condition("pages", "gt", 100), condition("paid", "eq", False)], False),
     ],
 )
-def test_a_condition_holds_or_not(rule: Any, holds: bool) -> None:
+def test_condition_is_evaluated_on_a_payload(rule: Any, holds: bool) -> None:
     check_condition(rule)
     assert (failing_condition(rule, PAYLOAD) is None) is holds
 
@@ -65,6 +65,6 @@ def test_a_condition_holds_or_not(rule: Any, holds: bool) -> None:
         ([condition("a", "eq", 1), 7], "exactly the keys"),
     ],
 )
-def test_what_could_not_be_evaluated_is_refused_in_words(rule: Any, words: str) -> None:
+def test_invalid_condition_is_refused_with_a_reason(rule: Any, words: str) -> None:
     with pytest.raises(FieldInvalidError, match=words):
         check_condition(rule)

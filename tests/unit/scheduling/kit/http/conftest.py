@@ -1,4 +1,4 @@
-"""A world without a network: names lead where the test says, and every public address to one local server."""
+"""Names and addresses without a network: every public address leads to one local server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.web_server import WebServer, web_server
 
 @dataclass
 class World:
-    """Names with their addresses, what was looked up, and what was connected to."""
+    """Names with their addresses, lookups, and connections."""
 
     server: WebServer
     names: dict[str, Sequence[str] | Exception] = field(default_factory=dict)
@@ -55,7 +55,7 @@ def world(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def allow(change_platform_settings: ChangePlatformSettings) -> Callable[..., None]:
-    """Let these hosts, each host:port, lie inside."""
+    """Return a function that allows internal hosts, each host:port."""
 
     def set_allowed(*hosts: str) -> None:
         change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=list(hosts))

@@ -1,4 +1,4 @@
-"""Which addresses are public, class by class, and never more of them than Python itself says."""
+"""Public and refused addresses by class, never more than Python itself considers public."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scheduling.kit.http.addresses import refused_class_of
 
-# The first and the last of each network, and its neighbours where they are public.
+# The first and the last of each network, and public neighbours.
 REFUSED = [
     ("0.0.0.0", "unspecified"),
     ("0.255.255.255", "unspecified"),
@@ -21,11 +21,11 @@ REFUSED = [
     ("127.0.0.1", "loopback"),
     ("127.255.255.255", "loopback"),
     ("169.254.0.0", "link-local"),
-    ("169.254.169.254", "link-local"),  # where clouds keep credentials
+    ("169.254.169.254", "link-local"),  # credentials of cloud providers
     ("172.16.0.0", "private"),
     ("172.31.255.255", "private"),
     ("192.0.0.0", "reserved"),
-    ("192.0.0.192", "reserved"),  # the same, of another cloud
+    ("192.0.0.192", "reserved"),  # the same, of another provider
     ("192.0.2.1", "documentation"),
     ("192.31.196.1", "reserved"),
     ("192.52.193.1", "reserved"),
@@ -109,17 +109,17 @@ PUBLIC = [
 
 
 @pytest.mark.parametrize(("address", "name"), REFUSED)
-def test_an_address_that_is_not_public_has_its_class(address: str, name: str) -> None:
+def test_private_address_has_its_refused_class(address: str, name: str) -> None:
     assert refused_class_of(ip_address(address)) == name
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_a_public_address_has_none(address: str) -> None:
+def test_public_address_has_no_refused_class(address: str) -> None:
     assert refused_class_of(ip_address(address)) is None
 
 
 @given(st.ip_addresses())
-def test_nothing_is_public_that_python_takes_for_another(address) -> None:
+def test_public_address_is_public_for_python_too(address) -> None:
     if refused_class_of(address) is None:
         assert address.is_global
         assert not address.is_multicast
@@ -127,7 +127,7 @@ def test_nothing_is_public_that_python_takes_for_another(address) -> None:
 
 
 @given(st.ip_addresses(v=4))
-def test_no_ipv4_address_is_reached_inside_another(address) -> None:
+def test_embedded_ipv4_address_is_refused(address) -> None:
     number = int(address)
     carriers = [number, 0xFFFF << 32 | number, 0x64FF9B << 96 | number, 0x2002 << 112 | number << 80]
     for carrier in carriers:

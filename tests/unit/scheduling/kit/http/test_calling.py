@@ -1,4 +1,4 @@
-"""What is sent, what comes back, and that no server can hold a caller or make it tell secrets."""
+"""Requests and responses, time limits, and protection of secrets."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def speaking(allow: Allow, speak: Callable[[socket.socket, threading.Event], Non
         yield f"http://127.0.0.1:{port}/"
 
 
-def test_a_request_says_what_was_asked_and_nothing_of_its_own(server: WebServer, allow: Allow) -> None:
+def test_request_has_the_given_headers_and_no_identifying_ones(server: WebServer, allow: Allow) -> None:
     allow(f"127.0.0.1:{server.port}")
     answer = send("POST", f"{server.url}/a?b=c#d", headers=[("X-One", "1"), ("user-agent", "me")], body=b"{}")
     (seen,) = server.seen
@@ -71,7 +71,7 @@ def test_every_method_is_sent(server: WebServer, allow: Allow, method: str) -> N
 
 
 @pytest.mark.parametrize("method", ["CONNECT", "TRACE", "get", "GET /\r\nX: y", "", "PROPFIND"])
-def test_other_methods_are_not(world: World, method: str) -> None:
+def test_unknown_method_is_refused(world: World, method: str) -> None:
     with pytest.raises(RequestRefusedError):
         world.call("http://api.example.com/", method)
     assert world.looked_up == []
@@ -106,9 +106,7 @@ def test_other_methods_are_not(world: World, method: str) -> None:
         ("X-A", "s" * 9_000),
     ],
 )
-def test_a_header_that_says_how_to_travel_or_more_than_one_is_refused_unquoted(
-    world: World, name: str, value: str
-) -> None:
+def test_hop_by_hop_or_multiline_header_is_refused_without_its_value(world: World, name: str, value: str) -> None:
     with pytest.raises(RequestRefusedError) as caught:
         world.call("http://api.example.com/", headers=[(name, value)])
     assert caught.value.code == "request_refused"
@@ -116,7 +114,7 @@ def test_a_header_that_says_how_to_travel_or_more_than_one_is_refused_unquoted(
     assert world.looked_up == []
 
 
-def test_a_status_of_any_kind_is_an_answer(server: WebServer, allow: Allow) -> None:
+def test_every_status_is_returned(server: WebServer, allow: Allow) -> None:
     allow(f"127.0.0.1:{server.port}")
     for status in (204, 302, 404, 429, 500, 599):
         server.answers["/"] = (status, {"Location": "/x"}, b"")
@@ -124,7 +122,7 @@ def test_a_status_of_any_kind_is_an_answer(server: WebServer, allow: Allow) -> N
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_followed_if_asked(world: World, status: int) -> None:
+def test_redirect_is_followed_if_allowed(world: World, status: int) -> None:
     world.names["api.example.com"] = [PUBLIC]
     world.server.answers["/a"] = (status, {"Location": "/b"}, b"")
     answer = world.call("http://api.example.com/a", headers=[("Authorization", "x")], limits=Limits(redirects=1))
@@ -136,7 +134,9 @@ def test_a_redirect_is_followed_if_asked(world: World, status: int) -> None:
 @pytest.mark.parametrize(
     "location", ["http://other.example/", "http://api.example.com:8080/", "https://api.example.com/"]
 )
-def test_another_origin_is_told_no_secret(world: World, location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirect_to_another_origin_drops_secret_headers(
+    world: World, location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.names |= {"api.example.com": [PUBLIC], "other.example": [PUBLIC]}
     monkeypatch.setattr(connections.WatchedStream, "start_tls", lambda stream, *_, **__: stream)
     world.server.answers["/a"] = (307, {"Location": location}, b"")
@@ -148,7 +148,7 @@ def test_another_origin_is_told_no_secret(world: World, location: str, monkeypat
     assert (second.method, second.headers["Accept"], second.body) == ("POST", "text/csv", b"1")
 
 
-def test_a_post_is_never_made_into_a_get_unseen(world: World) -> None:
+def test_post_is_not_redirected_as_get(world: World) -> None:
     world.names["api.example.com"] = [PUBLIC]
     for status in (301, 302):
         world.server.answers["/a"] = (status, {"Location": "/b"}, b"")
@@ -161,7 +161,7 @@ def test_a_post_is_never_made_into_a_get_unseen(world: World) -> None:
     assert (last.method, last.path, last.body, "Content-Type" in last.headers) == ("GET", "/b", b"", False)
 
 
-def test_a_redirect_out_of_tls_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirect_from_https_to_http_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.names["api.example.com"] = [PUBLIC]
     monkeypatch.setattr(connections.WatchedStream, "start_tls", lambda stream, *_, **__: stream)
     world.server.answers["/"] = (302, {"Location": "http://api.example.com/"}, b"")
@@ -169,7 +169,7 @@ def test_a_redirect_out_of_tls_is_refused(world: World, monkeypatch: pytest.Monk
         world.call("https://api.example.com/", limits=Limits(redirects=1))
 
 
-def test_a_long_answer_is_cut(server: WebServer, allow: Allow) -> None:
+def test_long_response_is_truncated(server: WebServer, allow: Allow) -> None:
     allow(f"127.0.0.1:{server.port}")
     server.answers["/"] = (200, {}, b"x" * 300_000)
     answer = send("GET", server.url, limits=Limits(body_bytes=100_000))
@@ -178,7 +178,7 @@ def test_a_long_answer_is_cut(server: WebServer, allow: Allow) -> None:
     assert send("GET", server.url, limits=Limits(body_bytes=100_000)).is_cut is False
 
 
-def test_an_answer_without_end_is_cut(allow: Allow) -> None:
+def test_endless_response_is_truncated(allow: Allow) -> None:
     def pour(connection: socket.socket, is_over: threading.Event) -> None:
         connection.recv(65_536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -190,7 +190,7 @@ def test_an_answer_without_end_is_cut(allow: Allow) -> None:
     assert (answer.body, answer.is_cut) == (b"x" * 10_000, True)
 
 
-def test_nothing_is_unpacked(server: WebServer, allow: Allow) -> None:
+def test_compressed_response_is_not_decompressed(server: WebServer, allow: Allow) -> None:
     allow(f"127.0.0.1:{server.port}")
     bomb = gzip.compress(b"\0" * 10_000_000)
     server.answers["/"] = (200, {"Content-Encoding": "gzip"}, bomb)
@@ -219,19 +219,19 @@ def say_wait(connection: socket.socket, is_over: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("speak", [stay_silent, drip_headers, drip_body, say_wait])
-def test_a_server_that_takes_its_time_is_left(allow: Allow, speak: Callable[..., None]) -> None:
+def test_slow_server_times_out(allow: Allow, speak: Callable[..., None]) -> None:
     with speaking(allow, speak) as url, pytest.raises(NoAnswerError) as caught:
         send("GET", url, limits=SOON)
     assert caught.value.code == "timed_out"
 
 
-def test_a_server_that_does_not_read_is_left(allow: Allow) -> None:
+def test_server_that_does_not_read_times_out(allow: Allow) -> None:
     with speaking(allow, stay_silent) as url, pytest.raises(NoAnswerError) as caught:
         send("POST", url, body=b"x" * 50_000_000, limits=SOON)
     assert caught.value.code == "timed_out"
 
 
-def test_a_name_service_that_takes_its_time_is_left() -> None:
+def test_slow_name_service_times_out() -> None:
     asked = threading.Event()
     with pytest.raises(NoAnswerError) as caught:
         send("GET", "http://slow.example/", look_up=lambda *_: [str(asked.wait())], limits=SOON)
@@ -240,7 +240,7 @@ def test_a_name_service_that_takes_its_time_is_left() -> None:
 
 
 @pytest.mark.parametrize("speak", [stay_silent, drip_body])
-def test_a_call_ends_at_a_safe_point(allow: Allow, speak: Callable[..., None]) -> None:
+def test_call_is_interrupted_at_a_safe_point(allow: Allow, speak: Callable[..., None]) -> None:
     looks = iter([None] * 5)
 
     def stop_at_the_sixth_look() -> None:
@@ -273,18 +273,18 @@ def answering(content: bytes) -> Callable[..., None]:
         b"HTTP/1.1 200 OK\r\n" + b"a: " + b"b" * 300_000 + b"\r\n\r\n",
     ],
 )
-def test_what_is_no_whole_http_is_no_answer(allow: Allow, content: bytes) -> None:
+def test_incomplete_http_response_is_an_error(allow: Allow, content: bytes) -> None:
     with speaking(allow, answering(content)) as url, pytest.raises(NoAnswerError) as caught:
         send("GET", url)
     assert caught.value.code == "no_answer"
 
 
-def test_headers_of_any_bytes_are_read(allow: Allow) -> None:
+def test_header_with_any_bytes_is_read(allow: Allow) -> None:
     with speaking(allow, answering(b"HTTP/1.1 200 OK\r\nX-Name: \xff\xe9\r\nContent-Length: 0\r\n\r\n")) as url:
         assert send("GET", url).header("x-name") == "ÿé"
 
 
-def test_a_port_where_nobody_listens_is_no_answer(allow: Allow) -> None:
+def test_closed_port_is_an_error(allow: Allow) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     allow(f"127.0.0.1:{port}")
@@ -292,7 +292,7 @@ def test_a_port_where_nobody_listens_is_no_answer(allow: Allow) -> None:
         send("GET", f"http://127.0.0.1:{port}/")
 
 
-def test_the_next_address_is_tried_where_one_does_not_answer(server: WebServer, allow: Allow) -> None:
+def test_next_address_is_tried_if_one_does_not_answer(server: WebServer, allow: Allow) -> None:
     allow(f"two.internal:{server.port}")
     answer = send("GET", f"http://two.internal:{server.port}/", look_up=lambda *_: ["127.0.0.2", "127.0.0.1"])
     assert answer.status == 200
@@ -300,7 +300,7 @@ def test_the_next_address_is_tried_where_one_does_not_answer(server: WebServer, 
 
 @pytest.fixture
 def tls_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
-    """A server with a certificate for 127.0.0.1 by an authority that SSL_CERT_FILE names."""
+    """Run a server with a certificate for 127.0.0.1 by an authority that SSL_CERT_FILE names."""
     certificates = make_certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.certificate, certificates.key)
@@ -311,7 +311,7 @@ def tls_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebS
     calling.ssl_context.cache_clear()
 
 
-def test_a_certificate_is_asked_for_by_the_name_of_the_host(tls_server: WebServer, allow: Allow) -> None:
+def test_certificate_is_verified_for_the_host_name(tls_server: WebServer, allow: Allow) -> None:
     port = tls_server.port
     allow(f"127.0.0.1:{port}", f"api.internal:{port}")
     assert send("GET", f"https://127.0.0.1:{port}/").status == 200
@@ -321,7 +321,7 @@ def test_a_certificate_is_asked_for_by_the_name_of_the_host(tls_server: WebServe
     assert len(tls_server.seen) == 1
 
 
-def test_a_certificate_of_a_stranger_is_not_accepted(
+def test_certificate_of_unknown_authority_is_refused(
     tls_server: WebServer, allow: Allow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
@@ -331,14 +331,14 @@ def test_a_certificate_of_a_stranger_is_not_accepted(
         send("GET", f"https://127.0.0.1:{tls_server.port}/")
 
 
-def test_a_server_without_tls_is_told(server: WebServer, allow: Allow) -> None:
+def test_server_without_tls_is_reported(server: WebServer, allow: Allow) -> None:
     allow(f"127.0.0.1:{server.port}")
     with pytest.raises(NoAnswerError, match="no TLS connection") as caught:
         send("GET", f"https://127.0.0.1:{server.port}/")
     assert caught.value.code == "tls_failed"
 
 
-def test_an_answer_says_when_to_come_back(server: WebServer, allow: Allow) -> None:
+def test_retry_after_of_response_is_read(server: WebServer, allow: Allow) -> None:
     allow(f"127.0.0.1:{server.port}")
     later = datetime.now(UTC) + timedelta(hours=1)
     for text, least, most in (("120", 120, 120), (format_datetime(later, usegmt=True), 3_500, 3_600)):

@@ -1,4 +1,4 @@
-"""What leads inside is refused before a connection is begun, however it is spelled and whoever says it."""
+"""Internal addresses are refused before a connection, in every spelling and from every source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.scheduling.kit.http.conftest import World
 from tests.unit.scheduling.kit.http.test_addresses import REFUSED as ADDRESSES
 
 PUBLIC, OTHER = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
-# Addresses as they are, each the only plain spelling of it: they are read, and refused by their class.
+# Addresses in their canonical spelling: they are parsed, and refused by their class.
 LITERALS = [
     ("http://127.0.0.1/", "loopback"),
     ("http://127.255.255.254/", "loopback"),
@@ -74,7 +74,7 @@ def assert_nothing_sent(world: World) -> None:
 
 
 @pytest.mark.parametrize(("url", "name"), LITERALS)
-def test_an_address_inside_is_refused(world: World, url: str, name: str) -> None:
+def test_internal_address_is_refused(world: World, url: str, name: str) -> None:
     with pytest.raises(AddressRefusedError, match=name) as caught:
         world.call(url)
     assert caught.value.code == "address_refused"
@@ -82,7 +82,7 @@ def test_an_address_inside_is_refused(world: World, url: str, name: str) -> None
 
 
 @pytest.mark.parametrize(("address", "name"), ADDRESSES)
-def test_a_name_that_leads_inside_is_refused_without_telling_where(world: World, address: str, name: str) -> None:
+def test_name_of_internal_address_is_refused_without_showing_it(world: World, address: str, name: str) -> None:
     world.names["rebind.example"] = [address]
     with pytest.raises(AddressRefusedError) as caught:
         world.call("http://rebind.example/")
@@ -90,7 +90,7 @@ def test_a_name_that_leads_inside_is_refused_without_telling_where(world: World,
     assert_nothing_sent(world)
 
 
-def test_one_address_inside_among_public_ones_is_enough(world: World) -> None:
+def test_one_internal_address_among_public_ones_is_refused(world: World) -> None:
     for addresses in ([PUBLIC, "127.0.0.1"], ["::1", PUBLIC], [PUBLIC, OTHER, "10.0.0.1"]):
         world.names["mixed.example"] = addresses
         with pytest.raises(AddressRefusedError):
@@ -99,19 +99,19 @@ def test_one_address_inside_among_public_ones_is_enough(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES_INSIDE)
-def test_a_name_without_a_domain_is_not_even_looked_up(world: World, name: str) -> None:
+def test_name_without_domain_is_refused_without_lookup(world: World, name: str) -> None:
     with pytest.raises(AddressRefusedError, match="name of the inside"):
         world.call(f"http://{name}/")
     assert world.looked_up == []
 
 
-def test_a_name_of_the_world_is_looked_up_without_the_search_list(world: World) -> None:
+def test_public_name_is_resolved_without_the_search_list(world: World) -> None:
     world.names["api.example.com"] = [PUBLIC]
     world.call("http://api.example.com/")
     assert world.looked_up == ["api.example.com."]
 
 
-def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to(world: World) -> None:
+def test_name_is_resolved_once_and_the_checked_address_is_used(world: World) -> None:
     world.names["api.example.com"] = [PUBLIC]
     answer = world.call("http://api.example.com/a")
     assert (answer.status, answer.body) == (200, b"hello")
@@ -119,7 +119,7 @@ def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to(world: Wo
     assert world.server.seen[0].headers["Host"] == "api.example.com"
 
 
-def test_a_name_that_turns_inside_between_two_requests_is_refused_at_the_second(world: World) -> None:
+def test_name_rebound_to_internal_address_is_refused(world: World) -> None:
     turns = iter([[PUBLIC], ["169.254.169.254"]])
     world.server.answers["/"] = (302, {"Location": "/again"}, b"")
 
@@ -134,7 +134,7 @@ def test_a_name_that_turns_inside_between_two_requests_is_refused_at_the_second(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(("url", "name"), LITERALS)
-def test_a_redirect_inside_is_refused(world: World, status: int, url: str, name: str) -> None:
+def test_redirect_to_internal_address_is_refused(world: World, status: int, url: str, name: str) -> None:
     world.names["api.example.com"] = [PUBLIC]
     world.server.answers["/"] = (status, {"Location": url}, b"")
     with pytest.raises(AddressRefusedError, match=name):
@@ -155,7 +155,7 @@ def test_a_redirect_inside_is_refused(world: World, status: int, url: str, name:
         ("//rebind.example/", AddressRefusedError),
     ],
 )
-def test_a_redirect_is_read_like_the_first_url(world: World, location: str, error: type[Exception]) -> None:
+def test_redirect_target_is_checked_like_the_first_url(world: World, location: str, error: type[Exception]) -> None:
     world.names |= {"api.example.com": [PUBLIC], "rebind.example": ["127.0.0.1"]}
     world.server.answers["/"] = (302, {"Location": location}, b"")
     with pytest.raises(error):
@@ -164,15 +164,13 @@ def test_a_redirect_is_read_like_the_first_url(world: World, location: str, erro
 
 
 @pytest.mark.parametrize("port", [1, 22, 25, 53, 111, 2375, 3306, 5432, 6379, 9200, 11211, 65535])
-def test_a_port_that_is_none_of_the_webs_is_not_called(world: World, port: int) -> None:
+def test_port_outside_http_and_https_is_refused(world: World, port: int) -> None:
     with pytest.raises(AddressRefusedError, match=f"Port {port} is not called"):
         world.call(f"http://api.example.com:{port}/")
     assert world.looked_up == []
 
 
-def test_the_operator_says_which_ports_are_called(
-    world: World, change_platform_settings: ChangePlatformSettings
-) -> None:
+def test_setting_defines_the_allowed_ports(world: World, change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(OUTGOING_HTTP_PORTS=[9_999])
     world.names["api.example.com"] = [PUBLIC]
     assert world.call("http://api.example.com:9999/").status == 200
@@ -180,13 +178,13 @@ def test_the_operator_says_which_ports_are_called(
         world.call("http://api.example.com/")
 
 
-def test_the_operator_opens_a_host_inside_at_one_port(world: World, allow: Callable[..., None]) -> None:
+def test_setting_allows_an_internal_host_at_one_port(world: World, allow: Callable[..., None]) -> None:
     world.names |= {"llm.internal": ["10.0.3.7"], "other.internal": ["10.0.3.7"]}
     allow("llm.internal:8000", "[fd00::5]:8000")
     assert world.call("http://llm.internal:8000/v1").status == 200
     assert world.call("http://[fd00::5]:8000/v1").status == 200
     assert world.connected == [("10.0.3.7", 8000), ("fd00::5", 8000)]
-    # Looked up as the inside does, with its search list.
+    # Resolved with the search list, as internal names are.
     assert world.looked_up[0] == "llm.internal"
     for url in ("http://llm.internal/", "http://llm.internal:8001/", "http://other.internal:8080/", "http://10.0.3.7/"):
         with pytest.raises(AddressRefusedError):
@@ -197,7 +195,9 @@ def test_the_operator_opens_a_host_inside_at_one_port(world: World, allow: Calla
 @pytest.mark.parametrize(
     "address", ["169.254.169.254", "0.0.0.0", "fe80::1", "ff02::1", "::ffff:10.0.0.1", "64:ff9b::1"]
 )
-def test_some_addresses_stay_closed_whoever_opens_them(world: World, allow: Callable[..., None], address: str) -> None:
+def test_reserved_addresses_are_refused_in_spite_of_the_setting(
+    world: World, allow: Callable[..., None], address: str
+) -> None:
     allow("llm.internal:8000")
     world.names["llm.internal"] = [address]
     with pytest.raises(AddressRefusedError):
@@ -205,7 +205,7 @@ def test_some_addresses_stay_closed_whoever_opens_them(world: World, allow: Call
     assert_nothing_sent(world)
 
 
-def test_a_url_by_the_operator_opens_its_own_host_and_no_other(world: World) -> None:
+def test_url_of_the_operator_allows_its_own_host_only(world: World) -> None:
     world.names |= {"llm.internal": ["10.0.3.7"], "other.internal": ["10.0.3.8"]}
     url = "http://llm.internal:8000/v1/embeddings"
     assert world.call(url, is_url_by_operator=True).status == 200
@@ -229,7 +229,7 @@ def test_a_url_by_the_operator_opens_its_own_host_and_no_other(world: World) -> 
         "",
     ],
 )
-def test_an_entry_that_is_no_host_and_port_is_an_error_at_the_start(
+def test_invalid_allowed_host_fails_the_system_check(
     entry: str, change_platform_settings: ChangePlatformSettings
 ) -> None:
     with pytest.raises(AllowedHostInvalidError):
@@ -238,14 +238,14 @@ def test_an_entry_that_is_no_host_and_port_is_an_error_at_the_start(
     assert [message.id for message in check_outgoing_http(None)] == ["scheduling.E003"]
 
 
-def test_entries_that_are_written_well_pass(change_platform_settings: ChangePlatformSettings) -> None:
+def test_valid_allowed_hosts_pass_the_system_check(change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(
         OUTGOING_HTTP_ALLOWED_HOSTS=["LLM.internal:8000", "10.0.0.5:80", "[fd00::5]:443", "redis:6379"]
     )
     assert check_outgoing_http(None) == []
 
 
-def test_redirects_end(world: World) -> None:
+def test_redirects_are_limited(world: World) -> None:
     world.names["api.example.com"] = [PUBLIC]
     world.server.answers["/"] = (302, {"Location": "/"}, b"")
     with pytest.raises(RedirectRefusedError, match="More than 3 redirects"):
@@ -254,7 +254,7 @@ def test_redirects_end(world: World) -> None:
 
 
 @pytest.mark.parametrize("fault", [OSError("no such name"), UnicodeError("label too long")])
-def test_a_name_that_is_not_found_may_be_found_later(world: World, fault: Exception) -> None:
+def test_unknown_name_is_a_transient_error(world: World, fault: Exception) -> None:
     world.names["gone.example"] = fault
     with pytest.raises(NoAnswerError) as caught:
         world.call("http://gone.example/")
@@ -264,7 +264,7 @@ def test_a_name_that_is_not_found_may_be_found_later(world: World, fault: Except
         world.call("http://empty.example/")
 
 
-def test_the_environments_proxies_are_not_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_ignored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     world.names["api.example.com"] = [PUBLIC]

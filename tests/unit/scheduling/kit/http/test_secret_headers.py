@@ -1,4 +1,4 @@
-"""Secrets in headers: where they go, where not, and what an answer may repeat."""
+"""Secrets in headers: where they are sent, where not, and how responses are masked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def servers(change_platform_settings: ChangePlatformSettings) -> Iterator[tuple[
 
 
 def both(url: str, **options: Any) -> list[Any]:
-    """The answers of the two ways to call."""
+    """Return the responses of both interfaces."""
     headers = [("Authorization", TEXT)]
     return [
         send("GET", url, headers=headers, **options),
@@ -39,7 +39,7 @@ def both(url: str, **options: Any) -> list[Any]:
     ]
 
 
-def test_nothing_shows_a_value() -> None:
+def test_value_is_in_no_representation() -> None:
     assert VALUE not in f"{SECRET!r} {SECRET} {TEXT!r} {TEXT} {Mask.of([('A', TEXT)])!r}"
 
 
@@ -56,7 +56,7 @@ def test_nothing_shows_a_value() -> None:
         (("2001:db8::1",), "https://[2001:DB8:0::1]/", None),
     ],
 )
-def test_value_is_resolved_for_bound_hosts_alone(hosts: tuple[str, ...], url: str, code: str | None) -> None:
+def test_value_is_resolved_for_bound_hosts_only(hosts: tuple[str, ...], url: str, code: str | None) -> None:
     text = SecretText(("k=", replace(SECRET, hosts=hosts)))
     if code is None:
         assert text.resolve(read_target(url), POLICY) == f"k={VALUE}"
@@ -67,7 +67,7 @@ def test_value_is_resolved_for_bound_hosts_alone(hosts: tuple[str, ...], url: st
     assert VALUE not in str(refused.value)
 
 
-def test_literal_piece_is_never_read_as_reference() -> None:
+def test_literal_text_is_not_read_as_a_reference() -> None:
     # Without a database: nothing is looked up.
     assert open_pieces(None, "https://a.example/", ["{{ secrets.", "api }}"]) == "{{ secrets.api }}"  # type: ignore[arg-type]
 
@@ -88,7 +88,7 @@ def test_redirect_to_other_origin_drops_header_and_to_same_keeps_it(servers: tup
     assert [seen for seen in other.seen if "Authorization" in seen.headers] == []
 
 
-def test_answer_is_masked(servers: tuple[WebServer, WebServer]) -> None:
+def test_response_is_masked(servers: tuple[WebServer, WebServer]) -> None:
     one, _ = servers
     escaped = VALUE.replace('"', '\\"')
     one.answers["/"] = (200, {"X-Echo": f"<{VALUE}>"}, f'{VALUE} {{"a": "{escaped}"}}'.encode())
@@ -97,14 +97,14 @@ def test_answer_is_masked(servers: tuple[WebServer, WebServer]) -> None:
         assert answer.header("x-echo") == "<[secret]>"
 
 
-def test_cut_answer_ends_without_beginning_of_value(servers: tuple[WebServer, WebServer]) -> None:
+def test_truncated_response_contains_no_part_of_the_value(servers: tuple[WebServer, WebServer]) -> None:
     one, _ = servers
     one.answers["/"] = (200, {}, b"you sent " + VALUE.encode())
     for answer in both(one.url, limits=Limits(body_bytes=18)):
         assert (answer.body, answer.is_cut) == (b"you sent ", True)
 
 
-def test_stream_reads_masked(servers: tuple[WebServer, WebServer]) -> None:
+def test_streamed_response_is_masked(servers: tuple[WebServer, WebServer]) -> None:
     one, _ = servers
     one.answers["/"] = (200, {"X-Echo": VALUE}, VALUE.encode())
 

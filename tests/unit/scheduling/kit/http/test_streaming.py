@@ -1,4 +1,4 @@
-"""The same way out on an event loop: what `send` refuses is refused here, and limits hold."""
+"""The same client on an event loop: what `send` refuses is refused here, and limits hold."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def opened(server, change_platform_settings):
     return server
 
 
-def test_it_sends_and_reads(opened) -> None:
+def test_stream_sends_and_reads(opened) -> None:
     answer = call("POST", f"{opened.url}/a?b=c", headers=[("X-One", "1")], body=b"data")
     assert (answer.status, answer.body, answer.is_cut) == (200, b"hello", False)
     (seen,) = opened.seen
@@ -58,17 +58,17 @@ def test_it_sends_and_reads(opened) -> None:
         ("http://user:word@example.com/", UrlRefusedError),
     ],
 )
-def test_what_leads_inside_is_refused(url: str, error: type[Exception]) -> None:
+def test_internal_address_is_refused(url: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         call("GET", url)
 
 
-def test_the_addresses_of_a_name_are_checked() -> None:
+def test_all_addresses_of_a_name_are_checked() -> None:
     with pytest.raises(AddressRefusedError):
         call("GET", "http://example.com/", look_up=lambda name, port: ["93.184.216.34", "192.168.0.1"])
 
 
-def test_a_name_without_an_address_is_told() -> None:
+def test_name_without_address_is_reported() -> None:
     def look_up(name: str, port: int) -> list[str]:
         raise OSError("no such name")
 
@@ -77,18 +77,18 @@ def test_a_name_without_an_address_is_told() -> None:
     assert caught.value.code == "name_not_found"
 
 
-def test_a_reserved_header_is_refused(opened) -> None:
+def test_reserved_header_is_refused(opened) -> None:
     with pytest.raises(RequestRefusedError):
         call("GET", opened.url, headers=[("Host", "elsewhere")])
     assert opened.seen == []
 
 
-def test_a_body_is_cut_at_its_limit(opened) -> None:
+def test_body_is_truncated_at_its_limit(opened) -> None:
     answer = call("GET", opened.url, limits=Limits(body_bytes=3))
     assert (answer.body, answer.is_cut) == (b"hel", True)
 
 
-def test_redirects_are_followed_as_far_as_asked(opened) -> None:
+def test_redirects_are_followed_up_to_the_limit(opened) -> None:
     opened.answers["/a"] = (302, {"Location": "/b"}, b"")
     assert call("GET", f"{opened.url}/a", limits=Limits(redirects=1)).redirects == 1
     opened.answers["/b"] = (302, {"Location": "/a"}, b"")
@@ -99,7 +99,7 @@ def test_redirects_are_followed_as_far_as_asked(opened) -> None:
         call("GET", f"{opened.url}/a", limits=Limits(redirects=2))
 
 
-def test_a_call_that_is_cancelled_lets_go(opened) -> None:
+def test_cancelled_call_closes_its_connection(opened) -> None:
     begun = threading.Event()
 
     async def wait_and_cancel() -> None:
@@ -118,7 +118,7 @@ def test_a_call_that_is_cancelled_lets_go(opened) -> None:
     assert opened.seen == []
 
 
-def test_a_look_up_that_takes_too_long_is_given_up(opened) -> None:
+def test_slow_lookup_times_out(opened) -> None:
     def look_up(name: str, port: int) -> list[str]:
         time.sleep(0.5)
         return ["127.0.0.1"]
@@ -128,7 +128,7 @@ def test_a_look_up_that_takes_too_long_is_given_up(opened) -> None:
     assert caught.value.code == "timed_out"
 
 
-def test_a_stream_is_handed_out_while_it_comes(opened) -> None:
+def test_stream_is_read_in_parts(opened) -> None:
     async def read() -> list[bytes]:
         async with open_stream("GET", opened.url) as stream:
             assert stream.answer.status == 200

@@ -1,4 +1,4 @@
-"""Every spelling by which a URL may lead elsewhere than it seems: refused before anything is looked up."""
+"""Ambiguous spellings of URLs: refused before any lookup."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scheduling.kit.http.errors import UrlRefusedError
 from scheduling.kit.http.targets import MAX_URL_CHARACTERS, Target, read_location, read_target
 
-# Spellings of 127.0.0.1, 10.0.0.1, 169.254.169.254 and :: that some reader or other understands, and URLs that two
-# readers understand differently.
+# Spellings of 127.0.0.1, 10.0.0.1, 169.254.169.254 and :: that some parser accepts, and URLs that two parsers read
+# differently.
 REFUSED = [
-    # Numbers that are no four plain decimal ones.
+    # Numbers that are not four plain decimal ones.
     "http://127.1/",
     "http://127.0.1/",
     "http://127/",
@@ -105,7 +105,7 @@ REFUSED = [
     "http://localhos%74/",
     "http://example.com%2f@127.0.0.1/",
     "http://example.com%00.internal.example/",
-    # Users, passwords, and what looks like a host before an at.
+    # Users, passwords, and text before an at that looks like a host.
     "http://user@example.com/",
     "http://user:password@example.com/",
     "http://@example.com/",
@@ -182,7 +182,7 @@ REFUSED = [
     "http://example.com:000080/",
     "http://example.com:80:443/",
     "http://example.com:/",
-    # Names that no name server has.
+    # Names that no name server can have.
     "http://./",
     "http://../",
     "http://.example.com/",
@@ -224,7 +224,7 @@ READ = [
     ("http://MÜNCHEN.example/", Target("http", "xn--mnchen-3ya.example", 80, "/")),
     ("http://faß.example/", Target("http", "xn--fa-hia.example", 80, "/")),
     ("http://例え.テスト/", Target("http", "xn--r8jz45g.xn--zckzah", 80, "/")),
-    # Readable, and refused by their address: see the policy.
+    # Valid, and refused by their address: see the policy.
     ("http://127.0.0.1/", Target("http", "127.0.0.1", 80, "/")),
     ("http://[::1]:8080/", Target("http", "::1", 8080, "/")),
     ("http://[0:0:0:0:0:0:0:1]/", Target("http", "::1", 80, "/")),
@@ -233,7 +233,7 @@ READ = [
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_a_spelling_that_is_not_plain_is_refused(url: str) -> None:
+def test_ambiguous_url_is_refused(url: str) -> None:
     with pytest.raises(UrlRefusedError) as caught:
         read_target(url)
     assert caught.value.code == "url_refused"
@@ -241,11 +241,11 @@ def test_a_spelling_that_is_not_plain_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(("url", "target"), READ)
-def test_a_plain_one_is_read_into_its_parts(url: str, target: Target) -> None:
+def test_plain_url_is_split_into_its_parts(url: str, target: Target) -> None:
     assert read_target(url) == target
 
 
-def test_what_is_shown_of_a_target_has_no_query() -> None:
+def test_shown_target_has_no_query() -> None:
     target = read_target("https://[2606:4700::1]:8443/a?token=secret")
     assert (target.shown, target.authority) == ("https://[2606:4700::1]:8443/a", "[2606:4700::1]:8443")
     assert read_target("http://example.com:80/").authority == "example.com"
@@ -262,7 +262,7 @@ def test_what_is_shown_of_a_target_has_no_query() -> None:
         ("http:/x", "http://example.com:8080/x"),
     ],
 )
-def test_a_redirect_is_read_from_where_it_stands(location: str, shown: str) -> None:
+def test_redirect_is_resolved_relative_to_its_url(location: str, shown: str) -> None:
     assert read_location(read_target("http://example.com:8080/a/b"), location).shown == shown
 
 
@@ -270,13 +270,13 @@ def test_a_redirect_is_read_from_where_it_stands(location: str, shown: str) -> N
     "location",
     ["//127.1/", "http://0x7f.1/", "//user@example.com/", "file:///etc/passwd", "/a b", "\\\\127.0.0.1", "//[::1"],
 )
-def test_a_redirect_to_a_spelling_that_is_not_plain_is_refused(location: str) -> None:
+def test_redirect_to_ambiguous_url_is_refused(location: str) -> None:
     with pytest.raises(UrlRefusedError):
         read_location(read_target("http://example.com/a"), location)
 
 
 @given(st.text(max_size=60) | st.text(alphabet="01x7f.:/@[]%\\#?①。 ", max_size=30).map("http://".__add__))
-def test_whatever_is_read_is_read_the_same_again(url: str) -> None:
+def test_target_is_equal_after_parsing_again(url: str) -> None:
     try:
         target = read_target(url)
     except UrlRefusedError:

@@ -1,4 +1,4 @@
-"""What a cron expression may say, what it means in words, and how fast it fires."""
+"""Cron expressions: syntax, description, and least interval."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MINUTE, HOUR, DAY, YEAR = 60, 3_600, 86_400, 31_536_000
         ("-1 * * * *", "Bad minute"),
         ("* * * * L", "Bad day-of-week"),
         ("* * * * MON#6", "Bad day-of-week"),
-        ("٣ * * * *", "digits"),  # a digit, and none of ours
+        ("٣ * * * *", "digits"),  # a digit of another script
         ("0 0 * * MÖN", "digits"),
         ("0 0 * * *; DROP", "Five fields"),
         ("0 0 30 2 *", "never fires"),
@@ -42,12 +42,12 @@ MINUTE, HOUR, DAY, YEAR = 60, 3_600, 86_400, 31_536_000
         ("0 0 31 2,4,6,9,11 *", "never fires"),
         ("0 0 31 FEB *", "never fires"),
         ("0 0 */10 2 MON#5", "never fires"),  # the 1st, 11th, 21st or 31st, and a fifth Monday
-        ("0 99 30 2 *", "Bad hour"),  # two faults: the one that is written wrongly
+        ("0 99 30 2 *", "Bad hour"),  # two faults: the syntax error is reported
         ("0 " * 101, "at most 200"),
-        (f"*/{'9' * 150} * * * *", None),  # absurd, and it means minute 0
+        (f"*/{'9' * 150} * * * *", None),  # unusual, and it means minute 0
     ],
 )
-def test_what_is_no_cron_or_never_fires_is_refused_in_words(text: str, why: str | None) -> None:
+def test_invalid_or_never_firing_cron_is_refused_with_a_reason(text: str, why: str | None) -> None:
     if why is None:
         Cron.parse(text)
         return
@@ -63,7 +63,7 @@ def test_what_is_no_cron_or_never_fires_is_refused_in_words(text: str, why: str 
         ("*/7 * * * *", "Every seventh minute of every hour", 4 * MINUTE),  # from minute 56 to the full hour
         ("2,59 * * * *", "At minutes 2 and 59 of every hour", 3 * MINUTE),
         ("0 9 * * MON-FRI", "At 09:00 on Monday through Friday", DAY),
-        ("30 23,0 * * *", "At 00:30 and 23:30 every day", HOUR),  # over midnight
+        ("30 23,0 * * *", "At 00:30 and 23:30 every day", HOUR),  # across midnight
         ("30 23,0 1 * *", "At 00:30 and 23:30 on the first day of every month", 23 * HOUR),  # no midnight between days
         ("0 0 1,31 * *", "At 00:00 on the first and the 31th day of month", DAY),
         ("0 9 L * *", "At 09:00 on the last day of every month", 28 * DAY),
@@ -72,13 +72,13 @@ def test_what_is_no_cron_or_never_fires_is_refused_in_words(text: str, why: str 
         ("0 0 29 2 *", "At 00:00 on February 29", 4 * YEAR + DAY),
     ],
 )
-def test_a_cron_is_told_in_words_and_its_least_interval_is_known(text: str, words: str, least_seconds: int) -> None:
+def test_cron_has_a_description_and_a_least_interval(text: str, words: str, least_seconds: int) -> None:
     cron = Cron.parse(text)
     assert cron.words == words
     assert cron.least_interval_seconds() == least_seconds
 
 
-def test_equal_expressions_are_written_equally() -> None:
+def test_equal_expressions_have_one_canonical_form() -> None:
     assert Cron.parse("  0  9\t* * mon ") == Cron.parse("0 9 * * MON")
 
 
@@ -89,7 +89,7 @@ def test_equal_expressions_are_written_equally() -> None:
     days=st.sampled_from(["*", "1,31", "L", "*/2", "15"]),
     weekdays=st.sampled_from(["*", "MON-FRI", "SUN,MON", "FRI#2"]),
 )
-def test_the_least_interval_is_the_least_that_years_of_fires_show(
+def test_least_interval_equals_the_least_of_years_of_fires(
     minutes: set[int], hours: set[int], days: str, weekdays: str
 ) -> None:
     text = f"{','.join(map(str, minutes))} {','.join(map(str, hours))} {days} * {weekdays}"
@@ -98,13 +98,13 @@ def test_the_least_interval_is_the_least_that_years_of_fires_show(
     seen = min(later - earlier for earlier, later in pairwise(times))
     least = timedelta(seconds=cron.least_interval_seconds())
     assert least <= seen
-    # Two thousand fires of at most twelve a day span five months at least, which show every pattern above.
+    # Two thousand fires of at most twelve a day span at least five months, which show every pattern above.
     assert least == seen or times[-1] - times[0] < timedelta(days=400)
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="0123456789*,/-#LWMONJAN \t", max_size=30))
-def test_no_text_does_more_than_be_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         cron = Cron.parse(text)
     except CronInvalidError:

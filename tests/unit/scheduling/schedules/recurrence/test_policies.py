@@ -31,7 +31,7 @@ def ago(*minutes: float) -> tuple[datetime, ...]:
         ("all", (60, 30, 0), (60, 30, 0), ()),
     ],
 )
-def test_missed_fires_are_made_up_for_as_the_policy_says(
+def test_missed_fires_are_handled_by_the_catch_up_policy(
     policy: str, due: tuple[float, ...], made: tuple[float, ...], missed: tuple[float, ...]
 ) -> None:
     sorted_due = sort_due(ago(*due), now=NOW, policy=CatchUpPolicy(policy))
@@ -39,9 +39,7 @@ def test_missed_fires_are_made_up_for_as_the_policy_says(
 
 
 @given(st.sets(st.integers(0, 400)), st.sampled_from(list(CatchUpPolicy)))
-def test_each_due_fire_is_made_or_given_up_and_what_is_on_time_is_made(
-    minutes: set[int], policy: CatchUpPolicy
-) -> None:
+def test_due_fire_is_made_or_missed_and_punctual_fire_is_made(minutes: set[int], policy: CatchUpPolicy) -> None:
     due = ago(*sorted(minutes, reverse=True))
     result = sort_due(due, now=NOW, policy=policy)
     assert result.missed + result.made == due
@@ -50,12 +48,12 @@ def test_each_due_fire_is_made_or_given_up_and_what_is_on_time_is_made(
 
 
 @given(st.uuids(), st.datetimes(timezones=st.just(UTC)), st.integers(0, 3600))
-def test_jitter_is_bounded_and_the_same_for_everybody(schedule_id: UUID, time: datetime, at_most: int) -> None:
+def test_jitter_is_bounded_and_deterministic(schedule_id: UUID, time: datetime, at_most: int) -> None:
     delay = jitter_seconds(schedule_id, time, at_most)
     assert 0 <= delay <= at_most
     assert delay == jitter_seconds(schedule_id, time, at_most)
 
 
-def test_jitter_scatters_the_fires_of_one_moment() -> None:
+def test_jitter_spreads_fires_of_the_same_time() -> None:
     delays = {jitter_seconds(UUID(int=number), NOW, 3600) for number in range(100)}
     assert len(delays) > 90

@@ -1,4 +1,4 @@
-"""Small files of every kind, good and bad, made where they are needed."""
+"""Small files of every kind, valid and invalid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DOCX_TYPES = "[Content_Types].xml"
 
 
 def make_pdf(*pages: str, stream: bytes | None = None) -> bytes:
-    """A PDF with a line of Latin text on each page; ``stream`` replaces the drawing of the last."""
+    """Return a PDF with a line of Latin text on each page; ``stream`` replaces the drawing of the last."""
     writer = pypdf.PdfWriter()
     font = DictionaryObject(
         {
@@ -39,14 +39,14 @@ def make_pdf(*pages: str, stream: bytes | None = None) -> bytes:
 
 
 def make_encrypted_pdf(text: str) -> bytes:
-    """A PDF that opens with a password only."""
+    """Return a PDF that opens with a password only."""
     writer = pypdf.PdfWriter(io.BytesIO(make_pdf(text)))
     writer.encrypt("secret", algorithm="AES-256")
     return _bytes_of(writer)
 
 
 def make_docx(*paragraphs: str, heading: str = "") -> bytes:
-    """A Word document."""
+    """Return a Word document."""
     document = docx.Document()
     if heading:
         document.add_heading(heading, level=1)
@@ -56,14 +56,14 @@ def make_docx(*paragraphs: str, heading: str = "") -> bytes:
 
 
 def save_docx(document: Document) -> bytes:
-    """The bytes of a document of python-docx."""
+    """Return the bytes of a document of python-docx."""
     buffer = io.BytesIO()
     document.save(buffer)
     return buffer.getvalue()
 
 
 def rewrite_docx(data: bytes, part: str, content: bytes) -> bytes:
-    """The same document with one part replaced or added."""
+    """Return the document with one part replaced or added."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
@@ -74,7 +74,7 @@ def rewrite_docx(data: bytes, part: str, content: bytes) -> bytes:
 
 
 def make_zip(**members: bytes) -> bytes:
-    """An archive that is no Word document."""
+    """Return an archive that is not a Word document."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():

@@ -1,4 +1,4 @@
-"""The parsing process itself: what it lets through, and what it is stopped for."""
+"""The parsing process: accepted files, and the limits that stop it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def write(file: IO[bytes], content: bytes) -> IO[bytes]:
         (ContentType.CSV, b"a,b\n1,2", "a: 1; b: 2"),
     ],
 )
-def test_each_format_goes_through_the_process(
+def test_file_of_each_format_is_parsed_by_the_process(
     file: IO[bytes], content_type: ContentType, content: bytes, text: str | None
 ) -> None:
     blocks = extract_blocks(write(file, content), content_type)
@@ -69,7 +69,7 @@ def test_each_format_goes_through_the_process(
     [
         (ContentType.PDF, make_encrypted_pdf("x"), FileEncryptedError, "file_encrypted"),
         (ContentType.PDF, make_pdf("x" * 500)[:-300], FileDamagedError, "file_damaged"),
-        (ContentType.PDF, make_pdf(""), FileWithoutTextError, "file_without_text"),  # drawn, as a scan is
+        (ContentType.PDF, make_pdf(""), FileWithoutTextError, "file_without_text"),  # an image, as from a scanner
         (ContentType.DOCX, make_docx(), FileWithoutTextError, "file_without_text"),
         (ContentType.DOCX, make_docx("x")[:-500], FileDamagedError, "file_damaged"),
         (ContentType.DOCX, OLE_MAGIC + OLE_STREAM_OF_ENCRYPTED_DOCX, FileEncryptedError, "file_encrypted"),
@@ -84,7 +84,7 @@ def test_each_format_goes_through_the_process(
         (ContentType.TEXT, bytes(range(256)) * 40, FileDamagedError, "file_damaged"),
     ],
 )
-def test_a_file_that_can_never_be_read_has_its_code(
+def test_unreadable_file_has_its_error_code(
     file: IO[bytes], content_type: ContentType, content: bytes, error: type[Exception], code: str
 ) -> None:
     with pytest.raises(error) as caught:
@@ -92,39 +92,37 @@ def test_a_file_that_can_never_be_read_has_its_code(
     assert caught.value.code == code  # type: ignore[attr-defined]
 
 
-def test_a_pdf_that_unpacks_without_end_is_stopped_by_the_memory_limit(file: IO[bytes]) -> None:
+def test_pdf_bomb_is_stopped_by_the_memory_limit(file: IO[bytes]) -> None:
     bomb = make_pdf("x", stream=b"BT /F1 12 Tf (x) Tj ET\n" * (300 * MIB // 23))
     assert len(bomb) < MIB
     with pytest.raises(FileTooComplexError):
         extract_blocks(write(file, bomb), ContentType.PDF, limits=ParsingLimits(memory_bytes=256 * MIB))
 
 
-def test_python_without_memory_is_too_complex(file: IO[bytes]) -> None:
+def test_memory_error_of_python_is_reported_as_too_complex(file: IO[bytes]) -> None:
     content = b"word \n\n" * (4 * MIB)
     with pytest.raises(FileTooComplexError, match="memory"):
         extract_blocks(write(file, content), ContentType.TEXT, limits=ParsingLimits(memory_bytes=96 * MIB))
 
 
-def test_a_file_that_takes_too_much_processor_time_is_stopped(file: IO[bytes]) -> None:
-    # A second of processor time is gone long before this much has been read.
+def test_file_beyond_the_processor_time_is_stopped(file: IO[bytes]) -> None:
+    # A second of processor time is exceeded long before all of this is read.
     content = b"".join(b"paragraph %d\n\n" % number for number in range(3_000_000))
     with pytest.raises(FileTooComplexError):
         extract_blocks(write(file, content), ContentType.TEXT, limits=ParsingLimits(cpu_seconds=1))
 
 
-def test_a_file_that_takes_too_long_is_stopped(file: IO[bytes]) -> None:
+def test_file_beyond_the_time_limit_is_stopped(file: IO[bytes]) -> None:
     with pytest.raises(FileTooComplexError, match="longer than"):
         extract_blocks(write(file, b"x"), ContentType.TEXT, limits=ParsingLimits(wall_seconds=0.001))
 
 
-def test_a_file_with_too_much_text_is_stopped(file: IO[bytes]) -> None:
+def test_file_with_too_much_text_is_stopped(file: IO[bytes]) -> None:
     with pytest.raises(FileTooComplexError, match="bytes of text"):
         extract_blocks(write(file, b"word\n\n" * 1_000), ContentType.TEXT, limits=ParsingLimits(output_bytes=1_000))
 
 
-def test_reading_ends_at_a_safe_point_while_the_process_is_silent(
-    file: IO[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_from_a_silent_process_ends_at_a_safe_point(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     silent = subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE)
     monkeypatch.setattr(extractor, "_start", lambda *arguments: silent)
     looks = iter((None, None, Interrupted("cancel")))
@@ -138,9 +136,7 @@ def test_reading_ends_at_a_safe_point_while_the_process_is_silent(
     assert silent.returncode == -signal.SIGKILL
 
 
-def test_a_process_that_is_killed_from_outside_may_succeed_another_time(
-    file: IO[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_process_is_a_transient_error(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     start = extractor._start
 
     def start_and_kill(*arguments: object) -> subprocess.Popen[bytes]:
@@ -153,14 +149,14 @@ def test_a_process_that_is_killed_from_outside_may_succeed_another_time(
         extract_blocks(write(file, b"x"), ContentType.TEXT)
 
 
-def test_a_fault_of_the_program_is_told_and_may_be_mended(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exception_of_the_parser_is_reported_and_transient(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
 
     def fail(data: bytes) -> Iterator[Block]:
         raise ZeroDivisionError(len(data))
 
     with monkeypatch.context() as patch:
-        patch.setattr(child, "bind", lambda limits: None)  # this process is the test's own
+        patch.setattr(child, "bind", lambda limits: None)  # this process belongs to the test
         patch.setattr(child, "die_with_parent", lambda parent: None)
         patch.setattr(child, "enter_sandbox", list)
         patch.setattr(child, "reader_of", lambda content_type: fail)
@@ -173,14 +169,14 @@ def test_a_fault_of_the_program_is_told_and_may_be_mended(file: IO[bytes], monke
         extract_blocks(file, ContentType.TEXT)
 
 
-def test_the_process_gets_no_secrets_and_ends_with_its_parent() -> None:
-    """A parent that is killed leaves no parsing process behind."""
+def test_process_gets_no_secrets_and_ends_with_its_parent() -> None:
+    """A killed parent leaves no parsing process behind."""
     program = (
         "import sys, tempfile\n"
         "from workloads.documents.extraction import extractor\n"
         "from workloads.documents.extraction.limits import ParsingLimits\n"
         "import os\n"
-        "read, write = os.pipe()\n"  # never written: the child waits for its input for ever
+        "read, write = os.pipe()\n"  # never written: the child waits for its input forever
         "process = extractor._start(os.fdopen(read, 'rb'), 'text/plain', ParsingLimits())\n"
         "print(process.pid, flush=True)\n"
         "process.wait()\n"
@@ -200,7 +196,7 @@ def test_the_process_gets_no_secrets_and_ends_with_its_parent() -> None:
     wait_until(lambda: not read_proc(pid, "cmdline"))
 
 
-def test_the_process_leaves_at_once_when_its_parent_is_gone_already() -> None:
+def test_process_exits_at_once_if_its_parent_has_ended() -> None:
     with pytest.raises(SystemExit):
         child.die_with_parent(parent=os.getpid() + 1)
 
@@ -219,7 +215,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_the_process_never_writes_a_file(tmp_path: Path) -> None:
+def test_process_cannot_write_a_file(tmp_path: Path) -> None:
     program = (
         "import sys, resource, io\n"
         "from workloads.documents.extraction.child import bind\n"

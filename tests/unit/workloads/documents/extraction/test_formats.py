@@ -1,3 +1,5 @@
+"""Readers of each document format: blocks, headings, locations and errors."""
+
 from __future__ import annotations
 
 import docx
@@ -46,21 +48,21 @@ FRENCH = "L'ordonnanceur équitable choisit l'enfant éligible dont le temps vir
         (FRENCH, "latin-1"),
     ],
 )
-def test_a_text_is_read_in_any_encoding(text: str, encoding: str) -> None:
+def test_text_is_read_in_any_encoding(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding)) == text
 
 
-def test_a_page_may_say_its_own_encoding() -> None:
+def test_page_may_declare_its_encoding() -> None:
     page = f'<html><meta charset="gb2312"><p>{"镕"}</p></html>'.encode("gb18030")
     assert [block.text for block in read_html(page)] == ["镕"]
 
 
-def test_bytes_that_are_no_text_are_damaged() -> None:
+def test_binary_data_is_damaged_as_text() -> None:
     with pytest.raises(FileDamagedError):
         decode(bytes(range(256)) * 40)
 
 
-def test_html_gives_headings_and_blocks_and_nothing_that_is_not_read() -> None:
+def test_html_becomes_headings_and_blocks_without_hidden_text() -> None:
     page = """<!doctype html><html><head><title>T</title><style>p{}</style></head><body>
         <nav>Home | About</nav><h1>Fair &amp; square</h1><script>alert(1)</script>
         <p>One <b>bold</b>
@@ -80,7 +82,7 @@ def test_html_gives_headings_and_blocks_and_nothing_that_is_not_read() -> None:
     ]
 
 
-def test_the_title_heads_a_page_that_has_no_heading_of_its_own() -> None:
+def test_title_is_the_heading_of_a_page_without_headings() -> None:
     blocks = list(html_blocks("<title> The\ntitle </title><p>text</p>"))
     assert blocks == [Block("The title", {}, 1), Block("text", {"paragraph": 1})]
 
@@ -90,7 +92,7 @@ def test_deeply_nested_html_is_too_complex() -> None:
         list(html_blocks("<div>" * 50_000 + "x"))
 
 
-def test_markdown_gives_words_with_their_lines() -> None:
+def test_markdown_becomes_blocks_with_their_lines() -> None:
     text = """---
 title: front matter
 ---
@@ -124,7 +126,7 @@ x = 1
     ]
 
 
-def test_a_text_is_cut_at_its_blank_lines() -> None:
+def test_text_is_split_at_blank_lines() -> None:
     assert list(read_text("a\nb\n\n \n公平\n".encode())) == [
         Block("a\nb", {"line": 1}),
         Block("公平", {"line": 5}),
@@ -134,24 +136,24 @@ def test_a_text_is_cut_at_its_blank_lines() -> None:
 @pytest.mark.parametrize(
     ("table", "rows"),
     [
-        # A header names the cells, and gives no row of its own.
+        # A header names the cells, and is not a row.
         ("plan,weight\nteam,2\nsandbox,1\n", [("plan: team; weight: 2", 2), ("plan: sandbox; weight: 1", 3)]),
         ("计划;权重\n团队;2\n", [("计划: 团队; 权重: 2", 2)]),
         ("a\tb\n1\t2\n", [("a: 1; b: 2", 2)]),
         ('name,note\nx,"two\nlines, and a comma"\n', [("name: x; note: two\nlines, and a comma", 2)]),
         # Numbers in the first row: it is data.
         ("1,2\n3,4\n", [("1 | 2", 1), ("3 | 4", 2)]),
-        # A longer row than the header is not cut; an empty one is not shown.
+        # A row longer than the header is not truncated; an empty one is omitted.
         ("a,b\n1,2,3\n,\n", [("a: 1; b: 2; 3", 2)]),
-        # A header alone heads nothing.
+        # A header without rows is not a header.
         ("plan,weight\n", [("plan | weight", 1)]),
     ],
 )
-def test_a_table_gives_its_rows_with_their_columns_names(table: str, rows: list[tuple[str, int]]) -> None:
+def test_csv_becomes_rows_with_column_names(table: str, rows: list[tuple[str, int]]) -> None:
     assert [(block.text, block.location["row"]) for block in read_csv(table.encode())] == rows
 
 
-def test_word_gives_headings_paragraphs_and_table_rows_in_their_order() -> None:
+def test_docx_becomes_headings_paragraphs_and_table_rows_in_order() -> None:
     document = docx.Document()
     document.add_heading("标题", level=2)
     document.add_paragraph("First.")
@@ -164,13 +166,13 @@ def test_word_gives_headings_paragraphs_and_table_rows_in_their_order() -> None:
     assert [(block.text, block.level) for block in read_docx(save_docx(document))] == [
         ("标题", 2),
         ("First.", 0),
-        ("ab | c", 0),  # a merged cell stands once
+        ("ab | c", 0),  # a merged cell occurs once
         ("2 | 3", 0),
         ("Last.", 0),
     ]
 
 
-def test_pdf_gives_a_block_a_page() -> None:
+def test_pdf_becomes_one_block_per_page() -> None:
     assert [(block.text, block.location) for block in read_pdf(make_pdf("Hello", "World"))] == [
         ("Hello", {"page": 1}),
         ("World", {"page": 2}),
@@ -185,7 +187,7 @@ def test_pdf_gives_a_block_a_page() -> None:
         (make_encrypted_pdf("x"), FileEncryptedError),
     ],
 )
-def test_a_bad_pdf_is_named(data: bytes, error: type[Exception]) -> None:
+def test_invalid_pdf_raises_its_error(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         list(read_pdf(data))
 
@@ -205,6 +207,6 @@ ENTITIES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/pa
         (b"PK\x03\x04" + b"\0" * 100, FileDamagedError),
     ],
 )
-def test_a_bad_word_document_is_named(data: bytes, error: type[Exception]) -> None:
+def test_invalid_docx_raises_its_error(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         list(read_docx(data))

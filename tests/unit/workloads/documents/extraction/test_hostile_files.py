@@ -1,4 +1,4 @@
-"""Files that were made to harm whoever reads them: pictures without end, archives that lead out, entities."""
+"""Malicious files: endless pictures, archives with path traversal, entities."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from workloads.documents.extraction.extractor import extract_blocks
 from workloads.documents.extraction.limits import MAX_DIRECTORY_BYTES, MAX_PARTS, MIB, ParsingLimits
 from workloads.documents.extraction.sniffing import OLE_MAGIC, ContentType, sniff
 
-SIDE = 65_535  # squared: four thousand million pixels
+SIDE = 65_535  # squared: four billion pixels
 LITTLE = ParsingLimits(memory_bytes=384 * MIB, cpu_seconds=20)
 
 
@@ -40,7 +40,7 @@ def write(file: IO[bytes], content: bytes) -> IO[bytes]:
 
 
 def make_png(width: int, height: int) -> bytes:
-    """A picture that says how large it is, with one row of it."""
+    """Return a picture that declares its size and contains one row."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -51,7 +51,7 @@ def make_png(width: int, height: int) -> bytes:
 
 
 def make_pdf_with_picture(text: str, side: int) -> bytes:
-    """A page with a line of text over a picture whose bytes, unpacked, would be gigabytes."""
+    """Return a page with a line of text over a picture whose decompressed bytes would be gigabytes."""
     writer = pypdf.PdfWriter(io.BytesIO(make_pdf(text)))
     picture = DecodedStreamObject()
     picture.set_data(b"\0" * (64 * MIB))
@@ -78,17 +78,17 @@ def make_pdf_with_picture(text: str, side: int) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_picture_of_a_billion_pixels_is_no_document() -> None:
+def test_picture_of_a_billion_pixels_is_not_a_document() -> None:
     for name in ("a.png", "a.pdf", "a.docx", "a.txt", "a.html"):
         assert sniff(name, io.BytesIO(make_png(SIDE, SIDE))) is None
 
 
-def test_a_picture_of_a_billion_pixels_in_a_pdf_is_not_unpacked(file: IO[bytes]) -> None:
+def test_huge_picture_in_pdf_is_not_decompressed(file: IO[bytes]) -> None:
     blocks = extract_blocks(write(file, make_pdf_with_picture("Fair queues", SIDE)), ContentType.PDF, limits=LITTLE)
     assert [block.text.strip() for block in blocks] == ["Fair queues"]
 
 
-def test_a_picture_of_a_billion_pixels_in_word_is_not_unpacked(file: IO[bytes]) -> None:
+def test_huge_picture_in_docx_is_not_decompressed(file: IO[bytes]) -> None:
     document = docx.Document()
     document.add_paragraph("Fair queues")
     document.add_picture(io.BytesIO(make_png(8, 8)))
@@ -112,7 +112,7 @@ def test_a_picture_of_a_billion_pixels_in_word_is_not_unpacked(file: IO[bytes]) 
         "\u202etuo",
     ],
 )
-def test_a_part_whose_name_leads_out_is_read_by_nobody_and_written_nowhere(
+def test_part_with_path_traversal_is_neither_read_nor_written(
     file: IO[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -122,7 +122,7 @@ def test_a_part_whose_name_leads_out_is_read_by_nobody_and_written_nowhere(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_relation_that_leads_out_is_not_followed(file: IO[bytes], tmp_path: Path) -> None:
+def test_external_relation_is_not_followed(file: IO[bytes], tmp_path: Path) -> None:
     secret = tmp_path / "secret.xml"
     secret.write_text("the-machine's-own-affair")
     relations = (
@@ -137,7 +137,7 @@ def test_a_relation_that_leads_out_is_not_followed(file: IO[bytes], tmp_path: Pa
 
 
 def bomb_of_bombs() -> bytes:
-    """A document with a part that is an archive of archives: only what is named is read, and nothing twice unpacked."""
+    """Return a document with a nested archive: only named parts are read, and none is decompressed twice."""
     inner = b"\0" * MIB
     for _ in range(4):
         buffer = io.BytesIO()
@@ -148,13 +148,13 @@ def bomb_of_bombs() -> bytes:
     return rewrite_docx(make_docx("Fair queues"), "word/embeddings/bomb.zip", inner)
 
 
-def test_an_archive_of_archives_is_not_unpacked(file: IO[bytes]) -> None:
+def test_nested_archive_is_not_decompressed(file: IO[bytes]) -> None:
     blocks = extract_blocks(write(file, bomb_of_bombs()), ContentType.DOCX, limits=LITTLE)
     assert [block.text for block in blocks] == ["Fair queues"]
 
 
-def lying_bomb() -> bytes:
-    """A document whose directory says that a part of 32 MiB has a thousand bytes."""
+def bomb_with_false_directory() -> bytes:
+    """Return a document whose directory declares a thousand bytes for a part of 32 MiB."""
     content = bytearray(rewrite_docx(make_docx("x"), "word/document.xml", b"<x>" + b" " * (32 * MIB) + b"</x>"))
     size = struct.pack("<I", 32 * MIB + 7)
     assert content.count(size) >= 1
@@ -172,13 +172,13 @@ def many_parts() -> bytes:
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (lying_bomb(), FileDamagedError),
+        (bomb_with_false_directory(), FileDamagedError),
         (many_parts(), FileTooComplexError),
         (rewrite_docx(make_docx("x"), "word/a.bin", b"\0" * (301 * MIB)), FileTooComplexError),
     ],
     ids=["lying", "many", "large"],
 )
-def test_a_bomb_is_told_by_its_directory_or_stopped_by_it(content: bytes, error: type[Exception]) -> None:
+def test_archive_bomb_is_found_by_its_directory_or_stopped(content: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         list(read_docx(content))
 
@@ -202,7 +202,7 @@ def test_entities_are_refused_in_every_part_and_encoding(part: str, xml: str, en
         list(read_docx(rewrite_docx(make_docx("x"), part, xml.encode(encoding))))
 
 
-def test_entities_in_an_encoding_that_hides_them_are_not_resolved() -> None:
+def test_entities_in_utf7_are_not_resolved() -> None:
     hidden = '<?xml version="1.0" encoding="UTF-7"?>' + ENTITY_BODY.encode("utf-7").decode("ascii")
     with pytest.raises(FileDamagedError):
         list(read_docx(rewrite_docx(make_docx("x"), "word/document.xml", hidden.encode("ascii"))))
@@ -212,7 +212,7 @@ ENTITY_BODY = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>'
 
 
 @pytest.mark.parametrize("content_type", [ContentType.PDF, ContentType.DOCX])
-def test_a_file_cut_anywhere_is_refused_or_whole_never_half(file: IO[bytes], content_type: ContentType) -> None:
+def test_truncated_file_is_refused(file: IO[bytes], content_type: ContentType) -> None:
     content = make_pdf("Fair queues") if content_type is ContentType.PDF else make_docx("Fair queues")
     for part in range(1, 10):
         file.seek(0)
@@ -224,7 +224,7 @@ def test_a_file_cut_anywhere_is_refused_or_whole_never_half(file: IO[bytes], con
 @pytest.mark.parametrize(
     ("entries", "size"), [(MAX_PARTS + 1, 100), (65_535, 100), (3, MAX_DIRECTORY_BYTES + 1), (3, 0xFFFFFFFF)]
 )
-def test_directory_of_an_archive_is_not_read_if_its_end_record_declares_too_much(
+def test_archive_with_excessive_end_record_is_refused_unread(
     entries: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zipfile, "ZipFile", None)
@@ -238,6 +238,6 @@ def test_archive_without_an_end_record_is_damaged() -> None:
         list(read_docx(make_docx("x")[:-22]))
 
 
-def test_older_word_document_under_the_newer_name_is_named() -> None:
+def test_older_word_document_with_the_newer_extension_is_named() -> None:
     with pytest.raises(FileDamagedError, match="older Word"):
         list(read_docx(OLE_MAGIC + b"\0" * 600))

@@ -1,3 +1,5 @@
+"""Recognition of a file's type by its first bytes and its name."""
+
 from __future__ import annotations
 
 import io
@@ -30,7 +32,7 @@ def parts(*names: str) -> bytes:
 
 
 class FirstBytes(io.BytesIO):
-    """A file that fails if more than its first bytes are read."""
+    """File that fails if more than its first bytes are read."""
 
     def read(self, size: int | None = -1) -> bytes:
         assert size is not None
@@ -43,34 +45,34 @@ class FirstBytes(io.BytesIO):
     ("name", "content", "content_type"),
     [
         ("a.pdf", make_pdf("x"), ContentType.PDF),
-        ("a.txt", make_pdf("x"), ContentType.PDF),  # content wins over the name
+        ("a.txt", make_pdf("x"), ContentType.PDF),  # the content takes precedence over the name
         ("a.pdf", b"From: mail\n\n" + make_pdf("x"), ContentType.PDF),  # lines before the mark
-        ("a.pdf", make_pdf("x")[:200], ContentType.PDF),  # cut short: fails when it is read
+        ("a.pdf", make_pdf("x")[:200], ContentType.PDF),  # truncated: fails when it is read
         ("a.docx", make_docx("x"), ContentType.DOCX),
         ("a", make_docx("x"), ContentType.DOCX),
-        ("a.docx", make_docx("x")[:2_000], ContentType.DOCX),  # no directory left to ask
+        ("a.docx", make_docx("x")[:2_000], ContentType.DOCX),  # no directory left to read
         ("a.docx", ENCRYPTED_WORD, ContentType.DOCX),  # fails as encrypted when it is read
         ("a.md", "# 标题".encode(), ContentType.MARKDOWN),
         ("a.MARKDOWN", b"text", ContentType.MARKDOWN),
         ("a.csv", "租户,权重\n".encode("gb18030"), ContentType.CSV),
         ("a.tsv", b"a\tb\n", ContentType.CSV),
         ("a.html", b"<p>no root element</p>", ContentType.HTML),
-        ("page", b"<!doctype html><title>x</title>", ContentType.HTML),  # told by its beginning
+        ("page", b"<!doctype html><title>x</title>", ContentType.HTML),  # recognised by its beginning
         ("a.txt", b"\n<?xml version='1.0'?>\n<!-- c --><html>", ContentType.HTML),
         ("README", b"plain", ContentType.TEXT),
         ("a.txt", "公平调度器选择虚拟时间最小的合格子节点".encode("utf-16"), ContentType.TEXT),
         ("a.txt", ("长" * 40_000).encode(), ContentType.TEXT),  # the head ends inside a character
         ("a.png", PNG, None),
-        ("a.txt", PNG, None),  # a picture under a text's name
+        ("a.txt", PNG, None),  # a picture with the name of a text
         ("a.pdf", PNG, None),
-        ("a.pdf", b"no PDF at all", None),  # a text under a PDF's name
+        ("a.pdf", b"no PDF at all", None),  # a text with the name of a PDF
         ("a.docx", b"no archive at all", None),
-        ("a.docx", make_zip(readme=b"x"), None),  # an archive, no Word document
+        ("a.docx", make_zip(readme=b"x"), None),  # an archive, not a Word document
         ("a.xlsx", make_zip(workbook=b"x"), None),
         ("a.docx", parts("[Content_Types].xml", "word/document.xml"), ContentType.DOCX),
         ("report", parts("[Content_Types].xml", "word/document.xml"), ContentType.DOCX),
         ("a.docx", parts("[Content_Types].xml", "docProps/thumbnail.jpeg"), ContentType.DOCX),  # by its name
-        ("a.docx", parts("[Content_Types].xml", "xl/workbook.xml"), None),  # a table under a Word document's name
+        ("a.docx", parts("[Content_Types].xml", "xl/workbook.xml"), None),  # a table with the name of a Word document
         ("a.xlsx", parts("[Content_Types].xml", "xl/workbook.xml"), None),
         ("a.odt", parts("mimetype", "content.xml"), None),
         ("a.txt", "zwei Bytes\n".encode("utf-16-le"), ContentType.TEXT),  # no byte-order mark
@@ -79,14 +81,14 @@ class FirstBytes(io.BytesIO):
         ("a.txt", b"<?XML version='1.0'?> text", ContentType.TEXT),
         ("a.txt", b"<!-- never closed <html>", ContentType.TEXT),
         ("a.doc", LEGACY_WORD, None),
-        ("a.docx", LEGACY_WORD, ContentType.DOCX),  # fails as damaged when it is read: the first bytes do not tell
+        ("a.docx", LEGACY_WORD, ContentType.DOCX),  # fails as damaged when it is read: the first bytes do not show it
         ("a", ELF, None),
         ("a.exe", b"MZ\x90\0\x03\0\0\0", None),
         ("a.json", b"{}", None),  # text, but none of the six formats
         ("a.txt", b"\x01\x02\x03\x04 text", None),  # control characters among letters
     ],
 )
-def test_a_file_is_told_by_its_content(name: str, content: bytes, content_type: ContentType | None) -> None:
+def test_file_type_follows_from_its_content(name: str, content: bytes, content_type: ContentType | None) -> None:
     file = FirstBytes(content)
     assert sniff(name, file) is content_type
     assert file.tell() == 0

@@ -1,4 +1,4 @@
-"""Values of indexing: what a later start needs of an item, and passages as a file."""
+"""Values of indexing: the checkpoint of an item, and passages as a file."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_content_and_addresses_are_in_neither_state_nor_repr() -> None:
     assert CANARY not in repr(full)
 
 
-def test_batches_follow_one_another_until_item_is_whole() -> None:
+def test_batches_follow_one_another_until_item_is_complete() -> None:
     given = item(passages=[Passage(position, str(position), {}) for position in range(5)])
     positions = []
     while not given.is_whole:
@@ -99,7 +99,7 @@ def test_batches_follow_one_another_until_item_is_whole() -> None:
 
 
 @pytest.mark.parametrize(("digest", "done"), [("equal", 3), ("other", 0)])
-def test_item_is_begun_at_mark_of_document_with_the_same_passages(digest: str, done: int) -> None:
+def test_item_begins_at_the_mark_of_its_document_with_equal_passages(digest: str, done: int) -> None:
     given = item(
         passages=[Passage(position, "x", {}) for position in range(5)],
         digest="equal",
@@ -109,12 +109,12 @@ def test_item_is_begun_at_mark_of_document_with_the_same_passages(digest: str, d
     assert (begun.state.chunks_done, begun.state.chunks_total) == (done, 5)
 
 
-def test_item_without_document_has_none() -> None:
+def test_document_of_item_without_one_raises() -> None:
     with pytest.raises(ValueError, match=r"a\.txt"):
         _ = item().document
 
 
-def test_passages_return_from_bytes_as_they_were() -> None:
+def test_passages_are_equal_after_conversion_to_bytes() -> None:
     passages = [Passage(0, "一 \u2028 \U0001f600", {"page": 1, "heading": ["A", "B"]}), Passage(1, "two", {})]
     again = passages_from_bytes(passages_to_bytes(passages))
     assert again == passages

@@ -27,7 +27,7 @@ LIMITS = Limits(body_bytes=1_000)
 
 
 class Dependencies:
-    """What steps depend on; those in ``refused`` have an open breaker."""
+    """Dependencies of steps; those in ``refused`` have an open breaker."""
 
     def __init__(self) -> None:
         self.refused: set[str] = set()
@@ -94,7 +94,7 @@ def test_text_has_type_of_its_name(name: str, content_type: str) -> None:
         ("/", "", "", "text/plain"),
     ],
 )
-def test_page_has_type_of_its_server_else_of_its_address_else_of_its_name(
+def test_type_of_page_is_that_of_server_address_or_name(
     dependencies: Dependencies, website: WebServer, path: str, name: str, media_type: str, content_type: str
 ) -> None:
     body = b"<p>Words</p>" if path == "/page" else b"Words"
@@ -147,7 +147,7 @@ def test_page_of_host_with_open_breaker_is_not_requested(dependencies: Dependenc
     assert website.seen == []
 
 
-def test_clean_removes_addresses_if_settings_ask_for_it() -> None:
+def test_clean_removes_addresses_if_settings_require_it() -> None:
     blocks = [Block("Mail bob@example.com or see https://example.com/x today.")]
     settings = IndexingSettings(SplitSettings(), remove_urls=True, remove_emails=True)
     assert "example.com" in steps.clean(item(blocks=blocks)).blocks[0].text
@@ -170,7 +170,7 @@ def test_split_refuses_no_text_and_too_many_chunks() -> None:
 
 
 class Endpoint:
-    """Embeddings from elsewhere, of which the first ``limited`` calls are refused by a rate limit."""
+    """Embeddings from an endpoint, whose first ``limited`` calls are rate-limited."""
 
     dependency = Dependency("embeddings", is_shared=True)
 
@@ -210,7 +210,7 @@ def test_embed_of_known_texts_calls_no_endpoint(dependencies: Dependencies, monk
     assert (endpoint.asked, dependencies.entered) == ([], [])
 
 
-def test_rate_limit_of_endpoint_is_no_failure_of_dependency(
+def test_rate_limit_of_endpoint_is_not_a_failure_of_the_dependency(
     dependencies: Dependencies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, Endpoint(limited=1))

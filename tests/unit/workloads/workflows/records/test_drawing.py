@@ -1,4 +1,4 @@
-"""Graphs and spans of time as shapes."""
+"""Graphs and durations as shapes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def graph(*ids: str, edges: list[tuple[str, str]]) -> dict[str, Any]:
     }
 
 
-def test_a_node_stands_behind_all_that_lead_to_it() -> None:
+def test_node_is_drawn_to_the_right_of_its_predecessors() -> None:
     (drawing,) = draw_graph(graph("a", "b", "c", "d", edges=[("a", "b"), ("b", "d"), ("a", "d"), ("a", "c")]), [])
 
     x = {box.node_id: box.x for box in drawing.boxes}
@@ -41,8 +41,8 @@ def test_a_node_stands_behind_all_that_lead_to_it() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20),
 )
-def test_boxes_never_cover_one_another_and_stand_inside_the_picture(edges: list[tuple[int, int]]) -> None:
-    """Also in graphs that go in circles."""
+def test_boxes_never_overlap_and_stay_inside_the_picture(edges: list[tuple[int, int]]) -> None:
+    """Also in cyclic graphs."""
     names = [f"n{number}" for number in range(8)]
     (drawing,) = draw_graph(graph(*names, edges=[(f"n{a}", f"n{b}") for a, b in edges]), [])
 
@@ -54,7 +54,7 @@ def test_boxes_never_cover_one_another_and_stand_inside_the_picture(edges: list[
         assert 0 <= box.y <= drawing.height - BOX_HEIGHT
 
 
-def test_the_inside_of_an_iteration_is_a_drawing_of_its_own() -> None:
+def test_inside_of_an_iteration_is_a_separate_drawing() -> None:
     whole = graph("start", "each", "ask", "check", edges=[("start", "each"), ("ask", "check"), ("each", "ask")])
     for node in whole["nodes"][2:]:
         node["parent"] = "each"
@@ -63,9 +63,9 @@ def test_the_inside_of_an_iteration_is_a_drawing_of_its_own() -> None:
 
     assert (outer.inside, [box.node_id for box in outer.boxes]) == ("", ["start", "each"])
     assert (inner.inside, [box.node_id for box in inner.boxes]) == ("Each", ["ask", "check"])
-    # An edge that leads from outside to inside belongs to neither.
+    # An edge from outside to inside belongs to neither.
     assert (len(outer.lines), len(inner.lines)) == (1, 1)
-    # Of several passes the most telling counts.
+    # Of several passes the most important state is shown.
     assert [(box.state, box.passes) for box in inner.boxes] == [("failed", 3), ("", 0)]
 
 
@@ -79,11 +79,11 @@ def test_the_inside_of_an_iteration_is_a_drawing_of_its_own() -> None:
         graph(*(f"n{number}" for number in range(MAX_BOXES + 1)), edges=[]),
     ],
 )
-def test_what_cannot_be_drawn_is_not(odd: dict[str, Any] | None) -> None:
+def test_invalid_graph_has_no_drawing(odd: dict[str, Any] | None) -> None:
     assert draw_graph(odd, [("a", "running")]) == []
 
 
-def test_edges_to_nowhere_are_left_out() -> None:
+def test_edges_without_a_node_are_omitted() -> None:
     (drawing,) = draw_graph(graph("a", edges=[("a", "gone"), ("gone", "a")]), [])
 
     assert not drawing.lines
@@ -98,5 +98,5 @@ def test_bars_share_one_scale() -> None:
     assert bars == [Bar(0, 500), Bar(500, 500), None, Bar(TIMELINE_UNITS - 4, 4)]
 
 
-def test_nothing_begun_draws_no_bar() -> None:
+def test_node_that_has_not_begun_has_no_bar() -> None:
     assert draw_bars([(None, None)], now=BEGIN) == [None]

@@ -1,4 +1,4 @@
-"""Records from outside as payloads, and back."""
+"""External records as payloads, and back."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ RUN, TENANT, JOB = UUID(int=10), UUID(int=11), UUID(int=12)
 
 
 def row_of(node: NodeRecord) -> dict[str, Any]:
-    # Each row has an id of its own.
+    # Each row has its own id.
     return {**node_row(node, tenant_id=TENANT, run_version=1), "id": ""}
 
 
 @given(histories(run_id=RUN, tenant_id=TENANT))
-def test_record_survives_its_payload(history: list[WrittenTogether]) -> None:
+def test_record_is_equal_after_conversion_to_payload(history: list[WrittenTogether]) -> None:
     for write in history:
         run, nodes = read_record(to_payload(body_of(write.run, *write.nodes)), tenant_id=TENANT, job_id=JOB)
 

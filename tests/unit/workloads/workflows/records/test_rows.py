@@ -1,4 +1,4 @@
-"""What engines hand over is made fit to be stored."""
+"""Conversion of values of engines to storable ones."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from workloads.workflows.records.rows import MAX_ERROR_MESSAGE, run_row, storabl
     [
         ({"a": "x\0y"}, {"a": "x\ufffdy"}),  # PostgreSQL stores no NUL
         ({"a\0": 1}, {"a\ufffd": 1}),
-        (["\ud800"], ["?"]),  # half a surrogate pair is no text
+        (["\ud800"], ["?"]),  # half a surrogate pair is not text
         ((1, 2), [1, 2]),
         ({"inf": float("inf"), "nan": float("nan"), "pi": 3.14}, {"inf": None, "nan": None, "pi": 3.14}),
         ({1: True}, {"1": True}),
-        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),  # no JSON: as text
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),  # not JSON: as text
         (None, None),
     ],
 )
-def test_values_become_json_that_can_be_stored(given: object, stored: object) -> None:
+def test_values_become_storable_json(given: object, stored: object) -> None:
     assert storable(given) == stored
 
 
@@ -41,7 +41,7 @@ def record(**said: object) -> RunRecord:
     )
 
 
-def test_moments_compare_as_texts_whatever_their_zone() -> None:
+def test_times_of_any_zone_are_comparable_as_text() -> None:
     berlin = timezone(timedelta(hours=1))
     row = run_row(
         record(
@@ -54,11 +54,11 @@ def test_moments_compare_as_texts_whatever_their_zone() -> None:
     assert row["started_at"] < row["ended_at"]
 
 
-def test_long_errors_are_cut() -> None:
+def test_long_errors_are_truncated() -> None:
     assert len(run_row(record(error_message="x" * 5_000))["error_message"]) == MAX_ERROR_MESSAGE
 
 
-def test_an_empty_value_is_said_and_none_is_not() -> None:
+def test_empty_value_is_stored_and_none_is_not() -> None:
     row = run_row(record(inputs={}))
 
     assert (row["inputs"], row["inputs_version"]) == ({}, 7)

@@ -1,4 +1,4 @@
-"""Row-level security: every way round the ORM guard ends here."""
+"""Row-level security: it holds on every path around the ORM guard."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def theirs(globex):
-    """A key, a batch and a job of globex, all loaded outside acme's context."""
+    """Return a key, a batch and a job of globex, all loaded outside acme's context."""
     batch = make_batch(globex)
     return {"key": make_key(globex, "g", enter=True), "batch": batch, "job": make_job(globex, batch=batch)}
 
 
-def test_raw_sql_shows_own_rows_only(acme, theirs):
+def test_raw_sql_shows_only_own_rows(acme, theirs):
     make_key(acme, "a", enter=True)
     assert run_sql("SELECT name FROM tenants_apikey") == []
     with tenant_context(acme):
@@ -43,7 +43,7 @@ def test_raw_sql_shows_own_rows_only(acme, theirs):
 
 
 @pytest.mark.parametrize("value", [None, "", "RESET"])
-def test_an_unset_or_empty_setting_shows_nothing(value, theirs):
+def test_unset_or_empty_setting_shows_nothing(value, theirs):
     if value == "RESET":
         run_sql("RESET app.tenant_id")
     elif value is not None:
@@ -52,13 +52,13 @@ def test_an_unset_or_empty_setting_shows_nothing(value, theirs):
         assert run_sql(f"SELECT 1 FROM {table}") == []
 
 
-def test_a_setting_that_is_no_id_is_an_error_and_not_everybodys_rows(theirs):
+def test_setting_that_is_no_uuid_is_an_error(theirs):
     run_sql("SELECT set_config('app.tenant_id', %s, true)", "x' OR true --")
     with pytest.raises(Exception, match="invalid input syntax for type uuid"):
         run_sql("SELECT 1 FROM tenants_apikey")
 
 
-def test_a_forward_key_does_not_lead_to_another_tenant(acme, theirs):
+def test_foreign_key_does_not_lead_to_another_tenant(acme, theirs):
     with tenant_context(acme):
         job = Job._base_manager.model(batch_id=theirs["batch"].pk)
         with pytest.raises(Batch.DoesNotExist):
@@ -68,14 +68,14 @@ def test_a_forward_key_does_not_lead_to_another_tenant(acme, theirs):
             _ = key.tenant
 
 
-def test_refreshing_a_foreign_row_does_not_find_it(acme, theirs):
+def test_refresh_of_a_foreign_row_does_not_find_it(acme, theirs):
     with tenant_context(acme), pytest.raises(ApiKey.DoesNotExist):
         theirs["key"].refresh_from_db()
     with pytest.raises(ApiKey.DoesNotExist):
         theirs["key"].refresh_from_db()
 
 
-def test_saving_a_foreign_row_past_the_guard_changes_nothing(acme, theirs):
+def test_save_of_a_foreign_row_without_the_guard_changes_nothing(acme, theirs):
     key = theirs["key"]
     key.name = "stolen"
     with tenant_context(acme), pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
@@ -86,7 +86,7 @@ def test_saving_a_foreign_row_past_the_guard_changes_nothing(acme, theirs):
         assert ApiKey.objects.get(pk=key.pk).name == "g"
 
 
-def test_the_base_manager_finds_changes_and_deletes_nothing_of_others(acme, theirs):
+def test_base_manager_reaches_no_foreign_rows(acme, theirs):
     with tenant_context(acme):
         assert not ApiKey._base_manager.exists()
         assert ApiKey._base_manager.update(name="stolen") == 0
@@ -94,13 +94,13 @@ def test_the_base_manager_finds_changes_and_deletes_nothing_of_others(acme, thei
     assert not ApiKey._base_manager.exists()
 
 
-def test_a_row_cannot_be_given_to_another_tenant(acme, globex):
+def test_row_cannot_be_moved_to_another_tenant(acme, globex):
     key = make_key(acme, "a", enter=True)
     with tenant_context(acme), pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
         ApiKey.objects.filter(pk=key.pk).update(tenant=globex)
 
 
-def test_bulk_create_past_the_guard_is_refused(acme, globex):
+def test_bulk_create_without_the_guard_is_refused(acme, globex):
     foreign = ApiKey(tenant=globex, name="x", prefix="x")
     with tenant_context(acme), pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
         ApiKey._base_manager.bulk_create([foreign])
@@ -112,7 +112,7 @@ def test_raw_writes_reach_no_foreign_row(acme, theirs):
         assert count_by_sql("DELETE FROM tenants_apikey") == 0
 
 
-def test_a_cascade_stops_at_the_wall(acme, globex, outsider):
+def test_cascade_stops_at_row_security(acme, globex, outsider):
     add_member(tenant=acme, user=outsider)
     add_member(tenant=globex, user=outsider)
     with tenant_context(acme):
@@ -127,13 +127,13 @@ def test_a_cascade_stops_at_the_wall(acme, globex, outsider):
         assert Membership.objects.count() == 2
 
 
-def test_joins_and_subqueries_are_behind_the_wall_too(acme, theirs):
+def test_joins_and_subqueries_obey_row_security(acme, theirs):
     with tenant_context(acme):
         assert run_sql("SELECT 1 FROM tenants_plan p JOIN tenants_tenant t ON t.plan_id = p.id") == [(1,)]
         assert run_sql("SELECT 1 WHERE EXISTS (SELECT FROM scheduling_job)") == []
 
 
-def test_a_composite_key_refuses_another_tenants_row(acme, theirs):
+def test_composite_key_refuses_another_tenants_row(acme, theirs):
     with tenant_context(acme):
         for column in ("batch", "job"):
             values = {"batch": theirs["batch"]} if column == "batch" else {"parent": theirs["job"]}
@@ -142,19 +142,19 @@ def test_a_composite_key_refuses_another_tenants_row(acme, theirs):
         assert not Job.objects.exists()
 
 
-def test_a_composite_key_takes_an_own_row(acme):
+def test_composite_key_accepts_an_own_row(acme):
     batch = make_batch(acme)
     assert make_job(acme, batch=batch).batch_id == batch.pk
 
 
-def test_behind_the_door_the_composite_key_still_holds(acme, theirs):
+def test_composite_key_holds_in_the_platform_scope(acme, theirs):
     with all_tenants(), pytest.raises(IntegrityError, match="same_tenant"), transaction.atomic():
         new_job(acme, batch=theirs["batch"]).save(force_insert=True)
 
 
 @pytest.mark.parametrize("table", ["tenants_tenant", "tenants_apikey", "tenants_auditlogentry", "auth_user"])
 @pytest.mark.parametrize("enter", [tenant_context, lambda tenant: all_tenants()])
-def test_truncate_is_denied_on_either_side_of_the_door(acme, table, enter):
+def test_truncate_is_denied_in_every_scope(acme, table, enter):
     with pytest.raises(ProgrammingError, match="permission denied"), enter(acme):
         run_sql(f"TRUNCATE {table} CASCADE")
 
@@ -182,13 +182,13 @@ def test_truncate_is_denied_on_either_side_of_the_door(acme, table, enter):
         "DELETE FROM django_migrations",
     ],
 )
-def test_the_restricted_role_cannot_take_the_wall_down(in_acme, statement):
+def test_restricted_role_cannot_disable_row_security(in_acme, statement):
     refusal = r"permission denied|must be owner|must have admin option"
     with pytest.raises(ProgrammingError, match=refusal), transaction.atomic():
         run_sql(statement)
 
 
-def test_the_audit_log_is_append_only_behind_the_door_too(acme):
+def test_audit_log_is_append_only_in_the_platform_scope(acme):
     with all_tenants():
         kept = AuditLogEntry.objects.count()
         assert kept > 0
@@ -199,29 +199,29 @@ def test_the_audit_log_is_append_only_behind_the_door_too(acme):
         assert AuditLogEntry.objects.count() == kept
 
 
-def test_row_security_off_is_an_error_and_not_a_way_out(acme, theirs):
+def test_row_security_off_is_an_error(acme, theirs):
     with tenant_context(acme), pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
         run_sql("SET LOCAL row_security = off")
         run_sql("SELECT * FROM tenants_apikey")
 
 
-def test_the_door_is_not_inherited(theirs):
+def test_platform_role_is_not_inherited(theirs):
     # If it were, the login role would see everything without SET ROLE.
     assert run_sql("SELECT pg_has_role(session_user, %s, 'MEMBER')", PLATFORM) == [(True,)]
     assert run_sql("SELECT pg_has_role(session_user, %s, 'USAGE')", PLATFORM) == [(False,)]
     assert run_sql("SELECT 1 FROM tenants_apikey") == []
 
 
-def test_everybody_reads_the_plans(acme):
+def test_plans_are_readable_by_every_tenant(acme):
     with tenant_context(acme):
         assert Plan.objects.count() == 3
 
 
 @pytest.mark.django_db(transaction=True)
 class TestOtherSessions:
-    """What a session that is not Django's sees: committed rows, and still the wall."""
+    """Sessions outside Django: they see committed rows, and row-level security still holds."""
 
-    def test_force_binds_the_owner(self, django_db_setup, acme):
+    def test_force_applies_row_security_to_the_owner(self, django_db_setup, acme):
         make_key(acme, "a", enter=True)
         with connect_as_owner(django_db_setup.name) as owner:
             assert owner.execute("SELECT count(*) FROM tenants_apikey").fetchone() == (0,)
@@ -230,7 +230,7 @@ class TestOtherSessions:
                 owner.execute(f"SET LOCAL ROLE {PLATFORM}")
                 assert owner.execute("SELECT name FROM tenants_apikey").fetchall() == [("a",)]
 
-    def test_a_session_that_never_knew_the_setting_sees_nothing(self, acme):
+    def test_session_without_the_setting_sees_nothing(self, acme):
         make_key(acme, "a", enter=True)
         connection.close()  # the next statement opens a new session
         assert run_sql("SELECT current_setting('app.tenant_id', true)") == [(None,)]

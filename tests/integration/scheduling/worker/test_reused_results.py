@@ -1,4 +1,4 @@
-"""A kind whose results may be reused: an equal job of the same tenant is answered without work."""
+"""Reused results: an equal job of the same tenant is answered without running its processor."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ type Follow = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kind `scripted` says that its results may be reused for a minute."""
+    """Let results of the kind `scripted` be reused for a minute."""
     monkeypatch.setattr(Scripted, "result_kept_seconds", 60.0)
 
 
 @pytest.fixture
-def computed(follow: Follow) -> list[Any]:
-    """The payloads that were worked on."""
+def computed(set_processor: Follow) -> list[Any]:
+    """Return the payloads that were processed."""
     worked_on: list[Any] = []
 
     def process(context: JobContext) -> dict[str, Any]:
         worked_on.append(dict(context.payload))
         return {"doubled": 2 * context.payload["number"]}
 
-    follow(process)
+    set_processor(process)
     return worked_on
 
 
 @pytest.fixture
 def asked() -> Iterator[Counter[str]]:
-    """How often results were looked for, by what came of it."""
+    """Return how often results were looked up, by outcome."""
     places: Counter[str] = Counter()
 
     def note(sender: object, *, cache: str, place: str, count: int, **_: object) -> None:
@@ -63,9 +63,7 @@ def run_one(run: Run, tenant: Tenant, payload: dict[str, Any]) -> Job:
     return run(job)
 
 
-def test_an_equal_job_is_answered_without_work(
-    acme: Tenant, run: Run, computed: list[Any], asked: Counter[str]
-) -> None:
+def test_equal_job_reuses_the_result(acme: Tenant, run: Run, computed: list[Any], asked: Counter[str]) -> None:
     first = run_one(run, acme, {"number": 1, "name": "a"})
     again = run_one(run, acme, {"name": "a", "number": 1})
     other = run_one(run, acme, {"number": 2, "name": "a"})
@@ -78,13 +76,13 @@ def test_an_equal_job_is_answered_without_work(
     assert (line.message, line.fields) == ("result_reused", {"job": str(first.pk)})
 
 
-def test_one_tenants_result_never_answers_another(acme: Tenant, globex: Tenant, run: Run, computed: list[Any]) -> None:
+def test_result_is_not_reused_for_another_tenant(acme: Tenant, globex: Tenant, run: Run, computed: list[Any]) -> None:
     for tenant in (acme, globex):
         run_one(run, tenant, {"number": 1})
     assert len(computed) == 2
 
 
-def test_another_version_of_the_kind_computes_anew(
+def test_result_of_another_version_is_not_reused(
     acme: Tenant, run: Run, computed: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_one(run, acme, {"number": 1})
@@ -93,9 +91,7 @@ def test_another_version_of_the_kind_computes_anew(
     assert len(computed) == 2
 
 
-def test_what_has_expired_or_whose_job_is_gone_is_computed_anew_and_kept_again(
-    acme: Tenant, run: Run, computed: list[Any]
-) -> None:
+def test_expired_or_orphaned_result_is_computed_and_stored_again(acme: Tenant, run: Run, computed: list[Any]) -> None:
     job = run_one(run, acme, {"number": 1})
     with all_tenants():
         KeptResult.objects.update(expires_at=Now() - timedelta(seconds=1))
@@ -108,37 +104,37 @@ def test_what_has_expired_or_whose_job_is_gone_is_computed_anew_and_kept_again(
 
 
 @pytest.mark.parametrize("answer", [raising(ValueError("no")), lambda context: Yielded({"page": 1})])
-def test_only_what_completes_is_kept(acme: Tenant, run: Run, follow: Follow, answer: Callable[..., object]) -> None:
-    follow(answer)
+def test_only_completed_results_are_stored(
+    acme: Tenant, run: Run, set_processor: Follow, answer: Callable[..., object]
+) -> None:
+    set_processor(answer)
     run_one(run, acme, {"number": 1})
     with all_tenants():
         assert not KeptResult.objects.exists()
 
 
-def test_what_a_kind_answers_to_its_own_error_is_no_result_of_the_payload(
-    acme: Tenant, run: Run, follow: Follow
-) -> None:
-    follow(lambda context: {"text": "x" * 70_000}, lambda context, error: Complete({"cut": True}))
+def test_result_of_an_error_handler_is_not_stored(acme: Tenant, run: Run, set_processor: Follow) -> None:
+    set_processor(lambda context: {"text": "x" * 70_000}, lambda context, error: Complete({"cut": True}))
     job = run_one(run, acme, {"number": 1})
     assert (job.state, job.result) == ("completed", {"cut": True})
     with all_tenants():
         assert not KeptResult.objects.exists()
 
 
-def test_who_has_begun_goes_on_with_its_own_work(acme: Tenant, run: Run, follow: Follow) -> None:
-    follow(lambda context: {"from": "another"})
+def test_started_job_does_not_reuse_a_later_result(acme: Tenant, run: Run, set_processor: Follow) -> None:
+    set_processor(lambda context: {"from": "another"})
     run_one(run, acme, {"number": 2})
-    follow(lambda context: Yielded({"page": 1}))
+    set_processor(lambda context: Yielded({"page": 1}))
     begun = run_one(run, acme, {"number": 1})
     with all_tenants():
         key = key_of(Scripted, tenant_id=acme.pk, payload={"number": 1}, settings={})
         assert KeptResult.objects.update(id=key) == 1
-    follow(lambda context: {"from": context.state})
+    set_processor(lambda context: {"from": context.state})
     done = run(begun)
     assert (done.state, done.result) == ("completed", {"from": {"page": 1}})
 
 
-def test_a_kind_that_says_nothing_asks_nothing(
+def test_kind_without_reuse_looks_up_nothing(
     acme: Tenant, run: Run, computed: list[Any], asked: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Scripted, "result_kept_seconds", 0.0)
@@ -149,7 +145,7 @@ def test_a_kind_that_says_nothing_asks_nothing(
         assert not KeptResult.objects.exists()
 
 
-def test_upkeep_removes_what_has_expired(acme: Tenant, run: Run, computed: list[Any]) -> None:
+def test_expired_results_are_removed_by_upkeep(acme: Tenant, run: Run, computed: list[Any]) -> None:
     for number in (1, 2):
         run_one(run, acme, {"number": number})
     with all_tenants():

@@ -1,4 +1,4 @@
-"""How long runs are kept, what is wrong with them, and that nothing of an erased tenant is left."""
+"""Retention of runs, their state checks, and erasure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def old_id(days: float) -> UUID:
-    """An id that was made so many days ago."""
+    """Return an id created so many days ago."""
     return UUID(int=uuid7_floor(timezone.now() - timedelta(days=days)).int + uuid7().int % 2**32)
 
 
@@ -41,17 +41,17 @@ def left() -> set[UUID]:
         return set(WorkflowRun.objects.values_list("pk", flat=True))
 
 
-def test_runs_go_with_their_jobs_by_the_tenants_plan(acme: Tenant, globex: Tenant) -> None:
-    """The plan team keeps finished jobs for 30 days and failed ones for 90, sandbox for 7 and 30."""
+def test_runs_are_removed_with_their_jobs_by_the_tenants_plan(acme: Tenant, globex: Tenant) -> None:
+    """Keep finished jobs for 30 and failed ones for 90 days in the plan team, 7 and 30 in sandbox."""
     kept = [
-        put(acme, new_run(acme, run_id=old_id(40), job_id=new_job(acme).pk), "a"),  # its job is there
+        put(acme, new_run(acme, run_id=old_id(40), job_id=new_job(acme).pk), "a"),  # its job exists
         put(acme, new_run(acme, run_id=old_id(40), job_id=new_job(acme).pk, is_external=True)),
-        put(acme, new_run(acme, run_id=old_id(20)), "a"),  # too young to be asked for
+        put(acme, new_run(acme, run_id=old_id(20)), "a"),  # too recent to be checked
         put(globex, new_run(globex)),
     ]
     gone = [
         put(acme, new_run(acme, run_id=old_id(40), state=RunState.FAILED), "a", "b", large=True),
-        put(acme, new_run(acme, run_id=old_id(41)), "a"),  # open to the end: the job had ended all the same
+        put(acme, new_run(acme, run_id=old_id(41)), "a"),  # still open: its job had ended all the same
         put(acme, new_run(acme, run_id=old_id(42), is_external=True), "a"),
         put(globex, new_run(globex, run_id=old_id(8)), "a"),
     ]
@@ -70,7 +70,7 @@ def test_runs_go_with_their_jobs_by_the_tenants_plan(acme: Tenant, globex: Tenan
 
 
 @pytest.mark.django_db(transaction=True)
-def test_values_that_nobody_refers_to_any_more_go_from_the_storage(acme: Tenant) -> None:
+def test_unreferenced_values_are_removed_from_the_storage(acme: Tenant) -> None:
     shared = {"text": "x" * 20_000}
     with tenant_context(acme):
         old = new_run(acme, run_id=old_id(40), inputs=shared, outputs={"text": "y" * 20_000})
@@ -88,13 +88,13 @@ def codes() -> dict[str, list[str]]:
     return {code: [str(example) for example in finding.examples] for (code, _), finding in verify().findings.items()}
 
 
-def test_a_run_that_agrees_with_its_job_is_clean(acme: Tenant) -> None:
+def test_run_consistent_with_its_job_is_clean(acme: Tenant) -> None:
     put(acme, new_run(acme, job_id=new_job(acme).pk), "a")
 
     assert codes() == {}
 
 
-def test_each_thing_that_is_wrong_with_a_run_is_told(acme: Tenant) -> None:
+def test_each_mismatch_of_a_run_is_found(acme: Tenant) -> None:
     lost = put(acme, new_run(acme))
     job = new_job(acme)
     open_run = put(acme, new_run(acme, job_id=job.pk), "a")
@@ -102,8 +102,8 @@ def test_each_thing_that_is_wrong_with_a_run_is_told(acme: Tenant) -> None:
         Job.objects.filter(pk=job.pk).update(state="completed", finished_at=timezone.now())
         NodeRun.objects.update(run_version=9)
 
-    told = codes()
+    faults = codes()
 
-    assert str(lost.run_id) in told["workflow_run_without_job"][0]
-    assert str(open_run.run_id) in told["workflow_run_left_open"][0]
-    assert "workflow_node_ahead" in told
+    assert str(lost.run_id) in faults["workflow_run_without_job"][0]
+    assert str(open_run.run_id) in faults["workflow_run_left_open"][0]
+    assert "workflow_node_ahead" in faults

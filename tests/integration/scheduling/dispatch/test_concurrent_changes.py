@@ -1,4 +1,4 @@
-"""What somebody else does to jobs and plans meanwhile, or has open: nothing is missed, no duty is kept waiting."""
+"""Concurrent changes of jobs and plans: no row is missed, and no duty waits for an open transaction."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, fail, reload, submit
 from tests.integration.scheduling.backlog import move_turn, reroutes
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_lock_timeout")]
 DEADLINE_SECONDS = 10
 PAST = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def _settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settle_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reroute, "SETTLE_SECONDS", 0.0)
 
 
 def begin_elsewhere[ResultT](act: Callable[[], ResultT]) -> Future[ResultT]:
-    """Do it on another connection."""
+    """Run it on another connection."""
 
     def go() -> ResultT:
         try:
@@ -50,12 +50,12 @@ def begin_elsewhere[ResultT](act: Callable[[], ResultT]) -> Future[ResultT]:
 
     thread = ThreadPoolExecutor(1)
     result = thread.submit(go)
-    thread.shutdown(wait=False)  # one that waits for this transaction in vain must not keep it from its end
+    thread.shutdown(wait=False)  # a thread that still waits for this transaction must not block its end
     return result
 
 
 def await_waiter() -> None:
-    """Until another connection waits for a lock of this transaction."""
+    """Wait until another connection waits for a lock of this transaction."""
     until = time.monotonic() + DEADLINE_SECONDS
     with connection.cursor() as cursor:
         while time.monotonic() < until:
@@ -64,11 +64,11 @@ def await_waiter() -> None:
             )
             if cursor.fetchone()[0]:
                 return
-    raise AssertionError("Nobody waits.")
+    raise AssertionError("No connection waits.")
 
 
 def overtake[ResultT](act: Callable[[], ResultT], hold: Callable[[], object]) -> ResultT:
-    """Let ``act`` find the rows as they were before ``hold``, and go on when that is committed."""
+    """Let `act` read the rows as they were before `hold`, and continue once that is committed."""
     with all_tenants():
         hold()
         result = begin_elsewhere(act)
@@ -88,7 +88,7 @@ def move_some() -> None:
     raise AssertionError("Nothing moves.")
 
 
-def test_a_job_that_is_resumed_while_it_is_cancelled_leaves_nothing_in_its_line(acme: Tenant, pool: WorkerPool) -> None:
+def test_job_resumed_while_cancelled_leaves_no_row_in_its_line(acme: Tenant, pool: WorkerPool) -> None:
     (job,) = submit(acme)
     in_tenant(acme, suspend_job, job_id=job.pk)
     overtake(lambda: in_tenant(acme, cancel_job, job_id=job.pk), lambda: resume_job(job_id=job.pk))
@@ -99,7 +99,7 @@ def test_a_job_that_is_resumed_while_it_is_cancelled_leaves_nothing_in_its_line(
     assert faults_of("counters", "ready") == []
 
 
-def test_a_bulk_cancel_finds_what_a_reroute_has_in_hand(acme: Tenant, pool: WorkerPool) -> None:
+def test_bulk_cancel_includes_jobs_moved_by_a_reroute(acme: Tenant, pool: WorkerPool) -> None:
     ids = {job.pk for job in submit(acme, 5)}
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
     assert overtake(lambda: in_tenant(acme, cancel_jobs, job_ids=sorted(ids)), move_some) == ids
@@ -109,7 +109,7 @@ def test_a_bulk_cancel_finds_what_a_reroute_has_in_hand(acme: Tenant, pool: Work
     assert faults_of("counters", "ready") == []
 
 
-def test_a_bulk_retry_finds_what_a_reroute_has_in_hand(
+def test_bulk_retry_includes_jobs_moved_by_a_reroute(
     acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -125,7 +125,7 @@ def test_a_bulk_retry_finds_what_a_reroute_has_in_hand(
 
 
 def put_due(plan: Plan, number: int, **content: Any) -> PlanVersion:
-    """A version whose time has come, of the plan as it is but for ``content``."""
+    """Store a due version of the plan with changed `content`."""
     with all_tenants():
         whole = plan.versions.get(number=1).content | content
         return PlanVersion.objects.create(
@@ -137,7 +137,7 @@ def team() -> Plan:
     return Plan.objects.get(slug="team")
 
 
-def test_versions_of_a_plan_that_is_being_edited_are_left_for_the_next_turn() -> None:
+def test_due_version_of_a_locked_plan_waits_for_the_next_turn() -> None:
     sandbox = Plan.objects.get(slug="sandbox")
     put_due(team(), 10, weight=7)
     put_due(sandbox, 11, weight=9)
@@ -150,7 +150,7 @@ def test_versions_of_a_plan_that_is_being_edited_are_left_for_the_next_turn() ->
     assert team().weight == 7
 
 
-def test_turn_does_not_wait_for_an_open_request_of_the_next_reroute(acme: Tenant) -> None:
+def test_turn_does_not_wait_for_an_open_reroute_request(acme: Tenant) -> None:
     submit(acme, 2)
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
     with all_tenants():
@@ -161,7 +161,7 @@ def test_turn_does_not_wait_for_an_open_request_of_the_next_reroute(acme: Tenant
         assert list(reroutes().order_by("id").values_list("state", flat=True)) == ["aborted", "running"]
 
 
-def test_a_version_that_fails_is_said_and_keeps_no_other_from_its_time(
+def test_failing_version_is_logged_and_delays_no_other(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def divide(*_: object) -> None:

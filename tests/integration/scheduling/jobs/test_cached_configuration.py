@@ -1,4 +1,4 @@
-"""A submission finds limits, routes and settings in memory, and a change of them is known when that is over."""
+"""Cached configuration: a submission reads limits, routes and settings from memory; a change applies after expiry."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONFIGURATION = ("tenants_planlimit", "scheduling_routingrule", "tenants_tenants
 
 @pytest.fixture
 def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """The caches turned on without Redis, which other tests share; memory is emptied as when its time is over."""
+    """Enable the caches without Redis, which other tests share, and clear the memory as on expiry."""
     caches = (admission._OF_SUBMISSION._kept, settings_module._kept, routes_module._kept)
     monkeypatch.setattr("tenants.cache.shared_cache._read_shared", lambda name: None)
     monkeypatch.setattr("tenants.cache.shared_cache._write_shared", lambda *_, **__: None)
@@ -62,7 +62,7 @@ def about_configuration(statements: list[str]) -> int:
     return sum(any(table in statement for table in CONFIGURATION) for statement in statements)
 
 
-def test_the_second_submission_asks_for_no_configuration(acme: Tenant, forget: Callable[[], None]) -> None:
+def test_second_submission_reads_no_configuration(acme: Tenant, forget: Callable[[], None]) -> None:
     tenant = tenant_of(acme)
     cold, warm = statements_of_a_submission(tenant), statements_of_a_submission(tenant)
     assert about_configuration(cold) == 3
@@ -71,7 +71,7 @@ def test_the_second_submission_asks_for_no_configuration(acme: Tenant, forget: C
     assert about_configuration(statements_of_a_submission(tenant)) == 3
 
 
-def test_a_changed_rule_counts_when_the_kept_ones_are_over(acme: Tenant, forget: Callable[[], None]) -> None:
+def test_changed_rule_applies_when_the_cache_expires(acme: Tenant, forget: Callable[[], None]) -> None:
     tenant = tenant_of(acme)
     other = Queue.objects.exclude(pk=Routes.load(tenant.plan.tier_id).queue_for("noop", {}, None).pk).first()
     assert other is not None
@@ -82,7 +82,7 @@ def test_a_changed_rule_counts_when_the_kept_ones_are_over(acme: Tenant, forget:
     assert Routes.load(tenant.plan.tier_id).queue_for("noop", {}, None) == other
 
 
-def test_list_of_kinds_is_kept_while_the_routes_are(acme: Tenant, forget: Callable[[], None]) -> None:
+def test_list_of_kinds_is_cached_as_long_as_the_routes(acme: Tenant, forget: Callable[[], None]) -> None:
     tenant = tenant_of(acme)
     kinds = list_job_kinds(tenant=tenant)
     with override_platform_settings(DIAGNOSTIC_KINDS=False):
@@ -97,8 +97,8 @@ def test_list_of_kinds_is_kept_while_the_routes_are(acme: Tenant, forget: Callab
     assert get_job_kind("noop", tenant=tenant).queues == [other.name]
 
 
-def test_what_is_kept_is_what_is_stored(forget: Callable[[], None], django_assert_num_queries: Any) -> None:
-    # By their names the last comes first.
+def test_cached_routes_equal_the_stored_ones(forget: Callable[[], None], django_assert_num_queries: Any) -> None:
+    # Ordered by name, the last comes first.
     queues = sorted(Queue.objects.all(), key=lambda queue: queue.name, reverse=True)[:2]
     condition = {"field": "a", "op": "exists"}
     with all_tenants():
@@ -131,7 +131,7 @@ def whole(row: Model) -> dict[str, Any]:
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
 
 
-def test_where_nothing_is_configured_nothing_is_known() -> None:
+def test_routes_without_configuration_are_empty() -> None:
     with all_tenants():
         RoutingRule.objects.all().delete()
         CFSPlanTier.objects.all().delete()

@@ -1,4 +1,4 @@
-"""A tick waits for nobody's rows, and whoever cannot be served in this moment hides nobody behind it."""
+"""Locked rows: a tick skips them and waits for none, and a line that cannot be served blocks no other."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def give_slots(pool: WorkerPool, count: int) -> None:
 
 
 def beside[ResultT](act: Callable[[], ResultT]) -> ResultT:
-    """Do it on another connection, while this one's transaction is open; it must not wait for it."""
+    """Run it on another connection while this one's transaction is open; it must not wait for it."""
 
     def go() -> ResultT:
         try:
@@ -56,7 +56,7 @@ def beside[ResultT](act: Callable[[], ResultT]) -> ResultT:
 
 
 def tick_while_held(tick: Tick, jobs: list[Job]) -> TickResult:
-    """A tick while somebody holds the waiting rows of these jobs, and lets them go unchanged."""
+    """Tick while another session locks the waiting rows of these jobs; then release them unchanged."""
     ids = [job.pk for job in jobs]
     with all_tenants(), transaction.atomic():
         assert len(JobReady.objects.select_for_update().filter(job_id__in=ids).values_list("job_id")) == len(ids)
@@ -65,17 +65,17 @@ def tick_while_held(tick: Tick, jobs: list[Job]) -> TickResult:
 
 @pytest.fixture
 def one_queue(db: None) -> None:
-    """All tenants share a queue, in order of arrival."""
+    """Put all tenants into one queue, in order of arrival."""
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rows_that_somebody_holds_are_passed_over_and_the_slots_go_to_others(
+def test_locked_rows_are_skipped_and_slots_go_to_others(
     acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, one_queue: None
 ) -> None:
     held, behind = submit(acme, 3), submit(globex, 2)
     give_slots(pool, 2)
-    # Of the others fewer jobs were read in the first look than there are slots.
+    # The first read contained fewer jobs of the others than there are slots.
     while tick_while_held(tick, held).has_more:
         pass
     assert {job.pk for job in in_flight()} == {job.pk for job in behind}
@@ -87,7 +87,7 @@ def test_rows_that_somebody_holds_are_passed_over_and_the_slots_go_to_others(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_next_of_a_line_goes_where_its_first_is_held(
+def test_next_job_of_a_line_passes_a_locked_first_job(
     acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick
 ) -> None:
     first, second = submit(acme, 2)
@@ -102,7 +102,7 @@ def test_the_next_of_a_line_goes_where_its_first_is_held(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_tick_ends_that_found_nothing_but_held_rows(
+def test_tick_that_reads_only_locked_rows_has_no_more(
     acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick
 ) -> None:
     jobs = submit(acme, 3)
@@ -112,7 +112,7 @@ def test_a_tick_ends_that_found_nothing_but_held_rows(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_cancellation_that_is_open_keeps_no_tick_waiting(
+def test_tick_does_not_wait_for_an_open_cancellation(
     acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration, tick: Tick
 ) -> None:
     gone, other = submit(acme, 3), submit(globex)
@@ -126,7 +126,7 @@ def test_a_cancellation_that_is_open_keeps_no_tick_waiting(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_job_behind_a_gate_that_somebody_holds_is_set_aside_later(
+def test_locked_job_behind_a_gate_is_set_aside_later(
     acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, one_queue: None
 ) -> None:
     gated = submit(acme, 2)
@@ -142,7 +142,7 @@ def test_a_job_behind_a_gate_that_somebody_holds_is_set_aside_later(
 
 
 @pytest.mark.django_db
-def test_whom_another_pool_fills_in_this_moment_hides_nobody(
+def test_tenant_filled_by_another_pools_tick_blocks_no_other(
     acme: Tenant,
     globex: Tenant,
     pool: WorkerPool,
@@ -155,7 +155,7 @@ def test_whom_another_pool_fills_in_this_moment_hides_nobody(
 
     def read_after_the_other_pool(*args: Any, **options: Any) -> Any:
         monkeypatch.setattr(tick_module, "read_pool", read_pool)
-        # This tick has folded its wakes already, so it learns of this by the tenant's capacity alone.
+        # This tick has folded its wakes already, so only the tenant's capacity shows it.
         assert run_tick(far.pk).dispatched == 1
         return read_pool(*args, **options)
 
@@ -167,7 +167,7 @@ def test_whom_another_pool_fills_in_this_moment_hides_nobody(
 
 
 def _submit_to_two_pools(acme: Tenant, globex: Tenant, pool: WorkerPool) -> WorkerPool:
-    """A job of acme, which may run one, in a pool of its own; another of it before one of globex at one slot here."""
+    """Submit a job of acme, whose cap is one, in another pool; another of it before one of globex at one slot here."""
     update_tenant(tenant=acme, changes={"max_concurrency": 1})
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
     (job,) = submit(acme)
@@ -188,16 +188,16 @@ def _submit_to_two_pools(acme: Tenant, globex: Tenant, pool: WorkerPool) -> Work
 
 
 @pytest.mark.django_db
-def test_a_line_that_is_found_empty_hides_nobody(
+def test_line_found_empty_blocks_no_other(
     acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, one_queue: None
 ) -> None:
     (gone,) = submit(acme)
     (behind,) = submit(globex)
     give_slots(pool, 0)
-    tick()  # both are known to be runnable
+    tick()  # both are marked runnable
     with all_tenants():
         Wake.objects.all().delete()
-        JobReady.objects.filter(job_id=gone.pk).delete()  # as if its cancellation's wake were not yet visible
+        JobReady.objects.filter(job_id=gone.pk).delete()  # as if its cancellation's wake were not visible yet
     give_slots(pool, 1)
     assert tick().has_more
     tick()

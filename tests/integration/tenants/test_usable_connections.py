@@ -1,4 +1,4 @@
-"""A request whose session the server has ended meanwhile gets another one."""
+"""Usable connections: a request whose session the server has ended gets another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A package that a test let this process find is gone after it, for every Celery application."""
+"""Plug-in isolation: a package that a test made importable is removed from every Celery application afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celery import Celery
 from tests.installing import EXAMPLE, found_by_this_process, install_example
 
 
-def test_a_later_application_knows_nothing_of_it(tmp_path: Path) -> None:
+def test_later_celery_application_does_not_contain_the_package(tmp_path: Path) -> None:
     folder = install_example(tmp_path)
     for _ in range(2):
         with found_by_this_process(folder):

@@ -1,4 +1,4 @@
-"""Parts of the first page are drawn once for all who see the same, and for nobody who sees something else."""
+"""Cached fragments of the overview: rendered once for all users with the same view, and for no others."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.integration.console.acts import Console
 from tests.integration.console.conftest import Work
 from tests.platform_settings import override_platform_settings
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks", "kept")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout", "kept")]
 PARTS = ("admin:overview_fragment", "admin:overview_shares")
 
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Parts are kept for as long as a test takes."""
+    """Cache fragments for as long as a test takes."""
     parts = (overview._kept_body, overview._kept_shares, heat_map._kept)
     monkeypatch.setattr("tenants.console.live.KEPT_SECONDS", 60.0)
     for part in parts:
@@ -42,7 +42,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("part", [*PARTS, "admin:overview_kinds"])
-def test_who_comes_after_somebody_is_answered_by_five_statements(
+def test_cached_fragment_is_answered_with_five_statements(
     console: Console, staff: User, acme_work: Work, part: str
 ) -> None:
     client = console(staff)
@@ -50,13 +50,13 @@ def test_who_comes_after_somebody_is_answered_by_five_statements(
     with CaptureQueriesContext(connection) as captured:
         second = client.get(reverse(part))
     assert second.content == first.content
-    # The session, its account, the scope; a test's own transaction makes savepoints of the request's.
+    # The session, its account, the scope; in a test, the request's transactions are savepoints.
     assert len(captured.captured_queries) <= 6, [query["sql"] for query in captured.captured_queries]
     assert client.get(reverse(part), headers={"if-none-match": first["ETag"]}).status_code == 304
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_each_tenant_is_shown_its_own(
+def test_cached_fragment_is_separate_for_each_tenant(
     client: Client, staff: User, acme_user: User, globex_user: User, acme_work: Work, globex_work: Work, part: str
 ) -> None:
     bodies = {}
@@ -68,7 +68,7 @@ def test_each_tenant_is_shown_its_own(
     assert "acme" not in bodies[globex_user.username].lower()
 
 
-def test_viewer_is_offered_no_abort_after_an_owner_looked(
+def test_cached_fragment_of_an_owner_is_not_shown_to_a_viewer(
     console: Console, acme_user: User, outsider: User, acme_work: Work
 ) -> None:
     add_member(tenant=acme_work.tenant, user=outsider, role=Role.VIEWER)
@@ -80,7 +80,7 @@ def test_viewer_is_offered_no_abort_after_an_owner_looked(
         assert ("Abort…" in page) is is_offered
 
 
-def test_each_language_has_its_own(console: Console, staff: User) -> None:
+def test_cached_fragment_is_separate_for_each_language(console: Console, staff: User) -> None:
     client = console(staff)
     english = client.get(reverse("admin:overview_fragment")).content.decode()
     chinese = client.get(reverse("admin:overview_fragment"), headers={"accept-language": "zh-hans"}).content.decode()
@@ -88,21 +88,21 @@ def test_each_language_has_its_own(console: Console, staff: User) -> None:
     assert "队列" in chinese
 
 
-def test_the_page_has_the_part_as_it_is_and_not_as_a_text(console: Console, staff: User) -> None:
+def test_page_embeds_the_fragment_as_html(console: Console, staff: User) -> None:
     client = console(staff)
     client.get(reverse("admin:index"))
     page = client.get(reverse("admin:index")).content.decode()
     assert '<section aria-label="Now" class="console-tiles">' in page
 
 
-def test_whoever_looks_at_a_table_has_it_drawn_anew(console: Console, staff: User) -> None:
+def test_table_view_does_not_replace_the_cached_fragment(console: Console, staff: User) -> None:
     client = console(staff)
     plain = client.get(reverse("admin:overview_fragment")).content
     assert client.get(reverse("admin:overview_fragment") + "?view=table").content != plain
     assert client.get(reverse("admin:overview_fragment")).content == plain
 
 
-def test_html_of_the_console_is_not_stored_in_redis(console: Console, staff: User, acme_work: Work) -> None:
+def test_console_html_is_not_stored_in_redis(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
     for part in (*PARTS, "admin:overview_kinds"):
         assert b"<" in client.get(reverse(part)).content
@@ -111,7 +111,7 @@ def test_html_of_the_console_is_not_stored_in_redis(console: Console, staff: Use
     assert [document for document in held if b"<section" in document or b"<div" in document] == []
 
 
-def test_parts_that_have_expired_leave_memory(
+def test_expired_fragments_leave_memory(
     console: Console, staff: User, acme_user: User, client: Client, acme_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenants.console.live.KEPT_SECONDS", 0.0)

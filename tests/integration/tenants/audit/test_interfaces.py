@@ -1,4 +1,4 @@
-"""The log by API and console: filters, places in the chain, export."""
+"""The audit log in API and console: filters, places in the chain, export."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def console_of(user) -> Client:
 
 @pytest.fixture
 def owner_api(acme_user) -> APIClient:
-    """An owner of acme, who may export."""
+    """Return a client of an owner of acme, who may export."""
     client = APIClient()
     client.force_login(acme_user)
     return client
@@ -55,7 +55,7 @@ def lines_of(response) -> list[dict]:
     return [json.loads(line) for line in b"".join(response.streaming_content).splitlines()]
 
 
-def test_an_entry_shows_its_place_once_it_is_sealed(sealed_log, acme, api_client):
+def test_entry_shows_its_place_once_it_is_sealed(sealed_log, acme, api_client):
     client = api_client(acme)
     waiting, sealed, *_ = client.get(AUDIT).json()["results"]
     assert (waiting["sequence"], waiting["sealed_at"], waiting["hash"]) == (None, None, None)
@@ -77,7 +77,7 @@ def test_an_entry_shows_its_place_once_it_is_sealed(sealed_log, acme, api_client
         ({"action": "probe.done", "target_id": "none"}, 0),
     ],
 )
-def test_each_filter_narrows(sealed_log, acme, api_client, query, count):
+def test_each_filter_narrows_the_list(sealed_log, acme, api_client, query, count):
     assert len(api_client(acme).get(AUDIT, query).json()["results"]) == count
 
 
@@ -85,11 +85,11 @@ def test_each_filter_narrows(sealed_log, acme, api_client, query, count):
     "moment", ["0001-01-01T00:00:00+14:00", "0216-03-27T12:02:32-04:43", "9999-12-31T23:59:59-12:00"]
 )
 @pytest.mark.parametrize("bound", ["created_after", "created_before"])
-def test_a_moment_at_the_ends_of_time_is_a_bound_like_others(acme, api_client, bound, moment):
+def test_extreme_time_is_a_valid_bound(acme, api_client, bound, moment):
     assert api_client(acme).get(AUDIT, {bound: moment}).status_code == 200
 
 
-def test_times_narrow_to_the_microsecond(sealed_log, acme, api_client):
+def test_time_filters_are_exact_to_the_microsecond(sealed_log, acme, api_client):
     client = api_client(acme)
     moment = entries("probe.done")[4].at.isoformat()
     after = client.get(AUDIT, {"created_after": moment, "action": "probe.done"})
@@ -98,13 +98,13 @@ def test_times_narrow_to_the_microsecond(sealed_log, acme, api_client):
 
 
 @pytest.mark.parametrize("path", [AUDIT, f"{AUDIT}export/"])
-def test_an_unknown_filter_is_refused_by_name(sealed_log, owner_api, path):
+def test_unknown_filter_is_refused_by_name(sealed_log, owner_api, path):
     response = owner_api.get(path, {"acton": "probe.done"})
     assert (response.status_code, response.json()["code"]) == (400, "filter_unknown")
     assert "acton" in response.json()["detail"]
 
 
-def test_the_export_can_be_verified_with_the_standard_library_alone(sealed_log, acme, owner_api):
+def test_export_can_be_verified_with_the_standard_library(sealed_log, acme, owner_api):
     seal_entries()
     sign_heads()
     lines = lines_of(owner_api.get(f"{AUDIT}export/", {"format": "jsonl"}))
@@ -121,7 +121,7 @@ def test_the_export_can_be_verified_with_the_standard_library_alone(sealed_log, 
     assert len(lines) >= 10
 
 
-def test_the_export_follows_filters_and_scope_and_is_recorded(sealed_log, acme, globex, owner_api):
+def test_export_follows_filters_and_scope_and_is_audited(sealed_log, acme, globex, owner_api):
     response = owner_api.get(f"{AUDIT}export/", {"target_type": "tests.probe", "request_id": "r-1"})
     assert response["Content-Disposition"].endswith('filename="audit-log.jsonl"')
     (line,) = lines_of(response)
@@ -131,7 +131,7 @@ def test_the_export_follows_filters_and_scope_and_is_recorded(sealed_log, acme, 
     assert entry.after == {"format": "jsonl", "filters": {"target_type": "tests.probe", "request_id": "r-1"}}
 
 
-def test_an_export_of_many_pages_is_whole_and_ends_where_it_was_asked_for(acme, owner_api):
+def test_export_of_many_pages_is_complete_within_its_bounds(acme, owner_api):
     with tenant_context(acme):
         AuditLogEntry.objects.bulk_create(
             AuditLogEntry(tenant=acme, actor_kind="user", action="bulk", target_type="x", target_id=str(number))
@@ -144,7 +144,7 @@ def test_an_export_of_many_pages_is_whole_and_ends_where_it_was_asked_for(acme, 
     assert not [line for line in lines if line["action"] == "probe.done"]
 
 
-def test_no_cell_of_a_table_is_a_formula(acme, owner_api):
+def test_csv_cells_are_never_formulas(acme, owner_api):
     with tenant_context(acme):
         for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "plain"):
             record_audit(action="probe.done", target=AuditTarget("probe"), reason=text)
@@ -154,7 +154,7 @@ def test_no_cell_of_a_table_is_a_formula(acme, owner_api):
     assert reasons == ["plain", "'\t=1", "'@SUM(A1)", "'-1", "'+1", "'=1+1"]
 
 
-def test_an_export_needs_its_own_right(acme, staff):
+def test_export_needs_its_own_right(acme, staff):
     from django.contrib.auth.models import User
 
     member = User.objects.create_user("dora", password=PASSWORD, is_staff=True)
@@ -169,14 +169,14 @@ def test_an_export_needs_its_own_right(acme, staff):
     assert console.post(reverse("admin:tenants_auditlogentry_export"), {"format": "csv"}).status_code == 403
 
 
-def test_a_format_that_there_is_not_is_refused(acme, acme_user):
+def test_unknown_format_is_refused(acme, acme_user):
     api = APIClient()
     api.force_login(acme_user)
     response = api.get(f"{AUDIT}export/", {"format": "xml"})
     assert (response.status_code, response.json()["code"]) == (422, "field_invalid")
 
 
-def test_the_console_filters_and_shows_places(sealed_log, acme, acme_user, staff):
+def test_console_filters_and_shows_places(sealed_log, acme, acme_user, staff):
     client = console_of(acme_user)
     act(acme, 77)
     page = client.get(LIST, {"action": "probe.done"})
@@ -197,7 +197,7 @@ def test_the_console_filters_and_shows_places(sealed_log, acme, acme_user, staff
     assert len(everywhere.get(LIST, {"tenant": "globex", "action": "probe.done"}).context["cl"].result_list) == 1
 
 
-def test_the_console_filters_by_time(sealed_log, acme_user):
+def test_console_filters_by_time(sealed_log, acme_user):
     client = console_of(acme_user)
     tomorrow = timezone.now() + timedelta(days=1)
     for day, count in ((timezone.now() - timedelta(days=1), 10), (tomorrow, 0)):
@@ -205,7 +205,7 @@ def test_the_console_filters_by_time(sealed_log, acme_user):
         assert len(client.get(LIST, query).context["cl"].result_list) == count
 
 
-def test_an_entry_shows_its_changes_with_glyph_and_word(sealed_log, acme, acme_user):
+def test_entry_shows_its_changes_with_glyph_and_word(sealed_log, acme, acme_user):
     with tenant_context(acme):
         entry = record_audit(
             action="probe.changed",
@@ -221,7 +221,7 @@ def test_an_entry_shows_its_changes_with_glyph_and_word(sealed_log, acme, acme_u
         assert f'aria-hidden="true">{glyph}</span> {kind}' in html
 
 
-def test_the_console_exports_what_the_list_shows(sealed_log, acme, acme_user, staff):
+def test_console_exports_the_filtered_list(sealed_log, acme, acme_user, staff):
     url = reverse("admin:tenants_auditlogentry_export")
     client = console_of(acme_user)
     assert client.get(url).status_code == 405
@@ -235,7 +235,7 @@ def test_the_console_exports_what_the_list_shows(sealed_log, acme, acme_user, st
     assert len(lines) == 12
 
 
-def test_nobody_without_the_right_sees_the_log(acme):
+def test_log_is_forbidden_without_the_right(acme):
     from django.contrib.auth.models import User
 
     viewer = User.objects.create_user("vera", password=PASSWORD, is_staff=True)

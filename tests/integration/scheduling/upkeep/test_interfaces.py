@@ -1,4 +1,4 @@
-"""Upkeep as people meet it: console, API, command, task."""
+"""Upkeep in the console, the API, the command and the task."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RUN = "/api/v1/upkeep/partitions/run/"
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names that the maintenance pool was asked to run."""
+    """Return the tasks that were sent to the maintenance pool."""
     names: list[str] = []
     monkeypatch.setattr(broker, "publish_upkeep", names.append)
     monkeypatch.setattr(tasks, "publish_upkeep", names.append)
@@ -46,7 +46,7 @@ def staff_api(staff: User) -> APIClient:
     return client
 
 
-def test_the_page_shows_each_task_with_its_last_result(client: Client, staff: User) -> None:
+def test_page_shows_each_task_with_its_last_result(client: Client, staff: User) -> None:
     client.force_login(staff)
     assert "never" in client.get(reverse(PAGE)).content.decode()
     run_upkeep(name="partitions")
@@ -55,7 +55,7 @@ def test_the_page_shows_each_task_with_its_last_result(client: Client, staff: Us
         assert words in page
 
 
-def test_the_page_says_what_failed_and_what_is_overdue(client: Client, staff: User, plant: Plant) -> None:
+def test_page_shows_failed_and_overdue_tasks(client: Client, staff: User, plant: Plant) -> None:
     plant(lambda budget: Step(findings=["Seven rows differ."]))
     run_upkeep(name="planted")
     client.force_login(staff)
@@ -64,7 +64,7 @@ def test_the_page_says_what_failed_and_what_is_overdue(client: Client, staff: Us
     assert "Seven rows differ." in overview
 
 
-def test_run_now_asks_the_pool_and_is_audited(client: Client, staff: User, published: list[str]) -> None:
+def test_run_now_sends_the_task_and_is_audited(client: Client, staff: User, published: list[str]) -> None:
     client.force_login(staff)
     url = reverse("admin:scheduling_upkeeprun_run", args=["partitions"])
     assert client.get(url).status_code == 405
@@ -76,7 +76,7 @@ def test_run_now_asks_the_pool_and_is_audited(client: Client, staff: User, publi
     assert (entry.actor_label, entry.target_id) == ("stella", "partitions")
 
 
-def test_members_are_kept_out(
+def test_members_cannot_see_or_run_upkeep(
     client: Client, acme_user: User, acme: Tenant, api_client: Callable[[Tenant], APIClient], published: list[str]
 ) -> None:
     client.force_login(acme_user)
@@ -88,7 +88,7 @@ def test_members_are_kept_out(
     assert published == []
 
 
-def test_the_api_lists_shows_and_runs(staff_api: APIClient, published: list[str]) -> None:
+def test_api_lists_shows_and_runs_tasks(staff_api: APIClient, published: list[str]) -> None:
     run_upkeep(name="partitions")
     listed = staff_api.get("/api/v1/upkeep/").json()["results"]
     line = next(line for line in listed if line["name"] == "partitions")
@@ -98,7 +98,7 @@ def test_the_api_lists_shows_and_runs(staff_api: APIClient, published: list[str]
     assert published == ["partitions"]
 
 
-def test_the_api_refuses_what_it_does_not_know(staff_api: APIClient, published: list[str]) -> None:
+def test_api_refuses_unknown_names(staff_api: APIClient, published: list[str]) -> None:
     assert staff_api.get("/api/v1/upkeep/nonsense/").status_code == 404
     assert staff_api.post("/api/v1/upkeep/nonsense/run/").status_code == 404
     assert staff_api.get("/api/v1/upkeep/?colour=red").status_code == 422
@@ -106,11 +106,11 @@ def test_the_api_refuses_what_it_does_not_know(staff_api: APIClient, published: 
     assert published == []
 
 
-def test_without_a_broker_the_act_is_refused_and_nothing_is_audited(
+def test_run_now_without_a_broker_is_refused_and_not_audited(
     staff_api: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(name: str) -> None:
-        raise BrokerUnavailableError("nobody answers")
+        raise BrokerUnavailableError("no answer")
 
     monkeypatch.setattr(broker, "publish_upkeep", away)
     response = staff_api.post(RUN)
@@ -125,7 +125,7 @@ def call(*arguments: str) -> Any:
     return written.getvalue()
 
 
-def test_the_command_runs_lists_and_fails_loudly(plant: Plant) -> None:
+def test_command_runs_lists_and_fails_on_findings(plant: Plant) -> None:
     plant(lambda budget: Step(findings=["Seven rows differ."]))
     assert json.loads(call("partitions", "--json"))[0]["outcome"] == "ok"
     with pytest.raises(CommandError, match="Seven rows differ"):
@@ -138,7 +138,7 @@ def test_the_command_runs_lists_and_fails_loudly(plant: Plant) -> None:
         call("nonsense")
 
 
-def test_the_task_asks_for_itself_again_while_there_is_more(
+def test_task_sends_itself_again_while_there_is_more(
     plant: Plant, published: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(lambda budget: Step({"rows": 1}, has_more=True))

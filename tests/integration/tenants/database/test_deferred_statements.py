@@ -1,4 +1,4 @@
-"""A statement that returns nothing is sent with the COMMIT, or before the next statement."""
+"""Deferred statements: one that returns nothing is sent with the COMMIT, or before the next statement."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tenants.context import all_tenants, look_through_door, tenant_context
 from tenants.database.prepared import prepared_cursor
 from tenants.models import Tenant
 from tenants.transactions import run_behind, transaction_of
-from tests.integration.tenants.database.test_beginnings import OUTSIDE, sent_by
+from tests.integration.tenants.database.test_deferred_transactions import OUTSIDE, sent_by
 from tests.integration.tenants.sql import run_sql, transaction_settings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# In one line, as the trace of what is sent has it.
+# In one line, as it appears in the trace.
 _INSERT = (
     "INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta) VALUES (%(tenant)s, 1, 1, 10 / %(by)s)"
 )
@@ -42,7 +42,7 @@ def count_behind() -> int:
 
 
 def write(tenant: Tenant, by: int = 2) -> None:
-    """Writes ten divided by that; zero is an error of the database."""
+    """Write ten divided by the argument; zero is an error of the database."""
     run_behind(_INSERT, {"tenant": tenant.pk, "by": by})
 
 
@@ -57,11 +57,11 @@ def read_by_django() -> list[int]:
 
 
 def written() -> list[int]:
-    """What is committed."""
+    """Return what is committed."""
     return [value for (value,) in look_through_door(_READ, [1])]
 
 
-def test_statement_and_commit_are_one_way(acme: Tenant, tmp_path: Path) -> None:
+def test_deferred_statement_and_commit_are_one_message(acme: Tenant, tmp_path: Path) -> None:
     def submit() -> None:
         with tenant_context(acme):
             write(acme)
@@ -69,7 +69,7 @@ def test_statement_and_commit_are_one_way(acme: Tenant, tmp_path: Path) -> None:
     assert written() == []
     for count in (1, 2):
         asked, answers = sent_by(submit, tmp_path)
-        # One way for the beginning, another for the rest.
+        # One message for the beginning, another for the rest.
         assert answers.count("ReadyForQuery") == 2
         assert sum('"BEGIN;' in message for message in asked) == sum('"COMMIT"' in message for message in asked) == 1
         assert "NoticeResponse" not in answers
@@ -78,7 +78,9 @@ def test_statement_and_commit_are_one_way(acme: Tenant, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("read", [read_prepared, read_by_django])
 @pytest.mark.parametrize("reads_before", [True, False])
-def test_next_statement_sees_it(acme: Tenant, read: Callable[[], list[int]], reads_before: bool) -> None:
+def test_deferred_statement_is_visible_to_the_next_one(
+    acme: Tenant, read: Callable[[], list[int]], reads_before: bool
+) -> None:
     with tenant_context(acme):
         if reads_before:
             read()
@@ -90,11 +92,11 @@ def test_next_statement_sees_it(acme: Tenant, read: Callable[[], list[int]], rea
         write(acme, by=1)
         assert count_behind() == 2
         assert read() == [2, 5, 10]
-        assert written() == [2, 5, 10]  # within the transaction it is a part of it
+        assert written() == [2, 5, 10]  # within the transaction it is part of it
     assert written() == [2, 5, 10]
 
 
-def test_it_is_taken_back_with_its_transaction(acme: Tenant) -> None:
+def test_deferred_statement_is_rolled_back_with_its_transaction(acme: Tenant) -> None:
     with suppress(ZeroDivisionError), tenant_context(acme):
         write(acme)
         _ = 1 / 0
@@ -109,7 +111,7 @@ def test_it_is_taken_back_with_its_transaction(acme: Tenant) -> None:
     assert written() == [5, 10]
 
 
-def test_its_error_is_raised_by_the_commit_which_then_is_none(acme: Tenant) -> None:
+def test_deferred_error_is_raised_by_the_commit_and_prevents_it(acme: Tenant) -> None:
     for _ in range(2):
         with pytest.raises(DataError), tenant_context(acme):
             write(acme)
@@ -130,17 +132,17 @@ def test_its_error_is_raised_by_the_commit_which_then_is_none(acme: Tenant) -> N
 
 
 @pytest.mark.parametrize("read", [read_prepared, read_by_django])
-def test_its_error_is_raised_by_whatever_is_asked_next(acme: Tenant, read: Callable[[], list[int]]) -> None:
+def test_deferred_error_is_raised_by_the_next_statement(acme: Tenant, read: Callable[[], list[int]]) -> None:
     with pytest.raises(DataError), tenant_context(acme):
         write(acme, by=0)
         read()
     assert written() == []
 
 
-def test_a_row_of_another_tenant_is_refused(acme: Tenant, globex: Tenant) -> None:
+def test_deferred_row_of_another_tenant_is_refused(acme: Tenant, globex: Tenant) -> None:
     with pytest.raises(DatabaseError), tenant_context(acme):
         write(globex)
-    # It goes by the context that it was left in.
+    # The context in which it was deferred applies.
     with tenant_context(acme):
         with tenant_context(globex, has_savepoint=False):
             write(globex)
@@ -148,13 +150,15 @@ def test_a_row_of_another_tenant_is_refused(acme: Tenant, globex: Tenant) -> Non
     assert written() == [5, 5]
 
 
-def test_without_a_transaction_it_is_done_at_once(acme: Tenant) -> None:
+def test_deferred_statement_without_a_transaction_runs_at_once(acme: Tenant) -> None:
     with pytest.raises(DatabaseError):
         write(acme)
     assert written() == []
 
 
-def test_behind_a_pooler_it_is_done_at_once(acme: Tenant, settings: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deferred_statement_behind_a_pooler_runs_at_once(
+    acme: Tenant, settings: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
     with tenant_context(acme):
         write(acme)
@@ -162,7 +166,7 @@ def test_behind_a_pooler_it_is_done_at_once(acme: Tenant, settings: object, monk
     assert written() == [5]
 
 
-def test_a_session_that_ends_before_the_commit_has_written_nothing(acme: Tenant) -> None:
+def test_deferred_statement_of_a_lost_session_is_not_written(acme: Tenant) -> None:
     with pytest.raises(DatabaseError), tenant_context(acme):
         write(acme)
         connection.connection.pgconn.finish()
@@ -170,8 +174,8 @@ def test_a_session_that_ends_before_the_commit_has_written_nothing(acme: Tenant)
     assert written() == []
 
 
-def test_a_value_that_cannot_be_sent_takes_the_transaction_back(acme: Tenant) -> None:
-    """The driver refuses it as it is sent."""
+def test_deferred_value_that_cannot_be_sent_rolls_back(acme: Tenant) -> None:
+    """Roll back when the driver refuses the value."""
     committed: list[str] = []
     with pytest.raises(UnicodeEncodeError), tenant_context(acme):
         write(acme)
@@ -185,7 +189,7 @@ def test_a_value_that_cannot_be_sent_takes_the_transaction_back(acme: Tenant) ->
     assert committed == []
 
 
-def test_a_cursor_that_was_opened_before_sees_it(acme: Tenant) -> None:
+def test_deferred_statement_is_visible_to_an_open_cursor(acme: Tenant) -> None:
     with tenant_context(acme), connection.cursor() as cursor:
         cursor.execute(_READ, [1])
         write(acme)
@@ -193,7 +197,7 @@ def test_a_cursor_that_was_opened_before_sees_it(acme: Tenant) -> None:
         assert cursor.fetchall() == [(5,)]
 
 
-def test_several_are_sent_with_the_commit_in_their_order(acme: Tenant) -> None:
+def test_deferred_statements_are_sent_in_their_order(acme: Tenant) -> None:
     with tenant_context(acme):
         write(acme)
         run_behind("UPDATE scheduling_wake SET waiting_delta = waiting_delta + %(more)s", {"more": 1})
@@ -202,7 +206,7 @@ def test_several_are_sent_with_the_commit_in_their_order(acme: Tenant) -> None:
     assert written() == [6, 10]
 
 
-def test_a_transaction_that_is_spoiled_takes_nothing_more(acme: Tenant) -> None:
+def test_deferred_statement_in_a_broken_transaction_is_refused(acme: Tenant) -> None:
     with pytest.raises(transaction.TransactionManagementError), all_tenants():
         with suppress(DataError), transaction.atomic(savepoint=False):
             read_by_django()

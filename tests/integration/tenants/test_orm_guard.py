@@ -1,4 +1,4 @@
-"""The ORM guard: without a tenant it raises, with one it fills, filters and refuses."""
+"""The ORM guard: without a tenant it raises, with one it fills in, filters and refuses."""
 
 from __future__ import annotations
 
@@ -30,48 +30,48 @@ pytestmark = pytest.mark.django_db
         lambda manager: manager.get_or_create(pk="01a20e4f-e459-747b-83a1-dc9c5d432160"),
     ],
 )
-def test_the_manager_raises_without_a_tenant(model, ask):
+def test_manager_without_a_tenant_raises(model, ask):
     with pytest.raises(NoTenantError):
         ask(model.objects)
 
 
 @pytest.mark.parametrize("model", [Tenant, Membership, ApiKey, AuditLogEntry, Batch])
-def test_the_guarded_manager_is_the_default_one(model):
+def test_default_manager_is_guarded(model):
     with pytest.raises(NoTenantError):
         model._default_manager.all()
 
 
-def test_no_rows_at_all_need_no_tenant():
+def test_empty_queryset_needs_no_tenant():
     assert list(ApiKey.objects.none()) == []
 
 
-def test_saving_raises_without_a_tenant(acme):
+def test_save_without_a_tenant_raises(acme):
     with pytest.raises(NoTenantError):
         ApiKey(tenant=acme, name="x", prefix="x").save()
 
 
-def test_a_new_row_gets_the_tenant_of_the_context(in_acme):
+def test_new_row_gets_the_tenant_of_the_context(in_acme):
     assert ApiKey.objects.create(name="x", prefix="x").tenant_id == in_acme.pk
 
 
-def test_rows_made_together_get_the_tenant_of_the_context(in_acme):
+def test_bulk_created_rows_get_the_tenant_of_the_context(in_acme):
     made = ApiKey.objects.bulk_create([ApiKey(name="x", prefix="x"), ApiKey(name="y", prefix="y")])
     assert {key.tenant_id for key in made} == {in_acme.pk}
 
 
-def test_a_row_of_another_tenant_is_not_saved(in_acme, globex):
+def test_row_of_another_tenant_is_not_saved(in_acme, globex):
     with pytest.raises(ForeignTenantError):
         ApiKey(tenant=globex, name="x", prefix="x").save()
 
 
-def test_one_foreign_row_among_many_stops_them_all(in_acme, globex):
+def test_bulk_create_with_a_foreign_row_is_refused_whole(in_acme, globex):
     rows = [ApiKey(name="own", prefix="own"), ApiKey(tenant=globex, name="x", prefix="x")]
     with pytest.raises(ForeignTenantError):
         ApiKey.objects.bulk_create(rows)
     assert not ApiKey.objects.exists()
 
 
-def test_behind_the_door_the_tenant_must_be_named(acme):
+def test_platform_scope_must_name_the_tenant_of_a_row(acme):
     with all_tenants():
         with pytest.raises(TenantNotChosenError):
             ApiKey.objects.create(name="x", prefix="x")
@@ -80,7 +80,7 @@ def test_behind_the_door_the_tenant_must_be_named(acme):
         assert ApiKey.objects.create(tenant=acme, name="x", prefix="x").tenant_id == acme.pk
 
 
-def test_only_own_rows_are_found(acme, globex):
+def test_queries_find_only_own_rows(acme, globex):
     make_key(acme, "a", enter=True)
     make_key(globex, "g", enter=True)
     with tenant_context(acme):
@@ -88,7 +88,7 @@ def test_only_own_rows_are_found(acme, globex):
         assert ApiKey.objects.filter(name="g").count() == 0
 
 
-def test_a_related_manager_is_guarded_too(acme, globex):
+def test_related_manager_is_guarded(acme, globex):
     batch = make_batch(acme)
     job = make_job(acme, batch=batch)
     with pytest.raises(NoTenantError):
@@ -99,12 +99,12 @@ def test_a_related_manager_is_guarded_too(acme, globex):
         assert list(batch.jobs.all()) == []
 
 
-def test_a_queryset_of_one_context_gives_nothing_in_the_next(acme, globex):
+def test_queryset_of_one_context_is_empty_in_the_next(acme, globex):
     make_key(acme, "a", enter=True)
     make_key(globex, "g", enter=True)
     with tenant_context(acme):
         unevaluated = ApiKey.objects.all()
     with tenant_context(globex):
         assert list(unevaluated) == []
-    # And outside any context the second wall gives nothing either.
+    # Outside any context, row-level security returns no rows either.
     assert list(unevaluated.all()) == []

@@ -1,4 +1,4 @@
-"""Whatever serves asks the same before it starts, and refuses where it could only do harm."""
+"""Start-up checks: every server process runs the same, and refuses to start if it would do harm."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ type Start = Callable[[], object]
 
 
 async def import_in_loop(name: str) -> None:
-    """As an ASGI server does it."""
+    """Import a server inside a running event loop, as an ASGI server does."""
     importlib.import_module(name)
 
 
@@ -46,15 +46,15 @@ ENTRY_POINTS: dict[str, Start] = {
     "worker": partial(call_command, "run_worker", "--pool=default", skip_checks=False),
     "platform": partial(call_command, "run_platform", skip_checks=False),
 }
-# They answer, or wait, until it is back.
+# They wait, or answer, until it is back.
 WITHOUT_DATABASE = ("web", "streams", "platform")
-# They run no processor, and ask none.
+# They run no processor.
 WITHOUT_PROCESSORS = ("beat", "dispatcher")
 
 
 @pytest.fixture(autouse=True)
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not refused ends at once, and servers are imported as by a new process."""
+    """Replace what runs after the checks, and import servers as a new process does."""
     for command in (dispatch_jobs, run_worker, run_platform):
         monkeypatch.setattr(command.Command, "handle", lambda *args, **options: None)
     monkeypatch.setattr(BeatingScheduler, "setup_schedule", lambda scheduler: None)
@@ -84,7 +84,7 @@ def have_no_key(monkeypatch: pytest.MonkeyPatch, change_platform_settings: Chang
 
 @pytest.fixture
 def broken_processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A plug-in whose class cannot be imported."""
+    """Register a plug-in whose class cannot be imported."""
     known = registry._paths()
     monkeypatch.setattr(registry, "_paths", lambda: [*known, "no.such.module.Processor"])
     registry.reset()
@@ -101,13 +101,13 @@ def shut(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 
 
 @pytest.mark.parametrize("start", ENTRY_POINTS.values(), ids=ENTRY_POINTS)
-def test_every_process_starts_where_all_is_well(start: Start) -> None:
+def test_every_process_starts_without_faults(start: Start) -> None:
     start()
 
 
 @pytest.mark.parametrize("start", ENTRY_POINTS.values(), ids=ENTRY_POINTS)
 @pytest.mark.parametrize("fault", [be_behind, be_privileged, evict, have_no_key])
-def test_no_process_starts_where_it_could_only_do_harm(
+def test_process_that_would_do_harm_is_refused(
     start: Start,
     fault: Callable[[pytest.MonkeyPatch, ChangePlatformSettings], str],
     monkeypatch: pytest.MonkeyPatch,
@@ -119,36 +119,34 @@ def test_no_process_starts_where_it_could_only_do_harm(
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
-def test_a_database_that_is_away_stops_only_those_who_can_do_nothing_without_it(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    # Not `caplog`: a server that is imported sets logging up anew.
-    monkeypatch.setattr(starting.logger, "warning", lambda event, *, extra: told.append(extra["check"]))
+def test_unreachable_database_stops_only_processes_that_need_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    # Not `caplog`: importing a server configures logging again.
+    monkeypatch.setattr(starting.logger, "warning", lambda event, *, extra: warned.append(extra["check"]))
     shut(monkeypatch, OperationalError("connection refused"))
     if name in WITHOUT_DATABASE:
         ENTRY_POINTS[name]()
-        assert told == ["tenants.E004"]
+        assert warned == ["tenants.E004"]
     else:
         with pytest.raises(REFUSALS, match="No connection to the database"):
             ENTRY_POINTS[name]()
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
-def test_a_broken_plug_in_stops_whoever_runs_or_accepts_jobs(
+def test_broken_plug_in_stops_processes_that_run_or_accept_jobs(
     name: str, broken_processor: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(starting.logger, "warning", lambda event, *, extra: told.append(extra["check"]))
+    warned: list[str] = []
+    monkeypatch.setattr(starting.logger, "warning", lambda event, *, extra: warned.append(extra["check"]))
     if name in WITHOUT_PROCESSORS:
         ENTRY_POINTS[name]()
-        assert told == ["scheduling.E001"]
+        assert warned == ["scheduling.E001"]
     else:
         with pytest.raises(REFUSALS, match=r"no\.such\.module"):
             ENTRY_POINTS[name]()
 
 
-def test_what_a_process_is_warned_of_is_logged_and_it_starts(
+def test_warning_is_logged_and_the_process_starts(
     change_platform_settings: ChangePlatformSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     change_platform_settings(REDIS_URL="redis://127.0.0.1:9/0")
@@ -158,7 +156,7 @@ def test_what_a_process_is_warned_of_is_logged_and_it_starts(
     assert (record.message, record.__dict__["check"]) == ("start.warned", "jobsplatform.W001")
 
 
-def test_a_silenced_finding_is_neither_an_error_nor_logged(
+def test_silenced_finding_is_neither_an_error_nor_logged(
     settings: Settings, change_platform_settings: ChangePlatformSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     change_platform_settings(IS_SECRET_KEY_GIVEN=False)

@@ -1,4 +1,4 @@
-"""The transaction of a scope begins with its first statement, in one message with its settings."""
+"""Deferred beginnings: a scope's transaction begins with its first statement, in one message with its settings."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def prepared_settings() -> tuple[Any, ...]:
         return tuple(cursor.fetchone())
 
 
-def test_where_nothing_is_asked_nothing_begins(acme: Tenant) -> None:
+def test_scope_without_statements_begins_no_transaction(acme: Tenant) -> None:
     with tenant_context(acme):
         assert status() == TransactionStatus.IDLE
     with all_tenants():
         pass
 
 
-def test_the_first_prepared_statement_finds_the_settings(acme: Tenant) -> None:
+def test_first_prepared_statement_has_the_settings(acme: Tenant) -> None:
     with tenant_context(acme):
         assert prepared_settings() == (APP, str(acme.pk), 1)
         assert status() == TransactionStatus.INTRANS
@@ -75,14 +75,16 @@ def test_the_first_prepared_statement_finds_the_settings(acme: Tenant) -> None:
         assert cursor.fetchone() == (PLATFORM, "7s", 1)
 
 
-def test_the_first_statement_of_djangos_finds_them_too(acme: Tenant) -> None:
+def test_first_django_statement_has_the_settings(acme: Tenant) -> None:
     with tenant_context(acme):
         assert transaction_settings() == (APP, str(acme.pk))
         assert status() == TransactionStatus.INTRANS
 
 
 @pytest.mark.parametrize("has_savepoint", [True, False])
-def test_a_context_within_one_that_has_not_begun(acme: Tenant, globex: Tenant, has_savepoint: bool) -> None:
+def test_nested_context_within_a_deferred_one_has_its_settings(
+    acme: Tenant, globex: Tenant, has_savepoint: bool
+) -> None:
     with tenant_context(acme):
         with tenant_context(globex, has_savepoint=has_savepoint):
             assert prepared_settings() == (APP, str(globex.pk), 1)
@@ -93,7 +95,7 @@ def test_a_context_within_one_that_has_not_begun(acme: Tenant, globex: Tenant, h
         assert prepared_settings() == (APP, str(acme.pk), 1)
 
 
-def test_rows_written_by_the_first_statement_are_committed_or_taken_back(acme: Tenant) -> None:
+def test_rows_of_the_first_statement_are_committed_or_rolled_back(acme: Tenant) -> None:
     insert = "INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta) VALUES (%s, 1, 1, 7)"
     for failure in (False, True):
         with suppress(ZeroDivisionError), all_tenants(), prepared_cursor() as cursor:
@@ -104,7 +106,7 @@ def test_rows_written_by_the_first_statement_are_committed_or_taken_back(acme: T
     assert look_through_door("SELECT count(*) FROM scheduling_wake WHERE waiting_delta = %s", [7]) == [(1,)]
 
 
-def test_an_error_of_the_first_statement_is_djangos_and_takes_it_all_back(acme: Tenant, globex: Tenant) -> None:
+def test_error_of_the_first_statement_is_djangos_and_rolls_back(acme: Tenant, globex: Tenant) -> None:
     for _ in range(2):
         with pytest.raises(DataError), tenant_context(acme), prepared_cursor() as cursor:
             cursor.execute("SELECT 1 / %s", [0])
@@ -112,14 +114,14 @@ def test_an_error_of_the_first_statement_is_djangos_and_takes_it_all_back(acme: 
         assert prepared_settings() == (APP, str(globex.pk), 1)
 
 
-def test_settings_of_a_scope_whose_connection_was_closed_hold_on_no_other(acme: Tenant, globex: Tenant) -> None:
-    """As after a job that left its transaction open."""
+def test_settings_of_a_closed_connection_do_not_apply_to_another(acme: Tenant, globex: Tenant) -> None:
+    """Cover a job that left its transaction open."""
     left = tenant_context(acme)
     left.__enter__()
     connection.close()
     connection.connect()
     assert transaction_settings() == OUTSIDE
-    assert prepared_settings() == (APP, None, 1)  # in a new session it was never set
+    assert prepared_settings() == (APP, None, 1)  # a new session has no setting
     assert status() == TransactionStatus.IDLE
     with transaction.atomic():
         assert transaction_settings() == OUTSIDE
@@ -131,7 +133,7 @@ def test_settings_of_a_scope_whose_connection_was_closed_hold_on_no_other(acme: 
         left.__exit__(None, None, None)
 
 
-def test_statement_after_a_scope_without_one_begins_no_transaction(acme: Tenant) -> None:
+def test_statement_after_an_empty_scope_begins_no_transaction(acme: Tenant) -> None:
     with tenant_context(acme):
         pass
     assert prepared_settings()[0] == APP
@@ -140,7 +142,7 @@ def test_statement_after_a_scope_without_one_begins_no_transaction(acme: Tenant)
         assert transaction_settings() == OUTSIDE
 
 
-def test_statements_are_wrapped_though_the_connection_is_opened_within_a_wrapper_of_django(acme: Tenant) -> None:
+def test_statements_are_wrapped_on_a_connection_opened_within_a_wrapper(acme: Tenant) -> None:
     connection.execute_wrappers.remove(run_in_scope)
     connection.close()
     with connection.execute_wrapper(lambda execute, *rest: execute(*rest)):
@@ -162,8 +164,8 @@ def test_beginning_and_settings_are_one_message(acme: Tenant, tmp_path: Path) ->
         assert answers.count("ReadyForQuery") == 1
 
 
-def test_look_through_the_door_is_one_way(tmp_path: Path) -> None:
-    """Also where its statement is prepared for the first time."""
+def test_cross_tenant_query_is_one_message(tmp_path: Path) -> None:
+    """Send one message even if the statement is prepared for the first time."""
     look_through_door("SELECT %s::int", [1])
     for _ in range(2):
         asked, answers = sent_by(lambda: look_through_door(_SETTINGS, [3]), tmp_path)
@@ -172,7 +174,7 @@ def test_look_through_the_door_is_one_way(tmp_path: Path) -> None:
         assert "NoticeResponse" not in answers
 
 
-def test_plans_are_dropped_before_a_transaction_that_has_not_begun(
+def test_plans_are_dropped_before_a_deferred_transaction(
     acme: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared_settings()
@@ -210,7 +212,7 @@ def test_interruption_is_raised_and_closes_the_connection(
         assert prepared_settings() == (APP, str(acme.pk), 1)
 
 
-def test_a_look_through_the_door_sees_all_and_leaves_it_closed(acme: Tenant, globex: Tenant) -> None:
+def test_cross_tenant_query_sees_all_rows_and_leaves_no_access(acme: Tenant, globex: Tenant) -> None:
     make_key(acme, "a", enter=True)
     make_key(globex, "g", enter=True)
     for _ in range(3):
@@ -220,7 +222,7 @@ def test_a_look_through_the_door_sees_all_and_leaves_it_closed(acme: Tenant, glo
     assert look_through_door(_SETTINGS, [3]) == [(PLATFORM, "", 3)]
 
 
-def test_a_look_within_a_transaction_is_a_part_of_it(acme: Tenant, globex: Tenant) -> None:
+def test_cross_tenant_query_within_a_transaction_is_part_of_it(acme: Tenant, globex: Tenant) -> None:
     make_key(globex, "g", enter=True)
     with tenant_context(acme):
         make_key(acme, "not yet committed")
@@ -230,7 +232,7 @@ def test_a_look_within_a_transaction_is_a_part_of_it(acme: Tenant, globex: Tenan
         assert look_through_door(_NAMES, ["-"]) == [("g",), ("not yet committed",)]
 
 
-def test_a_look_that_fails_leaves_the_connection_good(acme: Tenant) -> None:
+def test_failed_cross_tenant_query_leaves_the_connection_usable(acme: Tenant) -> None:
     make_key(acme, "a", enter=True)
     for _ in range(2):
         with pytest.raises(DataError):
@@ -239,7 +241,7 @@ def test_a_look_that_fails_leaves_the_connection_good(acme: Tenant) -> None:
     assert look_through_door(_NAMES, ["-"]) == [("a",)]
 
 
-def test_where_nothing_is_prepared_all_of_it_holds(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beginnings_work_without_prepared_statements(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
     with tenant_context(acme):
         assert prepared_settings() == (APP, str(acme.pk), 1)

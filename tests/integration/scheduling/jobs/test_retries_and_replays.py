@@ -1,4 +1,4 @@
-"""Trying again: back-off cut short, ended jobs replayed, dead letters requeued once."""
+"""Retries by request: backoff ended early, ended jobs replayed, dead letters requeued once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.integration.scheduling.acts import Start, Tick, complete, fail, reloa
 pytestmark = pytest.mark.django_db
 
 
-def test_a_job_in_back_off_is_available_at_once(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_retry_makes_a_job_in_backoff_available(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     fail(start, job)
@@ -31,7 +31,7 @@ def test_a_job_in_back_off_is_available_at_once(acme: Tenant, tick: Tick, worker
     assert tick().dispatched == 1
 
 
-def test_a_dead_letter_is_requeued_once_as_a_linked_job(
+def test_dead_letter_is_requeued_once_as_a_linked_job(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme, tags=["nightly"], priority=3)
@@ -47,7 +47,7 @@ def test_a_dead_letter_is_requeued_once_as_a_linked_job(
             requeue_dead_letter(dead_letter_id=letter.pk)
 
 
-def test_a_cancelled_job_is_replayed_as_a_new_one(acme: Tenant) -> None:
+def test_cancelled_job_is_replayed_as_a_new_one(acme: Tenant) -> None:
     (job,) = submit(acme)
     with tenant_context(acme):
         cancel_job(job_id=job.pk)
@@ -56,7 +56,7 @@ def test_a_cancelled_job_is_replayed_as_a_new_one(acme: Tenant) -> None:
 
 
 @pytest.mark.parametrize("act", [cancel_job, retry_job])
-def test_a_completed_job_is_left_alone(
+def test_completed_job_cannot_be_cancelled_or_retried(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, act: object
 ) -> None:
     (job,) = submit(acme)
@@ -67,14 +67,14 @@ def test_a_completed_job_is_left_alone(
 
 
 @pytest.mark.parametrize("act", [cancel_job, retry_job])
-def test_another_tenants_job_does_not_exist(acme: Tenant, globex: Tenant, act: object) -> None:
+def test_job_of_another_tenant_is_not_found(acme: Tenant, globex: Tenant, act: object) -> None:
     (job,) = submit(acme)
     with tenant_context(globex), pytest.raises(JobNotFoundError):
         act(job_id=job.pk)  # type: ignore[operator]
     assert reload(job).state == JobState.AVAILABLE
 
 
-def test_many_jobs_are_cancelled_with_one_audit_entry(acme: Tenant, globex: Tenant) -> None:
+def test_cancellation_of_many_jobs_has_one_audit_entry(acme: Tenant, globex: Tenant) -> None:
     jobs, foreign = submit(acme, 5), submit(globex)
     with tenant_context(acme):
         assert cancel_jobs(job_ids=[job.pk for job in jobs + foreign], reason="typo") == {job.pk for job in jobs}
@@ -82,7 +82,9 @@ def test_many_jobs_are_cancelled_with_one_audit_entry(acme: Tenant, globex: Tena
     assert reload(foreign[0]).state == JobState.AVAILABLE
 
 
-def test_a_bulk_retry_says_what_became_of_each(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_bulk_retry_returns_the_result_of_each_job(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
     backing_off, dead, waiting = submit(acme, 3)
     with tenant_context(acme):
         cancel_job(job_id=waiting.pk)
@@ -97,7 +99,7 @@ def test_a_bulk_retry_says_what_became_of_each(acme: Tenant, tick: Tick, worker:
     assert set(bulk.refused) == {fresh.pk}
 
 
-def test_cancelling_is_rolled_back_with_its_audit_entry(acme: Tenant) -> None:
+def test_cancellation_is_rolled_back_with_its_audit_entry(acme: Tenant) -> None:
     (job,) = submit(acme)
 
     def cancel_and_fail() -> None:

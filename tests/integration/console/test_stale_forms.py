@@ -1,4 +1,4 @@
-"""A form that was opened before somebody else's change is refused, says what changed, and keeps what was typed."""
+"""Stale forms: one opened before another user's change is refused, names the change, and keeps the input."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def master_key(change_platform_settings: ChangePlatformSettings) -> None:
-    """Secrets are stored only if there is one."""
+    """Set a master key, which stored secrets need."""
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[base64.b64encode(b"m" * 32).decode()])
 
 
@@ -58,7 +58,7 @@ def address(row: Any) -> str:
 
 
 def inputs_of(client: Client, url: str) -> dict[str, Any]:
-    """What a browser would send of an opened form."""
+    """Return what a browser sends of an opened form."""
     context = client.get(url).context
     forms = [context["adminform"].form]
     for formset in context["inline_admin_formsets"]:
@@ -86,7 +86,7 @@ def words_of(page: Any) -> str:
 
 
 def faults_of(page: Any) -> Any:
-    """What keeps a form from being saved."""
+    """Return the errors of a form."""
     if page.status_code == 302:
         return None
     return page.context["adminform"].form.errors, [
@@ -116,7 +116,7 @@ def interval_of() -> IntervalSchedule:
     return IntervalSchedule.objects.create(every=7, period="hours")
 
 
-# A row, what another changes, what this person types, and what is said of it.
+# A row, another user's change, this user's input, and the expected message.
 EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "tenants.tenant": (
         lambda given: given["acme"],
@@ -233,7 +233,7 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         "Number of Periods is now 77",
     ),
 }
-# Pages with a form of a change that stand for others of the same base.
+# Pages with a change form that are covered by others of the same base class.
 LIKE = {
     "django_celery_beat.clockedschedule": "django_celery_beat.intervalschedule",
     "django_celery_beat.crontabschedule": "django_celery_beat.intervalschedule",
@@ -247,7 +247,7 @@ def given(acme: Tenant, outsider: User) -> dict[str, Any]:
     return {"acme": acme, "outsider": outsider}
 
 
-def test_every_page_that_changes_rows_is_asked() -> None:
+def test_every_page_that_changes_rows_is_covered() -> None:
     changing = {
         model._meta.label_lower
         for model, page in admin.site._registry.items()
@@ -257,9 +257,7 @@ def test_every_page_that_changes_rows_is_asked() -> None:
 
 
 @pytest.mark.parametrize("label", EDITS)
-def test_an_overtaken_form_says_what_changed_and_keeps_what_was_typed(
-    given: dict[str, Any], client: Client, label: str
-) -> None:
+def test_stale_form_names_the_change_and_keeps_the_input(given: dict[str, Any], client: Client, label: str) -> None:
     make, overtake, typed, words = EDITS[label]
     with all_tenants():
         row = make(given)
@@ -275,14 +273,14 @@ def test_an_overtaken_form_says_what_changed_and_keeps_what_was_typed(
     assert {name: form.data[name] for name in typed} == {name: str(value) for name, value in typed.items()}
     with all_tenants():
         assert type(row)._base_manager.filter(pk=row.pk).values().get() == stored, "nothing of it is saved"
-    # What the page holds now was drawn beside what is told, so that sent again it is meant.
+    # The page now contains the current version marks, so that sending it again saves.
     again = {**opened, **typed, **{name: form.data[name] for name in form.data if name.startswith("seen")}}
     saved = client.post(url, again)
     assert saved.status_code == 302, faults_of(saved)
 
 
 @pytest.mark.parametrize("label", EDITS)
-def test_a_form_that_nobody_overtook_is_saved(given: dict[str, Any], client: Client, label: str) -> None:
+def test_current_form_is_saved(given: dict[str, Any], client: Client, label: str) -> None:
     make, _, typed, _ = EDITS[label]
     with all_tenants():
         row = make(given)
@@ -291,7 +289,7 @@ def test_a_form_that_nobody_overtook_is_saved(given: dict[str, Any], client: Cli
     assert saved.status_code == 302, faults_of(saved)
 
 
-def test_marks_that_are_none_are_refused(given: dict[str, Any], client: Client) -> None:
+def test_invalid_version_marks_are_refused(given: dict[str, Any], client: Client) -> None:
     url = address(given["acme"])
     for wrong in ("{", "[]", "7", "\x00"):
         page = client.post(url, inputs_of(client, url) | {"name": "Typed", "seen": wrong})
@@ -300,7 +298,7 @@ def test_marks_that_are_none_are_refused(given: dict[str, Any], client: Client) 
     assert tenant_of().name == "Acme"
 
 
-def test_a_schedule_that_was_paused_meanwhile_says_so(given: dict[str, Any], client: Client) -> None:
+def test_schedule_paused_in_between_is_named(given: dict[str, Any], client: Client) -> None:
     schedule = schedule_of(given["acme"])
     url = address(schedule)
     opened = inputs_of(client, url)
@@ -310,7 +308,7 @@ def test_a_schedule_that_was_paused_meanwhile_says_so(given: dict[str, Any], cli
     assert "Its state is now paused: holiday" in words_of(page)
 
 
-def test_overtaken_settings_say_what_changed_and_keep_what_was_typed(given: dict[str, Any], client: Client) -> None:
+def test_stale_settings_name_the_change_and_keep_the_input(given: dict[str, Any], client: Client) -> None:
     acme = given["acme"]
     url = reverse("admin:tenants_tenantsettings_of", args=[acme.pk])
     form = client.get(url).context["form"]
@@ -326,8 +324,8 @@ def test_overtaken_settings_say_what_changed_and_keep_what_was_typed(given: dict
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_save_at_once_one_is_told(staff: User, acme: Tenant) -> None:
-    """Both have opened the form before either saves; neither waits for the other in a ring."""
+def test_concurrent_saves_refuse_one(staff: User, acme: Tenant) -> None:
+    """Save two forms that were opened before; they must not deadlock."""
     clients = [Client(), Client()]
     for each in clients:
         each.force_login(staff)

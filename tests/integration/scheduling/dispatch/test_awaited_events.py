@@ -1,4 +1,4 @@
-"""What a tick says its pool waits for: a slot that comes free, jobs that come, or either."""
+"""The event that a tick's pool waits for: a freed slot, new jobs, or either."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SLOTS = 4
 
 
 @pytest.fixture(autouse=True)
-def roomy(acme: Tenant, globex: Tenant) -> None:
-    """Tenants that no cap keeps from all slots, unless a test says so."""
+def uncapped_tenants(acme: Tenant, globex: Tenant) -> None:
+    """Create tenants without caps, unless a test sets one."""
     with all_tenants():
         Tenant.objects.filter(pk__in=[acme.pk, globex.pk]).update(max_concurrency=10)
 
@@ -31,55 +31,53 @@ def cap(tenant: Tenant, most: int) -> None:
         Tenant.objects.filter(pk=tenant.pk).update(max_concurrency=most)
 
 
-def test_where_slots_are_left_jobs_are_awaited(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_pool_with_free_slots_awaits_jobs(acme: Tenant, worker: Registration, tick: Tick) -> None:
     submit(acme, SLOTS - 1)
     assert tick().awaited is Awaited.JOBS
 
 
-def test_where_none_is_left_for_somebody_an_end_is_awaited(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_pool_without_slots_for_waiting_jobs_awaits_ends(acme: Tenant, worker: Registration, tick: Tick) -> None:
     submit(acme, SLOTS + 1)
     assert tick().awaited is Awaited.ENDS
     submit(acme)
     assert tick().awaited is Awaited.ENDS
 
 
-def test_where_the_last_slot_is_taken_and_nobody_is_left_either_may_come_first(
-    acme: Tenant, worker: Registration, tick: Tick, start: Start
-) -> None:
+def test_pool_that_is_exactly_full_awaits_either(acme: Tenant, worker: Registration, tick: Tick, start: Start) -> None:
     first, *_ = submit(acme, SLOTS)
     assert tick().awaited is Awaited.EITHER
     complete(start, first)
     assert tick().awaited is None
 
 
-def test_a_pool_without_workers_awaits_no_jobs(acme: Tenant, pool: WorkerPool) -> None:
+def test_pool_without_workers_awaits_ends(acme: Tenant, pool: WorkerPool) -> None:
     submit(acme)
     assert run_tick(pool.pk).awaited is Awaited.ENDS
 
 
-def test_whoever_is_held_at_its_cap_awaits_an_end_while_slots_are_left(
+def test_pool_with_a_tenant_at_its_cap_awaits_either(
     acme: Tenant, globex: Tenant, worker: Registration, tick: Tick, start: Start
 ) -> None:
     cap(acme, 1)
     first, _ = submit(acme, 2)
     assert tick().awaited is Awaited.EITHER
-    # Another's job is handed out by a tick that does not look at whoever is held.
+    # Another tenant's job is dispatched by a tick that does not read the tenant at its cap.
     submit(globex)
     assert tick().awaited is Awaited.EITHER
     complete(start, first)
     assert tick().dispatched == 1
-    # Held again, but by its last job: nobody waits.
+    # At its cap again, but by its last job: none waits.
     submit(globex)
     assert tick().awaited is Awaited.JOBS
 
 
-def test_a_cap_that_keeps_no_job_waiting_awaits_nothing(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_cap_that_holds_no_job_awaits_jobs(acme: Tenant, worker: Registration, tick: Tick) -> None:
     cap(acme, 1)
     submit(acme)
     assert tick().awaited is Awaited.JOBS
 
 
-def test_whoever_waits_in_another_pool_for_its_own_end_here_is_seen(
+def test_tenant_waiting_in_another_pool_for_an_end_here_is_considered(
     acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
 ) -> None:
     cap(acme, 1)
@@ -95,7 +93,7 @@ def test_whoever_waits_in_another_pool_for_its_own_end_here_is_seen(
 
 
 @pytest.mark.parametrize("limit", [{"cap": 1}, {"dispatches_per_minute": 1, "dispatch_burst": 1}])
-def test_a_queue_without_room_awaits_an_end(
+def test_queue_at_its_limit_awaits_either(
     acme: Tenant, worker: Registration, tick: Tick, limit: dict[str, int]
 ) -> None:
     (job,) = submit(acme)
@@ -105,7 +103,7 @@ def test_a_queue_without_room_awaits_an_end(
     assert tick().awaited is Awaited.EITHER
 
 
-def test_a_reserve_may_be_free_at_an_end(acme: Tenant, globex: Tenant, worker: Registration, tick: Tick) -> None:
+def test_reserved_slots_await_either(acme: Tenant, globex: Tenant, worker: Registration, tick: Tick) -> None:
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
     with all_tenants():
         CFSPlan.objects.filter(is_active=True).update(strategy=CFSPlan.Strategy.TIME_SLICE, reserved_slots=1)
@@ -113,5 +111,5 @@ def test_a_reserve_may_be_free_at_an_end(acme: Tenant, globex: Tenant, worker: R
     assert tick().awaited is Awaited.EITHER
 
 
-def test_a_tick_that_looks_at_nobody_says_nothing(acme: Tenant, worker: Registration, tick: Tick) -> None:
+def test_tick_without_tenants_returns_no_awaited_event(acme: Tenant, worker: Registration, tick: Tick) -> None:
     assert tick().awaited is None

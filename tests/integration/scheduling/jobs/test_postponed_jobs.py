@@ -1,4 +1,4 @@
-"""Jobs that wait by their own wish: for a time, or until they are woken, and no wake-up is lost."""
+"""Postponed and suspended jobs: they wait for a time or until woken, and no wake-up is lost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def suspend(started: StartedExecution, seconds: float | None = None) -> Job:
     return job_of(started)
 
 
-def test_a_job_that_is_put_off_is_due_again_and_burns_nothing(started: StartedExecution, tick: Tick) -> None:
+def test_postponed_job_is_due_later_and_uses_no_attempt(started: StartedExecution, tick: Tick) -> None:
     assert settle([verdicts.put_off(started.execution_id, started.fence, {"at": 1}, seconds=60)])
     job = job_of(started)
     assert (job.state, job.attempt, job.crash_count, job.checkpoint) == ("scheduled", 0, 0, {"at": 1})
@@ -76,7 +76,7 @@ def test_explanation_names_the_sandbox_that_a_job_waits_for(started: StartedExec
     assert explanation.reasons[0].until is not None
 
 
-def test_a_suspended_job_goes_on_when_it_is_woken(started: StartedExecution, acme: Tenant, tick: Tick) -> None:
+def test_suspended_job_continues_when_woken(started: StartedExecution, acme: Tenant, tick: Tick) -> None:
     job = suspend(started)
     assert (job.state, job.attempt) == ("suspended", 0)
     tick()
@@ -92,7 +92,7 @@ def test_a_suspended_job_goes_on_when_it_is_woken(started: StartedExecution, acm
     assert faults_of("ledger") == []
 
 
-def test_a_wake_up_that_comes_before_the_settlement_is_not_lost(started: StartedExecution, acme: Tenant) -> None:
+def test_wake_up_before_the_settlement_is_not_lost(started: StartedExecution, acme: Tenant) -> None:
     assert wake(acme, started.job_id) == set()
     job = suspend(started)
     assert (job.state, job.checkpoint) == ("available", {"at": 1})
@@ -100,7 +100,7 @@ def test_a_wake_up_that_comes_before_the_settlement_is_not_lost(started: Started
         assert not JobSuspended.objects.exists()
 
 
-def test_a_wake_up_is_for_the_execution_that_ran_when_it_came(
+def test_wake_up_applies_only_to_the_execution_that_ran(
     started: StartedExecution, acme: Tenant, tick: Tick, start: Start
 ) -> None:
     wake(acme, started.job_id)
@@ -109,7 +109,7 @@ def test_a_wake_up_is_for_the_execution_that_ran_when_it_came(
     assert suspend(begin(start, job_of(started))).state == "suspended"
 
 
-def test_its_time_wakes_it_within_a_sweep(started: StartedExecution) -> None:
+def test_suspended_job_is_woken_at_its_time_by_a_sweep(started: StartedExecution) -> None:
     job = suspend(started, seconds=60)
     assert run_sweep().woken == 0
     with all_tenants():
@@ -119,7 +119,7 @@ def test_its_time_wakes_it_within_a_sweep(started: StartedExecution) -> None:
     assert job.pk == started.job_id
 
 
-def test_what_a_person_has_suspended_is_not_woken(acme: Tenant) -> None:
+def test_job_suspended_by_a_person_is_not_woken(acme: Tenant) -> None:
     (job,) = submit(acme)
     with tenant_context(acme):
         suspend_job(job_id=job.pk)
@@ -129,7 +129,7 @@ def test_what_a_person_has_suspended_is_not_woken(acme: Tenant) -> None:
         assert Job.objects.get(pk=job.pk).state == "suspended"
 
 
-def test_a_person_may_resume_it_and_does_not_suspend_it_twice(started: StartedExecution, acme: Tenant) -> None:
+def test_suspended_job_is_resumed_by_a_person_and_not_suspended_twice(started: StartedExecution, acme: Tenant) -> None:
     job = suspend(started)
     with tenant_context(acme):
         with pytest.raises(InvalidTransitionError):
@@ -137,14 +137,14 @@ def test_a_person_may_resume_it_and_does_not_suspend_it_twice(started: StartedEx
         assert resume_job(job_id=job.pk).state == "available"
 
 
-def test_another_tenants_job_is_not_woken(started: StartedExecution, globex: Tenant) -> None:
+def test_job_of_another_tenant_is_not_woken(started: StartedExecution, globex: Tenant) -> None:
     job = suspend(started)
     assert wake(globex, job.pk) == set()
     assert job_of(started).state == "suspended"
 
 
 @pytest.mark.parametrize("way", ["put_off", "suspended"])
-def test_a_job_that_was_cancelled_meanwhile_does_not_wait(started: StartedExecution, acme: Tenant, way: str) -> None:
+def test_cancelled_job_is_neither_suspended_nor_postponed(started: StartedExecution, acme: Tenant, way: str) -> None:
     with tenant_context(acme):
         cancel_job(job_id=started.job_id)
     assert settle([getattr(verdicts, way)(started.execution_id, started.fence, {}, seconds=60)])
@@ -154,7 +154,7 @@ def test_a_job_that_was_cancelled_meanwhile_does_not_wait(started: StartedExecut
         assert not JobDue.objects.exists()
 
 
-def test_a_waiting_job_is_cancelled_at_once(started: StartedExecution, acme: Tenant) -> None:
+def test_suspended_job_is_cancelled_at_once(started: StartedExecution, acme: Tenant) -> None:
     job = suspend(started, seconds=60)
     with tenant_context(acme):
         assert cancel_job(job_id=job.pk).state == "cancelled"

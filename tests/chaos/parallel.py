@@ -31,7 +31,7 @@ class _Running:
     began: float
 
 
-def run_side_by_side(plans: Sequence[Plan], folder: Path, *, stacks: int, kept: Path) -> list[RowResult]:
+def run_in_parallel(plans: Sequence[Plan], folder: Path, *, stacks: int, kept: Path) -> list[RowResult]:
     """Run all rows, up to ``stacks`` at once; move the logs of failed ones to ``kept``."""
     began = time.monotonic()
     make_blueprint(folder / "blueprint")
