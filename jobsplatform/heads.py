@@ -21,7 +21,7 @@ MAX_HOST_BYTES = 253 + len(":65535")
 MAX_HEADER_BYTES = 16 * 1024
 
 _REFUSALS = {
-    HTTPStatus.REQUEST_URI_TOO_LONG: ("uri_too_long", f"The address is longer than {MAX_TARGET_BYTES} bytes."),
+    HTTPStatus.REQUEST_URI_TOO_LONG: ("uri_too_long", f"The URL is longer than {MAX_TARGET_BYTES} bytes."),
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
         "headers_too_large",
         f"The headers are larger than {MAX_HEADER_BYTES} bytes.",

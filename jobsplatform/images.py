@@ -26,5 +26,5 @@ def check_image(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.Chec
     reference = platform_settings.IMAGE
     if not reference or is_by_digest(reference):
         return []
-    hint = "Set IMAGE to NAME@sha256:DIGEST, as the registry printed it when the image was pushed."
-    return [checks.Error(f"IMAGE is {reference!r}, which is no digest.", hint=hint, id="jobsplatform.E010")]
+    hint = "Set IMAGE to NAME@sha256:DIGEST, as printed by the registry when the image was pushed."
+    return [checks.Error(f"IMAGE is {reference!r}, which is not a digest.", hint=hint, id="jobsplatform.E010")]

@@ -4,6 +4,6 @@ from tenants.database.platform_settings import PlatformSetting, declare
 
 declare(
     PlatformSetting("IMAGE", "", "The image that the process runs in, for `check --deploy`."),
-    PlatformSetting("METRICS_TENANTS", 50, "How many of the busiest tenants `/metrics` names; 0: none."),
+    PlatformSetting("METRICS_TENANTS", 50, "Number of the busiest tenants in `/metrics`; 0: none."),
     PlatformSetting("IS_TRACING", default=False, help_text="Whether requests and jobs are traced.", has_variable=False),
 )

@@ -32,7 +32,7 @@ def _urls_of_apps(attribute: str) -> list[URLResolver]:
 @csrf_exempt
 def refuse_address(request: HttpRequest) -> HttpResponse:
     """Return 404 as a problem for all other URLs of the API."""
-    return problem_response(AddressUnknownError("There is nothing at this address; addresses end with a slash."))
+    return problem_response(AddressUnknownError("There is no such URL; URLs end with a slash."))
 
 
 def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -29,8 +29,8 @@ _KEYS = "docs/reference/configuration.md lists the keys with their types."
 # A separate id, because the database may return by itself.
 DATABASE_AWAY = "tenants.E004"
 _CURE = (
-    "Create the roles with `manage.py bootstrap_database --admin-url URL` and log in as the application's role;"
-    " DATABASE_OWNER_URL is for migrations alone."
+    "Create the roles with `manage.py bootstrap_database --admin-url URL` and log in as the application's role; "
+    "DATABASE_OWNER_URL is for migrations only."
 )
 _LOGIN_ROLE = load_sql(__file__)["read_login_role"]
 # Login roles already checked, by the connection's parameters: checked once a process, not once a connection.
@@ -61,12 +61,14 @@ def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
         faults.append(gettext("The platform role %(platform)r does not exist.") % {"platform": platform})
     elif role.inherits_door and not role.is_super:
         faults.append(
-            gettext("The database role %(name)r inherits the platform role %(platform)r: the door stands open.")
+            gettext(
+                "The database role %(name)r inherits the platform role %(platform)r, which bypasses row-level security."
+            )
             % {"name": name, "platform": platform}
         )
     elif not role.has_door and name != auditor_role():
         faults.append(
-            gettext("The database role %(name)r is no member of the platform role %(platform)r.")
+            gettext("The database role %(name)r is not a member of the platform role %(platform)r.")
             % {"name": name, "platform": platform}
         )
     return faults
@@ -131,7 +133,7 @@ def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
     try:
         known_public_keys()
     except ImproperlyConfigured as error:
-        return [checks.Error(str(error), hint="docs/concepts/audit.md says how keys are made.", id="tenants.E003")]
+        return [checks.Error(str(error), hint="docs/concepts/audit.md explains how to create keys.", id="tenants.E003")]
     if is_signing_key_given() or platform_settings.AUDIT_PUBLIC_KEYS:
         return []
     return [
@@ -149,7 +151,9 @@ def check_master_keys(**kwargs: Any) -> list[checks.CheckMessage]:
     try:
         MasterKeys(platform_settings.ENCRYPTION_MASTER_KEYS)
     except MasterKeysInvalidError as error:
-        return [checks.Error(str(error), hint="docs/how-to/encryption.md says how keys are made.", id="tenants.E006")]
+        return [
+            checks.Error(str(error), hint="docs/how-to/encryption.md explains how to create keys.", id="tenants.E006")
+        ]
     return []
 
 
@@ -181,8 +185,9 @@ def check_sealing(**kwargs: Any) -> list[checks.CheckMessage]:
         return []
     return [
         checks.Warning(
-            "Payloads, results and checkpoints are stored as they are.",
-            hint="Set ENCRYPTION_MASTER_KEYS (docs/how-to/encryption.md) if the disk and its copies are not encrypted.",
+            "Payloads, results and checkpoints are stored unencrypted.",
+            hint="Set ENCRYPTION_MASTER_KEYS (docs/how-to/encryption.md) if the disk and its backups are not "
+            "encrypted.",
             id="tenants.W001",
         )
     ]

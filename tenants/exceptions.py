@@ -62,18 +62,18 @@ class DomainError(Exception):
 
 
 class NoTenantError(RuntimeError):
-    """Rows of tenants were asked for while no tenant is set: wrap the code in `tenant_context(tenant)`."""
+    """No tenant is set: wrap the code in `tenant_context(tenant)`."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or type(self).__doc__)
 
 
 class TenantNotChosenError(NoTenantError):
-    """All tenants are visible here, so the one that is meant must be named."""
+    """All tenants are visible here: name the tenant."""
 
 
 class ContextElsewhereError(NoTenantError):
-    """The tenant was set on another connection than this one (another thread?): open the context again here."""
+    """The tenant was set on another connection (another thread?): enter the context again here."""
 
 
 class ForeignTenantError(RuntimeError):
@@ -85,7 +85,7 @@ class PrivilegedRoleError(RuntimeError):
 
 
 class TenantRequiredError(DomainError):
-    code, category, title = "tenant_required", "malformed", gettext_noop("Name the tenant with the header X-Tenant.")
+    code, category, title = "tenant_required", "malformed", gettext_noop("Name the tenant in the header X-Tenant.")
 
 
 class TenantNotFoundError(DomainError):
@@ -93,7 +93,7 @@ class TenantNotFoundError(DomainError):
 
 
 class NoMembershipError(DomainError):
-    code, category, title = "no_membership", "forbidden", gettext_noop("The user is a member of no tenant.")
+    code, category, title = "no_membership", "forbidden", gettext_noop("The user is not a member of any tenant.")
 
 
 class TenantSuspendedError(DomainError):
@@ -121,13 +121,13 @@ class PlanContentInvalidError(DomainError):
 
     code = "plan_content_invalid"
     category = "invalid"
-    title = gettext_noop("The version names something that is not there any more.")
+    title = gettext_noop("The version refers to an object that no longer exists.")
 
 
 class EffectiveFromPastError(DomainError):
     code = "effective_from_past"
     category = "invalid"
-    title = gettext_noop("A version takes effect now or in the future.")
+    title = gettext_noop("The effective time must not be in the past.")
 
 
 class VersionNotFoundError(DomainError):
@@ -137,13 +137,13 @@ class VersionNotFoundError(DomainError):
 class VersionNotWaitingError(DomainError):
     code = "version_not_waiting"
     category = "conflict"
-    title = gettext_noop("Only a version that waits for its time can be withdrawn.")
+    title = gettext_noop("Only a scheduled version can be withdrawn.")
 
 
 class ReasonRequiredError(DomainError):
     """Raised if a required reason is empty."""
 
-    code, category, title = "reason_required", "invalid", gettext_noop("A reason is needed.")
+    code, category, title = "reason_required", "invalid", gettext_noop("A reason is required.")
 
 
 class FieldInvalidError(DomainError):
@@ -165,7 +165,7 @@ class ErasureNotFoundError(DomainError):
 
 
 class AlreadyMemberError(DomainError):
-    code, category, title = "already_member", "conflict", gettext_noop("The user is a member of this tenant already.")
+    code, category, title = "already_member", "conflict", gettext_noop("The user is already a member of this tenant.")
 
 
 class UserNotFoundError(DomainError):
@@ -177,29 +177,29 @@ class ScopeUnknownError(DomainError):
 
 
 class NoPlatformRoleError(DomainError):
-    code, category, title = "no_platform_role", "conflict", gettext_noop("The user has no role for the platform.")
+    code, category, title = "no_platform_role", "conflict", gettext_noop("The user has no platform role.")
 
 
 class LastAdminError(DomainError):
     code = "last_admin"
     category = "conflict"
-    title = gettext_noop("The platform keeps at least one admin who can log in.")
+    title = gettext_noop("The platform must keep at least one admin who can log in.")
 
 
 class KeyGuessingError(DomainError):
     code = "too_many_wrong_keys"
     category = "limited"
-    title = gettext_noop("Too many API keys were wrong; come back later.")
+    title = gettext_noop("Too many wrong API keys; try again later.")
 
 
 class LastOwnerError(DomainError):
-    code, category, title = "last_owner", "conflict", gettext_noop("A tenant keeps at least one owner.")
+    code, category, title = "last_owner", "conflict", gettext_noop("A tenant must keep at least one owner.")
 
 
 class SpaceExceededError(DomainError):
     """Raised if a tenant's stored data reach a limit; only deleting, or another plan, helps."""
 
-    code, category, title = "space_exceeded", "invalid", gettext_noop("The tenant may not store more.")
+    code, category, title = "space_exceeded", "invalid", gettext_noop("The tenant has reached its storage limit.")
 
 
 class LimitUnknownError(DomainError):
@@ -209,7 +209,7 @@ class LimitUnknownError(DomainError):
 class JsonInvalidError(DomainError):
     """Raised if a body is not acceptable JSON."""
 
-    code, category, title = "json_invalid", "malformed", gettext_noop("The body is not acceptable JSON.")
+    code, category, title = "json_invalid", "malformed", gettext_noop("The body is not valid JSON.")
 
 
 class LengthRequiredError(DomainError):
@@ -225,12 +225,12 @@ class BodyTooSlowError(DomainError):
     """Raised if a body arrives too slowly."""
 
     code, category = "body_too_slow", "too_slow"
-    title = gettext_noop("The body was sent too slowly; send the request again.")
+    title = gettext_noop("The body arrived too slowly; send the request again.")
 
 
 class BodiesBusyError(DomainError):
     code, category = "bodies_busy", "unavailable"
-    title = gettext_noop("Too many large bodies are being received; send this one again later.")
+    title = gettext_noop("Too many large bodies are being received; try again later.")
 
 
 class FilterUnknownError(DomainError):
@@ -240,7 +240,7 @@ class FilterUnknownError(DomainError):
 class CursorInvalidError(DomainError):
     """Raised if a cursor is malformed."""
 
-    code, category, title = "cursor_invalid", "malformed", gettext_noop("The cursor is not one that this list gave.")
+    code, category, title = "cursor_invalid", "malformed", gettext_noop("The cursor does not belong to this list.")
 
 
 class UrlInvalidError(DomainError):
@@ -250,7 +250,7 @@ class UrlInvalidError(DomainError):
 class AddressUnknownError(DomainError):
     """Raised if a URL names no row."""
 
-    code, category, title = "not_found", "not_found", gettext_noop("There is nothing at this address.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such URL.")
 
 
 class DatabaseUnavailableError(DomainError):
@@ -264,11 +264,11 @@ class SettingUnknownError(DomainError):
 
 
 class SettingsRefusedError(DomainError):
-    code, category, title = "setting_invalid", "invalid", gettext_noop("A setting has a value that is not allowed.")
+    code, category, title = "setting_invalid", "invalid", gettext_noop("A setting has an invalid value.")
 
 
 class SettingForbiddenError(DomainError):
-    code, category, title = "setting_forbidden", "forbidden", gettext_noop("Only the platform changes this setting.")
+    code, category, title = "setting_forbidden", "forbidden", gettext_noop("Only the platform can change this setting.")
 
 
 class SettingsStaleError(DomainError):

@@ -63,7 +63,7 @@ def describe_fault(fault: ValidationError) -> str:
 
 def _describe_rule(fault: ValidationError) -> str:
     values = {"rule": fault.validator, "wanted": repr(fault.validator_value)[:_MAX_CHARACTERS]}
-    return translate("It does not fit %(rule)s: %(wanted)s.", values)
+    return translate("It does not match %(rule)s: %(wanted)s.", values)
 
 
 def _values_of(fault: ValidationError) -> Iterator[dict[str, str]]:

@@ -67,5 +67,5 @@ def advance_erasure(erasure_id: Any, **options: int) -> bool:
 
     audit_once()
     return advance(erasure_id, **options) or (
-        find_erasure(erasure_id=erasure_id).note.startswith("Waits for the auditor") and not audit_once()
+        find_erasure(erasure_id=erasure_id).note.startswith("Waiting for the auditor") and not audit_once()
     )

@@ -24,12 +24,12 @@ def find_faults(deploy: Path) -> Iterator[str]:
     """Yield a sentence for each image below the folder that is not named by digest."""
     for base in re.findall(r"^FROM (?!build\b)(\S+)", (deploy / "Containerfile").read_text(), re.MULTILINE):
         if base != "${PYTHON_IMAGE}" and not is_by_digest(base):
-            yield f"Containerfile: {base} is no digest."
+            yield f"Containerfile: {base} is not a digest."
     if re.search(r"^ARG PYTHON_IMAGE=", (deploy / "Containerfile").read_text(), re.MULTILINE):
         yield "Containerfile: PYTHON_IMAGE has a default."
     for service, body in yaml.safe_load((deploy / "compose" / "compose.yaml").read_text())["services"].items():
         if not _REQUIRED_VARIABLE.fullmatch(body["image"]) and not is_by_digest(body["image"]):
-            yield f"compose.yaml: the image of {service} is no digest."
+            yield f"compose.yaml: the image of {service} is not a digest."
     yield from _faults_of_variables(deploy / "compose" / ".env")
     for image in yaml.safe_load((deploy / "kubernetes" / "kustomization.yaml").read_text())["images"]:
         if "newTag" in image or not is_by_digest(image.get("digest", "")):
@@ -40,12 +40,12 @@ def _faults_of_variables(file: Path) -> Iterator[str]:
     if file.exists():
         for name, value in re.findall(r"^((?:[A-Z]+_)?IMAGE)=(.*)$", file.read_text(), re.MULTILINE):
             if not is_by_digest(value):
-                yield f"{file.name}: {name} is no digest."
+                yield f"{file.name}: {name} is not a digest."
 
 
 def main(references: list[str]) -> int:
     """Print every fault; return 1 if there is one."""
-    faults = [f"{each or 'nothing'} is no digest." for each in references if not is_by_digest(each)]
+    faults = [f"{each or 'nothing'} is not a digest." for each in references if not is_by_digest(each)]
     if not references:
         faults = list(find_faults(_ROOT / "deploy"))
     for fault in faults:

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     environment = Path(arguments[0])
     requirements = [Path(name) for name in arguments[1:]]
     if sys.version_info < MINIMUM:
-        return _fail(f"Python {MINIMUM[0]}.{MINIMUM[1]} or newer is needed; this is {sys.version.split()[0]}.")
+        return _fail(f"Python {MINIMUM[0]}.{MINIMUM[1]} or newer is required; this is {sys.version.split()[0]}.")
     # Beside the environment, not in it: the environment may have to be recreated.
     with Path(f"{environment}.lock").open("w") as lock:
         try:
@@ -52,9 +52,9 @@ def _make(environment: Path) -> bool:
     """Create the environment again; if this Python cannot, print the command that fixes it."""
     if environment.exists() and not (environment / RECORD).exists():
         # It may be a developer's own environment, or any folder: only what was created here is replaced.
-        _fail(f"{environment} was not made by make and cannot be used. Remove it, or name another: make VENV=…")
+        _fail(f"{environment} was not created by make and cannot be used. Remove it, or name another: make VENV=…")
         return False
-    _say(f"Making {environment} with Python {sys.version.split()[0]}")
+    _say(f"Creating {environment} with Python {sys.version.split()[0]}")
     if environment.exists():
         shutil.rmtree(environment)
     made = subprocess.run([sys.executable, "-m", "venv", str(environment)], capture_output=True, text=True, check=False)
@@ -64,10 +64,9 @@ def _make(environment: Path) -> bool:
     shutil.rmtree(environment, ignore_errors=True)
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     _fail(
-        f"{sys.executable} cannot make virtual environments. Cure:\n\n"
-        f"    apt-get install {package}      (with sudo, unless you are root)\n\n"
-        f"or, on other systems, install Python's venv and ensurepip modules.\n"
-        f"It said: {(made.stderr or made.stdout).strip()}"
+        f"{sys.executable} cannot create virtual environments. Cure:\n\n    apt-get install {package}      "
+        "(with sudo, unless you are root)\n\nor, on other systems, install Python's venv and ensurepip "
+        f"modules.\nOutput: {(made.stderr or made.stdout).strip()}"
     )
     return False
 
@@ -86,9 +85,7 @@ def _install(environment: Path, requirements: list[Path]) -> int:
         command += ["-r", str(path)]
     # As root pip warns that it is not in a virtual environment, though it is.
     if subprocess.run([*command, "--root-user-action=ignore"], check=False).returncode != 0:
-        return _fail(
-            "The installation failed; the lines above say why. Nothing half-done is kept as done: run make again."
-        )
+        return _fail("The installation failed; see the lines above. Run make again; incomplete steps are repeated.")
     record.write_text(json.dumps(installed | hashes, indent=2))
     return 0
 

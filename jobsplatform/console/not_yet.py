@@ -30,26 +30,26 @@ class Meanwhile:
 def alerts_page(request: HttpRequest) -> HttpResponse:
     """Show that the console sends no alerts, and what to use meanwhile."""
     text = _(
-        "The console does not send alerts yet: no rule of its own calls or writes to anybody. What it watches is shown"
-        " on the overview while somebody looks, and can be alerted on from outside."
+        "The console does not send alerts yet: none of its own rules notifies a person. The overview shows the "
+        "monitored values, and external monitoring can alert on them."
     )
     meanwhile = [
         Meanwhile(
             _("Metrics"),
             _(
-                "GET /metrics holds what an alert needs: age of the oldest job, queues without a worker, silent"
-                " dispatchers, overdue upkeep, open circuit breakers. Let your monitoring call;"
-                " docs/reference/metrics.md names each of them."
+                "GET /metrics has the values to alert on: age of the oldest job, queues without a worker, silent "
+                "dispatchers, overdue upkeep, open circuit breakers. Alert on them in your monitoring; "
+                "docs/reference/metrics.md lists them."
             ),
         ),
         Meanwhile(
             _("Self-diagnosis"),
-            _("Asks everything that must hold at this moment; “manage.py diagnose” ends with an error if it does not."),
+            _("Checks every invariant now; “manage.py diagnose” exits with an error if one is violated."),
             reverse("admin:diagnosis"),
         ),
         Meanwhile(
             _("Upkeep"),
-            _("Recounts and retention, with what each run found; a failed one is told on the overview."),
+            _("Recounts and retention, with the findings of each run; the overview shows failed runs."),
             reverse("admin:scheduling_upkeeprun_changelist"),
         ),
     ]
@@ -60,24 +60,24 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
 def compliance_page(request: HttpRequest) -> HttpResponse:
     """Show that the console has no compliance reports, and what to use meanwhile."""
     text = _(
-        "The console has no compliance reports yet: nothing here gathers evidence for an auditor into one document."
-        " What such a report would be made of exists, and can be looked at and exported."
+        "The console has no compliance reports yet: it does not collect evidence for an auditor into one "
+        "document. The records for such a report exist and can be viewed and exported."
     )
     access = access_of(request)
     meanwhile = [
         Meanwhile(
             _("Audit log"),
-            _("Every act of a person, key or command, append-only, in verified chains, with an export."),
+            _("Every action of a person, key or command: append-only, in verified chains, with an export."),
             reverse("admin:tenants_auditlogentry_changelist"),
         ),
         Meanwhile(
             _("Erasures"),
-            _("What of a tenant was erased and when, with a certificate of what was left nowhere."),
+            _("Which tenant data were erased and when, with a proof that nothing is left."),
             reverse("admin:tenants_tenanterasure_changelist") if access.may(Permission.TENANTS_ERASE) else "",
         ),
         Meanwhile(
             _("Roles"),
-            _("Who may do what: the whole matrix of roles and permissions."),
+            _("The matrix of all roles and permissions."),
             reverse("admin:roles") if access.may(Permission.MEMBERS_VIEW) else "",
         ),
     ]

@@ -13,14 +13,14 @@ def refuse_person(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return 403, in the console's layout for requests to the console."""
     if not _is_in_console(request):
         return permission_denied(request, exception)
-    return _page(request, "refused", gettext("You may not see this"), 403)
+    return _page(request, "refused", gettext("You have no permission to view this page"), 403)
 
 
 def tell_missing(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return 404 likewise; the page does not reveal whether the object exists for others."""
     if not _is_in_console(request):
         return page_not_found(request, exception)
-    return _page(request, "missing", gettext("There is nothing here"), 404)
+    return _page(request, "missing", gettext("Page not found"), 404)
 
 
 def _is_in_console(request: HttpRequest) -> bool:

@@ -58,7 +58,7 @@ class Platform:
         try:
             answer = httpx.get(f"{self.address}/health/ready", timeout=5)
         except httpx.TransportError:
-            return "the web server does not answer yet."
+            return "the web server does not respond yet."
         if not answer.is_success or answer.json()["status"] != "ready":
             return answer.text
         return "" if read_slots(POOL) else "no worker has registered."

@@ -86,7 +86,7 @@ def _raise_request_rates(plan: Plan) -> None:
         raised = {
             limit.key: REQUESTS for rate in (KEY_REQUESTS, TENANT_REQUESTS) for limit in (rate.per_minute, rate.burst)
         }
-        update_plan(plan=plan, changes={}, limits=limits | raised, reason="The demonstration asks often.")
+        update_plan(plan=plan, changes={}, limits=limits | raised, reason="The demonstration polls often.")
 
 
 def _create_tenant(role: Role) -> Tenant:

@@ -26,7 +26,15 @@ from jobsplatform.demo.uploads import Shelf
 from tenants.url_prefixes import API_V1_PREFIX, CONSOLE_PREFIX
 
 ANSWER_CHARACTERS = 160
-NUMBER_COLUMNS = ("submitted", "completed", "failed", "wait p50 / p95", "under FIFO", "worker-seconds", "share / due")
+NUMBER_COLUMNS = (
+    "submitted",
+    "completed",
+    "failed",
+    "wait p50 / p95",
+    "under FIFO",
+    "worker-seconds",
+    "share / entitlement",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Evidence:
 def print_table(console: Console, evidence: Evidence) -> None:
     """Print one row a tenant, and below it the meaning of the columns."""
     window = backlogged_window(evidence.runs)
-    table = Table(title="What each tenant got", title_justify="left", title_style="bold")
+    table = Table(title="Results by tenant", title_justify="left", title_style="bold")
     table.add_column("tenant (weight)")
     for heading in NUMBER_COLUMNS:
         table.add_column(heading, justify="right")
@@ -79,15 +87,14 @@ def _rows(evidence: Evidence, window: Window | None) -> list[list[str]]:
 def _legend(evidence: Evidence, window: Window | None) -> str:
     slots = f"{evidence.slots} slots"
     shares = (
-        f"part of the worker time in the {window.seconds:.1f} s in which all three had jobs waiting, against the part "
-        "that weights and caps entitle to."
+        f"share of the worker time in the {window.seconds:.1f} s in which all three had jobs waiting, and the "
+        "share that weights and caps entitle to."
         if window
-        else "the three were not backlogged together for long enough to say."
+        else "the three tenants were backlogged together too briefly to compare."
     )
     return (
-        f"wait: submit to start, on {slots}.\n"
-        "under FIFO: simulated, not run: the same arrivals in one line, each keeping its slot for as long as it did.\n"
-        f"share / due: {shares}"
+        f"wait: from submission to start, on {slots}.\nunder FIFO: simulated: the same arrivals in one queue, "
+        f"each holding its slot for as long as it did.\nshare / entitlement: {shares}"
     )
 
 
@@ -99,7 +106,9 @@ def print_searches(console: Console, address: str, shelves: Sequence[Shelf]) -> 
         shelf = by_role[enquiry.slug]
         with TenantClient(address, shelf.participant.token) as client:
             hits = client.search(shelf.dataset_id, enquiry.text, top_k=1)
-        console.print(f"  {shelf.participant.slug} asks: {enquiry.text}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"  {shelf.participant.slug} searches: {enquiry.text}", highlight=False, markup=False, soft_wrap=True
+        )
         for hit in hits:
             answer = f"    → {hit.document}{_place(hit)}: {_shorten(hit)}\n"
             console.print(answer, highlight=False, markup=False, soft_wrap=True)

@@ -54,7 +54,7 @@ def run_demo(console: Console, folder: Path, *, stays_up: bool) -> bool:
         counts = _flood_and_drain(console, platform, shelves, corpus)
         ids = [each.tenant_id for each in participants]
         evidence = Evidence(participants, counts, read_runs(ids), read_slots(POOL))
-        console.print("[bold]4[/bold]  Looking up each document as its own tenant\n", highlight=False)
+        console.print("[bold]4[/bold]  Searching each document as its own tenant\n", highlight=False)
         faults = list(_judge(platform.address, shelves, corpus))
         print_table(console, evidence)
         print_searches(console, platform.address, shelves)
@@ -63,7 +63,7 @@ def run_demo(console: Console, folder: Path, *, stays_up: bool) -> bool:
         faults += _show_examples(console, platform.address, shelves[-1], corpus, administrator)
         print_console_address(console, platform.address, administrator)
         if stays_up:
-            console.print("\nEverything stays up for you to look around. Ctrl-C stops it.", highlight=False)
+            console.print("\nThe platform keeps running. Press Ctrl-C to stop it.", highlight=False)
             _wait_for_interrupt(platform)
     return not faults
 
@@ -91,7 +91,7 @@ def _flood_and_drain(
             if uploads.done() and sum(count.ended for count in counts.values()) == expected:
                 return counts
             if time.monotonic() > deadline:
-                raise NotDrainedError(f"Not every job has ended within {DRAIN_SECONDS:.0f} s.\n{platform.log_tail()}")
+                raise NotDrainedError(f"Not all jobs ended within {DRAIN_SECONDS:.0f} s.\n{platform.log_tail()}")
             time.sleep(POLL_SECONDS)
 
 
@@ -121,9 +121,9 @@ def _show_examples(
     faults = []
     for shown in run_examples(address, shelf, corpus, administrator):
         style = "green" if shown.is_good else "bold red"
-        console.print(f"  {shown.told}", style=style, highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {shown.summary}", style=style, highlight=False, markup=False, soft_wrap=True)
         if not shown.is_good:
-            faults.append(f"{shelf.participant.slug}: {shown.told}")
+            faults.append(f"{shelf.participant.slug}: {shown.summary}")
     console.print()
     return faults
 
@@ -132,7 +132,7 @@ def _print_verdict(
     console: Console, participants: Sequence[Participant], corpus: Corpus, faults: Sequence[str]
 ) -> None:
     if faults:
-        console.print("[bold red]It did not work:[/bold red]")
+        console.print("[bold red]The demonstration failed:[/bold red]")
         for fault in faults:
             console.print(f"  {fault}", highlight=False, markup=False)
         return

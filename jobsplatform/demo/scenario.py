@@ -40,7 +40,7 @@ class Enquiry:
 ENQUIRIES = (
     Enquiry(
         "sandbox-demo",
-        "A paused process wakes up after its job was handed to someone else. How is it kept from writing?",
+        "A paused process resumes after its job was given to another worker. What keeps it from writing?",
     ),
     Enquiry("team-demo", "怎样让紧急的任务插队，又不会让普通任务永远排不上？"),
     Enquiry("professional-demo", "Why does an HNSW index return nothing for a tiny customer?"),

@@ -29,7 +29,7 @@ class Shown:
     """The result of an example: its name, a sentence, and whether it is as expected."""
 
     name: str
-    told: str
+    summary: str
     is_good: bool
 
 
@@ -54,8 +54,8 @@ def _run_pipeline(client: TenantClient, name: str, sources: Sequence[Mapping[str
     ended = _wait(lambda: client.get(f"pipeline-runs/{run['id']}/"), FINAL_STATES)
     entities = client.get(f"pipeline-runs/{run['id']}/entities/")["results"]
     chunks = sum(entity["chunks_done"] or 0 for entity in entities)
-    told = f"pipeline {name}: {ended['state']}, {len(entities)} sources, {chunks} chunks"
-    return Shown(name, told, ended["state"] == "completed" and chunks > 0)
+    summary = f"pipeline {name}: {ended['state']}, {len(entities)} sources, {chunks} chunks"
+    return Shown(name, summary, ended["state"] == "completed" and chunks > 0)
 
 
 def _run_workflow(

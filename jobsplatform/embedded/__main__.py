@@ -25,10 +25,10 @@ EXIT_UNFIT = 2
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jobsplatform.embedded", description=__doc__)
     commands = parser.add_subparsers(dest="action", required=True)
-    run = commands.add_parser("run", help="start the servers that are not given, run the command, stop them")
-    run.add_argument("--fast", action="store_true", help="give up durability: for tests, whose data die with them")
+    run = commands.add_parser("run", help="start the servers that are not configured, run the command, stop them")
+    run.add_argument("--fast", action="store_true", help="give up durability; for tests, whose data are discarded")
     run.add_argument("--keep", type=Path, metavar="DIR", help="keep PostgreSQL's data in this folder")
-    run.add_argument("command", nargs="+", metavar="COMMAND", help="what to run, after --")
+    run.add_argument("command", nargs="+", metavar="COMMAND", help="the command to run, after --")
     return parser
 
 

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
     django.setup()
     execute_from_command_line(["manage.py", "migrate", "--no-input", "--verbosity", "0"])
     password = ensure_administrator(VARIABLE_FOLDER / "admin-password")
-    sys.stdout.write(f"Console log-in: {ADMINISTRATOR} / {password}   (kept in var/admin-password)\n")
+    sys.stdout.write(f"Console log-in: {ADMINISTRATOR} / {password}   (stored in var/admin-password)\n")
     environment = write_environment(VARIABLE_FOLDER / "dev.env")
     sys.stdout.write(f"For manage.py in another shell:  set -a; . {environment}; set +a\n")
     sys.stdout.flush()

@@ -200,8 +200,8 @@ class _Start:
             self.folder.chmod(0o711)
             if not is_reachable_by_all(self.folder):
                 raise PermissionError(
-                    f"The servers run as another user, who cannot enter {self.folder}. "
-                    "Set TMPDIR to a folder that everybody can enter, such as /tmp."
+                    f"The servers run as another user, which cannot enter {self.folder}. Set TMPDIR to a folder "
+                    "that all users can enter, such as /tmp."
                 )
         return folder
 

@@ -107,12 +107,12 @@ def _wait_for_answer(launch: Launch, process: subprocess.Popen[bytes], port: int
         if launch.answers(port):
             return True
         time.sleep(_POLL_SECONDS)
-    raise ServerStartError(f"{launch.name} gave no answer in {START_SECONDS:.0f} s:\n{last_lines(launch.log)}")
+    raise ServerStartError(f"{launch.name} did not respond within {START_SECONDS:.0f} s:\n{last_lines(launch.log)}")
 
 
 def last_lines(log: Path, count: int = 15) -> str:
     """Return the end of a server's log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-count:]) or "(it wrote nothing)"
+    return "\n".join(log.read_text(errors="replace").splitlines()[-count:]) or "(no output)"
 
 
 def bare_environment(mark_variable: str, mark: str) -> dict[str, str]:

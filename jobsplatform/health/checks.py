@@ -41,7 +41,9 @@ def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[Check
         with open_broker(platform_settings.REDIS_URL) as client:
             problems = list(broker_problems(client))
     except redis.RedisError as error:
-        return [checks.Warning(f"The broker does not answer: {error}", hint="Check REDIS_URL.", id="jobsplatform.W001")]
+        return [
+            checks.Warning(f"The broker does not respond: {error}", hint="Check REDIS_URL.", id="jobsplatform.W001")
+        ]
     return [Error(problem.fault, hint=problem.cure, id="jobsplatform.E003") for problem in problems]
 
 
@@ -52,7 +54,7 @@ def check_secret_key(databases: Sequence[str] | None = None, **_: Any) -> list[C
         return []
     return [
         Error(
-            "SECRET_KEY is not set: each process has its own, so that no session outlives or leaves a process.",
+            "SECRET_KEY is not set: each process generates its own, so sessions are valid in one process only.",
             hint="Set SECRET_KEY to 50 random characters, the same for all processes.",
             id="jobsplatform.E004",
         )

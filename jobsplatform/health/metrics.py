@@ -37,16 +37,24 @@ type Sample = tuple[list[str], float]
 WORKER_STATES = (*(status for status in Worker.Status if status is not Worker.Status.STOPPED), "silent")
 
 _QUEUE_GAUGES: tuple[tuple[str, str, Callable[[QueueMeasure], float]], ...] = (
-    ("queue_waiting_jobs", "Jobs ready to be handed out.", lambda queue: queue.ready),
-    ("queue_scheduled_jobs", "Jobs whose time has not come, counted up to a limit.", lambda queue: queue.scheduled),
-    ("queue_backing_off_jobs", "Jobs that wait for their next attempt, likewise.", lambda queue: queue.backing_off),
-    ("queue_suspended_jobs", "Jobs that a person has suspended, likewise.", lambda queue: queue.suspended),
-    ("queue_oldest_wait_seconds", "How long the oldest ready job has waited; 0 if none.", lambda q: q.oldest_seconds),
-    ("queue_dispatched_jobs", "Jobs handed out and not begun.", lambda queue: queue.dispatched),
-    ("queue_executing_jobs", "Jobs that run.", lambda queue: queue.executing),
+    ("queue_waiting_jobs", "Jobs ready for dispatch.", lambda queue: queue.ready),
+    (
+        "queue_scheduled_jobs",
+        "Scheduled jobs that are not due yet, counted up to a limit.",
+        lambda queue: queue.scheduled,
+    ),
+    (
+        "queue_backing_off_jobs",
+        "Jobs that wait for their next attempt, counted up to a limit.",
+        lambda queue: queue.backing_off,
+    ),
+    ("queue_suspended_jobs", "Suspended jobs, counted up to a limit.", lambda queue: queue.suspended),
+    ("queue_oldest_wait_seconds", "Wait of the oldest ready job; 0 if there is none.", lambda q: q.oldest_seconds),
+    ("queue_dispatched_jobs", "Jobs dispatched and not started.", lambda queue: queue.dispatched),
+    ("queue_executing_jobs", "Running jobs.", lambda queue: queue.executing),
     (
         "queue_without_consumer",
-        "1 while it has work, or rules that point at it, and no live worker reads it.",
+        "1 while the queue has jobs, or rules that route to it, and no live worker reads it.",
         lambda queue: queue.is_unread,
     ),
     ("queue_predicted_seconds", "Predicted slot time of the ready jobs.", lambda queue: queue.ready_seconds),
@@ -58,7 +66,7 @@ class PlatformCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield one family a measure, labelled by queue, pool, task or tenant."""
-        yield _gauge("broker_up", "Whether the broker answers.", [([], float(_is_broker_up()))])
+        yield _gauge("broker_up", "Whether the broker responds.", [([], float(_is_broker_up()))])
         try:
             with all_tenants():
                 measures = read_measures(tenant_limit=max(0, platform_settings.METRICS_TENANTS))
@@ -70,12 +78,12 @@ class PlatformCollector(Collector):
             write_fault = write_watch.read()
         except DatabaseError:
             connection.close()
-            yield _gauge("database_up", "Whether the database answers in time.", [([], 0.0)])
+            yield _gauge("database_up", "Whether the database responds in time.", [([], 0.0)])
             return
-        yield _gauge("database_up", "Whether the database answers in time.", [([], 1.0)])
-        about = "Whether the database takes writes, by a probe of the last seconds."
+        yield _gauge("database_up", "Whether the database responds in time.", [([], 1.0)])
+        about = "Whether the database accepts writes, by a recent probe."
         yield _gauge("database_writable", about, [([], float(not write_fault))])
-        about = "1 while jobs wait and none has begun for 15 s, beside free slots or without an online worker."
+        about = "1 while jobs wait and none has started for 15 s, despite free slots or without an online worker."
         stalls: list[Sample] = [([pool.name], float(pool.name in stalled)) for pool in measures.liveness.pools]
         yield _gauge("pool_stalled", about, stalls, ["pool"])
         yield from _queue_families(measures)
@@ -85,10 +93,10 @@ class PlatformCollector(Collector):
         yield from _tenant_families(measures)
         yield from _prediction_families(measures)
         yield from _upkeep_families(measures, upkeep)
-        about = "Seconds for which jobs of a kind have waited for a worker that has it."
+        about = "Seconds for which jobs of a kind have waited for a worker that supports it."
         ages: list[Sample] = [([each.pool, each.kind], (now - each.since).total_seconds()) for each in unknown]
         yield _gauge("unknown_kind_seconds", about, ages, ["pool", "kind"])
-        about = "Circuit breakers that hold jobs back, by kind and shared dependency."
+        about = "Open circuit breakers, by kind and shared dependency."
         circuits: list[Sample] = [([*names], float(count)) for names, count in measures.open_circuits.items()]
         yield _gauge("open_circuits", about, circuits, ["kind", "dependency"])
         hours = DEAD_LETTER_AGE.total_seconds() / 3_600
@@ -111,13 +119,13 @@ def _pool_families(measures: Measures) -> Iterator[Metric]:
     yield _gauge("pool_slots", "Slots of live workers.", [([pool.name], pool.slots) for pool in pools], ["pool"])
     yield _gauge(
         "pool_in_flight_messages",
-        "Messages handed out to workers.",
+        "Messages in flight.",
         [([name], float(sum(queue.messages for queue in queues))) for name, queues in served.items()],
         ["pool"],
     )
     yield _gauge(
         "pool_predicted_seconds",
-        "Predicted slot time of the ready jobs: divided by the slots, the time until they are done.",
+        "Predicted slot time of the ready jobs; divided by the slots, the time until they are done.",
         [([name], sum(queue.ready_seconds for queue in queues)) for name, queues in served.items()],
         ["pool"],
     )
@@ -127,19 +135,19 @@ def _liveness_families(measures: Measures) -> Iterator[Metric]:
     pools = measures.liveness.pools
     yield _gauge(
         "pool_queues_without_consumer",
-        "Queues that no live worker reads.",
+        "Queues without a live worker.",
         [([pool.name], 0.0 if pool.workers else float(len(pool.queues))) for pool in pools],
         ["pool"],
     )
     yield _gauge(
         "pool_seconds_since_tick",
-        "How long ago a dispatcher last ticked.",
+        "Seconds since the last tick of a dispatcher.",
         [([name], age) for name, age in measures.tick_ages.items()],
         ["pool"],
     )
     yield _gauge(
         "pool_oldest_canary_seconds",
-        "How long ago the worker answered that answered longest ago.",
+        "Age of the oldest canary response of a worker.",
         [([pool.name], pool.oldest_canary_seconds) for pool in pools if pool.oldest_canary_seconds is not None],
         ["pool"],
     )
@@ -159,14 +167,16 @@ def _heartbeat_families(measures: Measures) -> Iterator[Metric]:
     ages = measures.liveness.process_ages
     yield _gauge(
         "process_heartbeat_age_seconds",
-        "How long ago a dispatcher, and beat, was heard of.",
+        "Age of the last heartbeat of a dispatcher, and of beat.",
         [([role], age) for role, age in ages.items()],
         ["role"],
     )
     skew = measures.liveness.worst_skew_seconds
     worst: list[Sample] = [] if skew is None else [([], skew)]
     yield _gauge(
-        "clock_skew_seconds", f"The worst clock of those heard of within {platform_settings.LEASE_SECONDS:g} s.", worst
+        "clock_skew_seconds",
+        f"The worst clock skew of processes with a heartbeat within {platform_settings.LEASE_SECONDS:g} s.",
+        worst,
     )
 
 
@@ -175,19 +185,19 @@ def _tenant_families(measures: Measures) -> Iterator[Metric]:
     about = "of the busiest tenants"
     yield _gauge(
         "tenant_share_ratio",
-        f"Part of the used slot time, {about}.",
+        f"Fraction of the used slot time, {about}.",
         [([t.slug], t.share) for t in tenants],
         ["tenant"],
     )
     yield _gauge(
         "tenant_entitlement_ratio",
-        f"Part of the slots that the weights give now, {about}.",
+        f"Fraction of the slots that the weights currently entitle to, {about}.",
         [([tenant.slug], tenant.entitlement) for tenant in tenants],
         ["tenant"],
     )
     yield _gauge(
         "tenant_lag_seconds",
-        f"Slot-seconds that are owed: behind its queue's virtual time, {about}.",
+        f"Slot-seconds behind the queue's virtual time, {about}.",
         [([tenant.slug], tenant.lag_seconds) for tenant in tenants],
         ["tenant"],
     )
@@ -197,13 +207,13 @@ def _prediction_families(measures: Measures) -> Iterator[Metric]:
     known = [(kind, cost) for kind, cost in measures.kind_costs.items() if cost.total_us]
     yield _gauge(
         "prediction_error_ratio",
-        "Mean absolute error of the last predictions of slot time, as a part of the measured.",
+        "Mean absolute error of the last predictions of slot time, relative to the measured time.",
         [([kind], cost.mean_error or 0.0) for kind, cost in known],
         ["kind"],
     )
     yield _gauge(
         "prediction_bias_ratio",
-        "Likewise with its sign: above 0 too much is predicted.",
+        "Mean signed error of the same predictions: above 0 means too much is predicted.",
         [([kind], cost.bias or 0.0) for kind, cost in known],
         ["kind"],
     )
@@ -217,11 +227,19 @@ def _upkeep_families(measures: Measures, upkeep: list[UpkeepLine]) -> Iterator[M
         ["task"],
     )
     lag = measures.rollup_lag_seconds
-    yield _gauge("rollup_lag_seconds", "How long ago what ended was last folded.", [] if lag is None else [([], lag)])
+    yield _gauge(
+        "rollup_lag_seconds",
+        "Seconds since ended executions were last folded into the rollups.",
+        [] if lag is None else [([], lag)],
+    )
     yield _gauge(
         "audit_unsealed_entries", "Audit entries without a seal, up to a limit.", [([], measures.seals.waiting)]
     )
-    yield _gauge("audit_unsealed_age_seconds", "Age of the oldest of them.", [([], measures.seals.oldest_seconds)])
+    yield _gauge(
+        "audit_unsealed_age_seconds",
+        "Age of the oldest audit entry without a seal.",
+        [([], measures.seals.oldest_seconds)],
+    )
 
 
 def _gauge(name: str, about: str, samples: Iterable[Sample], labels: list[str] | None = None) -> Metric:

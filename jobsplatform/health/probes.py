@@ -37,7 +37,7 @@ class Migrations(HealthCheck):
         try:
             pending = count_pending_migrations()
         except DatabaseError as error:
-            raise ServiceUnavailable("The database does not answer.") from error
+            raise ServiceUnavailable("The database does not respond.") from error
         finally:
             connections[APP_ALIAS].close()
         if pending:
@@ -52,7 +52,7 @@ class Writes(HealthCheck):
         """Raise `ServiceUnavailable` if it does not, by a probe that is at most five seconds old."""
         if fault := write_watch.read():
             # The full text may name files, which outsiders must not see.
-            raise ServiceUnavailable(fault if fault == READ_ONLY else "The database takes no writes.")
+            raise ServiceUnavailable(fault if fault == READ_ONLY else "The database does not accept writes.")
 
 
 @dataclasses.dataclass
@@ -65,7 +65,7 @@ class Broker(HealthCheck):
             broker.probe()
         except BrokerUnavailableError as error:
             # The full text may name the address, which outsiders must not see.
-            raise ServiceUnavailable("The broker does not answer.") from error
+            raise ServiceUnavailable("The broker does not respond.") from error
 
 
 @dataclasses.dataclass
@@ -77,12 +77,12 @@ class Dispatcher(HealthCheck):
         try:
             age = self._age()
         except DatabaseError as error:
-            raise ServiceUnavailable("The database does not answer.") from error
+            raise ServiceUnavailable("The database does not respond.") from error
         finally:
             # The check runs in a thread of its own, whose connection would not be reused.
             connections[APP_ALIAS].close()
         if age is None:
-            raise ServiceUnavailable("No dispatcher has run yet.")
+            raise ServiceUnavailable("No dispatcher has ticked yet.")
         if age > DISPATCHER_STALE_AFTER:
             raise ServiceUnavailable(f"The last tick was {age.total_seconds():.0f} s ago.")
 
@@ -108,11 +108,11 @@ class Publishing(HealthCheck):
                 failed = PoolClock.objects.filter(publish_failed_at__gt=Now() - PUBLISHING_FAILED_FOR)
                 names = list(failed.order_by("pool__name").values_list("pool__name", flat=True))
         except DatabaseError as error:
-            raise ServiceUnavailable("The database does not answer.") from error
+            raise ServiceUnavailable("The database does not respond.") from error
         finally:
             connections[APP_ALIAS].close()
         if names:
-            raise ServiceUnavailable(f"The broker takes no messages of: {', '.join(names)}.")
+            raise ServiceUnavailable(f"The broker accepts no messages of: {', '.join(names)}.")
 
 
 @dataclasses.dataclass
@@ -124,14 +124,14 @@ class Starts(HealthCheck):
         try:
             stalled = stall_watch.read()
         except DatabaseError as error:
-            raise ServiceUnavailable("The database does not answer.") from error
+            raise ServiceUnavailable("The database does not respond.") from error
         finally:
             connections[APP_ALIAS].close()
         if stalled:
             seconds = f"{STALLED_AFTER.total_seconds():.0f}"
             raise ServiceUnavailable(
-                f"Jobs wait, and none has begun for {seconds} s beside free slots or for lack of a worker,"
-                f" in: {', '.join(stalled)}."
+                f"Jobs wait, and none has started for {seconds} s despite free slots or for lack of a worker, in: "
+                f"{', '.join(stalled)}."
             )
 
 
@@ -145,7 +145,7 @@ class Auditor(HealthCheck):
             with all_tenants():
                 lapse = read_audit_lapse()
         except DatabaseError as error:
-            raise ServiceUnavailable("The database does not answer.") from error
+            raise ServiceUnavailable("The database does not respond.") from error
         finally:
             connections[APP_ALIAS].close()
         if lapse:

@@ -74,9 +74,9 @@ def role_problems(fetch_one: FetchOne) -> Iterator[Problem]:
     reasons = [reason for reason, holds in described if holds]
     if reasons:
         yield Problem(
-            f"The role {role} {' and '.join(reasons)}: row-level security would not hold tenants apart.",
-            "Point DATABASE_URL at the restricted role and DATABASE_OWNER_URL at the owner. "
-            "python manage.py bootstrap_database --admin-url URL makes both.",
+            f"The role {role} {' and '.join(reasons)}: row-level security would not isolate tenants.",
+            "Point DATABASE_URL at the restricted role and DATABASE_OWNER_URL at the owner. python manage.py "
+            "bootstrap_database --admin-url URL creates both.",
         )
 
 
@@ -90,9 +90,9 @@ def broker_problems(client: redis.Redis) -> Iterator[Problem]:
     policy = memory["maxmemory_policy"]
     if policy != "noeviction":
         yield Problem(
-            f"The broker's maxmemory-policy is {policy}: under pressure it would drop messages.",
-            "Run: redis-cli CONFIG SET maxmemory-policy noeviction, and set it in the server's configuration; "
-            "or give the broker a server of its own.",
+            f"The broker's maxmemory-policy is {policy}: with full memory it would drop messages.",
+            "Run: redis-cli CONFIG SET maxmemory-policy noeviction, and set it in the server's configuration; or "
+            "use a separate server for the broker.",
         )
 
 

@@ -21,4 +21,4 @@ class ReplacedCommand(BaseCommand):
         super().run_from_argv(argv[:2])
 
     def handle(self, *args: Any, **options: Any) -> None:
-        raise CommandError(f"The audit log would not know of it. Use `manage.py {self.instead}`.")
+        raise CommandError(f"This command bypasses the audit log. Use `manage.py {self.instead}`.")

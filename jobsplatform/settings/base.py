@@ -135,7 +135,7 @@ def _cache_url(broker_url: str) -> str:
     parts = urlsplit(broker_url)
     if parts.path not in {"", "/", "/0"}:
         raise ImproperlyConfigured(
-            "REDIS_URL names a database other than 0; set CACHE_URL to say where the cache may live."
+            "REDIS_URL names a database other than 0; set CACHE_URL to the database of the cache."
         )
     return urlunsplit(parts._replace(path="/1"))
 

@@ -23,7 +23,7 @@ REST_FRAMEWORK: dict[str, Any] = {
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Jobs platform",
-    "DESCRIPTION": "Submit, watch and steer the jobs of many tenants on one fair pool of workers.",
+    "DESCRIPTION": "Submit, monitor and control the jobs of many tenants on one fair pool of workers.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

@@ -218,7 +218,7 @@ class Migration(migrations.Migration):
                     "paused_until",
                     models.DateTimeField(
                         blank=True,
-                        help_text="It is resumed by itself at this time; empty: by a person.",
+                        help_text="Resumed automatically at this time; empty: manually.",
                         null=True,
                         verbose_name="paused until",
                     ),
@@ -293,7 +293,7 @@ class Migration(migrations.Migration):
                     "paused_until",
                     models.DateTimeField(
                         blank=True,
-                        help_text="It is resumed by itself at this time; empty: by a person.",
+                        help_text="Resumed automatically at this time; empty: manually.",
                         null=True,
                         verbose_name="paused until",
                     ),
@@ -880,10 +880,10 @@ class Migration(migrations.Migration):
                     "outcome",
                     models.CharField(
                         choices=[
-                            ("waiting", "waits for its time"),
+                            ("waiting", "scheduled"),
                             ("applied", "took effect"),
                             ("withdrawn", "withdrawn"),
-                            ("refused", "refused at its time"),
+                            ("refused", "refused when due"),
                         ],
                         default="waiting",
                         max_length=10,

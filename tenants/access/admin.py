@@ -45,8 +45,8 @@ class MembershipAdmin(TenantPeopleAdmin):
     change_permission = Permission.MEMBERS_MANAGE
     list_display = ("user", "role", "created_at")
     list_select_related = ("user",)
-    empty_title = gettext_lazy("No member yet")
-    empty_text = gettext_lazy("People join by invitation; their role says what they may do.")
+    empty_title = gettext_lazy("No members yet")
+    empty_text = gettext_lazy("Invite people to the tenant; their role sets their permissions.")
     post_actions = ("remove",)
 
     fields = ("user", "role", "created_at")
@@ -76,7 +76,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
             if scope in KEY_PERMISSIONS
         ],
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
-        help_text=gettext_lazy("As little as its program needs. No key decides about keys and members."),
+        help_text=gettext_lazy("Select as few as the program needs. No key can manage keys or members."),
     )
 
     class Meta:
@@ -86,7 +86,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     never_expires = forms.BooleanField(
         label=gettext_lazy("Never expires"),
         required=False,
-        help_text=gettext_lazy("It lasts until it is revoked. A time above is not looked at."),
+        help_text=gettext_lazy("The key is valid until it is revoked; a time above is ignored."),
     )
 
     def clean(self) -> dict[str, Any]:
@@ -108,10 +108,8 @@ class ApiKeyAdmin(TenantPeopleAdmin):
     view_permission = Permission.API_KEYS_VIEW
     add_permission = Permission.API_KEYS_MANAGE
     list_display = ("name", "prefix", "state_words", "created_at", "issuer", "last_used_at", "expires_at", "revoked_at")
-    empty_title = gettext_lazy("No key yet")
-    empty_text = gettext_lazy(
-        "Programs act for a tenant by a key of their own. Issue one for each, with the scopes that it needs."
-    )
+    empty_title = gettext_lazy("No API keys yet")
+    empty_text = gettext_lazy("Each program needs an API key of its own. Issue one with only the scopes that it needs.")
     post_actions = ("rotate", "revoke")
     hidden_fields = frozenset({"secret_hash"})
     list_select_related = ("created_by",)
@@ -182,4 +180,4 @@ class ApiKeyAdmin(TenantPeopleAdmin):
     )
     def revoke(self, request: HttpRequest, api_key: ApiKey, reason: str) -> str:
         revoke_api_key(api_key=api_key, reason=reason)
-        return gettext("The key %(api_key)s is useless from now on.") % {"api_key": api_key}
+        return gettext("The key %(api_key)s is revoked.") % {"api_key": api_key}

@@ -44,7 +44,7 @@ class OwnRowsViewSet(EditedRows, TenantViewSet):
         """Return the row with that id, else raise 404."""
         row = self.get_queryset().filter(pk=UUID(pk)).first()
         if row is None:
-            raise AddressUnknownError("There is no such row.")
+            raise AddressUnknownError("There is no such object.")
         return row
 
     def retrieve(self, request: Request, pk: str) -> Response:

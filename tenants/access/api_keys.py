@@ -117,7 +117,7 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
         if not old.is_valid_at(now):
             raise KeyEndedError
         if old.rotated_at is not None:
-            raise KeyEndedError("The API key was rotated already; rotate the key that took its place.")
+            raise KeyEndedError("The API key was already rotated; rotate the key that replaced it.")
         with part_of_act():
             # Not checked against the limit: the new key replaces one that is no longer counted.
             scopes, ends_at = KEY_PERMISSIONS.intersection(old.scopes), old.expires_at and choose_end(None)
@@ -212,7 +212,7 @@ def choose_end(expires_at: datetime | None) -> datetime:
         return now + timedelta(days=platform_settings.API_KEY_DEFAULT_DAYS)
     most = platform_settings.API_KEY_MAX_DAYS
     if not now < expires_at <= now + timedelta(days=most):
-        raise _fault("expires_at", "It must lie in the future, at most %(days)s days from now.", {"days": most})
+        raise _fault("expires_at", "The time must be in the future and at most %(days)s days ahead.", {"days": most})
     return expires_at
 
 
@@ -220,7 +220,7 @@ def read_networks(texts: Iterable[str]) -> list[str]:
     """Return the networks in their stored form; raise `FieldInvalidError` if one is invalid."""
     given = list(texts)
     if len(given) > MAX_NETWORKS:
-        raise _fault("allowed_addresses", "At most %(limit)s networks are taken.", {"limit": MAX_NETWORKS})
+        raise _fault("allowed_addresses", "At most %(limit)s networks are allowed.", {"limit": MAX_NETWORKS})
     try:
         return sorted({read_network(text) for text in given})
     except ValueError as error:

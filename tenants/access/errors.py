@@ -40,4 +40,4 @@ class InvitationRefusedError(DomainError):
 class TooManyInvitationsError(DomainError):
     code = "too_many_invitations"
     category = "conflict"
-    title = gettext_noop("Too many invitations are pending; revoke some.")
+    title = gettext_noop("Too many invitations are pending; revoke some first.")

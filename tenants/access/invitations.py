@@ -58,7 +58,7 @@ def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[
         pending = Invitation.objects.filter(accepted_at=None, revoked_at=None, expires_at__gt=now)
         earlier = list(pending.filter(invitee__iexact=invitee))
         for invitation in earlier:
-            revoke_invitation(invitation=invitation, reason="It was replaced by another invitation.")
+            revoke_invitation(invitation=invitation, reason="Replaced by another invitation.")
         if pending.count() >= MAX_PENDING:
             raise TooManyInvitationsError
         # After a failure of the mail server the link is shown. Only a typed address is mailed to: looking up an

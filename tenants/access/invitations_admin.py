@@ -40,8 +40,8 @@ class InvitationAdmin(TenantPeopleAdmin):
     add_permission = Permission.MEMBERS_MANAGE
     list_display = ("invitee", "role", "state_words", "invited_by", "created_at", "expires_at")
     list_select_related = ("invited_by",)
-    empty_title = gettext_lazy("No invitation yet")
-    empty_text = gettext_lazy("People join by invitation: they log in, or make an account, and accept it by its link.")
+    empty_title = gettext_lazy("No invitations yet")
+    empty_text = gettext_lazy("Invited people accept with their account, or create one, through the link.")
     hidden_fields = frozenset({"token_hash"})
     readonly_fields = ("state_words",)
     post_actions = ("revoke",)
@@ -99,7 +99,7 @@ class NewAccountForm(forms.Form):
         max_length=140,
         widget=UnfoldAdminTextInputWidget(),
         label=gettext_lazy("User name"),
-        help_text=gettext_lazy("Some characters are added to it; the next page shows the whole name."),
+        help_text=gettext_lazy("Some characters are appended; the next page shows the full name."),
     )
     password = forms.CharField(
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}), label=gettext_lazy("Password")

@@ -26,7 +26,7 @@ def check_key_count(tenant_id: UUID) -> None:
     used = _valid_keys(tenant_id).count()
     if allowed is not None and used >= allowed:
         raise ApiKeyLimitError(
-            "The plan allows %(allowed)s API keys. Revoke one that is no longer used, or use another plan.",
+            "The plan allows %(allowed)s API keys. Revoke an unused key or change the plan.",
             {"allowed": f"{allowed:,}"},
             limit=LimitReached(API_KEYS.key, API_KEYS.unit, allowed, used),
         )

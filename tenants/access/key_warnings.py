@@ -50,11 +50,11 @@ def _addresses_of(key: ApiKey) -> list[str]:
 def _mail(key: ApiKey, addresses: list[str]) -> None:
     assert key.expires_at is not None
     values = {"name": str(key), "tenant": key.tenant.name, "end": f"{key.expires_at:%Y-%m-%d %H:%M} UTC"}
-    subject = gettext("API key %(name)s ends on %(end)s") % values
+    subject = gettext("API key %(name)s expires on %(end)s") % values
     text = (
         gettext(
-            "The API key %(name)s of %(tenant)s ends on %(end)s. Requests with it are refused from then on."
-            " Rotate the key in the console before, and give the new one to its program."
+            "The API key %(name)s of %(tenant)s expires on %(end)s. Requests with it are refused from then on. "
+            "Rotate the key in the console before that, and configure the new one in its program."
         )
         % values
     )

@@ -17,7 +17,7 @@ from tenants.models import Role
 
 COLUMNS = (
     *Role.labels,
-    gettext_lazy("Key, at most"),
+    gettext_lazy("API key (maximum)"),
     *(label for _role, label in PLATFORM_ROLE_CHOICES),
 )
 

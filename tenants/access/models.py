@@ -18,7 +18,7 @@ class ApiKey(NamedModel, TenantModel):
     """An API key of one tenant. Its secret is shown once; only the SHA-256 is stored."""
 
     name = models.CharField(
-        _("name"), max_length=100, help_text=_("What the key is for, such as the program that bears it.")
+        _("name"), max_length=100, help_text=_("The purpose of the key, such as the program that uses it.")
     )
     prefix = models.CharField(_("prefix"), max_length=16, unique=True)
     secret_hash = models.CharField(_("secret hash"), max_length=64)
@@ -26,7 +26,7 @@ class ApiKey(NamedModel, TenantModel):
         models.CharField(max_length=50),
         verbose_name=_("scopes"),
         default=list,
-        help_text=_("What the key may do: permissions by name, and nothing else."),
+        help_text=_("The permissions of the key."),
     )
     allowed_addresses = ArrayField(
         models.CharField(max_length=50),
@@ -46,14 +46,14 @@ class ApiKey(NamedModel, TenantModel):
     )
     last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True)
     expires_at = models.DateTimeField(
-        _("expires at"), null=True, blank=True, help_text=_("From then on the key is refused.")
+        _("expires at"), null=True, blank=True, help_text=_("The key is refused from this time on.")
     )
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
     rotated_at = models.DateTimeField(
-        _("rotated at"), null=True, editable=False, help_text=_("When another key took its place.")
+        _("rotated at"), null=True, editable=False, help_text=_("When another key replaced it.")
     )
     warned_at = models.DateTimeField(
-        _("warned at"), null=True, editable=False, help_text=_("When its owners were told that it ends.")
+        _("warned at"), null=True, editable=False, help_text=_("When its owners were warned that it expires.")
     )
 
     class Meta:
@@ -89,7 +89,7 @@ class Membership(TenantModel):
         max_length=20,
         choices=Role,
         default=Role.VIEWER,
-        help_text=_("Viewers look, developers also act, owners also decide who may and with which keys."),
+        help_text=_("Viewers read, developers also run jobs, owners also manage members and keys."),
     )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     last_chosen_at = models.DateTimeField(
@@ -113,7 +113,7 @@ class Invitation(TenantModel):
     """An invitation to a tenant. Its link is shown or mailed once; only the SHA-256 of the token is stored."""
 
     invitee = models.CharField(
-        _("invitee"), max_length=254, help_text=_("A user name or e-mail address, as the inviter typed it.")
+        _("invitee"), max_length=254, help_text=_("A user name or e-mail address, as typed by the inviter.")
     )
     role = models.CharField(_("role"), max_length=20, choices=Role, default=Role.VIEWER)
     token_hash = models.CharField(_("token hash"), max_length=64, unique=True, editable=False)
@@ -172,7 +172,7 @@ class PlatformMembership(models.Model):
         _("role"),
         max_length=20,
         choices=PLATFORM_ROLE_CHOICES,
-        help_text=_("Admins do everything; operators run what is there; auditors read everything and write nothing."),
+        help_text=_("Admins do everything; operators run the platform; auditors read everything and change nothing."),
     )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 

@@ -23,8 +23,8 @@ def read_password(*, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise CommandError("Nobody can type the password here: give it with --password-stdin.")
+        raise CommandError("There is no terminal to type the password at: use --password-stdin.")
     password = getpass.getpass("Password: ")
     if getpass.getpass("Password (again): ") != password:
-        raise CommandError("The two passwords are not the same.")
+        raise CommandError("The passwords differ.")
     return password

@@ -23,7 +23,7 @@ from tenants.models import PlatformMembership
 class UserTakenError(DomainError):
     code = "user_taken"
     category = "conflict"
-    title = gettext_noop("There is an account of this name.")
+    title = gettext_noop("An account with this name already exists.")
 
 
 def create_platform_admin(*, username: str, password: str, email: str = "", reason: str = "") -> Any:
@@ -33,7 +33,8 @@ def create_platform_admin(*, username: str, password: str, email: str = "", reas
     with all_tenants():
         if _accounts().filter(username=username).exists():
             raise UserTakenError(
-                "There is an account %(username)r; give it the role with grant_platform_role.", {"username": username}
+                "The account %(username)r already exists; give it the role with grant_platform_role.",
+                {"username": username},
             )
         check_new_account(user, password)
         user.save()
@@ -83,7 +84,7 @@ def revoke_platform_role(*, user: Any, reason: str = "") -> None:
         _lock_admins()
         before = _role_of(user)
         if before is None:
-            raise NoPlatformRoleError("%(user)s has no role for the platform.", {"user": user.get_username()})
+            raise NoPlatformRoleError("%(user)s has no platform role.", {"user": user.get_username()})
         _keep_an_admin(user)
         PlatformMembership.objects.filter(user_id=user.pk).delete()
         _accounts().filter(pk=user.pk).update(is_superuser=False)

@@ -29,7 +29,7 @@ class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=format_lazy(
             "{} {}",
             USER_HELP,
-            gettext_lazy("The role takes the place of whatever the user may do as a member of tenants."),
+            gettext_lazy("The platform role replaces the user's permissions as a member of tenants."),
         ),
     )
     reason = forms.CharField(
@@ -37,7 +37,7 @@ class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
         max_length=500,
         required=False,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("Why, kept in the audit log."),
+        help_text=gettext_lazy("The reason, for the audit log."),
     )
 
     class Meta:
@@ -60,8 +60,8 @@ class PlatformMembershipAdmin(PlatformStaffAdmin):
     list_display = ("user", "role", "created_at")
     list_select_related = ("user",)
     post_actions = ("revoke",)
-    empty_title = gettext_lazy("No platform role yet")
-    empty_text = gettext_lazy("Superusers are admins without one. Give operators and auditors theirs here.")
+    empty_title = gettext_lazy("No platform roles yet")
+    empty_text = gettext_lazy("Superusers are admins without a role. Give operators and auditors their roles here.")
 
     def get_form(self, request: HttpRequest, obj: PlatformMembership | None = None, **kwargs: Any) -> Any:
         kwargs["form"] = PlatformRoleForm if obj is None else ChangedRoleForm
@@ -81,10 +81,10 @@ class PlatformMembershipAdmin(PlatformStaffAdmin):
         obj.pk = grant_platform_role(user=user, role=values["role"], reason=values["reason"]).pk
         obj.user = user
 
-    @post_action(label=gettext_lazy("Take away"), permission=Permission.PEOPLE_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Revoke"), permission=Permission.PEOPLE_MANAGE, asks_reason=True, is_danger=True)
     def revoke(self, request: HttpRequest, membership: PlatformMembership, reason: str) -> str:
         revoke_platform_role(user=membership.user, reason=reason)
-        return gettext("%(user)s works for the platform no longer.") % {"user": membership.user}
+        return gettext("%(user)s no longer has a platform role.") % {"user": membership.user}
 
     def _page_of(self, row: Any) -> str:
         return reverse("admin:tenants_platformmembership_changelist")

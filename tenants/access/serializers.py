@@ -37,12 +37,12 @@ class InvitationSerializer(serializers.Serializer[Invitation]):
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
-    user = serializers.CharField(source="invitee", help_text="As the inviter typed it.")
+    user = serializers.CharField(source="invitee", help_text="As typed by the inviter.")
     role = serializers.ChoiceField(choices=Role.choices)
     # A string, not an enumeration: other resources have fields of this name with other choices.
     state = serializers.SerializerMethodField(help_text="`pending`, `accepted`, `revoked` or `expired`.")
     is_mailed = serializers.BooleanField(
-        help_text="Whether the link is mailed to the address; false after the mail server has refused."
+        help_text="Whether the link was mailed to the address; false if the mail server refused it."
     )
     invited_by = serializers.CharField(source="invited_by.username", default=None, allow_null=True)
     created_at = serializers.DateTimeField()
@@ -55,7 +55,7 @@ class InvitationSerializer(serializers.Serializer[Invitation]):
 class IssuedInvitationSerializer(InvitationSerializer):
     """A new invitation with its link."""
 
-    link = serializers.CharField(allow_null=True, help_text="Shown here and never again; null if it was mailed.")
+    link = serializers.CharField(allow_null=True, help_text="Shown only in this response; null if it was mailed.")
 
 
 class RoleSerializer(StrictSerializer):
@@ -69,14 +69,14 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
 
     id = serializers.UUIDField()
     name = serializers.CharField()
-    prefix = serializers.CharField(help_text="What the key begins with, up to its dot.")
+    prefix = serializers.CharField(help_text="The part of the key before its dot.")
     scopes = serializers.ListField(child=serializers.CharField(), help_text="The permissions that the key has.")
     allowed_addresses = serializers.ListField(
-        child=serializers.CharField(), help_text="Networks that it is accepted from; empty: from everywhere."
+        child=serializers.CharField(), help_text="Networks that the key is accepted from; empty: from everywhere."
     )
     created_at = serializers.DateTimeField()
     created_by = serializers.CharField(
-        source="created_by.username", default=None, allow_null=True, help_text="Who issued it; null: a command."
+        source="created_by.username", default=None, allow_null=True, help_text="The issuer; null: a command."
     )
     last_used_at = serializers.DateTimeField(allow_null=True, help_text="To the minute.")
     expires_at = serializers.DateTimeField(allow_null=True)
@@ -86,7 +86,7 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
 class IssuedKeySerializer(ApiKeySerializer):
     """A new API key with its token."""
 
-    token = serializers.CharField(help_text="Shown here and never again.")
+    token = serializers.CharField(help_text="Shown only in this response.")
 
 
 class KeyRequestSerializer(StrictSerializer):
@@ -100,14 +100,16 @@ class KeyRequestSerializer(StrictSerializer):
         help_text="Permissions: as few as the program needs.",
     )
     expires_at = MomentField(
-        default=None, allow_null=True, help_text="The key is refused from then on; left out: in 90 days, unless set."
+        default=None,
+        allow_null=True,
+        help_text="The key is refused from this time on; default: in 90 days, unless configured otherwise.",
     )
-    never_expires = serializers.BooleanField(default=False, help_text="It lasts until it is revoked.")
+    never_expires = serializers.BooleanField(default=False, help_text="The key is valid until it is revoked.")
     allowed_addresses = serializers.ListField(
         child=serializers.CharField(max_length=50),
         default=list,
         max_length=MAX_NETWORKS,
-        help_text="Addresses or networks in CIDR notation that it is accepted from; empty: from everywhere.",
+        help_text="Addresses or networks in CIDR notation that the key is accepted from; empty: from everywhere.",
     )
 
     def validate_expires_at(self, value: datetime | None) -> Any:

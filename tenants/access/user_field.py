@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from tenants.access.people_queries import find_user
 from tenants.exceptions import UserNotFoundError
 
-USER_HELP = gettext_lazy("The user name or e-mail address of somebody who has an account.")
+USER_HELP = gettext_lazy("The user name or e-mail address of an account.")
 
 
 class UserField(forms.CharField):

@@ -57,12 +57,12 @@ class LoggedAdmin(PlatformStaffAdmin):
         return [
             {
                 "fields": list(names),
-                "before": {name: self._as_told(name, form.initial.get(name)) for name in names},
-                "after": {name: self._as_told(name, form.cleaned_data.get(name, "changed")) for name in names},
+                "before": {name: self._as_audited(name, form.initial.get(name)) for name in names},
+                "after": {name: self._as_audited(name, form.cleaned_data.get(name, "changed")) for name in names},
             }
         ]
 
-    def _as_told(self, name: str, value: Any) -> Any:
+    def _as_audited(self, name: str, value: Any) -> Any:
         return MASK if name in self.hidden_fields else _as_plain(value)
 
 
@@ -87,7 +87,7 @@ console_site.unregister(Group)
 class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] # differs in names of parameters only
     """Admin of accounts. Permissions come from platform roles and memberships, never from Django's flags."""
 
-    empty_title = gettext_lazy("No account yet")
+    empty_title = gettext_lazy("No accounts yet")
     empty_text = gettext_lazy(
         "People log in with accounts of their own. Add one above, or run “manage.py create_platform_admin”."
     )
@@ -101,7 +101,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     post_actions = ("deactivate", "activate", "unlock")
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
-        (gettext_lazy("What the account may do"), {"fields": ("platform_role", "memberships")}),
+        (gettext_lazy("Permissions"), {"fields": ("platform_role", "memberships")}),
         (gettext_lazy("Log-ins"), {"fields": ("is_active", "locked", "last_login", "date_joined")}),
     )
     readonly_fields = ("platform_role", "memberships", "is_active", "locked", "last_login", "date_joined")
@@ -164,7 +164,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     )
     def activate(self, request: HttpRequest, user: Any, reason: str) -> str:
         activate_user(user=user, reason=reason)
-        return gettext("%(user)s may log in again.") % {"user": user}
+        return gettext("%(user)s can log in again.") % {"user": user}
 
     @post_action(
         label=gettext_lazy("Unlock"),
@@ -174,4 +174,4 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     )
     def unlock(self, request: HttpRequest, user: Any, reason: str) -> str:
         unlock_user(user=user, reason=reason)
-        return gettext("The wrong passwords for %(user)s are forgotten.") % {"user": user}
+        return gettext("The failed log-ins of %(user)s are deleted.") % {"user": user}

@@ -23,8 +23,8 @@ IF_MATCH = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     description=(
-        "The `ETag` that was read: 412 if somebody has changed it since, with the `ETag` of now; 400 if it is no tag."
-        " Without it, or with `*`, the change is made whatever it has become."
+        "The `ETag` of the version that was read: 412 with the current `ETag` if it has changed, 400 if it is "
+        "malformed. Without it, or with `*`, the change applies to any version."
     ),
 )
 # Methods that edit a row. Actions (POST) state what they do, whatever the row's version.
@@ -34,7 +34,7 @@ EDITING_METHODS = frozenset({"PATCH", "PUT", "DELETE"})
 class IfMatchInvalidError(DomainError):
     code = "if_match_invalid"
     category = "malformed"
-    title = gettext_noop('If-Match must be a tag as ETag gave it, such as "3", a list of them, or *.')
+    title = gettext_noop('If-Match must be an ETag, such as "3", a list of ETags, or *.')
 
 
 def read_if_match(request: Request) -> frozenset[str] | None:

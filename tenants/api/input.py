@@ -89,7 +89,7 @@ def _read(stream: IO[bytes], context: Mapping[str, Any]) -> bytes:
 def _require_utf8(media_type: str) -> None:
     charset = parse_header_parameters(media_type)[1].get("charset", "utf-8")
     if charset.lower() not in ("utf-8", "utf8"):
-        raise JsonInvalidError("JSON is read as UTF-8, not as %(charset)r.", {"charset": charset[:40]})
+        raise JsonInvalidError("JSON must be UTF-8, not %(charset)r.", {"charset": charset[:40]})
 
 
 def _require_shallow(text: str) -> None:
@@ -110,7 +110,7 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise JsonInvalidError("The key %(key)r stands twice in one object.", {"key": twice[:100]})
+        raise JsonInvalidError("The key %(key)r occurs twice in one object.", {"key": twice[:100]})
     return result
 
 
@@ -204,7 +204,7 @@ class MomentField(serializers.Field[datetime, str, str | None, Any]):
 
     default_error_messages = {
         "format": gettext_lazy("Not an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z."),
-        "range": gettext_lazy("The time must lie between the years 1970 and 9998."),
+        "range": gettext_lazy("The time must be between the years 1970 and 9998."),
     }
 
     def to_internal_value(self, data: Any) -> datetime:

@@ -131,9 +131,9 @@ def _answer(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | No
     if isinstance(error, (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)):
         return _answer_domain_error(BodyTooLargeError(str(error)))
     if isinstance(error, SuspiciousOperation):
-        return _answer_rest_error(rest.ParseError(gettext("The request looks tampered with.")))
+        return _answer_rest_error(rest.ParseError(gettext("The request was tampered with.")))
     if isinstance(error, (OperationalError, InterfaceError)):
-        logger.warning("The database did not answer", exc_info=error)
+        logger.warning("The database did not respond", exc_info=error)
         return _answer_domain_error(DatabaseUnavailableError())
     if isinstance(error, DataError):
         # PostgreSQL refused a value that validation accepted: an error of the caller, and a gap in validation to log.

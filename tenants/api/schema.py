@@ -18,11 +18,17 @@ class FaultSerializer(serializers.Serializer[Any]):
 
     code = serializers.CharField()
     detail = serializers.CharField()
-    field = serializers.CharField(required=False, help_text="Where in the body, with dots; absent if not in one place.")
-    position = serializers.IntegerField(required=False, help_text="Where in a text that cannot be read, from 0.")
-    word = serializers.CharField(required=False, help_text="What stands there.")
-    known = serializers.ListField(child=serializers.CharField(), required=False, help_text="What could stand there.")
-    suggestion = serializers.CharField(required=False, allow_null=True, help_text="What was probably meant.")
+    field = serializers.CharField(
+        required=False, help_text="The path of the field in the body, with dots; absent if it concerns several fields."
+    )
+    position = serializers.IntegerField(
+        required=False, help_text="The position in a text that cannot be parsed, from 0."
+    )
+    word = serializers.CharField(required=False, help_text="The text at that position.")
+    known = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="The valid texts at that position."
+    )
+    suggestion = serializers.CharField(required=False, allow_null=True, help_text="The likely intended text.")
 
 
 class LimitReachedSerializer(serializers.Serializer[Any]):
@@ -33,7 +39,7 @@ class LimitReachedSerializer(serializers.Serializer[Any]):
     allowed = serializers.IntegerField()
     used = serializers.IntegerField()
     left = serializers.IntegerField()
-    resets_at = serializers.DateTimeField(allow_null=True, help_text="null: waiting alone does not help.")
+    resets_at = serializers.DateTimeField(allow_null=True, help_text="null: waiting does not help.")
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
@@ -42,10 +48,10 @@ class ProblemSerializer(serializers.Serializer[Any]):
     type = serializers.CharField()
     title = serializers.CharField()
     status = serializers.IntegerField()
-    code = serializers.CharField(help_text="Stable; programs decide by it.")
+    code = serializers.CharField(help_text="Stable; for use by programs.")
     detail = serializers.CharField()
     errors = FaultSerializer(many=True)
-    limit = LimitReachedSerializer(required=False, help_text="Where a limit was reached.")
+    limit = LimitReachedSerializer(required=False, help_text="Present if a limit was reached.")
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
@@ -69,7 +75,7 @@ class TenantAutoSchema(AutoSchema):
             "X-Tenant",
             str,
             OpenApiParameter.HEADER,
-            description="The tenant's slug; needed by whoever has more than one tenant.",
+            description="The tenant's slug; required for callers with several tenants.",
         )
         return [tenant, IF_MATCH] if self.method in EDITING_METHODS else [tenant]
 

@@ -59,10 +59,8 @@ class AuditLogEntryAdmin(KeysetAdmin):
     )
     list_filter_submit = True
     list_before_template = "tenants/admin/audit_acts.html"
-    empty_title = gettext_lazy("No act yet")
-    empty_text = gettext_lazy(
-        "Each act of a person, key or command that changes something is here, from its own transaction on."
-    )
+    empty_title = gettext_lazy("No audit entries yet")
+    empty_text = gettext_lazy("Each action of a person, key or command that changes something is recorded here.")
     fields = ("at", "action", "target", "actor", "reason", "request_id", "place", "chain_hash", "changes")
     readonly_fields = fields
 
@@ -135,7 +133,11 @@ class AuditLogEntryAdmin(KeysetAdmin):
     @admin.display(description=gettext_lazy("Hash"))
     def chain_hash(self, entry: AuditLogEntry) -> str:
         seal = getattr(entry, "seal", None)
-        return gettext("Within a second of its commit, as long as a dispatcher runs.") if seal is None else seal.hash
+        return (
+            gettext("Pending: sealed within a second of the commit while an auditor runs.")
+            if seal is None
+            else seal.hash
+        )
 
     @admin.display(description=gettext_lazy("Changes"))
     def changes(self, entry: AuditLogEntry) -> SafeString:

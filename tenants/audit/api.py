@@ -62,7 +62,7 @@ class StrictFilterBackend(DjangoFilterBackend):
         known = {*AuditLogFilter.base_filters, *view.other_parameters.get(view.action, _PAGING)}
         if unknown := sorted(set(request.query_params) - known):
             raise FilterUnknownError(
-                "There is no filter %(name)r; there are %(known)s.",
+                "There is no filter %(name)r; the filters are %(known)s.",
                 {"name": unknown[0][:100], "known": ", ".join(sorted(known))},
             )
         return super().get_filterset(request, queryset, view)
@@ -104,8 +104,8 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
         operation_id="audit_log_export",
         parameters=[OpenApiParameter("format", str, enum=list(CONTENT_TYPES), default="jsonl")],
         responses={
-            (200, "application/x-ndjson"): OpenApiResponse(OpenApiTypes.STR, "One entry a line, newest first."),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, "The same as a table; no cell is a formula."),
+            (200, "application/x-ndjson"): OpenApiResponse(OpenApiTypes.STR, "One entry per line, newest first."),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, "The same as a table; cells never start a formula."),
         },
     )
     @action(detail=False, pagination_class=None)

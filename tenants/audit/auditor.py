@@ -16,7 +16,7 @@ from tenants.database.conf import APP_ALIAS, AUDITOR_ALIAS
 def auditor_login() -> Iterator[None]:
     """Make the auditor's login this thread's default connection. Raise `ImproperlyConfigured` if no URL is set."""
     if AUDITOR_ALIAS not in settings.DATABASES:
-        raise ImproperlyConfigured("Set DATABASE_AUDITOR_URL: the auditor logs in with a role of its own.")
+        raise ImproperlyConfigured("Set DATABASE_AUDITOR_URL: the auditor needs a database login of its own.")
     kept = connections[APP_ALIAS]
     login = connections.create_connection(AUDITOR_ALIAS)
     # It takes the place of the application's connection and passes the same checks.

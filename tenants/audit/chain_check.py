@@ -96,13 +96,17 @@ class ChainCheck:
     def take(self, seal: Seal) -> Iterator[Finding]:
         """Check the next seal of the chain and yield its faults."""
         if seal.sequence <= self.start:
-            yield self._finding("seal_before_checkpoint", seal, gettext_noop("It stands where the chain was pruned."))
+            yield self._finding(
+                "seal_before_checkpoint",
+                seal,
+                gettext_noop("The seal is before the last checkpoint, where the chain was pruned."),
+            )
             return
         if seal.sequence == self.sequence and self.last_entry:
             yield self._finding(
                 "fork",
                 seal,
-                gettext_noop("Another seal has the sequence %(sequence)s too."),
+                gettext_noop("Another seal also has the sequence %(sequence)s."),
                 {"sequence": seal.sequence},
             )
             self.tips.append(seal.hash)
@@ -124,38 +128,38 @@ class ChainCheck:
             yield self._finding(
                 "seals_missing",
                 seal,
-                gettext_noop("The seals %(first)s to %(last)s before it are missing."),
+                gettext_noop("The preceding seals %(first)s to %(last)s are missing."),
                 {"first": first, "last": last},
             )
         elif seal.previous_hash not in self.tips:
             yield from self._look_at_broken_link(seal, is_own=is_own)
             return
         if not is_own:
-            yield self._finding("seal_altered", seal, gettext_noop("Its hash is not that of what it says."))
+            yield self._finding("seal_altered", seal, gettext_noop("The hash does not match the seal's content."))
 
     def _look_at_broken_link(self, seal: Seal, *, is_own: bool) -> Iterator[Finding]:
         if seal.previous_hash == self.last_previous:
             yield self._finding(
                 "fork",
                 seal,
-                gettext_noop("It follows the same hash as the seal %(sequence)s."),
+                gettext_noop("It follows the same hash as seal %(sequence)s."),
                 {"sequence": self.sequence},
             )
         elif not is_own:
-            yield self._finding("order_changed", seal, gettext_noop("It was sealed at another place."))
+            yield self._finding("order_changed", seal, gettext_noop("It was sealed at another position."))
         elif not self.is_after_misplaced:
             yield self._finding(
                 "link_broken",
                 seal,
-                gettext_noop("The seal %(sequence)s is not the one that it was tied to."),
+                gettext_noop("Seal %(sequence)s is not the one that it was linked to."),
                 {"sequence": self.sequence},
             )
 
     def _look_at_entry(self, seal: Seal) -> Iterator[Finding]:
         if seal.actual_hash is None:
-            yield self._finding("entry_missing", seal, gettext_noop("The entry that was sealed is gone."))
+            yield self._finding("entry_missing", seal, gettext_noop("The sealed entry is missing."))
         elif seal.actual_hash != seal.entry_hash:
-            yield self._finding("entry_edited", seal, gettext_noop("The entry is not what was sealed."))
+            yield self._finding("entry_edited", seal, gettext_noop("The entry differs from the sealed one."))
 
     def _finding(
         self, kind: FindingKind, seal: Seal, text: str, values: Mapping[str, str | int] | None = None

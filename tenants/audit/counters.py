@@ -14,13 +14,13 @@ def check_counter(chain: UUID, check: ChainCheck, counter: AuditCounter) -> Iter
     """Yield the faults of a completely checked chain, by its counter as read before the seals."""
     end, stood, signed = check.sequence, counter.sequence, counter.signed_sequence
     if end < stood:
-        text = "The chain ends at %(end)s; its counter stands at %(sequence)s."
+        text = "The chain ends at %(end)s, but its counter is at %(sequence)s."
         yield Finding("end_missing", chain, text, stood, values={"end": end, "sequence": stood})
     elif end == stood and counter.hash not in check.tips:
-        yield Finding("counter_differs", chain, "The last seal is not the one that its counter holds.", stood)
+        yield Finding("counter_differs", chain, "The last seal differs from the one in the counter.", stood)
     elif end and not find_counter(chain).sequence:
-        yield Finding("counter_differs", chain, "The chain has seals and no counter.", end)
+        yield Finding("counter_differs", chain, "The chain has seals but no counter.", end)
     # A checkpoint or final head replaces the heads before it.
     if signed > check.start and not find_heads(chain, above=signed - 1):
-        text = "The chain was signed up to %(sequence)s, and no such head is there."
+        text = "The chain was signed up to %(sequence)s, but that head is missing."
         yield Finding("heads_missing", chain, text, signed, values={"sequence": signed})

@@ -39,10 +39,10 @@ def _read_head(line: str, place: str) -> dict[str, Any]:
     try:
         head = json.loads(line)
     except ValueError as error:
-        raise FieldInvalidError("%(place)s: It is not JSON.", {"place": place}) from error
+        raise FieldInvalidError("%(place)s: not JSON.", {"place": place}) from error
     if not isinstance(head, dict) or {name: type(value) for name, value in head.items()} != _FIELDS:
         raise FieldInvalidError(
-            "%(place)s: It is not a signed head; its fields are %(known)s.",
+            "%(place)s: not a signed head; its fields must be %(known)s.",
             {"place": place, "known": ", ".join(_FIELDS)},
         )
     return head

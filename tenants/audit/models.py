@@ -118,7 +118,7 @@ class AuditHead(models.Model):
 
     class Kind(models.TextChoices):
         HEAD = "head", _("Head")
-        CHECKPOINT = "checkpoint", _("Pruned up to here")
+        CHECKPOINT = "checkpoint", _("Pruned")
         FINAL = "final", _("Erased")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -178,7 +178,7 @@ class AuditRemoval(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     chain = models.UUIDField()
     kind = models.CharField(max_length=10, choices=Kind)
-    before = models.DateTimeField(help_text="Entries that were sealed earlier go.")
+    before = models.DateTimeField(help_text="Entries sealed before this time are removed.")
     requested_at = models.DateTimeField(db_default=Now())
     done_at = models.DateTimeField(null=True)
     removed = models.JSONField(default=dict, encoder=DjangoJSONEncoder)

@@ -1,7 +1,7 @@
-"""The record of acts: one entry a change, in the transaction of the change and rolled back with it.
+"""The service that writes audit entries: one for each change, in the transaction of the change.
 
-A record is read by many and changed by nobody: no secret may stand in it, no payload, nothing endless. Secrets are
-known by the name of their field and by their shape, wherever in a text they stand.
+Entries are read by many people and never changed, so they contain no secret, no payload, and no value of unbounded
+size. Secrets are recognised by the name of their field and by their shape, anywhere in a text.
 """
 
 from __future__ import annotations

@@ -180,14 +180,14 @@ class _Verifier:
                 self._report(
                     "entry_inserted",
                     chain,
-                    gettext_noop("It was written past the queue of the sealer."),
+                    gettext_noop("The entry bypassed the sealer's queue."),
                     entry_id=state.entry_id,
                 )
             elif state.waited.total_seconds() > self.grace_seconds:
                 self._report(
                     "entry_unsealed",
                     chain,
-                    gettext_noop("It has waited for its seal for %(seconds)s s."),
+                    gettext_noop("The entry has been unsealed for %(seconds)s s."),
                     {"seconds": round(state.waited.total_seconds())},
                     entry_id=state.entry_id,
                 )
@@ -209,7 +209,7 @@ class _Verifier:
             self._report(
                 "head_differs",
                 chain,
-                gettext_noop("The head that was signed at %(signed_at)s (%(source)s) is of another chain."),
+                gettext_noop("The head signed at %(signed_at)s (%(source)s) belongs to another chain."),
                 {"signed_at": str(head["signed_at"]), "source": source},
                 sequence=head["sequence"],
             )
@@ -236,7 +236,7 @@ class _Verifier:
             self._report(
                 "end_missing",
                 chain,
-                gettext_noop("The chain ends at %(end)s; it stood at %(sequence)s (%(source)s)."),
+                gettext_noop("The chain ends at %(end)s, but a signed head is at %(sequence)s (%(source)s)."),
                 {"end": check.sequence, "sequence": head["sequence"], "source": source},
                 sequence=head["sequence"],
             )
@@ -259,7 +259,7 @@ class _Verifier:
             self._report(
                 "head_key_unknown",
                 chain,
-                gettext_noop("Nobody here knows the key %(key)s of a head (%(source)s)."),
+                gettext_noop("The signing key %(key)s of a head (%(source)s) is unknown."),
                 {"key": str(head["key_id"]), "source": source},
                 sequence=head["sequence"],
             )
@@ -267,7 +267,7 @@ class _Verifier:
             self._report(
                 "head_forged",
                 chain,
-                gettext_noop("The signature of a head (%(source)s) is not that of its key %(key)s."),
+                gettext_noop("The signature of a head (%(source)s) does not match its key %(key)s."),
                 {"key": str(head["key_id"]), "source": source},
                 sequence=head["sequence"],
             )

@@ -133,7 +133,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
             for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.to_python(key)
         except ValidationError as error:
-            raise BadRequest(gettext("A ticked row has no such key.")) from error
+            raise BadRequest(gettext("A selected row has no such key.")) from error
         response: HttpResponse | None = super().response_action(request, queryset)
         return response
 
@@ -193,7 +193,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         raise PermissionDenied
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, *args: Any) -> NoReturn:
-        raise Http404(gettext("There is no such row."))
+        raise Http404(gettext("There is no such object."))
 
     # Django's own log would repeat the audit log, across tenants and without reasons.
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None: ...

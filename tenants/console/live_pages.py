@@ -77,7 +77,7 @@ class LivePageMixin(ConsoleAdmin):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         part = self.render_now(request, object_id)
         if part is None:
-            raise Http404("There is no such row.")
+            raise Http404("There is no such object.")
         return answer_part(request, part)
 
 

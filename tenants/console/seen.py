@@ -14,10 +14,10 @@ from tenants.tenancy.editions import digest_of
 FIELD = "seen"
 MAX_SHOWN = 80
 ADVICE = gettext_lazy(
-    "Somebody else has changed this since you opened it: {what}. What you typed still stands below, and nothing of it"
-    " is saved. Saving again puts yours on top of that."
+    "This was changed since you opened it: {what}. Your input is kept below and is not saved yet. Save again to "
+    "overwrite those changes."
 )
-UNREADABLE = gettext_lazy("The form does not say what you saw when you opened it. Load the page anew.")
+UNREADABLE = gettext_lazy("The form has no record of the values that you saw. Reload the page.")
 
 
 class SeenField(forms.CharField):
@@ -28,7 +28,7 @@ class SeenField(forms.CharField):
             label=gettext_lazy("Seen"),
             required=False,
             widget=forms.HiddenInput(),
-            help_text=gettext_lazy("What was read."),
+            help_text=gettext_lazy("Digests of the values shown."),
         )
 
     def has_changed(self, initial: Any, data: Any) -> bool:
@@ -44,7 +44,7 @@ def changed_since(sent: str, values: Mapping[str, Any]) -> list[str]:
     """Return the names of values that differ from their digests; raise ValueError for malformed digests."""
     seen = json.loads(sent)
     if not isinstance(seen, dict):
-        raise ValueError("Marks are an object.")  # noqa: TRY004 - a text that is none, as the others
+        raise ValueError("The digests must be an object.")  # noqa: TRY004 - a text that is none, as the others
     return [name for name, value in values.items() if name in seen and seen[name] != digest_of(value)]
 
 
@@ -61,7 +61,7 @@ def advice(what: Sequence[str]) -> str:
     return ADVICE.format(what="; ".join(what))
 
 
-def told(label: str, value: Any) -> str:
+def current_value_text(label: str, value: Any) -> str:
     """Return a label with its current value."""
     text = gettext("empty") if value in (None, "") else str(value)
     shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
@@ -89,9 +89,7 @@ class SeenForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run 
         if what and not getattr(self, "is_preview", False):
             # A plan reports by its version that it is stale, and what to do.
             is_said = getattr(self, "is_stale", False)
-            self.add_error(
-                None, gettext("What changed: %(what)s.") % {"what": "; ".join(what)} if is_said else advice(what)
-            )
+            self.add_error(None, gettext("Changes: %(what)s.") % {"what": "; ".join(what)} if is_said else advice(what))
             # Submitted again, the form applies to the values that are reported now.
             self.data = resent(self.data, {self.add_prefix(FIELD): marks_of(self._current)})
         return cleaned
@@ -109,12 +107,12 @@ class SeenForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run 
 
     def _tell(self, name: str) -> str:
         if name in self.beside:
-            return told(name, self.beside[name])
+            return current_value_text(name, self.beside[name])
         field: Any = self.instance._meta.get_field(name)
         value = getattr(self.instance, name)
         if field.choices:
             value = getattr(self.instance, f"get_{name}_display")()
-        return told(str(self.fields[name].label or name), value)
+        return current_value_text(str(self.fields[name].label or name), value)
 
 
 def with_seen(form: Any, beside: Mapping[str, Any], *, without: Iterable[Any]) -> type[SeenForm]:

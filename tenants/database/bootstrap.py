@@ -68,7 +68,7 @@ def bootstrap_database(admin_url: str, *, database: str, owner: Role, app: Role,
     with psycopg.connect(admin_url, autocommit=True, **connection_options()) as connection:
         version = connection.info.server_version
         if version < MINIMUM_SERVER:
-            raise BootstrapError(f"PostgreSQL 15 or newer is needed; the server is {version // 10000}.")
+            raise BootstrapError(f"PostgreSQL 15 or newer is required; the server is {version // 10000}.")
         # Concurrent bootstraps would conflict in their CREATE statements.
         connection.execute("SELECT pg_advisory_lock(hashtextextended('bootstrap_database', 0))")
         for statement in role_statements(layout, version):
@@ -175,7 +175,9 @@ def _verify_roles(connection: psycopg.Connection, layout: Layout) -> None:
     ).fetchall()
     for name, is_privileged, inherits, is_member, is_auditor, auditor_is_member in rows:
         if is_privileged:
-            raise BootstrapError(f"Role {name} is a superuser or has BYPASSRLS; choose another name or take it away.")
+            raise BootstrapError(
+                f"Role {name} is a superuser or has BYPASSRLS; choose another name or remove the attribute."
+            )
         if name == layout.auditor.name:
             if is_member:
                 raise BootstrapError(f"Role {name} must not be a member of {layout.platform}; revoke that grant.")

@@ -182,7 +182,7 @@ class AddCompositeForeignKey(Operation):
         schema_editor.execute(_render(schema_editor, drop, sql.Identifier(table), name))
 
     def describe(self) -> str:
-        return f"Tie {self.model_name} ({', '.join(self.columns)}) to {self.to} of the same tenant"
+        return f"Restrict {self.model_name} ({', '.join(self.columns)}) to {self.to} of the same tenant"
 
     @property
     def migration_name_fragment(self) -> str:

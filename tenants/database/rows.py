@@ -86,7 +86,7 @@ def array_literal(values: list[Any]) -> str:
 def _plain_default(field: _Field, default: DatabaseDefault) -> Any:
     (expression,) = default.get_source_expressions()
     if not isinstance(expression, Value):
-        raise TypeError(f"The default of {field} is reckoned by the database: name a value.")
+        raise TypeError(f"The default of {field} is computed by the database: give a value.")
     return expression.value
 
 

@@ -32,7 +32,7 @@ def find_write_fault() -> str:
             cursor.execute(_PROBE)
             is_read_only, *_ = cursor.fetchone()
     except (DatabaseError, InterfaceError) as error:
-        return f"PostgreSQL takes no writes: {_first_line(error)}"
+        return f"PostgreSQL does not accept writes: {_first_line(error)}"
     finally:
         connection.close()
     return READ_ONLY if is_read_only else ""

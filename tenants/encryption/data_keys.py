@@ -46,7 +46,7 @@ class DataKeyUnavailableError(DomainError):
 
     code = "data_key_unavailable"
     category = "unavailable"
-    title = gettext_noop("A value is sealed with a key that is not at hand.")
+    title = gettext_noop("The value is sealed with a key that is not available.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class TenantKeys:
     digest_key_id: UUID | None
     digest_secrets: Mapping[UUID, bytes]
 
-    EMPTY_REASON: ClassVar[str] = "It is none of its tenant's keys."
+    EMPTY_REASON: ClassVar[str] = "The key does not belong to the tenant."
 
     def key(self, key_id: UUID) -> DataKey:
         """Return one of the keys; raise `DataKeyUnavailableError` with the reason."""
@@ -209,9 +209,9 @@ def _unwrap(tenant_id: UUID, rows: list[Any]) -> TenantKeys:
         try:
             secret = masters.unwrap(bytes(wrapped), master_id=master_id, tenant_id=tenant_id, key_id=key_id)
         except KeyError:
-            faults[key_id] = f"ENCRYPTION_MASTER_KEYS has no master key {master_id} here."
+            faults[key_id] = f"ENCRYPTION_MASTER_KEYS lacks the master key {master_id}."
         except SealBrokenError:
-            faults[key_id] = "What is stored of it was changed."
+            faults[key_id] = "The stored key was altered."
         else:
             keys[key_id] = DataKey.of(key_id, secret)
             if key_id == oldest:

@@ -32,7 +32,7 @@ _QUOTED: Final = "plain"
 
 
 class SealBrokenError(ValueError):
-    """The text was not sealed with this key for this place, or it was changed since."""
+    """The text was not sealed with this key for this place, or was altered."""
 
 
 class MasterKeysInvalidError(ValueError):
@@ -119,7 +119,7 @@ def key_id_of(text: str) -> UUID:
     version, _, rest = text.partition(":")
     name = rest.partition(":")[0]
     if version != _VERSION or len(name) != 32:
-        raise SealBrokenError("The text has not the form of a sealed one.")
+        raise SealBrokenError("The text is not a sealed value.")
     return _read_key_id(name)
 
 
@@ -128,7 +128,7 @@ def _read_key_id(name: str) -> UUID:
     try:
         return UUID(hex=name)
     except ValueError as error:
-        raise SealBrokenError("The text has not the form of a sealed one.") from error
+        raise SealBrokenError("The text is not a sealed value.") from error
 
 
 def quote(value: Any) -> Any:

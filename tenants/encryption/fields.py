@@ -28,15 +28,15 @@ class SealedValueBrokenError(DomainError):
 
     code = "sealed_value_broken"
     category = "conflict"
-    title = gettext_noop("A stored value is not what was sealed for its place: it was changed, or belongs elsewhere.")
+    title = gettext_noop("A stored value was altered, or belongs to another place.")
 
 
 class UnsealedWriteError(RuntimeError):
-    """A value of a sealed column was about to be written without its row: save the row, or seal the value first."""
+    """A sealed column was written without its row: save the row, or seal the value first."""
 
 
 class MovedValueError(RuntimeError):
-    """A sealed value was about to become a new row's, where it would not open."""
+    """A sealed value of one row was assigned to a new row, where it could not be opened."""
 
 
 @dataclass(frozen=True, slots=True)

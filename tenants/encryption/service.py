@@ -28,7 +28,7 @@ TARGET = "tenants.tenantdatakey"
 class NoMasterKeyError(DomainError):
     code = "no_master_key"
     category = "conflict"
-    title = gettext_noop("ENCRYPTION_MASTER_KEYS is empty: values are stored as they are.")
+    title = gettext_noop("ENCRYPTION_MASTER_KEYS is empty, so values are stored unencrypted.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,11 @@ def rewrap_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS) -> KeyPage:
                 )
             except KeyError as error:
                 raise DataKeyUnavailableError(
-                    "Data key %(pk)s: ENCRYPTION_MASTER_KEYS has no master key %(master_key)s here.",
+                    "Data key %(pk)s: ENCRYPTION_MASTER_KEYS lacks the master key %(master_key)s.",
                     {"pk": row.pk, "master_key": row.master_key_id},
                 ) from error
             except SealBrokenError as error:
-                raise DataKeyUnavailableError(
-                    "Data key %(pk)s: What is stored of it was changed.", {"pk": row.pk}
-                ) from error
+                raise DataKeyUnavailableError("Data key %(pk)s: the stored key was altered.", {"pk": row.pk}) from error
             row.wrapped = masters.wrap(secret, tenant_id=row.tenant_id, key_id=row.pk)
             row.master_key_id = masters.current_id
         TenantDataKey.objects.bulk_update(rows, ["wrapped", "master_key_id"])

@@ -43,8 +43,8 @@ class TenantErasureAdmin(PlatformStaffAdmin):
     )
     readonly_fields = fields
     post_actions = ("cancel", "verify")
-    empty_title = gettext_lazy("No tenant was ever erased")
-    empty_text = gettext_lazy("A suspended tenant is erased from its own page, or with “manage.py erase_tenant SLUG”.")
+    empty_title = gettext_lazy("No tenant erasures yet")
+    empty_text = gettext_lazy("Erase a suspended tenant on its own page, or with “manage.py erase_tenant SLUG”.")
 
     @admin.display(description=gettext_lazy("Proof"))
     def proof_text(self, erasure: TenantErasure) -> SafeString | str:
@@ -63,16 +63,16 @@ class TenantErasureAdmin(PlatformStaffAdmin):
         return gettext("The erasure is cancelled; the tenant stays suspended.")
 
     @post_action(
-        label=gettext_lazy("Count again"),
+        label=gettext_lazy("Recount"),
         permission=Permission.TENANTS_ERASE,
         is_offered=lambda erasure: erasure.status == ErasureStatus.COMPLETED,
     )
     def verify(self, request: HttpRequest, erasure: TenantErasure, reason: str) -> str:
         found = verify_erasure(erasure_id=erasure.pk)
         if found.is_good:
-            return gettext("Nothing is left, and the proof is as it was written.")
+            return gettext("Nothing is left, and the proof is unaltered.")
         left = ", ".join(f"{name} ({number})" for name, number in found.left.items()) or gettext("nothing")
         return gettext("Left: %(left)s. The proof is %(value)s.") % {
             "left": left,
-            "value": gettext("intact") if found.is_proof_intact else gettext("not what was written"),
+            "value": gettext("intact") if found.is_proof_intact else gettext("altered"),
         }

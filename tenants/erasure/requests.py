@@ -24,7 +24,7 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
     with all_tenants():
         locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         if confirm != locked.slug:
-            raise ErasureRefusedError("Repeat the tenant's slug to confirm.")
+            raise ErasureRefusedError("Enter the tenant's slug to confirm.")
         if not locked.is_suspended:
             raise ErasureRefusedError("Only a suspended tenant can be erased; suspend it first.")
         now = read_moment()
@@ -41,7 +41,7 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
             with transaction.atomic():
                 erasure.save(force_insert=True)
         except IntegrityError as error:
-            raise ErasureOpenError("The erasure of this tenant has been asked for already.") from error
+            raise ErasureOpenError("The erasure of this tenant was already requested.") from error
         record_erasure(erasure, "tenant.erasure_requested", reason=kept)
     return erasure
 
@@ -55,7 +55,7 @@ def cancel_erasure(*, erasure_id: UUID, reason: str) -> TenantErasure:
             raise ErasureNotFoundError
         if erasure.status != ErasureStatus.PENDING:
             raise ErasureRefusedError(
-                "An erasure that is %(status)s cannot be cancelled.", {"status": LocalizableText(erasure.status)}
+                "An erasure in state %(status)s cannot be cancelled.", {"status": LocalizableText(erasure.status)}
             )
         erasure.status, erasure.cancelled_by = ErasureStatus.CANCELLED, actor_words()
         erasure.save(update_fields=["status", "cancelled_by"])

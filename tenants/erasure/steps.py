@@ -120,7 +120,7 @@ def _erase_chain(erasure: TenantErasure) -> bool:
     """Request the removal of the chain from the auditor. Return False until it is done."""
     removal = request_removal(erasure.subject_id, AuditRemoval.Kind.ERASURE, before=read_moment())
     if removal.done_at is None:
-        erasure.note = "Waits for the auditor (manage.py run_auditor)."
+        erasure.note = "Waiting for the auditor: run “manage.py run_auditor”."
         return False
     _add(erasure, removal.removed)
     removal.delete()
@@ -133,11 +133,11 @@ def _prove(erasure: TenantErasure) -> bool:
     subject, own = erasure.subject_id, Tenant._meta.db_table
     found = {**count_rows(subject), **count_outside(subject)}
     if any(number for name, number in found.items() if name != own):
-        erasure.step, erasure.note = _steps()[1], "Something came after it was removed."
+        erasure.step, erasure.note = _steps()[1], "New rows appeared after the removal."
         return True
     final_head = find_counter(subject).final_head
     if final_head is None or not is_head_signed(final_head):
-        raise ErasureIncompleteError("The chain of the audit log has no final head that is signed.")
+        raise ErasureIncompleteError("The audit chain has no signed final head.")
     (own_row,) = (table for table in tenant_tables() if table.name == own)
     _add(erasure, {own: delete_rows(own_row, subject, most=1)})
     erasure.after = {**count_rows(subject), **count_outside(subject)}

@@ -29,7 +29,7 @@ _MARKS = {
     State.EXCEEDED: ("✕", gettext_noop("reached"), "bad"),
 }
 _SOURCES = {
-    Source.OVERRIDE: gettext_noop("this tenant's own"),
+    Source.OVERRIDE: gettext_noop("tenant override"),
     Source.PLAN: gettext_noop("by plan"),
     Source.DEFAULT: gettext_noop("by default"),
 }
@@ -108,7 +108,8 @@ class TenantLimitAdmin(TenantScopedAdmin):
 
     empty_title = gettext_lazy("No override")
     empty_text = gettext_lazy(
-        "Every tenant has the limits of its plan. Add one above to give a tenant more or less, for a while or for good."
+        "Every tenant has the limits of its plan. Add an override to give a tenant more or less, temporarily or "
+        "permanently."
     )
     view_permission = Permission.TENANT_VIEW
     add_permission = change_permission = Permission.TENANTS_MANAGE
@@ -140,7 +141,7 @@ class TenantLimitAdmin(TenantScopedAdmin):
         clear_tenant_limit(tenant=override.tenant, key=override.key, reason=reason)
         self.message_user(
             request,
-            gettext("The plan counts again for %(key)s of %(tenant)s.")
+            gettext("The plan's limit %(key)s applies to %(tenant)s again.")
             % {"key": override.key, "tenant": override.tenant},
         )
         return HttpResponseRedirect(reverse("admin:tenants_tenantlimit_changelist"))

@@ -26,17 +26,17 @@ class UsageLineSerializer(serializers.Serializer[UsageLine]):
     key = serializers.CharField(source="limit.key")
     title = serializers.CharField(source="limit.title")
     unit = serializers.CharField(source="limit.unit")
-    counts = serializers.CharField(source="limit.counts", help_text="What is counted.")
+    counts = serializers.CharField(source="limit.counts", help_text="The counted quantity.")
     enforced_at = serializers.CharField(source="limit.enforced_at")
     period = serializers.ChoiceField(source="limit.span", choices=[span.value for span in Span])
-    used = serializers.IntegerField(allow_null=True, help_text="null: each request or job is looked at by itself.")
-    allowed = serializers.IntegerField(allow_null=True, help_text="null: without limit.")
+    used = serializers.IntegerField(allow_null=True, help_text="null: each request or job is checked by itself.")
+    allowed = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
     left = serializers.IntegerField(allow_null=True)
-    resets_at = serializers.DateTimeField(allow_null=True, help_text="When all of it is free again.")
+    resets_at = serializers.DateTimeField(allow_null=True, help_text="When the whole limit is free again.")
     state = serializers.ChoiceField(choices=[state.value for state in State], help_text="`near` from 80 %.")
-    source = serializers.ChoiceField(choices=[source.value for source in Source], help_text="Who says how much.")
+    source = serializers.ChoiceField(choices=[source.value for source in Source], help_text="The source of the limit.")
     override_expires_at = serializers.DateTimeField(allow_null=True)
-    note = serializers.CharField(help_text="What the number leaves out, such as while Redis is away; mostly empty.")
+    note = serializers.CharField(help_text="What the number excludes, such as while Redis is away; usually empty.")
 
 
 class LimitWarningSerializer(serializers.Serializer[Any]):
@@ -63,7 +63,9 @@ class LimitOverrideSerializer(StrictSerializer):
 
     value = WholeNumberField(min_value=0, max_value=MAX_LIMIT_VALUE, help_text="In the limit's own unit.")
     reason = NameField(max_length=500)
-    expires_at = MomentField(default=None, allow_null=True, help_text="From then on the plan counts again.")
+    expires_at = MomentField(
+        default=None, allow_null=True, help_text="The plan's limit applies again from this time on."
+    )
 
 
 class LimitClearingSerializer(StrictSerializer):

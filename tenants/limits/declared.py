@@ -136,7 +136,7 @@ def get_limit(key: str) -> Limit:
     limit = limits().get(key)
     if limit is None:
         raise LimitUnknownError(
-            "There is no limit %(key)r; there are %(known)s.", {"key": key, "known": ", ".join(sorted(limits()))}
+            "There is no limit %(key)r; the limits are %(known)s.", {"key": key, "known": ", ".join(sorted(limits()))}
         )
     return limit
 

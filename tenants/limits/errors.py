@@ -16,4 +16,4 @@ class ApiKeyLimitError(DomainError):
 class RequestRateError(DomainError):
     """Raised if a caller's requests cost more than its rate allows."""
 
-    code, category, title = "rate_limited", "limited", gettext_noop("Requests come faster than the rate allows.")
+    code, category, title = "rate_limited", "limited", gettext_noop("Requests exceed the rate.")

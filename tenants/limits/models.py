@@ -16,7 +16,7 @@ class TenantLimit(TenantModel):
     value = models.PositiveBigIntegerField(_("value"), help_text=_("In the limit's own unit."))
     reason = models.CharField(_("reason"), max_length=500)
     expires_at = models.DateTimeField(
-        _("expires at"), null=True, blank=True, help_text=_("From then on the plan counts again.")
+        _("expires at"), null=True, blank=True, help_text=_("The plan's limit applies again from this time on.")
     )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
@@ -61,10 +61,10 @@ class LimitWarning(models.Model):
     key = models.CharField(max_length=100)
     period = models.DateField()
     percent = models.PositiveSmallIntegerField()
-    used = models.BigIntegerField(help_text="In what the counter counts.")
+    used = models.BigIntegerField(help_text="In the counter's unit.")
     allowed = models.BigIntegerField(help_text="In the limit's own unit.")
     at = models.DateTimeField(db_default=Now())
-    is_released = models.BooleanField(db_default=False, help_text="Its period is over, and its tenant runs again.")
+    is_released = models.BooleanField(db_default=False, help_text="The period is over and the tenant's jobs run again.")
 
     objects = TenantManager()
 

@@ -49,26 +49,26 @@ def _request_limits(name: str, titles: tuple[str, str], counts: tuple[str, str])
 
 KEY_REQUESTS: Final = _request_limits(
     "key",
-    (gettext_noop("Requests of a key a minute"), gettext_noop("Requests of a key at once")),
+    (gettext_noop("Requests of a key per minute"), gettext_noop("Request burst of a key")),
     (
-        gettext_noop("What the requests of one API key may cost, over time."),
-        gettext_noop("What they may cost at once after a time of rest."),
+        gettext_noop("Maximum cost of one API key's requests per minute."),
+        gettext_noop("Maximum cost of a burst after idle time."),
     ),
 )
 SESSION_REQUESTS: Final = _request_limits(
     "session",
-    (gettext_noop("Requests of a person a minute"), gettext_noop("Requests of a person at once")),
+    (gettext_noop("Requests of a person per minute"), gettext_noop("Request burst of a person")),
     (
-        gettext_noop("What the requests of one person may cost, over time."),
-        gettext_noop("What they may cost at once after a time of rest."),
+        gettext_noop("Maximum cost of one person's requests per minute."),
+        gettext_noop("Maximum cost of a burst after idle time."),
     ),
 )
 TENANT_REQUESTS: Final = _request_limits(
     "tenant",
-    (gettext_noop("Requests a minute"), gettext_noop("Requests at once")),
+    (gettext_noop("Requests per minute"), gettext_noop("Request burst")),
     (
-        gettext_noop("What all requests of the tenant may cost, over time."),
-        gettext_noop("What they may cost at once after a time of rest."),
+        gettext_noop("Maximum cost of all the tenant's requests per minute."),
+        gettext_noop("Maximum cost of a burst after idle time."),
     ),
 )
 REQUEST_LIMITS: Final = tuple(

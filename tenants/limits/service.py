@@ -117,7 +117,7 @@ def warn_after_change(*, tenant_ids: Sequence[UUID], **_: object) -> None:
 
 def _check_value(limit: Limit, value: int, expires_at: datetime | None) -> None:
     if not 0 <= value <= MAX_LIMIT_VALUE:
-        raise FieldInvalidError("value: It must lie between 0 and %(greatest)s.", {"greatest": MAX_LIMIT_VALUE})
+        raise FieldInvalidError("value: It must be between 0 and %(greatest)s.", {"greatest": MAX_LIMIT_VALUE})
     if expires_at is None:
         return
     if limit.tenant_column:

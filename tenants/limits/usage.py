@@ -185,6 +185,6 @@ def space_exceeded(tenant_id: UUID, limit: Limit, *, allowed: int, wanted: int) 
     }
     facts: dict[str, Any] = {
         "used": LocalizableText("%(title)s: %(used)s of %(allowed)s %(unit)s are used.", values),
-        "wanted": LocalizableText(" %(count)s more are asked for.", {"count": f"{wanted:,}"}) if wanted else "",
+        "wanted": LocalizableText(" %(count)s more were requested.", {"count": f"{wanted:,}"}) if wanted else "",
     }
     return SpaceExceededError(_FACTS, facts, limit=LimitReached(limit.key, limit.unit, allowed, used))

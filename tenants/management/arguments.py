@@ -11,7 +11,7 @@ def moment(text: str) -> datetime:
     try:
         value = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no time; write it like 2026-01-31T09:30:00Z.") from error
+        raise ArgumentTypeError(f"{text!r} is not a time; write it like 2026-01-31T09:30:00Z.") from error
     if value.tzinfo is None:
         raise ArgumentTypeError(f"{text!r} needs an offset, such as a Z at its end.")
     return value

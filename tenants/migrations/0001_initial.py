@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
                     "weight",
                     models.PositiveIntegerField(
                         default=1,
-                        help_text="Share of the workers against other tenants, 1 to 1,000.",
+                        help_text="Weight against other tenants, 1 to 1,000.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(1000),
@@ -99,7 +99,7 @@ class Migration(migrations.Migration):
                     "max_concurrency",
                     models.PositiveIntegerField(
                         default=tenants.database.conf.default_max_concurrency,
-                        help_text="Jobs of one tenant in flight at once.",
+                        help_text="Jobs of one tenant that may run at once.",
                         validators=[django.core.validators.MaxValueValidator(100000)],
                         verbose_name="max concurrency",
                     ),
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                     "max_priority",
                     models.PositiveSmallIntegerField(
                         default=10,
-                        help_text="The highest priority a tenant may give to a job among its own.",
+                        help_text="The highest priority that a tenant may give to its jobs.",
                         verbose_name="max priority",
                     ),
                 ),
@@ -137,7 +137,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_default=models.Value({}, models.JSONField()),
                         default=dict,
-                        help_text="How often and when jobs of a kind are tried again, where that is not the kind's own affair.",
+                        help_text="Retry rules by kind, in place of the kind's own.",
                         validators=[tenants.plans.retry_rules.check_retry_rules],
                         verbose_name="retry rules",
                     ),
@@ -182,7 +182,7 @@ class Migration(migrations.Migration):
                 (
                     "kind",
                     models.CharField(
-                        choices=[("head", "Head"), ("checkpoint", "Pruned up to here"), ("final", "Erased")],
+                        choices=[("head", "Head"), ("checkpoint", "Pruned"), ("final", "Erased")],
                         default="head",
                         max_length=10,
                     ),
@@ -228,7 +228,7 @@ class Migration(migrations.Migration):
                 ),
                 ("chain", models.UUIDField()),
                 ("kind", models.CharField(choices=[("retention", "Retention"), ("erasure", "Erasure")], max_length=10)),
-                ("before", models.DateTimeField(help_text="Entries that were sealed earlier go.")),
+                ("before", models.DateTimeField(help_text="Entries sealed before this time are removed.")),
                 ("requested_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("done_at", models.DateTimeField(null=True)),
                 ("removed", models.JSONField(default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
@@ -260,7 +260,7 @@ class Migration(migrations.Migration):
                     "paused_until",
                     models.DateTimeField(
                         blank=True,
-                        help_text="It is resumed by itself at this time; empty: by a person.",
+                        help_text="Resumed automatically at this time; empty: manually.",
                         null=True,
                         verbose_name="paused until",
                     ),
@@ -282,7 +282,7 @@ class Migration(migrations.Migration):
                     models.DecimalField(
                         decimal_places=3,
                         default=Decimal(1),
-                        help_text="Multiplies the plan's weight for this tenant alone.",
+                        help_text="Multiplies the plan's weight for this tenant.",
                         max_digits=6,
                         validators=[django.core.validators.MinValueValidator(Decimal("0.001"))],
                         verbose_name="weight factor",
@@ -321,7 +321,7 @@ class Migration(migrations.Migration):
                     "suspended_until",
                     models.DateTimeField(
                         blank=True,
-                        help_text="It is reinstated by itself at this time; empty: by a person.",
+                        help_text="Reinstated automatically at this time; empty: manually.",
                         null=True,
                         verbose_name="suspended until",
                     ),
@@ -394,7 +394,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[("owner", "Owner"), ("developer", "Developer"), ("viewer", "Viewer")],
                         default="viewer",
-                        help_text="Viewers look, developers also act, owners also decide who may and with which keys.",
+                        help_text="Viewers read, developers also run jobs, owners also manage members and keys.",
                         max_length=20,
                         verbose_name="role",
                     ),
@@ -459,12 +459,14 @@ class Migration(migrations.Migration):
                 ("key", models.CharField(max_length=100)),
                 ("period", models.DateField()),
                 ("percent", models.PositiveSmallIntegerField()),
-                ("used", models.BigIntegerField(help_text="In what the counter counts.")),
+                ("used", models.BigIntegerField(help_text="In the counter's unit.")),
                 ("allowed", models.BigIntegerField(help_text="In the limit's own unit.")),
                 ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 (
                     "is_released",
-                    models.BooleanField(db_default=False, help_text="Its period is over, and its tenant runs again."),
+                    models.BooleanField(
+                        db_default=False, help_text="The period is over and the tenant's jobs run again."
+                    ),
                 ),
                 (
                     "tenant",
@@ -493,7 +495,7 @@ class Migration(migrations.Migration):
                 (
                     "invitee",
                     models.CharField(
-                        help_text="A user name or e-mail address, as the inviter typed it.",
+                        help_text="A user name or e-mail address, as typed by the inviter.",
                         max_length=254,
                         verbose_name="invitee",
                     ),
@@ -619,7 +621,7 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
-                        help_text="What the key is for, such as the program that bears it.",
+                        help_text="The purpose of the key, such as the program that uses it.",
                         max_length=100,
                         verbose_name="name",
                     ),
@@ -631,7 +633,7 @@ class Migration(migrations.Migration):
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.CharField(max_length=50),
                         default=list,
-                        help_text="What the key may do: permissions by name, and nothing else.",
+                        help_text="The permissions of the key.",
                         size=None,
                         verbose_name="scopes",
                     ),
@@ -657,7 +659,10 @@ class Migration(migrations.Migration):
                 (
                     "expires_at",
                     models.DateTimeField(
-                        blank=True, help_text="From then on the key is refused.", null=True, verbose_name="expires at"
+                        blank=True,
+                        help_text="The key is refused from this time on.",
+                        null=True,
+                        verbose_name="expires at",
                     ),
                 ),
                 ("revoked_at", models.DateTimeField(blank=True, null=True, verbose_name="revoked at")),
@@ -665,7 +670,7 @@ class Migration(migrations.Migration):
                     "rotated_at",
                     models.DateTimeField(
                         editable=False,
-                        help_text="When another key took its place.",
+                        help_text="When another key replaced it.",
                         null=True,
                         verbose_name="rotated at",
                     ),
@@ -674,7 +679,7 @@ class Migration(migrations.Migration):
                     "warned_at",
                     models.DateTimeField(
                         editable=False,
-                        help_text="When its owners were told that it ends.",
+                        help_text="When its owners were warned that it expires.",
                         null=True,
                         verbose_name="warned at",
                     ),
@@ -781,7 +786,7 @@ class Migration(migrations.Migration):
                         db_default=django.db.models.functions.datetime.Now(), verbose_name="requested at"
                     ),
                 ),
-                ("starts_at", models.DateTimeField(help_text="End of the period of grace.", verbose_name="starts at")),
+                ("starts_at", models.DateTimeField(help_text="End of the grace period.", verbose_name="starts at")),
                 ("cancelled_by", models.CharField(blank=True, max_length=200, verbose_name="cancelled by")),
                 ("started_at", models.DateTimeField(blank=True, null=True, verbose_name="started at")),
                 ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="finished at")),
@@ -790,7 +795,7 @@ class Migration(migrations.Migration):
                     "note",
                     models.CharField(
                         blank=True,
-                        help_text="What the step waits for, or its last error.",
+                        help_text="Why the step waits, or its last error.",
                         max_length=500,
                         verbose_name="note",
                     ),
@@ -846,7 +851,7 @@ class Migration(migrations.Migration):
                     "expires_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="From then on the plan counts again.",
+                        help_text="The plan's limit applies again from this time on.",
                         null=True,
                         verbose_name="expires at",
                     ),
@@ -895,7 +900,7 @@ class Migration(migrations.Migration):
                     "hosts",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.CharField(max_length=255),
-                        help_text="The hosts that it is sent to, and no others.",
+                        help_text="The only hosts that it is sent to.",
                         size=None,
                         verbose_name="hosts",
                     ),
@@ -903,7 +908,7 @@ class Migration(migrations.Migration):
                 (
                     "version",
                     models.PositiveIntegerField(
-                        default=1, editable=False, help_text="Rises with each new value.", verbose_name="version"
+                        default=1, editable=False, help_text="Incremented with each new value.", verbose_name="version"
                     ),
                 ),
                 ("sealed", models.JSONField(editable=False, verbose_name="sealed")),
@@ -962,7 +967,9 @@ class Migration(migrations.Migration):
                 ("stored", models.JSONField(default=dict, verbose_name="stored")),
                 (
                     "version",
-                    models.PositiveIntegerField(default=0, help_text="Rises with each change.", verbose_name="version"),
+                    models.PositiveIntegerField(
+                        default=0, help_text="Incremented with each change.", verbose_name="version"
+                    ),
                 ),
                 (
                     "updated_at",
@@ -1100,10 +1107,10 @@ class Migration(migrations.Migration):
                     "outcome",
                     models.CharField(
                         choices=[
-                            ("waiting", "waits for its time"),
+                            ("waiting", "scheduled"),
                             ("applied", "took effect"),
                             ("withdrawn", "withdrawn"),
-                            ("refused", "refused at its time"),
+                            ("refused", "refused when due"),
                         ],
                         default="waiting",
                         max_length=10,
@@ -1141,7 +1148,7 @@ class Migration(migrations.Migration):
                     "role",
                     models.CharField(
                         choices=[("admin", "Admin"), ("operator", "Operator"), ("auditor", "Auditor")],
-                        help_text="Admins do everything; operators run what is there; auditors read everything and write nothing.",
+                        help_text="Admins do everything; operators run the platform; auditors read everything and change nothing.",
                         max_length=20,
                         verbose_name="role",
                     ),

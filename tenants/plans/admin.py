@@ -29,7 +29,7 @@ class TierAdmin(PlatformStaffAdmin):
     """Admin of tiers."""
 
     empty_title = gettext_lazy("No tier")
-    empty_text = gettext_lazy("Plans belong to tiers, and CFS plans share the slots among them. Add one above.")
+    empty_text = gettext_lazy("Plans belong to tiers, and CFS plans share the slots among tiers. Add one above.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.PLANS_MANAGE
     list_display = ("name", "slug", "rank")
@@ -93,8 +93,8 @@ class PlanForm(VersionForm):
         max_length=10_000,
         help_text=(
             gettext_lazy(
-                "One kind a line, such as “http_call: 2 retries after 30, 60” (seconds); “*” means every kind without a"
-                " line of its own. The number is a ceiling: a kind with fewer retries keeps its own."
+                "One kind per line, such as “http_call: 2 retries after 30, 60” (seconds); “*” means every kind "
+                "without its own line. The number is a maximum: a kind with fewer retries keeps its own."
             )
         ),
     )
@@ -109,7 +109,7 @@ class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
     """Admin of plans. A change applies to all tenants of the plan at once."""
 
     empty_title = gettext_lazy("No plan")
-    empty_text = gettext_lazy("A tenant needs one: its limits, its weight and its slots. Add one above.")
+    empty_text = gettext_lazy("Every tenant needs a plan: limits, weight and slots. Add one above.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.PLANS_MANAGE
     form = PlanForm

@@ -30,17 +30,17 @@ _MAX_INTEGER = 2**31 - 1
 
 
 class RetryRuleSerializer(StrictSerializer):
-    """A plan's retry rule for a kind: a ceiling, delays, or both."""
+    """A plan's retry rule for a kind: a maximum, delays, or both."""
 
     max_retries = WholeNumberField(
-        min_value=0, max_value=MOST_RETRIES, required=False, help_text="A ceiling: it raises no kind's own number."
+        min_value=0, max_value=MOST_RETRIES, required=False, help_text="A maximum: it never raises a kind's own number."
     )
     delays_seconds = serializers.ListField(
         child=WholeNumberField(min_value=0, max_value=MOST_DELAY_SECONDS),
         min_length=1,
         max_length=MOST_DELAYS,
         required=False,
-        help_text="Instead of the kind's own; the last one repeats. Each is multiplied by 0.9 to 1.1.",
+        help_text="In place of the kind's own; the last one repeats. Each is multiplied by 0.9 to 1.1.",
     )
 
 
@@ -50,14 +50,14 @@ class PlanSerializer(serializers.Serializer[Plan]):
     slug = serializers.CharField()
     name = serializers.CharField()
     tier = serializers.CharField(source="tier_id")
-    weight = serializers.IntegerField(help_text="Share of the workers against other tenants.")
+    weight = serializers.IntegerField(help_text="Weight against other tenants.")
     max_concurrency = serializers.IntegerField()
     max_waiting_jobs = serializers.IntegerField()
     submits_per_minute = serializers.IntegerField()
     worker_seconds_per_month = serializers.IntegerField()
     max_priority = serializers.IntegerField()
     retry_rules = serializers.DictField(
-        child=RetryRuleSerializer(), help_text="How jobs are tried again, by kind; `*` is every kind."
+        child=RetryRuleSerializer(), help_text="Retry rules by kind; `*` is every kind."
     )
     limits = serializers.SerializerMethodField(help_text="Limits that plug-ins declare, by key.")
     version = serializers.IntegerField(help_text="Number of the version in effect.")

@@ -47,13 +47,13 @@ class Plan(NamedModel, VersionedModel):
         _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(MOST_WEIGHT)],
-        help_text=_("Share of the workers against other tenants, 1 to 1,000."),
+        help_text=_("Weight against other tenants, 1 to 1,000."),
     )
     max_concurrency = models.PositiveIntegerField(
         _("max concurrency"),
         default=default_max_concurrency,
         validators=[MaxValueValidator(MOST_CONCURRENCY)],
-        help_text=_("Jobs of one tenant in flight at once."),
+        help_text=_("Jobs of one tenant that may run at once."),
     )
     max_waiting_jobs = models.PositiveIntegerField(
         _("max waiting jobs"), help_text=_("Jobs of one tenant that may wait.")
@@ -65,7 +65,7 @@ class Plan(NamedModel, VersionedModel):
         _("worker seconds per month"), help_text=_("Seconds of worker time one tenant may use in a month.")
     )
     max_priority = models.PositiveSmallIntegerField(
-        _("max priority"), default=10, help_text=_("The highest priority a tenant may give to a job among its own.")
+        _("max priority"), default=10, help_text=_("The highest priority that a tenant may give to its jobs.")
     )
     retry_rules = models.JSONField(
         _("retry rules"),
@@ -73,7 +73,7 @@ class Plan(NamedModel, VersionedModel):
         db_default=models.Value({}, models.JSONField()),
         blank=True,
         validators=[check_retry_rules],
-        help_text=_("How often and when jobs of a kind are tried again, where that is not the kind's own affair."),
+        help_text=_("Retry rules by kind, in place of the kind's own."),
     )
 
     class Meta:

@@ -33,10 +33,10 @@ def check_retry_rules(rules: Any) -> None:
     if not isinstance(rules, Mapping):
         raise ValidationError(translate("It must be an object of rules by kind."))
     if len(rules) > MOST_RULES:
-        raise ValidationError(translate("At most %(limit)s rules are taken.", {"limit": MOST_RULES}))
+        raise ValidationError(translate("At most %(limit)s rules are allowed.", {"limit": MOST_RULES}))
     for kind, rule in rules.items():
         if not isinstance(kind, str) or (kind != EVERY_KIND and not _KIND.fullmatch(kind)):
-            raise ValidationError(translate("%(kind)r is no name of a kind.", {"kind": str(kind)[:80]}))
+            raise ValidationError(translate("%(kind)r is not a valid name of a kind.", {"kind": str(kind)[:80]}))
         _check_rule(kind, rule)
 
 
@@ -44,14 +44,14 @@ def _check_rule(kind: str, rule: Any) -> None:
     if not isinstance(rule, Mapping) or not rule or set(rule) - {MAX_RETRIES, DELAYS}:
         raise ValidationError(
             translate(
-                "%(kind)s: A rule has %(retries)s, %(delays)s, or both, and nothing else.",
+                "%(kind)s: A rule must have %(retries)s, %(delays)s, or both, and nothing else.",
                 {"kind": kind, "retries": MAX_RETRIES, "delays": DELAYS},
             )
         )
     if MAX_RETRIES in rule and not _is_whole(rule[MAX_RETRIES], MOST_RETRIES):
         raise ValidationError(
             translate(
-                "%(kind)s: %(name)s must be a whole number from 0 to %(greatest)s.",
+                "%(kind)s: %(name)s must be an integer from 0 to %(greatest)s.",
                 {"kind": kind, "name": MAX_RETRIES, "greatest": MOST_RETRIES},
             )
         )
@@ -60,7 +60,7 @@ def _check_rule(kind: str, rule: Any) -> None:
     if not is_list or not all(_is_whole(delay, MOST_DELAY_SECONDS) for delay in delays):
         raise ValidationError(
             translate(
-                "%(kind)s: %(name)s must be 1 to %(count)s whole numbers from 0 to %(greatest)s.",
+                "%(kind)s: %(name)s must be 1 to %(count)s integers from 0 to %(greatest)s.",
                 {"kind": kind, "name": DELAYS, "count": MOST_DELAYS, "greatest": f"{MOST_DELAY_SECONDS:,}"},
             )
         )
@@ -91,11 +91,13 @@ def read_retry_rules(text: str) -> dict[str, dict[str, Any]]:
         found = _LINE.fullmatch(line)
         if found is None or not (found["retries"] or found["delays"]):
             raise ValidationError(
-                translate("Line %(number)s is no rule such as “http_call: 2 retries after 30, 60”.", {"number": number})
+                translate(
+                    "Line %(number)s is not a rule such as “http_call: 2 retries after 30, 60”.", {"number": number}
+                )
             )
         if found["kind"] in rules:
             raise ValidationError(
-                translate("Line %(number)s: %(kind)s has a rule already.", {"number": number, "kind": found["kind"]})
+                translate("Line %(number)s: %(kind)s already has a rule.", {"number": number, "kind": found["kind"]})
             )
         rule: dict[str, Any] = {} if found["retries"] is None else {MAX_RETRIES: int(found["retries"])}
         if found["delays"] is not None:

@@ -125,7 +125,7 @@ class _Plans(Versioned[Plan]):
         for key, value in content["limits"].items():
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_LIMIT_VALUE:
                 raise FieldInvalidError(
-                    "limits.%(key)s: It must lie between 0 and %(greatest)s.", {"key": key, "greatest": MAX_LIMIT_VALUE}
+                    "limits.%(key)s: It must be between 0 and %(greatest)s.", {"key": key, "greatest": MAX_LIMIT_VALUE}
                 )
 
     def put(self, plan: Plan, content: Mapping[str, Any]) -> None:
@@ -142,7 +142,7 @@ class _Plans(Versioned[Plan]):
     def _assign(self, plan: Plan, content: Mapping[str, Any]) -> None:
         tier = Tier.objects.filter(pk=content["tier"]).first()
         if tier is None:
-            raise PlanContentInvalidError("There is no tier %(tier)r any more.", {"tier": content["tier"]})
+            raise PlanContentInvalidError("The tier %(tier)r no longer exists.", {"tier": content["tier"]})
         assign(plan, {name: content[name] for name in PLAN_FIELDS} | {"tier": tier})
 
 

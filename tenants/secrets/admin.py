@@ -28,13 +28,15 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
     bound_to = forms.CharField(
         label=gettext_lazy("Bound to"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text=gettext_lazy("Hosts, one a line, such as api.example.com or *.example.com. It is sent to no other."),
+        help_text=gettext_lazy(
+            "Hosts, one per line, such as api.example.com or *.example.com. The secret is sent only to them."
+        ),
     )
     value = forms.CharField(
         label=gettext_lazy("Value"),
         strip=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text=gettext_lazy("It is stored sealed and never shown again. A new value replaces the one before."),
+        help_text=gettext_lazy("The value is stored sealed and never shown again. A new value replaces it."),
     )
 
     class Meta:
@@ -73,10 +75,10 @@ class TenantSecretAdmin(TenantScopedAdmin):
     list_display = ("name", "hosts", "version", "changed_at", "changed_by", "last_used_at")
     search_fields = ("name",)
     ordering = ("name",)
-    empty_title = gettext_lazy("No secret yet")
+    empty_title = gettext_lazy("No secrets yet")
     empty_text = gettext_lazy(
-        "A secret is a credential that is sent to the hosts it is bound to and is never shown. Headers refer to it"
-        " as {{ secrets.name }}."
+        "A secret is a credential that is sent only to its hosts and never shown. Headers refer to it as {{ "
+        "secrets.name }}."
     )
     hidden_fields = frozenset({"sealed"})
     post_actions = ("delete",)

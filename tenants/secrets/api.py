@@ -54,7 +54,7 @@ class SecretVersionSerializer(StrictSerializer):
         child=NameField(max_length=255),
         max_length=MAX_HOSTS,
         required=False,
-        help_text="The hosts that it is sent to, such as `api.example.com` or `*.example.com`; left out: as before.",
+        help_text="The hosts that it is sent to, such as `api.example.com` or `*.example.com`; default: unchanged.",
     )
     reason = NameField(max_length=500, required=False, allow_blank=True, default="", help_text="For the audit log.")
 

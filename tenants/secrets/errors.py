@@ -12,7 +12,7 @@ class SecretNotFoundError(DomainError):
 
 
 class SecretUnknownError(DomainError):
-    code, category, title = "secret_unknown", "conflict", gettext_noop("There is no secret of this name.")
+    code, category, title = "secret_unknown", "conflict", gettext_noop("There is no secret with this name.")
 
 
 class SecretHostRefusedError(DomainError):
@@ -20,17 +20,17 @@ class SecretHostRefusedError(DomainError):
 
 
 class SecretInvalidError(DomainError):
-    code, category, title = "secret_invalid", "invalid", gettext_noop("The secret cannot be stored as it is.")
+    code, category, title = "secret_invalid", "invalid", gettext_noop("The secret is not valid.")
 
 
 class SecretNameTakenError(DomainError):
-    code, category, title = "secret_name_taken", "conflict", gettext_noop("There is a secret of this name.")
+    code, category, title = "secret_name_taken", "conflict", gettext_noop("A secret with this name already exists.")
 
 
 class SecretLimitError(DomainError):
-    code, category, title = "secret_limit", "conflict", gettext_noop("The tenant has as many secrets as it may have.")
+    code, category, title = "secret_limit", "conflict", gettext_noop("The tenant has reached its limit of secrets.")
 
 
 class SecretUseDeniedError(DomainError):
     code, category = "secret_use_denied", "forbidden"
-    title = gettext_noop("What refers to a secret is saved by those alone who have the right secrets.use.")
+    title = gettext_noop("Saving a reference to a secret requires the permission secrets.use.")

@@ -21,10 +21,10 @@ class TenantSecret(NamedModel, TenantModel):
     hosts = ArrayField(
         models.CharField(max_length=MAX_HOST_CHARACTERS),
         verbose_name=_("hosts"),
-        help_text=_("The hosts that it is sent to, and no others."),
+        help_text=_("The only hosts that it is sent to."),
     )
     version = models.PositiveIntegerField(
-        _("version"), default=1, editable=False, help_text=_("Rises with each new value.")
+        _("version"), default=1, editable=False, help_text=_("Incremented with each new value.")
     )
     sealed = SealedJSONField(verbose_name=_("sealed"), editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)

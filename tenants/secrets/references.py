@@ -98,7 +98,7 @@ def faults_of_references(document: Any, may_stand_at: Callable[[Path], bool]) ->
             yield ReferenceFault(
                 MISPLACED,
                 path,
-                translate("A secret may stand in the headers of a request alone. Take {{ secrets.… }} away here."),
+                translate("Secrets are allowed only in the headers of a request. Remove {{ secrets.… }} here."),
             )
         elif any(isinstance(piece, str) and mentions_secret(piece) for piece in split_references(text)):
             yield ReferenceFault(

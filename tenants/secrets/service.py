@@ -42,13 +42,13 @@ def create_secret(*, tenant: Tenant, name: str, value: str, hosts: Sequence[str]
     by = _actor_label()
     with tenant_context(tenant):
         if TenantSecret.objects.count() >= MAX_SECRETS:
-            raise SecretLimitError("A tenant has %(limit)s secrets at most.", {"limit": MAX_SECRETS})
+            raise SecretLimitError("A tenant may have at most %(limit)s secrets.", {"limit": MAX_SECRETS})
         secret = TenantSecret(tenant=tenant, name=name, hosts=hosts, sealed=value, created_by=by, changed_by=by)
         try:
             with transaction.atomic():
                 secret.save(force_insert=True)
         except IntegrityError as error:
-            raise SecretNameTakenError("There is a secret %(name)r already.", {"name": name}) from error
+            raise SecretNameTakenError("The secret %(name)r already exists.", {"name": name}) from error
         secret = get_secret(secret.pk)
         record_audit(action="secret.created", target=secret, after=_facts(secret), reason=reason)
     return secret
@@ -92,8 +92,8 @@ def require_master_key() -> None:
     """Raise `NoMasterKeyError`, with its cure, if values could not be sealed."""
     if not is_sealing():
         raise NoMasterKeyError(
-            "Secrets are stored sealed alone, and ENCRYPTION_MASTER_KEYS is empty: set it for every process, as"
-            " docs/how-to/encryption.md says."
+            "Secrets need encryption, and ENCRYPTION_MASTER_KEYS is empty: set it for every process "
+            "(docs/how-to/encryption.md)."
         )
 
 
@@ -107,16 +107,20 @@ def check_secret(*, name: str, value: str, hosts: Sequence[str]) -> list[str]:
     """Return the hosts in their stored form; raise `SecretInvalidError`, which never contains the value."""
     faults: list[dict[str, Any]] = []
     if not is_secret_name(name):
-        faults.append(_fault("name", gettext("Use lower-case letters, digits and underscores, a letter first.")))
+        faults.append(
+            _fault("name", gettext("Use lower-case letters, digits and underscores, starting with a letter."))
+        )
     if not MIN_VALUE_CHARACTERS <= len(value) <= MAX_VALUE_CHARACTERS:
         limits = {"least": MIN_VALUE_CHARACTERS, "most": MAX_VALUE_CHARACTERS}
-        faults.append(_fault("value", gettext("It has from %(least)s to %(most)s characters.") % limits))
+        faults.append(_fault("value", gettext("It must have %(least)s to %(most)s characters.") % limits))
     elif not (value.isascii() and value.isprintable()) or value != value.strip():
-        faults.append(_fault("value", gettext("It has printable ASCII characters, without blanks at its ends.")))
+        faults.append(
+            _fault("value", gettext("It must have printable ASCII characters without leading or trailing blanks."))
+        )
     kept = [_read_host(host) for host in hosts]
     if None in kept or not 1 <= len(kept) <= MAX_HOSTS:
         detail = gettext(
-            "Name from 1 to %(limit)s hosts without scheme and port: api.example.com, *.example.com or an address."
+            "Give 1 to %(limit)s hosts without scheme and port: api.example.com, *.example.com or an address."
         ) % {"limit": MAX_HOSTS}
         faults.append(_fault("hosts", detail))
     if faults:

@@ -60,7 +60,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         row = self.get_object(request, object_id)
         if row is None:
-            raise Http404(gettext("There are no such settings."))
+            raise Http404(gettext("There are no settings with this id."))
         return self._show(request, row.tenant_id)
 
     def settings_view(self, request: HttpRequest, tenant_id: UUID) -> HttpResponse:

@@ -38,11 +38,15 @@ _schemas: BoundedCache[str, tuple[Sequence[SettingGroup], Any]] = BoundedCache(
 class SettingsSerializer(serializers.Serializer[Any]):
     """A tenant's settings by key."""
 
-    version = serializers.IntegerField(help_text="Rises with each change; also the ETag.")
-    values = serializers.DictField(help_text="Every setting, its own value or the default; of a secret a reference.")
-    changed = serializers.ListField(child=serializers.CharField(), help_text="The keys that are not at their default.")
+    version = serializers.IntegerField(help_text="Incremented with each change; also the ETag.")
+    values = serializers.DictField(
+        help_text="Every setting with its own value or the default; a secret is shown as a reference."
+    )
+    changed = serializers.ListField(
+        child=serializers.CharField(), help_text="The keys that differ from their defaults."
+    )
     orphaned = serializers.ListField(
-        child=serializers.CharField(), help_text="Keys that are kept for plug-ins that are not installed."
+        child=serializers.CharField(), help_text="Stored keys of plug-ins that are not installed."
     )
 
 
@@ -67,12 +71,12 @@ class SettingDescriptionSerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
     title = serializers.CharField()
     help_text = serializers.CharField()
-    effect = serializers.CharField(help_text="From when on a change counts.")
+    effect = serializers.CharField(help_text="When a change applies.")
     schema = serializers.DictField(help_text="JSON Schema of its value.")
     default = serializers.JSONField(allow_null=True)
     editor = serializers.CharField(help_text="`tenant` or `platform`.")
     is_secret = serializers.BooleanField(help_text="Its value is stored as a secret, bound to the host of `host_of`.")
-    host_of = serializers.CharField(help_text="Of a secret: the setting with the URL that it is for.")
+    host_of = serializers.CharField(help_text="For a secret: the setting with the URL that it belongs to.")
     plan_limit = serializers.CharField(help_text="The plan's limit that it may not exceed; empty: none.")
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tenants.console.json_fields import StrictJSONField
-from tenants.console.seen import SeenField, advice, changed_since, marks_of, resent, told
+from tenants.console.seen import SeenField, advice, changed_since, current_value_text, marks_of, resent
 from tenants.settings.schema import Setting, SettingGroup, setting_groups
 
 
@@ -24,7 +24,7 @@ class SettingsForm(forms.Form):
 
     version = forms.IntegerField(widget=forms.HiddenInput)
     seen = SeenField()
-    reason = forms.CharField(max_length=500, required=False, label=_("Reason, kept in the audit log"))
+    reason = forms.CharField(max_length=500, required=False, label=_("Reason, for the audit log"))
 
     def __init__(
         self, *args: Any, values: Mapping[str, Any], may_edit_all: bool, is_frozen: bool, **kwargs: Any
@@ -39,7 +39,7 @@ class SettingsForm(forms.Form):
                 field.initial = None if setting.is_secret else values[setting.key]
                 self.fields[setting.key] = field
                 self.fields[reset_name(setting)] = forms.BooleanField(
-                    required=False, disabled=field.disabled, label=_("Back to the default")
+                    required=False, disabled=field.disabled, label=_("Reset to the default")
                 )
 
     def tell_stale(self, version: int) -> None:
@@ -52,8 +52,8 @@ class SettingsForm(forms.Form):
         except ValueError:
             names = []
         titles = {setting.key: setting.title for setting in _settings()}
-        what = [told(titles[name], self._values[name]) for name in names]
-        self.add_error(None, advice(what or [gettext("a secret, or something that is back to what it was")]))
+        what = [current_value_text(titles[name], self._values[name]) for name in names]
+        self.add_error(None, advice(what or [gettext("a secret, or a value that was changed and changed back")]))
         self.data = resent(self.data, {"version": str(version), "seen": marks_of(self._marked())})
 
     def _marked(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class TenantSettings(TenantModel):
     """
 
     stored = models.JSONField(_("stored"), default=dict)
-    version = models.PositiveIntegerField(_("version"), default=0, help_text=_("Rises with each change."))
+    version = models.PositiveIntegerField(_("version"), default=0, help_text=_("Incremented with each change."))
     updated_at = models.DateTimeField(_("updated at"), db_default=Now())
 
     class Meta:

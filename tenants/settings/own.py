@@ -25,11 +25,11 @@ TIMEZONE = Setting(
     key="timezone",
     title=gettext_noop("Time zone"),
     help_text=gettext_noop(
-        "A name of the IANA database, such as Europe/Berlin. New schedules begin with it; the console shows"
-        " times in UTC."
+        "A name of the IANA database, such as Europe/Berlin. It is the default of new schedules; the console "
+        "shows times in UTC."
     ),
     schema={"type": "string", "format": "timezone", "maxLength": 64},
     default="UTC",
-    effect=gettext_noop("Takes effect for schedules that are made later."),
+    effect=gettext_noop("Applies to schedules created later."),
 )
 SETTINGS = SettingGroup(gettext_noop("General"), (TIMEZONE,))

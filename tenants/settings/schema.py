@@ -39,7 +39,7 @@ Validator = extend(
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int),
 )
 MASK = "••••••"
-LATER_JOBS = gettext_noop("Takes effect for jobs that start later.")
+LATER_JOBS = gettext_noop("Applies to jobs that start later.")
 
 type Editor = Literal["tenant", "platform"]
 # Values by key → the faults among them by key: for checks across settings.
@@ -135,7 +135,7 @@ def _declared() -> tuple[tuple[SettingGroup, ...], Mapping[str, Setting]]:
             continue
         group = import_string(path.replace(":", "."))
         if not isinstance(group, SettingGroup):
-            raise SettingsInvalidError(f"{path} is no SettingGroup.")
+            raise SettingsInvalidError(f"{path} is not a SettingGroup.")
         for setting in group.settings:
             _check_declaration(setting, config, by_key)
             by_key[setting.key] = setting
@@ -151,7 +151,7 @@ def _check_declaration(setting: Setting, config: AppConfig, taken: Mapping[str, 
         raise SettingsInvalidError(f"{config.label} may not name a setting {setting.key!r}.")
     faults = [*Validator(setting.schema, format_checker=FORMATS).iter_errors(setting.default)]
     if faults:
-        raise SettingsInvalidError(f"The default of {setting.key} does not fit its schema: {faults[0].message}")
+        raise SettingsInvalidError(f"The default of {setting.key} does not match its schema: {faults[0].message}")
 
 
 @cache

@@ -39,7 +39,8 @@ def change_settings(
         row = _lock(tenant)
         if version is not None and version != row.version:
             raise SettingsStaleError(
-                "They are at version %(current)s, not %(version)s.", {"current": row.version, "version": version}
+                "The settings are at version %(current)s, not %(version)s.",
+                {"current": row.version, "version": version},
             )
         changed = _changed(row.stored, values, reset)
         _refuse_unknown([*values, *(key for key in reset if key not in row.stored)])
@@ -93,13 +94,17 @@ def _refuse_platforms_own(changed: Mapping[str, Any]) -> None:
     own = [key for key in changed if key in declared and declared[key].editor == "platform"]
     if own:
         faults = [_fault(key, "setting_forbidden", gettext(SettingForbiddenError.title)) for key in own]
-        raise SettingForbiddenError("Only the platform changes %(name)s.", {"name": own[0]}, errors=faults)
+        raise SettingForbiddenError("Only the platform can change %(name)s.", {"name": own[0]}, errors=faults)
 
 
 def _refuse_invalid(tenant: Tenant, given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
     declared = all_settings()
     faults = [
-        _fault(key, "setting_invalid", detail if not declared[key].is_secret else gettext("The value does not fit."))
+        _fault(
+            key,
+            "setting_invalid",
+            detail if not declared[key].is_secret else gettext("The value does not match the schema."),
+        )
         for key, value in given.items()
         for detail in declared[key].faults(value)
     ]

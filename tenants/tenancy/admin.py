@@ -33,8 +33,8 @@ from tenants.tenancy.service import (
 class TenantAdmin(TenantScopedAdmin):
     """Admin of tenants: the platform creates, changes and suspends them; members see and may pause their own."""
 
-    empty_title = gettext_lazy("No tenant yet")
-    empty_text = gettext_lazy("Nothing is submitted without one. Add one above, or run “manage.py create_tenant”.")
+    empty_title = gettext_lazy("No tenants yet")
+    empty_text = gettext_lazy("Jobs belong to tenants. Add one above, or run “manage.py create_tenant”.")
     view_permission = Permission.TENANT_VIEW
     add_permission = change_permission = Permission.TENANTS_MANAGE
     list_display = ("slug", "name", "plan", "status", "is_paused", "created_at")
@@ -95,7 +95,7 @@ class TenantAdmin(TenantScopedAdmin):
             if membership.tenant.slug == request.POST.get("tenant"):
                 choose_tenant(request, membership)
                 return HttpResponseRedirect(reverse("admin:index"))
-        messages.error(request, gettext("There is no such tenant among yours."))
+        messages.error(request, gettext("You are not a member of such a tenant."))
         return HttpResponseRedirect(reverse("admin:tenants_tenant_changelist"))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -112,7 +112,7 @@ class TenantAdmin(TenantScopedAdmin):
     )
     def pause(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         pause_tenant(tenant=tenant, reason=reason, until=until_of(request))
-        return gettext("The work of %(tenant)s waits.") % {"tenant": tenant}
+        return gettext("%(tenant)s is paused: its jobs wait.") % {"tenant": tenant}
 
     @post_action(
         label=gettext_lazy("Drain"),
@@ -123,7 +123,7 @@ class TenantAdmin(TenantScopedAdmin):
     )
     def drain(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         drain_tenant(tenant=tenant, reason=reason, until=until_of(request))
-        return gettext("Nothing new is accepted from %(tenant)s; what is there runs out.") % {"tenant": tenant}
+        return gettext("%(tenant)s is draining: new jobs are refused, existing ones run.") % {"tenant": tenant}
 
     @post_action(
         label=gettext_lazy("Resume work"),
@@ -133,8 +133,8 @@ class TenantAdmin(TenantScopedAdmin):
     def resume(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         tenant = resume_tenant(tenant=tenant)
         if tenant.is_paused or tenant.is_draining:
-            return gettext("The platform's stop of %(tenant)s stands; its own has ended.") % {"tenant": tenant}
-        return gettext("The work of %(tenant)s goes on.") % {"tenant": tenant}
+            return gettext("%(tenant)s is still stopped by the platform; its own stop has ended.") % {"tenant": tenant}
+        return gettext("%(tenant)s is resumed: its jobs run again.") % {"tenant": tenant}
 
     @post_action(
         label=gettext_lazy("Suspend"),
@@ -158,7 +158,7 @@ class TenantAdmin(TenantScopedAdmin):
         return gettext("%(tenant)s is active again.") % {"tenant": tenant}
 
     @post_action(
-        label=gettext_lazy("Erase for good"),
+        label=gettext_lazy("Erase permanently"),
         permission=Permission.TENANTS_ERASE,
         asks_reason=True,
         asks_slug=True,
@@ -167,7 +167,7 @@ class TenantAdmin(TenantScopedAdmin):
     )
     def erase(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         erasure = request_erasure(tenant=tenant, reason=reason, confirm=request.POST.get("confirm", ""))
-        return gettext("%(tenant)s is erased from %(starts_at)s UTC on; until then it can be cancelled.") % {
+        return gettext("%(tenant)s will be erased at %(starts_at)s UTC; until then the erasure can be cancelled.") % {
             "tenant": tenant,
             "starts_at": f"{erasure.starts_at:%Y-%m-%d %H:%M}",
         }

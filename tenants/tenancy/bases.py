@@ -1,6 +1,6 @@
 """Bases of models: names, rows of a tenant, facts of a pause.
 
-The first wall between tenants: a manager that has no rows to give until it is known whose.
+The first barrier between tenants is the manager: without a tenant context it raises instead of returning rows.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class PauseFacts(models.Model):
         _("paused until"),
         null=True,
         blank=True,
-        help_text=_("It is resumed by itself at this time; empty: by a person."),
+        help_text=_("Resumed automatically at this time; empty: manually."),
     )
 
     class Meta:

@@ -23,7 +23,7 @@ _DIGITS = 16
 class StaleError(DomainError):
     code = "stale"
     category = "stale"
-    title = gettext_noop("It has changed since it was read.")
+    title = gettext_noop("The object has changed since it was read.")
 
 
 def edition_of(row: models.Model) -> str:
@@ -50,4 +50,4 @@ def refuse_stale(row: models.Model, editions: Collection[str] | None, *, error: 
     """Raise ``error`` unless the locked row is at one of the versions; None accepts any."""
     current = edition_of(row)
     if editions is not None and current not in editions:
-        raise error(f"It is at {current} now.", headers={"ETag": f'"{current}"'})
+        raise error(f"It is at version {current} now.", headers={"ETag": f'"{current}"'})

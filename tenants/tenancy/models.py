@@ -37,7 +37,7 @@ class Tenant(NamedModel, PauseFacts):
         decimal_places=3,
         default=Decimal(1),
         validators=[MinValueValidator(Decimal("0.001"))],
-        help_text=_("Multiplies the plan's weight for this tenant alone."),
+        help_text=_("Multiplies the plan's weight for this tenant."),
     )
     max_concurrency = models.PositiveIntegerField(
         _("max concurrency"), null=True, blank=True, help_text=_("Jobs in flight at once; empty: the plan's number.")
@@ -50,7 +50,7 @@ class Tenant(NamedModel, PauseFacts):
         _("suspended until"),
         null=True,
         blank=True,
-        help_text=_("It is reinstated by itself at this time; empty: by a person."),
+        help_text=_("Reinstated automatically at this time; empty: manually."),
     )
     is_draining = models.BooleanField(_("is draining"), default=False)
     drain_reason = models.CharField(_("drain reason"), max_length=500, blank=True, default="")

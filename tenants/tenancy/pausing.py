@@ -41,9 +41,7 @@ def check_until(until: datetime | None, *, field: str = "until") -> datetime:
     """Return the database's current time; raise `FieldInvalidError` for an `until` that is naive or past."""
     now = read_moment()
     if until is not None and (until.tzinfo is None or not now < until < LATEST):
-        detail = gettext("It must be a time in the future and before the year %(year)s, with its zone.") % {
-            "year": LATEST.year
-        }
+        detail = gettext("It must be a future time before the year %(year)s, with a time zone.") % {"year": LATEST.year}
         fault = {"field": field, "code": "field_invalid", "detail": detail}
         raise FieldInvalidError(f"{field}: {detail}", errors=[fault])
     return now

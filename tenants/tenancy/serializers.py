@@ -26,7 +26,7 @@ class PlanSummarySerializer(serializers.Serializer[Any]):
     submits_per_minute = serializers.IntegerField()
     worker_seconds_per_month = serializers.IntegerField()
     max_priority = serializers.IntegerField()
-    retry_rules = serializers.DictField(help_text="What the plan says of retries, by kind; `*` is every kind.")
+    retry_rules = serializers.DictField(help_text="The plan's retry rules by kind; `*` is every kind.")
     limits = serializers.SerializerMethodField()
 
     def get_limits(self, plan: Any) -> dict[str, int]:
@@ -40,7 +40,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
     # A string, not an enumeration: plug-ins have fields of this name with other choices.
     status = serializers.CharField(read_only=True, help_text="`active` or `suspended`.")
     max_concurrency = serializers.IntegerField(source="concurrency_cap", read_only=True)
-    usage = serializers.SerializerMethodField(help_text="Where every limit and its usage is shown.")
+    usage = serializers.SerializerMethodField(help_text="The URL of all limits and their usage.")
 
     class Meta:
         model = Tenant
@@ -99,10 +99,12 @@ class TenantStopsSerializer(serializers.Serializer[Tenant]):
 
 
 class StopSerializer(StrictSerializer):
-    """The reason to stop a tenant's work, and when that ends by itself."""
+    """The reason to stop a tenant's work, and when the stop ends automatically."""
 
     reason = NameField(max_length=500)
-    until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: a person ends it.")
+    until = MomentField(
+        required=False, allow_null=True, default=None, help_text="Absent or null: until it is ended manually."
+    )
 
 
 class SuspensionSerializer(StopSerializer):

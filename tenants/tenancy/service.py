@@ -60,7 +60,7 @@ _SCHEDULING_FIELDS = frozenset({"plan", "weight_factor", "max_concurrency", "sta
 class StoppedByPlatformError(DomainError):
     code = "stopped_by_platform"
     category = "conflict"
-    title = gettext_noop("The platform has stopped the tenant's work, and only the platform lets it go on.")
+    title = gettext_noop("The platform has stopped the tenant's work; only the platform can resume it.")
 
 
 def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
@@ -73,7 +73,7 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
             with transaction.atomic():
                 tenant.save(force_insert=True)
         except IntegrityError as error:
-            raise SlugTakenError("A tenant with the slug %(slug)r exists.", {"slug": slug}) from error
+            raise SlugTakenError("A tenant with the slug %(slug)r already exists.", {"slug": slug}) from error
         if is_sealing():
             # Created beforehand: a key is cached only after the transaction that created it.
             TenantDataKey.objects.bulk_create([new_data_key(tenant.pk)])
@@ -120,7 +120,7 @@ def reinstate_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
         # A request for erasure holds this lock: without it, one that is in progress would not be seen.
         _lock(tenant)
         if TenantErasure.objects.filter(subject_id=tenant.pk, status__in=_OPEN).exists():
-            raise ErasureOpenError("The tenant is being erased; cancel the erasure first, while that is possible.")
+            raise ErasureOpenError("The tenant is being erased; cancel the erasure first, if it is still pending.")
         return _change(tenant, "tenant.reinstated", dict(_NOT_SUSPENDED), reason)
 
 
@@ -183,7 +183,7 @@ def lift_due_stops() -> int:
                 no_key=True, skip_locked=True
             )
             for tenant in due.order_by("pk")[:LIFT_LIMIT]:
-                _change(tenant, action, dict(changes), "its time was over")
+                _change(tenant, action, dict(changes), "its end time was reached")
                 lifted += 1
     return lifted
 

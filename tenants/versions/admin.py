@@ -22,9 +22,8 @@ from tenants.versions.service import Versioned
 
 SHOWN_VERSIONS = 20
 STALE_ADVICE = gettext_lazy(
-    "Somebody else has saved the plan since you opened it: it is at version {version} now. What you typed still stands"
-    " below, and nothing of it is saved. Compare it with the newest version at the foot of the page; saving again puts"
-    " yours on top of that one."
+    "The plan was saved since you opened it: it is at version {version} now. Your input is kept below and is not "
+    "saved yet. Compare it with the newest version at the end of the page; save again to overwrite it."
 )
 VERSION_FIELDS = ("reason", "effective_from", "seen_version")
 
@@ -37,19 +36,19 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("Why the plan changes; kept in its history and in the audit log."),
+        help_text=gettext_lazy("The reason of the change, for the history and the audit log."),
     )
     effective_from = forms.DateTimeField(
         label=gettext_lazy("Effective from"),
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
-        help_text=gettext_lazy("UTC. From then on the plan is what you save; empty: at once."),
+        help_text=gettext_lazy("UTC. The change takes effect at this time; empty: at once."),
     )
     seen_version = forms.IntegerField(
         label=gettext_lazy("Seen version"),
         required=False,
         widget=forms.HiddenInput(),
-        help_text=gettext_lazy("What was read."),
+        help_text=gettext_lazy("The version that was shown."),
     )
 
     # The message to an editor whose form is older than another edit.
@@ -145,7 +144,7 @@ def version_acts(permission: Permission) -> tuple[Callable[..., str | HttpRespon
             row, asked_number(request), reason=reason, expected_version=seen_version(request)
         )
         return (
-            gettext("The plan is just that already.")
+            gettext("The plan already has this content.")
             if version is None
             else gettext("%(plan)s is at %(version)s.") % {"plan": row, "version": version}
         )

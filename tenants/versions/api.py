@@ -31,7 +31,7 @@ class VersionSerializer(serializers.Serializer[VersionFacts]):
     author = serializers.CharField()
     reason = serializers.CharField()
     content = serializers.DictField(help_text="The whole content.")
-    before = serializers.DictField(help_text="What differed from the version in effect when it was written.")
+    before = serializers.DictField(help_text="The values that differed from the version in effect when it was written.")
     after = serializers.DictField()
     effective_from = serializers.DateTimeField()
     created_at = serializers.DateTimeField()
@@ -51,7 +51,7 @@ class VersionOptionsSerializer(StrictSerializer):
     """Options of every new version."""
 
     expected_version = WholeNumberField(
-        required=False, min_value=1, max_value=MAX_NUMBER, help_text="409 if another is in effect."
+        required=False, min_value=1, max_value=MAX_NUMBER, help_text="409 if another version is in effect."
     )
     effective_from = MomentField(required=False, allow_null=True, help_text="Absent or null: at once.")
 

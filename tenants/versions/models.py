@@ -37,10 +37,10 @@ class VersionFacts(models.Model):
     class Outcome(models.TextChoices):
         """The states of a version."""
 
-        WAITING = "waiting", _("waits for its time")
+        WAITING = "waiting", _("scheduled")
         APPLIED = "applied", _("took effect")
         WITHDRAWN = "withdrawn", _("withdrawn")
-        REFUSED = "refused", _("refused at its time")
+        REFUSED = "refused", _("refused when due")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     number = models.PositiveIntegerField()

@@ -28,5 +28,5 @@ def versioned() -> Mapping[str, Versioned[Any]]:
             kind: Versioned[Any] = import_string(path.replace(":", "."))
             name = kind.noun.replace("_", "-")
             if found.setdefault(name, kind) is not kind:
-                raise VersionedNameTakenError(f"{path} takes the name {name!r}, which is taken already.")
+                raise VersionedNameTakenError(f"{path} uses the name {name!r}, which is already taken.")
     return found

@@ -156,7 +156,7 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             return False
         self.check_due(locked, current.content)
         difference = self._compare(self.describe(locked), current.content)
-        self._apply(locked, current, difference, self.changed_action, f"the time of version {number} had come")
+        self._apply(locked, current, difference, self.changed_action, f"version {number} became effective")
         return True
 
     def _refuse(self, row: RowT, version: Any, code: str, detail: str) -> None:
@@ -249,7 +249,7 @@ def _lock_free(rows: Sequence[VersionedModel]) -> set[Any]:
 def _check_time(effective_from: datetime) -> None:
     if effective_from.tzinfo is None or not read_moment() <= effective_from < LATEST:
         raise EffectiveFromPastError(
-            "It must be a time in the future, with its zone.",
+            "It must be a future time, with a time zone.",
             errors=[
                 {
                     "field": "effective_from",

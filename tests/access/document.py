@@ -18,7 +18,7 @@ def render_roles() -> str:
         "key": KEY_PERMISSIONS,
         **{role.value: rights for role, rights in PLATFORM_ROLES.items()},
     }
-    head = f"| right | lets one | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}\n"
+    head = f"| permission | meaning | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}\n"
     rows = []
     for right in Permission:
         ticks = " | ".join("✓" if right in rights else "" for rights in columns.values())

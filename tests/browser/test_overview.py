@@ -156,7 +156,7 @@ def test_live_part_without_answer_turns_amber_then_red(console: Console, work: T
     for seconds, age in ((20, "amber"), (60, "red")):
         page.clock.fast_forward(seconds * 1_000)
         expect(note).to_have_attribute("data-age", age)
-        expect(note).to_contain_text("Last answer")
+        expect(note).to_contain_text("Updated")
     page.context.set_offline(False)
     # The failed requests were intended.
     console.faults.clear()

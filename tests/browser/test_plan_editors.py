@@ -103,7 +103,7 @@ def test_stale_form_reports_the_conflict_and_keeps_its_input(console: Console) -
     page.get_by_label("Weight").fill("7")
     page.locator("input[name=seen_version]").evaluate("field => { field.value = String(Number(field.value) - 1); }")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("Somebody else has saved the plan")).to_be_visible()
+    expect(page.get_by_text("The plan was saved since you opened it")).to_be_visible()
     expect(page.get_by_label("Weight")).to_have_value("7")
     assert Plan.objects.get(pk=plan.pk).weight == plan.weight
 

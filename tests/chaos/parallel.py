@@ -90,7 +90,7 @@ def _collect(one: _Running, kept: Path) -> RowResult:
     if (one.folder / RESULTS).exists():
         found = read_results(one.folder / RESULTS)
     else:
-        last = (output.strip().splitlines() or ["it wrote nothing"])[-1]
+        last = (output.strip().splitlines() or ["no output"])[-1]
         fault = f"not run: status {one.process.returncode}: {last[:300]}"
         found = Results([Run(one.plan.seeds[0], violations=[fault])])
     result = RowResult(one.plan.row, found.runs, time.monotonic() - one.began, found.machine)

@@ -47,7 +47,7 @@ class SleepProcessor(TaskProcessor):
     kind = "sleep"
     title = gettext_noop("Sleep")
     description = gettext_noop(
-        "Sleeps ``seconds`` with a safe point every 50 ms; a slice taken away resumes where it was."
+        "Sleeps ``seconds`` with a safe point every 50 ms; a preempted slice resumes where it stopped."
     )
     timeout_seconds = MAX_SLEEP_SECONDS + 60.0
     payload_schema = {
@@ -74,8 +74,8 @@ class CrashProcessor(TaskProcessor):
     kind = "crash"
     title = gettext_noop("Kill the worker's process")
     description = gettext_noop(
-        "Kills its own process, in the first ``times`` executions or in all of them.\n\n``seconds`` delays "
-        "the end, so that a test can see it running."
+        "Kills its own process, in the first ``times`` executions or in all of them.\n\n``seconds`` delays the "
+        "end, so that a test can observe the running job."
     )
     is_diagnostic = True
     has_circuit = False
@@ -101,8 +101,8 @@ class FailProcessor(TaskProcessor):
     title = gettext_noop("Fail")
     description = gettext_noop(
         "Raises in the first ``times`` attempts or in all of them; its back-off is short.\n\n``how`` is "
-        "``transient``, ``permanent``, ``unknown`` (any other exception), ``retry`` (an outcome) or "
-        "``exit`` (it ends its process); ``after_seconds`` is the wait that the error asks for."
+        "``transient``, ``permanent``, ``unknown`` (any other exception), ``retry`` (an outcome) or ``exit`` (it "
+        "ends its process); ``after_seconds`` is the delay that the error requests."
     )
     is_diagnostic = True
     has_circuit = False
@@ -120,7 +120,7 @@ class FailProcessor(TaskProcessor):
     def process(self, context: JobContext) -> Json | Retry:
         if context.attempt > int(context.payload.get("times", context.attempt)):
             return {"succeeded_at_attempt": context.attempt}
-        message = str(context.payload.get("message", "failing as asked"))
+        message = str(context.payload.get("message", "failing as requested"))
         after_seconds = context.payload.get("after_seconds")
         match context.payload.get("how", "transient"):
             case "permanent":
@@ -141,8 +141,7 @@ class SpinProcessor(TaskProcessor):
     kind = "spin"
     title = gettext_noop("Spin without a safe point")
     description = gettext_noop(
-        "Burns a processor for ``seconds`` without any safe point, logging as many lines as ``lines`` "
-        "says; its timeout is short."
+        "Uses a processor for ``seconds`` without any safe point and logs ``lines`` lines; its timeout is short."
     )
     is_diagnostic = True
     has_circuit = False

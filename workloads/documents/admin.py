@@ -45,7 +45,7 @@ class SearchForm(forms.Form):
 class DatasetAdmin(TenantScopedAdmin):
     """Admin of datasets and their settings; files are uploaded on the page of documents."""
 
-    empty_title = gettext_lazy("No dataset yet")
+    empty_title = gettext_lazy("No datasets yet")
     empty_text = gettext_lazy(
         "A dataset holds documents that are searched together. Add one above, then upload files to it."
     )
@@ -128,8 +128,8 @@ class DatasetAdmin(TenantScopedAdmin):
 class ChunkAdmin(ReadOnlyAdmin):
     """Read-only admin of chunks."""
 
-    empty_title = gettext_lazy("No chunk yet")
-    empty_text = gettext_lazy("Documents are cut into chunks while they are indexed. Upload one to a dataset.")
+    empty_title = gettext_lazy("No chunks yet")
+    empty_text = gettext_lazy("Documents are split into chunks during indexing. Upload one to a dataset.")
     view_permission = Permission.DATASETS_VIEW
     list_display = ("excerpt", "document", "position", "location")
     list_select_related = ("document",)

@@ -98,7 +98,7 @@ class ApiEmbedder:
         if not url or not model:
             raise ImproperlyConfigured("EMBEDDING_PROVIDER=openai needs EMBEDDING_API_URL and EMBEDDING_MODEL.")
         if not 0 <= dimensions <= DIMENSIONS:
-            raise ImproperlyConfigured(f"EMBEDDING_DIMENSIONS is between 0 and {DIMENSIONS}.")
+            raise ImproperlyConfigured(f"EMBEDDING_DIMENSIONS must be between 0 and {DIMENSIONS}.")
         self.name = model if dimensions == DIMENSIONS else f"{model}@{dimensions}"
         self._model = model
         self._dimensions = dimensions
@@ -124,10 +124,10 @@ class ApiEmbedder:
         lengths = {len(row) for row in rows}
         wanted = {self._dimensions} if self._dimensions else set(range(1, DIMENSIONS + 1))
         if len(rows) != texts or len(lengths) != 1 or not lengths <= wanted:
-            told = " or ".join(map(str, sorted(lengths)))
+            counts = " or ".join(map(str, sorted(lengths)))
             raise PermanentError(
-                f"The embedding endpoint answered {len(rows)} vectors of {told} numbers for {texts} texts; they are to"
-                f" have {self._dimensions or f'at most {DIMENSIONS}'}.",
+                f"The embedding endpoint returned {len(rows)} vectors of {counts} numbers for {texts} texts; each "
+                f"must have {self._dimensions or f'at most {DIMENSIONS}'}.",
                 code="embedding_shape",
             )
         vectors = np.zeros((texts, DIMENSIONS), dtype=np.float32)
@@ -145,7 +145,7 @@ class ApiEmbedder:
                 is_url_by_operator=True,
             )
         except NoAnswerError as error:
-            message = f"The embedding endpoint is out of reach: {error}"
+            message = f"The embedding endpoint cannot be reached: {error}"
             raise TransientError(message, code="embedding_unreachable") from error
         if answer.status == 429 and b"insufficient_quota" not in answer.body:
             raise RateLimitedError("The embedding endpoint is busy.", seconds=answer.retry_after_seconds)
@@ -158,7 +158,9 @@ class ApiEmbedder:
             rows = sorted(content["data"], key=lambda row: row["index"])
             return [[float(number) for number in row["embedding"]] for row in rows]
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise PermanentError("The embedding endpoint answered something else.", code="embedding_shape") from error
+            raise PermanentError(
+                "The embedding endpoint returned an invalid response.", code="embedding_shape"
+            ) from error
 
 
 def normalise(vectors: Vectors) -> Vectors:

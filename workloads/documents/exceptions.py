@@ -16,7 +16,7 @@ class DatasetNotFoundError(DomainError):
 class DatasetNameTakenError(DomainError):
     code = "dataset_name_taken"
     category = "conflict"
-    title = gettext_noop("There is a dataset of this name.")
+    title = gettext_noop("A dataset with this name already exists.")
 
 
 class DatasetInUseError(DomainError):
@@ -28,7 +28,7 @@ class DatasetInUseError(DomainError):
 class DatasetSettingsInvalidError(DomainError):
     code = "settings_invalid"
     category = "invalid"
-    title = gettext_noop("The settings do not fit together.")
+    title = gettext_noop("The settings are inconsistent.")
 
 
 class EmbeddingModelMismatchError(DomainError):
@@ -40,7 +40,7 @@ class EmbeddingModelMismatchError(DomainError):
 class EmbeddingUnavailableError(DomainError):
     code = "embedding_unavailable"
     category = "unavailable"
-    title = gettext_noop("The embedding endpoint does not answer at the moment.")
+    title = gettext_noop("The embedding endpoint does not respond at the moment.")
 
 
 class BatchTooLargeError(DomainError):

@@ -22,9 +22,7 @@ VECTOR_CHUNKS: Final = Limit(
     key="vector_chunks",
     title=gettext_noop("Vector space"),
     unit=gettext_noop("chunks"),
-    counts=gettext_noop(
-        "Chunks of all documents; a document's count from the moment its indexing knows how many they are."
-    ),
+    counts=gettext_noop("Chunks of all documents; a document's chunks count as soon as their number is known."),
     span=Span.NOW,
     enforced_at="upload and indexing",
     is_counter=True,

@@ -47,12 +47,12 @@ class Dataset(NamedModel, TenantModel):
         _("chunk size"),
         default=DEFAULT_CHUNK_SIZE,
         validators=[MinValueValidator(MIN_CHUNK_SIZE), MaxValueValidator(MAX_CHUNK_SIZE)],
-        help_text=_("Tokens of a chunk, at most; about four letters or one and a half Chinese characters each."),
+        help_text=_("Maximum tokens of a chunk; a token is about four letters or one and a half Chinese characters."),
     )
     chunk_overlap = models.PositiveSmallIntegerField(
         _("chunk overlap"),
         default=DEFAULT_OVERLAP,
-        help_text=_("Tokens that a chunk repeats of the one before; at most half of a chunk."),
+        help_text=_("Tokens that a chunk repeats from the previous one; at most half of a chunk."),
     )
     embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)

@@ -5,12 +5,18 @@ from __future__ import annotations
 from tenants.database.platform_settings import PlatformSetting, declare
 
 declare(
-    PlatformSetting("EMBEDDING_PROVIDER", "local", "What embeds texts: `local` on the CPU, or `openai`, an endpoint."),
-    PlatformSetting("EMBEDDING_API_URL", "", "Base URL of that endpoint."),
-    PlatformSetting("EMBEDDING_API_KEY", "", "Its key."),
-    PlatformSetting("EMBEDDING_MODEL", "", "The name of its model."),
-    PlatformSetting("EMBEDDING_DIMENSIONS", 512, "Numbers that a vector of it has; 0: the endpoint decides."),
+    PlatformSetting(
+        "EMBEDDING_PROVIDER", "local", "The embedding provider: `local` on the CPU, or `openai`, an endpoint."
+    ),
+    PlatformSetting("EMBEDDING_API_URL", "", "Base URL of the embedding endpoint."),
+    PlatformSetting("EMBEDDING_API_KEY", "", "Key of the embedding endpoint."),
+    PlatformSetting("EMBEDDING_MODEL", "", "Model of the embedding endpoint."),
+    PlatformSetting("EMBEDDING_DIMENSIONS", 512, "Dimensions of the endpoint's vectors; 0: the endpoint decides."),
     # On two busy cores this many took 0.35 s by vector (512 dimensions) and 0.5 s by words; an approximate index loses
     # recall and is worth it only beyond.
-    PlatformSetting("EXACT_SEARCH_MAX_CHUNKS", 100_000, "Chunks of a dataset up to which it is searched exactly."),
+    PlatformSetting(
+        "EXACT_SEARCH_MAX_CHUNKS",
+        100_000,
+        "Maximum number of chunks of a dataset that is searched exactly, without an index.",
+    ),
 )

@@ -27,7 +27,7 @@ def get_dataset(dataset_id: UUID) -> Dataset:
     return dataset
 
 
-def tell_chunks(document: Any) -> LocalizableText | None:
+def describe_chunk_difference(document: Any) -> LocalizableText | None:
     """Return how the counts of a document with FOUND_CHUNKS differ from its chunks; None if they agree."""
     done, kept = document.chunks_done, document.kept_chunks
     said = (kept, done) if kept else (done, 0)
@@ -37,8 +37,8 @@ def tell_chunks(document: Any) -> LocalizableText | None:
     values = {"said": said[0], "found": found[0], "said_waiting": said[1], "found_waiting": found[1]}
     if said[1] or found[1]:
         return LocalizableText(
-            "says %(said)s chunks and has %(found)s,"
-            " says %(said_waiting)s that wait for the rest and has %(found_waiting)s",
+            "counts %(said)s chunks and has %(found)s, counts %(said_waiting)s that wait for the rest and has "
+            "%(found_waiting)s",
             values,
         )
-    return LocalizableText("says %(said)s chunks and has %(found)s", values)
+    return LocalizableText("counts %(said)s chunks and has %(found)s", values)

@@ -173,7 +173,7 @@ def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: 
         cursor.execute(_APPEND_CHUNKS, parameters)
         rows = cursor.fetchall()
     if len(rows) != len(passages):
-        raise DocumentGoneError(f"The document {source.id} is not where this indexing left it.")
+        raise DocumentGoneError(f"The document {source.id} was changed by another job.")
     return bool(rows[0])
 
 

@@ -100,7 +100,7 @@ def rank_by_vector(dataset: Dataset, query: str, limit: int) -> Ranking:
     """Return chunk ids by their cosine with the query's vector."""
     if dataset.embedding_model != current_model_name():
         raise EmbeddingModelMismatchError(
-            "The dataset was embedded by %(model)s; %(current)s is in use. Search by text, or index the dataset anew.",
+            "The dataset was embedded by %(model)s; %(current)s is in use. Search by text, or re-index the dataset.",
             {"model": dataset.embedding_model, "current": current_model_name()},
         )
     others = _documents_of_other_models(dataset)

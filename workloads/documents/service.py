@@ -84,14 +84,14 @@ def _save(dataset: Dataset) -> None:
         ]
         raise DatasetSettingsInvalidError(errors=errors) from error
     if 2 * dataset.chunk_overlap > dataset.chunk_size:
-        raise DatasetSettingsInvalidError("chunk_overlap is at most half of chunk_size.")
+        raise DatasetSettingsInvalidError("chunk_overlap must be at most half of chunk_size.")
     try:
         with transaction.atomic():
             dataset.save()
     except IntegrityError as error:
         if "dataset_name_unique" not in str(error):
             raise
-        raise DatasetNameTakenError("There is a dataset %(name)r already.", {"name": dataset.name}) from error
+        raise DatasetNameTakenError("The dataset %(name)r already exists.", {"name": dataset.name}) from error
 
 
 def _facts(dataset: Dataset) -> dict[str, str | int]:

@@ -17,24 +17,24 @@ from tenants.database.sql import load_sql
 from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 from workloads.documents.models import Chunk, Document
-from workloads.documents.queries import FOUND_CHUNKS, tell_chunks
+from workloads.documents.queries import FOUND_CHUNKS, describe_chunk_difference
 from workloads.documents.space import CHUNK_COUNTER
 
 CHUNK_ROWS = 1_000
 DAILY = timedelta(days=1)
 NO_JOB = FaultKind(
-    "document_without_job", gettext_noop("A document of the last day waits for a job that is not there.")
+    "document_without_job", gettext_noop("A document of the last day waits for a job that does not exist.")
 )
-CHUNKS = FaultKind("document_chunks", gettext_noop("A document has other chunks than it says."))
+CHUNKS = FaultKind("document_chunks", gettext_noop("A document's chunk counts differ from its chunks."))
 ORPHAN = FaultKind(
     "orphan_chunk",
     gettext_noop("A chunk belongs to no document, or to one of another dataset."),
-    "Deletes it: nothing leads to it but a search.",
+    "Deletes it: only searches can reach it.",
 )
 SPACE = FaultKind(
     "space_counter",
-    gettext_noop("A tenant's counter of chunks is not what its documents add up to."),
-    "Writes what the documents add up to.",
+    gettext_noop("A tenant's counter of chunks differs from the sum over its documents."),
+    "Writes the sum over the documents.",
 )
 _SQL = load_sql(__file__)
 _JOBS = _SQL["find_without_job"]
@@ -53,7 +53,7 @@ def look_at_chunks(piece: Piece) -> Look:
     with all_tenants():
         rows, look = _documents(piece, CHUNK_ROWS)
         counted = Document.objects.filter(pk__in=[row.pk for row in rows]).annotate(**FOUND_CHUNKS)
-        faults = [_chunk_fault(row, told) for row in counted if (told := tell_chunks(row))]
+        faults = [_chunk_fault(row, difference) for row in counted if (difference := describe_chunk_difference(row))]
     return replace(look, faults=faults, counts={"documents": len(rows)})
 
 
@@ -83,7 +83,7 @@ def look_at_space(piece: Piece) -> Look:
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in CHUNK_COUNTER.verify_page(page):
             detail = LocalizableText(
-                "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its documents add up to %(recounted)s.",
+                "Tenant %(tenant)s: the counter %(counter)s is %(counted)s, but its documents add up to %(recounted)s.",
                 row.values(),
             )
             yield Fault(SPACE.code, row.tenant_id, row.key, detail)
@@ -121,7 +121,7 @@ CHECKS = (
         look_at_chunks,
         interval=DAILY,
         title=gettext_noop("Chunks"),
-        text=gettext_noop("Counts the chunks of every document and compares them with what it says."),
+        text=gettext_noop("Counts the chunks of every document and compares them with its stored counts."),
     ),
     StateCheck(
         "space",

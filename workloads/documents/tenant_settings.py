@@ -10,19 +10,19 @@ from django.utils.translation import gettext, gettext_noop
 from tenants.settings.schema import Setting, SettingGroup
 from workloads.documents.splitting import DEFAULT_CHUNK_SIZE, DEFAULT_OVERLAP, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE
 
-_LATER_DATASETS = gettext_noop("Takes effect for datasets that are made later.")
+_LATER_DATASETS = gettext_noop("Applies to datasets created later.")
 CHUNK_TOKENS = Setting(
     key="retrieval.chunk_tokens",
-    title=gettext_noop("Tokens of a chunk"),
-    help_text=gettext_noop("How long a passage of a document may be, in a dataset that does not say otherwise."),
+    title=gettext_noop("Chunk size in tokens"),
+    help_text=gettext_noop("Maximum length of a document's passages, for datasets without a size of their own."),
     schema={"type": "integer", "minimum": MIN_CHUNK_SIZE, "maximum": MAX_CHUNK_SIZE},
     default=DEFAULT_CHUNK_SIZE,
     effect=_LATER_DATASETS,
 )
 CHUNK_OVERLAP_TOKENS = Setting(
     key="retrieval.chunk_overlap_tokens",
-    title=gettext_noop("Tokens that a chunk repeats"),
-    help_text=gettext_noop("How much a passage repeats of the one before; at most half of a chunk."),
+    title=gettext_noop("Chunk overlap in tokens"),
+    help_text=gettext_noop("Length that a passage repeats from the previous one; at most half of a chunk."),
     schema={"type": "integer", "minimum": 0, "maximum": MAX_CHUNK_SIZE // 2},
     default=DEFAULT_OVERLAP,
     effect=_LATER_DATASETS,

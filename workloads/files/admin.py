@@ -23,7 +23,7 @@ from workloads.files.links import make_link
 from workloads.files.models import UploadedFile
 from workloads.files.service import delete_file, upload_files
 
-_NOTE = gettext_lazy("All files are taken or none. A content that is stored already takes up no more room.")
+_NOTE = gettext_lazy("All files are accepted or none. Content that is already stored takes no additional space.")
 
 
 class UploadForm(forms.Form):
@@ -47,8 +47,10 @@ class UploadForm(forms.Form):
 class UploadedFileAdmin(ReadOnlyAdmin):
     """Admin of files that tenants have uploaded; every change is an action."""
 
-    empty_title = gettext_lazy("No file yet")
-    empty_text = gettext_lazy("Upload one above, or with POST /api/v1/files/; jobs and documents name it by its id.")
+    empty_title = gettext_lazy("No files yet")
+    empty_text = gettext_lazy(
+        "Upload one above, or with POST /api/v1/files/; jobs and documents refer to it by its id."
+    )
     view_permission = Permission.FILES_VIEW
     list_display = ("name", "content_type", "size", "created_at")
     list_before_template = "files/admin/upload_link.html"
@@ -102,5 +104,5 @@ class UploadedFileAdmin(ReadOnlyAdmin):
             for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
                 form.add_error("files", message)
             return False
-        self.message_user(request, gettext("%(count)s files taken.") % {"count": len(taken)})
+        self.message_user(request, gettext("%(count)s files uploaded.") % {"count": len(taken)})
         return True

@@ -14,7 +14,7 @@ class UploadRefusedError(DomainError):
 
     code = "upload_refused"
     category = "invalid"
-    title = gettext_noop("The upload was refused; no file of it was taken.")
+    title = gettext_noop("The upload was refused; no file was stored.")
 
 
 class FileNotFoundInTenantError(DomainError):
@@ -28,13 +28,13 @@ class LinkInvalidError(DomainError):
 
     code = "not_found"
     category = "not_found"
-    title = gettext_noop("There is no such link, or its time is over.")
+    title = gettext_noop("There is no such link, or it has expired.")
 
 
 class FileUnreadableError(DomainError):
     code = "file_not_stored"
     category = "unavailable"
-    title = gettext_noop("The storage does not give the file at the moment.")
+    title = gettext_noop("The file cannot be read from the storage at the moment.")
 
 
 def storage_errors() -> tuple[type[Exception], ...]:

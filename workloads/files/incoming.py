@@ -84,7 +84,7 @@ def _faults_of(index: int, file: File[bytes]) -> Iterator[dict[str, Any]]:
             index,
             file,
             "name_invalid",
-            gettext("A name has 1 to %(limit)s visible characters.") % {"limit": MAX_NAME_LENGTH},
+            gettext("A name must have 1 to %(limit)s visible characters.") % {"limit": MAX_NAME_LENGTH},
         )
     if file.size == 0:
         yield _fault(index, file, "file_empty", gettext("The file is empty."))
@@ -93,7 +93,7 @@ def _faults_of(index: int, file: File[bytes]) -> Iterator[dict[str, Any]]:
             index,
             file,
             "file_too_large",
-            gettext("The file has %(size)s bytes; at most %(limit)s are taken.")
+            gettext("The file has %(size)s bytes; at most %(limit)s are allowed.")
             % {"size": file.size, "limit": MAX_FILE_BYTES},
         )
 

@@ -12,9 +12,9 @@ STORAGE_BYTES: Final = Limit(
     key="storage_bytes",
     title=gettext_noop("File storage"),
     unit=gettext_noop("bytes"),
-    counts=gettext_noop("Bytes of all that is stored as files; a content that several things refer to counts once."),
+    counts=gettext_noop("Bytes of all stored files; content with several references counts once."),
     span=Span.NOW,
-    enforced_at="upload and wherever a file is stored",
+    enforced_at="upload and every stored file",
     is_counter=True,
     warns=True,
 )

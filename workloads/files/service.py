@@ -15,7 +15,7 @@ from workloads.files.models import UploadedFile
 from workloads.files.store import NewContent, discard_on_commit, storage_key, store_contents, taking_back
 
 # Names in an audit entry; the rest of a large upload is counted.
-_TOLD_NAMES = 20
+_AUDITED_NAMES = 20
 
 
 def upload_files(*, tenant: Tenant, files: Sequence[File[bytes]]) -> list[UploadedFile]:
@@ -44,7 +44,7 @@ def upload_files(*, tenant: Tenant, files: Sequence[File[bytes]]) -> list[Upload
             target=AuditTarget("files.uploadedfile", str(rows[0].pk), tenant.pk),
             after={
                 "files": len(rows),
-                "names": [row.name for row in rows[:_TOLD_NAMES]],
+                "names": [row.name for row in rows[:_AUDITED_NAMES]],
                 "bytes": sum(row.size_bytes for row in rows),
             },
         )

@@ -25,13 +25,13 @@ from workloads.files.space import STORAGE_COUNTER
 FILE_ROWS = 200
 ROWS = 1_000
 UNUSED_AFTER = timedelta(days=1)
-NO_FILE = FaultKind("content_without_file", gettext_noop("A content's file is not in the storage."))
-NO_CONTENT = FaultKind("reference_without_content", gettext_noop("A row refers to a content that is not kept."))
-UNUSED = FaultKind("unused_content", gettext_noop("A content is kept that nobody has referred to for a day."))
+NO_FILE = FaultKind("content_without_file", gettext_noop("The file of a content is missing from the storage."))
+NO_CONTENT = FaultKind("reference_without_content", gettext_noop("A row refers to a content that does not exist."))
+UNUSED = FaultKind("unused_content", gettext_noop("A content has had no reference for a day."))
 BYTES = FaultKind(
     "storage_counter",
-    gettext_noop("A tenant's counter of bytes is not what its contents add up to."),
-    "Writes what the contents add up to.",
+    gettext_noop("A tenant's counter of bytes differs from the sum over its contents."),
+    "Writes the sum over the contents.",
 )
 
 
@@ -82,7 +82,7 @@ def look_at_bytes(piece: Piece) -> Look:
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in STORAGE_COUNTER.verify_page(page):
             detail = LocalizableText(
-                "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its contents add up to %(recounted)s.",
+                "Tenant %(tenant)s: the counter %(counter)s is %(counted)s, but its contents add up to %(recounted)s.",
                 row.values(),
             )
             yield Fault(BYTES.code, row.tenant_id, row.key, detail)

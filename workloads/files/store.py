@@ -101,7 +101,7 @@ def fetch(key: str, sha256: str) -> IO[bytes]:
         raise StoredFileError(f"The file cannot be read from the storage: {reason}.") from error
     if digest.hexdigest() != sha256:
         copy.close()
-        raise StoredFileError("The file in the storage is not the one that was uploaded.")
+        raise StoredFileError("The file in the storage differs from the uploaded one.")
     copy.seek(0)
     return copy
 
@@ -206,5 +206,5 @@ def _write(key: str, content: IO[bytes]) -> bool:
     stored = default_storage.save(key, content if isinstance(content, File) else File(content))
     if stored != key:
         default_storage.delete(stored)
-        raise StoredFileError(f"The storage kept {key} under another name.")
+        raise StoredFileError(f"The storage saved {key} under another name.")
     return True

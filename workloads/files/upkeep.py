@@ -112,16 +112,14 @@ TASKS = (
     UpkeepTask(
         "unused_files",
         gettext_noop("Unused files"),
-        gettext_noop("Removes contents that nobody refers to any more and nobody is about to."),
+        gettext_noop("Deletes contents without references whose hold is over."),
         HOURLY,
         sweep_contents,
     ),
     UpkeepTask(
         "orphan_files",
         gettext_noop("Orphan files"),
-        gettext_noop(
-            "Removes stored files that no content stands for, a day after; tells of contents without their file."
-        ),
+        gettext_noop("Deletes stored files without a content after a day; reports contents without a file."),
         DAILY,
         sweep_files,
     ),

@@ -41,7 +41,7 @@ class HttpCall(TaskProcessor):
 
     kind = "http_call"
     title = gettext_noop("HTTP call")
-    description = gettext_noop("Calls a URL once an attempt; a repeated call carries the same idempotency key.")
+    description = gettext_noop("Calls a URL once per attempt; repeated calls carry the same idempotency key.")
     payload_schema = SCHEMA
     secret_fields = ("headers",)
     # Longer than the longest call, since name resolution and connecting come on top.

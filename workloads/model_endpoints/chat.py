@@ -109,7 +109,7 @@ class _Reading:
         if isinstance(content.get("error"), Mapping):
             error = error_of(self._endpoint, 200, content)
             if self._parts and isinstance(error, DependencyRefusedError):
-                raise TransientError(f"The model broke off. {error}", code="model_broke_off")
+                raise TransientError(f"The model's answer was interrupted. {error}", code="model_broke_off")
             raise error
         self._note(content)
         for choice in content.get("choices") or ():
@@ -133,7 +133,7 @@ class _Reading:
     def conclude(self) -> ChatAnswer:
         """Return the whole answer; raise TransientError if it has no end."""
         if not self._is_ended and not self._finish_reason:
-            raise TransientError("The model's answer broke off.", code="model_broke_off")
+            raise TransientError("The model's answer was interrupted.", code="model_broke_off")
         text = self._mask("".join(self._parts))
         prompt = self._usage.get("prompt_tokens")
         completion = self._usage.get("completion_tokens")
@@ -203,7 +203,7 @@ def _read_json(data: str | bytes) -> Mapping[str, Any]:
 
 
 def _not_understood() -> PermanentError:
-    return PermanentError("The model endpoint answered something else than a chat.", code="model_answer_invalid")
+    return PermanentError("The model endpoint returned an invalid response.", code="model_answer_invalid")
 
 
 def _estimate(text: str) -> int:

@@ -46,7 +46,7 @@ def chat_endpoint(*, url: str = "", key: HeaderValue = "", model: str = "") -> M
         return ModelEndpoint(url.rstrip("/"), key, model)
     if not platform_settings.LLM_API_URL:
         raise PermanentError(
-            "There is no model endpoint: neither the tenant nor the platform names one.", code="no_model"
+            "No model endpoint is configured: set one for the tenant or for the platform.", code="no_model"
         )
     return ModelEndpoint(
         platform_settings.LLM_API_URL.rstrip("/"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenants.database.platform_settings import PlatformSetting, declare
 
 declare(
-    PlatformSetting("LLM_API_URL", "", "Base URL of the chat endpoint for tenants that name none of their own."),
-    PlatformSetting("LLM_API_KEY", "", "Its key."),
-    PlatformSetting("LLM_MODEL", "", "The model that is used where a node names none."),
+    PlatformSetting("LLM_API_URL", "", "Base URL of the chat endpoint for tenants without one of their own."),
+    PlatformSetting("LLM_API_KEY", "", "Key of the embedding endpoint."),
+    PlatformSetting("LLM_MODEL", "", "The model for nodes that name none."),
 )

@@ -79,7 +79,7 @@ _SOURCE: Final[Mapping[str, Any]] = {
                 "properties": {
                     "type": True,
                     "text": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARACTERS},
-                    "name": {**_NAME, "description": "Its ending says what it is: .txt, .md, .html or .csv."},
+                    "name": {**_NAME, "description": "Its extension gives its type: .txt, .md, .html or .csv."},
                 },
                 "additionalProperties": False,
             },
@@ -96,13 +96,13 @@ SCHEMA: Final[Mapping[str, Any]] = {
     "additionalProperties": False,
     "properties": {
         "datasource": {
-            "description": "What a run reads where its request names no sources of its own.",
+            "description": "Sources of runs whose request names none.",
             "type": "object",
             "additionalProperties": False,
             "properties": {"sources": SOURCES_SCHEMA},
         },
         "extract": {
-            "description": "Text out of PDF, DOCX, HTML, Markdown, plain text and CSV.",
+            "description": "Extraction of text from PDF, DOCX, HTML, Markdown, plain text and CSV.",
             "type": "object",
             "additionalProperties": False,
             "properties": {
@@ -111,12 +111,12 @@ SCHEMA: Final[Mapping[str, Any]] = {
                     "minimum": 1_000,
                     "maximum": MAX_CHARACTERS,
                     "default": DEFAULT_CHARACTERS,
-                    "description": "An entity with more text is in error.",
+                    "description": "An entity with more text fails.",
                 }
             },
         },
         "clean": {
-            "description": "Whatever it says, control characters, running headers and spare blanks go.",
+            "description": "Control characters, running headers and spare blanks are always removed.",
             "type": "object",
             "additionalProperties": False,
             "properties": {
@@ -125,7 +125,7 @@ SCHEMA: Final[Mapping[str, Any]] = {
             },
         },
         "split": {
-            "description": "`fixed`: pieces of at most a size. `markdown`: the same, none across a heading.",
+            "description": "`fixed`: pieces up to a maximum size. `markdown`: the same, none across a heading.",
             "type": "object",
             "additionalProperties": False,
             "properties": {
@@ -135,21 +135,21 @@ SCHEMA: Final[Mapping[str, Any]] = {
                     "minimum": MIN_CHUNK_SIZE,
                     "maximum": MAX_CHUNK_SIZE,
                     "default": DEFAULT_CHUNK_SIZE,
-                    "description": "Tokens of a chunk, at most.",
+                    "description": "Maximum tokens of a chunk.",
                 },
                 "chunk_overlap": {
                     "type": "integer",
                     "minimum": 0,
                     "maximum": MAX_CHUNK_SIZE // 2,
                     "default": DEFAULT_OVERLAP,
-                    "description": "Tokens that a chunk repeats of the one before; at most half of a chunk.",
+                    "description": "Tokens that a chunk repeats from the previous one; at most half of a chunk.",
                 },
                 "heading_level": {
                     "type": "integer",
                     "minimum": 1,
                     "maximum": 6,
                     "default": DEFAULT_HEADING_LEVEL,
-                    "description": "`markdown` alone: the lowest heading that begins a section.",
+                    "description": "`markdown` only: the lowest heading that begins a section.",
                 },
             },
         },
@@ -176,7 +176,7 @@ SCHEMA: Final[Mapping[str, Any]] = {
                     "type": "string",
                     "minLength": 1,
                     "maxLength": 100,
-                    "description": "The dataset by its id or name; a version keeps the one that it named when saved.",
+                    "description": "The dataset by its id or name; a saved version keeps the dataset that it named.",
                 }
             },
         },
@@ -204,7 +204,7 @@ def find_faults(definition: object) -> list[Fault]:
         return faults
     split = read_settings(definition).split_settings
     if 2 * split.overlap > split.chunk_size:
-        faults.append(Fault("$.split.chunk_overlap", gettext("It is at most half of chunk_size.")))
+        faults.append(Fault("$.split.chunk_overlap", gettext("It must be at most half of chunk_size.")))
     faults += _source_faults(sources_of(definition), "$.datasource.sources")
     return faults
 

@@ -37,11 +37,11 @@ def end_runs(run_ids: Collection[UUID]) -> int:
         cursor.execute(_END_RUNS, {"runs": runs})
         ended = cursor.fetchall()
     if ended:
-        _let_go(PipelineEntity.objects.filter(run_id__in=ended))
+        _release(PipelineEntity.objects.filter(run_id__in=ended))
     return len(ended)
 
 
-def _let_go(entities: QuerySet[Any]) -> None:
+def _release(entities: QuerySet[Any]) -> None:
     """Drop references to passages, and to content that can be fetched again.
 
     An uploaded file stays until its entity is completed, since the upload itself may be deleted.

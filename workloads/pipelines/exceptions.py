@@ -34,19 +34,19 @@ class EntityNotFoundError(DomainError):
 class PipelineNameTakenError(DomainError):
     code = "pipeline_name_taken"
     category = "conflict"
-    title = gettext_noop("There is a pipeline of this name.")
+    title = gettext_noop("A pipeline with this name already exists.")
 
 
 class PipelineChangedError(DomainError):
     code = "pipeline_changed"
     category = "conflict"
-    title = gettext_noop("Another version was saved meanwhile.")
+    title = gettext_noop("Another version was saved since the pipeline was read.")
 
 
 class PipelineInUseError(DomainError):
     code = "pipeline_in_use"
     category = "conflict"
-    title = gettext_noop("The pipeline has a run that goes on; cancel its job or wait for its end.")
+    title = gettext_noop("A run of the pipeline has not ended; cancel its job or wait for its end.")
 
 
 class DefinitionInvalidError(DomainError):
@@ -74,4 +74,4 @@ class SourcesMissingError(DomainError):
 class EntityNotRetryableError(DomainError):
     code = "invalid_transition"
     category = "conflict"
-    title = gettext_noop("Only an entity that is in error or was cancelled can be tried again.")
+    title = gettext_noop("Only an entity that is in error or was cancelled can be retried.")

@@ -32,7 +32,7 @@ class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]
         label=gettext_lazy("Definition"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 24, "spellcheck": "false", "class": "font-mono"}),
         help_text=gettext_lazy(
-            "datasource → extract → clean → split → embed → load. Saved with a change, it is the next version."
+            "datasource → extract → clean → split → embed → load. A changed definition is saved as the next version."
         ),
     )
     note = forms.CharField(
@@ -40,7 +40,7 @@ class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("What the new version changes; shown with it."),
+        help_text=gettext_lazy("The changes of the new version; shown with it."),
     )
 
     class Meta:

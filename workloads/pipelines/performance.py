@@ -74,10 +74,10 @@ class Performance:
         """True if an entity is open."""
         return bool(self._works)
 
-    def go_on(self) -> None:
+    def advance(self) -> None:
         """Start as many steps as there is room for, and store the results that have arrived."""
         self._pace.fit(used_mib=resident_mib(), allowed_mib=MEMORY_MIB[MEMORY_CLASS])
-        self._hand_out()
+        self._start_steps()
         outcomes = self._crew.take(timeout_seconds=LOOK_SECONDS)
         for outcome in outcomes:
             self._works[outcome.step.entity_id].is_busy = False
@@ -105,7 +105,7 @@ class Performance:
         """True if no step is running and none is due."""
         return not self._crew.busy and not any(self._choose(self._clock()))
 
-    def _hand_out(self) -> None:
+    def _start_steps(self) -> None:
         now = self._clock()
         chosen = list(self._choose(now))
         fresh = [work.entity.id for work in chosen if work.entity.state is EntityState.WAITING]

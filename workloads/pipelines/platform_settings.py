@@ -6,7 +6,11 @@ from tenants.database.platform_settings import PlatformSetting, declare
 
 declare(
     PlatformSetting(
-        "PIPELINE_THREADS", 10, "Entities of one run that a worker's child works on at once.", minimum=1, maximum=100
+        "PIPELINE_THREADS",
+        10,
+        "Entities of one run that a worker's child processes concurrently.",
+        minimum=1,
+        maximum=100,
     ),
-    PlatformSetting("PIPELINE_RUN_DAYS", 90, "Days that ended runs are kept.", minimum=1),
+    PlatformSetting("PIPELINE_RUN_DAYS", 90, "Days for which ended runs are kept.", minimum=1),
 )

@@ -64,7 +64,7 @@ class RagPipeline(TaskProcessor):
                 context, plan, entities, crew, Pace(platform_settings.PIPELINE_THREADS), ended=ended
             )
             while performance.has_work:
-                performance.go_on()
+                performance.advance()
                 is_turn_over = context.should_yield() or time.monotonic() > ends_at
                 # Each start stores something, so that a slice that is too short for a step still makes progress.
                 if is_turn_over and performance.has_work and (performance.has_stored or performance.is_waiting):

@@ -71,7 +71,7 @@ def save_version(
     with transaction.atomic():
         pipeline = _lock(pipeline_id)
         if expected_version not in (None, pipeline.latest_number):
-            raise PipelineChangedError("Version %(number)s is the latest by now.", {"number": pipeline.latest_number})
+            raise PipelineChangedError("Version %(number)s is the latest now.", {"number": pipeline.latest_number})
         # Also in a scope of all tenants, only datasets and files of the pipeline's own tenant are valid.
         with tenant_context(pipeline.tenant_id):
             dataset_id = check_definition(definition)
@@ -149,7 +149,7 @@ def _save(pipeline: Pipeline) -> None:
     except IntegrityError as error:
         if "pipeline_name_unique" not in str(error):
             raise
-        raise PipelineNameTakenError("There is a pipeline %(name)r already.", {"name": pipeline.name}) from error
+        raise PipelineNameTakenError("The pipeline %(name)r already exists.", {"name": pipeline.name}) from error
 
 
 def _lock(pipeline_id: UUID) -> Pipeline:

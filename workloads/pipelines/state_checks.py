@@ -9,11 +9,11 @@ from scheduling.consistency.walk import Table
 from tenants.database.sql import load_sql
 
 NO_JOB = FaultKind(
-    "pipeline_entity_without_job", gettext_noop("An entity of the last day waits for a job that is not there.")
+    "pipeline_entity_without_job", gettext_noop("An entity of the last day waits for a job that does not exist.")
 )
-COUNTS = FaultKind("pipeline_run_counts", gettext_noop("An ended run counts other entities than it has."))
+COUNTS = FaultKind("pipeline_run_counts", gettext_noop("The entity counts of an ended run differ from its entities."))
 CHUNKS = FaultKind(
-    "pipeline_entity_chunks", gettext_noop("A completed entity says other chunks than its document has.")
+    "pipeline_entity_chunks", gettext_noop("The chunk count of a completed entity differs from its document's.")
 )
 _SQL = load_sql(__file__)
 _JOBS, _COUNTS, _CHUNKS = _SQL["find_without_job"], _SQL["find_wrong_counts"], _SQL["find_wrong_chunks"]

@@ -89,4 +89,6 @@ def fetch(source: Mapping[str, Any], item: IndexingItem, context: StepContext) -
             raise
         # The whole run does not wait for one host that is down.
         host = read_target(url).authority
-        raise TransientError(f"{host} has failed too often; it is left alone for now.", code="host_down") from None
+        raise TransientError(
+            f"{host} has failed too often; requests to it are suspended for now.", code="host_down"
+        ) from None

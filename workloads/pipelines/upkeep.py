@@ -62,10 +62,7 @@ TASKS = (
     UpkeepTask(
         "pipeline_runs",
         gettext_noop("Pipeline runs"),
-        gettext_noop(
-            "Closes runs and entities whose jobs were cancelled or failed, and lets go of what they kept"
-            " in the storage."
-        ),
+        gettext_noop("Closes runs and entities whose jobs were cancelled or failed, and releases their stored files."),
         MINUTE,
         close_runs,
     ),

@@ -38,12 +38,12 @@ class WebhookAdmin(TenantScopedAdmin):
     view_permission = Permission.TENANT_VIEW
     add_permission = change_permission = Permission.WEBHOOKS_MANAGE
     form = WebhookForm
-    list_display = ("name", "url", "told", "created_at", "rotated_at")
+    list_display = ("name", "url", "shown_events", "created_at", "rotated_at")
     search_fields = ("name",)
     ordering = ("-id",)
-    empty_title = gettext_lazy("No webhook yet")
+    empty_title = gettext_lazy("No webhooks yet")
     empty_text = gettext_lazy(
-        "A webhook is a URL of yours that is told, signed, when something has happened, such as the end of a job."
+        "A webhook is a URL of yours that receives signed notifications of events, such as the end of a job."
     )
     hidden_fields = frozenset({"sealed_secret", "previous_sealed_secret"})
     readonly_fields = ("deliveries", "rotated_at", "created_at")
@@ -67,18 +67,18 @@ class WebhookAdmin(TenantScopedAdmin):
     def response_add(self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None) -> HttpResponse:
         return self._show(request, request.shown_secret)  # type: ignore[attr-defined]
 
-    @admin.display(description=gettext_lazy("Told of"))
-    def told(self, webhook: Webhook) -> str:
+    @admin.display(description=gettext_lazy("Events"))
+    def shown_events(self, webhook: Webhook) -> str:
         return ", ".join(webhook.events)
 
     @admin.display(description=gettext_lazy("Deliveries"))
     def deliveries(self, webhook: Webhook) -> SafeString:
         url = f"{reverse('admin:webhooks_delivery_changelist')}?webhook__id__exact={webhook.pk}"
-        return format_html('<a class="console-link" href="{}">{}</a>', url, gettext("Show what became of them"))
+        return format_html('<a class="console-link" href="{}">{}</a>', url, gettext("Show deliveries"))
 
     @post_action(label=gettext_lazy("Send a test"), permission=Permission.JOBS_SUBMIT)
     def try_it(self, request: HttpRequest, webhook: Webhook, reason: str) -> str:
-        return gettext("A test is on its way, by the job %(value)s.") % {"value": try_webhook(webhook=webhook)}
+        return gettext("A test delivery was submitted as the job %(value)s.") % {"value": try_webhook(webhook=webhook)}
 
     @post_action(label=gettext_lazy("New secret"), permission=Permission.WEBHOOKS_MANAGE, asks_reason=True)
     def rotate(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
@@ -111,10 +111,8 @@ class DeliveryAdmin(KeysetAdmin):
     list_display = ("event", "webhook", "attempt", "status", "error", "seconds", "created_at")
     list_filter = ("webhook",)
     list_select_related = ("webhook",)
-    empty_title = gettext_lazy("Nothing was delivered yet")
-    empty_text = gettext_lazy(
-        "Each attempt to tell a webhook something is listed here with its answer, for thirty days."
-    )
+    empty_title = gettext_lazy("No deliveries yet")
+    empty_text = gettext_lazy("Each delivery attempt is listed here with its response, for thirty days.")
     fields = ("webhook", "event", "job", "attempt", "status", "error", "answer", "seconds", "created_at")
     readonly_fields = ("job",)
 

@@ -23,15 +23,15 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
         help_text=gettext_lazy(
-            "What it is told of the tenant's jobs, from now on. Without any it is told of batches alone that name it."
+            "Events of the tenant's jobs that it receives from now on. Without any, only those of batches that name it."
         ),
     )
     job_filter = forms.CharField(
-        label=gettext_lazy("Of which jobs"),
+        label=gettext_lazy("Job filter"),
         required=False,
         max_length=MAX_FILTER_CHARACTERS,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("A filter such as kind:noop tag:night; empty: of all."),
+        help_text=gettext_lazy("A filter such as kind:noop tag:night; empty: all jobs."),
     )
 
     class Meta:

@@ -19,20 +19,22 @@ class Webhook(NamedModel, TenantModel):
     """A URL of the tenant that is notified of events; its secret is stored sealed and shown only when it is created."""
 
     name = models.CharField(_("name"), max_length=100)
-    url = models.CharField(_("url"), max_length=MAX_URL, help_text=_("http or https; what leads inside is refused."))
+    url = models.CharField(
+        _("url"), max_length=MAX_URL, help_text=_("http or https; private and internal addresses are refused.")
+    )
     events = ArrayField(
         models.CharField(max_length=MAX_EVENT),
         verbose_name=_("events"),
         default=list,
         db_default=[],
         blank=True,
-        help_text=_("What it is told of the tenant's jobs."),
+        help_text=_("Events of the tenant's jobs that it receives."),
     )
     job_filter = models.TextField(
-        _("job filter"), blank=True, db_default="", help_text=_("Of which jobs; empty: of all.")
+        _("job filter"), blank=True, db_default="", help_text=_("Filter of jobs; empty: all jobs.")
     )
     events_since = models.DateTimeField(
-        _("events since"), null=True, editable=False, help_text=_("It is told what happened since.")
+        _("events since"), null=True, editable=False, help_text=_("It receives events since then.")
     )
     sealed_secret = models.TextField(_("sealed secret"), editable=False)
     previous_sealed_secret = models.TextField(_("previous sealed secret"), blank=True, editable=False)
@@ -71,11 +73,11 @@ class Delivery(TenantModel):
     event = models.CharField(_("event"), max_length=MAX_EVENT)
     attempt = models.PositiveSmallIntegerField(_("attempt"))
     status = models.PositiveSmallIntegerField(
-        _("status"), null=True, help_text=_("Of the answer; empty where there was none.")
+        _("status"), null=True, help_text=_("Status of the response; empty if there was none.")
     )
     error = models.CharField(_("error"), max_length=MAX_ERROR, blank=True)
     answer = models.CharField(
-        _("answer"), max_length=MAX_ANSWER, blank=True, help_text=_("Its beginning, where it is a text.")
+        _("answer"), max_length=MAX_ANSWER, blank=True, help_text=_("The beginning of the response, if it is text.")
     )
     seconds = models.FloatField(_("seconds"))
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)

@@ -36,9 +36,9 @@ class WebhookDelivery(TaskProcessor):
     kind = KIND
     title = gettext_noop("Webhook delivery")
     description = gettext_noop(
-        "Tells one of the tenant's webhooks of an event, signed; tries again until it is heard, for a day"
-        " and a half.\n\nMade by what happens, such as the end of a job or a batch, and by the button that "
-        "tries a webhook."
+        "Delivers an event to one of the tenant's webhooks, signed; retries for a day and a half until it is "
+        "accepted.\n\nCreated by events, such as the end of a job or a batch, and by the button that tests a "
+        "webhook."
     )
     payload_schema = {
         "type": "object",
@@ -120,10 +120,10 @@ def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
 
 def body_of(context: JobContext) -> bytes:
     """Return the body, the same bytes at each attempt."""
-    told = {"id": context.idempotency_key, "type": context.payload["event"], "data": context.payload["data"]}
+    message = {"id": context.idempotency_key, "type": context.payload["event"], "data": context.payload["data"]}
     if "timestamp" in context.payload:
-        told["timestamp"] = context.payload["timestamp"]
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+        message["timestamp"] = context.payload["timestamp"]
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 
 def conclude(answer: Answer) -> Complete:

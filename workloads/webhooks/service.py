@@ -50,7 +50,7 @@ def create_webhook(
     secret = new_secret()
     with tenant_context(tenant):
         if Webhook.objects.count() >= MAX_WEBHOOKS:
-            raise TooManyWebhooksError("A tenant has %(limit)s webhooks at most.", {"limit": MAX_WEBHOOKS})
+            raise TooManyWebhooksError("A tenant may have at most %(limit)s webhooks.", {"limit": MAX_WEBHOOKS})
         webhook = Webhook(tenant=tenant, sealed_secret=seal(secret), **values)
         webhook.events_since = read_clock() if webhook.events else None
         _save(webhook)
@@ -139,7 +139,7 @@ def _save(webhook: Webhook) -> None:
         with transaction.atomic():
             webhook.save()
     except IntegrityError as error:
-        raise WebhookNameTakenError("Another webhook is called %(name)r.", {"name": webhook.name}) from error
+        raise WebhookNameTakenError("The webhook %(name)r already exists.", {"name": webhook.name}) from error
 
 
 def _facts(webhook: Webhook) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _read_events(names: Sequence[str]) -> list[str]:
     unknown = sorted(set(names) - set(JOB_EVENTS))
     if unknown:
         refusal = WebhookEventsError(
-            "There are no events %(unknown)s; there are: %(known)s.",
+            "There are no events %(unknown)s; the events are %(known)s.",
             {"unknown": ", ".join(unknown), "known": ", ".join(JOB_EVENTS)},
         )
         refusal.errors = [{"field": "events", "code": refusal.code, "detail": refusal.detail}]

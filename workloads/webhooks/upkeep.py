@@ -28,7 +28,7 @@ TASKS = (
     UpkeepTask(
         "prune_deliveries",
         gettext_noop("Webhook deliveries"),
-        gettext_noop("Removes attempts to deliver that are older than thirty days."),
+        gettext_noop("Deletes delivery attempts that are older than thirty days."),
         timedelta(days=1),
         prune_deliveries,
     ),

@@ -36,7 +36,7 @@ _FIELDS = ("name", "description", "definition")
 class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
     """Admin of workflows; a changed definition becomes the next version."""
 
-    empty_title = gettext_lazy("No workflow yet")
+    empty_title = gettext_lazy("No workflows yet")
     empty_text = gettext_lazy("A workflow is a graph of steps that one job runs. Add one above.")
     view_permission = Permission.WORKFLOWS_VIEW
     add_permission = change_permission = Permission.WORKFLOWS_MANAGE
@@ -86,9 +86,9 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
                 effective_from=effective_from,
             )
             text = (
-                gettext("Saved as version %(number)s; runs that are under way keep theirs.")
+                gettext("Saved as version %(number)s; runs in progress keep their version.")
                 if effective_from is None
-                else gettext("Saved as version %(number)s, which waits for its time.")
+                else gettext("Saved as version %(number)s, which is scheduled.")
             )
             self.message_user(request, text % {"number": version.number})
 
@@ -97,7 +97,8 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         delete_workflow(workflow=workflow, reason=reason)
         self.message_user(
             request,
-            gettext("%(workflow)s is deleted with its versions; what its runs left stays.") % {"workflow": workflow},
+            gettext("%(workflow)s is deleted with its versions; the records of its runs stay.")
+            % {"workflow": workflow},
         )
         return HttpResponseRedirect(reverse("admin:workflow_execution_workflow_changelist"))
 
@@ -224,10 +225,8 @@ class ApprovalAdmin(ReadOnlyAdmin):
         (gettext_lazy("Answer"), {"fields": ("decided_by", "decided_at", "comment")}),
         (gettext_lazy("Run"), {"fields": ("workflow", "node", "job", "created_at")}),
     )
-    empty_title = gettext_lazy("Nobody is asked for anything")
-    empty_text = gettext_lazy(
-        "What an approval node of a workflow asks appears here until it is answered or its time is over."
-    )
+    empty_title = gettext_lazy("No pending approvals")
+    empty_text = gettext_lazy("Questions of approval nodes appear here until they are decided or expire.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         approvals = find_approvals()
@@ -254,7 +253,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     )
     def approve(self, request: HttpRequest, approval: Approval, reason: str) -> str:
         decide_approval(approval_id=approval.pk, is_approved=True, comment=reason)
-        return gettext("“%(approval)s” is approved; its run goes on.") % {"approval": approval}
+        return gettext("“%(approval)s” is approved; its run continues.") % {"approval": approval}
 
     @post_action(
         label=gettext_lazy("Reject"),
@@ -265,7 +264,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     )
     def reject(self, request: HttpRequest, approval: Approval, reason: str) -> str:
         decide_approval(approval_id=approval.pk, is_approved=False, comment=reason)
-        return gettext("“%(approval)s” is rejected; its run goes on.") % {"approval": approval}
+        return gettext("“%(approval)s” is rejected; its run continues.") % {"approval": approval}
 
 
 def _job_page(job_id: Any) -> str | None:

@@ -22,7 +22,7 @@ class WorkflowVersionNotFoundError(DomainError):
 class WorkflowNameTakenError(DomainError):
     code = "workflow_name_taken"
     category = "conflict"
-    title = gettext_noop("There is a workflow of this name.")
+    title = gettext_noop("A workflow with this name already exists.")
 
 
 class WorkflowInvalidError(DomainError):
@@ -54,7 +54,7 @@ class DefinitionInvalidError(DomainError):
 class RunInputsInvalidError(DomainError):
     code = "inputs_invalid"
     category = "invalid"
-    title = gettext_noop("The inputs are not those that the workflow takes.")
+    title = gettext_noop("The inputs do not match those that the workflow declares.")
 
 
 class ApprovalNotFoundError(DomainError):
@@ -66,4 +66,4 @@ class ApprovalNotFoundError(DomainError):
 class ApprovalEndedError(DomainError):
     code = "approval_ended"
     category = "conflict"
-    title = gettext_noop("The approval is decided already, or its time is over.")
+    title = gettext_noop("The approval is already decided or has expired.")

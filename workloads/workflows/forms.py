@@ -32,7 +32,7 @@ class WorkflowForm(VersionForm):
         label=gettext_lazy("Definition"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": ROWS, "spellcheck": "false", "class": "font-mono"}),
         help_text=gettext_lazy(
-            "Nodes and edges as JSON; docs/how-to/workflows.md tells them. A change becomes the next version."
+            "Nodes and edges as JSON, described in docs/how-to/workflows.md. A change becomes the next version."
         ),
     )
     reason = forms.CharField(
@@ -40,17 +40,17 @@ class WorkflowForm(VersionForm):
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("What has changed; kept with the version."),
+        help_text=gettext_lazy("A note on the changes, stored with the version."),
     )
     effective_from = forms.DateTimeField(
         label=gettext_lazy("Effective from"),
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
-        help_text=gettext_lazy("UTC. From then on new runs take this definition; empty: at once."),
+        help_text=gettext_lazy("UTC. New runs use this definition from this time on; empty: at once."),
     )
     stale_advice = gettext_lazy(
-        "Another person saved a definition after this page was opened: version {version} is in effect now. Your input"
-        " stands below and is not saved. Save again to put it on top of that version."
+        "The workflow was saved since you opened it: it is at version {version} now. Your input is kept below "
+        "and is not saved yet. Save again to overwrite that version."
     )
 
     class Meta:
@@ -93,5 +93,5 @@ class RunForm(forms.Form):
         """Return the inputs; raise ValidationError unless they are an object or None."""
         inputs = self.cleaned_data["inputs"]
         if inputs is not None and not isinstance(inputs, dict):
-            raise forms.ValidationError(gettext("The inputs are a JSON object."))
+            raise forms.ValidationError(gettext("The inputs must be a JSON object."))
         return inputs

@@ -24,7 +24,7 @@ def read_inputs(graph: Graph, given: Mapping[str, Any]) -> tuple[dict[str, Any],
     inputs: dict[str, Any] = {}
     strange = given.keys() - graph.inputs.keys()
     faults = [
-        _fault("input_unknown", name, gettext("The workflow takes no input %(name)r.") % {"name": name})
+        _fault("input_unknown", name, gettext("The workflow has no input %(name)r.") % {"name": name})
         for name in strange
     ]
     for name, declared in graph.inputs.items():
@@ -35,7 +35,7 @@ def read_inputs(graph: Graph, given: Mapping[str, Any]) -> tuple[dict[str, Any],
                     _fault(
                         "input_invalid",
                         name,
-                        gettext("%(name)s is no %(type)s.") % {"name": name, "type": declared["type"]},
+                        gettext("%(name)s is not of the type %(type)s.") % {"name": name, "type": declared["type"]},
                     )
                 )
         elif "default" in declared:

@@ -17,7 +17,7 @@ class WorkflowExecution(TaskProcessor):
 
     kind = "workflow_execution"
     title = gettext_noop("Workflow run")
-    description = gettext_noop("Runs the nodes of a workflow, and goes on where it was when it starts again.")
+    description = gettext_noop("Runs the nodes of a workflow; after a restart it resumes where it stopped.")
     payload_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {

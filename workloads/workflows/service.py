@@ -167,7 +167,7 @@ class _Workflows(Versioned[Workflow]):
         # The rest was checked when it was written; a dispatcher does not parse a whole definition again.
         limit = settings_of(row.tenant_id)[MAX_DEPTH.key]
         if depth_of(content) > limit:
-            raise DefinitionInvalidError("Iterations stand in one another at most %(limit)s deep.", {"limit": limit})
+            raise DefinitionInvalidError("Iterations may be nested at most %(limit)s deep.", {"limit": limit})
 
     def put(self, row: Workflow, content: Mapping[str, Any]) -> None:
         row.save(update_fields=["version"])

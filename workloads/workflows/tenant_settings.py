@@ -22,7 +22,7 @@ MAX_STEPS: Final = Setting(
 MAX_SECONDS: Final = Setting(
     key="workflow_execution.max_seconds",
     title=gettext_noop("Working time of a run"),
-    help_text=gettext_noop("Seconds that a run may work for; what it waits for a time or an answer does not count."),
+    help_text=gettext_noop("Seconds that a run may work; delays and pending approvals do not count."),
     schema={"type": "integer", "minimum": 1, "maximum": 86_400},
     default=3_600,
     editor="platform",
@@ -30,11 +30,11 @@ MAX_SECONDS: Final = Setting(
 MAX_DEPTH: Final = Setting(
     key="workflow_execution.max_depth",
     title=gettext_noop("Depth of iterations"),
-    help_text=gettext_noop("How deeply iterations may stand in one another."),
+    help_text=gettext_noop("Maximum depth of nested iterations."),
     schema={"type": "integer", "minimum": 1, "maximum": DEEPEST},
     default=3,
     editor="platform",
-    effect=gettext_noop("Takes effect for versions that are stored later."),
+    effect=gettext_noop("Applies to versions saved later."),
 )
 MAX_ITEMS: Final = Setting(
     key="workflow_execution.max_items",
@@ -46,8 +46,8 @@ MAX_ITEMS: Final = Setting(
 )
 PARALLEL_NODES: Final = Setting(
     key="workflow_execution.parallel_nodes",
-    title=gettext_noop("Nodes of a run at a time"),
-    help_text=gettext_noop("How many requests, questions to models and searches one run makes at the same time."),
+    title=gettext_noop("Concurrent nodes of a run"),
+    help_text=gettext_noop("Maximum number of concurrent requests, model calls and searches of one run."),
     schema={"type": "integer", "minimum": 1, "maximum": 50},
     default=10,
     editor="platform",
@@ -66,8 +66,8 @@ LLM_KEY: Final = Setting(
     key="workflow_execution.llm_key",
     title=gettext_noop("Key of the model endpoint"),
     help_text=gettext_noop(
-        "Stored as a secret that is sent to the host of the model endpoint alone. A stored secret may be named"
-        " instead: {{ secrets.name }}."
+        "Stored as a secret that is sent only to the host of the model endpoint. To use a stored secret, enter "
+        "{{ secrets.name }}."
     ),
     schema={"type": "string", "maxLength": 500, "pattern": "^[!-~]*$"},
     default="",
@@ -77,9 +77,7 @@ LLM_KEY: Final = Setting(
 LLM_MODEL: Final = Setting(
     key="workflow_execution.llm_model",
     title=gettext_noop("Model"),
-    help_text=gettext_noop(
-        "Which model llm nodes ask that name none; empty: the platform's, at the platform's endpoint."
-    ),
+    help_text=gettext_noop("The model of llm nodes that name none; empty: the platform's, at the platform's endpoint."),
     schema={"type": "string", "maxLength": 200},
     default="",
 )

@@ -29,7 +29,7 @@ TASKS = (
     UpkeepTask(
         "ended_workflow_runs",
         gettext_noop("Ended workflow runs"),
-        gettext_noop("Withdraws approvals and removes values of runs whose jobs have ended by themselves."),
+        gettext_noop("Withdraws approvals and deletes values of runs whose jobs have ended on their own."),
         timedelta(minutes=15),
         sweep_ended_runs,
     ),

@@ -10,13 +10,13 @@ from scheduling.celery.fair_tasks import current_job, fair_task
 
 
 class BusyError(Exception):
-    """Whoever should greet has no time just now."""
+    """The greeter is busy."""
 
 
 @fair_task(kind="acme_greeting", title="Greet (Acme)", queue="dataset")
 @shared_task(bind=True, autoretry_for=(BusyError,), retry_backoff=1, retry_jitter=False, max_retries=2)
 def greet(self: Any, name: str, *, times: int = 1, mood: Literal["calm", "busy_once", "broken"] = "calm") -> dict[str, Any]:
-    """Greets somebody, as often as one likes."""
+    """Greets a person once or several times."""
     if mood == "broken":
         raise RuntimeError(f"{name} cannot be greeted")
     if mood == "busy_once" and self.request.retries == 0:

@@ -15,7 +15,7 @@ from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):
-    help = "Give an account a place in a tenant, without an invitation."
+    help = "Add an account to a tenant, without an invitation."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")

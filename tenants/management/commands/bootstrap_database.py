@@ -14,15 +14,15 @@ from tenants.database.conf import APP_ALIAS, AUDITOR_ALIAS, OWNER_ALIAS, auditor
 
 class Command(BaseCommand):
     help = (
-        "Create the owner, application, auditor and platform roles, the database and the extension `vector`, as"
-        " DATABASE_URL, DATABASE_OWNER_URL, DATABASE_AUDITOR_URL and DATABASE_PLATFORM_ROLE name them. Running it again"
-        " changes nothing."
+        "Create the owner, application, auditor and platform roles, the database and the extension `vector`, as "
+        "named by DATABASE_URL, DATABASE_OWNER_URL, DATABASE_AUDITOR_URL and DATABASE_PLATFORM_ROLE. The command "
+        "is idempotent."
     )
     # It runs before there is a database that the checks could query.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--admin-url", help="an administrator's connection, used once and not kept")
+        parser.add_argument("--admin-url", help="an administrator's connection, used once and not stored")
         parser.add_argument("--print-sql", action="store_true", help="print the script for psql and change nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -31,7 +31,7 @@ class Command(BaseCommand):
             self.stdout.write(printed_sql(layout, MINIMUM_SERVER), ending="")
             return
         if not options["admin_url"]:
-            raise CommandError("Give --admin-url URL, or --print-sql to see what would be done.")
+            raise CommandError("Give --admin-url URL, or --print-sql to print the statements.")
         try:
             bootstrap_database(
                 options["admin_url"],
@@ -48,9 +48,9 @@ class Command(BaseCommand):
     def _read_layout(self) -> Layout:
         entries = [settings.DATABASES.get(alias, {}) for alias in (APP_ALIAS, OWNER_ALIAS, AUDITOR_ALIAS)]
         if not entries[1]:
-            raise CommandError("Set DATABASE_OWNER_URL: it names the owner that shall be created.")
+            raise CommandError("Set DATABASE_OWNER_URL: it names the owner to create.")
         if not entries[2]:
-            raise CommandError("Set DATABASE_AUDITOR_URL: it names the auditor's login that shall be created.")
+            raise CommandError("Set DATABASE_AUDITOR_URL: it names the auditor's login to create.")
         if len({entry["NAME"] for entry in entries}) > 1:
             raise CommandError("DATABASE_URL, DATABASE_OWNER_URL and DATABASE_AUDITOR_URL must name the same database.")
         roles = [Role(name=entry["USER"], password=entry["PASSWORD"]) for entry in entries]

@@ -15,7 +15,7 @@ from tenants.exceptions import DomainError
 
 
 class Command(BaseCommand):
-    help = "Give an account a new password; its sessions end."
+    help = "Change an account's password and end its sessions."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username", help="the user's name or e-mail address")

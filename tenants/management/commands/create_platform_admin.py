@@ -14,7 +14,7 @@ from tenants.exceptions import DomainError
 
 
 class Command(BaseCommand):
-    help = "Create an account that is an admin of the platform: the first one, or where no admin can log in any more."
+    help = "Create an account that is an admin of the platform: the first one, or when no admin can log in."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")

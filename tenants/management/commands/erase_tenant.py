@@ -21,16 +21,18 @@ LOOK_SECONDS = 0.5
 
 class Command(BaseCommand):
     help = (
-        "Have a suspended tenant deleted with all its rows, files and keys, and print the proof. It begins when the"
-        " period of grace (ERASURE_GRACE_SECONDS) is over; upkeep runs it, and --wait runs it here."
+        "Delete a suspended tenant with all its rows, files and keys, and print the proof. The erasure starts "
+        "after the grace period (ERASURE_GRACE_SECONDS); upkeep runs it, or this command with --wait."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug")
-        parser.add_argument("--reason", required=True, help="why; kept in the record of the erasure")
-        parser.add_argument("--confirm", required=True, metavar="SLUG", help="the slug once more")
-        parser.add_argument("--wait", action="store_true", help="run the erasure here, the period of grace included")
-        parser.add_argument("--cancel", action="store_true", help="call off an erasure that has not begun")
+        parser.add_argument("--reason", required=True, help="why; stored in the record of the erasure")
+        parser.add_argument("--confirm", required=True, metavar="SLUG", help="the slug again")
+        parser.add_argument(
+            "--wait", action="store_true", help="run the erasure in this command, including the grace period"
+        )
+        parser.add_argument("--cancel", action="store_true", help="cancel an erasure that has not started")
         parser.add_argument("--json", action="store_true", help="print the record as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -62,7 +64,7 @@ class Command(BaseCommand):
             facts |= {"proof": erasure.proof, "proof_sha256": erasure.proof_sha256}
             self.stdout.write(json.dumps(facts, ensure_ascii=False))
         elif erasure.proof is None:
-            self.stdout.write(f"{erasure} is {erasure.status}; it begins at {erasure.starts_at.isoformat()}.")
+            self.stdout.write(f"{erasure} is {erasure.status}; it starts at {erasure.starts_at.isoformat()}.")
         else:
             for name, counts in erasure.proof["counts"].items():
                 if counts["before"] or counts["removed"]:

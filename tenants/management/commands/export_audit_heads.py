@@ -15,8 +15,8 @@ from tenants.exceptions import DomainError
 
 class Command(BaseCommand):
     help = (
-        "Print the last signed head of each chain of the audit log as JSON lines. With --out the heads that the file"
-        " does not hold yet are appended. Keep the file where the database's administrators cannot write."
+        "Print the last signed head of each audit chain as JSON lines. With --out append the heads that the file "
+        "lacks. Store the file where the database's administrators cannot write."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

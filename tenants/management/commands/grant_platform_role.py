@@ -18,8 +18,8 @@ NO_ROLE = "none"
 
 class Command(BaseCommand):
     help = (
-        "Give a user a role for the platform (admin, operator, auditor) in place of the one it has; `none` takes it"
-        " away. The first admin is made by `create_platform_admin`."
+        "Set a user's platform role (admin, operator, auditor); `none` revokes it. Create the first admin with "
+        "`create_platform_admin`."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -43,6 +43,6 @@ class Command(BaseCommand):
             facts = {"username": user.get_username(), "role": None if role == NO_ROLE else role}
             self.stdout.write(json.dumps(facts, ensure_ascii=False))
         elif role == NO_ROLE:
-            self.stdout.write(f"{user.get_username()} has no role for the platform any more.")
+            self.stdout.write(f"{user.get_username()} no longer has a platform role.")
         else:
             self.stdout.write(f"{user.get_username()} is {role} of the platform.")

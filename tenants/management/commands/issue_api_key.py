@@ -25,7 +25,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
-        parser.add_argument("--name", default="command line", help="what the key is for")
+        parser.add_argument("--name", default="command line", help="the purpose of the key")
         parser.add_argument(
             "--scope",
             action="append",
@@ -33,16 +33,18 @@ class Command(BaseCommand):
             choices=[DEVELOPER, *sorted(KEY_PERMISSIONS)],
             metavar="SCOPE",
             required=True,
-            help="a permission that the key has, such as jobs.submit; again for more; `developer`: a developer's",
+            help="a permission of the key, such as jobs.submit; may be repeated; `developer`: all of a developer's",
         )
-        parser.add_argument("--expires-in-days", type=int, help="days until the key expires (default: 90, unless set)")
-        parser.add_argument("--never-expires", action="store_true", help="the key lasts until it is revoked")
+        parser.add_argument(
+            "--expires-in-days", type=int, help="days until the key expires (default: 90, unless configured otherwise)"
+        )
+        parser.add_argument("--never-expires", action="store_true", help="the key is valid until it is revoked")
         parser.add_argument(
             "--address",
             action="append",
             default=[],
             metavar="CIDR",
-            help="a network that it is accepted from; again for more",
+            help="a network that the key is accepted from; may be repeated",
         )
         parser.add_argument("--json", action="store_true", help="print the key with its id as JSON")
 

@@ -16,7 +16,7 @@ _FIRST = ("tenants", "0001_initial")
 
 
 class Command(MigrateCommand):
-    help = "Bring the database schema up to date, as the owner (DATABASE_OWNER_URL)."
+    help = "Migrate the database schema as its owner (DATABASE_OWNER_URL)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -34,6 +34,6 @@ def refuse_foreign_history(alias: str) -> None:
     applied = MigrationRecorder(connections[alias]).applied_migrations()
     if _FIRST not in applied and any(app == _FIRST[0] for app, _ in applied):
         raise CommandError(
-            "This database was made by a development version before 1.0, and there is no upgrade from it."
-            " Create a new database; for `make dev`, stop it and delete the folder var/dev."
+            "This database was created by a development version before 1.0, and there is no upgrade from it. "
+            "Create a new database; for `make dev`, stop it and delete the folder var/dev."
         )

@@ -14,12 +14,12 @@ from tenants.tenancy.suspensions import describe_suspension
 
 
 class Command(BaseCommand):
-    help = "Undo a tenant's suspension; refused while the tenant is to be erased. Its pause or drain stays."
+    help = "End a tenant's suspension; refused while the tenant is being erased. A pause or drain stays."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug")
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print how the tenant stands as JSON")
+        parser.add_argument("--json", action="store_true", help="print the tenant's state as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -17,19 +17,19 @@ from tenants.tenancy.queries import find_tenant
 
 class Command(BaseCommand):
     help = (
-        "Wrap every data key by the first key of ENCRYPTION_MASTER_KEYS; no value is rewritten, and it may be repeated."
-        " Afterwards the former master key is needed no more. With --new-data-keys also let new data keys seal what is"
-        " written from now on."
+        "Rewrap every data key by the first key of ENCRYPTION_MASTER_KEYS; no value is rewritten, and the "
+        "command may be repeated. Afterwards the former master key is no longer needed. With --new-data-keys, "
+        "new data keys also seal all later values."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--new-data-keys", action="store_true", help="begin a new data key for each tenant")
-        parser.add_argument("--tenant", help="with --new-data-keys: of this tenant alone")
+        parser.add_argument("--new-data-keys", action="store_true", help="create a new data key for each tenant")
+        parser.add_argument("--tenant", help="with --new-data-keys: only for this tenant")
         parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["tenant"] and not options["new_data_keys"]:
-            raise CommandError("--tenant belongs to --new-data-keys: a master key is changed for all tenants.")
+            raise CommandError("--tenant requires --new-data-keys: the master key is changed for all tenants.")
         try:
             require_master_key()
             tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(facts))
         else:
-            self.stdout.write(f"{facts['rewrapped']:,} data keys were wrapped anew, {facts['replaced']:,} replaced.")
+            self.stdout.write(f"{facts['rewrapped']:,} data keys were rewrapped, {facts['replaced']:,} replaced.")
 
 
 def _rewrap() -> int:

@@ -14,15 +14,17 @@ from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):
-    help = "Set an override of a tenant's limit, or clear it so that the plan counts again."
+    help = "Set an override of a tenant's limit, or clear it so that the plan's limit applies again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
         parser.add_argument("key", help="the limit, such as worker_seconds_per_month; `show_usage` lists them")
         parser.add_argument("value", type=int, nargs="?", help="in the limit's own unit")
-        parser.add_argument("--clear", action="store_true", help="let the plan count again")
+        parser.add_argument("--clear", action="store_true", help="clear the override")
         parser.add_argument("--reason", required=True, help="why, for the audit log")
-        parser.add_argument("--until", type=moment, metavar="TIME", help="from then on the plan counts again")
+        parser.add_argument(
+            "--until", type=moment, metavar="TIME", help="the plan's limit applies again from this time on"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["clear"] == (options["value"] is not None):
@@ -38,7 +40,7 @@ def _change(options: dict[str, Any]) -> str:
     tenant, key, reason = find_tenant(options["tenant"]), options["key"], options["reason"]
     if options["clear"]:
         was_set = clear_tenant_limit(tenant=tenant, key=key, reason=reason)
-        return f"The plan counts for {key} of {tenant.slug}{'' if was_set else ', as it did before'}."
+        return f"The plan's limit {key} applies to {tenant.slug}{'' if was_set else ', as before'}."
     expires_at = options["until"]
     set_tenant_limit(tenant=tenant, key=key, value=options["value"], reason=reason, expires_at=expires_at)
     until = f" until {expires_at.isoformat()}" if expires_at else ""

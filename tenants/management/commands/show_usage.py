@@ -15,7 +15,7 @@ from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):
-    help = "Show every limit of a tenant: used, allowed, left, when it resets, and who says so."
+    help = "Show every limit of a tenant: used, allowed, left, when it resets, and its source."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")

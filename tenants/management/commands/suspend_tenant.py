@@ -16,16 +16,16 @@ from tenants.tenancy.suspensions import describe_suspension
 
 class Command(BaseCommand):
     help = (
-        "Suspend a tenant: nothing is accepted from it and nothing of it is dispatched. What runs goes on unless"
-        " --cancel-running. Suspending it again changes reason and end."
+        "Suspend a tenant: no job is accepted or dispatched. Running jobs continue unless --cancel-running. "
+        "Suspending a suspended tenant changes reason and end."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug")
-        parser.add_argument("--reason", required=True, help="why; the tenant is told, and the audit log keeps it")
-        parser.add_argument("--until", type=moment, metavar="TIME", help="it ends by itself then")
-        parser.add_argument("--cancel-running", action="store_true", help="cancel what runs, too")
-        parser.add_argument("--json", action="store_true", help="print how the tenant stands as JSON")
+        parser.add_argument("--reason", required=True, help="why; shown to the tenant, and stored in the audit log")
+        parser.add_argument("--until", type=moment, metavar="TIME", help="the suspension ends at this time")
+        parser.add_argument("--cancel-running", action="store_true", help="also cancel running jobs")
+        parser.add_argument("--json", action="store_true", help="print the tenant's state as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

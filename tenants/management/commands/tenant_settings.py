@@ -27,12 +27,12 @@ class Command(BaseCommand):
             default=[],
             type=assignment,
             metavar="KEY=VALUE",
-            help="a value as JSON, or a bare text; may be repeated",
+            help="a value as JSON, or a plain text; may be repeated",
         )
         parser.add_argument(
-            "--reset", action="append", default=[], metavar="KEY", help="back to the default; may be repeated"
+            "--reset", action="append", default=[], metavar="KEY", help="reset to the default; may be repeated"
         )
-        parser.add_argument("--reason", default="", help="kept in the audit log")
+        parser.add_argument("--reason", default="", help="why, for the audit log")
         parser.add_argument("--json", action="store_true", help="print the settings as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -67,7 +67,7 @@ class Command(BaseCommand):
             note = "" if key in row.stored else "  (default)"
             self.stdout.write(f"{key} = {json.dumps(value, ensure_ascii=False)}{note}")
         for key in orphaned:
-            self.stdout.write(f"{key}  (kept; no installed plug-in declares it)")
+            self.stdout.write(f"{key}  (stored; no installed plug-in declares it)")
 
 
 def assignment(text: str) -> tuple[str, Any]:

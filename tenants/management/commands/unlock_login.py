@@ -12,14 +12,14 @@ from tenants.context import acting_as, command_actor
 
 
 class Command(BaseCommand):
-    help = "Forget wrong passwords: of a name, of an address, of a name from an address, or all."
+    help = "Delete failed log-ins: of a name, an address, a name from an address, or all."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username", nargs="?", help="the name as it was typed at the log-in")
-        parser.add_argument("--address", help="from this address alone")
-        parser.add_argument("--all", action="store_true", help="of all names from everywhere")
+        parser.add_argument("--address", help="only from this address")
+        parser.add_argument("--all", action="store_true", help="all names from all addresses")
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print how many were forgotten as JSON")
+        parser.add_argument("--json", action="store_true", help="print the number of deleted log-ins as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, address = options["username"], options["address"]
@@ -30,4 +30,4 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps({"forgotten": forgotten}))
         else:
-            self.stdout.write(f"{forgotten:,} rows of wrong passwords are forgotten.")
+            self.stdout.write(f"{forgotten:,} failed log-ins are deleted.")

@@ -21,18 +21,20 @@ SHOWN_CHARACTERS = 80
 
 
 class Command(BaseCommand):
-    help = "List the versions of a row, newest first; or roll back to one, or withdraw one that waits for its time."
+    help = "List the versions of an object, newest first; roll back to one, or withdraw a scheduled one."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("kind", choices=list(versioned()), help="what the row is")
+        parser.add_argument("kind", choices=list(versioned()), help="the kind of object")
         parser.add_argument("name", help="a plan's slug, the name of a CFS plan or of a workflow")
-        parser.add_argument("--tenant", metavar="SLUG", help="whose row it is; needed for a workflow")
+        parser.add_argument("--tenant", metavar="SLUG", help="the object's tenant; required for a workflow")
         acts = parser.add_mutually_exclusive_group()
-        acts.add_argument("--rollback", type=positive, metavar="NUMBER", help="make this version's content the next")
-        acts.add_argument("--withdraw", type=positive, metavar="NUMBER", help="this version shall not take effect")
-        parser.add_argument("--reason", default="", help="why; needed by both")
-        parser.add_argument("--effective-from", type=moment, metavar="TIME", help="of a rollback; else at once")
-        parser.add_argument("--json", action="store_true", help="print the versions as JSON, one a line")
+        acts.add_argument(
+            "--rollback", type=positive, metavar="NUMBER", help="make this version's content the next version"
+        )
+        acts.add_argument("--withdraw", type=positive, metavar="NUMBER", help="withdraw this scheduled version")
+        parser.add_argument("--reason", default="", help="why; required by both")
+        parser.add_argument("--effective-from", type=moment, metavar="TIME", help="for a rollback; default: at once")
+        parser.add_argument("--json", action="store_true", help="print the versions as JSON, one per line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         kind = versioned()[options["kind"]]
@@ -53,7 +55,7 @@ def _find(kind: Versioned[Any], options: dict[str, Any]) -> Any:
     if not kind.is_tenants:
         return kind.find(options["name"])
     if options["tenant"] is None:
-        raise CommandError("Name the tenant whose row it is: --tenant SLUG.")
+        raise CommandError("Name the tenant of the object: --tenant SLUG.")
     with tenant_context(find_tenant(options["tenant"])):
         return kind.find(options["name"])
 

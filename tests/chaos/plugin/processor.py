@@ -74,7 +74,7 @@ class StepsProcessor(TaskProcessor):
 
     def process(self, context: JobContext) -> Json | Yielded:
         if (mark := context.payload.get("fails_while")) and Path(mark).exists():
-            raise PermanentError("failing as asked", code="asked_for")
+            raise PermanentError("failing as requested", code="asked_for")
         began = time.monotonic()
         begin(context)
         steps, seconds = int(context.payload["steps"]), float(context.payload.get("seconds", 0))
@@ -134,7 +134,7 @@ class ProberProcessor(TaskProcessor):
         if context.payload.get("breaks"):
             context.checkpoint({}, effects=_break)
         if context.payload.get("fails"):
-            raise PermanentError("failing as asked", code="asked_for")
+            raise PermanentError("failing as requested", code="asked_for")
         return None
 
     def _look(self, context: JobContext, number: int) -> None:

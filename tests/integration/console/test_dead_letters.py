@@ -157,7 +157,7 @@ def test_payload_patch_without_the_right_is_ignored(console: Console, acme: Tena
 
 
 @pytest.mark.parametrize(
-    ("patch", "words"), [("[1]", "It must be a JSON object"), ('{"a": 1, "a": 2}', "stands twice")]
+    ("patch", "words"), [("[1]", "It must be a JSON object"), ('{"a": 1, "a": 2}', "occurs twice")]
 )
 def test_payload_patch_errors_are_shown_beside_the_field(
     console: Console, acme_user: User, acme: Tenant, patch: str, words: str

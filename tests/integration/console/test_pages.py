@@ -178,7 +178,7 @@ def test_account_without_tenant_or_role_is_sent_to_the_login(console: Console) -
     lost = User.objects.create_user("lost", password="correct horse battery staple", is_staff=True)
     page = console(lost).get(reverse("admin:index"), follow=True)
     assert page.redirect_chain[0][0].startswith(reverse("admin:login"))
-    assert "belongs to no tenant and has no role" in page.content.decode()
+    assert "without a tenant and without a platform role" in page.content.decode()
 
 
 def test_filter_without_an_index_reads_bounded_pages(

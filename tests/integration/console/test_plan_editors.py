@@ -160,7 +160,7 @@ def test_stale_plan_is_refused_and_keeps_the_input(console: Console, staff: User
     page = response.content.decode()
     assert response.status_code == 200
     assert "it is at version 2 now" in page
-    assert "What you typed still stands below" in page
+    assert "Your input is kept below" in page
     assert 'name="weight" value="9"' in page
     assert 'name="seen_version" value="2"' in page
     assert team().weight == 3
@@ -172,7 +172,7 @@ def test_stale_cfs_plan_keeps_the_typed_weights(console: Console, staff: User) -
     client, stale = console(staff), cfs_form(cloud(), sandbox=40)
     update_cfs_plan(plan=cloud(), fields={"granularity_seconds": 60})
     page = client.post(address(cloud()), stale).content.decode()
-    assert "What you typed still stands below" in page
+    assert "Your input is kept below" in page
     assert 'value="40"' in page
     assert cloud().tiers.get(tier_id="sandbox").weight == 1
 
@@ -216,7 +216,7 @@ def test_retry_rules_are_lines_and_an_invalid_one_is_named(console: Console, sta
     assert "noop: 1 retry after 30, 60" in shown
     assert "retry_rules.noop" in shown  # in the list of versions
     refused = client.post(address(team()), plan_form(team(), retry_rules="noop: often")).content.decode()
-    assert "Line 1 is no rule" in refused
+    assert "Line 1 is not a rule" in refused
     assert "noop: often" in refused
     # Sent unchanged, they create no version.
     version = team().version

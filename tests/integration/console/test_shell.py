@@ -110,7 +110,7 @@ def test_database_outage_is_503_with_retry_after(
     monkeypatch.setattr(lost, refuse)
     answer = client.get(reverse("admin:index") if "middleware" in lost else reverse("admin:overview_fragment"))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-    assert "The database is away" in answer.content.decode()
+    assert "The database is unavailable" in answer.content.decode()
 
 
 @pytest.mark.django_db
@@ -120,7 +120,7 @@ def test_refused_or_missing_page_states_why_and_links_on(console: Callable[[User
     assert refused.status_code == 403
     missing = client.get(reverse("admin:scheduling_job_change", args=["01a2164f-0000-7000-8000-000000000000"]))
     assert missing.status_code == 404
-    for page, words in ((refused, "Your role has not the right"), (missing, "It was never here")):
+    for page, words in ((refused, "Your role lacks the permission"), (missing, "The object does not exist")):
         text = page.content.decode()
         assert words in text
         assert reverse("admin:index") in text

@@ -134,7 +134,7 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         lambda given: Plan.objects.get(slug="team"),
         lambda row: update_plan(plan=row, changes={"weight": 7}),
         {"weight": 9},
-        "What changed: Weight is now 7.",
+        "Changes: Weight is now 7.",
     ),
     "tenants.tenantlimit": (
         lambda given: limit_of(given["acme"]),
@@ -182,7 +182,7 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         lambda given: CFSPlan.objects.get(name="cloud"),
         lambda row: update_cfs_plan(plan=row, fields={"granularity_seconds": 77}),
         {"granularity_seconds": 99},
-        "What changed: Granularity seconds is now 77.",
+        "Changes: Granularity seconds is now 77.",
     ),
     "scheduling.schedule": (
         lambda given: schedule_of(given["acme"]),
@@ -212,7 +212,7 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         lambda given: create_webhook(tenant=given["acme"], name="ops", url="https://example.com/").webhook,
         lambda row: update_webhook(webhook_id=row.pk, changes={"job_filter": "kind:noop"}),
         {"job_filter": "kind:sleep"},
-        "Of which jobs is now kind:noop",
+        "Job filter is now kind:noop",
     ),
     "workflow_execution.workflow": (
         lambda given: create_workflow(tenant=given["acme"], name="greeting", definition=DEFINITION),
@@ -294,7 +294,7 @@ def test_invalid_version_marks_are_refused(given: dict[str, Any], client: Client
     for wrong in ("{", "[]", "7", "\x00"):
         page = client.post(url, inputs_of(client, url) | {"name": "Typed", "seen": wrong})
         assert page.status_code == 200
-        assert "Load the page anew" in words_of(page)
+        assert "Reload the page" in words_of(page)
     assert tenant_of().name == "Acme"
 
 

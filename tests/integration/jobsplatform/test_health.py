@@ -73,11 +73,11 @@ def test_ready_when_all_checks_pass() -> None:
 
 def test_not_ready_while_the_database_refuses_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     tick(timedelta(seconds=0))
-    full = "PostgreSQL takes no writes: could not extend file base/1/2: No space left on device"
+    full = "PostgreSQL does not accept writes: could not extend file base/1/2: No space left on device"
     monkeypatch.setattr(write_watch, "read", lambda: full)
     response = Client().get("/health/ready")
     assert (response.status_code, response.json()["status"]) == (503, "unavailable")
-    assert response.json()["checks"]["writes"] == "Unavailable: The database takes no writes."
+    assert response.json()["checks"]["writes"] == "Unavailable: The database does not accept writes."
 
 
 def test_degraded_for_ten_seconds_after_the_broker_refused_a_message() -> None:
@@ -87,7 +87,7 @@ def test_degraded_for_ten_seconds_after_the_broker_refused_a_message() -> None:
     tick(timedelta(seconds=0))
     response = Client().get("/health/ready")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
-    assert response.json()["checks"]["publishing"] == "Unavailable: The broker takes no messages of: default."
+    assert response.json()["checks"]["publishing"] == "Unavailable: The broker accepts no messages of: default."
     with all_tenants():
         PoolClock.objects.update(publish_failed_at=datetime.now(UTC) - timedelta(seconds=11))
     assert Client().get("/health/ready").json()["status"] == "ready"
@@ -140,7 +140,7 @@ def test_degraded_while_no_dispatcher_has_run() -> None:
         PoolClock.objects.update(ticked_at=None)
     response = Client().get("/health/ready")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
-    assert "No dispatcher has run yet" in response.json()["checks"]["dispatcher"]
+    assert "No dispatcher has ticked yet" in response.json()["checks"]["dispatcher"]
 
 
 def test_degraded_when_the_last_tick_is_old() -> None:
@@ -155,7 +155,7 @@ def test_degraded_without_a_broker_whose_address_is_hidden(
     change_platform_settings(REDIS_URL="redis://:secret@127.0.0.1:9/0")
     response = Client().get("/health/ready")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
-    assert response.json()["checks"]["broker"] == "Unavailable: The broker does not answer."
+    assert response.json()["checks"]["broker"] == "Unavailable: The broker does not respond."
 
 
 def test_not_ready_while_migrations_are_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:

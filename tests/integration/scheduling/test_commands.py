@@ -57,7 +57,7 @@ def test_submit_job_prints_the_id_of_the_stored_job(acme: Tenant) -> None:
         (["noop", "--tenant", "unknown"], "no tenant 'unknown'"),
         (["sleep", "--tenant", "acme", "--payload", "{}"], "payload_invalid"),
         (["noop", "--tenant", "acme", "--payload", "[]"], "must be a JSON object"),
-        (["noop", "--tenant", "acme", "--payload", '{"a": 1, "a": 2}'], "stands twice"),
+        (["noop", "--tenant", "acme", "--payload", '{"a": 1, "a": 2}'], "occurs twice"),
         (["noop", "--tenant", "acme", "--payload", '{"a": "\\u0000"}'], "NUL"),
         (["noop", "--tenant", "acme", "--payload", '{"a": "\udcff"}'], "not UTF-8"),
         (["noop", "--tenant", "acme", "--run-at", "2030-01-01T00:00:00"], "needs an offset"),

@@ -148,7 +148,7 @@ def _exhaust(source: str) -> Callable[[World], str]:
     """Return an attack that exhausts one of two budgets: which one depends on the speed of the machine."""
     budgets = {
         "The template takes more than 2 s.",
-        "The template makes values of more than 16,000,000 characters in all.",
+        "The template creates values of more than 16,000,000 characters in total.",
     }
 
     def run(world: World) -> str:
@@ -246,7 +246,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "template doubles a list 60 times",
         "[a, a] of [a, a] of …",
-        "The template makes more than 512,000 characters.",
+        "The template creates a text of more than 512,000 characters.",
         _render("{% set a = [1] %}" + "{% set a = [a, a] %}" * 60 + "{{ a }}"),
     ),
     Attack(

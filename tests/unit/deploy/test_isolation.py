@@ -123,9 +123,9 @@ def test_placeholder_of_the_repository_is_refused() -> None:
     ("file", "old", "new", "fault"),
     [
         ("Containerfile", "ARG PYTHON_IMAGE", "ARG PYTHON_IMAGE=python:3.13", "PYTHON_IMAGE has a default"),
-        ("Containerfile", "FROM ${PYTHON_IMAGE} AS build", "FROM python:3.13 AS build", "python:3.13 is no digest"),
-        ("compose/compose.yaml", "${VALKEY_IMAGE:?}", "valkey/valkey:9", "image of valkey is no digest"),
-        ("compose/compose.yaml", "${IMAGE:?}", "${IMAGE:-jobsplatform:latest}", "image of bootstrap is no digest"),
+        ("Containerfile", "FROM ${PYTHON_IMAGE} AS build", "FROM python:3.13 AS build", "python:3.13 is not a digest"),
+        ("compose/compose.yaml", "${VALKEY_IMAGE:?}", "valkey/valkey:9", "image of valkey is not a digest"),
+        ("compose/compose.yaml", "${IMAGE:?}", "${IMAGE:-jobsplatform:latest}", "image of bootstrap is not a digest"),
         ("kubernetes/kustomization.yaml", f'digest: "{DIGEST}"', "newTag: latest", "jobsplatform has no digest"),
     ],
 )
@@ -138,7 +138,7 @@ def test_tag_is_refused(release: Path, file: str, old: str, new: str, fault: str
 
 def test_tag_among_the_variables_of_compose_is_refused(release: Path) -> None:
     (release / "compose" / ".env").write_text(f"IMAGE={DIGEST}\nVALKEY_IMAGE=valkey/valkey:9\n")
-    assert list(find_faults(release)) == [".env: VALKEY_IMAGE is no digest."]
+    assert list(find_faults(release)) == [".env: VALKEY_IMAGE is not a digest."]
 
 
 @pytest.mark.parametrize(

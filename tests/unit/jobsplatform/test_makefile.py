@@ -43,7 +43,7 @@ def test_folder_not_made_by_make_is_not_removed(tmp_path: Path) -> None:
     tool = BASE_DIR / "tools" / "virtual_environment.py"
     ran = subprocess.run([sys.executable, str(tool), str(tmp_path)], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert "was not made by make" in ran.stderr
+    assert "was not created by make" in ran.stderr
     assert (tmp_path / "precious").exists()
 
 

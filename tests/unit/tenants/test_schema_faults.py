@@ -63,9 +63,9 @@ def test_fault_of_a_nested_schema_shows_the_expectation_without_the_value(schema
     value = [] if "contains" in schema else "secret"
     (fault,) = faults(schema, value)
     ((rule, wanted),) = schema.items()
-    assert describe_fault(fault) == f"It does not fit {rule}: {wanted}."
+    assert describe_fault(fault) == f"It does not match {rule}: {wanted}."
     with translation.override("zh-hans"):
-        assert describe_fault(fault) != f"It does not fit {rule}: {wanted}."
+        assert describe_fault(fault) != f"It does not match {rule}: {wanted}."
 
 
 @pytest.mark.parametrize(
@@ -90,4 +90,4 @@ def test_percent_signs_of_a_value_are_kept() -> None:
 
 def test_long_value_is_not_repeated() -> None:
     (fault,) = faults({"type": "integer"}, "x" * 1_000)
-    assert describe_fault(fault) == "It does not fit type: 'integer'."
+    assert describe_fault(fault) == "It does not match type: 'integer'."

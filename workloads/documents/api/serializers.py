@@ -92,4 +92,4 @@ class SearchAnswerSerializer(serializers.Serializer[Any]):
     """Matching chunks, best first."""
 
     results = HitSerializer(many=True)
-    milliseconds = serializers.DictField(child=serializers.FloatField(), help_text="What took how long, by part.")
+    milliseconds = serializers.DictField(child=serializers.FloatField(), help_text="Durations by part.")

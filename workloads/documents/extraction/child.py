@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     except PermanentError as error:
         _write({"error": {"code": error.code, "message": str(error)}})
     except (MemoryError, RecursionError):
-        _write({"error": {"code": TOO_COMPLEX, "message": "Reading the file takes more memory than a document may."}})
+        _write({"error": {"code": TOO_COMPLEX, "message": "The file needs more memory than a document may use."}})
     except Exception:  # noqa: BLE001 - the process boundary: the parent raises it again as a named error
         _write({"fault": traceback.format_exc(limit=-5)})
     sys.stdout.flush()

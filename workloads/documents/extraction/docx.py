@@ -36,7 +36,7 @@ def read_docx(data: bytes) -> Iterator[Block]:
     if data.startswith(OLE_MAGIC):
         if OLE_STREAM_OF_ENCRYPTED_DOCX in data:
             raise FileEncryptedError
-        raise FileDamagedError("The file has the format of an older Word, not of a .docx: save it as .docx.")
+        raise FileDamagedError("The file has an old Word format, not that of a .docx: save it as .docx.")
     _inspect_archive(data)
     try:
         document = docx.Document(io.BytesIO(data))
@@ -61,7 +61,7 @@ def _inspect_archive(data: bytes) -> None:
                 if part.filename.endswith((".xml", ".rels")):
                     _refuse_entities(archive.read(part))
     except (zipfile.BadZipFile, struct.error, EOFError, OSError, NotImplementedError) as error:
-        raise FileDamagedError("The Word document is cut short or damaged.") from error
+        raise FileDamagedError("The Word document is truncated or damaged.") from error
     except zipfile.zlib.error as error:  # type: ignore[attr-defined]
         raise FileDamagedError("The Word document is damaged.") from error
 
@@ -76,13 +76,15 @@ def _inspect_end(data: bytes) -> None:
         raise zipfile.BadZipFile
     parts, size = end[zipfile._ECD_ENTRIES_TOTAL], end[zipfile._ECD_SIZE]  # type: ignore[attr-defined]  # noqa: SLF001
     if parts > MAX_PARTS or size > MAX_DIRECTORY_BYTES:
-        raise FileTooComplexError(f"The Word document has {parts} parts and a directory of {size} bytes.")
+        raise FileTooComplexError(
+            f"The Word document has too many parts ({parts}) or too large a directory ({size} bytes)."
+        )
 
 
 def _refuse_bombs(parts: list[zipfile.ZipInfo]) -> None:
     unpacked = sum(part.file_size for part in parts)
     if len(parts) > MAX_PARTS or unpacked > MAX_UNPACKED_BYTES:
-        raise FileTooComplexError(f"The Word document unpacks to {unpacked} bytes in {len(parts)} parts.")
+        raise FileTooComplexError(f"The Word document is too large unpacked: {unpacked} bytes in {len(parts)} parts.")
     for part in parts:
         if part.file_size > MIN_BYTES_FOR_RATIO and part.file_size > MAX_PACKING_RATIO * max(part.compress_size, 1):
             raise FileTooComplexError("The Word document is a compression bomb.")

@@ -32,7 +32,7 @@ class FileDamagedError(PermanentError):
 class FileTooComplexError(PermanentError):
     """File that takes more memory, time or depth than a document may."""
 
-    def __init__(self, message: str = "Reading the file takes more than a document may.") -> None:
+    def __init__(self, message: str = "The file exceeds the limits of a document.") -> None:
         super().__init__(message, code=TOO_COMPLEX)
 
 
@@ -40,7 +40,7 @@ class FileWithoutTextError(PermanentError):
     """File that opens but has no text."""
 
     def __init__(
-        self, message: str = "There is no text in the file. A scan needs text recognition before it can be indexed."
+        self, message: str = "The file has no text. A scan needs text recognition before it can be indexed."
     ) -> None:
         super().__init__(message, code=WITHOUT_TEXT)
 
@@ -50,7 +50,7 @@ class SandboxUnavailableError(TransientError):
 
     def __init__(self, unprotected: Sequence[str]) -> None:
         super().__init__(
-            f"The worker's host cannot protect {' and '.join(unprotected)} from a parser; nothing was read.",
+            f"The worker's host cannot protect {' and '.join(unprotected)} from a parser; the file was not read.",
             code=SANDBOX_UNAVAILABLE,
         )
 

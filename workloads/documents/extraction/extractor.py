@@ -132,7 +132,7 @@ def _lines(
             break
         size += len(part)
         if size > limits.output_bytes:
-            raise FileTooComplexError(f"The file holds more than {limits.output_bytes} bytes of text.")
+            raise FileTooComplexError(f"The file has more than {limits.output_bytes} bytes of text.")
         *ended, rest = part.split(b"\n")
         for line in ended:
             yield bytes(begun + line)
@@ -145,7 +145,7 @@ def _lines(
 def _raise_for_end(status: int) -> NoReturn:
     """Raise the error for a process that ended before its last line; ``status`` is negative for a signal."""
     if -status in _EXHAUSTED_SIGNALS:
-        raise FileTooComplexError("Reading the file takes more memory or time than a document may.")
+        raise FileTooComplexError("The file needs more memory or time than a document may use.")
     if -status in _CRASH_SIGNALS:
         raise FileDamagedError("The file is damaged: it crashes its parser.")
     raise ParsingInterruptedError(f"The parsing process ended with status {status}.")

@@ -138,7 +138,7 @@ def _walk(root: LexborNode, writer: _Writer) -> None:
         elif node.is_element_node and node.tag not in _SKIPPED and "hidden" not in node.attributes:
             depth += 1
             if depth > MAX_DEPTH:
-                raise FileTooComplexError(f"The page nests more than {MAX_DEPTH} elements.")
+                raise FileTooComplexError(f"The page nests elements more than {MAX_DEPTH} deep.")
             _enter(node.tag or "", writer)
             stack.append((node, True))
             stack.extend((child, False) for child in reversed(list(node.iter(include_text=True))))

@@ -19,14 +19,14 @@ def read_pdf(data: bytes) -> Iterator[Block]:
     """Yield one block per page."""
     # PDFium repairs a truncated file without an error, so half a document would pass as whole.
     if b"%%EOF" not in data[-_TAIL_BYTES:]:
-        raise FileDamagedError("The PDF is cut short: its end is missing.")
+        raise FileDamagedError("The PDF is truncated: its end is missing.")
     document = _open(data)
     try:
         count = len(document)
         if count == 0:
             raise FileDamagedError("The PDF has no pages.")
         if count > MAX_PAGES:
-            raise FileTooComplexError(f"The PDF has {count} pages; at most {MAX_PAGES} are read.")
+            raise FileTooComplexError(f"The PDF has {count} pages; at most {MAX_PAGES} are allowed.")
         for number in range(count):
             yield Block(_text_of(document, number), {"page": number + 1})
     finally:

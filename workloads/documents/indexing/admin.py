@@ -31,13 +31,13 @@ from workloads.files.forms import ManyFilesField
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _DATASET_CHOICES = 200
 _REINDEX_NOTE = gettext_lazy(
-    "Each document answers searches with its old chunks until its new ones are whole; for that time both count as"
-    " vector space."
+    "Each document serves searches with its old chunks until its new ones are complete; until then both count as "
+    "vector space."
 )
 _ENDED_OR_PAUSED = ("completed", "error", "paused")
 _UPLOAD_NOTE = gettext_lazy(
-    "All files are taken or none. One job indexes each; a file whose content is in the dataset already is not indexed"
-    " again."
+    "All files are accepted or none. One job indexes each; a file whose content is already in the dataset is not "
+    "indexed again."
 )
 
 
@@ -63,7 +63,7 @@ class ReindexForm(forms.Form):
     everything = forms.BooleanField(
         required=False,
         label=gettext_lazy("All documents"),
-        help_text=gettext_lazy("Not only those that the settings, or another embedding model, have left behind."),
+        help_text=gettext_lazy("Including documents whose settings and embedding model are current."),
     )
     reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500, required=False)
 
@@ -103,7 +103,7 @@ class DatasetFilter(admin.SimpleListFilter):
 class DocumentAdmin(ReadOnlyAdmin):
     """Admin of documents with their progress; every change is an action."""
 
-    empty_title = gettext_lazy("No document yet")
+    empty_title = gettext_lazy("No documents yet")
     empty_text = gettext_lazy("Upload files to a dataset above; each becomes a document and is indexed by a job.")
     view_permission = Permission.DATASETS_VIEW
     list_display = ("name", "dataset", "shown_status", "chunks", "shown_error_code", "created_at")
@@ -140,7 +140,7 @@ class DocumentAdmin(ReadOnlyAdmin):
     def chunks(self, document: Document) -> str:
         total = "?" if document.chunks_total is None else document.chunks_total
         kept = (
-            gettext("; %(kept_chunks)s of before answer") % {"kept_chunks": document.kept_chunks}
+            gettext("; %(kept_chunks)s old ones serve searches") % {"kept_chunks": document.kept_chunks}
             if document.kept_chunks
             else ""
         )
@@ -172,9 +172,9 @@ class DocumentAdmin(ReadOnlyAdmin):
     )
     def pause(self, request: HttpRequest, document: Document, reason: str) -> str:
         pause_document(document_id=document.pk, reason=reason)
-        return gettext("%(document)s pauses at its next chunks, or at once if it waits; the others go on.") % {
-            "document": document
-        }
+        return gettext(
+            "%(document)s pauses after its current chunks, or at once if it waits; other documents continue."
+        ) % {"document": document}
 
     @post_action(
         label=gettext_lazy("Resume"),
@@ -183,17 +183,15 @@ class DocumentAdmin(ReadOnlyAdmin):
     )
     def resume(self, request: HttpRequest, document: Document, reason: str) -> str:
         resume_document(document_id=document.pk, reason=reason)
-        return gettext("%(document)s goes on.") % {"document": document}
+        return gettext("%(document)s is resumed.") % {"document": document}
 
-    @post_action(label=gettext_lazy("Index anew"), permission=Permission.DATASETS_MANAGE, asks_reason=True)
+    @post_action(label=gettext_lazy("Re-index"), permission=Permission.DATASETS_MANAGE, asks_reason=True)
     def reindex(self, request: HttpRequest, document: Document, reason: str) -> str:
         reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rated=True, reason=reason)
-        return gettext("%(document)s is indexed anew; what was indexed before answers until then.") % {
-            "document": document
-        }
+        return gettext("%(document)s is re-indexed; its old chunks serve searches until then.") % {"document": document}
 
     @post_action(
-        label=gettext_lazy("Fetch anew"),
+        label=gettext_lazy("Fetch again"),
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
         is_offered=lambda document: document.source_url,
@@ -202,7 +200,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         reindex_document(
             tenant=_tenant_of(document), document_id=document.pk, refetch=True, is_rated=True, reason=reason
         )
-        return gettext("%(document)s is fetched and indexed anew; what was indexed before answers until then.") % {
+        return gettext("%(document)s is fetched and re-indexed; its old chunks serve searches until then.") % {
             "document": document
         }
 
@@ -238,20 +236,20 @@ class DocumentAdmin(ReadOnlyAdmin):
                 form.add_error("dataset", refusal.detail)
             else:
                 left = (
-                    gettext(" %(remaining)s are left: ask again for them.") % {"remaining": renewal.remaining}
+                    gettext(" %(remaining)s remain: submit again for them.") % {"remaining": renewal.remaining}
                     if renewal.remaining
                     else ""
                 )
-                told = gettext("%(count)s documents are indexed anew.%(left)s")
-                self.message_user(request, told % {"count": renewal.documents, "left": left})
+                message = gettext("%(count)s documents are re-indexed.%(left)s")
+                self.message_user(request, message % {"count": renewal.documents, "left": left})
                 return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
         context = {
             **self.admin_site.each_context(request),
-            "title": gettext("Index a dataset anew"),
+            "title": gettext("Re-index a dataset"),
             "opts": self.opts,
             "form": form,
             "note": _REINDEX_NOTE,
-            "submit": gettext("Index anew"),
+            "submit": gettext("Re-index"),
         }
         return TemplateResponse(request, "files/admin/upload.html", context)
 
@@ -285,7 +283,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         known = sum(file.is_duplicate for file in upload.files)
         self.message_user(
             request,
-            gettext("%(new)s documents taken, %(known)s known already.")
+            gettext("%(new)s documents accepted, %(known)s already in the dataset.")
             % {"new": len(upload.files) - known, "known": known},
         )
         return True

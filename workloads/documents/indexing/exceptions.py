@@ -16,13 +16,13 @@ class DocumentNotFoundError(DomainError):
 class DocumentDuplicateError(DomainError):
     code = "document_duplicate"
     category = "conflict"
-    title = gettext_noop("The dataset has this content already, cut in the same way, as another document.")
+    title = gettext_noop("Another document of the dataset already has this content with the same chunk settings.")
 
 
 class DocumentHasNoAddressError(DomainError):
     code = "document_without_address"
     category = "conflict"
-    title = gettext_noop("The document was not taken from an address, so there is nothing to fetch again.")
+    title = gettext_noop("The document has no URL, so it cannot be fetched again.")
 
 
 class DocumentBusyError(DomainError):

@@ -198,7 +198,7 @@ def begin(context: JobContext, item: IndexingItem, phases: Phases) -> tuple[Inde
 
     def effects() -> None:
         if not item.is_resumed:
-            phases.tell()
+            phases.write()
         storing.begin(item)
 
     begun = item.begun()

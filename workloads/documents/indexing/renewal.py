@@ -138,8 +138,8 @@ def _take(tenant: Tenant, document_id: UUID) -> tuple[Document, Dataset]:
     seen = get_document(document_id)
     dataset = lock_dataset(seen.dataset)
     if dataset.embedding_model != current_model_name():
-        raise EmbeddingModelMismatchError("Another embedding model is in use by now: index the whole dataset anew.")
-    cancel_indexing(seen.job_id, reason="Its document is indexed anew.")
+        raise EmbeddingModelMismatchError("Another embedding model is in use now: re-index the whole dataset.")
+    cancel_indexing(seen.job_id, reason="Its document is re-indexed.")
     document: Document | None = Document.objects.select_for_update(no_key=True).filter(pk=document_id).first()
     if document is None or document.job_id != seen.job_id:
         raise DocumentBusyError
@@ -160,9 +160,9 @@ def _renew(tenant: Tenant, dataset: Dataset, documents: Sequence[Document], *, i
     """Give locked documents new jobs, which start from the beginning."""
     for document in documents:
         document.settings_key = dataset.settings_key
-        _begin_anew(document)
+        _reset(document)
     with part_of_act():
-        label = label_of(len(documents), dataset, what="anew in")
+        label = label_of(len(documents), dataset, what="re-indexed in")
         batch_id = submit_documents(tenant, documents, label=label, is_rated=is_rated)
     Document.objects.bulk_update(documents, _RENEWED, batch_size=100)
     return batch_id
@@ -175,7 +175,7 @@ def _refuse_twin(document: Document, dataset: Dataset) -> None:
     twin = same.filter(source_url="").exclude(pk=document.pk).first()
     if twin is not None:
         raise DocumentDuplicateError(
-            "The dataset has this content already, cut in the same way: %(document)s.", {"document": twin.pk}
+            "The document %(document)s already has this content with the same chunk settings.", {"document": twin.pk}
         )
 
 
@@ -187,7 +187,7 @@ def _without_twins(documents: Iterable[Document]) -> list[Document]:
     return list(chosen.values())
 
 
-def _begin_anew(document: Document) -> None:
+def _reset(document: Document) -> None:
     if document.status == DocumentStatus.COMPLETED:
         document.kept_chunks, document.chunks_done, document.chunks_total = document.chunks_done, 0, None
     document.status = DocumentStatus.WAITING

@@ -127,7 +127,7 @@ def _own_job_of(document_id: UUID) -> UUID:
     """Return the job that indexes only this document; raise DocumentBusyError if a pipeline's run loads it."""
     job_id = _read(document_id).job_id
     if _is_others(job_id):
-        raise DocumentBusyError("The document is loaded by a job that does more than that: use that job, or its run.")
+        raise DocumentBusyError("The document belongs to a job that does more than indexing: use that job or its run.")
     return job_id
 
 

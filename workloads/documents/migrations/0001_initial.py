@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                     "chunk_size",
                     models.PositiveSmallIntegerField(
                         default=200,
-                        help_text="Tokens of a chunk, at most; about four letters or one and a half Chinese characters each.",
+                        help_text="Maximum tokens of a chunk; a token is about four letters or one and a half Chinese characters.",
                         validators=[
                             django.core.validators.MinValueValidator(20),
                             django.core.validators.MaxValueValidator(1000),
@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                     "chunk_overlap",
                     models.PositiveSmallIntegerField(
                         default=20,
-                        help_text="Tokens that a chunk repeats of the one before; at most half of a chunk.",
+                        help_text="Tokens that a chunk repeats from the previous one; at most half of a chunk.",
                         verbose_name="chunk overlap",
                     ),
                 ),

@@ -139,7 +139,7 @@ def split(item: IndexingItem) -> IndexingItem:
     if not passages:
         raise FileWithoutTextError
     if settings.max_chunks is not None and len(passages) > settings.max_chunks:
-        raise FileTooComplexError(f"It makes {len(passages)} chunks; at most {settings.max_chunks} are indexed.")
+        raise FileTooComplexError(f"It has {len(passages)} chunks; at most {settings.max_chunks} are indexed.")
     return replace(item, blocks=(), passages=passages, digest=passages_digest(passages))
 
 
@@ -208,4 +208,4 @@ def _name_for_sniffing(answer: Answer, otherwise: str) -> str:
 
 
 def _type_unknown(name: str, more: str = "") -> PermanentError:
-    return PermanentError(f"{name} is no PDF, DOCX, HTML, Markdown, text or CSV{more}.", code="type_unknown")
+    return PermanentError(f"{name} is not a PDF, DOCX, HTML, Markdown, text or CSV file{more}.", code="type_unknown")

@@ -15,7 +15,7 @@ class FileSerializer(serializers.Serializer[Any]):
 
     id = serializers.UUIDField()
     name = serializers.CharField()
-    content_type = serializers.CharField(help_text="By its name alone.")
+    content_type = serializers.CharField(help_text="Derived from the name only.")
     size_bytes = serializers.IntegerField()
     sha256 = serializers.CharField()
     created_at = serializers.DateTimeField()

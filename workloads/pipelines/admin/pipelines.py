@@ -31,8 +31,8 @@ NEWEST_RUNS = 10
 class PipelineAdmin(TenantScopedAdmin):
     """Admin of pipelines; saving another definition creates the next version."""
 
-    empty_title = gettext_lazy("No pipeline yet")
-    empty_text = gettext_lazy("A pipeline loads, cuts and indexes what its sources name. Add one above, then run it.")
+    empty_title = gettext_lazy("No pipelines yet")
+    empty_text = gettext_lazy("A pipeline loads, splits and indexes its sources. Add one above, then run it.")
     view_permission = Permission.PIPELINES_VIEW
     add_permission = change_permission = Permission.PIPELINES_MANAGE
     form = PipelineForm
@@ -104,7 +104,9 @@ class PipelineAdmin(TenantScopedAdmin):
         tenant = Tenant.objects.select_related("plan").get(pk=pipeline.tenant_id)
         is_rated = self.access(request).platform_role is None
         run = start_run(tenant=tenant, pipeline_id=pipeline.pk, has_priority=has_priority, is_rated=is_rated)
-        self.message_user(request, gettext("%(pipeline)s runs; this is how far it is.") % {"pipeline": pipeline})
+        self.message_user(
+            request, gettext("%(pipeline)s was started; this page shows its progress.") % {"pipeline": pipeline}
+        )
         return HttpResponseRedirect(reverse("admin:rag_pipeline_pipelinerun_change", args=[run.pk]))
 
 
@@ -112,7 +114,7 @@ class PipelineAdmin(TenantScopedAdmin):
 class PipelineVersionAdmin(ReadOnlyAdmin):
     """Read-only admin of saved definitions."""
 
-    empty_title = gettext_lazy("No version yet")
+    empty_title = gettext_lazy("No versions yet")
     empty_text = gettext_lazy("Each change of a pipeline's definition is a version. Save one on the pipeline's page.")
     view_permission = Permission.PIPELINES_VIEW
     list_display = ("number", "pipeline", "note", "created_by", "created_at")

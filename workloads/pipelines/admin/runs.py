@@ -60,8 +60,8 @@ class EntityStateFilter(_ShownStateFilter):
 class PipelineRunAdmin(ReadOnlyAdmin):
     """Admin of runs with their entities; each entity is retried on its own."""
 
-    empty_title = gettext_lazy("No pipeline has run yet")
-    empty_text = gettext_lazy("Run one from its page; each run appears here with how far it is.")
+    empty_title = gettext_lazy("No pipeline runs yet")
+    empty_text = gettext_lazy("Run a pipeline from its page; each run appears here with its progress.")
     view_permission = Permission.PIPELINES_VIEW
     list_display = ("id", "pipeline", "number", "shown_state", "progress", "created_at")
     list_filter = (RunStateFilter,)
@@ -120,8 +120,8 @@ class PipelineRunAdmin(ReadOnlyAdmin):
 class PipelineEntityAdmin(ReadOnlyAdmin):
     """Admin of the entities of all runs."""
 
-    empty_title = gettext_lazy("Nothing was loaded yet")
-    empty_text = gettext_lazy("A run makes a row for each thing that its sources name. Run a pipeline from its page.")
+    empty_title = gettext_lazy("No entities yet")
+    empty_text = gettext_lazy("A run creates an entity for each of its sources. Run a pipeline from its page.")
     view_permission = Permission.PIPELINES_VIEW
     list_display = ("name", "source_type", "shown_state", "chunks", "attempt", "error_code", "created_at")
     list_filter = (EntityStateFilter,)
@@ -178,7 +178,7 @@ class PipelineEntityAdmin(ReadOnlyAdmin):
     def retry(self, request: HttpRequest, entity: PipelineEntity, reason: str) -> HttpResponse:
         is_rated = self.access(request).platform_role is None
         retry_entity(entity_id=entity.pk, reason=reason, is_rated=is_rated)
-        self.message_user(request, gettext("%(entity)s is tried again.") % {"entity": entity})
+        self.message_user(request, gettext("%(entity)s is retried.") % {"entity": entity})
         return HttpResponseRedirect(reverse("admin:rag_pipeline_pipelinerun_change", args=[entity.run_id]))
 
 

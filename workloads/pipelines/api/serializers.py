@@ -84,7 +84,7 @@ class PipelineVersionSummarySerializer(serializers.Serializer[Any]):
     """A version without its definition."""
 
     number = serializers.IntegerField()
-    dataset = serializers.UUIDField(source="dataset_id", help_text="What it loads into.")
+    dataset = serializers.UUIDField(source="dataset_id", help_text="The dataset that it loads into.")
     note = serializers.CharField()
     created_by = serializers.CharField()
     created_at = serializers.DateTimeField()
@@ -105,7 +105,7 @@ class NewPipelineVersionSerializer(StrictSerializer):
         required=False,
         min_value=1,
         max_value=MAX_NUMBER,
-        help_text="409 `pipeline_changed` if another is the latest by now.",
+        help_text="409 `pipeline_changed` if another version is the latest.",
     )
 
 
@@ -115,9 +115,9 @@ class NewPipelineRunSerializer(StrictSerializer):
     version = WholeNumberField(
         required=False, min_value=1, max_value=MAX_NUMBER, help_text="A version's number; absent: the latest."
     )
-    sources = SourcesField(required=False, help_text="Read instead of the definition's own.")
+    sources = SourcesField(required=False, help_text="Sources of this run, in place of the definition's.")
     priority = serializers.BooleanField(
-        required=False, default=False, help_text="Ask for the queue `priority_pipeline`; paid tiers have it anyway."
+        required=False, default=False, help_text="Request the queue `priority_pipeline`; paid tiers always use it."
     )
 
 
@@ -129,7 +129,7 @@ class PipelineErrorSerializer(serializers.Serializer[Any]):
 
 
 class EntityCountsSerializer(serializers.Serializer[Any]):
-    """Number of a run's entities, in all and by how they ended."""
+    """Number of a run's entities, in total and by outcome."""
 
     total = serializers.IntegerField(source="entities_total")
     completed = serializers.IntegerField(source="entities_completed")
@@ -155,7 +155,9 @@ class PipelineRunSerializer(_ShownSerializer):
     version = serializers.IntegerField(source="version.number")
     state = serializers.ChoiceField(choices=SHOWN_RUN_STATES, source="shown_state")
     entities = EntityCountsSerializer(source="*")
-    job = serializers.UUIDField(source="job_id", help_text="Cancel, pause and follow the run by it.")
+    job = serializers.UUIDField(
+        source="job_id", help_text="The job of the run: cancel, pause and monitor the run through it."
+    )
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
@@ -174,7 +176,7 @@ class PipelineEntitySerializer(_ShownSerializer):
     chunks_done = serializers.IntegerField()
     chunks_total = serializers.IntegerField(allow_null=True, help_text="Null until the text is split.")
     document = serializers.UUIDField(source="document_id", allow_null=True)
-    is_duplicate = serializers.BooleanField(help_text="The dataset had this content already; nothing was loaded.")
+    is_duplicate = serializers.BooleanField(help_text="The dataset already had this content; nothing was loaded.")
     job = serializers.UUIDField(source="job_id")
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)

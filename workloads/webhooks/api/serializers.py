@@ -13,20 +13,21 @@ from workloads.webhooks.service import ShownSecret
 class WebhookWriteSerializer(StrictSerializer):
     """Fields of a webhook to create or change."""
 
-    name = NameField(max_length=100, help_text="Once in a tenant.")
-    url = NameField(max_length=MAX_URL, help_text="http or https; what leads inside is refused.")
+    name = NameField(max_length=100, help_text="Unique within the tenant.")
+    url = NameField(max_length=MAX_URL, help_text="http or https; private and internal addresses are refused.")
     events = serializers.ListField(
         child=serializers.ChoiceField(choices=JOB_EVENTS),
         max_length=len(JOB_EVENTS),
         required=False,
-        help_text="What it is told of the tenant's jobs, from now on; without any, of batches alone that name it.",
+        help_text="Events of the tenant's jobs that it receives from now on; without any, only those of batches that "
+        "name it.",
     )
     filter = TextField(
         max_length=MAX_FILTER_CHARACTERS,
         allow_blank=True,
         required=False,
         source="job_filter",
-        help_text="Of which jobs, such as `kind:noop tag:night`; empty: of all. Fields: docs/how-to/webhooks.md.",
+        help_text="Filter of jobs, such as `kind:noop tag:night`; empty: all jobs. Fields: docs/how-to/webhooks.md.",
     )
 
 
@@ -47,7 +48,7 @@ class ShownSecretSerializer(serializers.Serializer[ShownSecret]):
     """A webhook with its secret, which only this response contains."""
 
     webhook = WebhookSerializer()
-    secret = serializers.CharField(help_text="`whsec_` and the key in base64: what verifies the signatures.")
+    secret = serializers.CharField(help_text="`whsec_` and the key in base64; it verifies the signatures.")
 
 
 class TestDeliverySerializer(serializers.Serializer[None]):
@@ -67,6 +68,6 @@ class DeliverySerializer(serializers.Serializer[Delivery]):
     # An HTTP status, or null if there was no response.
     answer_status = serializers.IntegerField(source="status", allow_null=True)
     error = serializers.CharField()
-    answer = serializers.CharField(help_text="Its beginning.")
+    answer = serializers.CharField(help_text="The beginning of the response.")
     seconds = serializers.FloatField()
     created_at = serializers.DateTimeField()

@@ -102,7 +102,7 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @extend_schema(
         operation_id="webhooks_test",
         request=NoBodySerializer,
-        responses={202: OpenApiResponse(TestDeliverySerializer, description="A delivery is on its way.")},
+        responses={202: OpenApiResponse(TestDeliverySerializer, description="The delivery was submitted.")},
     )
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def test(self, request: Request, pk: str) -> Response:

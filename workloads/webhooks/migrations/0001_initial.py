@@ -34,7 +34,9 @@ class Migration(migrations.Migration):
                 (
                     "url",
                     models.CharField(
-                        help_text="http or https; what leads inside is refused.", max_length=2000, verbose_name="url"
+                        help_text="http or https; private and internal addresses are refused.",
+                        max_length=2000,
+                        verbose_name="url",
                     ),
                 ),
                 (
@@ -44,7 +46,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_default=[],
                         default=list,
-                        help_text="What it is told of the tenant's jobs.",
+                        help_text="Events of the tenant's jobs that it receives.",
                         size=None,
                         verbose_name="events",
                     ),
@@ -52,14 +54,17 @@ class Migration(migrations.Migration):
                 (
                     "job_filter",
                     models.TextField(
-                        blank=True, db_default="", help_text="Of which jobs; empty: of all.", verbose_name="job filter"
+                        blank=True,
+                        db_default="",
+                        help_text="Filter of jobs; empty: all jobs.",
+                        verbose_name="job filter",
                     ),
                 ),
                 (
                     "events_since",
                     models.DateTimeField(
                         editable=False,
-                        help_text="It is told what happened since.",
+                        help_text="It receives events since then.",
                         null=True,
                         verbose_name="events since",
                     ),
@@ -124,7 +129,7 @@ class Migration(migrations.Migration):
                 (
                     "status",
                     models.PositiveSmallIntegerField(
-                        help_text="Of the answer; empty where there was none.", null=True, verbose_name="status"
+                        help_text="Status of the response; empty if there was none.", null=True, verbose_name="status"
                     ),
                 ),
                 ("error", models.CharField(blank=True, max_length=500, verbose_name="error")),
@@ -132,7 +137,7 @@ class Migration(migrations.Migration):
                     "answer",
                     models.CharField(
                         blank=True,
-                        help_text="Its beginning, where it is a text.",
+                        help_text="The beginning of the response, if it is text.",
                         max_length=1000,
                         verbose_name="answer",
                     ),

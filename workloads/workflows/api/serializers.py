@@ -32,7 +32,7 @@ class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
 class WorkflowVersionSummarySerializer(serializers.ModelSerializer[WorkflowVersion]):
     """A version without its definition."""
 
-    note = serializers.CharField(source="reason", read_only=True, help_text="What has changed.")
+    note = serializers.CharField(source="reason", read_only=True, help_text="A note on the changes.")
     created_by = serializers.CharField(source="author", read_only=True)
     outcome = serializers.CharField(read_only=True, help_text="`waiting`, `applied`, `withdrawn` or `refused`.")
     outcome_note = serializers.CharField(read_only=True, help_text="Why it was withdrawn or refused.")
@@ -56,8 +56,8 @@ class WorkflowVersionSerializer(WorkflowVersionSummarySerializer):
     """A version with its definition, and its difference from the version in effect when it was written."""
 
     definition = DefinitionField(source="content")
-    before = serializers.DictField(help_text="Nodes, edges and other parts that differed, as they were.")
-    after = serializers.DictField(help_text="The same as they are in this version.")
+    before = serializers.DictField(help_text="Nodes, edges and other parts that differed, with their former content.")
+    after = serializers.DictField(help_text="The same parts as in this version.")
 
     class Meta(WorkflowVersionSummarySerializer.Meta):
         fields = [*WorkflowVersionSummarySerializer.Meta.fields, "definition", "before", "after"]
@@ -83,7 +83,7 @@ class NewVersionSerializer(StrictSerializer):
     """The next version of a workflow."""
 
     definition = DefinitionField()
-    note = TextField(max_length=500, default="", allow_blank=True, help_text="What has changed.")
+    note = TextField(max_length=500, default="", allow_blank=True, help_text="A note on the changes.")
     based_on = WholeNumberField(
         min_value=1,
         required=False,
@@ -116,8 +116,8 @@ class CheckedSerializer(serializers.Serializer[Any]):
 class WorkflowPreviewSerializer(CheckedSerializer):
     """Changes that a definition would make."""
 
-    before = serializers.DictField(help_text="Nodes, edges and other parts that differ, as they are in effect.")
-    after = serializers.DictField(help_text="The same as the definition has them.")
+    before = serializers.DictField(help_text="Nodes, edges and other parts that differ, as in the version in effect.")
+    after = serializers.DictField(help_text="The same parts as in the definition.")
     runs = serializers.DictField(
         child=serializers.IntegerField(),
         help_text="Runs that have not ended, by version; each keeps the version to which it is pinned.",
@@ -127,10 +127,15 @@ class WorkflowPreviewSerializer(CheckedSerializer):
 class NewRunSerializer(StrictSerializer):
     """A run to start."""
 
-    inputs = serializers.DictField(default=dict, help_text="What the start node declares.")
-    version = WholeNumberField(min_value=1, required=False, help_text="By default the one in effect.")
+    inputs = serializers.DictField(default=dict, help_text="The inputs that the start node declares.")
+    version = WholeNumberField(min_value=1, required=False, help_text="Default: the version in effect.")
     tags = serializers.ListField(child=NameField(max_length=64), default=list, max_length=20)
-    fair_key = NameField(default="", allow_blank=True, max_length=100, help_text="Whose run it is inside the tenant.")
+    fair_key = NameField(
+        default="",
+        allow_blank=True,
+        max_length=100,
+        help_text="The fair key of the run; all of a tenant's fair keys have the same weight.",
+    )
 
 
 class RunAnswerSerializer(serializers.Serializer[Any]):

@@ -52,7 +52,7 @@ def paths_in(expression: Expression) -> list[Path]:
     if expression.kind == "reference":
         if not _REFERENCE.fullmatch(expression.text):
             raise ExpressionInvalidError(
-                translate("A reference is a dotted path that begins with inputs, nodes, item or index.")
+                translate("A reference must be a dotted path that begins with inputs, nodes, item or index.")
             )
         return [tuple(expression.text.split("."))]
     try:

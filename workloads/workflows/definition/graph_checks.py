@@ -49,7 +49,7 @@ def _check_ids(graph: Mapping[str, Any], pointer: str, seen: dict[str, str]) -> 
                 "duplicate_node",
                 place,
                 translate(
-                    "There is a node %(node)r already, at %(place)s.", {"node": node["id"], "place": seen[node["id"]]}
+                    "The node %(node)r already exists, at %(place)s.", {"node": node["id"], "place": seen[node["id"]]}
                 ),
             )
         seen.setdefault(node["id"], place)
@@ -65,15 +65,15 @@ def _check_ends(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iter
             yield (
                 "misplaced_node",
                 f"{pointer}/nodes/{number}",
-                translate("An iteration's graph has neither start nor end."),
+                translate("An iteration's graph must have neither start nor end."),
             )
         return
     if not found["start"]:
-        yield "start_missing", "/nodes", translate("A workflow has a node of the type start.")
+        yield "start_missing", "/nodes", translate("A workflow must have a node of the type start.")
     for number in found["start"][1:]:
-        yield "several_starts", f"/nodes/{number}", translate("A workflow has one node of the type start.")
+        yield "several_starts", f"/nodes/{number}", translate("A workflow must have only one node of the type start.")
     if not found["end"]:
-        yield "end_missing", "/nodes", translate("A workflow has a node of the type end, or several.")
+        yield "end_missing", "/nodes", translate("A workflow must have at least one node of the type end.")
 
 
 def _check_edges(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
@@ -92,12 +92,12 @@ def _check_edges(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
             continue
         way = (edge["from"], edge["to"], edge.get("case"))
         if way in seen:
-            yield "duplicate_edge", place, translate("There is this edge already.")
+            yield "duplicate_edge", place, translate("The edge already exists.")
         seen.add(way)
         if nodes[edge["to"]]["type"] == "start":
-            yield "edge_into_start", place, translate("Nothing leads into start.")
+            yield "edge_into_start", place, translate("No edge may lead into start.")
         if nodes[edge["from"]]["type"] == "end":
-            yield "edge_from_end", place, translate("Nothing leads out of end.")
+            yield "edge_from_end", place, translate("No edge may lead out of end.")
         yield from _check_case(nodes[edge["from"]], edge, place)
     yield from _check_choices(graph, pointer)
 
@@ -106,7 +106,7 @@ def _check_case(source: Mapping[str, Any], edge: Mapping[str, Any], place: str) 
     kind = NODE_TYPES[source["type"]]
     cases = kind.cases(source.get("config", {}))
     if "case" in edge and edge["case"] not in cases:
-        known = translate("; there is %(cases)s", {"cases": ", ".join(cases)}) if cases else ""
+        known = translate("; its cases are %(cases)s", {"cases": ", ".join(cases)}) if cases else ""
         yield (
             "unknown_case",
             f"{place}/case",
@@ -120,7 +120,7 @@ def _check_case(source: Mapping[str, Any], edge: Mapping[str, Any], place: str) 
             "case_missing",
             place,
             translate(
-                "An edge from %(source)r names its case: %(cases)s.",
+                "An edge from %(source)r must name its case: %(cases)s.",
                 {"source": source["id"], "cases": ", ".join(cases)},
             ),
         )
@@ -135,7 +135,7 @@ def _check_choices(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
         for place, name in enumerate(names):
             if name in names[:place] or name == ELSE:
                 where = f"{pointer}/nodes/{number}/config/cases/{place}/name"
-                yield "duplicate_case", where, translate("There is a case %(name)r already.", {"name": name})
+                yield "duplicate_case", where, translate("The case %(name)r already exists.", {"name": name})
 
 
 def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
@@ -152,7 +152,7 @@ def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
         yield (
             "cycle",
             f"{pointer}/edges/{last}",
-            translate("The nodes run in a circle: %(circle)s.", {"circle": " → ".join(circle)}),
+            translate("The nodes form a cycle: %(circle)s.", {"circle": " → ".join(circle)}),
         )
 
 
@@ -179,5 +179,5 @@ def _check_reachable(graph: Mapping[str, Any], pointer: str, *, is_top: bool) ->
             yield (
                 "unreachable_node",
                 f"{pointer}/nodes/{number}",
-                translate("No way leads from start to %(node)r.", {"node": node["id"]}),
+                translate("No path leads from start to %(node)r.", {"node": node["id"]}),
             )

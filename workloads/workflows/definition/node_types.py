@@ -22,7 +22,7 @@ NAME: Final = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"}
 TEMPLATE: Final = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
 VALUE: Final = {
     "type": "object",
-    "description": "A reference such as nodes.ask.text, a template, or a value as it stands.",
+    "description": "A reference such as nodes.ask.text, a template, or a literal value.",
     "oneOf": [
         {"properties": {"ref": {"type": "string", "pattern": f"^{REFERENCE}$"}}, "required": ["ref"]},
         {"properties": {"template": TEMPLATE}, "required": ["template"]},
@@ -151,14 +151,14 @@ def _cases_of_condition(config: Config) -> tuple[str, ...]:
 _ALL: Final = (
     NodeType(
         name="start",
-        title="Start: what a run is given",
+        title="Start: the inputs of a run",
         properties={
             "inputs": {"type": "object", "propertyNames": NAME, "additionalProperties": _INPUT, "maxProperties": 50}
         },
     ),
     NodeType(
         name="end",
-        title="End: what a run gives back",
+        title="End: the outputs of a run",
         properties={
             "outputs": {"type": "object", "propertyNames": NAME, "additionalProperties": VALUE, "maxProperties": 50}
         },
@@ -227,7 +227,7 @@ _ALL: Final = (
     ),
     NodeType(
         name="condition",
-        title="Condition: the first case that holds",
+        title="Condition: the first case that is true",
         properties={"cases": {"type": "array", "items": _CASE, "minItems": 1, "maxItems": 20}},
         required=("cases",),
         outputs=("case",),

@@ -20,7 +20,7 @@ _EDGE: Final = {
 }
 _RETRY: Final = {
     "type": "object",
-    "description": "How often an error that time may heal is tried again; each wait is twice the one before.",
+    "description": "Number of retries after a transient error; each delay is twice the previous one.",
     "properties": {
         "max_retries": {"type": "integer", "minimum": 0, "maximum": MAX_RETRIES},
         "delay_seconds": {"type": "number", "minimum": 0.1, "maximum": 3_600, "default": 5},

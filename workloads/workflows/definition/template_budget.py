@@ -56,7 +56,7 @@ class Budget:
         if self._made > MAX_MADE_CHARACTERS:
             raise TemplateFailedError(
                 translate(
-                    "The template makes values of more than %(limit)s characters in all.",
+                    "The template creates values of more than %(limit)s characters in total.",
                     {"limit": f"{MAX_MADE_CHARACTERS:,}"},
                 )
             )
@@ -88,5 +88,8 @@ def check_length(length: int) -> None:
     """Raise TemplateFailedError if a text is longer than an output may be."""
     if length > MAX_OUTPUT_CHARACTERS:
         raise TemplateFailedError(
-            translate("The template makes more than %(limit)s characters.", {"limit": f"{MAX_OUTPUT_CHARACTERS:,}"})
+            translate(
+                "The template creates a text of more than %(limit)s characters.",
+                {"limit": f"{MAX_OUTPUT_CHARACTERS:,}"},
+            )
         )

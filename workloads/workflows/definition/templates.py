@@ -99,7 +99,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         elif not (is_number(left) and is_number(right)):
             raise TemplateFailedError(
                 translate(
-                    "%(operator)s is between two numbers, or + between two texts or lists.", {"operator": operator}
+                    "%(operator)s takes two numbers; + also takes two texts or two lists.", {"operator": operator}
                 )
             )
         answer = super().call_binop(context, operator, left, right)
@@ -152,7 +152,7 @@ def _check_language(node: nodes.Node) -> None:
     if isinstance(node, nodes.Test) and node.name not in TEST_NAMES:
         raise TemplateRefusedError(translate("Line %(line)s: there is no test %(name)r.", line | {"name": node.name}))
     if isinstance(node, nodes.Name) and node.name.startswith("_"):
-        raise TemplateRefusedError(translate("Line %(line)s: a name does not begin with an underscore.", line))
+        raise TemplateRefusedError(translate("Line %(line)s: a name must not begin with an underscore.", line))
     if isinstance(node, nodes.For) and node.recursive:
         raise TemplateRefusedError(translate("Line %(line)s: a recursive loop is not part of the language.", line))
 

@@ -81,7 +81,7 @@ def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) ->
             yield Fault(
                 "too_deep",
                 place,
-                translate("Iterations stand in one another at most %(limit)s deep.", {"limit": max_depth}),
+                translate("Iterations may be nested at most %(limit)s deep.", {"limit": max_depth}),
             )
         else:
             yield from _faults_of_shape(config["graph"], f"{place}/config/graph", depth=depth + 1, max_depth=max_depth)
@@ -107,7 +107,7 @@ def _fault_of(error: ValidationError, pointer: str) -> Fault:
         ways = translate(" or ").join(way["required"][0] for way in error.validator_value)
         return Fault("input_missing", place, translate("It needs either %(ways)s, and not both.", {"ways": ways}))
     if error.validator == "oneOf":
-        return Fault("value_invalid", place, translate("It is one of {ref: …}, {template: …} and {value: …}."))
+        return Fault("value_invalid", place, translate("It must be one of {ref: …}, {template: …} and {value: …}."))
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = error.schema.get("properties", {})
         strange = sorted(name for name in error.instance if name not in known)
@@ -115,7 +115,7 @@ def _fault_of(error: ValidationError, pointer: str) -> Fault:
             "unknown_field",
             place,
             translate(
-                "There is no %(names)s here; there is %(known)s.",
+                "There is no %(names)s here; the members are %(known)s.",
                 {"names": ", ".join(strange), "known": ", ".join(known)},
             ),
         )
@@ -124,7 +124,7 @@ def _fault_of(error: ValidationError, pointer: str) -> Fault:
             "unknown_type",
             place,
             translate(
-                "%(type)r is none of %(known)s.", {"type": error.instance, "known": ", ".join(error.validator_value)}
+                "%(type)r is not one of %(known)s.", {"type": error.instance, "known": ", ".join(error.validator_value)}
             ),
         )
     return Fault("value_invalid", place, describe_fault(error)[:300])

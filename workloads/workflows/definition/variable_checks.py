@@ -102,22 +102,23 @@ class _Reader:
                 )
         if path[0] not in ROOTS:
             return "unknown_variable", translate(
-                "%(path)s: there is inputs, nodes, and in an iteration item and index.", {"path": shown}
+                "%(path)s: a reference begins with inputs or nodes or, in an iteration, with item or index.",
+                {"path": shown},
             )
         return None
 
     def _fault_of_node(self, shown: str, name: str = "", output: str | None = None) -> tuple[str, str] | None:
         if not name:
-            return "unknown_variable", translate("nodes is read node by node, such as nodes.ask.text.")
+            return "unknown_variable", translate("nodes must be followed by a node, such as nodes.ask.text.")
         if name not in self.nodes:
             return "unknown_variable", translate("%(path)s: there is no node %(name)r.", {"path": shown, "name": name})
         if name not in self.readable:
             return "variable_not_upstream", translate(
-                "%(path)s: %(name)r has not ended for certain when this is read.", {"path": shown, "name": name}
+                "%(path)s: %(name)r may not have ended when this is read.", {"path": shown, "name": name}
             )
         if output is not None and output not in self._outputs_of(name):
             return "unknown_variable", translate(
-                "%(path)s: %(name)r makes no %(output)r.", {"path": shown, "name": name, "output": output}
+                "%(path)s: %(name)r has no output %(output)r.", {"path": shown, "name": name, "output": output}
             )
         return None
 

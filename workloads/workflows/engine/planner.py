@@ -27,7 +27,7 @@ class Planner:
         self.state = state
         self.bounds = bounds
         self._changes: dict[Key, Step] = {}
-        self._handed_out: set[tuple[Key, Act, int | None]] = set()
+        self._returned: set[tuple[Key, Act, int | None]] = set()
         # Steps that were begun and not committed begin again.
         self._begun_before = {key for key, step in state.steps.items() if self._is_at_work(key, step)}
 
@@ -47,11 +47,11 @@ class Planner:
         for task in self._ready((), None, now):
             if len(tasks) >= room or self.state.error is not None:
                 break
-            if (task.key, task.act, task.index) in self._handed_out:
+            if (task.key, task.act, task.index) in self._returned:
                 continue
             if task.act is Act.RUN and not self._begin(task):
                 break
-            self._handed_out.add((task.key, task.act, task.index))
+            self._returned.add((task.key, task.act, task.index))
             tasks.append(task)
         self._conclude()
         return [] if self.state.error is not None else tasks
@@ -263,7 +263,7 @@ class Planner:
         self._changes[key] = copy.copy(step)
 
     def _forget(self, key: Key) -> None:
-        self._handed_out = {one for one in self._handed_out if one[0] != key}
+        self._returned = {one for one in self._returned if one[0] != key}
 
     def _conclude(self) -> None:
         """Fail a run whose nodes have all ended without reaching an end node."""
@@ -271,7 +271,7 @@ class Planner:
             return
         ends = [node for node in self.graph.scopes[None] if node.type == "end"]
         if all(self.state.steps[Key(node.id)].status is Status.SKIPPED for node in ends):
-            self._end("no_end_reached", "No way led to an end of the workflow.")
+            self._end("no_end_reached", "No path reached an end of the workflow.")
 
     def _end(self, code: str, message: str) -> None:
         if self.state.error is None:

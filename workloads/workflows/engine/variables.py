@@ -49,7 +49,7 @@ class Reading:
             try:
                 value = value[int(name)] if isinstance(value, list) else value[name]
             except (KeyError, IndexError, TypeError, ValueError):
-                raise VariableMissingError(f"{reference} is not there: it ends before {name!r}.") from None
+                raise VariableMissingError(f"{reference} does not exist: the path ends before {name!r}.") from None
         return value
 
     def evaluate(self, value: Mapping[str, Any]) -> Any:

@@ -158,10 +158,10 @@ class Migration(migrations.Migration):
                     "outcome",
                     models.CharField(
                         choices=[
-                            ("waiting", "waits for its time"),
+                            ("waiting", "scheduled"),
                             ("applied", "took effect"),
                             ("withdrawn", "withdrawn"),
-                            ("refused", "refused at its time"),
+                            ("refused", "refused when due"),
                         ],
                         default="waiting",
                         max_length=10,

@@ -41,8 +41,8 @@ def prepare(place: Place) -> Work:
         answer = await send_async(method, url, headers=sent, body=body, limits=limits)
         return _conclude(answer, config.get("expected_statuses"))
 
-    told = mask_document({name: "".join(map(str, pieces)) for name, pieces in headers.items()})
-    shown = {"method": method, "url": url, "headers": told, "body_bytes": len(body)}
+    masked = mask_document({name: "".join(map(str, pieces)) for name, pieces in headers.items()})
+    shown = {"method": method, "url": url, "headers": masked, "body_bytes": len(body)}
     authority = read_target(url).authority[:MAX_DEPENDENCY_CHARACTERS]
     return Work(inputs=shown, later=call, dependency=Dependency(authority))
 

@@ -11,8 +11,8 @@ def prepare(place: Place) -> Work:
     """Read the list once; it does not change afterwards."""
     items = place.reading.evaluate(place.config["items"])
     if not isinstance(items, list):
-        raise PermanentError(f"Its items are no list but a {type(items).__name__}.", code="items_invalid")
+        raise PermanentError(f"Its items are not a list but of the type {type(items).__name__}.", code="items_invalid")
     most = place.run.settings[MAX_ITEMS.key]
     if len(items) > most:
-        raise PermanentError(f"It has {len(items):,} items; at most {most:,} are run.", code="too_many_items")
+        raise PermanentError(f"It has {len(items):,} items; at most {most:,} are allowed.", code="too_many_items")
     return Work(inputs={"items": len(items)}, now=lambda: Opened(items))

@@ -32,7 +32,7 @@ def _read_id(text: str) -> UUID:
     try:
         return UUID(text.strip())
     except ValueError:
-        raise PermanentError("What names the dataset is no id.", code="dataset_invalid") from None
+        raise PermanentError("The dataset's id is not a UUID.", code="dataset_invalid") from None
 
 
 def _search(place: Place, asked: dict[str, Any]) -> Made:

@@ -58,9 +58,9 @@ class WorkflowRunAdmin(KeysetAdmin):
     search_fields = ("id",)
     search_help_text = gettext_lazy("Id of a run, of its job or of its workflow")
     post_actions = ("reveal",)
-    empty_title = gettext_lazy("No workflow has run yet")
+    empty_title = gettext_lazy("No workflow runs yet")
     empty_text = gettext_lazy(
-        "A run appears here when its job has started. Runs are kept as long as their jobs, which the plan decides."
+        "A run appears here when its job has started. Runs are kept as long as their jobs; the plan sets how long."
     )
 
     def is_look_bounded(self, request: HttpRequest) -> bool:
@@ -171,7 +171,7 @@ class WorkflowRunAdmin(KeysetAdmin):
     def started(self, run: WorkflowRun) -> str:
         return f"{run.started_at:%Y-%m-%d %H:%M:%S}" if run.started_at else "–"
 
-    @admin.display(description=gettext_lazy("Took"))
+    @admin.display(description=gettext_lazy("Duration"))
     def took(self, run: WorkflowRun) -> str:
         return seconds_in_words(run.elapsed_seconds)
 

@@ -17,7 +17,9 @@ class WorkflowStorage(TaskProcessor):
 
     kind = "workflow_storage"
     title = gettext_noop("Storing of workflow runs")
-    description = gettext_noop("Stores the record of its payload; repeated or late, it changes nothing that is newer.")
+    description = gettext_noop(
+        "Stores the record of its payload; a repeated or late record never replaces a newer one."
+    )
     payload_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {

@@ -47,7 +47,7 @@ def save_external_record(run: RunRecord, nodes: Sequence[NodeRecord]) -> bool:
 
 def _rows_of(run: RunRecord, nodes: Sequence[NodeRecord]) -> list[Row]:
     if foreign := {node.run_id for node in nodes} - {run.run_id}:
-        raise ValueError(f"A node is of the run {foreign.pop()}, not of {run.run_id}.")
+        raise ValueError(f"A node belongs to the run {foreign.pop()}, not to {run.run_id}.")
     return [node_row(node, tenant_id=run.tenant_id, run_version=run.version) for node in nodes]
 
 

@@ -27,7 +27,7 @@ def reveal_run(*, run_id: UUID, reason: str) -> WorkflowRun:
     Raise ReasonRequiredError if the reason is blank.
     """
     if not reason.strip():
-        raise ReasonRequiredError("Say why you look at the values.")
+        raise ReasonRequiredError("Give the reason for viewing the values.")
     run = get_run(run_id)
     record_audit(action="workflow_run.revealed", target=run, reason=reason.strip())
     return run

@@ -14,11 +14,11 @@ from tenants.database.sql import load_sql
 from workloads.workflows.records.models import NodeRun, WorkflowRun
 
 NO_JOB = FaultKind(
-    "workflow_run_without_job", gettext_noop("An open workflow run of the last day has a job that is not there.")
+    "workflow_run_without_job", gettext_noop("An open workflow run of the last day has a job that does not exist.")
 )
 LEFT_OPEN = FaultKind("workflow_run_left_open", gettext_noop("A workflow run is open and its job has completed."))
 NODE_AHEAD = FaultKind(
-    "workflow_node_ahead", gettext_noop("A node says a version of its run that the run does not have yet.")
+    "workflow_node_ahead", gettext_noop("A node refers to a version of its run that does not exist yet.")
 )
 _SQL = load_sql(__file__)
 _RUNS, _NODES = _SQL["look_at_runs"], _SQL["look_at_nodes"]

@@ -72,9 +72,7 @@ TASKS = (
     UpkeepTask(
         "workflow_runs",
         gettext_noop("Workflow runs"),
-        gettext_noop(
-            "Removes runs of workflows whose jobs are gone, with their nodes and the values that were kept as files."
-        ),
+        gettext_noop("Deletes workflow runs whose jobs were deleted, with their nodes and stored values."),
         timedelta(hours=1),
         prune_runs,
     ),

@@ -47,7 +47,7 @@ def badge(state: str) -> SafeString:
         '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>',
         mark.tone,
         mark.glyph,
-        gettext(state) if state else gettext("not begun"),
+        gettext(state) if state else gettext("not started"),
     )
 
 

@@ -43,5 +43,5 @@ def _case_of(approval: Approval, node: Node) -> str | None:
 
 def _failure_of(approval: Approval) -> NodeError:
     if approval.state == ApprovalState.TIMED_OUT:
-        return NodeError("approval_timed_out", "Nobody has answered in time.")
+        return NodeError("approval_timed_out", "The approval was not decided in time.")
     return NodeError("approval_withdrawn", "The question was withdrawn.")

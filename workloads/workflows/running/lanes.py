@@ -104,7 +104,7 @@ def failure_of(error: Exception) -> NodeError:
         case DomainError():
             return NodeError(error.code, str(error), is_transient=error.category == "unavailable")
     logger.error("workflow.node_failed", exc_info=error)
-    return NodeError("internal_error", f"The node broke: {type(error).__name__}.", is_transient=True)
+    return NodeError("internal_error", f"The node failed: {type(error).__name__}.", is_transient=True)
 
 
 async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_seconds: float | None) -> Result:
@@ -127,7 +127,7 @@ def _answer_of(one: _AtWork) -> Result | NodeError | Interrupted:
         with suppress(Interrupted), one.dependency:
             # It has neither succeeded nor failed.
             raise Interrupted("dropped")
-        return NodeError("cancelled", "It is not needed any more.")
+        return NodeError("cancelled", "It is no longer needed.")
     try:
         with one.dependency:
             return one.future.result()

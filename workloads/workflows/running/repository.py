@@ -44,7 +44,7 @@ def read_value(tenant_id: UUID, job_id: UUID, number: int) -> tuple[str, str]:
     with tenant_context(tenant_id):
         row = RunValue.objects.filter(job_id=job_id, number=number).values_list("storage_key", "sha256").first()
     if row is None:
-        raise PermanentError(f"The value {number} of the run is gone.", code="value_gone")
+        raise PermanentError(f"The value {number} of the run is missing.", code="value_gone")
     return row
 
 

@@ -91,7 +91,7 @@ class Values:
     def _put_aside(self, value: Any, data: bytes) -> int:
         if len(data) > MAX_VALUE_BYTES:
             raise PermanentError(
-                f"A node made {len(data):,} bytes; at most {MAX_VALUE_BYTES:,} are kept.", code="value_too_large"
+                f"A node produced {len(data):,} bytes; at most {MAX_VALUE_BYTES:,} are allowed.", code="value_too_large"
             )
         content = _stored(self._tenant_id, data)
         self._state.values += 1
@@ -121,7 +121,9 @@ def _stored(tenant_id: UUID, data: bytes) -> Any:
         # A person has to make room.
         raise PermanentError(str(error), code=error.code) from error
     except OSError as error:
-        raise TransientError(f"The file storage is away: {error.strerror or error}.", code="storage_away") from error
+        raise TransientError(
+            f"The file storage is unavailable: {error.strerror or error}.", code="storage_away"
+        ) from error
 
 
 def _encode(value: Any) -> bytes:

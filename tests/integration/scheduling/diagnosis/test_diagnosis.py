@@ -240,9 +240,12 @@ def test_foreign_consumer_fails_for_five_minutes_and_is_on_the_overview(
 def test_database_refusing_writes_fails(
     all_processes: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_watch, "read", lambda: "PostgreSQL takes no writes: No space left on device")
+    monkeypatch.setattr(write_watch, "read", lambda: "PostgreSQL does not accept writes: No space left on device")
     check = check_of("writes")
-    assert (check.state, check.measured) == (State.FAILURE, "PostgreSQL takes no writes: No space left on device")
+    assert (check.state, check.measured) == (
+        State.FAILURE,
+        "PostgreSQL does not accept writes: No space left on device",
+    )
     assert "Make room" in check.hint
     client.force_login(staff)
     assert "The database takes no writes" in client.get(reverse("admin:overview_fragment")).content.decode()

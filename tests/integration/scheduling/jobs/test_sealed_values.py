@@ -241,7 +241,7 @@ def test_moved_value_cannot_be_opened(
         _ = reload(first).checkpoint
     with pytest.raises(SealedValueBrokenError):
         _ = reload(second).payload
-    with pytest.raises(DataKeyUnavailableError, match="none of its tenant's keys"):
+    with pytest.raises(DataKeyUnavailableError, match="does not belong to the tenant"):
         _ = reload(of_globex).payload
     tick()
     started = begin(start, second)
@@ -291,7 +291,7 @@ def test_job_without_its_key_waits_and_uses_no_attempt(
     with all_tenants():
         event = JobEvent.objects.get(job=job, name="execution.put_off")
     assert event.data["cause"] == "data_key_missing"
-    assert "has no master key" in event.data["detail"]
+    assert "lacks the master key" in event.data["detail"]
     # With the key it continues normally.
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     assert reload(job).payload == PAYLOAD
@@ -405,7 +405,7 @@ def test_job_page_states_that_the_key_is_missing(
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     page = client.get(address)
     assert page.status_code == 200
-    assert "has no master key" in page.content.decode()
+    assert "lacks the master key" in page.content.decode()
 
 
 def test_schedule_payload_is_sealed(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> None:

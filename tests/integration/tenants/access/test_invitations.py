@@ -130,7 +130,7 @@ def test_replaced_invitation_leaves_an_audit_entry(acme: Tenant, owner: APIClien
     invited(owner, "Oscar")
     with tenant_context(acme):
         entry = AuditLogEntry.objects.get(action="invitation.revoked")
-    assert (entry.target_id, entry.reason) == (first["id"], "It was replaced by another invitation.")
+    assert (entry.target_id, entry.reason) == (first["id"], "Replaced by another invitation.")
 
 
 def test_invitations_of_an_owner_end_with_the_right_to_invite(

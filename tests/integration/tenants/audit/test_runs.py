@@ -105,7 +105,7 @@ def test_api_reports_a_finding_in_the_readers_language(
     (finding,) = body["findings"]
     assert finding == {
         "code": "entry_edited",
-        "text": "The entry is not what was sealed.",
+        "text": "The entry differs from the sealed one.",
         "chain": str(acme.pk),
         "sequence": 5,
         "entry": str(entry),
@@ -168,7 +168,7 @@ def test_console_links_to_the_run_and_polls_it(
     run_to_end(acme)
     after = client.get(now_of(run))
     assert "entry_edited" in after.content.decode()
-    assert "The entry is not what was sealed." in after.content.decode()
+    assert "The entry differs from the sealed one." in after.content.decode()
     assert "该记录与封存时不一致。" in client.get(now_of(run), headers=CHINESE).content.decode()
     assert client.get(LIST).status_code == 200
 
@@ -201,6 +201,6 @@ def test_platforms_run_reports_a_chain_in_the_readers_language(sealed_log: None,
     spoil(owner, acme)
     run = run_upkeep(name=AUDIT_TASK)
     assert run.told[0].startswith(f"audit_chain of tenant {acme.pk}: 1.")
-    assert "entry_edited. The entry is not what was sealed." in run.told[0]
+    assert "entry_edited. The entry differs from the sealed one." in run.told[0]
     with translation.override("zh-hans"):
         assert "该记录与封存时不一致。" in run.sentences[0].localized

@@ -47,7 +47,7 @@ def test_read_only_server_is_a_fault(read_only: None) -> None:
 def test_full_disk_is_a_fault_with_postgresqls_message(monkeypatch: pytest.MonkeyPatch) -> None:
     full = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$"
     monkeypatch.setattr(write_probe, "_PROBE", full)
-    assert WriteWatch().read() == "PostgreSQL takes no writes: could not extend file"
+    assert WriteWatch().read() == "PostgreSQL does not accept writes: could not extend file"
 
 
 def test_unreachable_database_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ def test_key_of_a_missing_master_key_is_named(change_platform_settings: ChangePl
     forget_keys()
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     for use in (lambda: sealing_key(acme.pk), lambda: opening_key(acme.pk, key.id), lambda: require_keys(acme.pk)):
-        with pytest.raises(DataKeyUnavailableError, match="has no master key"):
+        with pytest.raises(DataKeyUnavailableError, match="lacks the master key"):
             use()
 
 

@@ -324,7 +324,7 @@ def test_plan_editor_names_limits_and_units(acme: Tenant, staff: User) -> None:
         PlanLimit.objects.create(plan=acme.plan, key="submit_burst", value=5)
     page = console_of(staff).get(reverse("admin:tenants_plan_change", args=[acme.plan_id])).content.decode()
     assert "Submissions at once, in jobs" in page
-    assert "What can be limited" in page
+    assert "Available limits" in page
     assert all(f"<code>{key}</code>" in page for key in limits())
 
 
@@ -340,7 +340,9 @@ def test_commands_show_and_set_limits(acme: Tenant) -> None:
     row = next(row for row in facts["limits"] if row["key"] == "submit_burst")
     assert (row["allowed"], row["source"], row["state"]) == (7, "override", "ok")
     assert "submit_burst: 0 of 7 jobs (ok, by override)" in run("show_usage", "acme")
-    assert "The plan counts" in run("set_tenant_limit", "acme", "submit_burst", "--clear", "--reason", "over")
+    assert "The plan's limit submit_burst applies to acme" in run(
+        "set_tenant_limit", "acme", "submit_burst", "--clear", "--reason", "over"
+    )
     with tenant_context(acme):
         assert allowed_for(acme.pk, limits()["submit_burst"]) == 1_000
         entry = AuditLogEntry.objects.get(action="tenant.limit_cleared")

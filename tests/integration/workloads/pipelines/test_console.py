@@ -44,7 +44,7 @@ def test_member_creates_edits_runs_and_retries(
     with tenant_context(acme):
         pipeline = Pipeline.objects.get()
     page = f"{PIPELINES}{pipeline.pk}/change/"
-    assert "It has not run yet" in member.get(page).content.decode()
+    assert "No runs yet" in member.get(page).content.decode()
     # A changed name is no new version; a changed definition is.
     same = form(text("bad.txt", " \n "), name="pages")
     assert member.post(page, same).status_code == 302

@@ -98,7 +98,7 @@ def test_viewer_sees_the_run_and_may_not_reveal_it(acme: Tenant, run: RunRecord)
 
 
 def test_empty_list_states_that_nothing_has_run(acme_console: Client) -> None:
-    assert "No workflow has run yet" in acme_console.get(RUNS).content.decode()
+    assert "No workflow runs yet" in acme_console.get(RUNS).content.decode()
 
 
 def test_run_list_is_searched_by_ids_and_filtered_by_state(acme_console: Client, run: RunRecord) -> None:
@@ -116,8 +116,8 @@ def test_run_without_graph_and_nodes_is_explained(acme_console: Client, acme: Te
 
     page = acme_console.get(page_of(run)).content.decode()
 
-    assert "No picture of this run" in page
-    assert "No node has begun" in page
+    assert "No graph of this run" in page
+    assert "No nodes have started" in page
 
 
 def test_page_of_a_run_from_outside_says_so(acme_console: Client, acme: Tenant) -> None:

@@ -228,4 +228,4 @@ def test_page_of_the_largest_graph_is_rendered(
     page = acme_console.get(f"/admin/workflow_storage/workflowrun/{body['run']['id']}/change/")
 
     assert page.status_code == 200
-    assert ("No picture of this run" in page.content.decode()) == (nodes > MAX_BOXES)
+    assert ("No graph of this run" in page.content.decode()) == (nodes > MAX_BOXES)

@@ -75,7 +75,9 @@ def test_run_is_started_with_its_inputs(member: Client, greeting: Workflow) -> N
     assert member.get(page).status_code == 200
     refused = member.post(page, {"inputs": "{}"})
     assert refused.context["form"].errors["inputs"] == ["name is missing."]
-    assert member.post(page, {"inputs": "[1]"}).context["form"].errors["inputs"] == ["The inputs are a JSON object."]
+    assert member.post(page, {"inputs": "[1]"}).context["form"].errors["inputs"] == [
+        "The inputs must be a JSON object."
+    ]
     assert member.post(page, {"inputs": '{"name": "Ada"}'}).status_code == 302
     with all_tenants():
         assert Job.objects.get().payload["inputs"] == {"name": "Ada"}

@@ -105,7 +105,7 @@ def test_retry_after_of_endpoint_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_unreachable_endpoint_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TransientError, match="out of reach"):
+    with pytest.raises(TransientError, match="cannot be reached"):
         Endpoint(NoAnswerError("refused"), monkeypatch).embedder.embed(["a"])
 
 

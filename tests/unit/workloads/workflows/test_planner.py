@@ -66,7 +66,7 @@ def test_branch_that_is_not_chosen_is_skipped(case: str, done: list[str], skippe
 def test_run_without_a_reached_end_fails() -> None:
     definition = workflow(node("ok", "approval", title="?"), ways=["start > ok", "ok approved> end"])
     walk = Walk(definition, {"ok": "rejected"}).go()
-    assert walk.state.error == ("no_end_reached", "No way led to an end of the workflow.")
+    assert walk.state.error == ("no_end_reached", "No path reached an end of the workflow.")
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,12 @@ class DocumentSerializer(serializers.Serializer[Any]):
     sha256 = serializers.CharField()
     status = serializers.ChoiceField(choices=SHOWN_STATUSES, source="shown_status")
     phases = PhasesSerializer(source="*")
-    source_url = serializers.CharField(help_text="The address that it is fetched from; empty for files and texts.")
+    source_url = serializers.CharField(help_text="The URL that it is fetched from; empty for files and texts.")
     chunks_done = serializers.IntegerField()
     chunks_total = serializers.IntegerField(allow_null=True, help_text="Null until the text is split.")
     chunks_serving = serializers.IntegerField(
         source="kept_chunks",
-        help_text="Chunks of its indexing before, which answer searches until this one is whole; else 0.",
+        help_text="Old chunks, which serve searches until re-indexing is complete; else 0.",
     )
     error = serializers.SerializerMethodField()
     job = serializers.UUIDField(source="job_id")
@@ -71,14 +71,14 @@ class UploadedDocumentSerializer(DocumentSerializer):
 
     duplicate_of = serializers.UUIDField(
         allow_null=True,
-        help_text="The document that holds this content already and is shown here; nothing is indexed twice.",
+        help_text="The earlier document with the same content, which is shown here; nothing is indexed twice.",
     )
 
 
 class UploadAnswerSerializer(serializers.Serializer[Any]):
     """Result of an upload, file by file in the order sent."""
 
-    batch = serializers.UUIDField(allow_null=True, help_text="Null when every file was there already.")
+    batch = serializers.UUIDField(allow_null=True, help_text="Null if every file was already in the dataset.")
     documents = UploadedDocumentSerializer(many=True)
 
 
@@ -105,7 +105,7 @@ class NewTextSerializer(StrictSerializer):
 
 
 class NewAddressSerializer(StrictSerializer):
-    """An address whose page or file becomes a document."""
+    """A URL whose page or file becomes a document."""
 
     url = TextField(max_length=MAX_URL_LENGTH)
     name = NameField(max_length=MAX_NAME_LENGTH, required=False, default="")
@@ -115,7 +115,7 @@ class ReindexSerializer(StrictSerializer):
     """How and why a document is re-indexed."""
 
     refetch = serializers.BooleanField(
-        default=False, help_text="Fetch its address again first; for documents that have one."
+        default=False, help_text="First fetch its URL again; for documents that have one."
     )
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 
@@ -124,7 +124,7 @@ class ReindexDatasetSerializer(StrictSerializer):
     """Which documents of a dataset are re-indexed, and why."""
 
     all = serializers.BooleanField(
-        default=False, help_text="All whose indexing has ended, not only those that the settings have left behind."
+        default=False, help_text="All documents whose indexing has ended, not only outdated ones."
     )
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")
 

@@ -68,7 +68,9 @@ class DatasetDocumentsViewSet(TenantViewSet):
     @extend_schema(
         operation_id="datasets_documents_upload",
         request={"multipart/form-data": UploadSerializer},
-        responses={202: OpenApiResponse(UploadAnswerSerializer, description="Taken; one job indexes each document.")},
+        responses={
+            202: OpenApiResponse(UploadAnswerSerializer, description="Accepted; one job indexes each document.")
+        },
     )
     def create(self, request: Request, dataset_id: str) -> Response:
         """Upload files. All are accepted, or none, with an error for each refused file."""
@@ -80,7 +82,7 @@ class DatasetDocumentsViewSet(TenantViewSet):
 
 
 class DatasetSourcesViewSet(TenantViewSet):
-    """Other sources of a dataset's documents: texts, addresses, and re-indexing of all."""
+    """Other sources of a dataset's documents: texts, URLs, and re-indexing of all."""
 
     model = Document
     serializer_class = DocumentSerializer

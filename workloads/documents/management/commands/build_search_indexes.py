@@ -18,12 +18,13 @@ from workloads.documents.vector_index import create_index, drop_index, has_vecto
 
 class Command(BaseCommand):
     help = (
-        "Build an HNSW index for each dataset beyond EXACT_SEARCH_MAX_CHUNKS, without blocking anybody, and drop"
-        " those that are not needed any more. Run it from time to time; until then large datasets are searched exactly."
+        "Build an HNSW index for each dataset beyond EXACT_SEARCH_MAX_CHUNKS, without blocking reads and writes, "
+        "and drop those that are no longer needed. Run it periodically; without an index large datasets are "
+        "searched exactly."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="Only say what would be built and dropped.")
+        parser.add_argument("--dry-run", action="store_true", help="Only print what would be built and dropped.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if OWNER_ALIAS not in connections:

@@ -96,7 +96,9 @@ class GraphSerializer(StrictSerializer):
 class RecordedSerializer(StrictSerializer):
     """The fields that a run and a node share; a missing value leaves the stored one."""
 
-    version = WholeNumberField(min_value=1, max_value=MAX_NUMBER, help_text="Rises with each change; the newest stays.")
+    version = WholeNumberField(
+        min_value=1, max_value=MAX_NUMBER, help_text="Incremented with each change; the newest record is kept."
+    )
     state = serializers.ChoiceField(choices=STATE_CHOICES)
     inputs = serializers.DictField(required=False)
     outputs = serializers.DictField(required=False)

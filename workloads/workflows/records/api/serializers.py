@@ -23,9 +23,9 @@ class RunErrorSerializer(serializers.Serializer[Any]):
 class ValueSerializer(serializers.Serializer[Any]):
     """Size and keys of a value, and for callers with `jobs.reveal` its content."""
 
-    size_bytes = serializers.IntegerField(help_text="As JSON.")
-    keys = serializers.ListField(child=serializers.CharField(), help_text="The uppermost ones, where they are known.")
-    is_preview = serializers.BooleanField(help_text="Whether `preview` stands in for a value that is larger.")
+    size_bytes = serializers.IntegerField(help_text="Size of its JSON.")
+    keys = serializers.ListField(child=serializers.CharField(), help_text="The top-level keys, if they are known.")
+    is_preview = serializers.BooleanField(help_text="Whether `preview` replaces a larger value.")
     content = serializers.JSONField(allow_null=True, help_text="The whole value; null for a preview, or if masked.")
     preview = serializers.CharField(help_text="The beginning of the JSON of a large value; empty otherwise.")
 
@@ -76,7 +76,7 @@ class WorkflowRunSummarySerializer(serializers.Serializer[Any]):
     workflow = RunWorkflowSerializer(source="*")
     job = serializers.UUIDField(source="job_id")
     state = serializers.ChoiceField(choices=SHOWN_STATES, source="shown_state")
-    version = serializers.IntegerField(help_text="Rises with each change of the run.")
+    version = serializers.IntegerField(help_text="Incremented with each change of the run.")
     is_external = serializers.BooleanField(help_text="Whether the run was recorded outside the platform.")
     error = serializers.SerializerMethodField()
     started_at = serializers.DateTimeField(allow_null=True)
@@ -99,7 +99,7 @@ class WorkflowRunSerializer(WorkflowRunSummarySerializer):
     outputs = ValueField()
     graph = serializers.DictField(
         allow_null=True,
-        help_text="What was run: `nodes` with id, type, title and, inside an iteration, its `parent`; `edges`.",
+        help_text="The executed graph: `nodes` with id, type, title and, inside an iteration, its `parent`; `edges`.",
     )
 
 
@@ -111,7 +111,7 @@ class NodeRunSerializer(serializers.Serializer[Any]):
     path = serializers.ListField(child=serializers.IntegerField())
     type = serializers.CharField(source="node_type")
     state = serializers.ChoiceField(choices=SHOWN_STATES, source="shown_state")
-    version = serializers.IntegerField(help_text="Rises with each change of the node.")
+    version = serializers.IntegerField(help_text="Incremented with each change of the node.")
     run_version = serializers.IntegerField(help_text="The version of the run with which it was stored.")
     attempt = serializers.IntegerField()
     error = serializers.SerializerMethodField()

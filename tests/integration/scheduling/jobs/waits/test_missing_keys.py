@@ -141,7 +141,7 @@ def test_job_without_its_key_dies_after_the_configured_hours(
     meet_missing_key(job, tick, start)
     dead = reload(job)
     assert (dead.state, dead.error_type) == (JobState.DISCARDED, "data_key_unavailable")
-    assert "has no master key" in dead.error_message
+    assert "lacks the master key" in dead.error_message
     # Its payload is kept, and can be opened with the key.
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     forget_keys()

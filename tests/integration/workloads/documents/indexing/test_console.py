@@ -66,7 +66,7 @@ def test_member_uploads_files_and_sees_their_documents(member: Client, dataset: 
     assert (answer.status_code, answer["Location"]) == (302, f"{DOCUMENTS}?dataset={dataset.pk}")
     listed = member.get(answer["Location"]).content.decode()
     assert "a.txt" in listed
-    assert "2 documents taken, 0 known already." in listed
+    assert "2 documents accepted, 0 already in the dataset." in listed
 
 
 def test_refused_upload_is_explained_on_the_page(member: Client, dataset: Dataset) -> None:
@@ -98,7 +98,7 @@ def test_search_page_shows_hits_only_of_the_own_tenant(
         answer = client.get(url, {"query": "fair queue", "mode": "hybrid", "top_k": 3}).content.decode()
         assert "The dispatcher picks the fairest queue." in answer
     nothing = member.get(url, {"query": "zeppelin", "mode": "text", "top_k": 3}).content.decode()
-    assert "Nothing in this dataset answers that" in nothing
+    assert "No chunks match" in nothing
     assert stranger.get(url, {"query": "fair queue", "mode": "hybrid", "top_k": 3}).status_code == 404
 
 

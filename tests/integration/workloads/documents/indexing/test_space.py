@@ -230,8 +230,11 @@ def test_wrong_counters_are_found_and_repaired(acme: Tenant, globex: Tenant, dat
         TenantUsage.objects.create(tenant=globex, key="vector_chunks", period="1970-01-01", amount=5)
     found = {(fault.tenant_id, fault.subject): str(fault.detail) for fault in faults_of("storage", "space")}
     assert found == {
-        (acme.pk, "storage_bytes"): f"Tenant {acme.pk} is counted 9 of storage_bytes; its contents add up to 4.",
-        (globex.pk, "vector_chunks"): f"Tenant {globex.pk} is counted 5 of vector_chunks; its documents add up to 0.",
+        (acme.pk, "storage_bytes"): f"Tenant {acme.pk}: the counter storage_bytes is 9, but its contents add up to 4.",
+        (
+            globex.pk,
+            "vector_chunks",
+        ): f"Tenant {globex.pk}: the counter vector_chunks is 5, but its documents add up to 0.",
     }
     verify(["storage", "space"], repair=True)
     assert faults_of("storage", "space") == []

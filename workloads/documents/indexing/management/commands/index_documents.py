@@ -71,15 +71,18 @@ class Intake:
 
 
 class Command(BaseCommand):
-    help = "Upload files to a dataset of a tenant and wait until they are indexed. Exits with 0 only if all were."
+    help = (
+        "Upload files to a dataset of a tenant and wait until they are indexed. The exit status is 0 only if all "
+        "were indexed."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a file, or a folder with files")
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
-        parser.add_argument("--dataset", required=True, help="the dataset's name; it is made if there is none")
-        parser.add_argument("--no-wait", action="store_true", help="come back as soon as the files are taken")
-        parser.add_argument("--timeout", type=_positive, metavar="SECONDS", help="give up waiting after this time")
-        parser.add_argument("--json", action="store_true", help="print what became of each file as JSON")
+        parser.add_argument("--dataset", required=True, help="the dataset's name; it is created if missing")
+        parser.add_argument("--no-wait", action="store_true", help="return as soon as the files are accepted")
+        parser.add_argument("--timeout", type=_positive, metavar="SECONDS", help="stop waiting after this time")
+        parser.add_argument("--json", action="store_true", help="print the result of each file as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         paths = list(find_files(options["paths"]))
@@ -103,7 +106,7 @@ class Command(BaseCommand):
             return
         for entry in facts["documents"]:
             reason = f" ({entry['error']['code']}: {entry['error']['message']})" if entry["error"] else ""
-            known = ", known already" if entry["is_duplicate"] else ""
+            known = ", already in the dataset" if entry["is_duplicate"] else ""
             self.stdout.write(f"{entry['name']}: {entry['status']}{known}{reason}")
 
 
@@ -193,5 +196,5 @@ def _describe(name: str, document: Any | None, *, is_duplicate: bool) -> dict[st
 def _positive(text: str) -> float:
     seconds = float(text)
     if not seconds > 0:
-        raise ArgumentTypeError("It must be more than 0.")
+        raise ArgumentTypeError("It must be greater than 0.")
     return seconds
