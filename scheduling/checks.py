@@ -27,7 +27,7 @@ def check_processors(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckM
     try:
         kinds = registry.kinds()
     except registry.ProcessorInvalidError as error:
-        hint = "Fix the path in the app's `processors` or the entry point, or take the app out of INSTALLED_APPS."
+        hint = "Fix the path in the app's `processors` or in the entry point, or remove the app from INSTALLED_APPS."
         return [Error(str(error), hint=hint, id=PROCESSOR_INVALID)]
     return [message for kind in kinds for message in _check_schema(kind)]
 
@@ -85,4 +85,4 @@ def _check_own_clock() -> Check:
 
 
 def _check_other_clocks() -> Check:
-    return replace(check_clock(read_liveness().worst_skew_seconds), name="clocks of the processes heard of")
+    return replace(check_clock(read_liveness().worst_skew_seconds), name="clocks of the running processes")

@@ -17,15 +17,15 @@ class KindUnknownError(DomainError):
 
 class KindInternalError(DomainError):
     code, category = "kind_internal", "invalid"
-    title = gettext_noop("Jobs of this kind are submitted by the platform alone")
+    title = gettext_noop("Only the platform submits jobs of this kind")
 
 
 class NoStreamsHereError(DomainError):
-    code, category, title = "no_streams_here", "unavailable", gettext_noop("This process keeps no streams open")
+    code, category, title = "no_streams_here", "unavailable", gettext_noop("This process serves no streams")
 
 
 class StreamsFullError(DomainError):
-    code, category, title = "streams_full", "unavailable", gettext_noop("This process keeps no more streams open")
+    code, category, title = "streams_full", "unavailable", gettext_noop("This process has no free streams")
 
 
 class TooManyStreamsError(DomainError):
@@ -33,7 +33,7 @@ class TooManyStreamsError(DomainError):
 
 
 class PositionRefusedError(DomainError):
-    code, category, title = "position_invalid", "invalid", gettext_noop("Last-Event-ID is none that a stream has told")
+    code, category, title = "position_invalid", "invalid", gettext_noop("Last-Event-ID is not an id of this stream")
 
 
 class KindNotFoundError(DomainError):
@@ -41,7 +41,7 @@ class KindNotFoundError(DomainError):
 
 
 class BatchClosedError(DomainError):
-    code, category, title = "batch_closed", "conflict", gettext_noop("The batch takes no more jobs")
+    code, category, title = "batch_closed", "conflict", gettext_noop("The batch is closed")
 
 
 class BatchEndedError(DomainError):
@@ -62,11 +62,12 @@ class OptionInvalidError(DomainError):
 
 class MessageLateError(DomainError):
     code, category = "message_late", "invalid"
-    title = gettext_noop("The message of a schedule came more than a day late")
+    title = gettext_noop("The schedule's message is more than a day late")
 
 
 class QueueNotAllowedError(DomainError):
-    code, category, title = "queue_not_allowed", "invalid", gettext_noop("This queue may not be named for this kind")
+    code, category = "queue_not_allowed", "invalid"
+    title = gettext_noop("This kind does not allow the choice of this queue")
 
 
 class PriorityNotAllowedError(DomainError):
@@ -74,7 +75,8 @@ class PriorityNotAllowedError(DomainError):
 
 
 class RetriesNotAllowedError(DomainError):
-    code, category, title = "max_retries_not_allowed", "invalid", gettext_noop("Kind or plan allow fewer retries")
+    code, category = "max_retries_not_allowed", "invalid"
+    title = gettext_noop("The kind or the plan allows fewer retries")
 
 
 class RouteMissingError(DomainError):
@@ -87,11 +89,11 @@ class MemoryClassError(DomainError):
 
 
 class CircuitNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", gettext_noop("Nothing of this kind has failed")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such circuit breaker")
 
 
 class DependencyNameError(DomainError):
-    code, category, title = "dependency_name", "invalid", gettext_noop("No dependency is called like this")
+    code, category, title = "dependency_name", "invalid", gettext_noop("The dependency's name is not valid")
 
 
 class QuotaExceededError(DomainError):
@@ -103,7 +105,7 @@ class RateLimitedError(DomainError):
 
 
 class BulkTooLargeError(DomainError):
-    code, category, title = "batch_too_large", "invalid", gettext_noop("The plan allows fewer jobs in one request")
+    code, category, title = "batch_too_large", "invalid", gettext_noop("The request has more jobs than the plan allows")
 
 
 class IdempotencyMismatchError(DomainError):
@@ -113,7 +115,7 @@ class IdempotencyMismatchError(DomainError):
 
 class IdempotencyInFlightError(DomainError):
     code, category = "idempotency_in_flight", "conflict"
-    title = gettext_noop("A request with this idempotency key is being answered")
+    title = gettext_noop("A request with this idempotency key is in progress")
 
 
 class JobNotFoundError(DomainError):
@@ -121,7 +123,7 @@ class JobNotFoundError(DomainError):
 
 
 class ErrorGroupNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", gettext_noop("There is no such error in this time")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such error in this time range")
 
 
 class DeadLetterNotFoundError(DomainError):
@@ -154,7 +156,7 @@ class BulkNumberError(DomainError):
     ``number`` is the right one.
     """
 
-    code, category, title = "bulk_number", "conflict", gettext_noop("The number of jobs must be typed")
+    code, category, title = "bulk_number", "conflict", gettext_noop("The number of jobs must be confirmed")
 
     def __init__(self, text: str, values: Mapping[str, Any], *, number: int) -> None:
         self.number = number
@@ -164,12 +166,12 @@ class BulkNumberError(DomainError):
 
 class BulkPreviewStaleError(DomainError):
     code, category = "bulk_preview_stale", "conflict"
-    title = gettext_noop("The preview is too old, or of another operation")
+    title = gettext_noop("The preview has expired, or belongs to another operation")
 
 
 class BulkFilterEmptyError(DomainError):
     code, category = "bulk_filter_empty", "invalid"
-    title = gettext_noop("Say which jobs: an empty filter means every job")
+    title = gettext_noop("The filter is empty: it would match every job")
 
 
 class TooManyBulkOperationsError(DomainError):
@@ -181,7 +183,8 @@ class QueueNotFoundError(DomainError):
 
 
 class TargetNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", gettext_noop("There is nothing of this name to pause or drain")
+    code, category = "not_found", "not_found"
+    title = gettext_noop("There is no such queue, kind, tenant, pool or worker")
 
 
 class PoolNotFoundError(DomainError):
@@ -190,7 +193,7 @@ class PoolNotFoundError(DomainError):
 
 class WhatIfNameUnknownError(DomainError):
     code, category = "what_if_name_unknown", "invalid"
-    title = gettext_noop("The change names something that has no work")
+    title = gettext_noop("The change names a plan, tenant, queue or tier without work")
 
 
 class WorkerNotFoundError(DomainError):
@@ -202,7 +205,7 @@ class WorkerNotRunningError(DomainError):
 
 
 class DrainingError(DomainError):
-    code, category, title = "draining", "unavailable", gettext_noop("Nothing new is accepted while this drains")
+    code, category, title = "draining", "unavailable", gettext_noop("No new jobs are accepted while it drains")
 
 
 class InvalidTransitionError(DomainError):
@@ -218,7 +221,7 @@ class CFSPlanNotFoundError(DomainError):
 
 
 class CFSPlanInvalidError(DomainError):
-    code, category, title = "cfs_plan_invalid", "invalid", gettext_noop("The CFS plan is not usable")
+    code, category, title = "cfs_plan_invalid", "invalid", gettext_noop("The CFS plan is not valid")
 
 
 class UpkeepUnknownError(DomainError):
@@ -230,16 +233,17 @@ class CheckUnknownError(DomainError):
 
 
 class UpkeepBusyError(DomainError):
-    code, category, title = "upkeep_running", "conflict", gettext_noop("This upkeep is running already")
+    code, category, title = "upkeep_running", "conflict", gettext_noop("This upkeep task is already running")
 
 
 class BrokerAwayError(DomainError):
     code, category = "broker_unavailable", "unavailable"
-    title = gettext_noop("The broker does not answer now; ask when it is back")
+    title = gettext_noop("The broker does not respond; try again later")
 
 
 class UpkeepUnavailableError(DomainError):
-    code, category, title = "broker_unavailable", "unavailable", gettext_noop("The broker does not take messages now")
+    code, category = "broker_unavailable", "unavailable"
+    title = gettext_noop("The broker accepts no messages; try again later")
 
 
 class ScheduleNotFoundError(DomainError):
@@ -247,7 +251,7 @@ class ScheduleNotFoundError(DomainError):
 
 
 class ScheduleInvalidError(DomainError):
-    code, category, title = "schedule_invalid", "invalid", gettext_noop("The schedule is not usable")
+    code, category, title = "schedule_invalid", "invalid", gettext_noop("The schedule is not valid")
 
 
 class ScheduleLimitError(DomainError):
@@ -255,7 +259,7 @@ class ScheduleLimitError(DomainError):
 
 
 class ScheduleStaleError(DomainError):
-    code, category, title = "schedule_stale", "stale", gettext_noop("The schedule has been changed by somebody else")
+    code, category, title = "schedule_stale", "stale", gettext_noop("Another user has changed the schedule")
 
 
 class BackfillInvalidError(DomainError):
@@ -276,11 +280,11 @@ class SavedViewInvalidError(DomainError):
 
 
 class SavedViewNameTakenError(DomainError):
-    code, category, title = "name_taken", "conflict", gettext_noop("There is a view of this name")
+    code, category, title = "name_taken", "conflict", gettext_noop("A view of this name already exists")
 
 
 class SavedViewLimitError(DomainError):
-    code, category, title = "saved_view_limit", "invalid", gettext_noop("There are too many views")
+    code, category, title = "saved_view_limit", "invalid", gettext_noop("The limit of saved views is reached")
 
 
 class BrokerUnavailableError(Exception):

@@ -9,10 +9,10 @@ declare(
     PlatformSetting(
         "EDITION",
         "cloud",
-        "Which plan the first migration activates.",
+        "Plan that the first migration activates.",
         choices=("cloud", "community"),
     ),
-    PlatformSetting("AGEING_SECONDS", 60, "One step of priority is worth this many seconds of waiting."),
+    PlatformSetting("AGEING_SECONDS", 60, "Seconds of waiting that one step of priority is worth."),
     PlatformSetting(
         "DIAGNOSTIC_KINDS",
         default=False,
@@ -27,53 +27,61 @@ declare(
     PlatformSetting(
         "DATA_KEY_MISSING_HOURS",
         0.0,
-        "How long a job waits for a missing data key before it becomes a dead letter; 0: without an end.",
+        "Time that a job waits for a missing data key before it becomes a dead letter; 0: no limit.",
     ),
-    PlatformSetting("LEASE_SECONDS", 10.0, "An execution is its worker's for this time after the last heartbeat."),
+    PlatformSetting(
+        "LEASE_SECONDS", 10.0, "Time after the last heartbeat for which a worker's lease of its executions is valid."
+    ),
     PlatformSetting("HEARTBEAT_SECONDS", 2.5, "Time between two heartbeats of a worker.", above=0),
     PlatformSettingRule(
-        "LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS, or one late beat loses a job.",
+        "LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS, or one late heartbeat loses a job.",
         lambda given: given.LEASE_SECONDS >= 2 * given.HEARTBEAT_SECONDS,
     ),
     PlatformSetting("SWEEP_SECONDS", 1.0, "Time between two sweeps for lost jobs."),
     PlatformSetting(
-        "CIRCUIT_FAILURES", 10, "Failures in a row, of one cause, that open a circuit breaker; 0 opens none.", minimum=0
+        "CIRCUIT_FAILURES",
+        10,
+        "Consecutive failures of one cause that open a circuit breaker; 0 disables breakers.",
+        minimum=0,
     ),
-    PlatformSetting("CIRCUIT_WINDOW_SECONDS", 60.0, "The time within which these failures count together.", above=0),
-    PlatformSetting("CIRCUIT_COOL_DOWN_SECONDS", 30.0, "The time after which one job tries again.", above=0),
+    PlatformSetting("CIRCUIT_WINDOW_SECONDS", 60.0, "Time within which these failures are counted together.", above=0),
+    PlatformSetting("CIRCUIT_COOL_DOWN_SECONDS", 30.0, "Time after which one job probes.", above=0),
     PlatformSetting("WORKER_SPARE_CHILDREN", 1, "Child processes of a worker beyond its slots.", minimum=0),
     PlatformSetting(
-        "CANARY_INTERVAL_SECONDS", 5.0, "Time between two canaries that a worker sends itself; 0 sends none."
+        "CANARY_INTERVAL_SECONDS", 5.0, "Time between two canaries that a worker sends to itself; 0 disables canaries."
     ),
     PlatformSetting(
         "CANARY_LIMIT_SECONDS", 12.0, "A worker with a free slot that leaves canaries unread for this time restarts."
     ),
     PlatformSettingRule(
-        "CANARY_LIMIT_SECONDS must be at least twice CANARY_INTERVAL_SECONDS: one may be lost.",
+        "CANARY_LIMIT_SECONDS must be at least twice CANARY_INTERVAL_SECONDS, because one canary may be lost.",
         lambda given: (
             not given.CANARY_INTERVAL_SECONDS or given.CANARY_LIMIT_SECONDS >= 2 * given.CANARY_INTERVAL_SECONDS
         ),
     ),
+    PlatformSetting("WATCHDOG_SECONDS", 30.0, "A process whose loop has stalled for this time is restarted.", above=0),
     PlatformSetting(
-        "WATCHDOG_SECONDS", 30.0, "A process whose loop has stood still for this time is restarted.", above=0
-    ),
-    PlatformSetting(
-        "HEARTBEAT_DIRECTORY", "", "Where processes without HTTP write heartbeat files; empty: a temporary folder."
+        "HEARTBEAT_DIRECTORY", "", "Folder of the heartbeat files of processes without HTTP; empty: a temporary folder."
     ),
     PlatformSetting("STREAMS_PER_PROCESS", 500, "Streams that one ASGI process keeps open at once."),
     PlatformSetting("STREAMS_PER_CALLER", 20, "Of those, the streams of one API key or one account."),
     PlatformSetting("METRICS_PORT", 0, "Port at which processes without HTTP export their counters; 0: none."),
     PlatformSetting("METRICS_TOKEN", "", "Bearer token of the metrics; empty: no metrics are exported."),
-    PlatformSetting("TRACE_URL_TEMPLATE", "", "URL of a trace with `{trace_id}` in it; a job's page links there."),
+    PlatformSetting("TRACE_URL_TEMPLATE", "", "URL of a trace, containing `{trace_id}`, for the link on a job's page."),
     PlatformSetting(
         "OUTGOING_HTTP_ALLOWED_HOSTS", [], "Hosts with private addresses that jobs may call, each as host:port."
     ),
     PlatformSetting(
-        "OUTGOING_HTTP_PORTS", [80, 443, 8080, 8443], "Ports that jobs may call elsewhere.", 1, 65_535, item_type=int
+        "OUTGOING_HTTP_PORTS",
+        [80, 443, 8080, 8443],
+        "Ports that jobs may call on other hosts.",
+        1,
+        65_535,
+        item_type=int,
     ),
     PlatformSetting(
         "EXTRACTION_WITHOUT_SANDBOX",
         default=False,
-        help_text="Whether files are parsed on a worker whose kernel offers no sandbox.",
+        help_text="Whether files are parsed on a worker whose kernel has no sandbox.",
     ),
 )

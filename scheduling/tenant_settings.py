@@ -10,30 +10,28 @@ DEFAULT_PRIORITY = Setting(
     key="jobs.default_priority",
     title=gettext_noop("Default priority"),
     help_text=gettext_noop(
-        "The priority of a job that is submitted without one. It orders the tenant's own jobs only, and stays"
-        " within what the plan allows."
+        "The priority of a job that is submitted without one. It orders the tenant's own jobs only, "
+        "within the plan's limits."
     ),
     schema={"type": "integer", "minimum": -100, "maximum": 100},
     default=0,
-    effect=gettext_noop("Takes effect for jobs that are submitted later."),
+    effect=gettext_noop("Takes effect for jobs submitted from now on."),
 )
 LOG_LEVEL = Setting(
     key="jobs.log_level",
     title=gettext_noop("Job log level"),
-    help_text=gettext_noop("Lines below this level are not kept in the logs of jobs."),
+    help_text=gettext_noop("Lines below this level are not stored in the logs of jobs."),
     schema={"enum": ["debug", "info", "warning", "error"]},
     default="info",
     effect=gettext_noop("Takes effect at once, for running jobs too."),
 )
 FINISHED_JOBS_DAYS = Setting(
     key="retention.finished_jobs_days",
-    title=gettext_noop("Days that finished jobs are kept"),
-    help_text=gettext_noop(
-        "Completed and cancelled ones. Empty: as long as the plan keeps them, which is the longest, too."
-    ),
+    title=gettext_noop("Retention of finished jobs, in days"),
+    help_text=gettext_noop("Completed and cancelled jobs. Empty: the plan's retention, which is also the maximum."),
     schema={"type": ["integer", "null"], "minimum": 1, "maximum": 3650},
     default=None,
-    effect=gettext_noop("Takes effect at the next clean-up."),
+    effect=gettext_noop("Takes effect at the next pruning."),
     plan_limit="retention.finished_jobs_days",
 )
 SETTINGS = SettingGroup(gettext_noop("Jobs"), (DEFAULT_PRIORITY, LOG_LEVEL, FINISHED_JOBS_DAYS))

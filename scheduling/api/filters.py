@@ -91,7 +91,7 @@ class JobQuerySerializer(QuerySerializer):
     state = AlternativesField(child=serializers.ChoiceField(choices=[state.value for state in JobState]))
     kind = AlternativesField(child=NameField(max_length=64))
     queue = AlternativesField(child=NameField(max_length=60))
-    tag = WholeTextsField(child=NameField(max_length=64), help_text="All of them must be there.")
+    tag = WholeTextsField(child=NameField(max_length=64), help_text="Jobs must have all of these tags.")
     fair_key = QueryTextField(allow_blank=True)
     created_after = MomentField(default=None, help_text="Inclusive.")
     created_before = MomentField(default=None, help_text="Exclusive.")
@@ -136,7 +136,7 @@ class DeadLetterQuerySerializer(QuerySerializer):
 
     kind = AlternativesField(child=NameField(max_length=64))
     reason = AlternativesField(child=serializers.ChoiceField(choices=DeadLetter.Reason.values))
-    fingerprint = QueryTextField(max_length=FINGERPRINT_CHARACTERS, help_text="A whole one: that of a group.")
+    fingerprint = QueryTextField(max_length=FINGERPRINT_CHARACTERS, help_text="The complete fingerprint of a group.")
     error = QueryTextField(help_text="A fingerprint, or a part of the error's type.")
     requeued = serializers.ChoiceField(choices=["true", "false"], default=None, help_text="Whether it was requeued.")
     created_after = MomentField(default=None, help_text="Inclusive.")
@@ -174,8 +174,10 @@ class NoQuerySerializer(QuerySerializer):
 
 
 PAGING_PARAMETERS = [
-    OpenApiParameter("cursor", str, description="Where the page begins; from `next` or `previous`."),
-    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 200}, description="Results a page."),
+    OpenApiParameter("cursor", str, description="Cursor of the page, from `next` or `previous`."),
+    OpenApiParameter(
+        "limit", {"type": "integer", "minimum": 1, "maximum": 200}, description="Number of results on a page."
+    ),
 ]
 
 

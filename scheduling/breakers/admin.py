@@ -27,8 +27,8 @@ from tenants.console.site import console_site
 from tenants.models import Tenant
 
 STATES = [
-    (CircuitState.FORCED_OPEN.value, gettext_lazy("held open: its jobs wait")),
-    (CircuitState.FORCED_CLOSED.value, gettext_lazy("held closed: its jobs run, whatever fails")),
+    (CircuitState.FORCED_OPEN.value, gettext_lazy("forced open: its jobs wait")),
+    (CircuitState.FORCED_CLOSED.value, gettext_lazy("forced closed: its jobs run, whatever fails")),
 ]
 
 
@@ -41,14 +41,16 @@ class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         max_length=MAX_DEPENDENCY_CHARACTERS,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("As the kind's processor calls it, such as an API's host; empty: all jobs of the kind."),
+        help_text=gettext_lazy(
+            "The name that the kind's processor uses, such as an API's host; empty: all jobs of the kind."
+        ),
     )
     state = forms.ChoiceField(label=gettext_lazy("State"), choices=STATES, widget=UnfoldAdminSelectWidget())
     until = forms.DateTimeField(
         required=False,
         label=gettext_lazy("Until (UTC)"),
         widget=UnfoldAdminTextInputWidget({"type": "datetime-local"}),
-        help_text=gettext_lazy("It is left to itself again at this time; empty: by a person."),
+        help_text=gettext_lazy("When the forced state ends (UTC); empty: until it is reset."),
     )
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -66,7 +68,9 @@ class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["kind"].choices = [(kind, kind) for kind in registry.kinds()]  # type: ignore[attr-defined]
         if "tenant" in self.fields:
             self.fields["tenant"].required = False
-            self.fields["tenant"].help_text = gettext("Whose jobs; empty: everybody's that need the dependency.")
+            self.fields["tenant"].help_text = gettext(
+                "The tenant of the jobs; empty: all tenants' jobs that need the dependency."
+            )
             self.fields["tenant"].queryset = Tenant.objects.order_by("slug")  # type: ignore[attr-defined]
 
     def _post_clean(self) -> None:
@@ -86,10 +90,10 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     sortable_by = ()
     readonly_fields = ("needed", "state_badge", "error")
     post_actions = ("reset", "force_open", "force_closed")
-    empty_title = gettext_lazy("No jobs fail in a row")
+    empty_title = gettext_lazy("No circuit breakers")
     empty_text = gettext_lazy(
-        "Where jobs fail one after another of one cause, or what they need is down, the rest waits until one of them"
-        " works again. Nothing of them is lost."
+        "A breaker opens when jobs fail in a row for one cause, or when a dependency is down. Its jobs "
+        "wait until one of them succeeds. No job is lost."
     )
 
     def get_fields(self, request: HttpRequest, obj: Circuit | None = None) -> Any:
@@ -113,7 +117,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
         obj.pk, obj.kind, obj.dependency = held.pk, held.kind, held.dependency
 
     @post_action(
-        label=gettext_lazy("Leave it to itself"),
+        label=gettext_lazy("Reset"),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda circuit: circuit.state != CircuitState.CLOSING,
@@ -121,10 +125,12 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     def reset(self, request: HttpRequest, circuit: Circuit, reason: str) -> str:
         tenant_id, dependency = circuit.tenant_id, circuit.dependency
         reset_circuit(kind=circuit.kind, tenant_id=tenant_id, dependency=dependency, reason=reason)
-        return gettext("Jobs of kind %(kind)s come back, and what failed is forgotten.") % {"kind": circuit.kind}
+        return gettext("The breaker of %(kind)s is reset: its failures are cleared, and its jobs are released.") % {
+            "kind": circuit.kind
+        }
 
     @post_action(
-        label=gettext_lazy("Hold open"),
+        label=gettext_lazy("Force open"),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,
@@ -132,10 +138,12 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     )
     def force_open(self, request: HttpRequest, circuit: Circuit, reason: str) -> str:
         self._force(request, circuit, reason, is_open=True)
-        return gettext("Jobs of kind %(kind)s that need this wait until it is left to itself.") % {"kind": circuit.kind}
+        return gettext("The breaker of %(kind)s is forced open: its jobs wait until it is reset.") % {
+            "kind": circuit.kind
+        }
 
     @post_action(
-        label=gettext_lazy("Hold closed"),
+        label=gettext_lazy("Force closed"),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,
@@ -143,7 +151,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     )
     def force_closed(self, request: HttpRequest, circuit: Circuit, reason: str) -> str:
         self._force(request, circuit, reason, is_open=False)
-        return gettext("Jobs of kind %(kind)s run, whatever fails, until it is left to itself.") % {
+        return gettext("The breaker of %(kind)s is forced closed: its jobs run, whatever fails, until it is reset.") % {
             "kind": circuit.kind
         }
 
@@ -158,7 +166,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     @admin.display(description=gettext_lazy("Last failure"))
     def error(self, circuit: Circuit) -> str:
         if circuit.forced_reason:
-            return gettext("by hand: %(reason)s") % {"reason": circuit.forced_reason}
+            return gettext("forced: %(reason)s") % {"reason": circuit.forced_reason}
         return f"{circuit.error_type}: {circuit.error_message[:90]}"
 
     def _force(self, request: HttpRequest, circuit: Circuit, reason: str, *, is_open: bool) -> None:

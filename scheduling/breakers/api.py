@@ -34,19 +34,19 @@ class CircuitSerializer(serializers.Serializer[Circuit]):
 
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, help_text="Null: shared by all tenants.")
     kind = serializers.CharField()
-    dependency = serializers.CharField(help_text="What is needed; empty for the kind itself.")
+    dependency = serializers.CharField(help_text="The dependency; empty: the kind itself.")
     state = serializers.ChoiceField(choices=STATE_CHOICES)
     failures = serializers.IntegerField(
-        allow_null=True, help_text="In a row. Null where they are not this tenant's alone."
+        allow_null=True, help_text="Consecutive failures. Null if they include other tenants'."
     )
     fingerprint = serializers.CharField()
     error_type = serializers.CharField()
-    error_message = serializers.CharField(help_text="Of the last failure, its beginning.")
+    error_message = serializers.CharField(help_text="Beginning of the last failure's message.")
     opened_at = serializers.DateTimeField(allow_null=True)
     until = serializers.DateTimeField(
-        allow_null=True, help_text="When one job tries, or when it is no longer held by hand; null: nobody knows."
+        allow_null=True, help_text="When one job probes, or the forced state ends; null: not known."
     )
-    reason = serializers.CharField(source="forced_reason", help_text="Why it is held by hand.")
+    reason = serializers.CharField(source="forced_reason", help_text="Reason of the forced state.")
 
     def to_representation(self, instance: Circuit) -> dict[str, Any]:
         answer: dict[str, Any] = super().to_representation(instance)
@@ -79,10 +79,12 @@ class ForceCircuitSerializer(StrictSerializer):
 
     dependency = NameField(max_length=MAX_DEPENDENCY_CHARACTERS, required=False, allow_blank=True, default="")
     state = serializers.ChoiceField(
-        choices=["open", "closed"], help_text="`open`: its jobs wait. `closed`: they run, whatever fails."
+        choices=["open", "closed"], help_text="`open`: its jobs wait. `closed`: its jobs run, whatever fails."
     )
     reason = NameField(max_length=REASON_LIMIT)
-    until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: a person ends it.")
+    until = MomentField(
+        required=False, allow_null=True, default=None, help_text="Absent or null: until a person ends it."
+    )
 
 
 class CircuitViewSet(TenantViewSet):

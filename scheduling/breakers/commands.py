@@ -14,11 +14,11 @@ from tenants.tenancy.queries import find_tenant
 
 def add_circuit_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that name a breaker: a tenant's or the shared one, of a kind or of a dependency of the kind."""
-    parser.add_argument("tenant", nargs="?", help="the tenant's slug; left out with --shared")
-    parser.add_argument("kind", help="the jobs' kind")
-    parser.add_argument("--dependency", default="", help="what is needed; left out: the kind itself")
-    parser.add_argument("--shared", action="store_true", help="the breaker of all tenants")
-    parser.add_argument("--reason", default="", help="why, for the audit log")
+    parser.add_argument("tenant", nargs="?", help="the tenant's slug; omitted with --shared")
+    parser.add_argument("kind", help="the kind of the jobs")
+    parser.add_argument("--dependency", default="", help="the dependency (default: the kind itself)")
+    parser.add_argument("--shared", action="store_true", help="the breaker shared by all tenants")
+    parser.add_argument("--reason", default="", help="the reason, for the audit log")
 
 
 def named_tenant(options: Mapping[str, Any]) -> tuple[UUID | None, str]:
@@ -27,7 +27,7 @@ def named_tenant(options: Mapping[str, Any]) -> tuple[UUID | None, str]:
     Raise CommandError unless exactly one is named.
     """
     if bool(options["tenant"]) == options["shared"]:
-        raise CommandError("Name a tenant, or say --shared.")
+        raise CommandError("Name a tenant or pass --shared, not both.")
     if options["shared"]:
         return None, "all tenants"
     tenant = find_tenant(options["tenant"])

@@ -13,10 +13,10 @@ from tenants.tenancy.bases import TenantManager
 STATE_CHOICES = [
     (CircuitState.COUNTING.value, _("counting failures")),
     (CircuitState.OPEN.value, _("open")),
-    (CircuitState.HALF_OPEN.value, _("half open: one job tries")),
-    (CircuitState.CLOSING.value, _("closing: its jobs come back")),
-    (CircuitState.FORCED_OPEN.value, _("held open by hand")),
-    (CircuitState.FORCED_CLOSED.value, _("held closed by hand")),
+    (CircuitState.HALF_OPEN.value, _("half open: one job probes")),
+    (CircuitState.CLOSING.value, _("closing: its jobs are released")),
+    (CircuitState.FORCED_OPEN.value, _("forced open")),
+    (CircuitState.FORCED_CLOSED.value, _("forced closed")),
 ]
 
 
@@ -36,40 +36,42 @@ class Circuit(models.Model):
         null=True,
         db_index=False,
         related_name="+",
-        help_text=_("Whose jobs stand behind it; empty: everybody's."),
+        help_text=_("The affected tenant; empty: all tenants."),
     )
     kind = models.CharField(_("kind"), max_length=64)
     dependency = models.CharField(
         _("dependency"),
         max_length=MAX_DEPENDENCY_CHARACTERS,
         blank=True,
-        help_text=_("What is needed; empty for the kind itself."),
+        help_text=_("The dependency; empty: the kind itself."),
     )
     holds_all = models.BooleanField(
-        _("holds all"), help_text=_("Every job of the kind needs it; else those that have named it.")
+        _("holds all"), help_text=_("Every job of the kind needs it; otherwise only the jobs that have used it.")
     )
     state = models.CharField(_("state"), max_length=13, choices=STATE_CHOICES)
     failures = models.PositiveIntegerField(
-        _("failures"), help_text=_("In a row; of one fingerprint where no dependency is named.")
+        _("failures"), help_text=_("Consecutive failures; without a dependency, those of one error fingerprint.")
     )
-    tenants = models.JSONField(
-        _("tenants"), default=dict, help_text=_("How many of the failures are whose, where it is shared.")
-    )
+    tenants = models.JSONField(_("tenants"), default=dict, help_text=_("Failures by tenant, if the breaker is shared."))
     fingerprint = models.CharField(_("fingerprint"), max_length=16)
     error_type = models.CharField(_("error type"), max_length=100)
     error_message = models.CharField(_("error message"), max_length=200)
-    counted_from = models.DateTimeField(_("counted from"), help_text=_("When the first failure of the row happened."))
+    counted_from = models.DateTimeField(
+        _("counted from"), help_text=_("Time of the first of the consecutive failures.")
+    )
     opened_at = models.DateTimeField(_("opened at"), null=True)
     until = models.DateTimeField(
-        _("until"), null=True, help_text=_("When one job tries, or another does; when what is forced ends.")
+        _("until"), null=True, help_text=_("When one job probes next, or the forced state ends.")
     )
-    probe_job_id = models.UUIDField(_("probe job id"), null=True, help_text=_("The job that tries."))
+    probe_job_id = models.UUIDField(_("probe job id"), null=True, help_text=_("The probing job."))
     probe_tenant_id = models.UUIDField(
-        _("probe tenant id"), null=True, help_text=_("Whose job tries, or tried last: the next is another's.")
+        _("probe tenant id"),
+        null=True,
+        help_text=_("Tenant of the current or last probe; another tenant's job probes next."),
     )
-    forced_by = models.CharField(_("forced by"), max_length=200, blank=True, help_text=_("Who holds it by hand."))
+    forced_by = models.CharField(_("forced by"), max_length=200, blank=True, help_text=_("Who forced it."))
     forced_reason = models.CharField(
-        _("forced reason"), max_length=200, blank=True, help_text=_("Why it is held by hand.")
+        _("forced reason"), max_length=200, blank=True, help_text=_("Reason of the forced state.")
     )
 
     objects = TenantManager()
@@ -114,12 +116,12 @@ class CircuitNews(models.Model):
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
     kind = models.CharField(max_length=64)
     dependency = models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS, blank=True, db_default="")
-    is_shared = models.BooleanField(db_default=False, help_text="It moves the breaker of all tenants too.")
+    is_shared = models.BooleanField(db_default=False, help_text="Counts for the shared breaker too.")
     job_id = models.UUIDField()
-    fingerprint = models.CharField(max_length=16, help_text="Of the error; empty for a success.")
+    fingerprint = models.CharField(max_length=16, help_text="Fingerprint of the error; empty for a success.")
     error_type = models.CharField(max_length=100)
     error_message = models.CharField(max_length=200)
-    retry_after_seconds = models.FloatField(null=True, help_text="For how long the other side wants to be left alone.")
+    retry_after_seconds = models.FloatField(null=True, help_text="Wait that the dependency has requested.")
     at = models.DateTimeField()
 
     objects = TenantManager()

@@ -1,7 +1,7 @@
 """Transitions of a circuit breaker; pure, so that a table of cases covers them.
 
-A breaker stands before a dependency of the jobs of one kind: the kind's own work, or one that its processor names. A
-number of failures in a row and within a window opens it: further jobs wait instead of spending attempts. After a
+A breaker guards a dependency of the jobs of one kind: the kind's own work, or one that its processor names. A
+number of consecutive failures within a window opens it: further jobs wait instead of spending attempts. After a
 cool-down it is half open: one job probes. Its success closes the breaker, its failure opens it for another cool-down.
 Results of jobs that were running when it opened are ignored.
 

@@ -25,7 +25,7 @@ from tenants.tenancy.pausing import actor_words, check_until, expect_reason
 
 # The most characters that fit beside a breaker in lists.
 REASON_LIMIT = 200
-BECAUSE = "its time was over"
+BECAUSE = "its end time was reached"
 _LET_GO = load_sql(__file__)["release_due"]
 
 
@@ -121,7 +121,7 @@ def _check_name(dependency: str, *, is_shared: bool) -> None:
         except ValueError as error:
             raise DependencyNameError(str(error)) from error
     elif is_shared:
-        raise DependencyNameError("Name the dependency: to hold back a kind of all tenants, pause the kind.")
+        raise DependencyNameError("Name the dependency. To hold back a kind of all tenants, pause the kind.")
 
 
 def _record(action: str, circuit: Circuit, before: dict[str, Any] | None, after: dict[str, Any], reason: str) -> None:

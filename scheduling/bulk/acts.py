@@ -91,7 +91,7 @@ class Final(Plain):
         return None
 
     def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> Done:
-        raise TypeError(f"{type(self).__name__} is not undone.")
+        raise TypeError(f"{type(self).__name__} cannot be undone.")
 
 
 class Cancel(Final):
@@ -113,7 +113,7 @@ class Discard(Final):
     shift = Shift(takes=WAITING_STATES)
 
     def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
-        failure = Failure("discarded", "Somebody has discarded the job.", "")
+        failure = Failure("discarded", "The job was discarded by a bulk operation.", "")
         discarded = look_again(
             lambda ids: take_out(
                 ids,

@@ -73,9 +73,9 @@ class BulkOperationAdmin(KeysetAdmin):
     search_fields = ("id",)
     search_help_text = gettext_lazy("Id of a bulk operation")
     change_form_before_template = "scheduling/dashboards/bulk_operation.html"
-    empty_title = gettext_lazy("No bulk operation yet")
+    empty_title = gettext_lazy("No bulk operations yet")
     empty_text = gettext_lazy(
-        "Filter the jobs' list and press “Act on all of these”, or start one from the button above."
+        "Filter the list of jobs and choose “Bulk action on these jobs”, or start one with the button above."
     )
     fieldsets = (
         (None, {"fields": ("what", "asked_filter", "filter", "reason", "started_by")}),
@@ -143,7 +143,7 @@ class BulkOperationAdmin(KeysetAdmin):
             plan = self._plan(form)
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Act on all jobs of a filter"),
+            "title": _("Bulk action on all jobs of a filter"),
             "opts": self.opts,
             "form": form,
             "plan": plan,
@@ -159,7 +159,7 @@ class BulkOperationAdmin(KeysetAdmin):
         operation = start_bulk_operation(
             **form.asked, reason=given["reason"], number=given["number"], ticket=given["ticket"]
         )
-        messages.success(request, _("It has begun; this is its page."))
+        messages.success(request, _("The bulk operation has started."))
         return HttpResponseRedirect(self._page_of(operation))
 
     def _plan(self, form: BulkForm) -> BulkPlan | None:
@@ -181,7 +181,7 @@ class BulkOperationAdmin(KeysetAdmin):
     )
     def abort(self, request: HttpRequest, operation: BulkOperation, reason: str) -> str:
         abort_bulk_operation(operation_id=operation.pk, reason=reason)
-        return _("It is aborted; what it has done stays done.")
+        return _("The bulk operation is aborted. Jobs that it has changed stay changed.")
 
     @post_action(
         label=gettext_lazy("Undo"),
@@ -191,7 +191,7 @@ class BulkOperationAdmin(KeysetAdmin):
     )
     def undo(self, request: HttpRequest, operation: BulkOperation, reason: str) -> HttpResponse:
         undoing = undo_bulk_operation(operation_id=operation.pk, reason=reason)
-        messages.success(request, _("What it did is being taken back; this is the page of that."))
+        messages.success(request, _("The undo has started."))
         return HttpResponseRedirect(self._page_of(undoing))
 
     @admin.display(description=gettext_lazy("Operation"))

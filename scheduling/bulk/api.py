@@ -63,8 +63,8 @@ class BulkOperationViewSet(TenantViewSet):
         operation_id="bulk_operations_create",
         request=BulkRequestSerializer,
         responses={
-            200: OpenApiResponse(BulkPreviewSerializer, description="A dry run: what would be done."),
-            201: OpenApiResponse(BulkOperationSerializer, description="Started; a dispatcher goes on with it."),
+            200: OpenApiResponse(BulkPreviewSerializer, description="A preview; nothing is changed."),
+            201: OpenApiResponse(BulkOperationSerializer, description="Started; the dispatchers continue it."),
         },
     )
     def create(self, request: Request) -> Response:
@@ -111,7 +111,7 @@ class BulkOperationViewSet(TenantViewSet):
     @extend_schema(
         operation_id="bulk_operations_undo",
         request=BulkReasonSerializer,
-        responses={201: OpenApiResponse(BulkOperationSerializer, description="The operation that takes it back.")},
+        responses={201: OpenApiResponse(BulkOperationSerializer, description="The operation that undoes it.")},
     )
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
@@ -123,7 +123,9 @@ class BulkOperationViewSet(TenantViewSet):
         needed = [permission_of(operation), *([Permission.JOBS_REVEAL] if payload_patch is not None else ())]
         for right in needed:
             if not self.access.may(right):
-                raise PermissionDenied(gettext("This operation needs the right %(needed)s.") % {"needed": right})
+                raise PermissionDenied(
+                    gettext("This operation requires the permission %(needed)s.") % {"needed": right}
+                )
 
     def _reason(self, request: Request) -> str:
         body = BulkReasonSerializer(data=request.data)

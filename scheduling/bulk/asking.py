@@ -31,7 +31,7 @@ def read_act(operation: str, parameters: Mapping[str, Any], payload_patch: Paylo
     """
     if payload_patch is not None:
         if operation not in (_Operation.RETRY, _Operation.REQUEUE):
-            raise _invalid("payload_patch", gettext("It does not belong to this operation."))
+            raise _invalid("payload_patch", gettext("This operation does not use this field."))
         check_depth(payload_patch)
     if operation == _Operation.REPRIORITISE:
         _expect(parameters, "priority")
@@ -74,16 +74,18 @@ def _read_priority(value: Any) -> int:
 def _expect(parameters: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if name not in parameters:
-            raise _invalid(name, gettext("This operation needs it."))
+            raise _invalid(name, gettext("This operation requires this field."))
     for name in parameters:
         if name not in names:
-            raise _invalid(name, gettext("It does not belong to this operation."))
+            raise _invalid(name, gettext("This operation does not use this field."))
 
 
 def check_patch_tenant(tenant_id: UUID | None, payload_patch: Payload | None) -> None:
     """Raise FieldInvalidError for a patch without a tenant: the tenant's key encrypts it."""
     if payload_patch is not None and tenant_id is None:
-        raise _invalid("payload_patch", gettext("It needs the jobs of one tenant: add tenant: to the filter."))
+        raise _invalid(
+            "payload_patch", gettext("A payload patch needs the jobs of one tenant: add tenant: to the filter.")
+        )
 
 
 def _invalid(name: str, detail: str) -> DomainError:

@@ -39,15 +39,17 @@ class BulkCommand(BaseCommand):
     takes_patch: ClassVar[bool] = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("filter", metavar="FILTER", help='which jobs, such as "state:retryable age:>1h"')
-        parser.add_argument("--tenant", action="append", default=[], metavar="SLUG", help="may be repeated; else all")
-        parser.add_argument("--reason", default="", help="why, for the audit log; needed unless --dry-run")
-        parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
+        parser.add_argument("filter", metavar="FILTER", help='filter, such as "state:retryable age:>1h"')
+        parser.add_argument(
+            "--tenant", action="append", default=[], metavar="SLUG", help="may be repeated (default: all)"
+        )
+        parser.add_argument("--reason", default="", help="the reason, for the audit log; required unless --dry-run")
+        parser.add_argument("--dry-run", action="store_true", help="print the preview; change nothing")
         parser.add_argument(
             "--yes-number",
             type=int,
             metavar="N",
-            help="how many jobs match: needed above 1,000, or if they belong to several tenants",
+            help="number of matching jobs; required above 1,000, or if they belong to several tenants",
         )
         if self.takes_patch:
             parser.add_argument(
@@ -57,7 +59,7 @@ class BulkCommand(BaseCommand):
                 help="merged into each payload of one tenant's ended jobs (RFC 7396: null removes a member)",
             )
         parser.add_argument("--no-wait", action="store_true", help="leave the operation to the dispatchers")
-        parser.add_argument("--json", action="store_true", help="print the outcome as JSON, an object for each tenant")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON, an object for each tenant")
 
     def handle(self, *args: Any, **options: Any) -> None:
         outcomes: list[Facts] = []
@@ -69,7 +71,9 @@ class BulkCommand(BaseCommand):
         finally:
             if outcomes:
                 self._print(outcomes, is_json=options["json"])
-        if failed := [outcome["error"] or "It has not ended." for outcome in outcomes if outcome.pop("has_failed")]:
+        if failed := [
+            outcome["error"] or "The bulk operation has not ended." for outcome in outcomes if outcome.pop("has_failed")
+        ]:
             raise CommandError(failed[0])
         if refused := sum(outcome.get("refused", 0) for outcome in outcomes):
             raise CommandError(f"{refused:,} jobs were refused.")
@@ -137,7 +141,7 @@ def _plan_facts(plan: BulkPlan) -> Facts:
 def _wait_words(line: WaitLine) -> str:
     """Return the wait of a tenant now and after, such as `acme in default 12.0 s → 40.5 s`."""
     now, after = (
-        "for ever" if seconds is None else f"{seconds:,.1f} s" for seconds in (line.now_seconds, line.after_seconds)
+        "never starts" if seconds is None else f"{seconds:,.1f} s" for seconds in (line.now_seconds, line.after_seconds)
     )
     return f"{line.tenant} in {line.pool} {now} → {after}"
 

@@ -45,20 +45,16 @@ ESTIMATE, CAPPED, OWN_ORDER, NO_SLOTS, ROUTED, WAITING, FIFO, OWN_ONLY = (
 # Notes on what an estimate leaves out, by code.
 EFFECT_NOTES = {
     ESTIMATE: gettext_noop(
-        "An estimate by predicted costs and fair shares, as if nothing more arrived. What is paused, suspended or"
-        " held by a breaker is left out, and so are rates; tenants with little work are reckoned together."
+        "Estimated from predicted costs and fair shares, without further arrivals. Paused, suspended "
+        "and breaker-held jobs and rate limits are left out; tenants with little work are combined."
     ),
-    CAPPED: gettext_noop(
-        "Only the first of the matching jobs were counted: what is beyond them changes waits further."
-    ),
-    OWN_ORDER: gettext_noop("Only the order of a tenant's own jobs changes: nobody else waits longer."),
-    NO_SLOTS: gettext_noop("A pool has no slots now: what waits there does not start."),
-    ROUTED: gettext_noop("New jobs are taken to go to the queues of the old ones; routing may send them elsewhere."),
-    WAITING: gettext_noop(
-        "Jobs that run or are suspended do not count; those that wait for their time count as if it had come."
-    ),
-    FIFO: gettext_noop("Jobs start in the order of their arrival: shares count for nothing."),
-    OWN_ONLY: gettext_noop("Of other tenants nothing is told."),
+    CAPPED: gettext_noop("Only the first of the matching jobs were counted; the others change waits further."),
+    OWN_ORDER: gettext_noop("Only the order of the tenant's own jobs changes: no other tenant waits longer."),
+    NO_SLOTS: gettext_noop("A pool has no slots now: jobs waiting there do not start."),
+    ROUTED: gettext_noop("New jobs are assumed to go to the queues of the old ones; routing may choose other queues."),
+    WAITING: gettext_noop("Running and suspended jobs are not counted; scheduled jobs count as if they were due."),
+    FIFO: gettext_noop("Jobs start in the order of arrival; shares are ignored."),
+    OWN_ONLY: gettext_noop("Other tenants are not shown."),
 }
 
 _SQL = load_sql(__file__)

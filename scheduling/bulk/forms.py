@@ -18,39 +18,39 @@ class BulkForm(forms.Form):
     """Fields of a bulk operation, with the ticket of its preview."""
 
     filter = forms.CharField(
-        label=_("Which jobs"),
+        label=_("Filter"),
         max_length=10_000,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=_("Such as: state:discarded queue:pipeline age:>1h"),
+        help_text=_("For example: state:discarded queue:pipeline age:>1h"),
     )
-    operation = forms.ChoiceField(label=_("What is done to them"), widget=UnfoldAdminSelectWidget())
+    operation = forms.ChoiceField(label=_("Operation"), widget=UnfoldAdminSelectWidget())
     priority = forms.IntegerField(
-        label=_("The priority"),
+        label=_("New priority"),
         required=False,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=_("Where the priority is changed."),
+        help_text=_("Only for “change the priority”."),
     )
     queue = forms.SlugField(
-        label=_("The queue"),
+        label=_("New queue"),
         required=False,
         max_length=60,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=_("Where they are moved to another queue: its name."),
+        help_text=_("Only for “move to another queue”: its name."),
     )
     payload_patch = PayloadObjectField(
-        label=_("Change of the payloads"),
+        label=_("Payload patch"),
         required=False,
         help_text=_(
-            'For retry and requeue, of one tenant: merged into each payload, such as {"url": "https://new.example"};'
-            " null removes a member."
+            'For retry and requeue of one tenant\'s jobs: merged into each payload, such as {"url": '
+            '"https://new.example"}; null removes a member.'
         ),
     )
     reason = forms.CharField(
-        label=_("Why"),
+        label=_("Reason"),
         required=False,
         max_length=REASON_LIMIT,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=_("Kept in the audit log; needed to start."),
+        help_text=_("Kept in the audit log. Required to start."),
     )
     number = forms.IntegerField(label=_("Number"), required=False, widget=UnfoldAdminTextInputWidget())
     ticket = forms.CharField(required=False, max_length=2_000, widget=forms.HiddenInput())

@@ -33,7 +33,7 @@ class BulkOperation(models.Model):
         DISCARD = "discard", _("discard")
         REPRIORITISE = "reprioritise", _("change the priority")
         MOVE_QUEUE = "move_queue", _("move to another queue")
-        REROUTE = "reroute", _("move to the queues that routing names")
+        REROUTE = "reroute", _("move to the queues of the current routing")
 
     class State(models.TextChoices):
         PENDING = "pending", _("pending")
@@ -52,37 +52,33 @@ class BulkOperation(models.Model):
         related_name="+",
     )
     operation = models.CharField(_("operation"), max_length=12, choices=Operation.choices)
-    parameters = models.JSONField(
-        _("parameters"), default=dict, help_text=_("The priority or the queue that the jobs are to have.")
-    )
-    filter = models.TextField(_("filter"), help_text=_("Which jobs, as it was frozen."))
-    asked_filter = models.TextField(_("asked filter"), help_text=_("Which jobs, as they were asked for."))
-    frozen_at = models.DateTimeField(_("frozen at"), help_text=_("Jobs that were submitted later are not touched."))
+    parameters = models.JSONField(_("parameters"), default=dict, help_text=_("New priority or queue of the jobs."))
+    filter = models.TextField(_("filter"), help_text=_("The filter as frozen at the start."))
+    asked_filter = models.TextField(_("requested filter"), help_text=_("The filter as requested."))
+    frozen_at = models.DateTimeField(_("frozen at"), help_text=_("Jobs submitted later are not changed."))
     newest_id = models.UUIDField(
-        _("newest id"), null=True, help_text=_("The greatest id that there was; empty where there was no job.")
+        _("newest id"), null=True, help_text=_("The greatest id at the start; empty without a job.")
     )
     expected = models.PositiveIntegerField(
-        _("expected"), help_text=_("Jobs that matched when it was started, counted up to a limit.")
+        _("expected"), help_text=_("Jobs that matched at the start, counted up to a limit.")
     )
     is_expected_capped = models.BooleanField(
         _("is expected capped"), default=False, help_text=_("Whether more may have matched.")
     )
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PENDING)
-    seen = models.PositiveBigIntegerField(_("seen"), default=0, help_text=_("Matching jobs that it has come by."))
-    changed = models.PositiveBigIntegerField(_("changed"), default=0, help_text=_("Jobs to which it was done."))
+    seen = models.PositiveBigIntegerField(_("seen"), default=0, help_text=_("Matching jobs processed so far."))
+    changed = models.PositiveBigIntegerField(_("changed"), default=0, help_text=_("Jobs changed so far."))
     ineligible = models.JSONField(
-        _("ineligible"), default=dict, help_text=_("Jobs to which it could not be done, by reason.")
+        _("ineligible"), default=dict, help_text=_("Jobs that could not be changed, by reason.")
     )
     changed_by_tenant = models.JSONField(_("changed by tenant"), default=dict, help_text=_("For the audit log."))
     payload_patch = SealedJSONField(
         verbose_name=_("payload patch"), null=True, help_text=_("Merged into the payload of each job that is replayed.")
     )
-    position = models.JSONField(_("position"), default=dict, help_text=_("Where the next turn goes on."))
+    position = models.JSONField(_("position"), default=dict, help_text=_("Start of the next turn."))
     batch_id = models.UUIDField(_("batch id"), null=True, help_text=_("The batch that is cancelled by it."))
-    resume_at = models.DateTimeField(
-        _("resume at"), null=True, help_text=_("When a limit that it has reached lets it go on.")
-    )
-    failures = models.PositiveSmallIntegerField(_("failures"), default=0, help_text=_("Turns in a row that failed."))
+    resume_at = models.DateTimeField(_("resume at"), null=True, help_text=_("When it resumes after reaching a limit."))
+    failures = models.PositiveSmallIntegerField(_("failures"), default=0, help_text=_("Consecutive failed turns."))
     error = models.CharField(_("error"), max_length=500, blank=True, default="")
     reason = models.CharField(_("reason"), max_length=500)
     actor_kind = models.CharField(_("actor kind"), max_length=20)
@@ -91,7 +87,7 @@ class BulkOperation(models.Model):
     request_id = models.CharField(_("request id"), max_length=64, blank=True)
     is_actor_of_tenant = models.BooleanField(_("is actor of tenant"), default=False)
     may_use_secrets = models.BooleanField(
-        _("may use secrets"), default=True, help_text=_("Whether its actor had the right when it started.")
+        _("may use secrets"), default=True, help_text=_("Whether its actor had the permission at the start.")
     )
     may_manage_webhooks = models.BooleanField(
         _("may manage webhooks"), default=True, help_text=_("The same for webhooks.")

@@ -15,18 +15,18 @@ from scheduling.models import BulkOperation
 
 # Reasons of unchanged jobs other than the job's state.
 BULK_REASONS = {
-    "unchanged": gettext_noop("it was so already"),
-    "changed_meanwhile": gettext_noop("it changed hands meanwhile"),
+    "unchanged": gettext_noop("already so"),
+    "changed_meanwhile": gettext_noop("it changed meanwhile"),
     "invalid_transition": gettext_noop("its state does not allow it, or it was requeued before"),
     "priority_not_allowed": gettext_noop("the plan does not allow this priority"),
-    "queue_not_allowed": gettext_noop("routing does not let the tenant name this queue"),
+    "queue_not_allowed": gettext_noop("routing does not allow the tenant to choose this queue"),
     "quota_exceeded": gettext_noop("a limit of the plan is reached"),
     "rate_limited": gettext_noop("the plan does not allow so many submissions"),
     "tenant_suspended": gettext_noop("its tenant is suspended"),
-    "draining": gettext_noop("what it needs drains and takes nothing new"),
-    "kind_unknown": gettext_noop("there is no such kind any more"),
-    "kind_internal": gettext_noop("the platform alone submits jobs of its kind"),
-    "payload_invalid": gettext_noop("its payload does not fit the kind any more"),
+    "draining": gettext_noop("its queue, kind or tenant is draining and accepts no new jobs"),
+    "kind_unknown": gettext_noop("its kind no longer exists"),
+    "kind_internal": gettext_noop("only the platform submits jobs of its kind"),
+    "payload_invalid": gettext_noop("its payload no longer fits the kind's schema"),
     "payload_unreadable": gettext_noop("its payload cannot be decrypted"),
     "payload_too_large": gettext_noop("its payload is too large"),
     "route_missing": gettext_noop("no routing rule sends it to a queue"),
@@ -35,7 +35,7 @@ BULK_REASONS = {
 
 WAIT_VERDICTS = {
     "loses": gettext_noop("waits longer"),
-    "gains": gettext_noop("waits less long"),
+    "gains": gettext_noop("waits less"),
     "unchanged": gettext_noop("about the same"),
 }
 
@@ -70,7 +70,7 @@ def what_words(operation: BulkOperation) -> str:
     told = operation.get_operation_display()
     given = ", ".join(str(value) for value in operation.parameters.values())
     words = f"{told}: {given}" if given else told
-    return _("take back: %(what)s") % {"what": words} if operation.undo_of_id else words
+    return _("undo: %(what)s") % {"what": words} if operation.undo_of_id else words
 
 
 def reason_words(code: str) -> str:
@@ -87,7 +87,7 @@ def verdict_words(verdict: str) -> str:
 
 def wait_words(seconds: float | None) -> str:
     """Return a wait in words; None is a wait without end."""
-    return _("for ever") if seconds is None else duration_words(seconds)
+    return _("never starts") if seconds is None else duration_words(seconds)
 
 
 def note_words(code: str) -> str:

@@ -90,7 +90,7 @@ def start_reroute(*, reason: str) -> BulkOperation:
     """
     reason = require_reason(reason)
     if not require_scope().is_all_tenants:
-        raise FieldInvalidError("A reroute reaches the jobs of all tenants: name no tenant.")
+        raise FieldInvalidError("A reroute covers the jobs of all tenants: do not name a tenant.")
     with transaction.atomic():
         return _replace_open(reason)
 

@@ -27,36 +27,39 @@ class BulkRequestSerializer(StrictSerializer):
         required=False,
         default="",
         help_text=(
-            "Needed but for `reroute`, such as `state:discarded queue:pipeline age:>1h`; docs/reference/filters.md."
+            "Required except for `reroute`, such as `state:discarded queue:pipeline age:>1h`; see "
+            "docs/reference/filters.md."
         ),
     )
     operation = serializers.ChoiceField(choices=BulkOperation.Operation.choices)
-    priority = WholeNumberField(required=False, help_text="For `reprioritise`: within what the plan allows.")
+    priority = WholeNumberField(required=False, help_text="For `reprioritise`; within the plan's limits.")
     queue = NameField(
-        max_length=60, required=False, help_text="For `move_queue`: one that routing lets the tenant name."
+        max_length=60, required=False, help_text="For `move_queue`: a queue that routing allows the tenant to choose."
     )
     payload_patch = serializers.DictField(
         default=None,
         allow_null=True,
-        help_text="For `retry` and `requeue` of one tenant's jobs: merged into each payload (RFC 7396: null removes a"
-        " member); needs the right `jobs.reveal`.",
+        help_text=(
+            "For `retry` and `requeue` of one tenant's jobs: merged into each payload (RFC 7396: null "
+            "removes a member); requires the permission `jobs.reveal`."
+        ),
     )
     reason = NameField(
-        max_length=REASON_LIMIT, required=False, allow_blank=True, default="", help_text="Needed unless `dry_run`."
+        max_length=REASON_LIMIT, required=False, allow_blank=True, default="", help_text="Required unless `dry_run`."
     )
-    dry_run = serializers.BooleanField(default=False, help_text="Only say what would be done.")
+    dry_run = serializers.BooleanField(default=False, help_text="Only preview the operation.")
     number = WholeNumberField(
         required=False,
         allow_null=True,
         default=None,
-        help_text="How many jobs match, where they are more than 1,000; of the preview, if its `ticket` is given.",
+        help_text="Number of matching jobs, required above 1,000; that of the preview if its `ticket` is given.",
     )
     ticket = TextField(
         max_length=_MAX_TICKET_CHARACTERS,
         required=False,
         allow_blank=True,
         default="",
-        help_text="From a dry run: exactly what that has shown is acted on. Good for 15 minutes.",
+        help_text="From a dry run: the operation covers exactly the jobs that it showed. Valid for 15 minutes.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +68,7 @@ class BulkRequestSerializer(StrictSerializer):
             taken = ("operation", "reason")
             unfit = [name for name, value in attrs.items() if name not in taken and value not in (None, "", False)]
             if unfit:
-                fault = serializers.ErrorDetail(gettext("It does not belong to this operation."), code="invalid")
+                fault = serializers.ErrorDetail(gettext("This operation does not use this field."), code="invalid")
                 raise serializers.ValidationError({name: [fault] for name in unfit})
         return attrs
 
@@ -96,7 +99,9 @@ class SampledJobSerializer(serializers.Serializer[SampledJob]):
     state = serializers.CharField(source="job.state")
     queue = serializers.CharField(source="job.queue.name")
     created_at = serializers.DateTimeField(source="job.created_at")
-    refusal = serializers.SerializerMethodField(help_text="Why it would be refused, such as by its payload; or null.")
+    refusal = serializers.SerializerMethodField(
+        help_text="Why it would be refused, for example for its payload; or null."
+    )
 
     @extend_schema_field(BulkRefusalSerializer(allow_null=True))
     def get_refusal(self, item: SampledJob) -> Any:
@@ -110,15 +115,15 @@ class WaitLineSerializer(serializers.Serializer[WaitLine]):
 
     tenant = serializers.CharField()
     pool = serializers.CharField()
-    now_seconds = serializers.FloatField(allow_null=True, help_text="Null: for ever, as things stand.")
+    now_seconds = serializers.FloatField(allow_null=True, help_text="Null: it never starts at the current rate.")
     after_seconds = serializers.FloatField(allow_null=True)
 
 
 class BulkEffectSerializer(serializers.Serializer[BulkEffect]):
     """Projected waits; a tenant's users and keys see only its own."""
 
-    lines = WaitLineSerializer(many=True, help_text="The most affected tenants, who waits longer first.")
-    notes = serializers.SerializerMethodField(help_text="What is left out: code and sentence.")
+    lines = WaitLineSerializer(many=True, help_text="The most affected tenants, longer waits first.")
+    notes = serializers.SerializerMethodField(help_text="What the estimate leaves out: code and sentence.")
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_notes(self, effect: BulkEffect) -> dict[str, str]:
@@ -129,17 +134,19 @@ class BulkPreviewSerializer(serializers.Serializer[BulkPlan]):
     """Preview of an operation."""
 
     words = serializers.CharField(source="preview.words", help_text="The filter in words.")
-    filter = serializers.CharField(source="jobs.job_filter.text", help_text="As it would be frozen.")
+    filter = serializers.CharField(source="jobs.job_filter.text", help_text="The filter as it would be frozen.")
     count = serializers.IntegerField(source="preview.count.value", help_text="Matching jobs, counted up to 10,000.")
     count_is_more = serializers.BooleanField(source="preview.count.is_capped")
-    eligible = serializers.IntegerField(source="preview.eligible", help_text="Of them, those that it can be done to.")
+    eligible = serializers.IntegerField(source="preview.eligible", help_text="Jobs of these that can be changed.")
     ineligible = serializers.DictField(
-        source="preview.ineligible", child=serializers.IntegerField(), help_text="Why not to the others: by reason."
+        source="preview.ineligible",
+        child=serializers.IntegerField(),
+        help_text="Jobs that cannot be changed, by reason.",
     )
     by_state = serializers.DictField(source="preview.by_state", child=serializers.IntegerField())
     by_queue = serializers.DictField(source="preview.by_queue", child=serializers.IntegerField())
     sample = SampledJobSerializer(many=True)
-    effect = BulkEffectSerializer(help_text="Who would wait longer or less long, by predicted costs.")
+    effect = BulkEffectSerializer(help_text="Tenants that would wait longer or less, by predicted costs.")
     needs_number = serializers.BooleanField()
     ticket = serializers.CharField()
 
@@ -148,8 +155,8 @@ class BulkProgressSerializer(serializers.Serializer[BulkProgress]):
     """Progress and rate of an operation."""
 
     seconds = serializers.FloatField()
-    rate = serializers.FloatField(help_text="Jobs a second, over all its time.")
-    share = serializers.FloatField(allow_null=True, help_text="0 to 1; null where nobody knows how many there are.")
+    rate = serializers.FloatField(help_text="Jobs a second, over its whole duration.")
+    share = serializers.FloatField(allow_null=True, help_text="0 to 1; null if the total is unknown.")
     eta_seconds = serializers.FloatField(allow_null=True)
 
 
@@ -160,24 +167,28 @@ class BulkOperationSerializer(serializers.Serializer[BulkOperation]):
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: all tenants'.")
     operation = serializers.ChoiceField(choices=BulkOperation.Operation.choices)
     parameters = serializers.DictField()
-    has_payload_patch = serializers.BooleanField(help_text="Whether it changes payloads; how is not shown.")
-    filter = serializers.CharField(help_text="As it was frozen.")
+    has_payload_patch = serializers.BooleanField(help_text="Whether it changes payloads; the patch is not shown.")
+    filter = serializers.CharField(help_text="The filter as frozen at the start.")
     asked_filter = serializers.CharField()
     state = serializers.ChoiceField(choices=BulkOperation.State.choices)
-    expected = serializers.IntegerField(help_text="Jobs that matched when it was started, counted up to 10,000.")
+    expected = serializers.IntegerField(help_text="Jobs that matched at the start, counted up to 10,000.")
     expected_is_more = serializers.BooleanField(source="is_expected_capped")
     seen = serializers.IntegerField()
     changed = serializers.IntegerField()
-    ineligible = serializers.DictField(child=serializers.IntegerField(), help_text="By reason.")
+    ineligible = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Jobs that could not be changed, by reason."
+    )
     progress = serializers.SerializerMethodField()
-    resume_at = serializers.DateTimeField(allow_null=True, help_text="When a limit of the tenant lets it go on.")
-    error = serializers.CharField(help_text="Of the last turn, where that failed.")
+    resume_at = serializers.DateTimeField(
+        allow_null=True, help_text="When a limit of the tenant allows it to continue."
+    )
+    error = serializers.CharField(help_text="Error of the last turn, if it failed.")
     reason = serializers.CharField()
     actor = serializers.SerializerMethodField()
     undo_of = serializers.UUIDField(source="undo_of_id", allow_null=True)
     batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="The batch that it cancels, or null.")
-    is_undoable = serializers.BooleanField(help_text="Whether what it did can be taken back at all.")
-    frozen_at = serializers.DateTimeField(help_text="Jobs that were submitted later are not touched.")
+    is_undoable = serializers.BooleanField(help_text="Whether it can be undone.")
+    frozen_at = serializers.DateTimeField(help_text="Jobs submitted later are not changed.")
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)

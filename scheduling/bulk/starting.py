@@ -234,7 +234,7 @@ def _check_number(number: int | None, frozen: _Frozen) -> None:
     if number == wanted or (number is None and not needs_number(frozen.count, frozen.tenants)):
         return
     raise BulkNumberError(
-        "%(count)s jobs match: type %(wanted)s to act on them.",
+        "%(count)s jobs match: type %(wanted)s to confirm.",
         {"count": frozen.count, "wanted": wanted},
         number=wanted,
     )

@@ -48,9 +48,9 @@ def undo_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
     if not operation.is_undoable:
         raise BulkNotUndoableError
     if BulkOperation.objects.filter(undo_of=operation).exists():
-        raise BulkNotUndoableError("It has been undone already.")
+        raise BulkNotUndoableError("The bulk operation has already been undone.")
     if not BulkFormer.objects.filter(operation=operation).exists():
-        raise BulkNotUndoableError("What the jobs had before is kept no longer.")
+        raise BulkNotUndoableError("The previous values of the jobs are no longer kept.")
     undo = BulkOperation.objects.create(
         tenant_id=operation.tenant_id,
         undo_of=operation,

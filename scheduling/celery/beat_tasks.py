@@ -39,7 +39,9 @@ def find_fault(task: PeriodicTask) -> DeliveryFault | None:
         detail = gettext("Leave exchange and routing key empty: a message goes to a queue by its name.")
         return DeliveryFault("exchange" if task.exchange else "routing_key", detail)
     if task.queue and not Queue.objects.filter(name=task.queue).exists():
-        detail = gettext("There is no queue %(name)s, so no worker would read it. Leave it empty for %(default)s.") % {
+        detail = gettext(
+            "There is no queue %(name)s, so no worker would consume it. Leave it empty for %(default)s."
+        ) % {
             "name": task.queue,
             "default": UPKEEP_QUEUE,
         }
@@ -56,7 +58,9 @@ def find_undelivered() -> list[str]:
     sentences = [f"{name}: {fault.detail}" for name, fault in faults.items()]
     used = {task.queue or UPKEEP_QUEUE for task in tasks if task.name not in faults}
     return sentences + [
-        gettext("Tasks for the queue %(queue)s wait: no worker reads it. Start `manage.py run_worker --pool=%(pool)s`.")
+        gettext(
+            "No worker consumes the queue %(queue)s, so its tasks wait. Start `manage.py run_worker --pool=%(pool)s`."
+        )
         % {"queue": queue, "pool": unread[queue]}
         for queue in sorted(used & unread.keys())
     ]
@@ -65,16 +69,16 @@ def find_undelivered() -> list[str]:
 def _task_fault(name: str) -> str:
     values = {"task": name, "submit": SUBMIT_TASK}
     if name in _NOT_BEATS:
-        return gettext("Only the platform itself sends %(task)s. To run a job choose %(submit)s.") % values
+        return gettext("Only the platform sends %(task)s. To run a job, choose %(submit)s.") % values
     if name not in celery_app().tasks:
-        return gettext("No worker has a task of the name %(task)s. Choose one of the registered tasks.") % values
+        return gettext("No worker has a task named %(task)s. Choose one of the registered tasks.") % values
     if name.startswith(OWN_PREFIX):
         return ""
     if kind := _kind_of(name):
         cure = {**values, "kwargs": json.dumps({"tenant": "…", "kind": kind, "payload": {}}, ensure_ascii=False)}
         return (
             gettext(
-                "Workers run %(task)s as a tenant's job only. Choose %(submit)s with the keyword arguments %(kwargs)s."
+                "Workers run %(task)s only as a tenant's job. Choose %(submit)s with the keyword arguments %(kwargs)s."
             )
             % cure
         )
@@ -103,4 +107,4 @@ def _upkeep_fault(args: str) -> str:
         given = None
     if isinstance(given, list) and len(given) == 1 and given[0] in known:
         return ""
-    return gettext('The arguments name one upkeep task, such as ["%(name)s"].') % {"name": known[0]}
+    return gettext('The arguments must name one upkeep task, such as ["%(name)s"].') % {"name": known[0]}

@@ -45,13 +45,13 @@ def refuse_plain_worker(options: Mapping[str, Any]) -> None:
     commands = [f"{name}: {CURE.format(pool=pool)}" for name, pool in _pools_of(names).items()]
     if commands:
         raise SystemExit(
-            "A plain Celery worker must not read the platform's queues: its jobs would have no lease."
-            " Start a worker of the platform instead.\n" + "\n".join(commands)
+            "A plain Celery worker must not consume the platform's queues: its jobs would have no "
+            "lease. Start a worker of the platform instead.\n" + "\n".join(commands)
         )
 
 
 def _pools_of(names: list[str]) -> dict[str, str]:
-    """Return the pools of the names that are platform queues, or a placeholder for all while the database is away."""
+    """Return the pools of the names that are platform queues; without the database, a placeholder for all."""
     try:
         return dict(Queue.objects.filter(name__in=names).values_list("name", "pool__name"))
     except AnyDatabaseError:

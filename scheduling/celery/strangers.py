@@ -92,7 +92,7 @@ def refusing_strategy(task: Task, app: Celery, consumer: Any, **options: Any) ->
     """Return a strategy that rejects every message of the task."""
 
     def refuse(message: Any, *args: Any, **kwargs: Any) -> Any:
-        raise InvalidTaskError(f"{task.name} runs here as a job only")
+        raise InvalidTaskError(f"{task.name} runs here only as a job")
 
     return refuse
 
@@ -112,7 +112,7 @@ class CheckedMessage(redis_transport.Channel.Message):
             # Celery would take a KeyError for a lost connection.
             raise ValueError(f"{type(error).__name__}: {error}") from error
         if not is_sound:
-            raise ValueError("Its body, tag or name of a task is no text.")
+            raise ValueError("The body, the tag or the task name is not text.")
 
 
 class CheckedQoS(redis_transport.QoS):

@@ -53,7 +53,7 @@ def execute(*args: Any, **kwargs: Any) -> None:
         return
     worker = local_worker()
     if worker.block.is_stopping:
-        raise Reject("the worker stops", requeue=True)
+        raise Reject("the worker is stopping", requeue=True)
     execution_ids, token = hint
     execute_message(execution_ids=execution_ids, token=token, child_index=current_process().index, worker=worker)
 

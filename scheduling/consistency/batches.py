@@ -11,24 +11,26 @@ from scheduling.dispatch.refused import put_back
 from tenants.database.sql import load_sql
 
 BATCH_SHORT = FaultKind(
-    "batch_short", gettext_noop("A batch has fewer jobs than it was made with, those kept no longer counted.")
+    "batch_short", gettext_noop("A batch has fewer jobs than it was created with, pruned ones counted.")
 )
 BATCH_OVER = FaultKind(
     "batch_over",
-    gettext_noop("A batch says fewer jobs than it has."),
-    "Writes the number of its jobs, those kept no longer counted.",
+    gettext_noop("A batch counts fewer jobs than it has."),
+    "Writes the number of its jobs, pruned ones counted.",
 )
-_BATCH_RECOUNT = "Writes what is recounted, and has a dispatcher look whether the batch is over."
+_BATCH_RECOUNT = "Writes the recounted number; a dispatcher then checks whether the batch has ended."
 BATCH_COUNTER = FaultKind(
-    "batch_counter", gettext_noop("A batch counts other than what has ended of its jobs."), _BATCH_RECOUNT
+    "batch_counter", gettext_noop("A counter of a batch differs from the number of its ended jobs."), _BATCH_RECOUNT
 )
 BATCH_UNENDED = FaultKind(
-    "batch_unended", gettext_noop("A batch is closed, all its jobs have ended, and it has not."), _BATCH_RECOUNT
+    "batch_unended",
+    gettext_noop("A batch is closed and all its jobs have ended, but the batch has not."),
+    _BATCH_RECOUNT,
 )
 SETTLED_REFUSED = FaultKind(
     "settled_refused",
-    gettext_noop("A settled execution could not be counted into the fair order and the worker time of its month."),
-    "Counts it once more, with the time that it can have used at most; it comes back if its cause is still there.",
+    gettext_noop("A settled execution could not be counted in the fair order and in the worker time of its month."),
+    "Counts it again, with the longest time that it can have used; the fault returns if its cause remains.",
 )
 # A batch is created before its jobs, perhaps in a transaction of its own, and ended jobs are folded a moment later.
 BATCH_GRACE_SECONDS = 60

@@ -27,8 +27,10 @@ logger = logging.getLogger(__name__)
 AUDIT = FaultKind("audit_chain", gettext_noop("A chain of the audit log was edited, cut, reordered or re-hashed."))
 # Placeholder for a missing sequence or entry of a finding.
 NO_PLACE: Final = "–"
-ERASURE_LEFT = FaultKind("erasure_left", gettext_noop("Rows or files of an erased tenant are there."))
-ERASURE_PROOF = FaultKind("erasure_proof", gettext_noop("The proof of an erasure is not what was written."))
+ERASURE_LEFT = FaultKind("erasure_left", gettext_noop("Rows or files of an erased tenant exist."))
+ERASURE_PROOF = FaultKind(
+    "erasure_proof", gettext_noop("The proof of an erasure differs from the one that was written.")
+)
 
 
 def look_at_audit(piece: Piece) -> Look:

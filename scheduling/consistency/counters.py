@@ -22,27 +22,33 @@ from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 
 MAX_DIFFERENCES = 50
-_RECOUNT = "Writes what is recounted, while no dispatcher ticks, and has the next tick look at the tenant anew."
+_RECOUNT = "Writes the recounted number while no dispatcher ticks; the next tick reads the tenant again."
 KINDS: Mapping[str, FaultKind] = {
     gettext_noop("waiting jobs"): FaultKind(
-        "waiting_counter", gettext_noop("A line counts other than its waiting jobs."), _RECOUNT
+        "waiting_counter", gettext_noop("The counter of a line differs from its waiting jobs."), _RECOUNT
     ),
     gettext_noop("in flight by queue"): FaultKind(
-        "in_flight_counter", gettext_noop("A line of a queue counts other than what it has in flight."), _RECOUNT
+        "in_flight_counter", gettext_noop("The counter of a queue's line differs from its jobs in flight."), _RECOUNT
     ),
     gettext_noop("waiting jobs of the keys"): FaultKind(
-        "keys_waiting_counter", gettext_noop("A tenant's line sums other than the waiting jobs of its keys."), _RECOUNT
+        "keys_waiting_counter",
+        gettext_noop("The sum of a tenant's line differs from the waiting jobs of its keys."),
+        _RECOUNT,
     ),
     gettext_noop("in flight of the keys"): FaultKind(
         "keys_in_flight_counter",
-        gettext_noop("A tenant's line sums other than what its keys have in flight."),
+        gettext_noop("The sum of a tenant's line differs from the jobs in flight of its keys."),
         _RECOUNT,
     ),
     gettext_noop("in flight by tenant"): FaultKind(
-        "capacity_counter", gettext_noop("A tenant's capacity counts other than what it has in flight."), _RECOUNT
+        "capacity_counter",
+        gettext_noop("The counter of a tenant's capacity differs from its jobs in flight."),
+        _RECOUNT,
     ),
     gettext_noop("capacities"): FaultKind(
-        "capacity_missing", gettext_noop("A tenant has lines and no capacity, so nothing of it starts."), _RECOUNT
+        "capacity_missing",
+        gettext_noop("A tenant has lines but no capacity row, so none of its jobs starts."),
+        _RECOUNT,
     ),
 }
 COUNTER_NAMES = tuple(KINDS)
@@ -114,6 +120,6 @@ CHECKS = (
         repair,
         interval=timedelta(hours=1),
         title=gettext_noop("Counters"),
-        text=gettext_noop("Recounts what waits and what is in flight."),
+        text=gettext_noop("Recounts waiting jobs and jobs in flight."),
     ),
 )

@@ -23,29 +23,29 @@ from tenants.database.sql import load_sql
 
 EXECUTION_ASTRAY = FaultKind(
     "execution_astray",
-    gettext_noop("An execution is in flight whose job is gone, has ended or waits."),
-    "Closes the execution and charges it up to its worker's last heartbeat; its worker's writes change nothing more.",
+    gettext_noop("An execution is in flight, but its job is missing, has ended or waits."),
+    "Closes the execution and charges it up to its worker's last heartbeat; its worker can no longer write.",
 )
 EXECUTION_PHASE_DIFFERS = FaultKind(
     "execution_phase_differs",
-    gettext_noop("A job is executing though its execution was not begun, or dispatched though it was."),
-    "Makes the job executing if its execution has begun; else hands it back as available.",
+    gettext_noop("A job is executing but its execution has not started, or is dispatched although it has."),
+    "Makes the job executing if its execution has started, else available again.",
 )
 FENCE_DIFFERS = FaultKind(
     "fence_differs",
-    gettext_noop("The fence of a job is not that of its execution in flight."),
-    "Raises the lower one; a worker whose fence was below writes nothing more, and the sweep rescues its job.",
+    gettext_noop("The fence of a job differs from that of its execution in flight."),
+    "Raises the lower one; a worker with a lower fence can no longer write, and the sweep rescues its job.",
 )
 LEASE_LONG_PAST = FaultKind(
     "lease_long_past",
-    gettext_noop("A worker's lease ran out minutes ago, and no sweep has taken its job back."),
-    "Rescues it as the sweep does after any crash.",
+    gettext_noop("A worker's lease expired minutes ago, and no sweep has reclaimed its job."),
+    "Reclaims the job as the sweep does after any crash.",
 )
 LIVE = Table("scheduling_execution_live")
 # The sweep runs each second, and after an outage of the database it waits for one lease.
 LEASE_GRACE_SECONDS = 300
 CLOSED_EVENT = "execution.closed"
-_CAUSE = "Its job did not run it any more."
+_CAUSE = "Its job no longer ran it."
 _SQL = load_sql(__file__)
 _LOOK, _LOCK, _LOCK_JOBS = _SQL["look_at_executions"], _SQL["lock_executions"], _SQL["lock_jobs"]
 _RAISE_FENCES = (_SQL["raise_fences_of_jobs"], _SQL["raise_fences_of_executions"])
@@ -109,7 +109,7 @@ def _agree_on_phase(live: Sequence[Any], states: dict[UUID, str]) -> None:
     append_repair_events(begun, code=EXECUTION_PHASE_DIFFERS.code)
     settle_here(
         [
-            verdicts.returned(row.id, row.fence, cause="Its job was said to run, and nobody had begun it.")
+            verdicts.returned(row.id, row.fence, cause="Its job was marked as running, but no worker had started it.")
             for row in live
             if not row.has_begun and states.get(row.job_id) == JobState.EXECUTING
         ],

@@ -28,17 +28,19 @@ from tenants.database.sql import load_sql
 from tenants.tenancy.queries import TenantPage
 
 HISTORY_MISSING = FaultKind(
-    "history_missing", gettext_noop("A job has no history, though it is too young to have lost it.")
+    "history_missing", gettext_noop("A job has no history, although it is too young for pruning.")
 )
 HISTORY_DIFFERS = FaultKind("history_differs", gettext_noop("A job is in a state that its history does not lead to."))
-HISTORY_ILLEGAL = FaultKind("history_illegal", gettext_noop("A job's history takes a step that no job may take."))
+HISTORY_ILLEGAL = FaultKind("history_illegal", gettext_noop("A job's history contains a forbidden transition."))
 ENDED_TWICE = FaultKind("ended_twice", gettext_noop("A job's history ends more than once."))
-JOB_LOST = FaultKind("job_lost", gettext_noop("A job was accepted within the last day, has not ended, and is gone."))
+JOB_LOST = FaultKind("job_lost", gettext_noop("A job was accepted within the last day, has not ended, and is missing."))
 CHARGE_WITHOUT_EXECUTION = FaultKind(
     "charge_without_execution", gettext_noop("A charge's execution is neither ended nor in flight.")
 )
-LOG_WITHOUT_JOB = FaultKind("log_without_job", gettext_noop("Lines of a log belong to a job that is gone."))
-HISTORY_WITHOUT_TENANT = FaultKind("history_without_tenant", gettext_noop("History belongs to a tenant that is gone."))
+LOG_WITHOUT_JOB = FaultKind("log_without_job", gettext_noop("Log lines belong to a job that does not exist."))
+HISTORY_WITHOUT_TENANT = FaultKind(
+    "history_without_tenant", gettext_noop("History belongs to a tenant that does not exist.")
+)
 # Younger rows are never pruned.
 YOUNG = timedelta(days=1)
 # Ids are dated by the clock of the writing process.

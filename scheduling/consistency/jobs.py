@@ -20,30 +20,30 @@ from tenants.database.sql import load_sql
 
 JOB_NOWHERE = FaultKind(
     "job_nowhere",
-    gettext_noop("A job waits in no place, so that nothing will ever start it."),
-    "Puts it where its state waits; one that waited for a time now lost is due at once.",
+    gettext_noop("A job has no place in a waiting table, so it will never start."),
+    "Inserts the place of its state; a job whose due time is lost is due at once.",
 )
 JOB_IN_TWO_PLACES = FaultKind(
     "job_in_two_places",
-    gettext_noop("A job stands in two places and would run twice."),
-    "Keeps the place of its state, ready before set aside, and removes the other.",
+    gettext_noop("A job has two places in the waiting tables and would run twice."),
+    "Keeps the place of its state (ready before held) and removes the other.",
 )
 JOB_WITHOUT_EXECUTION = FaultKind(
     "job_without_execution",
-    gettext_noop("A job is dispatched or executing, and no execution of it is in flight."),
-    "Makes it available again, at its last checkpoint; no attempt is burned.",
+    gettext_noop("A job is dispatched or executing, but has no execution in flight."),
+    "Makes it available again, at its last checkpoint; no attempt is counted.",
 )
-ATTEMPTS_OVER = FaultKind("attempts_over", gettext_noop("A job has used more attempts than it may."))
+ATTEMPTS_OVER = FaultKind("attempts_over", gettext_noop("A job has used more attempts than its maximum."))
 DEAD_LETTER_MISSING = FaultKind(
     "dead_letter_missing",
     gettext_noop("A discarded or quarantined job has no dead letter."),
-    "Writes the letter from the job's error and the reason that its history tells.",
+    "Writes the dead letter from the job's error and its history.",
 )
 DEAD_LETTER_UNFOUNDED = FaultKind("dead_letter_unfounded", gettext_noop("A job has a dead letter and is not dead."))
 DEADLINE_MISSING = FaultKind(
     "deadline_missing",
-    gettext_noop("A job has a deadline that nobody keeps."),
-    "Writes it where the sweep looks; one that has passed discards the job.",
+    gettext_noop("A job has a deadline that no sweep reads."),
+    "Writes the deadline for the sweep; one that has passed discards the job.",
 )
 JOBS = Table("scheduling_job")
 _STATES = {"dead": sorted(state.value for state in DEAD_STATES)}

@@ -60,7 +60,7 @@ class Fault:
         return " ".join(part for part in (self.subject, self.detail) if part)
 
 
-NOT_PROVED = FaultKind("not_proved", gettext_noop("A part of what is stored was not compared."))
+NOT_PROVED = FaultKind("not_proved", gettext_noop("Part of the stored rows was not compared."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _all() -> tuple[StateCheck, ...]:
         path = getattr(config, "state_checks", "")
         for check in import_string(path.replace(":", ".")) if path else ():
             if check.name == STATE or found.setdefault(check.name, check) is not check:
-                raise StateCheckInvalidError(f"{path} takes the name {check.name!r}, which is taken already.")
+                raise StateCheckInvalidError(f"{path} has the name {check.name!r}, which another check already has.")
             for kind in check.kinds:
                 if codes.setdefault(kind.code, kind) != kind:
                     raise StateCheckInvalidError(f"{path} gives the code {kind.code!r} a second meaning.")

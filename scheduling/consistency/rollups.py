@@ -22,7 +22,7 @@ from tenants.database.sql import load_sql
 from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 
-ROLLUPS = FaultKind("rollups", gettext_noop("A rollup of the last whole hours is not what history says."))
+ROLLUPS = FaultKind("rollups", gettext_noop("A rollup of the last whole hours differs from history."))
 HOURS, MAX_HOURS = 2, 48
 # An older walk begins again, because rollups by the minute are kept for days only.
 OLDEST_WALK = timedelta(days=1)

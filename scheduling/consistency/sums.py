@@ -28,15 +28,15 @@ from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 
 LEDGER = FaultKind(
-    "ledger", gettext_noop("A tenant's charges are not what its executions measured and are predicted to take.")
+    "ledger", gettext_noop("A tenant's charges differ from the measured and predicted time of its executions.")
 )
 USAGE = FaultKind(
     "usage_counter",
-    gettext_noop("A tenant's worker time of the month is not what its executions measured."),
+    gettext_noop("A tenant's worker time of the month differs from the measured time of its executions."),
     "Writes the measured time, while no dispatcher ticks.",
 )
 EXECUTION_CHARGE = FaultKind(
-    "execution_charge", gettext_noop("The charges of an execution are not what was measured of it.")
+    "execution_charge", gettext_noop("The charges of an execution differ from its measured time.")
 )
 # Younger rows are never pruned.
 YOUNG = timedelta(days=1)
@@ -102,7 +102,7 @@ def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int,
         "measured": f"{measured_us:,}",
     }
     detail = LocalizableText(
-        "Tenant %(tenant)s is counted %(counted)s µs for %(month)s, measured %(measured)s.", values
+        "Tenant %(tenant)s has %(counted)s µs counted for %(month)s, but %(measured)s measured.", values
     )
     return Fault(kind.code, tenant_id, subject, detail)
 

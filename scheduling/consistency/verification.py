@@ -176,7 +176,7 @@ def _chosen(names: Sequence[str], tenant: Tenant | None, options: Mapping[str, A
         if not checks:
             unused.add("tenant")
     if unused:
-        raise FieldInvalidError("No chosen check takes the option %(option)s.", {"option": ", ".join(sorted(unused))})
+        raise FieldInvalidError("No chosen check accepts the option %(option)s.", {"option": ", ".join(sorted(unused))})
     return checks
 
 

@@ -25,16 +25,15 @@ from tenants.models import Tenant
 
 PLACE_WITHOUT_JOB = FaultKind(
     "place_without_job",
-    gettext_noop("A place among what waits belongs to no job."),
-    "Removes the place; nothing could run from it.",
+    gettext_noop("A place in a waiting table belongs to no job."),
+    "Removes the place, which no job could start from.",
 )
 PLACE_OF_ANOTHER_STATE = FaultKind(
     "place_of_another_state",
     gettext_noop(
-        "A job stands in a place that is not one of its state: an ended one still waits, one that runs is"
-        " ready as well."
+        "A job has a place that does not belong to its state, such as an ended or running job that still waits."
     ),
-    "Removes the place; the job keeps its state, and the place of its state.",
+    "Removes the place; the job keeps its state and the place of its state.",
 )
 PLACE_IN_WRONG_LINE = FaultKind(
     "place_in_wrong_line",
@@ -42,7 +41,7 @@ PLACE_IN_WRONG_LINE = FaultKind(
     "Moves it to its own line.",
 )
 DEADLINE_OF_ENDED_JOB = FaultKind(
-    "deadline_of_ended_job", gettext_noop("A deadline is kept for a job that has ended."), "Removes it."
+    "deadline_of_ended_job", gettext_noop("A deadline is stored for a job that has ended."), "Removes the deadline."
 )
 REPAIRED_EVENT = "job.repaired"
 _SQL = load_sql(__file__)

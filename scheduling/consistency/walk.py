@@ -124,9 +124,7 @@ def _page_of(piece: Piece) -> TenantPage:
 
 def _not_proved(page: TenantPage) -> Fault:
     span = {"after": page.after, "until": page.until}
-    detail = LocalizableText(
-        "Nothing is proved of the tenants beyond %(after)s up to %(until)s: it took too long.", span
-    )
+    detail = LocalizableText("The tenants after %(after)s up to %(until)s were not compared: it took too long.", span)
     return Fault(NOT_PROVED.code, None, f"{page.after}..{page.until}", detail)
 
 

@@ -47,7 +47,7 @@ COUNT_NAMES = {
     "jobs": gettext_noop("jobs"),
     "keys": gettext_noop("keys"),
     "keys_removed": gettext_noop("keys removed"),
-    "partitions_made": gettext_noop("partitions made"),
+    "partitions_made": gettext_noop("partitions created"),
     "pieces": gettext_noop("pieces"),
     "runs_closed": gettext_noop("runs closed"),
     "runs_removed": gettext_noop("runs removed"),

@@ -34,8 +34,8 @@ class ReasonActionForm(ActionForm):
         label="",
         widget=forms.TextInput(
             {
-                "placeholder": gettext_lazy("Reason, kept in the audit log"),
-                "aria-label": gettext_lazy("Reason, kept in the audit log"),
+                "placeholder": gettext_lazy("Reason, for the audit log"),
+                "aria-label": gettext_lazy("Reason, for the audit log"),
                 "class": "bg-white/20 rounded-default px-2 py-1 text-white placeholder-white/80 lg:w-72",
             }
         ),
@@ -80,4 +80,6 @@ def _show(request: HttpRequest, row: BulkOperation) -> None:
         values = {"count": count, "reason": reason_words(reason)}
         messages.warning(request, _("%(count)s not changed: %(reason)s") % values)
     if row.is_open:
-        messages.warning(request, _("A limit of the tenant is reached. The rest follows when the limit allows it."))
+        messages.warning(
+            request, _("A limit of the tenant is reached. The other jobs follow when the limit allows it.")
+        )

@@ -49,9 +49,9 @@ MARKS: dict[str, Mark] = {
     _O.YIELDED: Mark("⇄", gettext_noop("yielded"), "quiet"),
     _O.SHUTDOWN: Mark("⇄", gettext_noop("worker shut down"), "quiet"),
     _O.UNPUBLISHED: Mark("⇄", gettext_noop("not published"), "quiet"),
-    _O.RETURNED: Mark("⇄", gettext_noop("handed back before its turn"), "quiet"),
-    _O.PUT_OFF: Mark("⇄", gettext_noop("waits by its own wish"), "quiet"),
-    _O.SNOOZED: Mark("⇄", gettext_noop("what it needs was down"), "quiet"),
+    _O.RETURNED: Mark("⇄", gettext_noop("returned before its start"), "quiet"),
+    _O.PUT_OFF: Mark("⇄", gettext_noop("snoozed by the job"), "quiet"),
+    _O.SNOOZED: Mark("⇄", gettext_noop("dependency unavailable"), "quiet"),
     _V.BELOW: Mark("▼", gettext_noop("below its share"), "bad"),
     _V.FAIR: Mark("●", gettext_noop("fair"), "good"),
     _V.ABOVE: Mark("▲", gettext_noop("above its share"), "warn"),
@@ -87,8 +87,8 @@ MARKS: dict[str, Mark] = {
     CircuitState.OPEN: Mark("⊘", gettext_noop("open"), "bad"),
     CircuitState.HALF_OPEN: Mark("◐", gettext_noop("half open"), "warn"),
     CircuitState.CLOSING: Mark("↻", gettext_noop("closing"), "busy"),
-    CircuitState.FORCED_OPEN: Mark("⊘", gettext_noop("held open"), "bad"),
-    CircuitState.FORCED_CLOSED: Mark("●", gettext_noop("held closed"), "warn"),
+    CircuitState.FORCED_OPEN: Mark("⊘", gettext_noop("forced open"), "bad"),
+    CircuitState.FORCED_CLOSED: Mark("●", gettext_noop("forced closed"), "warn"),
     "overdue": Mark("⧖", gettext_noop("overdue"), "bad"),
     "silent": Mark("▼", gettext_noop("silent"), "bad"),
     "paused": Mark("‖", gettext_noop("paused"), "warn"),
@@ -227,7 +227,7 @@ def empty_words(line: QueueLine) -> str:
     """Return the time until a queue is empty without new jobs, such as `3 min 12 s`."""
     seconds = line.empty_in_seconds
     if seconds is None:
-        return _("not at this rate")
+        return _("never at this rate")
     return duration_words(seconds) if seconds else _("empty")
 
 

@@ -61,18 +61,18 @@ def _check_writes() -> Check:
             "Make room on the disks of PostgreSQL, or point DATABASE_URL at the primary. No job is accepted."
         )
         return Check(gettext("writes"), State.FAILURE, fault, hint)
-    return Check(gettext("writes"), State.OK, gettext("the database takes them"))
+    return Check(gettext("writes"), State.OK, gettext("the database accepts writes"))
 
 
 def _check_publishing(refused: dict[str, str]) -> Check:
     if not refused:
-        return Check(gettext("publishing"), State.OK, gettext("the broker took every message of the last seconds"))
+        return Check(gettext("publishing"), State.OK, gettext("the broker accepted every recent message"))
     faults = ", ".join(f"{pool} ({fault})" for pool, fault in refused.items())
     return Check(
         gettext("publishing"),
         State.FAILURE,
-        gettext("the broker takes no messages of %(faults)s") % {"faults": faults},
-        gettext("Mend what Redis answers: memory, disk, role of a replica, rights of the user. No job is lost."),
+        gettext("the broker rejects messages of %(faults)s") % {"faults": faults},
+        gettext("Fix the fault of Redis: memory, disk, role of a replica, rights of the user. No job is lost."),
     )
 
 
@@ -86,14 +86,16 @@ def _check_starts() -> Check:
         return Check(
             gettext("starts"),
             State.OK,
-            gettext("no job waits %(seconds)s s beside free slots or without a worker") % {"seconds": seconds},
+            gettext("no job has waited %(seconds)s s beside free slots or without a worker") % {"seconds": seconds},
         )
     return Check(
         gettext("starts"),
         State.FAILURE,
-        gettext("jobs wait, and none has begun for %(seconds)s s beside free slots or without a worker in %(pools)s")
+        gettext("jobs wait, and none has started for %(seconds)s s despite free slots or without a worker in %(pools)s")
         % {"seconds": seconds, "pools": ", ".join(sorted(stalled))},
-        gettext("See the other checks; else restart the workers of the pool, then its dispatchers. No job is lost."),
+        gettext(
+            "See the other checks. If they pass, restart the workers of the pool, then its dispatchers. No job is lost."
+        ),
     )
 
 
@@ -107,8 +109,8 @@ def _check_keys(missing: Sequence[MissingKey]) -> Check:
         for each in missing
     ]
     hint = gettext(
-        "Restore the row of tenants_tenantdatakey, or the master key in ENCRYPTION_MASTER_KEYS: the jobs run again"
-        " within ten minutes. Or cancel them, or set DATA_KEY_MISSING_HOURS."
+        "Restore the row of tenants_tenantdatakey, or the master key in ENCRYPTION_MASTER_KEYS; the "
+        "jobs then run within ten minutes. Otherwise cancel them, or set DATA_KEY_MISSING_HOURS."
     )
     return Check(name, State.FAILURE, "; ".join(waits), hint)
 
@@ -117,13 +119,16 @@ def check_locked_tenants(locked: Sequence[LockedTenant]) -> Check:
     """Check that no transaction holds rows of a tenant, which makes the dispatchers skip it."""
     name = gettext("locked tenants")
     if not locked:
-        return Check(name, State.OK, gettext("no transaction holds up a tenant"))
+        return Check(name, State.OK, gettext("no transaction blocks a tenant"))
     held = [f"{one.slug} ({one.since.isoformat(timespec='seconds')}, pid {one.server_pid or '?'})" for one in locked]
     return Check(
         name,
         State.WARNING,
-        gettext("rows are locked by another transaction since: %(tenants)s") % {"tenants": ", ".join(held)},
-        gettext("Find the server's process in pg_stat_activity, and end it if it is not needed. Other tenants go on."),
+        gettext("rows locked by another transaction: %(tenants)s") % {"tenants": ", ".join(held)},
+        gettext(
+            "Find the server process in pg_stat_activity, and end it if it is not needed. Other tenants "
+            "are not affected."
+        ),
     )
 
 
@@ -139,7 +144,7 @@ def check_refused() -> Check:
         name,
         State.FAILURE,
         gettext("%(count)s could not be counted: %(error)s") % {"count": count, "error": error.splitlines()[0]},
-        gettext("Mend the cause, then run `manage.py verify refused --repair`. Dispatching goes on without them."),
+        gettext("Fix the cause, then run `manage.py verify refused --repair`. Other jobs are still dispatched."),
     )
 
 
@@ -162,7 +167,7 @@ def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
         "workers": ", ".join(unprotected),
     }
     if platform_settings.EXTRACTION_WITHOUT_SANDBOX:
-        hint = gettext("Files are read all the same: EXTRACTION_WITHOUT_SANDBOX is set.")
+        hint = gettext("Files are extracted without a sandbox: EXTRACTION_WITHOUT_SANDBOX is set.")
         yield Check(name, State.WARNING, measured, hint)
         return
     hint = gettext("Extraction waits there. Use a kernel with Landlock and seccomp, or set EXTRACTION_WITHOUT_SANDBOX.")

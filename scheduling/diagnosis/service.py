@@ -61,7 +61,7 @@ def diagnose() -> Diagnosis:
             Check(
                 gettext("database"),
                 State.FAILURE,
-                gettext("does not answer: %(error)s") % {"error": type(error).__name__},
+                gettext("does not respond: %(error)s") % {"error": type(error).__name__},
                 hint,
             )
         ]
@@ -70,13 +70,13 @@ def diagnose() -> Diagnosis:
 
 def _database_checks() -> Iterator[Check]:
     connection.ensure_connection()
-    yield Check(gettext("database"), State.OK, gettext("answers"))
+    yield Check(gettext("database"), State.OK, gettext("responds"))
     faults = find_role_faults(connection)
     yield Check(
         gettext("database role"),
         State.FAILURE if faults else State.OK,
-        " ".join(faults) or gettext("is bound by row-level security"),
-        gettext("Log in as the application's role: `manage.py bootstrap_database` makes it.") if faults else "",
+        " ".join(faults) or gettext("row-level security enforced"),
+        gettext("Log in as the application's role; `manage.py bootstrap_database` creates it.") if faults else "",
     )
     pending = count_pending_migrations()
     yield Check(
@@ -94,11 +94,11 @@ def _broker_checks() -> Iterator[Check]:
         yield Check(
             gettext("broker"),
             State.FAILURE,
-            gettext("does not answer"),
-            gettext("Start Redis, or correct REDIS_URL. Jobs are accepted meanwhile, and wait."),
+            gettext("does not respond"),
+            gettext("Start Redis, or correct REDIS_URL. Until then jobs are accepted and wait."),
         )
         return
-    yield Check(gettext("broker"), State.OK, gettext("answers"))
+    yield Check(gettext("broker"), State.OK, gettext("responds"))
     is_safe = policy == "noeviction"
     yield Check(
         gettext("eviction policy"),
@@ -122,7 +122,7 @@ def _liveness_checks() -> Iterator[Check]:
     yield Check(
         gettext("auditor"),
         State.FAILURE if lapse else State.OK,
-        lapse or gettext("seals and signs the audit log"),
+        lapse or gettext("audit log sealed and signed"),
         gettext("Start `manage.py run_auditor` with DATABASE_AUDITOR_URL and AUDIT_SIGNING_KEY.") if lapse else "",
     )
     for pool in liveness.pools:
@@ -153,7 +153,7 @@ def _number_checks() -> Iterator[Check]:
 
 
 def _age_check(name: str, now: datetime, written_at: datetime | None) -> Check:
-    hint = gettext("Start `manage.py dispatch_jobs`: a dispatcher counts and samples every second or two.")
+    hint = gettext("Start `manage.py dispatch_jobs`: a dispatcher updates them every second or two.")
     if written_at is None:
         return Check(name, State.WARNING, gettext("nothing has been counted yet"), hint)
     is_young = now - written_at <= STALE_AFTER
@@ -171,7 +171,7 @@ def _recount_check(line: UpkeepLine) -> Check:
         }
         return Check(name, state, warning.detail, hint)
     if line.succeeded_at is None:
-        return Check(name, State.OK, gettext("not yet: beat asks for it within the hour"))
+        return Check(name, State.OK, gettext("not yet: beat starts it within the hour"))
     minutes = (line.now - line.succeeded_at).total_seconds() / 60
     return Check(name, State.OK, gettext("equal, %(minutes)s min ago") % {"minutes": f"{minutes:.0f}"})
 
@@ -179,7 +179,7 @@ def _recount_check(line: UpkeepLine) -> Check:
 def _heartbeat_check(liveness: Liveness, role: ProcessHeartbeat.Role, hint: str) -> Check:
     age = liveness.process_ages.get(role)
     if age is None:
-        return Check(_role_words(role), State.FAILURE, gettext("was not heard of for a day"), hint)
+        return Check(_role_words(role), State.FAILURE, gettext("no heartbeat within a day"), hint)
     is_alive = age <= platform_settings.LEASE_SECONDS
     return Check(_role_words(role), State.OK if is_alive else State.FAILURE, _ago(age), "" if is_alive else hint)
 
@@ -195,8 +195,8 @@ def _workers_check(pool: LivePool) -> Check:
             name, State.OK, gettext("%(workers)s with %(slots)s slots") % {"workers": pool.workers, "slots": pool.slots}
         )
     if not pool.queues:
-        return Check(name, State.OK, gettext("none, and no queue needs one"))
-    queues = gettext("no worker reads %(queues)s") % {"queues": ", ".join(pool.queues)}
+        return Check(name, State.OK, gettext("none needed: no queue has work"))
+    queues = gettext("no worker consumes %(queues)s") % {"queues": ", ".join(pool.queues)}
     return Check(name, State.FAILURE, queues, _start_worker(pool.name))
 
 
@@ -208,12 +208,15 @@ def check_consumers() -> Check:
     """Check that live workers consume every needed queue, by the dispatcher's last measurement."""
     unread = queues_without_consumer()
     if not unread:
-        return Check(gettext("queue consumers"), State.OK, gettext("every queue that is needed is read"))
+        return Check(gettext("queue consumers"), State.OK, gettext("every queue with work has a consumer"))
     names = ", ".join(standing.queue.name for standing in unread)
     pools = sorted({standing.queue.pool.name for standing in unread})
     hint = " ".join(map(_start_worker, pools))
     return Check(
-        gettext("queue consumers"), State.FAILURE, gettext("no live worker reads %(queues)s") % {"queues": names}, hint
+        gettext("queue consumers"),
+        State.FAILURE,
+        gettext("no live worker consumes %(queues)s") % {"queues": names},
+        hint,
     )
 
 
@@ -221,7 +224,7 @@ def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
     """Check that a live worker announces every kind whose jobs have waited for five minutes."""
     name = gettext("job kinds")
     if not unknown:
-        return Check(name, State.OK, gettext("every kind that has waiting jobs is announced by a worker"))
+        return Check(name, State.OK, gettext("every kind with waiting jobs has a worker"))
     kinds = ", ".join(f"{each.kind} ({each.pool})" for each in unknown)
     return Check(
         name,
@@ -235,23 +238,25 @@ def _foreign_check(process: str) -> Check:
     """Check that no foreign Celery process received the platform's messages lately."""
     name = gettext("foreign consumers")
     if not process:
-        return Check(name, State.OK, gettext("only workers of the platform read its queues"))
+        return Check(name, State.OK, gettext("only workers of the platform consume its queues"))
     hint = gettext(
-        "Stop it, or let it read other queues: only `manage.py run_worker` runs jobs. What it gets it returns."
+        "Stop it, or let it consume other queues: only `manage.py run_worker` runs jobs. It returns its messages."
     )
-    return Check(name, State.FAILURE, gettext("%(process)s takes the platform's messages") % {"process": process}, hint)
+    return Check(
+        name, State.FAILURE, gettext("%(process)s consumes messages of the platform") % {"process": process}, hint
+    )
 
 
 def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
     """Check for open breakers, listed by kind and shared dependency."""
     if not circuits:
-        return Check(gettext("circuit breakers"), State.OK, gettext("none holds jobs back"))
+        return Check(gettext("circuit breakers"), State.OK, gettext("no breaker blocks jobs"))
     held = [
         gettext("%(count)s of %(kind)s") % {"count": count, "kind": f"{kind} ({dependency})" if dependency else kind}
         for (kind, dependency), count in circuits.items()
     ]
     hint = gettext(
-        "See Operate → Circuit breakers, or `manage.py list_circuits`: what failed, and when it is tried again."
+        "See Operate → Circuit breakers, or run `manage.py list_circuits`, for the failures and the next probe."
     )
     return Check(
         gettext("circuit breakers"), State.WARNING, gettext("open: %(held)s") % {"held": ", ".join(sorted(held))}, hint
@@ -265,28 +270,31 @@ def _canary_check(pool: LivePool) -> Check:
         return Check(
             name,
             State.WARNING,
-            gettext("has not come back yet"),
-            gettext("A worker that just started needs a few seconds."),
+            gettext("no canary has returned yet"),
+            gettext("A new worker needs a few seconds for its first canary."),
         )
     if age <= platform_settings.CANARY_LIMIT_SECONDS + platform_settings.LEASE_SECONDS:
         return Check(name, State.OK, _ago(age))
     # Busy children read no canary, which is no fault: the worker's own watchdog decides.
-    hint = gettext("Its children are all busy, or it is about to restart itself.")
+    hint = gettext("All its children are busy, or it is about to restart.")
     return Check(name, State.WARNING, _ago(age), hint)
 
 
 def check_clock(skew: float | None) -> Check:
     """Check a clock that is ``skew`` seconds ahead of the database's."""
     if skew is None:
-        return Check(gettext("clocks"), State.OK, gettext("nobody runs whose clock could be wrong"))
+        return Check(gettext("clocks"), State.OK, gettext("no process with a clock to compare is running"))
     state = State.OK
     if abs(skew) > SKEW_WARNING_SECONDS:
         state = State.FAILURE if abs(skew) > SKEW_FAILURE_SECONDS else State.WARNING
-    hint = "" if state is State.OK else gettext("Synchronise that machine's clock (chrony, systemd-timesyncd).")
+    hint = "" if state is State.OK else gettext("Synchronise the clock of that machine (chrony, systemd-timesyncd).")
     return Check(
-        gettext("clocks"), state, gettext("the worst is %(skew)s s off the database's") % {"skew": f"{skew:+.2f}"}, hint
+        gettext("clocks"),
+        state,
+        gettext("largest difference to the database: %(skew)s s") % {"skew": f"{skew:+.2f}"},
+        hint,
     )
 
 
 def _ago(seconds: float) -> str:
-    return gettext("%(seconds)s s ago") % {"seconds": f"{seconds:.1f}"}
+    return gettext("%(seconds)s s ago") % {"seconds": f"{max(seconds, 0.0):.1f}"}

@@ -1,8 +1,8 @@
 """Claim the picked jobs: from ready to dispatched, with their charge, in one transaction; then what a tick waits for.
 
-The rates of queues bound it: so many jobs handed out a minute at most, by the generic cell rate algorithm. The
-theoretical arrival time stands in the queue's clock and time is the database's, so whichever dispatcher ticks goes on
-where the last one stopped. A queue without tokens has no room in this tick; its siblings do not notice.
+The rates of queues bound it: a maximum number of dispatched jobs a minute, by the generic cell rate algorithm. The
+theoretical arrival time is stored in the queue's clock and time is the database's, so each dispatcher continues where
+the last one stopped. A queue without tokens has no room in this tick; its siblings are not affected.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class OneWay:
             return False
         try:
             if self._connection.can_read():
-                raise redis.ResponseError("the server answers, though it was told not to")
+                raise redis.ResponseError("the server answers despite CLIENT REPLY OFF")
         except redis.ConnectionError:
             # The server closed it.
             return False
@@ -100,7 +100,7 @@ class OneWay:
     def _open(self, now: float) -> None:
         pool = self._client().connection_pool
         if issubclass(pool.connection_class, SSLConnection):
-            raise redis.ConnectionError("an encrypted connection does not show whether it is silent")
+            raise redis.ConnectionError("pending answers are not visible on an encrypted connection")
         # The pool's own connections are limited.
         self._connection = pool.connection_class(**pool.connection_kwargs)
         self._opened_at = now

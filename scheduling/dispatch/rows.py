@@ -1,8 +1,8 @@
 """Read the fair keys and first jobs of the lines that a pick may take from, with what each is predicted to cost.
 
-Gates stand before single jobs of a tenant while its other jobs may start. A job behind a gate is set aside in
-``job_held`` under the gate's name when a tick meets it, so that it hides no other, and comes back in its old order when
-the gate opens. A job has one gate at a time: the first of the fragment ``gate_before``.
+A gate blocks single jobs of a tenant while its other jobs may start. A tick moves a blocked job to ``job_held`` under
+the gate's name, so that it hides no other job, and back in its old order when the gate
+opens. A job has one gate at a time: the first of the fragment ``gate_before``.
 """
 
 from __future__ import annotations

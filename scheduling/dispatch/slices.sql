@@ -8,7 +8,7 @@ ORDER BY 1;
 
 -- name: read_running
 -- Read the running executions of a pool if the active plan slices time. An execution that could not be dispatched again
--- is not asked to yield: a pause lets running jobs end. The slot of a draining worker serves no other job. One
+-- gets no request to yield: a pause lets running jobs end. The slot of a draining worker serves no other job. One
 -- execution does not free the slot if others of its message wait for it.
 SELECT e.id AS tenant_entity_id, e.tenant_id, e.weight_milli AS tenant_weight_milli, e.vruntime,
     e.in_flight + e.keys_in_flight AS in_flight, e.head_rank, e.waiting + e.keys_waiting AS waiting, e.estimate_us,

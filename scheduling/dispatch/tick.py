@@ -52,8 +52,8 @@ _SETTINGS = {
     # A lock on a row of one tenant must not delay all the others.
     "lock_timeout": str(LOCK_TIMEOUT_MS),
     # The result of a tick is announced only by messages. If the server dies before the commit is on disk, none was
-    # sent, or they lead nowhere. Whatever builds on the tick, above all a start, follows it in the log and waits for
-    # the disk itself.
+    # sent, or they refer to lost rows. Later transactions that depend on the tick, above all a start, follow it in the
+    # log and wait for the disk themselves.
     "synchronous_commit": "off",
 }
 

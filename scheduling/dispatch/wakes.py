@@ -1,8 +1,8 @@
-"""Wakes: news for the dispatcher about entities whose eligibility may have changed.
+"""Wakes: notifications to the dispatcher about entities whose eligibility may have changed.
 
-Whoever changes what may run appends to ``Wake`` in the transaction of the change; the tick consumes it and looks anew
-at every entity that news came of: may it be picked, and from which virtual time. Row locks and conditional flags lost
-wake-ups or made the tick wait for open submissions.
+A transaction that changes what may run appends to ``Wake``. The tick consumes the rows and reads every entity that they
+name again: whether it may be picked, and from which virtual time. Row locks and conditional flags lost wake-ups or made
+the tick wait for open submissions.
 
 An entity that becomes eligible again starts at the level of its siblings, among the tenants of its queue as among the
 keys of its tenant: waiting earns no credit.

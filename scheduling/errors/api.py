@@ -49,11 +49,11 @@ class ErrorGroupSerializer(serializers.Serializer[ErrorGroup]):
     tenant = serializers.UUIDField(source="tenant_id")
     kinds = serializers.ListField(child=serializers.CharField())
     type = serializers.CharField()
-    message = serializers.CharField(help_text="Of the newest one, its beginning.")
+    message = serializers.CharField(help_text="Beginning of the newest one's message.")
     count = serializers.IntegerField(help_text="Within the range.")
     first_at = serializers.DateTimeField(help_text="Within the range.")
     last_at = serializers.DateTimeField()
-    job = serializers.UUIDField(source="job_id", help_text="The newest one's.")
+    job = serializers.UUIDField(source="job_id", help_text="Job of the newest one.")
 
 
 # One object, although its action is called `list`.
@@ -62,7 +62,9 @@ class ErrorGroupsSerializer(serializers.Serializer[Any]):
     """Groups of a time range, most frequent first."""
 
     results = ErrorGroupSerializer(many=True, source="groups")
-    is_capped = serializers.BooleanField(help_text="There are more errors than are counted: the newest 10,000.")
+    is_capped = serializers.BooleanField(
+        help_text="Whether there are more errors than the newest 10,000, which are counted."
+    )
 
 
 class ErrorOccurrenceSerializer(serializers.Serializer[ErrorOccurrence]):
@@ -75,7 +77,7 @@ class ErrorOccurrenceSerializer(serializers.Serializer[ErrorOccurrence]):
     type = serializers.CharField(source="error.error_type")
     message = serializers.CharField(source="error.error_message")
     at = serializers.DateTimeField(source="error.at")
-    traceback = serializers.CharField(help_text="Empty without the right `logs.view`.")
+    traceback = serializers.CharField(help_text="Empty without the permission `logs.view`.")
     dead_letter = serializers.UUIDField(source="dead_letter.id", default=None, allow_null=True)
 
 
@@ -83,7 +85,9 @@ class ErrorOccurrencesSerializer(serializers.Serializer[Any]):
     """Newest occurrences of one fingerprint in a time range."""
 
     results = ErrorOccurrenceSerializer(many=True)
-    has_more = serializers.BooleanField(help_text="Older ones are found with an earlier `created_before`.")
+    has_more = serializers.BooleanField(
+        help_text="Whether there are older ones; find them with an earlier `created_before`."
+    )
 
 
 class ErrorViewSet(TenantViewSet):

@@ -21,7 +21,7 @@ from tenants.console.site import console_site
 class HistoryAdmin(KeysetAdmin):
     """A list of write-once rows of jobs."""
 
-    empty_text = gettext_lazy("They are written while jobs run; submit one, and start a dispatcher and a worker.")
+    empty_text = gettext_lazy("Rows appear while jobs run. Submit a job, and start a dispatcher and a worker.")
 
     list_select_related: tuple[str, ...] = ("queue",)
     walked_filters = frozenset({"outcome", "kind", "queue"})
@@ -36,7 +36,7 @@ class ExecutionAdmin(HistoryAdmin):
     """The list of ended executions, with their cost."""
 
     # The detail page shows the traceback.
-    empty_title = gettext_lazy("No execution has ended yet")
+    empty_title = gettext_lazy("No executions have ended yet")
     view_permission = Permission.LOGS_VIEW
     list_display = ("number", "how", "kind", "of_job", "queue", "measured", "predicted", "ended_at", "error_type")
     list_filter = (OutcomeFilter, KindFilter, QueueFilter, TenantFilter)
@@ -60,8 +60,8 @@ class ExecutionAdmin(HistoryAdmin):
 class LiveExecutionAdmin(HistoryAdmin):
     """The list of executions in flight."""
 
-    empty_title = gettext_lazy("Nothing is in flight")
-    empty_text = gettext_lazy("An execution is here from the moment it is handed to a worker until it ends.")
+    empty_title = gettext_lazy("No jobs in flight")
+    empty_text = gettext_lazy("An execution is listed from its dispatch until it ends.")
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("number", "phase_badge", "kind", "of_job", "queue", "dispatched_at", "started_at")
@@ -84,7 +84,7 @@ class LiveExecutionAdmin(HistoryAdmin):
 class JobEventAdmin(HistoryAdmin):
     """The list of state changes of jobs."""
 
-    empty_title = gettext_lazy("Nothing has happened yet")
+    empty_title = gettext_lazy("No events yet")
     view_permission = Permission.JOBS_VIEW
     list_display = ("name", "state_badge", "of_job", "at", "actor")
     list_select_related = ()
@@ -96,7 +96,7 @@ class JobEventAdmin(HistoryAdmin):
     def facts(self, event: JobEvent) -> str:
         return json.dumps(told_facts(event.data), ensure_ascii=False)
 
-    @admin.display(description=gettext_lazy("State after it"))
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, event: JobEvent) -> SafeString:
         return badge(event.state)
 
@@ -105,7 +105,7 @@ class JobEventAdmin(HistoryAdmin):
 class ChargeAdmin(HistoryAdmin):
     """The ledger: predicted at dispatch, corrected to the measured time at the end."""
 
-    empty_title = gettext_lazy("Nothing was charged yet")
+    empty_title = gettext_lazy("No charges yet")
     view_permission = Permission.TENANT_VIEW
     list_display = ("amount", "reason", "of_job", "queue", "at")
     list_filter = (QueueFilter, TenantFilter)

@@ -44,7 +44,7 @@ def save_checkpoint(
     text = json.dumps(state)
     if len(text) > MAX_PAYLOAD_BYTES:
         raise PermanentError(
-            f"The checkpoint has {len(text)} bytes; at most {MAX_PAYLOAD_BYTES} are kept.",
+            f"The checkpoint has {len(text)} bytes; the limit is {MAX_PAYLOAD_BYTES}.",
             code="checkpoint_too_large",
         )
     with tenant_context(tenant_id):
@@ -79,4 +79,4 @@ def _update_under_fence(statement: str, parameters: Mapping[str, Any]) -> None:
                 raise JobLockedError(*error.args) from error
             raise
         if cursor.rowcount == 0:
-            raise FenceLostError("The job was started anew or settled elsewhere.")
+            raise FenceLostError("The job was started again or settled elsewhere.")

@@ -132,7 +132,7 @@ class DependencyUse:
     def _given_up(self, dependency: Dependency, answer: str) -> Settlement:
         """Return a dead letter's settlement; it does not count against the dependency, which other jobs reach."""
         self._reports[dependency] = DependencyReport(dependency.name, dependency.is_shared)
-        message = f"{dependency.name} refused this job {MAX_REFUSALS} times. Its last answer: {answer}"
+        message = f"{dependency.name} refused this job {MAX_REFUSALS} times. Last response: {answer}"
         error = PermanentError(message, code=REFUSED)
         return policy.failure_of(error, self._started, RetryPolicy(max_retries=0), is_permanent=True)
 

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 # A start that the database does not accept within this time is left to be published again.
 START_PATIENCE_SECONDS = 5.0
 EXIT_SPOILED = 1
-NO_SLOT = "the slot that it was started for did not come free"
+NO_SLOT = "its slot did not come free"
 # A shorter job costs about as much as the tick that an announcement triggers, and shares a message if it may.
 SMALL_SECONDS = MERGE_BELOW_US / 1e6
 # Small jobs announce the end when this much of their message is left, by the times of those that have run.

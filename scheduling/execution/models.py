@@ -53,20 +53,18 @@ class LiveExecution(TenantModel):
         "scheduling.WorkerPool", models.DO_NOTHING, verbose_name=_("pool"), db_index=False, db_constraint=False
     )
     kind = models.CharField(_("kind"), max_length=64)
-    number = models.PositiveIntegerField(_("number"), help_text=_("Which hand-out of the job this is, from 1."))
+    number = models.PositiveIntegerField(_("number"), help_text=_("Number of this dispatch of the job, from 1."))
     # Without a value it is a message of its own.
     message_id = models.UUIDField(
         _("message id"),
         db_default=RandomUUID(),
-        help_text=_("The message it travels in; small jobs share one, and with it one slot."),
+        help_text=_("The message that contains it; small jobs share one, and its slot."),
     )
-    token = models.UUIDField(_("token"), help_text=_("Dispatch token; only the latest message carries it."))
+    token = models.UUIDField(_("token"), help_text=_("Dispatch token; only the latest message contains it."))
     fence = models.BigIntegerField(_("fence"), default=0)
-    predicted_us = models.BigIntegerField(
-        _("predicted us"), help_text=_("Charged in advance, to be corrected when it ends.")
-    )
+    predicted_us = models.BigIntegerField(_("predicted us"), help_text=_("Charged at dispatch, corrected at the end."))
     whole_us = models.BigIntegerField(
-        _("whole us"), null=True, help_text=_("Predicted for all of it, where that is not what is charged.")
+        _("whole us"), null=True, help_text=_("Predicted for the whole job, if it differs from the charge.")
     )
     weight_milli = models.PositiveIntegerField(
         _("weight milli"), help_text=_("The tenant's weight when this was charged.")
@@ -83,13 +81,13 @@ class LiveExecution(TenantModel):
     yield_requested_at = models.DateTimeField(
         _("yield requested at"),
         null=True,
-        help_text=_("Its time slice is used and somebody with less virtual time waits for the slot."),
+        help_text=_("Its time slice is used up, and a job with less virtual time waits for the slot."),
     )
 
     wake_requested_at = models.DateTimeField(
         _("wake requested at"),
         null=True,
-        help_text=_("What it may be about to wait for has come: it is not suspended, but goes on."),
+        help_text=_("The event that it is about to wait for has come: it continues instead of being suspended."),
     )
 
     class Meta:
@@ -138,7 +136,7 @@ class Execution(HistoryRow):
     peak_memory_kib = models.BigIntegerField(
         _("peak memory kib"),
         null=True,
-        help_text=_("Most resident memory of its process, KiB; empty where the system does not tell."),
+        help_text=_("Peak resident memory of its process, KiB; empty if unknown."),
     )
     dispatched_at = models.DateTimeField(_("dispatched at"))
     started_at = models.DateTimeField(_("started at"), null=True)
@@ -189,9 +187,9 @@ class Charge(HistoryRow):
 
     class Reason(models.TextChoices):
         PREDICTED = "predicted", _("predicted at dispatch")
-        SLICE = "slice", _("another slice of one that goes on")
+        SLICE = "slice", _("further time slice")
         CORRECTED = "corrected", _("corrected to the measured time")
-        CLOSING = "closing", _("closing of rows that were pruned")
+        CLOSING = "closing", _("balance of pruned rows")
 
     # A closing row stands for pruned charges and executions, and belongs to no job.
     job = models.ForeignKey(  # type: ignore[assignment] # the base says that every row has one
@@ -241,7 +239,7 @@ class Wake(FoldedRow):
     """
 
     waiting_delta = models.IntegerField()
-    is_bulk = models.BooleanField(db_default=False, help_text="One of very many: after the others.")
+    is_bulk = models.BooleanField(db_default=False, help_text="Part of a bulk of wakes: folded after the others.")
 
     class Meta(FoldedRow.Meta):
         abstract = False
@@ -251,18 +249,18 @@ class Wake(FoldedRow):
 class Settled(FoldedRow):
     """The end of an execution: corrects its entity's virtual time, and frees its slot once its message is over."""
 
-    message_id = models.UUIDField(null=True, help_text="Empty: its place is free already; only its time is folded.")
+    message_id = models.UUIDField(null=True, help_text="Empty: its slot is already free; only its time is folded.")
     kind = models.CharField(max_length=64)
     predicted_us = models.BigIntegerField()
     whole_us = models.BigIntegerField(null=True)
     measured_us = models.BigIntegerField()
     weight_milli = models.PositiveIntegerField()
     queue_weight_milli = models.PositiveIntegerField()
-    is_sample = models.BooleanField(help_text="Whether the job's time teaches the predictor.")
+    is_sample = models.BooleanField(help_text="Whether the job's time trains the predictor.")
     payload_bytes = models.IntegerField()
     used_us = models.BigIntegerField(help_text="Slot time of the whole job so far, this execution's included.")
     peak_memory_kib = models.BigIntegerField(null=True)
-    ended_at = models.DateTimeField(help_text="Which month the measured time belongs to.")
+    ended_at = models.DateTimeField(help_text="Determines the month of the measured time.")
 
     class Meta(FoldedRow.Meta):
         abstract = False

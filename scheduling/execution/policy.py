@@ -84,7 +84,9 @@ def settlement_of(
             return verdicts.completed(execution_id, fence, None)
         case Mapping():
             return settlement_of(Complete(answer), started, policy)
-    raise AnswerInvalidError(f"{started.kind} answered with a {type(answer).__name__}.", code="answer_invalid")
+    raise AnswerInvalidError(
+        f"{started.kind} returned a {type(answer).__name__}, which is not an outcome.", code="answer_invalid"
+    )
 
 
 def _pause_of(answer: Yielded | Snoozed | Suspended | AwaitChildren, started: StartedExecution) -> Settlement:
@@ -108,7 +110,7 @@ def _wait_of(seconds: float) -> float:
     Raise AnswerInvalidError if infinite.
     """
     if not math.isfinite(seconds):
-        raise AnswerInvalidError("A job waits for a finite time.", code="answer_invalid")
+        raise AnswerInvalidError("A wait must be finite.", code="answer_invalid")
     return min(max(0.0, seconds), MAX_WAIT_SECONDS)
 
 

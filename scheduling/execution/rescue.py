@@ -24,7 +24,7 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-LOST_WORKER = "The worker's lease ran out."
+LOST_WORKER = "The worker's lease expired."
 
 _SQL = load_sql(__file__)
 _LOST = _SQL["lock_lost"]

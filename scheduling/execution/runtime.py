@@ -62,7 +62,7 @@ class ExecutionRuntime:
         log.also_write(self._write_progress_late)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
-        """Store the state with its effects; then raise Interrupted if the platform wants the job back."""
+        """Store the state with its effects; then raise Interrupted if a stop was requested."""
         clean = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
         self._under_fence(
             lambda: save_checkpoint(
@@ -95,7 +95,7 @@ class ExecutionRuntime:
     def should_yield(self) -> bool:
         """Return whether the slice is used and another job waits.
 
-        Raise Interrupted if the platform wants the job back.
+        Raise Interrupted if a stop was requested.
         """
         self._log.flush_if_due()
         self._stop_if_asked()
@@ -121,7 +121,9 @@ class ExecutionRuntime:
     def submit_child(self, child: Child) -> None:
         """Keep a child for the transaction that ends this execution."""
         if len(self._children) >= MAX_CHILDREN:
-            raise PermanentError(f"One execution submits {MAX_CHILDREN:,} children at most.", code="too_many_children")
+            raise PermanentError(
+                f"One execution may submit at most {MAX_CHILDREN:,} children.", code="too_many_children"
+            )
         self._children.append(JobRequest(**asdict(child)))
 
     def children(self) -> Sequence[ChildJob]:
@@ -133,7 +135,7 @@ class ExecutionRuntime:
             ]
 
     def settlement_of(self, cause: str) -> Settlement | None:
-        """How an execution ends that was stopped for this cause."""
+        """Return the settlement of an execution that was stopped for this cause."""
         if self._dependencies is None:
             return policy.interruption_of(cause, self._started)
         return self._dependencies.settlement_of(cause)

@@ -69,7 +69,7 @@ class Progress:
         """Return a processor's report, fit to be stored. Raise ValueError for numbers beyond 64 bits."""
         numbers = int(current), int(total)
         if not all(-_MOST_PROGRESS - 1 <= number <= _MOST_PROGRESS for number in numbers):
-            raise ValueError(f"Progress is reported in numbers of 64 bits, not as {current} of {total}.")
+            raise ValueError(f"Progress {current} of {total} exceeds 64-bit integers.")
         return cls(*numbers, storable_text(str(message))[:MAX_PROGRESS_CHARACTERS])
 
 
@@ -122,7 +122,7 @@ class Settlement:
     def bill(self, *, peak_memory_kib: int | None, began_us: int | None = None, measured_us: int | None = None) -> None:
         """Set the execution's cost when it is over. Raise ValueError for measured time without a begin."""
         if measured_us and began_us is None:
-            raise ValueError("What was measured has begun somewhere.")
+            raise ValueError("Measured time requires a start time.")
         self.peak_memory_kib, self.began_us, self.measured_us = peak_memory_kib, began_us, measured_us
 
     @property
@@ -184,7 +184,7 @@ def settle(
         settled = settle_here(settlements, actor=actor)
         if effects is not None:
             if not settled:
-                raise FenceLostError(f"Execution {settlements[0].execution_id} is not ours any more.")
+                raise FenceLostError(f"Execution {settlements[0].execution_id} was superseded.")
             with tenant_context(settled[0].tenant_id):
                 effects()
     return settled

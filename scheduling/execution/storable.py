@@ -72,9 +72,9 @@ def _checked(make: Callable[[], Any], what: str, max_bytes: int) -> Any:
     except _CannotStoreError as error:
         raise PermanentError(str(error), code=f"{what}_invalid") from error
     except (TypeError, ValueError, RecursionError) as error:
-        raise PermanentError(f"The {what} is no JSON: {error}", code=f"{what}_invalid") from error
+        raise PermanentError(f"The {what} is not JSON: {error}", code=f"{what}_invalid") from error
     if size > max_bytes:
-        raise PermanentError(f"The {what} has {size} bytes; at most {max_bytes} are kept.", code=f"{what}_too_large")
+        raise PermanentError(f"The {what} has {size} bytes; the limit is {max_bytes}.", code=f"{what}_too_large")
     return clean
 
 

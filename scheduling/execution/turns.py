@@ -30,8 +30,8 @@ from scheduling.worker.control_block import Cause, Seat
 
 logger = logging.getLogger(__name__)
 
-TIME_IS_UP = "the message's time was up"
-CUT_SHORT = "the message was cut short"
+TIME_IS_UP = "the message's time was used up"
+CUT_SHORT = "the message ended early"
 
 
 class Turns:

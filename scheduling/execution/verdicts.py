@@ -50,7 +50,7 @@ class Failure:
         )
 
 
-DEADLINE_PASSED = Failure("deadline_passed", "The deadline passed before the job was done.", "")
+DEADLINE_PASSED = Failure("deadline_passed", "The deadline passed before the job was completed.", "")
 
 
 def completed(execution_id: UUID, fence: int, result: Any, *, owner: Owner | None = None) -> Settlement:

@@ -30,7 +30,7 @@ def corrected(vruntime: int, *, predicted_us: int, measured_us: int, weight_mill
 
 
 def rejoined(vruntime: int, parent_virtual_time: int) -> int:
-    """Return the start of a child that becomes eligible again: time spent away earns no credit."""
+    """Return the start of a child that becomes eligible again: time without jobs earns no credit."""
     return max(vruntime, parent_virtual_time)
 
 

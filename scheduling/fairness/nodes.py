@@ -1,8 +1,7 @@
-"""What the tree is made of above the lines: a tenant's capacity, the tenant in a queue, the queue, open messages.
+"""Nodes of the tree above the lines: a tenant's capacity, the tenant in a queue, the queue, open messages.
 
-Small jobs travel together. The order of the picks is no concern of that: whoever's turn has come joins the open message
-of its queue and kind if there is one, and needs no slot of its own then. Nobody is passed over so that a message gets
-full.
+Small jobs share a message. This does not change the order of the picks: a picked job joins the open message of its
+queue and kind, if there is one, and then needs no slot of its own. No job is skipped to fill a message.
 """
 
 from __future__ import annotations

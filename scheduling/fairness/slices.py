@@ -22,7 +22,7 @@ from scheduling.fairness.shares import KeyShare, PickResult, PoolShare, QueueSha
 class Running:
     """An execution that holds a slot; ``rank`` is its job's, the weights are its dispatch's.
 
-    ``is_used``: it has run for its whole slice. ``is_asked``: it was already asked to yield. ``owner`` is its tenant in
+    ``is_used``: it has run for its whole slice. ``is_asked``: a yield was already requested. ``owner`` is its tenant in
     the queue, ``line`` its fair key there (or the tenant's own line), both by the stored clocks, which only contain its
     charge.
     """
@@ -51,7 +51,7 @@ class Running:
 class _ReturnedSupply:
     """A supply of returned jobs first, then of the waiting jobs that were read.
 
-    Continuing costs what is left of the charge, so that in the end it is charged as if never asked.
+    Continuing costs what is left of the charge, so that in the end the charge is as without a request.
     """
 
     def __init__(self, given: Sequence[Running], waiting: Supply) -> None:
@@ -67,7 +67,7 @@ class _ReturnedSupply:
 
 
 def choose_yields(pool: PoolShare, waiting: Supply, running: Sequence[Running], *, free: int) -> list[UUID]:
-    """Return the executions to ask for their slots, the furthest ahead first.
+    """Return the executions that should yield their slots, the furthest ahead first.
 
     ``pool`` and ``waiting`` are the candidates for a slot, ``free`` is the number of free slots. Never are more asked
     than slots would be taken by jobs that wait now and find none free.
@@ -89,7 +89,7 @@ def choose_yields(pool: PoolShare, waiting: Supply, running: Sequence[Running], 
 def _sort_out(result: PickResult, given: Sequence[Running]) -> tuple[int, set[UUID]]:
     """Return how many slots would go to waiting jobs, and which executions would get their own again.
 
-    One that was already asked stays asked, in place of another, if all starting jobs precede it.
+    An earlier request is kept, in place of another one, if all starting jobs precede the execution.
     """
     by_id: dict[UUID | None, Running] = {one.execution_id: one for one in given}
     turns = [by_id.get(pick.job.job_id) for pick in result.picks]
@@ -170,7 +170,7 @@ def own_line(tenant: TenantShare) -> KeyShare:
 
 
 def _furthest_ahead_first(given_up: Sequence[Running], back: PoolShare, result: PickResult) -> list[Running]:
-    """Return the executions already asked, which stay asked, then those furthest ahead.
+    """Return the executions with an earlier request, which is kept, then those furthest ahead.
 
     Order by how far queue and tenant are ahead; of one tenant the last job comes first.
     """

@@ -226,7 +226,7 @@ class FairTree:
                     self._restand(tenant)
 
     def _restand(self, tenant: TenantNode) -> None:
-        """Give a tenant with jobs its place if it is below its cap. Time spent away earns no credit."""
+        """Give a tenant with jobs its place if it is below its cap. Time without jobs earns no credit."""
         if tenant.place is None:
             if tenant.capacity.room <= 0:
                 return

@@ -48,7 +48,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
     ordering = ("-id",)
     sortable_by = ()
     post_actions = ("drain", "resume")
-    empty_title = gettext_lazy("No worker has ever started")
+    empty_title = gettext_lazy("No workers yet")
     empty_text = gettext_lazy(
         "Start one with “manage.py run_worker --pool default”, or everything with “manage.py run_platform”."
     )
@@ -79,7 +79,9 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
     )
     def drain(self, request: HttpRequest, worker: Worker, reason: str) -> str:
         drain_worker(worker_id=worker.pk, reason=reason)
-        return gettext("%(worker)s is handed nothing more; what it runs goes on.") % {"worker": worker}
+        return gettext("%(worker)s is draining: it receives no more jobs, and running jobs continue.") % {
+            "worker": worker
+        }
 
     @post_action(
         label=gettext_lazy("Resume"),
@@ -88,7 +90,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
     )
     def resume(self, request: HttpRequest, worker: Worker, reason: str) -> str:
         resume_worker(worker_id=worker.pk)
-        return gettext("%(worker)s takes jobs again.") % {"worker": worker}
+        return gettext("%(worker)s receives jobs again.") % {"worker": worker}
 
     @admin.display(description=gettext_lazy("Worker"))
     def process(self, worker: Worker) -> str:
@@ -114,6 +116,6 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
     def canary(self, worker: Worker) -> str:
         return f"{duration_words(timezone.now() - worker.canary_at)} ago" if worker.canary_at else "-"
 
-    @admin.display(description=gettext_lazy("Clock off by"))
+    @admin.display(description=gettext_lazy("Clock skew"))
     def skew(self, worker: Worker) -> str:
         return "-" if worker.clock_skew_seconds is None else f"{worker.clock_skew_seconds:+.2f} s"

@@ -34,9 +34,11 @@ class ScaleRule:
 
     def __post_init__(self) -> None:
         if not 0 <= self.least <= self.most or self.most < 1:
-            raise ValueError(f"Between {self.least} and {self.most} workers there is no number to choose.")
+            raise ValueError(
+                f"The minimum of {self.least} must lie between 0 and the maximum of {self.most}, which must be above 0."
+            )
         if self.slots < 1 or self.target_seconds <= 0 or self.patience_seconds < 0:
-            raise ValueError("Slots and the target are above 0, patience is not below.")
+            raise ValueError("Slots and the target must be above 0, and patience must not be negative.")
 
     def wanted(self, *, ready_seconds: float, in_flight: int) -> int:
         """Return the workers for ``ready_seconds`` of waiting slot time and ``in_flight`` messages with slots."""
@@ -65,8 +67,8 @@ class Patience:
 
 logger = logging.getLogger(__name__)
 
-TOO_MANY = "the pool has less to do"
-WANTED_AGAIN = "the pool has more to do again"
+TOO_MANY = "the pool has less work"
+WANTED_AGAIN = "the pool has more work again"
 
 
 @dataclass(slots=True)
@@ -121,7 +123,7 @@ class Fleet:
             self._send_one(standings)
 
     def stop(self) -> None:
-        """Ask all workers to stop, wait, and kill those that do not."""
+        """Request all workers to stop, wait, and kill those that do not."""
         for member in self._members:
             member.watched.ask_to_stop()
         until = time.monotonic() + STOP_SECONDS

@@ -61,10 +61,9 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
     post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal")
-    empty_title = gettext_lazy("No job yet")
+    empty_title = gettext_lazy("No jobs yet")
     empty_text = gettext_lazy(
-        "Nothing has been submitted. Send POST /api/v1/jobs/, or run"
-        " “manage.py submit_job noop --tenant SLUG --payload {}”."
+        "Submit a job with POST /api/v1/jobs/ or “manage.py submit_job noop --tenant SLUG --payload {}”."
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
@@ -152,8 +151,8 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     def retry(self, request: HttpRequest, job: Job, reason: str) -> str | HttpResponse:
         result = retry_job(job_id=job.pk, reason=reason)
         if not result.is_new:
-            return _("The job waits no longer for its back-off.")
-        messages.success(request, _("A new job does the work again; this is its page."))
+            return _("The job is available again, without waiting for its back-off.")
+        messages.success(request, _("A new job repeats the work. This is its page."))
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[result.job.pk]))
 
     @post_action(
@@ -167,7 +166,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         cancelled = cancel_job(job_id=job.pk, reason=reason)
         if cancelled.is_terminal:
             return _("The job is cancelled.")
-        return _("The job was asked to stop; it does so at its next safe point.")
+        return _("The job will stop at its next safe point.")
 
     @post_action(
         label=gettext_lazy("Suspend"),
@@ -177,7 +176,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     )
     def suspend(self, request: HttpRequest, job: Job, reason: str) -> str:
         suspend_job(job_id=job.pk, reason=reason)
-        return _("The job is suspended until somebody resumes it.")
+        return _("The job is suspended until it is resumed.")
 
     @post_action(
         label=gettext_lazy("Resume"),
@@ -216,7 +215,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     def submitted(self, job: Job) -> str:
         return f"{job.created_at:%Y-%m-%d %H:%M:%S}"
 
-    @admin.display(description=gettext_lazy("Took"))
+    @admin.display(description=gettext_lazy("Duration"))
     def took(self, job: Job) -> str:
         return duration_words(job.finished_at - job.created_at) if job.finished_at else "–"
 

@@ -31,9 +31,9 @@ MINIMAL = "return=minimal"
 RATE_HEADERS = [
     OpenApiParameter(name, int, OpenApiParameter.HEADER, description=description, response=[200, 201])
     for name, description in (
-        ("RateLimit-Limit", "Jobs that may be submitted at once after a time of rest."),
+        ("RateLimit-Limit", "Jobs that may be submitted in one burst."),
         ("RateLimit-Remaining", "Jobs that may be submitted now."),
-        ("RateLimit-Reset", "Seconds until all may be submitted at once again."),
+        ("RateLimit-Reset", "Seconds until the bucket is full again."),
     )
 ]
 
@@ -46,17 +46,22 @@ class JobSubmissionSerializer(StrictSerializer):
     priority = WholeNumberField(
         default=None,
         allow_null=True,
-        help_text="Orders your own jobs; higher runs earlier. Without one the tenant's setting counts.",
+        help_text="Orders your own jobs; higher runs earlier. Default: the tenant's setting.",
     )
     run_at = MomentField(default=None, allow_null=True, help_text="Not started before this time.")
-    deadline = MomentField(default=None, allow_null=True, help_text="Discarded if not done by this time.")
+    deadline = MomentField(default=None, allow_null=True, help_text="Discarded if not completed by this time.")
     fair_key = NameField(
-        default="", allow_blank=True, max_length=MAX_FAIR_KEY_CHARACTERS, help_text="Whose job it is inside the tenant."
+        default="",
+        allow_blank=True,
+        max_length=MAX_FAIR_KEY_CHARACTERS,
+        help_text="Key within the tenant, such as a user id; slots are shared fairly between keys.",
     )
     tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), default=list, max_length=MAX_TAGS)
-    queue = NameField(default=None, allow_null=True, max_length=60, help_text="Only where routing lets you choose one.")
+    queue = NameField(
+        default=None, allow_null=True, max_length=60, help_text="Only if routing allows a choice of queue."
+    )
     max_retries = WholeNumberField(
-        default=None, allow_null=True, min_value=0, help_text="At most what kind and plan allow."
+        default=None, allow_null=True, min_value=0, help_text="Limited by the kind and the plan."
     )
 
 
@@ -90,7 +95,7 @@ class AddedJobsSerializer(StrictSerializer):
 class BulkSubmissionSerializer(AddedJobsSerializer):
     """Many jobs, optionally for an open batch."""
 
-    batch = serializers.UUIDField(required=False, help_text="An open batch that they join.")
+    batch = serializers.UUIDField(required=False, help_text="The open batch to add them to.")
 
 
 class AcceptedJobSerializer(serializers.Serializer[Any]):
@@ -106,8 +111,8 @@ class RejectedJobSerializer(serializers.Serializer[Any]):
     index = serializers.IntegerField()
     code = serializers.CharField()
     detail = serializers.CharField()
-    retry_after_seconds = serializers.IntegerField(allow_null=True, help_text="When it may be tried again.")
-    limit = LimitReachedSerializer(allow_null=True, help_text="Where a limit was reached.")
+    retry_after_seconds = serializers.IntegerField(allow_null=True, help_text="Seconds until a retry is useful.")
+    limit = LimitReachedSerializer(allow_null=True, help_text="The limit that was reached, if any.")
 
 
 class BulkSubmissionResultSerializer(serializers.Serializer[Any]):
@@ -129,7 +134,7 @@ def parse_bulk(body: Any, *, others: frozenset[str] = frozenset()) -> list[Any]:
         fault = {
             "field": "jobs",
             "code": "field_invalid",
-            "detail": gettext("From 1 to %(limit)s jobs are taken at once.") % {"limit": MAX_BULK_JOBS},
+            "detail": gettext("A request must contain 1 to %(limit)s jobs.") % {"limit": MAX_BULK_JOBS},
         }
         raise FieldInvalidError(fault["detail"], errors=[fault])
     return jobs

@@ -72,7 +72,7 @@ IDEMPOTENCY_HEADER = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     OpenApiParameter.HEADER,
-    description="The same key again answers with the first job (200); with another request it is refused (422).",
+    description="A repeated key returns the first job (200); with a different request it is refused (422).",
 )
 
 
@@ -112,7 +112,7 @@ class JobViewSet(TenantViewSet):
         parameters=[JobAnswerQuerySerializer, IDEMPOTENCY_HEADER, *RATE_HEADERS],
         responses={
             201: OpenApiResponse(StoredJobSerializer, description="Accepted."),
-            200: OpenApiResponse(StoredJobSerializer, description="Accepted before, under the same idempotency key."),
+            200: OpenApiResponse(StoredJobSerializer, description="Already accepted under the same idempotency key."),
         },
     )
     def create(self, request: Request) -> Response:
@@ -128,7 +128,7 @@ class JobViewSet(TenantViewSet):
     @extend_schema(
         operation_id="jobs_retrieve",
         parameters=[JobWaitQuerySerializer, IF_NONE_MATCH],
-        responses={200: JobSerializer, 304: OpenApiResponse(description="It is as it was when it had that ETag.")},
+        responses={200: JobSerializer, 304: OpenApiResponse(description="Not changed since the given ETag.")},
     )
     def retrieve(self, request: Request, pk: str) -> HttpResponseBase:
         """Show one job; its result for callers with `jobs.results`, its payload for those with `jobs.reveal`.
@@ -184,7 +184,9 @@ class JobViewSet(TenantViewSet):
         parameters=[JobAnswerQuerySerializer],
         responses={
             200: OpenApiResponse(StoredJobSerializer, description="Cancelled."),
-            202: OpenApiResponse(StoredJobSerializer, description="It runs, and was asked to stop."),
+            202: OpenApiResponse(
+                StoredJobSerializer, description="The job is running and will stop at its next safe point."
+            ),
         },
     )
     @action(detail=True, methods=["post"])
@@ -202,8 +204,8 @@ class JobViewSet(TenantViewSet):
         request=NoBodySerializer,
         parameters=[JobAnswerQuerySerializer],
         responses={
-            200: OpenApiResponse(StoredJobSerializer, description="It waited for its back-off and is available now."),
-            201: OpenApiResponse(StoredJobSerializer, description="It had ended; this is a new job, linked to it."),
+            200: OpenApiResponse(StoredJobSerializer, description="It was backing off and is available now."),
+            201: OpenApiResponse(StoredJobSerializer, description="It had ended; this is a new job linked to it."),
         },
     )
     @action(detail=True, methods=["post"])

@@ -77,8 +77,10 @@ class JobWaitQuerySerializer(QuerySerializer):
         min_value=0,
         max_value=MAX_WAIT_SECONDS,
         default=0,
-        help_text="Seconds to wait until the job is other than `If-None-Match` says, or than it is now; not for one "
-        "that has ended.",
+        help_text=(
+            "Seconds to wait for a change from `If-None-Match`, or from the current state; an ended job is "
+            "returned at once."
+        ),
     )
 
 
@@ -89,12 +91,12 @@ class JobEndQuerySerializer(QuerySerializer):
         min_value=0,
         max_value=MAX_TIMEOUT_SECONDS,
         default=DEFAULT_TIMEOUT_SECONDS,
-        help_text="Seconds after which the job is answered as it is by then.",
+        help_text="Seconds after which the job is returned in its current state.",
     )
 
 
 IF_NONE_MATCH = OpenApiParameter(
-    "If-None-Match", str, OpenApiParameter.HEADER, description="The ETag of what is known already: 304 if it is so yet."
+    "If-None-Match", str, OpenApiParameter.HEADER, description="ETag of the client's copy; 304 if it is current."
 )
 
 

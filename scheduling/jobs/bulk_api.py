@@ -48,7 +48,9 @@ class BulkSubmissionViewSet(TenantViewSet):
         operation_id="jobs_submit_bulk",
         parameters=RATE_HEADERS,
         responses={
-            201: OpenApiResponse(BulkSubmissionResultSerializer, description="What was accepted, in one transaction.")
+            201: OpenApiResponse(
+                BulkSubmissionResultSerializer, description="The accepted jobs, stored in one transaction."
+            )
         },
     )
     def create(self, request: Request) -> Response:

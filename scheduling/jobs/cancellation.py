@@ -59,7 +59,7 @@ def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
             raise InvalidTransitionError(
                 "A job that is %(state)s cannot be cancelled.", {"state": LocalizableText(job.state)}
             )
-        raise InvalidTransitionError("The job keeps changing hands; try again.")
+        raise InvalidTransitionError("The job keeps changing state; try again.")
     record_audit(
         action="job.cancelled",
         target=job,

@@ -149,13 +149,13 @@ def _words(attempt: ExecutionRecord, begins: datetime, now: datetime, following:
     queued = [_("queued %s") % duration_words(attempt.dispatched_at - begins)] if attempt.number == 1 else []
     predicted = _("predicted %s") % duration_words(attempt.predicted_seconds)
     if attempt.started_at is None:
-        handed_out = _("handed out %s") % duration_words((attempt.ended_at or now) - attempt.dispatched_at)
+        handed_out = _("dispatched %s") % duration_words((attempt.ended_at or now) - attempt.dispatched_at)
         return ", ".join([*queued, handed_out, predicted])
     waited = _("waited %s") % duration_words(attempt.started_at - attempt.dispatched_at)
     ran = _("ran %s") % duration_words((attempt.ended_at or now) - attempt.started_at)
     words = [*queued, waited, ran, predicted]
     if following and attempt.ended_at and following > attempt.ended_at:
-        words.append(_("next after %s") % duration_words(following - attempt.ended_at))
+        words.append(_("next attempt after %s") % duration_words(following - attempt.ended_at))
     return ", ".join(words)
 
 

@@ -44,16 +44,14 @@ class JobChangeList(KeysetChangeList):
         if isinstance(asked, FilterSyntaxError):
             self.empty_title, self.empty_text = _("The filter cannot be read"), asked.detail
         elif self.look_limit:
-            self.empty_title = _("Nothing among the rows that were looked at")
+            self.empty_title = _("No matches among the rows read")
             self.empty_text = _(
-                "No index serves this filter, so a page looks at %(limit)s jobs. Go on with the link below,"
-                " or narrow the time with created: or age:."
+                "No index serves this filter, so a page reads %(limit)s jobs. Continue with the link "
+                "below, or narrow the time with created: or age:."
             ) % {"limit": f"{LOOK_LIMIT:,}"}
         elif not asked.is_empty:
-            self.empty_title = _("No job matches")
-            self.empty_text = _("Looked for: %(words)s Take one of its conditions away above.") % {
-                "words": asked.in_words()
-            }
+            self.empty_title = _("No jobs match this filter")
+            self.empty_text = _("Filter: %(words)s Remove one of its conditions above.") % {"words": asked.in_words()}
 
 
 class JobListPages(SavedViewPages):
@@ -116,7 +114,7 @@ class JobListPages(SavedViewPages):
         given = request.GET.get(SINCE)
         since = None if given is None else parse_uuid(given)
         if given is not None and since is None:
-            raise BadRequest(_("News are counted since the id of a job."))
+            raise BadRequest(_("`since` must be the id of a job."))
         context = news_context(_readable(request), since, timezone.now())
         return answer_part(request, render_to_string(NEWS_TEMPLATE, context, request))
 

@@ -36,29 +36,25 @@ class Job(TenantModel):
     fair_key = models.CharField(_("fair key"), max_length=100, blank=True)
     tags = ArrayField(models.CharField(max_length=64), verbose_name=_("tags"), default=list, blank=True)
     payload = SealedJSONField(verbose_name=_("payload"), default=dict)
-    payload_bytes = models.IntegerField(
-        _("payload bytes"), db_default=0, help_text=_("By which its cost is predicted.")
-    )
+    payload_bytes = models.IntegerField(_("payload bytes"), db_default=0, help_text=_("Input of the cost prediction."))
     payload_hash = models.BinaryField(_("payload hash"), max_length=32, help_text=_("SHA-256 of the whole request."))
     idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
-    attempt = models.PositiveSmallIntegerField(
-        _("attempt"), default=0, help_text=_("Starts that failed by themselves.")
-    )
+    attempt = models.PositiveSmallIntegerField(_("attempt"), default=0, help_text=_("Failed attempts."))
     crash_count = models.PositiveSmallIntegerField(_("crash count"), default=0)
     travels_alone = models.BooleanField(
-        _("travels alone"),
+        _("shares no message"),
         db_default=False,
         editable=False,
-        help_text=_("Its message killed a worker: it is merged with no other, so that the culprit is found."),
+        help_text=_("Its message killed a worker: from now on the job shares no message, so that the cause is found."),
     )
     execution_count = models.PositiveIntegerField(_("execution count"), default=0)
     yield_count = models.PositiveIntegerField(
-        _("yield count"), default=0, db_default=0, help_text=_("Time slices after which it gave its slot to others.")
+        _("yield count"), default=0, db_default=0, help_text=_("Number of time slices after which it yielded its slot.")
     )
     max_retries = models.PositiveSmallIntegerField(_("max retries"), default=3)
     fence = models.BigIntegerField(_("fence"), default=0)
     used_us = models.BigIntegerField(
-        _("used us"), db_default=0, help_text=_("Slot time of what is done so far and is not done again.")
+        _("used us"), db_default=0, help_text=_("Slot time of finished work that will not be repeated.")
     )
     progress_current = models.BigIntegerField(_("progress current"), default=0)
     progress_total = models.BigIntegerField(_("progress total"), default=0)
@@ -69,14 +65,14 @@ class Job(TenantModel):
         verbose_name=_("dependencies"),
         null=True,
         editable=False,
-        help_text=_("What its last execution named; empty while none has."),
+        help_text=_("Dependencies that its last execution used; empty before the first."),
     )
     shared_dependencies = ArrayField(
         models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS),
         verbose_name=_("shared dependencies"),
         null=True,
         editable=False,
-        help_text=_("Those of them that are the platform's."),
+        help_text=_("Those of them that all tenants share."),
     )
     result = SealedJSONField(verbose_name=_("result"), null=True, blank=True)
     error_type = models.CharField(_("error type"), max_length=100, blank=True)

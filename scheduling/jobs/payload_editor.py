@@ -35,7 +35,7 @@ class PayloadObjectField(StrictJSONField):
     def clean(self, value: Any) -> Any:
         cleaned = super().clean(value)
         if cleaned is not None and not isinstance(cleaned, dict):
-            raise forms.ValidationError(gettext("It must be a JSON object, in braces."))
+            raise forms.ValidationError(gettext("It must be a JSON object."))
         return cleaned
 
 
@@ -84,7 +84,7 @@ class PayloadEditor(ConsoleAdmin):
                 for fault in refusal.errors or [{"detail": refusal.detail}]:
                     form.add_error("payload", f"{fault.get('field', '')} {fault['detail']}".strip())
             else:
-                messages.success(request, gettext("A new job does the work with the edited payload; this is its page."))
+                messages.success(request, gettext("A new job runs with the edited payload. This is its page."))
                 return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[job.pk]))
         return self._answer(request, edited, form)
 

@@ -104,9 +104,7 @@ def check_request(request: JobRequest, *, now: datetime, plan: Plan) -> type[Tas
     """Return the kind's processor if the request is valid; otherwise raise the DomainError with the reason."""
     processor = registry.get(request.kind)
     if processor.is_internal and not request.is_internal:
-        raise KindInternalError(
-            "Jobs of the kind %(kind)r are submitted by the platform alone.", {"kind": request.kind}
-        )
+        raise KindInternalError("Only the platform submits jobs of the kind %(kind)r.", {"kind": request.kind})
     _check_payload(request.payload, processor)
     _check_times(request, now)
     _check_labels(request)
@@ -131,7 +129,7 @@ def _check_retries(request: JobRequest, given: int, most: int) -> None:
             {
                 "code": RetriesNotAllowedError.code,
                 "field": "max_retries",
-                "detail": gettext("From 0 to %(most)s.") % {"most": most},
+                "detail": gettext("Must be from 0 to %(most)s.") % {"most": most},
             }
         ],
     )
@@ -151,7 +149,7 @@ def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
         raise PayloadInvalidError("The payload is not valid JSON: %(error)s", {"error": error}) from error
     if size > MAX_PAYLOAD_BYTES:
         raise PayloadTooLargeError(
-            "%(size)s bytes; at most %(limit)s are taken.", {"size": size, "limit": MAX_PAYLOAD_BYTES}
+            "The payload has %(size)s bytes; the limit is %(limit)s.", {"size": size, "limit": MAX_PAYLOAD_BYTES}
         )
     # PostgreSQL stores no NUL; two backslashes are an escaped backslash, not the start of an escape.
     if "\\u0000" in text.replace("\\\\", ""):
@@ -188,7 +186,7 @@ def _check_secrets(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
 def _check_times(request: JobRequest, now: datetime) -> None:
     for name, moment in (("run_at", request.run_at), ("deadline", request.deadline)):
         if moment is not None and moment.tzinfo is None:
-            raise OptionInvalidError("%(name)s needs a time zone.", {"name": name})
+            raise OptionInvalidError("%(name)s must have a time zone.", {"name": name})
         if moment is not None and moment >= LATEST:
             raise OptionInvalidError("%(name)s must lie before the year %(year)s.", {"name": name, "year": LATEST.year})
     if request.deadline is not None and request.deadline <= max(request.run_at or now, now):
@@ -197,7 +195,7 @@ def _check_times(request: JobRequest, now: datetime) -> None:
 
 def _check_labels(request: JobRequest) -> None:
     if len(request.tags) > MAX_TAGS:
-        raise OptionInvalidError("At most %(limit)s tags are taken.", {"limit": MAX_TAGS})
+        raise OptionInvalidError("A job has at most %(limit)s tags.", {"limit": MAX_TAGS})
     labels = [
         *(("tags", tag, MAX_TAG_CHARACTERS) for tag in request.tags),
         ("fair_key", request.fair_key, MAX_FAIR_KEY_CHARACTERS),
@@ -205,6 +203,8 @@ def _check_labels(request: JobRequest) -> None:
     ]
     for name, value, longest in labels:
         if len(value) > longest:
-            raise OptionInvalidError("%(name)s may be %(longest)s characters long.", {"name": name, "longest": longest})
+            raise OptionInvalidError(
+                "%(name)s must have at most %(longest)s characters.", {"name": name, "longest": longest}
+            )
         if not value.isprintable():
-            raise OptionInvalidError("%(name)s contains characters that do not print.", {"name": name})
+            raise OptionInvalidError("%(name)s contains unprintable characters.", {"name": name})

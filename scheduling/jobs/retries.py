@@ -78,7 +78,7 @@ def replay_job(*, job_id: UUID, payload: Mapping[str, Any], reason: str = "") ->
     job = Job.objects.filter(pk=job_id).first()
     if job is not None and job.state not in REPLAYABLE_STATES:
         raise InvalidTransitionError(
-            "A job that is %(state)s does not run again with another payload.", {"state": LocalizableText(job.state)}
+            "A job that is %(state)s cannot be run again with another payload.", {"state": LocalizableText(job.state)}
         )
     bulk = retry_jobs(job_ids=[job_id], reason=reason, payloads={job_id: payload}, facts={"payloads_edited": 1})
     if job_id in bulk.refused:
@@ -158,7 +158,7 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mappin
         letter = letters.get(job.pk)
         if letter is not None and letter.requeued_at is not None:
             bulk.refused[job.pk] = InvalidTransitionError(
-                "Requeued already as job %(job)s.", {"job": letter.requeued_job_id}
+                "Already requeued as job %(job)s.", {"job": letter.requeued_job_id}
             )
         elif (refusal := refusal_of_replay(job.kind)) is not None:
             bulk.refused[job.pk] = refusal
@@ -186,7 +186,7 @@ def refusal_of_replay(kind: str) -> DomainError | None:
     actor = current_actor()
     if not is_internal or not actor.is_of_tenant or (kind == WEBHOOK_KIND and actor.may_manage_webhooks):
         return None
-    return KindInternalError("Jobs of the kind %(kind)r are submitted by the platform alone.", {"kind": kind})
+    return KindInternalError("Only the platform submits jobs of the kind %(kind)r.", {"kind": kind})
 
 
 def _lock_letters(jobs: Sequence[Job]) -> dict[UUID, DeadLetter]:

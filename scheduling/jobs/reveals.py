@@ -25,7 +25,7 @@ class RevealedJob:
 def reveal_payload(*, job_id: UUID, reason: str) -> RevealedJob:
     """Return a job's payload, checkpoint and result, and audit it; raise `ReasonRequiredError` without a reason."""
     if not reason.strip():
-        raise ReasonRequiredError("Say why you look at the payload.")
+        raise ReasonRequiredError("Give a reason for reading the payload.")
     job = get_job(job_id)
     record_audit(action="job.payload_revealed", target=job, reason=reason.strip())
     return RevealedJob(job=job, payload=job.payload, checkpoint=job.checkpoint, result=job.result)

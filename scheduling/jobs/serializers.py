@@ -50,7 +50,7 @@ class WaitingReasonSerializer(serializers.Serializer[Any]):
 
     code = serializers.CharField()
     detail = serializers.CharField()
-    until = serializers.DateTimeField(allow_null=True, help_text="When it ends by itself; null: when a person ends it.")
+    until = serializers.DateTimeField(allow_null=True, help_text="When it ends by itself; null: a person ends it.")
 
 
 class EtaBandSerializer(serializers.Serializer[StartTime]):
@@ -66,15 +66,20 @@ class WaitingSerializer(serializers.Serializer[Explanation]):
     reasons = WaitingReasonSerializer(many=True)
     position = serializers.IntegerField(allow_null=True, help_text="Among the tenant's own ready jobs, from 1.")
     position_is_more = serializers.BooleanField(
-        source="ahead.is_more", default=False, help_text="Whether the position is further back than that."
+        source="ahead.is_more", default=False, help_text="Whether the position is only a lower bound."
     )
-    work_ahead_seconds = serializers.SerializerMethodField(help_text="Predicted slot time of the own jobs before it.")
+    work_ahead_seconds = serializers.SerializerMethodField(
+        help_text="Predicted slot time of the tenant's own jobs before it."
+    )
     eta_seconds = serializers.FloatField(
-        source="start.eta_seconds", allow_null=True, default=None, help_text="Until it starts, if nothing more comes."
+        source="start.eta_seconds",
+        allow_null=True,
+        default=None,
+        help_text="Seconds until it starts if no more jobs arrive.",
     )
     eta_band = EtaBandSerializer(source="start", allow_null=True)
     no_eta_because = serializers.CharField(
-        source="no_start_because", help_text="Why there is no ETA; empty where there is one."
+        source="no_start_because", help_text="Why there is no ETA; empty if there is one."
     )
 
     def get_work_ahead_seconds(self, waiting: Explanation) -> float | None:
@@ -92,10 +97,10 @@ class JobSummarySerializer(serializers.Serializer[Job]):
     priority = serializers.IntegerField()
     fair_key = serializers.CharField()
     tags = serializers.ListField(child=serializers.CharField())
-    attempt = serializers.IntegerField(help_text="Starts that failed by themselves.")
+    attempt = serializers.IntegerField(help_text="Failed attempts.")
     max_retries = serializers.IntegerField()
     yields = serializers.IntegerField(
-        source="yield_count", help_text="Time slices after which it gave its slot to others; these are no attempts."
+        source="yield_count", help_text="Number of time slices after which it yielded its slot; these are not attempts."
     )
     progress = ProgressSerializer(source="*")
     error = serializers.SerializerMethodField()
@@ -123,11 +128,11 @@ class JobOriginSerializer(serializers.Serializer[ScheduleFire]):
 class StoredJobSerializer(JobSummarySerializer):
     """The stored columns of a job; `context["reveals"]` decides whether payload and result are shown."""
 
-    payload = serializers.SerializerMethodField(help_text="Null where it is masked.")
-    result = serializers.SerializerMethodField(help_text="Null where it is masked, and while there is none.")
+    payload = serializers.SerializerMethodField(help_text="Null if it is masked.")
+    result = serializers.SerializerMethodField(help_text="Null if it is masked, or without a result.")
     is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see the payload.")
     idempotency_key = serializers.CharField(allow_null=True)
-    schedule = serializers.SerializerMethodField(help_text="The schedule that it came from, if any.")
+    schedule = serializers.SerializerMethodField(help_text="The schedule that submitted it, if any.")
     trace_id = serializers.SerializerMethodField(help_text="The trace of its submission, if any.")
 
     def get_trace_id(self, job: Job) -> str | None:
@@ -169,7 +174,7 @@ class JobAnswerQuerySerializer(QuerySerializer):
     """Query parameters of requests that are answered with a stored job."""
 
     include = serializers.ChoiceField(
-        choices=["waiting"], default=None, help_text="`waiting` adds the explanation of the wait, as `GET` shows it."
+        choices=["waiting"], default=None, help_text="`waiting` adds the explanation of the wait, as in `GET`."
     )
 
 

@@ -49,7 +49,7 @@ def take_out(
     ``state`` is ``suspended`` or terminal; a dead one requires the dead letter's reason. Raise ValueError otherwise.
     """
     if (state in DEAD_STATES) is not bool(dead_letter_reason):
-        raise ValueError("A dead state and its dead letter's reason go together.")
+        raise ValueError("A dead state requires a dead letter's reason, and only a dead state has one.")
     sources = set(_BEFORE_SUSPENSION) | (set() if state is JobState.SUSPENDED else {JobState.SUSPENDED})
     return _run(
         _TAKE_OUT,

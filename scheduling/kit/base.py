@@ -169,7 +169,7 @@ class JobContext:
         """Store ``state``, a JSON object, and run ``effects`` in one transaction under the fence.
 
         Effects run as the restricted role in the scope of the job's tenant, exactly once or not at all. Raise
-        Interrupted if the platform wants the job back or has given it to another worker, and PermanentError for a state
+        Interrupted if a stop was requested or another worker runs the job, and PermanentError for a state
         that is not JSON or too large.
         """
         self.runtime.checkpoint(state, effects)

@@ -39,7 +39,7 @@ def write_processor(name: str, parent: Path) -> list[Path]:
     try:
         folder.mkdir()
     except FileExistsError:
-        raise NewProcessorError(f"{folder} is there already.") from None
+        raise NewProcessorError(f"{folder} already exists.") from None
     written = []
     for template, path in _paths(folder, name):
         path.parent.mkdir(exist_ok=True)
@@ -53,13 +53,13 @@ def check_name(name: str) -> None:
     """Raise NewProcessorError for an invalid package name, or one that a kind or a Python module already has."""
     if not _NAME.fullmatch(name) or name.endswith("_") or "__" in name or keyword.iskeyword(name):
         raise NewProcessorError(
-            f"{name!r} is no name for a kind: lower-case letters, digits and single underscores, a letter first, 40 at"
-            " most."
+            f"{name!r} is not a valid name of a kind: use lower-case letters, digits and single underscores, a"
+            " letter first, at most 40 characters."
         )
     if name in registry.kinds():
-        raise NewProcessorError(f"The kind {name} is installed already.")
+        raise NewProcessorError(f"The kind {name} is already installed.")
     if find_spec(name) is not None:
-        raise NewProcessorError(f"Python finds a module called {name} already; its own would hide it.")
+        raise NewProcessorError(f"Python already has a module {name}, which the package would hide.")
 
 
 def _paths(folder: Path, name: str) -> list[tuple[str, Path]]:

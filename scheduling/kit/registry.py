@@ -158,7 +158,7 @@ def _all() -> dict[str, type[TaskProcessor]]:
         processor = _import(path)
         taken_by = found.setdefault(processor.kind, processor)
         if taken_by is not processor:
-            raise ProcessorInvalidError(f"{path} takes the kind {processor.kind!r}, which {taken_by!r} has already.")
+            raise ProcessorInvalidError(f"{path} has the kind {processor.kind!r}, which {taken_by!r} already has.")
     return found
 
 
@@ -181,5 +181,5 @@ def _import(path: str) -> type[TaskProcessor]:
     if not (isinstance(processor, type) and issubclass(processor, TaskProcessor)):
         raise ProcessorInvalidError(f"{path} is not a subclass of TaskProcessor.")
     if not getattr(processor, "kind", ""):
-        raise ProcessorInvalidError(f"{path} does not say its kind.")
+        raise ProcessorInvalidError(f"{path} does not set `kind`.")
     return processor

@@ -68,17 +68,15 @@ class Drains:
             if drain is not None:
                 values, left = {"name": name, "reason": drain.reason}, seconds_left(drain.until, self.now)
                 if scope == Drain.Scope.KIND:
-                    raise DrainingError(
-                        "The kind %(name)s is being drained. %(reason)s", values, retry_after_seconds=left
-                    )
-                raise DrainingError("The queue %(name)s is being drained. %(reason)s", values, retry_after_seconds=left)
+                    raise DrainingError("The kind %(name)s is draining. %(reason)s", values, retry_after_seconds=left)
+                raise DrainingError("The queue %(name)s is draining. %(reason)s", values, retry_after_seconds=left)
 
 
 def refuse_draining_tenant(tenant: Tenant, now: datetime) -> None:
     """Raise DrainingError for a new job of a tenant that drains."""
     if tenant.is_draining:
         raise DrainingError(
-            "The tenant is being drained. %(reason)s",
+            "The tenant is draining. %(reason)s",
             {"reason": tenant.drain_reason},
             retry_after_seconds=seconds_left(tenant.draining_until, now),
         )

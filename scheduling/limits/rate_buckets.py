@@ -1,8 +1,8 @@
-"""Token buckets of submissions and requests: in Redis for all processes, in this process while Redis is away.
+"""Token buckets of submissions and requests: in Redis for all processes, in this process while Redis is unavailable.
 
-One script, one round trip, Redis's own clock. A Redis that does not answer within 100 ms counts as away, and is
-asked again after two seconds (`tenants.cache.redis_guards`). Meanwhile every process grants the whole rate for itself:
-how many others there are cannot be known here, and refusing everybody would be worse.
+One script, one round trip, Redis's own clock. A Redis that does not respond within 100 ms counts as unavailable and is
+tried again after two seconds (`tenants.cache.redis_guards`). Meanwhile every process grants the whole rate by itself:
+the number of processes is not known here, and refusing all requests would be worse.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from tenants.limits.usage_queries import Measured
 
 _NOW = load_sql(__file__)["measure_usage"]
 # Note on a bucket whose level is that of this process alone.
-REDIS_AWAY = "The broker is away: each web process counts for itself until it is back."
+REDIS_AWAY = "The broker is unavailable: each web process counts by itself until it is back."
 
 
 def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:

@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
                 ("queue_id", models.BigIntegerField()),
                 (
                     "message_id",
-                    models.UUIDField(help_text="Empty: its place is free already; only its time is folded.", null=True),
+                    models.UUIDField(help_text="Empty: its slot is already free; only its time is folded.", null=True),
                 ),
                 ("kind", models.CharField(max_length=64)),
                 ("predicted_us", models.BigIntegerField()),
@@ -103,14 +103,14 @@ class Migration(migrations.Migration):
                 ("measured_us", models.BigIntegerField()),
                 ("weight_milli", models.PositiveIntegerField()),
                 ("queue_weight_milli", models.PositiveIntegerField()),
-                ("is_sample", models.BooleanField(help_text="Whether the job's time teaches the predictor.")),
+                ("is_sample", models.BooleanField(help_text="Whether the job's time trains the predictor.")),
                 ("payload_bytes", models.IntegerField()),
                 (
                     "used_us",
                     models.BigIntegerField(help_text="Slot time of the whole job so far, this execution's included."),
                 ),
                 ("peak_memory_kib", models.BigIntegerField(null=True)),
-                ("ended_at", models.DateTimeField(help_text="Which month the measured time belongs to.")),
+                ("ended_at", models.DateTimeField(help_text="Determines the month of the measured time.")),
             ],
             options={
                 "db_table": "scheduling_settled",
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                 ("is_dead", models.BooleanField()),
                 (
                     "wait_us",
-                    models.BigIntegerField(help_text="From when the job could run to its first start.", null=True),
+                    models.BigIntegerField(help_text="Time from when the job may run to its first start.", null=True),
                 ),
                 ("started_at", models.DateTimeField(null=True)),
                 ("measured_us", models.BigIntegerField()),
@@ -144,7 +144,12 @@ class Migration(migrations.Migration):
                 ("entity_id", models.BigIntegerField(primary_key=True, serialize=False)),
                 ("queue_id", models.BigIntegerField()),
                 ("waiting_delta", models.IntegerField()),
-                ("is_bulk", models.BooleanField(db_default=False, help_text="One of very many: after the others.")),
+                (
+                    "is_bulk",
+                    models.BooleanField(
+                        db_default=False, help_text="Part of a bulk of wakes: folded after the others."
+                    ),
+                ),
             ],
             options={
                 "db_table": "scheduling_wake",
@@ -156,7 +161,7 @@ class Migration(migrations.Migration):
             name="KindCost",
             fields=[
                 ("mean_us", models.BigIntegerField(verbose_name="mean us")),
-                ("samples", models.BigIntegerField(help_text="Jobs that taught, in all.", verbose_name="samples")),
+                ("samples", models.BigIntegerField(help_text="Number of samples.", verbose_name="samples")),
                 ("n", models.FloatField(db_default=1.0, verbose_name="n")),
                 ("sum_x", models.FloatField(db_default=0.0, verbose_name="sum x")),
                 ("sum_y", models.FloatField(db_default=0.0, verbose_name="sum y")),
@@ -178,7 +183,7 @@ class Migration(migrations.Migration):
                 (
                     "total_us",
                     models.FloatField(
-                        db_default=0.0, help_text="Sum of measured, to divide these two by.", verbose_name="total us"
+                        db_default=0.0, help_text="Sum of measured, the divisor of these two.", verbose_name="total us"
                     ),
                 ),
                 ("updated_at", models.DateTimeField(null=True, verbose_name="updated at")),
@@ -231,7 +236,7 @@ class Migration(migrations.Migration):
                         choices=[(256, "small (256 MiB)"), (512, "medium (512 MiB)"), (1024, "large (1,024 MiB)")],
                         db_default=1024,
                         default=1024,
-                        help_text="What each child has; jobs of kinds that need more are not handed out here.",
+                        help_text="Memory of each child; jobs of kinds that need more are not dispatched here.",
                         verbose_name="memory class",
                     ),
                 ),
@@ -273,7 +278,7 @@ class Migration(migrations.Migration):
                 ("pid", models.PositiveIntegerField()),
                 ("started_at", models.DateTimeField()),
                 ("heartbeat_at", models.DateTimeField()),
-                ("clock_skew_seconds", models.FloatField(help_text="Its clock less the database's.")),
+                ("clock_skew_seconds", models.FloatField(help_text="Its clock minus the database's.")),
             ],
             options={
                 "db_table": "scheduling_process_heartbeat",
@@ -304,7 +309,7 @@ class Migration(migrations.Migration):
                     "weight",
                     models.PositiveIntegerField(
                         default=1,
-                        help_text="Share of the pool beside its other queues, unless the active CFS plan says otherwise.",
+                        help_text="Share of the pool beside its other queues, unless the active CFS plan overrides it.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(1000),
@@ -316,7 +321,7 @@ class Migration(migrations.Migration):
                     "cap",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Messages in flight at most; empty for no cap of its own.",
+                        help_text="Maximum number of messages in flight; empty for no cap of its own.",
                         null=True,
                         verbose_name="cap",
                     ),
@@ -325,7 +330,7 @@ class Migration(migrations.Migration):
                     "dispatches_per_minute",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Jobs handed out a minute at most, over time; empty for no rate of its own.",
+                        help_text="Maximum number of dispatched jobs a minute; empty for no limit of its own.",
                         null=True,
                         validators=[
                             django.core.validators.MinValueValidator(1),
@@ -338,7 +343,7 @@ class Migration(migrations.Migration):
                     "dispatch_burst",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Jobs handed out at once at most after a time of rest; empty for those of a second, at least two.",
+                        help_text="Maximum burst of dispatched jobs; empty for the jobs of one second, at least two.",
                         null=True,
                         validators=[
                             django.core.validators.MinValueValidator(1),
@@ -437,7 +442,7 @@ class Migration(migrations.Migration):
                     "kind",
                     models.CharField(
                         blank=True,
-                        help_text="Of its jobs; empty where they are of several.",
+                        help_text="Kind of its jobs; empty for several kinds.",
                         max_length=64,
                         verbose_name="kind",
                     ),
@@ -445,9 +450,7 @@ class Migration(migrations.Migration):
                 ("total", models.PositiveIntegerField(help_text="Jobs in this batch.", verbose_name="total")),
                 (
                     "completed",
-                    models.PositiveIntegerField(
-                        db_default=0, help_text="Jobs that are done.", verbose_name="completed"
-                    ),
+                    models.PositiveIntegerField(db_default=0, help_text="Completed jobs.", verbose_name="completed"),
                 ),
                 (
                     "failed",
@@ -464,14 +467,14 @@ class Migration(migrations.Migration):
                 (
                     "pruned",
                     models.PositiveIntegerField(
-                        db_default=0, help_text="Ended jobs that are kept no longer.", verbose_name="pruned"
+                        db_default=0, help_text="Ended jobs that were pruned.", verbose_name="pruned"
                     ),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 (
                     "closed_at",
                     models.DateTimeField(
-                        help_text="From then on it takes no more jobs.", null=True, verbose_name="closed at"
+                        help_text="When it was closed to further jobs.", null=True, verbose_name="closed at"
                     ),
                 ),
                 (
@@ -483,7 +486,7 @@ class Migration(migrations.Migration):
                 (
                     "cancelled_at",
                     models.DateTimeField(
-                        help_text="When somebody cancelled it as a whole.", null=True, verbose_name="cancelled at"
+                        help_text="When it was cancelled as a whole.", null=True, verbose_name="cancelled at"
                     ),
                 ),
                 (
@@ -501,7 +504,7 @@ class Migration(migrations.Migration):
                 (
                     "fire_at",
                     models.DateTimeField(
-                        help_text="When that job is to be submitted, or is tried again.",
+                        help_text="When the submission of that job is due, or retried.",
                         null=True,
                         verbose_name="fire at",
                     ),
@@ -525,7 +528,9 @@ class Migration(migrations.Migration):
                 (
                     "waiting_job_id",
                     models.UUIDField(
-                        help_text="The job that goes on when it has ended.", null=True, verbose_name="waiting job id"
+                        help_text="The job that continues when the batch has ended.",
+                        null=True,
+                        verbose_name="waiting job id",
                     ),
                 ),
                 (
@@ -587,7 +592,7 @@ class Migration(migrations.Migration):
                             ("discard", "discard"),
                             ("reprioritise", "change the priority"),
                             ("move_queue", "move to another queue"),
-                            ("reroute", "move to the queues that routing names"),
+                            ("reroute", "move to the queues of the current routing"),
                         ],
                         max_length=12,
                         verbose_name="operation",
@@ -597,25 +602,23 @@ class Migration(migrations.Migration):
                     "parameters",
                     models.JSONField(
                         default=dict,
-                        help_text="The priority or the queue that the jobs are to have.",
+                        help_text="New priority or queue of the jobs.",
                         verbose_name="parameters",
                     ),
                 ),
-                ("filter", models.TextField(help_text="Which jobs, as it was frozen.", verbose_name="filter")),
+                ("filter", models.TextField(help_text="The filter as frozen at the start.", verbose_name="filter")),
                 (
                     "asked_filter",
-                    models.TextField(help_text="Which jobs, as they were asked for.", verbose_name="asked filter"),
+                    models.TextField(help_text="The filter as requested.", verbose_name="requested filter"),
                 ),
                 (
                     "frozen_at",
-                    models.DateTimeField(
-                        help_text="Jobs that were submitted later are not touched.", verbose_name="frozen at"
-                    ),
+                    models.DateTimeField(help_text="Jobs submitted later are not changed.", verbose_name="frozen at"),
                 ),
                 (
                     "newest_id",
                     models.UUIDField(
-                        help_text="The greatest id that there was; empty where there was no job.",
+                        help_text="The greatest id at the start; empty without a job.",
                         null=True,
                         verbose_name="newest id",
                     ),
@@ -623,7 +626,7 @@ class Migration(migrations.Migration):
                 (
                     "expected",
                     models.PositiveIntegerField(
-                        help_text="Jobs that matched when it was started, counted up to a limit.",
+                        help_text="Jobs that matched at the start, counted up to a limit.",
                         verbose_name="expected",
                     ),
                 ),
@@ -651,20 +654,18 @@ class Migration(migrations.Migration):
                 (
                     "seen",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Matching jobs that it has come by.", verbose_name="seen"
+                        default=0, help_text="Matching jobs processed so far.", verbose_name="seen"
                     ),
                 ),
                 (
                     "changed",
-                    models.PositiveBigIntegerField(
-                        default=0, help_text="Jobs to which it was done.", verbose_name="changed"
-                    ),
+                    models.PositiveBigIntegerField(default=0, help_text="Jobs changed so far.", verbose_name="changed"),
                 ),
                 (
                     "ineligible",
                     models.JSONField(
                         default=dict,
-                        help_text="Jobs to which it could not be done, by reason.",
+                        help_text="Jobs that could not be changed, by reason.",
                         verbose_name="ineligible",
                     ),
                 ),
@@ -682,7 +683,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "position",
-                    models.JSONField(default=dict, help_text="Where the next turn goes on.", verbose_name="position"),
+                    models.JSONField(default=dict, help_text="Start of the next turn.", verbose_name="position"),
                 ),
                 (
                     "batch_id",
@@ -693,13 +694,13 @@ class Migration(migrations.Migration):
                 (
                     "resume_at",
                     models.DateTimeField(
-                        help_text="When a limit that it has reached lets it go on.", null=True, verbose_name="resume at"
+                        help_text="When it resumes after reaching a limit.", null=True, verbose_name="resume at"
                     ),
                 ),
                 (
                     "failures",
                     models.PositiveSmallIntegerField(
-                        default=0, help_text="Turns in a row that failed.", verbose_name="failures"
+                        default=0, help_text="Consecutive failed turns.", verbose_name="failures"
                     ),
                 ),
                 ("error", models.CharField(blank=True, default="", max_length=500, verbose_name="error")),
@@ -713,7 +714,7 @@ class Migration(migrations.Migration):
                     "may_use_secrets",
                     models.BooleanField(
                         default=True,
-                        help_text="Whether its actor had the right when it started.",
+                        help_text="Whether its actor had the permission at the start.",
                         verbose_name="may use secrets",
                     ),
                 ),
@@ -831,7 +832,7 @@ class Migration(migrations.Migration):
                     "granularity_seconds",
                     models.PositiveIntegerField(
                         default=120,
-                        help_text="Length of a time slice; a running job may be asked to yield after it.",
+                        help_text="Length of a time slice; after it, a running job may be requested to yield.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(86400),
@@ -842,7 +843,9 @@ class Migration(migrations.Migration):
                 (
                     "reserved_slots",
                     models.PositiveIntegerField(
-                        default=0, help_text="Slots kept for tenants below their share.", verbose_name="reserved slots"
+                        default=0,
+                        help_text="Slots reserved for tenants below their share.",
+                        verbose_name="reserved slots",
                     ),
                 ),
                 ("is_active", models.BooleanField(default=False, verbose_name="is active")),
@@ -915,7 +918,7 @@ class Migration(migrations.Migration):
                     "dependency",
                     models.CharField(
                         blank=True,
-                        help_text="What is needed; empty for the kind itself.",
+                        help_text="The dependency; empty: the kind itself.",
                         max_length=200,
                         verbose_name="dependency",
                     ),
@@ -923,7 +926,7 @@ class Migration(migrations.Migration):
                 (
                     "holds_all",
                     models.BooleanField(
-                        help_text="Every job of the kind needs it; else those that have named it.",
+                        help_text="Every job of the kind needs it; otherwise only the jobs that have used it.",
                         verbose_name="holds all",
                     ),
                 ),
@@ -933,10 +936,10 @@ class Migration(migrations.Migration):
                         choices=[
                             ("counting", "counting failures"),
                             ("open", "open"),
-                            ("half_open", "half open: one job tries"),
-                            ("closing", "closing: its jobs come back"),
-                            ("forced_open", "held open by hand"),
-                            ("forced_closed", "held closed by hand"),
+                            ("half_open", "half open: one job probes"),
+                            ("closing", "closing: its jobs are released"),
+                            ("forced_open", "forced open"),
+                            ("forced_closed", "forced closed"),
                         ],
                         max_length=13,
                         verbose_name="state",
@@ -945,14 +948,15 @@ class Migration(migrations.Migration):
                 (
                     "failures",
                     models.PositiveIntegerField(
-                        help_text="In a row; of one fingerprint where no dependency is named.", verbose_name="failures"
+                        help_text="Consecutive failures; without a dependency, those of one error fingerprint.",
+                        verbose_name="failures",
                     ),
                 ),
                 (
                     "tenants",
                     models.JSONField(
                         default=dict,
-                        help_text="How many of the failures are whose, where it is shared.",
+                        help_text="Failures by tenant, if the breaker is shared.",
                         verbose_name="tenants",
                     ),
                 ),
@@ -962,47 +966,48 @@ class Migration(migrations.Migration):
                 (
                     "counted_from",
                     models.DateTimeField(
-                        help_text="When the first failure of the row happened.", verbose_name="counted from"
+                        help_text="Time of the first of the consecutive failures.", verbose_name="counted from"
                     ),
                 ),
                 ("opened_at", models.DateTimeField(null=True, verbose_name="opened at")),
                 (
                     "until",
                     models.DateTimeField(
-                        help_text="When one job tries, or another does; when what is forced ends.",
+                        help_text="When one job probes next, or the forced state ends.",
                         null=True,
                         verbose_name="until",
                     ),
                 ),
                 (
                     "probe_job_id",
-                    models.UUIDField(help_text="The job that tries.", null=True, verbose_name="probe job id"),
+                    models.UUIDField(help_text="The probing job.", null=True, verbose_name="probe job id"),
                 ),
                 (
                     "probe_tenant_id",
                     models.UUIDField(
-                        help_text="Whose job tries, or tried last: the next is another's.",
+                        help_text="Tenant of the current or last probe; another tenant's job probes next.",
                         null=True,
                         verbose_name="probe tenant id",
                     ),
                 ),
                 (
                     "forced_by",
-                    models.CharField(
-                        blank=True, help_text="Who holds it by hand.", max_length=200, verbose_name="forced by"
-                    ),
+                    models.CharField(blank=True, help_text="Who forced it.", max_length=200, verbose_name="forced by"),
                 ),
                 (
                     "forced_reason",
                     models.CharField(
-                        blank=True, help_text="Why it is held by hand.", max_length=200, verbose_name="forced reason"
+                        blank=True,
+                        help_text="Reason of the forced state.",
+                        max_length=200,
+                        verbose_name="forced reason",
                     ),
                 ),
                 (
                     "tenant",
                     models.ForeignKey(
                         db_index=False,
-                        help_text="Whose jobs stand behind it; empty: everybody's.",
+                        help_text="The affected tenant; empty: all tenants.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -1025,15 +1030,18 @@ class Migration(migrations.Migration):
                 ("dependency", models.CharField(blank=True, db_default="", max_length=200)),
                 (
                     "is_shared",
-                    models.BooleanField(db_default=False, help_text="It moves the breaker of all tenants too."),
+                    models.BooleanField(db_default=False, help_text="Counts for the shared breaker too."),
                 ),
                 ("job_id", models.UUIDField()),
-                ("fingerprint", models.CharField(help_text="Of the error; empty for a success.", max_length=16)),
+                (
+                    "fingerprint",
+                    models.CharField(help_text="Fingerprint of the error; empty for a success.", max_length=16),
+                ),
                 ("error_type", models.CharField(max_length=100)),
                 ("error_message", models.CharField(max_length=200)),
                 (
                     "retry_after_seconds",
-                    models.FloatField(help_text="For how long the other side wants to be left alone.", null=True),
+                    models.FloatField(help_text="Wait that the dependency has requested.", null=True),
                 ),
                 ("at", models.DateTimeField()),
                 (
@@ -1063,7 +1071,7 @@ class Migration(migrations.Migration):
                 ("started_by", models.CharField(blank=True, max_length=200)),
                 ("started_at", models.DateTimeField()),
                 ("until", models.DateTimeField(blank=True, null=True)),
-                ("drained_at", models.DateTimeField(blank=True, help_text="When nothing was left.", null=True)),
+                ("drained_at", models.DateTimeField(blank=True, help_text="When no jobs were left.", null=True)),
             ],
             options={
                 "constraints": [models.UniqueConstraint(fields=("scope", "name"), name="drain_scope_name")],
@@ -1074,27 +1082,27 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("settled", models.BigIntegerField()),
-                ("until", models.BigIntegerField(help_text="Empty while nothing is being told.", null=True)),
+                ("until", models.BigIntegerField(help_text="Empty while nothing is being delivered.", null=True)),
                 (
                     "event_id",
                     models.UUIDField(
                         default=uuid.UUID("00000000-0000-0000-0000-000000000000"),
-                        help_text="The last event that was told of these.",
+                        help_text="The last delivered event of these.",
                     ),
                 ),
                 (
                     "target_id",
                     models.UUIDField(
                         default=uuid.UUID("00000000-0000-0000-0000-000000000000"),
-                        help_text="Its subscriber that was told last.",
+                        help_text="Its last subscriber with a delivery.",
                     ),
                 ),
-                ("since", models.DateTimeField(help_text="No event that is still to be told was written before.")),
+                ("since", models.DateTimeField(help_text="Lower bound of the times of undelivered events.")),
                 (
                     "due_at",
                     models.DateTimeField(
                         db_default=django.db.models.functions.datetime.Now(),
-                        help_text="When a tenant that is behind goes on.",
+                        help_text="When delivery to a tenant that is behind continues.",
                     ),
                 ),
                 (
@@ -1175,7 +1183,7 @@ class Migration(migrations.Migration):
                 (
                     "payload_bytes",
                     models.IntegerField(
-                        db_default=0, help_text="By which its cost is predicted.", verbose_name="payload bytes"
+                        db_default=0, help_text="Input of the cost prediction.", verbose_name="payload bytes"
                     ),
                 ),
                 (
@@ -1190,9 +1198,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "attempt",
-                    models.PositiveSmallIntegerField(
-                        default=0, help_text="Starts that failed by themselves.", verbose_name="attempt"
-                    ),
+                    models.PositiveSmallIntegerField(default=0, help_text="Failed attempts.", verbose_name="attempt"),
                 ),
                 ("crash_count", models.PositiveSmallIntegerField(default=0, verbose_name="crash count")),
                 (
@@ -1200,8 +1206,11 @@ class Migration(migrations.Migration):
                     models.BooleanField(
                         db_default=False,
                         editable=False,
-                        help_text="Its message killed a worker: it is merged with no other, so that the culprit is found.",
-                        verbose_name="travels alone",
+                        help_text=(
+                            "Its message killed a worker: from now on the job shares no message, so that "
+                            "the cause is found."
+                        ),
+                        verbose_name="shares no message",
                     ),
                 ),
                 ("execution_count", models.PositiveIntegerField(default=0, verbose_name="execution count")),
@@ -1210,7 +1219,7 @@ class Migration(migrations.Migration):
                     models.PositiveIntegerField(
                         db_default=0,
                         default=0,
-                        help_text="Time slices after which it gave its slot to others.",
+                        help_text="Number of time slices after which it yielded its slot.",
                         verbose_name="yield count",
                     ),
                 ),
@@ -1220,7 +1229,7 @@ class Migration(migrations.Migration):
                     "used_us",
                     models.BigIntegerField(
                         db_default=0,
-                        help_text="Slot time of what is done so far and is not done again.",
+                        help_text="Slot time of finished work that will not be repeated.",
                         verbose_name="used us",
                     ),
                 ),
@@ -1233,7 +1242,7 @@ class Migration(migrations.Migration):
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.CharField(max_length=200),
                         editable=False,
-                        help_text="What its last execution named; empty while none has.",
+                        help_text="Dependencies that its last execution used; empty before the first.",
                         null=True,
                         size=None,
                         verbose_name="dependencies",
@@ -1244,7 +1253,7 @@ class Migration(migrations.Migration):
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.CharField(max_length=200),
                         editable=False,
-                        help_text="Those of them that are the platform's.",
+                        help_text="Those of them that all tenants share.",
                         null=True,
                         size=None,
                         verbose_name="shared dependencies",
@@ -1345,7 +1354,7 @@ class Migration(migrations.Migration):
                             ("permanent_error", "permanent error"),
                             ("attempts_exhausted", "attempts exhausted"),
                             ("deadline_passed", "deadline passed"),
-                            ("retry_past_deadline", "its retry would begin after its deadline"),
+                            ("retry_past_deadline", "its retry would start after its deadline"),
                             ("crashed_workers", "crashed its workers"),
                             ("discarded", "discarded by a person"),
                         ],
@@ -1441,12 +1450,12 @@ class Migration(migrations.Migration):
                         verbose_name="id",
                     ),
                 ),
-                ("execution_id", models.UUIDField(help_text="None where the job had not begun.", null=True)),
+                ("execution_id", models.UUIDField(help_text="None if the job had not started.", null=True)),
                 ("kind", models.CharField(max_length=64)),
                 ("error_type", models.CharField(max_length=100)),
                 (
                     "error_message",
-                    models.CharField(help_text="Its beginning; the whole is with the execution.", max_length=500),
+                    models.CharField(help_text="Its beginning; the execution has the whole text.", max_length=500),
                 ),
                 ("error_fingerprint", models.CharField(max_length=16)),
                 ("at", models.DateTimeField()),
@@ -1619,7 +1628,7 @@ class Migration(migrations.Migration):
                 ("job_id", models.UUIDField(primary_key=True, serialize=False)),
                 (
                     "offered_bytes",
-                    models.BigIntegerField(help_text="Of all lines that were to be kept, also those that were not."),
+                    models.BigIntegerField(help_text="Bytes of all lines, dropped ones included."),
                 ),
                 ("dropped_lines", models.BigIntegerField(default=0)),
                 ("full_line_id", models.UUIDField(null=True)),
@@ -1765,12 +1774,12 @@ class Migration(migrations.Migration):
                 ("ticked_at", models.DateTimeField(null=True)),
                 (
                     "broker_away_at",
-                    models.DateTimeField(help_text="Last said by a dispatcher; a tick clears it.", null=True),
+                    models.DateTimeField(help_text="Last report of a dispatcher; a tick clears it.", null=True),
                 ),
                 (
                     "publish_failed_at",
                     models.DateTimeField(
-                        help_text="When the broker last took no message of this pool; no tick clears it.", null=True
+                        help_text="When the broker last refused a message of this pool; no tick clears it.", null=True
                     ),
                 ),
                 ("publish_fault", models.CharField(blank=True, db_default="", default="", max_length=200)),
@@ -1854,10 +1863,10 @@ class Migration(migrations.Migration):
                 (
                     "work_us",
                     models.BigIntegerField(
-                        default=0, help_text="Work that waits for its pool, where a rule weighs it."
+                        default=0, help_text="Work that waits for its pool, if a rule balances by it."
                     ),
                 ),
-                ("slots", models.IntegerField(default=0, help_text="Of the live workers that read it.")),
+                ("slots", models.IntegerField(default=0, help_text="Slots of the live workers that consume it.")),
                 ("unread_since", models.DateTimeField(null=True)),
             ],
             options={
@@ -1882,34 +1891,34 @@ class Migration(migrations.Migration):
                 (
                     "number",
                     models.PositiveIntegerField(
-                        help_text="Which hand-out of the job this is, from 1.", verbose_name="number"
+                        help_text="Number of this dispatch of the job, from 1.", verbose_name="number"
                     ),
                 ),
                 (
                     "message_id",
                     models.UUIDField(
                         db_default=django.contrib.postgres.functions.RandomUUID(),
-                        help_text="The message it travels in; small jobs share one, and with it one slot.",
+                        help_text="The message that contains it; small jobs share one, and its slot.",
                         verbose_name="message id",
                     ),
                 ),
                 (
                     "token",
                     models.UUIDField(
-                        help_text="Dispatch token; only the latest message carries it.", verbose_name="token"
+                        help_text="Dispatch token; only the latest message contains it.", verbose_name="token"
                     ),
                 ),
                 ("fence", models.BigIntegerField(default=0, verbose_name="fence")),
                 (
                     "predicted_us",
                     models.BigIntegerField(
-                        help_text="Charged in advance, to be corrected when it ends.", verbose_name="predicted us"
+                        help_text="Charged at dispatch, corrected at the end.", verbose_name="predicted us"
                     ),
                 ),
                 (
                     "whole_us",
                     models.BigIntegerField(
-                        help_text="Predicted for all of it, where that is not what is charged.",
+                        help_text="Predicted for the whole job, if it differs from the charge.",
                         null=True,
                         verbose_name="whole us",
                     ),
@@ -1935,7 +1944,7 @@ class Migration(migrations.Migration):
                 (
                     "yield_requested_at",
                     models.DateTimeField(
-                        help_text="Its time slice is used and somebody with less virtual time waits for the slot.",
+                        help_text="Its time slice is used up, and a job with less virtual time waits for the slot.",
                         null=True,
                         verbose_name="yield requested at",
                     ),
@@ -1943,7 +1952,9 @@ class Migration(migrations.Migration):
                 (
                     "wake_requested_at",
                     models.DateTimeField(
-                        help_text="What it may be about to wait for has come: it is not suspended, but goes on.",
+                        help_text=(
+                            "The event that it is about to wait for has come: it continues instead of being suspended."
+                        ),
                         null=True,
                         verbose_name="wake requested at",
                     ),
@@ -2043,7 +2054,7 @@ class Migration(migrations.Migration):
                 (
                     "peak_memory_kib",
                     models.BigIntegerField(
-                        help_text="Most resident memory of its process, KiB; empty where the system does not tell.",
+                        help_text="Peak resident memory of its process, KiB; empty if unknown.",
                         null=True,
                         verbose_name="peak memory kib",
                     ),
@@ -2110,9 +2121,9 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("predicted", "predicted at dispatch"),
-                            ("slice", "another slice of one that goes on"),
+                            ("slice", "further time slice"),
                             ("corrected", "corrected to the measured time"),
-                            ("closing", "closing of rows that were pruned"),
+                            ("closing", "balance of pruned rows"),
                         ],
                         max_length=10,
                         verbose_name="reason",
@@ -2210,15 +2221,17 @@ class Migration(migrations.Migration):
                 ("waiting", models.IntegerField(default=0, help_text="Ready, due and held jobs.")),
                 (
                     "oldest_at",
-                    models.DateTimeField(help_text="Since when the longest-waiting ready job might run.", null=True),
+                    models.DateTimeField(
+                        help_text="Time since which the longest-waiting ready job may run.", null=True
+                    ),
                 ),
                 (
                     "backing_off",
-                    models.IntegerField(default=0, help_text="Of the soonest: those that wait for another attempt."),
+                    models.IntegerField(default=0, help_text="Jobs in backoff, among the soonest."),
                 ),
-                ("due", models.IntegerField(default=0, help_text="Of these, those whose time has come.")),
+                ("due", models.IntegerField(default=0, help_text="Those of them that are due.")),
                 ("next_due_at", models.DateTimeField(null=True)),
-                ("dispatched", models.IntegerField(default=0, help_text="Handed out and not begun.")),
+                ("dispatched", models.IntegerField(default=0, help_text="Dispatched and not started.")),
                 ("executing", models.IntegerField(default=0)),
                 ("slots_milli", models.BigIntegerField(default=0, help_text="Slots in use, in thousandths.")),
                 ("sampled_at", models.DateTimeField()),
@@ -2250,7 +2263,7 @@ class Migration(migrations.Migration):
                 (
                     "failed",
                     models.IntegerField(
-                        default=0, help_text="By their own fault: failed, timed out, crashed, expired."
+                        default=0, help_text="Failures of the jobs themselves: failed, timed out, crashed, expired."
                     ),
                 ),
                 ("dead_letters", models.IntegerField(default=0)),
@@ -2267,7 +2280,7 @@ class Migration(migrations.Migration):
                     "run",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.IntegerField(),
-                        help_text="Histogram of slot times of what completed or failed.",
+                        help_text="Histogram of slot times of completed and failed executions.",
                         size=None,
                     ),
                 ),
@@ -2298,7 +2311,9 @@ class Migration(migrations.Migration):
                 (
                     "position",
                     models.PositiveIntegerField(
-                        help_text="Lower is asked first.", unique=True, verbose_name="position"
+                        help_text="Rules are evaluated from the lowest position up.",
+                        unique=True,
+                        verbose_name="position",
                     ),
                 ),
                 (
@@ -2309,7 +2324,10 @@ class Migration(migrations.Migration):
                     "condition",
                     models.JSONField(
                         blank=True,
-                        help_text='On the payload, such as {"field": "pages", "op": "gt", "value": 100}, or a list of such: all hold.',
+                        help_text=(
+                            'On the payload, such as {"field": "pages", "op": "gt", "value": 100}, or a '
+                            "list of conditions that must all hold."
+                        ),
                         null=True,
                         verbose_name="condition",
                     ),
@@ -2328,12 +2346,12 @@ class Migration(migrations.Migration):
                         blank=True,
                         choices=[
                             ("", "One queue"),
-                            ("weighted", "Several queues, by their weights"),
-                            ("least_loaded", "Several queues, the one with the least waiting work for each live slot"),
+                            ("weighted", "Several queues, by weight"),
+                            ("least_loaded", "Several queues, the one with the least waiting work per live slot"),
                         ],
                         db_default="",
                         default="",
-                        help_text="Over which of the queues below a rule without a queue of its own spreads its jobs.",
+                        help_text="How a rule without a queue of its own spreads its jobs over the queues below.",
                         max_length=12,
                         verbose_name="balance",
                     ),
@@ -2342,7 +2360,7 @@ class Migration(migrations.Migration):
                     "allows_queue_choice",
                     models.BooleanField(
                         default=False,
-                        help_text="Whether a tenant may name one of this kind's queues itself.",
+                        help_text="Whether a tenant may choose one of this kind's queues.",
                         verbose_name="allows queue choice",
                     ),
                 ),
@@ -2383,7 +2401,7 @@ class Migration(migrations.Migration):
                     "weight",
                     models.PositiveIntegerField(
                         default=1,
-                        help_text="Of the balance “weighted”.",
+                        help_text="Used by the balance “weighted”.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(1000),
@@ -2471,7 +2489,7 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
-                        help_text="What people call it; once in a tenant.", max_length=100, verbose_name="name"
+                        help_text="Display name; unique in the tenant.", max_length=100, verbose_name="name"
                     ),
                 ),
                 (
@@ -2501,7 +2519,7 @@ class Migration(migrations.Migration):
                     "queue",
                     models.CharField(
                         blank=True,
-                        help_text="Empty: where routing sends the kind.",
+                        help_text="Empty: the queue of the kind's routing.",
                         max_length=60,
                         verbose_name="queue",
                     ),
@@ -2512,7 +2530,7 @@ class Migration(migrations.Migration):
                         base_field=models.CharField(max_length=64),
                         blank=True,
                         default=list,
-                        help_text="Labels, with commas.",
+                        help_text="Labels, comma-separated.",
                         size=None,
                         verbose_name="tags",
                     ),
@@ -2521,7 +2539,7 @@ class Migration(migrations.Migration):
                     "fair_key",
                     models.CharField(
                         blank=True,
-                        help_text="Whose jobs they are inside the tenant.",
+                        help_text="Key within the tenant; slots are shared fairly between keys.",
                         max_length=100,
                         verbose_name="fair key",
                     ),
@@ -2529,7 +2547,7 @@ class Migration(migrations.Migration):
                 (
                     "max_retries",
                     models.PositiveSmallIntegerField(
-                        blank=True, help_text="Empty: the kind's own number.", null=True, verbose_name="max retries"
+                        blank=True, help_text="Empty: the kind's default.", null=True, verbose_name="max retries"
                     ),
                 ),
                 (
@@ -2560,7 +2578,7 @@ class Migration(migrations.Migration):
                             ("skip", "skip: a missing time does not run, a repeated one runs the first time"),
                         ],
                         default="standard",
-                        help_text="What happens to times that do not exist, and to those that come twice.",
+                        help_text="Rule for local times that do not exist or occur twice.",
                         max_length=10,
                         verbose_name="when clocks change",
                     ),
@@ -2569,27 +2587,30 @@ class Migration(migrations.Migration):
                     "overlap_policy",
                     models.CharField(
                         choices=[
-                            ("allow", "allow: submit all the same"),
-                            ("skip", "skip: leave this one out"),
-                            ("queue_one", "queue one: one waits for the end of the run before it, more are left out"),
-                            ("cancel_previous", "cancel previous: submit, and cancel what has not ended"),
+                            ("allow", "allow: submit anyway"),
+                            ("skip", "skip: skip this run"),
+                            (
+                                "queue_one",
+                                ("queue one: one run waits for the end of the previous one, further ones are skipped"),
+                            ),
+                            ("cancel_previous", "cancel previous: submit, and cancel earlier runs that have not ended"),
                         ],
                         default="allow",
-                        help_text="What happens at a time at which an earlier run has not ended.",
+                        help_text="Rule for a time at which an earlier run has not ended.",
                         max_length=16,
-                        verbose_name="while one still runs",
+                        verbose_name="if one still runs",
                     ),
                 ),
                 (
                     "catch_up_policy",
                     models.CharField(
                         choices=[
-                            ("none", "none: what was missed stays missed"),
+                            ("none", "none: missed times are not caught up"),
                             ("latest", "latest: one run for the newest missed time"),
                             ("all", "all: a run for each missed time, the newest 100 at most"),
                         ],
                         default="latest",
-                        help_text="What happens to times more than a minute ago, at which no dispatcher ran.",
+                        help_text="Rule for times more than a minute ago at which no dispatcher ran.",
                         max_length=10,
                         verbose_name="after an outage",
                     ),
@@ -2598,7 +2619,7 @@ class Migration(migrations.Migration):
                     "jitter_seconds",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="Each run is put off by up to so many seconds, by the same number for the same time.",
+                        help_text="Maximum random delay of each run in seconds; it is constant for the same time.",
                         validators=[django.core.validators.MaxValueValidator(3600)],
                         verbose_name="jitter seconds",
                     ),
@@ -2665,7 +2686,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("submitted", "submitted"),
-                            ("waiting", "waits for the run before it"),
+                            ("waiting", "waits for the previous run"),
                             ("skipped_overlap", "skipped: one was running"),
                             ("skipped_missed", "skipped: missed"),
                             ("refused", "refused"),
@@ -2830,11 +2851,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "backlogged_us",
-                    models.BigIntegerField(help_text="How long of the minute it had more work than it was served."),
+                    models.BigIntegerField(help_text="Part of the minute in which it was backlogged."),
                 ),
                 (
                     "lag_us",
-                    models.BigIntegerField(help_text="Behind its ideal share when last seen backlogged.", null=True),
+                    models.BigIntegerField(
+                        help_text="Lag behind its ideal share when it was last backlogged.", null=True
+                    ),
                 ),
                 (
                     "queue",
@@ -2866,15 +2889,17 @@ class Migration(migrations.Migration):
                 ("waiting", models.IntegerField(default=0, help_text="Ready, due and held jobs.")),
                 (
                     "oldest_at",
-                    models.DateTimeField(help_text="Since when the longest-waiting ready job might run.", null=True),
+                    models.DateTimeField(
+                        help_text="Time since which the longest-waiting ready job may run.", null=True
+                    ),
                 ),
                 (
                     "backing_off",
-                    models.IntegerField(default=0, help_text="Of the soonest: those that wait for another attempt."),
+                    models.IntegerField(default=0, help_text="Jobs in backoff, among the soonest."),
                 ),
-                ("due", models.IntegerField(default=0, help_text="Of these, those whose time has come.")),
+                ("due", models.IntegerField(default=0, help_text="Those of them that are due.")),
                 ("next_due_at", models.DateTimeField(null=True)),
-                ("dispatched", models.IntegerField(default=0, help_text="Handed out and not begun.")),
+                ("dispatched", models.IntegerField(default=0, help_text="Dispatched and not started.")),
                 ("executing", models.IntegerField(default=0)),
                 ("slots_milli", models.BigIntegerField(default=0, help_text="Slots in use, in thousandths.")),
                 ("sampled_at", models.DateTimeField()),
@@ -2886,7 +2911,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "busy_us",
-                    models.BigIntegerField(default=0, help_text="Slot time of what runs, within the last ten minutes."),
+                    models.BigIntegerField(
+                        default=0, help_text="Slot time of running jobs, within the last ten minutes."
+                    ),
                 ),
                 (
                     "queue",
@@ -2915,7 +2942,7 @@ class Migration(migrations.Migration):
             name="TenantKindCost",
             fields=[
                 ("mean_us", models.BigIntegerField(verbose_name="mean us")),
-                ("samples", models.BigIntegerField(help_text="Jobs that taught, in all.", verbose_name="samples")),
+                ("samples", models.BigIntegerField(help_text="Number of samples.", verbose_name="samples")),
                 ("n", models.FloatField(db_default=1.0, verbose_name="n")),
                 ("sum_x", models.FloatField(db_default=0.0, verbose_name="sum x")),
                 ("sum_y", models.FloatField(db_default=0.0, verbose_name="sum y")),
@@ -2937,7 +2964,7 @@ class Migration(migrations.Migration):
                 (
                     "total_us",
                     models.FloatField(
-                        db_default=0.0, help_text="Sum of measured, to divide these two by.", verbose_name="total us"
+                        db_default=0.0, help_text="Sum of measured, the divisor of these two.", verbose_name="total us"
                     ),
                 ),
                 ("updated_at", models.DateTimeField(null=True, verbose_name="updated at")),
@@ -2966,7 +2993,7 @@ class Migration(migrations.Migration):
                 (
                     "failed",
                     models.IntegerField(
-                        default=0, help_text="By their own fault: failed, timed out, crashed, expired."
+                        default=0, help_text="Failures of the jobs themselves: failed, timed out, crashed, expired."
                     ),
                 ),
                 ("dead_letters", models.IntegerField(default=0)),
@@ -2983,7 +3010,7 @@ class Migration(migrations.Migration):
                     "run",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.IntegerField(),
-                        help_text="Histogram of slot times of what completed or failed.",
+                        help_text="Histogram of slot times of completed and failed executions.",
                         size=None,
                     ),
                 ),
@@ -3031,19 +3058,22 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.CharField(max_length=64, verbose_name="name")),
                 ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="finished at")),
-                ("counts", models.JSONField(default=dict, help_text="What was done, by name.", verbose_name="counts")),
+                (
+                    "counts",
+                    models.JSONField(default=dict, help_text="Numbers of the run, by name.", verbose_name="counts"),
+                ),
                 (
                     "findings",
                     models.JSONField(
                         default=list,
-                        help_text="What is wrong, in words; a run with findings has failed.",
+                        help_text="Findings in words; a run with findings has failed.",
                         verbose_name="findings",
                     ),
                 ),
                 ("error", models.TextField(blank=True, verbose_name="error")),
                 (
                     "cursor",
-                    models.JSONField(default=dict, help_text="Where the next run goes on.", verbose_name="cursor"),
+                    models.JSONField(default=dict, help_text="Start of the next run.", verbose_name="cursor"),
                 ),
                 ("lease_expires_at", models.DateTimeField(verbose_name="lease expires at")),
                 (
@@ -3087,19 +3117,22 @@ class Migration(migrations.Migration):
             fields=[
                 ("name", models.CharField(max_length=64, verbose_name="name")),
                 ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="finished at")),
-                ("counts", models.JSONField(default=dict, help_text="What was done, by name.", verbose_name="counts")),
+                (
+                    "counts",
+                    models.JSONField(default=dict, help_text="Numbers of the run, by name.", verbose_name="counts"),
+                ),
                 (
                     "findings",
                     models.JSONField(
                         default=list,
-                        help_text="What is wrong, in words; a run with findings has failed.",
+                        help_text="Findings in words; a run with findings has failed.",
                         verbose_name="findings",
                     ),
                 ),
                 ("error", models.TextField(blank=True, verbose_name="error")),
                 (
                     "cursor",
-                    models.JSONField(default=dict, help_text="Where the next run goes on.", verbose_name="cursor"),
+                    models.JSONField(default=dict, help_text="Start of the next run.", verbose_name="cursor"),
                 ),
                 ("lease_expires_at", models.DateTimeField(verbose_name="lease expires at")),
                 (
@@ -3178,7 +3211,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         db_default=models.Value([], models.JSONField()),
                         default=list,
-                        help_text="Names of the queues that it reads.",
+                        help_text="Names of the queues that it consumes.",
                         verbose_name="queues",
                     ),
                 ),
@@ -3205,7 +3238,7 @@ class Migration(migrations.Migration):
                     "clock_skew_seconds",
                     models.FloatField(
                         blank=True,
-                        help_text="Its clock less the database's.",
+                        help_text="Its clock minus the database's.",
                         null=True,
                         verbose_name="clock skew seconds",
                     ),
@@ -3474,7 +3507,7 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="routing_rule_one_target",
-                violation_error_message="Name a queue, choose “by tier”, or balance over several: one of the three.",
+                violation_error_message="Choose exactly one: a queue, “by tier”, or a balance over several queues.",
             ),
         ),
         migrations.AddConstraint(

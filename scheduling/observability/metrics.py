@@ -36,52 +36,57 @@ _TICKS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _ROUTE = ("kind", "queue", "tier")
 
 SUBMITTED = Counter("jobs_submitted", "Jobs accepted.", _ROUTE, namespace=PREFIX)
-DISPATCHED = Counter("jobs_dispatched", "Jobs handed to the broker.", namespace=PREFIX)
-STARTED = Counter("executions_started", "Executions that a worker began.", _ROUTE, namespace=PREFIX)
-ENDED = Counter("executions_ended", "Executions that ended, by how.", (*_ROUTE, "outcome"), namespace=PREFIX)
+DISPATCHED = Counter("jobs_dispatched", "Jobs published to the broker.", namespace=PREFIX)
+STARTED = Counter("executions_started", "Executions that a worker started.", _ROUTE, namespace=PREFIX)
+ENDED = Counter("executions_ended", "Executions that ended, by outcome.", (*_ROUTE, "outcome"), namespace=PREFIX)
 MOVED = Counter(
-    "waiting_jobs_moved", "Jobs moved while they waited: cancelled, suspended, resumed.", ["event"], namespace=PREFIX
+    "waiting_jobs_moved",
+    "Waiting jobs whose state changed: cancelled, suspended, resumed.",
+    ["event"],
+    namespace=PREFIX,
 )
 WAIT = Histogram(
     "job_wait_seconds",
-    "From the moment a job might run (its submission, or its run_at) to its first start.",
+    "Time from when a job may run (its submission or its run_at) to its first start.",
     ["queue", "tier"],
     namespace=PREFIX,
     buckets=_WAITS,
 )
-PICKUP = Histogram("execution_pickup_seconds", "From dispatch to start.", ["queue"], namespace=PREFIX, buckets=_WAITS)
+PICKUP = Histogram(
+    "execution_pickup_seconds", "Time from dispatch to start.", ["queue"], namespace=PREFIX, buckets=_WAITS
+)
 RUN = Histogram(
     "execution_run_seconds", "Slot time of ended executions.", ["queue", "tier"], namespace=PREFIX, buckets=_RUNS
 )
 TICK = Histogram(
     "dispatch_tick_seconds", "Length of ticks that dispatched something.", namespace=PREFIX, buckets=_TICKS
 )
-UNDONE = Counter("dispatches_undone", "Claims undone since the broker took no message.", namespace=PREFIX)
-RESCUED = Counter("executions_rescued", "Executions taken from dead workers.", ["reason"], namespace=PREFIX)
-YIELDS = Counter("yields", "Slots asked back after a time slice: asked, withdrawn, obeyed.", ["step"], namespace=PREFIX)
-REPUBLISHED = Counter("messages_republished", "Messages sent again that no worker took up.", namespace=PREFIX)
+UNDONE = Counter("dispatches_undone", "Claims undone because the broker accepted no message.", namespace=PREFIX)
+RESCUED = Counter("executions_rescued", "Executions reclaimed from dead workers.", ["reason"], namespace=PREFIX)
+YIELDS = Counter("yields", "Yields requested after a time slice: asked, withdrawn, obeyed.", ["step"], namespace=PREFIX)
+REPUBLISHED = Counter(
+    "messages_republished", "Messages published again because no worker received them.", namespace=PREFIX
+)
 DUTY = Histogram("duty_seconds", "Length of the dispatchers' duties.", ["duty"], namespace=PREFIX, buckets=_TICKS)
 DUTY_FAILURES = Counter("duty_failures", "Duties that failed.", ["duty"], namespace=PREFIX)
-REFUSED = Counter(
-    "messages_refused", "Messages that no dispatcher wrote, or that nobody can read.", ["reason"], namespace=PREFIX
+REFUSED = Counter("messages_refused", "Messages without a valid signature or content.", ["reason"], namespace=PREFIX)
+EMPTIED = Counter(
+    "broker_emptied", "Times that the broker restarted without the platform's messages.", namespace=PREFIX
 )
-EMPTIED = Counter("broker_emptied", "Times that the broker came up without our messages.", namespace=PREFIX)
 CIRCUITS = Counter(
-    "circuits_opened", "Circuit breakers that opened, of any tenant.", ["kind", "dependency"], namespace=PREFIX
+    "circuits_opened", "Circuit breakers that opened, of all tenants.", ["kind", "dependency"], namespace=PREFIX
 )
 LEFT_OUT = Counter(
-    "tenants_left_out", "Tenants that ticks began to leave out, since their rows were locked.", namespace=PREFIX
+    "tenants_left_out", "Tenants that ticks started to skip because their rows were locked.", namespace=PREFIX
 )
 GIVEN_UP = Counter("workers_given_up", "Workers that restarted themselves.", ["pool", "reason"], namespace=PREFIX)
 UPKEEP = Counter("upkeep_runs", "Runs of upkeep tasks.", ["task", "outcome"], namespace=PREFIX)
 LIMIT_WARNINGS = Counter(
-    "limit_warnings", "Limits that a tenant came near to, or reached.", ["limit", "percent"], namespace=PREFIX
+    "limit_warnings", "Limits that a tenant approached or reached.", ["limit", "percent"], namespace=PREFIX
 )
 
 
-CACHE_READS = Counter(
-    "cache_reads", "Values that caches were asked for, by where they came from.", ["cache", "place"], namespace=PREFIX
-)
+CACHE_READS = Counter("cache_reads", "Reads of cached values, by source.", ["cache", "place"], namespace=PREFIX)
 
 
 def connect() -> None:

@@ -77,7 +77,7 @@ def _of_what_waits(overview: Overview) -> Iterator[Tile]:
     yield Tile(
         label=_("Oldest wait"),
         value=duration_words(overview.oldest_seconds),
-        note=_("since it could have started"),
+        note=_("since it became ready"),
         href=_jobs("available"),
         spark=spark([_oldest(row) for row in totals], words=duration_words),
     )
@@ -93,7 +93,7 @@ def _of_what_waits(overview: Overview) -> Iterator[Tile]:
         value=f"{back_offs.waiting:,}",
         note=_("%(due)s due, next in %(time)s") % {"due": f"{back_offs.due:,}", "time": next_in}
         if next_in
-        else _("nothing backs off"),
+        else _("no retries scheduled"),
         href=_jobs("retryable"),
         spark=spark([row.backing_off if row else None for row in totals]),
         tone="warn",
@@ -106,7 +106,7 @@ def _of_slots(overview: Overview) -> Iterator[Tile]:
         yield Tile(
             label=_("Running"),
             value=f"{overview.executing:,}",
-            note=_("on workers now"),
+            note=_("running on workers"),
             href=_jobs("executing"),
             spark=spark([row.executing if row else None for row in totals]),
             tone="busy",
@@ -117,7 +117,7 @@ def _of_slots(overview: Overview) -> Iterator[Tile]:
         label=_("Slots used"),
         value=f"{overview.in_flight:,}",
         unit=f"/ {overview.slots:,}",
-        note=_("%(running)s running, %(dispatched)s handed out") % facts,
+        note=_("%(running)s running, %(dispatched)s dispatched") % facts,
         href=_jobs("executing"),
         spark=spark(overview.pool_minutes.used, words=rate_words),
         tone="busy",

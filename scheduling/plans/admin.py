@@ -56,7 +56,7 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
         texts = {
             "tier": gettext("The class of service; each tier once."),
             "queue": gettext(
-                "Where jobs that are routed by tier go; what waits moves there too while the plan is active."
+                "Queue of jobs that are routed by tier; waiting jobs move there too while the plan is active."
             ),
         }
         if db_field.name in texts:
@@ -82,8 +82,8 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
 class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin):
     """CFS plans. A saved plan takes effect with the dispatcher's next tick, also for waiting jobs; nothing restarts."""
 
-    empty_title = gettext_lazy("No CFS plan")
-    empty_text = gettext_lazy("A CFS plan says how tiers share the slots. Add one above, then activate it.")
+    empty_title = gettext_lazy("No CFS plans")
+    empty_text = gettext_lazy("A CFS plan sets how tiers share the slots. Add one above, then activate it.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("name", "state_badge", "strategy", "granularity_seconds", "reserved_slots", "version", "updated_at")
@@ -97,10 +97,8 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
     change_form_before_template = "scheduling/dashboards/parts/cfs_plan_note.html"
     ask = staticmethod(ask_about_cfs_plan)
     help_texts = {
-        "name": gettext_lazy("How people call the plan."),
-        "strategy": gettext_lazy(
-            "Whether queues and tenants take turns by weight, or all is served in order of arrival."
-        ),
+        "name": gettext_lazy("Display name of the plan."),
+        "strategy": gettext_lazy("Whether queues and tenants share slots by weight, or jobs run in order of arrival."),
     }
 
     def get_fields(self, request: HttpRequest, obj: CFSPlan | None = None) -> Any:

@@ -44,7 +44,7 @@ class CFSPlanSerializer(serializers.Serializer[CFSPlan]):
     is_active = serializers.BooleanField()
     strategy = serializers.CharField()
     granularity_seconds = serializers.IntegerField(help_text="Length of a time slice.")
-    reserved_slots = serializers.IntegerField(help_text="Slots kept for tenants below their share.")
+    reserved_slots = serializers.IntegerField(help_text="Slots reserved for tenants below their share.")
     tiers = CFSPlanTierSerializer(many=True)
     version = serializers.IntegerField(help_text="Number of the version in effect.")
     updated_at = serializers.DateTimeField()

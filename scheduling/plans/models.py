@@ -26,10 +26,10 @@ class CFSPlan(NamedModel, VersionedModel):
         _("granularity seconds"),
         default=120,
         validators=[MinValueValidator(1), MaxValueValidator(86_400)],
-        help_text=_("Length of a time slice; a running job may be asked to yield after it."),
+        help_text=_("Length of a time slice; after it, a running job may be requested to yield."),
     )
     reserved_slots = models.PositiveIntegerField(
-        _("reserved slots"), default=0, help_text=_("Slots kept for tenants below their share.")
+        _("reserved slots"), default=0, help_text=_("Slots reserved for tenants below their share.")
     )
     is_active = models.BooleanField(_("is active"), default=False)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
@@ -205,7 +205,7 @@ class CostRow(models.Model):
     """
 
     mean_us = models.BigIntegerField(_("mean us"))
-    samples = models.BigIntegerField(_("samples"), help_text=_("Jobs that taught, in all."))
+    samples = models.BigIntegerField(_("samples"), help_text=_("Number of samples."))
     n = models.FloatField(_("n"), db_default=1.0)
     sum_x = models.FloatField(_("sum x"), db_default=0.0)
     sum_y = models.FloatField(_("sum y"), db_default=0.0)
@@ -216,7 +216,9 @@ class CostRow(models.Model):
     most_us = models.FloatField(_("most us"), db_default=0.0)
     error_us = models.FloatField(_("error us"), db_default=0.0, help_text=_("Sum of |predicted - measured|."))
     bias_us = models.FloatField(_("bias us"), db_default=0.0, help_text=_("Sum of predicted - measured."))
-    total_us = models.FloatField(_("total us"), db_default=0.0, help_text=_("Sum of measured, to divide these two by."))
+    total_us = models.FloatField(
+        _("total us"), db_default=0.0, help_text=_("Sum of measured, the divisor of these two.")
+    )
     updated_at = models.DateTimeField(_("updated at"), null=True)
 
     class Meta:

@@ -170,7 +170,7 @@ class _CFSPlans(Versioned[CFSPlan]):
         if plan.is_active and missing:
             raise CFSPlanInvalidError("An active plan needs a queue for: %(names)s.", {"names": ", ".join(missing)})
         if any(not 1 <= row["weight"] <= MAX_WEIGHT for row in tiers.values()):
-            raise CFSPlanInvalidError("Weights lie between 1 and %(greatest)s.", {"greatest": MAX_WEIGHT})
+            raise CFSPlanInvalidError("Weights must lie between 1 and %(greatest)s.", {"greatest": MAX_WEIGHT})
         return [
             CFSPlanTier(plan=plan, tier_id=tier, queue_id=queues[row["queue"]], weight=row["weight"])
             for tier, row in tiers.items()

@@ -55,9 +55,9 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     post_actions = ("run_now", "pause", "resume", "delete")
     change_form_before_template = "scheduling/dashboards/parts/schedule_preview.html"
     change_form_outer_after_template = "scheduling/dashboards/parts/schedule_fires.html"
-    empty_title = gettext_lazy("No schedule yet")
+    empty_title = gettext_lazy("No schedules yet")
     empty_text = gettext_lazy(
-        "A schedule submits a job again and again, such as every night at 02:30 in Berlin. Add one above."
+        "A schedule submits a job repeatedly, such as every night at 02:30 in Berlin. Add one above."
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
@@ -79,7 +79,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     def seen_beside(self, obj: Schedule) -> dict[str, str]:
         return {
-            gettext("Its state"): gettext("enabled")
+            gettext("State"): gettext("enabled")
             if obj.is_enabled
             else gettext("paused: %(reason)s") % {"reason": obj.pause_reason}
         }
@@ -173,7 +173,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     def run_now(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         is_rated = self.access(request).platform_role is None
         fire = run_schedule_now(schedule_id=schedule.pk, reason=reason, is_rated=is_rated)
-        self.message_user(request, gettext("%(schedule)s runs now; this is its job.") % {"schedule": schedule})
+        self.message_user(request, gettext("%(schedule)s runs now. This is its job.") % {"schedule": schedule})
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[fire.job_id]))
 
     @post_action(
@@ -184,7 +184,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     )
     def pause(self, request: HttpRequest, schedule: Schedule, reason: str) -> str:
         pause_schedule(schedule_id=schedule.pk, reason=reason)
-        return gettext("%(schedule)s is paused; times that pass are not made up for.") % {"schedule": schedule}
+        return gettext("%(schedule)s is paused; missed times are not caught up.") % {"schedule": schedule}
 
     @post_action(
         label=gettext_lazy("Resume"),
@@ -193,14 +193,14 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     )
     def resume(self, request: HttpRequest, schedule: Schedule, reason: str) -> str:
         resume_schedule(schedule_id=schedule.pk, reason=reason)
-        return gettext("%(schedule)s fires again, from now on.") % {"schedule": schedule}
+        return gettext("%(schedule)s is resumed.") % {"schedule": schedule}
 
     @post_action(label=gettext_lazy("Delete"), permission=Permission.SCHEDULES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         delete_schedule(schedule_id=schedule.pk, reason=reason)
         self.message_user(
             request,
-            gettext("%(schedule)s is deleted with the record of its fires; its jobs stay.") % {"schedule": schedule},
+            gettext("%(schedule)s and the record of its fires are deleted; its jobs stay.") % {"schedule": schedule},
         )
         return HttpResponseRedirect(reverse("admin:scheduling_schedule_changelist"))
 
@@ -235,8 +235,10 @@ class ScheduleFireAdmin(KeysetAdmin):
     search_help_text = gettext_lazy("Id of a schedule")
     fields = ("schedule", "shown_time", "outcome_badge", "reason", "trigger", "its_job", "fired_at")
     readonly_fields = ("schedule", "shown_time", "outcome_badge", "its_job")
-    empty_title = gettext_lazy("Nothing has fired yet")
-    empty_text = gettext_lazy("Each time of a schedule appears here with its job, or with why it has none.")
+    empty_title = gettext_lazy("No fires yet")
+    empty_text = gettext_lazy(
+        "Each time of a schedule is listed here with its job, or with the reason why it has none."
+    )
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         wanted = parse_uuid(search_term)

@@ -144,7 +144,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     @extend_schema(
         operation_id="schedules_backfill",
         request=BackfillSerializer,
-        responses={200: OpenApiResponse(BackfillResultSerializer, description="What would be done, or was done.")},
+        responses={200: OpenApiResponse(BackfillResultSerializer, description="The preview or the result.")},
     )
     @action(detail=True, methods=["post"])
     def backfill(self, request: Request, pk: str) -> Response:

@@ -40,9 +40,9 @@ for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, 
 
 
 KWARGS_HELP = gettext_lazy(
-    'A JSON object. For scheduling.submit: {"tenant": "acme", "kind": "noop", "payload": {}}, and if wanted priority,'
-    " queue, tags, fair_key, max_retries, run_at, deadline. Saving checks it; one job is submitted for each due time,"
-    " however many beats run."
+    'A JSON object. For scheduling.submit: {"tenant": "acme", "kind": "noop", "payload": {}}; '
+    "optional: priority, queue, tags, fair_key, max_retries, run_at, deadline. It is checked on "
+    "saving; one job is submitted for each due time, even if several beats run."
 )
 
 
@@ -67,7 +67,7 @@ class ScheduleForm(PeriodicTaskForm):
             self.add_error(fault.field if fault.field in self.fields else None, fault.detail)
         if values.get("task") == SUBMIT_TASK and not self.errors:
             if values.get("args", self.instance.args) not in ("", "[]"):
-                self.add_error("args", gettext("This task takes keyword arguments only."))
+                self.add_error("args", gettext("This task only takes keyword arguments."))
             try:
                 check_submission(json.loads(values.get("kwargs", self.instance.kwargs) or "{}"))
             except DomainError as refusal:
@@ -88,10 +88,8 @@ class ScheduleForm(PeriodicTaskForm):
 class BeatAdmin(LoggedAdmin):
     """Base of beat's pages: readable by platform staff, editable with `upkeep.run`."""
 
-    empty_title = gettext_lazy("No such time yet")
-    empty_text = gettext_lazy(
-        "Tasks of beat name the times at which they run. Add one above, or on the page of a task."
-    )
+    empty_title = gettext_lazy("No times yet")
+    empty_text = gettext_lazy("Beat runs its tasks at these times. Add one above, or on the page of a task.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.UPKEEP_RUN
 
@@ -101,8 +99,8 @@ class BeatAdmin(LoggedAdmin):
 class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     """Tasks of the platform with their schedules. A task is disabled instead of deleted, so that its history stays."""
 
-    empty_title = gettext_lazy("No task yet")
-    empty_text = gettext_lazy("“manage.py migrate” enters the platform's own. Add one of yours above.")
+    empty_title = gettext_lazy("No tasks yet")
+    empty_text = gettext_lazy("“manage.py migrate” creates the platform's own tasks. Add your own above.")
 
     form = ScheduleForm
     # They contain payloads: neither a filter in the URL nor an audit entry reveals them.
@@ -124,7 +122,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
             return fieldsets
         return [(title, options) for title, options in fieldsets if "kwargs" not in options["fields"]]
 
-    @admin.display(description=gettext_lazy("Of its last submission"))
+    @admin.display(description=gettext_lazy("Last submission"))
     def last_result(self, task: PeriodicTask) -> SafeString | str:
         entry = last_submission(task.pk) if task.pk else None
         if entry is None:

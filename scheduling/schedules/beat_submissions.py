@@ -37,7 +37,8 @@ def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) ->
     """Return the request that an operator wrote into beat's admin, with times as ISO 8601 with a zone."""
     if strays := sorted(set(options) - set(OPTIONS)):
         raise OptionInvalidError(
-            "%(name)s: there is no such option; there are: %(known)s.", {"name": strays[0], "known": ", ".join(OPTIONS)}
+            "%(name)s: there is no such option. Valid options: %(known)s.",
+            {"name": strays[0], "known": ", ".join(OPTIONS)},
         )
     try:
         times = {name: datetime.fromisoformat(options[name]) for name in TIME_OPTIONS if options.get(name)}
@@ -121,7 +122,7 @@ def _read(kwargs: Any) -> tuple[Tenant, JobRequest]:
     given = dict(kwargs)
     missing = [name for name in ("tenant", "kind") if not isinstance(given.get(name), str)]
     if missing:
-        raise OptionInvalidError("%(name)s is missing, or is no text.", {"name": missing[0]})
+        raise OptionInvalidError("%(name)s is missing, or is not text.", {"name": missing[0]})
     payload = given.pop("payload", None) or {}
     if not isinstance(payload, dict):
         raise OptionInvalidError("payload must be a JSON object.")

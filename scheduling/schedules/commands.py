@@ -20,7 +20,7 @@ def schedule_id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no id of a schedule; list_schedules shows them.") from error
+        raise ArgumentTypeError(f"{text!r} is not the id of a schedule; list_schedules shows the ids.") from error
 
 
 @contextmanager

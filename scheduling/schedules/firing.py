@@ -151,10 +151,10 @@ def _missed_fires(plan: Plan, times: Sequence[datetime], now: datetime) -> list[
     for time in times:
         fire = new_fire(plan.schedule, time, "cron", now)
         fire.outcome = ScheduleFire.Outcome.SKIPPED_MISSED
-        fire.reason = "Nobody was there to fire it in time."
+        fire.reason = "No dispatcher fired it in time."
         fires.append(fire)
     if fires and plan.has_older:
-        fires[0].reason += " There were more before it, which are not recorded."
+        fires[0].reason += " Earlier missed times are not recorded."
     return fires
 
 

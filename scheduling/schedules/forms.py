@@ -25,13 +25,13 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("Why it changes; kept in the audit log beside the difference."),
+        help_text=gettext_lazy("Reason of the change; kept in the audit log with the difference."),
     )
     seen_version = forms.IntegerField(
         label=gettext_lazy("Seen version"),
         required=False,
         widget=forms.HiddenInput(),
-        help_text=gettext_lazy("What was read."),
+        help_text=gettext_lazy("The version that was shown."),
     )
 
     class Meta:

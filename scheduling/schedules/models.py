@@ -23,13 +23,16 @@ DST_CHOICES = [
     (DstPolicy.SKIP.value, _("skip: a missing time does not run, a repeated one runs the first time")),
 ]
 OVERLAP_CHOICES = [
-    (OverlapPolicy.ALLOW.value, _("allow: submit all the same")),
-    (OverlapPolicy.SKIP.value, _("skip: leave this one out")),
-    (OverlapPolicy.QUEUE_ONE.value, _("queue one: one waits for the end of the run before it, more are left out")),
-    (OverlapPolicy.CANCEL_PREVIOUS.value, _("cancel previous: submit, and cancel what has not ended")),
+    (OverlapPolicy.ALLOW.value, _("allow: submit anyway")),
+    (OverlapPolicy.SKIP.value, _("skip: skip this run")),
+    (
+        OverlapPolicy.QUEUE_ONE.value,
+        _("queue one: one run waits for the end of the previous one, further ones are skipped"),
+    ),
+    (OverlapPolicy.CANCEL_PREVIOUS.value, _("cancel previous: submit, and cancel earlier runs that have not ended")),
 ]
 CATCH_UP_CHOICES = [
-    (CatchUpPolicy.NONE.value, _("none: what was missed stays missed")),
+    (CatchUpPolicy.NONE.value, _("none: missed times are not caught up")),
     (CatchUpPolicy.LATEST.value, _("latest: one run for the newest missed time")),
     (CatchUpPolicy.ALL.value, _("all: a run for each missed time, the newest 100 at most")),
 ]
@@ -38,7 +41,7 @@ CATCH_UP_CHOICES = [
 class Schedule(TenantModel):
     """Job that is submitted repeatedly, by the calendar of a time zone."""
 
-    name = models.CharField(_("name"), max_length=100, help_text=_("What people call it; once in a tenant."))
+    name = models.CharField(_("name"), max_length=100, help_text=_("Display name; unique in the tenant."))
     kind = models.CharField(_("kind"), max_length=64, help_text=_("The kind of the jobs that it submits."))
     payload = SealedJSONField(
         verbose_name=_("payload"), default=dict, blank=True, help_text=_("A JSON object by the kind's own schema.")
@@ -46,19 +49,24 @@ class Schedule(TenantModel):
     priority = models.SmallIntegerField(
         _("priority"), default=0, help_text=_("Orders this tenant's own jobs only; higher runs earlier.")
     )
-    queue = models.CharField(_("queue"), max_length=60, blank=True, help_text=_("Empty: where routing sends the kind."))
+    queue = models.CharField(
+        _("queue"), max_length=60, blank=True, help_text=_("Empty: the queue of the kind's routing.")
+    )
     tags = ArrayField(
         models.CharField(max_length=64),
         verbose_name=_("tags"),
         default=list,
         blank=True,
-        help_text=_("Labels, with commas."),
+        help_text=_("Labels, comma-separated."),
     )
     fair_key = models.CharField(
-        _("fair key"), max_length=100, blank=True, help_text=_("Whose jobs they are inside the tenant.")
+        _("fair key"),
+        max_length=100,
+        blank=True,
+        help_text=_("Key within the tenant; slots are shared fairly between keys."),
     )
     max_retries = models.PositiveSmallIntegerField(
-        _("max retries"), null=True, blank=True, help_text=_("Empty: the kind's own number.")
+        _("max retries"), null=True, blank=True, help_text=_("Empty: the kind's default.")
     )
     cron = models.CharField(
         _("cron"),
@@ -73,27 +81,27 @@ class Schedule(TenantModel):
         max_length=10,
         choices=DST_CHOICES,
         default=DstPolicy.STANDARD.value,
-        help_text=_("What happens to times that do not exist, and to those that come twice."),
+        help_text=_("Rule for local times that do not exist or occur twice."),
     )
     overlap_policy = models.CharField(
-        _("while one still runs"),
+        _("if one still runs"),
         max_length=16,
         choices=OVERLAP_CHOICES,
         default=OverlapPolicy.ALLOW.value,
-        help_text=_("What happens at a time at which an earlier run has not ended."),
+        help_text=_("Rule for a time at which an earlier run has not ended."),
     )
     catch_up_policy = models.CharField(
         _("after an outage"),
         max_length=10,
         choices=CATCH_UP_CHOICES,
         default=CatchUpPolicy.LATEST.value,
-        help_text=_("What happens to times more than a minute ago, at which no dispatcher ran."),
+        help_text=_("Rule for times more than a minute ago at which no dispatcher ran."),
     )
     jitter_seconds = models.PositiveIntegerField(
         _("jitter seconds"),
         default=0,
         validators=[MaxValueValidator(MAX_JITTER_SECONDS)],
-        help_text=_("Each run is put off by up to so many seconds, by the same number for the same time."),
+        help_text=_("Maximum random delay of each run in seconds; it is constant for the same time."),
     )
     starts_at = models.DateTimeField(
         _("starts at"), null=True, blank=True, help_text=_("No run before; empty: at once.")
@@ -132,7 +140,7 @@ class ScheduleFire(TenantModel):
 
     class Outcome(models.TextChoices):
         SUBMITTED = "submitted", _("submitted")
-        WAITING = "waiting", _("waits for the run before it")
+        WAITING = "waiting", _("waits for the previous run")
         SKIPPED_OVERLAP = "skipped_overlap", _("skipped: one was running")
         SKIPPED_MISSED = "skipped_missed", _("skipped: missed")
         REFUSED = "refused", _("refused")

@@ -67,8 +67,8 @@ def _tell_disabled(schedules: Sequence[Schedule]) -> None:
         )
 
 
-STILL_RUNNING = "The run before it had not ended."
-ONE_WAITS = "The run before it had not ended, and one waits already."
+STILL_RUNNING = "The previous run had not ended."
+ONE_WAITS = "The previous run had not ended, and one run already waits."
 OVERTAKEN = "A later time was due as well and would have cancelled it."
 
 _SQL = load_sql(__file__)
@@ -132,7 +132,7 @@ def cancel_superseded(fires: Iterable[ScheduleFire], overlaps: Overlaps) -> None
         for job_id in overlaps.open_runs[fire.schedule_id]
     ]
     if job_ids:
-        cancel_jobs(job_ids=job_ids, reason="The schedule's next run takes its place.")
+        cancel_jobs(job_ids=job_ids, reason="The schedule's next run replaced it.")
 
 
 def lock_released(limit: int) -> list[ScheduleFire]:

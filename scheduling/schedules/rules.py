@@ -143,7 +143,7 @@ def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_
     schedule.name = name or schedule.name
     _check_job(schedule, tenant, faults, now)
     if schedule.jitter_seconds > MAX_JITTER_SECONDS:
-        faults.add("jitter_seconds", gettext("At most %(limit)s seconds.") % {"limit": MAX_JITTER_SECONDS})
+        faults.add("jitter_seconds", gettext("It must be at most %(limit)s seconds.") % {"limit": MAX_JITTER_SECONDS})
     if is_new_timing:
         _check_timing(schedule, tenant, faults, now)
     faults.raise_any()
@@ -178,11 +178,11 @@ def _check_timing(schedule: Schedule, tenant: Tenant, faults: Faults, now: datet
         if (least := cron.least_interval_seconds()) < limit:
             faults.add(
                 "cron",
-                gettext("It fires every %(least)s s at its fastest; the plan allows one run in %(limit)s s.")
+                gettext("Its shortest interval is %(least)s s; the plan allows one run in %(limit)s s.")
                 % {"least": least, "limit": limit},
             )
     if not faults.found and next_fire(schedule, recurrence_of(schedule), after=now) is None:
-        faults.add("ends_at" if schedule.ends_at else "cron", gettext("It never fires from now on."))
+        faults.add("ends_at" if schedule.ends_at else "cron", gettext("It has no future times."))
 
 
 def _check_bounds(schedule: Schedule, faults: Faults) -> None:

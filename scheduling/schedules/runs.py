@@ -122,8 +122,7 @@ def _times_between(schedule: Schedule, since: datetime, until: datetime, now: da
     if len(fires) > MAX_BACKFILL_FIRES:
         raise BackfillInvalidError.of(
             "to",
-            gettext("There are more than %(limit)s times in between; take a shorter span.")
-            % {"limit": MAX_BACKFILL_FIRES},
+            gettext("The span has more than %(limit)s times; choose a shorter one.") % {"limit": MAX_BACKFILL_FIRES},
         )
     return [fire.at for fire in fires]
 

@@ -27,13 +27,15 @@ class TimingSerializer(StrictSerializer):
     """Timing of a schedule."""
 
     cron = NameField(
-        max_length=MAX_CRON_CHARACTERS, help_text="Five fields; docs/how-to/schedules.md says what they take."
+        max_length=MAX_CRON_CHARACTERS, help_text="Five fields; docs/how-to/schedules.md describes their syntax."
     )
     timezone = NameField(
-        required=False, max_length=MAX_ZONE_CHARACTERS, help_text="An IANA name; else the tenant's setting `timezone`."
+        required=False,
+        max_length=MAX_ZONE_CHARACTERS,
+        help_text="An IANA name. Default: the tenant's setting `timezone`.",
     )
     dst_policy = serializers.ChoiceField(
-        choices=DST_POLICIES, required=False, help_text="`standard` if not given: what happens where clocks change."
+        choices=DST_POLICIES, required=False, help_text="Rule for clock changes. Default: `standard`."
     )
     starts_at = MomentField(required=False, allow_null=True, help_text="No run before.")
     ends_at = MomentField(required=False, allow_null=True, help_text="No run after.")
@@ -42,12 +44,16 @@ class TimingSerializer(StrictSerializer):
 class ScheduleWriteSerializer(TimingSerializer):
     """Schedule to create or change; omitted fields keep their values or have their defaults."""
 
-    name = NameField(max_length=MAX_NAME_CHARACTERS, help_text="Once in a tenant.")
+    name = NameField(max_length=MAX_NAME_CHARACTERS, help_text="Unique in the tenant.")
     kind = NameField(max_length=64)
     payload = serializers.DictField(required=False, help_text="By the kind's own schema.")
     priority = WholeNumberField(required=False, min_value=-(2**15), max_value=2**15 - 1)
     queue = NameField(
-        required=False, allow_null=True, allow_blank=True, max_length=60, help_text="Only where routing lets you."
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=60,
+        help_text="Only if routing allows a choice of queue.",
     )
     tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), required=False, max_length=MAX_TAGS)
     fair_key = NameField(required=False, allow_blank=True, max_length=MAX_FAIR_KEY_CHARACTERS)
@@ -55,10 +61,10 @@ class ScheduleWriteSerializer(TimingSerializer):
     overlap_policy = serializers.ChoiceField(
         choices=OVERLAP_POLICIES,
         required=False,
-        help_text="`allow` if not given: what happens while a run has not ended.",
+        help_text="Rule while a run has not ended. Default: `allow`.",
     )
     catch_up_policy = serializers.ChoiceField(
-        choices=CATCH_UP_POLICIES, required=False, help_text="`latest` if not given: what happens after an outage."
+        choices=CATCH_UP_POLICIES, required=False, help_text="Rule after an outage. Default: `latest`."
     )
     jitter_seconds = WholeNumberField(required=False, min_value=0, max_value=MAX_JITTER_SECONDS)
 
@@ -79,10 +85,10 @@ class ScheduleSerializer(serializers.Serializer[Schedule]):
     tenant = serializers.CharField(source="tenant.slug")
     name = serializers.CharField()
     kind = serializers.CharField()
-    payload = serializers.SerializerMethodField(help_text="Null where it is masked.")
+    payload = serializers.SerializerMethodField(help_text="Null if it is masked.")
     is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see the payload.")
     priority = serializers.IntegerField()
-    queue = serializers.SerializerMethodField(help_text="Null: where routing sends the kind.")
+    queue = serializers.SerializerMethodField(help_text="Null: the queue of the kind's routing.")
     tags = serializers.ListField(child=serializers.CharField())
     fair_key = serializers.CharField()
     max_retries = serializers.IntegerField(allow_null=True)
@@ -143,7 +149,7 @@ class BackfillSerializer(StrictSerializer):
     """Span of times to backfill; both bounds are inclusive."""
 
     to = MomentField(source="until", help_text="Inclusive, and not in the future.")
-    dry_run = StrictBooleanField(default=True, help_text="List the times and do nothing.")
+    dry_run = StrictBooleanField(default=True, help_text="Only list the times; submit nothing.")
     reason = NameField(default="", allow_blank=True, max_length=500)
 
     def get_fields(self) -> dict[str, Any]:
@@ -164,7 +170,7 @@ class BackfillResultSerializer(serializers.Serializer[Any]):
     dry_run = serializers.BooleanField()
     count = serializers.IntegerField(help_text="Times without a job.")
     fire_times = serializers.ListField(child=MomentField(), max_length=MAX_BACKFILL_FIRES)
-    skipped = serializers.IntegerField(help_text="Times that have their job already.")
+    skipped = serializers.IntegerField(help_text="Times that already have their job.")
     submitted = serializers.IntegerField()
     refused = RefusedFireSerializer(many=True)
 
@@ -177,9 +183,9 @@ class PreviewedRunSerializer(serializers.Serializer[Any]):
     """Future run."""
 
     at = MomentField()
-    local = serializers.SerializerMethodField(help_text="By the zone's own clock, with its offset.")
+    local = serializers.SerializerMethodField(help_text="Local time of the zone, with its offset.")
     utc_offset = serializers.CharField()
-    note = serializers.CharField(help_text="What is to be said where the clocks change; else empty.")
+    note = serializers.CharField(help_text="Note on a clock change; else empty.")
 
     def get_local(self, run: Any) -> str:
         return str(run.local.isoformat())

@@ -20,11 +20,9 @@ from tenants.console.site import console_site
 class SchedulingEntityAdmin(ReadOnlyAdmin):
     """A tenant in one queue, or one of its keys there; the runnable one of least virtual time is next."""
 
-    empty_text = gettext_lazy(
-        "A tenant gets a row in a queue with the first job that is routed there, and one for each fair key."
-    )
+    empty_text = gettext_lazy("A tenant gets a row in a queue with its first job there, and one for each fair key.")
 
-    empty_title = gettext_lazy("Nobody has queued yet")
+    empty_title = gettext_lazy("No tenants have queued yet")
     view_permission = Permission.TENANT_VIEW
     list_display = ("queue", "key", "virtual_seconds", "weight", "is_runnable", "in_flight", "waiting", "estimate")
     list_select_related = ("queue",)
@@ -53,7 +51,7 @@ class SchedulingEntityAdmin(ReadOnlyAdmin):
 class TenantCapacityAdmin(ReadOnlyAdmin):
     """A tenant's messages in flight over all pools, against its cap."""
 
-    empty_title = gettext_lazy("Nobody has submitted yet")
+    empty_title = gettext_lazy("No tenants have submitted yet")
     empty_text = gettext_lazy("A tenant gets a row with its first job. Submit one with POST /api/v1/jobs/.")
     view_permission = Permission.TENANT_VIEW
     list_display = ("tenant", "in_flight", "cap")
@@ -69,9 +67,9 @@ class TenantCapacityAdmin(ReadOnlyAdmin):
 class KindCostAdmin(ReadOnlyAdmin):
     """The cost of jobs by kind, and the quality of its prediction. The predictor follows the last samples."""
 
-    empty_title = gettext_lazy("Nothing has been learned yet")
+    empty_title = gettext_lazy("No costs learned yet")
     empty_text = gettext_lazy(
-        "A kind gets a row when its first job is completed; until then its queue's expected seconds count."
+        "A kind gets a row when its first job is completed; until then its queue's expected seconds are used."
     )
 
     view_permission = Permission.PLATFORM_VIEW
@@ -90,14 +88,14 @@ class KindCostAdmin(ReadOnlyAdmin):
         return (
             "–"
             if cost.mean_error is None
-            else gettext("%(mean_error)s of what was measured") % {"mean_error": f"{cost.mean_error:.0%}"}
+            else gettext("%(mean_error)s of the measured time") % {"mean_error": f"{cost.mean_error:.0%}"}
         )
 
     @admin.display(description=gettext_lazy("Bias"))
     def bias_words(self, cost: KindCost) -> str:
         return "–" if cost.bias is None else f"{cost.bias:+.0%}"
 
-    @admin.display(description=gettext_lazy("Tenants predicted worst"))
+    @admin.display(description=gettext_lazy("Tenants with the worst predictions"))
     def worst_tenants(self, cost: KindCost) -> SafeString | str:
         rows = list_worst_predicted(kind=cost.kind)
         text = gettext("%(tenant)s: mean %(mean)s, error %(error)s")

@@ -59,17 +59,21 @@ class ShareLineSerializer(serializers.Serializer[ShareLine]):
     slug = serializers.CharField()
     name = serializers.CharField()
     plan = serializers.CharField(source="plan_name")
-    cap = serializers.IntegerField(help_text="Its jobs in flight at once.")
-    used_slots = serializers.FloatField(help_text="On average while it had or wanted any.")
-    entitled_slots = serializers.FloatField(allow_null=True, help_text="On average while it had or wanted any.")
-    ratio = serializers.FloatField(allow_null=True, help_text="Had over entitled while backlogged; 1 is exactly fair.")
+    cap = serializers.IntegerField(help_text="Its limit of jobs in flight.")
+    used_slots = serializers.FloatField(help_text="Mean over the time in which it used or wanted any.")
+    entitled_slots = serializers.FloatField(
+        allow_null=True, help_text="Mean over the time in which it used or wanted any."
+    )
+    ratio = serializers.FloatField(allow_null=True, help_text="Used over entitled while backlogged; 1 is exactly fair.")
     verdict = serializers.CharField(source="verdict.value", help_text="below, fair, above, idle or unknown.")
     lag_us = serializers.IntegerField(
         allow_null=True, help_text="Microseconds of slot time behind its ideal share now; negative is ahead."
     )
     used = serializers.ListField(child=serializers.FloatField(), help_text="Slots in use.")
     entitled = serializers.ListField(child=serializers.FloatField(), help_text="Slots it was entitled to at that time.")
-    backlogged = serializers.ListField(child=serializers.FloatField(), help_text="Part of the bin in which it was.")
+    backlogged = serializers.ListField(
+        child=serializers.FloatField(), help_text="Part of the bin in which it was backlogged."
+    )
 
 
 class VirtualTimeSerializer(serializers.Serializer[VirtualTime]):
@@ -77,7 +81,7 @@ class VirtualTimeSerializer(serializers.Serializer[VirtualTime]):
 
     tenant = serializers.UUIDField(source="tenant_id")
     name = serializers.CharField()
-    ahead_us = serializers.IntegerField(help_text="Over the queue's virtual time, in slot time at weight 1.")
+    ahead_us = serializers.IntegerField(help_text="Above the queue's virtual time, in slot time at weight 1.")
     weight = serializers.FloatField()
     in_flight = serializers.IntegerField()
     waiting = serializers.IntegerField()
@@ -95,17 +99,17 @@ class QueueTimesSerializer(serializers.Serializer[QueueTimes]):
 class ShareHistorySerializer(serializers.Serializer[ShareHistory]):
     """Share against entitlement over time."""
 
-    since = serializers.DateTimeField(help_text="Where the first bin begins.")
+    since = serializers.DateTimeField(help_text="Start of the first bin.")
     bin_seconds = serializers.IntegerField()
-    sampled_at = serializers.DateTimeField(allow_null=True, help_text="When a dispatcher last looked.")
+    sampled_at = serializers.DateTimeField(allow_null=True, help_text="Time of a dispatcher's last sample.")
     is_fair = serializers.SerializerMethodField(
-        help_text="Whether the active plan shares; else it is first in first out."
+        help_text="Whether the active plan shares slots fairly; otherwise order of arrival."
     )
     jain = serializers.ListField(
-        child=serializers.FloatField(allow_null=True), help_text="Jain's index by bin; null where nobody competed."
+        child=serializers.FloatField(allow_null=True), help_text="Jain's index by bin; null without competition."
     )
     tenants = ShareLineSerializer(many=True, source="lines")
-    virtual_times = serializers.SerializerMethodField(help_text="By queue; of people of the platform alone.")
+    virtual_times = serializers.SerializerMethodField(help_text="By queue; only for platform staff.")
 
     def get_is_fair(self, history: ShareHistory) -> bool:
         return not history.is_off
@@ -122,34 +126,47 @@ class DecisionSerializer(serializers.Serializer[Decision]):
     job = serializers.UUIDField(source="job_id")
     queue = serializers.SerializerMethodField()
     kind = serializers.CharField()
-    number = serializers.IntegerField(help_text="Which hand-out of the job this was, from 1.")
-    state = serializers.CharField(help_text="Where the execution is, or how it ended.")
+    number = serializers.IntegerField(help_text="Number of this dispatch of the job, from 1.")
+    state = serializers.CharField(help_text="Phase of the execution, or its outcome.")
     dispatched_at = serializers.DateTimeField()
-    waited_seconds = serializers.FloatField(allow_null=True, help_text="Of the first hand-out.")
+    waited_seconds = serializers.FloatField(allow_null=True, help_text="Set for the first dispatch.")
     predicted_us = serializers.IntegerField()
     measured_us = serializers.IntegerField(allow_null=True)
     level = serializers.CharField(
         source="facts.level",
-        help_text="Among whom it was decided: queue, tenant, key, or nobody else. People of the platform.",
+        help_text="Level that decided: queue, tenant or key; empty without an alternative. Only for platform staff.",
     )
     reason = serializers.CharField(
-        source="facts.reason", help_text="Why it was next at that level; empty in older events. Likewise."
+        source="facts.reason",
+        help_text="Why it was next at that level; empty in older events. Only for platform staff.",
     )
-    in_flight = serializers.IntegerField(source="facts.in_flight", allow_null=True, help_text="Of the tenant, then.")
-    waiting = serializers.IntegerField(source="facts.waiting", allow_null=True, help_text="Jobs of the tenant, then.")
-    start_tag = serializers.IntegerField(source="facts.start_tag", allow_null=True, help_text="People of the platform.")
+    in_flight = serializers.IntegerField(
+        source="facts.in_flight", allow_null=True, help_text="Of the tenant, at that time."
+    )
+    waiting = serializers.IntegerField(
+        source="facts.waiting", allow_null=True, help_text="Jobs of the tenant, at that time."
+    )
+    start_tag = serializers.IntegerField(
+        source="facts.start_tag", allow_null=True, help_text="Only for platform staff."
+    )
     runner_up_us = serializers.IntegerField(
-        source="facts.runner_up_us", allow_null=True, help_text="By how much the next tenant stood later; likewise."
+        source="facts.runner_up_us",
+        allow_null=True,
+        help_text="By how much the next tenant's tag was later. Only for platform staff.",
     )
-    queue_start_tag = serializers.IntegerField(source="facts.queue_start_tag", allow_null=True, help_text="Likewise.")
+    queue_start_tag = serializers.IntegerField(
+        source="facts.queue_start_tag", allow_null=True, help_text="Only for platform staff."
+    )
     queue_runner_up_us = serializers.IntegerField(
-        source="facts.queue_runner_up_us", allow_null=True, help_text="By how much the next queue stood later."
+        source="facts.queue_runner_up_us", allow_null=True, help_text="By how much the next queue's tag was later."
     )
     key_start_tag = serializers.IntegerField(
-        source="facts.key_start_tag", allow_null=True, help_text="Where the tenant has keys."
+        source="facts.key_start_tag", allow_null=True, help_text="Set if the tenant has keys."
     )
     key_runner_up_us = serializers.IntegerField(
-        source="facts.key_runner_up_us", allow_null=True, help_text="By how much the tenant's next key stood later."
+        source="facts.key_runner_up_us",
+        allow_null=True,
+        help_text="By how much the tag of the tenant's next key was later.",
     )
 
     def get_queue(self, decision: Decision) -> str:

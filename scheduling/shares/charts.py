@@ -62,7 +62,7 @@ def draw_share(line: ShareLine) -> ShareChart:
     def height(value: float) -> float:
         return HEIGHT - HEIGHT * value / top
 
-    had = _("had %(used).1f slots on average") % {"used": line.used_slots}
+    had = _("used %(used).1f slots on average") % {"used": line.used_slots}
     entitled = line.entitled_slots
     due = "" if entitled is None else _(", entitled to %(entitled).1f") % {"entitled": entitled}
     return ShareChart(
@@ -87,7 +87,7 @@ def draw_index(history: ShareHistory) -> IndexChart:
     summary = (
         _("Jain's index between %(least).3f and %(most).3f.") % {"least": min(values), "most": max(values)}
         if values
-        else _("Nobody competed.")
+        else _("No competition.")
     )
     return IndexChart(
         path=" ".join("M" + " L".join(f"{x} {y}" for x, y in run) for run in runs if len(run) > 1),

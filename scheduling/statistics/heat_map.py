@@ -83,7 +83,7 @@ def draw_heat(kinds: KindHours) -> HeatMap:
         HeatRow(
             kind=line.kind,
             cells=[_cell(index, kinds.hours[index], hour, bounds) for index, hour in enumerate(line.hours)],
-            summary=_("%(kind)s: %(ended)s runs in 24 hours, at most %(most)s in one.")
+            summary=_("%(kind)s: %(ended)s runs in 24 hours, at most %(most)s in one hour.")
             % {"kind": line.kind, "ended": f"{line.ended:,}", "most": f"{max(hour.ended for hour in line.hours):,}"},
         )
         for line in kinds.lines

@@ -89,7 +89,7 @@ def spark(values: Sequence[float | None], *, words: Any = str) -> Spark:
     """Return a sparkline, scaled to its highest value."""
     known = [value for value in values if value is not None]
     if not known:
-        return Spark("", _("Nobody looked within the hour."))
+        return Spark("", _("No data in the last hour."))
     top = max(*known, 0.0) or 1.0
     facts = {"least": words(min(known)), "most": words(max(known)), "last": words(known[-1])}
     step = SPARK_WIDTH / max(len(values) - 1, 1)
@@ -97,7 +97,7 @@ def spark(values: Sequence[float | None], *, words: Any = str) -> Spark:
         None if value is None else SPARK_MARGIN + (SPARK_HEIGHT - 2 * SPARK_MARGIN) * (1 - value / top)
         for value in values
     ]
-    return Spark(_line(heights, step), _("Last hour: least %(least)s, most %(most)s, last %(last)s.") % facts)
+    return Spark(_line(heights, step), _("Last hour: lowest %(least)s, highest %(most)s, latest %(last)s.") % facts)
 
 
 def _line(heights: Sequence[float | None], step: float, start: float = 0.0) -> str:
@@ -120,12 +120,12 @@ def draw_strip(overview: Overview) -> tuple[list[StripMinute], str]:
     ]
     counts = {tone: sum(cell.tone == tone for cell in cells) for tone in ("good", "warn", "bad", "quiet")}
     told = [
-        ngettext("%d minute without trouble", "%d minutes without trouble", counts["good"]) % counts["good"],
-        ngettext("%d to look at", "%d to look at", counts["warn"]) % counts["warn"],
-        ngettext("%d bad", "%d bad", counts["bad"]) % counts["bad"],
+        ngettext("%d minute healthy", "%d minutes healthy", counts["good"]) % counts["good"],
+        ngettext("%d degraded", "%d degraded", counts["warn"]) % counts["warn"],
+        ngettext("%d failing", "%d failing", counts["bad"]) % counts["bad"],
     ]
     if counts["quiet"]:
-        told.append(ngettext("%d not looked at", "%d not looked at", counts["quiet"]) % counts["quiet"])
+        told.append(ngettext("%d without data", "%d without data", counts["quiet"]) % counts["quiet"])
     return cells, ", ".join(told) + "."
 
 
@@ -135,7 +135,7 @@ def _strip_minute(row: MinuteRow, *, is_all_tenants: bool) -> tuple[str, str]:
     rate, oldest = row.ended.failure_rate or 0.0, row.oldest_seconds or 0.0
     # A tenant without jobs has no sample, and no trouble either.
     if is_all_tenants and row.gauge is None and row.ended.failure_rate is None:
-        return "quiet", _("%(at)s: nobody looked") % {"at": at}
+        return "quiet", _("%(at)s: no data") % {"at": at}
     told = []
     if rate >= WARN_RATE:
         told.append(_("%(rate)s of the runs failed") % {"rate": percent_words(rate)})
@@ -147,9 +147,9 @@ def _strip_minute(row: MinuteRow, *, is_all_tenants: bool) -> tuple[str, str]:
         told.append(_("the oldest job had waited %(age)s") % {"age": duration_words(oldest)})
     has_no_slots = bool(is_all_tenants and row.gauge and row.gauge.waiting and not row.slots)
     if has_no_slots:
-        told.append(_("jobs waited and there was no slot"))
+        told.append(_("jobs waited without a free slot"))
     tone = "bad" if has_no_slots or rate >= BAD_RATE else "warn" if told else "good"
-    return tone, f"{at}: " + (", ".join(told) or _("no trouble"))
+    return tone, f"{at}: " + (", ".join(told) or _("healthy"))
 
 
 def minute_rows(overview: Overview, queue_id: int | None = None) -> list[MinuteRow]:
@@ -210,13 +210,13 @@ def draw_waits(rows: Sequence[MinuteRow]) -> MinuteChart:
         _waits_words,
         _("In the worst minute one job in twenty waited longer than %(wait)s.") % {"wait": duration_words(max(worst))}
         if worst
-        else _("No job began within the hour."),
+        else _("No jobs started in the last hour."),
     )
 
 
 def _waits_words(row: MinuteRow) -> str:
     if row.ended.wait_p50 is None:
-        return _("no job began")
+        return _("no jobs started")
     waits = {"p50": row.ended.wait_p50, "p95": row.ended.wait_p95, "p99": row.ended.wait_p99}
     return ", ".join(f"{name} {duration_words(wait)}" for name, wait in waits.items())
 

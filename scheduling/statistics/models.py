@@ -16,11 +16,11 @@ class GaugeRow(models.Model):
     minute = models.DateTimeField()
     queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
     waiting = models.IntegerField(default=0, help_text="Ready, due and held jobs.")
-    oldest_at = models.DateTimeField(null=True, help_text="Since when the longest-waiting ready job might run.")
-    backing_off = models.IntegerField(default=0, help_text="Of the soonest: those that wait for another attempt.")
-    due = models.IntegerField(default=0, help_text="Of these, those whose time has come.")
+    oldest_at = models.DateTimeField(null=True, help_text="Time since which the longest-waiting ready job may run.")
+    backing_off = models.IntegerField(default=0, help_text="Jobs in backoff, among the soonest.")
+    due = models.IntegerField(default=0, help_text="Those of them that are due.")
     next_due_at = models.DateTimeField(null=True)
-    dispatched = models.IntegerField(default=0, help_text="Handed out and not begun.")
+    dispatched = models.IntegerField(default=0, help_text="Dispatched and not started.")
     executing = models.IntegerField(default=0)
     slots_milli = models.BigIntegerField(default=0, help_text="Slots in use, in thousandths.")
     sampled_at = models.DateTimeField()
@@ -43,7 +43,7 @@ class TenantGauge(GaugeRow):
 
     pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
-    busy_us = models.BigIntegerField(default=0, help_text="Slot time of what runs, within the last ten minutes.")
+    busy_us = models.BigIntegerField(default=0, help_text="Slot time of running jobs, within the last ten minutes.")
 
     objects = TenantManager()
 
@@ -74,7 +74,7 @@ class Tally(models.Model):
     kind = models.CharField(max_length=64)
     outcome = models.CharField(max_length=12)
     is_dead = models.BooleanField()
-    wait_us = models.BigIntegerField(null=True, help_text="From when the job could run to its first start.")
+    wait_us = models.BigIntegerField(null=True, help_text="Time from when the job may run to its first start.")
     started_at = models.DateTimeField(null=True)
     measured_us = models.BigIntegerField()
     ended_at = models.DateTimeField()
@@ -92,11 +92,13 @@ class MinuteRow(models.Model):
     minute = models.DateTimeField()
     queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
     completed = models.IntegerField(default=0)
-    failed = models.IntegerField(default=0, help_text="By their own fault: failed, timed out, crashed, expired.")
+    failed = models.IntegerField(
+        default=0, help_text="Failures of the jobs themselves: failed, timed out, crashed, expired."
+    )
     dead_letters = models.IntegerField(default=0)
     busy_us = models.BigIntegerField(default=0)
     wait = ArrayField(models.IntegerField(), help_text="Histogram of waits until the first start.")
-    run = ArrayField(models.IntegerField(), help_text="Histogram of slot times of what completed or failed.")
+    run = ArrayField(models.IntegerField(), help_text="Histogram of slot times of completed and failed executions.")
 
     class Meta:
         abstract = True
@@ -157,8 +159,8 @@ class ShareMinute(models.Model):
     minute = models.DateTimeField()
     queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
     entitled_us = models.BigIntegerField(help_text="Slot time that it was entitled to within the minute.")
-    backlogged_us = models.BigIntegerField(help_text="How long of the minute it had more work than it was served.")
-    lag_us = models.BigIntegerField(null=True, help_text="Behind its ideal share when last seen backlogged.")
+    backlogged_us = models.BigIntegerField(help_text="Part of the minute in which it was backlogged.")
+    lag_us = models.BigIntegerField(null=True, help_text="Lag behind its ideal share when it was last backlogged.")
 
     objects = TenantManager()
 

@@ -28,7 +28,7 @@ class KindPauseForm(forms.Form):
         label=gettext_lazy("Kind"),
         widget=UnfoldAdminSelectWidget(),
         help_text=gettext_lazy(
-            "Nothing of this kind is dispatched, of any tenant; what runs goes on and what is submitted waits."
+            "No job of this kind is dispatched, for any tenant. Running jobs continue; new jobs wait."
         ),
     )
     reason = forms.CharField(
@@ -42,7 +42,7 @@ class KindPauseForm(forms.Form):
         required=False,
         label=gettext_lazy("Until (UTC)"),
         widget=UnfoldAdminTextInputWidget({"type": "datetime-local"}),
-        help_text=gettext_lazy("It is resumed by itself at this time; empty: by a person."),
+        help_text=gettext_lazy("Resumed automatically at this time; empty: manually."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -64,10 +64,8 @@ class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
     add_permission = Permission.QUEUES_OPERATE
     list_display = ("kind", "reason", "paused_by", "paused_at", "paused_until")
     form = KindPauseModelForm
-    empty_title = gettext_lazy("No kind is paused")
-    empty_text = gettext_lazy(
-        "Pause a kind when what it depends on is down: its jobs wait, and nothing of them is lost."
-    )
+    empty_title = gettext_lazy("No kinds are paused")
+    empty_text = gettext_lazy("Pause a kind while a service that it needs is down. Its jobs wait; none is lost.")
     post_actions = ("resume",)
 
     def save_model(self, request: HttpRequest, obj: KindPause, form: Any, change: bool) -> None:

@@ -30,9 +30,9 @@ class TargetCommand(BaseCommand):
     scopes = SCOPES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("target", choices=self.scopes, help="what it is")
+        parser.add_argument("target", choices=self.scopes, help="type of the target")
         parser.add_argument("name", help="its name; a tenant's slug; a worker's id or HOSTNAME:PID")
-        parser.add_argument("--json", action="store_true", help="print how it stands as JSON")
+        parser.add_argument("--json", action="store_true", help="print its state as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -60,7 +60,7 @@ class TargetCommand(BaseCommand):
 
 def add_stop_arguments(parser: ArgumentParser) -> None:
     """Add the arguments for the reason and the end."""
-    parser.add_argument("--reason", required=True, help="why; shown on pages and kept in the audit log")
+    parser.add_argument("--reason", required=True, help="reason, shown on pages and kept in the audit log")
     parser.add_argument("--until", type=moment, help="when it ends by itself, such as 2026-01-31T09:30:00Z")
 
 
@@ -90,7 +90,7 @@ def describe(scope: str, state: TargetState) -> str:
         done = " and has drained" if state.drain.drained_at else ""
         eta = "" if state.progress.eta_seconds is None else f", about {state.progress.eta_seconds:,.0f} s left"
         parts.append(
-            f"drains{_ends(state.drain.until)}{done}: {state.drain.reason}"
+            f"is draining{_ends(state.drain.until)}{done}: {state.drain.reason}"
             f" ({state.progress.waiting:,} waiting, {state.progress.in_flight:,} in flight,"
             f" {state.progress.per_minute:,.1f} a minute{eta})"
         )

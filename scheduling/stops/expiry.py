@@ -15,7 +15,7 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.tenancy.service import lift_due_stops
 
-BECAUSE = "its time was over"
+BECAUSE = "its end time was reached"
 
 _LIFT = load_sql(__file__)["lift_due"]
 

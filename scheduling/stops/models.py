@@ -37,7 +37,7 @@ class Drain(models.Model):
     started_by = models.CharField(max_length=200, blank=True)
     started_at = models.DateTimeField()
     until = models.DateTimeField(null=True, blank=True)
-    drained_at = models.DateTimeField(null=True, blank=True, help_text="When nothing was left.")
+    drained_at = models.DateTimeField(null=True, blank=True, help_text="When no jobs were left.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["scope", "name"], name="drain_scope_name")]

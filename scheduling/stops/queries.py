@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils.translation import gettext, gettext_noop
 from psycopg.rows import class_row, scalar_row
 
 from scheduling.models import Drain
@@ -33,6 +34,17 @@ _PAGES = {
     "kind": "admin:scheduling_kindpause_change",
     "tenant": "admin:tenants_tenant_change",
 }
+_TITLES = {
+    ("pool", "paused"): gettext_noop("Worker pool “%(name)s” is paused"),
+    ("pool", "draining"): gettext_noop("Worker pool “%(name)s” is draining"),
+    ("queue", "paused"): gettext_noop("Queue “%(name)s” is paused"),
+    ("queue", "draining"): gettext_noop("Queue “%(name)s” is draining"),
+    ("kind", "paused"): gettext_noop("Kind “%(name)s” is paused"),
+    ("kind", "draining"): gettext_noop("Kind “%(name)s” is draining"),
+    ("tenant", "paused"): gettext_noop("Tenant “%(name)s” is paused"),
+    ("tenant", "draining"): gettext_noop("Tenant “%(name)s” is draining"),
+    ("tenant", "suspended"): gettext_noop("Tenant “%(name)s” is suspended"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +64,7 @@ class Stop:
     @property
     def title(self) -> str:
         """Return the target and its mode as a heading."""
-        noun = "Worker pool" if self.scope == "pool" else self.scope.capitalize()
-        return f"{noun} “{self.name}” {'drains' if self.mode == DRAINING else 'is ' + self.mode}"
+        return gettext(_TITLES[self.scope, self.mode]) % {"name": self.name}
 
     @property
     def page(self) -> str:

@@ -16,17 +16,17 @@ class StopRequestSerializer(StrictSerializer):
     """Reason of a pause or drain, and its optional end."""
 
     reason = NameField(max_length=200)
-    until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: a person ends it.")
+    until = MomentField(
+        required=False, allow_null=True, default=None, help_text="Absent or null: until a person ends it."
+    )
 
 
 class NewPoolSerializer(StrictSerializer):
     """Worker pool to be added."""
 
-    name = NameField(max_length=40, help_text="Lower-case letters, digits, hyphens and underscores; it stays.")
+    name = NameField(max_length=40, help_text="Lower-case letters, digits, hyphens and underscores; cannot be changed.")
     description = NameField(max_length=200, required=False, allow_blank=True)
-    memory_mib = WholeNumberField(
-        required=False, help_text="What each child has: 256, 512 or 1024; the last if absent."
-    )
+    memory_mib = WholeNumberField(required=False, help_text="Memory of each child: 256, 512 or 1024. Default: 1024.")
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
 
@@ -42,11 +42,11 @@ class PauseSerializer(serializers.Serializer[Stop]):
 class DrainSerializer(PauseSerializer):
     """Current drain with the remaining jobs and the rate."""
 
-    drained_at = serializers.DateTimeField(allow_null=True, help_text="When nothing was left.")
-    waiting = serializers.IntegerField(help_text="Jobs not begun; of a kind, no more than 10,001 are counted.")
+    drained_at = serializers.DateTimeField(allow_null=True, help_text="When no jobs were left.")
+    waiting = serializers.IntegerField(help_text="Jobs that have not started; of a kind, at most 10,001 are counted.")
     in_flight = serializers.IntegerField()
-    per_minute = serializers.FloatField(help_text="Ended in the last five minutes, a minute.")
-    eta_seconds = serializers.FloatField(allow_null=True, help_text="Null while nothing ends.")
+    per_minute = serializers.FloatField(help_text="Jobs that ended in the last five minutes, a minute.")
+    eta_seconds = serializers.FloatField(allow_null=True, help_text="Null while no jobs end.")
 
 
 class TargetSerializer(serializers.Serializer[TargetState]):
@@ -67,11 +67,11 @@ class KindCostSerializer(serializers.Serializer[KindCost]):
     """Recent cost of jobs of a kind, and the quality of its prediction."""
 
     mean_seconds = serializers.SerializerMethodField()
-    samples = serializers.IntegerField(help_text="Jobs that taught the predictor, in all.")
+    samples = serializers.IntegerField(help_text="Number of samples of the predictor.")
     mean_error = serializers.FloatField(
         allow_null=True, help_text="Mean absolute error of the last predictions, as a part of the measured slot time."
     )
-    bias = serializers.FloatField(allow_null=True, help_text="Likewise with its sign: above 0 too much is predicted.")
+    bias = serializers.FloatField(allow_null=True, help_text="Signed mean error; above 0, predictions are too high.")
 
     def get_mean_seconds(self, cost: KindCost) -> float:
         return cost.mean_us / 1_000_000
@@ -108,7 +108,7 @@ class WorkerSerializer(serializers.Serializer[Worker]):
     version = serializers.CharField()
     # A string instead of an enumeration in the schema: other resources have fields of this name with other choices.
     status = serializers.CharField(help_text="`online`, `draining`, `stopping` or `stopped`.")
-    running = serializers.IntegerField(help_text="Executions that it has begun and not ended.")
+    running = serializers.IntegerField(help_text="Running executions.")
     started_at = serializers.DateTimeField()
     heartbeat_at = serializers.DateTimeField()
     stopped_at = serializers.DateTimeField(allow_null=True)

@@ -128,7 +128,7 @@ def _owner_of(request: HttpRequest) -> Owner:
 
 def _too_many_of_tenant(allowed: int) -> TooManyStreamsError:
     return TooManyStreamsError(
-        "The plan allows %(allowed)s streams of the tenant in one process. Close one, or use another plan.",
+        "The plan allows the tenant %(allowed)s streams in one process. Close one, or change the plan.",
         {"allowed": f"{allowed:,}"},
         limit=LimitReached(STREAMS.key, STREAMS.unit, allowed, allowed),
     )

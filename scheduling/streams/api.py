@@ -23,7 +23,10 @@ from tenants.api.viewsets import TenantViewSet
 
 _JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
 _LAST_EVENT_ID = OpenApiParameter(
-    LAST_EVENT_ID, str, OpenApiParameter.HEADER, description="The last id that was heard: tell what came after it."
+    LAST_EVENT_ID,
+    str,
+    OpenApiParameter.HEADER,
+    description="Id of the last received event; the stream continues after it.",
 )
 _STREAM = {
     (200, EVENT_STREAM): OpenApiResponse(

@@ -22,11 +22,11 @@ class EventRelay(models.Model):
 
     tenant = models.ForeignKey("tenants.Tenant", models.CASCADE, null=True, db_index=False, related_name="+")
     settled = models.BigIntegerField()
-    until = models.BigIntegerField(null=True, help_text="Empty while nothing is being told.")
-    event_id = models.UUIDField(default=NOTHING, help_text="The last event that was told of these.")
-    target_id = models.UUIDField(default=NOTHING, help_text="Its subscriber that was told last.")
-    since = models.DateTimeField(help_text="No event that is still to be told was written before.")
-    due_at = models.DateTimeField(db_default=Now(), help_text="When a tenant that is behind goes on.")
+    until = models.BigIntegerField(null=True, help_text="Empty while nothing is being delivered.")
+    event_id = models.UUIDField(default=NOTHING, help_text="The last delivered event of these.")
+    target_id = models.UUIDField(default=NOTHING, help_text="Its last subscriber with a delivery.")
+    since = models.DateTimeField(help_text="Lower bound of the times of undelivered events.")
+    due_at = models.DateTimeField(db_default=Now(), help_text="When delivery to a tenant that is behind continues.")
 
     objects = TenantManager()
 

@@ -75,9 +75,9 @@ def is_draining(scope: str, row: Queue | WorkerPool) -> bool:
 class WorkerPoolAdmin(TopologyAdmin):
     """Pools of workers that share slots."""
 
-    empty_title = gettext_lazy("No pool")
+    empty_title = gettext_lazy("No worker pools")
     empty_text = gettext_lazy(
-        "Workers serve a pool, and each queue belongs to one. Add one above, or run “manage.py create_worker_pool”."
+        "Workers serve a pool, and each queue belongs to a pool. Add one above, or run “manage.py create_worker_pool”."
     )
 
     list_display = ("name", "description", "memory_mib")
@@ -88,7 +88,7 @@ class WorkerPoolAdmin(TopologyAdmin):
         "name": gettext_lazy(
             "Lower-case letters, digits, hyphens and underscores; “manage.py run_worker --pool NAME” serves it."
         ),
-        "description": gettext_lazy("Which machines and queues this pool is, in one line."),
+        "description": gettext_lazy("Machines and queues of this pool, in one line."),
     }
 
     def save_model(self, request: HttpRequest, obj: WorkerPool, form: Any, change: bool) -> None:
@@ -100,7 +100,7 @@ class WorkerPoolAdmin(TopologyAdmin):
         if too_large := kinds_beyond(obj):
             messages.warning(
                 request,
-                gettext("Jobs of these kinds need more memory and wait here: %(too_large)s.")
+                gettext("Jobs of these kinds need more memory and do not start here: %(too_large)s.")
                 % {"too_large": ", ".join(too_large)},
             )
 
@@ -113,9 +113,9 @@ class WorkerPoolAdmin(TopologyAdmin):
     )
     def pause(self, request: HttpRequest, pool: WorkerPool, reason: str) -> str:
         pause_pool(pool=pool, reason=reason, until=until_of(request))
-        return gettext("The workers of %(pool)s are handed nothing until it is resumed; what they have runs.") % {
-            "pool": pool
-        }
+        return gettext(
+            "%(pool)s is paused: its workers receive no jobs until it is resumed, and running jobs continue."
+        ) % {"pool": pool}
 
     @post_action(
         label=gettext_lazy("Drain"),
@@ -126,9 +126,9 @@ class WorkerPoolAdmin(TopologyAdmin):
     )
     def drain(self, request: HttpRequest, pool: WorkerPool, reason: str) -> str:
         drain_pool(pool=pool, reason=reason, until=until_of(request))
-        return gettext("The workers of %(pool)s are handed nothing more; the audit log says when they are idle.") % {
-            "pool": pool
-        }
+        return gettext(
+            "%(pool)s is draining: its workers receive no more jobs. The audit log records when they are idle."
+        ) % {"pool": pool}
 
     @post_action(
         label=gettext_lazy("Resume"),
@@ -138,4 +138,4 @@ class WorkerPoolAdmin(TopologyAdmin):
     )
     def resume(self, request: HttpRequest, pool: WorkerPool, reason: str) -> str:
         resume_pool(pool=pool, reason=reason)
-        return gettext("The workers of %(pool)s are handed work again.") % {"pool": pool}
+        return gettext("%(pool)s is resumed: its workers receive jobs again.") % {"pool": pool}

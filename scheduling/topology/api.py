@@ -22,19 +22,21 @@ from tenants.api.input import NameField, NumberField, StrictSerializer, WholeNum
 from tenants.context import all_tenants
 from tenants.tenancy.serializers import WhySerializer
 
-WITHOUT_CONSUMER = "Set while the queue has work, or rules that point at it, and no live worker reads it."
+WITHOUT_CONSUMER = "Set while the queue has work or routing rules and no live worker consumes it."
 
 
 class NewQueueSerializer(StrictSerializer):
     """Queue to be added; omitted fields take their defaults."""
 
-    name = NameField(max_length=60, help_text="Lower-case letters, digits, hyphens and underscores; it stays.")
-    pool = NameField(max_length=40, help_text="Name of the pool whose workers read it; it stays.")
+    name = NameField(max_length=60, help_text="Lower-case letters, digits, hyphens and underscores; cannot be changed.")
+    pool = NameField(max_length=40, help_text="Name of the pool that consumes it; cannot be changed.")
     description = NameField(max_length=200, required=False, allow_blank=True)
     weight = WholeNumberField(required=False, help_text="Share of the pool beside its other queues, 1 to 1,000.")
-    cap = WholeNumberField(required=False, allow_null=True, help_text="Messages in flight at most.")
-    dispatches_per_minute = WholeNumberField(required=False, allow_null=True, help_text="Jobs handed out at most.")
-    dispatch_burst = WholeNumberField(required=False, allow_null=True, help_text="Of them at once.")
+    cap = WholeNumberField(required=False, allow_null=True, help_text="Maximum number of messages in flight.")
+    dispatches_per_minute = WholeNumberField(
+        required=False, allow_null=True, help_text="Maximum number of dispatched jobs a minute."
+    )
+    dispatch_burst = WholeNumberField(required=False, allow_null=True, help_text="Maximum burst of dispatched jobs.")
     resource_class = NameField(max_length=12, required=False, help_text="`cpu`, `io` or `cpu+memory`.")
     expected_seconds = NumberField(required=False, help_text="Cost assumed for a kind that has not run yet.")
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
@@ -48,10 +50,12 @@ class QueueSerializer(serializers.Serializer[Queue]):
     pool = serializers.CharField(source="pool.name")
     resource_class = serializers.CharField(help_text="`cpu`, `io` or `cpu+memory`.")
     expected_seconds = serializers.FloatField(help_text="Cost assumed for a kind that has not run yet.")
-    weight = serializers.IntegerField(help_text="Unless the active CFS plan says otherwise.")
-    cap = serializers.IntegerField(allow_null=True, help_text="Messages in flight at most.")
-    dispatches_per_minute = serializers.IntegerField(allow_null=True, help_text="Jobs handed out at most.")
-    dispatch_burst = serializers.IntegerField(allow_null=True, help_text="Of them at once.")
+    weight = serializers.IntegerField(help_text="Unless the active CFS plan overrides it.")
+    cap = serializers.IntegerField(allow_null=True, help_text="Maximum number of messages in flight.")
+    dispatches_per_minute = serializers.IntegerField(
+        allow_null=True, help_text="Maximum number of dispatched jobs a minute."
+    )
+    dispatch_burst = serializers.IntegerField(allow_null=True, help_text="Maximum burst of dispatched jobs.")
     is_paused = serializers.BooleanField()
     pause_reason = serializers.CharField()
     without_consumer_since = serializers.DateTimeField(
@@ -79,15 +83,17 @@ class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
 
     name = serializers.CharField(source="queue.name")
     pool = serializers.CharField(source="queue.pool.name")
-    weight = serializers.IntegerField(source="queue.weight", help_text="Unless the active CFS plan says otherwise.")
-    cap = serializers.IntegerField(source="queue.cap", allow_null=True, help_text="Messages in flight at most.")
+    weight = serializers.IntegerField(source="queue.weight", help_text="Unless the active CFS plan overrides it.")
+    cap = serializers.IntegerField(
+        source="queue.cap", allow_null=True, help_text="Maximum number of messages in flight."
+    )
     is_paused = serializers.BooleanField(source="queue.is_paused")
     pause_reason = serializers.CharField(source="queue.pause_reason")
     without_consumer_since = serializers.DateTimeField(
         source="queue.standing.unread_since", default=None, allow_null=True, help_text=WITHOUT_CONSUMER
     )
     waiting = serializers.IntegerField(help_text="Ready, due and held jobs.")
-    oldest_seconds = serializers.FloatField(allow_null=True, help_text="How long the oldest ready job has waited.")
+    oldest_seconds = serializers.FloatField(allow_null=True, help_text="Wait of the oldest ready job.")
     dispatched = serializers.IntegerField()
     executing = serializers.IntegerField()
     completed = serializers.IntegerField(source="ended.completed")
@@ -96,7 +102,7 @@ class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
     wait_p50_seconds = serializers.FloatField(
         source="ended.wait_p50",
         allow_null=True,
-        help_text="From when a job could run to its first start; of a histogram.",
+        help_text="Time from when a job may run to its first start, from a histogram.",
     )
     wait_p95_seconds = serializers.FloatField(source="ended.wait_p95", allow_null=True)
     wait_p99_seconds = serializers.FloatField(source="ended.wait_p99", allow_null=True)

@@ -29,7 +29,7 @@ class WorkerPool(PauseFacts):
         choices=MemoryClass.choices,
         default=MemoryClass.LARGE,
         db_default=MemoryClass.LARGE,
-        help_text=_("What each child has; jobs of kinds that need more are not handed out here."),
+        help_text=_("Memory of each child; jobs of kinds that need more are not dispatched here."),
     )
     is_paused = models.BooleanField(_("is paused"), default=False)
     pause_reason = models.CharField(_("pause reason"), max_length=200, blank=True, default="")
@@ -54,9 +54,9 @@ class PoolClock(models.Model):
     pool = models.OneToOneField(WorkerPool, models.CASCADE, primary_key=True, related_name="clock")
     virtual_time = models.BigIntegerField(default=0)
     ticked_at = models.DateTimeField(null=True)
-    broker_away_at = models.DateTimeField(null=True, help_text="Last said by a dispatcher; a tick clears it.")
+    broker_away_at = models.DateTimeField(null=True, help_text="Last report of a dispatcher; a tick clears it.")
     publish_failed_at = models.DateTimeField(
-        null=True, help_text="When the broker last took no message of this pool; no tick clears it."
+        null=True, help_text="When the broker last refused a message of this pool; no tick clears it."
     )
     publish_fault = models.CharField(max_length=200, blank=True, db_default="", default="")
     # By tenant id: since when another transaction holds rows of the tenant, when that was last seen (both epochs), by
@@ -91,7 +91,7 @@ class Worker(models.Model):
         _("queues"),
         default=list,
         db_default=Value([], models.JSONField()),
-        help_text=_("Names of the queues that it reads."),
+        help_text=_("Names of the queues that it consumes."),
     )
     kinds = models.JSONField(
         _("kinds"),
@@ -104,7 +104,7 @@ class Worker(models.Model):
         _("canary at"), null=True, blank=True, help_text=_("When a child last answered a canary.")
     )
     clock_skew_seconds = models.FloatField(
-        _("clock skew seconds"), null=True, blank=True, help_text=_("Its clock less the database's.")
+        _("clock skew seconds"), null=True, blank=True, help_text=_("Its clock minus the database's.")
     )
     sandbox = models.JSONField(
         _("sandbox"),
@@ -137,7 +137,7 @@ class ProcessHeartbeat(models.Model):
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()
-    clock_skew_seconds = models.FloatField(help_text="Its clock less the database's.")
+    clock_skew_seconds = models.FloatField(help_text="Its clock minus the database's.")
 
     class Meta:
         db_table = "scheduling_process_heartbeat"
@@ -162,24 +162,27 @@ class Queue(PauseFacts):
         _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
-        help_text=_("Share of the pool beside its other queues, unless the active CFS plan says otherwise."),
+        help_text=_("Share of the pool beside its other queues, unless the active CFS plan overrides it."),
     )
     cap = models.PositiveIntegerField(
-        _("cap"), null=True, blank=True, help_text=_("Messages in flight at most; empty for no cap of its own.")
+        _("cap"),
+        null=True,
+        blank=True,
+        help_text=_("Maximum number of messages in flight; empty for no cap of its own."),
     )
     dispatches_per_minute = models.PositiveIntegerField(
         _("dispatches per minute"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(60_000_000)],
-        help_text=_("Jobs handed out a minute at most, over time; empty for no rate of its own."),
+        help_text=_("Maximum number of dispatched jobs a minute; empty for no limit of its own."),
     )
     dispatch_burst = models.PositiveIntegerField(
         _("dispatch burst"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
-        help_text=_("Jobs handed out at once at most after a time of rest; empty for those of a second, at least two."),
+        help_text=_("Maximum burst of dispatched jobs; empty for the jobs of one second, at least two."),
     )
     resource_class = models.CharField(
         _("resource class"), max_length=12, choices=ResourceClass.choices, default=ResourceClass.CPU
@@ -229,8 +232,8 @@ class QueueStanding(models.Model):
     """
 
     queue = models.OneToOneField(Queue, models.CASCADE, primary_key=True, related_name="standing")
-    work_us = models.BigIntegerField(default=0, help_text="Work that waits for its pool, where a rule weighs it.")
-    slots = models.IntegerField(default=0, help_text="Of the live workers that read it.")
+    work_us = models.BigIntegerField(default=0, help_text="Work that waits for its pool, if a rule balances by it.")
+    slots = models.IntegerField(default=0, help_text="Slots of the live workers that consume it.")
     unread_since = models.DateTimeField(null=True)
 
     class Meta:

@@ -34,7 +34,7 @@ NOW_TEMPLATE = "scheduling/dashboards/parts/queue_now.html"
 class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
     """Celery queues with their backlog and throughput; the dispatcher decides their order."""
 
-    empty_title = gettext_lazy("No queue")
+    empty_title = gettext_lazy("No queues")
     empty_text = gettext_lazy("Jobs wait in queues. Add one above, or run “manage.py create_queue”.")
 
     list_display = (
@@ -60,9 +60,9 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
     post_actions = ("pause", "drain", "resume")
     help_texts = {
         "name": gettext_lazy("Lower-case letters, digits, hyphens and underscores; it cannot be changed later."),
-        "pool": gettext_lazy("Whose workers read it, from their next heartbeat on; it cannot be changed later."),
-        "description": gettext_lazy("What this queue is for, in one line."),
-        "resource_class": gettext_lazy("What its jobs use most; workers of a pool should offer it."),
+        "pool": gettext_lazy("Its workers consume the queue from their next heartbeat on; it cannot be changed later."),
+        "description": gettext_lazy("Purpose of this queue, in one line."),
+        "resource_class": gettext_lazy("Resource that its jobs use most; the pool's workers should have it."),
     }
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
@@ -92,7 +92,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
     )
     def pause(self, request: HttpRequest, queue: Queue, reason: str) -> str:
         pause_queue(queue=queue, reason=reason, until=until_of(request))
-        return gettext("Nothing is dispatched from %(queue)s until it is resumed; what runs goes on.") % {
+        return gettext("%(queue)s is paused: no job is dispatched until it is resumed, and running jobs continue.") % {
             "queue": queue
         }
 
@@ -104,7 +104,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
     )
     def resume(self, request: HttpRequest, queue: Queue, reason: str) -> str:
         resume_queue(queue=queue, reason=reason)
-        return gettext("%(queue)s is dispatched from again.") % {"queue": queue}
+        return gettext("%(queue)s is resumed: its jobs are dispatched again.") % {"queue": queue}
 
     @post_action(
         label=gettext_lazy("Drain"),
@@ -115,7 +115,9 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
     )
     def drain(self, request: HttpRequest, queue: Queue, reason: str) -> str:
         drain_queue(queue=queue, reason=reason, until=until_of(request))
-        return gettext("%(queue)s accepts nothing new; what is there runs out.") % {"queue": queue}
+        return gettext("%(queue)s is draining: it accepts no new jobs, and its present jobs still run.") % {
+            "queue": queue
+        }
 
     @admin.display(description=gettext_lazy("State"))
     def state_badge(self, queue: Queue) -> SafeString:

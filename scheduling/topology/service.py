@@ -83,10 +83,14 @@ def check_new_name(name: str) -> str:
     """Return `name` if it is valid for a queue or pool; raise FieldInvalidError otherwise."""
     if not _NAME.fullmatch(name):
         raise _invalid(
-            "name", gettext("Use lower-case letters, digits, hyphens and underscores, the latter two only inside.")
+            "name",
+            gettext(
+                "Use lower-case letters, digits, hyphens and underscores; the first and the last character "
+                "must be a letter or a digit."
+            ),
         )
     if name in _RESERVED_NAMES:
-        raise _invalid("name", gettext("The broker uses this name itself."))
+        raise _invalid("name", gettext("The broker reserves this name."))
     return name
 
 
@@ -162,7 +166,7 @@ def _insert(row: Queue | WorkerPool, noun: str) -> None:
     except IntegrityError as error:
         # Only the name is unique.
         raise _invalid(
-            "name", gettext("A %(noun)s named %(name)r exists.") % {"noun": gettext(noun), "name": row.name}
+            "name", gettext("A %(noun)s named %(name)r already exists.") % {"noun": gettext(noun), "name": row.name}
         ) from error
 
 
@@ -189,7 +193,7 @@ def _check_rule(rule: RoutingRule, targets: Mapping[int, int]) -> None:
     if rule.balance and not targets:
         raise FieldInvalidError("balance: name at least one queue to spread the jobs over.")
     if targets and not rule.balance:
-        raise FieldInvalidError("balance: say how the jobs are spread over the queues.")
+        raise FieldInvalidError("balance: set how the jobs are spread over the queues.")
     if any(not 1 <= weight <= MAX_WEIGHT for weight in targets.values()):
         raise FieldInvalidError("weight: it must lie between 1 and %(greatest)s.", {"greatest": MAX_WEIGHT})
     try:

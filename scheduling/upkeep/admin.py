@@ -44,9 +44,9 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
     sortable_by = ()
     fields = ("name", "how", "started_at", "finished_at", "took", "counts", "found", "why", "cursor")
     readonly_fields = fields
-    empty_title = gettext_lazy("No run yet")
+    empty_title = gettext_lazy("No runs yet")
     empty_text = gettext_lazy(
-        "Beat asks for each task at its interval; start it with “manage.py run_platform”, or run one above."
+        "Beat starts each task at its interval. Start beat with “manage.py run_platform”, or run a task above."
     )
 
     def get_urls(self) -> list[URLPattern]:
@@ -79,8 +79,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
         else:
             messages.success(
                 request,
-                gettext("The maintenance pool was asked to run “%(title)s”; its result appears below.")
-                % {"title": title},
+                gettext("“%(title)s” was sent to the pool maintenance; its result appears below.") % {"title": title},
             )
         return HttpResponseRedirect(reverse("admin:scheduling_upkeeprun_changelist"))
 
@@ -88,7 +87,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
     def how(self, run: UpkeepRun) -> SafeString:
         return badge(run.outcome)
 
-    @admin.display(description=gettext_lazy("Took"))
+    @admin.display(description=gettext_lazy("Duration"))
     def took(self, run: UpkeepRun) -> str:
         return duration_words(run.finished_at - run.started_at) if run.finished_at else "–"
 
@@ -96,7 +95,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
     def done(self, run: UpkeepRun) -> str:
         return count_words(run.counts)
 
-    @admin.display(description=gettext_lazy("Said"))
+    @admin.display(description=gettext_lazy("Message"))
     def said(self, run: UpkeepRun) -> str:
         return " ".join(run.told[:1])[:120] or "–"
 
@@ -138,7 +137,7 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
     list_display = ("requested_at", "name", "how", "part", "found", "requested_by", "finished_at")
     list_display_links = ("requested_at", "name")
     change_form_outer_before_template = "scheduling/dashboards/tenant_run.html"
-    empty_title = gettext_lazy("No verification was requested")
+    empty_title = gettext_lazy("No verifications yet")
     empty_text = gettext_lazy(
         "“Verify the chain” on the audit log's page requests one. Upkeep verifies every chain once a day."
     )
@@ -180,7 +179,7 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
             tenant = self._shown_tenant(request)
             if tenant is None:
                 request_upkeep(name=AUDIT_TASK)
-                messages.success(request, gettext("A worker was asked to verify all chains."))
+                messages.success(request, gettext("The verification of all chains was requested."))
                 return HttpResponseRedirect(reverse("admin:scheduling_upkeeprun_changelist"))
             requested = request_tenant_run(name=AUDIT_TASK, tenant=tenant)
         except DomainError as refusal:
@@ -188,7 +187,7 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
             query = request.GET.urlencode()
             return HttpResponseRedirect(f"{reverse('admin:tenants_auditlogentry_changelist')}?{query}")
         if not requested.is_new:
-            messages.info(request, gettext("A verification is open already; this is how far it is."))
+            messages.info(request, gettext("A verification is already running; its progress is shown here."))
         return HttpResponseRedirect(reverse("admin:scheduling_tenantupkeeprun_change", args=[requested.run.pk]))
 
     def _shown_tenant(self, request: HttpRequest) -> Tenant | None:
@@ -202,7 +201,7 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
     def how(self, run: TenantUpkeepRun) -> SafeString:
         return badge(run.outcome)
 
-    @admin.display(description=gettext_lazy("Looked at"))
+    @admin.display(description=gettext_lazy("Checked"))
     def part(self, run: TenantUpkeepRun) -> str:
         return f"{run.progress:.0%}"
 

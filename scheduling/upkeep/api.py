@@ -31,13 +31,13 @@ class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
     """Run of an upkeep task."""
 
     outcome = serializers.ChoiceField(
-        choices=UpkeepRun.Outcome.choices, help_text="partial: the time was up, the next run goes on."
+        choices=UpkeepRun.Outcome.choices, help_text="`partial`: the time was used up, and the next run continues."
     )
     started_at = MomentField()
     finished_at = MomentField(allow_null=True)
-    counts = serializers.DictField(child=serializers.IntegerField(), help_text="What was done, by name.")
-    findings = serializers.SerializerMethodField(help_text="What is wrong, in the reader's language.")
-    error = serializers.SerializerMethodField(help_text="Why it was cut off, if it was.")
+    counts = serializers.DictField(child=serializers.IntegerField(), help_text="Numbers of the run, by name.")
+    findings = serializers.SerializerMethodField(help_text="Findings, in the reader's language.")
+    error = serializers.SerializerMethodField(help_text="Why it was aborted, if it was.")
 
     def get_findings(self, run: UpkeepRun) -> list[str]:
         return [sentence.localized for sentence in run.sentences]
@@ -50,8 +50,8 @@ class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):
     """Upkeep task with its last run."""
 
     name = serializers.CharField(source="task.name")
-    title = serializers.SerializerMethodField(help_text="What it is called, in the reader's language.")
-    text = serializers.SerializerMethodField(help_text="What it does, in the reader's language.")
+    title = serializers.SerializerMethodField(help_text="Title, in the reader's language.")
+    text = serializers.SerializerMethodField(help_text="Description, in the reader's language.")
     interval_seconds = serializers.SerializerMethodField()
     is_enabled = serializers.BooleanField(help_text="Whether beat runs it.")
     is_overdue = serializers.BooleanField(help_text="No success within three intervals.")
@@ -80,7 +80,7 @@ class RunFindingSerializer(serializers.Serializer[RunFinding]):
     """Fault found by a run."""
 
     code = serializers.CharField()
-    text = serializers.CharField(help_text="What is wrong, in the reader's language.")
+    text = serializers.CharField(help_text="Findings, in the reader's language.")
     chain = serializers.UUIDField(allow_null=True)
     sequence = serializers.IntegerField(allow_null=True)
     entry = serializers.UUIDField(allow_null=True)
@@ -101,11 +101,11 @@ class TenantRunSerializer(serializers.Serializer[TenantUpkeepRun]):
     requested_at = MomentField()
     started_at = MomentField(allow_null=True)
     finished_at = MomentField(allow_null=True)
-    progress = serializers.FloatField(help_text="About which part was looked at, from 0 to 1.")
-    counts = serializers.DictField(child=serializers.IntegerField(), help_text="What was looked at, by name.")
-    finding_count = serializers.SerializerMethodField(help_text="Faults that were found so far.")
-    findings = serializers.SerializerMethodField(help_text="The first of them.")
-    error = serializers.SerializerMethodField(help_text="Why it was cut off, if it was.")
+    progress = serializers.FloatField(help_text="Approximate progress, from 0 to 1.")
+    counts = serializers.DictField(child=serializers.IntegerField(), help_text="Numbers of checked rows, by name.")
+    finding_count = serializers.SerializerMethodField(help_text="Number of faults found so far.")
+    findings = serializers.SerializerMethodField(help_text="The first faults.")
+    error = serializers.SerializerMethodField(help_text="Why it was aborted, if it was.")
 
     def get_finding_count(self, run: TenantUpkeepRun) -> int:
         return count_findings(run)
@@ -147,7 +147,7 @@ class UpkeepViewSet(StaffViewSet):
     @extend_schema(
         operation_id="upkeep_run",
         request=NoBodySerializer,
-        responses={202: OpenApiResponse(UpkeepTaskSerializer, description="A worker was asked to run it.")},
+        responses={202: OpenApiResponse(UpkeepTaskSerializer, description="The run was requested.")},
     )
     @action(detail=True, methods=["post"])
     def run(self, request: Request, name: str) -> Response:
@@ -174,8 +174,8 @@ class TenantRunViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
         operation_id="upkeep_runs_create",
         request=RunTaskSerializer,
         responses={
-            202: OpenApiResponse(TenantRunSerializer, "A worker was asked to run it."),
-            200: OpenApiResponse(TenantRunSerializer, "The run that is open already."),
+            202: OpenApiResponse(TenantRunSerializer, "The run was requested."),
+            200: OpenApiResponse(TenantRunSerializer, "The run that is already open."),
         },
     )
     def create(self, request: Request) -> Response:

@@ -52,7 +52,7 @@ class Auditor:
         )
 
     def run(self) -> None:
-        """Run the duties until stopped; wait while the database is away."""
+        """Run the duties until stopped; wait while the database is unavailable."""
         while not self._stopped.wait(LOOK_SECONDS):
             self._turn()
             try:

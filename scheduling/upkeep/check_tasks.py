@@ -15,7 +15,7 @@ from scheduling.upkeep.registry import VERIFICATION_SHARE, Budget, Step, UpkeepT
 _STATE_TASK = UpkeepTask(
     "verify_state",
     gettext_noop("State"),
-    gettext_noop("Looks for jobs in no place or two, orphans, impossible states, and histories that no job can have."),
+    gettext_noop("Looks for jobs without a place or with two, orphans, impossible states and impossible histories."),
     timedelta(days=1),
     lambda budget: look_at_next(STATE, budget),
     share=VERIFICATION_SHARE,

@@ -30,11 +30,11 @@ def erase(tenant_id: UUID, most: int) -> Erased:
     try:
         return Erased(is_done=True, removed={"keys": broker_keys.delete_keys_of(tenant_id)})
     except BrokerUnavailableError:
-        return Erased(is_done=False, note="Waits for the broker, which is away.")
+        return Erased(is_done=False, note="Waits for the broker, which is unavailable.")
 
 
 def count(tenant_id: UUID) -> Mapping[str, int]:
-    """Return the number of the tenant's keys in broker and cache; raise BrokerAwayError if the broker is away."""
+    """Return the number of the tenant's keys in broker and cache; raise BrokerAwayError without the broker."""
     try:
         return {"keys": broker_keys.count_keys_of(tenant_id)}
     except BrokerUnavailableError as error:

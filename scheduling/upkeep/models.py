@@ -26,12 +26,12 @@ class UpkeepResult(models.Model):
 
     name = models.CharField(_("name"), max_length=64)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
-    counts = models.JSONField(_("counts"), default=dict, help_text=_("What was done, by name."))
+    counts = models.JSONField(_("counts"), default=dict, help_text=_("Numbers of the run, by name."))
     findings = models.JSONField(
-        _("findings"), default=list, help_text=_("What is wrong, in words; a run with findings has failed.")
+        _("findings"), default=list, help_text=_("Findings in words; a run with findings has failed.")
     )
     error = models.TextField(_("error"), blank=True)
-    cursor = models.JSONField(_("cursor"), default=dict, help_text=_("Where the next run goes on."))
+    cursor = models.JSONField(_("cursor"), default=dict, help_text=_("Start of the next run."))
     lease_expires_at = models.DateTimeField(_("lease expires at"))
 
     class Meta:

@@ -101,7 +101,7 @@ def _all() -> dict[str, UpkeepTask]:
         path = getattr(config, "upkeep_tasks", "")
         for task in _import(path) if path else ():
             if found.setdefault(task.name, task) is not task:
-                raise UpkeepInvalidError(f"{path} takes the name {task.name!r}, which another task has already.")
+                raise UpkeepInvalidError(f"{path} has the name {task.name!r}, which another task already has.")
     return found
 
 

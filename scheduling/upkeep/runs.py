@@ -34,7 +34,7 @@ BATCH_ROWS = 1_000
 LEASE = timedelta(minutes=10)
 MAX_FINDINGS = 50
 MAX_ERROR_CHARACTERS = 2_000
-KILLED = gettext_noop("The process that ran it ended in the middle; the next run goes on where its last step stopped.")
+KILLED = gettext_noop("The process of this run was killed; the next run continues after its last step.")
 
 Outcome = UpkeepRun.Outcome
 
@@ -106,8 +106,7 @@ def request_upkeep(*, name: str) -> None:
         except BrokerUnavailableError as error:
             # The original text contains the broker's address, which does not help the caller.
             raise UpkeepUnavailableError(
-                "The broker is away; ask again when it is back,"
-                " or run it at once with “manage.py run_upkeep %(task)s”.",
+                "The broker is unavailable. Try again later, or run the task now with “manage.py run_upkeep %(task)s”.",
                 {"task": name},
             ) from error
 
@@ -127,7 +126,7 @@ def _begin(task: UpkeepTask) -> UpkeepRun:
             with transaction.atomic():
                 run.save(force_insert=True)
         except IntegrityError as error:
-            raise UpkeepBusyError("Upkeep “%(name)s” is running already.", {"name": task.name}) from error
+            raise UpkeepBusyError("Upkeep “%(name)s” is already running.", {"name": task.name}) from error
     return run
 
 

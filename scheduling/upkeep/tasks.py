@@ -74,14 +74,16 @@ TASKS = (
     UpkeepTask(
         "partitions",
         gettext_noop("Partitions"),
-        gettext_noop("Gives each of the coming days a partition in every history table, before its first row arrives."),
+        gettext_noop("Creates the partitions of the coming days in every history table."),
         HOURLY,
         _make_partitions,
     ),
     UpkeepTask(
         "rollups",
         gettext_noop("Rollups"),
-        gettext_noop("Counts ended executions that no dispatcher has counted yet; dispatchers do it every second."),
+        gettext_noop(
+            "Counts ended executions that no dispatcher has counted yet; dispatchers count them every second."
+        ),
         MINUTELY,
         _fold_rollups,
     ),
@@ -89,7 +91,8 @@ TASKS = (
         "fair_keys",
         gettext_noop("Idle fair keys"),
         gettext_noop(
-            "Removes the virtual times of fair keys that have no jobs left and are not ahead of their tenant's others."
+            "Removes the virtual times of fair keys that have no jobs left and are not ahead of the "
+            "tenant's other keys."
         ),
         HOURLY,
         _remove_idle_keys,
@@ -97,16 +100,14 @@ TASKS = (
     UpkeepTask(
         "finished_jobs",
         gettext_noop("Finished jobs"),
-        gettext_noop(
-            "Removes completed and cancelled jobs that their tenants' plans keep no longer, and batches left empty."
-        ),
+        gettext_noop("Removes completed and cancelled jobs after their plan's retention, and batches left empty."),
         HOURLY,
         retention.prune_finished,
     ),
     UpkeepTask(
         "failed_jobs",
         gettext_noop("Failed jobs"),
-        gettext_noop("Removes discarded and quarantined jobs with their dead letters that plans keep no longer."),
+        gettext_noop("Removes discarded and quarantined jobs with their dead letters after their plan's retention."),
         HOURLY,
         retention.prune_failed,
     ),
@@ -114,7 +115,8 @@ TASKS = (
         "history",
         gettext_noop("History"),
         gettext_noop(
-            "Drops days of events, executions, charges and logs that no plan keeps, and rows of tenants that keep less."
+            "Drops days of events, executions, charges and logs after the longest retention, and rows "
+            "of tenants with a shorter one."
         ),
         DAILY,
         retention.prune_history,
@@ -122,22 +124,22 @@ TASKS = (
     UpkeepTask(
         "audit_log",
         gettext_noop("Audit log"),
-        gettext_noop("Requests that the auditor removes audit entries that plans keep no longer."),
+        gettext_noop("Requests the auditor to remove audit entries after their plan's retention."),
         DAILY,
         retention.request_audit_pruning,
     ),
     UpkeepTask(
         "erasures",
         gettext_noop("Erasures"),
-        gettext_noop("Goes on with the erasures of tenants whose period of grace is over, a bounded part at a time."),
+        gettext_noop("Continues the erasure of tenants after their grace period, a bounded part at a time."),
         MINUTELY,
         _erase_tenants,
     ),
     UpkeepTask(
         "ending_keys",
-        gettext_noop("Ending API keys"),
+        gettext_noop("Expiring API keys"),
         gettext_noop(
-            "Warns of API keys that end within 14 days, once each: an audit entry, and mail to issuer and owners."
+            "Warns once of each API key that expires within 14 days: an audit entry, and mail to issuer and owners."
         ),
         DAILY,
         _warn_of_ending_keys,
@@ -154,7 +156,7 @@ TASKS = (
     UpkeepTask(
         "requested_runs",
         gettext_noop("Requested runs"),
-        gettext_noop("Publishes again the requested runs over one tenant that no worker continues."),
+        gettext_noop("Publishes requested runs of one tenant again if no worker continues them."),
         MINUTELY,
         _republish_runs,
     ),

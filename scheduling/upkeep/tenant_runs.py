@@ -61,8 +61,8 @@ class RunFinding:
 def request_tenant_run(*, name: str, tenant: Tenant) -> RequestedRun:
     """Request a run of a task over a tenant, or return its open run.
 
-    Raise UpkeepUnknownError for a task that cannot run over one tenant. If the broker is away, log it: the run is
-    stored, and is published again within a minute.
+    Raise UpkeepUnknownError for a task that cannot run over one tenant. If the broker is unavailable, log it: the run
+    is stored, and is published again within a minute.
     """
     known = [task.name for task in registry.tasks() if task.tenant_permission is not None]
     if name not in known:
@@ -135,7 +135,7 @@ def _resume(task: UpkeepTask, tenant_id: UUID) -> TenantUpkeepRun:
         if not idle.update(
             outcome=Outcome.RUNNING, started_at=Coalesce("started_at", Now()), lease_expires_at=Now() + LEASE
         ):
-            raise UpkeepBusyError("Upkeep “%(name)s” is running already.", {"name": task.name})
+            raise UpkeepBusyError("Upkeep “%(name)s” is already running.", {"name": task.name})
         return runs.get()
 
 

@@ -79,7 +79,7 @@ class QueueChangeSerializer(StrictSerializer):
         required=False,
         min_value=1,
         max_value=MOST_WEIGHT,
-        help_text="Without effect where the active CFS plan names the queue: change the tier.",
+        help_text="Without effect if the active CFS plan names the queue: change the tier.",
     )
     cap = WholeNumberField(required=False, allow_null=True, min_value=0, max_value=MOST_CAP, help_text="Null: no cap.")
 
@@ -128,7 +128,7 @@ class OutcomeSerializer(serializers.Serializer[Outcome]):
     """Service received within the time. Jobs that have not started count with their wait until the end."""
 
     worker_seconds = serializers.FloatField()
-    share = serializers.FloatField(help_text="Part of 1 of the pool's busy time.")
+    share = serializers.FloatField(help_text="Part of the pool's busy time, from 0 to 1.")
     starts = serializers.IntegerField()
     unstarted = serializers.IntegerField()
     wait_p50_seconds = serializers.FloatField(allow_null=True)
@@ -151,10 +151,12 @@ class TotalsSerializer(serializers.Serializer[Totals]):
     """Totals of the pool."""
 
     worker_seconds = serializers.FloatField()
-    busy_part = serializers.FloatField(help_text="Part of 1 of all slot time.")
+    busy_part = serializers.FloatField(help_text="Part of all slot time, from 0 to 1.")
     starts = serializers.IntegerField()
     unstarted = serializers.IntegerField()
-    jain = serializers.FloatField(help_text="Of worker time over what the weights give for the demand; 1 is fair.")
+    jain = serializers.FloatField(
+        help_text="Jain's index of worker time over the share by weights and demand; 1 is fair."
+    )
 
 
 class NoteSerializer(serializers.Serializer[Note]):
@@ -170,14 +172,14 @@ class WhatIfSerializer(serializers.Serializer[WhatIf]):
     """Result of a what-if; nothing is changed."""
 
     pool = serializers.CharField()
-    seconds = serializers.FloatField(help_text="The time that was replayed.")
-    arrivals = serializers.IntegerField(help_text="Jobs that came, waited or ran.")
+    seconds = serializers.FloatField(help_text="Length of the replayed time.")
+    arrivals = serializers.IntegerField(help_text="Jobs that arrived, waited or ran.")
     picks = serializers.IntegerField(help_text="Decisions simulated, both sides together.")
     now = TotalsSerializer()
     after = TotalsSerializer()
     plans = LineSerializer(many=True)
     tenants = LineSerializer(many=True, help_text="The ten most affected.")
-    losers = LineSerializer(many=True, help_text="Whoever loses most comes first; ten at most.")
+    losers = LineSerializer(many=True, help_text="Largest loss first; ten at most.")
     notes = NoteSerializer(many=True)
 
 

@@ -108,7 +108,7 @@ def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> Question:
         present = active.get(tier)
         if present is None or present.queue_id != queue_id:
             question.notes.append(
-                gettext("“%(tier)s” would go to another queue: jobs are replayed in the queues they came to.")
+                gettext("“%(tier)s” would use another queue, but jobs are replayed in their original queues.")
                 % {"tier": tier}
             )
         elif present.queue.pool.name == question.pool:
@@ -123,7 +123,7 @@ def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> Question:
     question.change = Change(tier_weights=weights, policy=POLICIES.get(strategy), granularity_seconds=seconds)
     question.notes += _not_replayed(plan, posted, ["reserved_slots"])
     if not plan.is_active:
-        question.notes.append(gettext("The plan is not active: this is what it would do if it were."))
+        question.notes.append(gettext("The plan is not active; the effect is shown as if it were."))
     return question
 
 
@@ -135,9 +135,7 @@ def _not_replayed(plan: Model, posted: Mapping[str, Any], names: Iterable[str]) 
         for name, field in fields.items()
         if str(posted[name]).strip() != str(getattr(plan, name))
     ]
-    return (
-        [gettext("Not replayed, and so without effect here: %(typed)s.") % {"typed": ", ".join(typed)}] if typed else []
-    )
+    return [gettext("Not replayed, so without effect here: %(typed)s.") % {"typed": ", ".join(typed)}] if typed else []
 
 
 def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[str, int, int]]:
@@ -162,7 +160,7 @@ def _read(
         return int(text)
     words = name.replace("_", " ")
     faults.append(
-        gettext("%(name)s: a whole number from %(least)s to %(most)s is wanted.")
+        gettext("%(name)s must be a whole number from %(least)s to %(most)s.")
         % {"name": gettext(words).capitalize(), "least": f"{least:,}", "most": f"{most:,}"}
     )
     return saved

@@ -30,7 +30,7 @@ def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta
             recent = read_recent_load(pool, window=window, may_be_kept=True)
             return what_if(recent.load, change, notes=recent.notes, now=_replayed(recent.load))
     except UnknownNameError as error:
-        refusal = WhatIfNameUnknownError("In this pool's last hour there is no “%(name)s”.", {"name": error.name[:100]})
+        refusal = WhatIfNameUnknownError("The last hour of this pool has no “%(name)s”.", {"name": error.name[:100]})
         refusal.errors = [{"field": error.field, "code": refusal.code, "detail": refusal.detail}]
         raise refusal from error
 

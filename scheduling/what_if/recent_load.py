@@ -106,15 +106,17 @@ def _tenant_terms(tenant: Tenant) -> TenantTerms:
 def _notes(jobs: RecentJobs, plan: CFSPlan | None) -> list[Note]:
     notes: list[Note] = []
     if jobs.unmeasured:
-        text = gettext("%(count)s of %(total)s arrivals have not run yet; what is predicted for them was taken.") % {
+        text = gettext("%(count)s of %(total)s jobs have not run yet; their predicted costs are used.") % {
             "count": jobs.unmeasured,
             "total": jobs.arrived,
         }
         notes.append(Note(NoteCode.PREDICTED_COSTS, text))
     if jobs.is_elsewhere:
-        text = gettext("Tenants of this pool also run jobs in other pools; their caps are counted here alone.")
+        text = gettext("Tenants of this pool also run jobs in other pools; their caps are applied to this pool only.")
         notes.append(Note(NoteCode.OTHER_POOLS, text))
     if plan is not None and plan.reserved_slots:
-        text = gettext("Slots are reserved for tenants below their part; the replay hands out all by the fair order.")
+        text = gettext(
+            "Slots are reserved for tenants below their share; the replay assigns all slots by the fair order."
+        )
         notes.append(Note(NoteCode.RESERVED_SLOTS, text))
     return notes

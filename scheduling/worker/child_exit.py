@@ -77,10 +77,10 @@ def is_child_alive(pid: int) -> bool:
     return state not in _DEAD_STATES and int(parent) == os.getpid()
 
 
-DIED = "The worker's process died under the job."
-DIED_MERGED = "The worker's process died under a message of several jobs."
-ENDED_BEFORE = "the process ended before the job's turn"
-ENDED = "another job of the message had its process ended"
+DIED = "The worker's process died while it ran the job."
+DIED_MERGED = "The worker's process died while it ran a message of several jobs."
+ENDED_BEFORE = "the process ended before the job started"
+ENDED = "another job of the message caused its process to be ended"
 
 
 def settlements_of(
@@ -164,7 +164,7 @@ def _timed_out(held: HeldSlot) -> Settlement:
     return verdicts.failed(
         held.execution_id,
         held.fence,
-        Failure("timed_out", f"The job ran longer than the {held.timeout_ns / 1e9:g} s that its kind may.", ""),
+        Failure("timed_out", f"The job exceeded its kind's time limit of {held.timeout_ns / 1e9:g} s.", ""),
         failed_attempts=held.attempt,
         policy=RetryPolicy(max_retries=held.max_retries, delays_seconds=(held.retry_delay_seconds,)),
         outcome=verdicts.Outcome.TIMED_OUT,
@@ -173,8 +173,8 @@ def _timed_out(held: HeldSlot) -> Settlement:
 
 def _over_memory(held: HeldSlot, resident_kib: int) -> Settlement:
     message = (
-        f"The job had {resident_kib // 1_024:,} MiB of memory; the tenant's jobs may have"
-        f" {held.memory_limit_kib // 1_024:,} MiB each (peak_memory_mib)."
+        f"The job used {resident_kib // 1_024:,} MiB of memory; the tenant's limit is"
+        f" {held.memory_limit_kib // 1_024:,} MiB a job (peak_memory_mib)."
     )
     verdict = verdicts.failed(
         held.execution_id,

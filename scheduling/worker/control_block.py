@@ -25,7 +25,7 @@ HANDOVER_POLL_SECONDS = 0.01
 
 
 class Cause(StrEnum):
-    """The reason why a running job is asked to stop at its next safe point; the values of ``Interrupted``."""
+    """Reason of a request to a running job to stop at its next safe point; the values of ``Interrupted``."""
 
     CANCEL = "cancel"
     DEADLINE = "deadline"
@@ -177,11 +177,11 @@ class ControlBlock:
 
     @property
     def is_stopping(self) -> bool:
-        """Return whether this worker accepts no new jobs and wants its running ones back."""
+        """Return whether this worker accepts no new jobs and stops its running ones."""
         return bool(self._header.is_stopping)
 
     def stop(self) -> None:
-        """Ask every running job to stop at its next safe point, and refuse new ones."""
+        """Request every running job to stop at its next safe point, and refuse new ones."""
         self._header.is_stopping = 1
 
     def take_seat(self, index: int, execution_ids: Sequence[UUID]) -> Seat:
@@ -244,7 +244,7 @@ class ControlBlock:
         ]
 
     def ask(self, held: HeldSlot, cause: Cause) -> None:
-        """Ask one execution to stop at its next safe point."""
+        """Request one execution to stop at its next safe point."""
         setattr(self._slots[held.index], f"{cause.value}_for", held.generation)
 
     def request_yield(self, held: HeldSlot, *, is_requested: bool) -> None:

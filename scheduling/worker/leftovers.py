@@ -91,7 +91,7 @@ def end_processes_of_job(log: JobLogWriter) -> None:
     for process in ended:
         fields = {"left_pid": process.pid, "command": process.command}
         logger.warning("job.process_ended", extra=fields)
-        log.add("A process that the job had left running was ended.", "warning", fields)
+        log.add("A process that the job left running was ended.", "warning", fields)
 
 
 def end_descendants() -> list[Process]:

@@ -10,7 +10,7 @@ from scheduling.worker.slots import Permits
 
 
 class NoWorkerError(RuntimeError):
-    """A job arrived in a process that `manage.py run_worker` did not start: nobody would renew its lease."""
+    """A job arrived in a process that `manage.py run_worker` did not start, so its lease would not be renewed."""
 
     def __init__(self) -> None:
         super().__init__(type(self).__doc__)

@@ -171,7 +171,7 @@ class Watchdog:
         late = [loop for loop in list(self._loops) if loop.is_late(elapsed, platform_settings.WATCHDOG_SECONDS)]
         if not late:
             return ""
-        return f"{late[0].name} has not turned for {late[0].still_seconds:.0f} s; exit status {EXIT_STATUS}."
+        return f"{late[0].name} has stalled for {late[0].still_seconds:.0f} s; exit status {EXIT_STATUS}."
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -46,7 +46,7 @@ def test_fleet_grows_with_backlog_and_shrinks_without_interrupting_jobs(platform
         eventually(lambda: len(workers_of(fleet, shared.pid)) == 1, within=START_SECONDS, what="one remains")
         assert [[one.outcome for one in executions_of(job)] for job in jobs] == [["completed"]] * JOBS
         with all_tenants():
-            assert AuditLogEntry.objects.filter(action="worker.draining", reason="the pool has less to do").count() == 2
+            assert AuditLogEntry.objects.filter(action="worker.draining", reason="the pool has less work").count() == 2
         fleet.stop()
         with all_tenants():
             assert not Worker.objects.filter(pool__name="default", stopped_at=None).exclude(pk=row.pk).exists()

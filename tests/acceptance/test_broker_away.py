@@ -123,13 +123,13 @@ def test_console_works_during_broker_outage_and_reports_it(outside: Outside, acm
     outside.broker.kill()
     job, unwanted = outside.submit(), outside.submit()
     assert outside.api.get("usage/").status_code == 200
-    eventually(lambda: "The broker is away" in outside.page("index"), what="the overview shows it")
+    eventually(lambda: "The broker is unavailable" in outside.page("index"), what="the overview says so")
     assert "The dispatcher is silent" not in outside.page("index")
     for model in admin.site._registry:
         outside.page(f"{model._meta.app_label}_{model._meta.model_name}_changelist")
-    assert "the message broker is away" in outside.page("scheduling_job_change", job.pk)
+    assert "the message broker is unavailable" in outside.page("scheduling_job_change", job.pk)
     assert REDIS_AWAY in outside.page("tenants_tenant_change", acme.pk)
-    assert "does not answer" in outside.page("diagnosis")
+    assert "does not respond" in outside.page("diagnosis")
 
     outside.act("scheduling_job_act", unwanted.pk, "cancel", reason="not now")
     assert fetch(unwanted).state == "cancelled"
@@ -138,11 +138,11 @@ def test_console_works_during_broker_outage_and_reports_it(outside: Outside, acm
     queue.refresh_from_db()
     assert queue.is_paused
     outside.act("scheduling_queue_act", queue.pk, "resume", reason="done")
-    assert "The broker is away; ask again" in outside.act("scheduling_upkeeprun_run", "verify_ledger")
+    assert "The broker is unavailable. Try again later" in outside.act("scheduling_upkeeprun_run", "verify_ledger")
 
     outside.broker.start()
     wait_for(job, "completed")
-    eventually(lambda: "The broker is away" not in outside.page("index"), what="the overview no longer shows it")
+    eventually(lambda: "The broker is unavailable" not in outside.page("index"), what="the overview says nothing more")
 
 
 def test_rate_limit_is_counted_per_process_during_broker_outage(outside: Outside, acme: Tenant) -> None:

@@ -33,7 +33,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/bulk/running.py": (
         {"open_operations", "take_turn", "note_failure", "run_to_end"},
-        "a dispatcher advances the operations of all tenants, each in the scope in which it was started",
+        "a dispatcher continues the operations of all tenants, each in the scope in which it was started",
     ),
     "scheduling/management/commands/explain_job.py": ({"Command.handle"}, "an operator names a job by its id only"),
     "scheduling/breakers/api.py": (
@@ -44,9 +44,9 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"read_effect"},
         "waits depend on the work of all tenants; a tenant reads only its own wait",
     ),
-    "scheduling/observability/pool_load.py": ({"read_pool_load"}, "a pool serves all tenants"),
-    "scheduling/fleet/queries.py": ({"find_running_workers"}, "a worker runs jobs of all tenants"),
-    "scheduling/breakers/service.py": ({"_scope_of"}, "an operator forces a breaker that all tenants share"),
+    "scheduling/observability/pool_load.py": ({"read_pool_load"}, "a pool works for all tenants"),
+    "scheduling/fleet/queries.py": ({"find_running_workers"}, "what a worker has in hand is all tenants'"),
+    "scheduling/breakers/service.py": ({"_scope_of"}, "a breaker that all tenants share is forced open or closed"),
     "scheduling/breakers/dependencies.py": (
         {"ask_passage", "tell_at_once"},
         "a running job reads the state of shared breakers",
@@ -333,7 +333,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "tenants/erasure/proof.py": (
         {"find_erasure", "verify_erasure"},
-        "the record of an erasure belongs to the platform, and its tenant no longer exists",
+        "the record of an erasure is the platform's, and its tenant no longer exists",
     ),
     "tenants/erasure/requests.py": ({"cancel_erasure", "request_erasure"}, "the platform erases a tenant"),
     "tenants/erasure/steps.py": ({"advance", "due_erasures"}, "the platform erases a tenant"),

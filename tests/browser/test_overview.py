@@ -117,7 +117,7 @@ def test_list_of_queues_shows_reason_and_end_of_a_pause(console: Console, work: 
     form.locator("input[name=until]").fill("2099-01-31T09:30")
     form.get_by_role("button").click()
     try:
-        expect(page.get_by_text("Nothing is dispatched from")).to_be_visible()
+        expect(page.get_by_text("no job is dispatched until it is resumed")).to_be_visible()
         console.open("/admin/scheduling/queue/")
         row = page.get_by_role("row").filter(has_text="dataset")
         expect(row).to_contain_text("disk is full")
@@ -126,7 +126,7 @@ def test_list_of_queues_shows_reason_and_end_of_a_pause(console: Console, work: 
         console.open(f"/admin/scheduling/queue/{queue.pk}/change/")
         page.locator("form[data-act=resume]").get_by_label("Reason to Resume").fill("there is room again")
         page.locator("form[data-act=resume]").get_by_role("button").click()
-    expect(page.get_by_text("is dispatched from again")).to_be_visible()
+    expect(page.get_by_text("its jobs are dispatched again")).to_be_visible()
 
 
 def test_list_of_queues_is_updated_without_reload(console: Console, work: Tenant) -> None:

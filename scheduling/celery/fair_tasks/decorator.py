@@ -196,13 +196,13 @@ def _check_listed(kind: str) -> None:
 
     if kind not in registry.kinds():
         raise FairTaskUnlistedError(
-            f"No app names the task of the kind {kind!r}: add its path to `processors` of your AppConfig, "
+            f"The kind {kind!r} is not registered: add the task's path to `processors` of your AppConfig, "
             "or to the entry points of your package."
         )
 
 
 def _unknown(name: str, unknown: Set[str], allowed: Set[str]) -> str:
-    return f"{name}() takes no {', '.join(sorted(unknown))}; it takes {', '.join(sorted(allowed))}."
+    return f"{name}() does not accept {', '.join(sorted(unknown))}; it accepts {', '.join(sorted(allowed))}."
 
 
 def _after(seconds: float) -> datetime:

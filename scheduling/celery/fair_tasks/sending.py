@@ -34,7 +34,7 @@ class CanvasUnsupportedError(NotImplementedError):
 def tenant_missing(name: str) -> TenantMissingError:
     """Return the error for a call of the task without a tenant, with the cure."""
     return TenantMissingError(
-        f"{name} is a fair task and runs as a tenant's job only: call {name}.for_tenant(tenant).delay(...), or"
+        f"{name} is a fair task and runs only as a tenant's job: call {name}.for_tenant(tenant).delay(...), or"
         f" {name}.delay(...) of the decorated task inside a running job, which submits a job of the same tenant."
     )
 
@@ -42,8 +42,8 @@ def tenant_missing(name: str) -> TenantMissingError:
 def canvas_unsupported(name: str) -> CanvasUnsupportedError:
     """Return the error for a signature of the task, with the cure."""
     return CanvasUnsupportedError(
-        f"{name} is a fair task, of which there are no signatures, chains, groups, chords, maps or callbacks: submit"
-        " jobs with for_tenant(tenant).delay(...), child jobs inside a job, or a batch with on_completion."
+        f"{name} is a fair task, which does not support signatures, chains, groups, chords, maps or callbacks:"
+        " submit jobs with for_tenant(tenant).delay(...), child jobs inside a job, or a batch with on_completion."
     )
 
 

@@ -50,8 +50,8 @@ class CallSignature:
         rest = next((parameter for parameter in parameters if parameter.kind is _KINDS.VAR_KEYWORD), None)
         if rest is not None and any(one.kind in (_KINDS.POSITIONAL_ONLY, _KINDS.VAR_POSITIONAL) for one in named):
             raise SignatureUnfitError(
-                f"{function.__qualname__} takes **{rest.name} beside arguments without a keyword; in a payload, where "
-                "all have names, the two could not be told apart."
+                f"{function.__qualname__} takes **{rest.name} and positional-only arguments; a payload has only names "
+                "and cannot distinguish them."
             )
         schema = {
             "type": "object",
@@ -100,7 +100,7 @@ def _schema_of_parameter(parameter: inspect.Parameter) -> Any:
         schema = _schema_of(parameter.annotation)
     except SignatureUnfitError as error:
         raise SignatureUnfitError(
-            f"{parameter.name}: {error} Annotate it with what JSON has, or give fair_task a payload_schema."
+            f"{parameter.name}: {error} Annotate it with a JSON type, or pass payload_schema to fair_task."
         ) from None
     return {"type": "array", "items": schema} if parameter.kind is _KINDS.VAR_POSITIONAL else schema
 
@@ -119,7 +119,7 @@ def _schema_of(annotation: Any) -> Any:
         return {"type": "array", "items": _schema_of(arguments[0])}
     if origin in _OBJECTS and arguments[0] is str:
         return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
-    raise SignatureUnfitError(f"{annotation} is nothing that JSON has.")
+    raise SignatureUnfitError(f"{annotation} has no JSON type.")
 
 
 def _schema_of_plain(annotation: Any) -> Any:
@@ -130,4 +130,4 @@ def _schema_of_plain(annotation: Any) -> Any:
     try:
         return _PLAIN[annotation]
     except (KeyError, TypeError):
-        raise SignatureUnfitError(f"{annotation!r} is nothing that JSON has.") from None
+        raise SignatureUnfitError(f"{annotation!r} has no JSON type.") from None

@@ -60,13 +60,13 @@ class JobLogTextQuerySerializer(QuerySerializer):
 class JobLogQuerySerializer(JobLogTextQuerySerializer):
     """The filter of returned lines, and the longest wait for the first of them."""
 
-    after = serializers.UUIDField(default=None, help_text="The id of a line: those that follow it.")
-    limit = QueryNumberField(min_value=1, max_value=MAX_LINES, default=MAX_LINES, help_text="Lines at most.")
+    after = serializers.UUIDField(default=None, help_text="Id of a line: return the lines after it.")
+    limit = QueryNumberField(min_value=1, max_value=MAX_LINES, default=MAX_LINES, help_text="Maximum number of lines.")
     wait = QueryNumberField(
         min_value=0,
         max_value=MAX_WAIT_SECONDS,
         default=0,
-        help_text="Seconds to wait where there is no line yet and the job has not ended.",
+        help_text="Seconds to wait for a line if there is none yet and the job has not ended.",
     )
 
     @classmethod
@@ -94,11 +94,11 @@ class JobLogLineSerializer(serializers.Serializer[JobLog]):
 class JobLogPageSerializer(serializers.Serializer[Any]):
     """A page of a job's lines, oldest first."""
 
-    next = serializers.URLField(allow_null=True, help_text="Where the lines after these are; null: none yet.")
+    next = serializers.URLField(allow_null=True, help_text="URL of the following lines; null if there are none yet.")
     results = JobLogLineSerializer(many=True)
-    dropped = serializers.IntegerField(help_text="Lines that were not kept since the log is full.")
-    job_state = serializers.CharField(help_text="The job's state before these lines were read.")
-    is_final = serializers.BooleanField(help_text="The job has ended and no line follows these.")
+    dropped = serializers.IntegerField(help_text="Lines dropped because the log is full.")
+    job_state = serializers.CharField(help_text="State of the job before these lines were read.")
+    is_final = serializers.BooleanField(help_text="Whether the job has ended and no lines follow.")
 
 
 _JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
@@ -138,7 +138,7 @@ class JobLogViewSet(TenantViewSet):
     @extend_schema(
         operation_id="jobs_logs_download",
         parameters=[_JOB_ID, JobLogTextQuerySerializer],
-        responses={(200, "text/plain"): OpenApiResponse(str, description="A line a line, oldest first.")},
+        responses={(200, "text/plain"): OpenApiResponse(str, description="One text line per log line, oldest first.")},
     )
     def download(self, request: Request, job_id: str) -> HttpResponseBase:
         """Download a job's whole log as text."""

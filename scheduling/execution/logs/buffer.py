@@ -170,6 +170,6 @@ def _write(buffers: Sequence[LogBuffer]) -> None:
 
 def _overflow_line(count: int) -> LogLine:
     """Return the line that stands for the lines that exceeded the buffer."""
-    message = f"{count:,} lines dropped: they came faster than they could be written"
+    message = f"{count:,} lines dropped: the job logged faster than they could be written"
     line = make_line(message, "warning", {})
     return LogLine(line.id, Level.WARNING, line.message, line.fields, line.at)

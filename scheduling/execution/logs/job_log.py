@@ -87,7 +87,7 @@ class JobLogWriter:
         try:
             line = make_line(message, level, fields)
         except Exception:  # noqa: BLE001 - logging never fails a job
-            line = make_line("a line that could not be read", "warning", {})
+            line = make_line("a line that could not be converted to text", "warning", {})
         with self._guard:
             if self.buffer is None:
                 self.buffer = LogBuffer(*self._ids)

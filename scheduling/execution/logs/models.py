@@ -42,7 +42,7 @@ class JobLogTally(models.Model):
 
     job_id = models.UUIDField(primary_key=True)
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
-    offered_bytes = models.BigIntegerField(help_text="Of all lines that were to be kept, also those that were not.")
+    offered_bytes = models.BigIntegerField(help_text="Bytes of all lines, dropped ones included.")
     dropped_lines = models.BigIntegerField(default=0)
     full_line_id = models.UUIDField(null=True)
 
@@ -52,10 +52,10 @@ class JobLogTally(models.Model):
 class JobError(HistoryRow):
     """One error that ended an execution or a waiting job; the list of errors groups these by fingerprint."""
 
-    execution_id = models.UUIDField(null=True, help_text="None where the job had not begun.")
+    execution_id = models.UUIDField(null=True, help_text="None if the job had not started.")
     kind = models.CharField(max_length=64)
     error_type = models.CharField(max_length=100)
-    error_message = models.CharField(max_length=500, help_text="Its beginning; the whole is with the execution.")
+    error_message = models.CharField(max_length=500, help_text="Its beginning; the execution has the whole text.")
     error_fingerprint = models.CharField(max_length=16)
     at = models.DateTimeField()
 

@@ -37,7 +37,7 @@ def _tell(measure: PolicyMeasure) -> str:
     """Return the panel as text, for screen readers."""
     parts = [f"{row.name} {row.share:.1%} of an entitled {row.entitled_share:.1%}" for row in _chosen(measure)]
     hidden = len(measure.tenants) - len(parts)
-    more = f", and {hidden} tenants that are not drawn" if hidden > 0 else ""
+    more = f", and {hidden} tenants not shown" if hidden > 0 else ""
     return f"Under {measure.policy.value}: {', '.join(parts)}{more}."
 
 

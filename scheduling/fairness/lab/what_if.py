@@ -260,21 +260,19 @@ def _lines(now: Mapping[str, Outcome], after: Mapping[str, Outcome], plans: Mapp
 def _notes(load: Load, starts: int) -> list[Note]:
     notes: list[Note] = []
     if not len(load.arrivals):
-        notes.append(
-            Note(NoteCode.NO_ARRIVALS, translate("Nothing arrived and nothing waits: there is nothing to compare."))
-        )
+        notes.append(Note(NoteCode.NO_ARRIVALS, translate("Nothing to compare: no jobs arrived or waited.")))
     elif load.slots == 0:
-        notes.append(Note(NoteCode.NO_SLOTS, translate("The pool has no slots now: nothing would start.")))
+        notes.append(Note(NoteCode.NO_SLOTS, translate("The pool has no slots now, so no job would start.")))
     elif starts < FEW_STARTS:
         notes.append(
             Note(
                 NoteCode.FEW_STARTS,
-                translate("Only %(starts)s jobs would start: too few to rely on the percentiles.", {"starts": starts}),
+                translate("Only %(starts)s jobs would start, too few for reliable percentiles.", {"starts": starts}),
             )
         )
     if load.stands_for > 1:
         text = translate(
-            "Every %(count)sth arrival was replayed, and stands for %(count)s; waits are coarse.",
+            "One arrival in %(count)s was replayed and represents %(count)s; waits are approximate.",
             {"count": load.stands_for},
         )
         notes.append(Note(NoteCode.SAMPLED, text))
@@ -285,6 +283,6 @@ def _slice_notes(*, is_unsliced: bool) -> list[Note]:
     if not is_unsliced:
         return []
     text = translate(
-        "There were too many time slices to replay: from some time on, jobs kept their slots to their end."
+        "There were too many time slices to replay: after some time, jobs kept their slots until they ended."
     )
     return [Note(NoteCode.UNSLICED, text)]

@@ -207,7 +207,7 @@ def _read_traced_job(where: str, row: Sequence[str]) -> TracedJob:
     except ValueError as error:
         raise WorkloadInvalidError([f"{where}: {error}"]) from error
     if len(numbers) not in {2, 3} or not all(math.isfinite(number) and number >= 0 for number in numbers):
-        raise WorkloadInvalidError([f"{where}: not `at,cost` or `at,cost,bytes`, all from 0 on"])
+        raise WorkloadInvalidError([f"{where}: not `at,cost` or `at,cost,bytes` with numbers from 0"])
     return _traced(numbers)
 
 
@@ -226,7 +226,7 @@ def _find_contradictions(
     if "policy" in document and "policies" in document:
         faults.append("the file: name `policy` or `policies`, not both")
     if "duration" not in document and any(row.arrivals.is_endless and row.until_seconds == inf for row in tenants):
-        faults.append("the file: jobs would arrive for ever; say a `duration`")
+        faults.append("the file: jobs would arrive for ever; set a `duration`")
     for row in tenants:
         for field, draws in (("cost", row.cost), ("payload_bytes", row.size)):
             if draws is not None and draws.name == "uniform" and draws.parameters[0] > draws.parameters[1]:

@@ -48,9 +48,9 @@ def write_workload(load: Load, *, with_names: bool) -> str:
 
 def _lines(load: Load, *, with_names: bool) -> Iterator[str]:
     policy = Policy.CAP if load.policy is Policy.FIFO else load.policy
-    yield f"# What the pool {load.pool} had to do in {load.seconds:.0f} s: what ran and waited at the end comes at 0."
+    yield f"# Load of the pool {load.pool} in {load.seconds:.0f} s; jobs that ran or waited at the end arrive at 0."
     if load.stands_for > 1:
-        yield f"# Every {load.stands_for}th job was taken and costs as much as those that it stands for."
+        yield f"# Every {load.stands_for}th job is included, with the cost of those that it represents."
     yield f"slots = {max(1, load.slots)}"
     yield f'policy = "{policy.value}"'
     yield f"duration = {load.seconds}"

@@ -34,13 +34,13 @@ class BatchAdmin(KeysetAdmin):
     list_filter = (KindFilter, TenantFilter)
     search_fields = ("id",)
     search_help_text = gettext_lazy("Id of a batch")
-    empty_title = gettext_lazy("No batch yet")
+    empty_title = gettext_lazy("No batches yet")
     empty_text = gettext_lazy(
-        "Jobs that are asked for together, such as the documents of one upload, are listed here as one."
+        "Jobs that are submitted together, such as the documents of one upload, are listed here as a batch."
     )
     fieldsets = (
         (None, {"fields": ("label", "state_badge", "progress", "states", "errors", "jobs")}),
-        (gettext_lazy("At its end"), {"fields": ("completion", "waiting_job")}),
+        (gettext_lazy("On completion"), {"fields": ("completion", "waiting_job")}),
         (
             gettext_lazy("Facts"),
             {"fields": ("kind", "tenant", *_COUNTERS, "cancel_reason")},
@@ -67,14 +67,14 @@ class BatchAdmin(KeysetAdmin):
             share,
         )
 
-    @admin.display(description=gettext_lazy("Its jobs by state"))
+    @admin.display(description=gettext_lazy("Jobs by state"))
     def states(self, batch: Batch) -> SafeString | str:
         counts = count_states(batch)
         return format_html_join(" ", "{} {}", ((count, badge(state)) for state, count in counts.items())) or gettext(
             "none"
         )
 
-    @admin.display(description=gettext_lazy("What failed"))
+    @admin.display(description=gettext_lazy("Errors"))
     def errors(self, batch: Batch) -> SafeString | str:
         if not batch.failed:
             return gettext("Nothing.")
@@ -84,42 +84,44 @@ class BatchAdmin(KeysetAdmin):
         )
         return format_html("<ul>{}</ul>", format_html_join("", "<li>{} × {}: {}</li>", rows))
 
-    @admin.display(description=gettext_lazy("Its jobs"))
+    @admin.display(description=gettext_lazy("Jobs"))
     def jobs(self, batch: Batch) -> SafeString:
         url = f"{reverse('admin:scheduling_job_changelist')}?q={batch.pk}"
         return format_html('<a class="console-link" href="{}">{}</a>', url, gettext("Show its jobs"))
 
-    @admin.display(description=gettext_lazy("Then"))
+    @admin.display(description=gettext_lazy("Follow-up"))
     def completion(self, batch: Batch) -> SafeString | str:
         if batch.on_completion is None:
-            return gettext("Nothing is done.")
+            return gettext("No action.")
         kind = batch.on_completion.get("kind", "")
         if batch.fired_job_id is not None:
             told = gettext("A job of the kind %(kind)s was submitted:") % {"kind": kind}
             return format_html("{} {}", told, _job_link(batch.fired_job_id))
         if batch.fire_error:
-            again = gettext("It is tried again.") if batch.fire_at else gettext("It is not tried again.")
+            again = (
+                gettext("The submission is retried.") if batch.fire_at else gettext("The submission is not retried.")
+            )
             return gettext("A job of the kind %(kind)s could not be submitted: %(fire_error)s %(again)s") % {
                 "kind": kind,
                 "fire_error": batch.fire_error,
                 "again": again,
             }
         if batch.ended_at is not None and batch.fire_at is None:
-            return gettext("No job of the kind %(kind)s is submitted: not all of the jobs were completed.") % {
+            return gettext("No job of the kind %(kind)s is submitted, because not all jobs were completed.") % {
                 "kind": kind
             }
-        return gettext("A job of the kind %(kind)s is submitted.") % {"kind": kind}
+        return gettext("A job of the kind %(kind)s will be submitted.") % {"kind": kind}
 
-    @admin.display(description=gettext_lazy("Goes on then"))
+    @admin.display(description=gettext_lazy("Waiting job"))
     def waiting_job(self, batch: Batch) -> SafeString | str:
-        return gettext("Nobody waits.") if batch.waiting_job_id is None else _job_link(batch.waiting_job_id)
+        return gettext("None.") if batch.waiting_job_id is None else _job_link(batch.waiting_job_id)
 
     @post_action(
         label=gettext_lazy("Close"), permission=Permission.JOBS_SUBMIT, is_offered=lambda batch: batch.closed_at is None
     )
     def close(self, request: HttpRequest, batch: Batch, reason: str) -> str:
         close_batch(batch_id=batch.pk)
-        return gettext("The batch takes no more jobs; it ends with the last of those that it has.")
+        return gettext("The batch is closed: it accepts no more jobs, and ends with its last one.")
 
     @post_action(
         label=gettext_lazy("Cancel"),
@@ -130,7 +132,9 @@ class BatchAdmin(KeysetAdmin):
     )
     def cancel(self, request: HttpRequest, batch: Batch, reason: str) -> str:
         cancel_batch(batch_id=batch.pk, reason=reason)
-        return gettext("Its jobs are being cancelled: what waits within seconds, what runs at its next safe point.")
+        return gettext(
+            "Its jobs are being cancelled: waiting ones within seconds, running ones at their next safe point."
+        )
 
 
 def _job_link(job_id: object) -> SafeString:

@@ -52,11 +52,13 @@ class CompletionJobSerializer(StrictSerializer):
     """The job that is submitted when a batch has ended."""
 
     kind = NameField(max_length=64)
-    payload = serializers.DictField(default=dict, help_text="By the kind's own schema, with the summary in its place.")
+    payload = serializers.DictField(default=dict, help_text="By the kind's own schema, including the summary.")
     summary_as = NameField(
-        default="", allow_blank=True, max_length=64, help_text="The key of the payload that gets the batch's summary."
+        default="", allow_blank=True, max_length=64, help_text="Payload key for the batch's summary."
     )
-    queue = NameField(default=None, allow_null=True, max_length=60, help_text="Only where routing lets you choose one.")
+    queue = NameField(
+        default=None, allow_null=True, max_length=60, help_text="Only if routing allows a choice of queue."
+    )
     priority = WholeNumberField(default=None, allow_null=True)
     fair_key = NameField(default="", allow_blank=True, max_length=MAX_FAIR_KEY_CHARACTERS)
     tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), default=list, max_length=MAX_TAGS)
@@ -67,24 +69,24 @@ class CompletionSerializer(StrictSerializer):
     """The action at the end of a batch: a job, or the delivery of a webhook."""
 
     job = CompletionJobSerializer(required=False)
-    webhook = serializers.UUIDField(required=False, help_text="Of `webhooks/`: it is told of the batch's end.")
-    only_if_completed = serializers.BooleanField(
-        default=False, help_text="Not where any of the jobs failed or was cancelled."
+    webhook = serializers.UUIDField(
+        required=False, help_text="Id of one of `webhooks/`, which is notified of the batch's end."
     )
+    only_if_completed = serializers.BooleanField(default=False, help_text="Skip it if any job failed or was cancelled.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("job" in attrs) is ("webhook" in attrs):
-            raise serializers.ValidationError({"job": [gettext("Name a job or a webhook, one of them.")]})
+            raise serializers.ValidationError({"job": [gettext("Name either a job or a webhook.")]})
         return attrs
 
 
 class BatchCreationSerializer(StrictSerializer):
     """A batch with its first jobs; all of them are accepted, or none."""
 
-    label = NameField(max_length=MAX_BATCH_LABEL, help_text="What people call it.")
+    label = NameField(max_length=MAX_BATCH_LABEL, help_text="Display name.")
     jobs = JobSubmissionSerializer(many=True, default=list, max_length=MAX_BULK_JOBS)
     closed = serializers.BooleanField(
-        default=None, allow_null=True, help_text="Whether it takes no more; if not given, where it has jobs already."
+        default=None, allow_null=True, help_text="Whether it accepts no more jobs; default: true if it has jobs."
     )
     on_completion = CompletionSerializer(default=None, allow_null=True)
 
@@ -123,18 +125,18 @@ class BatchSerializer(serializers.Serializer[Batch]):
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
     label = serializers.CharField()
-    kind = serializers.CharField(help_text="Of its jobs; empty where they are of several.")
+    kind = serializers.CharField(help_text="Kind of its jobs; empty for several kinds.")
     # A string and no enumeration in the schema: other resources have fields of this name with other choices.
     state = serializers.CharField(
         help_text="`open`, `running` or `cancelling` until it has ended; then `completed`, `failed` or `cancelled`."
     )
     total = serializers.IntegerField()
-    ended = serializers.IntegerField(help_text="Of them; a second behind the jobs at most, as are the next three.")
+    ended = serializers.IntegerField(help_text="Ended jobs; like the next three numbers, at most a second behind.")
     completed = serializers.IntegerField()
     failed = serializers.IntegerField(help_text="Discarded and quarantined.")
     cancelled = serializers.IntegerField()
     created_at = serializers.DateTimeField()
-    closed_at = serializers.DateTimeField(allow_null=True, help_text="From then on it takes no more jobs.")
+    closed_at = serializers.DateTimeField(allow_null=True, help_text="When it was closed to further jobs.")
     ended_at = serializers.DateTimeField(allow_null=True)
     cancelled_at = serializers.DateTimeField(allow_null=True)
 
@@ -144,7 +146,7 @@ class BatchErrorSerializer(serializers.Serializer[BatchError]):
 
     type = serializers.CharField(source="error_type")
     fingerprint = serializers.CharField()
-    message = serializers.CharField(help_text="Of one of them.")
+    message = serializers.CharField(help_text="Message of one of the jobs.")
     jobs = serializers.IntegerField()
 
 
@@ -153,8 +155,10 @@ class BatchCompletionSerializer(serializers.Serializer[Batch]):
 
     kind = serializers.SerializerMethodField()
     only_if_completed = serializers.SerializerMethodField()
-    due_at = serializers.DateTimeField(source="fire_at", allow_null=True, help_text="When it is submitted, or again.")
-    job = serializers.UUIDField(source="fired_job_id", allow_null=True, help_text="Once it is submitted.")
+    due_at = serializers.DateTimeField(
+        source="fire_at", allow_null=True, help_text="When the submission is due, or retried."
+    )
+    job = serializers.UUIDField(source="fired_job_id", allow_null=True, help_text="Set once it is submitted.")
     error = serializers.CharField(source="fire_error", help_text="Why it could not be submitted.")
 
     def get_kind(self, batch: Batch) -> str:
@@ -167,14 +171,14 @@ class BatchCompletionSerializer(serializers.Serializer[Batch]):
 class BatchDetailSerializer(BatchSerializer):
     """A batch and the progress of its jobs; the jobs themselves are at `batches/{id}/jobs/`."""
 
-    pruned = serializers.IntegerField(help_text="Ended jobs that are kept no longer.")
+    pruned = serializers.IntegerField(help_text="Ended jobs that were pruned.")
     cancel_reason = serializers.CharField()
     waiting_job = serializers.UUIDField(
-        source="waiting_job_id", allow_null=True, help_text="The job that goes on when it has ended."
+        source="waiting_job_id", allow_null=True, help_text="The job that continues when the batch has ended."
     )
     on_completion = serializers.SerializerMethodField()
-    states = serializers.SerializerMethodField(help_text="How many of its jobs are in which state now.")
-    errors = serializers.SerializerMethodField(help_text="What its jobs have failed by, the most frequent first.")
+    states = serializers.SerializerMethodField(help_text="Number of its jobs in each state.")
+    errors = serializers.SerializerMethodField(help_text="Errors of its jobs, the most frequent first.")
 
     @extend_schema_field(BatchCompletionSerializer(allow_null=True))
     def get_on_completion(self, batch: Batch) -> Any:
@@ -217,7 +221,7 @@ class BatchViewSet(TenantViewSet):
         operation_id="batches_create",
         request=BatchCreationSerializer,
         parameters=RATE_HEADERS,
-        responses={201: OpenApiResponse(BatchDetailSerializer, description="Made, with all of its jobs.")},
+        responses={201: OpenApiResponse(BatchDetailSerializer, description="Created, with all its jobs.")},
     )
     def create(self, request: Request) -> Response:
         """Create a batch with its first jobs; if one is refused, none is created."""
@@ -258,7 +262,9 @@ class BatchViewSet(TenantViewSet):
         request=AddedJobsSerializer,
         parameters=RATE_HEADERS,
         responses={
-            201: OpenApiResponse(BulkSubmissionResultSerializer, description="What was accepted, in one transaction.")
+            201: OpenApiResponse(
+                BulkSubmissionResultSerializer, description="The accepted jobs, stored in one transaction."
+            )
         },
     )
     @jobs.mapping.post
@@ -273,7 +279,7 @@ class BatchViewSet(TenantViewSet):
     @extend_schema(operation_id="batches_close", request=NoBodySerializer)
     @action(detail=True, methods=["post"])
     def close(self, request: Request, pk: str) -> Response:
-        """Close a batch: it accepts no more jobs, and ends with the last of them."""
+        """Close a batch: it accepts no more jobs, and ends with its last one."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         return Response(BatchDetailSerializer(close_batch(batch_id=UUID(pk))).data)
 

@@ -65,7 +65,7 @@ def add_jobs(
     with tenant_context(tenant):
         batch = lock_batch(batch_id)
         if batch.closed_at is not None:
-            raise BatchClosedError("The batch is closed: its jobs are all there.")
+            raise BatchClosedError("The batch is closed: it accepts no more jobs.")
         bulk = submit_jobs(tenant=tenant, requests=requests, batch=batch, is_rated=is_rated)
         _count_added(batch, bulk)
     return bulk

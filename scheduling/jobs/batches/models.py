@@ -20,36 +20,34 @@ class Batch(TenantModel):
 
     label = models.CharField(_("label"), max_length=MAX_BATCH_LABEL)
     kind = models.CharField(
-        _("kind"), max_length=64, blank=True, help_text=_("Of its jobs; empty where they are of several.")
+        _("kind"), max_length=64, blank=True, help_text=_("Kind of its jobs; empty for several kinds.")
     )
     total = models.PositiveIntegerField(_("total"), help_text=_("Jobs in this batch."))
-    completed = models.PositiveIntegerField(_("completed"), db_default=0, help_text=_("Jobs that are done."))
+    completed = models.PositiveIntegerField(_("completed"), db_default=0, help_text=_("Completed jobs."))
     failed = models.PositiveIntegerField(
         _("failed"), db_default=0, help_text=_("Jobs that were discarded or quarantined.")
     )
     cancelled = models.PositiveIntegerField(_("cancelled"), db_default=0, help_text=_("Jobs that were cancelled."))
-    pruned = models.PositiveIntegerField(_("pruned"), db_default=0, help_text=_("Ended jobs that are kept no longer."))
+    pruned = models.PositiveIntegerField(_("pruned"), db_default=0, help_text=_("Ended jobs that were pruned."))
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    closed_at = models.DateTimeField(_("closed at"), null=True, help_text=_("From then on it takes no more jobs."))
+    closed_at = models.DateTimeField(_("closed at"), null=True, help_text=_("When it was closed to further jobs."))
     ended_at = models.DateTimeField(
         _("ended at"), null=True, help_text=_("When it was closed and all its jobs had ended.")
     )
-    cancelled_at = models.DateTimeField(
-        _("cancelled at"), null=True, help_text=_("When somebody cancelled it as a whole.")
-    )
+    cancelled_at = models.DateTimeField(_("cancelled at"), null=True, help_text=_("When it was cancelled as a whole."))
     cancel_reason = models.CharField(_("cancel reason"), max_length=200, blank=True, db_default="")
     on_completion = models.JSONField(
         _("on completion"), null=True, help_text=_("The job that is submitted when it has ended.")
     )
     fire_at = models.DateTimeField(
-        _("fire at"), null=True, help_text=_("When that job is to be submitted, or is tried again.")
+        _("fire at"), null=True, help_text=_("When the submission of that job is due, or retried.")
     )
     fire_error = models.CharField(
         _("fire error"), max_length=500, blank=True, db_default="", help_text=_("Why it could not be submitted.")
     )
     fired_job_id = models.UUIDField(_("fired job id"), null=True, help_text=_("The job that was submitted at its end."))
     waiting_job_id = models.UUIDField(
-        _("waiting job id"), null=True, help_text=_("The job that goes on when it has ended.")
+        _("waiting job id"), null=True, help_text=_("The job that continues when the batch has ended.")
     )
 
     class Meta:

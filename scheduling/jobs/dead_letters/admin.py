@@ -139,9 +139,9 @@ class DeadLetterAdmin(DeadLetterPages):
     actions = ("requeue_selected",)
     action_form = ReasonActionForm
     post_actions = ("requeue", "edit")
-    empty_title = gettext_lazy("No dead letter")
+    empty_title = gettext_lazy("No dead letters")
     empty_text = gettext_lazy(
-        "A job comes here when it will not run again by itself: with its error, and a button to requeue it."
+        "A job that will not run again by itself is listed here with its error, and can be requeued."
     )
     fields = (
         "why",
@@ -189,7 +189,7 @@ class DeadLetterAdmin(DeadLetterPages):
     )
     def requeue(self, request: HttpRequest, letter: DeadLetter, reason: str) -> HttpResponse:
         job = requeue_dead_letter(dead_letter_id=letter.pk, reason=reason)
-        messages.success(request, gettext("A new job does the work again; this is its page."))
+        messages.success(request, gettext("A new job repeats the work. This is its page."))
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[job.pk]))
 
     @admin.action(description=gettext_lazy("Requeue the selected dead letters"))
@@ -200,7 +200,7 @@ class DeadLetterAdmin(DeadLetterPages):
     def letter(self, letter: DeadLetter) -> SafeString:
         return format_html("<b>{}</b> <code class='console-quiet'>…{}</code>", letter.kind, str(letter.job_id)[-12:])
 
-    @admin.display(description=gettext_lazy("Why"))
+    @admin.display(description=gettext_lazy("Reason"))
     def why(self, letter: DeadLetter) -> SafeString:
         return badge(letter.reason)
 

@@ -73,9 +73,9 @@ class AttemptSerializer(serializers.Serializer[Attempt]):
 
     execution = serializers.UUIDField(source="execution.id")
     number = serializers.IntegerField(source="execution.number")
-    state = serializers.ChoiceField(choices=EXECUTION_STATES, source="execution.state", help_text="How it ended.")
+    state = serializers.ChoiceField(choices=EXECUTION_STATES, source="execution.state", help_text="Outcome.")
     worker = serializers.UUIDField(source="execution.worker_id", allow_null=True)
-    worker_name = serializers.CharField(source="worker", help_text="Empty where it is kept no longer.")
+    worker_name = serializers.CharField(source="worker", help_text="Empty if the worker was pruned.")
     dispatched_at = serializers.DateTimeField(source="execution.dispatched_at")
     started_at = serializers.DateTimeField(source="execution.started_at", allow_null=True)
     ended_at = serializers.DateTimeField(source="execution.ended_at", allow_null=True)
@@ -89,9 +89,9 @@ class AttemptSerializer(serializers.Serializer[Attempt]):
 class DeadLetterDetailSerializer(DeadLetterSerializer):
     """A dead letter with its attempts; `context` has the `detail` and whether it `reveals` the payload."""
 
-    attempt = serializers.SerializerMethodField(help_text="Starts that failed by themselves.")
+    attempt = serializers.SerializerMethodField(help_text="Failed attempts.")
     max_retries = serializers.SerializerMethodField()
-    payload = serializers.SerializerMethodField(help_text="Null where it is masked.")
+    payload = serializers.SerializerMethodField(help_text="Null if it is masked.")
     is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see the payload.")
     attempts = serializers.SerializerMethodField(help_text="The newest 50, the last one first.")
     has_more_attempts = serializers.SerializerMethodField(help_text="All are at `jobs/{id}/executions/`.")
@@ -135,15 +135,15 @@ class DeadLetterGroupSerializer(serializers.Serializer[DeadLetterGroup]):
     kind = serializers.CharField()
     fingerprint = serializers.CharField()
     type = serializers.CharField()
-    message = serializers.CharField(help_text="Of the last one, its beginning.")
-    pattern = serializers.CharField(help_text="The message, with `#` for what changes from one to the next.")
+    message = serializers.CharField(help_text="Beginning of the last one's message.")
+    pattern = serializers.CharField(help_text="The message with `#` for its variable parts.")
     count = serializers.IntegerField(source="count.value")
-    count_is_more = serializers.BooleanField(source="count.is_capped", help_text="Whether there are more than that.")
+    count_is_more = serializers.BooleanField(source="count.is_capped", help_text="Whether there are more.")
     first_at = serializers.DateTimeField()
     last_at = serializers.DateTimeField()
     last_dead_letter = serializers.UUIDField(source="last_id")
     last_job = serializers.UUIDField(source="job_id")
-    tenants = serializers.SerializerMethodField(help_text="For people of the platform; else null.")
+    tenants = serializers.SerializerMethodField(help_text="Only for platform staff; otherwise null.")
 
     @extend_schema_field(TenantShareSerializer(many=True, allow_null=True))
     def get_tenants(self, group: DeadLetterGroup) -> Any:
@@ -154,14 +154,15 @@ class DeadLetterGroupsSerializer(serializers.Serializer[Any]):
     """The groups of waiting letters, the largest first."""
 
     results = DeadLetterGroupSerializer(many=True, source="groups")
-    is_capped = serializers.BooleanField(help_text="There are more groups than are looked at: the first 200.")
+    is_capped = serializers.BooleanField(help_text="Whether there are more groups than the first 200.")
 
 
 class RequeueSerializer(StrictSerializer):
     """The parameters of a requeue."""
 
     payload = serializers.DictField(
-        required=False, help_text="Instead of the old one; needs the right `jobs.reveal`. By the kind's own schema."
+        required=False,
+        help_text="Replaces the old payload; requires the permission `jobs.reveal`. By the kind's own schema.",
     )
     reason = NameField(max_length=500, required=False, allow_blank=True, default="", help_text="For the audit log.")
 
@@ -222,7 +223,7 @@ class DeadLetterViewSet(TenantViewSet):
         operation_id="dead_letters_requeue",
         request=RequeueSerializer,
         parameters=[JobAnswerQuerySerializer],
-        responses={201: OpenApiResponse(StoredJobSerializer, description="A new job, linked to the one that died.")},
+        responses={201: OpenApiResponse(StoredJobSerializer, description="A new job linked to the dead one.")},
     )
     @action(detail=True, methods=["post"])
     def requeue(self, request: Request, pk: str) -> Response:
@@ -240,5 +241,5 @@ class DeadLetterViewSet(TenantViewSet):
         """Raise PermissionDenied for a payload from a caller that may not read payloads."""
         if payload is not None and not self.access.may(Permission.JOBS_REVEAL):
             raise PermissionDenied(
-                gettext("Editing a payload needs the right %(needed)s.") % {"needed": Permission.JOBS_REVEAL}
+                gettext("Editing a payload requires the permission %(needed)s.") % {"needed": Permission.JOBS_REVEAL}
             )

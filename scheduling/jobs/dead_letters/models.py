@@ -17,7 +17,7 @@ class DeadLetter(TenantModel):
         PERMANENT_ERROR = "permanent_error", _("permanent error")
         ATTEMPTS_EXHAUSTED = "attempts_exhausted", _("attempts exhausted")
         DEADLINE_PASSED = "deadline_passed", _("deadline passed")
-        RETRY_PAST_DEADLINE = "retry_past_deadline", _("its retry would begin after its deadline")
+        RETRY_PAST_DEADLINE = "retry_past_deadline", _("its retry would start after its deadline")
         CRASHED_WORKERS = "crashed_workers", _("crashed its workers")
         DISCARDED = "discarded", _("discarded by a person")
 

@@ -20,7 +20,7 @@ from tenants.exceptions import DomainError
 class FilterNotJudgedError(DomainError):
     """The error for a filter with a field that cannot be evaluated on one job."""
 
-    code, category, title = "filter_not_judged", "invalid", gettext_noop("This cannot be asked of one job")
+    code, category, title = "filter_not_judged", "invalid", gettext_noop("This filter cannot be evaluated on one job")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ def read_judged(text: str) -> JobFilter:
     others = sorted({term.field or "free words" for term in job_filter.terms if term.field not in _JUDGES})
     if others:
         refusal = FilterNotJudgedError(
-            "%(fields)s cannot be asked here; what can be: %(known)s.",
+            "These fields cannot be used here: %(fields)s. Supported: %(known)s.",
             {"fields": ", ".join(others), "known": ", ".join(_JUDGES)},
         )
         refusal.errors = [{"code": refusal.code, "detail": refusal.detail}]

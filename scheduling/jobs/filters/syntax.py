@@ -57,7 +57,7 @@ class FilterSyntaxError(DomainError):
     def _hint(self) -> LocalizableText | str:
         if self.suggestion:
             return LocalizableText(" Did you mean “%(word)s”?", {"word": self.suggestion})
-        return LocalizableText(" Known are: %(words)s.", {"words": list(self.known)}) if self.known else ""
+        return LocalizableText(" Valid words: %(words)s.", {"words": list(self.known)}) if self.known else ""
 
 
 def read_terms(text: str) -> Iterator[Term]:
@@ -111,7 +111,7 @@ class _Reader:
         field = FIELDS.get(named[1].lower())
         if field is None:
             message = LocalizableText(
-                "There is no such field; a word with a colon is looked for when it is put into quotation marks."
+                "There is no such field. To search for a word with a colon, put it in quotation marks."
             )
             raise FilterSyntaxError(message, position=named.start(), word=named[1], known=tuple(FIELDS))
         self.position = named.end()
@@ -129,10 +129,10 @@ class _Reader:
         self._end_value()
         values = list(dict.fromkeys(values))
         if op and len(values) > 1:
-            message = LocalizableText("After a comparison there is one value.")
+            message = LocalizableText("A comparison takes one value.")
             raise FilterSyntaxError(message, position=start, word=self.text[start : self.position])
         if not op and any(isinstance(value, datetime) and not _is_day(value) for value in values):
-            message = LocalizableText("A moment needs >, >=, < or <= before it; a day does not.")
+            message = LocalizableText("A time needs >, >=, < or <= before it; a date does not.")
             raise FilterSyntaxError(message, position=start, word=self.text[start : self.position])
         return Term(field.name, tuple(values), op, is_negated=is_negated)
 
@@ -146,7 +146,7 @@ class _Reader:
             message = (
                 LocalizableText("%(field)s needs one of %(known)s, as in %(example)s.", values)
                 if allowed
-                else LocalizableText("%(field)s is not compared, as in %(example)s.", values)
+                else LocalizableText("%(field)s does not support comparisons; write it as in %(example)s.", values)
             )
             raise FilterSyntaxError(message, position=start, word=written)
         return op
@@ -163,7 +163,7 @@ class _Reader:
             message = LocalizableText("A value has at most %(limit)s characters.", {"limit": MAX_VALUE_CHARACTERS})
             raise FilterSyntaxError(message, position=start, word=written)
         if any(unicodedata.category(character) in {"Cc", "Cs"} for character in written):
-            raise FilterSyntaxError(LocalizableText("Control characters are not looked for."), position=start)
+            raise FilterSyntaxError(LocalizableText("Control characters are not allowed."), position=start)
         try:
             return field.read(written), is_quoted
         except ValueUnreadableError as error:

@@ -18,8 +18,8 @@ _CLAUSES = {
     "tenant": (gettext_noop("of tenant %(values)s"), gettext_noop("not of tenant %(values)s")),
     "tag": (gettext_noop("tagged %(values)s"), gettext_noop("not tagged %(values)s")),
     "error": (
-        gettext_noop("whose error is called like %(values)s"),
-        gettext_noop("whose error is not called like %(values)s"),
+        gettext_noop("whose error type contains %(values)s"),
+        gettext_noop("whose error type does not contain %(values)s"),
     ),
     "fair_key": (gettext_noop("with fair key %(values)s"), gettext_noop("without fair key %(values)s")),
     "key": (gettext_noop("with idempotency key %(values)s"), gettext_noop("without idempotency key %(values)s")),

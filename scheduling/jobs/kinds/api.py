@@ -22,25 +22,25 @@ from tenants.cache.bounded_cache import BoundedCache
 class JobKindSerializer(serializers.Serializer[JobKind]):
     """A kind of job: description, payload schema and requirements."""
 
-    kind = serializers.CharField(help_text="What `jobs/` takes as `kind`.")
+    kind = serializers.CharField(help_text="Value of `kind` in a submission.")
     title = serializers.CharField()
     description = serializers.CharField()
-    payload_schema = serializers.JSONField(help_text="JSON Schema 2020-12; a payload that does not fit is refused.")
-    timeout_seconds = serializers.FloatField(help_text="Of one execution.")
-    max_retries = serializers.IntegerField(help_text="At most; the plan may allow fewer.")
+    payload_schema = serializers.JSONField(help_text="JSON Schema 2020-12; payloads that do not fit are refused.")
+    timeout_seconds = serializers.FloatField(help_text="Time limit of one execution.")
+    max_retries = serializers.IntegerField(help_text="Maximum; the plan may allow fewer.")
     retry_delays_seconds = serializers.ListField(child=serializers.FloatField())
     # A string and no enumeration in the schema: other resources have fields of this name with other choices.
     memory_class = serializers.CharField(help_text="`small`, `medium` or `large`: 256, 512 or 1,024 MiB.")
-    settings = serializers.ListField(child=serializers.CharField(), help_text="The tenant's settings that it reads.")
-    dependencies = serializers.ListField(child=serializers.CharField(), help_text="What each of its jobs needs.")
+    settings = serializers.ListField(child=serializers.CharField(), help_text="Tenant settings that it reads.")
+    dependencies = serializers.ListField(child=serializers.CharField(), help_text="Dependencies of each of its jobs.")
     queues = serializers.ListField(
         child=serializers.CharField(),
-        help_text="Where a job with an empty payload may go by now.",
+        help_text="Queues of a job with an empty payload, by current routing.",
     )
     is_internal = serializers.BooleanField(
-        help_text="Whether the platform alone submits its jobs; `jobs/` refuses the kind."
+        help_text="Whether only the platform submits its jobs; `jobs/` then refuses the kind."
     )
-    package = serializers.CharField(help_text="The package that brings it; empty: the platform itself.")
+    package = serializers.CharField(help_text="Package that provides it; empty: the platform itself.")
     package_version = serializers.CharField()
 
 

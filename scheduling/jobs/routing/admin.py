@@ -50,7 +50,7 @@ class RoutingTargetInline(OfItsPage, TabularInline):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "queue":
-            kwargs.setdefault("help_text", gettext("Each once; in pools of their own, or in one."))
+            kwargs.setdefault("help_text", gettext("Each queue once; the queues may be in one pool or in several."))
         return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
 
 
@@ -58,8 +58,8 @@ class RoutingTargetInline(OfItsPage, TabularInline):
 class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
     """The routing rules by position, as evaluated at submission; waiting jobs stay until they are moved."""
 
-    empty_title = gettext_lazy("No rule")
-    empty_text = gettext_lazy("Rules say which queue a job goes to when it is submitted. Add one above.")
+    empty_title = gettext_lazy("No routing rules")
+    empty_text = gettext_lazy("Rules route each submitted job to a queue. Add one above.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("position", "for_kind", "tier", "target", "condition", "allows_queue_choice", "state_badge")
@@ -70,7 +70,7 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
     inlines = (RoutingTargetInline,)
     help_texts = {
         "queue": gettext_lazy("Where matching jobs go; empty if the tier decides."),
-        "is_active": gettext_lazy("Rules that are not active are not asked."),
+        "is_active": gettext_lazy("Inactive rules are skipped."),
     }
 
     def get_queryset(self, request: HttpRequest) -> Any:

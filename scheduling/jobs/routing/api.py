@@ -24,26 +24,28 @@ class RouteQuestionSerializer(StrictSerializer):
     kind = NameField(max_length=64)
     tier = NameField(max_length=50, help_text="Its slug.")
     payload = serializers.DictField(required=False, default=dict)
-    queue = NameField(max_length=60, required=False, allow_null=True, default=None, help_text="That the tenant names.")
+    queue = NameField(
+        max_length=60, required=False, allow_null=True, default=None, help_text="The queue that the tenant requests."
+    )
 
 
 class RuleVerdictSerializer(serializers.Serializer[object]):
     """The verdict of a rule on the job."""
 
     position = serializers.IntegerField(source="rule.position")
-    rule = serializers.CharField(help_text="Kind → queue.")
+    rule = serializers.CharField(help_text="Default queue by kind.")
     matches = serializers.BooleanField()
-    because = serializers.CharField(help_text="Why it does not match; empty where it does.")
+    because = serializers.CharField(help_text="Why it does not match; empty if it does.")
 
 
 class RouteAnswerSerializer(serializers.Serializer[object]):
     """The queue of the job, and the verdict of each evaluated rule."""
 
-    queue = serializers.CharField(allow_null=True, help_text="Null where it would be refused.")
-    refusal = serializers.CharField(help_text="The code of the refusal; empty without one.")
+    queue = serializers.CharField(allow_null=True, help_text="Null if the job would be refused.")
+    refusal = serializers.CharField(help_text="Error code of the refusal; empty without one.")
     detail = serializers.CharField()
     choices = serializers.ListField(
-        child=serializers.CharField(), help_text="The queues it may go to, balanced or named."
+        child=serializers.CharField(), help_text="Possible queues, by the balance or by choice."
     )
     rules = RuleVerdictSerializer(many=True)
 

@@ -52,7 +52,7 @@ def check_condition(condition: Any) -> None:
     if condition is None:
         return
     if not isinstance(condition, (Mapping, list)) or not condition:
-        raise FieldInvalidError("condition: give one condition or a list of them, all of which must hold.")
+        raise FieldInvalidError("condition: give one condition or a list of conditions, all of which must hold.")
     parts = conditions_of(condition)
     if len(parts) > MAX_CONDITIONS:
         raise FieldInvalidError("condition: at most %(limit)s conditions.", {"limit": MAX_CONDITIONS})
@@ -81,17 +81,17 @@ def _is_same(value: Any, choice: Any) -> bool:
 
 def _check_part(condition: Any) -> None:
     if not isinstance(condition, Mapping) or set(condition) != _KEYS:
-        raise FieldInvalidError("condition: give exactly the keys field, op and value.")
+        raise FieldInvalidError("condition: the keys must be field, op and value.")
     field, op, value = condition["field"], condition["op"], condition["value"]
     if not isinstance(field, str) or not _FIELD.fullmatch(field):
-        raise FieldInvalidError("condition: field names a place in the payload, such as pages or source.type.")
+        raise FieldInvalidError("condition: field must be a payload path, such as pages or source.type.")
     if op not in OPERATORS:
-        raise FieldInvalidError("condition: op is one of %(known)s.", {"known": ", ".join(OPERATORS)})
+        raise FieldInvalidError("condition: op must be one of %(known)s.", {"known": ", ".join(OPERATORS)})
     if op == "in" and not (isinstance(value, list) and 1 <= len(value) <= MAX_CHOICES):
         raise FieldInvalidError(
-            "condition: value is a list of 1 to %(limit)s where op is “in”.", {"limit": MAX_CHOICES}
+            "condition: for op “in”, value must be a list of 1 to %(limit)s values.", {"limit": MAX_CHOICES}
         )
     if op == "exists" and not isinstance(value, bool):
-        raise FieldInvalidError("condition: value is true or false where op is “exists”.")
+        raise FieldInvalidError("condition: for op “exists”, value must be true or false.")
     if op in _ORDERED and (isinstance(value, bool) or not isinstance(value, (int, float, str))):
-        raise FieldInvalidError("condition: value is a number or a text where op is “%(op)s”.", {"op": op})
+        raise FieldInvalidError("condition: for op “%(op)s”, value must be a number or a text.", {"op": op})

@@ -16,10 +16,12 @@ class RoutingRule(models.Model):
 
     class Balance(models.TextChoices):
         NONE = "", _("One queue")
-        WEIGHTED = "weighted", _("Several queues, by their weights")
-        LEAST_LOADED = "least_loaded", _("Several queues, the one with the least waiting work for each live slot")
+        WEIGHTED = "weighted", _("Several queues, by weight")
+        LEAST_LOADED = "least_loaded", _("Several queues, the one with the least waiting work per live slot")
 
-    position = models.PositiveIntegerField(_("position"), unique=True, help_text=_("Lower is asked first."))
+    position = models.PositiveIntegerField(
+        _("position"), unique=True, help_text=_("Rules are evaluated from the lowest position up.")
+    )
     kind = models.CharField(_("kind"), max_length=64, blank=True, help_text=_("Empty for every kind."))
     tier = models.ForeignKey(
         "tenants.Tier",
@@ -34,7 +36,8 @@ class RoutingRule(models.Model):
         null=True,
         blank=True,
         help_text=_(
-            'On the payload, such as {"field": "pages", "op": "gt", "value": 100}, or a list of such: all hold.'
+            'On the payload, such as {"field": "pages", "op": "gt", "value": 100}, or a list of '
+            "conditions that must all hold."
         ),
     )
     queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"), null=True, blank=True)
@@ -48,12 +51,12 @@ class RoutingRule(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text=_("Over which of the queues below a rule without a queue of its own spreads its jobs."),
+        help_text=_("How a rule without a queue of its own spreads its jobs over the queues below."),
     )
     allows_queue_choice = models.BooleanField(
         _("allows queue choice"),
         default=False,
-        help_text=_("Whether a tenant may name one of this kind's queues itself."),
+        help_text=_("Whether a tenant may choose one of this kind's queues."),
     )
     is_active = models.BooleanField(_("is active"), default=True)
 
@@ -67,7 +70,7 @@ class RoutingRule(models.Model):
                 | Q(queue__isnull=False, by_tier=False, balance="")
                 | (Q(queue__isnull=True, by_tier=False) & ~Q(balance="")),
                 name="routing_rule_one_target",
-                violation_error_message="Name a queue, choose “by tier”, or balance over several: one of the three.",
+                violation_error_message="Choose exactly one: a queue, “by tier”, or a balance over several queues.",
             )
         ]
 
@@ -87,7 +90,7 @@ class RoutingTarget(models.Model):
         _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
-        help_text=_("Of the balance “weighted”."),
+        help_text=_("Used by the balance “weighted”."),
     )
 
     class Meta:

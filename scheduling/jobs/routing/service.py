@@ -1,8 +1,8 @@
 """Which queue a job goes to: the first rule that matches, and of its queues the one that the balance gives.
 
-Rules are as they were within the last second. A queue whose pool has too little memory for the kind is refused. A kind
-says what it may need. What its jobs have needed decides nothing: a process's resident memory is also what it shares
-with its parent, and a job that waits for what was once measured could not say why.
+Rules are as they were within the last second. A queue whose pool has too little memory for the kind is refused. The
+kind declares its need. Measured memory of its jobs is not used: a process's resident memory includes what it shares
+with its parent, and a wait for a measured need could not be explained.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class Routes:
         return (
             ""
             if failing is None
-            else gettext("the payload does not fulfil %(condition)s") % {"condition": describe_condition(failing)}
+            else gettext("the payload does not meet %(condition)s") % {"condition": describe_condition(failing)}
         )
 
     def _targets_for(self, rule: RoutingRule, kind: str) -> Sequence[Queue]:
@@ -202,7 +202,7 @@ class Routes:
             self.defaults[name] = Queue.objects.filter(name=name).first()
         if (queue := self.defaults[name]) is None:
             raise RouteMissingError(
-                "%(kind)s goes to the queue %(name)s, which there is not.", {"kind": kind, "name": name}
+                "The default queue %(name)s of %(kind)s does not exist.", {"kind": kind, "name": name}
             )
         return [queue]
 
@@ -252,8 +252,8 @@ def refuse_too_large(kind: str, queue: Queue) -> None:
     need = registry.memory_needs().get(kind, 0)
     if need and need > queue.pool.memory_mib:
         raise MemoryClassError(
-            "%(kind)s may need %(need)s MiB; the workers of queue %(queue)s have %(memory)s MiB each."
-            " Route it to a pool of a larger memory class.",
+            "%(kind)s may need %(need)s MiB; a worker process of queue %(queue)s has %(memory)s MiB. "
+            "Route it to a pool of a larger memory class.",
             {"kind": kind, "need": f"{need:,}", "queue": queue.name, "memory": f"{queue.pool.memory_mib:,}"},
         )
 

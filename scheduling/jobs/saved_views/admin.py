@@ -66,7 +66,7 @@ class SavedViewPages(KeysetAdmin):
 
         def act() -> str:
             rename_view(view_id=view_id, user=_person(request), name=request.POST.get("name", ""))
-            return _("The view has another name.")
+            return _("The view is renamed.")
 
         return _done(request, act, address_of(JobFilter()))
 

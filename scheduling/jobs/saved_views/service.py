@@ -25,7 +25,7 @@ def save_view(*, owner: AbstractBaseUser, name: str, text: str, is_shared: bool)
     """Save a filter under a name in the current scope; raise `FilterSyntaxError` and the errors of saved views."""
     query = parse(text).text
     if not query:
-        raise SavedViewInvalidError("The filter is empty: it shows all jobs without a name, too.")
+        raise SavedViewInvalidError("The filter is empty: it would show all jobs.")
     if len(query) > MAX_QUERY_CHARACTERS:
         raise SavedViewInvalidError(
             "The filter has more than %(limit)s characters.", {"limit": f"{MAX_QUERY_CHARACTERS:,}"}
@@ -33,7 +33,7 @@ def save_view(*, owner: AbstractBaseUser, name: str, text: str, is_shared: bool)
     tenant_id = current_tenant_id()
     view = SavedView(tenant_id=tenant_id, owner_id=owner.pk, name=_read(name), query=query, is_shared=is_shared)
     if SavedView.objects.filter(Q(tenant=tenant_id), owner_id=owner.pk).count() >= MAX_VIEWS:
-        raise SavedViewLimitError("You have %(limit)s views here already.", {"limit": MAX_VIEWS})
+        raise SavedViewLimitError("You already have %(limit)s views here. Delete one first.", {"limit": MAX_VIEWS})
     with transaction.atomic():
         _save(view)
         record_audit(action="saved_view.created", target=view, after=_facts(view))
@@ -64,7 +64,7 @@ def _read(name: str) -> str:
     wanted = " ".join(name.split())
     if not wanted or len(wanted) > MAX_NAME_CHARACTERS or find_invisible_character(wanted) is not None:
         raise SavedViewInvalidError(
-            "A name has 1 to %(limit)s characters that can be seen.", {"limit": MAX_NAME_CHARACTERS}
+            "A name must have 1 to %(limit)s visible characters.", {"limit": MAX_NAME_CHARACTERS}
         )
     return wanted
 
@@ -74,9 +74,7 @@ def _save(view: SavedView) -> None:
         with transaction.atomic():
             view.save()
     except IntegrityError as error:
-        raise SavedViewNameTakenError(
-            "There is a view %(name)r of the same person here already.", {"name": view.name}
-        ) from error
+        raise SavedViewNameTakenError("You already have a view %(name)r here.", {"name": view.name}) from error
 
 
 def _facts(view: SavedView) -> dict[str, object]:

@@ -62,8 +62,10 @@ def why_waiting(job: Job) -> Explanation | None:
     if state in TERMINAL_STATES or state is JobState.EXECUTING:
         return None
     if state in IN_FLIGHT_STATES:
-        reason = WaitingReason("dispatched", gettext("Handed to a worker, which has not begun it yet."), is_stop=False)
-        return Explanation([reason], no_start_because=gettext("A worker begins it at any moment."))
+        reason = WaitingReason(
+            "dispatched", gettext("Dispatched to a worker, which has not started it yet."), is_stop=False
+        )
+        return Explanation([reason], no_start_because=gettext("A worker is about to start it."))
     if state is JobState.SUSPENDED:
         reason = _suspension(job)
         return Explanation([reason], no_start_because=reason.detail)
@@ -78,14 +80,14 @@ def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanatio
     reasons = [*_times(job, state, told), *_slice(job, state), *_tenant(told), *_job(job, told)]
     reasons += _topology(told, is_staff=is_staff)
     if not reasons:
-        detail = gettext("Ready; it starts when a slot is free and its turn comes.")
+        detail = gettext("Ready; it starts when a slot is free and it is next.")
         reasons = [WaitingReason("waiting_for_turn", detail, is_stop=False)]
     ahead = read_ahead(job)
     has_place = state is JobState.AVAILABLE
     if endless := next((reason for reason in reasons if reason.is_stop and reason.until is None), None):
         return Explanation(reasons, ahead if has_place else None, no_start_because=endless.detail)
     start = read_start(job, ahead, standing, opens_at=_opens_at(reasons), is_time=not has_place)
-    because = "" if start else gettext("Nothing that is there could ever serve it.")
+    because = "" if start else gettext("No existing slot could ever run it.")
     return Explanation(reasons, ahead if has_place else None, start, because)
 
 
@@ -97,10 +99,10 @@ def _suspension(job: Job) -> WaitingReason:
         return WaitingReason("awaits_children", detail)
     place = JobSuspended.objects.filter(job_id=job.pk, is_own=True).first()
     if place is None:
-        return WaitingReason("suspended", gettext("Suspended until somebody resumes it."))
+        return WaitingReason("suspended", gettext("Suspended until it is resumed."))
     if place.wake_at is None:
-        return WaitingReason("awaits_answer", gettext("Waits until what it has asked for is answered."))
-    detail = gettext("Waits until what it has asked for is answered, at the latest until %(until)s.") % {
+        return WaitingReason("awaits_answer", gettext("Waits for an answer to its request."))
+    detail = gettext("Waits for an answer to its request, at the latest until %(until)s.") % {
         "until": _moment(place.wake_at)
     }
     return WaitingReason("awaits_answer", detail, place.wake_at)
@@ -118,9 +120,7 @@ def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingRea
         if cause == DATA_KEY_MISSING:
             yield _key_missing(job, moment)
         if cause == "sandbox_unavailable":
-            detail = gettext(
-                "The host of the worker that had it cannot protect the platform from the files that it reads."
-            )
+            detail = gettext("The host of its last worker has no sandbox for the files that it reads.")
             yield WaitingReason("sandbox_unavailable", detail, moment)
         yield WaitingReason("scheduled", gettext("Not before %(moment)s.") % {"moment": _moment(moment)}, moment)
     if state is JobState.RETRYABLE:
@@ -130,9 +130,10 @@ def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingRea
 
 def _key_missing(job: Job, moment: datetime) -> WaitingReason:
     wait = read_key_wait(tenant_id=job.tenant_id, job_id=job.pk)
-    detail = gettext(
-        "The data key that it is sealed with has been missing since %(since)s; it is looked for again at %(moment)s."
-    ) % {"since": _moment(wait.since or moment), "moment": _moment(moment)}
+    detail = gettext("Its data key has been missing since %(since)s; the next look-up is at %(moment)s.") % {
+        "since": _moment(wait.since or moment),
+        "moment": _moment(moment),
+    }
     # The time alone does not start it: the key must exist.
     return WaitingReason(DATA_KEY_MISSING, detail)
 
@@ -148,7 +149,7 @@ def _slice(job: Job, state: JobState) -> Iterator[WaitingReason]:
         return
     last = Execution.objects.filter(job_id=job.id).order_by("-id").values_list("outcome", flat=True).first()
     if last == Execution.Outcome.YIELDED:
-        detail = gettext("Gave its slot to others after a time slice; it will go on from its checkpoint.")
+        detail = gettext("Yielded its slot after a time slice; it continues from its checkpoint.")
         yield WaitingReason("yielded", detail, is_stop=False)
 
 
@@ -162,12 +163,12 @@ def _tenant(standing: Standing) -> Iterator[WaitingReason]:
         yield WaitingReason("rows_locked", detail)
     if standing.tenant_in_flight >= standing.tenant_cap:
         values = {"running": standing.tenant_in_flight, "cap": standing.tenant_cap}
-        detail = gettext("%(running)s of the tenant's %(cap)s jobs at once are running.") % values
+        detail = gettext("The tenant is at its cap: %(running)s of %(cap)s jobs in flight.") % values
         yield WaitingReason("tenant_cap_reached", detail, is_stop=standing.tenant_cap == 0)
     if not standing.has_worker_time:
         ends = month_end(standing.now)
         used_up = {"seconds": f"{standing.worker_seconds or 0:,}", "until": format_moment(ends)}
-        detail = gettext("The %(seconds)s s of worker time are used up until %(until)s.") % used_up
+        detail = gettext("The tenant's %(seconds)s s of worker time are used up until %(until)s.") % used_up
         yield WaitingReason("worker_seconds_used_up", detail, ends)
 
 
@@ -178,12 +179,12 @@ def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
         yield _circuit_open(standing.circuit)
     # Without any worker, the reason is the missing worker.
     if standing.slots and not standing.is_kind_announced:
-        detail = gettext(
-            "No live worker of its queue has the kind %(kind)s. It starts when a worker that has it is started."
-        ) % {"kind": job.kind}
+        detail = gettext("No live worker of its queue has the kind %(kind)s. Start a worker that has it.") % {
+            "kind": job.kind
+        }
         yield WaitingReason("kind_unknown", detail)
     if standing.memory_need > standing.memory_mib:
-        detail = gettext("%(kind)s may need %(need)s MiB; the workers of its queue have %(memory)s MiB each.") % {
+        detail = gettext("%(kind)s may need %(need)s MiB; a worker process of its queue has %(memory)s MiB.") % {
             "kind": job.kind,
             "need": f"{standing.memory_need:,}",
             "memory": f"{standing.memory_mib:,}",
@@ -194,21 +195,21 @@ def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
 def _circuit_open(circuit: CircuitStop) -> WaitingReason:
     if circuit.is_forced:
         what = (
-            gettext("What this needs, %(dependency)s, is held open by hand") % {"dependency": circuit.dependency}
+            gettext("The breaker of its dependency %(dependency)s is forced open") % {"dependency": circuit.dependency}
             if circuit.dependency
-            else gettext("The breaker of this kind is held open by hand")
+            else gettext("The breaker of this kind is forced open")
         )
         return WaitingReason("circuit_open", _with_end(what, circuit.until, circuit.reason), circuit.until)
     what = (
-        gettext("This needs %(dependency)s, which failed again and again") % {"dependency": circuit.dependency}
+        gettext("Its dependency %(dependency)s failed repeatedly") % {"dependency": circuit.dependency}
         if circuit.dependency
-        else gettext("Jobs of this kind failed one after another")
+        else gettext("Jobs of this kind failed in a row")
     )
     what += f" ({circuit.reason})" if circuit.reason else ""
     detail = (
-        gettext("%(what)s; one tries, and the rest waits for it.") % {"what": what}
+        gettext("%(what)s; one job probes, and the others wait for its result.") % {"what": what}
         if circuit.until is None
-        else gettext("%(what)s; one tries at %(moment)s, and the rest waits for it.")
+        else gettext("%(what)s; one job probes at %(moment)s, and the others wait for its result.")
         % {"what": what, "moment": _moment(circuit.until)}
     )
     return WaitingReason("circuit_open", detail, circuit.until)
@@ -219,32 +220,32 @@ def _topology(standing: Standing, *, is_staff: bool) -> Iterator[WaitingReason]:
     if standing.queue_cap is not None and standing.queue_in_flight >= standing.queue_cap:
         values = {"running": standing.queue_in_flight, "cap": standing.queue_cap}
         detail = (
-            gettext("The queue has as many jobs in flight as it may: %(running)s of %(cap)s.") % values
+            gettext("The queue is at its cap: %(running)s of %(cap)s jobs in flight.") % values
             if is_staff
-            else gettext("The queue has as many jobs in flight as it may.")
+            else gettext("The queue is at its cap.")
         )
         yield WaitingReason("queue_cap_reached", detail, is_stop=standing.queue_cap == 0)
     if standing.rate_opens_at is not None:
-        detail = gettext("The queue hands out no more jobs a minute.")
+        detail = gettext("The queue has reached its dispatch rate.")
         yield WaitingReason("queue_rate_reached", detail, standing.rate_opens_at, is_stop=False)
     yield from _stopped("pool_paused", gettext("The workers of this queue are paused"), standing.pool_pause)
-    yield from _stopped("pool_draining", gettext("The workers of this queue are being drained"), standing.pool_drain)
+    yield from _stopped("pool_draining", gettext("The workers of this queue are draining"), standing.pool_drain)
     if standing.slots == 0:
-        yield WaitingReason("no_workers", gettext("No worker serves the queue at the moment."))
+        yield WaitingReason("no_workers", gettext("No live worker serves the queue."))
     elif standing.in_flight >= standing.slots and not (standing.pool_pause.is_on or standing.pool_drain.is_on):
         detail = (
-            gettext("Every slot of its workers is in use, %(slots)s of them.") % {"slots": standing.slots}
+            gettext("All %(slots)s slots of its workers are in use.") % {"slots": standing.slots}
             if is_staff
-            else gettext("Every slot of its workers is in use.")
+            else gettext("All slots of its workers are in use.")
         )
         yield WaitingReason("no_free_slot", detail, is_stop=False)
     if standing.is_broker_away:
         detail = gettext(
-            "Nothing is handed out at the moment: the message broker is away. It goes on when that is back."
+            "No jobs are dispatched: the message broker is unavailable. Dispatching resumes when it is back."
         )
         yield WaitingReason("broker_away", detail)
     elif not standing.is_ticked:
-        yield WaitingReason("no_dispatcher", gettext("Nothing is handed out at the moment: no dispatcher runs."))
+        yield WaitingReason("no_dispatcher", gettext("No jobs are dispatched: no dispatcher is running."))
 
 
 def _stopped(code: str, what: str, stop: Stop) -> Iterator[WaitingReason]:

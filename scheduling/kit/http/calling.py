@@ -146,14 +146,16 @@ def too_many_redirects(request: Request, limits: Limits, mask: Mask) -> Redirect
 def check_request(request: Request) -> None:
     """Raise `RequestRefusedError` for a method or header that a caller may not set."""
     if request.method not in METHODS:
-        raise RequestRefusedError(f"The method is one of {', '.join(METHODS)}.")
+        raise RequestRefusedError(f"The method must be one of {', '.join(METHODS)}.")
     for name, value in request.headers:
         if not _HEADER_NAME.fullmatch(name):
-            raise RequestRefusedError("A header's name is made of ASCII letters, digits and hyphens.")
+            raise RequestRefusedError("A header's name must consist of ASCII letters, digits and hyphens.")
         if name.lower() in RESERVED_HEADERS:
-            raise RequestRefusedError(f"The header {name} is the platform's to set.")
+            raise RequestRefusedError(f"The header {name} is set by the platform.")
         if not _HEADER_VALUE.fullmatch(value.sample if isinstance(value, SecretText) else value):
-            raise RequestRefusedError(f"The value of the header {name} is empty at an end, too long or not ASCII.")
+            raise RequestRefusedError(
+                f"The value of the header {name} starts or ends with a blank, is too long or is not ASCII."
+            )
 
 
 def follow(request: Request, answer: Answer, mask: Mask) -> Request:
@@ -169,10 +171,10 @@ def follow(request: Request, answer: Answer, mask: Mask) -> Request:
     elif answer.status in (301, 302) and method not in _READING:
         # Browsers turn it into a GET, and it would go unnoticed that nothing was sent.
         raise RedirectRefusedError(
-            f"A {method} is not sent on by a {answer.status}: call {mask.text(target.shown)} itself."
+            f"The {answer.status} redirect of a {method} is not followed: call {mask.text(target.shown)} directly."
         )
     if request.target.scheme == "https" and target.scheme == "http":
-        raise RedirectRefusedError("The redirect leads from https to http.")
+        raise RedirectRefusedError("The redirect leads from https to http, which is not followed.")
     if target.origin != request.target.origin:
         plain = [(name, value) for name, value in headers if not isinstance(value, SecretText)]
         headers = [(name, value) for name, value in plain if name.lower() in _HARMLESS_HEADERS]
@@ -192,9 +194,9 @@ def _exchange(request: Request, policy: Policy, clock: Clock, limits: Limits, lo
         raise NoAnswerError(f"{where} did not answer in time.", code="timed_out") from error
     except httpcore.LocalProtocolError:
         # Its text quotes the header.
-        raise RequestRefusedError("The request cannot be written as HTTP.") from None
+        raise RequestRefusedError("The request cannot be encoded as HTTP.") from None
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-        raise NoAnswerError(f"{where} cannot be reached, or broke off: {error}") from error
+        raise NoAnswerError(f"{where} is unreachable or closed the connection: {error}") from error
 
 
 def _speak(pool: httpcore.ConnectionPool, request: Request, sent: Headers, limits: Limits) -> Answer:

@@ -178,7 +178,7 @@ def tls_fault(error: BaseException | None) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}."
     reason = error.reason if isinstance(error, ssl.SSLError) else error
-    return f"no TLS connection comes about: {reason}."
+    return f"the TLS handshake failed: {reason}."
 
 
 def is_literal(host: str) -> bool:

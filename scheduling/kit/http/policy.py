@@ -39,13 +39,13 @@ class Policy:
         if target.port not in self.ports:
             raise AddressRefusedError(
                 translate(
-                    "Port %(port)s is not called; these are: %(known)s.",
+                    "Port %(port)s is not allowed. Allowed: %(known)s.",
                     {"port": target.port, "known": ", ".join(map(str, sorted(self.ports)))},
                 )
             )
         if target.literal is None and "." not in target.host:
             raise AddressRefusedError(
-                translate("%(host)r is a name of the inside: use one with a domain.", {"host": target.host})
+                translate("%(host)r is an internal name: use a name with a domain.", {"host": target.host})
             )
 
     def check_address(self, host: str, port: int, address: Address) -> None:
@@ -58,7 +58,7 @@ class Policy:
             return
         raise AddressRefusedError(
             translate(
-                "%(host)r leads to an address that is not called: %(refused)s.", {"host": host, "refused": refused}
+                "%(host)r resolves to an address that is not allowed: %(refused)s.", {"host": host, "refused": refused}
             )
         )
 
@@ -84,7 +84,7 @@ def _read_entry(entry: str) -> tuple[str, int]:
     try:
         target = read_target(f"http://{entry}")
     except UrlRefusedError as error:
-        raise AllowedHostInvalidError(f"{entry!r} is no host:port. {error}") from None
+        raise AllowedHostInvalidError(f"{entry!r} is not host:port. {error}") from None
     if target.path != "/" or not entry.endswith(f":{target.port}"):
-        raise AllowedHostInvalidError(f"{entry!r} is no host:port, such as llm.internal:8000 or [fd00::5]:8000.")
+        raise AllowedHostInvalidError(f"{entry!r} is not host:port, such as llm.internal:8000 or [fd00::5]:8000.")
     return target.host, target.port

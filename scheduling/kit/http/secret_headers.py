@@ -52,7 +52,7 @@ class SecretText:
         """
         if target.scheme != "https" and not policy.is_allowed(target.host, target.port):
             raise SecretRefusedError(
-                translate("A secret is sent over https alone, not to %(url)s.", {"url": f"http://{target.authority}"}),
+                translate("Secrets are only sent over https, not to %(url)s.", {"url": f"http://{target.authority}"}),
                 code="secret_needs_https",
             )
         try:

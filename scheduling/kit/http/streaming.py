@@ -136,9 +136,9 @@ async def _exchange(request: Request, policy: Policy, limits: Limits, look_up: R
         raise NoAnswerError(f"{where} did not answer in time.", code="timed_out") from error
     except httpcore.LocalProtocolError:
         # Its text quotes the header.
-        raise RequestRefusedError("The request cannot be written as HTTP.") from None
+        raise RequestRefusedError("The request cannot be encoded as HTTP.") from None
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-        raise NoAnswerError(f"{where} cannot be reached, or broke off: {error}") from error
+        raise NoAnswerError(f"{where} is unreachable or closed the connection: {error}") from error
 
 
 class CheckedAsyncBackend(httpcore.AsyncNetworkBackend):

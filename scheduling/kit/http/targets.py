@@ -67,12 +67,12 @@ def read_target(url: str) -> Target:
     _require_plain(url)
     parts = _URL.fullmatch(url)
     if parts is None:
-        raise UrlRefusedError(translate("A URL begins with http:// or https:// and names a host."))
+        raise UrlRefusedError(translate("A URL must begin with http:// or https:// and name a host."))
     scheme, authority, path, query = (part or "" for part in parts.groups())
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:
         raise UrlRefusedError(
-            translate("The scheme %(scheme)r is not called: use http or https.", {"scheme": scheme[:20]})
+            translate("The scheme %(scheme)r is not allowed: use http or https.", {"scheme": scheme[:20]})
         )
     host, port = _read_authority(authority)
     path = quote((path or "/") + query, safe=_KEPT_IN_PATHS)
@@ -85,26 +85,26 @@ def read_location(base: Target, location: str) -> Target:
     try:
         url = urljoin(f"{base.scheme}://{base.authority}{base.path}", location)
     except ValueError:
-        raise UrlRefusedError("The redirect leads to no URL.") from None
+        raise UrlRefusedError("The location of the redirect is not a URL.") from None
     return read_target(url)
 
 
 def _require_plain(url: str) -> None:
     if len(url) > MAX_URL_CHARACTERS:
-        raise UrlRefusedError(translate("A URL may be %(limit)s characters long.", {"limit": MAX_URL_CHARACTERS}))
+        raise UrlRefusedError(translate("A URL must have at most %(limit)s characters.", {"limit": MAX_URL_CHARACTERS}))
     # Some parsers drop blanks, control, bidi and zero-width characters; others read a backslash as a slash.
     if not url.isprintable() or " " in url or "\\" in url:
-        raise UrlRefusedError(translate("The URL contains a blank, a backslash or a character that does not print."))
+        raise UrlRefusedError(translate("The URL contains a blank, a backslash or an unprintable character."))
 
 
 def _read_authority(authority: str) -> tuple[str, int | None]:
     if "@" in authority:
-        raise UrlRefusedError(translate("A URL with a user or a password is not called: send a header instead."))
+        raise UrlRefusedError(translate("A URL must not contain a user or a password: send a header instead."))
     if "%" in authority:
-        raise UrlRefusedError(translate("The host contains a percent sign: write it plainly, and without a zone."))
+        raise UrlRefusedError(translate("The host contains a percent sign: write it unescaped, and without a zone."))
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
-        raise UrlRefusedError(translate("Host and port are not written as host:port."))
+        raise UrlRefusedError(translate("Host and port must be written as host:port."))
     literal, name, port = parts.groups()
     if port is not None and not 0 < int(port) < 65_536:
         raise UrlRefusedError(translate("The port must lie between 1 and 65535."))
@@ -116,21 +116,19 @@ def _read_ipv6(literal: str) -> str:
     try:
         return str(IPv6Address(literal))
     except AddressValueError:
-        raise UrlRefusedError(translate("What stands in brackets is no IPv6 address.")) from None
+        raise UrlRefusedError(translate("The text in brackets is not an IPv6 address.")) from None
 
 
 def _read_name(name: str) -> str:
     host = name.lower() if name.isascii() else _to_ascii(name)
     if host.endswith("."):
-        raise UrlRefusedError(translate("The host ends with a dot: write it without."))
+        raise UrlRefusedError(translate("The host ends with a dot: remove it."))
     if _NUMBER_LAST.fullmatch(host.rpartition(".")[2]):
         if _ipv4_of(name) is None:
-            raise UrlRefusedError(
-                translate("An IPv4 address is called as four plain decimal numbers alone, such as 8.8.4.4.")
-            )
+            raise UrlRefusedError(translate("Write an IPv4 address as four decimal numbers, such as 8.8.4.4."))
         return name
     if len(host) > _MAX_NAME_CHARACTERS or not _NAME.fullmatch(host):
-        raise UrlRefusedError(translate("The host is no name that can be looked up."))
+        raise UrlRefusedError(translate("The host is not a valid name."))
     return host
 
 
@@ -138,7 +136,7 @@ def _to_ascii(name: str) -> str:
     try:
         return idna.encode(name, uts46=True, std3_rules=True).decode("ascii")
     except UnicodeError:
-        raise UrlRefusedError(translate("The host is no international name that can be looked up.")) from None
+        raise UrlRefusedError(translate("The host is not a valid international name.")) from None
 
 
 def _ipv4_of(host: str) -> IPv4Address | None:

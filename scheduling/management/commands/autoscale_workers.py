@@ -32,29 +32,32 @@ LOOK_SECONDS = 2.0
 
 
 class Command(ServingCommand):
-    # While the database is away the number of workers is unchanged.
+    # While the database is unavailable the number of workers is unchanged.
     bears = frozenset({DATABASE_AWAY})
     help = (
-        "Run between --min and --max workers of a pool on this machine, by the predicted slot time of what is ready."
-        " Who is too many is drained and leaves when its jobs have ended. SIGTERM and Ctrl-C stop all of them softly."
+        "Run between --min and --max workers of a pool on this machine, by the predicted slot time of "
+        "the ready jobs. Surplus workers are drained and exit when their jobs have ended. SIGTERM and "
+        "Ctrl-C stop all workers gracefully."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--pool", required=True, help="the worker pool whose queues are served")
-        parser.add_argument("--min", type=int, default=1, help="workers that are always there (%(default)s)")
-        parser.add_argument("--max", type=positive, required=True, help="workers that are never exceeded")
-        parser.add_argument("--concurrency", type=positive, default=1, help="slots of each worker (%(default)s)")
+        parser.add_argument("--pool", required=True, help="worker pool whose queues are served")
+        parser.add_argument("--min", type=int, default=1, help="minimum number of workers (default: %(default)s)")
+        parser.add_argument("--max", type=positive, required=True, help="maximum number of workers")
+        parser.add_argument(
+            "--concurrency", type=positive, default=1, help="slots of each worker (default: %(default)s)"
+        )
         parser.add_argument(
             "--target-seconds",
             type=float,
             default=30.0,
-            help="what is ready is to be done within this time (%(default)s)",
+            help="target time for the completion of ready jobs (default: %(default)s)",
         )
         parser.add_argument(
             "--patience-seconds",
             type=float,
             default=60.0,
-            help="workers leave once fewer would have done for this time (%(default)s)",
+            help="stop workers once fewer would have been enough for this time (default: %(default)s)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

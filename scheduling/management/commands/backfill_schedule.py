@@ -14,15 +14,15 @@ from tenants.management.arguments import moment
 
 
 class Command(BaseCommand):
-    help = "Submit a job for each time of a span that has none; exit status 1 if any of them is refused."
+    help = "Submit a job for each time of a span that has none; exit status 1 if any is refused."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("schedule", type=schedule_id, metavar="ID", help="list_schedules shows the ids")
         parser.add_argument("--from", dest="since", type=moment, required=True, metavar="TIME", help="inclusive")
         parser.add_argument("--to", dest="until", type=moment, required=True, metavar="TIME", help="inclusive")
         parser.add_argument("--reason", default="", help="kept in the audit log")
-        parser.add_argument("--dry-run", action="store_true", help="list the times and do nothing")
-        parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+        parser.add_argument("--dry-run", action="store_true", help="list the times; submit nothing")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with schedule_scope(options["schedule"], command="backfill_schedule") as schedule:

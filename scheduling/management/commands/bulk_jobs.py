@@ -18,6 +18,6 @@ class Command(BulkCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("operation", choices=OF_FILTERS, help="what is done to the jobs")
+        parser.add_argument("operation", choices=OF_FILTERS, help="operation on the jobs")
         parser.add_argument("--priority", type=int, help="for reprioritise")
         parser.add_argument("--queue", help="for move_queue")

@@ -15,7 +15,9 @@ from tenants.database.platform_settings import platform_settings
 class Command(BaseCommand):
     # A probe runs every few seconds and must be cheap; it ignores the database, whose outage must not restart workers.
     requires_system_checks: list[str] = []
-    help = "Whether a worker, dispatcher, beat or auditor of this machine has a fresh heartbeat; exit status 1 if not."
+    help = (
+        "Check that a worker, dispatcher, beat or auditor of this machine has a fresh heartbeat; exit status 1 if not."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("role", choices=ROLES)

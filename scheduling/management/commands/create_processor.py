@@ -13,13 +13,15 @@ from scheduling.kit.new_processor import NewProcessorError, write_processor
 
 
 class Command(BaseCommand):
-    help = "Write a package that brings a job kind: processor, schema, tests, entry point, README. Its tests pass."
+    help = "Create a package with a job kind: processor, schema, tests, entry point, README. Its tests pass."
     # It writes files and uses no database.
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help="of the kind and the package: lower-case letters, digits, underscores")
-        parser.add_argument("--path", default=".", help="the folder in which a new one is made (default: this one)")
+        parser.add_argument("name", help="name of the kind and the package: lower-case letters, digits, underscores")
+        parser.add_argument(
+            "--path", default=".", help="folder in which the package's folder is created (default: this one)"
+        )
         parser.add_argument("--json", action="store_true", help="print the files as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -33,5 +35,5 @@ class Command(BaseCommand):
         for path in written:
             self.stdout.write(f"  {path}")
         self.stdout.write(
-            f"Next: read {written[1]}, run its tests, and `pip install` it where web, dispatchers and workers run."
+            f"Next: read {written[1]}, and `pip install` the package where web, dispatchers and workers run."
         )

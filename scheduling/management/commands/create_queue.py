@@ -15,18 +15,26 @@ from tenants.exceptions import DomainError
 
 
 class Command(BaseCommand):
-    help = "Create a queue in a worker pool; its running workers read it from their next heartbeat on."
+    help = "Create a queue in a worker pool; its running workers consume it from their next heartbeat on."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="lower-case letters, digits, hyphens and underscores, 60 at most")
-        parser.add_argument("--pool", required=True, help="the worker pool whose workers read it")
-        parser.add_argument("--description", help="what it is for, in one line")
+        parser.add_argument("--pool", required=True, help="worker pool that consumes it")
+        parser.add_argument("--description", help="its purpose, in one line")
         parser.add_argument("--weight", type=int, help="share of the pool beside its other queues (default: 1)")
-        parser.add_argument("--cap", type=int, help="messages in flight at most (default: no cap)")
-        parser.add_argument("--dispatches-per-minute", type=int, help="jobs handed out at most (default: no rate)")
-        parser.add_argument("--dispatch-burst", type=int, help="of them at once (default: those of a second)")
-        parser.add_argument("--resource-class", choices=Queue.ResourceClass.values, help="what its jobs use most")
-        parser.add_argument("--expected-seconds", type=float, help="cost of a kind that has not run yet (default: 1)")
+        parser.add_argument("--cap", type=int, help="maximum number of messages in flight (default: no cap)")
+        parser.add_argument(
+            "--dispatches-per-minute", type=int, help="maximum number of dispatched jobs a minute (default: no limit)"
+        )
+        parser.add_argument(
+            "--dispatch-burst", type=int, help="maximum burst of dispatched jobs (default: the jobs of one second)"
+        )
+        parser.add_argument(
+            "--resource-class", choices=Queue.ResourceClass.values, help="resource that its jobs use most"
+        )
+        parser.add_argument(
+            "--expected-seconds", type=float, help="assumed cost of a kind that has not run yet (default: 1)"
+        )
         parser.add_argument("--reason", default="", help="kept in the audit log")
         parser.add_argument("--json", action="store_true", help="print the queue as JSON")
 
@@ -48,5 +56,5 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(facts, ensure_ascii=False))
         else:
             self.stdout.write(
-                f"Queue {queue} is in the pool {queue.pool}; a routing rule or tier row sends jobs to it."
+                f"Created the queue {queue} in the pool {queue.pool}. Route jobs to it by a routing rule or a tier row."
             )

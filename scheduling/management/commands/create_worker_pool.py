@@ -19,9 +19,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="lower-case letters, digits, hyphens and underscores, 40 at most")
-        parser.add_argument("--description", help="which machines and queues it is, in one line")
+        parser.add_argument("--description", help="its machines and queues, in one line")
         parser.add_argument(
-            "--memory-mib", type=int, choices=MemoryClass.values, help="what each child has (default: 1024)"
+            "--memory-mib", type=int, choices=MemoryClass.values, help="memory of each child (default: 1024)"
         )
         parser.add_argument("--reason", default="", help="kept in the audit log")
         parser.add_argument("--json", action="store_true", help="print the pool as JSON")
@@ -37,4 +37,4 @@ class Command(BaseCommand):
             facts = {"name": pool.name, **{name: getattr(pool, name) for name in POOL_FIELDS}}
             self.stdout.write(json.dumps(facts, ensure_ascii=False))
         else:
-            self.stdout.write(f"Worker pool {pool} is there; “run_worker --pool {pool}” starts a worker of it.")
+            self.stdout.write(f"Created the worker pool {pool}. Start a worker of it with “run_worker --pool {pool}”.")

@@ -17,15 +17,15 @@ TELL_SECONDS = 10.0
 
 class Command(TargetCommand):
     help = (
-        "Let a queue, kind or tenant run out while nothing new is accepted; hand a pool or a worker nothing more."
-        " A running dispatcher notices the end."
+        "Drain a queue, kind or tenant (it refuses new jobs), or a pool or worker (it receives no more "
+        "jobs). A running dispatcher records the end."
     )
     scopes = [*SCOPES, WORKER]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         add_stop_arguments(parser)
-        parser.add_argument("--wait", action="store_true", help="return when nothing is left")
+        parser.add_argument("--wait", action="store_true", help="wait until no jobs are left")
 
     def act(self, options: dict[str, Any]) -> None:
         if options["target"] == WORKER:

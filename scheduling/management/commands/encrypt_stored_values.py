@@ -19,8 +19,9 @@ from tenants.management.arguments import positive
 
 class Command(BaseCommand):
     help = (
-        "Give every tenant a data key, and seal the payloads, patches, results and checkpoints that are stored in"
-        " plain: in small batches beside the work, again at any time. What is sealed already is passed over."
+        "Create a data key for every tenant, and encrypt payloads, patches, results and checkpoints "
+        "that are stored in plain. It works in small batches beside normal operation, skips encrypted "
+        "values, and can be repeated."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -29,7 +30,7 @@ class Command(BaseCommand):
             "--after",
             type=UUID,
             default=FIRST,
-            help="pass over the jobs up to this id, which an earlier run has printed",
+            help="skip the jobs up to this id, which an earlier run has printed",
         )
         parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 

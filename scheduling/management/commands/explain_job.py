@@ -18,7 +18,7 @@ from tenants.exceptions import DomainError
 
 
 class Command(BaseCommand):
-    help = "Say why a job waits: every reason, its place, the work before it, and when it will start."
+    help = "Explain why a job waits: every reason, its place, the work before it and its expected start."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("job", type=UUID, metavar="ID")
@@ -46,10 +46,12 @@ def describe(job: Job, waiting: Explanation | None) -> list[str]:
     if waiting.ahead is not None:
         more = "at least " if waiting.ahead.is_more else ""
         seconds = waiting.ahead.work_us / 1_000_000
-        lines.append(f"Place {more}{waiting.position:,} of its tenant's, {seconds:,.1f} s of predicted work before it.")
+        lines.append(
+            f"Position {more}{waiting.position:,} in its tenant's queue, after {seconds:,.1f} s of predicted work."
+        )
     if waiting.start is None:
-        return [*lines, f"When it starts is not known. {waiting.no_start_because}"]
+        return [*lines, f"Its start is not known. {waiting.no_start_because}"]
     start = waiting.start
     band = f"{start.low_seconds:,.1f} to {start.high_seconds:,.1f} s"
-    when = f"Starts in about {start.eta_seconds:,.1f} s ({band}), if nothing more comes"
-    return [*lines, f"{when}; place about {start.pool_position:,} in its pool."]
+    when = f"Starts in about {start.eta_seconds:,.1f} s ({band}), if no more jobs arrive"
+    return [*lines, f"{when}; position about {start.pool_position:,} in its pool."]

@@ -14,12 +14,12 @@ from tenants.exceptions import DomainError
 
 
 class Command(BaseCommand):
-    help = "Write the last hour of a pool as a workload file for simulate_fairness and what_if; no payload is in it."
+    help = "Write the last hour of a pool as a workload file for simulate_fairness and what_if, without payloads."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("out", type=Path, metavar="OUT.toml", help="a file that does not exist yet")
-        parser.add_argument("--pool", help="by default the one that serves most queues")
-        parser.add_argument("--names", action="store_true", help="with the slugs of tenants; else they are numbered")
+        parser.add_argument("out", type=Path, metavar="OUT.toml", help="new file")
+        parser.add_argument("--pool", help="default: the one that serves most queues")
+        parser.add_argument("--names", action="store_true", help="include the slugs of tenants (default: numbers)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         except DomainError as error:
             raise CommandError(f"{error.code}: {error.detail}") from error
         if not recent.load.places:
-            raise CommandError("Nothing has arrived in the last hour and nothing waits: there is nothing to write.")
+            raise CommandError("Nothing to write: no jobs arrived in the last hour and none wait.")
         text = write_workload(recent.load, with_names=options["names"])
         try:
             with options["out"].open("x", encoding="utf-8") as file:

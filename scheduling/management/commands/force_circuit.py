@@ -15,12 +15,12 @@ from tenants.management.arguments import moment
 
 
 class Command(BaseCommand):
-    help = "Hold a circuit breaker open, so that its jobs wait, or closed, so that they run; reset_circuit lets it go."
+    help = "Force a circuit breaker open (its jobs wait) or closed (its jobs run); reset_circuit ends this."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_circuit_arguments(parser)
-        parser.add_argument("--state", required=True, choices=["open", "closed"], help="how it is held")
-        parser.add_argument("--until", type=moment, help="when it is let go by itself, such as 2026-01-31T09:30Z")
+        parser.add_argument("--state", required=True, choices=["open", "closed"], help="forced state")
+        parser.add_argument("--until", type=moment, help="end of the forced state, such as 2026-01-31T09:30Z")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -14,7 +14,7 @@ from tenants.context import all_tenants
 
 
 class Command(BaseCommand):
-    help = "List the circuit breakers, shared and of all tenants: what failed, and until when the rest waits."
+    help = "List the circuit breakers, shared and of all tenants, with their failures and the time of the next probe."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print them as JSON")
@@ -35,7 +35,7 @@ class Command(BaseCommand):
                 f" {circuit.get_state_display()}{until}, {why}"
             )
         if not circuits:
-            self.stdout.write("No jobs fail in a row.")
+            self.stdout.write("No circuit breakers.")
 
 
 def _whose(circuit: Circuit) -> str:

@@ -18,11 +18,11 @@ SHOWN = 10
 
 
 class Command(BaseCommand):
-    help = "With --reason, move what waits to the queues that routing names now; then list the last moves."
+    help = "With --reason, move waiting jobs to the queues of the current routing; then list the last moves."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--reason", default="", help="why; without it nothing is started")
-        parser.add_argument("--json", action="store_true", help="print the moves as JSON, one a line")
+        parser.add_argument("--reason", default="", help="reason, for the audit log; without it no move is started")
+        parser.add_argument("--json", action="store_true", help="print the moves as JSON, one object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with all_tenants(), acting_as(command_actor("move_backlog")):

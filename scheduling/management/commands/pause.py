@@ -10,7 +10,7 @@ from scheduling.stops.service import Scope, pause
 
 
 class Command(TargetCommand):
-    help = "Hold back the work of a queue, kind, tenant or pool: it is accepted and waits, and what runs goes on."
+    help = "Pause a queue, kind, tenant or pool: new jobs are accepted and wait, running jobs continue."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

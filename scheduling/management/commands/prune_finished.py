@@ -24,12 +24,12 @@ BATCH_ROWS = 1_000
 
 
 class Command(BaseCommand):
-    help = "Remove ended jobs that are older than the plans keep them, or than a number of days, in small batches."
+    help = "Remove ended jobs that are older than the plans' retention, or than a number of days, in small batches."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--older-than-days", type=positive, help="instead of the plans' own days")
-        parser.add_argument("--tenant", help="of this tenant alone")
-        parser.add_argument("--dry-run", action="store_true", help="count and remove nothing")
+        parser.add_argument("--older-than-days", type=positive, help="days to keep, instead of the plans' retention")
+        parser.add_argument("--tenant", help="only this tenant")
+        parser.add_argument("--dry-run", action="store_true", help="count only; remove nothing")
         parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
     def _prune(self, tenant: Tenant | None, days: int | None) -> dict[str, int]:
         """Prune batch by batch, each committed; audit the intention before the first, and the result at the end."""
-        meant = {"tenant": tenant.slug if tenant else "all", "older_than_days": days or "as the plans say"}
+        meant = {"tenant": tenant.slug if tenant else "all", "older_than_days": days or "by the plans' retention"}
         counts, is_whole = {"finished_jobs": 0, "failed_jobs": 0}, False
         with acting_as(command_actor("prune_finished")):
             _record("jobs.pruning", tenant, meant)

@@ -5,7 +5,7 @@ from scheduling.models import BulkOperation
 
 
 class Command(BulkCommand):
-    help = "Run the jobs of all waiting dead letters of a filter as new jobs, each letter once; an empty filter is all."
+    help = "Requeue all waiting dead letters of a filter as new jobs, each once; an empty filter matches all."
     operation = BulkOperation.Operation.REQUEUE
     condition = "requeued:no"
     takes_patch = True

@@ -15,7 +15,7 @@ from tenants.exceptions import DomainError
 
 class Command(BaseCommand):
     help = (
-        "Close the circuit breaker of a tenant's jobs of one kind: they come back at once. One held by hand is let go."
+        "Close the circuit breaker of a tenant's jobs of one kind, even if it is forced; its jobs are released at once."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,4 +33,4 @@ class Command(BaseCommand):
                 )
         except DomainError as error:
             raise CommandError(error.detail) from error
-        self.stdout.write(f"Jobs of kind {options['kind']} of {whose} come back.")
+        self.stdout.write(f"Jobs of kind {options['kind']} of {whose} are released.")

@@ -11,12 +11,12 @@ from scheduling.stops.service import Scope, resume
 
 
 class Command(TargetCommand):
-    help = "End the pause and the drain of a queue, kind, tenant, pool or worker, whichever there are."
+    help = "End the pause and the drain of a queue, kind, tenant, pool or worker."
     scopes = [*SCOPES, WORKER]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--reason", default="", help="why, for the audit log")
+        parser.add_argument("--reason", default="", help="the reason, for the audit log")
 
     def act(self, options: dict[str, Any]) -> None:
         if options["target"] == WORKER:

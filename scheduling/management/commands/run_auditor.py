@@ -24,12 +24,13 @@ class Command(ServingCommand):
     # It runs no processors and serves no sessions.
     bears = frozenset({PROCESSOR_INVALID, SCHEMA_INVALID, _NO_SESSIONS})
     help = (
-        "Seal, sign and prune the audit log until stopped (SIGTERM, Ctrl-C), with the login of DATABASE_AUDITOR_URL and"
-        " the key of AUDIT_SIGNING_KEY, which no other process needs. Several may run; one leads each turn."
+        "Seal, sign and prune the audit log until stopped (SIGTERM, Ctrl-C), with the login of "
+        "DATABASE_AUDITOR_URL and the key AUDIT_SIGNING_KEY, which no other process needs. Several may "
+        "run; one leads each turn."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--public-key", action="store_true", help="print the public key of AUDIT_SIGNING_KEY only")
+        parser.add_argument("--public-key", action="store_true", help="only print the public key of AUDIT_SIGNING_KEY")
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Log in as the auditor before the start-up checks connect."""

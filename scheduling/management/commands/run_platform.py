@@ -37,18 +37,20 @@ class Command(ServingCommand):
     # Its services are restarted until the database is back.
     bears = frozenset({DATABASE_AWAY})
     help = (
-        "Run web server, dispatcher, auditor, a worker for each pool and beat; restart what dies; stop all on SIGTERM"
-        " or Ctrl-C."
+        "Run web server, dispatcher, auditor, a worker for each pool and beat; restart a process that "
+        "dies; stop all on SIGTERM or Ctrl-C."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--bind", default="127.0.0.1:8000", help="where the web server listens (%(default)s)")
-        parser.add_argument("--web-workers", type=positive, default=2, help="processes of the web server (%(default)s)")
+        parser.add_argument("--bind", default="127.0.0.1:8000", help="address of the web server (default: %(default)s)")
+        parser.add_argument(
+            "--web-workers", type=positive, default=2, help="processes of the web server (default: %(default)s)"
+        )
         parser.add_argument(
             "--concurrency",
             type=positive,
             default=len(os.sched_getaffinity(0)),
-            help="jobs that the pool `default` runs at once; by default one a processor (%(default)s here)",
+            help="slots of the pool `default` (default: one a processor, %(default)s here)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -13,7 +13,7 @@ from scheduling.schedules.runs import run_schedule_now
 
 
 class Command(BaseCommand):
-    help = "Submit a schedule's job at once, whatever else runs and though it be paused; prints the job's id."
+    help = "Submit a schedule's job at once, even beside another run or if the schedule is paused; print the job's id."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("schedule", type=schedule_id, metavar="ID", help="list_schedules shows the ids")

@@ -19,18 +19,20 @@ from tenants.management.arguments import positive
 
 
 class Command(BaseCommand):
-    help = "Run one upkeep task, or all in turn, each within its time; exit status 1 if one fails."
+    help = "Run one upkeep task, or all in turn, each within a time limit; exit status 1 if one fails."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", nargs="?", help="the task")
-        parser.add_argument("--all", action="store_true", help="every task, one after another")
-        parser.add_argument("--list", action="store_true", help="run nothing; each task with its last result")
-        parser.add_argument("--seconds", type=positive, default=int(RUN_SECONDS), help="time of each run (%(default)s)")
+        parser.add_argument("--all", action="store_true", help="run every task, one after another")
+        parser.add_argument("--list", action="store_true", help="only list each task with its last result")
+        parser.add_argument(
+            "--seconds", type=positive, default=int(RUN_SECONDS), help="time limit of each run (default: %(default)s)"
+        )
         parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if sum((bool(options["name"]), options["all"], options["list"])) != 1:
-            raise CommandError("Give the name of one task, or --all, or --list.")
+            raise CommandError("Pass the name of one task, --all or --list.")
         if options["list"]:
             self._list(as_json=options["json"])
             return

@@ -18,22 +18,22 @@ from tenants.management.arguments import positive
 
 class Command(ServingCommand):
     help = (
-        "Run the jobs of a pool's queues until stopped. SIGTERM and Ctrl-C ask running jobs to stop at their next safe"
-        " point, and return those that do not in time."
+        "Run the jobs of a pool's queues until stopped. On SIGTERM and Ctrl-C, running jobs stop at "
+        "their next safe point; those that do not stop in time are returned."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--pool", required=True, help="the worker pool whose queues are served")
+        parser.add_argument("--pool", required=True, help="worker pool whose queues are served")
         parser.add_argument(
             "--concurrency",
             type=positive,
             default=len(os.sched_getaffinity(0)),
-            help="jobs run at once; by default one a processor (%(default)s here)",
+            help="number of slots (default: one a processor, %(default)s here)",
         )
         parser.add_argument(
             "--exit-when-drained",
             action="store_true",
-            help="end with status 0 once the worker is drained and runs nothing, for scaling in; otherwise it waits",
+            help="exit with status 0 once the worker is drained and idle, for scaling in; otherwise it waits",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -20,17 +20,20 @@ BAD_FILE = 2
 
 
 class Command(BaseCommand):
-    # It uses neither the database nor the broker, and runs while both are away.
+    # It uses neither the database nor the broker, and runs while both are unavailable.
     requires_system_checks: list[str] = []
-    help = "Simulate a workload file under one or several policies: shares, waits, use of the slots. Needs no database."
+    help = (
+        "Simulate a workload file under one or several policies and print shares, waits and use of the "
+        "slots. Needs no database."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "workload", type=Path, metavar="WORKLOAD.toml", help="docs/how-to/simulation.md says what is in it"
+            "workload", type=Path, metavar="WORKLOAD.toml", help="workload file; see docs/how-to/simulation.md"
         )
         policies = [policy.value for policy in Policy]
         parser.add_argument(
-            "--policy", action="append", choices=policies, help="instead of the file's; may be repeated"
+            "--policy", action="append", choices=policies, help="policy, instead of the file's; may be repeated"
         )
         parser.add_argument("--slots", type=int, metavar="N", help="instead of the file's")
         parser.add_argument("--json", action="store_true", help="print all numbers as JSON")
@@ -38,14 +41,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["slots"] is not None and not 1 <= options["slots"] <= 10_000:
-            raise CommandError("--slots: from 1 to 10,000", returncode=BAD_FILE)
+            raise CommandError("--slots must be from 1 to 10,000", returncode=BAD_FILE)
         try:
             workload = load_workload(options["workload"])
             measures = measure_workload(
                 workload, policies=[Policy(name) for name in options["policy"] or ()], slots=options["slots"]
             )
         except WorkloadInvalidError as error:
-            raise CommandError(f"{options['workload']} is no workload.\n{error}", returncode=BAD_FILE) from error
+            raise CommandError(
+                f"{options['workload']} is not a valid workload file.\n{error}", returncode=BAD_FILE
+            ) from error
         except TooManyJobsError as error:
             raise CommandError(f"{options['workload']}: {error}", returncode=BAD_FILE) from error
         slots = options["slots"] or workload.slots

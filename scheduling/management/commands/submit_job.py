@@ -32,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("kind")
         parser.add_argument("--tenant", required=True, metavar="SLUG")
         parser.add_argument("--payload", type=json_object, default={}, metavar="JSON", help="a JSON object")
-        parser.add_argument("--priority", type=int, help="without one the tenant's setting counts")
+        parser.add_argument("--priority", type=int, help="default: the tenant's setting")
         parser.add_argument("--run-at", type=moment, metavar="TIME")
         parser.add_argument("--deadline", type=moment, metavar="TIME")
         parser.add_argument("--fair-key", default="")
@@ -40,8 +40,14 @@ class Command(BaseCommand):
         parser.add_argument("--queue")
         parser.add_argument("--max-retries", type=int)
         parser.add_argument("--idempotency-key")
-        parser.add_argument("--wait", action="store_true", help="until the job has ended")
-        parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="of --wait (%(default)s)")
+        parser.add_argument("--wait", action="store_true", help="wait until the job has ended")
+        parser.add_argument(
+            "--timeout",
+            type=float,
+            default=600.0,
+            metavar="SECONDS",
+            help="time limit of --wait (default: %(default)s)",
+        )
         parser.add_argument("--json", action="store_true", help="print the job as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:

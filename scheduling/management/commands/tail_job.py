@@ -26,8 +26,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("job", type=UUID, metavar="ID")
-        parser.add_argument("--follow", action="store_true", help="until the job has ended")
-        parser.add_argument("--level", choices=list(LEVELS), default="debug", help="this level and those above it")
+        parser.add_argument("--follow", action="store_true", help="print new lines until the job has ended")
+        parser.add_argument("--level", choices=list(LEVELS), default="debug", help="lowest level to print")
         parser.add_argument("--json", action="store_true", help="print each line as a JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:

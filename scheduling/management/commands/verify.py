@@ -21,18 +21,23 @@ from tenants.tenancy.queries import find_tenant
 
 class Command(BaseCommand):
     help = (
-        "Compare the stored rows with one another while everything runs: counters, orphans, impossible states, sums,"
-        " audit chains, erasures. Exit status 1 if a fault is found, or with --repair if one is left."
+        "Check the consistency of the stored rows during normal operation: counters, orphans, "
+        "impossible states, sums, audit chains, erasures. Exit status 1 if a fault is found, or with "
+        "--repair if one is left."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         names = f"the checks to run (default: all); {STATE!r} names all without an upkeep task of their own"
         parser.add_argument("names", nargs="*", metavar="NAME", help=names)
         parser.add_argument("--list", action="store_true", help="print the checks and the codes of their faults")
-        parser.add_argument("--repair", action="store_true", help="repair what can be, then look again")
+        parser.add_argument(
+            "--repair", action="store_true", help="repair the faults that can be repaired, then check again"
+        )
         parser.add_argument("--reason", default="", help="the reason of the repair, for the audit log")
-        parser.add_argument("--tenant", metavar="SLUG", help="the only tenant to look at (default: all)")
-        parser.add_argument("--heads", type=Path, help="audit: a file of `export_audit_heads` that was kept elsewhere")
+        parser.add_argument("--tenant", metavar="SLUG", help="the only tenant to check (default: all)")
+        parser.add_argument(
+            "--heads", type=Path, help="audit: a file of `export_audit_heads` that was stored elsewhere"
+        )
         hours = f"rollups: how many whole hours to recount, 1 to {MAX_HOURS} (default {HOURS})"
         parser.add_argument("--hours", type=int, choices=range(1, MAX_HOURS + 1), metavar="N", help=hours)
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -95,7 +100,7 @@ def _verify(options: Mapping[str, Any]) -> StateReport:
 
 def _outlook(finding: Finding) -> str:
     if not finding.is_repairable:
-        return "Nothing repairs it; see docs/reference/consistency.md."
+        return "It has no automatic repair; see docs/reference/consistency.md."
     if finding.repaired:
         return f"Repaired: {finding.repaired} of {finding.number}. {finding.kind.repair}"
     return f"--repair: {finding.kind.repair}"

@@ -42,7 +42,7 @@ def whole(least: int) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and least <= int(text) <= 1_000_000):
-            raise ArgumentTypeError(f"{text!r} is no whole number from {least} to 1,000,000")
+            raise ArgumentTypeError(f"{text!r} is not a whole number from {least} to 1,000,000")
         return int(text)
 
     return read
@@ -60,23 +60,23 @@ def factor(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.001 <= value <= 999.999:
-        raise ArgumentTypeError(f"{text!r} is no number from 0.001 to 999.999")
+        raise ArgumentTypeError(f"{text!r} is not a number from 0.001 to 999.999")
     return value
 
 
 NAMED = {
     "weight": ("PLAN=N", whole(1), "plan_weights", "a plan's weight"),
-    "cap": ("PLAN=N", whole(0), "plan_caps", "jobs at once of each tenant on a plan"),
+    "cap": ("PLAN=N", whole(0), "plan_caps", "cap of jobs in flight of each tenant on a plan"),
     "factor": ("TENANT=X", factor, "tenant_factors", "a tenant's own factor of its plan's weight"),
-    "tenant-cap": ("TENANT=N|none", cap, "tenant_caps", "a tenant's own cap; none: its plan's"),
-    "queue-weight": ("QUEUE=N", whole(1), "queue_weights", "a queue's weight, where no tier has a word on it"),
-    "queue-cap": ("QUEUE=N|none", cap, "queue_caps", "messages at once of a queue; none: no cap"),
+    "tenant-cap": ("TENANT=N|none", cap, "tenant_caps", "a tenant's own cap of jobs in flight; none: its plan's"),
+    "queue-weight": ("QUEUE=N", whole(1), "queue_weights", "a queue's weight, unless a tier sets it"),
+    "queue-cap": ("QUEUE=N|none", cap, "queue_caps", "cap of messages in flight of a queue; none: no cap"),
     "tier-weight": ("TIER=N", whole(1), "tier_weights", "the weight of a tier's queue in the active CFS plan"),
 }
 
 
 class Command(BaseCommand):
-    help = "Replay the last hour, or a workload file, as things are and as they would be. Nothing is changed."
+    help = "Replay the last hour, or a workload file, with the current and the changed settings. Nothing is changed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         for name, (form, read, field, text) in NAMED.items():
@@ -85,11 +85,14 @@ class Command(BaseCommand):
         parser.add_argument("--strategy", choices=list(POLICIES), help="of the active CFS plan")
         parser.add_argument("--granularity", type=whole(1), metavar="SECONDS", help="length of a time slice")
         parser.add_argument("--slots", type=whole(0), metavar="N", help="slots of the pool")
-        parser.add_argument("--pool", help="by default the one that serves most queues; not with a workload file")
+        parser.add_argument("--pool", help="default: the one that serves most queues; not with a workload file")
         parser.add_argument(
-            "--workload", type=Path, metavar="FILE.toml", help="instead of the last hour; an entry is a plan"
+            "--workload",
+            type=Path,
+            metavar="FILE.toml",
+            help="workload file, instead of the last hour; an entry is a plan",
         )
-        parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         change = Change(
@@ -113,7 +116,7 @@ class Command(BaseCommand):
         if options["workload"] is None:
             return answer_what_if(change, pool=options["pool"])
         if options["pool"] is not None:
-            raise CommandError("A workload file is a pool of its own: leave --pool out.", returncode=BAD_FILE)
+            raise CommandError("A workload file describes its own pool: omit --pool.", returncode=BAD_FILE)
         return what_if(load_of(load_workload(options["workload"])), change)
 
 

@@ -42,26 +42,29 @@ class Cron:
             )
         fields = text.upper().split()
         if text.strip().startswith("@"):
-            raise CronInvalidError(translate("Aliases such as @daily are not taken; write the five fields."))
+            raise CronInvalidError(translate("Aliases such as @daily are not supported; write the five fields."))
         if len(fields) != 5:
             raise CronInvalidError(
                 translate(
-                    "Five fields are needed (minute, hour, day of month, month, day of week), not %(count)s.",
+                    "The expression must have five fields (minute, hour, day of month, month, day of "
+                    "week), not %(count)s.",
                     {"count": len(fields)},
                 )
             )
         if not _WRITTEN.fullmatch(text):
-            raise CronInvalidError(translate("Use digits, names of months and days, and the signs * , - / # only."))
+            raise CronInvalidError(translate("Use only digits, names of months and days, and the signs * , - / #."))
         cron = cls(" ".join(fields))
         try:
             is_ever = next(cron.times_after(_ORIGIN), None) is not None
         except (CronSimError, AssertionError) as error:
             # cronsim rejects 30 February by its day; the other fields show whether that is the only fault.
             if not _is_readable(*fields):
-                raise CronInvalidError(f"{error}." if str(error) else translate("It cannot be read.")) from error
+                raise CronInvalidError(
+                    f"{error}." if str(error) else translate("It is not a valid cron expression.")
+                ) from error
             is_ever = False
         if not is_ever:
-            raise CronInvalidError(translate("It never fires: no such day comes within 50 years."))
+            raise CronInvalidError(translate("It never fires: it matches no day within 50 years."))
         return cron
 
     @property

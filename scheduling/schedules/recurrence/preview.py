@@ -47,20 +47,20 @@ def _note(fire: Fire, before: str, offset: str) -> str:
     match fire.turn:
         case Turn.SHIFTED:
             return translate(
-                "%(named)s does not exist on %(day)s %(month)s: the clocks go forward, and it runs right after.",
+                "%(named)s does not exist on %(day)s %(month)s, as the clocks go forward; it runs right after.",
                 {"named": named, "day": f"{fire.civil:%d}", "month": translate(f"{fire.civil:%B}")},
             )
         case Turn.FIRST:
             return translate(
-                "%(named)s comes twice on this day, as the clocks go back; this is the first time.", {"named": named}
+                "%(named)s occurs twice on this day, as the clocks go back; this is the first time.", {"named": named}
             )
         case Turn.SECOND:
             return translate(
-                "%(named)s comes twice on this day, as the clocks go back; this is the second time.", {"named": named}
+                "%(named)s occurs twice on this day, as the clocks go back; this is the second time.", {"named": named}
             )
     return (
         translate(
-            "The clocks have changed since the run before: %(before)s → %(offset)s.",
+            "The clocks have changed since the previous run: %(before)s → %(offset)s.",
             {"before": before, "offset": offset},
         )
         if before != offset

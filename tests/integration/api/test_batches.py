@@ -145,7 +145,7 @@ def test_console_shows_and_cancels_a_batch(
     fold_batches()
     client.force_login(acme_user)
     page = client.get(reverse("admin:scheduling_batch_change", args=[batch["id"]])).content.decode()
-    for words in ("1 of 2 ended", "1 × ", "ValueError", "A job of the kind noop is submitted.", "Cancel", "Close"):
+    for words in ("1 of 2 ended", "1 × ", "ValueError", "A job of the kind noop will be submitted.", "Cancel", "Close"):
         assert words in page
     listed = client.get(reverse("admin:scheduling_batch_changelist")).content.decode()
     assert "1 of 2 ended" in listed

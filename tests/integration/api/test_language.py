@@ -36,7 +36,7 @@ def test_field_error_is_in_the_requested_language(acme: Tenant, acme_api: APICli
     chinese = acme_api.post("/api/v1/schedules/preview/", body, format="json", headers=CHINESE).json()
     details = " ".join(fault["detail"] for fault in chinese["errors"])
     assert "没有这个时区" in details
-    assert "需要五个字段" in details
+    assert "必须有五个字段" in details
 
 
 def test_waiting_reasons_are_in_the_requested_language(acme: Tenant, acme_api: APIClient) -> None:

@@ -87,7 +87,7 @@ def test_requeue_creates_a_new_job_linked_to_the_old(console: Console, staff: Us
     assert child.tenant_id == acme_work.tenant.pk
     assert [entry.reason for entry in entries_of("job.retried")] == ["fixed"]
     again = client.post(act_url("deadletter", acme_work.letter.pk, "requeue"), {"reason": "fixed"}, follow=True)
-    assert "Requeued already" in again.content.decode()
+    assert "Already requeued" in again.content.decode()
 
 
 def test_ticked_jobs_are_retried_and_cancelled_with_an_entry_per_tenant(

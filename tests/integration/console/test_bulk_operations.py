@@ -74,11 +74,11 @@ def test_bulk_preview_shows_its_effect_and_what_is_ineligible(acme: Tenant, acme
     submit(acme)
     client = console(acme_user)
     cancel = client.post(START, {"filter": "kind:noop", "operation": "cancel", "preview": "1"}).content.decode()
-    assert "Of other tenants nothing is told." in cancel
+    assert "Other tenants are not shown." in cancel
     same = {"filter": "kind:noop", "operation": "reprioritise", "priority": "1", "preview": "1"}
     words = client.post(START, same).content.decode()
-    assert "it was so already" in words
-    assert "nobody else waits longer" in words
+    assert "already so" in words
+    assert "no other tenant waits longer" in words
 
 
 def test_bulk_operation_beyond_the_count_limit_shows_no_total(acme: Tenant, acme_user: User, console: Console) -> None:
@@ -145,4 +145,4 @@ def test_viewer_cannot_start_a_bulk_operation(acme: Tenant, console: Console) ->
     assert client.get(START).status_code == 403
     assert client.post(START, {"filter": "kind:noop", "operation": "cancel", "run": "1"}).status_code == 403
     assert client.get(LIST).status_code == 200
-    assert "Act on all" not in client.get("/admin/scheduling/job/").content.decode()
+    assert "Bulk action" not in client.get("/admin/scheduling/job/").content.decode()

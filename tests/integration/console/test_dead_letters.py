@@ -73,7 +73,7 @@ def test_causes_are_listed_with_links_and_requeue(console: Console, acme_user: U
 
 
 def test_empty_list_of_causes_names_the_next_step(console: Console, acme_user: User, acme: Tenant) -> None:
-    assert "No dead letter waits" in text_of(console(acme_user), GROUPS)
+    assert "No dead letters wait" in text_of(console(acme_user), GROUPS)
 
 
 def test_causes_show_their_tenants_only_to_the_platform(
@@ -101,7 +101,7 @@ def test_dry_run_shows_the_count_and_the_first_dead_letters(console: Console, ac
     client = console(acme_user)
     page = text_of(client, START, operation="requeue", filter="kind:noop requeued:no")
     assert "7 jobs match" in page
-    assert "No job fits this filter" in text_of(client, START, operation="requeue", filter="kind:sleep requeued:no")
+    assert "No jobs match this filter" in text_of(client, START, operation="requeue", filter="kind:sleep requeued:no")
     assert (waiting(acme), entries_of("bulk_operation.started")) == (7, [])
 
 
@@ -185,10 +185,10 @@ def test_dead_letter_page_shows_attempts_and_masks_the_payload(
         acme_work.failed.payload = {"iban": "the-secret"}
         acme_work.failed.save(update_fields=["payload"])
     page = text_of(console(acme_user), reverse("admin:scheduling_deadletter_change", args=[acme_work.letter.pk]))
-    assert "Attempts, the last one first" in page
+    assert "Attempts, latest first" in page
     assert "acme broke" in page
     assert "the-secret" not in page
-    assert "Nobody has requeued it." in page
+    assert "It was not requeued." in page
 
 
 def test_edited_payload_is_validated_and_requeued_once(console: Console, acme_user: User, acme: Tenant) -> None:
@@ -209,7 +209,7 @@ def test_edited_payload_is_validated_and_requeued_once(console: Console, acme_us
         job = Job.objects.get(parent_id=letter.job_id)
     assert job.payload == {"seconds": 1}
     page = done.content.decode()
-    assert "A new job does the work with the edited payload" in page
+    assert "A new job runs with the edited payload" in page
     # The old and the new job link to one another.
     assert "Replay of" in page
     assert str(letter.job_id) in page
@@ -217,7 +217,7 @@ def test_edited_payload_is_validated_and_requeued_once(console: Console, acme_us
     assert str(job.pk) in text_of(client, reverse("admin:scheduling_job_change", args=[letter.job_id]))
     assert str(job.pk) in text_of(client, reverse("admin:scheduling_deadletter_change", args=[letter.pk]))
     again = client.post(address, {"payload": '{"seconds": 1}'})
-    assert "Requeued already" in again.content.decode()
+    assert "Already requeued" in again.content.decode()
 
 
 def test_dead_letter_list_is_filtered_by_cause(

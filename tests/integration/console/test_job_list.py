@@ -92,7 +92,7 @@ def test_empty_list_states_the_reason(
     console: Console, staff: User, acme_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = console(staff)
-    assert "Looked for: Jobs in queue nowhere." in words(client.get(address(), {"q": "queue:nowhere"}))
+    assert "Filter: Jobs in queue nowhere." in words(client.get(address(), {"q": "queue:nowhere"}))
     monkeypatch.setattr("tenants.console.keyset.LOOK_LIMIT", 1)
     page = client.get(address(), {"q": "queue:nowhere"})
     assert "No index serves this filter" in words(page)

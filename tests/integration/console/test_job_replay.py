@@ -50,7 +50,7 @@ def test_cancelled_job_is_replayed_with_the_edited_payload(
     done = client.post(address_of(cancelled), {"payload": '{"seconds": 1}', "reason": "short now"}, follow=True)
     [job] = replays_of(cancelled, acme)
     assert job.payload == {"seconds": 1}
-    assert "A new job does the work with the edited payload" in done.content.decode()
+    assert "A new job runs with the edited payload" in done.content.decode()
     assert str(job.pk) in done.redirect_chain[-1][0]
     [entry] = entries_of("job.retried")
     assert (entry.reason, entry.after["payloads_edited"]) == ("short now", 1)
@@ -77,7 +77,7 @@ def test_dead_letter_is_replayed_once_from_either_page(
     with tenant_context(acme):
         assert DeadLetter.objects.get(pk=acme_work.letter.pk).requeued_job_id == job.pk
     again = client.post(address_of(acme_work.failed), {"payload": "{}"})
-    assert "Requeued already" in again.content.decode()
+    assert "Already requeued" in again.content.decode()
 
 
 def test_replay_of_a_waiting_job_is_not_offered_and_refused(

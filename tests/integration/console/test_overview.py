@@ -243,12 +243,12 @@ def test_broker_outage_is_not_shown_as_a_silent_dispatcher(
     with all_tenants():
         PoolClock.objects.update(ticked_at=timezone.now() - timedelta(minutes=1), broker_away_at=timezone.now())
     page = console(staff).get(reverse("admin:index")).content.decode()
-    assert "The broker is away" in page
+    assert "The broker is unavailable" in page
     assert "The dispatcher is silent" not in page
     assert "dispatcher silent" not in page
     page = console(acme_user).get(reverse("admin:index")).content.decode()
     assert "The platform is not starting jobs" in page
-    assert "The broker is away" not in page
+    assert "The broker is unavailable" not in page
 
 
 def test_overview_shows_no_alert_while_everything_works(console: Console, staff: User, live_worker: Worker) -> None:

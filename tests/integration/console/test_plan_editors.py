@@ -122,7 +122,7 @@ def test_inactive_plan_and_moved_tier_are_noted(console: Console, staff: User) -
     community = CFSPlan.objects.get(name="community")
     page = console(staff).post(address(community, "what_if"), cfs_form(community)).content.decode()
     assert "The plan is not active" in page
-    assert "would go to another queue" in page
+    assert "would use another queue" in page
 
 
 def test_panel_names_who_loses_first(console: Console, staff: User, backlog: None) -> None:
@@ -133,9 +133,9 @@ def test_panel_names_who_loses_first(console: Console, staff: User, backlog: Non
     tenants = page.partition("The ten most affected tenants")[2]
     assert 0 < tenants.index("acme") < tenants.index("globex")
     assert "loses" in tenants[: tenants.index("globex")]
-    assert "jobs came, waited or ran" in page
+    assert "jobs arrived, waited or ran" in page
     same = client.post(address(team(), "what_if"), plan_form(team())).content.decode()
-    assert "Nobody loses" in same
+    assert "No tenant loses" in same
     assert cloud().tiers.get(tier_id="sandbox").weight == 1
 
 
@@ -203,7 +203,7 @@ def test_values_that_are_not_replayed_are_named() -> None:
     reserve = ask_about_cfs_plan(cloud(), cfs_form(cloud()) | {"reserved_slots": "3"})
     assert any("reserved slots" in note for note in reserve.notes)
     rates = ask_about_plan(team(), plan_form(team(), submits_per_minute="7", max_priority="1"))
-    assert rates.notes == ["Not replayed, and so without effect here: submits per minute, max priority."]
+    assert rates.notes == ["Not replayed, so without effect here: submits per minute, max priority."]
     assert ask_about_plan(team(), plan_form(team(), weight="9")).notes == []
 
 

@@ -107,7 +107,7 @@ def test_invalid_routing_rule_is_refused_beside_its_field(console: Console, staf
         "targets-INITIAL_FORMS": 0,
     }
     page = client.post(reverse("admin:scheduling_routingrule_add"), data)
-    assert "op is one of" in page.content.decode()
+    assert "op must be one of" in page.content.decode()
     data["condition"] = '{"field": "pages", "op": "gt", "value": 1}'
     assert client.post(reverse("admin:scheduling_routingrule_add"), data).status_code == 302
     rule = RoutingRule.objects.get(position=5)

@@ -210,7 +210,7 @@ def test_state_of_a_row_is_refreshed(console: Console, staff: User, acme_work: W
 
 def test_idle_worker_page_explains_the_empty_list(console: Console, staff: User, live_worker: Worker) -> None:
     page = console(staff).get(reverse("admin:scheduling_worker_change", args=[live_worker.pk])).content.decode()
-    assert "It runs nothing" in page
+    assert "Jobs are listed here when they start" in page
     assert console(staff).get(reverse("admin:scheduling_worker_change", args=["nonsense"])).status_code == 404
 
 

@@ -106,12 +106,12 @@ def test_view_is_renamed_and_deleted(console: Console, acme: Tenant, acme_user: 
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("", "kind:noop", "A name has 1 to 60"),
-        ("x" * 61, "kind:noop", "A name has 1 to 60"),
-        ("a\u200bb", "kind:noop", "A name has 1 to 60"),
+        ("", "kind:noop", "A name must have 1 to 60"),
+        ("x" * 61, "kind:noop", "A name must have 1 to 60"),
+        ("a\u200bb", "kind:noop", "A name must have 1 to 60"),
         ("x", "", "The filter is empty"),
         ("x", "stat:discarded", "Did you mean “state”"),
-        ("taken", "kind:noop", "There is a view"),
+        ("taken", "kind:noop", "You already have a view"),
     ],
 )
 def test_invalid_view_is_refused_with_a_message(

@@ -136,14 +136,14 @@ def test_acts_run_pause_resume_and_delete(console: Console, acme_user: User, sch
 def test_paused_schedule_states_the_pause_in_place_of_its_next_runs(
     console: Console, acme_user: User, schedule: Schedule
 ) -> None:
-    words = "It is paused: nothing fires until somebody resumes it."
+    words = "It is paused and does not fire until it is resumed."
     act(console(acme_user), schedule, "pause", reason="quarter's end")
     assert words in console(acme_user).get(page_of(schedule)).content.decode()
     with all_tenants():
         Membership.objects.filter(user=acme_user).update(role=Role.VIEWER)
     page = console(acme_user).get(page_of(schedule)).content.decode()
     assert words in page
-    assert "Write a cron of five fields" not in page
+    assert "Enter a cron expression of five fields" not in page
 
 
 def test_list_shows_the_overlap_policy(console: Console, acme_user: User, schedule: Schedule) -> None:

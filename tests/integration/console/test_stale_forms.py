@@ -305,7 +305,7 @@ def test_schedule_paused_in_between_is_named(given: dict[str, Any], client: Clie
     with tenant_context(given["acme"]):
         pause_schedule(schedule_id=schedule.pk, reason="holiday")
     page = client.post(url, opened | {"priority": 2})
-    assert "Its state is now paused: holiday" in words_of(page)
+    assert "State is now paused: holiday" in words_of(page)
 
 
 def test_stale_settings_name_the_change_and_keep_the_input(given: dict[str, Any], client: Client) -> None:

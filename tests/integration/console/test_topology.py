@@ -38,7 +38,7 @@ def test_pool_and_queue_are_added_with_a_reason(console: Console, staff: User) -
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("dataset", "already exists"), ("Slow", "lower-case letters"), ("unacked", "broker uses this name")],
+    [("dataset", "already exists"), ("Slow", "lower-case letters"), ("unacked", "broker reserves this name")],
 )
 def test_invalid_name_is_refused_beside_its_field(console: Console, staff: User, name: str, words: str) -> None:
     page = console(staff).post(reverse(ADD_QUEUE), queue_form(name=name))

@@ -72,12 +72,12 @@ def test_written_files_are_listed_and_the_entry_point_names_the_class(tmp_path: 
 
 @pytest.mark.parametrize("name", ["", "Word", "1word", "a-b", "a b", "é", "class", "a__b", "a_", "x" * 41, "../up"])
 def test_invalid_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CommandError, match="no name for a kind"):
+    with pytest.raises(CommandError, match="not a valid name of a kind"):
         create(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("name", "words"), [("noop", "installed already"), ("json", "module called json")])
+@pytest.mark.parametrize(("name", "words"), [("noop", "already installed"), ("json", "a module json")])
 def test_taken_name_is_refused(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(CommandError, match=words):
         create(name, tmp_path)
@@ -85,7 +85,7 @@ def test_taken_name_is_refused(tmp_path: Path, name: str, words: str) -> None:
 
 def test_existing_folder_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    with pytest.raises(CommandError, match="is there already"):
+    with pytest.raises(CommandError, match="already exists"):
         create("mine", tmp_path)
     with pytest.raises(CommandError, match="There is no folder"):
         create("mine", tmp_path / "nowhere")

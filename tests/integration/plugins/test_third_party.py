@@ -107,7 +107,7 @@ def test_routing_rule_sends_the_kind_to_another_queue(staff_api: APIClient, acme
 
 def test_missing_default_queue_is_named(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "default_queue", lambda kind: "nowhere")
-    with pytest.raises(RouteMissingError, match="acme_greeting goes to the queue nowhere"):
+    with pytest.raises(RouteMissingError, match="The default queue nowhere of acme_greeting"):
         submit_job(tenant=acme, request=JobRequest(kind=GREETING, payload={"name": "Ann"}))
 
 

@@ -28,7 +28,7 @@ def test_queue_without_a_reader_is_a_warning_that_names_it() -> None:
         QueueStanding.objects.update_or_create(queue=queue, defaults={"unread_since": Now()})
     [warning] = checks.check_queue_consumers(HERE)
     assert (warning.id, warning.level) == ("scheduling.W001", WARNING)
-    assert "no live worker reads dataset" in warning.msg
+    assert "no live worker consumes dataset" in warning.msg
     assert "run_worker --pool=default" in str(warning.hint)
 
 

@@ -62,7 +62,7 @@ def test_submit_job_prints_the_id_of_the_stored_job(acme: Tenant) -> None:
         (["noop", "--tenant", "acme", "--payload", '{"a": "\udcff"}'], "not UTF-8"),
         (["noop", "--tenant", "acme", "--run-at", "2030-01-01T00:00:00"], "needs an offset"),
         (["noop", "--tenant", "acme", "--priority", "11"], "priority_not_allowed"),
-        (["noop", "--tenant", "acme", "--tag", "a\u202eb"], "do not print"),
+        (["noop", "--tenant", "acme", "--tag", "a\u202eb"], "unprintable"),
     ],
 )
 def test_submit_job_fails_with_the_reason(acme: Tenant, arguments: list[str], words: str) -> None:

@@ -131,13 +131,13 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "unknown task in beat",
         "a periodic task os.system",
-        "task: No worker has a task of the name os.system. Choose one of the registered tasks.",
+        "task: No worker has a task named os.system. Choose one of the registered tasks.",
         unknown_task_in_beat,
     ),
     Attack(
         "execution in beat",
         "a periodic task scheduling.execute",
-        "task: Only the platform itself sends scheduling.execute. To run a job choose scheduling.submit.",
+        "task: Only the platform sends scheduling.execute. To run a job, choose scheduling.submit.",
         execution_in_beat,
     ),
     Attack(
@@ -149,7 +149,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "unknown upkeep in beat",
         "a periodic task scheduling.run_upkeep of no upkeep task",
-        "args: The arguments name one upkeep task",
+        "args: The arguments must name one upkeep task",
         unknown_upkeep_in_beat,
     ),
 )

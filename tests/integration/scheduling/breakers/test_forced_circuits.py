@@ -110,7 +110,7 @@ def test_forced_breaker_is_reset_at_its_time(acme: Tenant, tick: Tick, worker: R
     assert len(in_flight()) == 2
     with all_tenants():
         assert Circuit.objects.get().forced_reason == "for good"
-        assert AuditLogEntry.objects.get(action="circuit.reset").reason == "its time was over"
+        assert AuditLogEntry.objects.get(action="circuit.reset").reason == "its end time was reached"
 
 
 def test_forced_closed_breaker_stays_closed_despite_failures(
@@ -166,8 +166,8 @@ def test_commands_force_list_and_reset_breakers(acme: Tenant) -> None:
     call_command("force_circuit", "noop", "--shared", "--dependency", API, "--state", "closed", "--reason", "y")
     listed = StringIO()
     call_command("list_circuits", stdout=listed)
-    assert "acme noop: held open by hand, x" in listed.getvalue()
-    assert f"(shared) noop needs {API}: held closed by hand, y" in listed.getvalue()
+    assert "acme noop: forced open, x" in listed.getvalue()
+    assert f"(shared) noop needs {API}: forced closed, y" in listed.getvalue()
     call_command("reset_circuit", "acme", "noop")
     call_command("reset_circuit", "noop", "--shared", "--dependency", API)
     with all_tenants():

@@ -39,10 +39,10 @@ def no_turn_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_dry_run_prints_the_effect(acme: Tenant) -> None:
     jobs = submit(acme, 2)
-    preview = run_json("kind:noop", "cancel", "--tenant", "acme", "--dry-run")
-    assert (preview["would_act_on"], preview["matching"], preview["needs_number"]) == (2, 2, False)
-    assert preview["sample"] == [str(job.pk) for job in jobs]
-    assert any(note.startswith("An estimate") for note in preview["notes"])
+    told = run_json("kind:noop", "cancel", "--tenant", "acme", "--dry-run")
+    assert (told["would_act_on"], told["matching"], told["needs_number"]) == (2, 2, False)
+    assert told["sample"] == [str(job.pk) for job in jobs]
+    assert any(note.startswith("Estimated") for note in told["notes"])
     with all_tenants():
         assert not BulkOperation.objects.exists()
 

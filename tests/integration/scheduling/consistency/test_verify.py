@@ -81,7 +81,7 @@ def test_verify_fails_on_a_fault_without_repair(work: None) -> None:
     status, output = call("--repair")
     assert status == 1
     assert "ledger of tenant" in output
-    assert "Nothing repairs it" in output
+    assert "It has no automatic repair" in output
 
 
 def test_verify_runs_only_the_named_checks(work: None) -> None:
@@ -130,7 +130,7 @@ def test_option_without_its_check_is_refused(
     heads.touch()
     status, output = call(*(str(heads) if argument == "HEADS" else argument for argument in arguments))
     assert status == 1
-    assert f"No chosen check takes the option {option}." in output
+    assert f"No chosen check accepts the option {option}." in output
 
 
 def test_verify_list_prints_checks_with_their_codes(db: None) -> None:

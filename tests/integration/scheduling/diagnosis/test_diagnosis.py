@@ -177,7 +177,7 @@ def test_diagnose_command_fails_and_names_the_checks() -> None:
         call_command("diagnose", "--json", stdout=out)
     facts = json.loads(out.getvalue())
     assert facts["state"] == "failure"
-    assert {"name": "database", "state": "ok", "measured": "answers", "hint": ""} in facts["checks"]
+    assert {"name": "database", "state": "ok", "measured": "responds", "hint": ""} in facts["checks"]
 
 
 def test_diagnose_command_succeeds_while_all_processes_run(all_processes: Registration) -> None:
@@ -229,10 +229,10 @@ def test_foreign_consumer_fails_for_five_minutes_and_is_on_the_overview(
     assert check_of("foreign consumers").state is State.OK
     ProcessPulse(FOREIGN_ROLE).beat()
     check = check_of("foreign consumers")
-    assert (check.state, "takes the platform's messages" in check.measured) == (State.FAILURE, True)
+    assert (check.state, "consumes messages of the platform" in check.measured) == (State.FAILURE, True)
     assert "run_worker" in check.hint
     client.force_login(staff)
-    assert "A foreign process takes messages" in client.get(reverse("admin:overview_fragment")).content.decode()
+    assert "A foreign process consumes messages" in client.get(reverse("admin:overview_fragment")).content.decode()
     set_ago("scheduling_process_heartbeat", "heartbeat_at", 301)
     assert check_of("foreign consumers").state is State.OK
 
@@ -248,7 +248,7 @@ def test_database_refusing_writes_fails(
     )
     assert "Make room" in check.hint
     client.force_login(staff)
-    assert "The database takes no writes" in client.get(reverse("admin:overview_fragment")).content.decode()
+    assert "The database accepts no writes" in client.get(reverse("admin:overview_fragment")).content.decode()
 
 
 def test_broker_refusing_messages_fails_with_its_answer(
@@ -261,8 +261,8 @@ def test_broker_refusing_messages_fails_with_its_answer(
     assert "role of a replica" in check.hint
     client.force_login(staff)
     page = client.get(reverse("admin:overview_fragment")).content.decode()
-    assert "The broker takes no messages of the pool default" in page
-    assert "Redis does not answer" not in page
+    assert "The broker rejects messages of the pool default" in page
+    assert "Redis does not respond" not in page
     set_ago("scheduling_pool_clock", "publish_failed_at", 11)
     assert check_of("publishing").state is State.OK
 

@@ -122,15 +122,15 @@ def test_alarm_is_shown_on_overview_api_diagnosis_and_metrics(far: Queue, worker
     client = APIClient()
     client.force_login(staff)
     page = client.get("/admin/overview/").content.decode()
-    assert "No worker reads the queue far" in page
+    assert "No worker consumes the queue far" in page
     assert client.get("/api/v1/queues/far/").json()["without_consumer_since"] is not None
     lines = {line["name"]: line for line in client.get("/api/v1/queues/").json()["results"]}
     assert lines["far"]["without_consumer_since"] is not None
     assert lines["dataset"]["without_consumer_since"] is None
     (check,) = [check for check in diagnose().checks if check.name == "queue consumers"]
-    assert (check.state, check.measured) == (State.FAILURE, "no live worker reads far")
+    assert (check.state, check.measured) == (State.FAILURE, "no live worker consumes far")
     assert unread_measure("far")
     read_by(far.pool, "far")
     measure_queues()
     assert not unread_measure("far")
-    assert "No worker reads the queue far" not in client.get("/admin/overview/").content.decode()
+    assert "No worker consumes the queue far" not in client.get("/admin/overview/").content.decode()

@@ -45,7 +45,7 @@ def test_broker_outage_is_the_waiting_reason_however_old_the_last_tick(
         explanation = why_waiting(job)
     assert explanation is not None
     assert explanation.start is None
-    assert "broker is away" in explanation.no_start_because
+    assert "broker is unavailable" in explanation.no_start_because
 
 
 def test_first_tick_ends_the_broker_outage(acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick) -> None:

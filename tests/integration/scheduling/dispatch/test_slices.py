@@ -315,13 +315,13 @@ def test_page_and_api_show_that_a_job_yielded_and_continues(
     def page() -> str:
         return client.get(reverse("admin:scheduling_job_change", args=[execution.job_id])).content.decode()
 
-    assert "Asked for its slot" not in page()
+    assert "Yield requested" not in page()
     submit(globex)
     assert request_slots(tick) == {execution.execution_id}
-    assert "Asked for its slot" in page()
+    assert "Yield requested" in page()
     give_slot_back(execution)
     shown = page()
-    for text in ("Gave its slot to others after a time slice", "gave its slot to others 1 time", "execution.yielded"):
+    for text in ("Yielded its slot after a time slice", "yielded its slot 1 time", "execution.yielded"):
         assert text in shown
     api = api_client(acme)
     answer = api.get(f"/api/v1/jobs/{execution.job_id}/").json()

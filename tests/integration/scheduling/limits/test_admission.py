@@ -237,8 +237,8 @@ def test_wrong_counter_is_found_and_repaired(
         TenantUsage.objects.create(tenant=globex, key=WORKER_SECONDS.key, period=month_of(datetime.now(UTC)), amount=5)
     month = f"{month_of(datetime.now(UTC)):%Y-%m}"
     sentences = {
-        acme.pk: f"Tenant {acme.pk} is counted {right + 7:,} µs for {month}, measured {right:,}.",
-        globex.pk: f"Tenant {globex.pk} is counted 5 µs for {month}, measured 0.",
+        acme.pk: f"Tenant {acme.pk} has {right + 7:,} µs counted for {month}, but {right:,} measured.",
+        globex.pk: f"Tenant {globex.pk} has 5 µs counted for {month}, but 0 measured.",
     }
     assert {fault.tenant_id: str(fault.detail) for fault in faults_of("usage")} == sentences
     with pytest.raises(CommandError):

@@ -117,7 +117,7 @@ def test_page_reports_tasks_that_cannot_be_delivered(client: Client, staff: User
     PeriodicTask.objects.update(enabled=False)
     assert "No worker has a task" not in client.get(page).content.decode()
     task = periodic_task(name="of another time", task="acme.removed")
-    assert "No worker has a task of the name acme.removed" in client.get(page).content.decode()
+    assert "No worker has a task named acme.removed" in client.get(page).content.decode()
     task.enabled = False
     task.save()
     assert "acme.removed. Choose" not in client.get(page).content.decode()
@@ -127,7 +127,7 @@ def test_page_reports_queue_without_worker(client: Client, staff: User) -> None:
     client.force_login(staff)
     periodic_task(queue="workflow_team")
     page = client.get(reverse("admin:django_celery_beat_periodictask_changelist")).content.decode()
-    assert "Tasks for the queue workflow_team wait: no worker reads it" in page
+    assert "No worker consumes the queue workflow_team" in page
 
 
 def test_own_tasks_of_the_platform_can_be_delivered() -> None:

@@ -71,7 +71,7 @@ def test_invalid_schedule_is_refused_by_its_field(
 def test_schedule_faster_than_the_plan_allows_is_refused(acme: Tenant, make_schedule: MakeSchedule) -> None:
     update_plan(plan=acme.plan, changes={}, limits={"schedules.min_interval_seconds": 300})
     make_schedule(acme, cron="*/5 * * * *")
-    with pytest.raises(ScheduleInvalidError, match="240 s at its fastest; the plan allows one run in 300 s"):
+    with pytest.raises(ScheduleInvalidError, match="shortest interval is 240 s; the plan allows one run in 300 s"):
         make_schedule(acme, cron="*/7 * * * *")
 
 

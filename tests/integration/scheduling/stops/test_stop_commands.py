@@ -39,7 +39,10 @@ def test_each_target_is_paused_drained_and_resumed(acme: Tenant, target: str, na
 def test_command_prints_the_state_of_its_target(acme: Tenant) -> None:
     out = io.StringIO()
     call_command("drain", "tenant", "acme", "--reason", "moving", stdout=out)
-    assert out.getvalue() == "The tenant acme drains: moving (0 waiting, 0 in flight, 0.0 a minute, about 0 s left).\n"
+    assert (
+        out.getvalue()
+        == "The tenant acme is draining: moving (0 waiting, 0 in flight, 0.0 a minute, about 0 s left).\n"
+    )
 
 
 @pytest.mark.parametrize(

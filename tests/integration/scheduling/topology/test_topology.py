@@ -192,8 +192,8 @@ def test_commands_print_the_next_step() -> None:
     call_command("create_worker_pool", "far", stdout=out)
     call_command("create_queue", "slow", pool="far", stdout=out)
     assert out.getvalue() == (
-        "Worker pool far is there; “run_worker --pool far” starts a worker of it.\n"
-        "Queue slow is in the pool far; a routing rule or tier row sends jobs to it.\n"
+        "Created the worker pool far. Start a worker of it with “run_worker --pool far”.\n"
+        "Created the queue slow in the pool far. Route jobs to it by a routing rule or a tier row.\n"
     )
 
 

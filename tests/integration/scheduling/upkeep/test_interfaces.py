@@ -51,7 +51,7 @@ def test_page_shows_each_task_with_its_last_result(client: Client, staff: User) 
     assert "never" in client.get(reverse(PAGE)).content.decode()
     run_upkeep(name="partitions")
     page = client.get(reverse(PAGE)).content.decode()
-    for words in ("Partitions", "partitions made", "Run now", "ago"):
+    for words in ("Partitions", "partitions created", "Run now", "ago"):
         assert words in page
 
 
@@ -132,7 +132,7 @@ def test_command_runs_lists_and_fails_on_findings(plant: Plant) -> None:
         call("planted")
     listed = {line["name"]: line["last_run"] for line in json.loads(call("--list", "--json"))}
     assert listed["planted"]["outcome"] == "failed"
-    with pytest.raises(CommandError, match="Give the name"):
+    with pytest.raises(CommandError, match="Pass the name"):
         call()
     with pytest.raises(CommandError, match="not_found"):
         call("nonsense")

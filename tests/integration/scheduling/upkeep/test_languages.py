@@ -111,7 +111,7 @@ def test_reason_of_an_interrupted_run_is_in_the_readers_language(client: Client,
     client.force_login(staff)
     for page in pages_of(run):
         chinese = client.get(page, headers=CHINESE).content.decode()
-        assert "运行它的进程中途结束" in chinese, page
+        assert "此次运行的进程被终止" in chinese, page
         assert "The process" not in chinese, page
 
 
@@ -180,6 +180,6 @@ def test_finding_about_worker_time_is_translated(acme: Tenant, monkeypatch: pyte
     monkeypatch.setattr(sums, "find_usage", lambda page: [fault])
     monkeypatch.setattr(sums, "least_cutoff", lambda kept: datetime(2000, 1, 1, tzinfo=UTC))
     run = run_upkeep(name="verify_usage")
-    assert f"Tenant {acme.pk} is counted 1,000,009 µs for 2026-03, measured 1,000,000." in str(run.sentences[0])
+    assert f"Tenant {acme.pk} has 1,000,009 µs counted for 2026-03, but 1,000,000 measured." in str(run.sentences[0])
     with translation.override("zh-hans"):
         assert f"租户 {acme.pk} 在 2026-03 计为 1,000,009 µs，实测 1,000,000。" in run.told[0]

@@ -210,7 +210,7 @@ def test_last_hour_is_exported_without_names_and_can_be_simulated(worked: None, 
 
 
 def test_hour_without_jobs_is_not_exported(db: None, tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="nothing to write"):
+    with pytest.raises(CommandError, match="Nothing to write"):
         call_command("export_workload", str(tmp_path / "hour.toml"))
     assert not (tmp_path / "hour.toml").exists()
 

@@ -243,7 +243,7 @@ def test_permanently_refused_job_is_discarded(
     assert (job.state, job.attempt, set(outcomes(job))) == ("scheduled", 0, {"snoozed"})
     job = refuse(1, job, run)
     assert (job.state, job.error_type) == ("discarded", "dependency_refused")
-    assert job.error_message == f"{API} refused this job 10 times. Its last answer: moderated"
+    assert job.error_message == f"{API} refused this job 10 times. Last response: moderated"
     # Its failure does not count against a dependency that others reach.
     assert news() == []
     with all_tenants():

@@ -270,7 +270,7 @@ def test_lines_beyond_the_buffer_are_counted(
         "line 0",
         "line 1",
         "line 2",
-        "7 lines dropped: they came faster than they could be written",
+        "7 lines dropped: the job logged faster than they could be written",
     ]
 
 

@@ -259,4 +259,4 @@ def test_recount_without_the_broker_is_refused(
     client.force_login(staff)
     page = client.post(reverse("admin:tenants_tenanterasure_act", args=[erasure.pk, "verify"]), follow=True)
     assert page.status_code == 200
-    assert "The broker does not answer now" in page.content.decode()
+    assert "The broker does not respond; try again later" in page.content.decode()

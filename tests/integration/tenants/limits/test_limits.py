@@ -297,9 +297,7 @@ def test_override_is_created_changed_and_cleared_in_the_console(acme: Tenant, st
     with all_tenants():
         override = TenantLimit.objects.get()
     page = reverse("admin:tenants_tenantlimit_change", args=[override.pk])
-    assert (
-        "Submissions at once, in jobs" in client.get(reverse("admin:tenants_tenantlimit_changelist")).content.decode()
-    )
+    assert "Submission burst, in jobs" in client.get(reverse("admin:tenants_tenantlimit_changelist")).content.decode()
     assert client.get(page).status_code == 200
     assert client.post(page, {"value": "8", "reason": "longer"}).status_code == 302
     assert value_of(acme, "submit_burst") == (8, Source.OVERRIDE)
@@ -323,7 +321,7 @@ def test_plan_editor_names_limits_and_units(acme: Tenant, staff: User) -> None:
     with all_tenants():
         PlanLimit.objects.create(plan=acme.plan, key="submit_burst", value=5)
     page = console_of(staff).get(reverse("admin:tenants_plan_change", args=[acme.plan_id])).content.decode()
-    assert "Submissions at once, in jobs" in page
+    assert "Submission burst, in jobs" in page
     assert "Available limits" in page
     assert all(f"<code>{key}</code>" in page for key in limits())
 

@@ -58,7 +58,7 @@ def test_attempt_has_bars_for_wait_run_and_backoff() -> None:
     newer, older = draw(attempt(60, 70, 100), attempt(10, 20, 40))
     assert (older.wait, older.run, older.pause) == (Bar(1000, 1000), Bar(2000, 2000), Bar(4000, 2000))
     assert (newer.wait, newer.run, newer.pause) == (Bar(6000, 1000), Bar(7000, 3000), None)
-    assert "next after" in older.words
+    assert "next attempt after" in older.words
 
 
 def test_queue_wait_is_drawn_before_the_first_attempt_only() -> None:
@@ -78,7 +78,7 @@ def test_running_attempt_ends_now_and_unstarted_one_has_no_run() -> None:
     running, handed_out = draw(attempt(50, 60, None), attempt(0, None, 30))
     assert running.run == Bar(6000, 4000)
     assert (handed_out.wait, handed_out.run) == (Bar(0, 3000), None)
-    assert "handed out" in handed_out.words
+    assert "dispatched" in handed_out.words
 
 
 @pytest.mark.parametrize("moment", [0.0, 99.9999])

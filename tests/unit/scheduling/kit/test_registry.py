@@ -81,8 +81,8 @@ def test_diagnostic_kinds_require_their_setting(
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["Greeting", "SecondGreeting"], "has already"),
-        (["Nameless"], "does not say its kind"),
+        (["Greeting", "SecondGreeting"], "already has"),
+        (["Nameless"], "does not set `kind`"),
         (["NOT_A_PROCESSOR"], "not a subclass"),
         (["NoSuchClass"], "cannot be imported"),
     ],

@@ -36,7 +36,7 @@ def test_index_line_has_a_gap_without_competition() -> None:
     assert chart.path.count("M") == 2
     assert len(chart.dots) == 1
     assert "between 0.500 and 1.000" in chart.summary
-    assert draw_index(history([], [None, None])).summary == "Nobody competed."
+    assert draw_index(history([], [None, None])).summary == "No competition."
 
 
 def test_table_groups_bins() -> None:

@@ -32,13 +32,13 @@ def test_line_has_a_gap_without_data() -> None:
     assert drawn.path.split("M")[1].count("L") == 1
     dot = drawn.path.split("M")[2].split(" L")
     assert dot[0] == dot[1]
-    assert drawn.summary == "Last hour: least 1, most 4, last 4."
+    assert drawn.summary == "Last hour: lowest 1, highest 4, latest 4."
 
 
 def test_line_without_data_has_a_summary() -> None:
     assert spark([None] * 60).path == ""
-    assert "Nobody looked" in spark([None] * 60).summary
-    assert "most 0" in spark([0] * 60).summary
+    assert "No data" in spark([None] * 60).summary
+    assert "highest 0" in spark([0] * 60).summary
 
 
 @given(st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=60))
@@ -83,7 +83,7 @@ def test_lines_of_waits_have_a_gap_without_starts() -> None:
     chart = draw_waits(minute_rows(waited(8), waited(15), Ended(), waited(8)))
     assert set(chart.paths) == {"p50", "p95", "p99"}
     assert all(path.count("M") == 2 for path in chart.paths.values())
-    assert chart.minutes[2].title == "12:02: no job began"
+    assert chart.minutes[2].title == "12:02: no jobs started"
     assert chart.minutes[0].title.startswith("12:00: p50 ")
     assert chart.summary.startswith("In the worst minute one job in twenty waited longer than ")
 
@@ -91,7 +91,7 @@ def test_lines_of_waits_have_a_gap_without_starts() -> None:
 def test_waits_of_an_hour_without_starts_have_no_line() -> None:
     chart = draw_waits(minute_rows(Ended(), Ended()))
     assert set(chart.paths.values()) == {""}
-    assert chart.summary == "No job began within the hour."
+    assert chart.summary == "No jobs started in the last hour."
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=60))

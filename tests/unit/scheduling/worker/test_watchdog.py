@@ -115,7 +115,7 @@ def test_hanging_process_exits_with_its_children_and_logs_the_reason(hang: str, 
     finally:
         process.kill()
     assert process.returncode == EXIT_STATUS
-    assert "watchdog: dispatcher has not turned for" in errors
+    assert "watchdog: dispatcher has stalled for" in errors
     assert ("watchdog.exit" in errors) == (hang == "alone")
     assert is_gone(child)
 

@@ -85,7 +85,7 @@ def test_check_names_an_unknown_key_and_the_closest_one() -> None:
         ({"EDITION": "other"}, "EDITION is 'other'; it must be 'cloud' or 'community'."),
         (
             {"HEARTBEAT_SECONDS": 6},
-            "LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS, or one late beat loses a job.",
+            "LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS, or one late heartbeat loses a job.",
         ),
     ],
 )

@@ -172,7 +172,7 @@ def test_rule_is_tried_without_a_submission(staff: Any, east_and_west: tuple[Que
     answer = ask(kind="noop", tier="team", payload={"pages": 101}).json()
     assert (answer["queue"], answer["choices"], answer["refusal"]) == ("west", ["west"], "")
     assert [(row["position"], row["matches"], row["because"]) for row in answer["rules"]] == [
-        (2, False, "the payload does not fulfil kind exists True"),
+        (2, False, "the payload does not meet kind exists True"),
         (3, True, ""),
     ]
     assert ask(kind="noop", tier="team", payload={"pages": 101, "kind": "x"}).json()["queue"] == "east"

@@ -188,7 +188,7 @@ def test_command_prints_the_explanation_as_text_and_json(acme: Tenant, worker: R
     out = StringIO()
     call_command("explain_job", str(jobs[2].pk), stdout=out)
     assert "waiting_for_turn" in out.getvalue()
-    assert "Place 3 of its tenant's" in out.getvalue()
+    assert "Position 3 in its tenant's queue" in out.getvalue()
     out = StringIO()
     call_command("explain_job", str(jobs[2].pk), "--json", stdout=out)
     facts = json.loads(out.getvalue())

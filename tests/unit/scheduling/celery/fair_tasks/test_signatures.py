@@ -108,7 +108,7 @@ def test_annotation_without_json_type_is_refused_with_its_parameter(annotation: 
 def test_ambiguous_argument_names_are_refused() -> None:
     def task(a: int, /, **others: int) -> None: ...
 
-    with pytest.raises(SignatureUnfitError, match="told apart"):
+    with pytest.raises(SignatureUnfitError, match="cannot distinguish"):
         CallSignature.of(task)
 
 

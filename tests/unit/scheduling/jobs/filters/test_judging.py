@@ -75,4 +75,4 @@ def test_job_is_matched_against_a_filter(text: str, is_met: bool) -> None:
 def test_term_that_one_job_cannot_answer_is_refused_by_name(text: str, named: str) -> None:
     with pytest.raises(FilterNotJudgedError) as refused:
         read_judged(text)
-    assert refused.value.detail.startswith(f"{named} cannot be asked here")
+    assert refused.value.detail.startswith(f"These fields cannot be used here: {named}.")

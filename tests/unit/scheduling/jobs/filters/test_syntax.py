@@ -166,7 +166,7 @@ def test_error_of_unknown_field_lists_the_fields() -> None:
     with pytest.raises(FilterSyntaxError) as caught:
         parse("zzz:1")
     assert caught.value.known == tuple(FIELDS)
-    assert "Known are: state, queue," in caught.value.detail
+    assert "Valid words: state, queue," in caught.value.detail
 
 
 @pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)

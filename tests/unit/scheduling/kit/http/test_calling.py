@@ -152,7 +152,7 @@ def test_post_is_not_redirected_as_get(world: World) -> None:
     world.names["api.example.com"] = [PUBLIC]
     for status in (301, 302):
         world.server.answers["/a"] = (status, {"Location": "/b"}, b"")
-        with pytest.raises(RedirectRefusedError, match="POST is not sent on"):
+        with pytest.raises(RedirectRefusedError, match="redirect of a POST is not followed"):
             world.call("http://api.example.com/a", "POST", body=b"1", limits=Limits(redirects=1))
     world.server.answers["/a"] = (303, {"Location": "/b"}, b"")
     headers = [("Content-Type", "text/csv")]
@@ -288,7 +288,7 @@ def test_closed_port_is_an_error(allow: Allow) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     allow(f"127.0.0.1:{port}")
-    with pytest.raises(NoAnswerError, match="cannot be reached"):
+    with pytest.raises(NoAnswerError, match="is unreachable"):
         send("GET", f"http://127.0.0.1:{port}/")
 
 
@@ -333,7 +333,7 @@ def test_certificate_of_unknown_authority_is_refused(
 
 def test_server_without_tls_is_reported(server: WebServer, allow: Allow) -> None:
     allow(f"127.0.0.1:{server.port}")
-    with pytest.raises(NoAnswerError, match="no TLS connection") as caught:
+    with pytest.raises(NoAnswerError, match="TLS handshake failed") as caught:
         send("GET", f"https://127.0.0.1:{server.port}/")
     assert caught.value.code == "tls_failed"
 

@@ -19,9 +19,9 @@ MINUTE, HOUR, DAY, YEAR = 60, 3_600, 86_400, 31_536_000
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "Five fields"),
-        ("* * * *", "Five fields"),
-        ("*/10 * * * * *", "Five fields"),  # with seconds
+        ("", "must have five fields"),
+        ("* * * *", "must have five fields"),
+        ("*/10 * * * * *", "must have five fields"),  # with seconds
         ("@daily", "Aliases"),
         ("60 * * * *", "Bad minute"),
         ("* 24 * * *", "Bad hour"),
@@ -36,7 +36,7 @@ MINUTE, HOUR, DAY, YEAR = 60, 3_600, 86_400, 31_536_000
         ("* * * * MON#6", "Bad day-of-week"),
         ("٣ * * * *", "digits"),  # a digit of another script
         ("0 0 * * MÖN", "digits"),
-        ("0 0 * * *; DROP", "Five fields"),
+        ("0 0 * * *; DROP", "must have five fields"),
         ("0 0 30 2 *", "never fires"),
         ("0 0 30,31 2 *", "never fires"),
         ("0 0 31 2,4,6,9,11 *", "never fires"),
