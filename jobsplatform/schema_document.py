@@ -33,13 +33,13 @@ class SchemaView(SpectacularAPIView):
             kept = self._documents[key]
         return HttpResponse(kept.content, headers=kept.headers)
 
-    def _get_version_parameter(self, request: Request) -> None:
-        """Return no version: a client's input must not enter the cached document."""
-
     def _build(self, request: Request, language: str) -> HttpResponse:
+        # Without the version that Spectacular's view takes from the query: no input of a client enters the document.
         with translation.override(language):
-            built = self._get_schema_response(request)
+            document = self.generator_class().get_schema(request=request, public=self.serve_public)
         renderer = request.accepted_renderer
-        content = renderer.render(built.data, renderer_context={"response": built, "request": request})
-        headers = {**built.headers, "Content-Type": f"{renderer.media_type}; charset={renderer.charset or 'utf-8'}"}
-        return HttpResponse(content, headers=headers)
+        headers = {
+            "Content-Disposition": f'inline; filename="{settings.SPECTACULAR_SETTINGS["TITLE"]}.{renderer.format}"',
+            "Content-Type": f"{renderer.media_type}; charset={renderer.charset or 'utf-8'}",
+        }
+        return HttpResponse(renderer.render(document), headers=headers)

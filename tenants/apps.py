@@ -22,11 +22,13 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+        from django.core.signals import request_started
 
         from tenants import checks
         from tenants.access import session_acts, sessions
         from tenants.database import grants
         from tenants.limits.service import warn_after_change
+        from tenants.requests.bodies import wrap_body_input
         from tenants.signals import tenant_scheduling_changed
         from tenants.transactions import wrap_statements
 
@@ -38,4 +40,5 @@ class TenantsConfig(AppConfig):
         user_login_failed.connect(session_acts.record_session_refused, dispatch_uid="tenants.session_refused")
         # The signal is sent for each app after all migrations; once is enough.
         post_migrate.connect(grants.grant_after_migrate, sender=self, dispatch_uid="tenants.grants")
+        request_started.connect(wrap_body_input, dispatch_uid="tenants.bodies")
         tenant_scheduling_changed.connect(warn_after_change, dispatch_uid="tenants.limits")

@@ -148,7 +148,8 @@ def api_addresses() -> Iterator[Address]:
 def console_addresses() -> Iterator[Address]:
     """Yield every page of the console, and the page fragments that are requested by POST."""
     samples = Samples()
-    models = {model._meta.label_lower.replace(".", "_"): model for model in console_site._registry}  # noqa: SLF001
+    registered = filter(console_site.is_registered, apps.get_models())
+    models = {model._meta.label_lower.replace(".", "_"): model for model in registered}
     rows = {f"{name}_": _newest(model) for name, model in models.items()}
     for route, pattern in _routes(CONSOLE):
         # Django's own redirects and its catch-all have no name; actions on a row are no pages.

@@ -69,7 +69,7 @@ class ConsoleSite(UnfoldAdminSite):
 
         It depends only on permissions and language: the pages check nothing else (`tenants.console.base`).
         """
-        key = (access_of(request).permissions, get_language(), app_label, len(self._registry))
+        key = (access_of(request).permissions, get_language(), app_label)
         found = self._app_lists.get(key)
         if found is None:
             found = self._app_lists[key] = super().get_app_list(request, app_label)

@@ -183,7 +183,7 @@ def job_response(
     is_submitted: bool = False,
 ) -> Response:
     """Return a job as the response to an action on it, with its payload for members of the tenant with the right."""
-    access = access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
+    access = access_of(request)
     reveals = "nothing" if access.platform_role is not None else reveals_of(access)
     shown = show_job(job, reveals=reveals, is_submitted=is_submitted, has_waiting=has_waiting)
     return Response(shown, status=status, headers=headers)

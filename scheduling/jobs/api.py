@@ -143,7 +143,7 @@ class JobViewSet(TenantViewSet):
         job = get_job(UUID(pk))
         headers = self._headers_of(job)
         is_known = is_same_tag(request, headers["ETag"])
-        plain = request._request  # noqa: SLF001 - the middleware reads Django's request
+        plain = self.django_request
         if seconds and not job.is_terminal and not has_waited(plain) and is_known is not False:
             return wait_for_news(plain, Wait(seconds, partial(has_changed, plain, job)))
         if is_known:
@@ -158,7 +158,7 @@ class JobViewSet(TenantViewSet):
         if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
             return self._answer(ended)
         job = get_job(UUID(pk))
-        plain = request._request  # noqa: SLF001 - the middleware reads Django's request
+        plain = self.django_request
         if seconds and not job.is_terminal and not has_waited(plain):
             return wait_for_news(plain, Wait(seconds, partial(has_ended, plain, job)))
         return self._show(job, self._headers_of(job))

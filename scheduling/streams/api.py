@@ -67,7 +67,7 @@ class EventStreamViewSet(TenantViewSet):
 
     def _stream(self, request: Request, tenant_id: UUID, **options: Any) -> HttpResponseBase:
         NoQuerySerializer.parse(request.query_params)
-        plain = request._request  # noqa: SLF001 - the middleware wrote on Django's request
+        plain = self.django_request
         after = read_position(plain)
         require_streams(plain)
         subscription = Subscription(plain, Permission.JOBS_VIEW, tenant_id=tenant_id, after=after, **options)

@@ -42,7 +42,7 @@ from scheduling.worker.connections import (
     name_connections,
     persistently,
 )
-from scheduling.worker.consumer import QueueFollower
+from scheduling.worker.consumer import QueueFollower, has_open_fetch
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.leftovers import adopt_orphans, end_descendants, note_limits
@@ -227,16 +227,11 @@ class SoftlyStoppingWorker(Worker):
         """
         if self.permits is None:
             return None
-        return self.permits.children if self._has_asked_for_one else self.permits.fetchable
+        return self.permits.children if has_open_fetch(self.consumer.task_consumer) else self.permits.fetchable
 
     @max_concurrency.setter
     def max_concurrency(self, value: int | None) -> None:
         """Ignore the limit of Celery's autoscaler, which is not used."""
-
-    @property
-    def _has_asked_for_one(self) -> bool:
-        tasks = self.consumer.task_consumer
-        return tasks is not None and bool(getattr(tasks.channel, "_in_poll", False))
 
     def register_with_event_loop(self, hub: Hub) -> None:
         """Let the event loop check whether it may fetch as soon as a child's work ends; repeated at each connection."""
@@ -256,8 +251,7 @@ class SoftlyStoppingWorker(Worker):
 
     def adopted_children(self) -> Set[int]:
         """Return the children that do not belong to the pool; callable from any thread."""
-        pool = getattr(self.pool, "_pool", None)
-        return frozenset() if pool is None else pool.adopted_children()
+        return frozenset() if self.pool is None else self.pool.adopted_children()
 
     def wait_for_soft_shutdown(self) -> None:
         """Stop softly; Celery calls this in its handler of SIGTERM, before it ends running tasks."""

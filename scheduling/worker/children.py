@@ -1,4 +1,7 @@
-"""The pool of a worker's children, which survives a broker reconnect while a child is being replaced."""
+"""The pool of a worker's children, which survives a broker reconnect while a child is being replaced.
+
+This module alone uses private names of Celery's pool; its unit tests fail if a version of Celery changes them.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,7 @@ class ChildPool(AsynPool):
 
     def _track_child_process(self, proc: Any, hub: Any) -> None:
         """Watch for a child's end, unless it was already seen: Celery would read what it has released, and end."""
+        # It is absent before the child is watched for the first time, and None after its end.
         if getattr(proc, "_sentinel_poll", hub) is not None:
             super()._track_child_process(proc, hub)
 
@@ -52,3 +56,9 @@ class ChildTaskPool(TaskPool):
     """Celery's prefork pool, with such children."""
 
     Pool = ChildPool
+    _pool: ChildPool | None
+
+    def adopted_children(self) -> Set[int]:
+        """Return the adopted children of this process; empty unless the pool runs. Callable from any thread."""
+        pool = self._pool
+        return frozenset() if pool is None else pool.adopted_children()

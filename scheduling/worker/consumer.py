@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from celery.apps.worker import Worker
 from celery.worker import state
@@ -56,6 +57,14 @@ class QueueFollower:
         for name in queue_names:
             self._worker.hub.call_soon(change, name)
         return True
+
+
+def has_open_fetch(task_consumer: Any) -> bool:
+    """Return whether Redis may already have delivered a message, because a request for one is open.
+
+    kombu has no public name for this; a unit test fails if a version of kombu changes it.
+    """
+    return task_consumer is not None and bool(task_consumer.channel._in_poll)  # noqa: SLF001 - as above
 
 
 # Celery's own pause grows by two seconds with each attempt, up to thirty: after an outage of a minute it would take

@@ -79,7 +79,7 @@ class MemberViewSet(ListModelMixin, OwnRowsViewSet):
     def create(self, request: Request) -> Response:
         """Invite a person to the tenant. The link is in this response only, or is mailed."""
         asked = _read(NewMemberSerializer, request)
-        link_of = partial(invitation_link, request._request)  # noqa: SLF001 - the link is Django's
+        link_of = partial(invitation_link, self.django_request)
         issued = invite(tenant=self.tenant, invitee=asked["user"], role=asked["role"], link_of=link_of)
         answer = {**InvitationSerializer(issued.invitation).data, "link": issued.link}
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})

@@ -91,8 +91,11 @@ class Access:
 NO_ACCESS = Access()
 
 
-def access_of(request: HttpRequest) -> Access:
-    """Return the access that the middleware found, or `NO_ACCESS` on paths that it skips."""
+def access_of(request: HttpRequest | Request) -> Access:
+    """Return the access that the middleware found, or `NO_ACCESS` on paths that it skips.
+
+    REST framework's request returns the attributes of Django's.
+    """
     access = getattr(request, "access", NO_ACCESS)
     return access if isinstance(access, Access) else NO_ACCESS
 
@@ -125,14 +128,14 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[ApiKeyHolder, ApiKey] | None:
         if not request.headers.get("Authorization", "").lower().startswith(SCHEME.lower() + " "):
             return None
-        access = access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
+        access = access_of(request)
         key = access.api_key
         if isinstance(access.refusal, KeyExpiredError):
             raise KeyExpiredError(headers={"WWW-Authenticate": SCHEME})
         if isinstance(access.refusal, KeyAddressError):
             raise access.refusal
         if key is None:
-            count_wrong_key(request._request)  # noqa: SLF001 - likewise
+            count_wrong_key(request)
             raise AuthenticationFailed(gettext("The API key is not valid."))
         return ApiKeyHolder(key), key
 

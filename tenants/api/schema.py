@@ -79,10 +79,12 @@ class TenantAutoSchema(AutoSchema):
         )
         return [tenant, IF_MATCH] if self.method in EDITING_METHODS else [tenant]
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
-        bodies: dict[str, Any] = super()._get_response_bodies(direction)
-        bodies["default"] = {
-            **self._get_response_for_code(ProblemSerializer, "default", [MEDIA_TYPE], direction),
-            "description": "A problem",
-        }
-        return bodies
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
+        if operation is not None:
+            problem = self.resolve_serializer(ProblemSerializer(), "response")
+            operation["responses"]["default"] = {
+                "content": {MEDIA_TYPE: {"schema": problem.ref}},
+                "description": "A problem",
+            }
+        return operation

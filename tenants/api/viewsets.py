@@ -38,7 +38,7 @@ class TenantPermission(BasePermission):
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        access = _access(request)
+        access = access_of(request)
         if not request.user.is_authenticated:
             return False
         if not _is_served(request, view):
@@ -57,7 +57,7 @@ class PlatformPermission(BasePermission):
     """Permission class of platform resources, whatever tenant the caller has named."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        access = _access(request)
+        access = access_of(request)
         if not request.user.is_authenticated:
             return False
         if not _is_served(request, view):
@@ -92,10 +92,6 @@ def _is_served(request: Request, view: APIView) -> bool:
     return request.method != "OPTIONS" and bool(handler != view.http_method_not_allowed)
 
 
-def _access(request: Request) -> Access:
-    return access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
-
-
 # ASCII hexadecimals only: a path that is no UUID is no resource.
 UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
@@ -125,6 +121,8 @@ class TenantViewSet(GenericViewSet[Any]):
     metadata_class = None
     schema = TenantAutoSchema()
     lookup_value_regex = UUID_PATTERN
+    # The request that the middleware reads and writes; `request` is REST framework's, which wraps it.
+    django_request: HttpRequest
 
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Any:
@@ -132,10 +130,15 @@ class TenantViewSet(GenericViewSet[Any]):
         view = transaction.atomic(savepoint=False)(super().as_view(*args, **kwargs))
         return transaction.non_atomic_requests(view)
 
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Return REST framework's request, and keep Django's."""
+        self.django_request = request
+        return super().initialize_request(request, *args, **kwargs)
+
     @property
     def access(self) -> Access:
         """Return the access of this request."""
-        return access_of(self.request._request)  # noqa: SLF001 - the middleware wrote on Django's request
+        return access_of(self.request)
 
     @property
     def tenant(self) -> Tenant:
@@ -151,7 +154,7 @@ class TenantViewSet(GenericViewSet[Any]):
         final: HttpResponseBase = super().finalize_response(request, response, *args, **kwargs)
         if isinstance(final, Response) and request.method == "GET" and _is_page(final):
             final.headers.setdefault("Cache-Control", "private, no-cache")
-            final.add_post_render_callback(partial(tag_page, self.request._request))  # noqa: SLF001 - Django's own
+            final.add_post_render_callback(partial(tag_page, self.django_request))
         return final
 
     def get_queryset(self) -> QuerySet[Any]:

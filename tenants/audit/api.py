@@ -123,7 +123,7 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
             entries=self.filter_queryset(self.get_queryset()),
             filters=filters,
             file_format=file_format,
-            before_page=partial(require_still, request._request, Permission.AUDIT_EXPORT),  # noqa: SLF001 - Django's own
+            before_page=partial(require_still, self.django_request, Permission.AUDIT_EXPORT),
         )
         headers = {
             "Content-Disposition": f'attachment; filename="audit-log.{file_format}"',

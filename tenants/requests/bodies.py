@@ -9,6 +9,7 @@ idle until PostgreSQL ended it, and its upload would fail. A client below the mi
 
 from __future__ import annotations
 
+import io
 import math
 import socket
 import threading
@@ -100,6 +101,36 @@ class Share:
         self._taken += self._copies * size
 
 
+class BodyInput(io.IOBase):
+    """The `wsgi.input` of a request: the client's stream, and after `replace` a file with what was received.
+
+    Django keeps the methods of this object when it makes the request, so another object in the environment would not be
+    read.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self.is_received = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        part: bytes = self._source.read(size)
+        return part
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line: bytes = self._source.readline(size)
+        return line
+
+    def replace(self, file: IO[bytes]) -> None:
+        """Read from the file from now on."""
+        self._source, self.is_received = file, True
+
+
+def wrap_body_input(sender: Any, environ: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    """Make the body of a WSGI request replaceable (receiver of `request_started`, before Django makes the request)."""
+    if environ is not None:
+        environ["wsgi.input"] = BodyInput(environ["wsgi.input"])
+
+
 @contextmanager
 def received_body(request: HttpRequest, *, has_access: bool, owner: UUID | None = None) -> Iterator[None]:
     """Read the body from the client into memory, or into a temporary file if it is large.
@@ -115,7 +146,8 @@ def received_body(request: HttpRequest, *, has_access: bool, owner: UUID | None 
     length = _declared_length(request, has_access=has_access)
     if length > MAX_ANONYMOUS_BYTES:
         require_size(length, limit_of_route(request.path_info, request.method) if has_access else MAX_ANONYMOUS_BYTES)
-    if not length or not has_access or isinstance(request._stream, SpooledTemporaryFile):  # noqa: SLF001
+    body: BodyInput = request.environ["wsgi.input"]
+    if not length or not has_access or body.is_received:
         if not length and (receipt := receipt_of(request.environ)) is not None:
             receipt.end()
         yield
@@ -124,17 +156,16 @@ def received_body(request: HttpRequest, *, has_access: bool, owner: UUID | None 
     with Share(request.content_type) as share, SpooledTemporaryFile(max_size=memory) as spool:
         if length > memory:
             share.take(length, owner=owner)
-        _copy_body(request, spool)
+        _copy_body(body, length, spool, receipt_of(request.environ))
         spool.seek(0)
-        request._stream = spool  # type: ignore[assignment]  # noqa: SLF001
+        body.replace(spool)
         yield
 
 
-def _copy_body(request: WSGIRequest, spool: IO[bytes]) -> None:
-    """Copy the body into a file; raise `BodyTooSlowError` if the client is cut off before its end."""
-    receipt, received = receipt_of(request.environ), 0
-    # The stream that WSGIRequest and REST framework read from.
-    while part := request._stream.read(_PART_BYTES):  # noqa: SLF001
+def _copy_body(body: BodyInput, length: int, spool: IO[bytes], receipt: Receipt | None) -> None:
+    """Copy a body of this length into a file; raise `BodyTooSlowError` if the client is cut off before its end."""
+    received = 0
+    while received < length and (part := body.read(min(_PART_BYTES, length - received))):
         spool.write(part)
         received += len(part)
         if receipt is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobsplatform.settings.env import BASE_DIR
+from tools.code_metrics import private_accesses, product_sources
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
@@ -16,6 +17,10 @@ EMPTY_VERBS = ("process", "handle", "manage")
 # Names of hooks in Django and the processors' kit.
 HOOKS = {"process", "handle", "handle_error", "process_exception", "process_view"}
 LEFT_OVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError|except[^\n]*:\n\s+pass\n")
+
+# Files that read a private attribute of a library, and how often. A unit test of each file fails if the library changes
+# the attribute: `test_children.py` for Celery, `test_fetching.py` for kombu.
+PRIVATE_ACCESSES = {"scheduling/worker/children.py": 1, "scheduling/worker/consumer.py": 1}
 
 SOURCES = sorted(
     path
@@ -80,6 +85,11 @@ def test_names_are_specific() -> None:
 def test_sources_contain_no_leftovers() -> None:
     found = {name_of(path): LEFT_OVER.findall(path.read_text()) for path in SOURCES}
     assert {name: left for name, left in found.items() if left} == {}
+
+
+def test_private_attributes_of_libraries_are_read_in_two_modules() -> None:
+    found = {path: private_accesses(source) for path, source in product_sources(BASE_DIR)}
+    assert {path: count for path, count in found.items() if count} == PRIVATE_ACCESSES
 
 
 def test_every_module_has_a_docstring() -> None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from scheduling.kit.base import Json
 
-_KINDS = inspect._ParameterKind  # noqa: SLF001 - the type has no public name
 # `True` is the schema that accepts any value.
 _PLAIN: Mapping[Any, Any] = {
-    inspect.Parameter.empty: True,
+    Parameter.empty: True,
     Any: True,
     object: True,
     None: {"type": "null"},
@@ -46,9 +46,9 @@ class CallSignature:
         """Return the call signature of a function; raise SignatureUnfitError for an argument that cannot be JSON."""
         signature = inspect.signature(function, eval_str=True)
         parameters = list(signature.parameters.values())
-        named = [parameter for parameter in parameters if parameter.kind is not _KINDS.VAR_KEYWORD]
-        rest = next((parameter for parameter in parameters if parameter.kind is _KINDS.VAR_KEYWORD), None)
-        if rest is not None and any(one.kind in (_KINDS.POSITIONAL_ONLY, _KINDS.VAR_POSITIONAL) for one in named):
+        named = [parameter for parameter in parameters if parameter.kind is not Parameter.VAR_KEYWORD]
+        rest = next((parameter for parameter in parameters if parameter.kind is Parameter.VAR_KEYWORD), None)
+        if rest is not None and any(one.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL) for one in named):
             raise SignatureUnfitError(
                 f"{function.__qualname__} takes **{rest.name} and positional-only arguments; a payload has only names "
                 "and cannot distinguish them."
@@ -59,7 +59,7 @@ class CallSignature:
             "required": [
                 parameter.name
                 for parameter in named
-                if parameter.default is parameter.empty and parameter.kind is not _KINDS.VAR_POSITIONAL
+                if parameter.default is parameter.empty and parameter.kind is not Parameter.VAR_POSITIONAL
             ],
             "additionalProperties": False if rest is None else _schema_of_parameter(rest),
         }
@@ -73,9 +73,9 @@ class CallSignature:
         payload: dict[str, Any] = {}
         for name, value in self.signature.bind(*args, **kwargs).arguments.items():
             match self.signature.parameters[name].kind:
-                case _KINDS.VAR_KEYWORD:
+                case Parameter.VAR_KEYWORD:
                     payload |= value
-                case _KINDS.VAR_POSITIONAL:
+                case Parameter.VAR_POSITIONAL:
                     payload[name] = list(value)
                 case _:
                     payload[name] = value
@@ -86,23 +86,23 @@ class CallSignature:
         bound = inspect.BoundArguments(self.signature, {})
         rest = dict(payload)
         for parameter in self.signature.parameters.values():
-            if parameter.kind is _KINDS.VAR_KEYWORD:
+            if parameter.kind is Parameter.VAR_KEYWORD:
                 bound.arguments[parameter.name] = rest
             elif parameter.name in rest:
                 value = rest.pop(parameter.name)
-                bound.arguments[parameter.name] = tuple(value) if parameter.kind is _KINDS.VAR_POSITIONAL else value
+                bound.arguments[parameter.name] = tuple(value) if parameter.kind is Parameter.VAR_POSITIONAL else value
         bound.apply_defaults()
         return bound.args, bound.kwargs
 
 
-def _schema_of_parameter(parameter: inspect.Parameter) -> Any:
+def _schema_of_parameter(parameter: Parameter) -> Any:
     try:
         schema = _schema_of(parameter.annotation)
     except SignatureUnfitError as error:
         raise SignatureUnfitError(
             f"{parameter.name}: {error} Annotate it with a JSON type, or pass payload_schema to fair_task."
         ) from None
-    return {"type": "array", "items": schema} if parameter.kind is _KINDS.VAR_POSITIONAL else schema
+    return {"type": "array", "items": schema} if parameter.kind is Parameter.VAR_POSITIONAL else schema
 
 
 def _schema_of(annotation: Any) -> Any:

@@ -144,7 +144,7 @@ class JobLogViewSet(TenantViewSet):
         """Download a job's whole log as text."""
         query = JobLogTextQuerySerializer.parse(request.query_params)
         job = get_job(UUID(job_id))
-        before_page = partial(require_still, request._request, Permission.LOGS_VIEW)  # noqa: SLF001 - Django's request
+        before_page = partial(require_still, self.django_request, Permission.LOGS_VIEW)
         lines = stream_log(job, level=query.least_level, before_page=before_page)
         headers = {
             "Content-Disposition": f'attachment; filename="job-{job.id}.log"',
@@ -192,14 +192,13 @@ def _watch(job: Job, query: JobLogQuerySerializer, request: Request) -> tuple[Jo
     """Poll until there are lines, each time in a separate transaction; hold no connection in between."""
     give_up_at = time.monotonic() + query.validated_data["wait"]
     pause, page = FIRST_PAUSE_SECONDS, LogPage([], has_more=False, dropped_lines=0)
-    plain = request._request  # noqa: SLF001 - the middleware wrote on it
-    step_aside(plain)
+    step_aside(request)
     while (left := give_up_at - time.monotonic()) > 0 and not page.lines and not job.is_terminal:
         time.sleep(min(pause, left))
         pause = min(2 * pause, LAST_PAUSE_SECONDS)
         with looking():
             try:
-                if not still_may(plain, Permission.LOGS_VIEW):
+                if not still_may(request, Permission.LOGS_VIEW):
                     break
                 with tenant_context(job.tenant_id):
                     job = get_job(job.id)

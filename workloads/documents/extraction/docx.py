@@ -7,11 +7,11 @@ import re
 import struct
 import zipfile
 from collections.abc import Iterator
+from typing import Any
 
 import docx
 from docx.document import Document
 from docx.oxml.ns import qn
-from docx.table import Table
 from docx.text.paragraph import Paragraph
 from lxml import etree
 
@@ -50,9 +50,10 @@ def _inspect_archive(data: bytes) -> None:
 
     A false directory gains nothing: no more than the declared size of a part is unpacked.
     """
+    file = _ArchiveFile(data)
     try:
-        _inspect_end(data)
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
+            file.is_open = True
             parts = archive.infolist()
             _refuse_bombs(parts)
             if any(part.flag_bits & _ENCRYPTED_FLAG for part in parts):
@@ -66,19 +67,19 @@ def _inspect_archive(data: bytes) -> None:
         raise FileDamagedError("The Word document is damaged.") from error
 
 
-def _inspect_end(data: bytes) -> None:
-    """Reject an archive by its end record before its directory is read, which costs 300 bytes per part.
+class _ArchiveFile(io.BytesIO):
+    """A file that `zipfile` cannot open if the archive's directory is too large.
 
-    The record is the one that `zipfile` uses, so that no other reading of the file can differ from it.
+    `zipfile` reads a directory in one piece and then makes an object of several hundred bytes for each part. Nothing
+    else that it reads to open an archive is larger than 64 KiB.
     """
-    end = zipfile._EndRecData(io.BytesIO(data))  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
-    if end is None:
-        raise zipfile.BadZipFile
-    parts, size = end[zipfile._ECD_ENTRIES_TOTAL], end[zipfile._ECD_SIZE]  # type: ignore[attr-defined]  # noqa: SLF001
-    if parts > MAX_PARTS or size > MAX_DIRECTORY_BYTES:
-        raise FileTooComplexError(
-            f"The Word document has too many parts ({parts}) or too large a directory ({size} bytes)."
-        )
+
+    is_open = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.is_open and size is not None and size > MAX_DIRECTORY_BYTES:
+            raise FileTooComplexError(f"The Word document has a directory of {size} bytes.")
+        return super().read(size)
 
 
 def _refuse_bombs(parts: list[zipfile.ZipInfo]) -> None:
@@ -100,13 +101,15 @@ def _refuse_entities(xml: bytes) -> None:
 
 def _blocks_of(document: Document) -> Iterator[Block]:
     number = 0
-    for item in document.iter_inner_content():
+    # The elements of the same items: a `Table` has no public way to its cells whose time is linear.
+    elements = document.element.body.iterchildren(qn("w:p"), qn("w:tbl"))
+    for item, element in zip(document.iter_inner_content(), elements, strict=True):
         if isinstance(item, Paragraph):
             number += 1
             if item.text.strip():
                 yield Block(item.text, {"paragraph": number}, _level_of(item))
         else:
-            for text in _rows_of(item):
+            for text in _rows_of(element):
                 number += 1
                 yield Block(text, {"paragraph": number})
 
@@ -119,10 +122,11 @@ def _level_of(paragraph: Paragraph) -> int:
     return int(match[1]) if match else 0
 
 
-def _rows_of(table: Table) -> Iterator[str]:
-    # The cells' own elements: `row.cells` is quadratic in the table's size and repeats merged cells.
-    for row in table._tbl.tr_lst:  # noqa: SLF001 - there is no public way that is linear
-        cells = ("".join(node.text or "" for node in cell.iter(qn("w:t"))).strip() for cell in row.tc_lst)
+def _rows_of(table: Any) -> Iterator[str]:
+    """Yield the texts of the rows of a `w:tbl` element; `row.cells` is quadratic, and repeats merged cells."""
+    for row in table.iterchildren(qn("w:tr")):
+        parts = (cell.iter(qn("w:t")) for cell in row.iterchildren(qn("w:tc")))
+        cells = ("".join(node.text or "" for node in nodes).strip() for nodes in parts)
         text = " | ".join(cell for cell in cells if cell)
         if text:
             yield text

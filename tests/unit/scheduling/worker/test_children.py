@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+from celery.concurrency.asynpool import AsynPool
 
 from scheduling.worker.children import ChildPool, ChildTaskPool
 
@@ -48,3 +50,16 @@ def test_running_child_is_watched_and_ended_child_is_not(child: Any) -> None:
 
 def test_worker_uses_the_child_pool() -> None:
     assert ChildTaskPool.Pool is ChildPool
+
+
+def test_methods_that_the_pool_overrides_are_celerys() -> None:
+    assert {"_create_worker_process", "_track_child_process"} <= vars(AsynPool).keys()
+
+
+def test_adopted_children_are_those_of_the_running_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = MagicMock(adopted_children=lambda: frozenset({7}))
+    monkeypatch.setattr(ChildTaskPool, "Pool", lambda *_, **__: running)
+    pool = ChildTaskPool(1, threads=False)
+    assert pool.adopted_children() == frozenset()
+    pool.on_start()
+    assert pool.adopted_children() == frozenset({7})

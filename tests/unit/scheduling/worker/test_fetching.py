@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from queue import Empty
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from kombu.asynchronous import Hub
 from kombu.transport.redis import Channel
 
 from scheduling.worker.celery_worker import SoftlyStoppingWorker
+from scheduling.worker.consumer import has_open_fetch
 from scheduling.worker.slots import Permits
 
 SLOTS = 2
@@ -96,8 +98,28 @@ def test_requested_message_is_received_although_the_announced_end_failed(
     assert may_fetch(SLOTS)
     channel._in_poll = None
     assert not may_fetch(SLOTS)
-    # As kombu calls it.
-    assert Channel._in_poll is False
+
+
+def test_kombu_has_an_open_fetch_from_its_request_to_the_answer() -> None:
+    connection = SimpleNamespace(send_command=lambda *_: None)
+    channel: Any = object.__new__(Channel)
+    vars(channel).update(
+        client=SimpleNamespace(connection=connection, parse_response=lambda *_, **__: None),
+        _queue_cycle=SimpleNamespace(consume=lambda _: ["default"]),
+        _active_queues=["default"],
+        active_fanout_queues=set(),
+        brpop_timeout=1,
+        global_keyprefix="",
+        connection_errors=(),
+    )
+    consumer = SimpleNamespace(channel=channel)
+    assert not has_open_fetch(None)
+    assert not has_open_fetch(consumer)
+    channel._brpop_start()
+    assert has_open_fetch(consumer)
+    with pytest.raises(Empty):
+        channel._brpop_read()
+    assert not has_open_fetch(consumer)
 
 
 def test_event_loop_is_notified_of_fetchable_messages_and_sleeps(worker: Any) -> None:
