@@ -19,7 +19,7 @@ from benchmarks.harness.filling import ask
 from benchmarks.harness.parts import Benchmark, Finding, Part, at_least, at_most, shown
 from benchmarks.harness.processes import wait_on_platform
 from jobsplatform.demo.client import TenantClient
-from jobsplatform.demo.corpus import Question, read_corpus
+from jobsplatform.demo.corpus import CorpusQuestion, read_corpus
 from jobsplatform.demo.processes import running_platform
 from jobsplatform.demo.provision import ACTOR, create_participants
 from jobsplatform.demo.readings import read_counts
@@ -187,7 +187,7 @@ def measure_recall(folder: Path) -> list[Finding]:
         wait_on_platform(platform, is_indexed, within=PART_SECONDS, what="all documents are indexed")
         with TenantClient(platform.address, participant.token) as client:
 
-            def recall(mode: str, questions: Sequence[Question]) -> float:
+            def recall(mode: str, questions: Sequence[CorpusQuestion]) -> float:
                 found = sum(
                     question.document
                     in {hit.document for hit in client.search(shelf.dataset_id, question.text, top_k=TOP_K, mode=mode)}

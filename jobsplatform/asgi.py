@@ -5,7 +5,7 @@ import warnings
 
 from django.core.asgi import get_asgi_application
 
-from jobsplatform.health.starting import require_fit_web
+from jobsplatform.health.startup_checks import run_web_startup_checks
 from jobsplatform.preloading import preload_web
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
@@ -16,8 +16,8 @@ warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume sy
 django_application = get_asgi_application()
 
 # After the apps are loaded, because it looks up credentials.
-from jobsplatform.entrance import Entrance  # noqa: E402
+from jobsplatform.asgi_limits import RequestLimiter  # noqa: E402
 
-application = Entrance(django_application)
-require_fit_web()
+application = RequestLimiter(django_application)
+run_web_startup_checks()
 preload_web()

@@ -31,10 +31,10 @@ if not apps.loading:
 @celeryd_init.connect(dispatch_uid="jobsplatform.celery.refuse_plain_worker")
 def _refuse_plain_worker(instance: Any = None, options: dict[str, Any] | None = None, **_: Any) -> None:
     # Models are loaded when a worker starts, and not yet when this module is imported.
-    from scheduling.celery.foreign import refuse_plain_worker
+    from scheduling.celery.external_processes import refuse_external_worker
 
     if instance.app is app:
-        refuse_plain_worker(options or {})
+        refuse_external_worker(options or {})
 
 
 @worker_process_init.connect(dispatch_uid="jobsplatform.celery.print_without_blocking")

@@ -34,8 +34,8 @@ from tenants.api.problems import problem_response
 from tenants.database.platform_settings import platform_settings
 from tenants.limits.declared import READ, WRITE, LimitReached, cost_of
 from tenants.limits.errors import RequestRateError
-from tenants.limits.own import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
-from tenants.limits.usage import KeptLimits
+from tenants.limits.tenancy_limits import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
+from tenants.limits.usage import CachedLimits
 from tenants.middleware import unavailable_response
 from tenants.url_prefixes import API_PREFIX, CONSOLE_PREFIX
 
@@ -104,7 +104,7 @@ class ConsoleMessageMiddleware(MessageMiddleware):
 # Callers whose last submission in this process created no new job: it was refused, or repeated a key. Submissions have
 # a bucket of their own, from which these take nothing: without this they would be unlimited.
 _refused_submitters: set[object] = set()
-_limits = KeptLimits("request_limits", REQUEST_LIMITS)
+_limits = CachedLimits("request_limits", REQUEST_LIMITS)
 
 
 @dataclass(frozen=True, slots=True)

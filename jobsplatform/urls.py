@@ -44,8 +44,8 @@ def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 _API = API_V1_PREFIX.removeprefix("/")
 
 handler400 = refuse_request
-handler403 = "jobsplatform.console.refusals.refuse_person"
-handler404 = "jobsplatform.console.refusals.tell_missing"
+handler403 = "jobsplatform.console.error_pages.forbidden_page"
+handler404 = "jobsplatform.console.error_pages.not_found_page"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),

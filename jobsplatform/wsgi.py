@@ -4,12 +4,12 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from jobsplatform.heads import BoundedHeads
-from jobsplatform.health.starting import require_fit_web
+from jobsplatform.health.startup_checks import run_web_startup_checks
 from jobsplatform.preloading import preload_web
+from jobsplatform.request_heads import RequestHeadLimiter
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
 
-application = BoundedHeads(get_wsgi_application())
-require_fit_web()
+application = RequestHeadLimiter(get_wsgi_application())
+run_web_startup_checks()
 preload_web()

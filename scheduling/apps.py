@@ -30,14 +30,14 @@ class SchedulingConfig(AppConfig):
         from scheduling import checks  # noqa: F401 - registers on import
         from scheduling.celery import tasks  # noqa: F401 - registers on import
         from scheduling.celery.message_signing import sign_messages
-        from scheduling.dispatch.wakes import listen_to_tenants
-        from scheduling.observability import observe
-        from scheduling.stops.tenant_work import listen_to_suspensions
+        from scheduling.dispatch.wakes import connect_tenant_signals
+        from scheduling.observability import connect_observers
+        from scheduling.stops.tenant_work import connect_suspension_signals
         from scheduling.upkeep.schedules import seed_after_migrate
 
-        listen_to_tenants()
-        listen_to_suspensions()
+        connect_tenant_signals()
+        connect_suspension_signals()
         sign_messages()
-        observe()
+        connect_observers()
         # Sent once for each app after all migrations have run; one is enough.
         post_migrate.connect(seed_after_migrate, sender=self, dispatch_uid="scheduling.upkeep_schedules")

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
-from scheduling.diagnosis.service import Check, State, check_clock, check_consumers
+from scheduling.diagnosis.service import Check, Health, check_clock, check_consumers
 from scheduling.fleet.processes import measure_clock_skew
 from scheduling.fleet.queries import read_liveness
 from scheduling.kit import registry
@@ -76,7 +76,7 @@ def _ask(databases: Sequence[str] | None, question: Callable[[], list[Check]], *
     return [
         Warning(f"{check.name}: {check.measured}.", hint=check.hint, id=check_id)
         for check in checks
-        if check.state is not State.OK
+        if check.state is not Health.OK
     ]
 
 

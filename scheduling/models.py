@@ -6,16 +6,16 @@ from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
 from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecution, Settled, SettledRefused, Wake
 from scheduling.jobs.batches.models import Batch, BatchNews
 from scheduling.jobs.dead_letters.models import DeadLetter
-from scheduling.jobs.kept_results.models import KeptResult
 from scheduling.jobs.models import Job, JobDeadline, JobDue, JobHeld, JobReady, JobSuspended
+from scheduling.jobs.result_cache.models import KeptResult
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
 from scheduling.jobs.saved_views.models import SavedView
 from scheduling.plans.models import (
     CFSPlan,
     CFSPlanTier,
     CFSPlanVersion,
+    FairShareNode,
     KindCost,
-    SchedulingEntity,
     TenantCapacity,
     TenantKindCost,
 )
@@ -60,6 +60,7 @@ __all__ = [
     "Drain",
     "EventRelay",
     "Execution",
+    "FairShareNode",
     "Job",
     "JobDeadline",
     "JobDue",
@@ -90,7 +91,6 @@ __all__ = [
     "SavedView",
     "Schedule",
     "ScheduleFire",
-    "SchedulingEntity",
     "Settled",
     "SettledRefused",
     "ShareMinute",

@@ -8,14 +8,14 @@ from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy
 
 import tenants.platform_settings  # noqa: F401 - declares the keys that this app reads
-from tenants.limits.own import LIMITS
+from tenants.limits.tenancy_limits import LIMITS
 
 
 class TenantsConfig(AppConfig):
     name = "tenants"
     verbose_name = gettext_lazy("Tenants")
     api_urls = "tenants.api.urls"
-    tenant_settings = "tenants.settings.own:SETTINGS"
+    tenant_settings = "tenants.settings.tenancy_settings:SETTINGS"
     limits = LIMITS
     measures_usage = "tenants.access.key_count.measure_usage"
     versioned = ("tenants.plans.service:PLANS",)
@@ -25,7 +25,7 @@ class TenantsConfig(AppConfig):
         from django.core.signals import request_started
 
         from tenants import checks
-        from tenants.access import session_acts, sessions
+        from tenants.access import session_audit, sessions
         from tenants.database import grants
         from tenants.limits.service import warn_after_change
         from tenants.requests.bodies import wrap_body_input
@@ -35,9 +35,9 @@ class TenantsConfig(AppConfig):
         connection_created.connect(wrap_statements, dispatch_uid="tenants.scopes")
         connection_created.connect(checks.refuse_privileged_role, dispatch_uid="tenants.login_role")
         user_logged_in.connect(sessions.begin_session, dispatch_uid="tenants.sessions")
-        user_logged_in.connect(session_acts.record_session_opened, dispatch_uid="tenants.session_opened")
-        user_logged_out.connect(session_acts.record_session_closed, dispatch_uid="tenants.session_closed")
-        user_login_failed.connect(session_acts.record_session_refused, dispatch_uid="tenants.session_refused")
+        user_logged_in.connect(session_audit.record_session_opened, dispatch_uid="tenants.session_opened")
+        user_logged_out.connect(session_audit.record_session_closed, dispatch_uid="tenants.session_closed")
+        user_login_failed.connect(session_audit.record_session_refused, dispatch_uid="tenants.session_refused")
         # The signal is sent for each app after all migrations; once is enough.
         post_migrate.connect(grants.grant_after_migrate, sender=self, dispatch_uid="tenants.grants")
         request_started.connect(wrap_body_input, dispatch_uid="tenants.bodies")

@@ -90,13 +90,13 @@ def refuse_privileged_role(sender: Any, connection: BaseDatabaseWrapper, **kwarg
 
 def is_database_at_hand(databases: Sequence[str] | None) -> bool:
     """Return whether a check may use the database. If the login fails, `check_login_role` reports the reason."""
-    return APP_ALIAS in (databases or ()) and not why_shut()
+    return APP_ALIAS in (databases or ()) and not connection_fault()
 
 
 @checks.register(checks.Tags.database)
 def check_login_role(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """Report what refuses the login, as the first connection would (`manage.py check --database default`)."""
-    return why_shut() if APP_ALIAS in (databases or ()) else []
+    return connection_fault() if APP_ALIAS in (databases or ()) else []
 
 
 @checks.register(checks.Tags.database)
@@ -111,18 +111,18 @@ def check_migrations(databases: Sequence[str] | None = None, **kwargs: Any) -> l
     return [checks.Error(f"{pending} migrations are not applied.", hint=hint, id="tenants.E005")]
 
 
-def why_shut() -> list[checks.CheckMessage]:
+def connection_fault() -> list[checks.CheckMessage]:
     """Return the errors of a connection attempt; empty if it succeeds."""
     try:
         connections[APP_ALIAS].ensure_connection()
     except PrivilegedRoleError as error:
         return [checks.Error(str(error), id="tenants.E001")]
     except DatabaseError as error:
-        return [tell_away(error)]
+        return [unreachable_error(error)]
     return []
 
 
-def tell_away(error: DatabaseError) -> checks.CheckMessage:
+def unreachable_error(error: DatabaseError) -> checks.CheckMessage:
     """Return the error of a database that cannot be reached."""
     return checks.Error(f"No connection to the database: {error}", hint="Check DATABASE_URL.", id=DATABASE_AWAY)
 

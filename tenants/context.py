@@ -19,7 +19,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tenants.database.conf import TENANT_SETTING, door_role
+from tenants.database.conf import TENANT_SETTING, cross_tenant_role
 from tenants.database.ids import uuid7
 from tenants.database.prepared import prepared_cursor, set_config
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
@@ -100,7 +100,7 @@ def all_tenants(settings: Mapping[str, str] | None = None, *, has_savepoint: boo
         yield
 
 
-def look_through_door(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+def query_cross_tenant(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Return the rows of one cross-tenant statement, run in its own transaction and one round trip.
 
     PostgreSQL treats statements sent together without a BEGIN as one transaction, so the settings hold for the
@@ -210,7 +210,7 @@ def _own(connection: BaseDatabaseWrapper, scope: Scope, settings: Mapping[str, s
         try:
             yield
             if not connection.needs_rollback:
-                opened.commit_behind(connection)
+                opened.commit_with_deferred(connection)
         finally:
             opened.end()
             _scope.reset(token)
@@ -243,7 +243,7 @@ def _nested(
 
 
 def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    role = door_role() if scope is not None and scope.is_all_tenants else "none"
+    role = cross_tenant_role() if scope is not None and scope.is_all_tenants else "none"
     tenant = str(scope.tenant_id) if scope is not None and scope.tenant_id is not None else ""
     return {"role": role, TENANT_SETTING: tenant, **(settings or {})}
 

@@ -27,8 +27,8 @@ from tenants.access.addresses import is_from
 from tenants.access.api_keys import authenticate_api_key
 from tenants.access.caller import NO_ACCESS, Access
 from tenants.access.errors import KeyAddressError, KeyExpiredError
-from tenants.access.memberships import note_choice
-from tenants.access.people_queries import find_places
+from tenants.access.memberships import remember_tenant_choice
+from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import Permission, PlatformRole
 from tenants.access.sessions import is_session_over
 from tenants.api.problems import fault_response, problem_response, replace_page
@@ -46,7 +46,7 @@ from tenants.exceptions import (
     UrlInvalidError,
 )
 from tenants.models import Membership, Role
-from tenants.requests import waits
+from tenants.requests import long_polls
 from tenants.requests.bodies import received_body
 from tenants.tenancy.queries import find_tenant
 from tenants.transactions import session_errors
@@ -62,7 +62,7 @@ _API_KEY_SCHEME = "api-key "
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
-class WaitMiddleware:
+class LongPollMiddleware:
     """Middleware around the transaction of a request, which holds no connection while it waits."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -71,20 +71,20 @@ class WaitMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         wait = getattr(request, "wait", None)
-        if not isinstance(wait, waits.Wait):
+        if not isinstance(wait, long_polls.LongPoll):
             return response
         request.wait = None  # type: ignore[attr-defined]
         request.has_waited = True  # type: ignore[attr-defined]
-        if not waits.places.acquire(blocking=False):
+        if not long_polls.places.acquire(blocking=False):
             _forget_user(request)
             return self.get_response(request)
         try:
-            waits.step_aside(request)
-            waits.watch(wait)
+            long_polls.release_resources(request)
+            long_polls.poll_until_due(wait)
         finally:
-            waits.places.release()
+            long_polls.places.release()
         _forget_user(request)
-        with waits.looking():
+        with long_polls.polling_turn():
             return self.get_response(request)
 
 
@@ -171,7 +171,7 @@ def find_access(request: HttpRequest) -> Access:
     if is_session_over(request):
         logout(request)
         return NO_ACCESS
-    places = find_places(user)
+    places = find_user_roles(user)
     if places.platform_role is not None:
         return _platform_access(request, places.platform_role, is_api=is_api)
     memberships = places.memberships
@@ -234,7 +234,7 @@ def _rank_of(membership: Membership) -> tuple[datetime, float]:
 def choose_tenant(request: HttpRequest, membership: Membership) -> None:
     """Show the membership's tenant in the console from the next request on, and after later log-ins."""
     request.session[SESSION_TENANT] = str(membership.tenant_id)
-    note_choice(membership=membership)
+    remember_tenant_choice(membership=membership)
 
 
 def _no_such_tenant(slug: str) -> TenantNotFoundError:

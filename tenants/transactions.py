@@ -131,14 +131,14 @@ class ScopeTransaction:
                 psycopg.Cursor(self.raw).execute(self.beginning, prepare=False)
             self.beginning = None
 
-    def catch_up(self) -> None:
+    def flush_deferred(self) -> None:
         """Run the deferred statements."""
         behind, self.behind = self.behind, []
         for query, params in behind:
             with prepared_cursor() as cursor:
                 cursor.execute(query, params)
 
-    def commit_behind(self, connection: BaseDatabaseWrapper) -> None:
+    def commit_with_deferred(self, connection: BaseDatabaseWrapper) -> None:
         """Send the deferred statements together with the COMMIT, after which Django finds nothing to commit."""
         behind, self.behind = self.behind, []
         if not behind:
@@ -213,11 +213,11 @@ def run_in_scope(
         found = transaction_of(connection)
         if found is not None:
             found.begin(connection)
-            found.catch_up()
+            found.flush_deferred()
         return execute(query, params, many, context)
 
 
-def run_behind(query: str, params: Mapping[str, Any]) -> None:
+def execute_with_commit(query: str, params: Mapping[str, Any]) -> None:
     """Run a statement without a result with the COMMIT of the scope's transaction, or before its next statement.
 
     This saves a round trip; its errors are raised there. It runs at once outside of a scope's own transaction, and

@@ -4,7 +4,7 @@ A new route, page, action or command is one line: its address as in `tests/acces
 then the action and the type of the target; an action of many transactions has an entry before the first and one after
 the last, `first+last`. `tests/integration/tenants/audit/test_coverage.py` runs each action in a world of its own and
 names missing lines. Preconditions and form values are under the same address in
-`tests/integration/tenants/audit/acts.py`.
+`tests/integration/tenants/audit/audited_actions.py`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from scheduling.upkeep.auditor import Auditor
+from scheduling.upkeep.auditor import AuditorLoop
 from tenants.audit import heads as audit_heads
 from tenants.audit import pruning as audit_pruning
 from tenants.audit import removals as audit_removals
@@ -43,7 +43,7 @@ def auditing() -> Iterator[None]:
 
     def audit() -> None:
         with auditor_login():
-            Auditor(stopped).run()
+            AuditorLoop(stopped).run()
 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(audit)

@@ -19,7 +19,7 @@ TARGETS = "tests/unit/scheduling/kit/http/test_targets.py"
 REFUSALS = "tests/unit/scheduling/kit/http/test_refusals.py"
 PATTERNS = "tests/security/test_patterns.py"
 LOGGING = "tests/unit/jobsplatform/test_logging.py"
-ONE_WAY = "tests/architecture/test_one_way_out.py"
+ONE_WAY = "tests/architecture/test_outgoing_http.py"
 
 _SUBMISSION = f"{API}::test_malformed_submission_body_is_refused"
 _FIELDS = f"{API}::test_field_with_a_disallowed_value_is_named"

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.urls import reverse
 
-from tenants.console.live import STOP_POLLING
+from tenants.console.polled_parts import STOP_POLLING
 from tests.access import routes, table
 from tests.access.routes import CONSOLE_PREFIX
 from tests.integration.access.test_table import NamedRows

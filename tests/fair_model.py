@@ -9,8 +9,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
-from scheduling.fairness.lines import corrected, rejoined
-from scheduling.fairness.run_queue import ReadSupply, pick_fair
+from scheduling.fairness.key_nodes import corrected, rejoined
+from scheduling.fairness.run_queue import ReadJobs, pick_fair
 from scheduling.fairness.shares import (
     KeyShare,
     MergeRule,
@@ -271,7 +271,7 @@ class Model:
             ],
         )
 
-    def supply(self, share: PoolShare) -> ReadSupply:
+    def supply(self, share: PoolShare) -> ReadJobs:
         """Return one more job of each line than could start, so that reading shows whether any is left."""
         most = share.room + 1 if self.merging is None else 10**6
         rows = {}
@@ -281,7 +281,7 @@ class Model:
                     ReadyJob(job.job_id, job.rank, job.kind, job.cost_us, job.may_merge) for job in line.jobs[:most]
                 ]
                 rows[line.id] = ReadRows(min(most, len(line.jobs) + 1), jobs)
-        return ReadSupply(rows)
+        return ReadJobs(rows)
 
     def take(self, result: PickResult) -> list[UUID]:
         self.ticks += 1

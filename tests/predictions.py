@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.models import KindCost, SchedulingEntity, TenantKindCost
+from scheduling.models import FairShareNode, KindCost, TenantKindCost
 from tenants.context import all_tenants
 
 # Enough that the test's own jobs hardly change the mean.
@@ -23,4 +23,4 @@ def predict(kind: str, microseconds: int) -> None:
             kind=kind, defaults={"mean_us": microseconds, "samples": int(SAMPLES), **sums}
         )
         TenantKindCost.objects.filter(kind=kind).delete()
-        SchedulingEntity.objects.update(estimate_us=microseconds)
+        FairShareNode.objects.update(estimate_us=microseconds)

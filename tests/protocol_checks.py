@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from scheduling.jobs.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState, is_allowed
 from scheduling.kit.retry import MAX_CRASHES
+from tests.protocol_random_walk import STEPS, Walk
 from tests.protocol_store import JobRow, Store
-from tests.protocol_walks import STEPS, Walk
 
 DUE_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
 # States of a job after a cancel request: ended, or running with the request.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from uuid import UUID
 
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import Settlement
 from scheduling.jobs.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
 
@@ -128,7 +128,7 @@ class Store:
             return False
         job.is_unwanted = True
         if not live.has_begun:
-            return self.settle(verdicts.cancelled(live.id, live.fence))
+            return self.settle(settlement_builders.cancelled(live.id, live.fence))
         live.is_cancel_requested = True
         return True
 
@@ -221,7 +221,7 @@ class Store:
         lost = [live for live in self.live.values() if live.has_begun and self.is_lost(live)]
         alone = {live.id for live in lost if self._is_alone(live)}
         for live in lost:
-            verdict = verdicts.crashed(
+            new_settlement = settlement_builders.crashed(
                 live.id,
                 live.fence,
                 crash_count=live.job.crash_count,
@@ -229,7 +229,7 @@ class Store:
                 cause="lost",
                 is_lost=True,
             )
-            self.settle(verdict)
+            self.settle(new_settlement)
         return lost
 
     def is_lost(self, live: LiveRow) -> bool:
@@ -264,13 +264,13 @@ class Store:
         del skew
         return self.now + self.lease_seconds
 
-    def settle(self, verdict: Settlement, job: JobRow | None = None) -> bool:
+    def settle(self, new_settlement: Settlement, job: JobRow | None = None) -> bool:
         """Apply the verdict if its execution is live under its fence; return whether it was applied.
 
         ``job`` is its job.
         """
-        live = self.live.get(verdict.execution_id)
-        if not self.is_held(live, verdict.fence):
+        live = self.live.get(new_settlement.execution_id)
+        if not self.is_held(live, new_settlement.fence):
             return False
         target = live.job if live is not None else job
         if target is None:
@@ -278,18 +278,18 @@ class Store:
         if live is not None:
             del self.live[live.id]
             self.settled.append(target)
-        self._end(target, verdict, live)
+        self._end(target, new_settlement, live)
         return True
 
-    def _end(self, job: JobRow, verdict: Settlement, live: LiveRow | None) -> None:
-        state = JobState(verdict.state)
+    def _end(self, job: JobRow, new_settlement: Settlement, live: LiveRow | None) -> None:
+        state = JobState(new_settlement.state)
         if live is not None and live.is_cancel_requested and self.heeds_cancel(state):
             state = JobState.CANCELLED
         elif live is not None and live.is_wake_requested and self.heeds_wake(state):
             state = JobState.AVAILABLE
-        job.attempt += verdict.attempt_delta
-        job.crash_count += verdict.crash_delta
-        job.due_at = self.now + (verdict.due_in_seconds or 0.0) if state in TIMED_STATES else None
+        job.attempt += new_settlement.attempt_delta
+        job.crash_count += new_settlement.crash_delta
+        job.due_at = self.now + (new_settlement.due_in_seconds or 0.0) if state in TIMED_STATES else None
         job.is_own = state is JobState.SUSPENDED
         job.is_answered = job.is_answered and job.is_own
         job.completions += state is JobState.COMPLETED

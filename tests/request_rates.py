@@ -10,7 +10,7 @@ from jobsplatform import middleware
 from scheduling.limits import rate_buckets
 from tenants.context import all_tenants
 from tenants.database.platform_settings import PlatformSettings
-from tenants.limits.own import KEY_REQUESTS, SESSION_REQUESTS, TENANT_REQUESTS
+from tenants.limits.tenancy_limits import KEY_REQUESTS, SESSION_REQUESTS, TENANT_REQUESTS
 from tenants.models import PlanLimit, Tenant
 from tests.platform_settings import override_platform_settings
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from workloads.workflows.records.records import NodeRecord, RunRecord, RunState
+from workloads.workflows.records.records import NodeRecord, RecordState, RunRecord
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 GRAPH = {
@@ -22,8 +22,8 @@ GRAPH = {
     "edges": [{"source": "start", "target": "each"}],
 }
 _PLACES = (("start", ()), ("each", ()), ("ask", (0,)), ("ask", (1,)))
-_ENDS = st.sampled_from([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED])
-_OPEN = st.sampled_from([RunState.RUNNING, RunState.WAITING])
+_ENDS = st.sampled_from([RecordState.SUCCEEDED, RecordState.FAILED, RecordState.CANCELLED, RecordState.SKIPPED])
+_OPEN = st.sampled_from([RecordState.RUNNING, RecordState.WAITING])
 _TEXTS = st.text(alphabet="ab\0ü", max_size=3)
 _VALUES = st.none() | st.dictionaries(_TEXTS, st.integers(-5, 5) | _TEXTS, max_size=2)
 
@@ -74,7 +74,7 @@ def arrivals(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID) -> tuple[list[Wr
 @st.composite
 def strays(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID) -> list[WrittenTogether]:
     """Draw writes that no engine makes together: any versions and states, even after an end."""
-    states = st.sampled_from(list(RunState))
+    states = st.sampled_from(list(RecordState))
     writes = []
     for _ in range(draw(st.integers(1, 6))):
         version = draw(st.integers(1, 4))
@@ -116,7 +116,7 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _run(draw: st.DrawFn, run_id: UUID, tenant_id: UUID, version: int, state: RunState) -> RunRecord:
+def _run(draw: st.DrawFn, run_id: UUID, tenant_id: UUID, version: int, state: RecordState) -> RunRecord:
     return RunRecord(
         run_id=run_id,
         tenant_id=tenant_id,
@@ -137,7 +137,7 @@ def _run(draw: st.DrawFn, run_id: UUID, tenant_id: UUID, version: int, state: Ru
 
 
 def _node(
-    draw: st.DrawFn, run_id: UUID, place: tuple[str, tuple[int, ...]], version: int, state: RunState, number: int
+    draw: st.DrawFn, run_id: UUID, place: tuple[str, tuple[int, ...]], version: int, state: RecordState, number: int
 ) -> NodeRecord:
     node_id, path = place
     return NodeRecord(

@@ -54,7 +54,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "sealing": ("tenants/audit/",),
     "slices": ("scheduling/execution/", "scheduling/fairness/", "scheduling/kit/"),
     "slow_clients": ("jobsplatform/", "tenants/requests/"),
-    "starting": ("jobsplatform/", "scheduling/checks.py", "tenants/checks.py", "tenants/starting.py"),
+    "starting": ("jobsplatform/", "scheduling/checks.py", "tenants/checks.py", "tenants/startup_checks.py"),
     "stopping": ("scheduling/worker/",),
     "streams": ("scheduling/streams/", "tenants/requests/"),
     "telemetry": ("jobsplatform/", "scheduling/tracing.py", "scheduling/observability/"),

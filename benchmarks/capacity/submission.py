@@ -75,7 +75,7 @@ def submit_by_service(jobs: float, slug: str) -> int:
     for _ in range(int(jobs) // BULK):
         requests = [JobRequest(kind="sleep", payload=PAYLOAD) for _ in range(BULK)]
         with acting_as(ACTOR):
-            accepted += len(submit_jobs(tenant=tenant, requests=requests, is_rated=True).accepted)
+            accepted += len(submit_jobs(tenant=tenant, requests=requests, is_rate_limited=True).accepted)
     return accepted
 
 

@@ -16,7 +16,7 @@ from benchmarks.harness.jobs import Meter, count_ended
 from benchmarks.harness.parts import Finding, at_most
 from benchmarks.harness.processes import LOOK_SECONDS, Processes, serving
 from jobsplatform.demo.provision import ACTOR
-from scheduling.bulk.running import open_operations, take_turn
+from scheduling.bulk.turns import open_operations, take_turn
 from scheduling.models import BulkOperation, CFSPlan, Queue
 from scheduling.plans.service import TierRow, activate_cfs_plan, update_cfs_plan
 from scheduling.stops.pauses import pause_kind, pause_queue, resume_kind, resume_queue

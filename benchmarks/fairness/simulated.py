@@ -12,7 +12,7 @@ from functools import cache
 from math import inf
 from pathlib import Path
 
-from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab import OrderPolicy
 from scheduling.fairness.lab.measures import PolicyMeasure, measure_workload
 from scheduling.fairness.lab.workload import Workload
 from scheduling.fairness.lab.workload_file import parse_workload
@@ -21,7 +21,7 @@ WORKLOADS = Path(__file__).parent.parent / "workloads"
 # One slot release of the quiet tenant's workload, in seconds.
 SLOT_RELEASE = 0.2
 _BACKLOG = "backlog = 1000"
-Measures = Mapping[Policy, PolicyMeasure]
+Measures = Mapping[OrderPolicy, PolicyMeasure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class _Row:
     text: str
     target: str
     is_met: Callable[[float], bool]
-    policies: Sequence[Policy] = (Policy.CFS,)
+    policies: Sequence[OrderPolicy] = (OrderPolicy.CFS,)
     # The file if its name differs from the row's, and the number of jobs of its backlog.
     file: str = ""
     backlog: int = 1_000
 
 
-def _wait(name: str, part: str, policy: Policy = Policy.CFS) -> Callable[[Measures], float]:
+def _wait(name: str, part: str, policy: OrderPolicy = OrderPolicy.CFS) -> Callable[[Measures], float]:
     def measure(found: Measures) -> float:
         tenant = next(row for row in found[policy].tenants if row.name == name)
         wait: float | None = getattr(tenant, part)
@@ -57,17 +57,20 @@ def _wait(name: str, part: str, policy: Policy = Policy.CFS) -> Callable[[Measur
 
 def _key_gain(found: Measures) -> float:
     """Return by how much the time of the tenant with keys exceeds half of both tenants' time."""
-    seconds = {tenant.name: tenant.worker_seconds for tenant in found[Policy.CFS].tenants}
+    seconds = {tenant.name: tenant.worker_seconds for tenant in found[OrderPolicy.CFS].tenants}
     return 2 * seconds["with-keys"] / (seconds["with-keys"] + seconds["plain"]) - 1
 
 
 _JAIN = _Row(
-    lambda found: found[Policy.CFS].jain or 0.0, "Jain index {:.5f}", "at least 0.999", lambda value: value >= 0.999
+    lambda found: found[OrderPolicy.CFS].jain or 0.0,
+    "Jain index {:.5f}",
+    "at least 0.999",
+    lambda value: value >= 0.999,
 )
 _ROWS: Mapping[str, _Row] = {
     "jain_1_2_5_10": _JAIN,
     "weights_1_2_4_8_heavy_tail": _Row(
-        lambda found: 1.0 if (error := found[Policy.CFS].share_error) is None else error,
+        lambda found: 1.0 if (error := found[OrderPolicy.CFS].share_error) is None else error,
         "worst share error {:.2%}",
         "at most 3 %",
         lambda value: value <= 0.03,
@@ -78,7 +81,7 @@ _ROWS: Mapping[str, _Row] = {
         "busy {:.2%}",
         "at least 99 %",
         lambda value: value >= 0.99,
-        (Policy.CFS, Policy.TIME_SLICE),
+        (OrderPolicy.CFS, OrderPolicy.TIME_SLICE),
     ),
     **{
         f"quiet_tenant_behind_{number}": _Row(
@@ -92,26 +95,26 @@ _ROWS: Mapping[str, _Row] = {
         for number in (1_000, 100_000, 1_000_000)
     },
     "ten_thousand_tenants": _Row(
-        lambda found: found[Policy.CFS].starts / found[Policy.FIFO].starts,
+        lambda found: found[OrderPolicy.CFS].starts / found[OrderPolicy.FIFO].starts,
         "{:.1%} of FIFO's starts",
         "at least 90 %",
         lambda value: value >= 0.9,
-        (Policy.FIFO, Policy.CFS),
+        (OrderPolicy.FIFO, OrderPolicy.CFS),
     ),
     "small_jobs_100_tenants": _JAIN,
     "tick_of_500": _Row(
-        lambda found: max(tenant.starts for tenant in found[Policy.CFS].tenants),
+        lambda found: max(tenant.starts for tenant in found[OrderPolicy.CFS].tenants),
         "{:.0f} job of a tenant at most",
         "1",
         lambda value: value == 1,
     ),
     "idle_system": _Row(_wait("only", "wait_p95"), "p95 wait {:.3f} s", "0 s", lambda value: value == 0),
     "time_slices": _Row(
-        _wait("short", "wait_p95", Policy.TIME_SLICE),
+        _wait("short", "wait_p95", OrderPolicy.TIME_SLICE),
         "p95 wait of short jobs {:.1f} s",
         "at most a slice and a second (11 s)",
         lambda value: value <= 11,
-        (Policy.TIME_SLICE,),
+        (OrderPolicy.TIME_SLICE,),
     ),
 }
 NAMES = tuple(_ROWS)

@@ -62,7 +62,7 @@ def time_starts(
 def submit_one(tenant: Tenant, request: JobRequest = NOOP) -> UUID:
     """Submit a job by the service that the API calls, and return its id."""
     with acting_as(ACTOR), tenant_context(tenant):
-        bulk = submit_jobs(tenant=tenant, requests=[request], is_whole=True)
+        bulk = submit_jobs(tenant=tenant, requests=[request], is_atomic=True)
     return bulk.accepted[0][1].job.pk
 
 

@@ -18,7 +18,7 @@ from django.db import connection
 from benchmarks.harness.parts import POOL, MeasureFailedError
 from jobsplatform.demo.processes import ROOT, Platform
 from jobsplatform.demo.readings import read_slots
-from jobsplatform.embedded.identity import die_with_parent
+from jobsplatform.embedded.server_user import die_with_parent
 from scheduling.models import PoolClock, ProcessHeartbeat, Worker
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings

@@ -48,7 +48,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("tenants.Plan", gettext_noop("Plans"), "sell"),
             Page("tenants.TenantLimit", gettext_noop("Overrides"), "tune"),
             Page("scheduling.CFSPlan", gettext_noop("CFS plans"), "balance", "plans"),
-            Page("scheduling.SchedulingEntity", gettext_noop("Virtual times"), "speed"),
+            Page("scheduling.FairShareNode", gettext_noop("Virtual times"), "speed"),
             Page("scheduling.KindCost", gettext_noop("Costs by kind"), "timer"),
         ),
     ),

@@ -109,7 +109,7 @@ class ConsoleSite(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         """Return the URLs of pages that belong to no model."""
         # Models are loaded later than this module.
-        from jobsplatform.console.not_yet import alerts_page, compliance_page
+        from jobsplatform.console.missing_features import alerts_page, compliance_page
         from scheduling.diagnosis.page import diagnosis_page
         from scheduling.errors.page import error_occurrences_page, errors_page
         from scheduling.jobs.kinds.page import job_kinds_page

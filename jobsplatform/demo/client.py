@@ -23,7 +23,7 @@ class RefusedError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadResponse:
     """An accepted upload: its batch, and document ids by file name."""
 
     batch_id: str
@@ -31,7 +31,7 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class SearchResult:
     """One search result: a chunk of `document`, and its location."""
 
     document: str
@@ -70,12 +70,12 @@ class TenantClient:
         """Create a dataset; return its id."""
         return str(self._post("datasets/", json={"name": name})["id"])
 
-    def upload(self, dataset_id: str, files: Sequence[Path]) -> Upload:
+    def upload(self, dataset_id: str, files: Sequence[Path]) -> UploadResponse:
         """Upload files as one batch."""
         with ExitStack() as stack:
             parts = [("files", (path.name, stack.enter_context(path.open("rb")))) for path in files]
             answer = self._post(f"datasets/{dataset_id}/documents/", files=parts)
-        return Upload(str(answer["batch"]), {entry["name"]: str(entry["id"]) for entry in answer["documents"]})
+        return UploadResponse(str(answer["batch"]), {entry["name"]: str(entry["id"]) for entry in answer["documents"]})
 
     def list_documents(self, dataset_id: str) -> list[dict[str, Any]]:
         """Return all documents of a dataset, each with its status, its job and its error, from all pages."""
@@ -102,12 +102,12 @@ class TenantClient:
         """Return the response to a POST with a JSON body."""
         return self._post(path, json=content)
 
-    def search(self, dataset_id: str, query: str, *, top_k: int, mode: str = "hybrid") -> list[Hit]:
+    def search(self, dataset_id: str, query: str, *, top_k: int, mode: str = "hybrid") -> list[SearchResult]:
         """Return the best chunks for a query, best first; `mode` is hybrid, vector or text."""
         content = {"query": query, "top_k": top_k, "mode": mode}
         answer = self._post(f"datasets/{dataset_id}/search/", json=content)
         return [
-            Hit(str(entry["document"]["name"]), entry["location"], str(entry["text"]), float(entry["score"]))
+            SearchResult(str(entry["document"]["name"]), entry["location"], str(entry["text"]), float(entry["score"]))
             for entry in answer["results"]
         ]
 

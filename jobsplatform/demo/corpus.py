@@ -13,7 +13,7 @@ DAMAGED = "interrupted-upload.pdf"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CorpusQuestion:
     """A question in `language` (`en` or `zh`) and the name of the document that answers it."""
 
     language: str
@@ -26,7 +26,7 @@ class Corpus:
     """The files to upload, and the questions about them."""
 
     documents: tuple[Path, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[CorpusQuestion, ...]
 
     @property
     def good(self) -> tuple[Path, ...]:
@@ -38,7 +38,7 @@ def read_corpus(folder: Path = CORPUS) -> Corpus:
     """Return the corpus; raise FileNotFoundError if its folder is missing."""
     documents = tuple(sorted(path for path in (folder / "documents").iterdir() if path.is_file()))
     entries = json.loads((folder / "questions.json").read_text(encoding="utf-8"))["questions"]
-    questions = tuple(Question(entry["language"], entry["question"], entry["document"]) for entry in entries)
+    questions = tuple(CorpusQuestion(entry["language"], entry["question"], entry["document"]) for entry in entries)
     return Corpus(documents, questions)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
-from scheduling.fairness.lab import Arrival, Policy, SimulatedTenant, simulate
+from scheduling.fairness.lab import Arrival, OrderPolicy, SimulatedTenant, simulate
 
 ONE_QUEUE = 1
 # Fewer starts than this within the window are too few to compare shares of one seventh.
@@ -35,7 +35,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ShareTerms:
     """A tenant's claim to the pool: its weight and its cap."""
 
     weight: float
@@ -43,7 +43,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class WaitPercentiles:
     """Percentiles of the time from submission to start, in microseconds."""
 
     p50_us: int
@@ -63,7 +63,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class MeasuredShare:
     """The fractions of the pool's time that a tenant received and was entitled to."""
 
     received: float
@@ -80,12 +80,12 @@ def percentile[Number: (int, float)](values: Iterable[Number], part: float) -> N
     return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
-def waits_by_tenant(runs: Sequence[Run]) -> dict[UUID, Waits]:
+def waits_by_tenant(runs: Sequence[Run]) -> dict[UUID, WaitPercentiles]:
     """Return the percentiles of the runs' actual waits."""
     return _percentiles((run.tenant_id, run.started_us - run.arrived_us) for run in runs)
 
 
-def fifo_waits_by_tenant(runs: Sequence[Run], *, slots: int) -> dict[UUID, Waits]:
+def fifo_waits_by_tenant(runs: Sequence[Run], *, slots: int) -> dict[UUID, WaitPercentiles]:
     """Return the percentiles of waits if one FIFO queue had served the same arrivals.
 
     Each job holds its slot for as long as it really did, so that FIFO gets no better machine.
@@ -93,7 +93,7 @@ def fifo_waits_by_tenant(runs: Sequence[Run], *, slots: int) -> dict[UUID, Waits
     ordered = sorted(runs, key=lambda run: run.arrived_us)
     arrivals = [Arrival(run.tenant_id, run.arrived_us, max(run.held_us, 1)) for run in ordered]
     tenants = {run.tenant_id: SimulatedTenant(weight_milli=1_000, cap=slots) for run in ordered}
-    starts = simulate(arrivals, tenants, slots=slots, policy=Policy.FIFO)
+    starts = simulate(arrivals, tenants, slots=slots, policy=OrderPolicy.FIFO)
     return _percentiles((start.tenant_id, start.wait_us) for start in starts)
 
 
@@ -112,8 +112,8 @@ def backlogged_window(runs: Sequence[Run]) -> Window | None:
 
 
 def shares_within(
-    window: Window, runs: Sequence[Run], claims: Mapping[UUID, Claim], *, slots: int
-) -> dict[UUID, Share]:
+    window: Window, runs: Sequence[Run], claims: Mapping[UUID, ShareTerms], *, slots: int
+) -> dict[UUID, MeasuredShare]:
     """Return each tenant's fraction of the pool's time within the window, and its entitlement."""
     received = dict.fromkeys(claims, 0)
     for run in runs:
@@ -123,14 +123,16 @@ def shares_within(
     entitled = entitlements(slots, [QueueDemand(ONE_QUEUE, 1.0, math.inf, demands)])
     total, whole = sum(received.values()) or 1, sum(entitled.values()) or 1.0
     return {
-        tenant_id: Share(received[tenant_id] / total, entitled[ONE_QUEUE, tenant_id] / whole) for tenant_id in claims
+        tenant_id: MeasuredShare(received[tenant_id] / total, entitled[ONE_QUEUE, tenant_id] / whole)
+        for tenant_id in claims
     }
 
 
-def _percentiles(waits: Iterable[tuple[UUID, int]]) -> dict[UUID, Waits]:
+def _percentiles(waits: Iterable[tuple[UUID, int]]) -> dict[UUID, WaitPercentiles]:
     by_tenant: dict[UUID, list[int]] = {}
     for tenant_id, wait_us in waits:
         by_tenant.setdefault(tenant_id, []).append(wait_us)
     return {
-        tenant_id: Waits(percentile(values, 0.5), percentile(values, 0.95)) for tenant_id, values in by_tenant.items()
+        tenant_id: WaitPercentiles(percentile(values, 0.5), percentile(values, 0.95))
+        for tenant_id, values in by_tenant.items()
     }

@@ -16,7 +16,7 @@ import httpx
 
 from jobsplatform.demo.readings import read_slots
 from jobsplatform.demo.scenario import POOL
-from jobsplatform.embedded.identity import die_with_parent
+from jobsplatform.embedded.server_user import die_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"

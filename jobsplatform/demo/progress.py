@@ -18,7 +18,7 @@ from jobsplatform.demo.readings import Counts
 LINE_SECONDS = 2.0
 
 
-class Board(Protocol):
+class ProgressBoard(Protocol):
     """A display of the counts."""
 
     def show(self, counts: Mapping[UUID, Counts]) -> None: ...
@@ -68,7 +68,7 @@ class LineBoard:
 
 
 @contextmanager
-def board(console: Console, participants: Sequence[Participant], total: int) -> Iterator[Board]:
+def board(console: Console, participants: Sequence[Participant], total: int) -> Iterator[ProgressBoard]:
     """Yield the display that suits the console; `total` is the number of documents of each tenant."""
     if not console.is_terminal:
         yield LineBoard(console, participants)

@@ -9,14 +9,14 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
-from jobsplatform.demo.measures import Claim
-from jobsplatform.demo.scenario import FILES_PER_BATCH, ROLES, Role
+from jobsplatform.demo.measures import ShareTerms
+from jobsplatform.demo.scenario import FILES_PER_BATCH, ROLES, TenantScenario
 from tenants.access.api_keys import issue_api_key
 from tenants.access.people import create_platform_admin
 from tenants.access.permissions import DEVELOPER_KEY_SCOPES
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import SlugTakenError
-from tenants.limits.own import KEY_REQUESTS, TENANT_REQUESTS
+from tenants.limits.tenancy_limits import KEY_REQUESTS, TENANT_REQUESTS
 from tenants.models import Plan, PlanLimit, Tenant
 from tenants.plans.service import update_plan
 from tenants.tenancy.queries import plan_limit
@@ -31,12 +31,12 @@ REQUESTS = 100_000
 class Participant:
     """A tenant of this run with its key and the limits of its plan."""
 
-    role: Role
+    role: TenantScenario
     tenant_id: UUID
     slug: str
     token: str
     files_per_upload: int
-    claim: Claim
+    claim: ShareTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ def create_administrator() -> Administrator:
     return Administrator(username, password)
 
 
-def _create_participant(role: Role) -> Participant:
+def _create_participant(role: TenantScenario) -> Participant:
     tenant = _create_tenant(role)
     _raise_request_rates(tenant.plan)
     issued = issue_api_key(tenant=tenant, name="demo", scopes=DEVELOPER_KEY_SCOPES)
     limit = plan_limit(tenant, FILES_PER_BATCH)
     if limit is None:
         raise LookupError(f"The plan {role.plan!r} sets no {FILES_PER_BATCH}.")
-    claim = Claim(weight=float(tenant.effective_weight), cap=tenant.concurrency_cap)
+    claim = ShareTerms(weight=float(tenant.effective_weight), cap=tenant.concurrency_cap)
     return Participant(role, tenant.pk, tenant.slug, issued.token, limit, claim)
 
 
@@ -89,7 +89,7 @@ def _raise_request_rates(plan: Plan) -> None:
         update_plan(plan=plan, changes={}, limits=limits | raised, reason="The demonstration polls often.")
 
 
-def _create_tenant(role: Role) -> Tenant:
+def _create_tenant(role: TenantScenario) -> Tenant:
     try:
         return create_tenant(slug=role.slug, plan=role.plan)
     except SlugTakenError:  # a database that was used before keeps its tenants; this run creates its own

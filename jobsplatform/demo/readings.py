@@ -33,7 +33,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedExecution:
     """An ended execution and its measured slot time."""
 
     tenant_id: UUID
@@ -90,12 +90,12 @@ def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
     ]
 
 
-def read_executions(tenant_ids: Iterable[UUID]) -> list[Ended]:
+def read_executions(tenant_ids: Iterable[UUID]) -> list[EndedExecution]:
     """Return every ended execution that had started, in order of dispatch."""
     with all_tenants():
         executions = Execution.objects.filter(tenant_id__in=list(tenant_ids), started_at__isnull=False)
         rows = executions.order_by("dispatched_at", "started_at").values_list("tenant_id", "measured_us")
-        return [Ended(*row) for row in rows]
+        return [EndedExecution(*row) for row in rows]
 
 
 def read_death_reasons(tenant_ids: Iterable[UUID]) -> dict[UUID, str]:

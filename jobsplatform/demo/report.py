@@ -10,7 +10,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table
 
-from jobsplatform.demo.client import Hit, TenantClient
+from jobsplatform.demo.client import SearchResult, TenantClient
 from jobsplatform.demo.measures import (
     Run,
     Window,
@@ -114,14 +114,14 @@ def print_searches(console: Console, address: str, shelves: Sequence[Shelf]) -> 
             console.print(answer, highlight=False, markup=False, soft_wrap=True)
 
 
-def _place(hit: Hit) -> str:
+def _place(hit: SearchResult) -> str:
     """Return page and heading if the document has them."""
     parts = [f"page {hit.location['page']}"] if "page" in hit.location else []
     parts += list(hit.location.get("heading", ()))[-1:]
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _shorten(hit: Hit) -> str:
+def _shorten(hit: SearchResult) -> str:
     """Return the beginning of the chunk in one line, without the heading that `_place` shows."""
     text = re.sub(r"\s+", " ", hit.text).strip()
     for heading in hit.location.get("heading", ()):

@@ -22,11 +22,11 @@ from jobsplatform.demo.provision import (
 )
 from jobsplatform.demo.readings import Counts, read_counts, read_death_reasons, read_runs, read_slots
 from jobsplatform.demo.report import Evidence, print_console_address, print_searches, print_table
+from jobsplatform.demo.result_checks import find_missing_results
 from jobsplatform.demo.scenario import DRAIN_SECONDS, POOL
 from jobsplatform.demo.showcase import run_examples
 from jobsplatform.demo.stand_in_model import some_model
 from jobsplatform.demo.uploads import Shelf, open_shelf, upload_corpus
-from jobsplatform.demo.verdict import find_faults
 
 POLL_SECONDS = 0.5
 
@@ -110,7 +110,7 @@ def _judge(address: str, shelves: Iterable[Shelf], corpus: Corpus) -> Iterable[s
     shelves = list(shelves)
     deaths = read_death_reasons(shelf.participant.tenant_id for shelf in shelves)
     for shelf in shelves:
-        for fault in find_faults(address, shelf, corpus, deaths):
+        for fault in find_missing_results(address, shelf, corpus, deaths):
             yield f"{shelf.participant.slug}: {fault}"
 
 

@@ -13,7 +13,7 @@ DRAIN_SECONDS = 400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class TenantScenario:
     """A tenant of the demonstration; its plan gives the weight and the limits."""
 
     slug: str
@@ -23,9 +23,9 @@ class Role:
 
 # The first one floods. The others start when its whole flood is queued.
 ROLES = (
-    Role("sandbox-demo", "sandbox", "floods first"),
-    Role("team-demo", "team", "comes second"),
-    Role("professional-demo", "professional", "comes last"),
+    TenantScenario("sandbox-demo", "sandbox", "floods first"),
+    TenantScenario("team-demo", "team", "comes second"),
+    TenantScenario("professional-demo", "professional", "comes last"),
 )
 
 

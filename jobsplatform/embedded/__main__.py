@@ -13,7 +13,7 @@ from types import FrameType
 import environ
 
 from jobsplatform.embedded.binaries import MissingServerError
-from jobsplatform.embedded.identity import die_with_parent
+from jobsplatform.embedded.server_user import die_with_parent
 from jobsplatform.embedded.servers import FolderInUseError, ServerUrls, running_servers
 from jobsplatform.embedded.supervision import ServerStartError
 from jobsplatform.health.servers import UnfitServerError, require_fit_broker, require_fit_database

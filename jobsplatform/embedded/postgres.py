@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 
 from jobsplatform.embedded.binaries import Program
-from jobsplatform.embedded.identity import Identity, before_exec, give
+from jobsplatform.embedded.server_user import ServerUser, before_exec, change_owner
 from jobsplatform.embedded.supervision import HOST, Launch, Server, ServerStartError, start
 from tenants.database.options import connection_options
 
@@ -28,7 +28,7 @@ def start_postgres(
     folder: Path,
     *,
     password: str,
-    identity: Identity,
+    identity: ServerUser,
     environment: dict[str, str],
     is_fast: bool,
     port: int | None = None,
@@ -52,15 +52,15 @@ def start_postgres(
 
 
 def _initialise(
-    program: Program, data: Path, *, password: str, identity: Identity, environment: dict[str, str]
+    program: Program, data: Path, *, password: str, identity: ServerUser, environment: dict[str, str]
 ) -> None:
     """Create an empty cluster with password log-in only."""
     data.mkdir(mode=0o700, exist_ok=True)
     password_file = data.parent / "initial-password"
     password_file.touch(mode=0o600)
     password_file.write_text(password)
-    give(identity, data)
-    give(identity, password_file)
+    change_owner(identity, data)
+    change_owner(identity, password_file)
     command = [
         str(program.sibling("initdb")),
         f"--pgdata={data}",

@@ -15,11 +15,17 @@ from pathlib import Path
 
 from jobsplatform.embedded import reaper
 from jobsplatform.embedded.binaries import postgres_program, valkey_program
-from jobsplatform.embedded.identity import Identity, choose_identity, give, is_reachable_by_all, lend
 from jobsplatform.embedded.postgres import admin_url, start_postgres
+from jobsplatform.embedded.server_user import (
+    ServerUser,
+    change_owner,
+    choose_server_user,
+    copy_for_user,
+    is_reachable_by_all,
+)
 from jobsplatform.embedded.supervision import HOST, bare_environment
 from jobsplatform.embedded.valkey import ADMINISTRATOR, ROLES, broker_url, start_valkey
-from tenants.database.bootstrap import Role, bootstrap_database
+from tenants.database.bootstrap import LoginRole, bootstrap_database
 
 DATABASE = "jobs"
 OWNER_ROLE = "jobs_owner"
@@ -100,7 +106,7 @@ def running_servers(
     redis_url: str = "",
     keep: Path | None = None,
     is_fast: bool = False,
-    identity: Identity | None = None,
+    identity: ServerUser | None = None,
 ) -> Iterator[ServerUrls]:
     """Start the servers that are not given and yield all URLs; stop them, and all marked processes, afterwards.
 
@@ -117,7 +123,7 @@ def running_servers(
         start = _Start(
             folder=folder,
             passwords=Passwords.of(folder),
-            identity=identity or choose_identity(),
+            identity=identity or choose_server_user(),
             environment=bare_environment(reaper.MARK_VARIABLE, mark),
             is_fast=is_fast,
         )
@@ -141,14 +147,14 @@ class _Start:
 
     folder: Path
     passwords: Passwords
-    identity: Identity
+    identity: ServerUser
     environment: dict[str, str]
     is_fast: bool
 
     def postgres(self, stack: ExitStack, urls: ServerUrls) -> ServerUrls:
         """Start PostgreSQL, create its roles, and return the URLs with its own."""
         server = start_postgres(
-            lend(self.identity, postgres_program(), self.folder / "programs"),
+            copy_for_user(self.identity, postgres_program(), self.folder / "programs"),
             self._subfolder("postgres"),
             password=self.passwords.administrator,
             identity=self.identity,
@@ -160,9 +166,9 @@ class _Start:
         bootstrap_database(
             administrator,
             database=DATABASE,
-            owner=Role(OWNER_ROLE, self.passwords.owner),
-            app=Role(APP_ROLE, self.passwords.app),
-            auditor=Role(AUDITOR_ROLE, self.passwords.auditor),
+            owner=LoginRole(OWNER_ROLE, self.passwords.owner),
+            app=LoginRole(APP_ROLE, self.passwords.app),
+            auditor=LoginRole(AUDITOR_ROLE, self.passwords.auditor),
             platform=PLATFORM_ROLE,
         )
         address = f"{HOST}:{server.port}/{DATABASE}"
@@ -177,7 +183,7 @@ class _Start:
     def valkey(self, stack: ExitStack, urls: ServerUrls) -> ServerUrls:
         """Start Valkey and return the URLs with its own."""
         server = start_valkey(
-            lend(self.identity, valkey_program(), self.folder / "programs"),
+            copy_for_user(self.identity, valkey_program(), self.folder / "programs"),
             self._subfolder("valkey"),
             password=self.passwords.broker,
             identity=self.identity,
@@ -195,8 +201,8 @@ class _Start:
     def _subfolder(self, name: str) -> Path:
         folder = self.folder / name
         folder.mkdir(mode=0o700, exist_ok=True)
-        give(self.identity, folder)
-        if self.identity is Identity.NOBODY:
+        change_owner(self.identity, folder)
+        if self.identity is ServerUser.NOBODY:
             self.folder.chmod(0o711)
             if not is_reachable_by_all(self.folder):
                 raise PermissionError(

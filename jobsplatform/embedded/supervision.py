@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobsplatform.embedded.identity import Identity, before_exec
+from jobsplatform.embedded.server_user import ServerUser, before_exec
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
@@ -51,7 +51,7 @@ class Launch:
     stop_signal: signal.Signals
     log: Path
     folder: Path
-    identity: Identity
+    identity: ServerUser
     environment: dict[str, str]
     # A fixed port; None for any free one.
     port: int | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import redis
 
 from jobsplatform.embedded.binaries import Program
-from jobsplatform.embedded.identity import Identity, give
+from jobsplatform.embedded.server_user import ServerUser, change_owner
 from jobsplatform.embedded.supervision import HOST, Launch, Server, start
 
 ACL = Path(__file__).resolve().parent.parent.parent / "deploy" / "valkey" / "users.acl"
@@ -42,7 +42,7 @@ def start_valkey(
     folder: Path,
     *,
     password: str,
-    identity: Identity,
+    identity: ServerUser,
     environment: dict[str, str],
     port: int | None = None,
 ) -> Server:
@@ -54,7 +54,7 @@ def start_valkey(
     users = folder / "users.acl"
     for file in (configuration, users):
         file.touch(mode=0o600)
-        give(identity, file)
+        change_owner(identity, file)
     users.write_text(_users(password))
 
     def arguments(port: int) -> list[str]:

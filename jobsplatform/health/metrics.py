@@ -26,7 +26,7 @@ from scheduling.observability.measures import (
     count_recent_dead_letters,
     read_measures,
 )
-from scheduling.upkeep.status import UpkeepLine, read_upkeep
+from scheduling.upkeep.status import UpkeepStatus, read_upkeep
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
 from tenants.database.write_probe import write_watch
@@ -219,7 +219,7 @@ def _prediction_families(measures: Measures) -> Iterator[Metric]:
     )
 
 
-def _upkeep_families(measures: Measures, upkeep: list[UpkeepLine]) -> Iterator[Metric]:
+def _upkeep_families(measures: Measures, upkeep: list[UpkeepStatus]) -> Iterator[Metric]:
     yield _gauge(
         "upkeep_overdue",
         "Whether an upkeep task is overdue.",

@@ -16,7 +16,7 @@ from health_check.exceptions import ServiceUnavailable
 from scheduling.diagnosis.starts import STALLED_AFTER, stall_watch
 from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError
-from scheduling.fleet.auditors import read_audit_lapse
+from scheduling.fleet.auditors import find_auditor_fault
 from scheduling.models import PoolClock
 from tenants.context import all_tenants
 from tenants.database.conf import APP_ALIAS
@@ -143,7 +143,7 @@ class Auditor(HealthCheck):
         """Raise `ServiceUnavailable` if none does."""
         try:
             with all_tenants():
-                lapse = read_audit_lapse()
+                lapse = find_auditor_fault()
         except DatabaseError as error:
             raise ServiceUnavailable("The database does not respond.") from error
         finally:

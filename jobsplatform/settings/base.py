@@ -70,7 +70,7 @@ MIDDLEWARE = [
     "jobsplatform.middleware.ConsoleMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Around the next one, so that a long poll holds no transaction.
-    "tenants.middleware.WaitMiddleware",
+    "tenants.middleware.LongPollMiddleware",
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
     "tenants.middleware.TenantMiddleware",
     # Within it, because it charges the caller that was found.

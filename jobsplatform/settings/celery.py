@@ -43,7 +43,7 @@ CELERY_TASK_SOFT_TIME_LIMIT = 3_600  # seconds
 CELERY_TASK_TIME_LIMIT = 3_660  # seconds
 
 # Reconnects within a second or two, however long the broker was away.
-CELERY_WORKER_CONSUMER = "scheduling.worker.consumer:ReturningConsumer"
+CELERY_WORKER_CONSUMER = "scheduling.worker.consumer:ReconnectingConsumer"
 CELERY_BROKER_CONNECTION_RETRY = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None

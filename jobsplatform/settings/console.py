@@ -40,7 +40,7 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [_console_style, _console_charts],
     "SCRIPTS": [_console_script, _console_keys],
     "LOGIN": {"form": "jobsplatform.console.login_form.ConsoleLoginForm"},
-    "ENVIRONMENT": "tenants.console.seen_tenant.seen_tenant",
+    "ENVIRONMENT": "tenants.console.tenant_label.tenant_label",
     "DASHBOARD_CALLBACK": "scheduling.overview.page.add_overview",
     "SIDEBAR": {
         "show_search": True,

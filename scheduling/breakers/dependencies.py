@@ -17,7 +17,7 @@ from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
-_STANDINGS, _TELL = _SQL["find_standings"], _SQL["report_dependency"]
+_STANDINGS, _TELL = _SQL["find_circuits"], _SQL["report_dependency"]
 
 
 # Key in the event of a refused execution: whether the breaker had closed by then.
@@ -25,7 +25,7 @@ WAS_CLOSED = "was_closed"
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class BreakerCheck:
     """The answer of the breakers before a dependency: whether the job is barred, and whether it is the probe."""
 
     is_barred: bool = False
@@ -33,7 +33,7 @@ class Passage:
     until: datetime | None = None
 
 
-def ask_passage(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_shared: bool) -> Passage:
+def check_breaker(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_shared: bool) -> BreakerCheck:
     """Return whether a breaker bars a running job from a dependency; one statement, two index probes."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "kind": kind, "name": name, "is_shared": is_shared}
     with all_tenants(), planned_cursor(namedtuple_row) as cursor:
@@ -41,12 +41,12 @@ def ask_passage(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_share
         rows = cursor.fetchall()
     barring = [row.until for row in rows if row.probe_job_id != job_id]
     if not barring:
-        return Passage(is_probe=bool(rows))
+        return BreakerCheck(is_probe=bool(rows))
     ends = [until for until in barring if until is not None]
-    return Passage(is_barred=True, until=max(ends) if len(ends) == len(barring) else None)
+    return BreakerCheck(is_barred=True, until=max(ends) if len(ends) == len(barring) else None)
 
 
-def tell_at_once(*, tenant_id: UUID, kind: str, job_id: UUID, report: DependencyReport) -> None:
+def report_probe_result(*, tenant_id: UUID, kind: str, job_id: UUID, report: DependencyReport) -> None:
     """Report a probe's result before its job ends, because every job behind the breaker waits for it."""
     values: dict[str, Any] = {
         "tenant_id": tenant_id,
@@ -64,7 +64,7 @@ def tell_at_once(*, tenant_id: UUID, kind: str, job_id: UUID, report: Dependency
         wake_on_commit()
 
 
-def earlier_refusals(*, tenant_id: UUID, job_id: UUID, name: str) -> tuple[int, int]:
+def count_refusals(*, tenant_id: UUID, job_id: UUID, name: str) -> tuple[int, int]:
     """Return how often a job was refused for a dependency, and how often of these the breaker had closed by then."""
     with tenant_context(tenant_id):
         events = JobEvent.objects.filter(job_id=job_id, name="execution.snoozed", data__dependency=name)

@@ -1,4 +1,4 @@
--- name: find_standings
+-- name: find_circuits
 -- Read the open breakers of a dependency, the tenant's and the shared ones; the gate of a tick reads the same (see
 -- scheduling.breakers.queries).
 SELECT c.probe_job_id, c.until FROM scheduling_circuit_breaker c

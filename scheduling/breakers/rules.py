@@ -64,7 +64,7 @@ class CircuitPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ExecutionEnd:
     """The end of an execution: a transient error, or, with an empty fingerprint, a success."""
 
     tenant_id: UUID
@@ -77,7 +77,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class CircuitStanding:
+class CircuitRecord:
     """A breaker's row without its name. ``tenants`` counts the failures by tenant, for shared breakers only."""
 
     state: CircuitState
@@ -92,13 +92,13 @@ class CircuitStanding:
     tenants: Mapping[str, int] = field(default_factory=dict)
 
 
-def follow(
+def next_breaker_state(
     name: CircuitName,
-    standing: CircuitStanding | None,
-    endings: Iterable[Ending],
+    standing: CircuitRecord | None,
+    endings: Iterable[ExecutionEnd],
     policy: CircuitPolicy,
     now: datetime,
-) -> CircuitStanding | None:
+) -> CircuitRecord | None:
     """Return a breaker's standing after the given endings, in order; None if no breaker is left."""
     for ending in endings:
         standing = _follow_one(name, standing, ending, policy, now)
@@ -107,11 +107,11 @@ def follow(
 
 def _follow_one(
     name: CircuitName,
-    standing: CircuitStanding | None,
-    ending: Ending,
+    standing: CircuitRecord | None,
+    ending: ExecutionEnd,
     policy: CircuitPolicy,
     now: datetime,
-) -> CircuitStanding | None:
+) -> CircuitRecord | None:
     if standing is None or standing.state is CircuitState.COUNTING:
         if not ending.fingerprint:
             return None
@@ -126,8 +126,8 @@ def _follow_one(
 
 
 def _count(
-    name: CircuitName, standing: CircuitStanding | None, ending: Ending, policy: CircuitPolicy
-) -> CircuitStanding:
+    name: CircuitName, standing: CircuitRecord | None, ending: ExecutionEnd, policy: CircuitPolicy
+) -> CircuitRecord:
     window = timedelta(seconds=policy.window_seconds)
     goes_on = (
         standing is not None
@@ -138,12 +138,12 @@ def _count(
     return _counted(name, ending, standing if goes_on else None)
 
 
-def _counted(name: CircuitName, ending: Ending, before: CircuitStanding | None) -> CircuitStanding:
+def _counted(name: CircuitName, ending: ExecutionEnd, before: CircuitRecord | None) -> CircuitRecord:
     """Return the standing with one failure more, or with the first of a row."""
     tenants = dict(before.tenants) if before else {}
     if name.is_shared:
         tenants[str(ending.tenant_id)] = tenants.get(str(ending.tenant_id), 0) + 1
-    return CircuitStanding(
+    return CircuitRecord(
         CircuitState.COUNTING,
         before.failures + 1 if before else 1,
         ending.fingerprint,
@@ -154,7 +154,7 @@ def _counted(name: CircuitName, ending: Ending, before: CircuitStanding | None) 
     )
 
 
-def _is_enough(name: CircuitName, standing: CircuitStanding, policy: CircuitPolicy) -> bool:
+def _is_enough(name: CircuitName, standing: CircuitRecord, policy: CircuitPolicy) -> bool:
     if policy.failures <= 0:
         return False
     if not name.is_shared:
@@ -164,7 +164,7 @@ def _is_enough(name: CircuitName, standing: CircuitStanding, policy: CircuitPoli
     return len(standing.tenants) > 1 and spread >= policy.failures
 
 
-def _is_refused(name: CircuitName, ending: Ending, policy: CircuitPolicy) -> bool:
+def _is_refused(name: CircuitName, ending: ExecutionEnd, policy: CircuitPolicy) -> bool:
     """Return whether one failure opens the breaker: the dependency refuses every request of this tenant.
 
     A shared breaker counts it as any other failure: the refusal may concern one tenant only.
@@ -172,7 +172,7 @@ def _is_refused(name: CircuitName, ending: Ending, policy: CircuitPolicy) -> boo
     return policy.failures > 0 and not name.is_shared and bool(name.dependency) and ending.error_type == REFUSED
 
 
-def _opened(standing: CircuitStanding, ending: Ending, policy: CircuitPolicy, now: datetime) -> CircuitStanding:
+def _opened(standing: CircuitRecord, ending: ExecutionEnd, policy: CircuitPolicy, now: datetime) -> CircuitRecord:
     """Return the standing as open for the cool-down or the dependency's Retry-After, whichever is longer."""
     until = now + timedelta(seconds=policy.cool_down_seconds)
     if ending.retry_after_seconds is not None:

@@ -96,7 +96,7 @@ def circuit_target(kind: str, tenant_id: UUID | None) -> AuditTarget:
     return AuditTarget("scheduling.sharedcircuit" if tenant_id is None else "scheduling.circuit", kind, tenant_id)
 
 
-def let_go_due_circuits() -> int:
+def expire_forced_circuits() -> int:
     """End forced states that are over; return how many. The caller leads, and sees all tenants."""
     with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_LET_GO)

@@ -14,10 +14,17 @@ from django.db import transaction
 from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling import signals
-from scheduling.breakers.rules import CircuitName, CircuitPolicy, CircuitStanding, CircuitState, Ending, follow
+from scheduling.breakers.rules import (
+    CircuitName,
+    CircuitPolicy,
+    CircuitRecord,
+    CircuitState,
+    ExecutionEnd,
+    next_breaker_state,
+)
 from scheduling.breakers.service import circuit_target
 from scheduling.conf import STAGE_ROWS, circuit_policy
-from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import KindUnknownError
 from scheduling.kit import registry
@@ -32,8 +39,8 @@ PROBES = 500
 # Well above the longest default retry delay, so that a retried failure still finds its breaker.
 IDLE_SECONDS = 3600.0
 _SQL = load_sql(__file__)
-_TAKE_NEWS, _LOCK_STANDINGS = _SQL["take_news"], _SQL["lock_standings"]
-_PUT_STANDINGS, _FORGET = _SQL["put_standings"], _SQL["forget"]
+_TAKE_NEWS, _LOCK_STANDINGS = _SQL["consume_news"], _SQL["lock_circuits"]
+_PUT_STANDINGS, _FORGET = _SQL["upsert_circuits"], _SQL["forget"]
 _TRY_AGAIN, _CLOSE_UNNEEDED, _RETURN_JOBS = _SQL["try_again"], _SQL["close_unneeded"], _SQL["return_jobs"]
 _FORGET_IDLE, _RETURN_ORPHANS = _SQL["forget_idle"], _SQL["return_orphans"]
 
@@ -43,28 +50,28 @@ class _Row:
     """A breaker as it was read, with its row id."""
 
     id: int
-    standing: CircuitStanding
+    standing: CircuitRecord
 
 
-def follow_circuits(free: list[UUID] | None = None) -> int:
+def update_circuits(free: list[UUID] | None = None) -> int:
     """Fold reported endings, open and close breakers, and release their jobs; return how many. One process at a time.
 
     A careful tick folds only the endings of the tenants in ``free``.
     """
-    if not lead(LockClass.CIRCUITS):
+    if not try_to_lead(LockClass.CIRCUITS):
         return 0
     _fold_news(circuit_policy(), free)
     _run(_CLOSE_UNNEEDED)
     return _run(_TRY_AGAIN) + _run(_RETURN_JOBS)
 
 
-def tend_circuits() -> int:
+def prune_circuits() -> int:
     """Delete idle breakers and release jobs whose breaker is gone; return how many jobs.
 
     Any number of dispatchers may call this; one does the work.
     """
     with all_tenants():
-        if not lead(LockClass.CIRCUITS_TENDED):
+        if not try_to_lead(LockClass.CIRCUITS_TENDED):
             return 0
         _run(_FORGET_IDLE)
         returned = _run(_RETURN_ORPHANS)
@@ -79,7 +86,7 @@ def _fold_news(policy: CircuitPolicy, free: list[UUID] | None) -> None:
         return
     before = _read_standings([name for name in endings if _has_circuit(name)])
     after = {
-        name: follow(name, before[name].standing if name in before else None, news, policy, now)
+        name: next_breaker_state(name, before[name].standing if name in before else None, news, policy, now)
         for name, news in endings.items()
         if _has_circuit(name)
     }
@@ -90,18 +97,18 @@ def _fold_news(policy: CircuitPolicy, free: list[UUID] | None) -> None:
             _tell_opened(name, standing, again=was is not None and was.state is CircuitState.HALF_OPEN)
 
 
-def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[Ending]], datetime | None]:
+def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[ExecutionEnd]], datetime | None]:
     """Return the oldest news by breaker, and the database's time.
 
     Shared news moves the tenant's breaker and the shared one.
     """
-    endings: dict[CircuitName, list[Ending]] = defaultdict(list)
+    endings: dict[CircuitName, list[ExecutionEnd]] = defaultdict(list)
     now = None
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_TAKE_NEWS, {"limit": STAGE_ROWS, "free": free})
         for row in cursor.fetchall():
             now = row.now
-            ending = Ending(
+            ending = ExecutionEnd(
                 tenant_id=row.tenant_id,
                 job_id=row.job_id,
                 fingerprint=row.fingerprint,
@@ -131,8 +138,8 @@ def _read_standings(names: list[CircuitName]) -> dict[CircuitName, _Row]:
         }
 
 
-def _standing_of(row: Any) -> CircuitStanding:
-    return CircuitStanding(
+def _standing_of(row: Any) -> CircuitRecord:
+    return CircuitRecord(
         state=CircuitState(row.state),
         failures=row.failures,
         fingerprint=row.fingerprint,
@@ -146,7 +153,7 @@ def _standing_of(row: Any) -> CircuitStanding:
     )
 
 
-def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, CircuitStanding | None]) -> None:
+def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, CircuitRecord | None]) -> None:
     put = {
         name: standing
         for name, standing in after.items()
@@ -160,7 +167,7 @@ def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, Circu
             cursor.execute(_FORGET, {"ids": gone})
 
 
-def _columns_of(standings: Mapping[CircuitName, CircuitStanding]) -> dict[str, list[Any]]:
+def _columns_of(standings: Mapping[CircuitName, CircuitRecord]) -> dict[str, list[Any]]:
     """Return the parameters of ``put_standings``."""
     return {
         "tenant_ids": [name.tenant_id for name in standings],
@@ -182,7 +189,7 @@ def _columns_of(standings: Mapping[CircuitName, CircuitStanding]) -> dict[str, l
     }
 
 
-def _tell_opened(name: CircuitName, standing: CircuitStanding, *, again: bool) -> None:
+def _tell_opened(name: CircuitName, standing: CircuitRecord, *, again: bool) -> None:
     record_audit(
         action="circuit.opened",
         target=circuit_target(name.kind, name.tenant_id),

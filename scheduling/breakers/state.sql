@@ -1,16 +1,16 @@
--- name: take_news
+-- name: consume_news
 -- Consume the oldest news of endings, and read the transaction's time.
 WITH chosen AS (
     SELECT id FROM scheduling_circuit_news c
     WHERE (%(free)s::uuid[] IS NULL OR c.tenant_id = ANY(%(free)s::uuid[])) ORDER BY id LIMIT %(limit)s
-), gone AS (
+), deleted_rows AS (
     DELETE FROM scheduling_circuit_news n USING chosen c WHERE n.id = c.id RETURNING n.*
 )
 SELECT tenant_id, kind, dependency, is_shared, job_id, fingerprint, error_type, error_message, at,
     retry_after_seconds, now() AS now
-FROM gone ORDER BY id;
+FROM deleted_rows ORDER BY id;
 
--- name: lock_standings
+-- name: lock_circuits
 -- Lock breakers by name. Two branches use one index, because a NULL tenant equals no other.
 WITH wanted AS (
     SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(kinds)s::text[], %(dependencies)s::text[])
@@ -26,7 +26,7 @@ SELECT c.id, c.tenant_id, c.kind, c.dependency, c.state, c.failures, c.fingerpri
 FROM scheduling_circuit_breaker c JOIN found USING (id)
 ORDER BY c.id FOR NO KEY UPDATE OF c;
 
--- name: put_standings
+-- name: upsert_circuits
 -- Write breakers, except those that were forced in the meantime.
 INSERT INTO scheduling_circuit_breaker AS c (tenant_id, kind, dependency, holds_all, state, failures, fingerprint,
     error_type, error_message, counted_from, opened_at, until, probe_job_id, tenants, forced_by, forced_reason)
@@ -112,7 +112,7 @@ WITH closing AS (
     ) h ORDER BY h.rank LIMIT %(limit)s
 ),
 -- include: release
-, gone AS (
+, deleted_rows AS (
     DELETE FROM scheduling_circuit_breaker c USING closing g
     WHERE c.id = g.id AND g.state = 'closing' AND NOT EXISTS (
         SELECT FROM scheduling_job_held h WHERE
@@ -135,27 +135,27 @@ WITH idle AS (
     SELECT c.id FROM scheduling_circuit_breaker c
     WHERE c.state = 'counting' AND c.counted_from <= now() - make_interval(secs => %(idle_seconds)s)
     ORDER BY c.counted_from LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
-), gone AS (
+), deleted_rows AS (
     DELETE FROM scheduling_circuit_breaker c
     USING (SELECT id FROM idle UNION ALL SELECT id FROM single) i WHERE c.id = i.id RETURNING c.id
 )
-SELECT count(*) FROM gone;
+SELECT count(*) FROM deleted_rows;
 
 -- name: return_orphans
 -- Make jobs ready whose breaker is gone. Another pool's tick may hold a job at the moment in which its breaker is
 -- deleted, and nothing would release it. Hopping over the index, one probe for each breaker, finds these.
-WITH RECURSIVE hop AS (
+WITH RECURSIVE gate_scan AS (
     (SELECT gate, kind FROM scheduling_job_held WHERE gate >= 'circuit' AND gate < 'kind'
     ORDER BY gate, kind LIMIT 1)
     UNION ALL
-    SELECT next.gate, next.kind FROM hop CROSS JOIN LATERAL (
+    SELECT next.gate, next.kind FROM gate_scan CROSS JOIN LATERAL (
         SELECT h.gate, h.kind FROM scheduling_job_held h
-        WHERE h.gate < 'kind' AND (h.gate, h.kind) > (hop.gate, hop.kind)
+        WHERE h.gate < 'kind' AND (h.gate, h.kind) > (gate_scan.gate, gate_scan.kind)
         ORDER BY h.gate, h.kind LIMIT 1
     ) next
 ), orphaned AS (
-    SELECT gate, kind FROM hop WHERE NOT EXISTS (SELECT FROM scheduling_circuit_breaker c
-        WHERE c.id = substr(hop.gate, length('circuit ') + 1)::bigint AND c.state <> 'counting')
+    SELECT gate, kind FROM gate_scan WHERE NOT EXISTS (SELECT FROM scheduling_circuit_breaker c
+        WHERE c.id = substr(gate_scan.gate, length('circuit ') + 1)::bigint AND c.state <> 'counting')
 ), chosen AS (
     SELECT h.job_id FROM orphaned o CROSS JOIN LATERAL (
         SELECT job_id, rank FROM scheduling_job_held

@@ -26,9 +26,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from scheduling.bulk.asking import OF_FILTERS, permission_of
 from scheduling.bulk.forms import BulkForm
-from scheduling.bulk.page import bulk_line, what_words
+from scheduling.bulk.page import bulk_row, what_words
+from scheduling.bulk.parsing import OF_FILTERS, permission_of
 from scheduling.bulk.queries import find_operations
 from scheduling.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
 from scheduling.bulk.stopping import abort_bulk_operation, undo_bulk_operation
@@ -38,9 +38,9 @@ from scheduling.jobs.filters import FIELDS
 from scheduling.jobs.filters.terms import write_value
 from scheduling.models import BulkOperation
 from tenants.access.permissions import Permission
-from tenants.audit.filters import told_actor
+from tenants.audit.filters import actor_label
 from tenants.console.keyset import KeysetAdmin, parse_uuid
-from tenants.console.live import answer_part, tag_of
+from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.database.clock import read_moment
@@ -113,7 +113,7 @@ class BulkOperationAdmin(KeysetAdmin):
             operation = self.get_object(request, object_id)
             if operation is not None:
                 body = _render_body(request, operation)
-                context |= {"operation": operation, "body": body, "body_etag": tag_of(body)}
+                context |= {"operation": operation, "body": body, "body_etag": etag_of(body)}
         return super().changeform_view(request, object_id, form_url, context)
 
     def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
@@ -121,7 +121,7 @@ class BulkOperationAdmin(KeysetAdmin):
         operation = self.get_queryset(request).filter(pk=pk).first()
         if operation is None:
             raise Http404
-        return answer_part(request, _render_body(request, operation))
+        return part_response(request, _render_body(request, operation))
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
         """Preview an operation on the jobs of a filter; start it on the second submit."""
@@ -209,12 +209,12 @@ class BulkOperationAdmin(KeysetAdmin):
 
     @admin.display(description=gettext_lazy("Started by"))
     def started_by(self, operation: BulkOperation) -> str:
-        return told_actor(operation)
+        return actor_label(operation)
 
 
 def _render_body(request: HttpRequest, operation: BulkOperation) -> str:
     context = {
-        "line": bulk_line(operation, read_moment()),
+        "line": bulk_row(operation, read_moment()),
         "operation": operation,
         "mark": badge(f"bulk_{operation.state}"),
         "ineligible": sorted(operation.ineligible.items()),

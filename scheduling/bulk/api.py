@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
-from scheduling.bulk.asking import permission_of
+from scheduling.bulk.parsing import permission_of
 from scheduling.bulk.queries import find_operations, get_operation
 from scheduling.bulk.reroute import start_reroute
 from scheduling.bulk.serializers import (

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.bulk.effect import EFFECT_NOTES, WaitLine
+from scheduling.bulk.effect import EFFECT_NOTES, WaitRow
 from scheduling.bulk.queries import UNCHANGED
-from scheduling.bulk.running import CHANGED_MEANWHILE, run_to_end
 from scheduling.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
+from scheduling.bulk.turns import CHANGED_MEANWHILE, run_to_end
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import BulkOperation
 from tenants.api.input import parse_json
@@ -138,7 +138,7 @@ def _plan_facts(plan: BulkPlan) -> Facts:
     }
 
 
-def _wait_words(line: WaitLine) -> str:
+def _wait_words(line: WaitRow) -> str:
     """Return the wait of a tenant now and after, such as `acme in default 12.0 s → 40.5 s`."""
     now, after = (
         "never starts" if seconds is None else f"{seconds:,.1f} s" for seconds in (line.now_seconds, line.after_seconds)

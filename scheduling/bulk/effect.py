@@ -15,7 +15,7 @@ from uuid import UUID
 from django.utils.translation import gettext_noop
 
 from scheduling.bulk.queries import MatchingGroup
-from scheduling.fairness.waits import QueueWork, TenantWork, WaitChange, project_waits
+from scheduling.fairness.wait_projection import ProjectedWait, QueueWork, TenantWork, project_waits
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import CFSPlan, Queue
 from scheduling.shares.entitlements import effective_weights
@@ -63,7 +63,7 @@ _RUNNING = _SQL["find_running"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
+class BacklogChange:
     """Effect of an action on the lines of waiting jobs.
 
     ``takes`` and ``brings`` are the states of the jobs whose work it removes or adds, ``queue_id`` is the target queue
@@ -77,7 +77,7 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitLine:
+class WaitRow:
     """Wait in a pool of a job that the tenant submits now, in seconds, before and after; None: without end."""
 
     tenant: str
@@ -98,7 +98,7 @@ class WaitLine:
 class BulkEffect:
     """Most affected tenants, longer waits first; ``notes`` are codes of `EFFECT_NOTES`."""
 
-    lines: Sequence[WaitLine] = ()
+    lines: Sequence[WaitRow] = ()
     notes: Sequence[str] = ()
 
 
@@ -128,7 +128,7 @@ class _Pool:
     slugs: dict[UUID, str] = field(default_factory=dict)
 
 
-def read_effect(shift: Shift, groups: Iterable[MatchingGroup], *, is_capped: bool) -> BulkEffect:
+def read_effect(shift: BacklogChange, groups: Iterable[MatchingGroup], *, is_capped: bool) -> BulkEffect:
     """Return the waits before and after an action on these jobs, in at most eight statements.
 
     A tenant's scope returns only its own waits.
@@ -145,7 +145,7 @@ def read_effect(shift: Shift, groups: Iterable[MatchingGroup], *, is_capped: boo
         return _project(_changes(shift, groups), own_id, notes)
 
 
-def _changes(shift: Shift, groups: Sequence[MatchingGroup]) -> dict[tuple[UUID, int], _Change]:
+def _changes(shift: BacklogChange, groups: Sequence[MatchingGroup]) -> dict[tuple[UUID, int], _Change]:
     values = {
         "tenants": [group.tenant_id for group in groups],
         "kinds": [group.kind for group in groups],
@@ -177,7 +177,7 @@ def _project(changes: Mapping[tuple[UUID, int], _Change], own_id: UUID | None, n
     queues = list(Queue.objects.filter(pool_id__in=list(pools)))
     weights = effective_weights(queues, plan)
     is_fifo = plan is not None and plan.strategy == CFSPlan.Strategy.NOP
-    found: list[tuple[WaitChange[UUID], str, str]] = []
+    found: list[tuple[ProjectedWait[UUID], str, str]] = []
     for pool_id, pool in pools.items():
         work = [
             QueueWork(weights[queue.pk], pool.work[queue.pk], inf if queue.cap is None else queue.cap)
@@ -212,8 +212,8 @@ def _read_pools(changes: Mapping[tuple[UUID, int], _Change]) -> dict[int, _Pool]
     return pools
 
 
-def _line(change: WaitChange[UUID], tenant: str, pool: str) -> WaitLine:
-    return WaitLine(tenant, pool, _seconds(change.now_us), _seconds(change.after_us))
+def _line(change: ProjectedWait[UUID], tenant: str, pool: str) -> WaitRow:
+    return WaitRow(tenant, pool, _seconds(change.now_us), _seconds(change.after_us))
 
 
 def _seconds(wait_us: float) -> float | None:

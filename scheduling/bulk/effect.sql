@@ -28,7 +28,7 @@ WITH changed AS (
     UNION ALL
     SELECT c.pool_id, c.queue_id, c.tenant_id, NULL, 0, 0 FROM changed c
     WHERE NOT EXISTS (SELECT FROM waiting w WHERE w.queue_id = c.queue_id AND w.tenant_id = c.tenant_id)
-), told AS (
+), reported AS (
     SELECT l.*, coalesce(l.weight, greatest(0.001, p.weight * t.weight_factor)) AS share, t.slug,
         -- include: tenant_cap
         AS cap,
@@ -38,7 +38,7 @@ WITH changed AS (
 )
 SELECT pool_id, queue_id, CASE WHEN is_named THEN tenant_id END AS tenant_id, min(slug) AS slug,
     sum(share)::float8 AS weight, sum(cap)::float8 AS cap, sum(jobs)::float8 AS jobs, sum(work_us)::float8 AS work_us
-FROM told GROUP BY 1, 2, 3, CASE WHEN NOT is_named THEN floor(ln(work_us / share)) END;
+FROM reported GROUP BY 1, 2, 3, CASE WHEN NOT is_named THEN floor(ln(work_us / share)) END;
 
 -- name: count_slots
 -- Count the slots of pools.

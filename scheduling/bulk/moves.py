@@ -22,14 +22,14 @@ from tenants.database.sql import load_sql
 _SQL = load_sql(__file__)
 _FIND_PLACES = _SQL["find_places"]
 # In this order and as separate statements: each reads the rows that the previous one inserted.
-_PUT_LINES = (_SQL["hold_lines"], _SQL["put_tenant_lines"], _SQL["put_key_lines"])
+_PUT_LINES = (_SQL["hold_lines"], _SQL["insert_tenant_nodes"], _SQL["insert_key_nodes"])
 # Parts of the backlog: a waiting job has a row in one of the first three, a suspended one in none.
 TABLES = ("ready", "due", "held", "suspended")
 _MOVE = {table: _SQL[f"move_{table}"] for table in TABLES}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WaitingPosition:
     """Place of a waiting job: the line of its queue and its rank there."""
 
     job_id: UUID
@@ -45,9 +45,9 @@ def move_jobs(targets: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
     """
     if not targets:
         return {}
-    with prepared_cursor(class_row(Place)) as cursor:
+    with prepared_cursor(class_row(WaitingPosition)) as cursor:
         cursor.execute(_FIND_PLACES, {"job_ids": list(targets)})
-        places: list[Place] = cursor.fetchall()
+        places: list[WaitingPosition] = cursor.fetchall()
     wanted = [(place, targets[place.job_id]) for place in places if place.queue_id != targets[place.job_id]]
     moved = move_places(wanted, TABLES, cause=reason)
     if moved:
@@ -55,7 +55,7 @@ def move_jobs(targets: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
     return {place.job_id: place.queue_id for place, _ in wanted if place.job_id in moved}
 
 
-def move_places(wanted: Sequence[tuple[Place, int]], tables: Iterable[str], *, cause: str) -> set[UUID]:
+def move_places(wanted: Sequence[tuple[WaitingPosition, int]], tables: Iterable[str], *, cause: str) -> set[UUID]:
     """Move the jobs that still wait at these places in ``tables`` to a queue each; return the moved ones."""
     if not wanted:
         return set()

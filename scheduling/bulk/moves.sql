@@ -25,7 +25,7 @@ WITH
 SELECT pg_advisory_xact_lock_shared(%(lines_lock)s::int, hashtext(tenant_id::text))
 FROM (SELECT DISTINCT tenant_id FROM wanted WHERE fair_key <> '' ORDER BY 1) AS tenants;
 
--- name: put_tenant_lines
+-- name: insert_tenant_nodes
 -- Insert the missing lines of tenants, in the order in which submissions insert the same rows, to prevent deadlocks.
 WITH
 -- include: wanted
@@ -34,7 +34,7 @@ INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, weight_milli, vrun
 SELECT DISTINCT tenant_id, queue_id, 1000, 0, false, 0, 0, 0, 1000000 FROM wanted ORDER BY tenant_id, queue_id
 ON CONFLICT DO NOTHING;
 
--- name: put_key_lines
+-- name: insert_key_nodes
 -- Insert the missing lines of keys; their tenants' lines exist.
 WITH
 -- include: wanted

@@ -41,7 +41,7 @@ WAIT_VERDICTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class BulkLine:
+class BulkRow:
     """Operation as shown on its page and on the Overview; ``percent`` is None if the total is unknown."""
 
     operation: BulkOperation
@@ -52,10 +52,10 @@ class BulkLine:
     eta: str
 
 
-def bulk_line(operation: BulkOperation, now: datetime) -> BulkLine:
+def bulk_row(operation: BulkOperation, now: datetime) -> BulkRow:
     """Return the progress of an operation, from its row alone."""
     progress = progress_of(operation, now)
-    return BulkLine(
+    return BulkRow(
         operation=operation,
         what=what_words(operation),
         percent=None if progress.share is None else round(100 * progress.share),
@@ -80,7 +80,7 @@ def reason_words(code: str) -> str:
     return mark_of(code).word if code in MARKS else code.replace("_", " ")
 
 
-def verdict_words(verdict: str) -> str:
+def wait_change_words(verdict: str) -> str:
     """Return the words for a longer, shorter or unchanged wait."""
     return _(WAIT_VERDICTS[verdict])
 

@@ -44,14 +44,14 @@ class FrozenJobs:
         bounded = jobs.filter(id__lte=self.newest_id, created_at__lte=self.frozen_at)
         return self.job_filter.apply(bounded, now=self.frozen_at)
 
-    def next_chunk(self, states: Collection[JobState], *, after: UUID | None, limit: int) -> Chunk:
+    def next_chunk(self, states: Collection[JobState], *, after: UUID | None, limit: int) -> JobChunk:
         """Return the next jobs in ``states``, oldest first, and by state the number of other jobs passed."""
         end = self._window_end(after)
         found = self._between(after, end).filter(state__in=sorted(states)).order_by("id")
         job_ids = list(found.values_list("id", flat=True)[:limit])
         if len(job_ids) == limit:
             end = job_ids[-1]
-        return Chunk(job_ids, self.count_passed(states, after=after, end=end), end)
+        return JobChunk(job_ids, self.count_passed(states, after=after, end=end), end)
 
     def count_passed(
         self, states: Collection[JobState], *, after: UUID | None, end: UUID | None, but: Sequence[UUID] = ()
@@ -80,11 +80,11 @@ class FrozenJobs:
     def _is_narrow(self) -> bool:
         terms = self.job_filter.terms
         leads = any(term.field in _NARROW_FIELDS and not term.is_negated for term in terms)
-        return leads and not self.job_filter.is_walked
+        return leads and not self.job_filter.needs_scan
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class JobChunk:
     """Jobs of one turn, and those that it passed; ``end`` is None in the last turn."""
 
     job_ids: Sequence[UUID]

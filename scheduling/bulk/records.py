@@ -69,14 +69,14 @@ def end_operation(
     if operation.batch_id is not None and state == BulkOperation.State.COMPLETED:
         return  # part of the cancelled batch, which has its own audit entry
     facts = {"operation": operation.operation, "state": state.value}
-    record_audit(action=action, target=operation, after=facts | told(operation), reason=reason)
+    record_audit(action=action, target=operation, after=facts | audit_summary(operation), reason=reason)
     if operation.tenant_id is None:
         for tenant_id, changed in sorted(operation.changed_by_tenant.items()):
             target = AuditTarget(TARGET, str(operation.pk), tenant_id=UUID(tenant_id))
             record_audit(action=action, target=target, after=facts | {"changed": changed}, reason=reason)
 
 
-def told(operation: BulkOperation) -> dict[str, object]:
+def audit_summary(operation: BulkOperation) -> dict[str, object]:
     """Return the counts of an operation for the audit log."""
     edited = {"payloads_edited": operation.changed} if operation.has_payload_patch else {}
     return {"seen": operation.seen, "changed": operation.changed, "ineligible": operation.ineligible, **edited}

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from scheduling.bulk.acts import Done, Final
-from scheduling.bulk.effect import Shift
+from scheduling.bulk.actions import ActionResult, IrreversibleAction
+from scheduling.bulk.effect import BacklogChange
 from scheduling.jobs.lifecycle import DEAD_STATES, REPLAYABLE_STATES, JobState
 from scheduling.jobs.payload_patches import patched_payload
 from scheduling.jobs.requests import JobRequest, check_request
 from scheduling.jobs.retries import BulkRetry, refusal_of_replay, retry_jobs
 from scheduling.models import Job
 from tenants.access.permissions import Permission
-from tenants.audit.service import part_of_act
+from tenants.audit.service import suppress_nested_entries
 from tenants.context import current_actor
 from tenants.database.clock import read_clock
 from tenants.encryption.fields import open_readable_rows
@@ -27,7 +27,7 @@ PAYLOAD_UNREADABLE = "payload_unreadable"
 
 
 @dataclass(frozen=True)
-class Retry(Final):
+class RetryJobs(IrreversibleAction):
     """Retry of jobs in backoff, and replay of jobs that ended without success as new jobs.
 
     A ``payload_patch`` (RFC 7396) is merged into the payload of each replay; jobs in backoff are then skipped.
@@ -36,7 +36,7 @@ class Retry(Final):
     payload_patch: Payload | None = field(default=None, repr=False)
     permission = Permission.JOBS_RETRY
     # A job in backoff is in its line already.
-    shift = Shift(brings=REPLAYABLE_STATES, makes_new_jobs=True)
+    shift = BacklogChange(brings=REPLAYABLE_STATES, makes_new_jobs=True)
 
     @property
     def states(self) -> frozenset[JobState]:
@@ -65,24 +65,24 @@ class Retry(Final):
         rows = Job.objects.filter(pk__in=job_ids).values_list("pk", "tenant_id", "payload")
         return {job_id: self._patched(payload) for job_id, payload in open_readable_rows(Job, "payload", rows)}
 
-    def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> ActionResult:
         payloads = self._payloads(job_ids)
         # Without its payload a job would be replayed unpatched.
         unreadable: set[UUID] = set() if self.payload_patch is None else set(job_ids) - payloads.keys()
-        with part_of_act():
+        with suppress_nested_entries():
             chosen = [job_id for job_id in job_ids if job_id not in unreadable]
             bulk = retry_jobs(job_ids=chosen, reason=reason, payloads=payloads)
         put_off, wait = _put_off(job_ids, bulk)
         kept_back = set(put_off)
         refused = Counter(error.code for job_id, error in bulk.refused.items() if job_id not in kept_back)
         refused[PAYLOAD_UNREADABLE] = len(unreadable - kept_back)
-        return Done(bulk.hastened | set(bulk.replayed), +refused, put_off=put_off, retry_after_seconds=wait)
+        return ActionResult(bulk.hastened | set(bulk.replayed), +refused, put_off=put_off, retry_after_seconds=wait)
 
 
-class Requeue(Retry):
+class RequeueDeadLetters(RetryJobs):
     """Replay of the jobs of dead letters, each once."""
 
-    shift = Shift(brings=DEAD_STATES, makes_new_jobs=True)
+    shift = BacklogChange(brings=DEAD_STATES, makes_new_jobs=True)
 
     @property
     def states(self) -> frozenset[JobState]:

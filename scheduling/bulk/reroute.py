@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db import transaction
 from psycopg.rows import class_row, scalar_row
 
-from scheduling.bulk.moves import TABLES, Place, announce_moves, move_places
+from scheduling.bulk.moves import TABLES, WaitingPosition, announce_moves, move_places
 from scheduling.bulk.queries import FrozenJobs
 from scheduling.bulk.records import create_operation, end_operation
 from scheduling.dispatch.wakes import wake_on_commit
@@ -25,7 +25,7 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.queries import CappedCount
 from scheduling.jobs.routing.service import Routes
 from scheduling.models import BulkOperation, Job, Queue
-from tenants.audit.service import part_of_act
+from tenants.audit.service import suppress_nested_entries
 from tenants.context import require_scope
 from tenants.database.clock import read_clock, read_moment
 from tenants.database.locks import LockClass
@@ -56,7 +56,7 @@ _LOOK = {phase: _SQL[f"look_{table}"] for phase, table in _TABLE_OF.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting(Place):
+class Waiting(WaitingPosition):
     """Job as a turn reads it, and whether it waits."""
 
     kind: str
@@ -69,7 +69,7 @@ class Waiting(Place):
 
 
 @dataclass(slots=True)
-class Position:
+class RerouteCursor:
     """Position of the next turn, stored in the operation's row. A pass covers all phases."""
 
     phase: str = _PHASES[0]
@@ -97,7 +97,7 @@ def start_reroute(*, reason: str) -> BulkOperation:
 
 def request_reroute(*, cause: str) -> None:
     """Start a reroute over all tenants at the commit of this transaction, as part of the caller's act."""
-    with part_of_act():
+    with suppress_nested_entries():
         _replace_open(cause[:MAX_CAUSE])
     wake_on_commit()
 
@@ -110,7 +110,7 @@ def _replace_open(reason: str) -> BulkOperation:
         waiting = cursor.fetchone()
     rows = BulkOperation.objects.select_for_update(no_key=True)
     for former in rows.filter(operation=BulkOperation.Operation.REROUTE, finished_at__isnull=True):
-        with part_of_act():
+        with suppress_nested_entries():
             end_operation(former, BulkOperation.State.ABORTED)
     return create_operation(
         FrozenJobs(JobFilter(), read_clock(), None),
@@ -126,7 +126,7 @@ def take_steps(operation: BulkOperation) -> bool:
 
     The operation rests between the first pass and the time at which open submissions have settled.
     """
-    at, now, until = Position(**operation.position), read_moment(), time.monotonic() + TURN_SECONDS
+    at, now, until = RerouteCursor(**operation.position), read_moment(), time.monotonic() + TURN_SECONDS
     if at.pass_began_at is None:
         at.pass_began_at, at.found = now.isoformat(), 0
     began_at, settled_at = datetime.fromisoformat(at.pass_began_at), operation.created_at + _settle_time()
@@ -150,7 +150,7 @@ def _settle_time() -> timedelta:
     return timedelta(seconds=SETTLE_SECONDS)
 
 
-def _take_step(operation: BulkOperation, at: Position, routes: Mapping[str, Routes]) -> int:
+def _take_step(operation: BulkOperation, at: RerouteCursor, routes: Mapping[str, Routes]) -> int:
     """Read the next rows and move misplaced ones, or continue with the next phase; return how many moved."""
     reads_payloads = any(rule.condition for route in routes.values() for rule in route.rules)
     rows = _look(at, is_narrow=reads_payloads)
@@ -178,7 +178,7 @@ def _better_queue(row: Waiting, routes: Mapping[str, Routes], payload: Mapping[s
     return routes[row.tier_id].better_queue(row.kind, payload, row.queue_id)
 
 
-def _look(at: Position, *, is_narrow: bool) -> list[Waiting]:
+def _look(at: RerouteCursor, *, is_narrow: bool) -> list[Waiting]:
     """Return the next rows, fewer if their payloads must be read too."""
     names = ("after_entity", "after_rank", "after_job") if at.phase in _OF_READY else ("after_job",)
     after = dict(zip(names, at.after or _BEGINNING[-len(names) :], strict=True))
@@ -201,7 +201,7 @@ def _read_payloads(rows: Sequence[Waiting], routes: Mapping[str, Routes]) -> Map
     return dict.fromkeys(asked) | dict(open_readable_rows(Job, "payload", rows_with_payloads))
 
 
-def _end_phase(at: Position) -> None:
+def _end_phase(at: RerouteCursor) -> None:
     following = _PHASES.index(at.phase) + 1
     at.after = []
     if following < len(_PHASES):

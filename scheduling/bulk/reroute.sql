@@ -38,15 +38,15 @@ ORDER BY r.job_id;
 -- name: look_suspended
 -- Read the suspended jobs among the jobs after an id. An index by state would add cost to every change of state, so
 -- jobs are read in the order of their ids; the last one read is returned too, as the place from which to continue.
-WITH seen AS (
+WITH page_rows AS (
     SELECT id, tenant_id, queue_id, kind, rank, state FROM scheduling_job
     WHERE id > %(after_job)s ORDER BY id LIMIT %(limit)s
 ), last AS (
-    SELECT id FROM seen ORDER BY id DESC LIMIT 1
+    SELECT id FROM page_rows ORDER BY id DESC LIMIT 1
 )
 SELECT r.id AS job_id, r.kind, p.tier_id, r.queue_id, coalesce(e.id, 0) AS entity_id, r.rank,
     r.state = 'suspended' AND e.id IS NOT NULL AS is_waiting
-FROM seen r LEFT JOIN scheduling_schedulingentity e
+FROM page_rows r LEFT JOIN scheduling_schedulingentity e
         ON e.tenant_id = r.tenant_id AND e.queue_id = r.queue_id AND e.parent_id IS NULL
 -- include: plan_of_row
 WHERE r.state = 'suspended' OR r.id = (SELECT id FROM last)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from django.db import InternalError, connection
 
-from scheduling.bulk.running import open_operations, try_turn
+from scheduling.bulk.turns import open_operations, try_turn
 from scheduling.worker.connections import CONNECTION_ERRORS
 
 logger = logging.getLogger(__name__)

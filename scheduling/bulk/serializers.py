@@ -8,7 +8,7 @@ from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from scheduling.bulk.effect import EFFECT_NOTES, BulkEffect, WaitLine
+from scheduling.bulk.effect import EFFECT_NOTES, BulkEffect, WaitRow
 from scheduling.bulk.queries import BulkProgress, progress_of
 from scheduling.bulk.starting import BulkPlan, SampledJob
 from scheduling.models import BulkOperation
@@ -110,7 +110,7 @@ class SampledJobSerializer(serializers.Serializer[SampledJob]):
         return {"code": item.refusal.code, "detail": item.refusal_words(reveals=self.context["reveals"])}
 
 
-class WaitLineSerializer(serializers.Serializer[WaitLine]):
+class WaitLineSerializer(serializers.Serializer[WaitRow]):
     """Wait in one pool of a job that the tenant submits now, if no more jobs arrive."""
 
     tenant = serializers.CharField()

@@ -14,12 +14,12 @@ from django.core import signing
 from django.db import transaction
 from django.db.models import Q
 
-from scheduling.bulk.asking import check_patch_tenant, read_act
 from scheduling.bulk.effect import BulkEffect, read_effect
+from scheduling.bulk.parsing import check_patch_tenant, parse_action
 from scheduling.bulk.queries import BulkPreview, FrozenJobs, preview_jobs
 from scheduling.bulk.records import create_operation
 from scheduling.bulk.replays import Payload
-from scheduling.bulk.running import take_first_turn
+from scheduling.bulk.turns import take_first_turn
 from scheduling.exceptions import (
     BulkFilterEmptyError,
     BulkNumberError,
@@ -100,9 +100,9 @@ def plan_bulk_operation(
 ) -> BulkPlan:
     """Return what an operation would do to the jobs of the scope now; change nothing.
 
-    Raise FilterSyntaxError, BulkFilterEmptyError, and the errors of `read_act`.
+    Raise FilterSyntaxError, BulkFilterEmptyError, and the errors of `parse_action`.
     """
-    act = read_act(operation, parameters, payload_patch)
+    act = parse_action(operation, parameters, payload_patch)
     job_filter = _read_filter(filter_text)
     check_patch_tenant(_tenant_of(job_filter), payload_patch)
     jobs = _freeze(job_filter)
@@ -140,7 +140,7 @@ def start_bulk_operation(
     operations are few and small, and do not count against `MAX_OPEN`. Raise what `plan_bulk_operation` raises, and
     ReasonRequiredError, BulkNumberError, BulkPreviewStaleError or TooManyBulkOperationsError.
     """
-    act = read_act(operation, parameters, payload_patch)
+    act = parse_action(operation, parameters, payload_patch)
     reason = require_reason(reason)
     job_filter = _read_filter(filter_text)
     tenant_id = _tenant_of(job_filter)

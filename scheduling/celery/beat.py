@@ -18,7 +18,7 @@ from scheduling.models import ProcessHeartbeat
 from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.watchdog import Watchdog
 from tenants.database.platform_settings import platform_settings
-from tenants.starting import UnfitStartError, require_fit_start
+from tenants.startup_checks import StartupCheckError, run_startup_checks
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,6 @@ def _watch(sender: Service, **_: object) -> None:
 
 def _require_fit_start() -> None:
     try:
-        require_fit_start(bears={PROCESSOR_INVALID, SCHEMA_INVALID})
-    except UnfitStartError as error:
+        run_startup_checks(ignored={PROCESSOR_INVALID, SCHEMA_INVALID})
+    except StartupCheckError as error:
         raise SystemExit(str(error)) from error

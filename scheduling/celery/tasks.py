@@ -11,20 +11,20 @@ from billiard import current_process
 from celery import shared_task
 from celery.exceptions import Reject
 
-from scheduling.celery.foreign import PlatformTask
+from scheduling.celery.external_processes import PlatformTask
 from scheduling.celery.message_signing import SUBMIT_TASK, TIME_HEADER, signing_time
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, MAX_MESSAGE_JOBS, RUN_UPKEEP_TASK
 from scheduling.dispatch.broker import publish_upkeep
 from scheduling.exceptions import UpkeepBusyError
 from scheduling.execution.message import execute as execute_message
 from scheduling.models import UpkeepRun
-from scheduling.schedules.beat_submissions import read_request, submit_for_beat
+from scheduling.schedules.beat_submissions import read_request, submit_beat_task
 from scheduling.upkeep.partitions import maintain_partitions as make_partitions
 from scheduling.upkeep.runs import UpkeepTakenOverError, has_begun_since
 from scheduling.upkeep.runs import run_upkeep as start_upkeep
 from scheduling.upkeep.tenant_runs import run_tenant_upkeep
 from scheduling.worker.connections import check_connection
-from scheduling.worker.registration import local_worker
+from scheduling.worker.local_worker import local_worker
 from tenants.context import Actor, acting_as
 from tenants.tenancy.queries import find_tenant
 
@@ -91,7 +91,7 @@ def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = N
     """
     check_connection()
     with acting_as(Actor(kind="system", id="beat", label="beat")):
-        job = submit_for_beat(
+        job = submit_beat_task(
             task_name=self.request.get("periodic_task_name") or "",
             tenant=find_tenant(slug=tenant),
             request=read_request(kind, payload or {}, options),

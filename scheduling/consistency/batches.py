@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.db import connection
 from django.utils.translation import gettext_noop
 
-from scheduling.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.registry import CheckPage, CheckRange, FaultKind, RepairOrder, StateCheck
 from scheduling.consistency.walk import Table
-from scheduling.dispatch.refused import put_back
+from scheduling.dispatch.rejected_rows import restore_rows
 from tenants.database.sql import load_sql
 
 BATCH_SHORT = FaultKind(
@@ -37,33 +37,33 @@ BATCH_GRACE_SECONDS = 60
 # Each batch counts its jobs, which may be many.
 BATCH_ROWS = 500
 _SQL = load_sql(__file__)
-_BATCHES, _LOCK_BATCHES, _COUNT_BATCHES = _SQL["look_at_batches"], _SQL["lock_batches"], _SQL["count_batches"]
-_REFUSED = _SQL["look_at_refused"]
+_BATCHES, _LOCK_BATCHES, _COUNT_BATCHES = _SQL["check_batches"], _SQL["lock_batches"], _SQL["count_batches"]
+_REFUSED = _SQL["check_refused_rows"]
 
 
-def look(piece: Piece) -> Look:
+def check_batches(piece: CheckRange) -> CheckPage:
     """Compare the counts of batches with their jobs, and find batches that should have ended."""
     parameters = {"grace": BATCH_GRACE_SECONDS}
     return Table("scheduling_batch").look(_BATCHES, piece, parameters=parameters, rows=BATCH_ROWS)
 
 
-def repair(order: RepairOrder) -> None:
+def repair_batches(order: RepairOrder) -> None:
     """Write the recounted numbers, and make the next fold check whether each batch is over."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_BATCHES, {"ids": order.subjects})
         cursor.execute(_COUNT_BATCHES, {"ids": order.subjects})
 
 
-def look_at_refused(piece: Piece) -> Look:
+def check_refused_rows(piece: CheckRange) -> CheckPage:
     """Return the settled rows that ticks have set aside, each with its error."""
     return Table("scheduling_settled_refused").look(_REFUSED, piece)
 
 
-def repair_refused(order: RepairOrder) -> None:
+def repair_refused_rows(order: RepairOrder) -> None:
     """Return the rows to those that the next tick folds."""
     assert order.tenant_id is not None  # every row has one
-    put_back(tenant_id=order.tenant_id, ids=order.subjects)
+    restore_rows(tenant_id=order.tenant_id, ids=order.subjects)
 
 
-BATCHES = StateCheck("batches", (BATCH_SHORT, BATCH_OVER, BATCH_COUNTER, BATCH_UNENDED), look, repair)
-REFUSED = StateCheck("refused", (SETTLED_REFUSED,), look_at_refused, repair_refused)
+BATCHES = StateCheck("batches", (BATCH_SHORT, BATCH_OVER, BATCH_COUNTER, BATCH_UNENDED), check_batches, repair_batches)
+REFUSED = StateCheck("refused", (SETTLED_REFUSED,), check_refused_rows, repair_refused_rows)

@@ -13,7 +13,7 @@ SELECT count(*) FILTER (WHERE n.state = 'completed') AS completed,
     count(*) FILTER (WHERE n.state = 'cancelled') AS cancelled, count(*) AS rows
 FROM scheduling_batch_news n WHERE n.batch_id = b.id
 
--- name: look_at_batches
+-- name: check_batches
 -- Find batches whose counts differ from their jobs, and batches that should have ended. The outcome of pruned jobs is
 -- not stored, so it may be any of the three.
 WITH piece AS MATERIALIZED (
@@ -72,7 +72,7 @@ WITH counted AS (
 )
 INSERT INTO scheduling_batch_news (tenant_id, batch_id, state) SELECT tenant_id, id, '' FROM counted;
 
--- name: look_at_refused
+-- name: check_refused_rows
 -- Read the settled rows that a tick has set aside.
 SELECT 'settled_refused' AS code, tenant_id, id::text AS subject, error AS detail FROM scheduling_settled_refused WHERE
 -- include: piece_by_id

@@ -10,11 +10,19 @@ from uuid import UUID
 
 from django.utils.translation import gettext_noop
 
-from scheduling.consistency.registry import NEVER, NOT_PROVED, Fault, FaultKind, Look, Piece, StateCheck
+from scheduling.consistency.registry import (
+    NEVER,
+    NOT_PROVED,
+    CheckPage,
+    CheckRange,
+    ConsistencyFault,
+    FaultKind,
+    StateCheck,
+)
 from scheduling.exceptions import BrokerAwayError
 from tenants.access.permissions import Permission
 from tenants.audit.chain import PLATFORM_CHAIN
-from tenants.audit.chain_check import Finding
+from tenants.audit.chain_check import ChainFinding
 from tenants.audit.verification import verify_chains
 from tenants.context import all_tenants
 from tenants.erasure.proof import verify_erasure
@@ -33,7 +41,7 @@ ERASURE_PROOF = FaultKind(
 )
 
 
-def look_at_audit(piece: Piece) -> Look:
+def check_audit_chains(piece: CheckRange) -> CheckPage:
     """Verify one batch of a chain; the option ``heads`` contains exported heads stored elsewhere."""
     tenant = None
     if piece.tenant_id is not None:
@@ -51,32 +59,32 @@ def look_at_audit(piece: Piece) -> Look:
     for finding in verified.findings:
         # Log it: the reader of a tenant's run may not be the operator responsible.
         logger.error("audit.altered", extra=finding.as_dict())
-    return Look(piece, [_chain_fault(finding) for finding in verified.findings], following, counts)
+    return CheckPage(piece, [_chain_fault(finding) for finding in verified.findings], following, counts)
 
 
-def look_at_erasures(piece: Piece) -> Look:
+def check_erasures(piece: CheckRange) -> CheckPage:
     """Recount the remains of one erased tenant, and compare the proof of its erasure with its hash."""
     with all_tenants():
         completed = TenantErasure.objects.filter(status=ErasureStatus.COMPLETED).order_by("pk")
         erasure = completed.filter(pk__gt=piece.after.get("id", UUID(int=0))).first()
     if erasure is None:
-        return Look(piece)
+        return CheckPage(piece)
     end = {"id": str(erasure.pk)}
     try:
         found = verify_erasure(erasure_id=erasure.pk)
     except BrokerAwayError as error:
-        away = Fault(NOT_PROVED.code, erasure.subject_id, f"erasure {erasure.pk}", str(error))
-        return Look(replace(piece, until=end), [away], end)
-    faults: list[Fault] = []
+        away = ConsistencyFault(NOT_PROVED.code, erasure.subject_id, f"erasure {erasure.pk}", str(error))
+        return CheckPage(replace(piece, until=end), [away], end)
+    faults: list[ConsistencyFault] = []
     if found.left:
         left = ", ".join(f"{name} ({number})" for name, number in sorted(found.left.items()))
-        faults.append(Fault(ERASURE_LEFT.code, erasure.subject_id, f"erasure {erasure.pk}", left))
+        faults.append(ConsistencyFault(ERASURE_LEFT.code, erasure.subject_id, f"erasure {erasure.pk}", left))
     if not found.is_proof_intact:
-        faults.append(Fault(ERASURE_PROOF.code, erasure.subject_id, f"erasure {erasure.pk}"))
-    return Look(replace(piece, until=end), faults, end, {"erasures": 1})
+        faults.append(ConsistencyFault(ERASURE_PROOF.code, erasure.subject_id, f"erasure {erasure.pk}"))
+    return CheckPage(replace(piece, until=end), faults, end, {"erasures": 1})
 
 
-def _chain_fault(finding: Finding) -> Fault:
+def _chain_fault(finding: ChainFinding) -> ConsistencyFault:
     subject = f"{finding.kind} of {finding.chain} at {finding.sequence}, entry {finding.entry_id}"
     values = {
         "chain": finding.chain,
@@ -87,19 +95,19 @@ def _chain_fault(finding: Finding) -> Fault:
     }
     detail = LocalizableText("Chain %(chain)s, seal %(sequence)s, entry %(entry)s: %(kind)s. %(detail)s", values)
     tenant_id = None if finding.chain == PLATFORM_CHAIN else finding.chain
-    return Fault(AUDIT.code, tenant_id, subject, detail)
+    return ConsistencyFault(AUDIT.code, tenant_id, subject, detail)
 
 
 CHECKS = (
     StateCheck(
         "audit",
         (AUDIT,),
-        look_at_audit,
+        check_audit_chains,
         interval=timedelta(days=1),
         title=gettext_noop("Audit chains"),
         text=gettext_noop("Verifies every chain of the audit log against its entries and the signed heads."),
         options=("heads",),
         tenant_permission=Permission.AUDIT_VIEW,
     ),
-    StateCheck("erasures", (ERASURE_LEFT, ERASURE_PROOF), look_at_erasures, interval=NEVER, knows_tenants=False),
+    StateCheck("erasures", (ERASURE_LEFT, ERASURE_PROOF), check_erasures, interval=NEVER, knows_tenants=False),
 )

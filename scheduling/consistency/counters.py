@@ -10,8 +10,8 @@ from django.db import connection
 from django.utils.translation import gettext_noop
 from psycopg.rows import namedtuple_row
 
-from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
-from scheduling.consistency.walk import look_at_page
+from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, RepairOrder, StateCheck
+from scheduling.consistency.walk import check_page
 from scheduling.dispatch.tick import stop_ticks
 from scheduling.dispatch.wakes import wake_tenants
 from scheduling.models import WorkerPool
@@ -69,12 +69,12 @@ _RECOUNTS = {
 _LINES, _KEYS, _CAPACITY = _SQL["write_lines"], _SQL["write_keys"], _SQL["write_capacity"]
 
 
-def look(piece: Piece) -> Look:
+def check_counters(piece: CheckRange) -> CheckPage:
     """Recount waiting jobs and messages in flight; return at most MAX_DIFFERENCES faults per counter and page."""
-    return look_at_page(piece, _find_differences)
+    return check_page(piece, _find_differences)
 
 
-def repair(order: RepairOrder) -> None:
+def repair_counters(order: RepairOrder) -> None:
     """Rewrite all counters of the tenant, and wake it.
 
     Only ticks write them, so ticks wait until this commits; each statement sees the result of the last one.
@@ -88,7 +88,7 @@ def repair(order: RepairOrder) -> None:
     wake_tenants(tenant_ids=[order.tenant_id])
 
 
-def fault_of(counter: str, tenant_id: UUID, row: str, counted: int, recounted: int) -> Fault:
+def fault_of(counter: str, tenant_id: UUID, row: str, counted: int, recounted: int) -> ConsistencyFault:
     """Return the fault of a wrong counter; ``row`` is a noun of ROW_WORDS and an id."""
     noun, _, row_id = row.partition(" ")
     values = {
@@ -98,11 +98,11 @@ def fault_of(counter: str, tenant_id: UUID, row: str, counted: int, recounted: i
         "recounted": recounted,
     }
     detail = LocalizableText("%(counter)s of %(row)s: %(counted)s, recounted %(recounted)s.", values)
-    return Fault(KINDS[counter].code, tenant_id, row, detail)
+    return ConsistencyFault(KINDS[counter].code, tenant_id, row, detail)
 
 
-def _find_differences(page: TenantPage) -> list[Fault]:
-    faults: list[Fault] = []
+def _find_differences(page: TenantPage) -> list[ConsistencyFault]:
+    faults: list[ConsistencyFault] = []
     with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         for counter, statement in _RECOUNTS.items():
             cursor.execute(statement, {**page.parameters(), "limit": MAX_DIFFERENCES})
@@ -116,8 +116,8 @@ CHECKS = (
     StateCheck(
         "counters",
         tuple(KINDS.values()),
-        look,
-        repair,
+        check_counters,
+        repair_counters,
         interval=timedelta(hours=1),
         title=gettext_noop("Counters"),
         text=gettext_noop("Recounts waiting jobs and jobs in flight."),

@@ -9,11 +9,11 @@ from uuid import UUID
 from django.utils.translation import gettext_noop
 from psycopg.rows import namedtuple_row
 
-from scheduling.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.registry import CheckPage, CheckRange, FaultKind, RepairOrder, StateCheck
 from scheduling.consistency.waiting import append_repair_events
 from scheduling.consistency.walk import Table
 from scheduling.dispatch.wakes import append_wakes
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import rescue_lost
 from scheduling.execution.settlement import Settlement, settle_here
 from scheduling.jobs.lifecycle import WAITING_STATES, JobState
@@ -47,18 +47,18 @@ LEASE_GRACE_SECONDS = 300
 CLOSED_EVENT = "execution.closed"
 _CAUSE = "Its job no longer ran it."
 _SQL = load_sql(__file__)
-_LOOK, _LOCK, _LOCK_JOBS = _SQL["look_at_executions"], _SQL["lock_executions"], _SQL["lock_jobs"]
+_LOOK, _LOCK, _LOCK_JOBS = _SQL["check_executions"], _SQL["lock_executions"], _SQL["lock_jobs"]
 _RAISE_FENCES = (_SQL["raise_fences_of_jobs"], _SQL["raise_fences_of_executions"])
 _BEGIN = _SQL["begin_jobs"]
 _OUTCOME = Execution.Outcome
 
 
-def look(piece: Piece) -> Look:
+def check_executions(piece: CheckRange) -> CheckPage:
     """Find executions in flight that contradict their jobs."""
     return LIVE.look(_LOOK, piece, parameters={"grace": LEASE_GRACE_SECONDS})
 
 
-def repair(order: RepairOrder) -> None:
+def repair_executions(order: RepairOrder) -> None:
     """Close or rescue executions, raise fences or begin jobs, under the locks of the executions, then of their jobs."""
     if order.code == LEASE_LONG_PAST.code:
         rescue_lost()
@@ -109,7 +109,9 @@ def _agree_on_phase(live: Sequence[Any], states: dict[UUID, str]) -> None:
     append_repair_events(begun, code=EXECUTION_PHASE_DIFFERS.code)
     settle_here(
         [
-            verdicts.returned(row.id, row.fence, cause="Its job was marked as running, but no worker had started it.")
+            settlement_builders.returned(
+                row.id, row.fence, cause="Its job was marked as running, but no worker had started it."
+            )
             for row in live
             if not row.has_begun and states.get(row.job_id) == JobState.EXECUTING
         ],
@@ -126,7 +128,7 @@ CHECKS = (
             EXECUTION_PHASE_DIFFERS,
             LEASE_LONG_PAST,
         ),
-        look,
-        repair,
+        check_executions,
+        repair_executions,
     ),
 )

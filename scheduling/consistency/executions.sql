@@ -1,4 +1,4 @@
--- name: look_at_executions
+-- name: check_executions
 -- Find executions in flight that contradict their jobs.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id, fence, started_at, lease_expires_at FROM scheduling_execution_live WHERE

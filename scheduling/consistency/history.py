@@ -15,11 +15,11 @@ from psycopg.rows import namedtuple_row
 
 from scheduling.consistency.executions import CLOSED_EVENT
 from scheduling.consistency.jobs import JOBS
-from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, StateCheck
-from scheduling.consistency.walk import Table, look_at_page
+from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, StateCheck
+from scheduling.consistency.walk import Table, check_page
 from scheduling.jobs.lifecycle import ALLOWED_TRANSITIONS
 from scheduling.upkeep.retention.history import day_of
-from scheduling.upkeep.retention.rules import Kept, least_cutoff
+from scheduling.upkeep.retention.rules import RetentionClass, least_cutoff
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
@@ -47,14 +47,14 @@ YOUNG = timedelta(days=1)
 CLOCK_SLACK = timedelta(days=1)
 _STEPS = sorted(f"{before}>{after}" for before, allowed in ALLOWED_TRANSITIONS.items() for after in (before, *allowed))
 _SQL = load_sql(__file__)
-_STORIES, _LOST, _CHARGES = _SQL["look_at_stories"], _SQL["find_lost_jobs"], _SQL["find_stray_charges"]
+_STORIES, _LOST, _CHARGES = _SQL["check_job_events"], _SQL["find_lost_jobs"], _SQL["find_stray_charges"]
 _LOGS, _GAPS = _SQL["find_stray_logs"], _SQL["find_ghosts"]
 
 
-def look_at_stories(piece: Piece) -> Look:
+def check_job_events(piece: CheckRange) -> CheckPage:
     """Find jobs whose events do not lead to their state."""
     with all_tenants():
-        since = day_of(least_cutoff(Kept.EVENTS)) + timedelta(days=1)
+        since = day_of(least_cutoff(RetentionClass.EVENTS)) + timedelta(days=1)
     parameters = {
         "closed": CLOSED_EVENT,
         "events_since": uuid7_floor(since - CLOCK_SLACK),
@@ -63,38 +63,38 @@ def look_at_stories(piece: Piece) -> Look:
     return JOBS.look(_STORIES, _beginning_at(piece, uuid7_floor(since)), parameters=parameters)
 
 
-def _look_at_young(table: str, statement: str, piece: Piece) -> Look:
+def _look_at_young(table: str, statement: str, piece: CheckRange) -> CheckPage:
     since = uuid7_floor(read_clock() - YOUNG)
     return Table(table).look(statement, _beginning_at(piece, since), parameters={"since": since})
 
 
-def look_for_lost_jobs(piece: Piece) -> Look:
+def find_lost_jobs(piece: CheckRange) -> CheckPage:
     """Find jobs that were accepted, have not ended, and do not exist."""
     return _look_at_young("scheduling_jobevent", _LOST, piece)
 
 
-def look_at_charges(piece: Piece) -> Look:
+def check_charges(piece: CheckRange) -> CheckPage:
     """Find charges without executions."""
     return _look_at_young("scheduling_charge", _CHARGES, piece)
 
 
-def look_at_logs(piece: Piece) -> Look:
+def check_logs(piece: CheckRange) -> CheckPage:
     """Find log lines without jobs."""
     return _look_at_young("scheduling_joblog", _LOGS, piece)
 
 
-def look_for_ghosts(piece: Piece) -> Look:
+def find_ghost_executions(piece: CheckRange) -> CheckPage:
     """Find history without tenants."""
-    return look_at_page(piece, _find_ghosts)
+    return check_page(piece, _find_ghosts)
 
 
-def _find_ghosts(page: TenantPage) -> list[Fault]:
+def _find_ghosts(page: TenantPage) -> list[ConsistencyFault]:
     with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_GAPS, page.parameters())
-        return [Fault(HISTORY_WITHOUT_TENANT.code, row.tenant_id, row.name) for row in cursor.fetchall()]
+        return [ConsistencyFault(HISTORY_WITHOUT_TENANT.code, row.tenant_id, row.name) for row in cursor.fetchall()]
 
 
-def _beginning_at(piece: Piece, least: UUID) -> Piece:
+def _beginning_at(piece: CheckRange, least: UUID) -> CheckRange:
     return piece if piece.after else replace(piece, after={"id": str(least)})
 
 
@@ -102,10 +102,10 @@ CHECKS = (
     StateCheck(
         "history",
         (HISTORY_MISSING, HISTORY_DIFFERS, HISTORY_ILLEGAL, ENDED_TWICE),
-        look_at_stories,
+        check_job_events,
     ),
-    StateCheck("lost_jobs", (JOB_LOST,), look_for_lost_jobs),
-    StateCheck("charges", (CHARGE_WITHOUT_EXECUTION,), look_at_charges),
-    StateCheck("logs", (LOG_WITHOUT_JOB,), look_at_logs),
-    StateCheck("history_tenants", (HISTORY_WITHOUT_TENANT,), look_for_ghosts, knows_tenants=False),
+    StateCheck("lost_jobs", (JOB_LOST,), find_lost_jobs),
+    StateCheck("charges", (CHARGE_WITHOUT_EXECUTION,), check_charges),
+    StateCheck("logs", (LOG_WITHOUT_JOB,), check_logs),
+    StateCheck("history_tenants", (HISTORY_WITHOUT_TENANT,), find_ghost_executions, knows_tenants=False),
 )

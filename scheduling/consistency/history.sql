@@ -1,4 +1,4 @@
--- name: look_at_stories
+-- name: check_job_events
 -- Find jobs whose events do not lead to their states.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, state FROM scheduling_job WHERE

@@ -9,10 +9,10 @@ from django.db import connection
 from django.utils.translation import gettext_noop
 from psycopg.rows import scalar_row
 
-from scheduling.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
-from scheduling.consistency.waiting import append_repair_events, put_where_they_wait
+from scheduling.consistency.registry import CheckPage, CheckRange, FaultKind, RepairOrder, StateCheck
+from scheduling.consistency.waiting import append_repair_events, restore_waiting_rows
 from scheduling.consistency.walk import Table
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.jobs.lifecycle import DEAD_STATES
 from tenants.database.ids import uuid7s
 from tenants.database.prepared import planned_cursor
@@ -48,7 +48,7 @@ DEADLINE_MISSING = FaultKind(
 JOBS = Table("scheduling_job")
 _STATES = {"dead": sorted(state.value for state in DEAD_STATES)}
 _SQL = load_sql(__file__)
-_LOOK = _SQL["look_at_jobs"]
+_LOOK = _SQL["check_jobs"]
 # Lock the places where a job may wait or run in the usual order: the place and the execution before the job. A job
 # without any of them cannot move, because a move locks the job's row.
 _LOCK = tuple(_SQL[f"lock_{place}"] for place in ("ready", "due", "held", "executions", "jobs"))
@@ -61,19 +61,19 @@ _STATEMENTS = {
 }
 
 
-def look(piece: Piece) -> Look:
+def check_jobs(piece: CheckRange) -> CheckPage:
     """Find jobs in no place, in two, or without the rows of their state."""
     return JOBS.look(_LOOK, piece, parameters=_STATES)
 
 
-def repair(order: RepairOrder) -> None:
+def repair_jobs(order: RepairOrder) -> None:
     """Put jobs into their places and write their missing rows, under the locks of the places and the jobs."""
     assert order.tenant_id is not None  # every job has a tenant
     values: dict[str, Any] = {
         **_STATES,
         "job_ids": order.subjects,
         "letter_ids": uuid7s(len(order.subjects)),
-        "late": verdicts.DEADLINE_PASSED.fingerprint,
+        "late": settlement_builders.DEADLINE_PASSED.fingerprint,
     }
     with connection.cursor() as cursor:
         for statement in _LOCK:
@@ -81,9 +81,9 @@ def repair(order: RepairOrder) -> None:
         if order.code in _STATEMENTS:
             cursor.execute(_STATEMENTS[order.code], values)
     if order.code == JOB_NOWHERE.code:
-        put_where_they_wait(order.tenant_id, order.subjects)
+        restore_waiting_rows(order.tenant_id, order.subjects)
     elif order.code == JOB_WITHOUT_EXECUTION.code:
-        put_where_they_wait(order.tenant_id, _make_available(values))
+        restore_waiting_rows(order.tenant_id, _make_available(values))
 
 
 def _make_available(values: dict[str, Any]) -> Sequence[str]:
@@ -106,7 +106,7 @@ CHECKS = (
             DEAD_LETTER_UNFOUNDED,
             DEADLINE_MISSING,
         ),
-        look,
-        repair,
+        check_jobs,
+        repair_jobs,
     ),
 )

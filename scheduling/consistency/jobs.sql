@@ -1,4 +1,4 @@
--- name: look_at_jobs
+-- name: check_jobs
 -- Find jobs in no place, in two, or without the rows of their state.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, queue_id, fair_key, rank, state, attempt, max_retries, deadline_at

@@ -39,7 +39,7 @@ class FaultKind:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ConsistencyFault:
     """Fault of one row; ``subject`` is the row's id. A ``detail`` that is a sentence names the row itself."""
 
     code: str
@@ -64,7 +64,7 @@ NOT_PROVED = FaultKind("not_proved", gettext_noop("Part of the stored rows was n
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class CheckRange:
     """Rows after ``after``, as JSON stores it, up to ``until``; None: as many as the check compares in one look.
 
     ``options`` are those of the caller's options that the check takes.
@@ -77,14 +77,14 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class CheckPage:
     """Faults of a piece with its end, and the start of the next piece; None after the last.
 
     ``counts`` are the numbers of compared things by name.
     """
 
-    piece: Piece
-    faults: Sequence[Fault] = ()
+    piece: CheckRange
+    faults: Sequence[ConsistencyFault] = ()
     next: Cursor | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
 
@@ -95,8 +95,8 @@ class RepairOrder:
 
     code: str
     tenant_id: UUID | None
-    faults: Sequence[Fault]
-    piece: Piece
+    faults: Sequence[ConsistencyFault]
+    piece: CheckRange
     reason: str = ""
 
     @property
@@ -118,7 +118,7 @@ class StateCheck:
 
     name: str
     kinds: Sequence[FaultKind]
-    look: Callable[[Piece], Look]
+    look: Callable[[CheckRange], CheckPage]
     repair: Callable[[RepairOrder], None] | None = None
     _: KW_ONLY
     interval: timedelta | None = None

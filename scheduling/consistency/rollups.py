@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 from psycopg.rows import class_row, namedtuple_row, scalar_row
 
-from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, StateCheck
-from scheduling.consistency.walk import look_at_page
+from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, StateCheck
+from scheduling.consistency.walk import check_page
 from scheduling.models import RollupClock
 from scheduling.statistics.rollups import outcomes
 from tenants.context import all_tenants
@@ -59,8 +59,8 @@ class RollupDifference:
         return LocalizableText("%(rollup)s of %(row)s: %(rolled)s, recounted %(recounted)s.", values)
 
     @property
-    def fault(self) -> Fault:
-        return Fault(ROLLUPS.code, None, f"{self.rollup} of {self.row}", self.sentence)
+    def fault(self) -> ConsistencyFault:
+        return ConsistencyFault(ROLLUPS.code, None, f"{self.rollup} of {self.row}", self.sentence)
 
 
 @dataclass(slots=True)
@@ -142,27 +142,27 @@ def begin_recent_check(*, hours: int = HOURS) -> RollupCheck | None:
     return RollupCheck(since, until) if since < until else None
 
 
-def look_at_rollups(piece: Piece) -> Look:
+def check_rollups(piece: CheckRange) -> CheckPage:
     """Compare the last whole hours: a page of tenants, and on the last page also the sums of them all."""
     check = RollupCheck.from_cursor(piece.after["check"]) if piece.after else None
     if check is None or check.until < timezone.now() - OLDEST_WALK:
         check, piece = begin_recent_check(hours=piece.options.get("hours", HOURS)), replace(piece, after={})
     if check is None:
-        return Look(piece, counts={"skipped": 1})
+        return CheckPage(piece, counts={"skipped": 1})
     page = piece.after.get("page", {})
     # A second look begins where this one did, before the executions that this one has counted.
     begun = replace(piece, after={"check": check.as_cursor(), "page": page})
-    look = look_at_page(replace(piece, after=page), lambda tenants: [row.fault for row in check.check_page(tenants)])
+    look = check_page(replace(piece, after=page), lambda tenants: [row.fault for row in check.check_page(tenants)])
     if look.next is not None:
-        return Look(begun, look.faults, {"check": check.as_cursor(), "page": look.next}, look.counts)
-    return Look(begun, [*look.faults, *(row.fault for row in check.finish())], counts=look.counts)
+        return CheckPage(begun, look.faults, {"check": check.as_cursor(), "page": look.next}, look.counts)
+    return CheckPage(begun, [*look.faults, *(row.fault for row in check.finish())], counts=look.counts)
 
 
 CHECKS = (
     StateCheck(
         "rollups",
         (ROLLUPS,),
-        look_at_rollups,
+        check_rollups,
         interval=timedelta(hours=1),
         title=gettext_noop("Rollup recount"),
         text=gettext_noop("Recounts the last whole hours of history and compares the rollups with it."),

@@ -12,12 +12,12 @@ from django.db import connection
 from django.utils.translation import gettext_noop
 from psycopg.rows import namedtuple_row
 
-from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
-from scheduling.consistency.walk import look_at_page, page_of_one
+from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, RepairOrder, StateCheck
+from scheduling.consistency.walk import check_page, page_of_one
 from scheduling.dispatch.tick import stop_ticks
 from scheduling.limits.declared import WORKER_SECONDS
 from scheduling.models import WorkerPool
-from scheduling.upkeep.retention.rules import Kept, least_cutoff
+from scheduling.upkeep.retention.rules import RetentionClass, least_cutoff
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
@@ -46,18 +46,18 @@ _BALANCES, _DIFFERENCES, _CHARGES = _SQL["find_unbalanced"], _SQL["find_wrong_mo
 _REPAIR = _SQL["write_months"]
 
 
-def look_at_ledger(piece: Piece) -> Look:
+def check_ledger(piece: CheckRange) -> CheckPage:
     """Compare charges with the measured time of ended executions and the predicted time of those in flight."""
-    return look_at_page(piece, _find_unbalanced)
+    return check_page(piece, _find_unbalanced)
 
 
-def look_at_usage(piece: Piece) -> Look:
+def check_usage(piece: CheckRange) -> CheckPage:
     """Compare the worker time of this month and the charges of the last day, if the month's executions are all kept."""
     with all_tenants():
-        all_kept_since = least_cutoff(Kept.EXECUTIONS)
+        all_kept_since = least_cutoff(RetentionClass.EXECUTIONS)
     if month_of(datetime.now(UTC)) <= all_kept_since.astimezone(UTC).date():
-        return Look(replace(piece, until={}), counts={"skipped": 1})
-    return look_at_page(piece, find_usage)
+        return CheckPage(replace(piece, until={}), counts={"skipped": 1})
+    return check_page(piece, find_usage)
 
 
 def repair_usage(order: RepairOrder) -> None:
@@ -69,7 +69,7 @@ def repair_usage(order: RepairOrder) -> None:
         cursor.execute(_REPAIR, _parameters(page_of_one(order.tenant_id)))
 
 
-def find_usage(page: TenantPage) -> list[Fault]:
+def find_usage(page: TenantPage) -> list[ConsistencyFault]:
     """Return the wrong months of a page of tenants, and the executions with wrong charges."""
     parameters = _parameters(page)
     executions_since = read_clock() - YOUNG
@@ -93,7 +93,7 @@ def find_usage(page: TenantPage) -> list[Fault]:
     ]
 
 
-def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int, measured_us: int) -> Fault:
+def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int, measured_us: int) -> ConsistencyFault:
     """Return the fault of a month or an execution whose microseconds differ."""
     values = {
         "tenant": tenant_id,
@@ -104,17 +104,17 @@ def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int,
     detail = LocalizableText(
         "Tenant %(tenant)s has %(counted)s µs counted for %(month)s, but %(measured)s measured.", values
     )
-    return Fault(kind.code, tenant_id, subject, detail)
+    return ConsistencyFault(kind.code, tenant_id, subject, detail)
 
 
-def _find_unbalanced(page: TenantPage) -> Iterator[Fault]:
+def _find_unbalanced(page: TenantPage) -> Iterator[ConsistencyFault]:
     with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_BALANCES, page.parameters())
         rows = cursor.fetchall()
     for row in rows:
         values = {"tenant": row.tenant_id, "microseconds": f"{row.us:,}"}
         detail = LocalizableText("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)
-        yield Fault(LEDGER.code, row.tenant_id, "", detail)
+        yield ConsistencyFault(LEDGER.code, row.tenant_id, "", detail)
 
 
 def _parameters(page: TenantPage) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _parameters(page: TenantPage) -> dict[str, Any]:
 USAGE_CHECK = StateCheck(
     "usage",
     (USAGE, EXECUTION_CHARGE),
-    look_at_usage,
+    check_usage,
     repair_usage,
     interval=timedelta(days=1),
     title=gettext_noop("Usage"),
@@ -139,7 +139,7 @@ USAGE_CHECK = StateCheck(
 LEDGER_CHECK = StateCheck(
     "ledger",
     (LEDGER,),
-    look_at_ledger,
+    check_ledger,
     interval=timedelta(hours=1),
     title=gettext_noop("Ledger"),
     text=gettext_noop("Compares every tenant's charges with measured and predicted time."),

@@ -16,8 +16,16 @@ from uuid import UUID
 
 from django.db import IntegrityError, OperationalError, connection
 
-from scheduling.consistency.registry import Fault, FaultKind, Look, RepairOrder, StateCheck, fault_kinds, find_checks
-from scheduling.consistency.walk import walk
+from scheduling.consistency.registry import (
+    CheckPage,
+    ConsistencyFault,
+    FaultKind,
+    RepairOrder,
+    StateCheck,
+    fault_kinds,
+    find_checks,
+)
+from scheduling.consistency.walk import iterate_pages
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
@@ -34,7 +42,7 @@ _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 
 
 @dataclass(slots=True)
-class Finding:
+class CheckFinding:
     """Faults of one kind and one tenant: their number, examples and the number repaired."""
 
     kind: FaultKind
@@ -51,7 +59,7 @@ class Finding:
     def is_repaired(self) -> bool:
         return self.repaired == self.number
 
-    def add(self, fault: Fault, *, is_repaired: bool) -> None:
+    def add(self, fault: ConsistencyFault, *, is_repaired: bool) -> None:
         """Count a fault."""
         self.number += 1
         self.repaired += is_repaired
@@ -97,7 +105,7 @@ class Finding:
 class StateReport:
     """Findings of all looks, and the counts of each check; ``untold`` is the number of faults beyond MAX_FINDINGS."""
 
-    findings: dict[tuple[str, UUID | None], Finding] = field(default_factory=dict)
+    findings: dict[tuple[str, UUID | None], CheckFinding] = field(default_factory=dict)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     untold: int = 0
 
@@ -115,7 +123,7 @@ class StateReport:
         """Return the number of faults that were not repaired."""
         return sum(finding.number - finding.repaired for finding in self.findings.values()) + self.untold
 
-    def add(self, faults: Sequence[Fault], *, left: Sequence[Fault]) -> None:
+    def add(self, faults: Sequence[ConsistencyFault], *, left: Sequence[ConsistencyFault]) -> None:
         """Count the faults of a piece, of which ``left`` are not repaired."""
         kinds, still = fault_kinds(), {fault.key for fault in left}
         for fault in faults:
@@ -123,7 +131,7 @@ class StateReport:
             if key not in self.findings and len(self.findings) >= MAX_FINDINGS:
                 self.untold += 1
                 continue
-            finding = self.findings.setdefault(key, Finding(kinds[fault.code], fault.tenant_id))
+            finding = self.findings.setdefault(key, CheckFinding(kinds[fault.code], fault.tenant_id))
             finding.add(fault, is_repaired=fault.key not in still)
 
 
@@ -145,7 +153,7 @@ def verify(
     for check in checks:
         counts = report.counts.setdefault(check.name, Counter())
         own = {name: given[name] for name in check.options if name in given}
-        for look in walk(check, tenant_id=tenant.pk if tenant else None, options=own):
+        for look in iterate_pages(check, tenant_id=tenant.pk if tenant else None, options=own):
             counts.update(look.counts)
             if repair:
                 _repair_piece(check, look, report, reason=reason)
@@ -154,13 +162,13 @@ def verify(
     return report
 
 
-def repair_faults(check: StateCheck, look: Look, *, reason: str) -> Sequence[Fault]:
+def repair_faults(check: StateCheck, look: CheckPage, *, reason: str) -> Sequence[ConsistencyFault]:
     """Repair what can be repaired in a piece, and check it again; return the remaining faults."""
     kinds: Mapping[str, FaultKind] = fault_kinds()
     repairable = [fault for fault in look.faults if kinds[fault.code].repair]
     if check.repair is None or not repairable:
         return look.faults
-    groups: dict[tuple[str, UUID | None], list[Fault]] = {}
+    groups: dict[tuple[str, UUID | None], list[ConsistencyFault]] = {}
     for fault in repairable:
         groups.setdefault((fault.code, fault.tenant_id), []).append(fault)
     for (code, tenant_id), faults in groups.items():
@@ -180,7 +188,7 @@ def _chosen(names: Sequence[str], tenant: Tenant | None, options: Mapping[str, A
     return checks
 
 
-def _repair_piece(check: StateCheck, look: Look, report: StateReport, *, reason: str) -> None:
+def _repair_piece(check: StateCheck, look: CheckPage, report: StateReport, *, reason: str) -> None:
     """Repair the faults of a piece, and those beyond the limit of one look."""
     known: set[Any] = set()
     faults = look.faults

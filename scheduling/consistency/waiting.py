@@ -11,11 +11,11 @@ from uuid import UUID
 from django.db import connection
 from django.utils.translation import gettext_noop
 
-from scheduling.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.registry import CheckPage, CheckRange, FaultKind, RepairOrder, StateCheck
 from scheduling.consistency.walk import Table
 from scheduling.dispatch.wakes import wake_tenants
+from scheduling.jobs.fair_share_nodes import node_ids
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
-from scheduling.jobs.lines import line_ids
 from scheduling.jobs.storing import actor_label
 from scheduling.models import Job, JobEvent
 from tenants.context import current_actor, tenant_context
@@ -50,7 +50,7 @@ _PUT = (_SQL["put_ready"], _SQL["put_due"], _SQL["put_suspended"])
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WaitingTable:
     """Table of places, and the states of the jobs in it."""
 
     table: Table
@@ -61,7 +61,7 @@ class Place:
         """Return the last word of the table's name, which ends the names of the place's statements."""
         return self.table.name.rpartition("_")[2]
 
-    def look(self, piece: Piece) -> Look:
+    def look(self, piece: CheckRange) -> CheckPage:
         """Find places without a job, of another state or in a wrong line."""
         return self.table.look(_SQL[f"look_{self.name}"], piece, parameters={"states": list(self.states)})
 
@@ -74,17 +74,17 @@ class Place:
             for statement in (_SQL[f"lock_{self.name}"], _LOCK_JOBS, wrong):
                 cursor.execute(statement, values)
         if is_in_wrong_line and order.tenant_id is not None:
-            put_where_they_wait(order.tenant_id, order.subjects)
+            restore_waiting_rows(order.tenant_id, order.subjects)
 
 
-def put_where_they_wait(tenant_id: UUID, job_ids: Sequence[str]) -> None:
+def restore_waiting_rows(tenant_id: UUID, job_ids: Sequence[str]) -> None:
     """Put a tenant's locked jobs into the places of their states, and make a tick read them.
 
     Counters are not changed: they may count the jobs already, and are compared once all jobs are in their places.
     """
     with tenant_context(tenant_id):
         tenant = Tenant.objects.get(pk=tenant_id)
-        line_ids(tenant, set(Job.objects.filter(pk__in=job_ids).values_list("queue_id", "fair_key")))
+        node_ids(tenant, set(Job.objects.filter(pk__in=job_ids).values_list("queue_id", "fair_key")))
         with connection.cursor() as cursor:
             for statement in _PUT:
                 cursor.execute(statement, {"job_ids": list(job_ids)})
@@ -110,12 +110,12 @@ def append_repair_events(job_ids: Collection[UUID | str], *, code: str) -> None:
 
 
 _BY_JOB = ("job_id",)
-PLACES: Mapping[str, Place] = {
-    "ready": Place(Table("scheduling_job_ready", ("entity_id", "rank", "job_id")), [JobState.AVAILABLE.value]),
-    "held": Place(Table("scheduling_job_held", _BY_JOB), [JobState.AVAILABLE.value]),
-    "due": Place(Table("scheduling_job_due", _BY_JOB), [JobState.SCHEDULED.value, JobState.RETRYABLE.value]),
-    "suspended": Place(Table("scheduling_job_suspended", _BY_JOB), [JobState.SUSPENDED.value]),
-    "deadlines": Place(
+PLACES: Mapping[str, WaitingTable] = {
+    "ready": WaitingTable(Table("scheduling_job_ready", ("entity_id", "rank", "job_id")), [JobState.AVAILABLE.value]),
+    "held": WaitingTable(Table("scheduling_job_held", _BY_JOB), [JobState.AVAILABLE.value]),
+    "due": WaitingTable(Table("scheduling_job_due", _BY_JOB), [JobState.SCHEDULED.value, JobState.RETRYABLE.value]),
+    "suspended": WaitingTable(Table("scheduling_job_suspended", _BY_JOB), [JobState.SUSPENDED.value]),
+    "deadlines": WaitingTable(
         Table("scheduling_job_deadline", _BY_JOB),
         sorted(state.value for state in JobState if state not in TERMINAL_STATES),
     ),

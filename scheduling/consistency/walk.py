@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from psycopg.errors import QueryCanceled
 from psycopg.rows import class_row
 
-from scheduling.consistency.registry import NOT_PROVED, Cursor, Fault, Look, Piece, StateCheck
+from scheduling.consistency.registry import NOT_PROVED, CheckPage, CheckRange, ConsistencyFault, Cursor, StateCheck
 from tenants.context import all_tenants
 from tenants.database.prepared import planned_cursor
 from tenants.tenancy.queries import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
@@ -34,23 +34,23 @@ class Table:
     key: tuple[str, ...] = ("id",)
 
     def look(
-        self, statement: str, piece: Piece, *, parameters: Mapping[str, Any] | None = None, rows: int = PIECE_ROWS
-    ) -> Look:
+        self, statement: str, piece: CheckRange, *, parameters: Mapping[str, Any] | None = None, rows: int = PIECE_ROWS
+    ) -> CheckPage:
         """Return the faults of a piece that ``statement`` finds; it must include this key's fragment for a piece."""
-        with all_tenants(), planned_cursor(class_row(Fault)) as cursor:
+        with all_tenants(), planned_cursor(class_row(ConsistencyFault)) as cursor:
             if piece.until is None:
                 piece = replace(piece, until=self._find_end(piece, rows))
             cursor.execute(_PLANNING)
             cursor.execute(statement, {**(parameters or {}), **self.values_of(piece)})
             faults = cursor.fetchall()
-        return Look(piece, faults, piece.until or None)
+        return CheckPage(piece, faults, piece.until or None)
 
-    def values_of(self, piece: Piece) -> dict[str, Any]:
+    def values_of(self, piece: CheckRange) -> dict[str, Any]:
         """Return the parameters of a piece that has an end."""
         bounds = {**self._values("after", piece.after), **self._values("until", piece.until)}
         return {**bounds, "tenant_id": piece.tenant_id}
 
-    def _find_end(self, piece: Piece, rows: int) -> Cursor:
+    def _find_end(self, piece: CheckRange, rows: int) -> Cursor:
         """Return the key of the last row of a full piece, or an empty one if fewer rows are left."""
         key = ", ".join(self.key)
         marks = ", ".join(f"%(after_{column})s::{_type_of(column)}" for column in self.key)
@@ -69,7 +69,7 @@ class Table:
         return {f"{name}_{column}": (cursor or {}).get(column, ends[_type_of(column)][is_end]) for column in self.key}
 
 
-def look_at_page(piece: Piece, find: Callable[[TenantPage], Iterable[Fault]]) -> Look:
+def check_page(piece: CheckRange, find: Callable[[TenantPage], Iterable[ConsistencyFault]]) -> CheckPage:
     """Return the faults that ``find`` returns for the piece's page of tenants.
 
     A page whose statement times out is one fault, ``not_proved``, and the walk continues after it.
@@ -83,7 +83,7 @@ def look_at_page(piece: Piece, find: Callable[[TenantPage], Iterable[Fault]]) ->
         faults = [_not_proved(page)]
     until = {"tenant": str(page.until)}
     is_last = page.is_last or piece.tenant_id is not None
-    return Look(replace(piece, until=until), faults, None if is_last else until, {"tenants": page.tenants})
+    return CheckPage(replace(piece, until=until), faults, None if is_last else until, {"tenants": page.tenants})
 
 
 def page_of_one(tenant_id: UUID) -> TenantPage:
@@ -91,19 +91,19 @@ def page_of_one(tenant_id: UUID) -> TenantPage:
     return TenantPage(UUID(int=tenant_id.int - 1), tenant_id, 1)
 
 
-def walk(
+def iterate_pages(
     check: StateCheck, *, tenant_id: UUID | None = None, options: Mapping[str, Any] | None = None
-) -> Iterator[Look]:
+) -> Iterator[CheckPage]:
     """Yield a look at every piece of a check, with its confirmed faults."""
-    piece = Piece(tenant_id=tenant_id, options=options or {})
-    look = look_twice(check, piece)
+    piece = CheckRange(tenant_id=tenant_id, options=options or {})
+    look = check_twice(check, piece)
     yield look
     while look.next is not None:
-        look = look_twice(check, replace(piece, after=look.next))
+        look = check_twice(check, replace(piece, after=look.next))
         yield look
 
 
-def look_twice(check: StateCheck, piece: Piece) -> Look:
+def check_twice(check: StateCheck, piece: CheckRange) -> CheckPage:
     """Check a piece, and again if it has faults; return only faults found twice, or those of a timeout."""
     look = check.look(piece)
     if all(fault.code == NOT_PROVED.code for fault in look.faults):
@@ -113,7 +113,7 @@ def look_twice(check: StateCheck, piece: Piece) -> Look:
     return replace(look, faults=confirmed)
 
 
-def _page_of(piece: Piece) -> TenantPage:
+def _page_of(piece: CheckRange) -> TenantPage:
     if piece.tenant_id is not None:
         return page_of_one(piece.tenant_id)
     after = UUID(str(piece.after.get("tenant", BEFORE_ALL)))
@@ -122,10 +122,10 @@ def _page_of(piece: Piece) -> TenantPage:
     return read_page(after=after)
 
 
-def _not_proved(page: TenantPage) -> Fault:
+def _not_proved(page: TenantPage) -> ConsistencyFault:
     span = {"after": page.after, "until": page.until}
     detail = LocalizableText("The tenants after %(after)s up to %(until)s were not compared: it took too long.", span)
-    return Fault(NOT_PROVED.code, None, f"{page.after}..{page.until}", detail)
+    return ConsistencyFault(NOT_PROVED.code, None, f"{page.after}..{page.until}", detail)
 
 
 def _type_of(column: str) -> str:

@@ -151,7 +151,7 @@ def bulk_note(code: str) -> str:
 
 @register.filter
 def wait_verdict(verdict: str) -> str:
-    return bulk.verdict_words(verdict)
+    return bulk.wait_change_words(verdict)
 
 
 @register.filter

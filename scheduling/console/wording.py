@@ -14,8 +14,8 @@ from scheduling.breakers.queries import OF_TENANTS
 from scheduling.breakers.rules import CircuitState
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import DeadLetter, Execution, TenantUpkeepRun, UpkeepRun, Worker
-from scheduling.shares.entitlements import Verdict
-from scheduling.topology.queue_lines import QueueLine
+from scheduling.shares.entitlements import EntitlementState
+from scheduling.topology.queue_rows import QueueRow
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 SHOWN_CIRCUITS = 5
@@ -30,7 +30,7 @@ class Mark:
     tone: str
 
 
-_O, _V = Execution.Outcome, Verdict
+_O, _V = Execution.Outcome, EntitlementState
 MARKS: dict[str, Mark] = {
     JobState.SCHEDULED: Mark("◷", gettext_noop("scheduled"), "wait"),
     JobState.AVAILABLE: Mark("○", gettext_noop("available"), "wait"),
@@ -223,7 +223,7 @@ def rate_words(per_minute: float) -> str:
     return f"{per_minute:,.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"
 
 
-def empty_words(line: QueueLine) -> str:
+def empty_words(line: QueueRow) -> str:
     """Return the time until a queue is empty without new jobs, such as `3 min 12 s`."""
     seconds = line.empty_in_seconds
     if seconds is None:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from scheduling.diagnosis.starts import STALLED_AFTER, find_stalled_pools
 from scheduling.dispatch.locked_tenants import LockedTenant
 from scheduling.jobs.waits.missing_keys import MissingKey, find_missing_keys
-from scheduling.jobs.waits.standing import TICK_AGE
+from scheduling.jobs.waits.start_conditions import TICK_AGE
 from scheduling.models import PoolClock, SettledRefused, Worker
 from scheduling.sandbox.layers import missing_of
 from tenants.context import all_tenants
@@ -21,7 +21,7 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.write_probe import write_watch
 
 
-class State(StrEnum):
+class Health(StrEnum):
     """Result of a check."""
 
     OK = "ok"
@@ -34,7 +34,7 @@ class Check:
     """Check with its measurement, and a hint if it is not ok."""
 
     name: str
-    state: State
+    state: Health
     measured: str
     hint: str = ""
 
@@ -60,17 +60,17 @@ def _check_writes() -> Check:
         hint = gettext(
             "Make room on the disks of PostgreSQL, or point DATABASE_URL at the primary. No job is accepted."
         )
-        return Check(gettext("writes"), State.FAILURE, fault, hint)
-    return Check(gettext("writes"), State.OK, gettext("the database accepts writes"))
+        return Check(gettext("writes"), Health.FAILURE, fault, hint)
+    return Check(gettext("writes"), Health.OK, gettext("the database accepts writes"))
 
 
 def _check_publishing(refused: dict[str, str]) -> Check:
     if not refused:
-        return Check(gettext("publishing"), State.OK, gettext("the broker accepted every recent message"))
+        return Check(gettext("publishing"), Health.OK, gettext("the broker accepted every recent message"))
     faults = ", ".join(f"{pool} ({fault})" for pool, fault in refused.items())
     return Check(
         gettext("publishing"),
-        State.FAILURE,
+        Health.FAILURE,
         gettext("the broker rejects messages of %(faults)s") % {"faults": faults},
         gettext("Fix the fault of Redis: memory, disk, role of a replica, rights of the user. No job is lost."),
     )
@@ -85,12 +85,12 @@ def _check_starts() -> Check:
     if not stalled:
         return Check(
             gettext("starts"),
-            State.OK,
+            Health.OK,
             gettext("no job has waited %(seconds)s s beside free slots or without a worker") % {"seconds": seconds},
         )
     return Check(
         gettext("starts"),
-        State.FAILURE,
+        Health.FAILURE,
         gettext("jobs wait, and none has started for %(seconds)s s despite free slots or without a worker in %(pools)s")
         % {"seconds": seconds, "pools": ", ".join(sorted(stalled))},
         gettext(
@@ -102,7 +102,7 @@ def _check_starts() -> Check:
 def _check_keys(missing: Sequence[MissingKey]) -> Check:
     name = gettext("data keys")
     if not missing:
-        return Check(name, State.OK, gettext("no job waits for one"))
+        return Check(name, Health.OK, gettext("no job waits for one"))
     waits = [
         gettext("%(count)s jobs of %(tenant)s wait for data key %(key)s")
         % {"count": each.jobs, "tenant": each.tenant, "key": each.key_id}
@@ -112,18 +112,18 @@ def _check_keys(missing: Sequence[MissingKey]) -> Check:
         "Restore the row of tenants_tenantdatakey, or the master key in ENCRYPTION_MASTER_KEYS; the "
         "jobs then run within ten minutes. Otherwise cancel them, or set DATA_KEY_MISSING_HOURS."
     )
-    return Check(name, State.FAILURE, "; ".join(waits), hint)
+    return Check(name, Health.FAILURE, "; ".join(waits), hint)
 
 
 def check_locked_tenants(locked: Sequence[LockedTenant]) -> Check:
     """Check that no transaction holds rows of a tenant, which makes the dispatchers skip it."""
     name = gettext("locked tenants")
     if not locked:
-        return Check(name, State.OK, gettext("no transaction blocks a tenant"))
+        return Check(name, Health.OK, gettext("no transaction blocks a tenant"))
     held = [f"{one.slug} ({one.since.isoformat(timespec='seconds')}, pid {one.server_pid or '?'})" for one in locked]
     return Check(
         name,
-        State.WARNING,
+        Health.WARNING,
         gettext("rows locked by another transaction: %(tenants)s") % {"tenants": ", ".join(held)},
         gettext(
             "Find the server process in pg_stat_activity, and end it if it is not needed. Other tenants "
@@ -139,10 +139,10 @@ def check_refused() -> Check:
         error = SettledRefused.objects.order_by("-id").values_list("error", flat=True).first()
     name = gettext("settled executions")
     if error is None:
-        return Check(name, State.OK, gettext("all are counted"))
+        return Check(name, Health.OK, gettext("all are counted"))
     return Check(
         name,
-        State.FAILURE,
+        Health.FAILURE,
         gettext("%(count)s could not be counted: %(error)s") % {"count": count, "error": error.splitlines()[0]},
         gettext("Fix the cause, then run `manage.py verify refused --repair`. Other jobs are still dispatched."),
     )
@@ -159,7 +159,7 @@ def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
     if not unprotected:
         layers = ", ".join(sorted({layer for worker in reporting for layer in worker.sandbox["layers"]}))
         values = {"layers": layers, "workers": len(reporting)}
-        yield Check(name, State.OK, gettext("%(layers)s on %(workers)s workers") % values)
+        yield Check(name, Health.OK, gettext("%(layers)s on %(workers)s workers") % values)
         return
     missing = ", ".join(sorted({each for found in missing_by_worker.values() for each in found}))
     measured = gettext("%(missing)s not protected on %(workers)s") % {
@@ -168,7 +168,7 @@ def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
     }
     if platform_settings.EXTRACTION_WITHOUT_SANDBOX:
         hint = gettext("Files are extracted without a sandbox: EXTRACTION_WITHOUT_SANDBOX is set.")
-        yield Check(name, State.WARNING, measured, hint)
+        yield Check(name, Health.WARNING, measured, hint)
         return
     hint = gettext("Extraction waits there. Use a kernel with Landlock and seccomp, or set EXTRACTION_WITHOUT_SANDBOX.")
-    yield Check(name, State.FAILURE, measured, hint)
+    yield Check(name, Health.FAILURE, measured, hint)

@@ -7,17 +7,17 @@ from django.shortcuts import render
 from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_safe
 
-from scheduling.diagnosis.service import State, diagnose
+from scheduling.diagnosis.service import Health, diagnose
 from tenants.console.site import console_site
 
 TEMPLATE = "scheduling/dashboards/diagnosis.html"
 # Badges of the states of a check.
 STATE_WORDS = {
-    State.OK: gettext_noop("ok"),
-    State.WARNING: gettext_noop("warning"),
-    State.FAILURE: gettext_noop("failure"),
+    Health.OK: gettext_noop("ok"),
+    Health.WARNING: gettext_noop("warning"),
+    Health.FAILURE: gettext_noop("failure"),
 }
-MARKS = {State.OK: "running", State.WARNING: "paused", State.FAILURE: "silent"}
+MARKS = {Health.OK: "running", Health.WARNING: "paused", Health.FAILURE: "silent"}
 
 
 @require_safe
@@ -27,6 +27,6 @@ def diagnosis_page(request: HttpRequest) -> HttpResponse:
     context = console_site.each_context(request) | {
         "title": gettext("Self-diagnosis"),
         "rows": [(check, MARKS[check.state], gettext(STATE_WORDS[check.state])) for check in diagnosis.checks],
-        "failed": sum(check.state is State.FAILURE for check in diagnosis.checks),
+        "failed": sum(check.state is Health.FAILURE for check in diagnosis.checks),
     }
     return render(request, TEMPLATE, context)

@@ -10,24 +10,24 @@ from django.db import DatabaseError, connection
 from django.utils.translation import gettext
 
 from scheduling.breakers.queries import count_open_circuits
-from scheduling.diagnosis.checks import Check, State, check_flow, check_locked_tenants, check_refused, check_sandboxes
+from scheduling.diagnosis.checks import Check, Health, check_flow, check_locked_tenants, check_refused, check_sandboxes
 from scheduling.dispatch import broker
 from scheduling.dispatch.locked_tenants import read_locked_tenants
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fleet.announced_kinds import UnknownKind, unknown_kinds_of
-from scheduling.fleet.auditors import read_audit_lapse
+from scheduling.fleet.auditors import find_auditor_fault
 from scheduling.fleet.queries import Liveness, LivePool, find_foreign_process, live_workers, read_liveness
-from scheduling.fleet.standings import queues_without_consumer
+from scheduling.fleet.queue_consumers import queues_without_consumer
 from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock, WorkerPool
 from scheduling.statistics.throughput import STALE_AFTER
-from scheduling.upkeep.status import UpkeepLine, read_upkeep, warning_of
+from scheduling.upkeep.status import UpkeepStatus, read_upkeep, upkeep_warning_of
 from tenants.checks import find_role_faults
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.pending_migrations import count_pending_migrations
 from tenants.database.platform_settings import platform_settings
 
-__all__ = ["RECOUNTS", "Check", "Diagnosis", "State", "check_clock", "check_consumers", "diagnose"]
+__all__ = ["RECOUNTS", "Check", "Diagnosis", "Health", "check_clock", "check_consumers", "diagnose"]
 
 # Upkeep tasks that recount live counters.
 RECOUNTS = ("verify_counters", "verify_rollups")
@@ -44,10 +44,10 @@ class Diagnosis:
     checks: list[Check]
 
     @property
-    def state(self) -> State:
+    def state(self) -> Health:
         """Return the worst state."""
         states = {check.state for check in self.checks}
-        return next(state for state in (State.FAILURE, State.WARNING, State.OK) if state in states)
+        return next(state for state in (Health.FAILURE, Health.WARNING, Health.OK) if state in states)
 
 
 def diagnose() -> Diagnosis:
@@ -57,31 +57,25 @@ def diagnose() -> Diagnosis:
     except DatabaseError as error:
         connection.close()
         hint = gettext("Start PostgreSQL, or correct DATABASE_URL.")
-        checks = [
-            Check(
-                gettext("database"),
-                State.FAILURE,
-                gettext("does not respond: %(error)s") % {"error": type(error).__name__},
-                hint,
-            )
-        ]
+        fault = gettext("does not respond: %(error)s") % {"error": type(error).__name__}
+        checks = [Check(gettext("database"), Health.FAILURE, fault, hint)]
     return Diagnosis([*checks, *_broker_checks()])
 
 
 def _database_checks() -> Iterator[Check]:
     connection.ensure_connection()
-    yield Check(gettext("database"), State.OK, gettext("responds"))
+    yield Check(gettext("database"), Health.OK, gettext("responds"))
     faults = find_role_faults(connection)
     yield Check(
         gettext("database role"),
-        State.FAILURE if faults else State.OK,
+        Health.FAILURE if faults else Health.OK,
         " ".join(faults) or gettext("row-level security enforced"),
         gettext("Log in as the application's role; `manage.py bootstrap_database` creates it.") if faults else "",
     )
     pending = count_pending_migrations()
     yield Check(
         gettext("migrations"),
-        State.FAILURE if pending else State.OK,
+        Health.FAILURE if pending else Health.OK,
         gettext("%(count)s are not applied") % {"count": pending} if pending else gettext("all are applied"),
         gettext("Run `manage.py migrate` with DATABASE_OWNER_URL set.") if pending else "",
     )
@@ -93,16 +87,16 @@ def _broker_checks() -> Iterator[Check]:
     except BrokerUnavailableError:
         yield Check(
             gettext("broker"),
-            State.FAILURE,
+            Health.FAILURE,
             gettext("does not respond"),
             gettext("Start Redis, or correct REDIS_URL. Until then jobs are accepted and wait."),
         )
         return
-    yield Check(gettext("broker"), State.OK, gettext("responds"))
+    yield Check(gettext("broker"), Health.OK, gettext("responds"))
     is_safe = policy == "noeviction"
     yield Check(
         gettext("eviction policy"),
-        State.OK if is_safe else State.FAILURE,
+        Health.OK if is_safe else Health.FAILURE,
         policy,
         "" if is_safe else gettext("Set maxmemory-policy noeviction: under pressure the broker would drop messages."),
     )
@@ -116,12 +110,12 @@ def _liveness_checks() -> Iterator[Check]:
         locked = read_locked_tenants()
         unknown = unknown_kinds_of(WorkerPool.objects.all(), read_clock())
         foreign = find_foreign_process()
-        lapse = read_audit_lapse()
+        lapse = find_auditor_fault()
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, gettext("Start `manage.py dispatch_jobs`."))
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, gettext("Start `celery --app jobsplatform beat`."))
     yield Check(
         gettext("auditor"),
-        State.FAILURE if lapse else State.OK,
+        Health.FAILURE if lapse else Health.OK,
         lapse or gettext("audit log sealed and signed"),
         gettext("Start `manage.py run_auditor` with DATABASE_AUDITOR_URL and AUDIT_SIGNING_KEY.") if lapse else "",
     )
@@ -155,33 +149,33 @@ def _number_checks() -> Iterator[Check]:
 def _age_check(name: str, now: datetime, written_at: datetime | None) -> Check:
     hint = gettext("Start `manage.py dispatch_jobs`: a dispatcher updates them every second or two.")
     if written_at is None:
-        return Check(name, State.WARNING, gettext("nothing has been counted yet"), hint)
+        return Check(name, Health.WARNING, gettext("nothing has been counted yet"), hint)
     is_young = now - written_at <= STALE_AFTER
     measured = _ago((now - written_at).total_seconds())
-    return Check(name, State.OK if is_young else State.FAILURE, measured, "" if is_young else hint)
+    return Check(name, Health.OK if is_young else Health.FAILURE, measured, "" if is_young else hint)
 
 
-def _recount_check(line: UpkeepLine) -> Check:
+def _recount_check(line: UpkeepStatus) -> Check:
     name = gettext("recount: %(task)s") % {"task": gettext(line.task.title).lower()}
-    warning = warning_of(line)
+    warning = upkeep_warning_of(line)
     if warning is not None:
-        state = State.FAILURE if warning.code == "failed" else State.WARNING
+        state = Health.FAILURE if warning.code == "failed" else Health.WARNING
         hint = gettext("See Assure → Upkeep, or `manage.py run_upkeep %(task)s`; then `manage.py verify`.") % {
             "task": line.task.name
         }
         return Check(name, state, warning.detail, hint)
     if line.succeeded_at is None:
-        return Check(name, State.OK, gettext("not yet: beat starts it within the hour"))
+        return Check(name, Health.OK, gettext("not yet: beat starts it within the hour"))
     minutes = (line.now - line.succeeded_at).total_seconds() / 60
-    return Check(name, State.OK, gettext("equal, %(minutes)s min ago") % {"minutes": f"{minutes:.0f}"})
+    return Check(name, Health.OK, gettext("equal, %(minutes)s min ago") % {"minutes": f"{minutes:.0f}"})
 
 
 def _heartbeat_check(liveness: Liveness, role: ProcessHeartbeat.Role, hint: str) -> Check:
     age = liveness.process_ages.get(role)
     if age is None:
-        return Check(_role_words(role), State.FAILURE, gettext("no heartbeat within a day"), hint)
+        return Check(_role_words(role), Health.FAILURE, gettext("no heartbeat within a day"), hint)
     is_alive = age <= platform_settings.LEASE_SECONDS
-    return Check(_role_words(role), State.OK if is_alive else State.FAILURE, _ago(age), "" if is_alive else hint)
+    return Check(_role_words(role), Health.OK if is_alive else Health.FAILURE, _ago(age), "" if is_alive else hint)
 
 
 def _role_words(role: ProcessHeartbeat.Role) -> str:
@@ -192,12 +186,14 @@ def _workers_check(pool: LivePool) -> Check:
     name = gettext("workers of %(pool)s") % {"pool": pool.name}
     if pool.workers:
         return Check(
-            name, State.OK, gettext("%(workers)s with %(slots)s slots") % {"workers": pool.workers, "slots": pool.slots}
+            name,
+            Health.OK,
+            gettext("%(workers)s with %(slots)s slots") % {"workers": pool.workers, "slots": pool.slots},
         )
     if not pool.queues:
-        return Check(name, State.OK, gettext("none needed: no queue has work"))
+        return Check(name, Health.OK, gettext("none needed: no queue has work"))
     queues = gettext("no worker consumes %(queues)s") % {"queues": ", ".join(pool.queues)}
-    return Check(name, State.FAILURE, queues, _start_worker(pool.name))
+    return Check(name, Health.FAILURE, queues, _start_worker(pool.name))
 
 
 def _start_worker(pool: str) -> str:
@@ -208,13 +204,13 @@ def check_consumers() -> Check:
     """Check that live workers consume every needed queue, by the dispatcher's last measurement."""
     unread = queues_without_consumer()
     if not unread:
-        return Check(gettext("queue consumers"), State.OK, gettext("every queue with work has a consumer"))
+        return Check(gettext("queue consumers"), Health.OK, gettext("every queue with work has a consumer"))
     names = ", ".join(standing.queue.name for standing in unread)
     pools = sorted({standing.queue.pool.name for standing in unread})
     hint = " ".join(map(_start_worker, pools))
     return Check(
         gettext("queue consumers"),
-        State.FAILURE,
+        Health.FAILURE,
         gettext("no live worker consumes %(queues)s") % {"queues": names},
         hint,
     )
@@ -224,11 +220,11 @@ def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
     """Check that a live worker announces every kind whose jobs have waited for five minutes."""
     name = gettext("job kinds")
     if not unknown:
-        return Check(name, State.OK, gettext("every kind with waiting jobs has a worker"))
+        return Check(name, Health.OK, gettext("every kind with waiting jobs has a worker"))
     kinds = ", ".join(f"{each.kind} ({each.pool})" for each in unknown)
     return Check(
         name,
-        State.FAILURE,
+        Health.FAILURE,
         gettext("no live worker of the pool has %(kinds)s") % {"kinds": kinds},
         gettext("Start workers of a release that has these kinds, or cancel their jobs."),
     )
@@ -238,19 +234,19 @@ def _foreign_check(process: str) -> Check:
     """Check that no foreign Celery process received the platform's messages lately."""
     name = gettext("foreign consumers")
     if not process:
-        return Check(name, State.OK, gettext("only workers of the platform consume its queues"))
+        return Check(name, Health.OK, gettext("only workers of the platform consume its queues"))
     hint = gettext(
         "Stop it, or let it consume other queues: only `manage.py run_worker` runs jobs. It returns its messages."
     )
     return Check(
-        name, State.FAILURE, gettext("%(process)s consumes messages of the platform") % {"process": process}, hint
+        name, Health.FAILURE, gettext("%(process)s consumes messages of the platform") % {"process": process}, hint
     )
 
 
 def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
     """Check for open breakers, listed by kind and shared dependency."""
     if not circuits:
-        return Check(gettext("circuit breakers"), State.OK, gettext("no breaker blocks jobs"))
+        return Check(gettext("circuit breakers"), Health.OK, gettext("no breaker blocks jobs"))
     held = [
         gettext("%(count)s of %(kind)s") % {"count": count, "kind": f"{kind} ({dependency})" if dependency else kind}
         for (kind, dependency), count in circuits.items()
@@ -259,7 +255,7 @@ def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
         "See Operate → Circuit breakers, or run `manage.py list_circuits`, for the failures and the next probe."
     )
     return Check(
-        gettext("circuit breakers"), State.WARNING, gettext("open: %(held)s") % {"held": ", ".join(sorted(held))}, hint
+        gettext("circuit breakers"), Health.WARNING, gettext("open: %(held)s") % {"held": ", ".join(sorted(held))}, hint
     )
 
 
@@ -269,25 +265,25 @@ def _canary_check(pool: LivePool) -> Check:
     if age is None:
         return Check(
             name,
-            State.WARNING,
+            Health.WARNING,
             gettext("no canary has returned yet"),
             gettext("A new worker needs a few seconds for its first canary."),
         )
     if age <= platform_settings.CANARY_LIMIT_SECONDS + platform_settings.LEASE_SECONDS:
-        return Check(name, State.OK, _ago(age))
+        return Check(name, Health.OK, _ago(age))
     # Busy children read no canary, which is no fault: the worker's own watchdog decides.
     hint = gettext("All its children are busy, or it is about to restart.")
-    return Check(name, State.WARNING, _ago(age), hint)
+    return Check(name, Health.WARNING, _ago(age), hint)
 
 
 def check_clock(skew: float | None) -> Check:
     """Check a clock that is ``skew`` seconds ahead of the database's."""
     if skew is None:
-        return Check(gettext("clocks"), State.OK, gettext("no process with a clock to compare is running"))
-    state = State.OK
+        return Check(gettext("clocks"), Health.OK, gettext("no process with a clock to compare is running"))
+    state = Health.OK
     if abs(skew) > SKEW_WARNING_SECONDS:
-        state = State.FAILURE if abs(skew) > SKEW_FAILURE_SECONDS else State.WARNING
-    hint = "" if state is State.OK else gettext("Synchronise the clock of that machine (chrony, systemd-timesyncd).")
+        state = Health.FAILURE if abs(skew) > SKEW_FAILURE_SECONDS else Health.WARNING
+    hint = "" if state is Health.OK else gettext("Synchronise the clock of that machine (chrony, systemd-timesyncd).")
     return Check(
         gettext("clocks"),
         state,

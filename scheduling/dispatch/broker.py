@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 from scheduling.celery.app import celery_app
 from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
-from scheduling.dispatch.one_way import Command, OneWay
+from scheduling.dispatch.fire_and_forget import Command, FireAndForgetRedis
 from scheduling.exceptions import BrokerUnavailableError
 from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, RefusalCount, breaker_of
 from tenants.database.platform_settings import platform_settings
@@ -55,7 +55,7 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class DispatchSignals:
     """Queues with events, and queues to which only jobs came.
 
     ``endings`` are the tokens of messages whose work is done.
@@ -104,7 +104,7 @@ def _breaker() -> RedisBreaker:
     return breaker_of(platform_settings.REDIS_URL)
 
 
-_one_way = OneWay(_impatient_client)
+_notifier = FireAndForgetRedis(_impatient_client)
 _refused_messages = RefusalCount("broker.publishing_failed")
 # Of the last message that was refused.
 MOST_FAULT_CHARACTERS = 200
@@ -183,7 +183,7 @@ def _tell(*commands: Command) -> None:
     if _breaker().is_open():
         return
     try:
-        is_answered = _one_way.tell(*commands, ask=_impatient_client)
+        is_answered = _notifier.send_commands(*commands, fallback=_impatient_client)
     except BROKER_ERRORS:
         _breaker().note_failure()
     else:
@@ -197,10 +197,10 @@ def _news(names: Sequence[str], key: str) -> list[Command]:
     return [("SADD", key, *(names or [EVERYTHING])), ("LPUSH", WAKE_KEY, 1), ("LTRIM", WAKE_KEY, 0, 0)]
 
 
-def take_news() -> News:
+def drain_signals() -> DispatchSignals:
     """Return and remove the news since the last call; "everything" while the broker does not answer."""
     if _breaker().is_open():
-        return News(is_everything=True)
+        return DispatchSignals(is_everything=True)
     try:
         with _client().pipeline(transaction=False) as pipe:
             # Names are stored before their wake, so deleting the wake first loses none.
@@ -212,10 +212,10 @@ def take_news() -> News:
     except BROKER_ERRORS:
         # Removed news may be lost on the way.
         _breaker().note_failure()
-        return News(is_everything=True)
+        return DispatchSignals(is_everything=True)
     tokens = tuple(UUID(bytes=token) for token in endings or () if len(token) == 16)
     names = _texts_of(found)
-    return News(EVERYTHING in names, names - {EVERYTHING}, _texts_of(filled), tokens)
+    return DispatchSignals(EVERYTHING in names, names - {EVERYTHING}, _texts_of(filled), tokens)
 
 
 def _texts_of(names: Iterable[bytes]) -> frozenset[str]:
@@ -233,12 +233,12 @@ def wait_for_wake(timeout_seconds: float) -> bool:
     return False
 
 
-def leave_late_wake(pool_id: int) -> None:
+def request_repeated_tick(pool_id: int) -> None:
     """Pass a wake on to the process that is ticking the pool: it reads once more when it is done."""
     _ask(lambda: _client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS), otherwise=None)
 
 
-def take_late_wake(pool_id: int) -> bool:
+def pop_repeated_tick(pool_id: int) -> bool:
     """Return whether a wake for the pool came during a tick, and clear it."""
     return _ask(lambda: bool(_client().delete(LATE_WAKE_KEY.format(pool_id))), otherwise=False)
 

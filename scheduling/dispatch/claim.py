@@ -130,7 +130,7 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
     }
 
 
-class Awaited(Enum):
+class NextTickTrigger(Enum):
     """The events that may let a job start, as of the last tick."""
 
     ENDS = auto()
@@ -140,16 +140,16 @@ class Awaited(Enum):
     EITHER = auto()
 
 
-def awaited_after(reading: PoolReading, claims: Sequence[Claim]) -> Awaited:
+def next_tick_trigger(reading: PoolReading, claims: Sequence[Claim]) -> NextTickTrigger:
     """Return the awaited events of a pool after this reading and these claims."""
     if reading.share.room == 0:
-        return Awaited.ENDS
+        return NextTickTrigger.ENDS
     if is_every_slot_taken(reading, [claim.pick for claim in claims]):
         # With no jobs left, a freed slot has no use: then new jobs are awaited too.
-        return Awaited.ENDS if _is_anybody_left(reading, claims) else Awaited.EITHER
+        return NextTickTrigger.ENDS if _is_anybody_left(reading, claims) else NextTickTrigger.EITHER
     is_kept = reading.is_anybody_capped or reading.share.reserved > 0
     is_anybody_kept = is_kept or _is_queue_full(reading, claims) or _is_tenant_full(reading, claims)
-    return Awaited.EITHER if is_anybody_kept else Awaited.JOBS
+    return NextTickTrigger.EITHER if is_anybody_kept else NextTickTrigger.JOBS
 
 
 def is_every_slot_taken(reading: PoolReading, picks: Sequence[Pick]) -> bool:

@@ -29,13 +29,13 @@ WITH picked AS (
         AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, weight_milli,
             queue_weight_milli, message_id, start_tag, queue_tag, key_tag, runner_up_tag, queue_runner_up_tag,
             key_runner_up_tag, in_flight, waiting, level, reason, predicted_us)
-), gone AS (
+), deleted_ready AS (
     DELETE FROM scheduling_job_ready r USING picked p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
     RETURNING r.tenant_id, r.kind, p.*
 ), claimed AS (
     UPDATE scheduling_job j SET state = 'dispatched', execution_count = j.execution_count + 1
-    FROM gone g WHERE j.id = g.job_id AND j.state = 'available'
+    FROM deleted_ready g WHERE j.id = g.job_id AND j.state = 'available'
     RETURNING g.*, j.execution_count AS number, j.fence, j.traceparent
 ), live AS (
     INSERT INTO scheduling_execution_live (id, tenant_id, job_id, entity_id, queue_id, pool_id, kind, number, token,

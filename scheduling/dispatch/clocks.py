@@ -11,7 +11,7 @@ from scheduling.dispatch.claim import Claim, count_messages
 from scheduling.dispatch.pick import Picked
 from scheduling.dispatch.read import PoolReading
 from scheduling.dispatch.wakes import append_wakes
-from scheduling.fairness.lines import KEY_WEIGHT_MILLI, virtual_service
+from scheduling.fairness.key_nodes import KEY_WEIGHT_MILLI, virtual_service
 from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
@@ -44,7 +44,7 @@ type _Row = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TickRecord:
     """The reading, picks and claims of a tick.
 
     ``is_whole`` is False for one that read some entities and one kind only.
@@ -103,7 +103,7 @@ class _Undone:
     queues: Counter[int]
 
 
-def advance_clocks(pool_id: int, outcome: Outcome) -> None:
+def advance_clocks(pool_id: int, outcome: TickRecord) -> None:
     """Write the clocks after the picks, less the charge of picks that were not claimed.
 
     A tick that was not whole charges the tenants that it served, and leaves their remaining jobs to the next tick.
@@ -123,7 +123,7 @@ def advance_clocks(pool_id: int, outcome: Outcome) -> None:
         cursor.execute(_UPDATE_CLOCKS, {"pool_id": pool_id, "virtual_time": outcome.result.virtual_time, **columns})
 
 
-def _write_entities(pool_id: int, outcome: Outcome, undone: _Undone) -> None:
+def _write_entities(pool_id: int, outcome: TickRecord, undone: _Undone) -> None:
     picks = [claim.pick for claim in outcome.claims]
     room = Counter(outcome.reading.share.tenant_room)
     room.subtract(count_messages(picks, lambda pick: pick.tenant_id))
@@ -151,7 +151,7 @@ def _write_entities(pool_id: int, outcome: Outcome, undone: _Undone) -> None:
         append_wakes(guessed)
 
 
-def _moves(outcome: Outcome, tenant: TenantShare, claimed: _Claimed, undone: _Undone) -> Iterator[_LineMove]:
+def _moves(outcome: TickRecord, tenant: TenantShare, claimed: _Claimed, undone: _Undone) -> Iterator[_LineMove]:
     """Yield the tenant's lines that changed."""
     tags = outcome.result.tenants.get(tenant.entity_id)
     for line in tenant.lines:
@@ -169,7 +169,7 @@ def _moves(outcome: Outcome, tenant: TenantShare, claimed: _Claimed, undone: _Un
 
 
 def _tenant_row(
-    outcome: Outcome, tenant: TenantShare, moves: Sequence[_LineMove], undone: _Undone, *, has_room: bool
+    outcome: TickRecord, tenant: TenantShare, moves: Sequence[_LineMove], undone: _Undone, *, has_room: bool
 ) -> _Row:
     """Return the row for _UPDATE_TENANTS."""
     own = next((move for move in moves if move.entity_id == tenant.entity_id), None)
@@ -192,7 +192,7 @@ def _tenant_row(
     )
 
 
-def _undone(outcome: Outcome) -> _Undone:
+def _undone(outcome: TickRecord) -> _Undone:
     done = {claim.pick.job.job_id for claim in outcome.claims}
     queue_weights = {queue.queue_id: queue.weight_milli for queue in outcome.reading.share.queues}
     weights = {
@@ -208,7 +208,7 @@ def _undone(outcome: Outcome) -> _Undone:
     return undone
 
 
-def _charged_queues(outcome: Outcome) -> list[_Row]:
+def _charged_queues(outcome: TickRecord) -> list[_Row]:
     """Return (queue, service) pairs of the claimed jobs."""
     weights = {queue.queue_id: queue.weight_milli for queue in outcome.reading.share.queues}
     service: Counter[int] = Counter()

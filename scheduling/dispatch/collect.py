@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg.rows import dict_row, scalar_row
 
 from scheduling.conf import STAGE_ROWS
-from scheduling.dispatch.rows import memory_needs
+from scheduling.dispatch.rows import memory_gate_parameters
 from scheduling.execution.settlement import longest_us
 from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
 from tenants.database.ids import uuid7s
@@ -109,10 +109,10 @@ def stage_held() -> int:
 
     Release at most STAGE_ROWS; return how many.
     """
-    return _run(_STAGE_HELD, {"limit": STAGE_ROWS, "needs": memory_needs()})
+    return _run(_STAGE_HELD, {"limit": STAGE_ROWS, "needs": memory_gate_parameters()})
 
 
-def hold(pool_id: int, read: Mapping[int, int]) -> set[int]:
+def hold_refused_rows(pool_id: int, read: Mapping[int, int]) -> set[int]:
     """Set the first ready jobs of entities aside that are behind a gate, among at least as many as were read of each.
 
     About STAGE_ROWS are read in all. A job that another transaction holds stays; return the entities that have such.
@@ -125,7 +125,7 @@ def hold(pool_id: int, read: Mapping[int, int]) -> set[int]:
             "pool_id": pool_id,
             "entity_ids": list(read),
             "limits": limits,
-            "needs": memory_needs(),
+            "needs": memory_gate_parameters(),
         }
         cursor.execute(_HOLD, values)
         return set(cursor.fetchall())

@@ -1,7 +1,7 @@
 -- name: collect_all
 -- Fold all settled executions of a pool into virtual times, counters, predictor sums and usage. Return the tenants that
 -- passed a warning level of a limit, and NULL if a tenant that was held at its cap has queues of other pools.
-WITH gone AS (
+WITH deleted_rows AS (
     -- By ctid: whatever the statistics of a table that fills and empties are, a list is planned as ten rows. For these,
     -- lines, capacities and tenants are looked up one by one, and the sets below are hash-joined.
     DELETE FROM scheduling_settled WHERE ctid = ANY (ARRAY(
@@ -14,7 +14,7 @@ WITH gone AS (
 
 -- name: collect_places
 -- Fold the settled executions at the given ctids in the same way.
-WITH gone AS (
+WITH deleted_rows AS (
     DELETE FROM scheduling_settled WHERE ctid = ANY (%(places)s::tid[]) RETURNING *
 ),
 -- include: fold_settled
@@ -27,7 +27,7 @@ WITH gone AS (
 -- eligible child: a child that a correction moves below it lowers it, or returning tenants would wait for service that
 -- was only predicted. Lock capacities in the order of tenants, because two pools' ticks may both need them; usage is
 -- written under the same locks. A tenant that has just used up its month is read again in every queue.
-still AS MATERIALIZED (
+in_flight_places AS MATERIALIZED (
     -- A message keeps its slot until its last execution has ended. The settlement deletes one row and inserts the other
     -- in one transaction, so exactly one tick sees that.
     SELECT message_id, entity_id, tenant_id FROM scheduling_execution_live WHERE pool_id = %(pool_id)s
@@ -36,11 +36,11 @@ still AS MATERIALIZED (
     FROM (
         SELECT entity_id,
             count(DISTINCT message_id) FILTER (
-                WHERE (message_id, entity_id) NOT IN (SELECT message_id, entity_id FROM still)) AS ended,
+                WHERE (message_id, entity_id) NOT IN (SELECT message_id, entity_id FROM in_flight_places)) AS ended,
             sum(div(measured_us::numeric * 1000000, weight_milli) - div(predicted_us::numeric * 1000000, weight_milli))
                 ::bigint AS correction,
             sum((measured_us::numeric - predicted_us) * 1000)::bigint AS key_correction
-        FROM gone GROUP BY 1
+        FROM deleted_rows GROUP BY 1
     ) l
 ), key AS (
     UPDATE scheduling_schedulingentity k SET
@@ -72,8 +72,8 @@ still AS MATERIALIZED (
 ), by_tenant AS (
     -- A message with jobs of two keys of a tenant takes one slot of the tenant.
     SELECT tenant_id, count(DISTINCT message_id) FILTER (
-        WHERE (message_id, tenant_id) NOT IN (SELECT message_id, tenant_id FROM still)) AS ended
-    FROM gone GROUP BY 1
+        WHERE (message_id, tenant_id) NOT IN (SELECT message_id, tenant_id FROM in_flight_places)) AS ended
+    FROM deleted_rows GROUP BY 1
 ), capacity_lock AS (
     SELECT c.tenant_id, b.ended,
     -- include: tenant_cap
@@ -87,7 +87,7 @@ still AS MATERIALIZED (
     UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight - b.ended
     FROM capacity_lock b WHERE c.tenant_id = b.tenant_id AND b.ended > 0
     RETURNING c.tenant_id, c.in_flight + b.ended >= b.cap AS was_full
-), freed AS (
+), uncapped_tenants AS (
     -- A tenant that was held at its cap and no longer is: read it again in every queue.
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT e.tenant_id, e.id, e.queue_id, 0
@@ -100,7 +100,7 @@ still AS MATERIALIZED (
     SELECT queue_id,
         sum(div(measured_us::numeric * 1000000, queue_weight_milli)
             - div(predicted_us::numeric * 1000000, queue_weight_milli))::bigint AS correction
-    FROM gone GROUP BY 1
+    FROM deleted_rows GROUP BY 1
 ), queue AS (
     UPDATE scheduling_queue_clock c SET
         vruntime = c.vruntime + b.correction,
@@ -117,7 +117,7 @@ still AS MATERIALIZED (
 ), by_month AS (
     SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period,
         sum(measured_us)::bigint AS worker_us, max(peak_memory_kib) AS peak_kib
-    FROM gone GROUP BY 1, 2
+    FROM deleted_rows GROUP BY 1, 2
 ), worker_time AS (
     INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
     SELECT m.tenant_id, %(worker_key)s, m.period, m.worker_us FROM by_month m
@@ -141,14 +141,14 @@ still AS MATERIALIZED (
         FULL JOIN capacity_lock USING (tenant_id) OFFSET 0) w
     WHERE period =
     -- include: this_month
-), used_up AS (
+), exhausted_tenants AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT e.tenant_id, e.id, e.queue_id, 0
     FROM (SELECT tenant_id FROM used WHERE before < limit_us AND amount >= limit_us OFFSET 0) u
         JOIN scheduling_schedulingentity e ON e.tenant_id = u.tenant_id AND e.parent_id IS NULL
 )
 SELECT NULL WHERE EXISTS (
-    SELECT FROM freed f JOIN scheduling_queue q ON q.id = f.queue_id WHERE q.pool_id <> %(pool_id)s)
+    SELECT FROM uncapped_tenants f JOIN scheduling_queue q ON q.id = f.queue_id WHERE q.pool_id <> %(pool_id)s)
 UNION ALL SELECT tenant_id FROM used CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
 WHERE before::numeric * 100 < level.percent * limit_us::numeric
     AND amount::numeric * 100 >= level.percent * limit_us::numeric
@@ -170,7 +170,7 @@ samples AS (
         g.expected_us - g.measured_us::float8 AS error_us,
         least(1000000000000::float8, CASE WHEN coalesce(k.samples, 0) < 5 THEN g.used_us
             ELSE least(g.used_us, 8 * (g.used_us - g.measured_us::float8 + g.expected_us)) END) AS cost
-    FROM (SELECT *, coalesce(whole_us, predicted_us)::float8 AS expected_us FROM gone) g
+    FROM (SELECT *, coalesce(whole_us, predicted_us)::float8 AS expected_us FROM deleted_rows) g
         LEFT JOIN scheduling_kind_cost k ON k.kind = g.kind
     WHERE g.is_sample
 ), tenant_cost AS (
@@ -318,20 +318,20 @@ SELECT count(*) FROM numbered;
 -- Make jobs ready whose gate has opened, oldest first; return how many. Gates and kinds are found by hopping over the
 -- index (gate, kind, rank), one probe each: a tick must not read a million held jobs of a paused kind to find that they
 -- stay. Breakers sort before these gates and have statements of their own, since each tenant may have many.
-WITH RECURSIVE hop AS (
+WITH RECURSIVE gate_scan AS (
     (SELECT gate, kind FROM scheduling_job_held WHERE gate >= 'kind' ORDER BY gate, kind LIMIT 1)
     UNION ALL
-    SELECT next.gate, next.kind FROM hop CROSS JOIN LATERAL (
-        SELECT h.gate, h.kind FROM scheduling_job_held h WHERE (h.gate, h.kind) > (hop.gate, hop.kind)
+    SELECT next.gate, next.kind FROM gate_scan CROSS JOIN LATERAL (
+        SELECT h.gate, h.kind FROM scheduling_job_held h WHERE (h.gate, h.kind) > (gate_scan.gate, gate_scan.kind)
         ORDER BY h.gate, h.kind LIMIT 1
     ) next
 ), opened AS (
-    SELECT gate, kind FROM hop WHERE CASE
-        WHEN gate = 'kind' THEN NOT EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = hop.kind)
+    SELECT gate, kind FROM gate_scan WHERE CASE
+        WHEN gate = 'kind' THEN NOT EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = gate_scan.kind)
         WHEN gate LIKE 'unknown %%' THEN EXISTS (SELECT FROM scheduling_workerpool p
-            WHERE 'unknown ' || p.id = hop.gate AND coalesce(p.kinds ? hop.kind, true))
-        ELSE coalesce((%(needs)s::jsonb ->> hop.kind)::int, 0) <= (
-            SELECT max(p.memory_mib) FROM scheduling_workerpool p WHERE 'memory ' || p.id = hop.gate)
+            WHERE 'unknown ' || p.id = gate_scan.gate AND coalesce(p.kinds ? gate_scan.kind, true))
+        ELSE coalesce((%(needs)s::jsonb ->> gate_scan.kind)::int, 0) <= (
+            SELECT max(p.memory_mib) FROM scheduling_workerpool p WHERE 'memory ' || p.id = gate_scan.gate)
     END
 ), candidate AS (
     SELECT h.job_id, h.rank FROM opened o CROSS JOIN LATERAL (
@@ -373,7 +373,7 @@ WITH head AS (
         JOIN scheduling_job j ON j.id = r.job_id
     -- The held row refers to the job.
     WHERE p.gate IS NOT NULL FOR NO KEY UPDATE OF r SKIP LOCKED FOR KEY SHARE OF j SKIP LOCKED
-), gone AS (
+), deleted_rows AS (
     DELETE FROM scheduling_job_ready r USING free p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
     RETURNING r.tenant_id, r.entity_id, r.rank, r.job_id, r.kind, r.payload_bytes, r.used_us, r.travels_alone,
@@ -381,7 +381,7 @@ WITH head AS (
 ), held AS (
     INSERT INTO scheduling_job_held (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone,
         gate)
-    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone, gate FROM gone
+    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone, gate FROM deleted_rows
 )
 SELECT DISTINCT entity_id FROM head p
-WHERE gate IS NOT NULL AND NOT EXISTS (SELECT FROM gone g WHERE g.job_id = p.job_id);
+WHERE gate IS NOT NULL AND NOT EXISTS (SELECT FROM deleted_rows g WHERE g.job_id = p.job_id);

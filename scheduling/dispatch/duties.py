@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from django.db import connection
 
 from scheduling import signals
-from scheduling.breakers.state import tend_circuits
+from scheduling.breakers.state import prune_circuits
 from scheduling.conf import FIRE_INTERVAL_SECONDS
-from scheduling.dispatch.slices import ask_for_slices
+from scheduling.dispatch.slices import request_slice_yields
 from scheduling.execution.rescue import run_sweep
 from scheduling.fleet.announced_kinds import tend_announced_kinds
 from scheduling.fleet.processes import ProcessPulse
-from scheduling.fleet.standings import QueueMeasurer
+from scheduling.fleet.queue_consumers import QueueMeasurer
 from scheduling.jobs.batches.cancelling import tend_cancellations
 from scheduling.jobs.batches.firing import fire_batches
 from scheduling.jobs.batches.folding import fold_batches
-from scheduling.limits.admission import keep_limits
+from scheduling.limits.admission import expire_limits
 from scheduling.models import ProcessHeartbeat
 from scheduling.plans.due_versions import apply_due_versions
 from scheduling.schedules.firing import fire_due_schedules
@@ -29,7 +29,7 @@ from scheduling.shares.samples import ShareSampler
 from scheduling.statistics.gauges import GaugeSampler
 from scheduling.statistics.rollups import TallyFolder
 from scheduling.stops.drains import note_drained
-from scheduling.stops.expiry import lift_due
+from scheduling.stops.expiry import expire_due_stops
 from scheduling.subscriptions.relay import EventRelayer
 from tenants.database.platform_settings import platform_settings
 from tenants.transactions import ConnectionLostError, session_errors
@@ -71,7 +71,7 @@ CANCEL_SECONDS = 1.0
 HEARTBEAT = Duty("heartbeat", lambda: platform_settings.HEARTBEAT_SECONDS, _pulse.beat)
 DUTIES: tuple[Duty, ...] = (
     Duty("sweep", lambda: platform_settings.SWEEP_SECONDS, run_sweep, waits_for_leases=True),
-    Duty("limits", lambda: 1.0, keep_limits),
+    Duty("limits", lambda: 1.0, expire_limits),
     Duty("rollups", _folder.interval_seconds, _folder.take_turn),
     Duty("batches", lambda: BATCH_SECONDS, fold_batches),
     Duty("completions", lambda: BATCH_SECONDS, fire_batches),
@@ -82,9 +82,9 @@ DUTIES: tuple[Duty, ...] = (
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
     Duty("standings", lambda: STANDING_SECONDS, _measurer.take_turn),
     Duty("versions", lambda: VERSION_SECONDS, apply_due_versions),
-    Duty("lift", lambda: LIFT_SECONDS, lift_due),
-    Duty("slices", lambda: SLICE_LOOK_SECONDS, ask_for_slices),
-    Duty("circuits", lambda: CIRCUIT_LOOK_SECONDS, tend_circuits),
+    Duty("lift", lambda: LIFT_SECONDS, expire_due_stops),
+    Duty("slices", lambda: SLICE_LOOK_SECONDS, request_slice_yields),
+    Duty("circuits", lambda: CIRCUIT_LOOK_SECONDS, prune_circuits),
     Duty("kinds", lambda: KINDS_SECONDS, tend_announced_kinds),
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )
@@ -124,7 +124,7 @@ class DutyRoster:
             seconds = time.monotonic() - now
             signals.duty_ended.send(None, duty=duty.name, seconds=seconds, is_failed=is_failed)
 
-    def put_off_rescue(self, seconds: float) -> None:
+    def postpone_rescue(self, seconds: float) -> None:
         """Delay the rescue, so that workers can renew the leases that an outage kept them from renewing."""
         for duty in self._due_at:
             if duty.waits_for_leases:
@@ -150,7 +150,7 @@ class DutyRunner:
 
     def run(self) -> None:
         """Run duties until stopped; wait while the database is unavailable."""
-        self._duties.put_off_rescue(platform_settings.LEASE_SECONDS)
+        self._duties.postpone_rescue(platform_settings.LEASE_SECONDS)
         while not self._stopped.is_set():
             self._turn()
             try:
@@ -166,4 +166,4 @@ class DutyRunner:
         connection.close()
         self._stopped.wait(self._back_off_seconds)
         self._back_off_seconds = min(2 * self._back_off_seconds, MAX_BACK_OFF_SECONDS)
-        self._duties.put_off_rescue(platform_settings.LEASE_SECONDS)
+        self._duties.postpone_rescue(platform_settings.LEASE_SECONDS)

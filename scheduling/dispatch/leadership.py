@@ -9,10 +9,10 @@ from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-_LEAD = load_sql(__file__)["lead"]
+_LEAD = load_sql(__file__)["try_to_lead"]
 
 
-def lead(lock: LockClass, of: int = 0) -> bool:
+def try_to_lead(lock: LockClass, of: int = 0) -> bool:
     """Take the lock for this transaction; return False if another process has it.
 
     A process that stalls inside the transaction loses its session, and with it the lock, after TICK_IDLE_TIMEOUT_MS.

@@ -14,11 +14,11 @@ from django.db import DatabaseError, InterfaceError, connection
 from scheduling import signals
 from scheduling.conf import TICK_JOBS
 from scheduling.dispatch import broker
-from scheduling.dispatch.absence import note_broker_away
+from scheduling.dispatch.broker_faults import record_broker_outage
 from scheduling.dispatch.broker_types import remove_wrong_types
 from scheduling.dispatch.duties import HEARTBEAT, Duty, DutyRoster
 from scheduling.dispatch.pools_due import PoolsDue
-from scheduling.dispatch.refused import set_aside_refused
+from scheduling.dispatch.rejected_rows import quarantine_rejected
 from scheduling.dispatch.republish import republish_unstarted
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.exceptions import BrokerUnavailableError
@@ -73,7 +73,7 @@ SHORTEST_WAIT_SECONDS = 0.001
 TICK_ERRORS = (DatabaseError, InterfaceError, ValueError)
 
 
-class Dispatcher:
+class DispatchLoop:
     """The dispatcher's loop; :meth:`run` returns once ``stopped`` is set."""
 
     def __init__(
@@ -106,7 +106,7 @@ class Dispatcher:
                 self._failing.note_success(ROUND)
             except TICK_ERRORS as error:
                 # This round took news from the channel, which are not sent again.
-                self._due.hear(broker.News(is_everything=True), time.monotonic())
+                self._due.apply_signals(broker.DispatchSignals(is_everything=True), time.monotonic())
                 if isinstance(error, ConnectionLostError):
                     logger.warning("dispatcher.database_away", exc_info=True)
                     self._reconnect_later()
@@ -114,7 +114,7 @@ class Dispatcher:
                     # A deadlock or a time-out: the round is rolled back, and workers kept their leases meanwhile.
                     self._failing.note_failure(ROUND, time.monotonic(), error)
                     self._stopped.wait(self._failing.back_off_seconds(ROUND))
-        if self._is_woken or self._due.is_owing:
+        if self._is_woken or self._due.has_pending_signals:
             broker.wake_dispatcher()
         connection.close()
 
@@ -128,10 +128,10 @@ class Dispatcher:
             self._queue_names = list(pool_of_queue)
             self._due.know(self._pool_ids, pool_of_queue)
             if self._is_broker_away:
-                note_broker_away(self._pool_ids)
-        news = broker.take_news() if self._is_woken else broker.News()
+                record_broker_outage(self._pool_ids)
+        news = broker.drain_signals() if self._is_woken else broker.DispatchSignals()
         if self._is_woken:
-            self._due.hear(news, now)
+            self._due.apply_signals(news, now)
         self._endings += news.endings
         self._tick_due(now)
         self._is_woken = False
@@ -146,18 +146,18 @@ class Dispatcher:
         if not (due := self._due.take(now)):
             return
         endings, self._endings = self._endings, []
-        for pool_id, is_heard_of in due.items():
+        for pool_id, has_signal in due.items():
             if self._may_claim(pool_id):
                 self._turn()
-                self._attempt_tick(pool_id, endings, is_heard_of=is_heard_of)
+                self._attempt_tick(pool_id, endings, has_signal=has_signal)
 
-    def _attempt_tick(self, pool_id: int, endings: Sequence[UUID], *, is_heard_of: bool) -> None:
+    def _attempt_tick(self, pool_id: int, endings: Sequence[UUID], *, has_signal: bool) -> None:
         """Tick one pool unless it backs off; its failure does not affect the others."""
         if seconds := self._failing.seconds_left(pool_id, now := time.monotonic()):
             self._due.put_off(pool_id, seconds, now)
             return
         try:
-            result = self._tick(pool_id, endings, is_heard_of=is_heard_of)
+            result = self._tick(pool_id, endings, has_signal=has_signal)
         except ConnectionLostError:
             raise
         except TICK_ERRORS as error:
@@ -170,7 +170,7 @@ class Dispatcher:
         """Back off from the pool; after some failures set aside the rows that no tick can fold."""
         if self._failing.note_failure(pool_id, time.monotonic(), error):
             try:
-                set_aside_refused(pool_id)
+                quarantine_rejected(pool_id)
             except ConnectionLostError:
                 raise
             except TICK_ERRORS:
@@ -180,13 +180,13 @@ class Dispatcher:
     def _may_claim(self, pool_id: int) -> bool:
         return not self._is_broker_away and pool_id not in self._failed_pools
 
-    def _tick(self, pool_id: int, ending: Sequence[UUID], *, is_heard_of: bool) -> TickResult:
+    def _tick(self, pool_id: int, ending: Sequence[UUID], *, has_signal: bool) -> TickResult:
         """Tick one pool, again at once if a wake may have come too late for its leader."""
         result = run_tick(pool_id, ending=ending)
-        if is_heard_of and not result.was_led:
+        if has_signal and not result.was_led:
             # The leader may have looked before the event behind our wake was committed. It looks again if it finds the
             # late wake at its end; if it has ended, the lock is free. So no wake is lost, and no loop waits.
-            broker.leave_late_wake(pool_id)
+            broker.request_repeated_tick(pool_id)
             result = run_tick(pool_id, ending=ending)
         if result.unpublished:
             # The claims are undone; the next ones wait until the broker answers a probe.

@@ -14,7 +14,7 @@ from uuid import UUID
 from psycopg.rows import scalar_row
 
 from scheduling.dispatch.rows import RowsReading
-from scheduling.fairness.run_queue import ReadSupply, pick_fair
+from scheduling.fairness.run_queue import ReadJobs, pick_fair
 from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
@@ -52,7 +52,7 @@ def pick_and_lock(share: PoolShare, found: RowsReading, *, is_careful: bool = Fa
     If ``is_careful``, also skip jobs whose rows in the job table are locked.
     """
     rows, passed_over = dict(found.rows), set(found.kept)
-    result = pick_fair(share, ReadSupply(rows))
+    result = pick_fair(share, ReadJobs(rows))
     locked: set[UUID | None] = set()
     dropped: list[Pick] = []
     for _ in range(ROUNDS):
@@ -66,7 +66,7 @@ def pick_and_lock(share: PoolShare, found: RowsReading, *, is_careful: bool = Fa
         for entity_id in set(lost.values()):
             # Fewer than were asked for, so that the rest of the line is picked, and then other lines.
             rows[entity_id] = _without(rows[entity_id], lost)
-        result = pick_fair(share, ReadSupply(rows))
+        result = pick_fair(share, ReadJobs(rows))
     picks = [pick for pick in result.picks if pick.job.job_id in locked]
     return Picked(result, picks, rows, passed_over, dropped)
 

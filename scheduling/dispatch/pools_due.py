@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from scheduling.dispatch.broker import News
-from scheduling.dispatch.claim import Awaited
+from scheduling.dispatch.broker import DispatchSignals
+from scheduling.dispatch.claim import NextTickTrigger
 from scheduling.dispatch.tick import TickResult
 
 # Jobs that arrive within this time after a tick looked for new ones are dispatched together, since a tick costs as much
@@ -27,10 +27,10 @@ class PoolsDue:
         self._filled: set[int] = set()
         self._filled_at: dict[int, float] = {}
         # The events that each pool's last tick awaits.
-        self._awaited: dict[int, Awaited] = {}
+        self._awaited: dict[int, NextTickTrigger] = {}
 
     @property
-    def is_owing(self) -> bool:
+    def has_pending_signals(self) -> bool:
         """Return whether there are news that no tick has followed yet."""
         return bool(self._heard)
 
@@ -39,7 +39,7 @@ class PoolsDue:
         self._pool_of_queue = pool_of_queue
         self._due_at = {pool_id: self._due_at.get(pool_id, 0.0) for pool_id in pool_ids}
 
-    def hear(self, news: News, now: float) -> None:
+    def apply_signals(self, news: DispatchSignals, now: float) -> None:
         """Handle a wake. One for everything, or with an unknown queue, concerns every pool."""
         if news.is_everything:
             self._heard.update(self._due_at)
@@ -47,11 +47,15 @@ class PoolsDue:
         ended, filled = self._pools_of(news.queues), self._pools_of(news.filled)
         self._heard.update(ended, filled)
         for pool_id in ended:
-            at = self._after(pool_id, MORE_WORK_SECONDS, now) if self._awaited.get(pool_id) is Awaited.JOBS else now
+            at = (
+                self._after(pool_id, MORE_WORK_SECONDS, now)
+                if self._awaited.get(pool_id) is NextTickTrigger.JOBS
+                else now
+            )
             self._be_due([pool_id], at)
         for pool_id in filled:
             self._filled.add(pool_id)
-            is_full = self._awaited.get(pool_id) is Awaited.ENDS
+            is_full = self._awaited.get(pool_id) is NextTickTrigger.ENDS
             self._be_due([pool_id], self._after(pool_id, NO_SLOT_SECONDS if is_full else MORE_WORK_SECONDS, now))
 
     def take(self, now: float) -> dict[int, bool]:
@@ -72,7 +76,7 @@ class PoolsDue:
         """
         if result.was_led and result.awaited is not None:
             self._awaited[pool_id] = result.awaited
-        elif not result.was_led or self._awaited.get(pool_id) is Awaited.ENDS:
+        elif not result.was_led or self._awaited.get(pool_id) is NextTickTrigger.ENDS:
             # Another process looked; or an execution ended, and no job waits any more.
             self._awaited.pop(pool_id, None)
         due = set(self._due_at) if result.has_woken_others else {pool_id} if result.has_more else set()

@@ -33,17 +33,17 @@ WITH plan AS (
                 WHERE c.tenant_id = l.tenant_id AND c.in_flight >=
                 -- include: tenant_cap
                 OFFSET 0))
-), there AS (
+), live_slots AS (
     SELECT coalesce(sum(w.slots), 0) AS slots FROM scheduling_worker w
     WHERE w.pool_id = %(pool_id)s AND w.status = 'online'
         AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)
         AND NOT EXISTS (SELECT FROM scheduling_workerpool p WHERE p.id = w.pool_id AND (p.is_paused OR EXISTS (
             SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = p.name)))
 )
-SELECT there.slots, used.slots AS used_slots, plan.strategy, coalesce(plan.reserved_slots, 0) AS reserved_slots,
+SELECT live_slots.slots, used.slots AS used_slots, plan.strategy, coalesce(plan.reserved_slots, 0) AS reserved_slots,
     CASE WHEN plan.strategy = 'time_slice' THEN plan.granularity_seconds END AS slice_seconds,
     (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s) AS pool_virtual_time,
-    used.slots < there.slots AND EXISTS (
+    used.slots < live_slots.slots AND EXISTS (
         SELECT FROM (SELECT DISTINCT tenant_id FROM held) h CROSS JOIN LATERAL (
             SELECT c.tenant_id FROM scheduling_tenant_capacity c
                 JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
@@ -56,7 +56,7 @@ SELECT there.slots, used.slots AS used_slots, plan.strategy, coalesce(plan.reser
             LIMIT 1
         ) e) AS is_anybody_capped,
     queue.*
-FROM there CROSS JOIN used LEFT JOIN plan ON true LEFT JOIN (
+FROM live_slots CROSS JOIN used LEFT JOIN plan ON true LEFT JOIN (
     SELECT q.id AS queue_id, q.name,
         -- include: queue_weight
         AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,

@@ -9,8 +9,8 @@ from psycopg.rows import class_row
 from scheduling import signals
 from scheduling.conf import TICK_JOBS
 from scheduling.dispatch import broker
-from scheduling.dispatch.absence import note_refused_again
 from scheduling.dispatch.broker import Hint
+from scheduling.dispatch.broker_faults import record_refused_republish
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
@@ -36,6 +36,6 @@ def republish_unstarted(*, is_epoch_new: bool = False) -> int:
     # Refused messages exceed the age again later, and are retried then.
     unsent = broker.publish(hints)
     if unsent:
-        note_refused_again({hint.queue_name for hint in unsent})
+        record_refused_republish({hint.queue_name for hint in unsent})
     signals.messages_republished.send(None, count=len(hints) - len(unsent))
     return len(hints)

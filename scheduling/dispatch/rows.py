@@ -26,7 +26,7 @@ _ROWS = _SQL["read_rows"]
 _KEYS_FAIR, _KEYS_FIFO = _SQL["read_keys_fair"], _SQL["read_keys_fifo"]
 
 
-def memory_needs() -> str:
+def memory_gate_parameters() -> str:
     """Return what kinds need beyond the smallest memory class, as JSON: {kind: MiB}."""
     return json.dumps(registry.memory_needs())
 
@@ -59,7 +59,12 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
     if not wanted:
         return RowsReading({}, {})
     with prepared_cursor(namedtuple_row) as cursor:
-        values = {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind, "needs": memory_needs()}
+        values = {
+            "entity_ids": list(wanted),
+            "asked": list(wanted.values()),
+            "kind": kind,
+            "needs": memory_gate_parameters(),
+        }
         cursor.execute(_ROWS, values)
         for row in cursor.fetchall():
             if row.gate is not None:

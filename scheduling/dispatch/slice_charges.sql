@@ -13,7 +13,7 @@ ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED;
 -- Charge another slice to executions. Weights are those of the dispatch, at which the settlement corrects the charge. A
 -- clock moves to the start of the last slice, but not past a waiting child: otherwise arrivals would queue behind
 -- service that none has received. The statement reads the virtual times from before its own charges.
-WITH gone_on AS (
+WITH continued AS (
     UPDATE scheduling_execution_live l SET
         predicted_us = l.predicted_us + s.slices * s.slice_us, whole_us = coalesce(l.whole_us, l.predicted_us)
     FROM (
@@ -29,12 +29,12 @@ WITH gone_on AS (
         s.slices * s.slice_us AS cost_us, s.slice_us
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
-    SELECT charge_id, tenant_id, job_id, id, queue_id, 'slice', cost_us, now() FROM gone_on
+    SELECT charge_id, tenant_id, job_id, id, queue_id, 'slice', cost_us, now() FROM continued
 ), line AS (
     SELECT g.entity_id, e.parent_id, sum(cost_us * 1000)::bigint AS key_service, max(slice_us * 1000) AS key_slice,
         sum(div(cost_us::numeric * 1000000, g.weight_milli))::bigint AS service,
         max(slice_us * 1000000 / g.weight_milli) AS slice
-    FROM gone_on g JOIN scheduling_schedulingentity e ON e.id = g.entity_id GROUP BY 1, 2
+    FROM continued g JOIN scheduling_schedulingentity e ON e.id = g.entity_id GROUP BY 1, 2
 ), key AS (
     UPDATE scheduling_schedulingentity k SET vruntime = k.vruntime + l.key_service
     FROM line l WHERE k.id = l.entity_id AND l.parent_id IS NOT NULL
@@ -65,7 +65,7 @@ WITH gone_on AS (
     FROM (
         SELECT queue_id, sum(div(cost_us::numeric * 1000000, queue_weight_milli))::bigint AS service,
             max(slice_us * 1000000 / queue_weight_milli) AS slice
-        FROM gone_on GROUP BY 1
+        FROM continued GROUP BY 1
     ) q WHERE c.queue_id = q.queue_id
     RETURNING c.vruntime - q.slice AS start_tag
 )

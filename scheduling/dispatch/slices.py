@@ -15,10 +15,10 @@ from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling import signals
 from scheduling.dispatch.claim import limit_rates, tokens
-from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.dispatch.read import read_pool, rows_wanted
 from scheduling.dispatch.rows import read_rows
-from scheduling.fairness.run_queue import ReadSupply
+from scheduling.fairness.run_queue import ReadJobs
 from scheduling.fairness.shares import KeyShare, TenantShare
 from scheduling.fairness.slices import Running, choose_yields
 from scheduling.kit import registry
@@ -34,21 +34,21 @@ _RUNNING = _SQL["read_running"]
 _ASK = _SQL["request_yields"]
 
 
-def ask_for_slices() -> None:
+def request_slice_yields() -> None:
     """Request yields in each pool in which a slice is used or a yield was requested; a duty."""
     with all_tenants(), prepared_cursor(scalar_row) as cursor:
         cursor.execute(_POOLS, {"strategy": CFSPlan.Strategy.TIME_SLICE})
         pool_ids = cursor.fetchall()
     for pool_id in pool_ids:
-        ask_in_pool(pool_id)
+        request_yields_in_pool(pool_id)
 
 
-def ask_in_pool(pool_id: int) -> None:
+def request_yields_in_pool(pool_id: int) -> None:
     """Decide which executions of a pool should yield; one process at a time."""
     # Import plug-ins before the transaction, which must not idle.
     registry.memory_needs()
     with all_tenants():
-        if not lead(LockClass.SLICES, pool_id):
+        if not try_to_lead(LockClass.SLICES, pool_id):
             return
         changes = _ask(pool_id, _choose(pool_id))
     if changes:
@@ -69,7 +69,7 @@ def _choose(pool_id: int) -> Sequence[UUID]:
     rows = read_rows(rows_wanted(reading), slice_us=reading.slice_us).rows
     # While one execution is settled, another may be about to take its slot.
     free = max(0, reading.slots - reading.in_flight)
-    return choose_yields(reading.share, ReadSupply(rows), running, free=free)
+    return choose_yields(reading.share, ReadJobs(rows), running, free=free)
 
 
 def _read_running(pool_id: int) -> list[Running]:

@@ -11,31 +11,31 @@ from uuid import UUID
 from django.db import OperationalError, transaction
 
 from scheduling import signals, tracing
-from scheduling.breakers.state import follow_circuits
+from scheduling.breakers.state import update_circuits
 from scheduling.conf import BY_INDEX, LOCK_TIMEOUT_MS, MAX_MESSAGE_JOBS, TICK_IDLE_TIMEOUT_MS, TICK_JOBS, WAKE_ROWS
 from scheduling.dispatch import broker
-from scheduling.dispatch.absence import note_refused_hints
+from scheduling.dispatch.broker_faults import record_refused_hints
 from scheduling.dispatch.claim import (
-    Awaited,
     Claim,
+    NextTickTrigger,
     QueueRate,
-    awaited_after,
     claim_jobs,
     hints_of,
     is_every_slot_taken,
     limit_rates,
+    next_tick_trigger,
     reserve_capacity,
     spend_rates,
 )
-from scheduling.dispatch.clocks import Outcome, advance_clocks
-from scheduling.dispatch.collect import collect_settled, hold, lead_pool, stage_due, stage_held
+from scheduling.dispatch.clocks import TickRecord, advance_clocks
+from scheduling.dispatch.collect import collect_settled, hold_refused_rows, lead_pool, stage_due, stage_held
 from scheduling.dispatch.locked import is_lock_timeout, lock_what_is_free, note_held_capacities, note_locked
 from scheduling.dispatch.pick import Picked, pick_and_lock
 from scheduling.dispatch.read import PoolReading, read_pool, rows_wanted
 from scheduling.dispatch.rows import read_rows
 from scheduling.dispatch.slice_charges import charge_slices
 from scheduling.dispatch.wakes import fold_wakes
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.fairness.shares import Pick
 from scheduling.kit import registry
@@ -73,7 +73,7 @@ class TickResult:
     unpublished: int = 0
     has_more: bool = False
     has_woken_others: bool = False
-    awaited: Awaited | None = Awaited.EITHER
+    awaited: NextTickTrigger | None = NextTickTrigger.EITHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class _Dispatched:
 
     claims: Sequence[Claim] = ()
     is_cut_short: bool = False
-    awaited: Awaited | None = None
+    awaited: NextTickTrigger | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _run_tick(
         signals.jobs_dispatched.send(None, pool_id=pool_id, count=dispatched, seconds=time.monotonic() - began)
     has_more = bool(staged) or woken >= WAKE_ROWS or done.is_cut_short or len(done.claims) >= TICK_JOBS
     # Read after the lock is free again: later wakes are not left for this tick.
-    has_more = broker.take_late_wake(pool_id) or has_more
+    has_more = broker.pop_repeated_tick(pool_id) or has_more
     return TickResult(
         was_led=True,
         dispatched=dispatched,
@@ -145,7 +145,7 @@ def _run_tick(
         has_more=has_more,
         # Staged jobs may belong to any pool, and so may the wakes of a circuit breaker.
         has_woken_others=bool(staged) or has_freed,
-        awaited=Awaited.EITHER if unpublished else done.awaited,
+        awaited=NextTickTrigger.EITHER if unpublished else done.awaited,
     )
 
 
@@ -158,10 +158,10 @@ def stop_ticks(pool_ids: Sequence[int]) -> None:
 def _follow_circuits(free: list[UUID] | None) -> int:
     """Move circuit breakers; a careful tick continues without if a breaker or a job behind one is locked."""
     if free is None:
-        return follow_circuits()
+        return update_circuits()
     try:
         with transaction.atomic():
-            return follow_circuits(free)
+            return update_circuits(free)
     except OperationalError as error:
         if not is_lock_timeout(error):
             raise
@@ -182,7 +182,7 @@ def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID], 
     _note_held(pool_id, picked, picks, is_careful=free is not None)
     claims = claim_jobs(pool_id, reading, picks) if picks else []
     spend_rates(rates, claims)
-    advance_clocks(pool_id, Outcome(reading, picked, claims, is_whole=only is None))
+    advance_clocks(pool_id, TickRecord(reading, picked, claims, is_whole=only is None))
     # A tenant whose capacity another pool's tick is just taking is picked again at once.
     is_cut_short = picked.is_cut_short or len(picks) < len(picked.picks)
     is_cut_short = is_cut_short or (only is None and _may_hide_others(reading, picked, claims))
@@ -217,13 +217,13 @@ def _pick(
     )
     reading, rates = limit_rates(reading)
     found = read_rows(rows_wanted(reading), kind=only.kind if only else None, slice_us=reading.slice_us)
-    found = found.keeping(hold(pool_id, found.gated))
+    found = found.keeping(hold_refused_rows(pool_id, found.gated))
     return reading, rates, pick_and_lock(reading.share, found, is_careful=free is not None)
 
 
-def _awaited(only: Restriction | None, reading: PoolReading, claims: Sequence[Claim]) -> Awaited:
+def _awaited(only: Restriction | None, reading: PoolReading, claims: Sequence[Claim]) -> NextTickTrigger:
     """Return what is awaited; after a restricted tick that is unknown, hence EITHER."""
-    return awaited_after(reading, claims) if only is None else Awaited.EITHER
+    return next_tick_trigger(reading, claims) if only is None else NextTickTrigger.EITHER
 
 
 def _could_carry_more(reading: PoolReading, picks: Sequence[Pick]) -> bool:
@@ -262,7 +262,13 @@ def _publish(pool_id: int, claims: Sequence[Claim]) -> int:
         unsent = {execution_id for hint in hints for execution_id in hint.execution_ids}
     if not unsent:
         return 0
-    settle([verdicts.unpublished(claim.execution_id, claim.fence) for claim in claims if claim.execution_id in unsent])
-    note_refused_hints(pool_id)
+    settle(
+        [
+            settlement_builders.unpublished(claim.execution_id, claim.fence)
+            for claim in claims
+            if claim.execution_id in unsent
+        ]
+    )
+    record_refused_hints(pool_id)
     signals.dispatch_undone.send(None, pool_id=pool_id, count=len(unsent))
     return len(unsent)

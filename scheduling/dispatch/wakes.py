@@ -51,7 +51,7 @@ def wake_tenants(*, tenant_ids: Sequence[UUID]) -> None:
     wake_on_commit()
 
 
-def listen_to_tenants() -> None:
+def connect_tenant_signals() -> None:
     """Wake tenants when the tenants app changes their weight, cap, pause or suspension."""
 
     def on_change(*, tenant_ids: Sequence[UUID], **_: object) -> None:

@@ -48,7 +48,7 @@ SELECT woken.count AS wakes, tenant.* FROM (SELECT count(*) FROM woken) woken LE
 
 -- name: fold_tenants
 -- Write the lines of tenants with news, after those of their keys.
-WITH looked AS (
+WITH recomputed AS (
     SELECT e.id, n.delta, n.keys_delta, own.rank AS own_rank, least(own.rank, key.head_rank) AS head_rank,
         -- include: tenant_weight
         AS weight_milli,
@@ -87,4 +87,4 @@ UPDATE scheduling_schedulingentity e SET
         ELSE e.vruntime END,
     own_vruntime = CASE WHEN l.own_rank IS NOT NULL AND e.own_rank IS NULL THEN greatest(e.own_vruntime, e.virtual_time)
         ELSE e.own_vruntime END
-FROM looked l WHERE e.id = l.id;
+FROM recomputed l WHERE e.id = l.id;

@@ -8,12 +8,12 @@ from datetime import datetime
 
 from django.db import connection
 
-from scheduling.breakers.dependencies import WAS_CLOSED, ask_passage, earlier_refusals, tell_at_once
+from scheduling.breakers.dependencies import WAS_CLOSED, check_breaker, count_refusals, report_probe_result
 from scheduling.breakers.rules import REFUSED
-from scheduling.execution import policy, verdicts
+from scheduling.execution import policy, settlement_builders
 from scheduling.execution.settlement import DependencyReport, Settlement
+from scheduling.execution.settlement_builders import Failure
 from scheduling.execution.start import StartedExecution
-from scheduling.execution.verdicts import Failure
 from scheduling.kit.base import Dependency, DependencyRefusedError, Interrupted, PermanentError, TransientError
 from scheduling.kit.retry import RetryPolicy
 from scheduling.worker.control_block import Cause
@@ -62,7 +62,7 @@ class DependencyUse:
         if now - self._asked_at.get(dependency, -ASK_SECONDS) < ASK_SECONDS:
             return
         started = self._started
-        passage = ask_passage(
+        passage = check_breaker(
             tenant_id=started.tenant_id,
             kind=started.kind,
             job_id=started.job_id,
@@ -85,7 +85,7 @@ class DependencyUse:
             return
         report = DependencyReport(dependency.name, dependency.is_shared, is_up=error is None)
         if error is not None:
-            wait = policy.wait_asked_for(error)
+            wait = policy.requested_wait_seconds(error)
             failure = Failure.of(error, is_permanent=False, retry_after_seconds=wait)
             report = replace(
                 report,
@@ -101,7 +101,7 @@ class DependencyUse:
         if dependency in self._probed and not connection.in_atomic_block:
             self._probed.remove(dependency)
             started = self._started
-            tell_at_once(tenant_id=started.tenant_id, kind=started.kind, job_id=started.job_id, report=report)
+            report_probe_result(tenant_id=started.tenant_id, kind=started.kind, job_id=started.job_id, report=report)
         if isinstance(error, DependencyRefusedError):
             self._refusal = Refusal(dependency, None, report.error_message, was_closed=was_closed)
             raise Interrupted(Cause.DEPENDENCY.value) from error
@@ -114,12 +114,12 @@ class DependencyUse:
         if refusal.answer is None:
             seconds, said = None, {}
         else:
-            times, while_closed = earlier_refusals(tenant_id=started.tenant_id, job_id=started.job_id, name=needed.name)
+            times, while_closed = count_refusals(tenant_id=started.tenant_id, job_id=started.job_id, name=needed.name)
             if while_closed + refusal.was_closed >= MAX_REFUSALS:
                 return self._given_up(needed, refusal.answer)
             seconds = min(REFUSED_WAIT_SECONDS * 2.0 ** min(times, 10), MAX_REFUSED_WAIT_SECONDS)
             said = {WAS_CLOSED: refusal.was_closed}
-        return verdicts.snoozed(
+        return settlement_builders.snoozed(
             started.execution_id,
             started.fence,
             dependency=needed.name,

@@ -30,7 +30,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class HeartbeatResult:
     """The answer to a heartbeat; an execution that is not among ``leases`` is lost."""
 
     is_worker_known: bool
@@ -46,7 +46,7 @@ def heartbeat(
     fences: Mapping[UUID, int],
     canary_age_seconds: float | None = None,
     queues: Sequence[str] | None = None,
-) -> Beat:
+) -> HeartbeatResult:
     """Record that the worker is alive, and renew the leases of ``fences`` (execution id → fence) in one statement.
 
     ``canary_age_seconds`` is the time since one of its children last answered a canary, ``queues`` the queues that it
@@ -65,7 +65,7 @@ def heartbeat(
     with all_tenants(), prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_BEAT, values)
         rows = cursor.fetchall()
-    return Beat(
+    return HeartbeatResult(
         is_worker_known=rows[0].status is not None,
         is_draining=rows[0].status == Worker.Status.DRAINING,
         queue_names=rows[0].queue_names,

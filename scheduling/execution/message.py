@@ -20,16 +20,16 @@ from scheduling import tracing
 from scheduling.conf import MERGE_BELOW_US
 from scheduling.dispatch.broker import announce_ending
 from scheduling.dispatch.claim import give_back_token
-from scheduling.execution import verdicts
-from scheduling.execution.performing import Work, log_of, see_through
-from scheduling.execution.settling import settle, settle_together
-from scheduling.execution.start import Begun, StartedExecution, announce_starts, start_executions
-from scheduling.execution.turns import Turns
+from scheduling.execution import settlement_builders
+from scheduling.execution.merged_message import MergedMessage
+from scheduling.execution.processing import ExecutionResult, log_writer_of, run_execution
+from scheduling.execution.settling import settle_together, settle_with_effects
+from scheduling.execution.start import StartedExecution, StartedTurn, announce_starts, start_executions
 from scheduling.kit import registry
-from scheduling.worker import leftovers
-from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
+from scheduling.worker import orphan_processes
+from scheduling.worker.connections import check_connection, drop_open_transaction, retry_on_disconnect
 from scheduling.worker.control_block import Seat
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 
 logger = logging.getLogger(__name__)
 
@@ -90,14 +90,14 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
     except Exception as error:
         # These no longer run: their lease must not be renewed.
         seat.release()
-        if leftovers.has_failed(error):
+        if orphan_processes.has_failed(error):
             raise SystemExit(EXIT_SPOILED) from error
         raise
     finally:
         worker.permits.finish(child_index)
     # Not in a `finally`: while this process is being ended, the parent must still find the slot held.
     seat.release()
-    if is_spoiled or leftovers.is_exhausted():
+    if is_spoiled or orphan_processes.is_exhausted():
         logger.warning("child.replaced")
         raise SystemExit(EXIT_SPOILED)
 
@@ -113,24 +113,24 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_i
     use = SlotUse(worker, child_index, token, started[0].queue)
     waited_seconds = use.begin()
     if waited_seconds is None:
-        hand_back(started, seat)
+        return_unstarted(started, seat)
         return False
     if len(execution_ids) == 1:
         return run_alone(started[0], seat, use, waited_seconds=waited_seconds)
-    return run_merged(Turns(started, seat, waited_seconds=waited_seconds), use)
+    return run_merged(MergedMessage(started, seat, waited_seconds=waited_seconds), use)
 
 
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
     """Start the available executions, retrying for START_PATIENCE_SECONDS."""
-    return persistently(
+    return retry_on_disconnect(
         lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker.registration.worker_id),
         give_up_after_seconds=START_PATIENCE_SECONDS,
     )
 
 
-def hand_back(started: Sequence[StartedExecution], seat: Seat) -> None:
+def return_unstarted(started: Sequence[StartedExecution], seat: Seat) -> None:
     """Return executions whose slot did not come free, to be dispatched again."""
-    returned = [verdicts.returned(one.execution_id, one.fence, cause=NO_SLOT) for one in started]
+    returned = [settlement_builders.returned(one.execution_id, one.fence, cause=NO_SLOT) for one in started]
     # Jobs of a queue with a rate have a message of their own.
     is_alone = len(started) == 1
     settle_together(returned, before=partial(give_back_token, queue=started[0].queue) if is_alone else None)
@@ -140,20 +140,20 @@ def hand_back(started: Sequence[StartedExecution], seat: Seat) -> None:
 def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_seconds: float) -> bool:
     """Run a message of one execution; return whether it has spoiled this process."""
     began = time.monotonic()
-    announce_starts([Begun.of(started, after_seconds=waited_seconds)])
-    with observed(started) as span:
-        work = see_through(started, seat, span, log_of(started))
+    announce_starts([StartedTurn.of(started, after_seconds=waited_seconds)])
+    with execution_context(started) as span:
+        work = run_execution(started, seat, span, log_writer_of(started))
         # Effects may take any time: they keep the slot until they are settled.
-        if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
+        if work.pending.settlement is not None and work.pending.effects is None and not work.is_spoiled:
             use.end(after_seconds=time.monotonic() - began)
         measured_us = measure_alone(work, elapsed_seconds=time.monotonic() - began)
-        settle(work.settled_as(began_us=int(waited_seconds * 1e6), measured_us=measured_us), started)
+        settle_with_effects(work.with_costs(began_us=int(waited_seconds * 1e6), measured_us=measured_us), started)
         # Lines of the settlement's effects, or those that an unavailable database did not accept.
         work.log.flush()
     return work.is_spoiled
 
 
-def measure_alone(work: Work, *, elapsed_seconds: float) -> int:
+def measure_alone(work: ExecutionResult, *, elapsed_seconds: float) -> int:
     """Return the slot time in microseconds of a job that had a message of its own.
 
     A job small enough to share a message is measured as if it had, or it would seem too long to share from now on.
@@ -163,14 +163,14 @@ def measure_alone(work: Work, *, elapsed_seconds: float) -> int:
     return int((work.seconds if is_small else elapsed_seconds) * 1e6)
 
 
-def run_merged(turns: Turns, use: SlotUse) -> bool:
+def run_merged(turns: MergedMessage, use: SlotUse) -> bool:
     """Run small jobs one after another; return whether one has spoiled this process, which ends the message."""
     is_spoiled = False
     try:
         while not is_spoiled and (started := turns.begin_next()) is not None:
             check_connection()
-            with observed(started) as span:
-                work = see_through(started, turns.seat, span, turns.log)
+            with execution_context(started) as span:
+                work = run_execution(started, turns.seat, span, turns.log)
             turns.end(work)
             is_spoiled = work.is_spoiled
             # Between two turns, so that it is measured in none.
@@ -188,7 +188,7 @@ def run_merged(turns: Turns, use: SlotUse) -> bool:
 
 
 @contextmanager
-def observed(started: StartedExecution) -> Iterator[tracing.Span]:
+def execution_context(started: StartedExecution) -> Iterator[tracing.Span]:
     """Bind the execution's ids to the logs and traces of the block."""
     ids = {
         "tenant_id": str(started.tenant_id),

@@ -14,11 +14,11 @@ from psycopg.errors import DiskFull
 
 from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES
 from scheduling.exceptions import JobLockedError
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
+from scheduling.execution.json_limits import storable_json, storable_result
 from scheduling.execution.settlement import Settlement
+from scheduling.execution.settlement_builders import Failure
 from scheduling.execution.start import StartedExecution
-from scheduling.execution.storable import storable_json, storable_result
-from scheduling.execution.verdicts import Failure
 from scheduling.jobs.waits.missing_keys import DATA_KEY_MISSING, read_key_wait
 from scheduling.kit.base import (
     AwaitChildren,
@@ -79,9 +79,9 @@ def settlement_of(
             return _pause_of(answer, started)
         case Complete(result=result):
             result = storable_result(result, max_bytes=MAX_RESULT_BYTES)
-            return verdicts.completed(execution_id, fence, result, owner=started.owner)
+            return settlement_builders.completed(execution_id, fence, result, owner=started.owner)
         case None:
-            return verdicts.completed(execution_id, fence, None)
+            return settlement_builders.completed(execution_id, fence, None)
         case Mapping():
             return settlement_of(Complete(answer), started, policy)
     raise AnswerInvalidError(
@@ -95,13 +95,15 @@ def _pause_of(answer: Yielded | Snoozed | Suspended | AwaitChildren, started: St
     execution_id, fence, owner = started.execution_id, started.fence, started.owner
     match answer:
         case Snoozed(seconds=seconds, reason=reason):
-            return verdicts.put_off(execution_id, fence, state, seconds=_wait_of(seconds), cause=reason, owner=owner)
+            return settlement_builders.put_off(
+                execution_id, fence, state, seconds=_wait_of(seconds), cause=reason, owner=owner
+            )
         case Suspended(seconds=seconds):
             wait = None if seconds is None else _wait_of(seconds)
-            return verdicts.suspended(execution_id, fence, state, seconds=wait, owner=owner)
+            return settlement_builders.suspended(execution_id, fence, state, seconds=wait, owner=owner)
         case AwaitChildren():
-            return verdicts.awaits_children(execution_id, fence, state, owner=owner)
-    return verdicts.yielded(execution_id, fence, state, owner=owner)
+            return settlement_builders.awaits_children(execution_id, fence, state, owner=owner)
+    return settlement_builders.yielded(execution_id, fence, state, owner=owner)
 
 
 def _wait_of(seconds: float) -> float:
@@ -127,11 +129,13 @@ def failure_of(
     failure = Failure.of(
         error,
         is_permanent=is_permanent_error(error) if is_permanent is None else is_permanent,
-        retry_after_seconds=after_seconds if after_seconds is not None else wait_asked_for(error),
+        retry_after_seconds=after_seconds if after_seconds is not None else requested_wait_seconds(error),
     )
     if message:
         failure = Failure(failure.type, message, failure.traceback, is_permanent=failure.is_permanent)
-    return verdicts.failed(started.execution_id, started.fence, failure, failed_attempts=started.attempt, policy=policy)
+    return settlement_builders.failed(
+        started.execution_id, started.fence, failure, failed_attempts=started.attempt, policy=policy
+    )
 
 
 def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
@@ -144,7 +148,7 @@ def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
     wait = read_key_wait(tenant_id=started.tenant_id, job_id=started.job_id)
     if (hours := platform_settings.DATA_KEY_MISSING_HOURS) and wait.seconds >= 3_600 * hours:
         return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
-    return verdicts.not_begun(
+    return settlement_builders.not_begun(
         started.execution_id,
         started.fence,
         cause=DATA_KEY_MISSING,
@@ -156,18 +160,20 @@ def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
 def kind_unknown_of(started: StartedExecution) -> Settlement:
     """Return the settlement of a job whose kind this worker lacks: it waits for another worker of the pool."""
     cause = f"The worker does not have the kind {started.kind!r}."
-    return verdicts.not_begun(started.execution_id, started.fence, cause=cause, seconds=KIND_UNKNOWN_WAIT_SECONDS)
+    return settlement_builders.not_begun(
+        started.execution_id, started.fence, cause=cause, seconds=KIND_UNKNOWN_WAIT_SECONDS
+    )
 
 
 def interruption_of(cause: str, started: StartedExecution) -> Settlement | None:
     """Return the settlement of a job that stopped at a safe point; None if it is not ours to settle."""
     match cause:
         case Cause.CANCEL:
-            return verdicts.cancelled(started.execution_id, started.fence)
+            return settlement_builders.cancelled(started.execution_id, started.fence)
         case Cause.DEADLINE:
-            return verdicts.expired(started.execution_id, started.fence)
+            return settlement_builders.expired(started.execution_id, started.fence)
         case Cause.SHUTDOWN:
-            return verdicts.shut_down(started.execution_id, started.fence)
+            return settlement_builders.shut_down(started.execution_id, started.fence)
     return None
 
 
@@ -178,7 +184,7 @@ def is_permanent_error(error: BaseException) -> bool:
     return isinstance(error, PermanentError | ValidationError)
 
 
-def wait_asked_for(error: BaseException) -> float | None:
+def requested_wait_seconds(error: BaseException) -> float | None:
     """Return the wait in seconds that the error requests, or the HTTP response that it carries or is."""
     own = getattr(error, "retry_after_seconds", None)
     if isinstance(own, int | float):
@@ -195,7 +201,7 @@ def wait_asked_for(error: BaseException) -> float | None:
 MOST_UNCOUNTED = 20
 
 
-def verdict_on_lost_session(started: StartedExecution, error: BaseException) -> Settlement | None:
+def settlement_of_lost_session(started: StartedExecution, error: BaseException) -> Settlement | None:
     """Return the settlement that requeues the job without counting an attempt; None if the error is the job's own.
 
     That covers a lost session, a job row that another session has locked at a checkpoint, and a full disk of the
@@ -207,7 +213,7 @@ def verdict_on_lost_session(started: StartedExecution, error: BaseException) -> 
         return None
     if count_returns(started) >= MOST_UNCOUNTED:
         return None
-    return verdicts.shut_down(started.execution_id, started.fence)
+    return settlement_builders.shut_down(started.execution_id, started.fence)
 
 
 def count_returns(started: StartedExecution) -> int:

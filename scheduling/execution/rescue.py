@@ -9,14 +9,14 @@ from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling import signals
 from scheduling.conf import STAGE_ROWS
-from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.dispatch.republish import republish_unstarted
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.lost_sessions import end_lost_sessions
 from scheduling.execution.settlement import longest_us, settle_here
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.suspension import wake_due
-from scheduling.jobs.waiting import take_out
+from scheduling.jobs.waiting_jobs import end_waiting
 from scheduling.models import DeadLetter
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
@@ -63,7 +63,7 @@ def run_sweep() -> SweepResult:
 def _lead_and(act: Callable[[], int]) -> int | None:
     """Run one part of the sweep in its own transaction; return None if another dispatcher is sweeping."""
     with all_tenants():
-        return act() if lead(LockClass.SWEEP) else None
+        return act() if try_to_lead(LockClass.SWEEP) else None
 
 
 def rescue_lost() -> int:
@@ -78,7 +78,7 @@ def rescue_lost() -> int:
     settled = settle_here(
         [
             replace(
-                verdicts.crashed(
+                settlement_builders.crashed(
                     row.execution_id,
                     row.fence,
                     crash_count=row.crash_count,
@@ -102,14 +102,14 @@ def _discard_expired() -> int:
         cursor.execute(_LATE, {"limit": STAGE_ROWS})
         late = cursor.fetchall()
     return len(
-        take_out(
+        end_waiting(
             late,
             state=JobState.DISCARDED,
             event="job.discarded",
             data={"reason": DeadLetter.Reason.DEADLINE_PASSED},
-            error_type=verdicts.DEADLINE_PASSED.type,
-            error_message=verdicts.DEADLINE_PASSED.message,
-            error_fingerprint=verdicts.DEADLINE_PASSED.fingerprint,
+            error_type=settlement_builders.DEADLINE_PASSED.type,
+            error_message=settlement_builders.DEADLINE_PASSED.message,
+            error_fingerprint=settlement_builders.DEADLINE_PASSED.fingerprint,
             dead_letter_reason=DeadLetter.Reason.DEADLINE_PASSED,
         )
     )

@@ -11,15 +11,15 @@ from django.db import connection
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
-from scheduling.execution import policy, verdicts
+from scheduling.execution import policy, settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint, save_progress
 from scheduling.execution.dependencies import DependencyUse
+from scheduling.execution.json_limits import storable_json
 from scheduling.execution.logs.job_log import JobLogWriter
 from scheduling.execution.settlement import Progress, Settlement
 from scheduling.execution.start import StartedExecution
-from scheduling.execution.storable import storable_json
-from scheduling.jobs.batches.making import submit_children
 from scheduling.jobs.batches.queries import children_of
+from scheduling.jobs.batches.service import submit_children
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest
 from scheduling.kit.base import (
@@ -151,10 +151,10 @@ class ExecutionRuntime:
 
     def settlement_effects(self, settlement: Settlement) -> Callable[[], None] | None:
         """Return all effects of this settlement's transaction as one function, or None."""
-        is_completed = settlement.outcome == verdicts.Outcome.COMPLETED
+        is_completed = settlement.outcome == settlement_builders.Outcome.COMPLETED
         kept = list(self._effects) if is_completed else []
-        goes_on = settlement.outcome in {verdicts.Outcome.YIELDED, verdicts.Outcome.PUT_OFF}
-        waits = settlement.outcome == verdicts.Outcome.YIELDED and settlement.state == JobState.SUSPENDED
+        goes_on = settlement.outcome in {settlement_builders.Outcome.YIELDED, settlement_builders.Outcome.PUT_OFF}
+        waits = settlement.outcome == settlement_builders.Outcome.YIELDED and settlement.state == JobState.SUSPENDED
         if waits or (self._children and (is_completed or goes_on)):
             kept.append(lambda: submit_children(job_id=self._started.job_id, requests=self._children, waits=waits))
         if not kept:

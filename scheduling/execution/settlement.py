@@ -27,7 +27,7 @@ from tenants.database.ids import uuid7s
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import bring, is_sealing
+from tenants.encryption.data_keys import is_sealing, preload_keys
 from tenants.encryption.envelope import quote
 from tenants.encryption.fields import sealed_field
 
@@ -143,7 +143,7 @@ _SEALED = {name: sealed_field(Job, name) for name in ("result", "checkpoint")}
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledExecution:
     """A settled execution."""
 
     execution_id: UUID
@@ -168,7 +168,7 @@ def settle(
     actor: str = "system",
     before: Callable[[], object] | None = None,
     effects: Callable[[], object] | None = None,
-) -> list[Settled]:
+) -> list[SettledExecution]:
     """Settle executions in one transaction; return those that were still ours. ``before`` runs first in it.
 
     ``before`` runs across tenants. ``effects`` run in the same transaction, as the restricted role in the scope of the
@@ -190,16 +190,16 @@ def settle(
     return settled
 
 
-def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settled]:
+def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[SettledExecution]:
     """Settle as `settle` does, within the caller's transaction and scope."""
     owners = _owners_of(settlements) if is_sealing() else {}
     # PostgreSQL before 18 has no UUIDv7, so ids are created here.
     ids = (new.hex for new in uuid7s(sum(len(_ids_of(settlement)) for settlement in settlements)))
     rows = [_row(settlement, owners.get(settlement.execution_id), ids) for settlement in settlements]
-    with prepared_cursor(class_row(Settled)) as cursor:
+    with prepared_cursor(class_row(SettledExecution)) as cursor:
         values: dict[str, Any] = {"rows": json.dumps(rows), "actor": actor, "most_us": longest_us()}
         cursor.execute(_statement_for(settlements), values)
-        settled: list[Settled] = cursor.fetchall()
+        settled: list[SettledExecution] = cursor.fetchall()
     wake_on_commit({one.queue for one in settled})
     if settled:
         # A failing observer must not undo the settlement.
@@ -228,7 +228,7 @@ def _owners_of(settlements: Sequence[Settlement]) -> dict[UUID, tuple[UUID, UUID
     if strays:
         found = LiveExecution.objects.filter(pk__in=strays).values_list("pk", "tenant_id", "job_id")
         owners |= {execution_id: (tenant_id, job_id) for execution_id, tenant_id, job_id in found}
-    bring({tenant_id for tenant_id, _ in owners.values()})
+    preload_keys({tenant_id for tenant_id, _ in owners.values()})
     return owners
 
 

@@ -3,14 +3,14 @@
 -- name: settle_one
 -- Settle one execution without dependencies.
 WITH
--- include: verdict
-, gone AS (
+-- include: settlement
+, deleted_live AS (
     DELETE FROM scheduling_execution_live l
-    USING verdict v WHERE l.id = v.execution_id AND l.fence = v.fence RETURNING l.*
+    USING settlement v WHERE l.id = v.execution_id AND l.fence = v.fence RETURNING l.*
 ), ended AS (
     SELECT
     -- include: ended_columns
-    FROM gone l CROSS JOIN verdict v
+    FROM deleted_live l CROSS JOIN settlement v
 ), job AS (
     UPDATE scheduling_job j SET
     -- include: job_changes
@@ -26,17 +26,17 @@ WITH
 -- name: settle_many
 -- Settle the executions of a message, all without dependencies.
 WITH
--- include: verdict
+-- include: settlement
 ,
 -- include: locked
-, gone AS (
+, deleted_live AS (
     -- The number of live rows changes within seconds and statistics lag: a list is found by key whatever they say,
     -- where a join may read all rows for each of many.
     DELETE FROM scheduling_execution_live l WHERE l.id = ANY(ARRAY(SELECT execution_id FROM locked)) RETURNING l.*
 ), ended AS (
     SELECT
     -- include: ended_columns
-    FROM gone l FULL JOIN locked v ON v.execution_id = l.id
+    FROM deleted_live l FULL JOIN locked v ON v.execution_id = l.id
 ), job AS (
     UPDATE scheduling_job j SET
     -- include: job_changes
@@ -52,14 +52,14 @@ WITH
 -- name: settle_one_naming
 -- Settle one execution with dependencies.
 WITH
--- include: verdict
-, gone AS (
+-- include: settlement
+, deleted_live AS (
     DELETE FROM scheduling_execution_live l
-    USING verdict v WHERE l.id = v.execution_id AND l.fence = v.fence RETURNING l.*
+    USING settlement v WHERE l.id = v.execution_id AND l.fence = v.fence RETURNING l.*
 ), ended AS (
     SELECT
     -- include: ended_columns
-    FROM gone l CROSS JOIN verdict v
+    FROM deleted_live l CROSS JOIN settlement v
 ), job AS (
     UPDATE scheduling_job j SET
     -- include: remember_dependencies
@@ -78,17 +78,17 @@ WITH
 -- name: settle_many_naming
 -- Settle the executions of a message, some with dependencies.
 WITH
--- include: verdict
+-- include: settlement
 ,
 -- include: locked
-, gone AS (
+, deleted_live AS (
     -- The number of live rows changes within seconds and statistics lag: a list is found by key whatever they say,
     -- where a join may read all rows for each of many.
     DELETE FROM scheduling_execution_live l WHERE l.id = ANY(ARRAY(SELECT execution_id FROM locked)) RETURNING l.*
 ), ended AS (
     SELECT
     -- include: ended_columns
-    FROM gone l FULL JOIN locked v ON v.execution_id = l.id
+    FROM deleted_live l FULL JOIN locked v ON v.execution_id = l.id
 ), job AS (
     UPDATE scheduling_job j SET
     -- include: remember_dependencies
@@ -104,8 +104,8 @@ WITH
 -- include: settled_rows
 ;
 
--- fragment: verdict
-verdict AS (
+-- fragment: settlement
+settlement AS (
     -- Omitted values have the defaults of `Settlement`.
     SELECT execution_id, fence, outcome, state, event,
         coalesce(attempt_delta, 0) AS attempt_delta, coalesce(crash_delta, 0) AS crash_delta,
@@ -132,8 +132,8 @@ verdict AS (
 -- fragment: locked
 -- Executions are locked in one order everywhere, so that two transactions that lock several do not deadlock.
 locked AS (
-    SELECT v.* FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence
-    WHERE l.id = ANY(ARRAY(SELECT execution_id FROM verdict))
+    SELECT v.* FROM scheduling_execution_live l JOIN settlement v ON l.id = v.execution_id AND l.fence = v.fence
+    WHERE l.id = ANY(ARRAY(SELECT execution_id FROM settlement))
     ORDER BY l.id FOR NO KEY UPDATE OF l
 )
 
@@ -240,7 +240,7 @@ execution AS (
         CASE WHEN (state = 'discarded' AND dead_letter_reason = '')
             THEN jsonb_build_object('cause', 'retry_past_deadline') ELSE event_data END
     FROM ended
-), joined AS (
+), ended_with_jobs AS (
     -- Joined once for all uses. Every job belongs to an ended execution: FULL only excludes a nested loop over all
     -- pairs, which a generic plan would choose.
     SELECT e.*, j.job_id IS NOT NULL AS is_known, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us,
@@ -255,7 +255,7 @@ execution AS (
         is_known AND is_sample AND (outcome = 'completed' OR measured_us >= coalesce(whole_us, predicted_us)),
         coalesce(payload_bytes, 0), coalesce(used_us, 0), peak_memory_kib,
         -- include: ended_at
-    FROM joined
+    FROM ended_with_jobs
 ), tally AS (
     INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
         ended_at)
@@ -265,24 +265,24 @@ execution AS (
         CASE WHEN is_first_start THEN greatest(0, 1000000 * extract(epoch FROM started_at - run_at))::bigint END,
         started_at, measured_us,
         -- include: ended_at
-    FROM joined
+    FROM ended_with_jobs
 ), ready AS (
     INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
     SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, goes_alone
-    FROM joined WHERE is_known AND state = 'available'
+    FROM ended_with_jobs WHERE is_known AND state = 'available'
 ), due AS (
     INSERT INTO scheduling_job_due (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, due_at)
     SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us,
         now() + make_interval(secs => due_in_seconds)
-    FROM joined WHERE is_known AND state IN ('retryable', 'scheduled')
+    FROM ended_with_jobs WHERE is_known AND state IN ('retryable', 'scheduled')
 ), suspended AS (
     INSERT INTO scheduling_job_suspended (job_id, tenant_id, is_own, wake_at)
     SELECT job_id, tenant_id, outcome = 'put_off', now() + make_interval(secs => due_in_seconds)
-    FROM joined WHERE is_known AND state = 'suspended'
+    FROM ended_with_jobs WHERE is_known AND state = 'suspended'
     ON CONFLICT (job_id) DO UPDATE SET is_own = excluded.is_own, wake_at = excluded.wake_at
 ), batch_news AS (
     INSERT INTO scheduling_batch_news (tenant_id, batch_id, state)
-    SELECT tenant_id, batch_id, state FROM joined
+    SELECT tenant_id, batch_id, state FROM ended_with_jobs
     WHERE batch_id IS NOT NULL AND state
     -- include: in_terminal_states
 ), wake AS (
@@ -346,6 +346,6 @@ deadline AS (
 )
 SELECT e.id AS execution_id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us, q.name AS queue,
     coalesce(p.tier_id, '') AS tier
-FROM joined e JOIN scheduling_queue q ON q.id = e.queue_id
+FROM ended_with_jobs e JOIN scheduling_queue q ON q.id = e.queue_id
     LEFT JOIN tenants_tenant t ON t.id = e.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
 WHERE e.is_known

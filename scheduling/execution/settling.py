@@ -9,14 +9,14 @@ from django.db import connection
 
 from scheduling.exceptions import FenceLostError
 from scheduling.execution import policy
-from scheduling.execution.logs.buffer import LogBuffer, taken, write_buffers
+from scheduling.execution.logs.buffer import LogBuffer, drained, write_buffers
 from scheduling.execution.logs.job_log import END_SECONDS
-from scheduling.execution.performing import Verdict, with_costs_of
-from scheduling.execution.settlement import Settled, Settlement
+from scheduling.execution.processing import PendingSettlement, with_costs_of
+from scheduling.execution.settlement import SettledExecution, Settlement
 from scheduling.execution.settlement import settle as settle_executions
 from scheduling.execution.start import StartedExecution
 from scheduling.kit import registry
-from scheduling.worker.connections import CONNECTION_ERRORS, persistently
+from scheduling.worker.connections import CONNECTION_ERRORS, retry_on_disconnect
 from tenants.transactions import is_session_timeout
 
 logger = logging.getLogger(__name__)
@@ -25,15 +25,15 @@ logger = logging.getLogger(__name__)
 SETTLE_PATIENCE_SECONDS = 60.0
 
 
-def settle(verdict: Verdict, started: StartedExecution) -> None:
+def settle_with_effects(pending: PendingSettlement, started: StartedExecution) -> None:
     """Settle a verdict together with its effects, or not at all."""
-    if verdict.settlement is None:
+    if pending.settlement is None:
         logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
         return
-    settlement = verdict.settlement
+    settlement = pending.settlement
     try:
-        settled = persistently(
-            lambda: settle_executions([settlement], effects=verdict.effects),
+        settled = retry_on_disconnect(
+            lambda: settle_executions([settlement], effects=pending.effects),
             give_up_after_seconds=SETTLE_PATIENCE_SECONDS,
         )
     except FenceLostError:
@@ -43,12 +43,12 @@ def settle(verdict: Verdict, started: StartedExecution) -> None:
         if is_away:
             logger.exception("execution.not_settled", extra={"execution_id": str(started.execution_id)})
             return
-        if verdict.effects is None:
+        if pending.effects is None:
             raise
         # The effects are the processor's code: their failure fails the attempt.
         retries = policy.retry_policy(started, registry.get(started.kind))
         failure = policy.failure_of(error, started, retries)
-        settle(Verdict(with_costs_of(settlement, failure)), started)
+        settle_with_effects(PendingSettlement(with_costs_of(settlement, failure)), started)
         return
     if not settled:
         logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
@@ -61,7 +61,7 @@ def settle_with_logs(settlements: Sequence[Settlement], logs: Sequence[LogBuffer
     """
     if settlements and not connection.in_atomic_block and any(log.waiting_since for log in logs):
         try:
-            with taken(logs, wait_seconds=END_SECONDS) as write:
+            with drained(logs, wait_seconds=END_SECONDS) as write:
                 settled = settle_executions(settlements, before=write)
         except Exception:
             # One of the two spoils the transaction, or the database is unavailable: the code below separates them.
@@ -79,7 +79,7 @@ def settle_together(settlements: Sequence[Settlement], *, before: Callable[[], o
     ``before`` runs in the same transaction.
     """
     try:
-        settled = persistently(
+        settled = retry_on_disconnect(
             lambda: settle_executions(settlements, before=before), give_up_after_seconds=SETTLE_PATIENCE_SECONDS
         )
     except CONNECTION_ERRORS:
@@ -94,6 +94,6 @@ def settle_together(settlements: Sequence[Settlement], *, before: Callable[[], o
     _note_superseded(settlements, settled)
 
 
-def _note_superseded(settlements: Sequence[Settlement], settled: Sequence[Settled]) -> None:
+def _note_superseded(settlements: Sequence[Settlement], settled: Sequence[SettledExecution]) -> None:
     if len(settled) < len(settlements):
         logger.warning("message.superseded", extra={"executions": len(settlements) - len(settled)})

@@ -21,7 +21,7 @@ from tenants.database.ids import uuid7s
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, require_keys
+from tenants.encryption.data_keys import DataKeyUnavailableError, is_sealing, preload_keys, require_keys
 from tenants.encryption.fields import SealedValueBrokenError, sealed_field
 
 _SQL = load_sql(__file__)
@@ -72,7 +72,7 @@ class StartedExecution:
         return (self.tenant_id, self.job_id) if is_sealing() else None
 
 
-class Begun(NamedTuple):
+class StartedTurn(NamedTuple):
     """An execution that begins its turn, for observers."""
 
     tenant_id: UUID
@@ -85,7 +85,7 @@ class Begun(NamedTuple):
     wait_seconds: float | None
 
     @classmethod
-    def of(cls, started: StartedExecution, *, after_seconds: float = 0.0) -> Begun:
+    def of(cls, started: StartedExecution, *, after_seconds: float = 0.0) -> StartedTurn:
         """Return the event of an execution that begins so many seconds after its message was started."""
         return cls(
             started.tenant_id,
@@ -112,7 +112,7 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
     started = start_executions(execution_ids=[execution_id], token=token, worker_id=worker_id)
     if not started:
         return None
-    announce_starts([Begun.of(started[0])])
+    announce_starts([StartedTurn.of(started[0])])
     return started[0]
 
 
@@ -136,7 +136,7 @@ def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: U
     return started
 
 
-def announce_starts(begun: Sequence[Begun]) -> None:
+def announce_starts(begun: Sequence[StartedTurn]) -> None:
     """Notify the observers of executions that begin their turns."""
     signals.executions_started.send(None, executions=begun)
 
@@ -161,7 +161,7 @@ def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[
 
 def _read_rows(rows: Sequence[dict[str, Any]]) -> list[StartedExecution]:
     if is_sealing():
-        bring(row["tenant_id"] for row in rows)
+        preload_keys(row["tenant_id"] for row in rows)
     return [_started(row) for row in rows]
 
 

@@ -1,7 +1,7 @@
 -- name: start_one
 -- Start one execution.
 WITH
--- include: named
+-- include: requested
 , begun AS (
     UPDATE scheduling_execution_live l SET
     -- include: begin
@@ -21,7 +21,7 @@ WITH
 -- name: start_many
 -- Start the executions of a message, in its order.
 WITH
--- include: named
+-- include: requested
 ,
 -- Executions are locked in one order everywhere, so that two transactions that lock several do not deadlock.
 locked AS (
@@ -45,8 +45,8 @@ locked AS (
 -- include: started
 ;
 
--- fragment: named
-named AS (
+-- fragment: requested
+requested AS (
     SELECT * FROM unnest(%(execution_ids)s::uuid[], %(event_ids)s::uuid[]) WITH ORDINALITY
         AS n(id, event_id, position)
 )
@@ -69,7 +69,7 @@ job AS (
     SELECT b.id, b.job_id, b.tenant_id, b.queue_id, b.message_id, b.kind, b.number, b.dispatched_at, n.event_id,
         n.position, j.fence, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at, j.run_at,
         j.started_at, j.traceparent
-    FROM named n FULL JOIN begun b ON b.id = n.id FULL JOIN job j ON j.id = b.job_id
+    FROM requested n FULL JOIN begun b ON b.id = n.id FULL JOIN job j ON j.id = b.job_id
 )
 
 -- fragment: started

@@ -14,7 +14,7 @@ _GOLDEN = 0.618033988749894848
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class BalanceTarget:
     """One of the queues of a rule."""
 
     queue_id: int
@@ -23,7 +23,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class QueueLoad:
     """The work waiting for a queue's pool in microseconds, and the slots of live workers that consume the queue."""
 
     work_us: int = 0
@@ -35,11 +35,11 @@ class Spread:
     """The choices for one batch; ``sent_us`` is the work sent to each queue since the loads were measured."""
 
     seed: float = 0.0
-    loads: Mapping[int, Load] = field(default_factory=dict)
+    loads: Mapping[int, QueueLoad] = field(default_factory=dict)
     sent_us: dict[int, int] = field(default_factory=dict)
     _chosen: int = 0
 
-    def by_weight(self, targets: Sequence[Target]) -> int:
+    def by_weight(self, targets: Sequence[BalanceTarget]) -> int:
         """Return the queue of the next job, by the weights of the queues with live slots."""
         alive = self._alive(targets)
         self._chosen += 1
@@ -50,21 +50,21 @@ class Spread:
                 return target.queue_id
         return alive[-1].queue_id
 
-    def by_load(self, targets: Sequence[Target]) -> int:
+    def by_load(self, targets: Sequence[BalanceTarget]) -> int:
         """Return the queue with the least waiting work per live slot, including work sent to it meanwhile."""
         best = min(self._alive(targets), key=lambda target: (self._per_slot(target), target.queue_id))
         self.sent_us[best.queue_id] = self.sent_us.get(best.queue_id, 0) + best.expected_us
         return best.queue_id
 
-    def _alive(self, targets: Sequence[Target]) -> Sequence[Target]:
+    def _alive(self, targets: Sequence[BalanceTarget]) -> Sequence[BalanceTarget]:
         """Return the queues with a live slot; all of them if none has one."""
         alive = [target for target in targets if self._load(target.queue_id).slots > 0]
         return alive or targets
 
-    def _per_slot(self, target: Target) -> float:
+    def _per_slot(self, target: BalanceTarget) -> float:
         load = self._load(target.queue_id)
         work_us = load.work_us + self.sent_us.get(target.queue_id, 0) + target.expected_us
         return work_us / max(1, load.slots)
 
-    def _load(self, queue_id: int) -> Load:
-        return self.loads.get(queue_id, Load())
+    def _load(self, queue_id: int) -> QueueLoad:
+        return self.loads.get(queue_id, QueueLoad())

@@ -47,7 +47,7 @@ class QueueBacklogs:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class EtaInput:
     """The work before a job.
 
     ``own`` is its tenant's work before it in the queue ``queues[0]``, which lists the others' backlogs like the rest.
@@ -72,7 +72,7 @@ class Estimate:
     others_jobs: float
 
 
-def estimate_start(outlook: Outlook, *, deviation: float = 1.0) -> Estimate | None:
+def estimate_start(outlook: EtaInput, *, deviation: float = 1.0) -> Estimate | None:
     """Return when the job starts if no more jobs arrive; None: never, as things stand.
 
     ``deviation`` is that of a job's length over its mean: it widens the band if few jobs lie ahead.
@@ -89,7 +89,7 @@ def estimate_start(outlook: Outlook, *, deviation: float = 1.0) -> Estimate | No
 class _Flow:
     """The backlogs while they flow off; the own one is the first of the first queue."""
 
-    def __init__(self, outlook: Outlook) -> None:
+    def __init__(self, outlook: EtaInput) -> None:
         self.outlook = outlook
         self.queues = [
             [backlog for backlog in queue.backlogs if backlog.work_us >= LEAST_US] for queue in outlook.queues

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from scheduling.fairness.lines import MILLI, UNITS_PER_MICROSECOND
+from scheduling.fairness.key_nodes import MILLI, UNITS_PER_MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BackloggedTenant:
     """A backlogged tenant in a queue: its weight and its virtual time."""
 
     tenant_id: UUID
@@ -23,7 +23,7 @@ class Standing:
     vruntime: int
 
 
-def lags_us(standings: Iterable[Standing]) -> Mapping[UUID, int]:
+def lags_us(standings: Iterable[BackloggedTenant]) -> Mapping[UUID, int]:
     """Return the microseconds of slot time that each tenant of one queue is behind (positive) or ahead (negative)."""
     all_of_them = list(standings)
     weights = sum(standing.weight_milli for standing in all_of_them)

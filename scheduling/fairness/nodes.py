@@ -9,7 +9,7 @@ from __future__ import annotations
 from heapq import heapify
 from uuid import UUID
 
-from scheduling.fairness.lines import Lines, Turn
+from scheduling.fairness.key_nodes import KeyNodes, Turn
 from scheduling.fairness.shares import MergeRule, ReadyJob
 
 # A turn with its tenant. Two places of one tenant may be equal; those of two tenants differ in the id.
@@ -48,7 +48,7 @@ class TenantNode:
         entity_id: int,
         queue: QueueNode,
         capacity: Capacity,
-        lines: Lines,
+        lines: KeyNodes,
         *,
         weight_milli: int,
         vruntime: int = 0,
@@ -123,7 +123,7 @@ class QueueNode:
         self.heap: list[Place] = []
         self.is_reserve = False
 
-    def line_up(self, *, is_reserve: bool = False) -> None:
+    def enqueue_tenants(self, *, is_reserve: bool = False) -> None:
         """Fill the heap with all tenants, or with those below their entitlement."""
         self.is_reserve = is_reserve
         self.heap = [tenant.stand() for tenant in self.tenants if self.may_go_on(tenant)]

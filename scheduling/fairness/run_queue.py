@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import Protocol
 
-from scheduling.fairness.lines import UNREAD, Line, Lines
+from scheduling.fairness.key_nodes import UNREAD, KeyNode, KeyNodes
 from scheduling.fairness.nodes import Capacity, QueueNode, TenantNode
 from scheduling.fairness.shares import (
     KeyShare,
@@ -28,7 +28,7 @@ from scheduling.fairness.shares import (
 from scheduling.fairness.tree import FairTree
 
 
-class Supply(Protocol):
+class JobSource(Protocol):
     """The source of the jobs of a tenant, or of one of its keys."""
 
     def jobs_of(self, line: TenantShare | KeyShare) -> Iterator[ReadyJob]:
@@ -36,7 +36,7 @@ class Supply(Protocol):
         ...
 
 
-class EstimatedSupply:
+class EstimatedJobs:
     """A supply of as many jobs as wait, each at the estimate, to count the rows to read."""
 
     def __init__(self, merging: MergeRule | None = None) -> None:
@@ -47,7 +47,7 @@ class EstimatedSupply:
         return repeat(job, line.waiting)
 
 
-class ReadSupply:
+class ReadJobs:
     """A supply of the rows that were read, with their predicted costs."""
 
     def __init__(self, rows: Mapping[int, ReadRows]) -> None:
@@ -60,7 +60,7 @@ class ReadSupply:
         return iter(rows.jobs) if len(rows.jobs) < rows.asked else chain(rows.jobs, (UNREAD,))
 
 
-def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
+def pick_fair(pool: PoolShare, supply: JobSource) -> PickResult:
     """Fill the pool's room in fair order; stop early if an unread job would be next.
 
     Without a free slot, continue as long as the next job in order joins an open message, which needs none.
@@ -81,7 +81,7 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
     )
 
 
-def _grow(pool: PoolShare, supply: Supply) -> FairTree:
+def _grow(pool: PoolShare, supply: JobSource) -> FairTree:
     """Return the tree of what a tick has read."""
     capacities = {tenant_id: Capacity(tenant_id, room) for tenant_id, room in pool.tenant_room.items()}
     queues = []
@@ -99,14 +99,14 @@ def _grow(pool: PoolShare, supply: Supply) -> FairTree:
         )
         for tenant in share.tenants:
             _plant(tenant, queue, capacities[tenant.tenant_id], supply)
-        queue.line_up()
+        queue.enqueue_tenants()
         queues.append(queue)
     return FairTree(queues, virtual_time=pool.virtual_time, merging=pool.merging)
 
 
-def _plant(share: TenantShare, queue: QueueNode, capacity: Capacity, supply: Supply) -> None:
+def _plant(share: TenantShare, queue: QueueNode, capacity: Capacity, supply: JobSource) -> None:
     lines = [
-        Line(
+        KeyNode(
             line.entity_id,
             supply.jobs_of(line),
             vruntime=line.vruntime if share.keys else share.own_vruntime,
@@ -120,7 +120,7 @@ def _plant(share: TenantShare, queue: QueueNode, capacity: Capacity, supply: Sup
         share.entity_id,
         queue,
         capacity,
-        Lines(lines, virtual_time=share.virtual_time, is_fifo=queue.is_fifo),
+        KeyNodes(lines, virtual_time=share.virtual_time, is_fifo=queue.is_fifo),
         weight_milli=share.weight_milli,
         vruntime=share.vruntime,
         in_flight=share.in_flight,
@@ -146,7 +146,7 @@ def _hand_out[T](
     may_go_on = _fill(tree, take, out, pool.room - pool.reserved, limit)
     for is_reserve in (True, False) if pool.reserved else ():
         for queue in tree.queues:
-            queue.line_up(is_reserve=is_reserve)
+            queue.enqueue_tenants(is_reserve=is_reserve)
         may_go_on = may_go_on and _fill(tree, take, out, pool.room, limit)
     return may_go_on
 
@@ -202,7 +202,7 @@ def _take_from(tree: FairTree, queue: QueueNode) -> int | None:
 def _count_by_estimates(pool: PoolShare) -> Counter[int]:
     """Return how many jobs would be picked of each line if each cost its line's estimate."""
     taken: list[int] = []
-    _hand_out(_grow(pool, EstimatedSupply(pool.merging)), pool, _take_from, taken)
+    _hand_out(_grow(pool, EstimatedJobs(pool.merging)), pool, _take_from, taken)
     return Counter(taken)
 
 

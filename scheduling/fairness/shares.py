@@ -131,7 +131,7 @@ class ReadRows:
     jobs: Sequence[ReadyJob]
 
 
-class Level(StrEnum):
+class TreeLevel(StrEnum):
     """The level of the tree with an alternative to the pick."""
 
     QUEUE = "queue"
@@ -139,7 +139,7 @@ class Level(StrEnum):
     KEY = "key"
 
 
-class Reason(StrEnum):
+class PickReason(StrEnum):
     """The reason why one child preceded the others of its level."""
 
     LEAST_VIRTUAL_TIME = "least_virtual_time"
@@ -178,38 +178,38 @@ class Pick(NamedTuple):
     key_runner_up: int | None = None
 
     @property
-    def level(self) -> Level | None:
+    def level(self) -> TreeLevel | None:
         """Return the level that decided: its tenant's, else its queue's, else its key's; None without a choice."""
         if self.runner_up is not None:
-            return Level.TENANT
+            return TreeLevel.TENANT
         if self.queue_runner_up is not None:
-            return Level.QUEUE
-        return None if self.key_runner_up is None else Level.KEY
+            return TreeLevel.QUEUE
+        return None if self.key_runner_up is None else TreeLevel.KEY
 
     @property
-    def reason(self) -> Reason:
+    def reason(self) -> PickReason:
         """Return why it was next at the level that decided."""
         if self.is_reserved:
-            return Reason.RESERVED
+            return PickReason.RESERVED
         match self.level:
-            case Level.TENANT:
+            case TreeLevel.TENANT:
                 return self._reason_of_tenant()
-            case Level.QUEUE:
+            case TreeLevel.QUEUE:
                 is_tie = self.queue_start_tag == self.queue_runner_up
-            case Level.KEY:
+            case TreeLevel.KEY:
                 is_tie = self.key_start_tag == self.key_runner_up
             case _:
-                return Reason.ONLY_CANDIDATE
-        return Reason.TIE if is_tie else Reason.LEAST_VIRTUAL_TIME
+                return PickReason.ONLY_CANDIDATE
+        return PickReason.TIE if is_tie else PickReason.LEAST_VIRTUAL_TIME
 
-    def _reason_of_tenant(self) -> Reason:
+    def _reason_of_tenant(self) -> PickReason:
         """Return the first number in which the tenant and its runner-up differ; the id settles the rest."""
         assert self.runner_up is not None
         if self.turn[0] != self.runner_up[0]:
-            return Reason.ARRIVAL_ORDER if self.is_fifo else Reason.LEAST_VIRTUAL_TIME
+            return PickReason.ARRIVAL_ORDER if self.is_fifo else PickReason.LEAST_VIRTUAL_TIME
         if self.turn[1] != self.runner_up[1]:
-            return Reason.TIE_IN_FLIGHT
-        return Reason.ARRIVAL_ORDER if self.is_fifo else Reason.TIE_LONGEST_WAITING
+            return PickReason.TIE_IN_FLIGHT
+        return PickReason.ARRIVAL_ORDER if self.is_fifo else PickReason.TIE_LONGEST_WAITING
 
 
 @dataclass(frozen=True, slots=True)

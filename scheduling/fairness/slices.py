@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import chain, takewhile
 from uuid import UUID
 
-from scheduling.fairness.lines import KEY_WEIGHT_MILLI, UNREAD, corrected
-from scheduling.fairness.run_queue import Supply, pick_fair
+from scheduling.fairness.key_nodes import KEY_WEIGHT_MILLI, UNREAD, corrected
+from scheduling.fairness.run_queue import JobSource, pick_fair
 from scheduling.fairness.shares import KeyShare, PickResult, PoolShare, QueueShare, ReadyJob, TenantShare
 
 
@@ -54,7 +54,7 @@ class _ReturnedSupply:
     Continuing costs what is left of the charge, so that in the end the charge is as without a request.
     """
 
-    def __init__(self, given: Sequence[Running], waiting: Supply) -> None:
+    def __init__(self, given: Sequence[Running], waiting: JobSource) -> None:
         self._given: dict[int, list[ReadyJob]] = defaultdict(list)
         for one in given:
             left_us = max(0, one.charged_us - one.elapsed_us)
@@ -66,7 +66,7 @@ class _ReturnedSupply:
         return chain(self._given.get(line.entity_id, ()), read)
 
 
-def choose_yields(pool: PoolShare, waiting: Supply, running: Sequence[Running], *, free: int) -> list[UUID]:
+def choose_yields(pool: PoolShare, waiting: JobSource, running: Sequence[Running], *, free: int) -> list[UUID]:
     """Return the executions that should yield their slots, the furthest ahead first.
 
     ``pool`` and ``waiting`` are the candidates for a slot, ``free`` is the number of free slots. Never are more asked
@@ -138,7 +138,7 @@ def _queue_given_back(queue: QueueShare, running: Sequence[Running]) -> QueueSha
 
 def _tenant_given_back(tenant: TenantShare, running: Sequence[Running]) -> TenantShare:
     vruntime = tenant.vruntime
-    lines = {line.entity_id: line for line in tenant.keys or [own_line(tenant)]}
+    lines = {line.entity_id: line for line in tenant.keys or [unkeyed_jobs(tenant)]}
     for one in running:
         vruntime = one.charge(vruntime, one.weight_milli)
         line = lines.get(one.line.entity_id) or replace(one.line, waiting=0)
@@ -157,7 +157,7 @@ def _tenant_given_back(tenant: TenantShare, running: Sequence[Running]) -> Tenan
     )
 
 
-def own_line(tenant: TenantShare) -> KeyShare:
+def unkeyed_jobs(tenant: TenantShare) -> KeyShare:
     """Return the line of a tenant without keys."""
     return KeyShare(
         entity_id=tenant.entity_id,

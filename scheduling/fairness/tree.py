@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterable
 from heapq import heappop, heappush, heapreplace
 from operator import attrgetter
 
-from scheduling.fairness.lines import KEY_WEIGHT_MILLI, UNREAD, Line, OpenLine, corrected, rejoined, virtual_service
+from scheduling.fairness.key_nodes import (
+    KEY_WEIGHT_MILLI,
+    UNREAD,
+    GrowingKeyNode,
+    KeyNode,
+    corrected,
+    rejoined,
+    virtual_service,
+)
 from scheduling.fairness.nodes import Capacity, OpenMessages, QueueNode, TenantNode
 from scheduling.fairness.shares import MergeRule, ReadyJob
 
@@ -37,7 +45,7 @@ class FairTree:
         self.messages = OpenMessages(merging)
         self._full: list[Capacity] = []
         self._freed: list[Capacity] = []
-        self._corrected: list[tuple[TenantNode, Line]] = []
+        self._corrected: list[tuple[TenantNode, KeyNode]] = []
 
     def open_tick(self) -> None:
         """Begin a tick; a queue that becomes backlogged again starts at the pool's level."""
@@ -152,17 +160,17 @@ class FairTree:
 
     # For simulations over time.
 
-    def arrive(self, tenant: TenantNode, line: OpenLine, job: ReadyJob) -> None:
+    def arrive(self, tenant: TenantNode, line: GrowingKeyNode, job: ReadyJob) -> None:
         """Append a job to its line."""
         if tenant.lines.append(line, job):
             self._restand(tenant)
 
-    def give_back(self, tenant: TenantNode, line: OpenLine, job: ReadyJob) -> None:
+    def give_back(self, tenant: TenantNode, line: GrowingKeyNode, job: ReadyJob) -> None:
         """Put a job back before the others of its line."""
         tenant.lines.put_first(line, job)
         self._restand(tenant)
 
-    def occupy(self, tenant: TenantNode, line: Line, *, sign: int = 1) -> None:
+    def occupy(self, tenant: TenantNode, line: KeyNode, *, sign: int = 1) -> None:
         """Count a message of one job at every level, or with ``sign`` -1 remove it; charge nothing."""
         queue, capacity = tenant.queue, tenant.capacity
         line.in_flight += sign
@@ -171,7 +179,7 @@ class FairTree:
         queue.room -= sign
         capacity.room -= sign
 
-    def end(self, tenant: TenantNode, line: Line, *, charged_us: int, measured_us: int) -> None:
+    def end(self, tenant: TenantNode, line: KeyNode, *, charged_us: int, measured_us: int) -> None:
         """End a dispatch: free its place, and replace its charge by the measured cost."""
         self.occupy(tenant, line, sign=-1)
         if tenant.capacity.room == 1:
@@ -182,11 +190,11 @@ class FairTree:
             tenant.vruntime = corrected(tenant.vruntime, weight_milli=tenant.weight_milli, **change)
             queue.vruntime = corrected(queue.vruntime, weight_milli=queue.weight_milli, **change)
             self._corrected.append((tenant, line))
-        tenant.lines.restand(line)
+        tenant.lines.reposition(line)
         if tenant.place is not None:
             heappush(tenant.queue.heap, tenant.stand())
 
-    def charge_on(self, tenant: TenantNode, line: Line, cost_us: int) -> None:
+    def charge_on(self, tenant: TenantNode, line: KeyNode, cost_us: int) -> None:
         """Charge a dispatch that runs beyond its charge, as if another one began now.
 
         It keeps its slot out of order, so no clock passes a waiting child.
@@ -202,7 +210,7 @@ class FairTree:
         queue.vruntime += virtual_service(cost_us, queue.weight_milli)
         tenant.vruntime += virtual_service(cost_us, tenant.weight_milli)
         line.vruntime += virtual_service(cost_us, KEY_WEIGHT_MILLI)
-        tenant.lines.restand(line)
+        tenant.lines.reposition(line)
         if tenant.place is not None:
             heappush(queue.heap, tenant.stand())
 

@@ -16,18 +16,18 @@ RETURNING p.id;
 -- name: note_unknown_kinds
 -- Record for each pool the kinds with waiting jobs that no worker announces, by a loose index scan over gates and
 -- kinds. A kind that still waits keeps its start.
-WITH RECURSIVE hop AS (
+WITH RECURSIVE gate_scan AS (
     (SELECT gate, kind FROM scheduling_job_held WHERE gate > 'unknown' ORDER BY gate, kind LIMIT 1)
     UNION ALL
-    SELECT next.gate, next.kind FROM hop CROSS JOIN LATERAL (
-        SELECT h.gate, h.kind FROM scheduling_job_held h WHERE (h.gate, h.kind) > (hop.gate, hop.kind)
+    SELECT next.gate, next.kind FROM gate_scan CROSS JOIN LATERAL (
+        SELECT h.gate, h.kind FROM scheduling_job_held h WHERE (h.gate, h.kind) > (gate_scan.gate, gate_scan.kind)
         ORDER BY h.gate, h.kind LIMIT 1
     ) next
 ), unknown AS (
     SELECT p.id, coalesce((
         SELECT jsonb_object_agg(h.kind, coalesce(
             p.unknown_kinds -> h.kind, to_jsonb(extract(epoch FROM clock_timestamp()))))
-        FROM hop h WHERE h.gate = 'unknown ' || p.id), '{}') AS kinds
+        FROM gate_scan h WHERE h.gate = 'unknown ' || p.id), '{}') AS kinds
     FROM scheduling_workerpool p
 )
 UPDATE scheduling_workerpool p SET unknown_kinds = u.kinds

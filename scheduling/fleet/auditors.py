@@ -15,7 +15,7 @@ from tenants.audit.chain_queries import read_seal_backlog
 ABSENT_AFTER_SECONDS = 30.0
 
 
-def read_audit_lapse() -> str:
+def find_auditor_fault() -> str:
     """Return a description of the auditor's fault, or an empty text."""
     latest = ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.AUDITOR).aggregate(
         age=ExpressionWrapper(Now() - Max("heartbeat_at"), output_field=DurationField())

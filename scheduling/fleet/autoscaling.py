@@ -47,7 +47,7 @@ class ScaleRule:
         return min(self.most, max(self.least, by_work, by_flight))
 
 
-class Patience:
+class ScaleDownDelay:
     """Maximum of the wanted numbers of the last ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
@@ -72,7 +72,7 @@ WANTED_AGAIN = "the pool has more work again"
 
 
 @dataclass(slots=True)
-class Member:
+class FleetWorker:
     """Worker of the fleet. ``is_leaving`` after a drain, or after a stop before it had registered."""
 
     watched: Watched
@@ -80,7 +80,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WorkerLoad:
     """Row of a worker: its id and its number of executions in flight."""
 
     worker_id: UUID
@@ -96,7 +96,7 @@ class Fleet:
     def __init__(self, service_of: Callable[[int], Service], *, pool_name: str) -> None:
         self._service_of = service_of
         self._pool_name = pool_name
-        self._members: list[Member] = []
+        self._members: list[FleetWorker] = []
         self._count = 0
 
     @property
@@ -130,18 +130,18 @@ class Fleet:
         for member in self._members:
             member.watched.wait_or_kill(until)
 
-    def _standings(self) -> Mapping[int, Standing]:
+    def _standings(self) -> Mapping[int, WorkerLoad]:
         """Return the rows by process id; workers that have not registered yet are absent."""
         found = find_running_workers(pool_name=self._pool_name, hostname=platform.node()[:200])
-        return {pid: Standing(worker_id, in_hand) for pid, worker_id, in_hand in found}
+        return {pid: WorkerLoad(worker_id, in_hand) for pid, worker_id, in_hand in found}
 
     def _start_one(self) -> None:
         self._count += 1
-        member = Member(Watched(self._service_of(self._count)))
+        member = FleetWorker(Watched(self._service_of(self._count)))
         self._members.append(member)
         member.watched.keep_running()
 
-    def _recall_one(self, standings: Mapping[int, Standing]) -> bool:
+    def _recall_one(self, standings: Mapping[int, WorkerLoad]) -> bool:
         """Resume one leaving worker; return whether there was one."""
         for member in self._members:
             standing = standings.get(member.watched.pid or 0)
@@ -155,7 +155,7 @@ class Fleet:
             return True
         return False
 
-    def _send_one(self, standings: Mapping[int, Standing]) -> None:
+    def _send_one(self, standings: Mapping[int, WorkerLoad]) -> None:
         """Drain the worker with the fewest executions, the youngest of equals."""
         staying = [member for member in reversed(self._members) if not member.is_leaving]
         member = min(staying, key=lambda one: _in_hand(standings.get(one.watched.pid or 0)))
@@ -171,5 +171,5 @@ class Fleet:
             logger.info("fleet.worker_had_left", extra={"worker_id": str(standing.worker_id)})
 
 
-def _in_hand(standing: Standing | None) -> int:
+def _in_hand(standing: WorkerLoad | None) -> int:
     return -1 if standing is None else standing.in_hand

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 
-from tenants.starting import UnfitStartError, require_fit_start
+from tenants.startup_checks import StartupCheckError, run_startup_checks
 
 
 class ServingCommand(BaseCommand):
@@ -20,6 +20,6 @@ class ServingCommand(BaseCommand):
     def check(self, *args: Any, **kwargs: Any) -> None:
         """Run the start-up checks instead of Django's, which would not connect to any server."""
         try:
-            require_fit_start(bears=self.bears)
-        except UnfitStartError as error:
+            run_startup_checks(ignored=self.bears)
+        except StartupCheckError as error:
             raise CommandError(str(error)) from error

@@ -22,7 +22,7 @@ from tenants.exceptions import DomainError
 from tenants.translation import LocalizableText
 
 
-class PoolNotFoundError(DomainError):
+class WorkerPoolNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", gettext_noop("There is no such worker pool")
 
 
@@ -52,14 +52,14 @@ def register_worker(
 ) -> Registration:
     """Register a worker of a pool with the kinds of this process; the dispatcher counts its slots from now on.
 
-    ``sandbox`` describes the protections that its host offers to extraction. Raise PoolNotFoundError for an unknown
-    pool.
+    ``sandbox`` describes the protections that its host offers to extraction. Raise WorkerPoolNotFoundError for an
+    unknown pool.
     """
     with all_tenants():
         pool = WorkerPool.objects.filter(name=pool_name).first()
         if pool is None:
             known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
-            raise PoolNotFoundError(
+            raise WorkerPoolNotFoundError(
                 "There is no worker pool %(name)r; there are: %(known)s.", {"name": pool_name, "known": known}
             )
         queue_names = tuple(Queue.objects.filter(pool=pool).values_list("name", flat=True))
@@ -74,11 +74,11 @@ def register_worker(
             tuple(registry.kinds()),
             sandbox or {},
         )
-        enter_again(registration=registration)
+        restore_worker_row(registration=registration)
     return registration
 
 
-def enter_again(*, registration: Registration) -> None:
+def restore_worker_row(*, registration: Registration) -> None:
     """Insert the worker's row if it is missing: at the start, or after the restore of a backup."""
     with all_tenants():
         Worker.objects.bulk_create(

@@ -26,8 +26,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from scheduling.bulk.admin import start_url
+from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
 from scheduling.console.tags import badge
-from scheduling.console.ticked import ReasonActionForm, act_on_ticked
 from scheduling.console.wording import duration_words
 from scheduling.execution.logs.admin import JobLogPages
 from scheduling.jobs.cancellation import cancel_job
@@ -42,7 +42,7 @@ from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import BulkOperation, Job
 from tenants.access.permissions import Permission
 from tenants.console.keyset import parse_uuid
-from tenants.console.live import STOP_POLLING, answer_part, tag_of
+from tenants.console.polled_parts import STOP_POLLING, etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 
@@ -99,7 +99,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
             "opts": self.opts,
             "job": job,
             "job_body": body,
-            "job_etag": tag_of(body),
+            "job_etag": etag_of(body),
             "post_actions": list(self._buttons(request, job)),
             **self.log_context(request, job),
         }
@@ -111,7 +111,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         job = self._job(request, str(object_id))
-        return answer_part(request, self._body(request, job), status=STOP_POLLING if job.is_terminal else 200)
+        return part_response(request, self._body(request, job), status=STOP_POLLING if job.is_terminal else 200)
 
     def peek_context(self, request: HttpRequest, job_id: UUID) -> dict[str, Any]:
         """Return the template context of a job beside the list."""
@@ -197,7 +197,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         self._act_on(request, BulkOperation.Operation.CANCEL, queryset)
 
     def _act_on(self, request: HttpRequest, operation: str, queryset: QuerySet[Job]) -> None:
-        act_on_ticked(request, operation, list(queryset.values_list("pk", "tenant__slug")))
+        act_on_selected(request, operation, list(queryset.values_list("pk", "tenant__slug")))
 
     @admin.display(description=gettext_lazy("Job"))
     def job(self, job: Job) -> SafeString:

@@ -19,7 +19,7 @@ from scheduling.conf import MAX_BULK_JOBS, MAX_TAGS
 from scheduling.exceptions import PayloadInvalidError
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest
 from scheduling.jobs.serializers import JobAnswerQuerySerializer, Reveals, show_job
-from scheduling.limits.admission import RateStanding
+from scheduling.limits.admission import RateStatus
 from scheduling.models import Job
 from tenants.access.caller import Access, access_of
 from tenants.access.permissions import Permission
@@ -184,12 +184,12 @@ def job_response(
 ) -> Response:
     """Return a job as the response to an action on it, with its payload for members of the tenant with the right."""
     access = access_of(request)
-    reveals = "nothing" if access.platform_role is not None else reveals_of(access)
+    reveals = "nothing" if access.platform_role is not None else visible_values(access)
     shown = show_job(job, reveals=reveals, is_submitted=is_submitted, has_waiting=has_waiting)
     return Response(shown, status=status, headers=headers)
 
 
-def reveals_of(access: Access) -> Reveals:
+def visible_values(access: Access) -> Reveals:
     """Return what the caller's rights reveal of a job."""
     if access.may(Permission.JOBS_REVEAL):
         return "everything"
@@ -197,7 +197,7 @@ def reveals_of(access: Access) -> Reveals:
 
 
 @contextmanager
-def masked_faults(access: Access) -> Iterator[None]:
+def mask_validation_errors(access: Access) -> Iterator[None]:
     """Remove the faults from PayloadInvalidError, because they quote the payload, unless the caller may see it."""
     try:
         yield
@@ -230,13 +230,13 @@ def _prefers_minimal(request: Request) -> bool:
     return MINIMAL in (preference.strip().lower() for preference in asked)
 
 
-def with_new_jobs(answer: Response, count: int) -> Response:
+def add_job_count(answer: Response, count: int) -> Response:
     """Return the response with the number of new jobs; after a submission without new jobs the next one has a cost."""
     answer.new_jobs = count
     return answer
 
 
-def with_rate(answer: Response, rate: RateStanding | None) -> Response:
+def add_rate_headers(answer: Response, rate: RateStatus | None) -> Response:
     """Return the response to a submission with the headers of the tenant's rate limit."""
     for name, value in (rate.headers() if rate else {}).items():
         answer[name] = value

@@ -18,33 +18,33 @@ from scheduling.execution.api import ExecutionSerializer
 from scheduling.jobs.answers import (
     RATE_HEADERS,
     JobSubmissionSerializer,
+    add_job_count,
+    add_rate_headers,
     includes_waiting,
     job_response,
-    masked_faults,
+    mask_validation_errors,
     new_job_response,
     parse_idempotency_key,
     read_request,
-    reveals_of,
     submission_response,
-    with_new_jobs,
-    with_rate,
+    visible_values,
 )
 from scheduling.jobs.api_reads import (
     IF_NONE_MATCH,
-    JobAnswer,
+    CachedJobResponse,
     JobEndQuerySerializer,
     JobWaitQuerySerializer,
-    find_answer,
+    cache_response,
+    find_cached_response,
     has_changed,
     has_ended,
-    is_same_tag,
-    keep_answer,
-    tag_of_job,
+    is_etag_current,
+    job_etag,
 )
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.history import ExecutionRecord, ended_executions_of, events_of, live_execution_of
 from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.queries import find_jobs, get_job, walked_jobs
+from scheduling.jobs.queries import find_jobs, get_job, scan_jobs
 from scheduling.jobs.retries import retry_job
 from scheduling.jobs.reveals import reveal_payload
 from scheduling.jobs.serializers import (
@@ -63,7 +63,7 @@ from tenants.api.pagination import OldestFirstPagination
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.limits.declared import LIST, NOTHING
-from tenants.requests.waits import Wait, has_waited, wait_for_news
+from tenants.requests.long_polls import LongPoll, has_long_polled, long_poll_response
 from tenants.tenancy.serializers import NoBodySerializer
 
 # Columns that lists do not show.
@@ -104,7 +104,7 @@ class JobViewSet(TenantViewSet):
         """List jobs, newest first."""
         job_filter = JobQuerySerializer.parse(request.query_params).to_filter()
         jobs = find_jobs(job_filter).select_related("queue", "tenant").defer(*UNLISTED)
-        return page_response(self, jobs, JobSummarySerializer, walked=walked_jobs(job_filter))
+        return page_response(self, jobs, JobSummarySerializer, walked=scan_jobs(job_filter))
 
     @extend_schema(
         operation_id="jobs_submit",
@@ -121,9 +121,9 @@ class JobViewSet(TenantViewSet):
         key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
         asked = read_request(request.data, key)
         # A refused submission rolls the request's transaction back, which contains nothing else.
-        submission = submit_job(tenant=self.tenant, request=asked, is_rated=True, has_savepoint=False)
+        submission = submit_job(tenant=self.tenant, request=asked, is_rate_limited=True, has_savepoint=False)
         answer = submission_response(request, submission.job, created=submission.created, has_waiting=has_waiting)
-        return with_rate(with_new_jobs(answer, int(submission.created)), submission.rate)
+        return add_rate_headers(add_job_count(answer, int(submission.created)), submission.rate)
 
     @extend_schema(
         operation_id="jobs_retrieve",
@@ -137,15 +137,15 @@ class JobViewSet(TenantViewSet):
         time is over.
         """
         seconds = JobWaitQuerySerializer.parse(request.query_params).validated_data["wait"]
-        if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
-            is_known = is_same_tag(request, ended.tag)
+        if (ended := find_cached_response(self.access, UUID(pk), reveals=visible_values(self.access))) is not None:
+            is_known = is_etag_current(request, ended.tag)
             return HttpResponseNotModified(headers=_headers(ended.tag)) if is_known else self._answer(ended)
         job = get_job(UUID(pk))
         headers = self._headers_of(job)
-        is_known = is_same_tag(request, headers["ETag"])
+        is_known = is_etag_current(request, headers["ETag"])
         plain = self.django_request
-        if seconds and not job.is_terminal and not has_waited(plain) and is_known is not False:
-            return wait_for_news(plain, Wait(seconds, partial(has_changed, plain, job)))
+        if seconds and not job.is_terminal and not has_long_polled(plain) and is_known is not False:
+            return long_poll_response(plain, LongPoll(seconds, partial(has_changed, plain, job)))
         if is_known:
             return HttpResponseNotModified(headers=headers)
         return self._show(job, headers)
@@ -155,27 +155,27 @@ class JobViewSet(TenantViewSet):
     def wait(self, request: Request, pk: str) -> HttpResponseBase:
         """Show one job once it has ended, or its current state when the time is over."""
         seconds = JobEndQuerySerializer.parse(request.query_params).validated_data["timeout"]
-        if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
+        if (ended := find_cached_response(self.access, UUID(pk), reveals=visible_values(self.access))) is not None:
             return self._answer(ended)
         job = get_job(UUID(pk))
         plain = self.django_request
-        if seconds and not job.is_terminal and not has_waited(plain):
-            return wait_for_news(plain, Wait(seconds, partial(has_ended, plain, job)))
+        if seconds and not job.is_terminal and not has_long_polled(plain):
+            return long_poll_response(plain, LongPoll(seconds, partial(has_ended, plain, job)))
         return self._show(job, self._headers_of(job))
 
     def _headers_of(self, job: Job) -> dict[str, str]:
-        return _headers(tag_of_job(job, reveals=reveals_of(self.access)))
+        return _headers(job_etag(job, reveals=visible_values(self.access)))
 
-    def _answer(self, ended: JobAnswer) -> HttpResponseBase:
+    def _answer(self, ended: CachedJobResponse) -> HttpResponseBase:
         answer: HttpResponseBase = Response(ended.shown, headers=_headers(ended.tag))
         return answer
 
     def _show(self, job: Job, headers: dict[str, str]) -> HttpResponseBase:
-        reveals = reveals_of(self.access)
+        reveals = visible_values(self.access)
         if reveals == "everything" and self.access.platform_role is not None:
             job = reveal_payload(job_id=job.id, reason="Read over the API.").job
-        ended = JobAnswer(headers["ETag"], show_job(job, reveals=reveals))
-        keep_answer(self.access, job, ended, reveals=reveals)
+        ended = CachedJobResponse(headers["ETag"], show_job(job, reveals=reveals))
+        cache_response(self.access, job, ended, reveals=reveals)
         return self._answer(ended)
 
     @extend_schema(
@@ -213,7 +213,7 @@ class JobViewSet(TenantViewSet):
         """Run a job again: a backed-off one now, an ended one as a new job."""
         has_waiting = includes_waiting(request)
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
-        with masked_faults(self.access):
+        with mask_validation_errors(self.access):
             result = retry_job(job_id=UUID(pk))
         if result.is_new:
             return new_job_response(request, result.job, has_waiting=has_waiting)

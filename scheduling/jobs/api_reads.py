@@ -21,9 +21,9 @@ from scheduling.jobs.serializers import Reveals
 from scheduling.models import Job
 from tenants.access.caller import Access
 from tenants.access.permissions import Permission
-from tenants.access.standing import still_may
+from tenants.access.reauthorization import is_still_authorized
 from tenants.cache.bounded_cache import BoundedCache
-from tenants.console.live import tag_of
+from tenants.console.polled_parts import etag_of
 from tenants.context import tenant_context
 
 MAX_PAYLOAD_BYTES: Final = 4 * 1024
@@ -31,24 +31,24 @@ MAX_ANSWER_CHARACTERS: Final = 16 * 1024
 # The longest time in seconds that an answer about a pruned job may be served.
 KEPT_SECONDS: Final = 60.0
 
-_kept: BoundedCache[tuple[UUID, UUID, Reveals], JobAnswer] = BoundedCache(most=500, seconds=KEPT_SECONDS)
+_kept: BoundedCache[tuple[UUID, UUID, Reveals], CachedJobResponse] = BoundedCache(most=500, seconds=KEPT_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
-class JobAnswer:
+class CachedJobResponse:
     """The representation of a job, and its ETag."""
 
     tag: str
     shown: dict[str, Any]
 
 
-def find_answer(access: Access, job_id: UUID, *, reveals: Reveals) -> JobAnswer | None:
+def find_cached_response(access: Access, job_id: UUID, *, reveals: Reveals) -> CachedJobResponse | None:
     """Return the cached answer about a job of the caller's own tenant, or None."""
     tenant_id = access.own_tenant_id
     return None if tenant_id is None else _kept.get((tenant_id, job_id, reveals))
 
 
-def keep_answer(access: Access, job: Job, answer: JobAnswer, *, reveals: Reveals) -> None:
+def cache_response(access: Access, job: Job, answer: CachedJobResponse, *, reveals: Reveals) -> None:
     """Cache the answer about a small ended job of the caller's own tenant.
 
     A schedule's name can change, so jobs of schedules are not cached.
@@ -100,12 +100,12 @@ IF_NONE_MATCH = OpenApiParameter(
 )
 
 
-def tag_of_job(job: Job, *, reveals: Reveals) -> str:
+def job_etag(job: Job, *, reveals: Reveals) -> str:
     """Return a weak tag: answers with the same one may differ only in the outlook of a waiting job."""
-    return f"W/{tag_of(f'{job.mark}:{reveals}')}"
+    return f"W/{etag_of(f'{job.mark}:{reveals}')}"
 
 
-def is_same_tag(request: Request, tag: str) -> bool | None:
+def is_etag_current(request: Request, tag: str) -> bool | None:
     """Return whether the caller's copy has this tag; None if it did not send one."""
     given = parse_etags(request.headers.get("If-None-Match", ""))
     if not given:
@@ -115,7 +115,7 @@ def is_same_tag(request: Request, tag: str) -> bool | None:
 
 def has_changed(request: HttpRequest, job: Job) -> bool:
     """Return whether to answer: the job has changed or is gone, or the caller lost its permission."""
-    if not still_may(request, Permission.JOBS_VIEW):
+    if not is_still_authorized(request, Permission.JOBS_VIEW):
         return True
     with tenant_context(job.tenant_id):
         try:
@@ -126,7 +126,7 @@ def has_changed(request: HttpRequest, job: Job) -> bool:
 
 def has_ended(request: HttpRequest, job: Job) -> bool:
     """Return whether to answer: the job has ended or is gone, or the caller lost its permission."""
-    if not still_may(request, Permission.JOBS_VIEW):
+    if not is_still_authorized(request, Permission.JOBS_VIEW):
         return True
     with tenant_context(job.tenant_id):
         return not Job.objects.filter(id=job.id).exclude(state__in=TERMINAL_STATES).exists()

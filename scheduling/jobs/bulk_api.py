@@ -16,13 +16,13 @@ from scheduling.jobs.answers import (
     BulkSubmissionSerializer,
     JobSubmissionSerializer,
     RejectedJobSerializer,
+    add_job_count,
+    add_rate_headers,
     parse_batch,
     parse_bulk,
     to_request,
-    with_new_jobs,
-    with_rate,
 )
-from scheduling.jobs.batches.making import add_jobs
+from scheduling.jobs.batches.service import add_jobs
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import BulkSubmission, submit_jobs
 from scheduling.limits.admission import check_bulk_size
@@ -61,14 +61,14 @@ class BulkSubmissionViewSet(TenantViewSet):
         requests, refused = read_requests(jobs)
         wanted = list(requests.values())
         if batch_id is None:
-            bulk = submit_jobs(tenant=self.tenant, requests=wanted, is_rated=True)
+            bulk = submit_jobs(tenant=self.tenant, requests=wanted, is_rate_limited=True)
         else:
-            bulk = add_jobs(tenant=self.tenant, batch_id=batch_id, requests=wanted, is_rated=True)
-        answer = answer_bulk(bulk, list(requests), refused)
-        return with_new_jobs(answer, sum(done.created for _, done in bulk.accepted))
+            bulk = add_jobs(tenant=self.tenant, batch_id=batch_id, requests=wanted, is_rate_limited=True)
+        answer = bulk_response(bulk, list(requests), refused)
+        return add_job_count(answer, sum(done.created for _, done in bulk.accepted))
 
 
-def answer_bulk(bulk: BulkSubmission, indices: Sequence[int], refused: Sequence[tuple[int, DomainError]]) -> Response:
+def bulk_response(bulk: BulkSubmission, indices: Sequence[int], refused: Sequence[tuple[int, DomainError]]) -> Response:
     """Return each job's result by its index in the body; ``indices`` are those of the jobs that the service got."""
     rejected = [*refused, *((indices[place], error) for place, error in bulk.rejected)]
     answer = {
@@ -87,7 +87,7 @@ def answer_bulk(bulk: BulkSubmission, indices: Sequence[int], refused: Sequence[
             many=True,
         ).data,
     }
-    return with_rate(Response(answer, status=201), bulk.rate)
+    return add_rate_headers(Response(answer, status=201), bulk.rate)
 
 
 def read_requests(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[int, DomainError]]]:

@@ -13,11 +13,11 @@ from psycopg.rows import class_row
 
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle_here
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.jobs.storing import actor_label
-from scheduling.jobs.waiting import look_again, take_out
+from scheduling.jobs.waiting_jobs import end_waiting, retry_missed
 from scheduling.models import Job
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import current_actor
@@ -87,17 +87,21 @@ def cancel_here(job_ids: Sequence[UUID], *, reason: str) -> set[UUID]:
 
     Three set statements, whatever the number of jobs, repeated for those that changed state meanwhile.
     """
-    cancelled = look_again(lambda ids: _cancel_found(ids, reason), job_ids, states=_OPEN_STATES)
+    cancelled = retry_missed(lambda ids: _cancel_found(ids, reason), job_ids, states=_OPEN_STATES)
     wake_on_commit()
     return cancelled
 
 
 def _cancel_found(job_ids: Sequence[UUID], reason: str) -> set[UUID]:
     data = {"reason": reason} if reason else {}
-    cancelled = take_out(job_ids, state=JobState.CANCELLED, event="job.cancelled", data=data)
+    cancelled = end_waiting(job_ids, state=JobState.CANCELLED, event="job.cancelled", data=data)
     in_flight = _request_cancel([job_id for job_id in job_ids if job_id not in cancelled], reason)
     settled = settle_here(
-        [verdicts.cancelled(row.execution_id, row.fence, reason=reason) for row in in_flight if not row.has_begun],
+        [
+            settlement_builders.cancelled(row.execution_id, row.fence, reason=reason)
+            for row in in_flight
+            if not row.has_begun
+        ],
         actor=actor_label(current_actor()),
     )
     asked = {row.job_id for row in in_flight if row.has_begun}

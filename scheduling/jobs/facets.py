@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Count
 
 from scheduling.jobs.filters import JobFilter, Term
-from scheduling.jobs.index_alone import by_index_alone
+from scheduling.jobs.planner_hints import force_index_scans
 from scheduling.jobs.queries import COUNT_LIMIT, CappedCount
 from scheduling.jobs.querysets import JobQuerySet
 from scheduling.models import Job
@@ -41,7 +41,7 @@ def read_facets(job_filter: JobFilter, *, now: datetime) -> dict[str, Facet]:
     frozen = job_filter.frozen(now)
     by_state, states_are_cut = _looked_at(frozen.less("state"), now)
     states = dict(by_state.values_list("state").annotate(n=Count("id")))
-    with by_index_alone() if frozen.is_found_by_table else nullcontext():
+    with force_index_scans() if frozen.is_found_by_table else nullcontext():
         by_place, places_are_cut = _looked_at(frozen.less("queue", "kind"), now)
         places = list(by_place.values_list("queue__name", "kind").annotate(n=Count("id")))
     queues, kinds = Counter[str](), Counter[str]()

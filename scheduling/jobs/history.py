@@ -89,7 +89,7 @@ class ExecutionRecord:
 _TOLD_DATA = frozenset({"cause", "number", "reason", "retry_in_seconds"})
 
 
-def told_data(event: JobEvent) -> dict[str, Any]:
+def visible_event_data(event: JobEvent) -> dict[str, Any]:
     """Return the part of an event's data that a tenant may see."""
     # The reason of a pick reveals whether others competed: `fairness/decisions/` has it, and not tenants.
     told = _TOLD_DATA - {"reason"} if event.name == "job.dispatched" else _TOLD_DATA

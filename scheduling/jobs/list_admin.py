@@ -17,13 +17,13 @@ from django.utils.translation import gettext as _
 
 from scheduling.jobs.filters import FIELDS, FilterSyntaxError, JobFilter, parse
 from scheduling.jobs.filters.terms import write_value
-from scheduling.jobs.index_alone import by_index_alone
-from scheduling.jobs.list_page import facet_context, frame_context, news_context
+from scheduling.jobs.list_page import facet_context, frame_context, new_jobs_context
+from scheduling.jobs.planner_hints import force_index_scans
 from scheduling.jobs.saved_views.admin import SavedViewPages
 from scheduling.models import Job
 from tenants.access.permissions import Permission
 from tenants.console.keyset import AFTER, BEFORE, LOOK_LIMIT, KeysetChangeList, parse_uuid
-from tenants.console.live import answer_part
+from tenants.console.polled_parts import part_response
 
 QUERY, PEEK, SINCE = "q", "peek", "since"
 FACETS_TEMPLATE = "scheduling/dashboards/parts/job_facets.html"
@@ -37,9 +37,9 @@ class JobChangeList(KeysetChangeList):
     empty_text = ""
 
     def get_results(self, request: HttpRequest) -> None:
-        asked = asked_of(request)
+        asked = filter_of_request(request)
         # From the few jobs of rare states to their rows, never through all rows to the few.
-        with by_index_alone() if isinstance(asked, JobFilter) and asked.is_found_by_table else nullcontext():
+        with force_index_scans() if isinstance(asked, JobFilter) and asked.is_found_by_table else nullcontext():
             super().get_results(request)
         if isinstance(asked, FilterSyntaxError):
             self.empty_title, self.empty_text = _("The filter cannot be read"), asked.detail
@@ -75,24 +75,24 @@ class JobListPages(SavedViewPages):
         return JobChangeList
 
     def is_look_bounded(self, request: HttpRequest) -> bool:
-        asked = asked_of(request)
-        return isinstance(asked, JobFilter) and asked.is_walked
+        asked = filter_of_request(request)
+        return isinstance(asked, JobFilter) and asked.needs_scan
 
     def rows_of_look(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        asked = asked_of(request)
+        asked = filter_of_request(request)
         return asked.bounds.apply(rows, now=timezone.now()) if isinstance(asked, JobFilter) else rows.none()
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
-        asked = asked_of(request)
+        asked = filter_of_request(request)
         if isinstance(asked, FilterSyntaxError):
             return queryset.none(), False
         return asked.apply(queryset, now=timezone.now()), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         request.GET = folded(request.GET)  # type: ignore[assignment] # only read from here on
-        frame = frame_context(request.GET.get(QUERY, ""), asked_of(request)) | self.views_context(request)
+        frame = frame_context(request.GET.get(QUERY, ""), filter_of_request(request)) | self.views_context(request)
         shown = {**(extra_context or {}), "title": _("Jobs"), **frame}
         shown["is_newest_page"] = not (request.GET.get(BEFORE) or request.GET.get(AFTER))
         if self.has_view_permission(request) and (job_id := parse_uuid(request.GET.get(PEEK, ""))):
@@ -105,7 +105,7 @@ class JobListPages(SavedViewPages):
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         context = facet_context(_readable(request), timezone.now())
-        return answer_part(request, render_to_string(FACETS_TEMPLATE, context, request))
+        return part_response(request, render_to_string(FACETS_TEMPLATE, context, request))
 
     def news_view(self, request: HttpRequest) -> HttpResponseBase:
         """Render how many of the filter's jobs came after the newest that the list shows."""
@@ -115,15 +115,15 @@ class JobListPages(SavedViewPages):
         since = None if given is None else parse_uuid(given)
         if given is not None and since is None:
             raise BadRequest(_("`since` must be the id of a job."))
-        context = news_context(_readable(request), since, timezone.now())
-        return answer_part(request, render_to_string(NEWS_TEMPLATE, context, request))
+        context = new_jobs_context(_readable(request), since, timezone.now())
+        return part_response(request, render_to_string(NEWS_TEMPLATE, context, request))
 
     @abstractmethod
     def peek_context(self, request: HttpRequest, job_id: UUID) -> dict[str, Any]:
         """Return the template context of a job beside the list."""
 
 
-def asked_of(request: HttpRequest) -> JobFilter | FilterSyntaxError:
+def filter_of_request(request: HttpRequest) -> JobFilter | FilterSyntaxError:
     """Return the filter in the URL, or the error of an unreadable one."""
     try:
         return parse(request.GET.get(QUERY, ""))
@@ -143,7 +143,7 @@ def folded(parameters: QueryDict) -> QueryDict:
 
 
 def _readable(request: HttpRequest) -> JobFilter:
-    asked = asked_of(request)
+    asked = filter_of_request(request)
     if isinstance(asked, FilterSyntaxError):
         raise BadRequest(asked.detail)
     return asked

@@ -23,7 +23,7 @@ from scheduling.topology.queries import queue_ids
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FacetChoice:
     """A value of a facet: the URL of a click, and the number of jobs once it is known."""
 
     value: str
@@ -39,7 +39,7 @@ class Choice:
 
 def frame_context(text: str, asked: JobFilter | FilterSyntaxError) -> dict[str, object]:
     """Return the context of the filter, before anything is counted."""
-    shared = {"filter_text": text, "fields": FIELDS.values(), "whole_address": address_of(JobFilter())}
+    shared = {"filter_text": text, "fields": FIELDS.values(), "whole_address": list_url(JobFilter())}
     if isinstance(asked, FilterSyntaxError):
         return {**shared, "fault": asked, "mended_address": _mended_address(text, asked)}
     query = urlencode({"q": asked.text}) if asked.terms else ""
@@ -47,31 +47,31 @@ def frame_context(text: str, asked: JobFilter | FilterSyntaxError) -> dict[str, 
         **shared,
         "filter_text": asked.text,
         "filter_words": asked.in_words(),
-        "chips": [{"text": term.text, "address": address_of(asked.without(term))} for term in asked.terms],
+        "chips": [{"text": term.text, "address": list_url(asked.without(term))} for term in asked.terms],
         "facets": _facets(asked, {}),
         "facets_url": _with_query(reverse("admin:scheduling_job_facets"), query),
         "news_url": f"{reverse('admin:scheduling_job_news')}?{query}{'&' if query else ''}since=",
     }
 
 
-def facet_context(asked: JobFilter, now: datetime) -> dict[str, object]:
+def facet_context(job_filter: JobFilter, now: datetime) -> dict[str, object]:
     """Return the facets with their counts."""
-    counted = read_facets(asked, now=now)
+    counted = read_facets(job_filter, now=now)
     is_cut = any(facet.is_cut for facet in counted.values())
-    return {"facets": _facets(asked, counted), "is_counted": True, "looked_at": FACET_ROWS if is_cut else None}
+    return {"facets": _facets(job_filter, counted), "is_counted": True, "looked_at": FACET_ROWS if is_cut else None}
 
 
-def news_context(asked: JobFilter, since: UUID | None, now: datetime) -> dict[str, object]:
+def new_jobs_context(job_filter: JobFilter, since: UUID | None, now: datetime) -> dict[str, object]:
     """Return the count of jobs newer than the newest of the list; an empty list has no news."""
-    return {"count": since and count_newer(asked, since, now=now), "address": address_of(asked)}
+    return {"count": since and count_newer(job_filter, since, now=now), "address": list_url(job_filter)}
 
 
-def address_of(job_filter: JobFilter) -> str:
+def list_url(job_filter: JobFilter) -> str:
     """Return the URL of the list under a filter: it contains the whole view."""
-    return address_of_text(job_filter.text)
+    return list_url_of_text(job_filter.text)
 
 
-def address_of_text(text: str) -> str:
+def list_url_of_text(text: str) -> str:
     """Return the URL of the list under a filter text, readable or not."""
     # Each facet has a dozen of them: the path is resolved once.
     return _with_query(_list_path(), urlencode({"q": text}) if text else "")
@@ -91,7 +91,7 @@ def _mended_address(text: str, fault: FilterSyntaxError) -> str | None:
     if fault.suggestion is None:
         return None
     end = fault.position + len(fault.word)
-    return address_of_text(text[: fault.position] + fault.suggestion + text[end:])
+    return list_url_of_text(text[: fault.position] + fault.suggestion + text[end:])
 
 
 def _facets(asked: JobFilter, counted: Mapping[str, Facet]) -> list[dict[str, object]]:
@@ -102,11 +102,13 @@ def _facets(asked: JobFilter, counted: Mapping[str, Facet]) -> list[dict[str, ob
     ]
 
 
-def _choices(asked: JobFilter, field: str, known: Sequence[Value], counted: Mapping[str, Facet]) -> Iterator[Choice]:
+def _choices(
+    asked: JobFilter, field: str, known: Sequence[Value], counted: Mapping[str, Facet]
+) -> Iterator[FacetChoice]:
     """Yield the known values, and those that are requested or were found although unknown."""
     facet = counted.get(field)
     chosen = asked.values_of(field)
     for value in dict.fromkeys([*known, *chosen, *(facet.counts if facet else ())]):
         count = None if facet is None else facet.count_of(str(value))
         shown = mark_of(value).word if field == "state" else str(value)
-        yield Choice(shown, address_of(asked.toggled(field, value)), value in chosen, count)
+        yield FacetChoice(shown, list_url(asked.toggled(field, value)), value in chosen, count)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from scheduling.jobs.drawing import AXIS_UNITS, GanttRow, draw_attempts, fold_traceback, folded_words, trace_states
+from scheduling.jobs.charts import AXIS_UNITS, GanttRow, draw_attempts, fold_traceback, folded_words, trace_states
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.masking import summarize_stored
 from scheduling.jobs.page_queries import JobPageRows, read_job_page

@@ -37,9 +37,9 @@ def find_jobs(job_filter: JobFilter = EVERY_JOB) -> JobQuerySet:
     return job_filter.apply(Job.objects.select_related("queue").newest_first(), now=timezone.now())
 
 
-def walked_jobs(job_filter: JobFilter) -> JobQuerySet | None:
+def scan_jobs(job_filter: JobFilter) -> JobQuerySet | None:
     """Return the jobs that a list scans for those of the filter; None if an index finds them."""
-    return find_jobs(job_filter.bounds).select_related(None) if job_filter.is_walked else None
+    return find_jobs(job_filter.bounds).select_related(None) if job_filter.needs_scan else None
 
 
 def get_job(job_id: UUID) -> Job:

@@ -16,11 +16,11 @@ from scheduling.exceptions import InvalidTransitionError, JobNotFoundError, Kind
 from scheduling.jobs.lifecycle import REPLAYABLE_STATES, JobState
 from scheduling.jobs.requests import JobRequest, retry_policy_on
 from scheduling.jobs.submission import submit_jobs
-from scheduling.jobs.waiting import look_again, make_ready
+from scheduling.jobs.waiting_jobs import make_ready, retry_missed
 from scheduling.kit import registry
-from scheduling.limits.admission import RateStanding
+from scheduling.limits.admission import RateStatus
 from scheduling.models import DeadLetter, Job
-from tenants.audit.service import AuditTarget, part_of_act, record_audit
+from tenants.audit.service import AuditTarget, record_audit, suppress_nested_entries
 from tenants.context import current_actor, tenant_context
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import DataKeyUnavailableError
@@ -50,7 +50,7 @@ class BulkRetry:
     hastened: set[UUID] = field(default_factory=set)
     replayed: dict[UUID, Job] = field(default_factory=dict)
     refused: dict[UUID, DomainError] = field(default_factory=dict)
-    rate: RateStanding | None = None
+    rate: RateStatus | None = None
 
 
 @transaction.atomic
@@ -141,7 +141,7 @@ def _hasten(jobs: Sequence[Job], reason: str) -> set[UUID]:
     if not jobs:
         return set()
     data, states = {"reason": reason} if reason else {}, [JobState.RETRYABLE]
-    hastened = look_again(
+    hastened = retry_missed(
         lambda job_ids: make_ready(job_ids, from_states=states, event="job.retried", data=data),
         [job.pk for job in jobs],
         states=states,
@@ -202,7 +202,7 @@ def _lock_letters(jobs: Sequence[Job]) -> dict[UUID, DeadLetter]:
 
 def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mapping[str, Any]]) -> None:
     try:
-        with tenant_context(tenant_id), part_of_act():
+        with tenant_context(tenant_id), suppress_nested_entries():
             tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
             requests, jobs = _requests_anew(jobs, payloads, tenant.plan, bulk)
             if not jobs:
@@ -212,7 +212,7 @@ def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry, payloads: Ma
                 requests=requests,
                 parents=jobs,
                 # A replay counts as a new job: otherwise a tenant could cancel and retry its way around its rate.
-                is_rated=current_actor().is_of_tenant,
+                is_rate_limited=current_actor().is_of_tenant,
             )
     except (TenantSuspendedError, DataKeyUnavailableError) as refusal:
         # Jobs of other tenants in the same call are not affected.

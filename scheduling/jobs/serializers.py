@@ -9,9 +9,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.api.filters import QuerySerializer
-from scheduling.jobs.history import told_data
+from scheduling.jobs.history import visible_event_data
 from scheduling.jobs.models import STATE_CHOICES
-from scheduling.jobs.waits.outlook import StartTime
+from scheduling.jobs.waits.job_eta import StartTime
 from scheduling.jobs.waits.reasons import Explanation, why_waiting
 from scheduling.models import Job, JobEvent, ScheduleFire
 from scheduling.schedules.queries import origin_of
@@ -212,7 +212,7 @@ class JobEventSerializer(serializers.Serializer[JobEvent]):
     data = serializers.SerializerMethodField()
 
     def get_data(self, event: JobEvent) -> dict[str, Any]:
-        return told_data(event)
+        return visible_event_data(event)
 
 
 class CancellationSerializer(StrictSerializer):

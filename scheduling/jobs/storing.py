@@ -14,8 +14,8 @@ from django.db import connection
 from django.db.models.fields import NOT_PROVIDED
 from psycopg import sql
 
+from scheduling.jobs.fair_share_nodes import Line
 from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.lines import Line
 from scheduling.models import Job
 from tenants.audit.service import INSERT_ENTRY, AuditTarget, entry_parameters
 from tenants.context import Actor, current_actor, require_scope
@@ -24,7 +24,7 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.rows import array_literal, note_inserted
 from tenants.encryption.fields import sealed_field
 from tenants.tenancy.bases import claim_for_scope
-from tenants.transactions import run_behind
+from tenants.transactions import execute_with_commit
 
 SYSTEM_ACTOR = "system"
 
@@ -109,7 +109,7 @@ def store_jobs(jobs: Sequence[Job], *, lines: Mapping[Line, int], event: str) ->
     }
     statement = _statement(arrays, _parts_of(jobs, has_entry=entry is not None))
     if len(jobs) == 1:
-        run_behind(statement, parameters)
+        execute_with_commit(statement, parameters)
     else:
         with prepared_cursor() as cursor:
             cursor.execute(statement, parameters)

@@ -19,12 +19,12 @@ from scheduling.exceptions import (
     IdempotencyInFlightError,
     IdempotencyMismatchError,
 )
+from scheduling.jobs.fair_share_nodes import Line, node_ids
 from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.lines import Line, line_ids
 from scheduling.jobs.requests import JobRequest, check_request, retry_policy_on
 from scheduling.jobs.routing.service import Routes, refuse_too_large
 from scheduling.jobs.storing import store_jobs
-from scheduling.limits.admission import Allowance, RateStanding, TokenGrant, refuse_draining_tenant
+from scheduling.limits.admission import RateStatus, SubmissionAllowance, TokenGrant, refuse_draining_tenant
 from scheduling.models import Batch, Job, Queue
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
@@ -49,7 +49,7 @@ class Submission:
 
     job: Job
     created: bool
-    rate: RateStanding | None = None
+    rate: RateStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class BulkSubmission:
 
     accepted: Sequence[tuple[int, Submission]]
     rejected: Sequence[tuple[int, DomainError]]
-    rate: RateStanding | None = None
+    rate: RateStatus | None = None
 
 
 def create_batch(*, tenant: Tenant, label: str, kind: str, total: int) -> Batch:
@@ -73,7 +73,7 @@ def submit_job(
     request: JobRequest,
     batch: Batch | None = None,
     parent: Job | None = None,
-    is_rated: bool = False,
+    is_rate_limited: bool = False,
     has_savepoint: bool = True,
 ) -> Submission:
     """Submit one job, or raise the DomainError of its refusal.
@@ -85,8 +85,8 @@ def submit_job(
         requests=[request],
         batch=batch,
         parents=[parent] if parent else None,
-        is_rated=is_rated,
-        is_whole=True,
+        is_rate_limited=is_rate_limited,
+        is_atomic=True,
         has_savepoint=has_savepoint,
     )
     return replace(bulk.accepted[0][1], rate=bulk.rate)
@@ -98,15 +98,15 @@ def submit_jobs(
     requests: Sequence[JobRequest],
     batch: Batch | None = None,
     parents: Sequence[Job] | None = None,
-    is_rated: bool = False,
-    is_whole: bool = False,
+    is_rate_limited: bool = False,
+    is_atomic: bool = False,
     has_savepoint: bool = True,
 ) -> BulkSubmission:
     """Submit jobs in one transaction; return the accepted ones and the refusals by index.
 
-    ``parents`` has for each request the job that it follows. ``is_rated``: a tenant submits, so each new job costs a
-    token of its rate; jobs of the platform and its operators cost none. ``is_whole``: raise the first refusal and
-    accept nothing.
+    ``parents`` has for each request the job that it follows. ``is_rate_limited``: a tenant submits, so each new job
+    costs a token of its rate; jobs of the platform and its operators cost none. ``is_atomic``: raise the first refusal
+    and accept nothing.
     """
     with (
         tracing.span("job.submit", jobs=len(requests), tenant=tenant.slug),
@@ -118,9 +118,9 @@ def submit_jobs(
         intake.recognise_repeats(requests)
         for index, request in enumerate(requests):
             intake.admit(index, request, parents[index] if parents else None)
-        tokens = intake.take_tokens() if is_rated else None
+        tokens = intake.take_tokens() if is_rate_limited else None
         try:
-            if is_whole:
+            if is_atomic:
                 intake.check_whole()
             intake.store()
         except BaseException:
@@ -137,7 +137,7 @@ class _Intake:
     tenant: Tenant
     batch: Batch | None
     now: datetime
-    allowance: Allowance
+    allowance: SubmissionAllowance
     routes: Routes
     queue_names: dict[int, str] = field(default_factory=dict)
     known: dict[str, Job] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class _Intake:
 
     @classmethod
     def open(cls, tenant: Tenant, batch: Batch | None, wanted: int) -> _Intake:
-        allowance = Allowance.read(tenant.pk, wanted=wanted)
+        allowance = SubmissionAllowance.read(tenant.pk, wanted=wanted)
         return cls(tenant, batch, allowance.standing.now, allowance, Routes.load(tenant.plan.tier_id))
 
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
@@ -279,7 +279,7 @@ class _Intake:
         """Return the entities of the new jobs' lines; the tenant's own ones are already known."""
         wanted = {(job.queue_id, job.fair_key) for job in self.new}
         known = {(queue_id, ""): entity_id for queue_id, entity_id in self.allowance.standing.lines.items()}
-        return known if wanted <= known.keys() else line_ids(self.tenant, wanted)
+        return known if wanted <= known.keys() else node_ids(self.tenant, wanted)
 
 
 def _tell_submitted(tenant_id: UUID, tier: str, told: Counter[tuple[str, str]]) -> None:

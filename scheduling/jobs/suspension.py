@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
 from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.waiting import LOOKS, make_ready, take_out
+from scheduling.jobs.waiting_jobs import LOOKS, end_waiting, make_ready
 from scheduling.models import Job, JobSuspended
 from tenants.audit.service import record_audit
 from tenants.database.prepared import prepared_cursor
@@ -30,7 +30,7 @@ def suspend_job(*, job_id: UUID, reason: str = "") -> Job:
     """Suspend a waiting job of the current scope until a person resumes it. Raise InvalidTransitionError."""
     job = _find(job_id)
     data = {"reason": reason}
-    if not _is_done(lambda: take_out([job_id], state=JobState.SUSPENDED, event="job.suspended", data=data)):
+    if not _is_done(lambda: end_waiting([job_id], state=JobState.SUSPENDED, event="job.suspended", data=data)):
         raise InvalidTransitionError(
             "A job that is %(state)s cannot be suspended.", {"state": LocalizableText(job.state)}
         )

@@ -13,7 +13,7 @@ from scheduling.dispatch import broker
 from scheduling.dispatch.tick import Restriction, run_tick
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import Submission, submit_job
-from scheduling.models import Job, JobReady, SchedulingEntity
+from scheduling.models import FairShareNode, Job, JobReady
 from tenants.context import tenant_context
 from tenants.models import Tenant
 
@@ -36,7 +36,7 @@ class TenantIsolatedTaskQueue:
         pays for the advance with its later turns.
         """
         with tenant_context(self.tenant):
-            lines = SchedulingEntity.objects.filter(pk__in=JobReady.objects.filter(kind=self.kind).values("entity_id"))
+            lines = FairShareNode.objects.filter(pk__in=JobReady.objects.filter(kind=self.kind).values("entity_id"))
             found = list(lines.values_list("queue__pool_id", "pk", "parent_id"))
         pulled = 0
         for pool_id in sorted({pool_id for pool_id, _, _ in found}):

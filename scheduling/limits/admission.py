@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row
 
 from scheduling.conf import MAX_BULK_JOBS
-from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.exceptions import BulkTooLargeError, DrainingError, QuotaExceededError, RateLimitedError
 from scheduling.fairness.gcra import Grant, Rate
 from scheduling.limits import rate_buckets
@@ -24,7 +24,7 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.limits.declared import LimitReached, month_end
 from tenants.limits.service import expire_tenant_limits, release_ended_periods
-from tenants.limits.usage import EffectiveLimit, KeptLimits, allowed_for, note_level
+from tenants.limits.usage import CachedLimits, EffectiveLimit, allowed_for, note_level
 from tenants.models import Tenant
 
 _READ_STANDING = load_sql(__file__)["read_standing"]
@@ -38,7 +38,7 @@ NEVER_RETRY_AFTER_SECONDS = 3_600
 # Within this distance of the limit a tenant's submissions are serialized, so that each counts the others. Beyond it
 # they run concurrently: the limit is exact unless more than sixteen full bulks of one tenant are stored at once.
 NEAR_JOBS = 16 * MAX_BULK_JOBS
-_OF_SUBMISSION = KeptLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS))
+_OF_SUBMISSION = CachedLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def seconds_left(until: datetime | None, now: datetime) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class TenantStanding:
+class SubmissionFacts:
     """State at ``now`` by the database's clock.
 
     ``waiting`` jobs, ``used_us`` of worker time in this month, and the tenant's own lines by queue, without those of
@@ -102,12 +102,12 @@ class TenantStanding:
     drains: Drains
 
 
-def read_standing(tenant_id: UUID) -> TenantStanding:
+def read_submission_facts(tenant_id: UUID) -> SubmissionFacts:
     """Return the present state of the tenant, by one statement in its transaction."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_READ_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
         row = cursor.fetchone()
-    return TenantStanding(
+    return SubmissionFacts(
         now=row.now,
         waiting=int(row.waiting),
         used_us=row.used_us,
@@ -117,7 +117,7 @@ def read_standing(tenant_id: UUID) -> TenantStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class RateStanding:
+class RateStatus:
     """State of a tenant's token bucket after a submission."""
 
     burst: int
@@ -134,12 +134,12 @@ class RateStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class SubmissionAllowance:
     """Limits and present state of a tenant for one submission."""
 
     tenant_id: UUID
     limits: Mapping[str, EffectiveLimit]
-    standing: TenantStanding
+    standing: SubmissionFacts
 
     @classmethod
     def read(cls, tenant_id: UUID, *, wanted: int) -> Self:
@@ -149,10 +149,10 @@ class Allowance:
         """
         limits = _OF_SUBMISSION.get(tenant_id)
         ample = _allowed(limits, MAX_WAITING_JOBS.key) - NEAR_JOBS
-        standing = read_standing(tenant_id)
+        standing = read_submission_facts(tenant_id)
         if standing.waiting + wanted > ample:
             LockClass.WAITING_JOBS.hold(str(tenant_id))
-            standing = read_standing(tenant_id)
+            standing = read_submission_facts(tenant_id)
         return cls(tenant_id, limits, standing)
 
     @property
@@ -217,10 +217,10 @@ class TokenGrant:
         return 0 if self.grant is None else self.grant.granted
 
     @property
-    def standing(self) -> RateStanding:
+    def standing(self) -> RateStatus:
         if self.rate is None or self.grant is None:
-            return RateStanding(0, 0, NEVER_RETRY_AFTER_SECONDS)
-        return RateStanding(
+            return RateStatus(0, 0, NEVER_RETRY_AFTER_SECONDS)
+        return RateStatus(
             self.rate.burst, self.grant.remaining(self.rate), math.ceil(self.grant.backlog_us / 1_000_000)
         )
 
@@ -258,10 +258,10 @@ def check_bulk_size(*, tenant_id: UUID, jobs: int) -> None:
         )
 
 
-def keep_limits() -> None:
+def expire_limits() -> None:
     """Expire overrides and ended periods, as a duty of one process at a time."""
     with all_tenants():
-        if lead(LockClass.LIMITS_KEPT):
+        if try_to_lead(LockClass.LIMITS_KEPT):
             expire_tenant_limits()
             release_ended_periods()
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from django.utils.translation import gettext_noop
 
-from tenants.limits.declared import Limit, Span
+from tenants.limits.declared import Limit, LimitPeriod
 
 MICROSECONDS: Final = 1_000_000
 
@@ -15,7 +15,7 @@ SUBMITS_PER_MINUTE: Final = Limit(
     title=gettext_noop("Submissions a minute"),
     unit=gettext_noop("jobs/min"),
     counts=gettext_noop("Jobs that the tenant submits by API or console, over time; each job of a bulk is one."),
-    span=Span.MINUTE,
+    span=LimitPeriod.MINUTE,
     enforced_at="submit",
     plan_column="submits_per_minute",
 )
@@ -24,7 +24,7 @@ SUBMIT_BURST: Final = Limit(
     title=gettext_noop("Submission burst"),
     unit=gettext_noop("jobs"),
     counts=gettext_noop("Jobs that may be submitted in one burst."),
-    span=Span.NOW,
+    span=LimitPeriod.NOW,
     enforced_at="submit",
     default=1_000,
 )
@@ -33,7 +33,7 @@ MAX_WAITING_JOBS: Final = Limit(
     title=gettext_noop("Waiting jobs"),
     unit=gettext_noop("jobs"),
     counts=gettext_noop("Jobs that are ready, scheduled or waiting for their next attempt."),
-    span=Span.NOW,
+    span=LimitPeriod.NOW,
     enforced_at="submit",
     plan_column="max_waiting_jobs",
     warns=True,
@@ -43,7 +43,7 @@ JOBS_PER_BULK: Final = Limit(
     title=gettext_noop("Jobs in one bulk request"),
     unit=gettext_noop("jobs"),
     counts=gettext_noop("Jobs of one request to jobs/bulk/."),
-    span=Span.EACH,
+    span=LimitPeriod.EACH,
     enforced_at="submit",
     default=1_000,
 )
@@ -52,7 +52,7 @@ MAX_CONCURRENCY: Final = Limit(
     title=gettext_noop("Jobs at once"),
     unit=gettext_noop("jobs"),
     counts=gettext_noop("Jobs in flight; at the limit, further jobs wait."),
-    span=Span.NOW,
+    span=LimitPeriod.NOW,
     enforced_at="dispatch",
     plan_column="max_concurrency",
     tenant_column="max_concurrency",
@@ -62,7 +62,7 @@ WORKER_SECONDS: Final = Limit(
     title=gettext_noop("Worker time a month"),
     unit=gettext_noop("s"),
     counts=gettext_noop("Measured time of ended executions, by the month in which they end."),
-    span=Span.MONTH,
+    span=LimitPeriod.MONTH,
     enforced_at="submit and dispatch",
     plan_column="worker_seconds_per_month",
     counts_per_unit=MICROSECONDS,
@@ -74,7 +74,7 @@ PEAK_MEMORY: Final = Limit(
     title=gettext_noop("Memory of a job"),
     unit=gettext_noop("MiB"),
     counts=gettext_noop("Resident memory of the process that runs a job; shown is the month's highest."),
-    span=Span.EACH,
+    span=LimitPeriod.EACH,
     enforced_at="run",
     counts_per_unit=1_024,
     is_counter=True,
@@ -86,7 +86,7 @@ SCHEDULE_COUNT: Final = Limit(
     title=gettext_noop("Schedules"),
     unit=gettext_noop("schedules"),
     counts=gettext_noop("Schedules that the tenant has, paused ones included."),
-    span=Span.NOW,
+    span=LimitPeriod.NOW,
     enforced_at="save",
     default=100,
 )
@@ -95,7 +95,7 @@ SCHEDULE_INTERVAL: Final = Limit(
     title=gettext_noop("Least time between two runs of a schedule"),
     unit=gettext_noop("s"),
     counts=gettext_noop("Wall-clock time between two runs; a faster cron is refused."),
-    span=Span.EACH,
+    span=LimitPeriod.EACH,
     enforced_at="save",
     default=60,
 )
@@ -104,7 +104,7 @@ STREAMS: Final = Limit(
     title=gettext_noop("Streams"),
     unit=gettext_noop("streams"),
     counts=gettext_noop("Streams that one process keeps open for all API keys and members of the tenant."),
-    span=Span.NOW,
+    span=LimitPeriod.NOW,
     enforced_at="open",
     default=100,
 )

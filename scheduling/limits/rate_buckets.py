@@ -215,7 +215,7 @@ def give_back(tenant_id: UUID, rate: Rate, tokens: int) -> None:
         _ask([_of_submissions(tenant_id, rate)], -tokens)
 
 
-def look(tenant_id: UUID, rate: Rate) -> Grant:
+def read_bucket(tenant_id: UUID, rate: Rate) -> Grant:
     """Return the state of the bucket."""
     return _ask([_of_submissions(tenant_id, rate)], 0)[0]
 

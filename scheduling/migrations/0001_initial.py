@@ -39,7 +39,7 @@ TENANT_TABLES = [
     "SavedView",
     "Schedule",
     "ScheduleFire",
-    "SchedulingEntity",
+    "FairShareNode",
     "Settled",
     "SettledRefused",
     "Tally",
@@ -2737,7 +2737,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="SchedulingEntity",
+            name="FairShareNode",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
                 ("fair_key", models.CharField(blank=True, db_default="", max_length=100, verbose_name="fair key")),
@@ -2775,7 +2775,7 @@ class Migration(migrations.Migration):
                         null=True,
                         on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="keys",
-                        to="scheduling.schedulingentity",
+                        to="scheduling.fairsharenode",
                         verbose_name="parent",
                     ),
                 ),
@@ -2799,6 +2799,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "db_table": "scheduling_schedulingentity",
                 "verbose_name": "scheduling entity",
                 "verbose_name_plural": "scheduling entities",
             },
@@ -3561,7 +3562,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
-            model_name="schedulingentity",
+            model_name="fairsharenode",
             index=models.Index(
                 models.F("queue"),
                 models.F("vruntime"),
@@ -3573,7 +3574,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
-            model_name="schedulingentity",
+            model_name="fairsharenode",
             index=models.Index(
                 models.F("queue"),
                 models.F("head_rank"),
@@ -3584,7 +3585,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
-            model_name="schedulingentity",
+            model_name="fairsharenode",
             index=models.Index(
                 condition=models.Q(("is_runnable", True), ("parent__isnull", False)),
                 fields=["parent", "vruntime", "in_flight", "head_rank", "id"],
@@ -3592,7 +3593,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
-            model_name="schedulingentity",
+            model_name="fairsharenode",
             index=models.Index(
                 condition=models.Q(("is_runnable", True), ("parent__isnull", False)),
                 fields=["parent", "head_rank", "in_flight", "id"],
@@ -3600,17 +3601,17 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
-            model_name="schedulingentity",
+            model_name="fairsharenode",
             index=models.Index(
                 condition=models.Q(("parent", None)), fields=["tenant", "queue"], name="entity_of_tenant"
             ),
         ),
         migrations.AddConstraint(
-            model_name="schedulingentity",
+            model_name="fairsharenode",
             constraint=models.UniqueConstraint(fields=("tenant", "queue", "fair_key"), name="entity_line"),
         ),
         migrations.AddConstraint(
-            model_name="schedulingentity",
+            model_name="fairsharenode",
             constraint=models.UniqueConstraint(fields=("tenant", "id"), name="entity_tenant_id"),
         ),
         migrations.AddIndex(
@@ -3667,9 +3668,7 @@ class Migration(migrations.Migration):
         AddCompositeForeignKey(
             "ScheduleFire", columns=("tenant_id", "job_id"), to="scheduling.Job", on_delete="SET NULL"
         ),
-        AddCompositeForeignKey(
-            "SchedulingEntity", columns=("tenant_id", "parent_id"), to="scheduling.SchedulingEntity"
-        ),
+        AddCompositeForeignKey("FairShareNode", columns=("tenant_id", "parent_id"), to="scheduling.FairShareNode"),
         migrations.RunSQL(load_migration_sql(__file__, "policies"), migrations.RunSQL.noop),
         migrations.RunSQL(load_migration_sql(__file__, "triggers"), migrations.RunSQL.noop),
         migrations.RunSQL(load_migration_sql(__file__, "storage"), migrations.RunSQL.noop),

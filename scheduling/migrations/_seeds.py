@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db.models.functions import Now
 
-from tenants.database.rls import migration_door
+from tenants.database.rls import cross_tenant_migration
 
 POOLS = {
     "default": "Serves the queues of all job kinds.",
@@ -55,7 +55,7 @@ def create_queues(apps, schema_editor):
     def create(model, **values):
         return apps.get_model("scheduling", model).objects.using(alias).create(**values)
 
-    with migration_door(schema_editor):
+    with cross_tenant_migration(schema_editor):
         create("RollupClock", id=1)
         pools = {name: create("WorkerPool", name=name, description=text) for name, text in POOLS.items()}
         for pool in pools.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scheduling.observability import event_log, metrics
 
 
-def observe() -> None:
+def connect_observers() -> None:
     """Connect the observers to the signals of this process."""
     event_log.connect()
     metrics.connect()

@@ -12,7 +12,7 @@ from scheduling.breakers.queries import count_open_circuits
 from scheduling.fleet.queries import Liveness, read_liveness
 from scheduling.jobs.queries import CappedCount
 from scheduling.models import DeadLetter, KindCost, Queue
-from scheduling.shares.entitlements import ENTITY_LIMIT, TenantLine, read_fair_share, read_in_flight
+from scheduling.shares.entitlements import ENTITY_LIMIT, TenantShareRow, read_fair_share, read_in_flight
 from scheduling.shares.raw import fetch_rows
 from scheduling.statistics.costs import read_kind_costs
 from scheduling.statistics.throughput import WINDOW, read_ended_by_tenant
@@ -171,5 +171,5 @@ def _read_tenants(liveness: Liveness, limit: int) -> list[TenantMeasure]:
     ]
 
 
-def _busyness(line: TenantLine) -> tuple[float, int]:
+def _busyness(line: TenantShareRow) -> tuple[float, int]:
     return line.used_seconds, line.waiting

@@ -20,8 +20,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from scheduling import signals
 from scheduling.breakers.queries import dependency_label
-from scheduling.execution.settlement import Settled
-from scheduling.execution.start import Begun
+from scheduling.execution.settlement import SettledExecution
+from scheduling.execution.start import StartedTurn
 from scheduling.models import Execution
 from tenants.signals import cache_asked, limit_warned
 
@@ -155,7 +155,7 @@ def _on_duty_ended(sender: object, *, duty: str, seconds: float, is_failed: bool
         DUTY_FAILURES.labels(duty).inc()
 
 
-def _on_started(sender: object, *, executions: Sequence[Begun], **_: Any) -> None:
+def _on_started(sender: object, *, executions: Sequence[StartedTurn], **_: Any) -> None:
     routes = _grouped(executions, attrgetter("kind", "queue", "tier"))
     for (kind, queue, tier), begun in routes.items():
         STARTED.labels(kind, queue, tier).inc(len(begun))
@@ -166,7 +166,7 @@ def _on_started(sender: object, *, executions: Sequence[Begun], **_: Any) -> Non
                 wait.observe(one.wait_seconds)
 
 
-def _on_ended(sender: object, *, executions: Sequence[Settled], **_: Any) -> None:
+def _on_ended(sender: object, *, executions: Sequence[SettledExecution], **_: Any) -> None:
     routes = _grouped(executions, attrgetter("kind", "queue", "tier", "outcome"))
     for (kind, queue, tier, outcome), ended in routes.items():
         ENDED.labels(kind, queue, tier, outcome).inc(len(ended))

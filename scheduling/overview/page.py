@@ -16,35 +16,35 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from scheduling.bulk.page import bulk_line
+from scheduling.bulk.page import bulk_row
 from scheduling.console.wording import circuit_words
 from scheduling.diagnosis.starts import stall_watch
 from scheduling.fleet.queries import find_foreign_process
 from scheduling.overview.queries import Overview, read_overview, read_shares
 from scheduling.overview.tiles import build_tiles, window_words
 from scheduling.statistics.minute_charts import draw_ended, draw_strip, draw_waits, minute_rows
-from scheduling.topology.queue_lines import QueueLine
+from scheduling.topology.queue_rows import QueueRow
 from scheduling.upkeep.status import find_upkeep_warnings
 from tenants.access.caller import access_of
 from tenants.access.key_queries import ending_keys
 from tenants.access.permissions import Permission
-from tenants.console.live import Fragment, KeptPart, answer_part, fragment_of
+from tenants.console.polled_parts import CachedPart, Fragment, fragment_of, part_response
 from tenants.database.write_probe import write_watch
 
 BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"
 SHARES_TEMPLATE = "scheduling/dashboards/overview_shares.html"
-_kept_body, _kept_shares = KeptPart("overview"), KeptPart("shares")
+_kept_body, _kept_shares = CachedPart("overview"), CachedPart("shares")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class OverviewChoice:
     """Selection in the URL: the queue of the charts, and whether their numbers are a table."""
 
     queue: str
     is_table: bool
 
     @classmethod
-    def of(cls, request: HttpRequest) -> Choice:
+    def of(cls, request: HttpRequest) -> OverviewChoice:
         return cls(request.GET.get("queue", "")[:60], request.GET.get("view") == "table")
 
     def link(self, **changed: str) -> str:
@@ -55,7 +55,7 @@ class Choice:
 
 # Expiring keys named in the banner.
 SHOWN_KEYS = 5
-EVERYTHING = Choice("", is_table=False)
+EVERYTHING = OverviewChoice("", is_table=False)
 
 
 def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
         context["ending_keys"] = ending_keys(timezone.now())[:SHOWN_KEYS]
     if access.may(Permission.JOBS_VIEW):
         part = _part_of(request)
-        choice = Choice.of(request)
+        choice = OverviewChoice.of(request)
         context |= {
             "overview_body": part.body,
             "overview_etag": part.etag,
@@ -82,14 +82,14 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
 def overview_fragment(request: HttpRequest) -> HttpResponseBase:
     """Return the numbers alone; 304 if the browser has them."""
     part = _part_of(request)
-    return answer_part(request, part.body, etag=part.etag)
+    return part_response(request, part.body, etag=part.etag)
 
 
 @require_safe
 def shares_fragment(request: HttpRequest) -> HttpResponseBase:
     """Return the tenants' shares of the slots and the last changes; 304 if the browser has them."""
     part = _kept_shares.get(_render_shares)
-    return answer_part(request, part.body, etag=part.etag)
+    return part_response(request, part.body, etag=part.etag)
 
 
 def _render_shares() -> SafeString:
@@ -98,14 +98,14 @@ def _render_shares() -> SafeString:
 
 def _part_of(request: HttpRequest) -> Fragment:
     """Return the numbers, from a shared cache if they are those of all queues."""
-    choice, may_abort_bulk = Choice.of(request), access_of(request).may(Permission.JOBS_BULK)
+    choice, may_abort_bulk = OverviewChoice.of(request), access_of(request).may(Permission.JOBS_BULK)
     draw = partial(_render_body, choice, may_abort_bulk=may_abort_bulk)
     if choice != EVERYTHING:
         return fragment_of(draw())
     return _kept_body.get(draw, variant="bulk" if may_abort_bulk else "")
 
 
-def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
+def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
     overview = read_overview()
     chosen = next((line for line in overview.queues if line.queue.name == choice.queue), None)
     strip, strip_summary = draw_strip(overview)
@@ -113,7 +113,7 @@ def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
     context = {
         "overview": overview,
         "tiles": build_tiles(overview),
-        "bulk_lines": [bulk_line(operation, overview.now) for operation in overview.bulk_operations],
+        "bulk_lines": [bulk_row(operation, overview.now) for operation in overview.bulk_operations],
         "may_abort_bulk": may_abort_bulk,
         "strip": strip,
         "strip_summary": strip_summary,
@@ -136,7 +136,7 @@ def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
     return render_to_string(BODY_TEMPLATE, context)
 
 
-def _queue_chips(overview: Overview, choice: Choice, chosen: QueueLine | None) -> list[dict[str, Any]]:
+def _queue_chips(overview: Overview, choice: OverviewChoice, chosen: QueueRow | None) -> list[dict[str, Any]]:
     """Return the queues with data, and the chosen one."""
     shown = [line for line in overview.queues if not line.is_quiet or line is chosen]
     return [

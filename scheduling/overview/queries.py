@@ -14,9 +14,9 @@ from django.db.models.functions import Now
 from scheduling.breakers.queries import open_circuits, read_open_circuits
 from scheduling.bulk.queries import list_open_operations
 from scheduling.fleet.announced_kinds import UnknownKind, unknown_kinds_of
-from scheduling.fleet.standings import unread_since
-from scheduling.jobs.waits.standing import is_recent
-from scheduling.models import BulkOperation, Queue, SchedulingEntity, Worker
+from scheduling.fleet.queue_consumers import unread_since
+from scheduling.jobs.waits.start_conditions import is_recent
+from scheduling.models import BulkOperation, FairShareNode, Queue, Worker
 from scheduling.shares.entitlements import FairShare, read_fair_share
 from scheduling.shares.history import read_lags
 from scheduling.statistics.gauge_queries import (
@@ -28,7 +28,7 @@ from scheduling.statistics.gauge_queries import (
 )
 from scheduling.statistics.throughput import STALE_AFTER, RecentWork, read_ended_by_tenant, read_recent_work
 from scheduling.stops.queries import Stop, list_stops
-from scheduling.topology.queue_lines import BackOffs, QueueLine, queue_lines
+from scheduling.topology.queue_rows import BackoffCounts, QueueRow, build_queue_rows
 from tenants.context import require_scope
 from tenants.database.clock import read_clock
 from tenants.database.platform_settings import platform_settings
@@ -41,7 +41,7 @@ CELL_LIMIT = 96
 
 
 @dataclass(frozen=True, slots=True)
-class PoolLine:
+class PoolRow:
     """Pool with the slots of its live workers, its messages in flight and the age of its last tick."""
 
     name: str
@@ -71,8 +71,8 @@ class Overview:
 
     now: datetime
     is_all_tenants: bool
-    queues: list[QueueLine]
-    pools: list[PoolLine]
+    queues: list[QueueRow]
+    pools: list[PoolRow]
     has_workers: bool
     is_dispatcher_silent: bool
     is_broker_away: bool
@@ -110,7 +110,7 @@ class Overview:
         return sum(pool.slots for pool in self.pools)
 
     @property
-    def publish_faults(self) -> list[PoolLine]:
+    def publish_faults(self) -> list[PoolRow]:
         """Return the pools with a recent publishing fault."""
         return [pool for pool in self.pools if pool.publish_fault]
 
@@ -125,10 +125,10 @@ class Overview:
         return unknown_kinds_of({line.queue.pool for line in self.queues}, self.now)
 
     @property
-    def back_offs(self) -> BackOffs:
+    def back_offs(self) -> BackoffCounts:
         parts = [line.back_offs for line in self.queues]
         next_at = min((part.next_at for part in parts if part.next_at), default=None)
-        return BackOffs(sum(part.waiting for part in parts), sum(part.due for part in parts), next_at)
+        return BackoffCounts(sum(part.waiting for part in parts), sum(part.due for part in parts), next_at)
 
     @property
     def per_minute(self) -> float:
@@ -173,7 +173,7 @@ def read_overview() -> Overview:
     is_all_tenants = require_scope().is_all_tenants
     queues, now = _read_queues(circuits=open_circuits())
     work, gauges = read_recent_work(now), read_gauges(now)
-    lines = queue_lines(queues, gauges, work, None if is_all_tenants else _own_waiting())
+    lines = build_queue_rows(queues, gauges, work, None if is_all_tenants else _own_waiting())
     pools = _pool_lines(now, queues, _live_workers(now), lines)
     return Overview(
         now=now,
@@ -226,7 +226,7 @@ def _read_queues(**columns: Any) -> tuple[list[Queue], datetime]:
 
 def _own_waiting() -> Mapping[int, int]:
     """Return a tenant's waiting jobs by queue, as its own lines count them."""
-    lines = SchedulingEntity.objects.order_by().values_list("queue_id")
+    lines = FairShareNode.objects.order_by().values_list("queue_id")
     return dict(lines.annotate(waiting=Sum("waiting")))
 
 
@@ -237,8 +237,8 @@ def _live_workers(now: datetime) -> list[Worker]:
 
 
 def _pool_lines(
-    now: datetime, queues: Sequence[Queue], workers: Sequence[Worker], lines: Sequence[QueueLine]
-) -> list[PoolLine]:
+    now: datetime, queues: Sequence[Queue], workers: Sequence[Worker], lines: Sequence[QueueRow]
+) -> list[PoolRow]:
     """Return the pools that have queues."""
     pools = {queue.pool_id: queue.pool for queue in queues}
     found = []
@@ -251,5 +251,5 @@ def _pool_lines(
         is_broker_away = clock is not None and is_recent(clock.broker_away_at, now)
         fault = clock.publish_fault if clock is not None and is_recent(clock.publish_failed_at, now) else ""
         slots = sum(worker.slots for worker in own)
-        found.append(PoolLine(pool.name, own, slots, busy, ticked, is_broker_away, fault))
+        found.append(PoolRow(pool.name, own, slots, busy, ticked, is_broker_away, fault))
     return found

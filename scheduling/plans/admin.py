@@ -107,7 +107,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
             return shown
         return (*VERSION_FIELDS, *shown) if obj else ("reason", *shown)
 
-    def seen_beside(self, obj: CFSPlan) -> dict[str, str]:
+    def related_values(self, obj: CFSPlan) -> dict[str, str]:
         return {"Tiers": ", ".join(str(row) for row in obj.tiers.select_related("tier", "queue"))}
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

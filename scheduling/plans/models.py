@@ -83,7 +83,7 @@ class CFSPlanVersion(VersionFacts):
         ]
 
 
-class SchedulingEntity(models.Model):
+class FairShareNode(models.Model):
     """Tenant in one queue, or one of its fair keys there: its virtual time and its waiting and running jobs.
 
     Each job counts in one row, its line: that of its key, or for a job without a key that of the tenant (no
@@ -128,6 +128,7 @@ class SchedulingEntity(models.Model):
     objects = TenantManager()
 
     class Meta:
+        db_table = "scheduling_schedulingentity"
         verbose_name = _("scheduling entity")
         verbose_name_plural = _("scheduling entities")
         constraints = [

@@ -24,7 +24,7 @@ REQUIRED = ("network", "files")
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class SandboxLayers:
     """Layers that the kernel accepted, and protections that the self-test verified."""
 
     layers: tuple[str, ...]
@@ -41,7 +41,7 @@ def missing_of(protections: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in REQUIRED if name not in protections)
 
 
-def enter(packages: Sequence[str]) -> Holding:
+def enter(packages: Sequence[str]) -> SandboxLayers:
     """Enter every layer that the kernel offers and test each protection; ``packages`` stay readable.
 
     It cannot be undone. Modules can still be imported from the standard library, site-packages and ``packages``.
@@ -52,7 +52,7 @@ def enter(packages: Sequence[str]) -> Holding:
         with suppress(OSError):
             take()
             layers.append(name)
-    return Holding(tuple(layers), tuple(name for name, tests in _TESTS.items() if all(map(_is_refused, tests))))
+    return SandboxLayers(tuple(layers), tuple(name for name, tests in _TESTS.items() if all(map(_is_refused, tests))))
 
 
 def _layers(packages: Sequence[str]) -> dict[str, Callable[[], None]]:

@@ -27,7 +27,7 @@ from scheduling.schedules.definitions import (
     update_schedule,
 )
 from scheduling.schedules.forms import BackfillForm, ScheduleForm
-from scheduling.schedules.page import draw_preview, draw_runs, told_expression
+from scheduling.schedules.page import describe_expression, draw_preview, draw_runs
 from scheduling.schedules.queries import default_zone, find_schedules, fires_of
 from scheduling.schedules.runs import Backfill, backfill_schedule, run_schedule_now
 from tenants.access.permissions import Permission
@@ -77,7 +77,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         form.own_tenant = obj.tenant if obj is not None else self.access(request).tenant
         return form
 
-    def seen_beside(self, obj: Schedule) -> dict[str, str]:
+    def related_values(self, obj: Schedule) -> dict[str, str]:
         return {
             gettext("State"): gettext("enabled")
             if obj.is_enabled
@@ -158,7 +158,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
                 until=form.cleaned_data["until"],
                 is_dry_run="run" not in request.POST,
                 reason=form.cleaned_data["reason"],
-                is_rated=self.access(request).platform_role is None,
+                is_rate_limited=self.access(request).platform_role is None,
             )
         except DomainError as refusal:
             form.add_error(None, refusal.detail)
@@ -171,8 +171,8 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @post_action(label=gettext_lazy("Run now"), permission=Permission.SCHEDULES_MANAGE, asks_reason=True)
     def run_now(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
-        is_rated = self.access(request).platform_role is None
-        fire = run_schedule_now(schedule_id=schedule.pk, reason=reason, is_rated=is_rated)
+        is_rate_limited = self.access(request).platform_role is None
+        fire = run_schedule_now(schedule_id=schedule.pk, reason=reason, is_rate_limited=is_rate_limited)
         self.message_user(request, gettext("%(schedule)s runs now. This is its job.") % {"schedule": schedule})
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[fire.job_id]))
 
@@ -212,7 +212,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("When"))
     def when(self, schedule: Schedule) -> SafeString:
-        return format_html("{}<br><code>{}</code>", told_expression(schedule.cron), schedule.cron)
+        return format_html("{}<br><code>{}</code>", describe_expression(schedule.cron), schedule.cron)
 
     @admin.display(description=gettext_lazy("Next run (UTC)"))
     def next_run(self, schedule: Schedule) -> str:

@@ -137,7 +137,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         has_waiting = includes_waiting(request)
         body = CancellationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        fire = run_schedule_now(schedule_id=UUID(pk), reason=body.validated_data["reason"], is_rated=True)
+        fire = run_schedule_now(schedule_id=UUID(pk), reason=body.validated_data["reason"], is_rate_limited=True)
         assert fire.job_id is not None  # otherwise it would have been refused
         return new_job_response(request, get_job(fire.job_id), has_waiting=has_waiting)
 
@@ -158,7 +158,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
             until=values["until"],
             is_dry_run=values["dry_run"],
             reason=values["reason"],
-            is_rated=True,
+            is_rate_limited=True,
         )
         answer = {
             "dry_run": values["dry_run"],

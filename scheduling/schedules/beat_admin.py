@@ -50,7 +50,7 @@ class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
     """Select widget of the registered tasks in the console's style."""
 
 
-class ScheduleForm(PeriodicTaskForm):
+class BeatScheduleForm(PeriodicTaskForm):
     """Form of beat with the console's widgets and checks."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -102,7 +102,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     empty_title = gettext_lazy("No tasks yet")
     empty_text = gettext_lazy("“manage.py migrate” creates the platform's own tasks. Add your own above.")
 
-    form = ScheduleForm
+    form = BeatScheduleForm
     # They contain payloads: neither a filter in the URL nor an audit entry reveals them.
     hidden_fields = frozenset({"args", "kwargs", "headers"})
     list_display = ("name", "state_badge", "when", "task", "last_run_at", "total_run_count")

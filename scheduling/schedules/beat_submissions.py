@@ -55,7 +55,7 @@ def check_submission(kwargs: Any) -> None:
         Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
 
 
-def submit_for_beat(
+def submit_beat_task(
     *, task_name: str, tenant: Tenant, request: JobRequest, message_id: str = "", asked_at: float | None = None
 ) -> Job:
     """Submit the job that a message of beat requests, or return the existing job of the same due time.

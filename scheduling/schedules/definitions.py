@@ -22,8 +22,8 @@ from tenants.database.locks import LockClass
 from tenants.exceptions import FieldInvalidError
 from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
-from tenants.settings.own import TIMEZONE
 from tenants.settings.schema import tenant_setting
+from tenants.settings.tenancy_settings import TIMEZONE
 from tenants.tenancy.changes import Difference, assign
 from tenants.tenancy.pausing import require_reason
 

@@ -34,7 +34,7 @@ _MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FirePlan:
     """Plan of one due schedule; ``fault`` is the reason why it cannot fire, or empty."""
 
     schedule: Schedule
@@ -59,19 +59,19 @@ def fire_due_schedules(*, limit: int = FIRE_BATCH) -> int:
     return len(released) + len(due)
 
 
-def plan_fires(schedule: Schedule, now: datetime) -> Plan:
+def plan_fires(schedule: Schedule, now: datetime) -> FirePlan:
     """Return a schedule's due, missed and next times, without reads or writes."""
     assert schedule.next_fire_at is not None  # due rows have a next time
     try:
         recurrence = recurrence_of(schedule)
     except (CronInvalidError, ZoneUnknownError) as error:
-        return Plan(schedule, fault=str(error))
+        return FirePlan(schedule, fault=str(error))
     until = min(now, schedule.ends_at or now)
     # Two more than can be caught up: those that are on time.
     found, has_older = recurrence.newest_between(schedule.next_fire_at - _MOMENT, until, CATCH_UP_LIMIT + 2)
     due = sort_due([fire.at for fire in found], now=now, policy=CatchUpPolicy(schedule.catch_up_policy))
     following = next_fire(schedule, recurrence, after=now)
-    return Plan(schedule, due.made, due.missed, has_older, following.at if following else None)
+    return FirePlan(schedule, due.made, due.missed, has_older, following.at if following else None)
 
 
 def _begin() -> datetime:
@@ -92,7 +92,7 @@ def _lock_due(limit: int) -> list[Schedule]:
     return sorted(due, key=lambda schedule: (schedule.tenant_id, schedule.next_fire_at))
 
 
-def _guard[T: (Plan, ScheduleFire)](
+def _guard[T: (FirePlan, ScheduleFire)](
     group: Sequence[T], act: Callable[[Sequence[T]], None], give_up: Callable[[T, str], None]
 ) -> None:
     """Process rows of one tenant's schedules; if one fails, process each alone and give up only that one."""
@@ -115,7 +115,7 @@ def _guard[T: (Plan, ScheduleFire)](
             give_up(group[0], f"It cannot be fired: {type(error).__name__}.")
 
 
-def _disable_broken(plan: Plan, reason: str) -> None:
+def _disable_broken(plan: FirePlan, reason: str) -> None:
     disable_schedules([(plan.schedule, reason)])
 
 
@@ -123,7 +123,7 @@ def _refuse_broken(fire: ScheduleFire, reason: str) -> None:
     ScheduleFire.objects.filter(pk=fire.pk).update(outcome=ScheduleFire.Outcome.REFUSED, reason=reason)
 
 
-def _fire(plans: Sequence[Plan], now: datetime) -> None:
+def _fire(plans: Sequence[FirePlan], now: datetime) -> None:
     sound = [plan for plan in plans if not plan.fault]
     disable_schedules([(plan.schedule, plan.fault) for plan in plans if plan.fault])
     known = _known_times(sound)
@@ -139,14 +139,14 @@ def _fire(plans: Sequence[Plan], now: datetime) -> None:
     record_fires(fires, {plan.schedule: plan.next_fire_at for plan in sound})
 
 
-def _known_times(plans: Sequence[Plan]) -> set[tuple[object, datetime]]:
+def _known_times(plans: Sequence[FirePlan]) -> set[tuple[object, datetime]]:
     """Return the times that have a row already, from a backfill before the dispatcher."""
     times = {time for plan in plans for time in (*plan.made, *plan.missed)}
     rows = ScheduleFire.objects.filter(schedule__in=[plan.schedule.pk for plan in plans], fire_time__in=times)
     return set(rows.values_list("schedule_id", "fire_time"))
 
 
-def _missed_fires(plan: Plan, times: Sequence[datetime], now: datetime) -> list[ScheduleFire]:
+def _missed_fires(plan: FirePlan, times: Sequence[datetime], now: datetime) -> list[ScheduleFire]:
     fires = []
     for time in times:
         fire = new_fire(plan.schedule, time, "cron", now)

@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputW
 from scheduling.exceptions import ScheduleInvalidError
 from scheduling.models import Schedule
 from scheduling.schedules.definitions import EDITABLE_FIELDS, check_values
-from tenants.console.seen import FIELD as SEEN
+from tenants.console.edit_conflicts import FIELD as SEEN
 from tenants.models import Tenant
 
 

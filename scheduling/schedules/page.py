@@ -17,7 +17,7 @@ from scheduling.schedules.rules import read_timing, recurrence_of
 from tenants.exceptions import DomainError
 
 
-def told_cron(cron: Cron) -> str:
+def describe_cron(cron: Cron) -> str:
     """Return a cron in words, such as `At 02:30 every day`."""
     if (get_language() or "en").startswith("en"):
         return cron.words
@@ -26,10 +26,10 @@ def told_cron(cron: Cron) -> str:
     return " ".join([*parts, _days(day, weekday), _times(minute, hour)])
 
 
-def told_expression(expression: str) -> str:
+def describe_expression(expression: str) -> str:
     """Return an expression in words, or unchanged if it is not a valid cron any more."""
     try:
-        return told_cron(Cron.parse(expression))
+        return describe_cron(Cron.parse(expression))
     except CronInvalidError:
         return expression
 
@@ -78,6 +78,6 @@ def draw_preview(posted: Mapping[str, Any], request: HttpRequest) -> str:
     except DomainError as refusal:
         context = {"faults": refusal.errors if values["cron"] else []}
     else:
-        context = {"words": told_cron(timing.recurrence.cron), "runs": preview(timing.recurrence)}
+        context = {"words": describe_cron(timing.recurrence.cron), "runs": preview(timing.recurrence)}
         context["zone"] = timing.recurrence.zone.key
     return render_to_string(PREVIEW_TEMPLATE, context, request)

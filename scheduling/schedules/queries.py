@@ -12,8 +12,8 @@ from scheduling.models import Job, Schedule, ScheduleFire
 from scheduling.schedules.recurrence import Cron, CronInvalidError, PreviewedRun, Recurrence, preview_runs
 from tenants.database.clock import read_clock
 from tenants.models import AuditLogEntry
-from tenants.settings.own import TIMEZONE
 from tenants.settings.schema import tenant_setting
+from tenants.settings.tenancy_settings import TIMEZONE
 
 PREVIEW_COUNT = 10
 
@@ -43,7 +43,7 @@ def origin_of(job: Job) -> ScheduleFire | None:
     return rows.select_related("schedule").first()
 
 
-def cron_words(expression: str) -> str:
+def cron_sentence(expression: str) -> str:
     """Return a cron in English, or unchanged if it is not valid any more."""
     try:
         return Cron.parse(expression).words

@@ -16,7 +16,7 @@ from scheduling.jobs.submission import submit_job, submit_jobs
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.definitions import lock_schedule
 from scheduling.schedules.rules import EARLIEST, recurrence_of, request_of
-from tenants.audit.service import part_of_act, record_audit
+from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock, read_moment
 from tenants.exceptions import DomainError
@@ -37,14 +37,16 @@ class Backfill:
     refused: Sequence[tuple[datetime, str]] = ()
 
 
-def submit_fires(tenant: Tenant, fires: Sequence[tuple[Schedule, ScheduleFire]], *, is_rated: bool = False) -> None:
+def submit_fires(
+    tenant: Tenant, fires: Sequence[tuple[Schedule, ScheduleFire]], *, is_rate_limited: bool = False
+) -> None:
     """Submit the job of each fire and set its outcome on the fire; the caller stores the fires.
 
     A refusal affects its own fire; a refusal of the whole tenant affects all of them.
     """
     requests = [request_of(schedule, fire.fire_time) for schedule, fire in fires]
     try:
-        bulk = submit_jobs(tenant=tenant, requests=requests, is_rated=is_rated)
+        bulk = submit_jobs(tenant=tenant, requests=requests, is_rate_limited=is_rate_limited)
     except DomainError as error:
         for _, fire in fires:
             _refuse(fire, error)
@@ -63,18 +65,18 @@ def _refuse(fire: ScheduleFire, error: DomainError) -> None:
 
 
 @transaction.atomic
-def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rated: bool = False) -> ScheduleFire:
+def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rate_limited: bool = False) -> ScheduleFire:
     """Submit a schedule's job at once, even beside another run or if it is paused; raise its refusal.
 
-    ``is_rated``: it counts against the tenant's rate of submissions.
+    ``is_rate_limited``: it counts against the tenant's rate of submissions.
     """
     schedule = lock_schedule(schedule_id)
     with tenant_context(schedule.tenant):
         now = read_moment()
         fire = new_fire(schedule, now, ScheduleFire.Trigger.MANUAL, now)
         request = request_of(schedule)
-        with part_of_act():
-            fire.job = submit_job(tenant=schedule.tenant, request=request, is_rated=is_rated).job
+        with suppress_nested_entries():
+            fire.job = submit_job(tenant=schedule.tenant, request=request, is_rate_limited=is_rate_limited).job
         fire.save(force_insert=True)
         record_audit(action="schedule.run", target=schedule, after={"job": str(fire.job_id)}, reason=reason)
     return fire
@@ -88,7 +90,7 @@ def backfill_schedule(
     until: datetime,
     is_dry_run: bool,
     reason: str = "",
-    is_rated: bool = False,
+    is_rate_limited: bool = False,
 ) -> Backfill:
     """Submit a job for each time from ``since`` to ``until`` that has none, at most MAX_BACKFILL_FIRES.
 
@@ -104,8 +106,8 @@ def backfill_schedule(
         if is_dry_run or not wanted:
             return plan
         fires = [known.get(time) or new_fire(schedule, time, ScheduleFire.Trigger.BACKFILL, now) for time in wanted]
-        with part_of_act():
-            submit_fires(schedule.tenant, [(schedule, fire) for fire in fires], is_rated=is_rated)
+        with suppress_nested_entries():
+            submit_fires(schedule.tenant, [(schedule, fire) for fire in fires], is_rate_limited=is_rate_limited)
         return _store_backfill(schedule, plan, fires, now, reason)
 
 

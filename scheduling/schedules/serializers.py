@@ -11,7 +11,7 @@ from scheduling.conf import MAX_BACKFILL_FIRES, MAX_TAGS
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_TAG_CHARACTERS
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.models import MAX_JITTER_SECONDS
-from scheduling.schedules.queries import cron_words
+from scheduling.schedules.queries import cron_sentence
 from scheduling.schedules.recurrence import CatchUpPolicy, DstPolicy, OverlapPolicy
 from scheduling.schedules.recurrence.cron import MAX_CRON_CHARACTERS
 from scheduling.schedules.recurrence.fires import MAX_ZONE_CHARACTERS
@@ -121,7 +121,7 @@ class ScheduleSerializer(serializers.Serializer[Schedule]):
         return schedule.queue or None
 
     def get_words(self, schedule: Schedule) -> str:
-        return cron_words(schedule.cron)
+        return cron_sentence(schedule.cron)
 
 
 class ScheduleFireSerializer(serializers.Serializer[ScheduleFire]):

@@ -9,15 +9,15 @@ from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.console.filters import QueueFilter, TenantFilter
 from scheduling.console.wording import duration_words
-from scheduling.models import KindCost, SchedulingEntity, TenantCapacity, TenantKindCost
+from scheduling.models import FairShareNode, KindCost, TenantCapacity, TenantKindCost
 from scheduling.statistics.costs import list_worst_predicted
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
 from tenants.console.site import console_site
 
 
-@admin.register(SchedulingEntity, site=console_site)
-class SchedulingEntityAdmin(ReadOnlyAdmin):
+@admin.register(FairShareNode, site=console_site)
+class FairShareNodeAdmin(ReadOnlyAdmin):
     """A tenant in one queue, or one of its keys there; the runnable one of least virtual time is next."""
 
     empty_text = gettext_lazy("A tenant gets a row in a queue with its first job there, and one for each fair key.")
@@ -31,19 +31,19 @@ class SchedulingEntityAdmin(ReadOnlyAdmin):
     sortable_by = ()
 
     @admin.display(description=gettext_lazy("Fair key"))
-    def key(self, entity: SchedulingEntity) -> str:
+    def key(self, entity: FairShareNode) -> str:
         return entity.fair_key if entity.parent_id else ""
 
     @admin.display(description=gettext_lazy("Virtual time"))
-    def virtual_seconds(self, entity: SchedulingEntity) -> str:
+    def virtual_seconds(self, entity: FairShareNode) -> str:
         return f"{entity.vruntime / 1_000_000_000:,.3f} s"
 
     @admin.display(description=gettext_lazy("Weight"))
-    def weight(self, entity: SchedulingEntity) -> str:
+    def weight(self, entity: FairShareNode) -> str:
         return f"{entity.weight_milli / 1000:g}"
 
     @admin.display(description=gettext_lazy("Predicted cost of its next job"))
-    def estimate(self, entity: SchedulingEntity) -> str:
+    def estimate(self, entity: FairShareNode) -> str:
         return duration_words(entity.estimate_us / 1_000_000)
 
 

@@ -15,7 +15,7 @@ from scheduling.api.filters import QuerySerializer, QueryTextField
 from scheduling.exceptions import QueueNotFoundError
 from scheduling.models import Queue, ShareMinute
 from scheduling.shares.decisions import Decision, read_decisions
-from scheduling.shares.history import ShareHistory, ShareLine, Span, read_share_history
+from scheduling.shares.history import HistorySpan, ShareHistory, ShareLine, read_share_history
 from scheduling.shares.virtual_times import QueueTimes, VirtualTime, read_virtual_times
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
@@ -45,11 +45,11 @@ class QueuesQuerySerializer(QuerySerializer):
 class FairnessQuerySerializer(QueuesQuerySerializer):
     """The time span and the queues."""
 
-    range = serializers.ChoiceField(choices=[span.value for span in Span], default=Span.HOUR.value)
+    range = serializers.ChoiceField(choices=[span.value for span in HistorySpan], default=HistorySpan.HOUR.value)
 
     @property
-    def span(self) -> Span:
-        return Span(self.validated_data["range"])
+    def span(self) -> HistorySpan:
+        return HistorySpan(self.validated_data["range"])
 
 
 class ShareLineSerializer(serializers.Serializer[ShareLine]):

@@ -17,7 +17,7 @@ from uuid import UUID
 from psycopg.rows import class_row, namedtuple_row
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
-from scheduling.fairness.lines import MILLI, UNITS_PER_MICROSECOND
+from scheduling.fairness.key_nodes import MILLI, UNITS_PER_MICROSECOND
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
@@ -32,7 +32,7 @@ _DEMANDS, _WINDOW = _SQL["read_demands"], _SQL["read_window"]
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class DemandClass:
     """``count`` equal tenants with demand in a queue; ``served`` sums weight times virtual time over them.
 
     ``members`` are the first of them, each with its virtual time.
@@ -69,8 +69,8 @@ class _Class:
                 self.vruntimes -= vruntime
         self.members = [member for member in self.members if member[0] not in tenant_ids]
 
-    def demand(self, queue_id: int, weight_milli: int, cap: int) -> Demand:
-        return Demand(
+    def demand(self, queue_id: int, weight_milli: int, cap: int) -> DemandClass:
+        return DemandClass(
             queue_id,
             weight_milli,
             cap,
@@ -82,7 +82,7 @@ class _Class:
 
 
 @dataclass(frozen=True, slots=True)
-class Entitled:
+class EntitledTenant:
     """A tenant's entitled slots in a queue, and while backlogged its lag behind its ideal share."""
 
     queue_id: int
@@ -100,7 +100,7 @@ class _Queue:
     cap: int | None
 
 
-class Census:
+class DemandCount:
     """The demands of this moment; for very many tenants, counts by class that grow window by window."""
 
     def __init__(self, most: int) -> None:
@@ -135,7 +135,7 @@ class Census:
             if found.count:
                 self._demands.append(found.demand(*key))
 
-    def greatest(self) -> list[Entitled]:
+    def greatest(self) -> list[EntitledTenant]:
         """Return the greatest entitlements of all pools, up to the limit; requires that the census is over."""
         ideals = _ideals(self._demands)
         ranked = sorted(_share_out(self._demands), key=lambda row: (-row[1], row[0].queue_id, row[0].members[:1]))
@@ -148,17 +148,17 @@ class Census:
 
 
 def _entitled(
-    demand: Demand, tenant_id: UUID, vruntime: int, slots: float, ideals: Mapping[int, tuple[int, int]]
-) -> Entitled:
+    demand: DemandClass, tenant_id: UUID, vruntime: int, slots: float, ideals: Mapping[int, tuple[int, int]]
+) -> EntitledTenant:
     lag_us = None
     if demand.is_backlogged:
         served, weights = ideals[demand.queue_id]
         # The mean stays a fraction of integers: a float would lose microseconds of a virtual time.
         lag_us = demand.weight_milli * (served - vruntime * weights) // (weights * UNITS_PER_MICROSECOND * MILLI)
-    return Entitled(demand.queue_id, tenant_id, slots, demand.is_backlogged, lag_us)
+    return EntitledTenant(demand.queue_id, tenant_id, slots, demand.is_backlogged, lag_us)
 
 
-def _ideals(demands: Iterable[Demand]) -> dict[int, tuple[int, int]]:
+def _ideals(demands: Iterable[DemandClass]) -> dict[int, tuple[int, int]]:
     """Return, by queue, the sum of weight times virtual time of its backlogged tenants, and that of their weights."""
     ideals: dict[int, tuple[int, int]] = {}
     for demand in demands:
@@ -168,11 +168,11 @@ def _ideals(demands: Iterable[Demand]) -> dict[int, tuple[int, int]]:
     return ideals
 
 
-def _share_out(demands: Sequence[Demand]) -> Iterator[tuple[Demand, float]]:
+def _share_out(demands: Sequence[DemandClass]) -> Iterator[tuple[DemandClass, float]]:
     """Yield each demand with the slots of each of its tenants, pool by pool."""
     slots_by_pool, queues = _read_pools()
     wanting: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
-    by_key: dict[tuple[int, UUID], Demand] = {}
+    by_key: dict[tuple[int, UUID], DemandClass] = {}
     for number, row in enumerate(demands):
         # A class needs any unique id, but a tenant that is in several queues must have the same id in all.
         tenant_id = row.members[0][0] if row.count == len(row.members) == 1 else UUID(int=number)
@@ -189,12 +189,12 @@ def _share_out(demands: Sequence[Demand]) -> Iterator[tuple[Demand, float]]:
             yield by_key[key], share / by_key[key].count
 
 
-def _read_tenants(limit: int) -> list[Demand]:
+def _read_tenants(limit: int) -> list[DemandClass]:
     """Return the tenants with running jobs, and at most so many of those that only wait."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_DEMANDS, {"limit": limit})
         return [
-            Demand(
+            DemandClass(
                 queue_id=row.queue_id,
                 weight_milli=row.weight_milli,
                 cap=row.cap,

@@ -32,16 +32,16 @@ FROM wanted JOIN scheduling_schedulingentity e USING (id)
 -- tenants. Without a tenant there is one row with the last id, which is NULL at the end.
 WITH running AS (
     -- include: running_tenants
-), seen AS (
+), page_rows AS (
     SELECT * FROM scheduling_schedulingentity WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
 ), wanting AS (
     SELECT e.queue_id, e.tenant_id, e.weight_milli,
     -- include: tenant_cap
     AS cap, e.vruntime
-    FROM seen e JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+    FROM page_rows e JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
     WHERE e.is_runnable AND e.parent_id IS NULL AND NOT EXISTS (SELECT FROM running r WHERE r.id = e.id)
 )
-SELECT last.id AS last_id, wanting.* FROM (SELECT max(id) AS id FROM seen) last LEFT JOIN wanting ON true;
+SELECT last.id AS last_id, wanting.* FROM (SELECT max(id) AS id FROM page_rows) last LEFT JOIN wanting ON true;
 
 -- fragment: running_tenants
 -- The lines of tenants with jobs in flight: a tenant at its cap is not runnable.

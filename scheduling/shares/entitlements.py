@@ -15,8 +15,8 @@ from django.db.models.functions import Coalesce
 from psycopg.rows import class_row
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
-from scheduling.models import CFSPlan, Queue, SchedulingEntity
-from scheduling.statistics.throughput import Ended
+from scheduling.models import CFSPlan, FairShareNode, Queue
+from scheduling.statistics.throughput import EndedCounts
 from tenants.context import require_scope
 from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
@@ -30,7 +30,7 @@ BELOW, ABOVE = 0.8, 1.2
 _IN_FLIGHT = load_sql(__file__)["count_in_flight"]
 
 
-class Verdict(StrEnum):
+class EntitlementState(StrEnum):
     """A share compared with its entitlement; only a backlogged tenant can be below it."""
 
     BELOW = "below"
@@ -56,7 +56,7 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True)
-class TenantLine:
+class TenantShareRow:
     """One tenant. Shares are parts of one; ``entitled_*`` are None if only its own rows are visible."""
 
     tenant_id: UUID
@@ -79,21 +79,21 @@ class TenantLine:
         return self.used_share / self.entitled_share
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> EntitlementState:
         if self.ratio is None:
-            return Verdict.UNKNOWN if self.is_backlogged or self.in_flight else Verdict.IDLE
+            return EntitlementState.UNKNOWN if self.is_backlogged or self.in_flight else EntitlementState.IDLE
         if self.ratio > ABOVE:
-            return Verdict.ABOVE
+            return EntitlementState.ABOVE
         if self.ratio < BELOW and self.is_backlogged:
-            return Verdict.BELOW
-        return Verdict.FAIR
+            return EntitlementState.BELOW
+        return EntitlementState.FAIR
 
 
 @dataclass(frozen=True, slots=True)
 class FairShare:
     """The panel: the greatest entitlements first. ``jain`` is None with fewer than two tenants to compare."""
 
-    lines: list[TenantLine]
+    lines: list[TenantShareRow]
     hidden: int
     jain: float | None
     is_cut: bool
@@ -140,7 +140,7 @@ def read_fair_share(
     queues: Sequence[Queue],
     slots_by_pool: Mapping[int, int],
     in_flight: Sequence[InFlight],
-    ended_by_tenant: Mapping[UUID, Ended],
+    ended_by_tenant: Mapping[UUID, EndedCounts],
     limit: int = LINE_LIMIT,
 ) -> FairShare:
     """Return the panel, in four statements: the active plan, its tiers, the entities, their tenants."""
@@ -159,7 +159,7 @@ def read_fair_share(
         is_cut=len(entities) > ENTITY_LIMIT,
         plan_name=plan.name if plan else "",
         is_off=plan is None or plan.strategy == CFSPlan.Strategy.NOP,
-        starving=sum(line.verdict is Verdict.BELOW for line in lines),
+        starving=sum(line.verdict is EntitlementState.BELOW for line in lines),
     )
 
 
@@ -176,7 +176,7 @@ def _demanding_entities() -> list[_Entity]:
     has_demand = Q(is_runnable=True)
     for count in ("waiting", "keys_waiting", "in_flight", "keys_in_flight"):
         has_demand |= Q(**{f"{count}__gt": 0})
-    rows = SchedulingEntity.objects.filter(has_demand, parent=None).values_list(
+    rows = FairShareNode.objects.filter(has_demand, parent=None).values_list(
         "queue_id",
         "tenant_id",
         "weight_milli",
@@ -224,7 +224,7 @@ def _entitled_slots(
     return dict(totals)
 
 
-def _used_seconds(in_flight: Sequence[InFlight], ended: Mapping[UUID, Ended]) -> dict[UUID, float]:
+def _used_seconds(in_flight: Sequence[InFlight], ended: Mapping[UUID, EndedCounts]) -> dict[UUID, float]:
     used: dict[UUID, float] = defaultdict(float)
     for tenant_id, work in ended.items():
         used[tenant_id] += work.busy_seconds
@@ -238,7 +238,7 @@ def _lines(
     tenants: Mapping[UUID, _Tenant],
     shares: Mapping[UUID, float] | None,
     used: Mapping[UUID, float],
-) -> list[TenantLine]:
+) -> list[TenantShareRow]:
     by_tenant: dict[UUID, list[_Entity]] = defaultdict(list)
     for entity in entities:
         by_tenant[entity.tenant_id].append(entity)
@@ -266,8 +266,8 @@ def _line(
     used_total: float,
     entitled_slots: float | None,
     entitled_total: float,
-) -> TenantLine:
-    return TenantLine(
+) -> TenantShareRow:
+    return TenantShareRow(
         tenant_id=tenant.id,
         name=tenant.name,
         plan_name=tenant.plan_name,

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from scheduling.fairness.entitlement import jain_index
 from scheduling.models import CFSPlan, Queue, RollupClock
-from scheduling.shares.entitlements import ABOVE, BELOW, Verdict
+from scheduling.shares.entitlements import ABOVE, BELOW, EntitlementState
 from scheduling.shares.raw import fetch_rows
 from tenants.context import require_scope
 from tenants.database.clock import read_clock
@@ -37,7 +37,7 @@ _SQL = load_sql(__file__)
 _ENTITLED, _LAGS, _USED, _RUNNING = _SQL["sum_entitled"], _SQL["sum_lags"], _SQL["sum_used"], _SQL["find_running"]
 
 
-class Span(StrEnum):
+class HistorySpan(StrEnum):
     """The time span of a page; the first one is the default."""
 
     HOUR = "hour"
@@ -46,11 +46,13 @@ class Span(StrEnum):
 
     @property
     def bin_length(self) -> timedelta:
-        return {Span.HOUR: timedelta(minutes=1), Span.SIX_HOURS: timedelta(minutes=5)}.get(self, timedelta(minutes=15))
+        return {HistorySpan.HOUR: timedelta(minutes=1), HistorySpan.SIX_HOURS: timedelta(minutes=5)}.get(
+            self, timedelta(minutes=15)
+        )
 
     @property
     def bins(self) -> int:
-        return {Span.HOUR: 60, Span.SIX_HOURS: 72}.get(self, 96)
+        return {HistorySpan.HOUR: 60, HistorySpan.SIX_HOURS: 72}.get(self, 96)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,18 @@ class ShareLine:
         return sum(self.used[index] for index in bins) / entitled if entitled else None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> EntitlementState:
         if not self.entitled:
-            return Verdict.UNKNOWN
+            return EntitlementState.UNKNOWN
         if self.ratio is None:
-            return Verdict.IDLE
-        return Verdict.ABOVE if self.ratio > ABOVE else Verdict.BELOW if self.ratio < BELOW else Verdict.FAIR
+            return EntitlementState.IDLE
+        return (
+            EntitlementState.ABOVE
+            if self.ratio > ABOVE
+            else EntitlementState.BELOW
+            if self.ratio < BELOW
+            else EntitlementState.FAIR
+        )
 
     def _mean(self, slots: Sequence[float]) -> float:
         entitled = self.entitled or self.used
@@ -136,7 +144,7 @@ class ShareHistory:
 
     @property
     def starving(self) -> int:
-        return sum(line.verdict is Verdict.BELOW for line in self.lines)
+        return sum(line.verdict is EntitlementState.BELOW for line in self.lines)
 
     @property
     def is_stale(self) -> bool:
@@ -170,7 +178,7 @@ def read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Que
     return {row.tenant_id: row.lag_us for row in fetch_rows(_LAGS, parameters)}
 
 
-def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> ShareHistory:
+def read_share_history(span: HistorySpan, *, queues: Sequence[Queue] | None = None) -> ShareHistory:
     """Return the range up to now for ``queues``, None for all; at most seven statements."""
     now = read_clock()
     axis = _Axis(_floor(now, span.bin_length) - (span.bins - 1) * span.bin_length, span.bin_length, span.bins)

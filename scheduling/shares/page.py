@@ -15,16 +15,20 @@ from django.views.decorators.http import require_safe
 from scheduling.models import Queue
 from scheduling.shares.charts import draw_index, draw_share, tabulate
 from scheduling.shares.decisions import read_decisions
-from scheduling.shares.history import Span, read_share_history
+from scheduling.shares.history import HistorySpan, read_share_history
 from scheduling.shares.virtual_times import read_virtual_times
 from tenants.access.caller import access_of
-from tenants.console.live import answer_part, tag_of
+from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.site import console_site
 from tenants.models import Tenant
 
 PAGE_TEMPLATE = "scheduling/dashboards/fairness.html"
 BODY_TEMPLATE = "scheduling/dashboards/fairness_body.html"
-SPANS = {Span.HOUR: _("Last hour"), Span.SIX_HOURS: _("Last 6 hours"), Span.DAY: _("Last 24 hours")}
+SPANS = {
+    HistorySpan.HOUR: _("Last hour"),
+    HistorySpan.SIX_HOURS: _("Last 6 hours"),
+    HistorySpan.DAY: _("Last 24 hours"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,10 @@ class Chip:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SharesChoice:
     """The choices in the URL, without names that do not exist; ``tenant`` is the one whose decisions are shown."""
 
-    span: Span
+    span: HistorySpan
     queues: list[Queue]
     pool: str
     queue: str
@@ -98,7 +102,7 @@ def fairness_page(request: HttpRequest) -> HttpResponse:
         "scope_name": own.name if own else _("All tenants"),
         "chips": choice.chips(),
         "fairness_body": body,
-        "fairness_etag": tag_of(body),
+        "fairness_etag": etag_of(body),
         "query": urlencode(choice.query),
     }
     return render(request, PAGE_TEMPLATE, context)
@@ -107,18 +111,18 @@ def fairness_page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def fairness_fragment(request: HttpRequest) -> HttpResponseBase:
     """Render only the body; answer 304 if the browser's copy is current."""
-    return answer_part(request, _render_body(request, _choose(request)))
+    return part_response(request, _render_body(request, _choose(request)))
 
 
-def _choose(request: HttpRequest) -> Choice:
+def _choose(request: HttpRequest) -> SharesChoice:
     access = access_of(request)
     asked = {name: request.GET.get(name, "") for name in ("range", "pool", "queue", "tenant", "view")}
     queues = list(Queue.objects.select_related("pool").order_by("pool__name", "name"))
     pools, names = {row.pool.name for row in queues}, {row.name for row in queues}
     chosen = Tenant.objects.filter(slug=asked["tenant"][:100]).first() if asked["tenant"] else None
     sees_all = access.sees_all_tenants
-    return Choice(
-        span=Span(asked["range"]) if asked["range"] in list(Span) else Span.HOUR,
+    return SharesChoice(
+        span=HistorySpan(asked["range"]) if asked["range"] in list(HistorySpan) else HistorySpan.HOUR,
         queues=queues,
         pool=asked["pool"] if sees_all and asked["pool"] in pools else "",
         queue=asked["queue"] if sees_all and asked["queue"] in names else "",
@@ -128,7 +132,7 @@ def _choose(request: HttpRequest) -> Choice:
     )
 
 
-def _render_body(request: HttpRequest, choice: Choice) -> str:
+def _render_body(request: HttpRequest, choice: SharesChoice) -> str:
     queues = choice.chosen_queues
     history = read_share_history(choice.span, queues=queues)
     decisions = read_decisions(choice.tenant.pk, queues=queues) if choice.tenant else []
@@ -148,5 +152,5 @@ def _render_body(request: HttpRequest, choice: Choice) -> str:
     return render_to_string(BODY_TEMPLATE, context, request)
 
 
-def _queue_name(choice: Choice, queue_id: int) -> str:
+def _queue_name(choice: SharesChoice, queue_id: int) -> str:
     return next((row.name for row in choice.queues if row.pk == queue_id), "–")

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.dispatch.leadership import lead
-from scheduling.shares.demands import Census, Entitled
+from scheduling.dispatch.leadership import try_to_lead
+from scheduling.shares.demands import DemandCount, EntitledTenant
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
@@ -62,7 +62,7 @@ def _take_sample() -> Iterator[int]:
     """
     with all_tenants():
         span = _take_span()
-        census = Census(KEPT) if span else None
+        census = DemandCount(KEPT) if span else None
     if span is None or census is None:
         return
     while not census.is_over:
@@ -79,7 +79,7 @@ def _take_sample() -> Iterator[int]:
 
 def _take_span() -> tuple[datetime, datetime] | None:
     """Return the time that this sample stands for; None if there is none, or it is another dispatcher's turn."""
-    if not lead(LockClass.SHARE_SAMPLE):
+    if not try_to_lead(LockClass.SHARE_SAMPLE):
         return None
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_TURN, {"fresh_seconds": FRESH_SECONDS})
@@ -90,7 +90,7 @@ def _take_span() -> tuple[datetime, datetime] | None:
     return None if turn.last is None or turn.is_off else (max(turn.last, turn.now - LONGEST_GAP), turn.now)
 
 
-def _rows(entitled: Sequence[Entitled], since: datetime, until: datetime) -> Iterator[tuple[object, ...]]:
+def _rows(entitled: Sequence[EntitledTenant], since: datetime, until: datetime) -> Iterator[tuple[object, ...]]:
     for minute, length in split_by_minute(since, until):
         span_us = length // timedelta(microseconds=1)
         for row in entitled:

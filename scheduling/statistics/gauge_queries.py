@@ -83,12 +83,12 @@ class Gauges:
     @property
     def total(self) -> Gauge:
         """Return the present sum of all queues."""
-        return together(self.latest.values())
+        return sum_gauges(self.latest.values())
 
     @cached_property
     def totals(self) -> list[Gauge | None]:
         """Return the sum of all queues by minute, None without a sample."""
-        return [together(self.by_minute[at].values()) if at in self.by_minute else None for at in self.minutes]
+        return [sum_gauges(self.by_minute[at].values()) if at in self.by_minute else None for at in self.minutes]
 
     def of_queue(self, queue_id: int, since: datetime) -> list[Gauge]:
         """Return the samples of one queue since a moment, oldest first."""
@@ -96,7 +96,7 @@ class Gauges:
         return [row for row in rows if row is not None]
 
 
-def together(rows: Iterable[Gauge]) -> Gauge:
+def sum_gauges(rows: Iterable[Gauge]) -> Gauge:
     """Return the sum of several gauges."""
     found = list(rows)
     return Gauge(

@@ -6,7 +6,7 @@ import time
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.statistics.throughput import WINDOW
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
@@ -53,7 +53,7 @@ def sample_gauges(*, fresh_seconds: float = 0.0, tenants_fresh_seconds: float = 
     dispatchers may call this at any time.
     """
     with all_tenants():
-        if not lead(LockClass.GAUGES):
+        if not try_to_lead(LockClass.GAUGES):
             return 0
         with prepared_cursor(namedtuple_row) as cursor:
             cursor.execute(_IS_FRESH, {"fresh": fresh_seconds, "tenants_fresh": tenants_fresh_seconds})

@@ -45,7 +45,7 @@ WITH
 -- include: oldest
 ,
 -- include: backing
-, seen AS (
+, current_pairs AS (
     SELECT tenant_id, queue_id FROM live UNION SELECT tenant_id, queue_id FROM lines
     UNION SELECT tenant_id, queue_id FROM backing
 ), sample AS (
@@ -53,15 +53,15 @@ WITH
         coalesce(backing_off, 0) AS backing_off, coalesce(due, 0) AS due, next_due_at,
         coalesce(dispatched, 0) AS dispatched, coalesce(executing, 0) AS executing,
         coalesce(slots_milli, 0) AS slots_milli, coalesce(busy_us, 0) AS busy_us
-    FROM seen LEFT JOIN live USING (tenant_id, queue_id) LEFT JOIN oldest USING (tenant_id, queue_id)
+    FROM current_pairs LEFT JOIN live USING (tenant_id, queue_id) LEFT JOIN oldest USING (tenant_id, queue_id)
         LEFT JOIN backing USING (tenant_id, queue_id) LEFT JOIN LATERAL (
             SELECT waiting, keys_waiting FROM scheduling_schedulingentity e
-            WHERE e.tenant_id = seen.tenant_id AND e.queue_id = seen.queue_id AND e.parent_id IS NULL LIMIT 1
+            WHERE e.tenant_id = current_pairs.tenant_id AND e.queue_id = current_pairs.queue_id AND e.parent_id IS NULL LIMIT 1
         ) AS e ON true
-), gone AS (
+), deleted_gauges AS (
     UPDATE scheduling_tenant_gauge g SET waiting = 0, oldest_at = NULL, backing_off = 0, due = 0, next_due_at = NULL,
         dispatched = 0, executing = 0, slots_milli = 0, busy_us = 0, sampled_at = now()
-    WHERE g.minute = date_trunc('minute', now()) AND (g.tenant_id, g.queue_id) NOT IN (SELECT * FROM seen)
+    WHERE g.minute = date_trunc('minute', now()) AND (g.tenant_id, g.queue_id) NOT IN (SELECT * FROM current_pairs)
 )
 INSERT INTO scheduling_tenant_gauge (tenant_id, minute, queue_id, waiting, oldest_at, backing_off, due, next_due_at,
     dispatched, executing, slots_milli, busy_us, sampled_at)

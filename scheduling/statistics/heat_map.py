@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from scheduling.statistics.kind_hours import HourCount, KindHours, read_kind_hours
-from tenants.console.live import KeptPart, answer_part
+from tenants.console.polled_parts import CachedPart, part_response
 
 TEMPLATE = "scheduling/dashboards/parts/overview_kinds.html"
-_kept = KeptPart("kinds")
+_kept = CachedPart("kinds")
 CLASSES = 5
 # Units of the map; the page scales them.
 CELL_WIDTH, CELL_HEIGHT, GAP = 24.0, 16.0, 2.0
@@ -69,7 +69,7 @@ def kinds_fragment(request: HttpRequest) -> HttpResponseBase:
     """Return the map, or its table with ``view=table``; 304 if the browser has it."""
     is_table = request.GET.get("view") == "table"
     part = _kept.get(partial(_render, is_table=is_table), variant="table" if is_table else "")
-    return answer_part(request, part.body, etag=part.etag)
+    return part_response(request, part.body, etag=part.etag)
 
 
 def _render(*, is_table: bool) -> SafeString:

@@ -26,7 +26,7 @@ class HourCount:
 
 
 @dataclass(frozen=True, slots=True)
-class KindLine:
+class KindRow:
     """Hours of one kind, oldest first."""
 
     kind: str
@@ -42,7 +42,7 @@ class KindHours:
     """Busiest kinds of the day; ``hidden`` is the number of others."""
 
     hours: Sequence[datetime]
-    lines: list[KindLine]
+    lines: list[KindRow]
     hidden: int
 
 
@@ -56,6 +56,6 @@ def read_kind_hours(now: datetime | None = None) -> KindHours:
     sums = rows.annotate(ended=Sum("executions"), failed=Sum("executions", filter=Q(outcome__in=FAILED), default=0))
     for kind, hour, ended, failed in sums:
         counts[kind][hour] = HourCount(ended, failed)
-    lines = [KindLine(kind, [found.get(hour, HourCount()) for hour in hours]) for kind, found in counts.items()]
+    lines = [KindRow(kind, [found.get(hour, HourCount()) for hour in hours]) for kind, found in counts.items()]
     lines.sort(key=lambda line: (-line.ended, line.kind))
     return KindHours(hours, lines[:KIND_LIMIT], max(0, len(lines) - KIND_LIMIT))

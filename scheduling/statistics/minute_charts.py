@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from scheduling.console.wording import duration_words, percent_words
 from scheduling.overview.queries import Overview
 from scheduling.statistics.gauge_queries import Gauge
-from scheduling.statistics.throughput import Ended
+from scheduling.statistics.throughput import EndedCounts
 
 # Units of the sparkline; the page scales them.
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 118.0, 18.0, 1.5
@@ -72,11 +72,11 @@ class MinuteChart:
 
 
 @dataclass(frozen=True, slots=True)
-class MinuteRow:
+class MinuteTableRow:
     """Minute of the table: the numbers of all charts."""
 
     at: datetime
-    ended: Ended
+    ended: EndedCounts
     gauge: Gauge | None
     slots: int | None
 
@@ -129,7 +129,7 @@ def draw_strip(overview: Overview) -> tuple[list[StripMinute], str]:
     return cells, ", ".join(told) + "."
 
 
-def _strip_minute(row: MinuteRow, *, is_all_tenants: bool) -> tuple[str, str]:
+def _strip_minute(row: MinuteTableRow, *, is_all_tenants: bool) -> tuple[str, str]:
     """Return the tone and title of a minute."""
     at = f"{row.at:%H:%M}"
     rate, oldest = row.ended.failure_rate or 0.0, row.oldest_seconds or 0.0
@@ -152,19 +152,19 @@ def _strip_minute(row: MinuteRow, *, is_all_tenants: bool) -> tuple[str, str]:
     return tone, f"{at}: " + (", ".join(told) or _("healthy"))
 
 
-def minute_rows(overview: Overview, queue_id: int | None = None) -> list[MinuteRow]:
+def minute_rows(overview: Overview, queue_id: int | None = None) -> list[MinuteTableRow]:
     """Return the minutes of the hour, oldest first: of all queues, or of one."""
     slots = overview.pool_minutes.slots if overview.pool_minutes else [None] * len(overview.gauges.minutes)
     if queue_id is None:
         buckets, gauges = overview.work.buckets, overview.gauges.totals
     else:
-        buckets = overview.work.buckets_by_queue.get(queue_id, [Ended() for _minute in overview.gauges.minutes])
+        buckets = overview.work.buckets_by_queue.get(queue_id, [EndedCounts() for _minute in overview.gauges.minutes])
         by_minute = overview.gauges.by_minute
         gauges = [by_minute.get(at, {}).get(queue_id) for at in overview.gauges.minutes]
-    return [MinuteRow(*row) for row in zip(overview.gauges.minutes, buckets, gauges, slots, strict=True)]
+    return [MinuteTableRow(*row) for row in zip(overview.gauges.minutes, buckets, gauges, slots, strict=True)]
 
 
-def draw_ended(rows: Sequence[MinuteRow]) -> MinuteChart:
+def draw_ended(rows: Sequence[MinuteTableRow]) -> MinuteChart:
     """Return the ended runs by the minute as stacked bars, failed ones above completed ones."""
     completed, failed = sum(row.ended.completed for row in rows), sum(row.ended.failed for row in rows)
     top = _round_up(max((row.ended.completed + row.ended.failed for row in rows), default=0), (2, 4, 10, 20))
@@ -187,7 +187,7 @@ def draw_ended(rows: Sequence[MinuteRow]) -> MinuteChart:
     )
 
 
-def draw_waits(rows: Sequence[MinuteRow]) -> MinuteChart:
+def draw_waits(rows: Sequence[MinuteTableRow]) -> MinuteChart:
     """Return three percentiles of the waits until the first start as lines, broken where no job began."""
     lines = {
         "p50": [row.ended.wait_p50 for row in rows],
@@ -214,7 +214,7 @@ def draw_waits(rows: Sequence[MinuteRow]) -> MinuteChart:
     )
 
 
-def _waits_words(row: MinuteRow) -> str:
+def _waits_words(row: MinuteTableRow) -> str:
     if row.ended.wait_p50 is None:
         return _("no jobs started")
     waits = {"p50": row.ended.wait_p50, "p95": row.ended.wait_p95, "p99": row.ended.wait_p99}
@@ -222,11 +222,11 @@ def _waits_words(row: MinuteRow) -> str:
 
 
 def _draw(
-    rows: Sequence[MinuteRow],
+    rows: Sequence[MinuteTableRow],
     paths: Mapping[str, str],
     top: float,
     label: Callable[[float], str],
-    words: Callable[[MinuteRow], str],
+    words: Callable[[MinuteTableRow], str],
     summary: str,
 ) -> MinuteChart:
     minutes = [ChartMinute(index * MINUTE_WIDTH, f"{row.at:%H:%M}: {words(row)}") for index, row in enumerate(rows)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.statistics.histogram import BOUNDS
 from scheduling.statistics.throughput import COMPLETED, FAILED
 from tenants.context import all_tenants
@@ -63,7 +63,7 @@ def fold_tallies(*, limit: int | None = None) -> int:
     rows.
     """
     with all_tenants():
-        if not lead(LockClass.ROLLUPS):
+        if not try_to_lead(LockClass.ROLLUPS):
             return 0
         with connection.cursor() as cursor:
             cursor.execute(

@@ -52,7 +52,7 @@ wait =
 -- name: fold_tallies
 -- Fold tallies into the rollups by minute and hour; return their number. Slot time is spread over the minutes of its
 -- use: minute n reaches from n to n + 1 times 60,000,000 µs.
-WITH gone AS (
+WITH deleted_tallies AS (
     DELETE FROM scheduling_tally WHERE ctid = ANY (ARRAY(SELECT ctid FROM scheduling_tally LIMIT %(limit)s))
     RETURNING *
 ), ended AS (
@@ -62,11 +62,11 @@ WITH gone AS (
         CASE WHEN wait_us IS NOT NULL THEN width_bucket(wait_us / 1e6::float8, %(bounds)s::float8[]) END AS wait_bucket,
         CASE WHEN outcome = ANY (%(ran)s)
             THEN width_bucket(measured_us / 1e6::float8, %(bounds)s::float8[]) END AS run_bucket
-    FROM gone
+    FROM deleted_tallies
 ), span AS (
     SELECT tenant_id, queue_id, (extract(epoch FROM started_at) * 1000000)::bigint AS from_us,
         (extract(epoch FROM started_at) * 1000000)::bigint + measured_us AS to_us
-    FROM gone WHERE measured_us > 0
+    FROM deleted_tallies WHERE measured_us > 0
 ), part AS (
     SELECT tenant_id, queue_id, minute, completed, failed, dead_letters, 0::bigint AS busy_us, wait_bucket, run_bucket
     FROM ended
@@ -104,7 +104,7 @@ WITH gone AS (
         , run =
     -- include: add_run
 )
-SELECT count(*) FROM gone;
+SELECT count(*) FROM deleted_tallies;
 
 -- name: note_fold
 -- Store the time of the last fold.

@@ -26,7 +26,7 @@ FAILED = (_O.FAILED.value, _O.TIMED_OUT.value, _O.CRASHED.value, _O.EXPIRED.valu
 
 
 @dataclass(slots=True)
-class Ended:
+class EndedCounts:
     """Counts of ended executions, their slot time in seconds and the histogram of waits.
 
     ``dead_letters`` are the jobs that were given up.
@@ -38,7 +38,7 @@ class Ended:
     wait: list[int] = field(default_factory=lambda: [0] * histogram.BUCKETS)
     dead_letters: int = 0
 
-    def add(self, other: Ended) -> None:
+    def add(self, other: EndedCounts) -> None:
         self.completed += other.completed
         self.failed += other.failed
         self.dead_letters += other.dead_letters
@@ -78,17 +78,17 @@ class RecentWork:
     now: datetime
     since: datetime
     as_of: datetime | None
-    by_queue: dict[int, Ended] = field(default_factory=dict)
-    buckets: list[Ended] = field(default_factory=list)
-    buckets_by_queue: dict[int, list[Ended]] = field(default_factory=dict)
+    by_queue: dict[int, EndedCounts] = field(default_factory=dict)
+    buckets: list[EndedCounts] = field(default_factory=list)
+    buckets_by_queue: dict[int, list[EndedCounts]] = field(default_factory=dict)
 
     @property
     def minutes(self) -> float:
         return max((self.now - self.since).total_seconds(), 1.0) / 60
 
     @property
-    def total(self) -> Ended:
-        whole = Ended()
+    def total(self) -> EndedCounts:
+        whole = EndedCounts()
         for part in self.by_queue.values():
             whole.add(part)
         return whole
@@ -103,11 +103,11 @@ def read_recent_work(now: datetime) -> RecentWork:
     """Return the last hour of the current scope, in two statements over rollups."""
     minute = now.replace(second=0, microsecond=0)
     since, hour_ago = minute - WINDOW, minute - timedelta(minutes=MINUTES - 1)
-    by_queue: dict[int, Ended] = defaultdict(Ended)
-    buckets = [Ended() for _ in range(MINUTES)]
-    buckets_by_queue: dict[int, list[Ended]] = defaultdict(lambda: [Ended() for _ in range(MINUTES)])
+    by_queue: dict[int, EndedCounts] = defaultdict(EndedCounts)
+    buckets = [EndedCounts() for _ in range(MINUTES)]
+    buckets_by_queue: dict[int, list[EndedCounts]] = defaultdict(lambda: [EndedCounts() for _ in range(MINUTES)])
     for at, queue_id, completed, failed, dead_letters, busy_us, wait in _queue_rows(hour_ago):
-        ended = Ended(completed, failed, busy_us / 1e6, wait, dead_letters)
+        ended = EndedCounts(completed, failed, busy_us / 1e6, wait, dead_letters)
         if at >= since:
             by_queue[queue_id].add(ended)
         index = MINUTES - 1 - int((minute - at).total_seconds() // 60)
@@ -119,12 +119,12 @@ def read_recent_work(now: datetime) -> RecentWork:
     return RecentWork(now, since, as_of, dict(by_queue), buckets, dict(buckets_by_queue))
 
 
-def read_ended_by_tenant(now: datetime) -> dict[UUID, Ended]:
+def read_ended_by_tenant(now: datetime) -> dict[UUID, EndedCounts]:
     """Return the executions ended within the window by tenant, without waits, in one statement."""
     since = now.replace(second=0, microsecond=0) - WINDOW
     rows = TenantMinute.objects.filter(minute__gte=since).order_by().values_list("tenant_id")
     sums = rows.annotate(completed=Sum("completed"), failed=Sum("failed"), busy_us=Sum("busy_us"))
-    return {tenant_id: Ended(completed, failed, busy_us / 1e6) for tenant_id, completed, failed, busy_us in sums}
+    return {tenant_id: EndedCounts(completed, failed, busy_us / 1e6) for tenant_id, completed, failed, busy_us in sums}
 
 
 def _queue_rows(since: datetime) -> Iterable[tuple[datetime, int, int, int, int, int, list[int]]]:

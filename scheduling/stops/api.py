@@ -28,7 +28,7 @@ from scheduling.stops.serializers import (
     TargetSerializer,
     WorkerSerializer,
 )
-from scheduling.stops.service import Scope
+from scheduling.stops.service import StopScope
 from scheduling.topology.service import create_worker_pool
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import StaffViewSet
@@ -50,7 +50,7 @@ NAME_PATTERN = "[-a-zA-Z0-9_.]{1,64}"
 class StoppableViewSet(StaffViewSet):
     """Base of resources that can be paused, resumed and drained by name."""
 
-    scope: ClassVar[Scope]
+    scope: ClassVar[StopScope]
     permissions = OPERATE
     serializer_class = TargetSerializer
     filter_backends: ClassVar[list[Any]] = []
@@ -118,7 +118,7 @@ class KindViewSet(StoppableViewSet):
     """Job kinds, of all tenants."""
 
     model = KindPause
-    scope = Scope.KIND
+    scope = StopScope.KIND
     serializer_class = KindSerializer
 
     @extend_schema(operation_id="kinds_list", responses=KindSerializer(many=True))
@@ -145,7 +145,7 @@ class PoolViewSet(StoppableViewSet):
     """Worker pools."""
 
     model = WorkerPool
-    scope = Scope.POOL
+    scope = StopScope.POOL
     permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE}
 
     @extend_schema(operation_id="pools_list", responses=TargetSerializer(many=True))

@@ -14,13 +14,13 @@ from django.core.management.base import BaseCommand, CommandError
 from scheduling.fleet.queries import list_workers
 from scheduling.models import Worker
 from scheduling.stops.queries import TargetState, read_target_state
-from scheduling.stops.service import Scope, check_target
+from scheduling.stops.service import StopScope, check_target
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.database.clock import read_moment
 from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
 
-SCOPES = [scope.value for scope in Scope]
+SCOPES = [scope.value for scope in StopScope]
 WORKER = "worker"
 
 
@@ -67,8 +67,8 @@ def add_stop_arguments(parser: ArgumentParser) -> None:
 def read_state(scope: str, name: str) -> TargetState:
     """Return the state of a target over all tenants."""
     with all_tenants():
-        if scope != Scope.KIND:  # a kind of a removed plug-in may still be paused
-            check_target(scope=Scope(scope), name=name)
+        if scope != StopScope.KIND:  # a kind of a removed plug-in may still be paused
+            check_target(scope=StopScope(scope), name=name)
         return read_target_state(scope=scope, name=name, now=read_moment())
 
 

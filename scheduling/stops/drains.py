@@ -6,7 +6,7 @@ from datetime import datetime
 
 from psycopg.rows import scalar_row
 
-from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.models import Drain
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
@@ -31,7 +31,7 @@ _DRAINED_TENANTS = _SQL["note_drained_tenants"]
 def note_drained() -> int:
     """Record each finished drain once; return how many were recorded. Any number of dispatchers may call this."""
     with all_tenants():
-        if not lead(LockClass.DRAINS):
+        if not try_to_lead(LockClass.DRAINS):
             return 0
         return _note_drained_targets(read_moment()) + _note_drained_tenants()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.breakers.service import let_go_due_circuits
-from scheduling.dispatch.leadership import lead
+from scheduling.breakers.service import expire_forced_circuits
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.models import QueueClock
 from tenants.audit.service import AuditTarget, record_audit
@@ -13,17 +13,17 @@ from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.tenancy.service import lift_due_stops
+from tenants.tenancy.service import expire_due_tenant_stops
 
 BECAUSE = "its end time was reached"
 
-_LIFT = load_sql(__file__)["lift_due"]
+_LIFT = load_sql(__file__)["expire_due_stops"]
 
 
-def lift_due() -> int:
+def expire_due_stops() -> int:
     """End expired stops; return their number. Any number of dispatchers may call this; one of them runs it."""
     with all_tenants():
-        if not lead(LockClass.STOPS_LIFTED):
+        if not try_to_lead(LockClass.STOPS_LIFTED):
             return 0
         with prepared_cursor(namedtuple_row) as cursor:
             cursor.execute(_LIFT)
@@ -39,7 +39,7 @@ def lift_due() -> int:
         queue_ids = [int(row.id) for row in lifted if (row.flag, row.noun) == ("is_paused", "queue")]
         # They return to the others' virtual time: a pause earns no credit.
         QueueClock.objects.filter(queue_id__in=queue_ids).update(was_backlogged=False)
-        let_go = let_go_due_circuits()
+        let_go = expire_forced_circuits()
         if lifted or let_go:
             wake_on_commit()
-        return len(lifted) + let_go + lift_due_stops()
+        return len(lifted) + let_go + expire_due_tenant_stops()

@@ -1,4 +1,4 @@
--- name: lift_due
+-- name: expire_due_stops
 -- End expired pauses and drains; return them. The statement that ends one also checks its condition, so a pause that
 -- was prolonged meanwhile stays.
 WITH queue AS (

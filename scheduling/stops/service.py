@@ -13,7 +13,7 @@ from tenants.tenancy.queries import find_tenant
 from tenants.tenancy.service import drain_tenant, pause_tenant, resume_tenant
 
 
-class Scope(StrEnum):
+class StopScope(StrEnum):
     """Kinds of targets that can be paused and drained."""
 
     QUEUE = "queue"
@@ -22,56 +22,56 @@ class Scope(StrEnum):
     POOL = "pool"
 
 
-def pause(*, scope: Scope, name: str, reason: str, until: datetime | None = None) -> None:
+def pause(*, scope: StopScope, name: str, reason: str, until: datetime | None = None) -> None:
     """Pause a queue, kind, tenant or pool."""
     match scope:
-        case Scope.QUEUE:
+        case StopScope.QUEUE:
             pauses.pause_queue(queue=find_queue(name), reason=reason, until=until)
-        case Scope.KIND:
+        case StopScope.KIND:
             pauses.pause_kind(kind=name, reason=reason, until=until)
-        case Scope.TENANT:
+        case StopScope.TENANT:
             pause_tenant(tenant=find_tenant(name), reason=reason, until=until)
-        case Scope.POOL:
+        case StopScope.POOL:
             pauses.pause_pool(pool=find_pool(name), reason=reason, until=until)
 
 
-def drain(*, scope: Scope, name: str, reason: str, until: datetime | None = None) -> None:
+def drain(*, scope: StopScope, name: str, reason: str, until: datetime | None = None) -> None:
     """Drain a queue, kind, tenant or pool."""
     match scope:
-        case Scope.QUEUE:
+        case StopScope.QUEUE:
             pauses.drain_queue(queue=find_queue(name), reason=reason, until=until)
-        case Scope.KIND:
+        case StopScope.KIND:
             pauses.drain_kind(kind=name, reason=reason, until=until)
-        case Scope.TENANT:
+        case StopScope.TENANT:
             drain_tenant(tenant=find_tenant(name), reason=reason, until=until)
-        case Scope.POOL:
+        case StopScope.POOL:
             pauses.drain_pool(pool=find_pool(name), reason=reason, until=until)
 
 
-def resume(*, scope: Scope, name: str, reason: str = "") -> None:
+def resume(*, scope: StopScope, name: str, reason: str = "") -> None:
     """End the pause and the drain of a queue, kind, tenant or pool, if any."""
     match scope:
-        case Scope.QUEUE:
+        case StopScope.QUEUE:
             pauses.resume_queue(queue=find_queue(name), reason=reason)
-        case Scope.KIND:
+        case StopScope.KIND:
             pauses.resume_kind(kind=name, reason=reason)
-        case Scope.TENANT:
+        case StopScope.TENANT:
             resume_tenant(tenant=find_tenant(name), reason=reason)
-        case Scope.POOL:
+        case StopScope.POOL:
             pauses.resume_pool(pool=find_pool(name), reason=reason)
 
 
-def check_target(*, scope: Scope, name: str) -> None:
+def check_target(*, scope: StopScope, name: str) -> None:
     """Raise the error for an unknown queue, kind, tenant or pool."""
     match scope:
-        case Scope.QUEUE:
+        case StopScope.QUEUE:
             find_queue(name)
-        case Scope.KIND:
+        case StopScope.KIND:
             if name not in registry.kinds():
                 raise TargetNotFoundError("There is no job kind %(name)r.", {"name": name})
-        case Scope.TENANT:
+        case StopScope.TENANT:
             find_tenant(name)
-        case Scope.POOL:
+        case StopScope.POOL:
             find_pool(name)
 
 

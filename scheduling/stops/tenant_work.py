@@ -28,7 +28,7 @@ def cancel_running(*, tenant_id: UUID, reason: str) -> int:
     return len(cancelled)
 
 
-def listen_to_suspensions() -> None:
+def connect_suspension_signals() -> None:
     """Connect the cancellation of a tenant's running jobs to its suspension for good."""
 
     def on_unwanted(*, tenant_id: UUID, reason: str, **_: object) -> None:

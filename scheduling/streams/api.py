@@ -14,9 +14,9 @@ from rest_framework.request import Request
 from scheduling.api.filters import NoQuerySerializer
 from scheduling.jobs.queries import get_job
 from scheduling.models import JobEvent
-from scheduling.streams.answers import LAST_EVENT_ID, read_position, require_streams, stream_response
 from scheduling.streams.feed import feed
-from scheduling.streams.subscriptions import Subscription
+from scheduling.streams.responses import LAST_EVENT_ID, read_position, require_streams, stream_response
+from scheduling.streams.subscriptions import StreamSubscription
 from tenants.access.permissions import Permission
 from tenants.access.sessions import EVENT_STREAM
 from tenants.api.viewsets import TenantViewSet
@@ -70,5 +70,5 @@ class EventStreamViewSet(TenantViewSet):
         plain = self.django_request
         after = read_position(plain)
         require_streams(plain)
-        subscription = Subscription(plain, Permission.JOBS_VIEW, tenant_id=tenant_id, after=after, **options)
+        subscription = StreamSubscription(plain, Permission.JOBS_VIEW, tenant_id=tenant_id, after=after, **options)
         return stream_response(feed, subscription)

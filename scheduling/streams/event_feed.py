@@ -35,7 +35,7 @@ class PositionInvalidError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Position:
+class FeedPosition:
     """Position in a feed: all events up to this one have been read."""
 
     transaction: int
@@ -72,7 +72,7 @@ class Horizon:
 class FedEvent:
     """Event with its position in the feed and its job's kind."""
 
-    position: Position
+    position: FeedPosition
     kind: str
     event: JobEvent
 
@@ -88,7 +88,7 @@ def read_horizon() -> Horizon:
 def read_feed(
     *,
     tenant_ids: Iterable[UUID],
-    after: Position,
+    after: FeedPosition,
     until: int,
     since: datetime,
     job_id: UUID | None = None,
@@ -114,4 +114,4 @@ def read_feed(
 
 def _fed(number: int, kind: str, data: str, **values: Any) -> FedEvent:
     event = JobEvent(data=json.loads(data), **values)
-    return FedEvent(Position(number, event.id), kind, event)
+    return FedEvent(FeedPosition(number, event.id), kind, event)

@@ -26,7 +26,7 @@ _PAGE = load_sql(__file__)["read_page"]
 
 
 @dataclass(frozen=True, slots=True)
-class ToldEvent:
+class PublishedEvent:
     """End or retry of a job, with the facts for subscribers; its error is that of the attempt."""
 
     id: UUID
@@ -54,7 +54,7 @@ class EventPage:
     ``cut`` maps each tenant with more events than a page takes to the last event taken.
     """
 
-    events: Sequence[ToldEvent]
+    events: Sequence[PublishedEvent]
     walked: int
     last_id: UUID | None
     cut: Mapping[UUID, UUID]
@@ -88,8 +88,8 @@ def read_page(
     with planned_cursor(dict_row) as cursor:
         cursor.execute(_PAGE, values)
         rows = cursor.fetchall()
-    names = [field.name for field in fields(ToldEvent)]
-    events = [ToldEvent(**{name: row[name] for name in names}) for row in rows if row["id"] is not None]
+    names = [field.name for field in fields(PublishedEvent)]
+    events = [PublishedEvent(**{name: row[name] for name in names}) for row in rows if row["id"] is not None]
     page = rows[0]  # each row has the numbers of the page
     last_id = events[-1].id if len(events) == TOLD else page["last_walked"] if page["walked"] == WALKED else None
     return EventPage(events, page["walked"], last_id, dict(page["cut"] or ()))

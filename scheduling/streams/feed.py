@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
-from scheduling.streams.event_feed import FEED_PAGE, FedEvent, Horizon, Position, read_feed, read_horizon
+from scheduling.streams.event_feed import FEED_PAGE, FedEvent, FeedPosition, Horizon, read_feed, read_horizon
 from scheduling.streams.messages import control_message, event_message
-from scheduling.streams.subscriptions import Subscription
+from scheduling.streams.subscriptions import StreamSubscription
 from scheduling.worker.watchdog import Watchdog
-from tenants.access.standing import who_may_no_more
+from tenants.access.reauthorization import find_revoked
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
@@ -52,17 +52,17 @@ class EventFeed:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._subscriptions: set[Subscription] = set()
+        self._subscriptions: set[StreamSubscription] = set()
         self._thread: threading.Thread | None = None
         self._rights_checked_at = 0.0
         self._empty_since = 0.0
         # All live clients have received the events up to here.
-        self._after: Position | None = None
+        self._after: FeedPosition | None = None
         # By time, the first transaction that had not begun yet.
         self._samples: deque[tuple[datetime, int]] = deque(maxlen=6_000)
         self._position_sent_at: datetime | None = None
 
-    def add(self, subscription: Subscription) -> None:
+    def add(self, subscription: StreamSubscription) -> None:
         """Add a client, and start the thread for the first one."""
         with self._lock:
             self._subscriptions.add(subscription)
@@ -70,17 +70,17 @@ class EventFeed:
                 self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
                 self._thread.start()
 
-    def remove(self, subscription: Subscription) -> None:
+    def remove(self, subscription: StreamSubscription) -> None:
         """Remove a client."""
         with self._lock:
             self._subscriptions.discard(subscription)
 
-    def take_turn(self, subscriptions: Sequence[Subscription]) -> None:
+    def take_turn(self, subscriptions: Sequence[StreamSubscription]) -> None:
         """Re-check the clients' permissions if due, and read for those that still have them."""
         now = time.monotonic()
         if now - self._rights_checked_at >= RIGHTS_SECONDS:
             self._rights_checked_at = now
-            lost = who_may_no_more((each.request, each.permission) for each in subscriptions)
+            lost = find_revoked((each.request, each.permission) for each in subscriptions)
             gone = [each for each in subscriptions if each.request in lost]
             for each in gone:
                 self.remove(each)
@@ -89,13 +89,13 @@ class EventFeed:
         if subscriptions:
             self.look(subscriptions)
 
-    def look(self, subscriptions: Sequence[Subscription]) -> None:
+    def look(self, subscriptions: Sequence[StreamSubscription]) -> None:
         """Send the events settled since the last read."""
         with transaction.atomic():
             horizon, now = read_horizon(), read_clock()
         live = [each for each in subscriptions if each.is_live]
         if not live or self._after is None:
-            self._after = Position(horizon.settled)
+            self._after = FeedPosition(horizon.settled)
         self._send_live(live, self._after, horizon)
         self._send_position(live, horizon, now)
         self._samples.append((now, horizon.upcoming))
@@ -103,31 +103,31 @@ class EventFeed:
             if not each.is_live:
                 self._catch_up(each, horizon, now)
 
-    def _send_live(self, live: Sequence[Subscription], after: Position, horizon: Horizon) -> None:
+    def _send_live(self, live: Sequence[StreamSubscription], after: FeedPosition, horizon: Horizon) -> None:
         tenant_ids = {each.tenant_id for each in live}
         while tenant_ids and after.transaction < horizon.settled:
             with all_tenants():
                 fed = read_feed(tenant_ids=tenant_ids, after=after, until=horizon.settled, since=self._since(after))
             for each in live:
                 send_events(each, fed)
-            after = self._after = fed[-1].position if len(fed) == FEED_PAGE else Position(horizon.settled)
-        self._after = max(after, Position(horizon.settled))
+            after = self._after = fed[-1].position if len(fed) == FEED_PAGE else FeedPosition(horizon.settled)
+        self._after = max(after, FeedPosition(horizon.settled))
 
-    def _since(self, after: Position) -> datetime:
+    def _since(self, after: FeedPosition) -> datetime:
         """Return a time before which no id of an event after the position was created."""
         begun = next((at for at, upcoming in reversed(self._samples) if upcoming <= after.transaction), None)
         if begun is not None:
             return begun - ID_SLACK
         return (self._samples[0][0] if self._samples else datetime.now(UTC)) - LONG_TRANSACTION
 
-    def _catch_up(self, subscription: Subscription, horizon: Horizon, now: datetime) -> None:
+    def _catch_up(self, subscription: StreamSubscription, horizon: Horizon, now: datetime) -> None:
         """Send one page of the events that a client missed.
 
         After the last page it is live, without gap or duplicate.
         """
         if subscription.after is None or not is_resumable(subscription, subscription.after, horizon, now):
             self._begin(subscription, horizon, now)
-        after = subscription.after or Position(0)
+        after = subscription.after or FeedPosition(0)
         since = _BEGINNING if subscription.job_id else (after.at or now) - LONG_TRANSACTION
         with tenant_context(subscription.tenant_id):
             fed = read_feed(
@@ -147,13 +147,13 @@ class EventFeed:
         send_events(subscription, fed)
         subscription.is_live = is_whole
 
-    def _begin(self, subscription: Subscription, horizon: Horizon, now: datetime) -> None:
+    def _begin(self, subscription: StreamSubscription, horizon: Horizon, now: datetime) -> None:
         """Send the start of the stream: the first event of a job, or the present position of a tenant."""
         name = "ready" if subscription.after is None else "gap"
-        subscription.after = Position(0) if subscription.job_id else end_of(horizon, now)
+        subscription.after = FeedPosition(0) if subscription.job_id else end_of(horizon, now)
         subscription.offer([control_message(name, {}, subscription.after)])
 
-    def _send_position(self, live: Sequence[Subscription], horizon: Horizon, now: datetime) -> None:
+    def _send_position(self, live: Sequence[StreamSubscription], horizon: Horizon, now: datetime) -> None:
         """Send the clients of tenants a newer position to resume after, once a minute."""
         if self._position_sent_at is None or now - self._position_sent_at >= POSITION_EVERY:
             self._position_sent_at = now
@@ -180,7 +180,7 @@ class EventFeed:
             _watchdog.remove(loop)
             connection.close()
 
-    def _turn_and_pause(self, present: list[Subscription]) -> float:
+    def _turn_and_pause(self, present: list[StreamSubscription]) -> float:
         began = time.monotonic()
         try:
             if present:
@@ -193,7 +193,7 @@ class EventFeed:
         # A slow read is followed by an equally long pause, so that the thread does not query continuously.
         return max(INTERVAL_SECONDS - took, min(took, INTERVAL_SECONDS))
 
-    def _present(self) -> list[Subscription] | None:
+    def _present(self) -> list[StreamSubscription] | None:
         """Return the clients, or None if there were none for a while: the thread ends then."""
         now = time.monotonic()
         with self._lock:
@@ -207,21 +207,21 @@ class EventFeed:
             return None
 
 
-def end_of(horizon: Horizon, now: datetime) -> Position:
+def end_of(horizon: Horizon, now: datetime) -> FeedPosition:
     """Return the position after all settled events, with its time, so that its age is known."""
-    return Position(horizon.settled - 1, uuid7_floor(now + ID_SLACK))
+    return FeedPosition(horizon.settled - 1, uuid7_floor(now + ID_SLACK))
 
 
-def is_resumable(subscription: Subscription, after: Position, horizon: Horizon, now: datetime) -> bool:
+def is_resumable(subscription: StreamSubscription, after: FeedPosition, horizon: Horizon, now: datetime) -> bool:
     """Return whether the events after a position can still be sent: it belongs to this database and is recent."""
     if after.transaction > horizon.upcoming:
         return False
     return subscription.job_id is not None or (after.at is not None and after.at > now - RESUME_LIMIT)
 
 
-def send_events(subscription: Subscription, fed: Sequence[FedEvent], *, is_past: bool = False) -> None:
+def send_events(subscription: StreamSubscription, fed: Sequence[FedEvent], *, is_past: bool = False) -> None:
     """Send the client its own events; end a job's stream with the job."""
-    mine = [each for each in fed if concerns(subscription, each)]
+    mine = [each for each in fed if is_recipient(subscription, each)]
     is_over = subscription.job_id is not None and (
         is_past or any(JobState(each.event.state) in TERMINAL_STATES for each in mine)
     )
@@ -232,7 +232,7 @@ def send_events(subscription: Subscription, fed: Sequence[FedEvent], *, is_past:
         subscription.offer(messages, is_last=is_over)
 
 
-def concerns(subscription: Subscription, fed: FedEvent) -> bool:
+def is_recipient(subscription: StreamSubscription, fed: FedEvent) -> bool:
     """Return whether the client receives an event: one of its tenant, and of its job if it has one."""
     is_of_tenant = fed.event.tenant_id == subscription.tenant_id
     return is_of_tenant and subscription.job_id in (None, fed.event.job_id)

@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from scheduling.jobs.history import told_data
-from scheduling.streams.event_feed import FedEvent, Position
+from scheduling.jobs.history import visible_event_data
+from scheduling.streams.event_feed import FedEvent, FeedPosition
 
 # Milliseconds after which a browser reconnects.
 RETRY_MS = 2_000
 HEARTBEAT = b": still here\n\n"
 
 
-def opening() -> bytes:
+def opening_message() -> bytes:
     """Return the first bytes of a stream, which confirm the connection."""
     return f"retry: {RETRY_MS}\n: connected\n\n".encode()
 
@@ -32,17 +32,17 @@ def event_message(fed: FedEvent) -> bytes:
         "actor": event.actor,
         "request_id": event.request_id,
         "execution": str(event.execution_id) if event.execution_id else None,
-        "data": told_data(event),
+        "data": visible_event_data(event),
     }
     return _message(told, position=fed.position)
 
 
-def control_message(name: str, told: Mapping[str, Any], position: Position | None = None) -> bytes:
+def control_message(name: str, data: Mapping[str, Any], position: FeedPosition | None = None) -> bytes:
     """Return a control message, such as `ready`, `gap` or `end`."""
-    return _message(told, name=name, position=position)
+    return _message(data, name=name, position=position)
 
 
-def _message(told: Mapping[str, Any], *, name: str = "", position: Position | None = None) -> bytes:
+def _message(told: Mapping[str, Any], *, name: str = "", position: FeedPosition | None = None) -> bytes:
     lines = [f"id: {position}"] if position is not None else []
     lines += [f"event: {name}"] if name else []
     # Compact JSON contains no line breaks.

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
-from scheduling.streams.event_feed import Position
-from scheduling.streams.messages import HEARTBEAT, control_message, opening
+from scheduling.streams.event_feed import FeedPosition
+from scheduling.streams.messages import HEARTBEAT, control_message, opening_message
 from tenants.access.permissions import Permission
 
 HEARTBEAT_SECONDS = 5.0
@@ -17,7 +17,7 @@ HEARTBEAT_SECONDS = 5.0
 MAX_WAITING = 100
 
 
-class Subscription:
+class StreamSubscription:
     """A client that receives the events of one tenant's jobs, or of one job until it has ended.
 
     The reader's thread offers messages; the event loop of the client's connection takes them.
@@ -29,7 +29,7 @@ class Subscription:
         permission: Permission,
         *,
         tenant_id: UUID,
-        after: Position | None,
+        after: FeedPosition | None,
         job_id: UUID | None = None,
         has_ended: bool = False,
     ) -> None:
@@ -71,7 +71,7 @@ class Subscription:
     def begin(self) -> bytes:
         """Take messages from now on in the running loop, and return the first bytes of the stream."""
         self._loop = asyncio.get_running_loop()
-        return opening()
+        return opening_message()
 
     def _put(self, batch: tuple[bytes, bool]) -> None:
         try:

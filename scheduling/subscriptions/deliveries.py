@@ -14,11 +14,11 @@ from django.db import InterfaceError, OperationalError
 from scheduling.conf import WEBHOOK_KIND
 from scheduling.errors.fingerprints import fingerprint_of
 from scheduling.jobs.filters import JobFilter, parse
-from scheduling.jobs.filters.judging import JobTraits, meets
+from scheduling.jobs.filters.matching import JobFacts, matches_filter
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import BulkSubmission, submit_jobs
-from scheduling.streams.event_pages import ToldEvent
-from scheduling.subscriptions.registry import EVENT_OF_STATE, Subscription
+from scheduling.streams.event_pages import PublishedEvent
+from scheduling.subscriptions.registry import EVENT_OF_STATE, EventSubscription
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Tenant
@@ -33,10 +33,10 @@ _parse = lru_cache(maxsize=10_000)(parse)
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class EventDelivery:
     """Delivery of one event to one subscriber."""
 
-    event: ToldEvent
+    event: PublishedEvent
     target: UUID
 
     @property
@@ -51,20 +51,20 @@ class Delivery:
             "webhook": str(self.target),
             "event": name,
             "timestamp": self.event.at.isoformat(),
-            "data": told_of(self.event),
+            "data": event_payload(self.event),
         }
         return JobRequest(kind=WEBHOOK_KIND, payload=payload, is_internal=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
+class SubmittedDeliveries:
     """Number of submitted deliveries, counted from the first, and the seconds until the others are tried."""
 
     count: int
     rest_seconds: float = 0.0
 
 
-def told_of(event: ToldEvent) -> dict[str, Any]:
+def event_payload(event: PublishedEvent) -> dict[str, Any]:
     """Return the facts of a job for subscribers, without payload and result, which need rights."""
     error = {"type": event.error_type, "message": event.error_message[:MAX_MESSAGE_CHARACTERS]}
     return {
@@ -82,30 +82,30 @@ def told_of(event: ToldEvent) -> dict[str, Any]:
 
 
 def deliveries_of(
-    events: Iterable[ToldEvent],
-    subscriptions: Mapping[UUID, Sequence[Subscription]],
+    events: Iterable[PublishedEvent],
+    subscriptions: Mapping[UUID, Sequence[EventSubscription]],
     *,
     after: tuple[UUID, UUID],
-) -> list[Delivery]:
+) -> list[EventDelivery]:
     """Return the deliveries of events after a position, in order."""
     found = [
-        Delivery(event, each.target)
+        EventDelivery(event, each.target)
         for event in events
         for each in subscriptions.get(event.tenant_id, ())
-        if wants(each, event)
+        if is_subscribed(each, event)
     ]
     return [delivery for delivery in found if delivery.place > after]
 
 
-def wants(subscription: Subscription, event: ToldEvent) -> bool:
+def is_subscribed(subscription: EventSubscription, event: PublishedEvent) -> bool:
     """Return whether a subscription covers an event: its type, its time and its job's traits."""
     if EVENT_OF_STATE[event.state] not in subscription.events or event.at < subscription.since:
         return False
     job_filter: JobFilter = _parse(subscription.filter_text)
-    return job_filter.is_empty or meets(_traits_of(event), job_filter)
+    return job_filter.is_empty or matches_filter(_traits_of(event), job_filter)
 
 
-def submit_deliveries(tenant: Tenant, deliveries: Sequence[Delivery]) -> Submitted:
+def submit_deliveries(tenant: Tenant, deliveries: Sequence[EventDelivery]) -> SubmittedDeliveries:
     """Submit the deliveries that the tenant has room for, in a savepoint of the caller's transaction.
 
     Deliveries that can never be submitted are logged and dropped; after a failure the delivery and all later ones are
@@ -116,17 +116,17 @@ def submit_deliveries(tenant: Tenant, deliveries: Sequence[Delivery]) -> Submitt
     except (OperationalError, InterfaceError):
         raise  # a fault of the database: the whole turn is retried
     except TenantSuspendedError:
-        return Submitted(0, LONGEST_REST_SECONDS)
+        return SubmittedDeliveries(0, LONGEST_REST_SECONDS)
     except Exception:
         logger.exception("relay.broken", extra={"tenant": str(tenant.pk), "deliveries": len(deliveries)})
-        return Submitted(0, LONGEST_REST_SECONDS)
+        return SubmittedDeliveries(0, LONGEST_REST_SECONDS)
 
 
 class _GapError(Exception):
     """Signal that a delivery was accepted after one that must wait."""
 
 
-def _submit(tenant: Tenant, deliveries: Sequence[Delivery]) -> Submitted:
+def _submit(tenant: Tenant, deliveries: Sequence[EventDelivery]) -> SubmittedDeliveries:
     stop, rest_seconds = len(deliveries), 0.0
     try:
         with tenant_context(tenant):
@@ -135,12 +135,12 @@ def _submit(tenant: Tenant, deliveries: Sequence[Delivery]) -> Submitted:
             _refuse_gap(bulk, stop)
     except _GapError:
         # Deliveries are submitted in order only, so that one position describes the progress.
-        return Submitted(_submit(tenant, deliveries[:stop]).count if stop else 0, rest_seconds)
+        return SubmittedDeliveries(_submit(tenant, deliveries[:stop]).count if stop else 0, rest_seconds)
     for index, error in bulk.rejected:
         if index < stop:
             facts = {"tenant": str(tenant.pk), "event": str(deliveries[index].event.id), "cause": error.detail}
             logger.error("relay.refused", extra=facts)
-    return Submitted(stop, rest_seconds)
+    return SubmittedDeliveries(stop, rest_seconds)
 
 
 def _refuse_gap(bulk: BulkSubmission, stop: int) -> None:
@@ -159,8 +159,8 @@ def _rest_of(refusal: DomainError) -> float:
     return min(max(REST_SECONDS, refusal.retry_after_seconds or 0.0), LONGEST_REST_SECONDS)
 
 
-def _traits_of(event: ToldEvent) -> JobTraits:
-    return JobTraits(
+def _traits_of(event: PublishedEvent) -> JobFacts:
+    return JobFacts(
         kind=event.kind,
         queue=event.queue,
         tags=event.tags,

@@ -14,7 +14,7 @@ from django.apps import apps
 from django.utils.module_loading import import_string
 
 from scheduling.jobs.filters import FilterSyntaxError
-from scheduling.jobs.filters.judging import FilterNotJudgedError, read_judged
+from scheduling.jobs.filters.matching import FilterNotMatchableError, parse_matchable
 from scheduling.jobs.lifecycle import JobState
 from tenants.translation import LocalizableText
 
@@ -31,7 +31,7 @@ MAX_FILTER_CHARACTERS = 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription:
+class EventSubscription:
     """Subscription of a webhook to events of its tenant's jobs since a moment that match its filter."""
 
     tenant_id: UUID
@@ -41,12 +41,12 @@ class Subscription:
     since: datetime
 
 
-type Reader = Callable[[], Iterable[Subscription]]
+type Reader = Callable[[], Iterable[EventSubscription]]
 
 
-def subscriptions_by_tenant() -> Mapping[UUID, Sequence[Subscription]]:
+def subscriptions_by_tenant() -> Mapping[UUID, Sequence[EventSubscription]]:
     """Return all subscriptions by tenant, in the order of their targets, by a cross-tenant statement for each app."""
-    found: dict[UUID, list[Subscription]] = defaultdict(list)
+    found: dict[UUID, list[EventSubscription]] = defaultdict(list)
     for read in _readers():
         for subscription in read():
             found[subscription.tenant_id].append(subscription)
@@ -54,15 +54,18 @@ def subscriptions_by_tenant() -> Mapping[UUID, Sequence[Subscription]]:
 
 
 def read_subscription_filter(text: str) -> str:
-    """Return the filter in canonical form; raise FilterSyntaxError or FilterNotJudgedError for the field ``filter``."""
+    """Return the filter in canonical form.
+
+    Raise FilterSyntaxError or FilterNotMatchableError for the field ``filter``.
+    """
     if len(text) > MAX_FILTER_CHARACTERS:
         raise FilterSyntaxError(
             LocalizableText("A filter has at most %(limit)s characters.", {"limit": f"{MAX_FILTER_CHARACTERS:,}"}),
             position=MAX_FILTER_CHARACTERS,
         )
     try:
-        return read_judged(text).text
-    except (FilterSyntaxError, FilterNotJudgedError) as refusal:
+        return parse_matchable(text).text
+    except (FilterSyntaxError, FilterNotMatchableError) as refusal:
         refusal.errors = [{**fault, "field": "filter"} for fault in refusal.errors]
         raise
 

@@ -15,13 +15,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from scheduling.conf import BY_INDEX, WEBHOOK_KIND
-from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.models import EventRelay
 from scheduling.streams.event_feed import Horizon, read_horizon
 from scheduling.streams.event_pages import read_page
-from scheduling.subscriptions.deliveries import Delivery, Submitted, deliveries_of, submit_deliveries
+from scheduling.subscriptions.deliveries import EventDelivery, SubmittedDeliveries, deliveries_of, submit_deliveries
 from scheduling.subscriptions.models import ALL, NOTHING
-from scheduling.subscriptions.registry import EVENT_OF_STATE, Subscription, subscriptions_by_tenant
+from scheduling.subscriptions.registry import EVENT_OF_STATE, EventSubscription, subscriptions_by_tenant
 from tenants.context import Actor, acting_as, all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
@@ -41,7 +41,7 @@ PLANNED = {**BY_INDEX, "enable_bitmapscan": "off"}
 # Clock tolerance: an event's id may be this much older than its transaction.
 ID_SLACK = timedelta(seconds=5)
 
-type Subscriptions = Mapping[UUID, Sequence[Subscription]]
+type Subscriptions = Mapping[UUID, Sequence[EventSubscription]]
 
 
 class EventRelayer:
@@ -60,7 +60,7 @@ class EventRelayer:
         """Submit the deliveries that are due, in one of the dispatchers; return their number."""
         self._is_busy = False
         with acting_as(RELAY_ACTOR), all_tenants(PLANNED):
-            if not lead(LockClass.EVENT_RELAY):
+            if not try_to_lead(LockClass.EVENT_RELAY):
                 return 0
             # In this order: subscriptions from before an event was settled are then found.
             horizon, now = read_horizon(), read_clock()
@@ -82,7 +82,7 @@ class EventRelayer:
 class _Page:
     """Next deliveries, and the position after them; None if that is the end of settled events."""
 
-    deliveries: Sequence[Delivery]
+    deliveries: Sequence[EventDelivery]
     end: tuple[UUID, UUID] | None
     walked: int = 0
     # Tenants with more deliveries before that position than their part, with the positions where they fall behind.
@@ -174,7 +174,7 @@ class _Turn:
     def _tell_one(self, relay: EventRelay, shared: EventRelay, *, most: int) -> int:
         """Continue with a tenant that is behind, up to the shared position, where it joins the others."""
         assert relay.tenant is not None
-        done = Submitted(0)
+        done = SubmittedDeliveries(0)
         if _begin(relay, until=shared.settled):
             page = self._read(relay, {relay.tenant.pk: self.subscriptions[relay.tenant.pk]}, most=most)
             if page.deliveries:
@@ -232,16 +232,16 @@ def _begin(relay: EventRelay, *, until: int) -> bool:
     return relay.until is not None
 
 
-def _by_tenant(deliveries: Iterable[Delivery]) -> dict[UUID, list[Delivery]]:
-    by_tenant: dict[UUID, list[Delivery]] = defaultdict(list)
+def _by_tenant(deliveries: Iterable[EventDelivery]) -> dict[UUID, list[EventDelivery]]:
+    by_tenant: dict[UUID, list[EventDelivery]] = defaultdict(list)
     for delivery in deliveries:
         by_tenant[delivery.event.tenant_id].append(delivery)
     return by_tenant
 
 
 def _cut_down(
-    deliveries: Sequence[Delivery], of_each: int, cut: Mapping[UUID, tuple[UUID, UUID]]
-) -> tuple[list[Delivery], dict[UUID, tuple[UUID, UUID]]]:
+    deliveries: Sequence[EventDelivery], of_each: int, cut: Mapping[UUID, tuple[UUID, UUID]]
+) -> tuple[list[EventDelivery], dict[UUID, tuple[UUID, UUID]]]:
     """Limit each tenant to its part, as each event may have many subscribers; the order is unchanged."""
     cut = dict(cut)
     for tenant_id, own in _by_tenant(deliveries).items():

@@ -13,9 +13,9 @@ from scheduling.api.filters import NoQuerySerializer
 from scheduling.models import Queue
 from scheduling.stops.api import OPERATE, StoppableViewSet
 from scheduling.stops.serializers import DrainSerializer, PauseSerializer, StopRequestSerializer, drain_facts
-from scheduling.stops.service import Scope
+from scheduling.stops.service import StopScope
 from scheduling.topology.queries import get_queue
-from scheduling.topology.queue_lines import QueueLine, read_queue_lines
+from scheduling.topology.queue_rows import QueueRow, read_queue_rows
 from scheduling.topology.service import create_queue
 from tenants.access.permissions import Permission
 from tenants.api.input import NameField, NumberField, StrictSerializer, WholeNumberField
@@ -78,7 +78,7 @@ class QueueSerializer(serializers.Serializer[Queue]):
         return drain_facts(self.context["state"])
 
 
-class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
+class QueueNumbersSerializer(serializers.Serializer[QueueRow]):
     """Queue with its numbers over all tenants; completed and failed jobs are those of the last minutes."""
 
     name = serializers.CharField(source="queue.name")
@@ -118,7 +118,7 @@ class QueueViewSet(StoppableViewSet):
     """Queues, in which jobs of all tenants wait."""
 
     model = Queue
-    scope = Scope.QUEUE
+    scope = StopScope.QUEUE
     permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE}
     serializer_class = QueueSerializer
     lookup_value_regex = "[-a-zA-Z0-9_]{1,60}"
@@ -129,7 +129,7 @@ class QueueViewSet(StoppableViewSet):
         NoQuerySerializer.parse(request.query_params)
         # The numbers cover all tenants, even if staff named a tenant in the request.
         with all_tenants():
-            lines = read_queue_lines()
+            lines = read_queue_rows()
         return Response({"next": None, "previous": None, "results": QueueNumbersSerializer(lines, many=True).data})
 
     @extend_schema(operation_id="queues_create", request=NewQueueSerializer, responses={201: QueueSerializer})

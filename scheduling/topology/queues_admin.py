@@ -20,7 +20,7 @@ from scheduling.models import Queue
 from scheduling.stops.pauses import drain_queue, pause_queue, resume_queue
 from scheduling.stops.queries import Stop, list_stops
 from scheduling.topology.admin import TopologyAdmin, is_draining
-from scheduling.topology.queue_lines import QueueLine, read_queue_lines
+from scheduling.topology.queue_rows import QueueRow, read_queue_rows
 from scheduling.topology.service import QUEUE_FIELDS, create_queue, update_queue
 from tenants.access.permissions import Permission
 from tenants.console.live_pages import LiveListMixin, LivePageMixin
@@ -69,7 +69,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         return QueueChangeList
 
     def render_now(self, request: HttpRequest, object_id: str) -> str | None:
-        line = next((line for line in read_queue_lines() if str(line.queue.pk) == object_id), None)
+        line = next((line for line in read_queue_rows() if str(line.queue.pk) == object_id), None)
         if line is None:
             return None
         stops = [stop for stop in list_stops() if (stop.scope, stop.name) == ("queue", line.queue.name)]
@@ -133,38 +133,38 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
 
     @admin.display(description=_("Depth"))
     def depth(self, queue: Queue) -> SafeString | str:
-        line = line_of(queue)
+        line = row_of_queue(queue)
         return "–" if line is None else f"{line.waiting:,}"
 
     @admin.display(description=_("Oldest"))
     def oldest(self, queue: Queue) -> str:
-        line = line_of(queue)
+        line = row_of_queue(queue)
         return duration_words(line.oldest_seconds if line else None)
 
     @admin.display(description=_("In / min"))
     def comes_in(self, queue: Queue) -> str:
-        line = line_of(queue)
+        line = row_of_queue(queue)
         return "–" if line is None or line.in_per_minute is None else rate_words(line.in_per_minute)
 
     @admin.display(description=_("Out / min"))
     def goes_out(self, queue: Queue) -> str:
-        line = line_of(queue)
+        line = row_of_queue(queue)
         return "–" if line is None else rate_words(line.out_per_minute)
 
     @admin.display(description=_("Wait p95"))
     def wait_p95(self, queue: Queue) -> str:
-        line = line_of(queue)
+        line = row_of_queue(queue)
         return duration_words(line.ended.wait_p95 if line else None)
 
     @admin.display(description=_("Utilisation"))
     def utilisation(self, queue: Queue) -> str:
-        line = line_of(queue)
+        line = row_of_queue(queue)
         return "–" if line is None or line.utilisation is None else percent_words(line.utilisation)
 
     @admin.display(description=_("Empty in"))
     def empty_in(self, queue: Queue) -> str:
         """Return the expected time of a drain: until the queue is empty without new jobs."""
-        line = line_of(queue)
+        line = row_of_queue(queue)
         return empty_words(line) if line else "–"
 
 
@@ -173,7 +173,7 @@ class QueueChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        lines = {line.queue.pk: line for line in read_queue_lines()}
+        lines = {line.queue.pk: line for line in read_queue_rows()}
         stops: dict[str, list[Stop]] = defaultdict(list)
         for stop in list_stops():
             if stop.scope == "queue":
@@ -182,9 +182,9 @@ class QueueChangeList(ChangeList):
             queue.line, queue.stops = lines.get(queue.pk), stops[queue.name]
 
 
-def line_of(queue: Queue) -> QueueLine | None:
+def row_of_queue(queue: Queue) -> QueueRow | None:
     """Return the numbers that the list has read of a queue, or None."""
-    line: QueueLine | None = getattr(queue, "line", None)
+    line: QueueRow | None = getattr(queue, "line", None)
     return line
 
 

@@ -18,7 +18,7 @@ from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words
 from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.upkeep.runs import request_upkeep
-from scheduling.upkeep.status import find_line, read_upkeep
+from scheduling.upkeep.status import find_upkeep_status, read_upkeep
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, count_findings, findings_of, request_tenant_run
 from tenants.access.permissions import Permission
 from tenants.audit.filters import AuditTenantFilter
@@ -72,7 +72,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         try:
-            title = gettext(find_line(name).task.title)
+            title = gettext(find_upkeep_status(name).task.title)
             request_upkeep(name=name)
         except DomainError as refusal:
             messages.error(request, refusal.detail)

@@ -17,7 +17,7 @@ from rest_framework.reverse import reverse
 from scheduling.api.filters import NoQuerySerializer
 from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.upkeep.runs import request_upkeep
-from scheduling.upkeep.status import UpkeepLine, find_line, read_upkeep
+from scheduling.upkeep.status import UpkeepStatus, find_upkeep_status, read_upkeep
 from scheduling.upkeep.tenant_runs import RunFinding, count_findings, findings_of, request_tenant_run
 from tenants.access.permissions import Permission
 from tenants.api.input import MomentField, NameField, StrictSerializer
@@ -46,7 +46,7 @@ class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
         return run.error and gettext(run.error)
 
 
-class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):
+class UpkeepTaskSerializer(serializers.Serializer[UpkeepStatus]):
     """Upkeep task with its last run."""
 
     name = serializers.CharField(source="task.name")
@@ -59,13 +59,13 @@ class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):
     succeeded_at = MomentField(allow_null=True)
     last_run = UpkeepRunSerializer(source="last", allow_null=True)
 
-    def get_title(self, line: UpkeepLine) -> str:
+    def get_title(self, line: UpkeepStatus) -> str:
         return gettext(line.task.title)
 
-    def get_text(self, line: UpkeepLine) -> str:
+    def get_text(self, line: UpkeepStatus) -> str:
         return line.task.text and gettext(line.task.text)
 
-    def get_interval_seconds(self, line: UpkeepLine) -> float:
+    def get_interval_seconds(self, line: UpkeepStatus) -> float:
         """Return the time between two runs, in seconds."""
         return line.interval.total_seconds()
 
@@ -142,7 +142,7 @@ class UpkeepViewSet(StaffViewSet):
     @extend_schema(operation_id="upkeep_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
         """Return an upkeep task with its last run."""
-        return Response(UpkeepTaskSerializer(find_line(name)).data)
+        return Response(UpkeepTaskSerializer(find_upkeep_status(name)).data)
 
     @extend_schema(
         operation_id="upkeep_run",
@@ -154,7 +154,7 @@ class UpkeepViewSet(StaffViewSet):
         """Start a task on the maintenance pool now, besides its schedule."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         request_upkeep(name=name)
-        return Response(UpkeepTaskSerializer(find_line(name)).data, status=202)
+        return Response(UpkeepTaskSerializer(find_upkeep_status(name)).data, status=202)
 
 
 class TenantRunViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):

@@ -31,7 +31,7 @@ LOOK_SECONDS = 0.05
 BACK_OFF_SECONDS = 1.0
 
 
-class Auditor:
+class AuditorLoop:
     """Loop of the auditor; `run` returns once ``stopped`` is set."""
 
     def __init__(self, stopped: threading.Event, turn: Callable[[], None] = lambda: None) -> None:

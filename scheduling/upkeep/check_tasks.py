@@ -7,17 +7,17 @@ from datetime import timedelta
 
 from django.utils.translation import gettext_noop
 
-from scheduling.consistency.registry import NEVER, STATE, Piece, find_checks, state_checks
+from scheduling.consistency.registry import NEVER, STATE, CheckRange, find_checks, state_checks
 from scheduling.consistency.verification import MAX_EXAMPLES, StateReport
-from scheduling.consistency.walk import look_twice
-from scheduling.upkeep.registry import VERIFICATION_SHARE, Budget, Step, UpkeepTask
+from scheduling.consistency.walk import check_twice
+from scheduling.upkeep.registry import VERIFICATION_SHARE, UpkeepBudget, UpkeepStep, UpkeepTask
 
 _STATE_TASK = UpkeepTask(
     "verify_state",
     gettext_noop("State"),
     gettext_noop("Looks for jobs without a place or with two, orphans, impossible states and impossible histories."),
     timedelta(days=1),
-    lambda budget: look_at_next(STATE, budget),
+    lambda budget: check_next_page(STATE, budget),
     share=VERIFICATION_SHARE,
 )
 
@@ -40,14 +40,14 @@ def check_tasks() -> list[UpkeepTask]:
     return [*own, _STATE_TASK]
 
 
-def look_at_next(name: str, budget: Budget) -> Step:
+def check_next_page(name: str, budget: UpkeepBudget) -> UpkeepStep:
     """Check the piece after the cursor, of the check of this name or of the next one of the group."""
     checks = {check.name: check for check in find_checks([name])}
     order = list(checks)
     # The cursor may name a check of a removed app; the walk then begins again.
     left = str(budget.cursor.get("check", ""))
     current, after = (left, budget.cursor.get("after", {})) if left in checks else (order[0], {})
-    look = look_twice(checks[current], Piece(after, tenant_id=budget.tenant_id))
+    look = check_twice(checks[current], CheckRange(after, tenant_id=budget.tenant_id))
     report = StateReport()
     report.add(look.faults, left=look.faults)
     # A tenant reads every example, the platform's page the first few.
@@ -55,10 +55,10 @@ def look_at_next(name: str, budget: Budget) -> Step:
     findings = [finding.sentence_with(examples) for finding in report.findings.values()]
     counts = dict(look.counts) if len(checks) == 1 and look.counts else {"pieces": 1}
     if look.next is not None:
-        return Step(counts, has_more=True, cursor={"check": current, "after": look.next}, findings=findings)
+        return UpkeepStep(counts, has_more=True, cursor={"check": current, "after": look.next}, findings=findings)
     following = order[order.index(current) + 1 :]
-    return Step(counts, bool(following), {"check": following[0]} if following else {}, findings)
+    return UpkeepStep(counts, bool(following), {"check": following[0]} if following else {}, findings)
 
 
-def _step_of(name: str) -> Callable[[Budget], Step]:
-    return lambda budget: look_at_next(name, budget)
+def _step_of(name: str) -> Callable[[UpkeepBudget], UpkeepStep]:
+    return lambda budget: check_next_page(name, budget)

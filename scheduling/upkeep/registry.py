@@ -22,7 +22,7 @@ from tenants.translation import LocalizableText
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class UpkeepBudget:
     """Rows and seconds that one step may use; ``cursor`` is where the previous step stopped.
 
     With a ``tenant_id`` the step covers that tenant only.
@@ -35,7 +35,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class UpkeepStep:
     """Result of one step. ``cursor`` is where the next one begins, empty for the beginning.
 
     ``findings`` describe faults; with any, the run has failed. A `LocalizableText` is shown in the reader's language, a
@@ -65,7 +65,7 @@ class UpkeepTask:
     title: str
     text: str
     interval: timedelta
-    step: Callable[[Budget], Step]
+    step: Callable[[UpkeepBudget], UpkeepStep]
     share: float = 1.0
     tenant_permission: Permission | None = None
 

@@ -19,7 +19,7 @@ from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnavailableError
 from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.upkeep import registry
-from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.translation import LocalizableText
@@ -53,8 +53,8 @@ def run_upkeep(
     task = registry.get(name)
     run = _begin(task)
     began = time.monotonic()
-    perform(task, run, seconds=seconds, batch_rows=batch_rows, share=task.share if is_paced else 1.0)
-    write(run, finished_at=Now())
+    run_task(task, run, seconds=seconds, batch_rows=batch_rows, share=task.share if is_paced else 1.0)
+    save_run(run, finished_at=Now())
     run.refresh_from_db()
     signals.upkeep_ended.send(
         None, name=name, outcome=run.outcome, seconds=time.monotonic() - began, findings=len(run.sentences)
@@ -62,7 +62,7 @@ def run_upkeep(
     return run
 
 
-def perform(
+def run_task(
     task: UpkeepTask,
     run: UpkeepRun | TenantUpkeepRun,
     *,
@@ -80,7 +80,7 @@ def perform(
         run.outcome, run.error = Outcome.FAILED, f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARACTERS]
 
 
-def write(run: UpkeepRun | TenantUpkeepRun, **columns: Any) -> None:
+def save_run(run: UpkeepRun | TenantUpkeepRun, **columns: Any) -> None:
     """Write the run and renew its lease; raise UpkeepTakenOverError if this process has lost the lease."""
     values = {name: getattr(run, name) for name in ("outcome", "counts", "findings", "error", "cursor")}
     with all_tenants():
@@ -138,12 +138,12 @@ def _take_steps(
         began = time.monotonic()
         left = max(0.0, until - began)
         seconds = left if share == 1 else min(left, PACED_STEP_SECONDS)
-        step = task.step(Budget(batch_rows, seconds, run.cursor, tenant_id))
+        step = task.step(UpkeepBudget(batch_rows, seconds, run.cursor, tenant_id))
         has_more = step.has_more
         _add(run, step)
         worked = time.monotonic() - began
         if has_more and worked < left:
-            write(run)
+            save_run(run)
             time.sleep(min(worked / share - worked, left - worked))
         if not has_more or time.monotonic() >= until:
             # A run over one tenant stays one row until the end of the walk, even with findings.
@@ -151,7 +151,7 @@ def _take_steps(
             run.outcome = Outcome.FAILED if is_failed else Outcome.PARTIAL if has_more else Outcome.OK
 
 
-def _add(run: UpkeepRun | TenantUpkeepRun, step: Step) -> None:
+def _add(run: UpkeepRun | TenantUpkeepRun, step: UpkeepStep) -> None:
     run.cursor = dict(step.cursor)
     run.counts = _sum(run.counts, step.counts)
     if step.findings:

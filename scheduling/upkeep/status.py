@@ -25,7 +25,7 @@ _LAST_RUNS = load_sql(__file__)["find_last_runs"]
 
 
 @dataclass(frozen=True, slots=True)
-class UpkeepLine:
+class UpkeepStatus:
     """Status of one task at ``now``. ``due_at`` is None while beat does not run it."""
 
     task: UpkeepTask
@@ -64,7 +64,7 @@ class UpkeepWarning:
     detail: str
 
 
-def read_upkeep() -> list[UpkeepLine]:
+def read_upkeep() -> list[UpkeepStatus]:
     """Return the status of every task, in two statements."""
     names = [task.name for task in registry.tasks()]
     runs = UpkeepRun.objects.raw(_LAST_RUNS, {"names": names, "successes": list(SUCCESSES)})
@@ -75,7 +75,7 @@ def read_upkeep() -> list[UpkeepLine]:
     return [_line(task, rows, last.get(task.name), now) for task in registry.tasks()]
 
 
-def find_line(name: str) -> UpkeepLine:
+def find_upkeep_status(name: str) -> UpkeepStatus:
     """Return the status of one task; raise UpkeepUnknownError if there is none."""
     task = registry.get(name)
     return next(line for line in read_upkeep() if line.task is task)
@@ -83,10 +83,10 @@ def find_line(name: str) -> UpkeepLine:
 
 def find_upkeep_warnings() -> list[UpkeepWarning]:
     """Return warnings of overdue, failed and disabled tasks."""
-    return [warning for line in read_upkeep() if (warning := warning_of(line)) is not None]
+    return [warning for line in read_upkeep() if (warning := upkeep_warning_of(line)) is not None]
 
 
-def warning_of(line: UpkeepLine) -> UpkeepWarning | None:
+def upkeep_warning_of(line: UpkeepStatus) -> UpkeepWarning | None:
     """Return the most serious warning of a task, or None."""
     name, title = line.task.name, gettext(line.task.title)
     if line.has_failed and line.last is not None:
@@ -118,14 +118,14 @@ def _line(
     rows: Mapping[str, PeriodicTask],
     last: UpkeepRun | None,
     now: datetime,
-) -> UpkeepLine:
+) -> UpkeepStatus:
     row = rows.get(row_name(task.name))
     interval = task.interval
     if row is not None and row.interval is not None:
         interval = timedelta(**{row.interval.period: row.interval.every})
     is_enabled = row is not None and row.enabled
     asked_at = None if row is None else row.last_run_at or row.start_time
-    return UpkeepLine(
+    return UpkeepStatus(
         task=task,
         now=now,
         interval=interval,

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from scheduling.models import BulkOperation, Job, Schedule
 from tenants.context import all_tenants
-from tenants.encryption.data_keys import bring, digest_of
+from tenants.encryption.data_keys import digest_of, preload_keys
 from tenants.encryption.fields import SealedJSONField, SealedValue
 from tenants.encryption.service import FIRST, require_master_key
 
@@ -49,7 +49,7 @@ def seal_page(model: type[Any], *, after: UUID = FIRST, most: int = PAGE_ROWS) -
         plain = [row.pk for row in page if any(_is_plain(row, field) for field in fields)]
         # Read again under the lock: a running job may have stored a checkpoint meanwhile.
         locked = list(rows.filter(pk__in=plain).select_for_update(no_key=True, of=("self",)))
-        bring(row.tenant_id for row in locked)
+        preload_keys(row.tenant_id for row in locked)
         _write(model, fields, [_sealed(row, fields) for row in locked])
     return SealedPage(len(locked), page[-1].pk if page else None)
 

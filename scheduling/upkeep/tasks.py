@@ -8,11 +8,11 @@ from datetime import timedelta
 from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext_noop
 
-from scheduling.jobs.lines import remove_idle_lines
+from scheduling.jobs.fair_share_nodes import delete_idle_key_nodes
 from scheduling.statistics.rollups import FOLD_ROWS, fold_tallies
 from scheduling.upkeep.check_tasks import check_tasks
 from scheduling.upkeep.partitions import estimate_default_rows, maintain_partitions, missing_days
-from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from scheduling.upkeep.retention import steps as retention
 from scheduling.upkeep.tenant_runs import republish_idle_runs
 from tenants.access.key_warnings import warn_of_next_ending_key
@@ -25,13 +25,13 @@ MAX_FINDING_CHARACTERS = 500
 MINUTELY, HOURLY, DAILY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
-def _make_partitions(budget: Budget) -> Step:
+def _make_partitions(budget: UpkeepBudget) -> UpkeepStep:
     del budget
     counts = {"partitions_made": len(maintain_partitions()), "default_rows": estimate_default_rows()}
-    return Step(counts, findings=missing_days())
+    return UpkeepStep(counts, findings=missing_days())
 
 
-def _erase_tenants(budget: Budget) -> Step:
+def _erase_tenants(budget: UpkeepBudget) -> UpkeepStep:
     # An erasure that waits for running jobs or fails must not delay the others.
     due, has_more = due_erasures(), False
     findings: list[LocalizableText] = []
@@ -44,30 +44,30 @@ def _erase_tenants(budget: Budget) -> Step:
             logger.exception("erasure.failed", extra={"erasure": str(erasure_id)})
             words = f"{type(error).__name__}: {error}"[:MAX_FINDING_CHARACTERS]
             findings.append(LocalizableText("Erasure %(erasure)s: %(error)s", {"erasure": erasure_id, "error": words}))
-    return Step({"erasures_due": len(due)}, has_more=has_more, findings=findings)
+    return UpkeepStep({"erasures_due": len(due)}, has_more=has_more, findings=findings)
 
 
-def _remove_idle_keys(budget: Budget) -> Step:
-    removed = remove_idle_lines(budget.batch_rows)
-    return Step({"keys_removed": removed}, has_more=removed >= budget.batch_rows)
+def _remove_idle_keys(budget: UpkeepBudget) -> UpkeepStep:
+    removed = delete_idle_key_nodes(budget.batch_rows)
+    return UpkeepStep({"keys_removed": removed}, has_more=removed >= budget.batch_rows)
 
 
-def _warn_of_ending_keys(budget: Budget) -> Step:
+def _warn_of_ending_keys(budget: UpkeepBudget) -> UpkeepStep:
     del budget
     is_warned = warn_of_next_ending_key()
-    return Step({"keys_warned": int(is_warned)}, has_more=is_warned)
+    return UpkeepStep({"keys_warned": int(is_warned)}, has_more=is_warned)
 
 
-def _fold_rollups(budget: Budget) -> Step:
+def _fold_rollups(budget: UpkeepBudget) -> UpkeepStep:
     # After an outage of the dispatchers, or if they fold too slowly.
     del budget
     folded = fold_tallies()
-    return Step({"executions": folded}, has_more=folded >= FOLD_ROWS)
+    return UpkeepStep({"executions": folded}, has_more=folded >= FOLD_ROWS)
 
 
-def _republish_runs(budget: Budget) -> Step:
+def _republish_runs(budget: UpkeepBudget) -> UpkeepStep:
     del budget
-    return Step({"runs_republished": republish_idle_runs()})
+    return UpkeepStep({"runs_republished": republish_idle_runs()})
 
 
 TASKS = (

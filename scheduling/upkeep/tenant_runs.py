@@ -20,7 +20,7 @@ from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, Upkee
 from scheduling.models import TenantUpkeepRun
 from scheduling.upkeep import registry
 from scheduling.upkeep.registry import UpkeepTask
-from scheduling.upkeep.runs import LEASE, perform, write
+from scheduling.upkeep.runs import LEASE, run_task, save_run
 from tenants.audit.chain_queries import estimate_seals
 from tenants.audit.service import mask_text, record_audit
 from tenants.context import all_tenants, current_actor, tenant_context
@@ -107,11 +107,11 @@ def run_tenant_upkeep(*, name: str, tenant_id: UUID, seconds: float = RUN_SECOND
     """Continue the open run of a tenant; raise UpkeepBusyError if none is open, or if another process continues it."""
     task = registry.get(name)
     run = _resume(task, tenant_id)
-    perform(task, run, seconds=seconds)
+    run_task(task, run, seconds=seconds)
     if run.is_open:
-        write(run, lease_expires_at=Now())
+        save_run(run, lease_expires_at=Now())
     else:
-        write(run, finished_at=Now())
+        save_run(run, finished_at=Now())
     with all_tenants():
         run.refresh_from_db()
     return run

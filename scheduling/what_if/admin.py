@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from scheduling.what_if.page import Question, draw_what_if
+from scheduling.what_if.page import WhatIfQuestion, draw_what_if
 from tenants.access.permissions import Permission
 from tenants.console.base import PlatformStaffAdmin
 from tenants.limits.declared import HEAVY, costs
@@ -20,7 +20,7 @@ from tenants.versions.admin import is_preview
 class WhatIfMixin(PlatformStaffAdmin):
     """Admin with a what-if panel; it needs ``ask``, which turns the form of a plan into a question."""
 
-    ask: Callable[[Any, Mapping[str, Any]], Question]
+    ask: Callable[[Any, Mapping[str, Any]], WhatIfQuestion]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.guard(self.what_if_view, Permission.PLATFORM_VIEW)

@@ -12,9 +12,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab import OrderPolicy
 from scheduling.fairness.lab.load import Change
-from scheduling.fairness.lab.what_if import Line, Note, Outcome, Totals, WhatIf
+from scheduling.fairness.lab.what_if import ComparedShare, Note, ProjectedShare, Totals, WhatIf
 from scheduling.models import CFSPlan
 from scheduling.what_if.queries import answer_what_if
 from tenants.access.permissions import Permission
@@ -25,10 +25,10 @@ from tenants.limits.declared import HEAVY
 MOST_WEIGHT, MOST_FACTOR, MOST_CAP, MOST_SLOTS = 1_000, 999.999, 100_000, 10_000
 # Limit of simultaneous changes.
 MOST_NAMES = 200
-POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: Policy.TIME_SLICE}
+POLICIES = {CFSPlan.Strategy.NOP.value: OrderPolicy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: OrderPolicy.TIME_SLICE}
 
 
-class NumberField(serializers.FloatField):
+class FiniteNumberField(serializers.FloatField):
     """JSON number; texts, booleans and non-finite values are rejected."""
 
     default_error_messages = {"not_number": gettext_lazy("Not a number.")}
@@ -56,7 +56,7 @@ class NamedField(serializers.DictField):
         return found
 
 
-class PlanChangeSerializer(StrictSerializer):
+class WhatIfPlanChangeSerializer(StrictSerializer):
     """Changed terms of a tenants' plan."""
 
     weight = WholeNumberField(required=False, min_value=1, max_value=MOST_WEIGHT)
@@ -66,7 +66,7 @@ class PlanChangeSerializer(StrictSerializer):
 class TenantChangeSerializer(StrictSerializer):
     """Changed terms of one tenant."""
 
-    factor = NumberField(required=False, min_value=0.001, max_value=MOST_FACTOR)
+    factor = FiniteNumberField(required=False, min_value=0.001, max_value=MOST_FACTOR)
     max_concurrency = WholeNumberField(
         required=False, allow_null=True, min_value=0, max_value=MOST_CAP, help_text="Null: the plan's number."
     )
@@ -94,7 +94,7 @@ class WhatIfRequestSerializer(StrictSerializer):
     """Changed terms; omitted ones keep their values."""
 
     pool = TextField(required=False, max_length=40, help_text="Absent: the pool that serves most queues.")
-    plans = NamedField(child=PlanChangeSerializer(), required=False, help_text="By slug.")
+    plans = NamedField(child=WhatIfPlanChangeSerializer(), required=False, help_text="By slug.")
     tenants = NamedField(child=TenantChangeSerializer(), required=False, help_text="By slug.")
     queues = NamedField(child=QueueChangeSerializer(), required=False, help_text="By name.")
     tiers = NamedField(child=TierChangeSerializer(), required=False, help_text="By slug.")
@@ -124,7 +124,7 @@ def _pick(asked: Mapping[str, Any], group: str, field: str) -> dict[str, Any]:
     return {name: terms[field] for name, terms in asked.get(group, {}).items() if field in terms}
 
 
-class OutcomeSerializer(serializers.Serializer[Outcome]):
+class OutcomeSerializer(serializers.Serializer[ProjectedShare]):
     """Service received within the time. Jobs that have not started count with their wait until the end."""
 
     worker_seconds = serializers.FloatField()
@@ -135,7 +135,7 @@ class OutcomeSerializer(serializers.Serializer[Outcome]):
     wait_p95_seconds = serializers.FloatField(allow_null=True)
 
 
-class LineSerializer(serializers.Serializer[Line]):
+class LineSerializer(serializers.Serializer[ComparedShare]):
     """Plan or tenant, before and after the change."""
 
     name = serializers.CharField(help_text="Slug of the plan or of the tenant.")

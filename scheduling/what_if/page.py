@@ -17,9 +17,9 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab import OrderPolicy
 from scheduling.fairness.lab.load import Change
-from scheduling.fairness.lab.what_if import MOST_AFFECTED, Line, WhatIf
+from scheduling.fairness.lab.what_if import MOST_AFFECTED, ComparedShare, WhatIf
 from scheduling.models import CFSPlan, CFSPlanTier, Queue
 from scheduling.what_if.queries import answer_what_if
 from tenants.exceptions import DomainError
@@ -28,14 +28,14 @@ from tenants.models import Plan
 PANEL_TEMPLATE = "scheduling/dashboards/parts/what_if.html"
 MOST_WEIGHT, MOST_CAP, MOST_SECONDS = 1_000, 100_000, 86_400
 MOST_ROWS = 200
-POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: Policy.TIME_SLICE}
+POLICIES = {CFSPlan.Strategy.NOP.value: OrderPolicy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: OrderPolicy.TIME_SLICE}
 # Limits of submissions and of the month are not replayed: the replay contains only jobs that were accepted.
 NOT_REPLAYED_OF_PLANS = ("max_waiting_jobs", "submits_per_minute", "worker_seconds_per_month", "max_priority")
 _ROW = re.compile(r"tiers-(\d{1,4})-tier")
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class WeightBar:
     """Share of a weight beside its siblings while all are busy, saved and typed."""
 
     name: str
@@ -45,17 +45,17 @@ class Bar:
 
 
 @dataclass(slots=True)
-class Question:
+class WhatIfQuestion:
     """Question of a what-if: the change for the replay, its pool, and unreadable or omitted parts."""
 
     change: Change
     pool: str | None = None
-    bars: list[Bar] = field(default_factory=list)
+    bars: list[WeightBar] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def draw_what_if(question: Question, request: HttpRequest) -> SafeString:
+def draw_what_if(question: WhatIfQuestion, request: HttpRequest) -> SafeString:
     """Return the panel of a question; write nothing."""
     context: dict[str, Any] = {"question": question}
     if not question.faults:
@@ -74,14 +74,14 @@ def draw_what_if(question: Question, request: HttpRequest) -> SafeString:
     return render_to_string(PANEL_TEMPLATE, context, request)
 
 
-def order_losers_first(answer: WhatIf) -> list[Line]:
+def order_losers_first(answer: WhatIf) -> list[ComparedShare]:
     """Return the ten most affected tenants, largest loss first."""
     losers = list(answer.losers)
     names = {line.name for line in losers}
     return [*losers, *(line for line in answer.tenants if line.name not in names)][:MOST_AFFECTED]
 
 
-def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> Question:
+def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> WhatIfQuestion:
     """Return the question of a tenants' plan with another weight or cap."""
     faults: list[str] = []
     weight = _read(posted, "weight", plan.weight, most=MOST_WEIGHT, faults=faults)
@@ -90,12 +90,12 @@ def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> Question:
     typed = saved | {plan.slug: weight}
     change = Change(plan_weights={plan.slug: weight}, plan_caps={plan.slug: cap})
     notes = _not_replayed(plan, posted, NOT_REPLAYED_OF_PLANS)
-    return Question(change, bars=_bars(saved, typed), faults=faults, notes=notes)
+    return WhatIfQuestion(change, bars=_bars(saved, typed), faults=faults, notes=notes)
 
 
-def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> Question:
+def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> WhatIfQuestion:
     """Return the question of a CFS plan with other weights, strategy or slices, as if it were active."""
-    question = Question(Change())
+    question = WhatIfQuestion(Change())
     rows = list(_typed_rows(posted, question.faults))
     active = {
         row.tier_id: row for row in CFSPlanTier.objects.filter(plan__is_active=True).select_related("queue__pool")
@@ -166,10 +166,10 @@ def _read(
     return saved
 
 
-def _bars(saved: Mapping[str, int], typed: Mapping[str, int]) -> list[Bar]:
+def _bars(saved: Mapping[str, int], typed: Mapping[str, int]) -> list[WeightBar]:
     now, after = sum(saved.values()) or 1, sum(typed.values()) or 1
     return [
-        Bar(name, weight, saved[name] / now if name in saved else None, weight / after)
+        WeightBar(name, weight, saved[name] / now if name in saved else None, weight / after)
         for name, weight in typed.items()
     ]
 
@@ -179,5 +179,5 @@ def _commonest(names: Iterable[str]) -> str | None:
     return max(sorted(set(found)), key=found.count) if found else None
 
 
-def _loss(line: Line) -> tuple[bool, float, float, str]:
+def _loss(line: ComparedShare) -> tuple[bool, float, float, str]:
     return (not line.is_loser, -line.lost_seconds, -line.later_seconds, line.name)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from scheduling.exceptions import WhatIfNameUnknownError
-from scheduling.fairness.lab.load import Change, Load, UnknownNameError
-from scheduling.fairness.lab.what_if import Side, WhatIf, what_if
+from scheduling.fairness.lab.load import Change, PoolScenario, UnknownNameError
+from scheduling.fairness.lab.what_if import ScenarioResult, WhatIf, what_if
 from scheduling.what_if.recent_load import WINDOW, read_recent_load
 
 # Cache of the last replayed load without a change: valid until its jobs are read again or the terms change.
-_last: list[Side] = []
+_last: list[ScenarioResult] = []
 
 
 def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta = WINDOW) -> WhatIf:
@@ -35,11 +35,11 @@ def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta
         raise refusal from error
 
 
-def _replayed(load: Load) -> Side:
+def _replayed(load: PoolScenario) -> ScenarioResult:
     for side in _last:
         if side.load.arrivals is load.arrivals and side.load == load:
             return side
-    _last[:] = [Side(load)]
+    _last[:] = [ScenarioResult(load)]
     return _last[0]
 
 

@@ -59,7 +59,7 @@ class _Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class RecentJobs:
+class RecentJobSample:
     """Jobs of a pool's last ``window``, without the terms of their service."""
 
     window: timedelta
@@ -76,7 +76,7 @@ class RecentJobs:
     is_elsewhere: bool
 
 
-def read_recent_jobs(pool: WorkerPool, window: timedelta) -> RecentJobs:
+def read_recent_jobs(pool: WorkerPool, window: timedelta) -> RecentJobSample:
     """Return the past and present work of a pool, by six statements: the expensive part."""
     now = read_clock()
     values = {
@@ -93,7 +93,7 @@ def read_recent_jobs(pool: WorkerPool, window: timedelta) -> RecentJobs:
     turnaround = fetch_rows(_TURNAROUND, values)[0].seconds
     is_elsewhere = fetch_rows(_ELSEWHERE, values)[0].is_elsewhere
     columns, stands_for = _gather(running, waiting, arrivals, now)
-    return RecentJobs(
+    return RecentJobSample(
         window=window,
         places=list(columns.places),
         arrivals=columns.as_arrivals(),

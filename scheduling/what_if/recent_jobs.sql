@@ -31,7 +31,7 @@ WHERE e.waiting > 0 AND ready.jobs > 0 ORDER BY e.id;
 -- primary key, and so are the executions of its jobs. If there are more than can be replayed, every n-th is taken,
 -- tenant by tenant: in the order of arrival, a tenant that submits in the rhythm of the count would be taken always or
 -- never.
-WITH came AS (
+WITH arrived AS (
     SELECT j.id, j.tenant_id, j.queue_id, j.fair_key, j.kind, greatest(j.created_at, j.run_at) AS at,
         row_number() OVER (ORDER BY j.tenant_id, j.queue_id, j.id) AS n, count(*) OVER () AS total
     FROM scheduling_job j JOIN scheduling_queue q ON q.id = j.queue_id AND q.pool_id = %(pool_id)s AND NOT q.is_paused
@@ -39,8 +39,8 @@ WITH came AS (
     WHERE j.id >= %(floor)s AND j.run_at <= %(now)s AND j.state NOT IN ('scheduled', 'suspended')
         AND NOT (j.state = 'cancelled' AND j.started_at IS NULL)
 ), chosen AS (
-    SELECT *, greatest(1, ceil((total + %(waiting)s) / %(limit)s::float8))::int AS step FROM came
-), ran AS (
+    SELECT *, greatest(1, ceil((total + %(waiting)s) / %(limit)s::float8))::int AS step FROM arrived
+), executed AS (
     SELECT x.job_id, sum(x.measured_us) AS cost_us, min(x.predicted_us) FILTER (WHERE x.number = 1) AS predicted_us
     FROM scheduling_execution x WHERE x.id >= %(floor)s AND x.measured_us > 0 GROUP BY 1
 )
@@ -49,7 +49,7 @@ SELECT c.tenant_id::text AS tenant_id, c.queue_id, c.fair_key,
     r.cost_us::bigint AS cost_us,
     coalesce(r.predicted_us, tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint) AS predicted_us, c.step
 FROM chosen c JOIN scheduling_queue q ON q.id = c.queue_id
-    LEFT JOIN ran r ON r.job_id = c.id
+    LEFT JOIN executed r ON r.job_id = c.id
     LEFT JOIN scheduling_tenant_kind_cost tc ON tc.tenant_id = c.tenant_id AND tc.kind = c.kind
     LEFT JOIN scheduling_kind_cost kc ON kc.kind = c.kind
 WHERE c.n %% c.step = 0

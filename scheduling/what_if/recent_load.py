@@ -12,26 +12,26 @@ from django.utils.translation import gettext
 
 from scheduling.conf import MERGE_BELOW_US
 from scheduling.exceptions import PoolNotFoundError
-from scheduling.fairness.lab import Policy
-from scheduling.fairness.lab.load import Load, PlanTerms, QueueTerms, TenantTerms, TierTerms
+from scheduling.fairness.lab import OrderPolicy
+from scheduling.fairness.lab.load import PlanTerms, PoolScenario, QueueTerms, TenantTerms, TierTerms
 from scheduling.fairness.lab.what_if import Note, NoteCode
 from scheduling.models import CFSPlan, Queue, WorkerPool
-from scheduling.what_if.recent_jobs import RecentJobs, read_recent_jobs
-from tenants.cache.shared_cache import kept_seconds
+from scheduling.what_if.recent_jobs import RecentJobSample, read_recent_jobs
+from tenants.cache.shared_cache import cache_seconds
 from tenants.context import all_tenants
 from tenants.models import Plan, Tenant
 
 WINDOW = timedelta(hours=1)
 # While values are typed, the jobs are those of the first question; of this many pools and windows.
 KEPT_SECONDS, MOST_KEPT = 15.0, 4
-_kept: dict[tuple[int, timedelta], tuple[float, RecentJobs]] = {}
+_kept: dict[tuple[int, timedelta], tuple[float, RecentJobSample]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class RecentLoad:
     """Load with notes on how it was read."""
 
-    load: Load
+    load: PoolScenario
     notes: Sequence[Note]
 
 
@@ -49,7 +49,7 @@ def read_recent_load(pool: str | None = None, *, window: timedelta = WINDOW, may
         until, jobs = time.monotonic() + KEPT_SECONDS, read_recent_jobs(found, window)
         load = _describe(found, jobs)
         assert load is not None
-    if may_be_kept and kept_seconds():
+    if may_be_kept and cache_seconds():
         if len(_kept) >= MOST_KEPT:
             _kept.clear()
         _kept[found.pk, window] = until, jobs
@@ -64,7 +64,7 @@ def _find_pool(name: str | None) -> WorkerPool:
     return pool
 
 
-def _describe(pool: WorkerPool, jobs: RecentJobs) -> RecentLoad | None:
+def _describe(pool: WorkerPool, jobs: RecentJobSample) -> RecentLoad | None:
     """Return the jobs under the current terms, or None if one of their tenants or queues is gone."""
     queues = list(Queue.objects.filter(pool=pool).order_by("pk"))
     queue_numbers = {queue.pk: number for number, queue in enumerate(queues)}
@@ -75,10 +75,10 @@ def _describe(pool: WorkerPool, jobs: RecentJobs) -> RecentLoad | None:
         return None
     plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers__queue").first()
     names = {queue.name for queue in queues}
-    load = Load(
+    load = PoolScenario(
         pool=pool.name,
         slots=jobs.slots,
-        policy=Policy.FIFO if plan is None or plan.strategy == CFSPlan.Strategy.NOP else Policy.TIME_SLICE,
+        policy=OrderPolicy.FIFO if plan is None or plan.strategy == CFSPlan.Strategy.NOP else OrderPolicy.TIME_SLICE,
         granularity_seconds=plan.granularity_seconds if plan else 120,
         queues=[QueueTerms(queue.name, queue.weight, queue.cap, queue.expected_seconds) for queue in queues],
         plans={row.slug: PlanTerms(row.weight, row.max_concurrency) for row in Plan.objects.all()},
@@ -103,7 +103,7 @@ def _tenant_terms(tenant: Tenant) -> TenantTerms:
     return TenantTerms(tenant.slug, tenant.plan.slug, float(tenant.weight_factor), tenant.max_concurrency)
 
 
-def _notes(jobs: RecentJobs, plan: CFSPlan | None) -> list[Note]:
+def _notes(jobs: RecentJobSample, plan: CFSPlan | None) -> list[Note]:
     notes: list[Note] = []
     if jobs.unmeasured:
         text = gettext("%(count)s of %(total)s jobs have not run yet; their predicted costs are used.") % {

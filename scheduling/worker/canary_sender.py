@@ -21,7 +21,7 @@ from scheduling.exceptions import BrokerUnavailableError
 from scheduling.worker.canary import CanaryWatch
 from scheduling.worker.child_exit import is_child_alive
 from scheduling.worker.control_block import ControlBlock
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from scheduling.worker.watchdog import end_process
 from tenants.database.platform_settings import platform_settings
 
@@ -66,7 +66,7 @@ LOOK_SECONDS = 0.25
 HARD_EXIT_SECONDS = 10.0
 
 
-class CanarySender(threading.Thread):
+class CanaryThread(threading.Thread):
     """A thread that sends canaries and checks for their answers four times a second.
 
     Separate from the heartbeat: an unresponsive broker must not stop the renewal of leases.

@@ -28,28 +28,28 @@ from kombu.asynchronous import Hub
 
 from scheduling import tracing
 from scheduling.celery.app import celery_app
-from scheduling.celery.strangers import distrust_messages
+from scheduling.celery.message_guard import guard_celery_messages
 from scheduling.conf import UPKEEP_QUEUE
 from scheduling.fleet.queries import WORKER_ROLE
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.sandbox.isolated import probe_sandbox
-from scheduling.worker.canary_sender import CANARY_LATE, CanarySender, canary_queue
+from scheduling.worker.canary_sender import CANARY_LATE, CanaryThread, canary_queue
 from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.connections import (
     CONNECTION_ERRORS,
-    connect_early,
     keep_connections,
     name_connections,
-    persistently,
+    preconnect,
+    retry_on_disconnect,
 )
-from scheduling.worker.consumer import QueueFollower, has_open_fetch
+from scheduling.worker.consumer import ConsumerQueues, has_open_fetch
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.heartbeat import HeartbeatThread
-from scheduling.worker.leftovers import adopt_orphans, end_descendants, note_limits
+from scheduling.worker.local_worker import LocalWorker, set_local_worker
 from scheduling.worker.memory import hide_child, hide_worker
-from scheduling.worker.preloading import leave_to_children, preload_kinds
-from scheduling.worker.registration import LocalWorker, become
-from scheduling.worker.slots import Permits
+from scheduling.worker.orphan_processes import adopt_orphans, end_descendants, note_limits
+from scheduling.worker.preloading import freeze_garbage_collector, preload_kinds
+from scheduling.worker.slots import SlotSemaphore
 from scheduling.worker.watchdog import EXIT_STATUS, Watchdog
 from tenants.database.platform_settings import platform_settings
 
@@ -88,13 +88,13 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         sandbox=probe_sandbox(),
     )
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
-    become(local)
+    set_local_worker(local)
     loaded = preload_kinds(registration.pool_id)
     name_connections(registration.worker_id)
     _prepare_children(does_upkeep=UPKEEP_QUEUE in registration.queue_names)
     watchdog = Watchdog(WORKER_ROLE)
     thread = _start_heartbeat(local, watchdog)
-    canaries = CanarySender(local, pool_name=pool_name)
+    canaries = CanaryThread(local, pool_name=pool_name)
     worker_ready.connect(canaries.begin)
     _tell_busy_children(local.block)
     worker_process_shutdown.connect(_send_spans)
@@ -104,9 +104,9 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
     )
     try:
         worker = _celery_worker(local, thread)
-        follower = QueueFollower(worker, registration.queue_names, exits_when_drained=exits_when_drained)
-        thread.follow_queues_with(follower)
-        leave_to_children()
+        follower = ConsumerQueues(worker, registration.queue_names, exits_when_drained=exits_when_drained)
+        thread.sync_queues_with(follower)
+        freeze_garbage_collector()
         worker.start()
     finally:
         watchdog.stop()
@@ -122,7 +122,9 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
 def report_stop(worker_id: UUID, *, reason: str) -> None:
     """Report that the worker has stopped; without a database its lease shows it."""
     try:
-        persistently(lambda: retire_worker(worker_id=worker_id, reason=reason), give_up_after_seconds=RETIRE_SECONDS)
+        retry_on_disconnect(
+            lambda: retire_worker(worker_id=worker_id, reason=reason), give_up_after_seconds=RETIRE_SECONDS
+        )
     except CONNECTION_ERRORS:
         logger.warning("worker.not_retired", extra={"worker_id": str(worker_id)}, exc_info=True)
 
@@ -146,7 +148,7 @@ def _prepare_children(*, does_upkeep: bool) -> None:
     worker_process_init.connect(hide_child)
     worker_process_init.connect(adopt_orphans)
     worker_process_init.connect(note_limits)
-    worker_process_init.connect(connect_early)
+    worker_process_init.connect(preconnect)
     if does_upkeep:
         worker_process_init.connect(_stand_back)
     connections.close_all()
@@ -178,7 +180,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         logging.getLogger(name).setLevel(logging.WARNING)
     app = celery_app()
     app.finalize()
-    distrust_messages(app)
+    guard_celery_messages(app)
     registration = local.registration
     own_queue = canary_queue(registration.worker_id)
     app.amqp.queues.add(own_queue)
@@ -216,7 +218,7 @@ class SoftlyStoppingWorker(Worker):
     """
 
     heartbeat_thread: HeartbeatThread
-    permits: Permits | None = None
+    permits: SlotSemaphore | None = None
 
     @property
     def max_concurrency(self) -> int | None:
@@ -237,7 +239,7 @@ class SoftlyStoppingWorker(Worker):
         """Let the event loop check whether it may fetch as soon as a child's work ends; repeated at each connection."""
         super().register_with_event_loop(hub)
         if self.permits is not None:
-            hub.add_reader(self.permits.news, self.permits.hear)
+            hub.add_reader(self.permits.news, self.permits.drain_notifications)
 
     def install_platform_tweaks(self, worker: Worker) -> None:
         """Make Ctrl-C equivalent to SIGTERM."""

@@ -9,18 +9,18 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import Settlement
-from scheduling.execution.verdicts import Failure
+from scheduling.execution.settlement_builders import Failure
 from scheduling.kit.retry import RetryPolicy
-from scheduling.worker.control_block import Cause, HeldMember, HeldSlot
+from scheduling.worker.control_block import BusyChild, Cause, PendingMember
 
 # A child that ignores a stop request for this long is killed.
 STOP_GRACE_SECONDS = 30.0
 _DEAD_STATES = {"Z", "X"}
 
 
-class Finding(StrEnum):
+class ExitCause(StrEnum):
     """The reason why the parent ends an execution."""
 
     CRASHED = "crashed"
@@ -33,21 +33,21 @@ class Finding(StrEnum):
 
 
 _AFTER_GRACE = {
-    Cause.CANCEL: Finding.CANCELLED,
-    Cause.DEADLINE: Finding.EXPIRED,
-    Cause.FENCE_LOST: Finding.SUPERSEDED,
+    Cause.CANCEL: ExitCause.CANCELLED,
+    Cause.DEADLINE: ExitCause.EXPIRED,
+    Cause.FENCE_LOST: ExitCause.SUPERSEDED,
 }
 
 
-def find(
-    held: HeldSlot,
+def find_exit_cause(
+    held: BusyChild,
     *,
     now_ns: int,
     is_alive: bool,
     is_stopping: bool,
     asked_at_ns: Mapping[Cause, int],
     resident_kib: int | None = None,
-) -> Finding | None:
+) -> ExitCause | None:
     """Return why this execution must be ended now; None if it may continue.
 
     ``asked_at_ns`` has, by cause, since when its child has been asked to stop; ``resident_kib`` is the child's memory,
@@ -55,11 +55,11 @@ def find(
     """
     if not is_alive:
         # While the worker stops, Celery ends children that are still busy, which is not their jobs' fault.
-        return Finding.SHUT_DOWN if is_stopping else Finding.CRASHED
+        return ExitCause.SHUT_DOWN if is_stopping else ExitCause.CRASHED
     if held.timeout_ns and now_ns - held.began_ns > held.timeout_ns:
-        return Finding.TIMED_OUT
+        return ExitCause.TIMED_OUT
     if held.memory_limit_kib and (resident_kib or 0) > held.memory_limit_kib:
-        return Finding.OVER_MEMORY
+        return ExitCause.OVER_MEMORY
     for cause, since_ns in asked_at_ns.items():
         if now_ns - since_ns > STOP_GRACE_SECONDS * 1_000_000_000:
             return _AFTER_GRACE[cause]
@@ -83,8 +83,8 @@ ENDED_BEFORE = "the process ended before the job started"
 ENDED = "another job of the message caused its process to be ended"
 
 
-def settlements_of(
-    held: HeldSlot, members: Sequence[HeldMember], finding: Finding, *, resident_kib: int | None = None
+def settlements_for_exited_child(
+    held: BusyChild, members: Sequence[PendingMember], finding: ExitCause, *, resident_kib: int | None = None
 ) -> list[Settlement]:
     """Return the settlements for a finding; none if the lease or another process decides.
 
@@ -107,23 +107,23 @@ def settlements_of(
     ]
 
 
-def _of_waiting(member: HeldMember, finding: Finding) -> Settlement:
-    if finding is Finding.SHUT_DOWN:
-        return replace(verdicts.shut_down(member.execution_id, member.fence), measured_us=0)
-    return verdicts.returned(member.execution_id, member.fence, cause=ENDED_BEFORE)
+def _of_waiting(member: PendingMember, finding: ExitCause) -> Settlement:
+    if finding is ExitCause.SHUT_DOWN:
+        return replace(settlement_builders.shut_down(member.execution_id, member.fence), measured_us=0)
+    return settlement_builders.returned(member.execution_id, member.fence, cause=ENDED_BEFORE)
 
 
 def _of_member(
-    member: HeldMember, held: HeldSlot, finding: Finding, resident_kib: int | None, *, has_company: bool
+    member: PendingMember, held: BusyChild, finding: ExitCause, resident_kib: int | None, *, has_company: bool
 ) -> Settlement | None:
     is_running = held.has_begun and member.execution_id == held.execution_id
-    if is_running and not (has_company and finding is Finding.CRASHED):
+    if is_running and not (has_company and finding is ExitCause.CRASHED):
         return _of_running(held, finding, resident_kib)
-    if finding is Finding.SHUT_DOWN:
-        return verdicts.shut_down(member.execution_id, member.fence)
-    if finding is Finding.CRASHED:
+    if finding is ExitCause.SHUT_DOWN:
+        return settlement_builders.shut_down(member.execution_id, member.fence)
+    if finding is ExitCause.CRASHED:
         # The culprit among them is unknown; in a message of its own, it would crash again.
-        return verdicts.crashed(
+        return settlement_builders.crashed(
             member.execution_id,
             member.fence,
             crash_count=0,
@@ -133,13 +133,13 @@ def _of_member(
             was_merged=True,
         )
     # Finished work that is not settled yet is lost with the process.
-    return verdicts.returned(member.execution_id, member.fence, cause=ENDED)
+    return settlement_builders.returned(member.execution_id, member.fence, cause=ENDED)
 
 
-def _of_running(held: HeldSlot, finding: Finding, resident_kib: int | None) -> Settlement | None:
+def _of_running(held: BusyChild, finding: ExitCause, resident_kib: int | None) -> Settlement | None:
     match finding:
-        case Finding.CRASHED:
-            return verdicts.crashed(
+        case ExitCause.CRASHED:
+            return settlement_builders.crashed(
                 held.execution_id,
                 held.fence,
                 crash_count=held.crash_count,
@@ -147,40 +147,40 @@ def _of_running(held: HeldSlot, finding: Finding, resident_kib: int | None) -> S
                 cause=DIED,
                 is_lost=False,
             )
-        case Finding.TIMED_OUT:
+        case ExitCause.TIMED_OUT:
             return _timed_out(held)
-        case Finding.OVER_MEMORY:
+        case ExitCause.OVER_MEMORY:
             return _over_memory(held, resident_kib or 0)
-        case Finding.CANCELLED:
-            return verdicts.cancelled(held.execution_id, held.fence)
-        case Finding.EXPIRED:
-            return verdicts.expired(held.execution_id, held.fence)
-        case Finding.SHUT_DOWN:
-            return verdicts.shut_down(held.execution_id, held.fence)
+        case ExitCause.CANCELLED:
+            return settlement_builders.cancelled(held.execution_id, held.fence)
+        case ExitCause.EXPIRED:
+            return settlement_builders.expired(held.execution_id, held.fence)
+        case ExitCause.SHUT_DOWN:
+            return settlement_builders.shut_down(held.execution_id, held.fence)
     return None
 
 
-def _timed_out(held: HeldSlot) -> Settlement:
-    return verdicts.failed(
+def _timed_out(held: BusyChild) -> Settlement:
+    return settlement_builders.failed(
         held.execution_id,
         held.fence,
         Failure("timed_out", f"The job exceeded its kind's time limit of {held.timeout_ns / 1e9:g} s.", ""),
         failed_attempts=held.attempt,
         policy=RetryPolicy(max_retries=held.max_retries, delays_seconds=(held.retry_delay_seconds,)),
-        outcome=verdicts.Outcome.TIMED_OUT,
+        outcome=settlement_builders.Outcome.TIMED_OUT,
     )
 
 
-def _over_memory(held: HeldSlot, resident_kib: int) -> Settlement:
+def _over_memory(held: BusyChild, resident_kib: int) -> Settlement:
     message = (
         f"The job used {resident_kib // 1_024:,} MiB of memory; the tenant's limit is"
         f" {held.memory_limit_kib // 1_024:,} MiB a job (peak_memory_mib)."
     )
-    verdict = verdicts.failed(
+    new_settlement = settlement_builders.failed(
         held.execution_id,
         held.fence,
         Failure("memory_limit_exceeded", message, "", is_permanent=True),
         failed_attempts=held.attempt,
         policy=RetryPolicy(max_retries=held.max_retries),
     )
-    return replace(verdict, peak_memory_kib=resident_kib)
+    return replace(new_settlement, peak_memory_kib=resident_kib)

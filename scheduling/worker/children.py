@@ -12,7 +12,7 @@ from typing import Any
 from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.prefork import TaskPool
 
-from scheduling.worker.leftovers import children_of_parent
+from scheduling.worker.orphan_processes import children_of_parent
 
 
 class ChildPool(AsynPool):

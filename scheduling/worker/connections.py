@@ -32,7 +32,7 @@ def name_connections(worker_id: UUID) -> None:
     settings["OPTIONS"] = {**settings["OPTIONS"], "application_name": session_name(worker_id)}
 
 
-def connect_early(**_: Any) -> None:
+def preconnect(**_: Any) -> None:
     """Connect in a new child, so that its first job need not. Without a database that job tries again."""
     with suppress(*CONNECTION_ERRORS):
         connection.ensure_connection()
@@ -59,8 +59,8 @@ def drop_open_transaction() -> bool:
     return True
 
 
-def persistently[T](attempt: Callable[[], T], *, give_up_after_seconds: float) -> T:
-    """Return the result of ``attempt``, and repeat it on a new connection after each database outage.
+def retry_on_disconnect[T](operation: Callable[[], T], *, give_up_after_seconds: float) -> T:
+    """Return the result of ``operation``, and repeat it on a new connection after each database outage.
 
     Back off exponentially up to 2 s, with jitter. Raise the last error once ``give_up_after_seconds`` are over. Only
     repeat compare-and-set operations this way: repeating one whose commit succeeded changes nothing.
@@ -69,7 +69,7 @@ def persistently[T](attempt: Callable[[], T], *, give_up_after_seconds: float) -
     backoff_seconds = FIRST_BACKOFF_SECONDS
     while True:
         try:
-            return attempt()
+            return operation()
         except CONNECTION_ERRORS:
             connection.close()
             if monotonic() >= deadline:

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 IDLE_BEATS = 2
 
 
-class QueueFollower:
+class ConsumerQueues:
     """Synchronisation of Celery's consumer with the database's state; called by the heartbeat thread.
 
     A draining worker fetches no more messages, and exits or waits once it is idle.
@@ -34,7 +34,7 @@ class QueueFollower:
         self._idle_beats = 0
         self.queue_names = tuple(queue_names)
 
-    def follow(self, *, is_draining: bool, is_idle: bool, queue_names: Sequence[str]) -> None:
+    def sync(self, *, is_draining: bool, is_idle: bool, queue_names: Sequence[str]) -> None:
         """Consume new queues, pause or resume fetching, and exit when drained and idle."""
         fresh = [name for name in queue_names if name not in self.queue_names]
         if fresh and (self._is_draining or self._change(fresh, is_read=True)):
@@ -72,7 +72,7 @@ def has_open_fetch(task_consumer: Any) -> bool:
 RETRY_SECONDS = 1.0
 
 
-class ReturningConsumer(Consumer):
+class ReconnectingConsumer(Consumer):
     """Celery's consumer with a constant pause between connection attempts."""
 
     def ensure_connected(self, conn: Connection) -> Connection:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from scheduling.worker.slots import MAX_KIND_BYTES, Header, Slot, write_bytes
+from scheduling.worker.slots import MAX_KIND_BYTES, ChildState, Header, write_bytes
 
 # The longest wait for the parent to settle a dead predecessor in the slot; the lease is the backstop.
 HANDOVER_SECONDS = 5.0
@@ -35,7 +35,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class HeldMember:
+class PendingMember:
     """An execution of a message in work, with its begin after the message's start (None: no turn yet) and slot time."""
 
     execution_id: UUID
@@ -45,7 +45,7 @@ class HeldMember:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldSlot:
+class BusyChild:
     """A slot in use as the parent reads it, with its current execution; times are of CLOCK_MONOTONIC.
 
     ``fence`` and ``timeout_ns`` are 0 until the execution has begun in the database. ``memory_limit_kib`` 0: no limit.
@@ -82,7 +82,7 @@ class HeldSlot:
 class Seat:
     """A child's hold on its slot, from the claim of a message to the settlement of its last execution."""
 
-    def __init__(self, slot: Slot, header: Header, execution_ids: Sequence[UUID]) -> None:
+    def __init__(self, slot: ChildState, header: Header, execution_ids: Sequence[UUID]) -> None:
         self._slot = slot
         self._header = header
         self._places = {execution_id: place for place, execution_id in enumerate(execution_ids)}
@@ -167,9 +167,9 @@ class ControlBlock:
     """The slots of a worker's children, of which ``slots`` work at once; by default all of them."""
 
     def __init__(self, children: int, *, slots: int | None = None) -> None:
-        self._memory = mmap.mmap(-1, ctypes.sizeof(Header) + children * ctypes.sizeof(Slot))
+        self._memory = mmap.mmap(-1, ctypes.sizeof(Header) + children * ctypes.sizeof(ChildState))
         self._header = Header.from_buffer(self._memory)
-        self._slots = (Slot * children).from_buffer(self._memory, ctypes.sizeof(Header))
+        self._slots = (ChildState * children).from_buffer(self._memory, ctypes.sizeof(Header))
         self._at_once = children if slots is None else slots
 
     def __len__(self) -> int:
@@ -194,18 +194,18 @@ class ControlBlock:
             slot.generation += 1
         slot.fence = slot.timeout_ns = slot.memory_limit_kib = 0
         slot.pid = os.getpid()
-        slot.seat_members(execution_ids)
+        slot.assign_members(execution_ids)
         slot.began_ns = time.monotonic_ns()
         slot.generation += 1
         return Seat(slot, self._header, execution_ids)
 
-    def held_slots(self) -> Iterator[HeldSlot]:
+    def held_slots(self) -> Iterator[BusyChild]:
         """Yield the slots in use at this moment, each read consistently."""
         for index, slot in enumerate(self._slots):
             generation = slot.generation
             if generation % 2 == 0:
                 continue
-            held = HeldSlot(
+            held = BusyChild(
                 index=index,
                 generation=generation,
                 pid=slot.pid,
@@ -225,7 +225,7 @@ class ControlBlock:
             if slot.generation == generation:
                 yield held
 
-    def members_of(self, held: HeldSlot) -> list[HeldMember]:
+    def members_of(self, held: BusyChild) -> list[PendingMember]:
         """Return the started and unsettled executions of its message, in order.
 
         Callers compare them with the database's fences, so a message that has just ended is harmless.
@@ -233,7 +233,7 @@ class ControlBlock:
         slot = self._slots[held.index]
         now_ns = time.monotonic_ns()
         return [
-            HeldMember(
+            PendingMember(
                 member.read_id(),
                 member.fence,
                 (member.began_ns - slot.message_began_ns) // 1_000 if member.began_ns else None,
@@ -243,11 +243,11 @@ class ControlBlock:
             if member.fence
         ]
 
-    def ask(self, held: HeldSlot, cause: Cause) -> None:
+    def ask(self, held: BusyChild, cause: Cause) -> None:
         """Request one execution to stop at its next safe point."""
         setattr(self._slots[held.index], f"{cause.value}_for", held.generation)
 
-    def request_yield(self, held: HeldSlot, *, is_requested: bool) -> None:
+    def request_yield(self, held: BusyChild, *, is_requested: bool) -> None:
         """Request a yield of one execution at its next safe point, or withdraw the request."""
         self._slots[held.index].yield_for = held.generation if is_requested else 0
 
@@ -291,7 +291,7 @@ class ControlBlock:
         at = self._header.canary_answered_ns
         return (time.monotonic_ns() - at) / 1e9 if at else None
 
-    def vacate(self, held: HeldSlot) -> None:
+    def vacate(self, held: BusyChild) -> None:
         """Free the slot of a child that died in it."""
         slot = self._slots[held.index]
         if slot.generation == held.generation:

@@ -19,14 +19,14 @@ from django.db import connection
 
 from scheduling.execution.leases import heartbeat
 from scheduling.execution.settlement import settle
-from scheduling.fleet.workers import enter_again
-from scheduling.worker.child_exit import Finding, find, is_child_alive, settlements_of
+from scheduling.fleet.workers import restore_worker_row
+from scheduling.worker.child_exit import ExitCause, find_exit_cause, is_child_alive, settlements_for_exited_child
 from scheduling.worker.connections import CONNECTION_ERRORS
-from scheduling.worker.consumer import QueueFollower
-from scheduling.worker.control_block import Cause, HeldSlot
-from scheduling.worker.leftovers import OrphanSweep, children_of_parent, send
+from scheduling.worker.consumer import ConsumerQueues
+from scheduling.worker.control_block import BusyChild, Cause
+from scheduling.worker.local_worker import LocalWorker
 from scheduling.worker.memory import read_resident_kib
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.orphan_processes import OrphanSweep, children_of_parent, send
 from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class HeartbeatThread(threading.Thread):
         self._round = threading.Lock()
         self._next_beat = 0.0
         self._asked_at_ns: dict[Holder, dict[Cause, int]] = defaultdict(dict)
-        self._findings: dict[Holder, Finding] = {}
+        self._findings: dict[Holder, ExitCause] = {}
         self._resident_kib: dict[Holder, int | None] = {}
         self._settled: set[Holder] = set()
         self._idle_since: float | None = None
@@ -61,7 +61,7 @@ class HeartbeatThread(threading.Thread):
         self._replace_children: Callable[[], None] = lambda: None
         self._adopted_children: Callable[[], Set[int]] = frozenset
         self._orphans = OrphanSweep()
-        self._follower: QueueFollower | None = None
+        self._follower: ConsumerQueues | None = None
 
     # Called from the main thread -------------------------------------------------------------------
 
@@ -81,7 +81,7 @@ class HeartbeatThread(threading.Thread):
         """End, from the thread, the processes that dead children left to this one; ``adopted_children`` lists them."""
         self._adopted_children = adopted_children
 
-    def follow_queues_with(self, follower: QueueFollower) -> None:
+    def sync_queues_with(self, follower: ConsumerQueues) -> None:
         """Call ``follower`` from the thread at each beat, with the pool's queues and whether the worker drains."""
         self._follower = follower
 
@@ -148,10 +148,10 @@ class HeartbeatThread(threading.Thread):
         )
         self._next_beat = time.monotonic() + platform_settings.HEARTBEAT_SECONDS
         if not beat.is_worker_known:
-            enter_again(registration=self._worker.registration)
+            restore_worker_row(registration=self._worker.registration)
         if self._follower is not None and beat.is_worker_known:
             is_idle = not any(self.block.held_slots())
-            self._follower.follow(is_draining=beat.is_draining, is_idle=is_idle, queue_names=beat.queue_names)
+            self._follower.sync(is_draining=beat.is_draining, is_idle=is_idle, queue_names=beat.queue_names)
         for held in held_slots:
             # Executions before or after their turn get no requests: their settlement decides.
             if not held.has_begun:
@@ -166,15 +166,15 @@ class HeartbeatThread(threading.Thread):
             else:
                 self.block.request_yield(held, is_requested=lease.is_yield_requested)
 
-    def _ask(self, held: HeldSlot, cause: Cause) -> None:
+    def _ask(self, held: BusyChild, cause: Cause) -> None:
         self._asked_at_ns[_holder(held)].setdefault(cause, time.monotonic_ns())
         self.block.ask(held, cause)
 
     def _watch(self) -> None:
         if orphans := self._adopted_children():
             self._orphans.sweep(orphans)
-        self._worker.permits.take_back(is_child_alive)
-        self._worker.permits.make_good()
+        self._worker.permits.reclaim_from_dead(is_child_alive)
+        self._worker.permits.reconcile()
         held_slots = list(self.block.held_slots())
         self._forget_all_but({_holder(held) for held in held_slots})
         for held in held_slots:
@@ -205,12 +205,12 @@ class HeartbeatThread(threading.Thread):
             for pid in children_of_parent():
                 send(pid, signal.SIGKILL)
 
-    def _find(self, held: HeldSlot, *, is_alive: bool) -> Finding | None:
+    def _find(self, held: BusyChild, *, is_alive: bool) -> ExitCause | None:
         if self._take_back.is_set():
-            return Finding.SHUT_DOWN
+            return ExitCause.SHUT_DOWN
         resident_kib = read_resident_kib(held.pid) if held.memory_limit_kib else None
         self._resident_kib[_holder(held)] = resident_kib
-        return find(
+        return find_exit_cause(
             held,
             now_ns=time.monotonic_ns(),
             is_alive=is_alive,
@@ -219,14 +219,14 @@ class HeartbeatThread(threading.Thread):
             resident_kib=resident_kib,
         )
 
-    def _end(self, held: HeldSlot, finding: Finding, *, is_alive: bool) -> None:
+    def _end(self, held: BusyChild, finding: ExitCause, *, is_alive: bool) -> None:
         if is_alive:
             logger.warning("execution.child_killed", extra={"finding": finding.value, **_ids(held)})
             with suppress(ProcessLookupError):
                 os.kill(held.pid, signal.SIGKILL)
         if _holder(held) not in self._settled:
             settle(
-                settlements_of(
+                settlements_for_exited_child(
                     held,
                     self.block.members_of(held),
                     finding,
@@ -235,7 +235,7 @@ class HeartbeatThread(threading.Thread):
             )
             self._settled.add(_holder(held))
         # The child started in its place is waiting for the slot by now, and not for the next round.
-        self._worker.permits.take_back(is_child_alive)
+        self._worker.permits.reclaim_from_dead(is_child_alive)
         if not is_alive:
             self.block.vacate(held)
             self._replace_children()
@@ -248,11 +248,11 @@ class HeartbeatThread(threading.Thread):
             self._settled.discard(holder)
 
 
-def _holder(held: HeldSlot) -> Holder:
+def _holder(held: BusyChild) -> Holder:
     return held.index, held.generation
 
 
-def _ids(held: HeldSlot) -> dict[str, object]:
+def _ids(held: BusyChild) -> dict[str, object]:
     return {"execution_id": str(held.execution_id), "kind": held.kind, "child_pid": held.pid}
 
 

@@ -29,7 +29,7 @@ def preload_kinds(pool_id: int) -> list[str]:
     return loaded
 
 
-def leave_to_children() -> None:
+def freeze_garbage_collector() -> None:
     """Exclude the objects that exist before the fork from garbage collection.
 
     A full collection would touch, and so copy, each page that the children share, in the middle of some job.

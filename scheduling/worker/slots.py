@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 0.05
 NEAR_SECONDS = 0.1
 
 
-class Member(ctypes.Structure):
+class MessageMember(ctypes.Structure):
     """An execution of the message in a slot. ``fence`` is 0 if the database did not give it to us."""
 
     _fields_ = [
@@ -47,10 +47,10 @@ class Member(ctypes.Structure):
 
 
 # The bytes after the id of a member without fence and turn.
-_NOT_OURS = bytes(ctypes.sizeof(Member) - _ID_BYTES)
+_NOT_OURS = bytes(ctypes.sizeof(MessageMember) - _ID_BYTES)
 
 
-class Slot(ctypes.Structure):
+class ChildState(ctypes.Structure):
     """The work of a child: the message's executions, and the state of the current one."""
 
     _fields_ = [
@@ -73,10 +73,10 @@ class Slot(ctypes.Structure):
         ("fence_lost_for", ctypes.c_uint64),
         ("yield_for", ctypes.c_uint64),
         ("task_pid", ctypes.c_uint64),
-        ("members", Member * MAX_MESSAGE_JOBS),
+        ("members", MessageMember * MAX_MESSAGE_JOBS),
     ]
 
-    def seat_members(self, execution_ids: Sequence[UUID]) -> None:
+    def assign_members(self, execution_ids: Sequence[UUID]) -> None:
         """Store the message's executions in order; none is started yet."""
         self.position, self.size = 0, len(execution_ids)
         # One move for all of them: field by field it would take a noticeable part of a small job.
@@ -101,7 +101,7 @@ def write_bytes(field: ctypes.Array[ctypes.c_uint8], value: bytes) -> None:
     ctypes.memmove(field, value, len(value))
 
 
-class Phase(IntEnum):
+class SlotPhase(IntEnum):
     """The phase of a child's message."""
 
     NONE = 0
@@ -115,20 +115,20 @@ class Phase(IntEnum):
 class _Child(ctypes.Structure):
     pid: int
     phase: int
-    told_ns: int
-    _fields_ = [("pid", ctypes.c_uint64), ("phase", ctypes.c_uint64), ("told_ns", ctypes.c_uint64)]
+    announced_at_ns: int
+    _fields_ = [("pid", ctypes.c_uint64), ("phase", ctypes.c_uint64), ("announced_at_ns", ctypes.c_uint64)]
 
     @property
     def holds_permit(self) -> bool:
-        return self.phase in {Phase.WORKING, Phase.ENDING}
+        return self.phase in {SlotPhase.WORKING, SlotPhase.ENDING}
 
     def lets_fetch(self, now_ns: int) -> bool:
         """Return whether the next message may be fetched beside its own."""
-        is_near = self.phase == Phase.ENDING and now_ns - self.told_ns < NEAR_SECONDS * 1e9
-        return is_near or self.phase == Phase.SETTLING
+        is_near = self.phase == SlotPhase.ENDING and now_ns - self.announced_at_ns < NEAR_SECONDS * 1e9
+        return is_near or self.phase == SlotPhase.SETTLING
 
 
-class Permits:
+class SlotSemaphore:
     """The permits, created before the fork; each child writes its own place, and the parent those of dead children."""
 
     def __init__(self, slots: int, *, spare_children: int = 0) -> None:
@@ -149,37 +149,37 @@ class Permits:
     def acquire(self, index: int, *, patience_seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait for a permit; return whether child ``index`` has one."""
         if not self._free.acquire(timeout=patience_seconds):
-            self._expect_no_end()
+            self._clear_announced_end()
             return False
         place = self._places[index]
-        place.pid, place.phase = os.getpid(), Phase.WORKING
+        place.pid, place.phase = os.getpid(), SlotPhase.WORKING
         return True
 
-    def _expect_no_end(self) -> None:
+    def _clear_announced_end(self) -> None:
         """Cancel the announced ends, since the expected one did not come: no further message is fetched for them."""
         for place in self._places:
-            if place.phase == Phase.ENDING:
-                place.told_ns = 0
+            if place.phase == SlotPhase.ENDING:
+                place.announced_at_ns = 0
 
     def announce_end(self, index: int) -> None:
         """Announce that its work will be done soon, so that the next message may be fetched."""
         place = self._places[index]
         if place.holds_permit:
-            place.told_ns, place.phase = time.monotonic_ns(), Phase.ENDING
+            place.announced_at_ns, place.phase = time.monotonic_ns(), SlotPhase.ENDING
             self._tell()
 
     def release(self, index: int) -> None:
         """Return the permit: its work is done, and the settlement needs no slot."""
         place = self._places[index]
         if place.holds_permit:
-            place.phase = Phase.SETTLING
+            place.phase = SlotPhase.SETTLING
             self._free.release()
             self._tell()
 
     def finish(self, index: int) -> None:
         """End its message."""
         self.release(index)
-        self._places[index].phase = Phase.NONE
+        self._places[index].phase = SlotPhase.NONE
 
     def _tell(self) -> None:
         with suppress(BlockingIOError):  # full of unread wake-ups
@@ -193,21 +193,21 @@ class Permits:
         now_ns = time.monotonic_ns()
         return min(self.children, self.slots + sum(place.lets_fetch(now_ns) for place in self._places))
 
-    def hear(self) -> None:
+    def drain_notifications(self) -> None:
         """Drain the wake-ups."""
         with suppress(BlockingIOError):
             os.read(self.news, mmap.PAGESIZE)
 
-    def take_back(self, is_alive: Callable[[int], bool]) -> None:
+    def reclaim_from_dead(self, is_alive: Callable[[int], bool]) -> None:
         """Reclaim the permits of dead children."""
         for place in self._places:
-            if place.phase != Phase.NONE and not is_alive(place.pid):
+            if place.phase != SlotPhase.NONE and not is_alive(place.pid):
                 was_held = place.holds_permit
-                place.phase = Phase.NONE
+                place.phase = SlotPhase.NONE
                 if was_held:
                     self._free.release()
 
-    def make_good(self) -> None:
+    def reconcile(self) -> None:
         """Reconcile the number of permits; called ten times a second.
 
         A child that died between taking a permit and recording it leaves one without holder. What is missing at two

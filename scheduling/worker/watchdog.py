@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scheduling.worker.canary import LONGEST_LOOK_SECONDS
-from scheduling.worker.leftovers import descendants_of, send
+from scheduling.worker.orphan_processes import descendants_of, send
 from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ LOG_SECONDS = 2.0
 
 
 @dataclass(slots=True, eq=False)
-class Loop:
+class WatchedLoop:
     """A loop that counts its turns; one with longer turns than others has ``patience`` times the limit."""
 
     name: str
@@ -139,14 +139,14 @@ class Watchdog:
     def __init__(self, role: str = "", *, give_up: Callable[[str], None] = end_process) -> None:
         self._give_up = give_up
         self._heartbeat = HeartbeatFile(role) if role else None
-        self._loops: list[Loop] = []
+        self._loops: list[WatchedLoop] = []
         self._looked_at: float | None = None
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, name: str, *, patience: float = 1.0) -> Loop:
+    def add(self, name: str, *, patience: float = 1.0) -> WatchedLoop:
         """Watch a loop from now on."""
-        loop = Loop(name, patience)
+        loop = WatchedLoop(name, patience)
         self._loops.append(loop)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
@@ -154,7 +154,7 @@ class Watchdog:
             atexit.register(self.stop)
         return loop
 
-    def remove(self, loop: Loop) -> None:
+    def remove(self, loop: WatchedLoop) -> None:
         """Stop watching a loop that has ended."""
         self._loops.remove(loop)
 

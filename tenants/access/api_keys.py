@@ -21,8 +21,8 @@ from tenants.access.addresses import read_network
 from tenants.access.errors import KeyAddressError, KeyEndedError, KeyExpiredError
 from tenants.access.key_count import check_key_count
 from tenants.access.permissions import KEY_PERMISSIONS
-from tenants.audit.service import part_of_act, record_audit
-from tenants.context import current_actor, look_through_door, tenant_context
+from tenants.audit.service import record_audit, suppress_nested_entries
+from tenants.context import current_actor, query_cross_tenant, tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.platform_settings import platform_settings
 from tenants.database.rows import read_rows, select_list
@@ -118,7 +118,7 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
             raise KeyEndedError
         if old.rotated_at is not None:
             raise KeyEndedError("The API key was already rotated; rotate the key that replaced it.")
-        with part_of_act():
+        with suppress_nested_entries():
             # Not checked against the limit: the new key replaces one that is no longer counted.
             scopes, ends_at = KEY_PERMISSIONS.intersection(old.scopes), old.expires_at and choose_end(None)
             issued = _issue(old.tenant, old.name, scopes, ends_at, old.allowed_addresses)
@@ -172,7 +172,7 @@ def _find(prefix: str) -> tuple[ApiKey | None, bool, bool]:
 
     The key is None if it is unknown or revoked.
     """
-    rows = look_through_door(_find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix])
+    rows = query_cross_tenant(_find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix])
     if not rows:
         return None, False, False
     (found,) = rows

@@ -21,7 +21,7 @@ def revoke_invitation(*, invitation: Invitation, reason: str = "") -> Invitation
     return invitation
 
 
-def revoke_invitations_of(*, user_id: Any, reason: str) -> None:
+def revoke_user_invitations(*, user_id: Any, reason: str) -> None:
     """Revoke the pending invitations that the user has issued for the tenants of the scope."""
     for invitation in Invitation.objects.filter(invited_by_id=user_id, accepted_at=None, revoked_at=None):
         revoke_invitation(invitation=invitation, reason=reason)

@@ -21,9 +21,9 @@ from tenants.access.errors import InvitationInvalidError, InvitationRefusedError
 from tenants.access.invitation_ends import revoke_invitation
 from tenants.access.memberships import add_member, read_role
 from tenants.access.people import check_new_account
-from tenants.access.people_queries import find_places
+from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import PLATFORM_ROLES, TENANT_ROLES, Permission
-from tenants.audit.service import part_of_act, record_audit
+from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import Actor, acting_as, all_tenants, current_actor, tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.locks import LockClass
@@ -136,7 +136,7 @@ def _accept(token: str, user: Any, *, is_new: bool) -> Membership:
             raise InvitationRefusedError
         invitation.accepted_at = read_clock()
         invitation.save(update_fields=["accepted_at"])
-        with part_of_act():
+        with suppress_nested_entries():
             membership = add_member(tenant=invitation.tenant, user=user, role=invitation.role)
         after = {"user": user.get_username(), "role": invitation.role}
         record_audit(action="invitation.accepted", target=invitation, after=after)
@@ -144,7 +144,7 @@ def _accept(token: str, user: Any, *, is_new: bool) -> Membership:
 
 
 def _may_accept(invitation: Invitation, user: Any) -> bool:
-    if find_places(user).platform_role is not None:
+    if find_user_roles(user).platform_role is not None:
         return False
     return invitation.is_of_address or invitation.invitee == user.get_username()
 
@@ -154,7 +154,7 @@ def _may_still_invite(invitation: Invitation) -> bool:
     inviter = invitation.invited_by
     if inviter is None:
         return True
-    places = find_places(inviter)
+    places = find_user_roles(inviter)
     if places.platform_role is not None:
         granted = PLATFORM_ROLES[places.platform_role]
     else:

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from tenants.database.locks import LockClass
 from tenants.limits.declared import LimitReached
 from tenants.limits.errors import ApiKeyLimitError
-from tenants.limits.own import API_KEYS
+from tenants.limits.tenancy_limits import API_KEYS
 from tenants.limits.usage import EffectiveLimit, allowed_for
 from tenants.limits.usage_queries import Measured
 from tenants.models import ApiKey

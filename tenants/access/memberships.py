@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from tenants.access.api_keys import revoke_keys_of
-from tenants.access.invitation_ends import revoke_invitations_of
+from tenants.access.invitation_ends import revoke_user_invitations
 from tenants.access.permissions import TENANT_ROLES, Permission
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
@@ -46,7 +46,7 @@ def change_role(*, membership: Membership, role: Role | str) -> Membership:
                 action="membership.role_changed", target=membership, before={"role": before}, after={"role": role}
             )
             if Permission.MEMBERS_MANAGE not in TENANT_ROLES[role]:
-                revoke_invitations_of(user_id=membership.user_id, reason="The inviter is no longer an owner.")
+                revoke_user_invitations(user_id=membership.user_id, reason="The inviter is no longer an owner.")
     return membership
 
 
@@ -61,10 +61,10 @@ def remove_member(*, membership: Membership) -> None:
         record_audit(action="membership.removed", target=membership, before=before)
         membership.delete()
         revoke_keys_of(user_id=membership.user_id, reason="The member who issued it has left.")
-        revoke_invitations_of(user_id=membership.user_id, reason="The member who issued it has left.")
+        revoke_user_invitations(user_id=membership.user_id, reason="The member who issued it has left.")
 
 
-def note_choice(*, membership: Membership) -> None:
+def remember_tenant_choice(*, membership: Membership) -> None:
     """Store that the user chose this tenant last, so that the next log-in opens it."""
     with tenant_context(membership.tenant_id):
         Membership.objects.filter(pk=membership.pk).update(last_chosen_at=Now())

@@ -15,23 +15,23 @@ from tenants.models import Membership, PlatformMembership
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class UserRoles:
     """A user's platform role or, without one, its memberships with tenant and plan."""
 
     platform_role: PlatformRole | None = None
     memberships: list[Membership] = field(default_factory=list)
 
 
-def find_places(user: Any) -> Places:
+def find_user_roles(user: Any) -> UserRoles:
     """Return the current platform role or memberships of `user`. A superuser needs neither."""
     if user.is_superuser:
-        return Places(PlatformRole.ADMIN)
+        return UserRoles(PlatformRole.ADMIN)
     with all_tenants():
         role = PlatformMembership.objects.filter(user_id=user.pk).values_list("role", flat=True).first()
         if role is not None:
-            return Places(PlatformRole(role))
+            return UserRoles(PlatformRole(role))
         memberships = Membership.objects.select_related("tenant__plan").filter(user_id=user.pk)
-        return Places(memberships=list(memberships.order_by("tenant__slug")))
+        return UserRoles(memberships=list(memberships.order_by("tenant__slug")))
 
 
 def find_user(name: str) -> Any:

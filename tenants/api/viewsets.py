@@ -25,7 +25,7 @@ from tenants.access.permissions import READ_ONLY, Permission
 from tenants.api.input import StrictJSONParser
 from tenants.api.pagination import TenantCursorPagination
 from tenants.api.schema import TenantAutoSchema
-from tenants.console.live import tag_of
+from tenants.console.polled_parts import etag_of
 from tenants.exceptions import TenantRequiredError, TenantSuspendedError
 from tenants.models import Tenant
 
@@ -167,7 +167,7 @@ class TenantViewSet(GenericViewSet[Any]):
 
 def tag_page(request: HttpRequest, page: HttpResponse) -> HttpResponseBase:
     """Return the page with the ETag of its bytes, or 304 if the client has it."""
-    page.headers.setdefault("ETag", tag_of(page.content.decode()))
+    page.headers.setdefault("ETag", etag_of(page.content.decode()))
     answer: HttpResponseBase | None = get_conditional_response(request, etag=page.headers["ETag"], response=page)
     return answer or page
 

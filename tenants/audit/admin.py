@@ -23,7 +23,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
 from tenants.access.permissions import Permission
-from tenants.access.standing import require_still
+from tenants.access.reauthorization import require_still_authorized
 from tenants.audit.diffs import diff_documents
 from tenants.audit.export import CONTENT_TYPES, ExportFormat, export_entries
 from tenants.audit.filters import (
@@ -33,7 +33,7 @@ from tenants.audit.filters import (
     MomentFilter,
     RequestFilter,
     TargetFilter,
-    told_actor,
+    actor_label,
 )
 from tenants.console.keyset import KeysetAdmin
 from tenants.console.site import console_site
@@ -103,7 +103,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
             entries=shown.get_queryset(request),
             filters=_given(request.GET.dict()),
             file_format=file_format,
-            before_page=partial(require_still, request, Permission.AUDIT_EXPORT),
+            before_page=partial(require_still_authorized, request, Permission.AUDIT_EXPORT),
         )
         headers = {
             "Content-Disposition": f'attachment; filename="audit-log.{file_format}"',
@@ -117,7 +117,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
 
     @admin.display(description=gettext_lazy("Actor"))
     def actor(self, entry: AuditLogEntry) -> str:
-        return told_actor(entry)
+        return actor_label(entry)
 
     @admin.display(description=gettext_lazy("Seal"))
     def place(self, entry: AuditLogEntry) -> SafeString:

@@ -19,7 +19,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 
 from tenants.access.permissions import Permission
-from tenants.access.standing import require_still
+from tenants.access.reauthorization import require_still_authorized
 from tenants.api.viewsets import TenantViewSet
 from tenants.audit.export import CONTENT_TYPES, ExportFormat, export_entries
 from tenants.audit.queries import AuditFilter
@@ -123,7 +123,7 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
             entries=self.filter_queryset(self.get_queryset()),
             filters=filters,
             file_format=file_format,
-            before_page=partial(require_still, self.django_request, Permission.AUDIT_EXPORT),
+            before_page=partial(require_still_authorized, self.django_request, Permission.AUDIT_EXPORT),
         )
         headers = {
             "Content-Disposition": f'attachment; filename="audit-log.{file_format}"',

@@ -32,7 +32,7 @@ FindingKind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ChainFinding:
     """One fault and its place; ``values`` fill the placeholders of ``text``."""
 
     kind: FindingKind
@@ -93,7 +93,7 @@ class ChainCheck:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def take(self, seal: Seal) -> Iterator[Finding]:
+    def take(self, seal: Seal) -> Iterator[ChainFinding]:
         """Check the next seal of the chain and yield its faults."""
         if seal.sequence <= self.start:
             yield self._finding(
@@ -120,7 +120,7 @@ class ChainCheck:
         self.sequence, self.tips = seal.sequence, [seal.hash]
         self.last_previous, self.last_entry = seal.previous_hash, str(seal.entry_id)
 
-    def _look_at_place(self, seal: Seal) -> Iterator[Finding]:
+    def _look_at_place(self, seal: Seal) -> Iterator[ChainFinding]:
         link = Link(UUID(self.chain), seal.sequence, seal.entry_hash, seal.previous_hash, seal.sealed_at)
         is_own = link.hash() == seal.hash
         if seal.sequence > self.sequence + 1:
@@ -137,7 +137,7 @@ class ChainCheck:
         if not is_own:
             yield self._finding("seal_altered", seal, gettext_noop("The hash does not match the seal's content."))
 
-    def _look_at_broken_link(self, seal: Seal, *, is_own: bool) -> Iterator[Finding]:
+    def _look_at_broken_link(self, seal: Seal, *, is_own: bool) -> Iterator[ChainFinding]:
         if seal.previous_hash == self.last_previous:
             yield self._finding(
                 "fork",
@@ -155,7 +155,7 @@ class ChainCheck:
                 {"sequence": self.sequence},
             )
 
-    def _look_at_entry(self, seal: Seal) -> Iterator[Finding]:
+    def _look_at_entry(self, seal: Seal) -> Iterator[ChainFinding]:
         if seal.actual_hash is None:
             yield self._finding("entry_missing", seal, gettext_noop("The sealed entry is missing."))
         elif seal.actual_hash != seal.entry_hash:
@@ -163,5 +163,5 @@ class ChainCheck:
 
     def _finding(
         self, kind: FindingKind, seal: Seal, text: str, values: Mapping[str, str | int] | None = None
-    ) -> Finding:
-        return Finding(kind, UUID(self.chain), text, seal.sequence, seal.entry_id, values or {})
+    ) -> ChainFinding:
+        return ChainFinding(kind, UUID(self.chain), text, seal.sequence, seal.entry_id, values or {})

@@ -37,7 +37,7 @@ ACTOR_KINDS = {
 }
 
 
-def told_actor(row: Any) -> str:
+def actor_label(row: Any) -> str:
     """Return the actor's name and kind."""
     kind = gettext(ACTOR_KINDS.get(row.actor_kind, row.actor_kind))
     return f"{row.actor_label or row.actor_id} ({kind})"

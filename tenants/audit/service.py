@@ -169,7 +169,7 @@ class AuditTarget:
 
 
 @contextmanager
-def part_of_act() -> Iterator[None]:
+def suppress_nested_entries() -> Iterator[None]:
     """Suppress audit entries in the block: it is part of a larger action whose entry the caller writes."""
     token = _is_part_of_act.set(True)
     try:
@@ -201,7 +201,7 @@ def record_audit(
 def entry_parameters(*, action: str, target: AuditTarget, after: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the parameters of `INSERT_ENTRY` for a statement that writes entry and change together.
 
-    Return None inside `part_of_act`: no entry is to be written.
+    Return None inside `suppress_nested_entries`: no entry is to be written.
     """
     if _is_part_of_act.get():
         return None

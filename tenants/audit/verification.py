@@ -18,7 +18,7 @@ from django.utils.translation import gettext_noop
 
 from tenants.audit import chain_queries as rows
 from tenants.audit.chain import GENESIS
-from tenants.audit.chain_check import ChainCheck, Finding, FindingKind, Seal
+from tenants.audit.chain_check import ChainCheck, ChainFinding, FindingKind, Seal
 from tenants.audit.counters import check_counter
 from tenants.audit.heads import export_head, is_head_signed
 from tenants.context import all_tenants, tenant_context
@@ -33,10 +33,10 @@ _NO_ID: Final = UUID(int=0)
 
 
 @dataclass(slots=True)
-class Verification:
+class ChainVerification:
     """The counts and findings of a verification. `next` is where to resume, or None at the end."""
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[ChainFinding] = field(default_factory=list)
     chains: int = 0
     seals: int = 0
     entries: int = 0
@@ -88,7 +88,7 @@ def verify_chains(
     after: str | None = None,
     heads: Iterable[Mapping[str, Any]] = (),
     grace_seconds: float = GRACE_SECONDS,
-) -> Verification:
+) -> ChainVerification:
     """Verify a tenant's chain, or all chains, until `deadline` (of `time.monotonic()`), starting at `after`.
 
     `heads` are exported heads kept elsewhere; they count as much as those in the database.
@@ -117,7 +117,7 @@ class _Verifier:
     def __init__(self, tenant: Tenant | None, heads: Iterable[Mapping[str, Any]], grace_seconds: float) -> None:
         self.tenant = tenant
         self.grace_seconds = grace_seconds
-        self.outcome = Verification()
+        self.outcome = ChainVerification()
         self.given: dict[UUID, list[Mapping[str, Any]]] = {}
         for head in heads:
             self.given.setdefault(UUID(head["chain"]), []).append(head)
@@ -283,4 +283,4 @@ class _Verifier:
         sequence: int | None = None,
         entry_id: UUID | None = None,
     ) -> None:
-        self.outcome.findings.append(Finding(kind, chain, text, sequence, entry_id, values or {}))
+        self.outcome.findings.append(ChainFinding(kind, chain, text, sequence, entry_id, values or {}))

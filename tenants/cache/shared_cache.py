@@ -70,7 +70,7 @@ class SharedCache[Value]:
 
     def get(self, key: str, read: Callable[[], Any]) -> Value:
         """Return the value, less than a second old. ``read`` returns its document from PostgreSQL."""
-        seconds = kept_seconds()
+        seconds = cache_seconds()
         if not seconds:
             return self._decode(read())
         now = time.monotonic()
@@ -115,7 +115,7 @@ class SharedCache[Value]:
         cache_asked.send(None, cache=self.name, place=place, count=count)
 
 
-def kept_seconds() -> float:
+def cache_seconds() -> float:
     """Return how long each level keeps a value; 0 disables the caches."""
     return float(platform_settings.CONFIGURATION_CACHE_SECONDS)
 
@@ -190,5 +190,5 @@ def _write_shared(name: str, text: bytes, seconds: float) -> None:
 
 
 def _drop_shared(name: str) -> None:
-    if kept_seconds():
+    if cache_seconds():
         _shared().ask(lambda client: client.delete(name))

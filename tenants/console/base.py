@@ -28,10 +28,10 @@ from unfold.admin import ModelAdmin, checkbox
 
 from tenants.access.caller import Access, access_of
 from tenants.access.permissions import Permission
+from tenants.console.edit_conflicts import FIELD as SEEN
+from tenants.console.edit_conflicts import with_conflict_check
 from tenants.console.json_fields import StrictJSONField
 from tenants.console.post_actions import PostActionsMixin
-from tenants.console.seen import FIELD as SEEN
-from tenants.console.seen import with_seen
 from tenants.exceptions import DomainError
 from tenants.requests.bodies import MAX_UPLOAD_BYTES
 from tenants.tenancy.editions import hold_for_edit
@@ -148,7 +148,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         guarded.max_body_bytes = MAX_UPLOAD_BYTES if takes_files else None  # type: ignore[attr-defined]
         return guarded
 
-    def seen_beside(self, obj: Any) -> Mapping[str, Any]:
+    def related_values(self, obj: Any) -> Mapping[str, Any]:
         """Return values of other rows, by label, that the row's page shows and that are edited with it."""
         return {}
 
@@ -156,12 +156,13 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         """Return the form; of an existing row with the fields that detect concurrent changes."""
         if obj is not None and self.has_change_permission(request, obj):
             own = kwargs.get("form", self.form)
-            kwargs["form"] = with_seen(own, self.seen_beside(obj), without=self.get_readonly_fields(request, obj))
+            readonly = self.get_readonly_fields(request, obj)
+            kwargs["form"] = with_conflict_check(own, self.related_values(obj), without=readonly)
         form: type[ModelForm[Any]] = super().get_form(request, obj, **kwargs)
         return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the fieldsets; of an existing row with the hidden field of `with_seen`."""
+        """Return the fieldsets; of an existing row with the hidden field of `with_conflict_check`."""
         fieldsets = list(super().get_fieldsets(request, obj))
         if obj is None or not self.has_change_permission(request, obj) or SEEN in flatten_fieldsets(fieldsets):
             return fieldsets

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from tenants.console.base import ConsoleAdmin
-from tenants.console.live import answer_part, tag_of
+from tenants.console.polled_parts import etag_of, part_response
 
 ROWS_TEMPLATE = "tenants/admin/live_rows.html"
 
@@ -42,7 +42,7 @@ class LiveListMixin(ConsoleAdmin):
         # An invalid filter redirects to the list without it.
         if not isinstance(page, TemplateResponse):
             return page
-        return answer_part(request, render_to_string(ROWS_TEMPLATE, page.context_data, request))
+        return part_response(request, render_to_string(ROWS_TEMPLATE, page.context_data, request))
 
 
 class LivePageMixin(ConsoleAdmin):
@@ -67,7 +67,7 @@ class LivePageMixin(ConsoleAdmin):
         part = self.render_now(request, object_id) if self.has_view_permission(request) else None
         if part is not None:
             address = reverse(f"admin:{_name_of(self, 'now')}", args=[object_id])
-            context |= {"now_part": part, "now_etag": tag_of(part), "now_address": address}
+            context |= {"now_part": part, "now_etag": etag_of(part), "now_address": address}
         response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
 
@@ -78,7 +78,7 @@ class LivePageMixin(ConsoleAdmin):
         part = self.render_now(request, object_id)
         if part is None:
             raise Http404("There is no such object.")
-        return answer_part(request, part)
+        return part_response(request, part)
 
 
 def _name_of(page: ConsoleAdmin, part: str) -> str:

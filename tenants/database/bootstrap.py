@@ -36,7 +36,7 @@ class BootstrapError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class LoginRole:
     """A role that logs in."""
 
     name: str
@@ -48,9 +48,9 @@ class Layout:
     """The databases and roles to create."""
 
     database: str
-    owner: Role
-    app: Role
-    auditor: Role
+    owner: LoginRole
+    app: LoginRole
+    auditor: LoginRole
     platform: str
 
     @property
@@ -59,7 +59,9 @@ class Layout:
         return f"{self.database}_template"
 
 
-def bootstrap_database(admin_url: str, *, database: str, owner: Role, app: Role, auditor: Role, platform: str) -> None:
+def bootstrap_database(
+    admin_url: str, *, database: str, owner: LoginRole, app: LoginRole, auditor: LoginRole, platform: str
+) -> None:
     """Create roles, databases, template and extension, and verify them.
 
     It is idempotent. Raise `BootstrapError` if the server is too old or a role has excess rights.
@@ -147,7 +149,7 @@ def _create_role_if_missing(name: str) -> sql.Composed:
     ).format(literal=sql.Literal(name), name=sql.Identifier(name))
 
 
-def _set_password(connection: psycopg.Connection, role: Role) -> sql.Composed:
+def _set_password(connection: psycopg.Connection, role: LoginRole) -> sql.Composed:
     # The verifier is computed here, so that the password never reaches a server's log.
     verifier = connection.pgconn.encrypt_password(role.password.encode(), role.name.encode(), b"scram-sha-256")
     return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role.name), sql.Literal(verifier.decode()))

@@ -23,7 +23,7 @@ def auditor_role() -> str:
     return str(platform_settings.DATABASE_AUDITOR_ROLE)
 
 
-def door_role() -> str:
+def cross_tenant_role() -> str:
     """Return the role that sees the rows of all tenants: the platform's, or "none" for the auditor's login."""
     return "none" if connections[APP_ALIAS].settings_dict["USER"] == auditor_role() else platform_role()
 

@@ -34,7 +34,7 @@ class OrphanRowsError(RuntimeError):
 
 
 @contextmanager
-def migration_door(schema_editor: BaseDatabaseSchemaEditor) -> Iterator[None]:
+def cross_tenant_migration(schema_editor: BaseDatabaseSchemaEditor) -> Iterator[None]:
     """See and write the rows of all tenants in a data migration: FORCE binds the owner too."""
     connection = schema_editor.connection
     with transaction.atomic(using=connection.alias):
@@ -212,7 +212,7 @@ class AddCompositeForeignKey(Operation):
             ),
         )
         grant_tables(schema_editor.connection, [table, target])
-        with migration_door(schema_editor), schema_editor.connection.cursor() as cursor:
+        with cross_tenant_migration(schema_editor), schema_editor.connection.cursor() as cursor:
             cursor.execute(count)
             orphans = cursor.fetchone()[0]
         if orphans:

@@ -130,7 +130,7 @@ def digest_of(tenant_id: UUID, plain: bytes) -> bytes:
     return hmac.digest(_keys_with_first(tenant_id).digest_secret(), plain, "sha256")
 
 
-def bring(tenant_ids: Iterable[UUID]) -> None:
+def preload_keys(tenant_ids: Iterable[UUID]) -> None:
     """Load the keys of many tenants into the cache, by one statement if any is missing. The scope must see them."""
     missing = [tenant_id for tenant_id in set(tenant_ids) if _kept(tenant_id) is None]
     if missing:

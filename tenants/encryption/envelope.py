@@ -40,7 +40,7 @@ class MasterKeysInvalidError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SealContext:
     """The place of a value; the value can be opened only there."""
 
     tenant_id: UUID
@@ -98,14 +98,14 @@ def new_secret() -> bytes:
     return os.urandom(KEY_BYTES)
 
 
-def seal(value: Any, key: DataKey, place: Place) -> dict[str, str]:
+def seal(value: Any, key: DataKey, place: SealContext) -> dict[str, str]:
     """Return a JSON value in its stored, sealed form."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     sealed = base64.b64encode(_encrypt(key.cipher, text.encode(), place.associated)).decode()
     return {MARK: f"{_VERSION}:{key.id.hex}:{sealed}"}
 
 
-def unseal(text: str, key: DataKey, place: Place) -> Any:
+def unseal(text: str, key: DataKey, place: SealContext) -> Any:
     """Return the value that was sealed for the place; raise `SealBrokenError` for any other text, key or place."""
     try:
         sealed = base64.b64decode(text.rpartition(":")[2], validate=True)

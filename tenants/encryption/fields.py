@@ -16,8 +16,8 @@ from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.translation import gettext_noop
 
-from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, opening_key, sealing_key
-from tenants.encryption.envelope import Place, SealBrokenError, key_id_of, quote, seal, unquote, unseal
+from tenants.encryption.data_keys import DataKeyUnavailableError, is_sealing, opening_key, preload_keys, sealing_key
+from tenants.encryption.envelope import SealBrokenError, SealContext, key_id_of, quote, seal, unquote, unseal
 from tenants.exceptions import DomainError
 
 logger = logging.getLogger(__name__)
@@ -155,8 +155,8 @@ class SealedJSONField(models.JSONField):
             raise UnsealedWriteError(UnsealedWriteError.__doc__)
         return super().get_db_prep_save(quote(value), connection)
 
-    def _place(self, tenant_id: UUID, row_id: UUID) -> Place:
-        return Place(tenant_id, self.model._meta.db_table, row_id, self.name)
+    def _place(self, tenant_id: UUID, row_id: UUID) -> SealContext:
+        return SealContext(tenant_id, self.model._meta.db_table, row_id, self.name)
 
 
 def sealed_field(model: type[models.Model], name: str) -> SealedJSONField:
@@ -183,5 +183,5 @@ def open_readable_rows(
 
 def _with_keys(rows: Iterable[tuple[UUID, UUID, Any]]) -> list[tuple[UUID, UUID, Any]]:
     read = list(rows)
-    bring({tenant_id for _, tenant_id, value in read if type(value) is SealedValue})
+    preload_keys({tenant_id for _, tenant_id, value in read if type(value) is SealedValue})
     return read

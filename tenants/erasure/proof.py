@@ -17,7 +17,7 @@ from tenants.models import ErasureStatus, TenantErasure
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class ErasureVerification:
     """The result of a recount; `left` has the rows and things that should be gone."""
 
     erasure: TenantErasure
@@ -58,7 +58,7 @@ def hash_proof(proof: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def verify_erasure(*, erasure_id: UUID) -> Verification:
+def verify_erasure(*, erasure_id: UUID) -> ErasureVerification:
     """Recount the erased tenant's data now, and compare the proof with its hash."""
     with all_tenants():
         erasure = TenantErasure.objects.filter(pk=erasure_id).first()
@@ -67,7 +67,7 @@ def verify_erasure(*, erasure_id: UUID) -> Verification:
         counts = {**count_rows(erasure.subject_id), **count_outside(erasure.subject_id)}
     left = {name: number for name, number in counts.items() if number}
     is_intact = erasure.proof is not None and hash_proof(erasure.proof) == erasure.proof_sha256
-    return Verification(erasure, left, is_intact)
+    return ErasureVerification(erasure, left, is_intact)
 
 
 def find_erasure(*, erasure_id: UUID | None = None, subject_id: UUID | None = None) -> TenantErasure:

@@ -17,16 +17,16 @@ from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
-from tenants.limits.declared import Limit, Source, Span, State, limits
+from tenants.limits.declared import Limit, LimitPeriod, LimitState, Source, limits
 from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.limits.usage_queries import UsageLine, read_usage
 from tenants.models import Tenant, TenantLimit
 
 # Glyph, word and tone: never a colour alone.
 _MARKS = {
-    State.OK: ("✓", gettext_noop("within"), "good"),
-    State.NEAR: ("▲", gettext_noop("near"), "warn"),
-    State.EXCEEDED: ("✕", gettext_noop("reached"), "bad"),
+    LimitState.OK: ("✓", gettext_noop("within"), "good"),
+    LimitState.NEAR: ("▲", gettext_noop("near"), "warn"),
+    LimitState.EXCEEDED: ("✕", gettext_noop("reached"), "bad"),
 }
 _SOURCES = {
     Source.OVERRIDE: gettext_noop("tenant override"),
@@ -34,10 +34,10 @@ _SOURCES = {
     Source.DEFAULT: gettext_noop("by default"),
 }
 _PERIODS = {
-    Span.MONTH: gettext_noop("this month"),
-    Span.MINUTE: gettext_noop("over time"),
-    Span.NOW: gettext_noop("now"),
-    Span.EACH: gettext_noop("each"),
+    LimitPeriod.MONTH: gettext_noop("this month"),
+    LimitPeriod.MINUTE: gettext_noop("over time"),
+    LimitPeriod.NOW: gettext_noop("now"),
+    LimitPeriod.EACH: gettext_noop("each"),
 }
 
 

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from tenants.access.permissions import Permission
 from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.api.viewsets import TenantViewSet
-from tenants.limits.declared import MAX_LIMIT_VALUE, Source, Span, State
+from tenants.limits.declared import MAX_LIMIT_VALUE, LimitPeriod, LimitState, Source
 from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.limits.usage_queries import Usage, UsageLine, read_usage
 from tenants.models import TenantUsage
@@ -28,12 +28,12 @@ class UsageLineSerializer(serializers.Serializer[UsageLine]):
     unit = serializers.CharField(source="limit.unit")
     counts = serializers.CharField(source="limit.counts", help_text="The counted quantity.")
     enforced_at = serializers.CharField(source="limit.enforced_at")
-    period = serializers.ChoiceField(source="limit.span", choices=[span.value for span in Span])
+    period = serializers.ChoiceField(source="limit.span", choices=[span.value for span in LimitPeriod])
     used = serializers.IntegerField(allow_null=True, help_text="null: each request or job is checked by itself.")
     allowed = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
     left = serializers.IntegerField(allow_null=True)
     resets_at = serializers.DateTimeField(allow_null=True, help_text="When the whole limit is free again.")
-    state = serializers.ChoiceField(choices=[state.value for state in State], help_text="`near` from 80 %.")
+    state = serializers.ChoiceField(choices=[state.value for state in LimitState], help_text="`near` from 80 %.")
     source = serializers.ChoiceField(choices=[source.value for source in Source], help_text="The source of the limit.")
     override_expires_at = serializers.DateTimeField(allow_null=True)
     note = serializers.CharField(help_text="What the number excludes, such as while Redis is away; usually empty.")

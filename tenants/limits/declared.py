@@ -24,7 +24,7 @@ NO_PERIOD: Final = date(1970, 1, 1)
 MAX_LIMIT_VALUE: Final = 2**43
 
 
-class Span(StrEnum):
+class LimitPeriod(StrEnum):
     """The period over which a limit counts."""
 
     MONTH = "month"  # calendar months in UTC
@@ -46,7 +46,7 @@ class Limit:
     title: str
     unit: str
     counts: str
-    span: Span
+    span: LimitPeriod
     enforced_at: str
     default: int | None = None
     plan_column: str = ""
@@ -56,7 +56,7 @@ class Limit:
     warns: bool = False
 
 
-class State(StrEnum):
+class LimitState(StrEnum):
     """The state of a tenant's usage against a limit."""
 
     OK = "ok"
@@ -94,13 +94,13 @@ class LimitReached:
         }
 
 
-def state_of(used: int | float | None, allowed: int | None) -> State:
+def state_of(used: int | float | None, allowed: int | None) -> LimitState:
     """Return the state: near from 80 %, exceeded when nothing is left."""
     if used is None or allowed is None or not used:
-        return State.OK
+        return LimitState.OK
     if used >= allowed:
-        return State.EXCEEDED
-    return State.NEAR if used * 100 >= WARNING_PERCENTS[0] * allowed else State.OK
+        return LimitState.EXCEEDED
+    return LimitState.NEAR if used * 100 >= WARNING_PERCENTS[0] * allowed else LimitState.OK
 
 
 def month_of(moment: datetime) -> date:

@@ -50,7 +50,7 @@ def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Ma
     }
 
 
-class KeptLimits:
+class CachedLimits:
     """A cache of the limits ``only`` that each request reads, less than a second old."""
 
     def __init__(self, name: str, only: Iterable[Limit]) -> None:
@@ -164,11 +164,11 @@ def check_room(*, tenant_id: UUID, limit: Limit, wanted: int = 1) -> None:
     It locks nothing: `change_stored` decides between concurrent callers.
     """
     allowed = allowed_for(tenant_id, limit)
-    if allowed is not None and stored(tenant_id, limit) + wanted > allowed * limit.counts_per_unit:
+    if allowed is not None and read_stored(tenant_id, limit) + wanted > allowed * limit.counts_per_unit:
         raise space_exceeded(tenant_id, limit, allowed=allowed, wanted=wanted if wanted > 1 else 0)
 
 
-def stored(tenant_id: UUID, limit: Limit) -> int:
+def read_stored(tenant_id: UUID, limit: Limit) -> int:
     """Return how much a tenant stores now, by its counter."""
     counter = TenantUsage.objects.filter(tenant_id=tenant_id, key=limit.key, period=NO_PERIOD)
     return counter.values_list("amount", flat=True).first() or 0
@@ -176,7 +176,7 @@ def stored(tenant_id: UUID, limit: Limit) -> int:
 
 def space_exceeded(tenant_id: UUID, limit: Limit, *, allowed: int, wanted: int) -> SpaceExceededError:
     """Return the error with the current usage."""
-    used = stored(tenant_id, limit)
+    used = read_stored(tenant_id, limit)
     values = {
         "title": LocalizableText(limit.title),
         "used": f"{used:,}",

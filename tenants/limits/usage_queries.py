@@ -11,7 +11,7 @@ from uuid import UUID
 from django.apps import apps
 from django.utils.module_loading import import_string
 
-from tenants.limits.declared import NO_PERIOD, Limit, Source, Span, State, month_end, month_of, state_of
+from tenants.limits.declared import NO_PERIOD, Limit, LimitPeriod, LimitState, Source, month_end, month_of, state_of
 from tenants.limits.usage import EffectiveLimit, effective_limits
 from tenants.models import LimitWarning, TenantUsage
 
@@ -41,7 +41,7 @@ class UsageLine:
     used: int | None
     left: int | None
     resets_at: datetime | None
-    state: State
+    state: LimitState
     override_expires_at: datetime | None
     note: str = ""
 
@@ -89,7 +89,7 @@ def _line(
 ) -> UsageLine:
     limit, allowed = effective.limit, effective.allowed
     amount: int | None = counted.get(limit.key, 0) if limit.is_counter else None
-    resets_at, note = month_end(now) if limit.span is Span.MONTH else None, ""
+    resets_at, note = month_end(now) if limit.span is LimitPeriod.MONTH else None, ""
     if limit.key in measured:
         amount, seconds, note = measured[limit.key]
         resets_at = now + timedelta(seconds=seconds) if seconds > 0 else resets_at
@@ -101,7 +101,7 @@ def _line(
         used=None if amount is None else amount // limit.counts_per_unit,
         left=None if amount is None or room is None else max(0, room - amount) // limit.counts_per_unit,
         resets_at=resets_at,
-        state=state_of(amount, room) if limit.warns else State.OK,
+        state=state_of(amount, room) if limit.warns else LimitState.OK,
         override_expires_at=effective.expires_at,
         note=note,
     )

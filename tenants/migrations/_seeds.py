@@ -2,7 +2,7 @@
 
 from django.db.models.functions import Now
 
-from tenants.database.rls import migration_door
+from tenants.database.rls import cross_tenant_migration
 
 # slug: name, rank
 TIERS = {
@@ -60,7 +60,7 @@ def create_plans(apps, schema_editor):
     def create(model, **values):
         return apps.get_model("tenants", model).objects.using(alias).create(**values)
 
-    with migration_door(schema_editor):
+    with cross_tenant_migration(schema_editor):
         for column, (slug, (name, rank)) in enumerate(TIERS.items()):
             tier = create("Tier", slug=slug, name=name, rank=rank)
             weight, concurrency, submits, waiting, worker_seconds, priority = PLANS[slug]

@@ -141,7 +141,7 @@ class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
         """Return the fields that cannot be edited."""
         return ("slug", "version") if obj else ()
 
-    def seen_beside(self, obj: Plan) -> dict[str, str]:
+    def related_values(self, obj: Plan) -> dict[str, str]:
         """Return the plan's limits, which the page shows."""
         return {"Limits": ", ".join(f"{limit.key} {limit.value:,}" for limit in obj.limits.order_by("key"))}
 

@@ -18,17 +18,17 @@ from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, limit_of_route
 from tenants.url_prefixes import API_PREFIX, CONSOLE_PREFIX
 
 
-class BodyBounds(NamedTuple):
+class BodyLimits(NamedTuple):
     """The maximum size of a body, and the owner whose space it takes: a tenant, or the platform (None)."""
 
     limit: int
     owner: UUID | None = None
 
 
-ANONYMOUS_BOUNDS = BodyBounds(MAX_ANONYMOUS_BYTES)
+ANONYMOUS_BOUNDS = BodyLimits(MAX_ANONYMOUS_BYTES)
 
 
-def body_bounds_of(scope: dict[str, Any]) -> BodyBounds:
+def body_limits_of(scope: dict[str, Any]) -> BodyLimits:
     """Return the bounds of a body: its route's limit if the credentials are valid, else 64 KiB.
 
     Raise `DatabaseUnavailableError` if the credentials cannot be looked up.
@@ -44,7 +44,7 @@ def body_bounds_of(scope: dict[str, Any]) -> BodyBounds:
         raise DatabaseUnavailableError from error
     if access.scope is None:
         return ANONYMOUS_BOUNDS
-    return BodyBounds(limit_of_route(request.path_info, request.method), access.own_tenant_id)
+    return BodyLimits(limit_of_route(request.path_info, request.method), access.own_tenant_id)
 
 
 def _no_response(_request: HttpRequest) -> HttpResponse:

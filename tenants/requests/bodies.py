@@ -75,7 +75,7 @@ def largest_share() -> int:
     return int(platform_settings.BODY_SPACE_BYTES) // 2
 
 
-class Share:
+class BodyReservation:
     """The bytes of one request in `space`; leaving the context releases them."""
 
     def __init__(self, content_type: str | None) -> None:
@@ -84,7 +84,7 @@ class Share:
         self._taken = 0
         self._owner: UUID | None = None
 
-    def __enter__(self) -> Share:
+    def __enter__(self) -> BodyReservation:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -153,7 +153,7 @@ def received_body(request: HttpRequest, *, has_access: bool, owner: UUID | None 
         yield
         return
     memory = settings.FILE_UPLOAD_MAX_MEMORY_SIZE
-    with Share(request.content_type) as share, SpooledTemporaryFile(max_size=memory) as spool:
+    with BodyReservation(request.content_type) as share, SpooledTemporaryFile(max_size=memory) as spool:
         if length > memory:
             share.take(length, owner=owner)
         _copy_body(body, length, spool, receipt_of(request.environ))
@@ -162,7 +162,7 @@ def received_body(request: HttpRequest, *, has_access: bool, owner: UUID | None 
         yield
 
 
-def _copy_body(body: BodyInput, length: int, spool: IO[bytes], receipt: Receipt | None) -> None:
+def _copy_body(body: BodyInput, length: int, spool: IO[bytes], receipt: ReceiveProgress | None) -> None:
     """Copy a body of this length into a file; raise `BodyTooSlowError` if the client is cut off before its end."""
     received = 0
     while received < length and (part := body.read(min(_PART_BYTES, length - received))):
@@ -209,7 +209,7 @@ def seconds_for(size: int) -> float:
     return float(platform_settings.RECEIVE_GRACE_SECONDS) + size / LEAST_BYTES_PER_SECOND
 
 
-class Receipt:
+class ReceiveProgress:
     """The receipt of one request over a socket, and when it is cut off.
 
     A thread that reads from a socket cannot be interrupted, so its socket is shut down for reading from outside: a read
@@ -238,20 +238,20 @@ class Receipt:
             self._sock.shutdown(socket.SHUT_RD)
 
 
-_open: dict[socket.socket, Receipt] = {}
+_open: dict[socket.socket, ReceiveProgress] = {}
 
 
 @contextmanager
-def receiving(sock: socket.socket) -> Iterator[Receipt]:
+def receiving(sock: socket.socket) -> Iterator[ReceiveProgress]:
     """Watch a socket while a thread serves a request that comes over it."""
-    receipt = _open[sock] = Receipt(sock)
+    receipt = _open[sock] = ReceiveProgress(sock)
     try:
         yield receipt
     finally:
         del _open[sock]
 
 
-def receipt_of(environ: Mapping[str, Any]) -> Receipt | None:
+def receipt_of(environ: Mapping[str, Any]) -> ReceiveProgress | None:
     """Return the receipt of the request with this WSGI environment, or None if its server watches none."""
     return _open.get(environ["gunicorn.socket"]) if "gunicorn.socket" in environ else None
 

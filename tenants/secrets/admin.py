@@ -93,7 +93,7 @@ class TenantSecretAdmin(TenantScopedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: TenantSecret | None = None) -> tuple[str, ...]:
         return ("name", "hosts", *SHOWN) if obj is not None else ()
 
-    def seen_beside(self, obj: TenantSecret) -> dict[str, str]:
+    def related_values(self, obj: TenantSecret) -> dict[str, str]:
         """Return the version, which differs if the value or the hosts were replaced."""
         return {gettext("Version"): str(obj.version)}
 

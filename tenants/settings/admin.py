@@ -17,7 +17,7 @@ from tenants.console.base import ReadOnlyAdmin
 from tenants.console.site import console_site
 from tenants.exceptions import DomainError, SettingsStaleError
 from tenants.models import Tenant, TenantSettings
-from tenants.settings.forms import SettingsForm, lines_of
+from tenants.settings.forms import SettingsForm, setting_rows
 from tenants.settings.schema import effective_values, orphaned_keys, read_stored, setting_groups
 from tenants.settings.service import change_settings
 
@@ -122,7 +122,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "tenant": tenant,
             "form": form,
-            "groups": [(group.title, lines_of(group, form, row.stored)) for group in setting_groups()],
+            "groups": [(group.title, setting_rows(group, form, row.stored)) for group in setting_groups()],
             "orphaned": orphaned_keys(row.stored),
             "may_edit": may_edit,
         }

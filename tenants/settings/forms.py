@@ -11,8 +11,15 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from tenants.console.edit_conflicts import (
+    FormMarksField,
+    changed_since,
+    conflict_message,
+    current_value_text,
+    marks_of,
+    with_current_marks,
+)
 from tenants.console.json_fields import StrictJSONField
-from tenants.console.seen import SeenField, advice, changed_since, current_value_text, marks_of, resent
 from tenants.settings.schema import Setting, SettingGroup, setting_groups
 
 
@@ -23,7 +30,7 @@ class SettingsForm(forms.Form):
     """
 
     version = forms.IntegerField(widget=forms.HiddenInput)
-    seen = SeenField()
+    seen = FormMarksField()
     reason = forms.CharField(max_length=500, required=False, label=_("Reason, for the audit log"))
 
     def __init__(
@@ -53,8 +60,10 @@ class SettingsForm(forms.Form):
             names = []
         titles = {setting.key: setting.title for setting in _settings()}
         what = [current_value_text(titles[name], self._values[name]) for name in names]
-        self.add_error(None, advice(what or [gettext("a secret, or a value that was changed and changed back")]))
-        self.data = resent(self.data, {"version": str(version), "seen": marks_of(self._marked())})
+        self.add_error(
+            None, conflict_message(what or [gettext("a secret, or a value that was changed and changed back")])
+        )
+        self.data = with_current_marks(self.data, {"version": str(version), "seen": marks_of(self._marked())})
 
     def _marked(self) -> dict[str, Any]:
         """Return the values that are compared; secrets are never shown, so they are excluded."""
@@ -82,7 +91,7 @@ class SettingsForm(forms.Form):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SettingRow:
     """One setting as the page renders it."""
 
     setting: Setting
@@ -92,10 +101,10 @@ class Line:
     default: str
 
 
-def lines_of(group: SettingGroup, form: SettingsForm, stored: Mapping[str, Any]) -> list[Line]:
+def setting_rows(group: SettingGroup, form: SettingsForm, stored: Mapping[str, Any]) -> list[SettingRow]:
     """Return the settings of a group with their fields."""
     return [
-        Line(
+        SettingRow(
             setting=setting,
             field=form[setting.key],
             reset=form[reset_name(setting)],

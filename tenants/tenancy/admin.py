@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext, gettext_lazy
 
-from tenants.access.people_queries import find_places
+from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action, until_of
@@ -91,7 +91,7 @@ class TenantAdmin(TenantScopedAdmin):
         """Switch a member of several tenants to another of them."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        for membership in find_places(request.user).memberships:
+        for membership in find_user_roles(request.user).memberships:
             if membership.tenant.slug == request.POST.get("tenant"):
                 choose_tenant(request, membership)
                 return HttpResponseRedirect(reverse("admin:index"))
@@ -99,7 +99,7 @@ class TenantAdmin(TenantScopedAdmin):
         return HttpResponseRedirect(reverse("admin:tenants_tenant_changelist"))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        memberships = find_places(request.user).memberships
+        memberships = find_user_roles(request.user).memberships
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "memberships": memberships})
         return response
 

@@ -169,7 +169,7 @@ def resume_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
         return _change(tenant, "tenant.resumed", changes, reason)
 
 
-def lift_due_stops() -> int:
+def expire_due_tenant_stops() -> int:
     """End the tenants' pauses, drains and suspensions that are due. Return how many. Safe to run concurrently."""
     lifted = 0
     with all_tenants():

@@ -8,7 +8,7 @@ from pathlib import Path
 import redis
 
 from jobsplatform.embedded.binaries import valkey_program
-from jobsplatform.embedded.identity import Identity
+from jobsplatform.embedded.server_user import ServerUser
 from jobsplatform.embedded.supervision import Server, bare_environment
 from jobsplatform.embedded.valkey import ADMINISTRATOR, broker_url, start_valkey
 from tests.acceptance.processes import STOP_SECONDS
@@ -39,7 +39,7 @@ class OwnBroker:
             valkey_program(),
             self._folder,
             password=self._password,
-            identity=Identity.CALLER,
+            identity=ServerUser.CALLER,
             environment=bare_environment("OWN_BROKER", "1"),
             port=self._server.port if self._server else None,
         )

@@ -9,8 +9,8 @@ from scheduling.fleet.workers import drain_worker, resume_worker
 from scheduling.models import Worker
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
-from tests.acceptance.acts import executions_of, submit, wait_for_all
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import executions_of, submit, wait_for_all
 from tests.acceptance.processes import ManagedProcess, eventually
 
 JOBS, SECONDS = 12, 4

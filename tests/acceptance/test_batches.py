@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from scheduling.jobs.batches.completion import CompletionJob
-from scheduling.jobs.batches.making import open_batch
+from scheduling.jobs.batches.service import open_batch
 from scheduling.jobs.requests import JobRequest
 from scheduling.models import Batch, Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.acceptance.acts import event_names, fetch, submit, wait_for
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import event_names, fetch, submit, wait_for
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, is_ready
 

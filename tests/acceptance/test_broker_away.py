@@ -19,8 +19,8 @@ from scheduling.models import Execution, Job, Queue
 from tenants.context import all_tenants
 from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tests.acceptance.acts import fetch, wait_for, wait_for_all
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import fetch, wait_for, wait_for_all
 from tests.acceptance.own_broker import OwnBroker
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering

@@ -13,8 +13,8 @@ import redis
 from scheduling.models import Worker
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.acceptance.acts import submit, wait_for, wait_for_all
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import submit, wait_for, wait_for_all
 from tests.acceptance.processes import eventually
 from tests.acceptance.proxy import Proxy
 from tests.acceptance.test_platform import free_port

@@ -11,8 +11,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from scheduling.models import Job
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import executions_of, wait_for
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import executions_of, wait_for
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_recovery import RESCUE_SECONDS
 from workloads.documents.indexing.uploads import upload_documents

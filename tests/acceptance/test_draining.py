@@ -8,8 +8,8 @@ from scheduling.fleet.workers import drain_worker, resume_worker
 from scheduling.models import Worker
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.acceptance.acts import executions_of, fetch, submit, wait_for
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import executions_of, fetch, submit, wait_for
 from tests.acceptance.processes import ManagedProcess, eventually
 
 pytestmark = pytest.mark.core

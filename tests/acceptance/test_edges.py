@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobsplatform.heads import MAX_HOST_BYTES, MAX_TARGET_BYTES
+from jobsplatform.request_heads import MAX_HOST_BYTES, MAX_TARGET_BYTES
 from tenants.access.api_keys import issue_api_key
 from tenants.context import tenant_context
 from tenants.models import Tenant

@@ -15,8 +15,8 @@ from scheduling.models import Job
 from tenants.access.api_keys import revoke_api_key
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import event_names, submit, wait_for
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import event_names, submit, wait_for
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
 from tests.acceptance.test_streams import median_connections

@@ -17,8 +17,8 @@ from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import DeadLetter, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import event_names, executions_of, fetch, submit, wait_for
 from tests.acceptance.processes import eventually
 from tests.checks import faults_of
 

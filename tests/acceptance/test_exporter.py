@@ -9,8 +9,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tenants.models import Tenant
-from tests.acceptance.acts import submit, wait_for_all
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import submit, wait_for_all
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port
 

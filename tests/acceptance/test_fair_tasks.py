@@ -11,7 +11,7 @@ import pytest
 from scheduling.models import DeadLetter, JobLog
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for
+from tests.acceptance.helpers import event_names, executions_of, fetch, submit, wait_for
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.test_execution import send_raw
 

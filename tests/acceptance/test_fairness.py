@@ -11,8 +11,8 @@ from scheduling.models import Execution, Job, JobEvent, Queue
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.tenancy.service import pause_tenant, resume_tenant, update_tenant
-from tests.acceptance.acts import submit, wait_for_all
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import submit, wait_for_all
 from tests.acceptance.processes import eventually
 from tests.checks import faults_of
 

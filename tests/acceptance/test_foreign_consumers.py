@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scheduling.diagnosis.service import State, diagnose
+from scheduling.diagnosis.service import Health, diagnose
 from tenants.models import Tenant
-from tests.acceptance.acts import submit, wait_for
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import submit, wait_for
 from tests.acceptance.processes import eventually
 
 
@@ -26,5 +26,5 @@ def test_jobs_complete_beside_foreign_consumer_that_raises_an_alarm(platform: Pl
         wait_for(job, "completed")
     eventually(lambda: "message.returned" in foreign.log, what="it has received a message")
     check = next(check for check in diagnose().checks if check.name == "foreign consumers")
-    assert check.state is State.FAILURE
+    assert check.state is Health.FAILURE
     assert "NoWorkerError" not in foreign.log

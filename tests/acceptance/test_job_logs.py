@@ -10,8 +10,8 @@ from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job, JobLogTally
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import fetch, submit, wait_for
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import fetch, submit, wait_for
 from tests.acceptance.processes import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.core]

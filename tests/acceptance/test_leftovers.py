@@ -8,8 +8,8 @@ import pytest
 
 from scheduling.kit import registry
 from tenants.models import Tenant
-from tests.acceptance.acts import event_names, executions_of, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import event_names, executions_of, submit, wait_for, wait_for_all
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, is_ready
 from tests.acceptance.test_job_logs import log_of

@@ -8,8 +8,8 @@ from scheduling.models import DeadLetter
 from tenants.context import all_tenants
 from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.models import Tenant
-from tests.acceptance.acts import executions_of, submit, wait_for
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import executions_of, submit, wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.core]
 

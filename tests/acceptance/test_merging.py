@@ -14,8 +14,8 @@ from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job, JobEvent
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.processes import eventually
 from tests.checks import faults_of
 from tests.predictions import predict

@@ -7,8 +7,8 @@ from scheduling.plans.service import activate_cfs_plan
 from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.acceptance.acts import event_names, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import event_names, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.processes import eventually
 
 

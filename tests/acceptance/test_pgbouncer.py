@@ -17,8 +17,8 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.conf import APP_ALIAS
 from tenants.exceptions import NoTenantError
 from tenants.models import Tenant
-from tests.acceptance.acts import executions_of, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import executions_of, submit, wait_for, wait_for_all
 from tests.acceptance.pooler import PROGRAM, Pooler, running_pooler
 from tests.acceptance.processes import eventually
 from tests.checks import faults_of

@@ -19,8 +19,8 @@ from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import executions_of, fetch, wait_for
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import executions_of, fetch, wait_for
 from tests.acceptance.processes import eventually
 from tests.web_server import web_server
 from workloads.documents.models import Chunk, Document

@@ -16,8 +16,8 @@ from scheduling.jobs.cancellation import cancel_job, cancel_jobs
 from scheduling.models import Execution, Job, JobEvent, PoolClock, ProcessHeartbeat
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import event_names, executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.processes import eventually
 from tests.brokers import empty_database
 from tests.checks import faults_of

@@ -15,8 +15,8 @@ from scheduling.models import EventRelay, Job
 from tenants.context import all_tenants
 from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tests.acceptance.acts import submit
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import submit
 from tests.acceptance.processes import eventually
 from tests.checks import faults_of
 from workloads.webhooks.models import Delivery, Webhook

@@ -12,8 +12,8 @@ from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.models import DeadLetter, Job, Worker, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import event_names, executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import is_ready
 from tests.installing import found_by_this_process

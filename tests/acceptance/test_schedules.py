@@ -13,8 +13,8 @@ from scheduling.schedules.definitions import create_schedule, delete_schedule
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
 from tenants.models import AuditLogEntry, Tenant
-from tests.acceptance.acts import wait_for
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import wait_for
 from tests.acceptance.processes import eventually
 
 

@@ -10,8 +10,8 @@ from tenants.audit.verification import verify_chains
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, AuditSeal, Tenant
 from tenants.tenancy.service import pause_tenant, resume_tenant
-from tests.acceptance.acts import submit, wait_for_all
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import submit, wait_for_all
 from tests.acceptance.processes import eventually
 
 ROUNDS, JOBS_A_ROUND = 25, 8

@@ -14,8 +14,8 @@ from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState, is_allowed
 from scheduling.models import CFSPlan, Execution, Job, JobEvent, LiveExecution, Worker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.test_documents import chunks_of
 from tests.checks import faults_of

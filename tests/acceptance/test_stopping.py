@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenants.models import Tenant
-from tests.acceptance.acts import fetch, submit, wait_for_all
+from tests.acceptance.helpers import fetch, submit, wait_for_all
 from tests.acceptance.processes import eventually
 from tests.acceptance.serving import Platform
 

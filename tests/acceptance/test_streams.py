@@ -12,8 +12,8 @@ from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import Job
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import submit, wait_for
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import submit, wait_for
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
 from tests.databases import TestDatabase, connect_as_owner

@@ -12,9 +12,9 @@ import pytest
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.acceptance.acts import fetch, wait_for
 from tests.acceptance.collector import Collector
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import fetch, wait_for
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
 from tests.keys import issue_api_key

@@ -14,8 +14,8 @@ import redis
 from django.conf import settings
 
 from tenants.models import Tenant
-from tests.acceptance.acts import executions_of, submit, wait_for_all
 from tests.acceptance.conftest import Platform
+from tests.acceptance.helpers import executions_of, submit, wait_for_all
 from tests.acceptance.tls import make_certificates, tls_before
 from tests.databases import TestDatabase
 

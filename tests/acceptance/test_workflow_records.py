@@ -14,11 +14,11 @@ from scheduling.models import Job
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
 from tenants.models import Tenant
-from tests.acceptance.acts import wait_for_all
 from tests.acceptance.conftest import Platform
-from tests.integration.workloads.workflow_records.acts import send, stored_rows
+from tests.acceptance.helpers import wait_for_all
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_node, new_run
-from workloads.workflows.records.records import NodeRecord, RunRecord, RunState
+from tests.integration.workloads.workflow_records.record_helpers import send, stored_rows
+from workloads.workflows.records.records import NodeRecord, RecordState, RunRecord
 from workloads.workflows.records.repository import save_external_record
 
 RUNS, NODES = 5, 6
@@ -31,7 +31,7 @@ def records_of(tenant: Tenant) -> list[tuple[RunRecord, Sequence[NodeRecord]]]:
     records: list[tuple[RunRecord, Sequence[NodeRecord]]] = [(run, [])]
     for number in range(NODES):
         node = new_node(run, f"n{number}")
-        state = RunState.SUCCEEDED if number == NODES - 1 else RunState.RUNNING
+        state = RecordState.SUCCEEDED if number == NODES - 1 else RecordState.RUNNING
         run = later(run, total_steps=number)
         records.append((run, [node]))
         run = later(run, state=state, total_steps=number + 1)

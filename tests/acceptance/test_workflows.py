@@ -18,8 +18,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from scheduling.models import Job
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import executions_of, fetch, wait_for
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import executions_of, fetch, wait_for
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import is_ready
 from tests.model_server import ModelServer, model_server

@@ -315,7 +315,7 @@ scheduling.queue                   platform.view   fairness.manage  fairness.man
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage
 scheduling.schedule                schedules.view  schedules.manage schedules.manage run_now:schedules.manage pause:schedules.manage resume:schedules.manage delete:schedules.manage
 scheduling.schedulefire            schedules.view  -                -
-scheduling.schedulingentity        tenant.view     -                -
+scheduling.fairsharenode           tenant.view     -                -
 scheduling.tenantcapacity          tenant.view     -                -
 scheduling.tenantupkeeprun         audit.view      -                -
 scheduling.upkeeprun               platform.view   -                -

@@ -10,7 +10,7 @@ from django.db import connection
 
 from jobsplatform.settings.env import BASE_DIR
 from tenants.database.locks import LockClass
-from tests.architecture.test_doors import sources, without_prose
+from tests.architecture.test_cross_tenant_functions import sources, without_prose
 from tests.named_sql import sql_sources
 
 ADVISORY = re.compile(r"\bpg_\w*advisory\w*", re.IGNORECASE)

@@ -6,7 +6,7 @@ import ast
 import re
 
 from jobsplatform.settings.env import BASE_DIR
-from tests.architecture.test_doors import sources
+from tests.architecture.test_cross_tenant_functions import sources
 from tests.named_sql import sql_sources
 
 FOR_UPDATE = re.compile(r"\bFOR\s+UPDATE\b(?! TO )")

@@ -70,12 +70,12 @@ COLUMNS = ("payload", "checkpoint", "result")
 # Modules that name the columns in SQL, or read them without model instances; each decrypts and encrypts through the
 # field.
 BESIDE_ROWS = {
-    "scheduling/bulk/acts.py",
+    "scheduling/bulk/actions.py",
     "scheduling/bulk/replays.py",
     "scheduling/bulk/reroute.py",
     "scheduling/execution/checkpoints.sql",
     "scheduling/execution/start.sql",
-    "scheduling/jobs/kept_results/service.py",
+    "scheduling/jobs/result_cache/service.py",
     "scheduling/execution/settlement.sql",
 }
 _COLUMN = "|".join(COLUMNS)

@@ -14,7 +14,7 @@ from scheduling.models import CFSPlan, DeadLetter, Execution, Job
 from scheduling.plans.service import CFS_PLANS
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
-from tests.acceptance.acts import fetch, submit, wait_for
+from tests.acceptance.helpers import fetch, submit, wait_for
 from tests.acceptance.processes import eventually
 from tests.browser.conftest import Console
 

@@ -9,7 +9,7 @@ from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import LiveExecution
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.acceptance.acts import submit, wait_for
+from tests.acceptance.helpers import submit, wait_for
 from tests.acceptance.processes import eventually
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console

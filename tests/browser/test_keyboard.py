@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tenants.models import Tenant
-from tests.acceptance.acts import submit, wait_for
+from tests.acceptance.helpers import submit, wait_for
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
 

@@ -11,7 +11,7 @@ from scheduling.models import Queue, Worker
 from scheduling.stops.pauses import pause_queue, resume_queue
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.acceptance.acts import submit, wait_for
+from tests.acceptance.helpers import submit, wait_for
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
 

@@ -10,7 +10,7 @@ from scheduling.models import CFSPlan
 from scheduling.plans.service import CFS_PLANS
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Plan, Tenant
-from tests.acceptance.acts import submit, wait_for
+from tests.acceptance.helpers import submit, wait_for
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
 

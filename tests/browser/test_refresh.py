@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from scheduling.jobs.cancellation import cancel_jobs
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import submit, wait_for
+from tests.acceptance.helpers import submit, wait_for
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
 

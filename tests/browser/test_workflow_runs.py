@@ -7,11 +7,11 @@ from playwright.sync_api import expect
 
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import submit, wait_for
+from tests.acceptance.helpers import submit, wait_for
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_node, new_run
-from workloads.workflows.records.records import RunState
+from workloads.workflows.records.records import RecordState
 from workloads.workflows.records.repository import save_records
 
 pytestmark = [pytest.mark.browser]
@@ -36,8 +36,8 @@ def test_graph_and_timeline_of_a_run_are_updated_without_reload(console: Console
 
     with tenant_context(globex):
         save_records(
-            later(run, state=RunState.FAILED, error_code="llm_refused", error_message="The model said no."),
-            [ended(start), new_node(run, "ask", path=(1,), state=RunState.FAILED)],
+            later(run, state=RecordState.FAILED, error_code="llm_refused", error_message="The model said no."),
+            [ended(start), new_node(run, "ask", path=(1,), state=RecordState.FAILED)],
         )
 
     expect(node).to_have_attribute("data-state", "succeeded", timeout=STORED_MS)

@@ -45,11 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
     import django
 
     django.setup()
+    from tests.chaos.ci_window import choose_slice, count_commits
     from tests.chaos.parallel import run_in_parallel
     from tests.chaos.planning import plan_rows
     from tests.chaos.report import print_report, record_report
     from tests.chaos.rows import ROWS
-    from tests.chaos.slicing import choose_slice, count_commits
 
     if unknown := set(chosen.only) - set(ROWS):
         sys.stderr.write(f"Unknown rows: {', '.join(sorted(unknown))}. There are {', '.join(ROWS)}.\n")

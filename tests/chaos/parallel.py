@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobsplatform.embedded.identity import die_with_parent
+from jobsplatform.embedded.server_user import die_with_parent
 from tests.chaos.planning import Plan
 from tests.chaos.report import RowResult
 from tests.chaos.results import HISTORY, RESULTS, Results, Run, read_results
@@ -64,7 +64,7 @@ def _start(plan: Plan, folder: Path) -> _Running:
     _say(f"{plan.row.id} begins: {plan.row.fault}, seeds {', '.join(map(str, plan.seeds))}")
     with output.open("wb") as written:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.alone", plan.row.id, str(own), *map(str, plan.seeds)],
+            [sys.executable, "-m", "tests.chaos.single_row", plan.row.id, str(own), *map(str, plan.seeds)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=written,

@@ -17,12 +17,12 @@ import psycopg
 
 from jobsplatform.embedded import reaper
 from jobsplatform.embedded.binaries import postgres_program, valkey_program
-from jobsplatform.embedded.identity import Identity, choose_identity, give, lend
 from jobsplatform.embedded.postgres import admin_url, start_postgres
+from jobsplatform.embedded.server_user import ServerUser, change_owner, choose_server_user, copy_for_user
 from jobsplatform.embedded.servers import APP_ROLE, AUDITOR_ROLE, DATABASE, OWNER_ROLE, PLATFORM_ROLE, Passwords
 from jobsplatform.embedded.supervision import HOST, Server, bare_environment
 from jobsplatform.embedded.valkey import UNION, broker_url, start_valkey
-from tenants.database.bootstrap import Role, bootstrap_database
+from tenants.database.bootstrap import LoginRole, bootstrap_database
 from tests.chaos.plugin.processor import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +85,7 @@ class Servers:
     def __init__(self, addresses: Addresses, *, is_fast: bool = False) -> None:
         self._is_fast = is_fast
         self._addresses = addresses
-        self._identity = choose_identity()
+        self._identity = choose_server_user()
         self._environment = bare_environment(reaper.MARK_VARIABLE, os.environ.get(reaper.MARK_VARIABLE, ""))
         self._postgres: Server | None = None
         self._broker: Server | None = None
@@ -93,7 +93,7 @@ class Servers:
     def start_postgres(self) -> None:
         """Start it on the existing data; durable, unless these are a blueprint's."""
         self._postgres = start_postgres(
-            lend(self._identity, postgres_program(), self._addresses.folder / "programs"),
+            copy_for_user(self._identity, postgres_program(), self._addresses.folder / "programs"),
             self._folder("postgres"),
             password=self._addresses.passwords.administrator,
             identity=self._identity,
@@ -133,7 +133,7 @@ class Servers:
     def start_broker(self) -> None:
         """Start it with an empty database."""
         self._broker = start_valkey(
-            lend(self._identity, valkey_program(), self._addresses.folder / "programs"),
+            copy_for_user(self._identity, valkey_program(), self._addresses.folder / "programs"),
             self._folder("valkey"),
             password=self._addresses.passwords.broker,
             identity=self._identity,
@@ -168,10 +168,10 @@ class Servers:
     def _folder(self, name: str) -> Path:
         folder = self._addresses.folder / name
         folder.mkdir(mode=0o700, exist_ok=True)
-        if self._identity is Identity.NOBODY:
+        if self._identity is ServerUser.NOBODY:
             self._addresses.folder.chmod(0o711)
             for path in (folder, *folder.rglob("*")):
-                give(self._identity, path)
+                change_owner(self._identity, path)
         return folder
 
 
@@ -197,9 +197,9 @@ def make_blueprint(folder: Path) -> None:
         bootstrap_database(
             admin_url(addresses.postgres_port, addresses.passwords.administrator),
             database=DATABASE,
-            owner=Role(OWNER_ROLE, addresses.passwords.owner),
-            app=Role(APP_ROLE, addresses.passwords.app),
-            auditor=Role(AUDITOR_ROLE, addresses.passwords.auditor),
+            owner=LoginRole(OWNER_ROLE, addresses.passwords.owner),
+            app=LoginRole(APP_ROLE, addresses.passwords.app),
+            auditor=LoginRole(AUDITOR_ROLE, addresses.passwords.auditor),
             platform=PLATFORM_ROLE,
         )
         environment = {**os.environ, **addresses.environment()}

@@ -24,10 +24,10 @@ from tenants.tenancy.service import create_tenant, update_tenant
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, Platform, is_ready
 from tests.chaos.client import Client
+from tests.chaos.health_prober import Witness
 from tests.chaos.history import Process
 from tests.chaos.servers import HOST, LOGS, Addresses, Servers, free_port
 from tests.chaos.view import View
-from tests.chaos.witness import Witness
 from tests.keys import issue_api_key
 
 LOOK_SECONDS = 0.05

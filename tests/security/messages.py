@@ -17,7 +17,7 @@ from redis import Redis
 
 from scheduling import signals
 from scheduling.celery import tasks as upkeep
-from scheduling.celery.strangers import TolerantChannel, guarded_strategy
+from scheduling.celery.message_guard import GuardedChannel, guarded_strategy
 from tenants.database.platform_settings import platform_settings
 
 
@@ -99,7 +99,7 @@ def receive(*messages: bytes, within: float = 5) -> list[str]:
     signals.message_refused.connect(note)
     try:
         with (
-            patch.object(redis_transport.Transport, "Channel", TolerantChannel),
+            patch.object(redis_transport.Transport, "Channel", GuardedChannel),
             Redis.from_url(platform_settings.REDIS_URL) as client,
             Connection(platform_settings.REDIS_URL) as connection,
             connection.SimpleQueue(Queue(name)) as simple,

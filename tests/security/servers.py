@@ -11,8 +11,8 @@ from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.test import RequestFactory
 
-from jobsplatform.entrance import Entrance
-from jobsplatform.heads import BoundedHeads
+from jobsplatform.asgi_limits import RequestLimiter
+from jobsplatform.request_heads import RequestHeadLimiter
 from tenants.requests.bodies import MAX_TEXT_BYTES
 
 # An endless body ends here, far above the limit of any read.
@@ -46,7 +46,7 @@ def ask_asgi(path: str, headers: dict[str, str], *, part: bytes = b"", is_stalli
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
     }
-    asyncio.run(Entrance(get_asgi_application())(scope, receive, send))
+    asyncio.run(RequestLimiter(get_asgi_application())(scope, receive, send))
     body = json.loads(b"".join(answer.get("body", b"") for answer in answers))
     assert read - read_before <= MAX_TEXT_BYTES + len(part)
     return f"{answers[0]['status']} {body['code']} after {read_before // 1024} KiB"
@@ -57,7 +57,7 @@ def ask_wsgi(path: str, body: BinaryIO | None = None, **environ: Any) -> str:
     body = body or io.BytesIO(bytes(MOST_READ))
     asked = RequestFactory()._base_environ(PATH_INFO=path, REQUEST_METHOD="POST")
     lines: list[str] = []
-    application = BoundedHeads(get_wsgi_application())
+    application = RequestHeadLimiter(get_wsgi_application())
     answer = application(
         {**asked, "wsgi.input": body, "CONTENT_TYPE": "application/json", **environ},
         lambda line, _headers, _error=None: lines.append(line),

@@ -34,7 +34,7 @@ _LIMITED_SECONDS, _MOST_LIMITED_SECONDS = 5.0, 300.0
 type Vectors = NDArray[np.float32]
 
 
-class RateLimitedError(TransientError):
+class EndpointRateLimitedError(TransientError):
     """Rate limit of the endpoint, which asks for a pause of ``seconds``."""
 
     def __init__(self, message: str, *, seconds: float | None) -> None:
@@ -148,7 +148,7 @@ class ApiEmbedder:
             message = f"The embedding endpoint cannot be reached: {error}"
             raise TransientError(message, code="embedding_unreachable") from error
         if answer.status == 429 and b"insufficient_quota" not in answer.body:
-            raise RateLimitedError("The embedding endpoint is busy.", seconds=answer.retry_after_seconds)
+            raise EndpointRateLimitedError("The embedding endpoint is busy.", seconds=answer.retry_after_seconds)
         if answer.status != 200:
             raise error_of(self._name, answer.status, answer.body, retry_after_seconds=answer.retry_after_seconds)
         try:

@@ -6,14 +6,14 @@ from typing import Final
 
 from django.utils.translation import gettext_noop
 
-from tenants.limits.declared import Limit, Span
+from tenants.limits.declared import Limit, LimitPeriod
 
 FILES_PER_BATCH: Final = Limit(
     key="document_indexing.files_per_batch",
     title=gettext_noop("Files in one batch"),
     unit=gettext_noop("files"),
     counts=gettext_noop("Files of one upload."),
-    span=Span.EACH,
+    span=LimitPeriod.EACH,
     enforced_at="upload",
     # Equal to the smallest of the initial plans.
     default=5,
@@ -23,7 +23,7 @@ VECTOR_CHUNKS: Final = Limit(
     title=gettext_noop("Vector space"),
     unit=gettext_noop("chunks"),
     counts=gettext_noop("Chunks of all documents; a document's chunks count as soon as their number is known."),
-    span=Span.NOW,
+    span=LimitPeriod.NOW,
     enforced_at="upload and indexing",
     is_counter=True,
     warns=True,

@@ -25,7 +25,7 @@ from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.exceptions import DocumentGoneError
 from workloads.documents.models import Chunk, Document, DocumentStatus
-from workloads.documents.space import release_kept, take_chunks
+from workloads.documents.space import release_stored_content, take_chunks
 from workloads.documents.splitting import Passage, SplitSettings
 from workloads.documents.terms import to_tsvector
 from workloads.documents.vector_reuse import digest_of_text
@@ -183,7 +183,7 @@ def complete(source: DocumentSource) -> None:
     if document.kept_chunks:
         Chunk.objects.filter(document_id=source.id, is_served=True).delete()
         Chunk.objects.filter(document_id=source.id).update(is_served=True)
-        release_kept(document)
+        release_stored_content(document)
     _update(
         source,
         status=DocumentStatus.COMPLETED,

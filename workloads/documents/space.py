@@ -23,6 +23,6 @@ def release_chunks(document: Document) -> None:
     change_stored(tenant_id=document.tenant_id, limit=VECTOR_CHUNKS, change=change)
 
 
-def release_kept(document: Document) -> None:
+def release_stored_content(document: Document) -> None:
     """Subtract the chunks that served searches while the document was re-indexed."""
     change_stored(tenant_id=document.tenant_id, limit=VECTOR_CHUNKS, change=-document.kept_chunks)

@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext_noop
 
-from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
-from scheduling.consistency.walk import Table, look_at_page, page_of_one
+from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, RepairOrder, StateCheck
+from scheduling.consistency.walk import Table, check_page, page_of_one
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 from tenants.tenancy.queries import TenantPage
@@ -43,12 +43,12 @@ _JOBS = _SQL["find_without_job"]
 _ORPHANS = _SQL["find_orphans"]
 
 
-def look_at_jobs(piece: Piece) -> Look:
+def check_jobs(piece: CheckRange) -> CheckPage:
     """Find documents whose jobs were deleted before they ended."""
     return Table("retrieval_document").look(_JOBS, piece)
 
 
-def look_at_chunks(piece: Piece) -> Look:
+def check_chunks(piece: CheckRange) -> CheckPage:
     """Find documents whose numbers of chunks differ from those stored."""
     with all_tenants():
         rows, look = _documents(piece, CHUNK_ROWS)
@@ -57,13 +57,13 @@ def look_at_chunks(piece: Piece) -> Look:
     return replace(look, faults=faults, counts={"documents": len(rows)})
 
 
-def _chunk_fault(document: Document, difference: LocalizableText) -> Fault:
+def _chunk_fault(document: Document, difference: LocalizableText) -> ConsistencyFault:
     values = {"document": document.pk, "difference": difference}
     detail = LocalizableText("Document %(document)s %(difference)s.", values)
-    return Fault(CHUNKS.code, document.tenant_id, str(document.pk), detail)
+    return ConsistencyFault(CHUNKS.code, document.tenant_id, str(document.pk), detail)
 
 
-def look_at_orphans(piece: Piece) -> Look:
+def check_orphans(piece: CheckRange) -> CheckPage:
     """Find chunks that searches return but that belong to no document of their dataset."""
     return Table("retrieval_chunk").look(_ORPHANS, piece)
 
@@ -77,18 +77,18 @@ def repair_orphans(order: RepairOrder) -> None:
     Chunk.objects.filter(~Exists(documents), tenant_id=order.tenant_id, pk__in=order.subjects).delete()
 
 
-def look_at_space(piece: Piece) -> Look:
+def check_space(piece: CheckRange) -> CheckPage:
     """Compare counters of chunks with the documents."""
 
-    def find(page: TenantPage) -> Iterable[Fault]:
+    def find(page: TenantPage) -> Iterable[ConsistencyFault]:
         for row in CHUNK_COUNTER.verify_page(page):
             detail = LocalizableText(
                 "Tenant %(tenant)s: the counter %(counter)s is %(counted)s, but its documents add up to %(recounted)s.",
                 row.values(),
             )
-            yield Fault(SPACE.code, row.tenant_id, row.key, detail)
+            yield ConsistencyFault(SPACE.code, row.tenant_id, row.key, detail)
 
-    return look_at_page(piece, find)
+    return check_page(piece, find)
 
 
 def repair_space(order: RepairOrder) -> None:
@@ -97,7 +97,7 @@ def repair_space(order: RepairOrder) -> None:
     CHUNK_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
 
 
-def _documents(piece: Piece, rows: int) -> tuple[list[Any], Look]:
+def _documents(piece: CheckRange, rows: int) -> tuple[list[Any], CheckPage]:
     """Return the documents of a piece, and the look at it without its faults."""
     documents: QuerySet[Document] = Document.objects.order_by("pk")
     if piece.tenant_id is not None:
@@ -108,17 +108,17 @@ def _documents(piece: Piece, rows: int) -> tuple[list[Any], Look]:
         documents = documents.filter(pk__lte=until)
     found = list(documents[:rows])
     end = {"id": str(found[-1].pk)} if len(found) == rows else {}
-    return found, Look(replace(piece, until=end), (), end or None)
+    return found, CheckPage(replace(piece, until=end), (), end or None)
 
 
 CHECKS = (
-    StateCheck("document_jobs", (NO_JOB,), look_at_jobs),
+    StateCheck("document_jobs", (NO_JOB,), check_jobs),
     # Before the count, which is correct again without them.
-    StateCheck("orphan_chunks", (ORPHAN,), look_at_orphans, repair_orphans),
+    StateCheck("orphan_chunks", (ORPHAN,), check_orphans, repair_orphans),
     StateCheck(
         "chunks",
         (CHUNKS,),
-        look_at_chunks,
+        check_chunks,
         interval=DAILY,
         title=gettext_noop("Chunks"),
         text=gettext_noop("Counts the chunks of every document and compares them with its stored counts."),
@@ -126,7 +126,7 @@ CHECKS = (
     StateCheck(
         "space",
         (SPACE,),
-        look_at_space,
+        check_space,
         repair_space,
         interval=DAILY,
         title=gettext_noop("Vector space"),

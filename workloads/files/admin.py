@@ -26,7 +26,7 @@ from workloads.files.service import delete_file, upload_files
 _NOTE = gettext_lazy("All files are accepted or none. Content that is already stored takes no additional space.")
 
 
-class UploadForm(forms.Form):
+class FileUploadForm(forms.Form):
     """Form of an upload: files, and their tenant if a user of the platform uploads them."""
 
     def __init__(self, *args: Any, own: Tenant | None, **kwargs: Any) -> None:
@@ -83,11 +83,11 @@ class UploadedFileAdmin(ReadOnlyAdmin):
         own = self.access(request).tenant
         if request.method == "POST":
             files = {"files": request.FILES.getlist("files")}
-            form = UploadForm(request.POST, files, own=own)
+            form = FileUploadForm(request.POST, files, own=own)
             if form.is_valid() and self._has_taken(request, form, own or form.cleaned_data["tenant"]):
                 return HttpResponseRedirect(reverse("admin:files_uploadedfile_changelist"))
         else:
-            form = UploadForm(own=own)
+            form = FileUploadForm(own=own)
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Upload files"),
@@ -97,7 +97,7 @@ class UploadedFileAdmin(ReadOnlyAdmin):
         }
         return TemplateResponse(request, "files/admin/upload.html", context)
 
-    def _has_taken(self, request: HttpRequest, form: UploadForm, tenant: Tenant) -> bool:
+    def _has_taken(self, request: HttpRequest, form: FileUploadForm, tenant: Tenant) -> bool:
         try:
             taken = upload_files(tenant=tenant, files=form.cleaned_data["files"])
         except DomainError as refusal:

@@ -12,7 +12,7 @@ from tenants.context import tenant_context
 from tenants.models import Tenant
 from workloads.files.incoming import inspect_files
 from workloads.files.models import UploadedFile
-from workloads.files.store import NewContent, discard_on_commit, storage_key, store_contents, taking_back
+from workloads.files.store import NewContent, discard_on_commit, discard_on_error, storage_key, store_contents
 
 # Names in an audit entry; the rest of a large upload is counted.
 _AUDITED_NAMES = 20
@@ -23,7 +23,7 @@ def upload_files(*, tenant: Tenant, files: Sequence[File[bytes]]) -> list[Upload
 
     Raise UploadRefusedError or SpaceExceededError; then nothing was stored.
     """
-    with taking_back(tenant.pk) as written, tenant_context(tenant):
+    with discard_on_error(tenant.pk) as written, tenant_context(tenant):
         incoming = inspect_files(files)
         contents = {file.sha256: NewContent(file.sha256, file.size_bytes, file.content) for file in incoming}
         store_contents(tenant.pk, contents.values(), written=written)

@@ -11,8 +11,16 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
 
-from scheduling.consistency.registry import NEVER, Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
-from scheduling.consistency.walk import look_at_page, page_of_one
+from scheduling.consistency.registry import (
+    NEVER,
+    CheckPage,
+    CheckRange,
+    ConsistencyFault,
+    FaultKind,
+    RepairOrder,
+    StateCheck,
+)
+from scheduling.consistency.walk import check_page, page_of_one
 from tenants.context import all_tenants
 from tenants.tenancy.bases import TenantModel
 from tenants.tenancy.queries import TenantPage
@@ -35,59 +43,59 @@ BYTES = FaultKind(
 )
 
 
-def look_at_files(piece: Piece) -> Look:
+def check_files(piece: CheckRange) -> CheckPage:
     """Find contents whose files are not in the storage."""
     with all_tenants():
         rows, look = _walk(Content.objects.all(), piece, FILE_ROWS)
     missing = [row for row in rows if not default_storage.exists(row.key)]
-    return replace(look, faults=[Fault(NO_FILE.code, row.tenant_id, row.key) for row in missing])
+    return replace(look, faults=[ConsistencyFault(NO_FILE.code, row.tenant_id, row.key) for row in missing])
 
 
-def look_at_use(piece: Piece) -> Look:
+def check_use(piece: CheckRange) -> CheckPage:
     """Find contents that the hourly clean-up has left behind."""
     with all_tenants():
         rows, look = _walk(Content.objects.filter(held_until__lte=Now() - UNUSED_AFTER), piece, ROWS)
         used = used_keys([row.key for row in rows])
     unused = [row for row in rows if row.key not in used]
-    return replace(look, faults=[Fault(UNUSED.code, row.tenant_id, row.key) for row in unused])
+    return replace(look, faults=[ConsistencyFault(UNUSED.code, row.tenant_id, row.key) for row in unused])
 
 
-def look_at_references(piece: Piece) -> Look:
+def check_references(piece: CheckRange) -> CheckPage:
     """Find rows whose contents are not stored, one field after the other."""
     number = int(str(piece.after.get("field", 0)))
     references = file_references()
     if number >= len(references):
-        return Look(replace(piece, until={}))
+        return CheckPage(replace(piece, until={}))
     model, field = references[number]
     with all_tenants():
         kept = Content.objects.filter(tenant_id=OuterRef("tenant_id"), key=OuterRef(field))
         rows, look = _walk(model.objects.all(), piece, ROWS)
         lost = model.objects.filter(~Exists(kept), pk__in=[row.pk for row in rows]).exclude(**{field: ""})
         faults = [
-            Fault(NO_CONTENT.code, row.tenant_id, str(row.pk), f"{model._meta.label}: {getattr(row, field)}")
+            ConsistencyFault(NO_CONTENT.code, row.tenant_id, str(row.pk), f"{model._meta.label}: {getattr(row, field)}")
             for row in lost.exclude(**{field: None})
         ]
     following = {"field": number + 1} if number + 1 < len(references) else None
     here = {"field": number}
-    return Look(
+    return CheckPage(
         replace(piece, until={**here, **(look.piece.until or {})}),
         faults,
         following if look.next is None else {**here, **look.next},
     )
 
 
-def look_at_bytes(piece: Piece) -> Look:
+def check_bytes(piece: CheckRange) -> CheckPage:
     """Compare counters of bytes with the contents."""
 
-    def find(page: TenantPage) -> Iterable[Fault]:
+    def find(page: TenantPage) -> Iterable[ConsistencyFault]:
         for row in STORAGE_COUNTER.verify_page(page):
             detail = LocalizableText(
                 "Tenant %(tenant)s: the counter %(counter)s is %(counted)s, but its contents add up to %(recounted)s.",
                 row.values(),
             )
-            yield Fault(BYTES.code, row.tenant_id, row.key, detail)
+            yield ConsistencyFault(BYTES.code, row.tenant_id, row.key, detail)
 
-    return look_at_page(piece, find)
+    return check_page(piece, find)
 
 
 def repair_bytes(order: RepairOrder) -> None:
@@ -96,7 +104,7 @@ def repair_bytes(order: RepairOrder) -> None:
     STORAGE_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
 
 
-def _walk[Row: TenantModel](rows: QuerySet[Row], piece: Piece, most: int) -> tuple[list[Row], Look]:
+def _walk[Row: TenantModel](rows: QuerySet[Row], piece: CheckRange, most: int) -> tuple[list[Row], CheckPage]:
     """Return the rows of a piece in the order of their ids, and the look at it without its faults."""
     rows = rows.order_by("pk")
     if piece.tenant_id is not None:
@@ -107,18 +115,18 @@ def _walk[Row: TenantModel](rows: QuerySet[Row], piece: Piece, most: int) -> tup
         rows = rows.filter(pk__lte=until)
     found = list(rows[:most])
     end = {"id": str(found[-1].pk)} if len(found) == most else {}
-    return found, Look(replace(piece, until=end), (), end or None)
+    return found, CheckPage(replace(piece, until=end), (), end or None)
 
 
 CHECKS = (
     # The upkeep task of orphan files checks these.
-    StateCheck("content_files", (NO_FILE,), look_at_files, interval=NEVER),
-    StateCheck("file_references", (NO_CONTENT,), look_at_references),
-    StateCheck("unused_contents", (UNUSED,), look_at_use),
+    StateCheck("content_files", (NO_FILE,), check_files, interval=NEVER),
+    StateCheck("file_references", (NO_CONTENT,), check_references),
+    StateCheck("unused_contents", (UNUSED,), check_use),
     StateCheck(
         "storage",
         (BYTES,),
-        look_at_bytes,
+        check_bytes,
         repair_bytes,
         interval=timedelta(days=1),
         title=gettext_noop("File storage"),

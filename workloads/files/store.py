@@ -137,7 +137,7 @@ def discard_unused(tenant_id: UUID, key: str) -> bool:
 
 
 @contextmanager
-def taking_back(tenant_id: UUID) -> Iterator[list[str]]:
+def discard_on_error(tenant_id: UUID) -> Iterator[list[str]]:
     """Wrap a transaction that stores: delete the contents appended to the list if it fails."""
     written: list[str] = []
     try:
@@ -154,7 +154,7 @@ def store_contents(
 ) -> None:
     """Store contents in the transaction of the rows that refer to them; those already stored do not count again.
 
-    ``written`` is :func:`taking_back`'s. Raise SpaceExceededError if the tenant has no room for them.
+    ``written`` is :func:`discard_on_error`'s. Raise SpaceExceededError if the tenant has no room for them.
     """
     by_key = {storage_key(tenant_id, content.sha256): content for content in contents}
     lock_contents(by_key)
@@ -193,7 +193,7 @@ def lock_contents(keys: Iterable[str]) -> None:
 
 
 def _store_ahead(tenant_id: UUID, content: NewContent) -> StoredContent:
-    with taking_back(tenant_id) as written, tenant_context(tenant_id):
+    with discard_on_error(tenant_id) as written, tenant_context(tenant_id):
         store_contents(tenant_id, [content], written=written, hold=HOLD)
     return StoredContent(storage_key(tenant_id, content.sha256), content.sha256, content.size_bytes)
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.context import all_tenants, tenant_context
 from tenants.translation import LocalizableText
 from workloads.files.models import Content
@@ -26,7 +26,7 @@ FILES_PER_STEP = 200
 HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
 
 
-def sweep_contents(budget: Budget) -> Step:
+def sweep_contents(budget: UpkeepBudget) -> UpkeepStep:
     """Delete contents without references whose hold is over, a batch per step."""
     after = str(budget.cursor.get("content", ""))
     with all_tenants():
@@ -37,14 +37,14 @@ def sweep_contents(budget: Budget) -> Step:
     return _page({"contents": len(rows), "files_removed": removed}, rows, [], is_full=len(rows) == budget.batch_rows)
 
 
-def sweep_files(budget: Budget) -> Step:
+def sweep_files(budget: UpkeepBudget) -> UpkeepStep:
     """Sweep one folder of the storage per step, then check contents in batches."""
     if "content" in budget.cursor:
         return _find_missing_files(str(budget.cursor["content"]))
     folder = _next_folder(str(budget.cursor.get("folder", "")))
     if folder is None:
-        return Step(has_more=True, cursor={"content": ""})
-    return Step(_sweep_folder(folder), has_more=True, cursor={"folder": folder})
+        return UpkeepStep(has_more=True, cursor={"content": ""})
+    return UpkeepStep(_sweep_folder(folder), has_more=True, cursor={"folder": folder})
 
 
 def _next_folder(after: str) -> str | None:
@@ -90,7 +90,7 @@ def _is_old(key: str) -> bool:
     return timezone.now() - stored_at > GRACE
 
 
-def _find_missing_files(after: str) -> Step:
+def _find_missing_files(after: str) -> UpkeepStep:
     with all_tenants():
         rows = list(_contents(after)[:FILES_PER_STEP])
     missing = [row.key for row in rows if not default_storage.exists(row.key)]
@@ -103,9 +103,11 @@ def _contents(after: str) -> QuerySet[Content]:
     return contents.filter(pk__gt=after) if after else contents
 
 
-def _page(counts: dict[str, int], rows: list[Content], findings: Sequence[LocalizableText], *, is_full: bool) -> Step:
+def _page(
+    counts: dict[str, int], rows: list[Content], findings: Sequence[LocalizableText], *, is_full: bool
+) -> UpkeepStep:
     cursor = {"content": str(rows[-1].pk)} if is_full else {}
-    return Step(counts, has_more=is_full, cursor=cursor, findings=findings)
+    return UpkeepStep(counts, has_more=is_full, cursor=cursor, findings=findings)
 
 
 TASKS = (

@@ -185,7 +185,7 @@ SCHEMA: Final[Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class PipelineFault:
     """A fault in a definition, and its place."""
 
     field: str
@@ -197,19 +197,19 @@ class Fault:
         return {"field": self.field, "code": self.code, "detail": self.detail}
 
 
-def find_faults(definition: object) -> list[Fault]:
+def find_faults(definition: object) -> list[PipelineFault]:
     """Return all faults of a definition, each with its place; an empty list if it can be saved."""
     faults = _schema_faults(SCHEMA, definition, "$")
     if faults or not isinstance(definition, Mapping):
         return faults
     split = read_settings(definition).split_settings
     if 2 * split.overlap > split.chunk_size:
-        faults.append(Fault("$.split.chunk_overlap", gettext("It must be at most half of chunk_size.")))
+        faults.append(PipelineFault("$.split.chunk_overlap", gettext("It must be at most half of chunk_size.")))
     faults += _source_faults(sources_of(definition), "$.datasource.sources")
     return faults
 
 
-def find_source_faults(sources: object, place: str = "$.sources") -> list[Fault]:
+def find_source_faults(sources: object, place: str = "$.sources") -> list[PipelineFault]:
     """Return the faults of a run's requested sources."""
     faults = _schema_faults(SOURCES_SCHEMA, sources, place)
     return faults or _source_faults(sources, place)  # type: ignore[arg-type] # the schema has said so
@@ -253,10 +253,10 @@ def settings_key(settings: IndexingSettings, embedding_model: str) -> str:
     return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
-def _schema_faults(schema: Mapping[str, Any], value: object, root: str) -> list[Fault]:
+def _schema_faults(schema: Mapping[str, Any], value: object, root: str) -> list[PipelineFault]:
     found = []
     for error in _validator(schema is SCHEMA).iter_errors(value):
-        found.append(Fault(root + error.json_path[1:], describe_fault(error)))
+        found.append(PipelineFault(root + error.json_path[1:], describe_fault(error)))
         if len(found) == MAX_FAULTS:
             break
     return found
@@ -267,18 +267,18 @@ def _validator(is_whole: bool) -> Any:  # noqa: FBT001 - a key of the cache
     return Draft202012Validator(SCHEMA if is_whole else SOURCES_SCHEMA)
 
 
-def _source_faults(sources: Sequence[Mapping[str, Any]], place: str) -> list[Fault]:
+def _source_faults(sources: Sequence[Mapping[str, Any]], place: str) -> list[PipelineFault]:
     """Return the faults that no schema can express: refused URLs and invisible characters in names."""
     faults = []
     for index, source in enumerate(sources):
         if find_invisible_character(source.get("name", "")) is not None:
             faults.append(
-                Fault(f"{place}[{index}].name", gettext("It contains an invisible character."), "name_invalid")
+                PipelineFault(f"{place}[{index}].name", gettext("It contains an invisible character."), "name_invalid")
             )
         if source["type"] != "url":
             continue
         try:
             read_target(source["url"])
         except UrlRefusedError as refusal:
-            faults.append(Fault(f"{place}[{index}].url", str(refusal), "url_refused"))
+            faults.append(PipelineFault(f"{place}[{index}].url", str(refusal), "url_refused"))
     return faults[:MAX_FAULTS]

@@ -13,13 +13,13 @@ class PipelineNotFoundError(DomainError):
     title = gettext_noop("There is no such pipeline.")
 
 
-class VersionNotFoundError(DomainError):
+class PipelineVersionNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
     title = gettext_noop("There is no such version of the pipeline.")
 
 
-class RunNotFoundError(DomainError):
+class PipelineRunNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
     title = gettext_noop("There is no such run.")
@@ -49,7 +49,7 @@ class PipelineInUseError(DomainError):
     title = gettext_noop("A run of the pipeline has not ended; cancel its job or wait for its end.")
 
 
-class DefinitionInvalidError(DomainError):
+class PipelineDefinitionError(DomainError):
     """Invalid definition; ``errors`` has each fault with its place as a JSON path."""
 
     code = "definition_invalid"

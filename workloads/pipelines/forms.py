@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from tenants.console.json_fields import IndentedJSONField
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from workloads.pipelines.exceptions import DefinitionInvalidError
+from workloads.pipelines.exceptions import PipelineDefinitionError
 from workloads.pipelines.models import Pipeline, PipelineVersion
 from workloads.pipelines.service import check_definition
 
@@ -60,7 +60,7 @@ class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]
         try:
             with tenant_context(tenant):
                 check_definition(values["definition"])
-        except DefinitionInvalidError as refusal:
+        except PipelineDefinitionError as refusal:
             for fault in refusal.errors:
                 self.add_error("definition", f"{fault['field']}: {fault['detail']}")
         return values

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.tenancy.bases import NamedModel, TenantModel
 
 
-class RunState(models.TextChoices):
+class PipelineRunState(models.TextChoices):
     """State of a run; the last four are final, until one of its entities is retried."""
 
     WAITING = gettext_noop("waiting"), _("Waiting")
@@ -32,7 +32,7 @@ class EntityState(models.TextChoices):
 
 
 OPEN_ENTITIES = (EntityState.WAITING, EntityState.RUNNING)
-OPEN_RUNS = (RunState.WAITING, RunState.RUNNING)
+OPEN_RUNS = (PipelineRunState.WAITING, PipelineRunState.RUNNING)
 
 
 class Pipeline(NamedModel, TenantModel):
@@ -101,7 +101,7 @@ class PipelineRun(TenantModel):
         related_name="runs",
     )
     job_id = models.UUIDField(_("job id"))
-    state = models.CharField(_("state"), max_length=10, choices=RunState, default=RunState.WAITING)
+    state = models.CharField(_("state"), max_length=10, choices=PipelineRunState, default=PipelineRunState.WAITING)
     entities_total = models.PositiveIntegerField(_("entities total"))
     entities_completed = models.PositiveIntegerField(_("entities completed"), default=0)
     entities_error = models.PositiveIntegerField(_("entities error"), default=0)
@@ -117,7 +117,9 @@ class PipelineRun(TenantModel):
         verbose_name_plural = _("pipeline runs")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="pipeline_run_tenant_id"),
-            models.CheckConstraint(condition=models.Q(state__in=RunState.values), name="pipeline_run_state_known"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=PipelineRunState.values), name="pipeline_run_state_known"
+            ),
         ]
         indexes = [
             models.Index(fields=["tenant", "pipeline", "id"], name="pipeline_run_of_pipeline"),

@@ -19,10 +19,10 @@ from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.documents.one_item import steps
 from workloads.pipelines import repository
-from workloads.pipelines.crew import Crew
-from workloads.pipelines.pace import Pace
-from workloads.pipelines.performance import MEMORY_CLASS, Performance
-from workloads.pipelines.repository import Plan, RunGoneError
+from workloads.pipelines.adaptive_concurrency import AdaptiveConcurrency
+from workloads.pipelines.repository import RunGoneError, RunPlan
+from workloads.pipelines.run_execution import MEMORY_CLASS, RunExecution
+from workloads.pipelines.thread_pool import StepThreadPool
 
 _UUID = {"type": "string", "format": "uuid", "maxLength": 36}
 # A longer run gives its slot back and continues in its next slice, long before the timeout.
@@ -59,9 +59,9 @@ class RagPipeline(TaskProcessor):
         ends_at = time.monotonic() + TURN_SECONDS
         entities, ended = repository.read_entities(plan), repository.count_ended(plan)
         context.log("run begins", entities=len(entities), ended=ended)
-        with Crew() as crew:
-            performance = Performance(
-                context, plan, entities, crew, Pace(platform_settings.PIPELINE_THREADS), ended=ended
+        with StepThreadPool() as crew:
+            performance = RunExecution(
+                context, plan, entities, crew, AdaptiveConcurrency(platform_settings.PIPELINE_THREADS), ended=ended
             )
             while performance.has_work:
                 performance.advance()
@@ -82,7 +82,7 @@ class RagPipeline(TaskProcessor):
         return None
 
 
-def check_still_allowed(plan: Plan) -> None:
+def check_still_allowed(plan: RunPlan) -> None:
     """Raise PermanentError if plan or settings have changed since the run was requested."""
     if plan.entity_id is None:
         try:

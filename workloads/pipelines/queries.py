@@ -12,8 +12,8 @@ from workloads.job_outcome import CANCELLED, DEAD_STATES, FAILED_STATES, SUSPEND
 from workloads.pipelines.exceptions import (
     EntityNotFoundError,
     PipelineNotFoundError,
-    RunNotFoundError,
-    VersionNotFoundError,
+    PipelineRunNotFoundError,
+    PipelineVersionNotFoundError,
 )
 from workloads.pipelines.models import (
     OPEN_ENTITIES,
@@ -22,12 +22,12 @@ from workloads.pipelines.models import (
     Pipeline,
     PipelineEntity,
     PipelineRun,
+    PipelineRunState,
     PipelineVersion,
-    RunState,
 )
 
 PAUSED = gettext_noop("paused")
-SHOWN_RUN_STATES = [*RunState.values, PAUSED]
+SHOWN_RUN_STATES = [*PipelineRunState.values, PAUSED]
 SHOWN_ENTITY_STATES = EntityState.values
 RETRYABLE_STATES = (EntityState.ERROR.value, EntityState.CANCELLED.value)
 
@@ -47,10 +47,10 @@ def find_versions(pipeline_id: UUID) -> QuerySet[PipelineVersion]:
 
 
 def get_version(pipeline_id: UUID, number: int) -> PipelineVersion:
-    """Return one version of a pipeline; raise VersionNotFoundError if there is none."""
+    """Return one version of a pipeline; raise PipelineVersionNotFoundError if there is none."""
     version = find_versions(pipeline_id).filter(number=number).first()
     if version is None:
-        raise VersionNotFoundError
+        raise PipelineVersionNotFoundError
     return version
 
 
@@ -65,8 +65,8 @@ def find_runs() -> QuerySet[Any]:
     is_dead = is_open & Q(job_state__in=DEAD_STATES)
     shown: QuerySet[Any] = with_job(runs).annotate(
         shown_state=Case(
-            When(is_open & Q(job_state=CANCELLED), then=Value(RunState.CANCELLED.value)),
-            When(is_open & Q(job_state__in=FAILED_STATES), then=Value(RunState.FAILED.value)),
+            When(is_open & Q(job_state=CANCELLED), then=Value(PipelineRunState.CANCELLED.value)),
+            When(is_open & Q(job_state__in=FAILED_STATES), then=Value(PipelineRunState.FAILED.value)),
             When(is_open & Q(job_state=SUSPENDED), then=Value(PAUSED)),
             default=F("state"),
             output_field=CharField(),
@@ -78,10 +78,13 @@ def find_runs() -> QuerySet[Any]:
 
 
 def get_run(run_id: UUID) -> Any:
-    """Return one run of the current scope as :func:`find_runs` does; raise RunNotFoundError if there is none."""
+    """Return one run of the current scope as :func:`find_runs` does.
+
+    Raise PipelineRunNotFoundError if there is none.
+    """
     run = find_runs().filter(pk=run_id).first()
     if run is None:
-        raise RunNotFoundError
+        raise PipelineRunNotFoundError
     return run
 
 

@@ -23,7 +23,7 @@ from workloads.documents.models import Dataset
 from workloads.documents.one_item.item import STATE_FIELDS, IndexingItem, IndexingSettings, IndexingState
 from workloads.pipelines.definition import read_settings, settings_key
 from workloads.pipelines.ending import close_entities, end_runs
-from workloads.pipelines.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun, RunState
+from workloads.pipelines.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun, PipelineRunState
 
 _MAX_ERROR_LENGTH = 1_000
 
@@ -40,7 +40,7 @@ class EntityGoneError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """Work of a job: a run, or one entity of it, with its settings and dataset."""
 
     tenant_id: UUID
@@ -55,7 +55,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Entity:
+class RunEntity:
     """An entity as its job reads it."""
 
     id: UUID
@@ -67,7 +67,7 @@ class Entity:
     progress: IndexingState
 
 
-def read_plan(context: JobContext) -> Plan:
+def read_plan(context: JobContext) -> RunPlan:
     """Return the run of a job; raise RunGoneError, or PermanentError if its dataset was deleted."""
     run_id = UUID(context.payload["run_id"])
     entity_id = context.payload.get("entity_id")
@@ -79,7 +79,7 @@ def read_plan(context: JobContext) -> Plan:
     if dataset is None:
         raise PermanentError("The dataset that this version loads into was deleted.", code="dataset_gone")
     settings = read_settings(run.version.definition)
-    return Plan(
+    return RunPlan(
         tenant_id=context.tenant_id,
         job_id=context.job_id,
         run_id=run_id,
@@ -92,13 +92,13 @@ def read_plan(context: JobContext) -> Plan:
     )
 
 
-def check_batch(plan: Plan) -> None:
+def check_batch(plan: RunPlan) -> None:
     """Raise BatchTooLargeError if the run has more entities than the plan allows now."""
     with tenant_context(plan.tenant_id):
         check_batch_limit(Tenant.objects.get(pk=plan.tenant_id), plan.entities_total)
 
 
-def read_entities(plan: Plan) -> list[Entity]:
+def read_entities(plan: RunPlan) -> list[RunEntity]:
     """Return the job's open entities in order."""
     own = ("id", "position", "name", "source", "state", "attempt")
     with tenant_context(plan.tenant_id):
@@ -106,7 +106,7 @@ def read_entities(plan: Plan) -> list[Entity]:
         return [_entity_of(row) for row in rows]
 
 
-def item_of(plan: Plan, entity: Entity) -> IndexingItem:
+def item_of(plan: RunPlan, entity: RunEntity) -> IndexingItem:
     """Return the entity as an item for indexing steps, with no content in memory yet."""
     return IndexingItem(
         tenant_id=plan.tenant_id,
@@ -119,13 +119,13 @@ def item_of(plan: Plan, entity: Entity) -> IndexingItem:
     )
 
 
-def count_ended(plan: Plan) -> int:
+def count_ended(plan: RunPlan) -> int:
     """Return how many of the job's entities have ended."""
     with tenant_context(plan.tenant_id):
         return int(_own(plan).exclude(state__in=OPEN_ENTITIES).count())
 
 
-def take_over(plan: Plan) -> None:
+def take_over(plan: RunPlan) -> None:
     """Effect: assign the run's open entities to this job and mark the run running.
 
     A job that is run again is a new job for the same run: it takes up what the old one has not completed. An entity
@@ -142,31 +142,31 @@ def take_over(plan: Plan) -> None:
         run.job_id = plan.job_id
     taken.update(job_id=plan.job_id, state=EntityState.WAITING, attempt=0, ended_at=None)
     if _own(plan).filter(state__in=OPEN_ENTITIES).exists():
-        run.state, run.ended_at, run.error_code, run.error_message = RunState.RUNNING, None, "", ""
+        run.state, run.ended_at, run.error_code, run.error_message = PipelineRunState.RUNNING, None, "", ""
         run.started_at = run.started_at or Now()
     run.save(update_fields=["job_id", "state", "started_at", "ended_at", "error_code", "error_message"])
 
 
-def begin(plan: Plan, entity_ids: Sequence[UUID]) -> None:
+def begin(plan: RunPlan, entity_ids: Sequence[UUID]) -> None:
     """Effect: mark these entities as running."""
     _own(plan).filter(pk__in=entity_ids).update(
         state=EntityState.RUNNING, attempt=F("attempt") + 1, started_at=Coalesce(F("started_at"), Now())
     )
 
 
-def change(plan: Plan, entity_id: UUID, **changes: Any) -> None:
+def change(plan: RunPlan, entity_id: UUID, **changes: Any) -> None:
     """Effect: change an open entity; raise EntityGoneError if it is not this job's."""
     if not _own(plan).filter(pk=entity_id, state__in=OPEN_ENTITIES).update(**changes):
         raise EntityGoneError(f"The entity {entity_id} was deleted or is another job's.")
 
 
-def complete(plan: Plan, entity_id: UUID, **changes: Any) -> None:
+def complete(plan: RunPlan, entity_id: UUID, **changes: Any) -> None:
     """Effect: mark the entity completed, since every chunk is stored."""
     done = {"state": EntityState.COMPLETED, "ended_at": Now(), "error_code": "", "error_message": ""}
     change(plan, entity_id, **done, **changes)
 
 
-def fail(plan: Plan, entity_id: UUID, *, code: str, message: str, is_final: bool, **changes: Any) -> None:
+def fail(plan: RunPlan, entity_id: UUID, *, code: str, message: str, is_final: bool, **changes: Any) -> None:
     """Effect: mark the entity as failed, or as waiting for its next attempt with the reason shown."""
     ending = {"state": EntityState.ERROR, "ended_at": Now()} if is_final else {"state": EntityState.WAITING}
     change(plan, entity_id, error_code=code[:64], error_message=message[:_MAX_ERROR_LENGTH], **ending, **changes)
@@ -182,12 +182,12 @@ def fail_all(context: JobContext, *, code: str, message: str) -> None:
     end_runs([run_id])
 
 
-def finish(plan: Plan) -> None:
+def finish(plan: RunPlan) -> None:
     """Effect: end the run unless another job works on one of its entities; this job has none left."""
     end_runs([plan.run_id])
 
 
-def read_result(plan: Plan) -> dict[str, Any]:
+def read_result(plan: RunPlan) -> dict[str, Any]:
     """Return how the job's entities ended."""
     with tenant_context(plan.tenant_id):
         rows = _own(plan).values("state").annotate(entities=Count("pk"), chunks=Sum("chunks_done"))
@@ -197,18 +197,18 @@ def read_result(plan: Plan) -> dict[str, Any]:
     return {"run": str(plan.run_id), "entities": counts, "chunks": chunks}
 
 
-def count_states(plan: Plan) -> None:
+def count_states(plan: RunPlan) -> None:
     """Effect: set the run's counters to the counts of its entities."""
     with connection.cursor() as cursor:
         cursor.execute(_COUNT_STATES, {"run_id": plan.run_id})
 
 
-def _entity_of(row: dict[str, Any]) -> Entity:
+def _entity_of(row: dict[str, Any]) -> RunEntity:
     progress = IndexingState(**{name: row.pop(name) for name in STATE_FIELDS})
-    return Entity(**{**row, "state": EntityState(row["state"])}, progress=progress)
+    return RunEntity(**{**row, "state": EntityState(row["state"])}, progress=progress)
 
 
-def _own(plan: Plan) -> Any:
+def _own(plan: RunPlan) -> Any:
     own = PipelineEntity.objects.filter(run_id=plan.run_id, job_id=plan.job_id)
     return own if plan.entity_id is None else own.filter(pk=plan.entity_id)
 

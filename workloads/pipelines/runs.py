@@ -11,7 +11,7 @@ from django.db import transaction
 
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
-from tenants.audit.service import part_of_act, record_audit
+from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
 from tenants.limits.usage import check_room
@@ -24,11 +24,18 @@ from workloads.pipelines.exceptions import (
     EntityNotFoundError,
     EntityNotRetryableError,
     PipelineNotFoundError,
+    PipelineVersionNotFoundError,
     SourcesInvalidError,
     SourcesMissingError,
-    VersionNotFoundError,
 )
-from workloads.pipelines.models import EntityState, Pipeline, PipelineEntity, PipelineRun, PipelineVersion, RunState
+from workloads.pipelines.models import (
+    EntityState,
+    Pipeline,
+    PipelineEntity,
+    PipelineRun,
+    PipelineRunState,
+    PipelineVersion,
+)
 from workloads.pipelines.processor import RagPipeline
 from workloads.pipelines.queries import RETRYABLE_STATES, find_entities
 from workloads.pipelines.secrets import check_use_of_secrets, find_secret_faults
@@ -44,7 +51,7 @@ def start_run(
     number: int | None = None,
     sources: Sequence[Mapping[str, Any]] | None = None,
     has_priority: bool = False,
-    is_rated: bool = False,
+    is_rate_limited: bool = False,
 ) -> PipelineRun:
     """Run a version of a pipeline, the latest if ``number`` is None, over its own sources or the given ones.
 
@@ -65,11 +72,11 @@ def start_run(
             raise SourcesInvalidError(errors=[fault.as_json() for fault in missing])
         check_batch_limit(tenant, len(given))
         check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
-        return _begin(tenant, version, given, has_priority=has_priority, is_rated=is_rated)
+        return _begin(tenant, version, given, has_priority=has_priority, is_rate_limited=is_rate_limited)
 
 
 @transaction.atomic
-def retry_entity(*, entity_id: UUID, reason: str = "", is_rated: bool = False) -> PipelineEntity:
+def retry_entity(*, entity_id: UUID, reason: str = "", is_rate_limited: bool = False) -> PipelineEntity:
     """Retry one entity that is in error or was cancelled, by a new job that follows its last one.
 
     The run continues and ends again; its other entities are not changed.
@@ -87,12 +94,12 @@ def retry_entity(*, entity_id: UUID, reason: str = "", is_rated: bool = False) -
     # By name: a plug-in imports no models of the scheduler.
     before = apps.get_model("scheduling", "Job").objects.filter(pk=entity.job_id).first()
     payload = {"run_id": str(run_id), "entity_id": str(entity_id)}
-    with part_of_act():
+    with suppress_nested_entries():
         request = JobRequest(kind=RagPipeline.kind, payload=payload)
-        job = submit_job(tenant=tenant, request=request, parent=before, is_rated=is_rated).job
+        job = submit_job(tenant=tenant, request=request, parent=before, is_rate_limited=is_rate_limited).job
     entity.job_id, entity.state, entity.attempt, entity.ended_at = job.pk, EntityState.WAITING, 0, None
     entity.save(update_fields=["job_id", "state", "attempt", "ended_at"])
-    run.state, run.ended_at = RunState.RUNNING, None
+    run.state, run.ended_at = PipelineRunState.RUNNING, None
     run.save(update_fields=["state", "ended_at"])
     record_audit(action="pipeline_entity.retried", target=entity, after={"job": str(job.pk)}, reason=reason)
     return entity  # type: ignore[no-any-return] # find_entities adds to it what no model has
@@ -107,7 +114,7 @@ def _find_version(pipeline_id: UUID, number: int | None) -> PipelineVersion:
         pipeline=pipeline, number=pipeline.latest_number if number is None else number
     ).first()
     if version is None:
-        raise VersionNotFoundError("The pipeline has no version %(number)s.", {"number": number})
+        raise PipelineVersionNotFoundError("The pipeline has no version %(number)s.", {"number": number})
     return version
 
 
@@ -117,7 +124,7 @@ def _begin(
     sources: Sequence[Mapping[str, Any]],
     *,
     has_priority: bool,
-    is_rated: bool,
+    is_rate_limited: bool,
 ) -> PipelineRun:
     run_id = uuid7()
     request = JobRequest(
@@ -125,8 +132,8 @@ def _begin(
         payload={"run_id": str(run_id)},
         queue=PRIORITY_QUEUE if has_priority else None,
     )
-    with part_of_act():
-        job = submit_job(tenant=tenant, request=request, is_rated=is_rated).job
+    with suppress_nested_entries():
+        job = submit_job(tenant=tenant, request=request, is_rate_limited=is_rate_limited).job
     run = PipelineRun(
         id=run_id,
         tenant=tenant,

@@ -6,13 +6,13 @@ from typing import Any
 
 from tenants.secrets.references import faults_of_references, has_references
 from tenants.secrets.service import require_use_of_secrets
-from workloads.pipelines.definition import Fault
+from workloads.pipelines.definition import PipelineFault
 
 
-def find_secret_faults(document: Any, place: str = "$") -> list[Fault]:
+def find_secret_faults(document: Any, place: str = "$") -> list[PipelineFault]:
     """Return the faults of the references in a valid definition or in valid sources."""
     found = faults_of_references(document, lambda path: len(path) > 2 and path[-2] == "headers")
-    return [Fault(place + fault.json_path[1:], fault.detail, fault.code) for fault in found]
+    return [PipelineFault(place + fault.json_path[1:], fault.detail, fault.code) for fault in found]
 
 
 def check_use_of_secrets(document: Any) -> None:

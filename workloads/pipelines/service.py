@@ -15,10 +15,10 @@ from tenants.context import current_actor, tenant_context
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from workloads.documents.models import Dataset
-from workloads.pipelines.definition import Fault, find_faults, sources_of
+from workloads.pipelines.definition import PipelineFault, find_faults, sources_of
 from workloads.pipelines.exceptions import (
-    DefinitionInvalidError,
     PipelineChangedError,
+    PipelineDefinitionError,
     PipelineInUseError,
     PipelineNameTakenError,
     PipelineNotFoundError,
@@ -34,7 +34,8 @@ _SETTABLE = ("name", "description")
 def create_pipeline(
     *, tenant: Tenant, name: str, definition: object, description: str = "", note: str = ""
 ) -> Pipeline:
-    """Create a pipeline with this definition as its first version; raise DefinitionInvalidError with each fault and its
+    """Create a pipeline with this definition as its first version; raise PipelineDefinitionError with each fault and
+    its
     place.
     """
     with tenant_context(tenant):
@@ -100,7 +101,10 @@ def delete_pipeline(*, pipeline_id: UUID, reason: str = "") -> None:
 
 
 def check_definition(definition: object) -> UUID:
-    """Return the id of the dataset that a definition loads into; raise DefinitionInvalidError if it cannot be saved."""
+    """Return the id of the dataset that a definition loads into.
+
+    Raise PipelineDefinitionError if it cannot be saved.
+    """
     faults = find_faults(definition) or find_secret_faults(definition)
     if not faults:
         check_use_of_secrets(definition)
@@ -108,10 +112,10 @@ def check_definition(definition: object) -> UUID:
         dataset = _find_dataset(str(definition["load"]["dataset"]))
         faults = find_missing_files(sources_of(definition), "$.datasource.sources")
         if dataset is None:
-            faults.append(Fault("$.load.dataset", gettext("There is no such dataset."), "not_found"))
+            faults.append(PipelineFault("$.load.dataset", gettext("There is no such dataset."), "not_found"))
         elif not faults:
             return dataset.pk
-    raise DefinitionInvalidError(errors=[fault.as_json() for fault in faults])
+    raise PipelineDefinitionError(errors=[fault.as_json() for fault in faults])
 
 
 def _find_dataset(named: str) -> Dataset | None:

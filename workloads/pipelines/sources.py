@@ -14,17 +14,17 @@ from scheduling.kit.http import read_target
 from tenants.tenancy.bases import find_invisible_character
 from workloads.files.models import UploadedFile
 from workloads.files.store import lock_contents
-from workloads.pipelines.definition import Fault
+from workloads.pipelines.definition import PipelineFault
 from workloads.pipelines.models import PipelineEntity, PipelineRun
 
 _MAX_NAME_LENGTH = 255
 
 
-def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list[Fault]:
+def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list[PipelineFault]:
     """Return a fault for each source whose file is not in the current scope, such as another tenant's."""
     files = _find_files(sources)
     return [
-        Fault(f"{place}[{index}].file", gettext("There is no such file."), "not_found")
+        PipelineFault(f"{place}[{index}].file", gettext("There is no such file."), "not_found")
         for index, source in enumerate(sources)
         if source["type"] == "file" and UUID(source["file"]) not in files
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_noop
 
-from scheduling.consistency.registry import FaultKind, Look, Piece, StateCheck
+from scheduling.consistency.registry import CheckPage, CheckRange, FaultKind, StateCheck
 from scheduling.consistency.walk import Table
 from tenants.database.sql import load_sql
 
@@ -19,23 +19,23 @@ _SQL = load_sql(__file__)
 _JOBS, _COUNTS, _CHUNKS = _SQL["find_without_job"], _SQL["find_wrong_counts"], _SQL["find_wrong_chunks"]
 
 
-def look_at_jobs(piece: Piece) -> Look:
+def check_jobs(piece: CheckRange) -> CheckPage:
     """Find open entities whose jobs were deleted."""
     return Table("rag_pipeline_pipelineentity").look(_JOBS, piece)
 
 
-def look_at_counts(piece: Piece) -> Look:
+def check_counts(piece: CheckRange) -> CheckPage:
     """Find ended runs whose counters differ from their entities."""
     return Table("rag_pipeline_pipelinerun").look(_COUNTS, piece, rows=500)
 
 
-def look_at_chunks(piece: Piece) -> Look:
+def check_chunks(piece: CheckRange) -> CheckPage:
     """Find completed entities whose documents have other chunks, or are not completed."""
     return Table("rag_pipeline_pipelineentity").look(_CHUNKS, piece)
 
 
 CHECKS = (
-    StateCheck("pipeline_jobs", (NO_JOB,), look_at_jobs),
-    StateCheck("pipeline_counts", (COUNTS,), look_at_counts),
-    StateCheck("pipeline_chunks", (CHUNKS,), look_at_chunks),
+    StateCheck("pipeline_jobs", (NO_JOB,), check_jobs),
+    StateCheck("pipeline_counts", (COUNTS,), check_counts),
+    StateCheck("pipeline_chunks", (CHUNKS,), check_chunks),
 )

@@ -17,7 +17,7 @@ from workloads.documents.one_item.item import IndexingItem
 from workloads.documents.one_item.steps import EmbeddedBatch, StepContext
 
 if TYPE_CHECKING:
-    from workloads.pipelines.repository import Entity
+    from workloads.pipelines.repository import RunEntity
 
 PAGE_LIMITS = Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=10 * MIB, redirects=5)
 # Parsing processes per child of a worker: each may use as much memory again.
@@ -64,7 +64,7 @@ def thread_context(context: JobContext, check_running: Callable[[], object]) -> 
 
 
 def next_step(
-    entity: Entity, item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]
+    entity: RunEntity, item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]
 ) -> tuple[str, Callable[[], Computed]]:
     """Return the name of an entity's next step and the function that computes it: fetch, prepare, reload or embed."""
     if item.source is not None:

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
 from psycopg.rows import scalar_row
 
-from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import planned_cursor
@@ -24,7 +24,7 @@ _CLOSE_ENTITIES, _LAST_OPEN, _RUNS_WITHOUT_OPEN = _SQL["close_entities"], _SQL["
 _BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
 
-def close_runs(budget: Budget) -> Step:
+def close_runs(budget: UpkeepBudget) -> UpkeepStep:
     """Close entities whose jobs have ended, a batch per step; then the runs that have no open entity left."""
     if "entity" in budget.cursor or not budget.cursor:
         return _close_entities(str(budget.cursor.get("entity", _BEFORE_ALL)), budget.batch_rows)
@@ -34,20 +34,20 @@ def close_runs(budget: Budget) -> Step:
             runs = cursor.fetchall()
         ended = end_runs(runs) if runs else 0
     is_full = len(runs) == RUNS_PER_STEP and ended > 0
-    return Step({"runs_closed": ended}, has_more=is_full, cursor={"runs": True} if is_full else {})
+    return UpkeepStep({"runs_closed": ended}, has_more=is_full, cursor={"runs": True} if is_full else {})
 
 
-def _close_entities(after: str, rows: int) -> Step:
+def _close_entities(after: str, rows: int) -> UpkeepStep:
     with all_tenants(), planned_cursor(scalar_row) as cursor:
         cursor.execute(_LAST_OPEN, {"after": after, "before_last": rows - 1})
         last = cursor.fetchone()
         cursor.execute(_CLOSE_ENTITIES, {"after": after, "rows": rows})
         closed = cursor.rowcount
     cursor_after = {"entity": str(last)} if last else {"runs": True}
-    return Step({"entities_closed": closed}, has_more=True, cursor=cursor_after)
+    return UpkeepStep({"entities_closed": closed}, has_more=True, cursor=cursor_after)
 
 
-def prune_runs(budget: Budget) -> Step:
+def prune_runs(budget: UpkeepBudget) -> UpkeepStep:
     """Delete ended runs with their entities after the retention period; documents stay."""
     with all_tenants():
         old = PipelineRun.objects.exclude(state__in=OPEN_RUNS).filter(
@@ -55,7 +55,7 @@ def prune_runs(budget: Budget) -> Step:
         )
         ids = list(old.order_by("ended_at").values_list("pk", flat=True)[:RUNS_PER_STEP])
         PipelineRun.objects.filter(pk__in=ids).delete()
-    return Step({"runs_removed": len(ids)}, has_more=len(ids) == RUNS_PER_STEP)
+    return UpkeepStep({"runs_removed": len(ids)}, has_more=len(ids) == RUNS_PER_STEP)
 
 
 TASKS = (

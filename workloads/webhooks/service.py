@@ -124,7 +124,7 @@ def try_webhook(*, webhook: Webhook) -> UUID:
     """Deliver an empty event, so that the owner can check that it arrives. Return the id of the job."""
     payload = {"webhook": str(webhook.pk), "event": TEST_EVENT, "data": {"webhook": webhook.name}}
     request = JobRequest(kind=KIND, payload=payload, is_internal=True)
-    job_id: UUID = submit_job(tenant=webhook.tenant, request=request, is_rated=True).job.pk
+    job_id: UUID = submit_job(tenant=webhook.tenant, request=request, is_rate_limited=True).job.pk
     return job_id
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scheduling.subscriptions.registry import Subscription
+from scheduling.subscriptions.registry import EventSubscription
 from workloads.webhooks.models import Webhook
 
 
-def read_subscriptions() -> Iterable[Subscription]:
+def read_subscriptions() -> Iterable[EventSubscription]:
     """Yield the subscriptions of the current scope's tenants, from one statement."""
     for webhook in Webhook.objects.filter(events_since__isnull=False).only(
         "tenant_id", "events", "job_filter", "events_since"
     ):
         assert webhook.events_since is not None
-        yield Subscription(
+        yield EventSubscription(
             tenant_id=webhook.tenant_id,
             target=webhook.pk,
             events=frozenset(webhook.events),

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.utils.translation import gettext_noop
 
-from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
@@ -15,13 +15,13 @@ from workloads.webhooks.models import Delivery
 KEPT = timedelta(days=30)
 
 
-def prune_deliveries(budget: Budget) -> Step:
+def prune_deliveries(budget: UpkeepBudget) -> UpkeepStep:
     """Delete the oldest attempts beyond the month."""
     with all_tenants():
         old = Delivery.objects.filter(pk__lt=uuid7_floor(read_clock() - KEPT)).order_by("pk")
         ids = list(old.values_list("pk", flat=True)[: budget.batch_rows])
         Delivery.objects.filter(pk__in=ids).delete()
-    return Step({"deliveries": len(ids)}, has_more=len(ids) == budget.batch_rows)
+    return UpkeepStep({"deliveries": len(ids)}, has_more=len(ids) == budget.batch_rows)
 
 
 TASKS = (

@@ -63,7 +63,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         form.own_tenant = obj.tenant if obj is not None else self.access(request).tenant
         return form
 
-    def seen_beside(self, obj: Workflow) -> dict[str, str]:
+    def related_values(self, obj: Workflow) -> dict[str, str]:
         return {gettext("Its version"): str(obj.version)}
 
     def save_model(self, request: HttpRequest, obj: Workflow, form: Any, change: bool) -> None:
@@ -178,10 +178,13 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
 
     def _start(self, request: HttpRequest, workflow: Workflow, form: RunForm) -> Any:
         tenant = Tenant.objects.select_related("plan").get(pk=workflow.tenant_id)
-        is_rated = self.access(request).platform_role is None
+        is_rate_limited = self.access(request).platform_role is None
         try:
             run = start_run(
-                tenant=tenant, workflow=workflow, inputs=form.cleaned_data["inputs"] or {}, is_rated=is_rated
+                tenant=tenant,
+                workflow=workflow,
+                inputs=form.cleaned_data["inputs"] or {},
+                is_rate_limited=is_rate_limited,
             )
         except DomainError as refusal:
             for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
@@ -196,7 +199,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         return workflow
 
 
-class ShownStateFilter(admin.SimpleListFilter):
+class ApprovalStateFilter(admin.SimpleListFilter):
     """Filter by an approval's current state."""
 
     title, parameter_name = gettext_lazy("state"), "state"
@@ -215,7 +218,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     view_permission = Permission.WORKFLOWS_VIEW
     list_display = ("title", "workflow", "shown_state", "expires_at", "decided_by", "created_at")
     list_select_related = ("workflow",)
-    list_filter = (ShownStateFilter,)
+    list_filter = (ApprovalStateFilter,)
     search_fields = ("title",)
     ordering = ("-id",)
     post_actions = ("approve", "reject")

@@ -43,7 +43,7 @@ class WorkflowInUseError(DomainError):
     title = gettext_noop("Runs of the workflow have not ended; wait for them, or cancel their jobs.")
 
 
-class DefinitionInvalidError(DomainError):
+class WorkflowDefinitionError(DomainError):
     """Invalid definition; `errors` has each fault with its code and its place, a JSON pointer into the definition."""
 
     code = "definition_invalid"

@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from tenants.console.json_fields import IndentedJSONField, StrictJSONField
 from tenants.models import Tenant
 from tenants.versions.admin import VersionForm
-from workloads.workflows.exceptions import DefinitionInvalidError
+from workloads.workflows.exceptions import WorkflowDefinitionError
 from workloads.workflows.models import Workflow
 from workloads.workflows.queries import get_version
 from workloads.workflows.service import check_definition
@@ -73,7 +73,7 @@ class WorkflowForm(VersionForm):
             return definition
         try:
             check_definition(tenant, definition)
-        except DefinitionInvalidError as refusal:
+        except WorkflowDefinitionError as refusal:
             faults = [f"{fault['pointer'] or '/'}: {fault['detail']} ({fault['code']})" for fault in refusal.errors]
             raise forms.ValidationError(faults or [refusal.detail]) from refusal
         return definition

@@ -21,7 +21,7 @@ from workloads.workflows.exceptions import ApprovalEndedError, RunInputsInvalidE
 from workloads.workflows.inputs import read_inputs
 from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion
 from workloads.workflows.queries import get_approval, get_pinned, has_ended
-from workloads.workflows.records.records import RunRecord, RunState
+from workloads.workflows.records.records import RecordState, RunRecord
 from workloads.workflows.records.repository import save_records
 
 KIND = "workflow_execution"
@@ -33,7 +33,7 @@ def start_run(
     workflow: Workflow,
     inputs: Mapping[str, Any],
     version: int | None = None,
-    is_rated: bool = False,
+    is_rate_limited: bool = False,
     **options: Any,
 ) -> Submission:
     """Submit a run, pinned to a version (the one in effect if None); ``options`` are those of any job.
@@ -48,7 +48,7 @@ def start_run(
             raise RunInputsInvalidError(errors=faults)
         payload = {"workflow_id": str(workflow.pk), "version": pinned.number, "inputs": dict(inputs)}
         request = JobRequest(kind=KIND, payload=payload, **options)
-        submission = submit_job(tenant=tenant, request=request, is_rated=is_rated)
+        submission = submit_job(tenant=tenant, request=request, is_rate_limited=is_rate_limited)
         if submission.created:
             save_records(_first_record(pinned, graph, checked, submission.job.pk))
         return submission
@@ -93,7 +93,7 @@ def _first_record(pinned: WorkflowVersion, graph: Graph, inputs: Mapping[str, An
         workflow_name=pinned.workflow.name,
         job_id=job_id,
         version=FIRST_RECORD,
-        state=RunState.WAITING,
+        state=RecordState.WAITING,
         inputs=inputs,
         graph=graph.describe(),
     )

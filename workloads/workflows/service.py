@@ -26,8 +26,8 @@ from tenants.versions.service import Versioned
 from workloads.workflows.definition.graph_checks import depth_of
 from workloads.workflows.definition.validation import faults_in
 from workloads.workflows.exceptions import (
-    DefinitionInvalidError,
     WorkflowChangedError,
+    WorkflowDefinitionError,
     WorkflowInUseError,
     WorkflowInvalidError,
     WorkflowNameTakenError,
@@ -41,15 +41,15 @@ MAX_DEFINITION_BYTES = 512 * 1024
 
 
 def check_definition(tenant: Tenant | UUID, definition: Any) -> None:
-    """Raise DefinitionInvalidError with every fault and its place."""
+    """Raise WorkflowDefinitionError with every fault and its place."""
     if len(json.dumps(definition, ensure_ascii=False).encode("utf-8", "replace")) > MAX_DEFINITION_BYTES:
-        raise DefinitionInvalidError(
+        raise WorkflowDefinitionError(
             "The definition has more than %(limit)s bytes.", {"limit": f"{MAX_DEFINITION_BYTES:,}"}
         )
     faults = faults_in(definition, max_depth=settings_of(tenant)[MAX_DEPTH.key])
     if faults:
         text = ngettext("One fault in the definition.", "%(count)s faults in the definition.", len(faults))
-        raise DefinitionInvalidError(text, {"count": len(faults)}, errors=[fault.describe() for fault in faults])
+        raise WorkflowDefinitionError(text, {"count": len(faults)}, errors=[fault.describe() for fault in faults])
 
 
 def check_use_of_secrets(definition: Any) -> None:
@@ -167,7 +167,7 @@ class _Workflows(Versioned[Workflow]):
         # The rest was checked when it was written; a dispatcher does not parse a whole definition again.
         limit = settings_of(row.tenant_id)[MAX_DEPTH.key]
         if depth_of(content) > limit:
-            raise DefinitionInvalidError("Iterations may be nested at most %(limit)s deep.", {"limit": limit})
+            raise WorkflowDefinitionError("Iterations may be nested at most %(limit)s deep.", {"limit": limit})
 
     def put(self, row: Workflow, content: Mapping[str, Any]) -> None:
         row.save(update_fields=["version"])

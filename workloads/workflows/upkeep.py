@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.db import connection
 from django.utils.translation import gettext_noop
 
-from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 
@@ -15,14 +15,14 @@ _SQL = load_sql(__file__)
 _WITHDRAW, _FORGET = _SQL["withdraw_approvals"], _SQL["delete_values"]
 
 
-def sweep_ended_runs(budget: Budget) -> Step:
+def sweep_ended_runs(budget: UpkeepBudget) -> UpkeepStep:
     """Withdraw approvals that no run waits for, and delete values that no run reads."""
     with all_tenants(), connection.cursor() as cursor:
         counts = {}
         for name, statement in (("approvals_withdrawn", _WITHDRAW), ("values_removed", _FORGET)):
             cursor.execute(statement, {"rows": budget.batch_rows})
             counts[name] = cursor.rowcount
-    return Step(counts, has_more=budget.batch_rows in counts.values())
+    return UpkeepStep(counts, has_more=budget.batch_rows in counts.values())
 
 
 TASKS = (

@@ -18,9 +18,9 @@ from scheduling.execution.logs.service import LEVELS
 from scheduling.jobs.queries import find_jobs
 from scheduling.models import Job
 from tenants.access.permissions import Permission
-from tenants.access.standing import require_still
+from tenants.access.reauthorization import require_still_authorized
 from tenants.console.keyset import KeysetAdmin, parse_uuid
-from tenants.console.live import answer_part, tag_of
+from tenants.console.polled_parts import etag_of, part_response
 
 SHOWN_LINES = 200
 LOG_TEMPLATE = "scheduling/dashboards/parts/job_log.html"
@@ -48,7 +48,7 @@ class JobLogPages(KeysetAdmin):
         is_live = not job.is_terminal and "log_before" not in request.GET
         return {
             "log_part": part,
-            "log_etag": tag_of(part),
+            "log_etag": etag_of(part),
             "log_url": f"{address}?{urlencode(chosen)}",
             "log_is_live": is_live,
             "log_levels": [{"name": name, "is_chosen": name == chosen["log_level"]} for name in LEVELS],
@@ -58,14 +58,14 @@ class JobLogPages(KeysetAdmin):
         """Render only the panel's lines; answer 304 if the browser's copy is current."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        return answer_part(request, self._log_part(request, _job(object_id)))
+        return part_response(request, self._log_part(request, _job(object_id)))
 
     def log_download_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
         """Stream the whole log as text."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         job = _job(object_id)
-        before_page = partial(require_still, request, Permission.LOGS_VIEW)
+        before_page = partial(require_still_authorized, request, Permission.LOGS_VIEW)
         response = StreamingHttpResponse(
             stream_log(job, before_page=before_page), content_type="text/plain; charset=utf-8"
         )

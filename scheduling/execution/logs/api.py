@@ -25,13 +25,13 @@ from scheduling.execution.logs.service import LEVELS
 from scheduling.jobs.queries import get_job
 from scheduling.models import Job, JobLog
 from tenants.access.permissions import Permission
-from tenants.access.standing import require_still, still_may
+from tenants.access.reauthorization import is_still_authorized, require_still_authorized
 from tenants.api.viewsets import TenantViewSet
-from tenants.console.live import tag_of
+from tenants.console.polled_parts import etag_of
 from tenants.context import tenant_context
 from tenants.limits.declared import HEAVY
-from tenants.requests.waits import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, looking, step_aside
-from tenants.requests.waits import places as _waits
+from tenants.requests.long_polls import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, polling_turn, release_resources
+from tenants.requests.long_polls import places as _waits
 
 MAX_LINES = 200
 MAX_WAIT_SECONDS = 30
@@ -128,7 +128,7 @@ class JobLogViewSet(TenantViewSet):
             # The wait happens in the stream: this request's transaction ends before it begins.
             headers = {"Retry-After": "1", "Cache-Control": "private, no-store"}
             return StreamingHttpResponse(_wait(job, query, request), headers=headers, content_type="application/json")
-        tag = tag_of(f"{job.id}:{job.state}:{page.mark}")
+        tag = etag_of(f"{job.id}:{job.state}:{page.mark}")
         headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
         if tag in parse_etags(request.headers.get("If-None-Match", "")):
             return HttpResponseNotModified(headers=headers)
@@ -144,7 +144,7 @@ class JobLogViewSet(TenantViewSet):
         """Download a job's whole log as text."""
         query = JobLogTextQuerySerializer.parse(request.query_params)
         job = get_job(UUID(job_id))
-        before_page = partial(require_still, self.django_request, Permission.LOGS_VIEW)
+        before_page = partial(require_still_authorized, self.django_request, Permission.LOGS_VIEW)
         lines = stream_log(job, level=query.least_level, before_page=before_page)
         headers = {
             "Content-Disposition": f'attachment; filename="job-{job.id}.log"',
@@ -192,13 +192,13 @@ def _watch(job: Job, query: JobLogQuerySerializer, request: Request) -> tuple[Jo
     """Poll until there are lines, each time in a separate transaction; hold no connection in between."""
     give_up_at = time.monotonic() + query.validated_data["wait"]
     pause, page = FIRST_PAUSE_SECONDS, LogPage([], has_more=False, dropped_lines=0)
-    step_aside(request)
+    release_resources(request)
     while (left := give_up_at - time.monotonic()) > 0 and not page.lines and not job.is_terminal:
         time.sleep(min(pause, left))
         pause = min(2 * pause, LAST_PAUSE_SECONDS)
-        with looking():
+        with polling_turn():
             try:
-                if not still_may(request, Permission.LOGS_VIEW):
+                if not is_still_authorized(request, Permission.LOGS_VIEW):
                     break
                 with tenant_context(job.tenant_id):
                     job = get_job(job.id)

@@ -24,7 +24,7 @@ MAX_BUFFERED_LINES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class DrainedLines:
     """Lines taken from a buffer for a write; ``overflow`` lines exceeded the buffer, ``dropped`` ones the log."""
 
     lines: Sequence[LogLine]
@@ -73,14 +73,14 @@ class LogBuffer:
             else:
                 self._lines.append(line)
 
-    def take(self) -> Taken:
+    def take(self) -> DrainedLines:
         """Take all buffered lines."""
         with self._guard:
-            taken = Taken(self._lines, self._overflow, self._dropped, self.waiting_since)
+            taken = DrainedLines(self._lines, self._overflow, self._dropped, self.waiting_since)
             self._lines, self._overflow, self._dropped, self.waiting_since = [], 0, 0, 0.0
         return taken
 
-    def give_back(self, taken: Taken) -> None:
+    def give_back(self, taken: DrainedLines) -> None:
         """Return lines whose write failed; they precede lines buffered since."""
         with self._guard:
             kept = [*taken.lines, *self._lines]
@@ -89,7 +89,7 @@ class LogBuffer:
             self._dropped += taken.dropped
             self.waiting_since = taken.since or self.waiting_since
 
-    def as_write(self, taken: Taken) -> LogWrite:
+    def as_write(self, taken: DrainedLines) -> LogWrite:
         """Return the write for the taken lines, with a line about overflow if there was any."""
         lines = [*taken.lines, _overflow_line(taken.overflow)] if taken.overflow else taken.lines
         return LogWrite(lines=lines, dropped=taken.dropped, **self._ids)
@@ -112,7 +112,7 @@ def write_buffers(buffers: Sequence[LogBuffer], *, wait_seconds: float = 0.0) ->
 
 
 @contextmanager
-def taken(buffers: Sequence[LogBuffer], *, wait_seconds: float) -> Iterator[Callable[[], None] | None]:
+def drained(buffers: Sequence[LogBuffer], *, wait_seconds: float) -> Iterator[Callable[[], None] | None]:
     """Yield a function that writes all buffered lines in the caller's transaction; None if there are none.
 
     If the block fails, the lines return to the buffers. Buffers that another thread writes are skipped, as in

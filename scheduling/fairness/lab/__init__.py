@@ -7,7 +7,7 @@ from scheduling.fairness.lab.replay import Arrival, SimulatedStart, SimulatedTen
 from scheduling.fairness.lab.terms import (
     Arrivals,
     EntityShape,
-    Policy,
+    OrderPolicy,
     Predictor,
     QueueShape,
     Rules,
@@ -19,7 +19,7 @@ __all__ = [
     "Arrival",
     "Arrivals",
     "EntityShape",
-    "Policy",
+    "OrderPolicy",
     "Predictor",
     "QueueShape",
     "Rules",

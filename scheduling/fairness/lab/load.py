@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from scheduling.fairness.lab.terms import Arrivals, EntityShape, Policy, QueueShape, Rules, TreeShape
-from scheduling.fairness.lines import MILLI
+from scheduling.fairness.key_nodes import MILLI
+from scheduling.fairness.lab.terms import Arrivals, EntityShape, OrderPolicy, QueueShape, Rules, TreeShape
 
 SECOND_US = 1_000_000
 
@@ -49,7 +49,7 @@ class TierTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class PoolScenario:
     """A pool and its work; the first ``running`` arrivals hold slots at the start.
 
     ``places`` are (queue, tenant) by number, as ``arrivals.entity`` counts them. Each arrival stands for ``stands_for``
@@ -60,7 +60,7 @@ class Load:
 
     pool: str
     slots: int
-    policy: Policy
+    policy: OrderPolicy
     granularity_seconds: int
     queues: Sequence[QueueTerms]
     plans: Mapping[str, PlanTerms]
@@ -92,7 +92,7 @@ class Load:
 
     def rules(self) -> Rules:
         """Return how the slots are shared under these terms; caps hold under every strategy of the platform."""
-        policy = Policy.CFS if self._is_fifo else self.policy
+        policy = OrderPolicy.CFS if self._is_fifo else self.policy
         return Rules(
             slots=self.slots,
             policy=policy,
@@ -115,7 +115,7 @@ class Load:
     @property
     def _is_fifo(self) -> bool:
         """Return whether FIFO queues share by weight, with caps, as under the strategy `nop`."""
-        return self.policy in {Policy.FIFO, Policy.CAP}
+        return self.policy in {OrderPolicy.FIFO, OrderPolicy.CAP}
 
 
 class UnknownNameError(ValueError):
@@ -138,12 +138,12 @@ class Change:
     queue_weights: Mapping[str, int] = field(default_factory=dict)
     queue_caps: Mapping[str, int | None] = field(default_factory=dict)
     tier_weights: Mapping[str, int] = field(default_factory=dict)
-    policy: Policy | None = None
+    policy: OrderPolicy | None = None
     granularity_seconds: int | None = None
     slots: int | None = None
 
 
-def apply_change(load: Load, change: Change) -> Load:
+def apply_change(load: PoolScenario, change: Change) -> PoolScenario:
     """Return the same work under the changed terms. Raise UnknownNameError."""
     _check_names(load, change)
     return replace(
@@ -179,7 +179,7 @@ def apply_change(load: Load, change: Change) -> Load:
     )
 
 
-def _check_names(load: Load, change: Change) -> None:
+def _check_names(load: PoolScenario, change: Change) -> None:
     tenants = {tenant.slug for tenant in load.tenants}
     queues = {queue.name for queue in load.queues}
     known: Mapping[str, set[str]] = {

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
-from scheduling.fairness.lab import Arrivals, Policy, Rules, Timeline, TreeShape, replay
+from scheduling.fairness.lab import Arrivals, OrderPolicy, Rules, Timeline, TreeShape, replay
 from scheduling.fairness.lab.what_if import percentile_seconds
 from scheduling.fairness.lab.workload import SECOND_US, Workload
 from scheduling.fairness.lab.workload_costs import predictor_for
@@ -22,7 +22,7 @@ PARTS, FEW_PARTS, MANY_TENANTS = 60, 12, 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class TenantMeasure:
+class SimulatedTenantMeasure:
     """The measures of one tenant.
 
     Shares are parts of 1 of the busy time; waits are from arrival to first start, of the jobs that began. ``ratio`` is
@@ -48,7 +48,7 @@ class TenantMeasure:
 class PolicyMeasure:
     """The measures of one policy; ``busy_while_wanted`` covers the time with enough runnable jobs for all slots."""
 
-    policy: Policy
+    policy: OrderPolicy
     seconds: float
     starts: int
     hand_outs: int
@@ -56,18 +56,18 @@ class PolicyMeasure:
     share_error: float | None
     busy: float
     busy_while_wanted: float | None
-    tenants: Sequence[TenantMeasure]
+    tenants: Sequence[SimulatedTenantMeasure]
 
 
 def measure_workload(
-    workload: Workload, *, policies: Sequence[Policy] = (), slots: int | None = None
+    workload: Workload, *, policies: Sequence[OrderPolicy] = (), slots: int | None = None
 ) -> list[PolicyMeasure]:
     """Return the measures of the same jobs under each policy, by default the workload's own."""
     arrivals = workload.draw_arrivals()
     return [_measure(workload, arrivals, policy, slots or workload.slots) for policy in policies or workload.policies]
 
 
-def _measure(workload: Workload, arrivals: Arrivals, policy: Policy, slots: int) -> PolicyMeasure:
+def _measure(workload: Workload, arrivals: Arrivals, policy: OrderPolicy, slots: int) -> PolicyMeasure:
     shape = workload.shape()
     rules = Rules(
         slots=slots,
@@ -190,11 +190,11 @@ class _Measurement:
             tenants=tenants,
         )
 
-    def _describe(self, tenant: int, whole: float) -> TenantMeasure:
+    def _describe(self, tenant: int, whole: float) -> SimulatedTenantMeasure:
         used, due, waits = self.used[tenant], self.due[tenant], sorted(self.waits[tenant])
         compared = [part for part in range(self.parts) if self.backlogged[tenant][part] and due[part] > 0]
         due_there = sum(due[part] for part in compared)
-        return TenantMeasure(
+        return SimulatedTenantMeasure(
             name=self.workload.tenants[tenant].name,
             worker_seconds=sum(used) / SECOND_US,
             share=sum(used) / whole,
@@ -211,7 +211,7 @@ class _Measurement:
 
     def _busy_while_wanted(self) -> float | None:
         """Return the busy part of the slots while enough jobs for all were running, or waiting below their caps."""
-        caps = [math.inf] * len(self.shape.caps) if self.rules.policy is Policy.FIFO else self.shape.caps
+        caps = [math.inf] * len(self.shape.caps) if self.rules.policy is OrderPolicy.FIFO else self.shape.caps
         waiting, running = [0] * len(caps), [0] * len(caps)
         busy = busy_us = wanted_us = last = 0
         may_run = 0.0

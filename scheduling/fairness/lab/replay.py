@@ -11,7 +11,7 @@ from scheduling.fairness.lab.slots import Simulation
 from scheduling.fairness.lab.terms import (
     Arrivals,
     EntityShape,
-    Policy,
+    OrderPolicy,
     Predictor,
     QueueShape,
     Rules,
@@ -24,7 +24,7 @@ def replay(
     arrivals: Arrivals, shape: TreeShape, rules: Rules, *, predictor: Predictor | None = None, running: int = 0
 ) -> Timeline:
     """Return the timeline of ``arrivals`` in the pool; the first ``running`` of them hold a slot at the start."""
-    kind = SlicedSimulation if rules.policy is Policy.TIME_SLICE else Simulation
+    kind = SlicedSimulation if rules.policy is OrderPolicy.TIME_SLICE else Simulation
     return kind(arrivals, shape, rules, predictor=predictor, running=running).run()
 
 
@@ -62,7 +62,7 @@ def simulate(
     tenants: Mapping[UUID, SimulatedTenant],
     *,
     slots: int,
-    policy: Policy,
+    policy: OrderPolicy,
 ) -> list[SimulatedStart]:
     """Replay ``arrivals`` of tenants in one queue; return the starts in order, with their waits."""
     numbers = {tenant_id: number for number, tenant_id in enumerate(tenants)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from scheduling.fairness.lab.measures import PolicyMeasure, TenantMeasure
+from scheduling.fairness.lab.measures import PolicyMeasure, SimulatedTenantMeasure
 from scheduling.fairness.lab.workload import Workload
 
 MOST_LINES = 20
@@ -70,7 +70,7 @@ def _policy_cells(measure: PolicyMeasure) -> list[str]:
     ]
 
 
-def _tenant_cells(row: TenantMeasure) -> list[str]:
+def _tenant_cells(row: SimulatedTenantMeasure) -> list[str]:
     return [
         row.name[:30],
         f"{row.worker_seconds:,.1f}",

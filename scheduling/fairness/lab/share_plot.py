@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from scheduling.fairness.lab.measures import PolicyMeasure, TenantMeasure
+from scheduling.fairness.lab.measures import PolicyMeasure, SimulatedTenantMeasure
 
 # Distinguishable with colour blindness (Okabe and Ito), and by the number at the line's end.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d00", "#000000")
@@ -29,7 +29,7 @@ def draw_shares(title: str, measures: Sequence[PolicyMeasure]) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _chosen(measure: PolicyMeasure) -> list[TenantMeasure]:
+def _chosen(measure: PolicyMeasure) -> list[SimulatedTenantMeasure]:
     return sorted(measure.tenants, key=lambda row: (-row.entitled_share, -row.share, row.name))[:MOST_LINES]
 
 

@@ -8,11 +8,11 @@ from itertools import chain, islice
 from typing import Any, cast
 from uuid import UUID
 
+from scheduling.fairness.key_nodes import GrowingKeyNode
 from scheduling.fairness.lab.slots import Simulation
 from scheduling.fairness.lab.terms import Timeline
-from scheduling.fairness.lines import OpenLine
 from scheduling.fairness.nodes import QueueNode, TenantNode
-from scheduling.fairness.run_queue import ReadSupply
+from scheduling.fairness.run_queue import ReadJobs
 from scheduling.fairness.shares import KeyShare, PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
 from scheduling.fairness.slices import Running, choose_yields
 
@@ -132,7 +132,7 @@ class SlicedSimulation(Simulation):
         )
         running = [self._running(job, end_us) for end_us, job in self.in_slots]
         self.looks += len(running) + sum(len(tenants) for tenants in first.values())
-        return [execution_id.int for execution_id in choose_yields(pool, ReadSupply(rows), running, free=free)]
+        return [execution_id.int for execution_id in choose_yields(pool, ReadJobs(rows), running, free=free)]
 
     def _running(self, job: int, end_us: int) -> Running:
         tenant, line = self.tenant_of[job], self.line_of[job]
@@ -173,7 +173,7 @@ def _queue_share(queue: QueueNode, tenants: list[TenantShare]) -> QueueShare:
 
 def _tenant_share(tenant: TenantNode, rows: dict[int, ReadRows], count: int) -> TenantShare:
     """Return the tenant; put the first ``count`` jobs of each of its lines into ``rows``."""
-    lines = [cast("OpenLine", line) for line in tenant.lines.all]
+    lines = [cast("GrowingKeyNode", line) for line in tenant.lines.all]
     for line in lines if count else ():
         if line.head is not None:
             rows[line.entity_id] = ReadRows(count + 1, [line.head, *islice(line.behind, count)])
@@ -194,6 +194,6 @@ def _tenant_share(tenant: TenantNode, rows: dict[int, ReadRows], count: int) -> 
     )
 
 
-def _key_share(line: OpenLine) -> KeyShare:
+def _key_share(line: GrowingKeyNode) -> KeyShare:
     waiting = len(line.behind) + (line.head is not None)
     return KeyShare(line.entity_id, line.vruntime, line.in_flight, line.rank, waiting, 0)

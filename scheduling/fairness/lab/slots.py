@@ -8,8 +8,8 @@ from math import inf
 from operator import attrgetter
 from uuid import UUID
 
-from scheduling.fairness.lab.terms import FAIR, FOREVER, Arrivals, Policy, Predictor, Rules, Timeline, TreeShape
-from scheduling.fairness.lines import Lines, OpenLine
+from scheduling.fairness.key_nodes import GrowingKeyNode, KeyNodes
+from scheduling.fairness.lab.terms import FAIR, FOREVER, Arrivals, OrderPolicy, Predictor, Rules, Timeline, TreeShape
 from scheduling.fairness.nodes import Capacity, QueueNode, TenantNode
 from scheduling.fairness.shares import ReadyJob
 from scheduling.fairness.tree import FairTree
@@ -34,7 +34,7 @@ class Simulation:
         self.rules = rules
         self.predictor = predictor
         # Round robin is the fair order with equal costs.
-        self.is_counting = rules.policy is Policy.ROUND_ROBIN
+        self.is_counting = rules.policy is OrderPolicy.ROUND_ROBIN
         self.charges = [0] * len(arrivals) if predictor is not None else arrivals.predicted_us or arrivals.cost_us
         self._plant(shape.under(rules.policy))
         self.in_slots: list[tuple[int, int]] = []
@@ -55,15 +55,15 @@ class Simulation:
         numbers, first_key = self.arrivals.entity, len(shape.entities)
         if self.arrivals.key is not None and self.rules.policy in FAIR:
             numbers = [first_key + key for key in self.arrivals.key]
-        lines: list[dict[int, OpenLine]] = [{} for _ in shape.entities]
+        lines: list[dict[int, GrowingKeyNode]] = [{} for _ in shape.entities]
         for entity, number in sorted(set(zip(self.arrivals.entity, numbers, strict=True))):
-            lines[entity][number] = OpenLine(number)
+            lines[entity][number] = GrowingKeyNode(number)
         self.tenants = [
             TenantNode(
                 number,
                 queues[row.queue],
                 capacities[row.tenant],
-                Lines(list(lines[number].values()), is_fifo=queues[row.queue].is_fifo),
+                KeyNodes(list(lines[number].values()), is_fifo=queues[row.queue].is_fifo),
                 weight_milli=row.weight_milli,
                 vruntime=row.vruntime,
             )

@@ -11,7 +11,7 @@ from typing import Protocol
 FOREVER = 1 << 62
 
 
-class Policy(StrEnum):
+class OrderPolicy(StrEnum):
     """The order in which waiting jobs get a free slot."""
 
     FIFO = "fifo"
@@ -21,7 +21,7 @@ class Policy(StrEnum):
     TIME_SLICE = "time_slice"
 
 
-FAIR = frozenset({Policy.CFS, Policy.TIME_SLICE})
+FAIR = frozenset({OrderPolicy.CFS, OrderPolicy.TIME_SLICE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,11 @@ class TreeShape:
     caps: Sequence[float]
     entities: Sequence[EntityShape]
 
-    def under(self, policy: Policy) -> TreeShape:
+    def under(self, policy: OrderPolicy) -> TreeShape:
         """Return the pool under a policy: FIFO ignores caps, and only fair policies use weights."""
         if policy in FAIR:
             return self
-        is_fifo, knows_caps = policy in {Policy.FIFO, Policy.CAP}, policy is not Policy.FIFO
+        is_fifo, knows_caps = policy in {OrderPolicy.FIFO, OrderPolicy.CAP}, policy is not OrderPolicy.FIFO
         return TreeShape(
             queues=[QueueShape(1_000, row.cap if knows_caps else inf, is_fifo) for row in self.queues],
             caps=self.caps if knows_caps else [inf] * len(self.caps),
@@ -99,7 +99,7 @@ class Rules:
     """
 
     slots: int
-    policy: Policy
+    policy: OrderPolicy
     granularity_us: int = FOREVER
     until_us: int = FOREVER
     max_starts: int = FOREVER

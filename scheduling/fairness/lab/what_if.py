@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
 from scheduling.fairness.lab import Timeline, replay
-from scheduling.fairness.lab.load import SECOND_US, Change, Load, apply_change
+from scheduling.fairness.lab.load import SECOND_US, Change, PoolScenario, apply_change
 from scheduling.fairness.lab.workload_costs import predictor_for
 from tenants.translation import translate
 
@@ -27,7 +27,7 @@ LOST_PART, LATER_PART, LATER_SECONDS = 0.01, 0.05, 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProjectedShare:
     """What a plan or a tenant gets within the time; ``share`` is a part of 1 of the pool's busy time.
 
     Waits are from when a job could run to its start. Jobs that had not begun count with their wait so far, so a wait as
@@ -43,13 +43,13 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ComparedShare:
     """A plan or a tenant (``plan`` is then its plan), under the current terms and after the change."""
 
     name: str
     plan: str
-    now: Outcome
-    after: Outcome
+    now: ProjectedShare
+    after: ProjectedShare
 
     @property
     def lost_seconds(self) -> float:
@@ -113,19 +113,21 @@ class WhatIf:
     picks: int
     now: Totals
     after: Totals
-    plans: Sequence[Line]
-    tenants: Sequence[Line]
-    losers: Sequence[Line]
+    plans: Sequence[ComparedShare]
+    tenants: Sequence[ComparedShare]
+    losers: Sequence[ComparedShare]
     notes: Sequence[Note]
 
 
-def what_if(load: Load, change: Change, *, notes: Sequence[Note] = (), now: Side | None = None) -> WhatIf:
+def what_if(
+    load: PoolScenario, change: Change, *, notes: Sequence[Note] = (), now: ScenarioResult | None = None
+) -> WhatIf:
     """Replay the load now and after the change; return the comparison. Raise UnknownNameError. Pure.
 
     ``now`` is a replay of the unchanged load, if the caller has one.
     """
     changed = apply_change(load, change)
-    now, after = now or Side(load), Side(changed)
+    now, after = now or ScenarioResult(load), ScenarioResult(changed)
     names = [tenant.slug for tenant in load.tenants]
     plans = [tenant.plan for tenant in load.tenants]
     by_tenant = _lines(now.outcomes(names), after.outcomes(names), dict(zip(names, plans, strict=True)))
@@ -152,10 +154,10 @@ def what_if(load: Load, change: Change, *, notes: Sequence[Note] = (), now: Side
     )
 
 
-class Side:
+class ScenarioResult:
     """One replay, counted by tenant; immutable afterwards."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: PoolScenario) -> None:
         self.load = load
         predictor = predictor_for(
             load.arrivals, load.known, [load.queues[queue].expected_seconds for queue, _ in load.places]
@@ -192,7 +194,7 @@ class Side:
     def starts(self) -> int:
         return sum(self.started)
 
-    def outcomes(self, names: Sequence[str]) -> dict[str, Outcome]:
+    def outcomes(self, names: Sequence[str]) -> dict[str, ProjectedShare]:
         """Return the outcomes of the tenants, grouped by name."""
         members: dict[str, list[int]] = defaultdict(list)
         for tenant, name in enumerate(names):
@@ -200,11 +202,11 @@ class Side:
         whole = sum(self.busy_us) or 1
         return {name: self._outcome(tenants, whole) for name, tenants in members.items()}
 
-    def _outcome(self, tenants: Iterable[int], whole_us: int) -> Outcome:
+    def _outcome(self, tenants: Iterable[int], whole_us: int) -> ProjectedShare:
         tenants = list(tenants)
         waits = sorted(wait for tenant in tenants for wait in self.waits_us[tenant])
         busy_us = sum(self.busy_us[tenant] for tenant in tenants)
-        return Outcome(
+        return ProjectedShare(
             worker_seconds=busy_us / SECOND_US,
             share=busy_us / whole_us,
             starts=sum(self.started[tenant] for tenant in tenants) * self.load.stands_for,
@@ -253,11 +255,13 @@ def percentile_seconds(ordered_us: Sequence[int], part: float) -> float | None:
     return ordered_us[max(0, math.ceil(part * len(ordered_us)) - 1)] / SECOND_US
 
 
-def _lines(now: Mapping[str, Outcome], after: Mapping[str, Outcome], plans: Mapping[str, str]) -> list[Line]:
-    return [Line(name, plans[name], outcome, after[name]) for name, outcome in sorted(now.items())]
+def _lines(
+    now: Mapping[str, ProjectedShare], after: Mapping[str, ProjectedShare], plans: Mapping[str, str]
+) -> list[ComparedShare]:
+    return [ComparedShare(name, plans[name], outcome, after[name]) for name, outcome in sorted(now.items())]
 
 
-def _notes(load: Load, starts: int) -> list[Note]:
+def _notes(load: PoolScenario, starts: int) -> list[Note]:
     notes: list[Note] = []
     if not len(load.arrivals):
         notes.append(Note(NoteCode.NO_ARRIVALS, translate("Nothing to compare: no jobs arrived or waited.")))

@@ -9,8 +9,8 @@ from math import inf, log
 from random import Random
 from typing import Any
 
-from scheduling.fairness.lab.terms import Arrivals, EntityShape, Policy, QueueShape, TreeShape
-from scheduling.fairness.lines import MILLI
+from scheduling.fairness.key_nodes import MILLI
+from scheduling.fairness.lab.terms import Arrivals, EntityShape, OrderPolicy, QueueShape, TreeShape
 
 SECOND_US = 1_000_000
 # More jobs would need more memory than a simulation should.
@@ -98,7 +98,7 @@ class Workload:
     slots: int
     tenants: Sequence[WorkloadTenant]
     queues: Sequence[WorkloadQueue] = (WorkloadQueue("default"),)
-    policies: Sequence[Policy] = (Policy.FIFO, Policy.CAP, Policy.ROUND_ROBIN, Policy.CFS)
+    policies: Sequence[OrderPolicy] = (OrderPolicy.FIFO, OrderPolicy.CAP, OrderPolicy.ROUND_ROBIN, OrderPolicy.CFS)
     seed: int = 0
     seconds: float | None = None
     jobs: int | None = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from scheduling.fairness.lab.terms import Policy
+from scheduling.fairness.lab.terms import OrderPolicy
 from scheduling.fairness.lab.workload import (
     MOST_JOBS,
     ArrivalPattern,
@@ -121,9 +121,9 @@ def _place(document: Any, path: Iterable[str | int]) -> str:
     return words or "the file"
 
 
-def _policies(document: Mapping[str, Any]) -> Sequence[Policy]:
-    names = document.get("policies") or [document.get("policy", Policy.CFS)]
-    return [Policy(name) for name in names]
+def _policies(document: Mapping[str, Any]) -> Sequence[OrderPolicy]:
+    names = document.get("policies") or [document.get("policy", OrderPolicy.CFS)]
+    return [OrderPolicy(name) for name in names]
 
 
 def _read_queue(row: Mapping[str, Any]) -> WorkloadQueue:

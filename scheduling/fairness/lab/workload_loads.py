@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from math import inf
 
-from scheduling.fairness.lab.load import SECOND_US, Load, PlanTerms, QueueTerms, TenantTerms
-from scheduling.fairness.lab.terms import Policy
+from scheduling.fairness.lab.load import SECOND_US, PlanTerms, PoolScenario, QueueTerms, TenantTerms
+from scheduling.fairness.lab.terms import OrderPolicy
 from scheduling.fairness.lab.workload import Workload
 
 # Stands for "no cap" where a number is needed.
@@ -16,11 +16,11 @@ NO_CAP = 1_000_000
 DAY_SECONDS = 86_400.0
 
 
-def load_of(workload: Workload) -> Load:
+def load_of(workload: Workload) -> PoolScenario:
     """Return the workload as a pool's load: each entry of the file is a plan, under its first policy."""
     arrivals = workload.draw_arrivals()
     last_us = max(arrivals.at_us, default=0)
-    return Load(
+    return PoolScenario(
         pool=workload.title or "workload",
         slots=workload.slots,
         policy=workload.policies[0],
@@ -41,13 +41,13 @@ def load_of(workload: Workload) -> Load:
     )
 
 
-def write_workload(load: Load, *, with_names: bool) -> str:
+def write_workload(load: PoolScenario, *, with_names: bool) -> str:
     """Return the load as a workload file, without payloads; tenants are numbered by plan unless ``with_names``."""
     return "\n".join(_lines(load, with_names=with_names)) + "\n"
 
 
-def _lines(load: Load, *, with_names: bool) -> Iterator[str]:
-    policy = Policy.CAP if load.policy is Policy.FIFO else load.policy
+def _lines(load: PoolScenario, *, with_names: bool) -> Iterator[str]:
+    policy = OrderPolicy.CAP if load.policy is OrderPolicy.FIFO else load.policy
     yield f"# Load of the pool {load.pool} in {load.seconds:.0f} s; jobs that ran or waited at the end arrive at 0."
     if load.stands_for > 1:
         yield f"# Every {load.stands_for}th job is included, with the cost of those that it represents."

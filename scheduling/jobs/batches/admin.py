@@ -14,8 +14,8 @@ from django.utils.translation import gettext, gettext_lazy
 from scheduling.console.filters import KindFilter, TenantFilter
 from scheduling.console.tags import badge
 from scheduling.jobs.batches.cancelling import cancel_batch
-from scheduling.jobs.batches.making import close_batch
 from scheduling.jobs.batches.queries import count_states, group_errors
+from scheduling.jobs.batches.service import close_batch
 from scheduling.models import Batch
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid

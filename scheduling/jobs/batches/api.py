@@ -21,18 +21,18 @@ from scheduling.jobs.answers import (
     AddedJobsSerializer,
     BulkSubmissionResultSerializer,
     JobSubmissionSerializer,
+    add_rate_headers,
     parse_bulk,
-    with_rate,
 )
 from scheduling.jobs.api import UNLISTED
 from scheduling.jobs.batches.cancelling import cancel_batch
 from scheduling.jobs.batches.completion import CompletionJob
-from scheduling.jobs.batches.making import add_jobs, close_batch, open_batch
 from scheduling.jobs.batches.models import MAX_BATCH_LABEL
 from scheduling.jobs.batches.queries import BatchError, count_states, get_batch, group_errors
-from scheduling.jobs.bulk_api import answer_bulk, read_requests
+from scheduling.jobs.batches.service import add_jobs, close_batch, open_batch
+from scheduling.jobs.bulk_api import bulk_response, read_requests
 from scheduling.jobs.filters import JobFilter
-from scheduling.jobs.queries import find_jobs, walked_jobs
+from scheduling.jobs.queries import find_jobs, scan_jobs
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest
 from scheduling.jobs.serializers import JobSummarySerializer
 from scheduling.limits.admission import check_bulk_size
@@ -235,11 +235,11 @@ class BatchViewSet(TenantViewSet):
             requests=requests,
             on_completion=body.to_completion(),
             closes=body.closes,
-            is_rated=True,
+            is_rate_limited=True,
         )
         answer = Response(BatchDetailSerializer(batch).data, status=201)
         answer["Location"] = reverse("batch-detail", args=[batch.pk], request=request)
-        return with_rate(answer, bulk.rate)
+        return add_rate_headers(answer, bulk.rate)
 
     @extend_schema(operation_id="batches_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
@@ -255,7 +255,7 @@ class BatchViewSet(TenantViewSet):
         NoQuerySerializer.parse(request.query_params)
         of_batch = JobFilter.of(batch=get_batch(UUID(pk)).pk)
         jobs = find_jobs(of_batch).select_related("queue", "tenant").defer(*UNLISTED)
-        return page_response(self, jobs, JobSummarySerializer, walked=walked_jobs(of_batch))
+        return page_response(self, jobs, JobSummarySerializer, walked=scan_jobs(of_batch))
 
     @extend_schema(
         operation_id="batches_jobs_add",
@@ -273,8 +273,8 @@ class BatchViewSet(TenantViewSet):
         jobs = parse_bulk(request.data)
         check_bulk_size(tenant_id=self.tenant.pk, jobs=len(jobs))
         requests, refused = read_requests(jobs)
-        bulk = add_jobs(tenant=self.tenant, batch_id=UUID(pk), requests=[*requests.values()], is_rated=True)
-        return answer_bulk(bulk, [*requests], refused)
+        bulk = add_jobs(tenant=self.tenant, batch_id=UUID(pk), requests=[*requests.values()], is_rate_limited=True)
+        return bulk_response(bulk, [*requests], refused)
 
     @extend_schema(operation_id="batches_close", request=NoBodySerializer)
     @action(detail=True, methods=["post"])

@@ -10,15 +10,15 @@ from psycopg.rows import scalar_row
 
 from scheduling.bulk.queries import FrozenJobs
 from scheduling.bulk.records import create_operation
-from scheduling.bulk.running import take_first_turn
-from scheduling.dispatch.leadership import lead
+from scheduling.bulk.turns import take_first_turn
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.exceptions import BatchEndedError
-from scheduling.jobs.batches.making import lock_batch, mark_closed
+from scheduling.jobs.batches.service import close_locked_batch, lock_batch
 from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.jobs.queries import CappedCount
 from scheduling.models import Batch, BulkOperation, Job
-from tenants.audit.service import part_of_act, record_audit
+from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import Actor, acting_as, all_tenants
 from tenants.database.clock import read_moment
 from tenants.database.locks import LockClass
@@ -48,9 +48,9 @@ def cancel_batch(*, batch_id: UUID, reason: str = "") -> Batch:
         Batch.objects.filter(pk=batch.pk).update(
             cancelled_at=TransactionNow(), closed_at=Coalesce("closed_at", TransactionNow()), cancel_reason=reason
         )
-        mark_closed(batch)
+        close_locked_batch(batch)
         record_audit(action="batch.cancelled", target=batch, after={"jobs": batch.total}, reason=reason)
-        with part_of_act():
+        with suppress_nested_entries():
             take_first_turn(_start(batch, reason))
     batch.refresh_from_db()
     return batch
@@ -62,13 +62,13 @@ def tend_cancellations() -> int:
     This includes batches whose waiting job has ended.
     """
     with acting_as(CANCEL_ACTOR), all_tenants():
-        if not lead(LockClass.BATCHES_CANCELLED):
+        if not try_to_lead(LockClass.BATCHES_CANCELLED):
             return 0
         with prepared_cursor(scalar_row) as cursor:
             cursor.execute(_CANCEL_ORPHANED, {"states": sorted(TERMINAL_STATES)})
             cursor.execute(_LEFT_BEHIND, {"states": _OPEN_STATES, "seconds": RETRY_SECONDS, "limit": MOST_STARTED})
             batch_ids = cursor.fetchall()
-        with part_of_act():
+        with suppress_nested_entries():
             for batch in Batch.objects.filter(pk__in=batch_ids).order_by("pk"):
                 _start(batch, batch.cancel_reason)
     return len(batch_ids)

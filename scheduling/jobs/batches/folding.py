@@ -10,10 +10,10 @@ from uuid import UUID
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.leadership import try_to_lead
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.waiting import make_ready
+from scheduling.jobs.waiting_jobs import make_ready
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
@@ -26,7 +26,7 @@ _FOLD = load_sql(__file__)["fold_batches"]
 def fold_batches(*, limit: int = FOLD_ROWS) -> int:
     """Count ended jobs into their batches and resume the jobs that wait for ended ones; return the number of news."""
     with all_tenants():
-        if not lead(LockClass.BATCHES):
+        if not try_to_lead(LockClass.BATCHES):
             return 0
         with prepared_cursor(namedtuple_row) as cursor:
             cursor.execute(_FOLD, {"limit": limit})

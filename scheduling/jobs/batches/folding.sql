@@ -7,7 +7,7 @@ WITH looked AS MATERIALIZED (
 ), locked AS MATERIALIZED (
     SELECT b.id FROM scheduling_batch b WHERE b.id IN (SELECT batch_id FROM looked)
     ORDER BY b.id FOR NO KEY UPDATE SKIP LOCKED
-), gone AS (
+), deleted_news AS (
     DELETE FROM scheduling_batch_news n USING looked k
     WHERE n.id = k.id AND (k.batch_id IN (SELECT id FROM locked)
         OR NOT EXISTS (SELECT FROM scheduling_batch b WHERE b.id = k.batch_id))
@@ -16,7 +16,7 @@ WITH looked AS MATERIALIZED (
     SELECT batch_id, count(*) FILTER (WHERE state = 'completed') AS completed,
         count(*) FILTER (WHERE state IN ('discarded', 'quarantined')) AS failed,
         count(*) FILTER (WHERE state = 'cancelled') AS cancelled
-    FROM gone GROUP BY 1
+    FROM deleted_news GROUP BY 1
 ), batch AS (
     UPDATE scheduling_batch b SET
         completed = b.completed + c.completed,
@@ -33,7 +33,7 @@ WITH looked AS MATERIALIZED (
     FROM counted c WHERE b.id = c.batch_id
     RETURNING b.waiting_job_id, b.ended_at = now() AS is_over
 )
-SELECT (SELECT count(*) FROM looked) AS looked, (SELECT count(*) FROM gone) AS folded,
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT count(*) FROM deleted_news) AS folded,
     (SELECT coalesce(array_agg(waiting_job_id), '{}') FROM batch WHERE is_over AND waiting_job_id IS NOT NULL)
     AS waiting;
 

@@ -19,8 +19,8 @@ from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.console.filters import KindFilter, ReasonFilter, RequeuedFilter, TenantFilter
 from scheduling.console.links import job_link
+from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
 from scheduling.console.tags import badge
-from scheduling.console.ticked import ReasonActionForm, act_on_ticked
 from scheduling.exceptions import DeadLetterNotFoundError
 from scheduling.jobs.dead_letters.groups import MAX_GROUPS, group_dead_letters
 from scheduling.jobs.dead_letters.queries import describe_dead_letter, get_dead_letter
@@ -194,7 +194,7 @@ class DeadLetterAdmin(DeadLetterPages):
 
     @admin.action(description=gettext_lazy("Requeue the selected dead letters"))
     def requeue_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
-        act_on_ticked(request, BulkOperation.Operation.REQUEUE, list(queryset.values_list("job_id", "tenant__slug")))
+        act_on_selected(request, BulkOperation.Operation.REQUEUE, list(queryset.values_list("job_id", "tenant__slug")))
 
     @admin.display(description=gettext_lazy("Job"))
     def letter(self, letter: DeadLetter) -> SafeString:

@@ -20,7 +20,7 @@ from scheduling.api.filters import (
     DeadLetterQuerySerializer,
     page_response,
 )
-from scheduling.jobs.answers import includes_waiting, masked_faults, new_job_response
+from scheduling.jobs.answers import includes_waiting, mask_validation_errors, new_job_response
 from scheduling.jobs.dead_letters.groups import DeadLetterGroup, group_dead_letters
 from scheduling.jobs.dead_letters.queries import (
     Attempt,
@@ -28,7 +28,7 @@ from scheduling.jobs.dead_letters.queries import (
     describe_dead_letter,
     find_dead_letters,
     get_dead_letter,
-    walked_dead_letters,
+    scan_dead_letters,
 )
 from scheduling.jobs.dead_letters.service import requeue_dead_letter
 from scheduling.jobs.history import EXECUTION_STATES
@@ -192,7 +192,7 @@ class DeadLetterViewSet(TenantViewSet):
         letter_filter = DeadLetterQuerySerializer.parse(request.query_params).to_filter()
         # Separate reads: a planner that expects few letters joins the tenants before it sorts.
         letters = find_dead_letters(letter_filter).prefetch_related("tenant")
-        return page_response(self, letters, DeadLetterSerializer, walked=walked_dead_letters(letter_filter))
+        return page_response(self, letters, DeadLetterSerializer, walked=scan_dead_letters(letter_filter))
 
     @extend_schema(operation_id="dead_letters_retrieve", responses=DeadLetterDetailSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
@@ -233,7 +233,7 @@ class DeadLetterViewSet(TenantViewSet):
         body.is_valid(raise_exception=True)
         payload = body.validated_data.get("payload")
         self._check_edit(payload)
-        with masked_faults(self.access):
+        with mask_validation_errors(self.access):
             job = requeue_dead_letter(dead_letter_id=UUID(pk), reason=body.validated_data["reason"], payload=payload)
         return new_job_response(request, job, has_waiting=has_waiting)
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row
 
 from scheduling.errors.fingerprints import normalised_message
-from scheduling.jobs.index_alone import by_index_alone
+from scheduling.jobs.planner_hints import force_index_scans
 from scheduling.jobs.queries import COUNT_LIMIT, CappedCount
 from tenants.context import require_scope
 from tenants.database.ids import uuid7_floor
@@ -34,7 +34,7 @@ _PARTS, _DESCRIBED = _SQL["find_parts"], _SQL["describe_parts"]
 
 
 @dataclass(frozen=True, slots=True)
-class TenantShare:
+class TenantLetterCount:
     """The number of a group's letters that belong to one tenant."""
 
     slug: str
@@ -58,7 +58,7 @@ class DeadLetterGroup:
     type: str
     message: str
     pattern: str
-    tenants: list[TenantShare]
+    tenants: list[TenantLetterCount]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def group_dead_letters(
         parts = [part for part in found if not kinds or part.kind in kinds]
         counted = count_limit(len(parts))
         # The planner would read a part that it believes to be small as a whole, or every letter, to count it.
-        with by_index_alone():
+        with force_index_scans():
             cursor.execute(_DESCRIBED, {**_ranges(since, until), **_columns(parts), "counted": counted})
         rows = cursor.fetchall()
     same: dict[tuple[str, str], list[Any]] = {}
@@ -112,7 +112,7 @@ def _columns(parts: Sequence[Any]) -> dict[str, list[Any]]:
 def _merge(parts: Sequence[Any], counted: int) -> DeadLetterGroup:
     """Return the parts of one cause, one a tenant, as one group."""
     shares = sorted(
-        (TenantShare(row.slug, CappedCount(min(row.count, counted), row.count > counted)) for row in parts),
+        (TenantLetterCount(row.slug, CappedCount(min(row.count, counted), row.count > counted)) for row in parts),
         key=lambda share: (-share.count.value, share.slug),
     )
     last = max(parts, key=lambda row: row.last_id)

@@ -42,7 +42,7 @@ def find_dead_letters(letter_filter: JobFilter) -> QuerySet[DeadLetter]:
     return letter_filter.apply_to_letters(DeadLetter.objects.order_by("-id"), now=timezone.now())
 
 
-def walked_dead_letters(letter_filter: JobFilter) -> QuerySet[DeadLetter] | None:
+def scan_dead_letters(letter_filter: JobFilter) -> QuerySet[DeadLetter] | None:
     """Return the letters that a list scans for those of the filter; None if an index finds them."""
     bounds = letter_filter.letter_bounds
     return None if letter_filter.is_keyed or bounds == letter_filter else find_dead_letters(bounds)

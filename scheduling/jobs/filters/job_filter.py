@@ -67,7 +67,7 @@ class JobFilter:
         return all(term.field != "age" for term in self.terms)
 
     @property
-    def is_walked(self) -> bool:
+    def needs_scan(self) -> bool:
         """Return whether no index finds its jobs: rows are scanned, so a page must bound the scan."""
         return not self.is_keyed and self.bounds != self
 

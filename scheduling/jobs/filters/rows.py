@@ -130,7 +130,7 @@ def in_states(states: Collection[JobState]) -> Q:
     return match
 
 
-def made_between(after: datetime | None, before: datetime | None) -> Q:
+def created_between(after: datetime | None, before: datetime | None) -> Q:
     """Return the condition for rows created in a time span, exclusive of its end, along their ids."""
     match = Q()
     if after is not None:
@@ -194,7 +194,7 @@ def _compared(column: str) -> Callable[[Term], Q]:
 def _created(term: Term) -> Q:
     moments: list[Any] = list(term.values)
     if not term.op:
-        return reduce(or_, (made_between(day, day + _DAY) for day in moments))
+        return reduce(or_, (created_between(day, day + _DAY) for day in moments))
     (moment,) = moments
     bound = _ids_from(moment) if term.op.startswith(">") else _ids_until(moment)
     return Q(**{f"created_at__{_LOOKUPS[term.op]}": moment}) & bound

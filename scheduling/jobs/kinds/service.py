@@ -13,7 +13,7 @@ from functools import cache
 from typing import Final
 
 from scheduling.exceptions import KindNotFoundError, KindUnknownError
-from scheduling.jobs.routing.service import KnownRoutes, Routes, kept_routes
+from scheduling.jobs.routing.service import Routes, RouteTable, cached_routes
 from scheduling.kit import registry
 from scheduling.kit.base import Json, TaskProcessor
 from tenants.cache.bounded_cache import BoundedCache
@@ -46,7 +46,7 @@ class JobKind:
     package_version: str
 
 
-_kept: BoundedCache[tuple[str, _Processors], tuple[KnownRoutes, Sequence[JobKind]]] = BoundedCache(
+_kept: BoundedCache[tuple[str, _Processors], tuple[RouteTable, Sequence[JobKind]]] = BoundedCache(
     _MOST_LISTS, _KEPT_SECONDS
 )
 
@@ -55,7 +55,7 @@ def list_job_kinds(*, tenant: Tenant | None) -> Sequence[JobKind]:
     """Return all kinds by name; ``queues`` are those of the tenant's tier, or without a tenant of every tier."""
     if tenant is None:
         return _described(list(Routes.load_all().values()))
-    tier_id, known = tenant.plan.tier_id, kept_routes()
+    tier_id, known = tenant.plan.tier_id, cached_routes()
     key = (tier_id, tuple(registry.get(kind) for kind in registry.kinds()))
     kept = _kept.get(key)
     if kept is not None and kept[0] is known:

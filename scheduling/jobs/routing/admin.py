@@ -89,7 +89,7 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
         else:
             form.instance.pk = create_routing_rule(values=values, targets=targets).pk
 
-    def seen_beside(self, obj: RoutingRule) -> dict[str, str]:
+    def related_values(self, obj: RoutingRule) -> dict[str, str]:
         return {"Queues": ", ".join(str(target) for target in obj.targets.select_related("queue"))}
 
     @admin.display(description=gettext_lazy("Kind"))

@@ -15,8 +15,8 @@ from django.utils.translation import gettext
 from psycopg.rows import scalar_row
 
 from scheduling.exceptions import MemoryClassError, QueueNotAllowedError, RouteMissingError
-from scheduling.fairness.balance import Spread, Target
-from scheduling.fleet.standings import read_loads
+from scheduling.fairness.balance import BalanceTarget, Spread
+from scheduling.fleet.queue_consumers import read_loads
 from scheduling.jobs.routing.conditions import describe_condition, failing_condition
 from scheduling.kit import registry
 from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
@@ -30,7 +30,7 @@ _ROUTES = load_sql(__file__)["read_routes"]
 
 
 @dataclass(frozen=True, slots=True)
-class KnownRoutes:
+class RouteTable:
     """Rules in their order, the targets of balancing ones, and the ``by_tier`` queue of each tier.
 
     The rows are shared and must not be changed.
@@ -41,12 +41,12 @@ class KnownRoutes:
     tier_queues: Mapping[str, Queue]
 
 
-def read_routes() -> KnownRoutes:
+def read_routes() -> RouteTable:
     """Return the current rules, by one statement."""
     return _routes_of(_read())
 
 
-def kept_routes() -> KnownRoutes:
+def cached_routes() -> RouteTable:
     """Return the cached rules, at most a second old."""
     return _kept.get("all", _read)
 
@@ -58,7 +58,7 @@ def _read() -> Mapping[str, Any]:
     return document
 
 
-def _routes_of(document: Mapping[str, Any]) -> KnownRoutes:
+def _routes_of(document: Mapping[str, Any]) -> RouteTable:
     pools = {pool.pk: pool for pool in rows_of_json(WorkerPool, document["pools"])}
     queues = {queue.pk: queue for queue in rows_of_json(Queue, document["queues"])}
     for queue in queues.values():
@@ -71,14 +71,14 @@ def _routes_of(document: Mapping[str, Any]) -> KnownRoutes:
     for rule in rules:
         if rule.queue_id is not None:
             rule.queue = queues[rule.queue_id]
-    return KnownRoutes(rules, targets, {tier: queues[pk] for tier, pk in document["tiers"].items()})
+    return RouteTable(rules, targets, {tier: queues[pk] for tier, pk in document["tiers"].items()})
 
 
 _kept = SharedCache("routes", _routes_of)
 
 
 @dataclass(frozen=True, slots=True)
-class RuleVerdict:
+class RuleMatch:
     """The verdict of a rule on a job; ``because`` is empty if it matches."""
 
     rule: RoutingRule
@@ -104,10 +104,10 @@ class Routes:
     @classmethod
     def load(cls, tier_id: str) -> Self:
         """Return the rules and the tier's queue under the active CFS plan, at most a second old, with current loads."""
-        return cls.of(kept_routes(), tier_id)
+        return cls.of(cached_routes(), tier_id)
 
     @classmethod
-    def of(cls, known: KnownRoutes, tier_id: str) -> Self:
+    def of(cls, known: RouteTable, tier_id: str) -> Self:
         """Return the routes of one tier by these rules, with current loads."""
         return cls(tier_id, known.rules, known.tier_queues.get(tier_id), known.targets, _new_spread(known.rules))
 
@@ -154,14 +154,14 @@ class Routes:
             return []
         return sorted({queue.name for queue in queues})
 
-    def trace(self, kind: str, payload: Mapping[str, Any]) -> list[RuleVerdict]:
+    def trace(self, kind: str, payload: Mapping[str, Any]) -> list[RuleMatch]:
         """Return the verdict of each rule, up to and including the first match."""
-        verdicts = []
+        rule_matches = []
         for rule in self.rules:
-            verdicts.append(RuleVerdict(rule, self._objection(rule, kind, payload)))
-            if verdicts[-1].matches:
+            rule_matches.append(RuleMatch(rule, self._objection(rule, kind, payload)))
+            if rule_matches[-1].matches:
                 break
-        return verdicts
+        return rule_matches
 
     def depends_on_payload(self, kind: str) -> bool:
         """Return whether any rule for the kind depends on payloads."""
@@ -227,7 +227,7 @@ class Routes:
         if not rule.balance or (not rule.kind and registry.default_queue(kind)):
             return next(iter(queues.values()))
         targets = [
-            Target(row.queue_id, row.weight, max(1, int(row.queue.expected_seconds * 1_000_000)))
+            BalanceTarget(row.queue_id, row.weight, max(1, int(row.queue.expected_seconds * 1_000_000)))
             for row in self.targets[rule.pk]
         ]
         choose = self.spread.by_weight if rule.balance == RoutingRule.Balance.WEIGHTED else self.spread.by_load

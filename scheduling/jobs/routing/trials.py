@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scheduling.exceptions import TierNotFoundError
-from scheduling.jobs.routing.service import Routes, RuleVerdict
+from scheduling.jobs.routing.service import Routes, RuleMatch
 from tenants.exceptions import DomainError
 from tenants.models import Tier
 
@@ -20,7 +20,7 @@ class RouteTrial:
     refusal: str
     detail: str
     choices: Sequence[str]
-    rules: Sequence[RuleVerdict]
+    rules: Sequence[RuleMatch]
 
 
 def try_route(*, kind: str, tier: str, payload: Mapping[str, Any], queue: str | None = None) -> RouteTrial:
@@ -28,10 +28,10 @@ def try_route(*, kind: str, tier: str, payload: Mapping[str, Any], queue: str | 
     if not Tier.objects.filter(pk=tier).exists():
         raise TierNotFoundError("There is no tier %(tier)r.", {"tier": tier})
     routes = Routes.load(tier)
-    verdicts = routes.trace(kind, payload)
+    rule_matches = routes.trace(kind, payload)
     choices = routes.choices(kind, payload)
     try:
         found = routes.queue_for(kind, payload, queue)
     except DomainError as refusal:
-        return RouteTrial(None, refusal.code, refusal.detail, choices, verdicts)
-    return RouteTrial(found.name, "", "", choices, verdicts)
+        return RouteTrial(None, refusal.code, refusal.detail, choices, rule_matches)
+    return RouteTrial(found.name, "", "", choices, rule_matches)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from scheduling.exceptions import SavedViewNotFoundError
 from scheduling.jobs.filters import JobFilter
-from scheduling.jobs.list_page import address_of, address_of_text
+from scheduling.jobs.list_page import list_url, list_url_of_text
 from scheduling.jobs.saved_views.queries import list_views
 from scheduling.jobs.saved_views.service import delete_view, rename_view, save_view
 from tenants.access.permissions import Permission
@@ -43,7 +43,7 @@ class SavedViewPages(KeysetAdmin):
         """Return the context of the views to choose from; empty without a scope."""
         if not self.has_view_permission(request):
             return {}
-        views = [{"view": view, "address": address_of_text(view.query)} for view in list_views(_person(request))]
+        views = [{"view": view, "address": list_url_of_text(view.query)} for view in list_views(_person(request))]
         return {"saved_views": views, "may_save_views": self.access(request).may(SAVING)}
 
     def save_view(self, request: HttpRequest) -> HttpResponse:
@@ -59,7 +59,7 @@ class SavedViewPages(KeysetAdmin):
             )
             return _("The view is saved.")
 
-        return _done(request, act, address_of_text(text))
+        return _done(request, act, list_url_of_text(text))
 
     def rename_view(self, request: HttpRequest, view_id: UUID) -> HttpResponse:
         """Rename a view."""
@@ -68,7 +68,7 @@ class SavedViewPages(KeysetAdmin):
             rename_view(view_id=view_id, user=_person(request), name=request.POST.get("name", ""))
             return _("The view is renamed.")
 
-        return _done(request, act, address_of(JobFilter()))
+        return _done(request, act, list_url(JobFilter()))
 
     def forget_view(self, request: HttpRequest, view_id: UUID) -> HttpResponse:
         """Delete a view."""
@@ -77,7 +77,7 @@ class SavedViewPages(KeysetAdmin):
             delete_view(view_id=view_id, user=_person(request))
             return _("The view is deleted.")
 
-        return _done(request, act, address_of(JobFilter()))
+        return _done(request, act, list_url(JobFilter()))
 
 
 def _person(request: HttpRequest) -> AbstractBaseUser:

@@ -14,9 +14,9 @@ from django.utils.translation import gettext
 
 from scheduling.jobs.batches.queries import awaited_batch
 from scheduling.jobs.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
+from scheduling.jobs.waits.job_eta import JobsAhead, StartTime, read_ahead, read_start
 from scheduling.jobs.waits.missing_keys import DATA_KEY_MISSING, read_key_wait
-from scheduling.jobs.waits.outlook import Ahead, StartTime, read_ahead, read_start
-from scheduling.jobs.waits.standing import CircuitStop, Standing, Stop, read_standing
+from scheduling.jobs.waits.start_conditions import ActiveCircuit, ActiveStop, StartConditions, read_start_conditions
 from scheduling.models import Execution, Job, JobEvent, JobSuspended
 from tenants.context import all_tenants, require_scope
 from tenants.limits.declared import format_moment, month_end
@@ -43,7 +43,7 @@ class Explanation:
     """
 
     reasons: list[WaitingReason]
-    ahead: Ahead | None = None
+    ahead: JobsAhead | None = None
     start: StartTime | None = None
     no_start_because: str = ""
 
@@ -75,7 +75,7 @@ def why_waiting(job: Job) -> Explanation | None:
 
 
 def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanation:
-    standing = read_standing(job)
+    standing = read_start_conditions(job)
     told = standing if is_staff else standing.for_tenants()
     reasons = [*_times(job, state, told), *_slice(job, state), *_tenant(told), *_job(job, told)]
     reasons += _topology(told, is_staff=is_staff)
@@ -113,7 +113,7 @@ def _opens_at(reasons: list[WaitingReason]) -> datetime | None:
     return max((reason.until for reason in reasons if reason.is_stop and reason.until), default=None)
 
 
-def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingReason]:
+def _times(job: Job, state: JobState, standing: StartConditions) -> Iterator[WaitingReason]:
     if state is JobState.SCHEDULED:
         moment = standing.due_at or job.run_at
         cause = _cause_of_wait(job) if job.execution_count else ""
@@ -153,7 +153,7 @@ def _slice(job: Job, state: JobState) -> Iterator[WaitingReason]:
         yield WaitingReason("yielded", detail, is_stop=False)
 
 
-def _tenant(standing: Standing) -> Iterator[WaitingReason]:
+def _tenant(standing: StartConditions) -> Iterator[WaitingReason]:
     yield from _stopped("tenant_suspended", gettext("The tenant is suspended"), standing.suspension)
     yield from _stopped("tenant_paused", gettext("The tenant's work is paused"), standing.tenant_pause)
     if standing.locked_since is not None:
@@ -172,7 +172,7 @@ def _tenant(standing: Standing) -> Iterator[WaitingReason]:
         yield WaitingReason("worker_seconds_used_up", detail, ends)
 
 
-def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
+def _job(job: Job, standing: StartConditions) -> Iterator[WaitingReason]:
     """Yield the reasons that concern jobs of its kind only."""
     yield from _stopped("kind_paused", gettext("Jobs of this kind are paused"), standing.kind_pause)
     if standing.circuit.is_on:
@@ -192,7 +192,7 @@ def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
         yield WaitingReason("memory_class", detail)
 
 
-def _circuit_open(circuit: CircuitStop) -> WaitingReason:
+def _circuit_open(circuit: ActiveCircuit) -> WaitingReason:
     if circuit.is_forced:
         what = (
             gettext("The breaker of its dependency %(dependency)s is forced open") % {"dependency": circuit.dependency}
@@ -215,7 +215,7 @@ def _circuit_open(circuit: CircuitStop) -> WaitingReason:
     return WaitingReason("circuit_open", detail, circuit.until)
 
 
-def _topology(standing: Standing, *, is_staff: bool) -> Iterator[WaitingReason]:
+def _topology(standing: StartConditions, *, is_staff: bool) -> Iterator[WaitingReason]:
     yield from _stopped("queue_paused", gettext("The queue is paused"), standing.queue_pause)
     if standing.queue_cap is not None and standing.queue_in_flight >= standing.queue_cap:
         values = {"running": standing.queue_in_flight, "cap": standing.queue_cap}
@@ -248,7 +248,7 @@ def _topology(standing: Standing, *, is_staff: bool) -> Iterator[WaitingReason]:
         yield WaitingReason("no_dispatcher", gettext("No jobs are dispatched: no dispatcher is running."))
 
 
-def _stopped(code: str, what: str, stop: Stop) -> Iterator[WaitingReason]:
+def _stopped(code: str, what: str, stop: ActiveStop) -> Iterator[WaitingReason]:
     if stop.is_on:
         yield WaitingReason(code, _with_end(what, stop.until, stop.reason), stop.until)
 

@@ -18,7 +18,7 @@ from scheduling.kit.http.errors import (
 )
 from scheduling.kit.http.secret_headers import HeaderValue, SecretText, open_header, open_headers, open_pieces
 from scheduling.kit.http.streaming import Stream, open_stream, send_async
-from scheduling.kit.http.targets import Target, read_target
+from scheduling.kit.http.targets import UrlTarget, read_target
 
 __all__ = [
     "METHODS",
@@ -33,8 +33,8 @@ __all__ = [
     "SecretRefusedError",
     "SecretText",
     "Stream",
-    "Target",
     "UrlRefusedError",
+    "UrlTarget",
     "open_header",
     "open_headers",
     "open_pieces",

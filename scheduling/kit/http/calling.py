@@ -16,11 +16,11 @@ from typing import Final
 
 import httpcore
 
-from scheduling.kit.http.connections import CheckedBackend, Clock, Resolve, TimeIsOverError, resolve
+from scheduling.kit.http.connections import CallDeadline, CallTimeoutError, CheckedBackend, Resolve, resolve
 from scheduling.kit.http.errors import NoAnswerError, RedirectRefusedError, RequestRefusedError
-from scheduling.kit.http.policy import Policy, current_policy
+from scheduling.kit.http.policy import OutgoingPolicy, current_policy
 from scheduling.kit.http.secret_headers import HeaderValue, Mask, SecretText
-from scheduling.kit.http.targets import Target, read_location, read_target
+from scheduling.kit.http.targets import UrlTarget, read_location, read_target
 from scheduling.kit.retry import retry_after_seconds
 
 type Headers = Sequence[tuple[str, str]]
@@ -85,7 +85,7 @@ class Request:
     """A request to one target; secrets in its headers are resolved when it is written."""
 
     method: str
-    target: Target
+    target: UrlTarget
     headers: Sequence[tuple[str, HeaderValue]] = ()
     body: bytes = field(default=b"", repr=False)
 
@@ -108,7 +108,7 @@ def send(
     and may raise. ``is_url_by_operator`` lets the URL's own host be inside the network: for endpoints from the
     settings, never for URLs that a tenant has written. ``look_up`` resolves names.
     """
-    clock = Clock(
+    clock = CallDeadline(
         total_seconds=limits.total_seconds,
         connect_seconds=limits.connect_seconds,
         read_seconds=limits.read_seconds,
@@ -181,7 +181,9 @@ def follow(request: Request, answer: Answer, mask: Mask) -> Request:
     return Request(method, target, tuple(headers), body)
 
 
-def _exchange(request: Request, policy: Policy, clock: Clock, limits: Limits, look_up: Resolve) -> Answer:
+def _exchange(
+    request: Request, policy: OutgoingPolicy, clock: CallDeadline, limits: Limits, look_up: Resolve
+) -> Answer:
     """Send one request and return its answer, on a separate connection."""
     policy.check_target(request.target)
     where, headers = request.target.authority, sent_headers(request, policy)
@@ -190,7 +192,7 @@ def _exchange(request: Request, policy: Policy, clock: Clock, limits: Limits, lo
             ssl_context=ssl_context(), max_connections=1, network_backend=CheckedBackend(policy, clock, look_up)
         ) as pool:
             return _speak(pool, request, headers, limits)
-    except (TimeIsOverError, httpcore.TimeoutException) as error:
+    except (CallTimeoutError, httpcore.TimeoutException) as error:
         raise NoAnswerError(f"{where} did not answer in time.", code="timed_out") from error
     except httpcore.LocalProtocolError:
         # Its text quotes the header.
@@ -213,7 +215,7 @@ def _speak(pool: httpcore.ConnectionPool, request: Request, sent: Headers, limit
         return Answer(response.status, tuple(headers), bytes(body[: limits.body_bytes]), is_cut, target.shown)
 
 
-def sent_headers(request: Request, policy: Policy) -> list[tuple[str, str]]:
+def sent_headers(request: Request, policy: OutgoingPolicy) -> list[tuple[str, str]]:
     """Return the request's headers with the platform's own, and with secrets as far as the target may receive them."""
     own = {name.lower() for name, _ in request.headers}
     headers = [("Host", request.target.authority)]

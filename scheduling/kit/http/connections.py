@@ -19,7 +19,7 @@ import httpcore
 
 from scheduling.kit.http.addresses import Address
 from scheduling.kit.http.errors import NoAnswerError
-from scheduling.kit.http.policy import Policy
+from scheduling.kit.http.policy import OutgoingPolicy
 
 SAFE_POINT_SECONDS = 0.25
 # Bytes written to the socket at a time, so that a slow reader cannot hold a call beyond its limits.
@@ -28,7 +28,7 @@ _WRITE_BYTES = 16 * 1024
 type Resolve = Callable[[str, int], Sequence[str]]
 
 
-class Clock:
+class CallDeadline:
     """The remaining time of a call, in total and for the current step."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Clock:
 class CheckedBackend(httpcore.NetworkBackend):
     """A network backend that resolves, checks and connects, for one call."""
 
-    def __init__(self, policy: Policy, clock: Clock, resolve: Resolve) -> None:
+    def __init__(self, policy: OutgoingPolicy, clock: CallDeadline, resolve: Resolve) -> None:
         self._policy = policy
         self._clock = clock
         self._resolve = resolve
@@ -92,7 +92,7 @@ class CheckedBackend(httpcore.NetworkBackend):
 class WatchedStream(httpcore.NetworkStream):
     """A stream that waits in short steps, checks the safe point between them, and ends with the call's time."""
 
-    def __init__(self, stream: httpcore.NetworkStream, clock: Clock) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, clock: CallDeadline) -> None:
         self._stream = stream
         self._clock = clock
 
@@ -133,7 +133,7 @@ class WatchedStream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class TimeIsOverError(Exception):
+class CallTimeoutError(Exception):
     """The error for a step that used up its time."""
 
 
@@ -157,7 +157,7 @@ def _look_up(ask: Resolve, name: str, port: int, seconds: float) -> Sequence[str
     try:
         answer = answers.get(timeout=seconds)
     except Empty:
-        raise TimeIsOverError from None
+        raise CallTimeoutError from None
     if isinstance(answer, OSError | UnicodeError):
         raise NoAnswerError(f"{name.removesuffix('.')!r} has no address.", code="name_not_found") from answer
     if isinstance(answer, Exception):
@@ -166,10 +166,10 @@ def _look_up(ask: Resolve, name: str, port: int, seconds: float) -> Sequence[str
 
 
 def _left(ends_at: float) -> float:
-    """Return the seconds until a time; raise `TimeIsOverError` if it has passed."""
+    """Return the seconds until a time; raise `CallTimeoutError` if it has passed."""
     left = ends_at - time.monotonic()
     if left <= 0:
-        raise TimeIsOverError
+        raise CallTimeoutError
     return left
 
 

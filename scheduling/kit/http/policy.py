@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from scheduling.kit.http.addresses import OPENABLE, Address, refused_class_of
 from scheduling.kit.http.errors import AddressRefusedError, UrlRefusedError
-from scheduling.kit.http.targets import Target, read_target
+from scheduling.kit.http.targets import UrlTarget, read_target
 from tenants.database.platform_settings import platform_settings
 from tenants.translation import translate
 
@@ -18,13 +18,13 @@ class AllowedHostInvalidError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class OutgoingPolicy:
     """The ports that may be called on public hosts, and the (host, port) pairs that may be inside the network."""
 
     ports: frozenset[int]
     allowed_hosts: frozenset[tuple[str, int]] = frozenset()
 
-    def opened_for(self, target: Target) -> Policy:
+    def opened_for(self, target: UrlTarget) -> OutgoingPolicy:
         """Return the policy for a target that only the operator can set."""
         return replace(self, allowed_hosts=self.allowed_hosts | {(target.host, target.port)})
 
@@ -32,7 +32,7 @@ class Policy:
         """Return whether the operator has named this host with this port."""
         return (host, port) in self.allowed_hosts
 
-    def check_target(self, target: Target) -> None:
+    def check_target(self, target: UrlTarget) -> None:
         """Raise `AddressRefusedError` for a target that is refused without a look-up."""
         if self.is_allowed(target.host, target.port):
             return
@@ -63,7 +63,7 @@ class Policy:
         )
 
 
-def current_policy() -> Policy:
+def current_policy() -> OutgoingPolicy:
     """Return the policy of the current settings."""
     return _policy_of(
         tuple(platform_settings.OUTGOING_HTTP_PORTS), tuple(platform_settings.OUTGOING_HTTP_ALLOWED_HOSTS)
@@ -71,8 +71,8 @@ def current_policy() -> Policy:
 
 
 @lru_cache(maxsize=16)
-def _policy_of(ports: tuple[int, ...], allowed: tuple[str, ...]) -> Policy:
-    return Policy(frozenset(ports), read_allowed_hosts(allowed))
+def _policy_of(ports: tuple[int, ...], allowed: tuple[str, ...]) -> OutgoingPolicy:
+    return OutgoingPolicy(frozenset(ports), read_allowed_hosts(allowed))
 
 
 def read_allowed_hosts(entries: Sequence[str]) -> frozenset[tuple[str, int]]:

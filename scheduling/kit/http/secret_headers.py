@@ -14,8 +14,8 @@ from uuid import UUID
 
 from scheduling.kit.base import TransientError
 from scheduling.kit.http.errors import SecretRefusedError
-from scheduling.kit.http.policy import Policy
-from scheduling.kit.http.targets import Target, read_target
+from scheduling.kit.http.policy import OutgoingPolicy
+from scheduling.kit.http.targets import UrlTarget, read_target
 from tenants.encryption.data_keys import DataKeyUnavailableError
 from tenants.exceptions import DomainError
 from tenants.secrets.queries import OpenSecret, open_secrets
@@ -45,7 +45,7 @@ class SecretText:
         """Return the values that no answer may repeat."""
         return [piece.value for piece in self.pieces if isinstance(piece, OpenSecret)]
 
-    def resolve(self, target: Target, policy: Policy) -> str:
+    def resolve(self, target: UrlTarget, policy: OutgoingPolicy) -> str:
         """Return the header for a request to the target.
 
         Raise `SecretRefusedError` if the target may not receive it.

@@ -29,11 +29,11 @@ from scheduling.kit.http.calling import (
     ssl_context,
     too_many_redirects,
 )
-from scheduling.kit.http.connections import Resolve, TimeIsOverError, is_literal, resolve, tls_fault
+from scheduling.kit.http.connections import CallTimeoutError, Resolve, is_literal, resolve, tls_fault
 from scheduling.kit.http.errors import NoAnswerError, RequestRefusedError
-from scheduling.kit.http.policy import Policy, current_policy
+from scheduling.kit.http.policy import OutgoingPolicy, current_policy
 from scheduling.kit.http.secret_headers import HeaderValue, Mask
-from scheduling.kit.http.targets import Target, read_target
+from scheduling.kit.http.targets import UrlTarget, read_target
 
 DEFAULT_LIMITS = Limits()
 
@@ -41,7 +41,7 @@ DEFAULT_LIMITS = Limits()
 class Stream:
     """An answer whose body is still arriving."""
 
-    def __init__(self, response: httpcore.Response, target: Target, limits: Limits) -> None:
+    def __init__(self, response: httpcore.Response, target: UrlTarget, limits: Limits) -> None:
         self._response = response
         self._limits = limits
         headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers]
@@ -114,13 +114,15 @@ async def send_async(
     raise too_many_redirects(request, limits, mask)
 
 
-def _policy_for(target: Target, is_url_by_operator: bool) -> Policy:  # noqa: FBT001 - passed on as received
+def _policy_for(target: UrlTarget, is_url_by_operator: bool) -> OutgoingPolicy:  # noqa: FBT001 - passed on as received
     policy = current_policy()
     return policy.opened_for(target) if is_url_by_operator else policy
 
 
 @asynccontextmanager
-async def _exchange(request: Request, policy: Policy, limits: Limits, look_up: Resolve) -> AsyncIterator[Stream]:
+async def _exchange(
+    request: Request, policy: OutgoingPolicy, limits: Limits, look_up: Resolve
+) -> AsyncIterator[Stream]:
     """Send one request and yield its answer, on a separate connection."""
     policy.check_target(request.target)
     target, where = request.target, request.target.authority
@@ -132,7 +134,7 @@ async def _exchange(request: Request, policy: Policy, limits: Limits, look_up: R
             pool.stream(request.method, url, headers=headers, content=request.body or None) as response,
         ):
             yield Stream(response, target, limits)
-    except (TimeIsOverError, httpcore.TimeoutException) as error:
+    except (CallTimeoutError, httpcore.TimeoutException) as error:
         raise NoAnswerError(f"{where} did not answer in time.", code="timed_out") from error
     except httpcore.LocalProtocolError:
         # Its text quotes the header.
@@ -144,7 +146,7 @@ async def _exchange(request: Request, policy: Policy, limits: Limits, look_up: R
 class CheckedAsyncBackend(httpcore.AsyncNetworkBackend):
     """A network backend that resolves, checks and connects, for one call."""
 
-    def __init__(self, policy: Policy, limits: Limits, resolve_name: Resolve) -> None:
+    def __init__(self, policy: OutgoingPolicy, limits: Limits, resolve_name: Resolve) -> None:
         self._policy = policy
         self._limits = limits
         self._resolve = resolve_name
@@ -190,7 +192,7 @@ class CheckedAsyncBackend(httpcore.AsyncNetworkBackend):
             async with asyncio.timeout(_left(until)):
                 return await asyncio.to_thread(self._resolve, name, port)
         except TimeoutError as error:
-            raise TimeIsOverError from error
+            raise CallTimeoutError from error
         except (OSError, UnicodeError) as error:
             raise NoAnswerError(f"{name.removesuffix('.')!r} has no address.", code="name_not_found") from error
 
@@ -234,5 +236,5 @@ class _TimedStream(httpcore.AsyncNetworkStream):
 def _left(ends_at: float) -> float:
     left = ends_at - time.monotonic()
     if left <= 0:
-        raise TimeIsOverError
+        raise CallTimeoutError
     return left

@@ -32,7 +32,7 @@ _KEPT_IN_PATHS = ascii_letters + digits + punctuation
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class UrlTarget:
     """The target of a URL. ``host`` is in lower case and ASCII, an IPv6 address without brackets."""
 
     scheme: str
@@ -62,7 +62,7 @@ class Target:
         return IPv6Address(self.host) if ":" in self.host else _ipv4_of(self.host)
 
 
-def read_target(url: str) -> Target:
+def read_target(url: str) -> UrlTarget:
     """Return the target of the URL; raise `UrlRefusedError` for any notation that is not plain."""
     _require_plain(url)
     parts = _URL.fullmatch(url)
@@ -76,10 +76,10 @@ def read_target(url: str) -> Target:
         )
     host, port = _read_authority(authority)
     path = quote((path or "/") + query, safe=_KEPT_IN_PATHS)
-    return Target(scheme, host, DEFAULT_PORTS[scheme] if port is None else port, path)
+    return UrlTarget(scheme, host, DEFAULT_PORTS[scheme] if port is None else port, path)
 
 
-def read_location(base: Target, location: str) -> Target:
+def read_location(base: UrlTarget, location: str) -> UrlTarget:
     """Return the target of a ``Location`` header, which may be relative to ``base``. Raise `UrlRefusedError`."""
     _require_plain(location)
     try:

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import connection
 
-from scheduling.fleet.autoscaling import Fleet, Patience, ScaleRule
+from scheduling.fleet.autoscaling import Fleet, ScaleDownDelay, ScaleRule
 from scheduling.fleet.serving import ServingCommand
 from scheduling.fleet.supervisor import POLL_SECONDS, Service, stop_event
 from scheduling.models import WorkerPool
@@ -88,7 +88,7 @@ class Command(ServingCommand):
                 connection.close()
 
     def _serve(self, fleet: Fleet, rule: ScaleRule, pool: str, stopped: threading.Event) -> None:
-        patience = Patience(rule.patience_seconds)
+        patience = ScaleDownDelay(rule.patience_seconds)
         look_at = 0.0
         while not stopped.is_set():
             fleet.tend()
@@ -102,7 +102,7 @@ class Command(ServingCommand):
             stopped.wait(POLL_SECONDS)
 
 
-def _look(fleet: Fleet, rule: ScaleRule, patience: Patience, pool: str) -> None:
+def _look(fleet: Fleet, rule: ScaleRule, patience: ScaleDownDelay, pool: str) -> None:
     load = read_pool_load(pool)
     wanted = rule.wanted(ready_seconds=load.ready_seconds, in_flight=load.in_flight)
     size, settled = fleet.size, patience.settle(wanted, now=time.monotonic())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from scheduling.bulk.asking import OF_FILTERS
 from scheduling.bulk.commands import BulkCommand
+from scheduling.bulk.parsing import OF_FILTERS
 
 
 class Command(BulkCommand):

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.diagnosis.service import State, diagnose
+from scheduling.diagnosis.service import Health, diagnose
 
 
 class Command(BaseCommand):
@@ -33,6 +33,6 @@ class Command(BaseCommand):
                 self.stdout.write(f"{check.state.value:8}{check.name}: {check.measured}")
                 if check.hint:
                     self.stdout.write(f"{'':8}{check.hint}")
-        failed = [check.name for check in diagnosis.checks if check.state is State.FAILURE]
+        failed = [check.name for check in diagnosis.checks if check.state is Health.FAILURE]
         if failed:
             raise CommandError(f"Failed: {', '.join(failed)}.")

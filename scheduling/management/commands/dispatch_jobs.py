@@ -9,7 +9,7 @@ from typing import Any
 from scheduling.bulk.runner import BulkRunner
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.dispatch.duties import DutyRunner
-from scheduling.dispatch.loop import Dispatcher
+from scheduling.dispatch.loop import DispatchLoop
 from scheduling.fleet.serving import ServingCommand
 from scheduling.fleet.supervisor import stop_event
 from scheduling.models import ProcessHeartbeat
@@ -40,7 +40,7 @@ class Command(ServingCommand):
         for thread in threads:
             thread.start()
         try:
-            Dispatcher(stopped, turn=watchdog.add("dispatcher").turn).run()
+            DispatchLoop(stopped, turn=watchdog.add("dispatcher").turn).run()
         finally:
             watchdog.stop()
             stopped.set()

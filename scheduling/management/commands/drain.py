@@ -9,7 +9,7 @@ from typing import Any
 from scheduling.fleet.workers import drain_worker
 from scheduling.models import Worker
 from scheduling.stops.commands import SCOPES, WORKER, TargetCommand, add_stop_arguments, find_worker, read_state
-from scheduling.stops.service import Scope, drain
+from scheduling.stops.service import StopScope, drain
 
 LOOK_SECONDS = 0.5
 TELL_SECONDS = 10.0
@@ -32,7 +32,10 @@ class Command(TargetCommand):
             drain_worker(worker_id=find_worker(options["name"]).pk, reason=options["reason"])
         else:
             drain(
-                scope=Scope(options["target"]), name=options["name"], reason=options["reason"], until=options["until"]
+                scope=StopScope(options["target"]),
+                name=options["name"],
+                reason=options["reason"],
+                until=options["until"],
             )
         if options["wait"]:
             self._wait(options)

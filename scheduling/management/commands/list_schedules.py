@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.models import Schedule
-from scheduling.schedules.queries import cron_words, find_schedules
+from scheduling.schedules.queries import cron_sentence, find_schedules
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 from tenants.tenancy.queries import find_tenant
@@ -43,7 +43,7 @@ def _facts(schedule: Any) -> dict[str, Any]:
         "name": schedule.name,
         "kind": schedule.kind,
         "cron": schedule.cron,
-        "words": cron_words(schedule.cron),
+        "words": cron_sentence(schedule.cron),
         "timezone": schedule.timezone,
         "is_enabled": schedule.is_enabled,
         "pause_reason": schedule.pause_reason,

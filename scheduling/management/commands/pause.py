@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scheduling.stops.commands import TargetCommand, add_stop_arguments
-from scheduling.stops.service import Scope, pause
+from scheduling.stops.service import StopScope, pause
 
 
 class Command(TargetCommand):
@@ -17,4 +17,6 @@ class Command(TargetCommand):
         add_stop_arguments(parser)
 
     def act(self, options: dict[str, Any]) -> None:
-        pause(scope=Scope(options["target"]), name=options["name"], reason=options["reason"], until=options["until"])
+        pause(
+            scope=StopScope(options["target"]), name=options["name"], reason=options["reason"], until=options["until"]
+        )

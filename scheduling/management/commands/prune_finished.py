@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from scheduling.upkeep.retention.jobs import PrunedJobs, count_prunable, prune_failed_jobs, prune_finished_jobs
-from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, Kept, read_cutoffs
+from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, RetentionClass, read_cutoffs
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
@@ -46,8 +46,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{jobs} {'would be' if options['dry_run'] else 'were'} removed.")
 
     def _count(self, tenant: Tenant | None, days: int | None) -> dict[str, int]:
-        finished = sum(count_prunable(page)[0] for page in pages(Kept.FINISHED_JOBS, tenant, days))
-        failed = sum(count_prunable(page)[1] for page in pages(Kept.FAILED_JOBS, tenant, days))
+        finished = sum(count_prunable(page)[0] for page in pages(RetentionClass.FINISHED_JOBS, tenant, days))
+        failed = sum(count_prunable(page)[1] for page in pages(RetentionClass.FAILED_JOBS, tenant, days))
         return {"finished_jobs": finished, "failed_jobs": failed}
 
     def _prune(self, tenant: Tenant | None, days: int | None) -> dict[str, int]:
@@ -57,7 +57,10 @@ class Command(BaseCommand):
         with acting_as(command_actor("prune_finished")):
             _record("jobs.pruning", tenant, meant)
             try:
-                for kept, prune in ((Kept.FINISHED_JOBS, prune_finished_jobs), (Kept.FAILED_JOBS, prune_failed_jobs)):
+                for kept, prune in (
+                    (RetentionClass.FINISHED_JOBS, prune_finished_jobs),
+                    (RetentionClass.FAILED_JOBS, prune_failed_jobs),
+                ):
                     for removed in _remove(kept, prune, tenant, days):
                         counts[str(kept)] += removed
                 is_whole = True
@@ -66,7 +69,9 @@ class Command(BaseCommand):
         return counts
 
 
-def _remove(kept: Kept, prune: Callable[..., PrunedJobs], tenant: Tenant | None, days: int | None) -> Iterator[int]:
+def _remove(
+    kept: RetentionClass, prune: Callable[..., PrunedJobs], tenant: Tenant | None, days: int | None
+) -> Iterator[int]:
     """Yield the number of jobs that each batch pruned."""
     for page in pages(kept, tenant, days):
         while (pruned := prune(page, limit=BATCH_ROWS)).jobs:
@@ -79,7 +84,7 @@ def _record(action: str, tenant: Tenant | None, facts: dict[str, Any]) -> None:
         record_audit(action=action, target=target, after=facts)
 
 
-def pages(kept: Kept, tenant: Tenant | None, days: int | None) -> Iterator[Cutoffs]:
+def pages(kept: RetentionClass, tenant: Tenant | None, days: int | None) -> Iterator[Cutoffs]:
     """Yield the cutoffs of the chosen tenants, a page at a time."""
     after, moment = NO_TENANT, timezone.now() - timedelta(days=days or 0)
     while True:

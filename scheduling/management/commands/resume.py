@@ -7,7 +7,7 @@ from typing import Any
 
 from scheduling.fleet.workers import resume_worker
 from scheduling.stops.commands import SCOPES, WORKER, TargetCommand, find_worker
-from scheduling.stops.service import Scope, resume
+from scheduling.stops.service import StopScope, resume
 
 
 class Command(TargetCommand):
@@ -22,4 +22,4 @@ class Command(TargetCommand):
         if options["target"] == WORKER:
             resume_worker(worker_id=find_worker(options["name"]).pk, reason=options["reason"])
         else:
-            resume(scope=Scope(options["target"]), name=options["name"], reason=options["reason"])
+            resume(scope=StopScope(options["target"]), name=options["name"], reason=options["reason"])

@@ -11,7 +11,7 @@ from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.fleet.serving import ServingCommand
 from scheduling.fleet.supervisor import stop_event
 from scheduling.models import ProcessHeartbeat
-from scheduling.upkeep.auditor import Auditor
+from scheduling.upkeep.auditor import AuditorLoop
 from scheduling.worker.watchdog import Watchdog
 from tenants.audit.auditor import auditor_login
 from tenants.audit.signing import SigningKeyMissingError, public_key_text, require_signing_key
@@ -47,6 +47,6 @@ class Command(ServingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         stopped, watchdog = stop_event(), Watchdog(ProcessHeartbeat.Role.AUDITOR)
         try:
-            Auditor(stopped, watchdog.add("auditor").turn).run()
+            AuditorLoop(stopped, watchdog.add("auditor").turn).run()
         finally:
             watchdog.stop()

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from scheduling.fleet.serving import ServingCommand
-from scheduling.fleet.workers import PoolNotFoundError
+from scheduling.fleet.workers import WorkerPoolNotFoundError
 from scheduling.observability.exporter import export_counters
 from scheduling.worker.celery_worker import restart_with_soft_sigterm, run_worker
 from tenants.management.arguments import positive
@@ -45,7 +45,7 @@ class Command(ServingCommand):
                 concurrency=options["concurrency"],
                 exits_when_drained=options["exit_when_drained"],
             )
-        except PoolNotFoundError as error:
+        except WorkerPoolNotFoundError as error:
             raise CommandError(error.detail) from error
         if status:
             sys.exit(status)

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab import OrderPolicy
 from scheduling.fairness.lab.measures import measure_workload
 from scheduling.fairness.lab.report import describe, render_table
 from scheduling.fairness.lab.share_plot import draw_shares
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "workload", type=Path, metavar="WORKLOAD.toml", help="workload file; see docs/how-to/simulation.md"
         )
-        policies = [policy.value for policy in Policy]
+        policies = [policy.value for policy in OrderPolicy]
         parser.add_argument(
             "--policy", action="append", choices=policies, help="policy, instead of the file's; may be repeated"
         )
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         try:
             workload = load_workload(options["workload"])
             measures = measure_workload(
-                workload, policies=[Policy(name) for name in options["policy"] or ()], slots=options["slots"]
+                workload, policies=[OrderPolicy(name) for name in options["policy"] or ()], slots=options["slots"]
             )
         except WorkloadInvalidError as error:
             raise CommandError(

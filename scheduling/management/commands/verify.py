@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.consistency.registry import STATE, find_checks
 from scheduling.consistency.rollups import HOURS, MAX_HOURS
-from scheduling.consistency.verification import Finding, StateReport, verify
+from scheduling.consistency.verification import CheckFinding, StateReport, verify
 from tenants.audit.export_file import read_heads
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
@@ -98,7 +98,7 @@ def _verify(options: Mapping[str, Any]) -> StateReport:
     )
 
 
-def _outlook(finding: Finding) -> str:
+def _outlook(finding: CheckFinding) -> str:
     if not finding.is_repairable:
         return "It has no automatic repair; see docs/reference/consistency.md."
     if finding.repaired:

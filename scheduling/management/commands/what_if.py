@@ -11,9 +11,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab import OrderPolicy
 from scheduling.fairness.lab.load import Change, UnknownNameError
-from scheduling.fairness.lab.what_if import Line, Outcome, WhatIf, what_if
+from scheduling.fairness.lab.what_if import ComparedShare, ProjectedShare, WhatIf, what_if
 from scheduling.fairness.lab.workload import TooManyJobsError
 from scheduling.fairness.lab.workload_file import WorkloadInvalidError, load_workload
 from scheduling.fairness.lab.workload_loads import load_of
@@ -22,7 +22,7 @@ from scheduling.what_if.queries import answer_what_if
 from tenants.exceptions import DomainError
 
 BAD_FILE = 2
-POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: Policy.TIME_SLICE}
+POLICIES = {CFSPlan.Strategy.NOP.value: OrderPolicy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: OrderPolicy.TIME_SLICE}
 
 
 def named(read: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
@@ -143,11 +143,11 @@ def render(answer: WhatIf) -> Iterator[str]:
         yield from (_line(line) for line in lines)
 
 
-def _line(line: Line) -> str:
+def _line(line: ComparedShare) -> str:
     return f"  {line.name:30} {_outcome(line.now)}  ->  {_outcome(line.after)}"
 
 
-def _outcome(outcome: Outcome) -> str:
+def _outcome(outcome: ProjectedShare) -> str:
     waits = " ".join(
         "     -" if wait is None else f"{wait:6.1f}" for wait in (outcome.wait_p50_seconds, outcome.wait_p95_seconds)
     )

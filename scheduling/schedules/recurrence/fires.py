@@ -43,7 +43,7 @@ class DstPolicy(StrEnum):
     SKIP = "skip"
 
 
-class Turn(StrEnum):
+class ClockChange(StrEnum):
     """Effect of a clock change on a fire."""
 
     NONE = ""
@@ -58,7 +58,7 @@ class Fire:
 
     at: datetime
     civil: datetime
-    turn: Turn = Turn.NONE
+    turn: ClockChange = ClockChange.NONE
 
 
 def find_zone(name: str) -> ZoneInfo:
@@ -154,8 +154,8 @@ class Recurrence:
         if early > late:
             if is_loose or self.policy is DstPolicy.SKIP:
                 return []
-            return [Fire(self._change_between(late, early), civil, Turn.SHIFTED)]
-        first, second = Fire(early, civil, Turn.FIRST), Fire(late, civil, Turn.SECOND)
+            return [Fire(self._change_between(late, early), civil, ClockChange.SHIFTED)]
+        first, second = Fire(early, civil, ClockChange.FIRST), Fire(late, civil, ClockChange.SECOND)
         if is_loose or self.policy is DstPolicy.BOTH:
             return [first, second]
         return [second if self.policy is DstPolicy.SECOND else first]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from scheduling.schedules.recurrence.fires import Fire, Recurrence, Turn
+from scheduling.schedules.recurrence.fires import ClockChange, Fire, Recurrence
 from tenants.translation import translate
 
 
@@ -45,16 +45,16 @@ def offset_words(local: datetime) -> str:
 def _note(fire: Fire, before: str, offset: str) -> str:
     named = f"{fire.civil:%H:%M}"
     match fire.turn:
-        case Turn.SHIFTED:
+        case ClockChange.SHIFTED:
             return translate(
                 "%(named)s does not exist on %(day)s %(month)s, as the clocks go forward; it runs right after.",
                 {"named": named, "day": f"{fire.civil:%d}", "month": translate(f"{fire.civil:%B}")},
             )
-        case Turn.FIRST:
+        case ClockChange.FIRST:
             return translate(
                 "%(named)s occurs twice on this day, as the clocks go back; this is the first time.", {"named": named}
             )
-        case Turn.SECOND:
+        case ClockChange.SECOND:
             return translate(
                 "%(named)s occurs twice on this day, as the clocks go back; this is the second time.", {"named": named}
             )

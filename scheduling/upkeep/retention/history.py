@@ -17,7 +17,7 @@ from psycopg.errors import LockNotAvailable
 from psycopg.rows import namedtuple_row
 
 from scheduling.upkeep.partitions import LOCK_TIMEOUT, list_partitions
-from scheduling.upkeep.retention.rules import Cutoffs, Kept, first_due, greatest_cutoff
+from scheduling.upkeep.retention.rules import Cutoffs, RetentionClass, first_due, greatest_cutoff
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor, uuid7s
 from tenants.database.partitions import drop_partition
@@ -26,12 +26,12 @@ from tenants.database.sql import load_sql
 from tenants.tenancy.queries import read_pages
 
 # Class of each history table.
-TABLES: Mapping[str, Kept] = {
-    "scheduling_execution": Kept.EXECUTIONS,
-    "scheduling_jobevent": Kept.EVENTS,
-    "scheduling_charge": Kept.CHARGES,
-    "scheduling_joberror": Kept.EVENTS,
-    "scheduling_joblog": Kept.JOB_LOGS,
+TABLES: Mapping[str, RetentionClass] = {
+    "scheduling_execution": RetentionClass.EXECUTIONS,
+    "scheduling_jobevent": RetentionClass.EVENTS,
+    "scheduling_charge": RetentionClass.CHARGES,
+    "scheduling_joberror": RetentionClass.EVENTS,
+    "scheduling_joblog": RetentionClass.JOB_LOGS,
 }
 # Conditions that find the old rows of one tenant by an index: by the job, which is older than its history, or by the
 # row itself.

@@ -42,7 +42,7 @@ CROSS JOIN LATERAL (SELECT 1 AS one
 -- name: prune_finished
 -- Delete the oldest finished jobs of one tenant, with their dead letters. The tenant is passed by value: only then can
 -- the planner estimate the rows before the limit.
-WITH doomed AS (
+WITH rows_to_delete AS (
     SELECT j.id, j.tenant_id, j.batch_id FROM scheduling_job j
     WHERE j.tenant_id = %(tenant_id)s AND j.id < %(floor)s AND j.state = ANY (%(states)s) AND j.finished_at < %(cutoff)s
     ORDER BY j.id LIMIT %(limit)s FOR UPDATE OF j SKIP LOCKED
@@ -52,7 +52,7 @@ WITH doomed AS (
 
 -- name: prune_failed
 -- Delete the oldest failed jobs of one tenant, with their dead letters.
-WITH doomed AS (
+WITH rows_to_delete AS (
     SELECT j.id, j.tenant_id, j.batch_id
     FROM scheduling_deadletter l JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.tenant_id
     WHERE l.tenant_id = %(tenant_id)s AND l.id < %(floor)s AND j.state = ANY (%(states)s) AND j.finished_at < %(cutoff)s
@@ -64,13 +64,13 @@ WITH doomed AS (
 -- fragment: delete_doomed
 -- Rest of such a statement: delete the jobs and count them in their batches.
 , letter AS (
-    DELETE FROM scheduling_deadletter l USING doomed d WHERE l.job_id = d.id RETURNING l.id
+    DELETE FROM scheduling_deadletter l USING rows_to_delete d WHERE l.job_id = d.id RETURNING l.id
 ), batch AS (
     UPDATE scheduling_batch b SET pruned = b.pruned + g.jobs
-    FROM (SELECT batch_id, count(*) AS jobs FROM doomed WHERE batch_id IS NOT NULL GROUP BY 1) AS g
+    FROM (SELECT batch_id, count(*) AS jobs FROM rows_to_delete WHERE batch_id IS NOT NULL GROUP BY 1) AS g
     WHERE b.id = g.batch_id
 ), job AS (
-    DELETE FROM scheduling_job j USING doomed d WHERE j.id = d.id RETURNING j.id
+    DELETE FROM scheduling_job j USING rows_to_delete d WHERE j.id = d.id RETURNING j.id
 )
 SELECT (SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM job) AS job_ids, (SELECT count(*) FROM letter) AS letters
 
@@ -80,7 +80,7 @@ DELETE FROM scheduling_joblog WHERE job_id = ANY (%(job_ids)s::uuid[]) AND id >=
 
 -- name: prune_batches
 -- Delete old batches without jobs.
-WITH doomed AS (
+WITH rows_to_delete AS (
     SELECT b.id FROM
     -- include: due_tenants
     CROSS JOIN LATERAL (
@@ -92,4 +92,4 @@ WITH doomed AS (
         LIMIT %(limit)s
     ) AS b LIMIT %(limit)s
 )
-DELETE FROM scheduling_batch b USING doomed d WHERE b.id = d.id;
+DELETE FROM scheduling_batch b USING rows_to_delete d WHERE b.id = d.id;

@@ -22,7 +22,7 @@ NO_TENANT = UUID(int=0)
 LONGEST_DAYS = 36_500
 
 
-class Kept(StrEnum):
+class RetentionClass(StrEnum):
     """Classes of kept rows; ``retention.<class>_days`` is the plan's limit."""
 
     FINISHED_JOBS = "finished_jobs"  # completed and cancelled
@@ -40,14 +40,14 @@ class Kept(StrEnum):
 
 
 # Days of a plan without a limit.
-DEFAULT_DAYS: Mapping[Kept, int] = {
-    Kept.FINISHED_JOBS: 30,
-    Kept.FAILED_JOBS: 90,
-    Kept.EXECUTIONS: 90,
-    Kept.EVENTS: 90,
-    Kept.CHARGES: 400,
-    Kept.JOB_LOGS: 30,
-    Kept.AUDIT: 400,
+DEFAULT_DAYS: Mapping[RetentionClass, int] = {
+    RetentionClass.FINISHED_JOBS: 30,
+    RetentionClass.FAILED_JOBS: 90,
+    RetentionClass.EXECUTIONS: 90,
+    RetentionClass.EVENTS: 90,
+    RetentionClass.CHARGES: 400,
+    RetentionClass.JOB_LOGS: 30,
+    RetentionClass.AUDIT: 400,
 }
 _SQL = load_sql(__file__)
 _DAYS, _OF_ALL_PLANS = _SQL["read_days"], _SQL["read_days_of_plans"]
@@ -92,7 +92,7 @@ class Cutoffs:
         return {"tenant_ids": self.tenant_ids, "cutoffs": self.moments, "floors": self.floors}
 
 
-def read_cutoffs(kept: Kept, *, after: UUID = NO_TENANT) -> Cutoffs:
+def read_cutoffs(kept: RetentionClass, *, after: UUID = NO_TENANT) -> Cutoffs:
     """Return the cutoffs of the next tenants after one, in one statement."""
     parameters = {**_rule(kept), "after": after, "limit": TENANTS_PER_STEP}
     with planned_cursor(namedtuple_row) as cursor:
@@ -109,23 +109,23 @@ def first_due(cutoffs: Cutoffs, statement: str, parameters: Mapping[str, Any]) -
     return due
 
 
-def greatest_cutoff(kept: Kept) -> datetime:
+def greatest_cutoff(kept: RetentionClass) -> datetime:
     """Return the moment before which no plan keeps rows of the class."""
     days = _days_of_plans(kept)
     return days.now - timedelta(days=days.greatest_days)  # type: ignore[no-any-return]
 
 
-def least_cutoff(kept: Kept) -> datetime:
+def least_cutoff(kept: RetentionClass) -> datetime:
     """Return the moment from which on every plan keeps all rows of the class."""
     days = _days_of_plans(kept)
     return days.now - timedelta(days=days.least_days)  # type: ignore[no-any-return]
 
 
-def _days_of_plans(kept: Kept) -> Any:
+def _days_of_plans(kept: RetentionClass) -> Any:
     with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_OF_ALL_PLANS, _rule(kept))
         return cursor.fetchone()
 
 
-def _rule(kept: Kept) -> dict[str, Any]:
+def _rule(kept: RetentionClass) -> dict[str, Any]:
     return {"key": kept.key, "default": DEFAULT_DAYS[kept], "longest": LONGEST_DAYS}

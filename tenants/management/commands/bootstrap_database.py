@@ -8,7 +8,14 @@ import psycopg
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.database.bootstrap import MINIMUM_SERVER, BootstrapError, Layout, Role, bootstrap_database, printed_sql
+from tenants.database.bootstrap import (
+    MINIMUM_SERVER,
+    BootstrapError,
+    Layout,
+    LoginRole,
+    bootstrap_database,
+    printed_sql,
+)
 from tenants.database.conf import APP_ALIAS, AUDITOR_ALIAS, OWNER_ALIAS, auditor_role, platform_role
 
 
@@ -53,7 +60,7 @@ class Command(BaseCommand):
             raise CommandError("Set DATABASE_AUDITOR_URL: it names the auditor's login to create.")
         if len({entry["NAME"] for entry in entries}) > 1:
             raise CommandError("DATABASE_URL, DATABASE_OWNER_URL and DATABASE_AUDITOR_URL must name the same database.")
-        roles = [Role(name=entry["USER"], password=entry["PASSWORD"]) for entry in entries]
+        roles = [LoginRole(name=entry["USER"], password=entry["PASSWORD"]) for entry in entries]
         if not all(role.name and role.password for role in roles):
             raise CommandError(
                 "DATABASE_URL, DATABASE_OWNER_URL and DATABASE_AUDITOR_URL must each name a user and a password."

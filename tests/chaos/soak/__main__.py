@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.alone import exit_on_signal
+from tests.chaos.single_row import exit_on_signal
 
 # With less, no process is observed long enough after its first minute.
 LEAST_MINUTES = 6.0

@@ -12,7 +12,7 @@ from tests.access import routes, table
 from tests.access.routes import API_PREFIX, Line
 from tests.integration.access.test_table import NamedRows
 from tests.integration.access.world import World
-from tests.integration.tenants.audit.acts import PREPARE
+from tests.integration.tenants.audit.audited_actions import PREPARE
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +49,7 @@ def test_access_table_has_edits() -> None:
 
 @pytest.mark.parametrize("line", [line for line in EDITS if name_of(line) not in WITHOUT], ids=name_of)
 def test_edit_succeeds_only_with_the_current_edition(world: World, line: Line) -> None:
-    # The preparations of the edits are in tests/integration/tenants/audit/acts.py.
+    # The preparations of the edits are in tests/integration/tenants/audit/audited_actions.py.
     made = PREPARE.get(name_of(line), lambda world: None)(world)
     if made is not None:
         world.own[line.names[0]] = made

@@ -41,7 +41,7 @@ from workloads.webhooks.endpoints import record_attempt
 from workloads.webhooks.service import create_webhook
 from workloads.workflows.models import Approval
 from workloads.workflows.records.models import NodeRun
-from workloads.workflows.records.records import NodeRecord, RunRecord, RunState
+from workloads.workflows.records.records import NodeRecord, RecordState, RunRecord
 from workloads.workflows.records.repository import save_records
 from workloads.workflows.service import create_workflow
 
@@ -176,10 +176,10 @@ def _store_run(work: Work) -> tuple[UUID, UUID]:
         workflow_version=1,
         job_id=work.failed.pk,
         version=1,
-        state=RunState.FAILED,
+        state=RecordState.FAILED,
         inputs={"question": "x"},
     )
-    node = NodeRecord(run_id=run.run_id, node_id="start", version=1, node_type="start", state=RunState.FAILED)
+    node = NodeRecord(run_id=run.run_id, node_id="start", version=1, node_type="start", state=RecordState.FAILED)
     with tenant_context(work.tenant):
         save_records(run, [node])
         return run.run_id, NodeRun.objects.get(run_id=run.run_id).pk

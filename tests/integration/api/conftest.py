@@ -12,8 +12,8 @@ from scheduling.models import Job
 from tenants.access.memberships import add_member
 from tenants.models import Role, Tenant
 from tests.conftest import PASSWORD
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, reload, submit
 from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, fail, reload, submit
 
 
 def session_of(user: User, **options: bool) -> APIClient:

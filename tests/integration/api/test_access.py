@@ -17,7 +17,7 @@ from tenants.context import all_tenants
 from tenants.models import Role, Tenant
 from tenants.tenancy.service import suspend_tenant
 from tests.integration.api.conftest import session_of
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 API = "/api/v1/"
 READS = [

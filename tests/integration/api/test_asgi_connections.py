@@ -15,13 +15,13 @@ from django.core.asgi import get_asgi_application
 from django.db import connection
 from django.db.models.signals import post_init
 
-from jobsplatform.entrance import Entrance
+from jobsplatform.asgi_limits import RequestLimiter
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.processes import eventually
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.keys import issue_api_key
 
 pytestmark = [
@@ -62,7 +62,7 @@ class Client:
     status: int = 0
     body: bytes = b""
     has_gone: asyncio.Event = field(default_factory=asyncio.Event)
-    is_told: asyncio.Event = field(default_factory=asyncio.Event)
+    is_notified: asyncio.Event = field(default_factory=asyncio.Event)
     _has_asked: bool = False
 
     async def ask(self, application: Any) -> Client:
@@ -89,7 +89,7 @@ class Client:
         self.status = message.get("status", self.status)
         self.body += message.get("body", b"")
         if self.body:
-            self.is_told.set()
+            self.is_notified.set()
 
 
 def count(statement: str = SESSIONS) -> int:
@@ -109,7 +109,7 @@ def test_requests_leave_no_connection_open(token: str, path: str) -> None:
     before = count()
 
     async def main() -> set[int]:
-        application = Entrance(get_asgi_application())
+        application = RequestLimiter(get_asgi_application())
         asked = await asyncio.gather(*(Client(token, path).ask(application) for _ in range(CALLERS)))
         return {client.status for client in asked}
 
@@ -121,7 +121,7 @@ def test_refused_stream_leaves_no_connection_open(token: str) -> None:
     before = count()
 
     async def main() -> set[int]:
-        application = Entrance(get_asgi_application())
+        application = RequestLimiter(get_asgi_application())
         clients = [Client("wrong", f"{JOBS}stream/") for _ in range(CALLERS)]
         return {client.status for client in await asyncio.gather(*(client.ask(application) for client in clients))}
 
@@ -139,7 +139,7 @@ def test_client_disconnecting_during_a_page_leaves_no_connection_open(acme: Tena
 
     async def main() -> Client:
         client = Client(token, JOBS)
-        asking = asyncio.create_task(client.ask(Entrance(get_asgi_application())))
+        asking = asyncio.create_task(client.ask(RequestLimiter(get_asgi_application())))
         await asyncio.to_thread(is_inside.wait, 30)
         client.has_gone.set()
         # The disconnection is noticed while the view runs.
@@ -161,8 +161,8 @@ def test_client_disconnecting_during_a_stream_leaves_no_connection_open(token: s
 
     async def main() -> Client:
         client = Client(token, f"{JOBS}stream/")
-        asking = asyncio.create_task(client.ask(Entrance(get_asgi_application())))
-        await client.is_told.wait()
+        asking = asyncio.create_task(client.ask(RequestLimiter(get_asgi_application())))
+        await client.is_notified.wait()
         client.has_gone.set()
         return await asking
 
@@ -183,7 +183,7 @@ def test_long_polls_do_not_block_other_requests(acme: Tenant, token: str, query:
             connection.close()
 
     async def main() -> tuple[int, Client]:
-        application = Entrance(get_asgi_application(), at_once=1)
+        application = RequestLimiter(get_asgi_application(), at_once=1)
         waiting = asyncio.create_task(Client(token, f"{JOBS}{job.pk}/{query}").ask(application))
         await asyncio.sleep(0)
         other = await Client(token, f"{JOBS}{job.pk}/").ask(application)

@@ -16,7 +16,7 @@ from scheduling.jobs.batches.folding import fold_batches
 from scheduling.models import Batch, Job
 from tenants.context import all_tenants
 from tests.integration.api.test_access import API, assert_problem
-from tests.integration.scheduling.acts import Start, Tick, complete, fail
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, fail
 from tests.person import client_of
 
 

@@ -16,7 +16,13 @@ from rest_framework.test import APIClient
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, MAX_UPLOAD_BYTES, Share, limit_of_route
+from tenants.requests.bodies import (
+    MAX_ANONYMOUS_BYTES,
+    MAX_TEXT_BYTES,
+    MAX_UPLOAD_BYTES,
+    BodyReservation,
+    limit_of_route,
+)
 from tests.platform_settings import ChangePlatformSettings
 
 JOBS = "/api/v1/jobs/"
@@ -143,7 +149,7 @@ def test_body_beyond_the_body_space_of_the_process_is_refused(
     change_platform_settings(BODY_SPACE_BYTES=space_of_process)
     form = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n--x--\r\n'
     body = form % (b" " * 1024 * 1024)
-    with Share("") as one, Share("") as another:
+    with BodyReservation("") as one, BodyReservation("") as another:
         if code != "body_too_large":
             one.take(3 * 1024 * 1024, owner=None)
             another.take(3 * 1024 * 1024 - 1024, owner=UUID(int=1))
@@ -156,7 +162,7 @@ def test_body_beyond_the_body_space_of_the_process_is_refused(
         )
     assert (answered, answer["code"]) == (status, code)
     # The space is free again.
-    with Share("") as one, Share("") as another:
+    with BodyReservation("") as one, BodyReservation("") as another:
         one.take(space_of_process // 2, owner=None)
         another.take(space_of_process // 2, owner=UUID(int=1))
 
@@ -172,7 +178,7 @@ def test_tenant_takes_at_most_half_of_the_body_space(
 ) -> None:
     change_platform_settings(BODY_SPACE_BYTES=8 * 1024 * 1024)
     body = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n--x--\r\n' % (b" " * 1024 * 1024)
-    with Share("") as other:
+    with BodyReservation("") as other:
         other.take(3 * 1024 * 1024, owner=acme.pk if taken_by == "the same tenant" else UUID(int=1))
         status, answer = call(
             acme_api,

@@ -12,8 +12,8 @@ from tenants.access.memberships import add_member
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
 from tests.integration.api.conftest import session_of
-from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.bulk.conftest import take_turns
+from tests.integration.scheduling.job_helpers import submit
 from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import DeadLetter, Job
@@ -18,8 +18,8 @@ from tenants.limits.service import set_tenant_limit
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.api.conftest import session_of
 from tests.integration.api.test_masking import platform_user
-from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
 from tests.integration.scheduling.bulk.conftest import take_turns
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, reload, submit
 from tests.keys import issue_api_key
 from tests.person import client_of
 
@@ -48,10 +48,12 @@ def kill(tick: Tick, start: Start) -> Kill:
             for n, job in enumerate(jobs):
                 if reload(job).state == JobState.DISPATCHED:
                     begun = begin(start, job)
-                    error = verdicts.Failure.of(ValueError(message.format(n=n)), is_permanent=True)
-                    policy = verdicts.RetryPolicy()
+                    error = settlement_builders.Failure.of(ValueError(message.format(n=n)), is_permanent=True)
+                    policy = settlement_builders.RetryPolicy()
                     verdict.append(
-                        verdicts.failed(begun.execution_id, begun.fence, error, failed_attempts=1, policy=policy)
+                        settlement_builders.failed(
+                            begun.execution_id, begun.fence, error, failed_attempts=1, policy=policy
+                        )
                     )
                     settle([verdict[-1]])
         return jobs
@@ -262,10 +264,10 @@ def test_dry_run_quotes_stored_payloads_only_with_the_right(acme: Tenant, acme_a
         job.save(update_fields=["payload"])
     operator = session_of(platform_user("olga", "operator"))
     operator.credentials(HTTP_X_TENANT="acme")
-    for caller, is_told in ((operator, False), (acme_api, True)):
+    for caller, is_notified in ((operator, False), (acme_api, True)):
         (item,) = requeue(caller, dry_run=True)["sample"]
         assert item["refusal"]["code"] == "payload_invalid"
-        assert ("the-secret" in item["refusal"]["detail"]) is is_told
+        assert ("the-secret" in item["refusal"]["detail"]) is is_notified
 
 
 def test_group_requeue_requeues_each_dead_letter_once(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:

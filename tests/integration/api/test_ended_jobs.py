@@ -18,7 +18,7 @@ from tenants.access.api_keys import revoke_api_key
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.api.test_schedules import SCHEDULES, create
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.keys import issue_api_key
 from tests.person import client_of
 from tests.prepared_statements import seen_statements

@@ -36,7 +36,7 @@ from tests.access.routes import API_PREFIX
 from tests.integration.access.test_table import NamedRows
 from tests.integration.access.world import World, make_world
 from tests.integration.api.conftest import session_of
-from tests.integration.api.planted import WORDS, ids_of, plant
+from tests.integration.api.tenant_markers import WORDS, ids_of, plant
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 CSRF_TOKEN = "a" * 32

@@ -9,7 +9,7 @@ from scheduling.jobs.submission import create_batch, submit_jobs
 from scheduling.models import Job
 from tenants.models import Tenant
 from tests.integration.api.test_jobs import JOBS, ids
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 
 def test_job_events_are_complete_and_hide_internal_fields(acme_api: APIClient, dead_job: Job) -> None:

@@ -22,7 +22,7 @@ from tenants.access.people import deactivate_user
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
 from tenants.models import ApiKey, Role, Tenant
-from tests.integration.scheduling.acts import Start, Tick, fail, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, fail, reload, submit
 from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db

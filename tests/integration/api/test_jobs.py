@@ -16,7 +16,7 @@ from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.scheduling.acts import Tick, submit
+from tests.integration.scheduling.job_helpers import Tick, submit
 from tests.person import client_of
 
 

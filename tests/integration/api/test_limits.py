@@ -19,7 +19,7 @@ from tenants.context import Actor, acting_as, tenant_context
 from tenants.limits.declared import format_moment, month_end, month_of
 from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.job_helpers import reload, submit
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,7 @@ from scheduling.jobs.masking import summarize
 from scheduling.models import DeadLetter, Execution, Job
 from tenants.access.memberships import add_member
 from tenants.access.people import grant_platform_role
-from tenants.console.live import STOP_POLLING
+from tenants.console.polled_parts import STOP_POLLING
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Role, Tenant
 from tests.integration.api.conftest import session_of

@@ -16,7 +16,7 @@ from scheduling.dispatch.tick import run_tick
 from scheduling.execution.message import execute
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import Job, LiveExecution, WorkerPool
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tests.integration.api.test_jobs import JOBS
 from tests.integration.scheduling.conftest import own_channel  # noqa: F401 - a fixture

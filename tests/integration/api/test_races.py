@@ -12,11 +12,11 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from scheduling.bulk.running import open_operations, take_turn
+from scheduling.bulk.turns import open_operations, take_turn
 from scheduling.models import BulkOperation, DeadLetter, Job, JobEvent
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, fail, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, fail, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 JOBS = "/api/v1/jobs/"

@@ -13,7 +13,7 @@ from scheduling.models import KindCost
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.api.test_access import API, assert_problem
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 TARGETS = ["queues/workflow_team/", "kinds/noop/", "pools/default/"]
 

@@ -13,9 +13,9 @@ from tenants.access.api_keys import revoke_api_key
 from tenants.access.memberships import add_member, remove_member
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Role, Tenant
-from tenants.requests import waits
+from tenants.requests import long_polls
 from tests.integration.api.conftest import session_of
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +61,7 @@ def test_long_poll_ends_once_the_job_changes(
         if len(pauses) == 2:
             cancel(available_job)
 
-    monkeypatch.setattr(waits.time, "sleep", pause)
+    monkeypatch.setattr(long_polls.time, "sleep", pause)
     answer = acme_api.get(url(available_job, "?wait=30"))
     assert (answer.status_code, answer.json()["state"], len(pauses)) == (200, "cancelled", 2)
     assert max(pauses) <= 1
@@ -73,8 +73,8 @@ def test_long_poll_ends_at_its_timeout_with_304(
 ) -> None:
     tag = acme_api.get(url(available_job)).headers["ETag"]
     clock = iter(range(0, 1000, 10))
-    monkeypatch.setattr(waits.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(waits.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(long_polls.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(long_polls.time, "monotonic", lambda: next(clock))
     headers = {"If-None-Match": tag} if is_tag_given else {}
     answer = acme_api.get(url(available_job, "?wait=30"), headers=headers)
     assert (answer.status_code, answer.headers["ETag"]) == (304 if is_tag_given else 200, tag)
@@ -83,7 +83,7 @@ def test_long_poll_ends_at_its_timeout_with_304(
 def test_long_poll_of_a_changed_or_ended_job_answers_at_once(
     acme_api: APIClient, available_job: Job, completed_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waits.time, "sleep", no_pause)
+    monkeypatch.setattr(long_polls.time, "sleep", no_pause)
     assert acme_api.get(url(completed_job, "?wait=30")).status_code == 200
     tag = acme_api.get(url(completed_job)).headers["ETag"]
     assert acme_api.get(url(completed_job, "?wait=30"), headers={"If-None-Match": tag}).status_code == 304
@@ -104,7 +104,7 @@ def test_wait_for_the_end_outlasts_other_changes(
         if len(pauses) == 3:
             cancel(available_job)
 
-    monkeypatch.setattr(waits.time, "sleep", pause)
+    monkeypatch.setattr(long_polls.time, "sleep", pause)
     answer = acme_api.get(url(available_job, "wait/?timeout=60"))
     assert (answer.status_code, answer.json()["state"], len(pauses)) == (200, "cancelled", 3)
     assert answer.json() == acme_api.get(url(available_job)).json()
@@ -114,8 +114,8 @@ def test_wait_for_the_end_returns_the_job_at_its_timeout(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 1000, 10))
-    monkeypatch.setattr(waits.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(waits.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(long_polls.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(long_polls.time, "monotonic", lambda: next(clock))
     tag = acme_api.get(url(available_job)).headers["ETag"]
     answer = acme_api.get(url(available_job, "wait/"), headers={"If-None-Match": tag})
     assert (answer.status_code, answer.json()["state"], answer.headers["ETag"]) == (200, "available", tag)
@@ -124,7 +124,7 @@ def test_wait_for_the_end_returns_the_job_at_its_timeout(
 def test_wait_for_the_end_of_an_ended_job_answers_at_once(
     acme_api: APIClient, globex_api: APIClient, available_job: Job, completed_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waits.time, "sleep", no_pause)
+    monkeypatch.setattr(long_polls.time, "sleep", no_pause)
     assert acme_api.get(url(completed_job, "wait/?timeout=60")).json()["state"] == "completed"
     assert acme_api.get(url(available_job, "wait/?timeout=0")).status_code == 200
     assert globex_api.get(url(available_job, "wait/?timeout=60")).status_code == 404
@@ -134,8 +134,8 @@ def test_wait_for_the_end_of_an_ended_job_answers_at_once(
 def test_long_poll_beyond_the_limit_of_polls_answers_at_once(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waits, "places", type("None_", (), {"acquire": lambda self, blocking: False})())
-    monkeypatch.setattr(waits.time, "sleep", no_pause)
+    monkeypatch.setattr(long_polls, "places", type("None_", (), {"acquire": lambda self, blocking: False})())
+    monkeypatch.setattr(long_polls.time, "sleep", no_pause)
     assert acme_api.get(url(available_job, "?wait=30")).json()["state"] == "available"
 
 
@@ -165,7 +165,7 @@ def test_long_poll_is_refused_within_one_check_of_losing_the_right(
         pauses.append(seconds)
         revoke_api_key(api_key=key.key) if how == "revoked key" else remove_member(membership=membership)
 
-    monkeypatch.setattr(waits.time, "sleep", pause)
+    monkeypatch.setattr(long_polls.time, "sleep", pause)
     answer = client.get(url(available_job, query))
     assert (answer.status_code, len(pauses)) == (401 if how == "revoked key" else 403, 1)
 
@@ -173,7 +173,7 @@ def test_long_poll_is_refused_within_one_check_of_losing_the_right(
 def test_reveal_by_the_platform_is_audited_once_per_poll(
     staff_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waits.time, "sleep", lambda seconds: cancel(available_job))
+    monkeypatch.setattr(long_polls.time, "sleep", lambda seconds: cancel(available_job))
     answer = staff_api.get(url(available_job, "?wait=30"))
     assert answer.json()["state"] == "cancelled"
     staff_api.get(url(available_job), headers={"If-None-Match": answer.headers["ETag"]})

@@ -12,7 +12,7 @@ from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.console.conftest import make_work
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 JOBS, LETTERS = "/api/v1/jobs/", "/api/v1/dead-letters/"
 # More pages than any list here has.

@@ -11,7 +11,7 @@ from scheduling.fleet.workers import Registration
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Plan, Tenant
 from tests.integration.api.test_access import API, assert_problem
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 ADDRESS = API + "cfs-plans/what-if/"
 

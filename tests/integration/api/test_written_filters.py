@@ -7,7 +7,7 @@ from rest_framework.test import APIClient
 
 from tenants.models import Tenant
 from tests.integration.console.conftest import make_work
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = pytest.mark.django_db
 JOBS = "/api/v1/jobs/"

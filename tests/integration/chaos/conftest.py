@@ -13,7 +13,7 @@ from django.db import connection
 
 from scheduling import models
 from scheduling.dispatch.tick import TickResult
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import settle
@@ -99,17 +99,17 @@ class Platform:
         )
 
     def complete(self, started: StartedExecution) -> None:
-        verdict = verdicts.completed(started.execution_id, started.fence, None)
+        new_settlement = settlement_builders.completed(started.execution_id, started.fence, None)
         began = self._began.get(started.execution_id)
         seconds = None if began is None else time.monotonic() - began
-        settle([verdict], effects=lambda: self._leave(started, SETTLED, seconds))
+        settle([new_settlement], effects=lambda: self._leave(started, SETTLED, seconds))
 
     def fail(self, started: StartedExecution) -> None:
-        failure = verdicts.Failure("ValueError", "no", "")
-        policy = verdicts.RetryPolicy(max_retries=started.max_retries)
+        failure = settlement_builders.Failure("ValueError", "no", "")
+        policy = settlement_builders.RetryPolicy(max_retries=started.max_retries)
         settle(
             [
-                verdicts.failed(
+                settlement_builders.failed(
                     started.execution_id, started.fence, failure, failed_attempts=started.attempt, policy=policy
                 )
             ]

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from scheduling.dispatch import claim, read, wakes
 from scheduling.exceptions import FenceLostError
-from scheduling.execution import checkpoints, rescue, settlement, verdicts
+from scheduling.execution import checkpoints, rescue, settlement, settlement_builders
 from scheduling.jobs.lifecycle import JobState
 from tenants import transactions
 from tenants.context import all_tenants
@@ -54,7 +54,7 @@ def a_job_is_settled_twice(platform: Platform, acme: Tenant) -> Terms:
     started = platform.begin(request)
     platform.step(started)
     platform.complete(started)
-    settlement.settle([verdicts.completed(started.execution_id, started.fence, None)])
+    settlement.settle([settlement_builders.completed(started.execution_id, started.fence, None)])
     platform.tick()
     if is_dispatched(request):
         platform.complete(platform.begin(request))
@@ -138,8 +138,8 @@ def no_fence_at_checkpoints(patch: pytest.MonkeyPatch) -> None:
 
 
 def completed_jobs_wait_again(patch: pytest.MonkeyPatch) -> None:
-    completed = verdicts.completed
-    patch.setattr(verdicts, "completed", lambda *args: replace(completed(*args), state=JobState.AVAILABLE))
+    completed = settlement_builders.completed
+    patch.setattr(settlement_builders, "completed", lambda *args: replace(completed(*args), state=JobState.AVAILABLE))
 
 
 def leases_never_end(patch: pytest.MonkeyPatch) -> None:
@@ -158,17 +158,17 @@ def dispatch_tells_another_state(patch: pytest.MonkeyPatch) -> None:
 
 
 def retries_never_end(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(verdicts, "retry_delay_seconds", lambda *args, **options: 1.0)
+    patch.setattr(settlement_builders, "retry_delay_seconds", lambda *args, **options: 1.0)
 
 
 def no_attempt_is_left(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(verdicts, "retry_delay_seconds", lambda *args, **options: None)
+    patch.setattr(settlement_builders, "retry_delay_seconds", lambda *args, **options: None)
 
 
 def lost_workers_count_attempts(patch: pytest.MonkeyPatch) -> None:
-    crashed = verdicts.crashed
+    crashed = settlement_builders.crashed
     patch.setattr(
-        verdicts,
+        settlement_builders,
         "crashed",
         lambda *args, **more: replace(crashed(*args, **more), event="execution.failed", attempt_delta=1),
     )

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from scheduling.models import (
+    FairShareNode,
     JobEvent,
     RollupClock,
-    SchedulingEntity,
     ShareMinute,
     TenantMinute,
 )
@@ -22,9 +22,9 @@ from tests.integration.console.conftest import Work, queue_named
 MINUTE_US = 60_000_000
 
 
-def demand(tenant: Tenant, *, vruntime: int = 0, weight: int = 1, waiting: int = 9) -> SchedulingEntity:
+def demand(tenant: Tenant, *, vruntime: int = 0, weight: int = 1, waiting: int = 9) -> FairShareNode:
     """Let the tenant wait in the queue `workflow`."""
-    entity, _ = SchedulingEntity.objects.update_or_create(
+    entity, _ = FairShareNode.objects.update_or_create(
         tenant=tenant,
         queue=queue_named("workflow"),
         defaults={"waiting": waiting, "is_runnable": True, "vruntime": vruntime, "weight_milli": weight * 1000},

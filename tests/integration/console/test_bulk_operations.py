@@ -14,9 +14,9 @@ from scheduling.models import BulkOperation, Job
 from tenants.access.memberships import add_member
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
-from tests.integration.console.acts import Console, act_url
-from tests.integration.scheduling.acts import submit
+from tests.integration.console.admin_actions import Console, act_url
 from tests.integration.scheduling.bulk.conftest import take_turns
+from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = pytest.mark.django_db
 START = "/admin/scheduling/bulkoperation/start/"

@@ -20,7 +20,7 @@ from scheduling.statistics import heat_map
 from tenants.access.memberships import add_member
 from tenants.context import tenant_context
 from tenants.models import Role
-from tests.integration.console.acts import Console
+from tests.integration.console.admin_actions import Console
 from tests.integration.console.conftest import Work
 from tests.platform_settings import override_platform_settings
 
@@ -32,7 +32,7 @@ PARTS = ("admin:overview_fragment", "admin:overview_shares")
 def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Cache fragments for as long as a test takes."""
     parts = (overview._kept_body, overview._kept_shares, heat_map._kept)
-    monkeypatch.setattr("tenants.console.live.KEPT_SECONDS", 60.0)
+    monkeypatch.setattr("tenants.console.polled_parts.KEPT_SECONDS", 60.0)
     for part in parts:
         part.clear()
     with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0):
@@ -114,8 +114,8 @@ def test_console_html_is_not_stored_in_redis(console: Console, staff: User, acme
 def test_expired_fragments_leave_memory(
     console: Console, staff: User, acme_user: User, client: Client, acme_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tenants.console.live.KEPT_SECONDS", 0.0)
-    monkeypatch.setattr("tenants.console.live.STALE_SECONDS", 0.0)
+    monkeypatch.setattr("tenants.console.polled_parts.KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("tenants.console.polled_parts.STALE_SECONDS", 0.0)
     console(staff).get(reverse(PARTS[0]))
     client.force_login(acme_user)
     client.get(reverse(PARTS[0]))

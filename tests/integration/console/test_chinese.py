@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import override_settings
 from selectolax.lexbor import LexborHTMLParser
 
-from tenants.console.live import STOP_POLLING
+from tenants.console.polled_parts import STOP_POLLING
 from tests.console_pages import paths_of
 from tests.integration.access.world import World, make_world
 

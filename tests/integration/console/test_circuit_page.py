@@ -11,7 +11,7 @@ from scheduling.console.wording import circuit_words
 from scheduling.models import Circuit
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.console.acts import Console, act_url, entries_of
+from tests.integration.console.admin_actions import Console, act_url, entries_of
 from tests.integration.console.conftest import Work
 
 pytestmark = pytest.mark.django_db

@@ -18,7 +18,7 @@ from tenants.access.memberships import add_member
 from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
-from tests.integration.console.acts import Console, act_url, entries_of
+from tests.integration.console.admin_actions import Console, act_url, entries_of
 from tests.integration.console.conftest import Work
 from tests.integration.scheduling.bulk.conftest import take_turns
 

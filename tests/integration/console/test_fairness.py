@@ -20,8 +20,8 @@ from scheduling.models import (
     Queue,
     Worker,
 )
-from scheduling.shares.entitlements import Verdict
-from scheduling.shares.history import Span, read_share_history
+from scheduling.shares.entitlements import EntitlementState
+from scheduling.shares.history import HistorySpan, read_share_history
 from scheduling.shares.virtual_times import read_virtual_times
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
@@ -46,22 +46,22 @@ def test_historical_shares_stand_beside_historical_entitlements(acme: Tenant, gl
         minute = a_whole_minute_ago()
         note(acme, minute, used=1.0, entitled=3.0)
         note(globex, minute, used=3.0, entitled=1.0)
-        history = read_share_history(Span.HOUR)
+        history = read_share_history(HistorySpan.HOUR)
     lines = {line.slug: line for line in history.lines}
     assert [line.slug for line in history.lines] == ["acme", "globex"]
     assert (lines["acme"].used[-2], lines["acme"].entitled[-2]) == pytest.approx((1.0, 3.0))
     assert lines["acme"].ratio == pytest.approx(1 / 3)
-    assert (lines["acme"].verdict, lines["globex"].verdict) == (Verdict.BELOW, Verdict.ABOVE)
+    assert (lines["acme"].verdict, lines["globex"].verdict) == (EntitlementState.BELOW, EntitlementState.ABOVE)
     assert history.jain[-2] == pytest.approx((1 / 3 + 3) ** 2 / (2 * (1 / 9 + 9)))
     assert history.jain_now == history.jain[-2]
     assert lines["acme"].lag_us == 1_500_000
     assert history.starving == 1
 
 
-@pytest.mark.parametrize("span", list(Span))
-def test_each_range_has_its_bins(acme: Tenant, span: Span) -> None:
+@pytest.mark.parametrize("span", list(HistorySpan))
+def test_each_range_has_its_bins(acme: Tenant, span: HistorySpan) -> None:
     with all_tenants():
-        minute = a_whole_minute_ago() - timedelta(hours=span is not Span.HOUR, minutes=20)
+        minute = a_whole_minute_ago() - timedelta(hours=span is not HistorySpan.HOUR, minutes=20)
         note(acme, minute, used=2.0, entitled=2.0)
         history = read_share_history(span)
     [line] = history.lines
@@ -77,8 +77,8 @@ def test_queue_filter_narrows_the_comparison(acme: Tenant) -> None:
         minute = a_whole_minute_ago()
         note(acme, minute, used=1.0, entitled=1.0)
         note(acme, minute, used=2.0, entitled=4.0, queue="dataset")
-        history = read_share_history(Span.HOUR, queues=[queue_named("dataset")])
-        whole = read_share_history(Span.HOUR)
+        history = read_share_history(HistorySpan.HOUR, queues=[queue_named("dataset")])
+        whole = read_share_history(HistorySpan.HOUR)
     assert history.lines[0].used[-2] == pytest.approx(2.0)
     assert history.lines[0].entitled[-2] == pytest.approx(4.0)
     assert whole.lines[0].used[-2] == pytest.approx(3.0)
@@ -93,12 +93,12 @@ def test_tenant_sees_only_its_own_use(acme: Tenant, globex: Tenant) -> None:
         note(globex, minute, used=3.0, entitled=1.0)
         demand(globex)
     with tenant_context(acme):
-        history = read_share_history(Span.HOUR)
+        history = read_share_history(HistorySpan.HOUR)
         assert read_virtual_times(list(Queue.objects.all())) == []
     [line] = history.lines
     assert line.slug == "acme"
     assert line.used[-2] == pytest.approx(1.0)
-    assert (line.entitled, line.lag_us, line.verdict) == ([], None, Verdict.UNKNOWN)
+    assert (line.entitled, line.lag_us, line.verdict) == ([], None, EntitlementState.UNKNOWN)
     assert history.jain == []
 
 
@@ -138,7 +138,7 @@ def test_running_jobs_count_and_jobs_of_one_message_share_its_slot(acme_work: Wo
                 started_at=now - timedelta(seconds=90),
             )
     with tenant_context(acme_work.tenant):
-        [line] = read_share_history(Span.HOUR).lines
+        [line] = read_share_history(HistorySpan.HOUR).lines
     # The minute before this one has 60 s of the 90 at most, and the 2 s of the failed job.
     assert 0.5 <= line.used[-2] <= 1.1
 

@@ -18,7 +18,7 @@ from scheduling.jobs.cancellation import cancel_job
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, random_id
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from scheduling.jobs.submission import submit_job
 from scheduling.models import DeadLetter, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Membership, Role, Tenant
-from tests.integration.console.acts import Console, act_url, entries_of
+from tests.integration.console.admin_actions import Console, act_url, entries_of
 from tests.integration.console.conftest import Work
 
 pytestmark = pytest.mark.django_db

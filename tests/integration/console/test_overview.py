@@ -19,15 +19,15 @@ from scheduling.bulk.stopping import abort_bulk_operation
 from scheduling.models import (
     BulkOperation,
     CFSPlan,
+    FairShareNode,
     Job,
     PoolClock,
     Queue,
     QueueGauge,
-    SchedulingEntity,
     Worker,
 )
 from scheduling.overview.queries import read_overview, read_shares
-from scheduling.shares.entitlements import Verdict
+from scheduling.shares.entitlements import EntitlementState
 from scheduling.statistics.gauges import sample_gauges
 from scheduling.statistics.minute_charts import draw_strip
 from scheduling.stops.pauses import pause_kind, pause_queue
@@ -51,7 +51,7 @@ JOB_TABLES = re.compile(
 
 def _demand(tenant: Tenant, queue: str, *, waiting: int, in_flight: int = 0, is_runnable: bool = True) -> None:
     weights = {"sandbox": 1, "team": 2, "professional": 4}
-    SchedulingEntity.objects.update_or_create(
+    FairShareNode.objects.update_or_create(
         tenant=tenant,
         queue=Queue.objects.get(name=queue),
         defaults={
@@ -89,8 +89,8 @@ def test_shares_stand_beside_entitlements(acme_work: Work, globex_work: Work, li
     assert lines["Acme"].entitled_slots == pytest.approx(8 / 3)
     assert lines["Globex"].entitled_slots == pytest.approx(4 / 3)
     assert lines["Acme"].used_share == pytest.approx(0.5, abs=0.05)
-    assert lines["Acme"].verdict is Verdict.BELOW
-    assert lines["Globex"].verdict is Verdict.ABOVE
+    assert lines["Acme"].verdict is EntitlementState.BELOW
+    assert lines["Globex"].verdict is EntitlementState.ABOVE
     assert share.starving == 1
     assert share.jain is not None
     assert share.jain < 1
@@ -100,7 +100,7 @@ def test_tenant_without_work_is_never_below_its_share(acme_work: Work, live_work
     with all_tenants():
         _demand(acme_work.tenant, "workflow_team", waiting=0, is_runnable=False)
         lines = read_shares().fair_share.lines
-    assert {line.verdict for line in lines} == {Verdict.IDLE}
+    assert {line.verdict for line in lines} == {EntitlementState.IDLE}
 
 
 def test_community_plan_has_no_entitlements(acme_work: Work) -> None:

@@ -15,7 +15,7 @@ from scheduling.overview.queries import read_shares
 from scheduling.statistics.gauges import sample_gauges
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.console.acts import Console
+from tests.integration.console.admin_actions import Console
 from tests.integration.console.conftest import Work
 from tests.integration.console.shares import demand, sample_after
 

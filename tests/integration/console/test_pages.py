@@ -12,16 +12,16 @@ from django.test import Client
 from django.urls import reverse
 
 from scheduling.models import CFSPlan, Queue, RoutingRule, Worker
-from tenants.console.live import STOP_POLLING
+from tenants.console.polled_parts import STOP_POLLING
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, random_id
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = pytest.mark.django_db
 
 Console = Callable[[User], Client]
 STAFF_ONLY = ("queue", "workerpool", "worker", "routingrule", "cfsplan", "kindpause")
-OWN_ROWS = ("job", "batch", "deadletter", "execution", "liveexecution", "jobevent", "charge", "schedulingentity")
+OWN_ROWS = ("job", "batch", "deadletter", "execution", "liveexecution", "jobevent", "charge", "fairsharenode")
 
 
 def _list_urls() -> list[str]:
@@ -59,7 +59,7 @@ def test_member_sees_only_its_own_rows(
     assert response.status_code == 200
     tenants = {row.tenant_id for row in response.context["cl"].result_list}
     assert tenants <= {acme_work.tenant.pk}
-    if model not in {"liveexecution", "schedulingentity"}:
+    if model not in {"liveexecution", "fairsharenode"}:
         assert tenants
 
 

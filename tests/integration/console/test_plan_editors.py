@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab import OrderPolicy
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
-from scheduling.models import CFSPlan, SchedulingEntity, Worker
+from scheduling.models import CFSPlan, FairShareNode, Worker
 from scheduling.plans.service import update_cfs_plan
 from scheduling.what_if.page import ask_about_cfs_plan, ask_about_plan
 from tenants.context import all_tenants
@@ -92,7 +92,7 @@ def backlog(acme: Tenant, globex: Tenant, live_worker: Worker) -> None:
         submit_jobs(tenant=tenant, requests=[request] * 60)
     with all_tenants():
         # As the next tick stores it.
-        SchedulingEntity.objects.update(waiting=60, is_runnable=True)
+        FairShareNode.objects.update(waiting=60, is_runnable=True)
 
 
 def test_typed_plan_becomes_a_what_if_question() -> None:
@@ -107,7 +107,7 @@ def test_typed_cfs_plan_becomes_a_what_if_question() -> None:
     posted = cfs_form(cloud(), sandbox=8) | {"strategy": "nop", "granularity_seconds": "30"}
     change = ask_about_cfs_plan(cloud(), posted).change
     assert change.tier_weights == {"sandbox": 8, "team": 2, "professional": 4}
-    assert (change.policy, change.granularity_seconds) == (Policy.FIFO, 30)
+    assert (change.policy, change.granularity_seconds) == (OrderPolicy.FIFO, 30)
 
 
 @pytest.mark.parametrize("weight", ["0", "1001", "-1", "a", "", "1.5", "٣", "9" * 40])

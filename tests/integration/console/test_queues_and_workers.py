@@ -12,15 +12,15 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from scheduling.fleet.standings import measure_queues
-from scheduling.models import LiveExecution, Queue, QueueGauge, SchedulingEntity, Worker
+from scheduling.fleet.queue_consumers import measure_queues
+from scheduling.models import FairShareNode, LiveExecution, Queue, QueueGauge, Worker
 from scheduling.statistics.gauges import sample_gauges
 from scheduling.stops.pauses import drain_queue, pause_queue
-from scheduling.topology.queue_lines import QueueLine, read_queue_lines
+from scheduling.topology.queue_rows import QueueRow, read_queue_rows
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7
 from tenants.models import Tenant
-from tests.integration.console.acts import Console
+from tests.integration.console.admin_actions import Console
 from tests.integration.console.conftest import Work
 from tests.integration.console.test_overview import JOB_TABLES
 
@@ -34,7 +34,7 @@ def text_of(html: str) -> str:
 
 def demand(tenant: Tenant, queue: Queue, waiting: int) -> None:
     with all_tenants():
-        SchedulingEntity.objects.update_or_create(tenant=tenant, queue=queue, defaults={"waiting": waiting})
+        FairShareNode.objects.update_or_create(tenant=tenant, queue=queue, defaults={"waiting": waiting})
 
 
 def run(work: Work, worker: Worker, queue: Queue, seconds: float = 5) -> LiveExecution:
@@ -62,9 +62,9 @@ def run(work: Work, worker: Worker, queue: Queue, seconds: float = 5) -> LiveExe
         )
 
 
-def line_of(queue: Queue) -> QueueLine:
+def line_of(queue: Queue) -> QueueRow:
     with all_tenants():
-        return next(line for line in read_queue_lines() if line.queue == queue)
+        return next(line for line in read_queue_rows() if line.queue == queue)
 
 
 def test_rates_come_from_ended_jobs_and_two_samples(acme_work: Work, live_worker: Worker) -> None:

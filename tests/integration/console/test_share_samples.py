@@ -16,14 +16,14 @@ from scheduling.models import (
 )
 from scheduling.shares import demands as share_demands
 from scheduling.shares import samples as share_samples
-from scheduling.shares.demands import Census, Entitled
+from scheduling.shares.demands import DemandCount, EntitledTenant
 from scheduling.shares.samples import ShareSampler, sample_shares, split_by_minute
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
 from tests.integration.console.shares import MINUTE_US, demand, sample_after
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = pytest.mark.django_db
 
@@ -43,8 +43,8 @@ def test_sample_stores_what_the_tree_gives(acme: Tenant, globex: Tenant, live_wo
     assert (rows[acme][-1].lag_us, rows[globex][-1].lag_us) == (2_000_000, -2_000_000)
 
 
-def greatest(most: int) -> list[Entitled]:
-    census = Census(most)
+def greatest(most: int) -> list[EntitledTenant]:
+    census = DemandCount(most)
     while not census.is_over:
         census.count_on()
     return sorted(census.greatest(), key=str)
@@ -107,7 +107,7 @@ def test_tenant_starting_to_run_during_a_large_sample_is_counted_once(
     (job,) = submit(acme)
     with all_tenants():
         rows = [demand(acme), demand(globex)]
-        census = Census(9)
+        census = DemandCount(9)
         census.count_on()
         now = read_clock()
         LiveExecution.objects.create(

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from scheduling.models import Queue, QueueClock, WorkerPool
 from tenants.access.people import grant_platform_role
-from tests.integration.console.acts import Console, entries_of
+from tests.integration.console.admin_actions import Console, entries_of
 
 pytestmark = pytest.mark.django_db
 ADD_QUEUE = "admin:scheduling_queue_add"

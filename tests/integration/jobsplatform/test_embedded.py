@@ -16,8 +16,8 @@ import psycopg
 import pytest
 import redis
 
-from jobsplatform.embedded.identity import Identity, choose_identity
 from jobsplatform.embedded.reaper import MARK_VARIABLE, marked_processes
+from jobsplatform.embedded.server_user import ServerUser, choose_server_user
 from jobsplatform.embedded.servers import FolderInUseError, running_servers
 from jobsplatform.settings.env import BASE_DIR
 
@@ -148,15 +148,15 @@ def test_missing_command_is_named() -> None:
     assert "no-such-command" in errors
 
 
-def identities() -> list[Identity]:
+def identities() -> list[ServerUser]:
     """Return the users that this machine allows the servers to run as."""
-    chosen = choose_identity()
-    return [chosen, Identity.NOBODY] if os.geteuid() == 0 and chosen is not Identity.NOBODY else [chosen]
+    chosen = choose_server_user()
+    return [chosen, ServerUser.NOBODY] if os.geteuid() == 0 and chosen is not ServerUser.NOBODY else [chosen]
 
 
 @pytest.mark.parametrize("identity", identities())
 def test_servers_run_as_each_available_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: Identity
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: ServerUser
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with running_servers(is_fast=True, identity=identity) as urls:

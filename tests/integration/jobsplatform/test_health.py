@@ -10,7 +10,7 @@ from jobsplatform.health import probes
 from jobsplatform.health.views import ReadyView
 from scheduling.diagnosis.starts import stall_watch
 from scheduling.dispatch import broker
-from scheduling.dispatch.absence import note_refused_hints
+from scheduling.dispatch.broker_faults import record_refused_hints
 from scheduling.fleet.processes import ProcessPulse
 from scheduling.fleet.workers import register_worker
 from scheduling.models import Job, PoolClock, ProcessHeartbeat, WorkerPool
@@ -19,7 +19,7 @@ from tenants.database.write_probe import write_watch
 from tenants.tenancy.service import create_tenant
 from tests.auditing import audit_once
 from tests.databases import TestDatabase, connect_as_owner
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,7 +83,7 @@ def test_not_ready_while_the_database_refuses_writes(monkeypatch: pytest.MonkeyP
 def test_degraded_for_ten_seconds_after_the_broker_refused_a_message() -> None:
     tick(timedelta(seconds=0))
     audit(timedelta(seconds=0))
-    note_refused_hints(WorkerPool.objects.get(name="default").pk)
+    record_refused_hints(WorkerPool.objects.get(name="default").pk)
     tick(timedelta(seconds=0))
     response = Client().get("/health/ready")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")

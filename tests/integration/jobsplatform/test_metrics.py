@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobsplatform.health import metrics as module
 from jobsplatform.settings.env import BASE_DIR
 from scheduling.dispatch.tick import run_tick
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.leases import heartbeat
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import start_execution
@@ -143,9 +143,9 @@ def test_dispatched_executing_and_backing_off_jobs_are_exported(
     assert 'jobsplatform_pool_seconds_since_tick{pool="default"}' in samples
     live, fence = begin(worker)
     assert scrape(change_platform_settings)[f"jobsplatform_queue_executing_jobs{{{QUEUE}}}"] == 1
-    failure = verdicts.Failure.of(ValueError("no"), is_permanent=False)
-    policy = verdicts.RetryPolicy(max_retries=3)
-    settle([verdicts.failed(live.id, fence, failure, failed_attempts=1, policy=policy)])
+    failure = settlement_builders.Failure.of(ValueError("no"), is_permanent=False)
+    policy = settlement_builders.RetryPolicy(max_retries=3)
+    settle([settlement_builders.failed(live.id, fence, failure, failed_attempts=1, policy=policy)])
     tick()
     assert scrape(change_platform_settings)[f"jobsplatform_queue_backing_off_jobs{{{QUEUE}}}"] == 1
 
@@ -234,7 +234,7 @@ def test_prediction_error_is_exported_by_kind(
     tick()
     live, fence = begin(worker)
     assert 'jobsplatform_prediction_error_ratio{kind="noop"}' not in scrape(change_platform_settings)
-    settle([verdicts.completed(live.id, fence, None)])
+    settle([settlement_builders.completed(live.id, fence, None)])
     tick()
     samples = scrape(change_platform_settings)
     # The queue expected a second; the job took almost none.

@@ -22,14 +22,14 @@ from scheduling.celery.beat import BeatingScheduler
 from scheduling.kit import registry
 from scheduling.management.commands import dispatch_jobs, run_platform, run_worker
 from tenants import checks as tenant_checks
-from tenants import starting
+from tenants import startup_checks
 from tenants.exceptions import PrivilegedRoleError
-from tenants.starting import UnfitStartError, require_fit_start
+from tenants.startup_checks import StartupCheckError, run_startup_checks
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
-REFUSALS = (UnfitStartError, CommandError, SystemExit)
+REFUSALS = (StartupCheckError, CommandError, SystemExit)
 type Start = Callable[[], object]
 
 
@@ -122,7 +122,7 @@ def test_process_that_would_do_harm_is_refused(
 def test_unreachable_database_stops_only_processes_that_need_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
     # Not `caplog`: importing a server configures logging again.
-    monkeypatch.setattr(starting.logger, "warning", lambda event, *, extra: warned.append(extra["check"]))
+    monkeypatch.setattr(startup_checks.logger, "warning", lambda event, *, extra: warned.append(extra["check"]))
     shut(monkeypatch, OperationalError("connection refused"))
     if name in WITHOUT_DATABASE:
         ENTRY_POINTS[name]()
@@ -137,7 +137,7 @@ def test_broken_plug_in_stops_processes_that_run_or_accept_jobs(
     name: str, broken_processor: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(starting.logger, "warning", lambda event, *, extra: warned.append(extra["check"]))
+    monkeypatch.setattr(startup_checks.logger, "warning", lambda event, *, extra: warned.append(extra["check"]))
     if name in WITHOUT_PROCESSORS:
         ENTRY_POINTS[name]()
         assert warned == ["scheduling.E001"]
@@ -150,8 +150,8 @@ def test_warning_is_logged_and_the_process_starts(
     change_platform_settings: ChangePlatformSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     change_platform_settings(REDIS_URL="redis://127.0.0.1:9/0")
-    with caplog.at_level(logging.WARNING, "tenants.starting"):
-        require_fit_start()
+    with caplog.at_level(logging.WARNING, "tenants.startup_checks"):
+        run_startup_checks()
     [record] = caplog.records
     assert (record.message, record.__dict__["check"]) == ("start.warned", "jobsplatform.W001")
 
@@ -161,5 +161,5 @@ def test_silenced_finding_is_neither_an_error_nor_logged(
 ) -> None:
     change_platform_settings(IS_SECRET_KEY_GIVEN=False)
     settings.SILENCED_SYSTEM_CHECKS = ["jobsplatform.E004"]
-    require_fit_start()
+    run_startup_checks()
     assert caplog.records == []

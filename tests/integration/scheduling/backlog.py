@@ -7,18 +7,18 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from scheduling.bulk.running import open_operations, take_turn
+from scheduling.bulk.turns import open_operations, take_turn
 from scheduling.dispatch.tick import run_tick
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import (
     BulkOperation,
     CFSPlan,
+    FairShareNode,
     Job,
     JobDue,
     JobHeld,
     JobReady,
     LiveExecution,
-    SchedulingEntity,
     WorkerPool,
 )
 from scheduling.plans.service import activate_cfs_plan
@@ -88,7 +88,7 @@ def assert_nothing_is_lost(pool: WorkerPool) -> None:
             row.job_id
             for table in (JobReady, JobDue, JobHeld)
             for row in table.objects.all()
-            if SchedulingEntity.objects.get(pk=row.entity_id).queue_id != Job.objects.get(pk=row.job_id).queue_id
+            if FairShareNode.objects.get(pk=row.entity_id).queue_id != Job.objects.get(pk=row.job_id).queue_id
         ]
     found = places()
     assert set(found) == wanted

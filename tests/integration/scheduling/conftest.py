@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.db.models.functions import Now
 
-from scheduling.bulk import reroute, running
-from scheduling.dispatch import broker, leadership, one_way
+from scheduling.bulk import reroute, turns
+from scheduling.dispatch import broker, fire_and_forget, leadership
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.execution.start import StartedExecution, start_execution
 from scheduling.fleet.workers import Registration, register_worker
@@ -29,8 +29,8 @@ def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Messages have arrived when a call returns, so that a test can read them, and a busy machine causes no timeout.
     """
-    monkeypatch.setattr(one_way, "HEARD_SECONDS", 0.0)
-    monkeypatch.setattr(broker._one_way, "_heard_until", 0.0)
+    monkeypatch.setattr(fire_and_forget, "HEARD_SECONDS", 0.0)
+    monkeypatch.setattr(broker._notifier, "_heard_until", 0.0)
     monkeypatch.setattr(broker, "_impatient_client", broker._client)
     for name in ("WAKE_KEY", "NEWS_KEY", "FILLED_KEY", "ENDING_KEY", "LATE_WAKE_KEY"):
         monkeypatch.setattr(broker, name, f"{getattr(broker, name)}:{uuid4().hex}")
@@ -72,4 +72,4 @@ def start(worker: Registration) -> Callable[[UUID], StartedExecution | None]:
 def no_settle_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let reroutes wait for no open submission, and lift the timeout of a turn."""
     monkeypatch.setattr(reroute, "SETTLE_SECONDS", 0.0)
-    monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
+    monkeypatch.setattr(turns, "TURN_IDLE_TIMEOUT_MS", 600_000)

@@ -22,7 +22,7 @@ from hypothesis.stateful import initialize, precondition, rule
 from scheduling.celery.tasks import read_hint
 from scheduling.dispatch import broker
 from scheduling.exceptions import FenceLostError
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.leases import heartbeat
 from scheduling.execution.rescue import run_sweep
@@ -36,7 +36,6 @@ from scheduling.models import Execution, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.tenancy.service import pause_tenant, resume_tenant
 from tests.brokers import empty_database
-from tests.integration.scheduling.eligible import read_idle_slots
 from tests.integration.scheduling.protocol_sides import (
     JUMP_SECONDS,
     PLANS,
@@ -44,6 +43,7 @@ from tests.integration.scheduling.protocol_sides import (
     ProtocolSides,
     verdict_on,
 )
+from tests.integration.scheduling.startable_jobs import read_idle_slots
 from tests.protocol_store import Hint
 
 QUEUES = ("workflow_team", "workflow_sandbox")
@@ -168,7 +168,7 @@ class ProtocolMachine(ProtocolSides):
             claimed = dict(Execution.objects.filter(id__in=undone).values_list("id", "job_id"))
         for id_, job_id in claimed.items():
             live = self.model.hand_out(self.model.jobs[job_id], id_)
-            assert self.model.settle(verdicts.unpublished(id_, live.fence))
+            assert self.model.settle(settlement_builders.unpublished(id_, live.fence))
         assert len(claimed) == len(undone)
 
     @precondition(lambda self: self.claims)
@@ -176,7 +176,7 @@ class ProtocolMachine(ProtocolSides):
     def undo(self, number: int) -> None:
         """Undo a claim whose publication was not confirmed, however late."""
         claim = self.claims[-1 - number % len(self.claims)]
-        self.settle_both(verdicts.unpublished(claim.execution, claim.fence), claim.job)
+        self.settle_both(settlement_builders.unpublished(claim.execution, claim.fence), claim.job)
 
     @rule()
     def sweep(self) -> None:

@@ -10,9 +10,9 @@ import redis
 from django.db.models import Count
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from scheduling.dispatch.loop import Dispatcher
+from scheduling.dispatch.loop import DispatchLoop
 from scheduling.dispatch.tick import run_tick
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution, start_executions
 from scheduling.fleet.workers import register_worker
@@ -72,7 +72,7 @@ class ProtocolSides(RuleBasedStateMachine):
         self.model = MemoryStore(dict.fromkeys(PLANS, 2))
         for tenant in PLANS:
             self.set_cap(tenant, 2)
-        self.dispatcher = Dispatcher(threading.Event(), duties=())
+        self.dispatcher = DispatchLoop(threading.Event(), duties=())
         self.paused: set[str] = set()
         self.tokens: set[Id] = set()
         self.hints: list[Hint] = []
@@ -128,8 +128,8 @@ class ProtocolSides(RuleBasedStateMachine):
             return False
         return True
 
-    def settle_both(self, verdict: verdicts.Settlement, job: JobRow) -> None:
-        assert bool(settle([verdict])) is self.model.settle(verdict, job)
+    def settle_both(self, new_settlement: settlement_builders.Settlement, job: JobRow) -> None:
+        assert bool(settle([new_settlement])) is self.model.settle(new_settlement, job)
 
     def begin_both(self, hint: Hint, worker: int) -> None:
         worker_id = self.workers[worker]
@@ -170,25 +170,27 @@ class ProtocolSides(RuleBasedStateMachine):
             self.model.live[id_].token = self.model.last_token[id_] = token
 
 
-def verdict_on(one: StartedExecution, way: str) -> verdicts.Settlement:
+def verdict_on(one: StartedExecution, way: str) -> settlement_builders.Settlement:
     id_, fence = one.execution_id, one.fence
     match way:
         case "completed":
-            return verdicts.completed(id_, fence, {"ok": True})
+            return settlement_builders.completed(id_, fence, {"ok": True})
         case "failed" | "permanent":
-            failure = verdicts.Failure("ValueError", "no", "", is_permanent=way == "permanent")
+            failure = settlement_builders.Failure("ValueError", "no", "", is_permanent=way == "permanent")
             policy = RetryPolicy(one.max_retries)
-            return verdicts.failed(id_, fence, failure, failed_attempts=one.attempt, policy=policy)
+            return settlement_builders.failed(id_, fence, failure, failed_attempts=one.attempt, policy=policy)
         case "yielded":
-            return verdicts.yielded(id_, fence, {"at": 1})
+            return settlement_builders.yielded(id_, fence, {"at": 1})
         case "put_off":
-            return verdicts.put_off(id_, fence, {"at": 1}, seconds=5.0)
+            return settlement_builders.put_off(id_, fence, {"at": 1}, seconds=5.0)
         case "suspended":
-            return verdicts.suspended(id_, fence, {"at": 1}, seconds=None)
+            return settlement_builders.suspended(id_, fence, {"at": 1}, seconds=None)
         case "shut_down":
-            return verdicts.shut_down(id_, fence)
+            return settlement_builders.shut_down(id_, fence)
         case "cancelled":
-            return verdicts.cancelled(id_, fence)
+            return settlement_builders.cancelled(id_, fence)
         case "returned":
-            return verdicts.returned(id_, fence, cause="time")
-    return verdicts.crashed(id_, fence, crash_count=one.crash_count, was_alone=True, cause="killed", is_lost=False)
+            return settlement_builders.returned(id_, fence, cause="time")
+    return settlement_builders.crashed(
+        id_, fence, crash_count=one.crash_count, was_alone=True, cause="killed", is_lost=False
+    )

@@ -12,5 +12,5 @@ def forget_clients() -> None:
     for kept in (broker._client, broker._impatient_client, rate_buckets._script, shared_cache._shared):
         kept.cache_clear()
     rate_buckets._outage.__init__()  # type: ignore[misc]
-    broker._one_way._renew()
-    broker._one_way._heard_until = 0.0
+    broker._notifier._renew()
+    broker._notifier._heard_until = 0.0

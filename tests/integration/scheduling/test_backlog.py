@@ -10,8 +10,8 @@ from django.core.management import call_command
 
 from scheduling.bulk import reroute, starting
 from scheduling.bulk.reroute import MOVE_ROWS, start_reroute
-from scheduling.bulk.running import MAX_FAILURES, note_failure, open_operations
 from scheduling.bulk.stopping import abort_bulk_operation, undo_bulk_operation
+from scheduling.bulk.turns import MAX_FAILURES, note_failure, open_operations
 from scheduling.dispatch.tick import run_tick
 from scheduling.exceptions import BulkNotUndoableError, InvalidTransitionError
 from scheduling.fleet.workers import Registration
@@ -20,6 +20,7 @@ from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import (
     BulkOperation,
     CFSPlan,
+    FairShareNode,
     Job,
     JobDue,
     JobEvent,
@@ -27,7 +28,6 @@ from scheduling.models import (
     JobReady,
     Queue,
     RoutingRule,
-    SchedulingEntity,
     Wake,
     WorkerPool,
 )
@@ -38,7 +38,6 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_moment
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Tick, complete, fail, in_flight, submit
 from tests.integration.scheduling.backlog import (
     activate,
     assert_nothing_is_lost,
@@ -47,6 +46,7 @@ from tests.integration.scheduling.backlog import (
     queues_of,
     reroutes,
 )
+from tests.integration.scheduling.job_helpers import Tick, complete, fail, in_flight, submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout", "no_settle_delay")]
 
@@ -153,7 +153,7 @@ def test_jobs_of_fair_keys_move_to_lines_of_their_keys(acme: Tenant, pool: Worke
     assert move_all() == 18
     assert queues_of([*keyed, *due, *stopped, *own]) == {"workflow": 18}
     with all_tenants():
-        lines = SchedulingEntity.objects.filter(queue__name="workflow")
+        lines = FairShareNode.objects.filter(queue__name="workflow")
         found = {line.fair_key: JobReady.objects.filter(entity_id=line.pk).count() for line in lines}
     assert found == {"": 3, "ada": 6, "bob": 6}
     assert_nothing_is_lost(pool)
@@ -315,9 +315,9 @@ def test_submissions_by_the_old_routes_are_moved_by_a_later_pass(acme: Tenant, m
     late = submit(acme, 2)
     with all_tenants():  # a job routed before and committed after the first pass
         old = Queue.objects.get(name="workflow_team")
-        entity = SchedulingEntity.objects.get(queue__name="workflow")
+        entity = FairShareNode.objects.get(queue__name="workflow")
         Job.objects.filter(pk__in=[job.pk for job in late]).update(queue=old)
-        SchedulingEntity.objects.filter(pk=entity.pk).update(queue=old)
+        FairShareNode.objects.filter(pk=entity.pk).update(queue=old)
         Wake.objects.update(queue_id=old.pk)
         reroutes().update(resume_at=None)
     monkeypatch.setattr(reroute, "SETTLE_SECONDS", 0.0)

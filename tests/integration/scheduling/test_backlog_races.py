@@ -27,7 +27,6 @@ from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import complete, fail, in_flight, submit
 from tests.integration.scheduling.backlog import (
     activate,
     assert_nothing_is_lost,
@@ -36,6 +35,7 @@ from tests.integration.scheduling.backlog import (
     places,
     queues_of,
 )
+from tests.integration.scheduling.job_helpers import complete, fail, in_flight, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_lock_timeout", "no_settle_delay")]
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from scheduling.bulk import running
+from scheduling.bulk import turns
 from scheduling.fleet.workers import Registration
 from scheduling.models import BulkOperation, Charge, DeadLetter, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, fail, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, fail, reload, submit
 
 
 def run(*arguments: str) -> str:
@@ -31,13 +31,13 @@ def run_json(*arguments: str) -> Any:
 @pytest.fixture(autouse=True)
 def no_turn_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     # The timeouts of a turn's transaction would apply to the whole test.
-    monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
+    monkeypatch.setattr(turns, "TURN_IDLE_TIMEOUT_MS", 600_000)
 
 
 @pytest.fixture
 def small_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "FIRST_ROWS", 2)
-    monkeypatch.setattr(running, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(turns, "FIRST_ROWS", 2)
+    monkeypatch.setattr(turns, "CHUNK_ROWS", 2)
 
 
 def test_submit_job_prints_the_id_of_the_stored_job(acme: Tenant) -> None:
@@ -223,7 +223,7 @@ def test_failing_turn_ends_the_wait_and_sets_the_exit_status(acme: Tenant, monke
     def crash(*_: Any) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(running, "_add_up", crash)
+    monkeypatch.setattr(turns, "_add_up", crash)
     with pytest.raises(CommandError, match="RuntimeError: broken"):
         run("cancel_jobs", "kind:noop", "--tenant", "acme", "--reason", "tidy")
 

@@ -16,23 +16,23 @@ from django.urls import reverse
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import JobEvent
 from scheduling.streams import feed as event_feed
-from scheduling.streams.event_feed import FedEvent, Position, read_feed, read_horizon
+from scheduling.streams.event_feed import FedEvent, FeedPosition, read_feed, read_horizon
 from scheduling.streams.feed import EventFeed
-from scheduling.streams.subscriptions import Subscription
+from scheduling.streams.subscriptions import StreamSubscription
 from tenants.access.memberships import add_member, remove_member
 from tenants.access.permissions import Permission
-from tenants.access.standing import who_may_no_more
+from tenants.access.reauthorization import find_revoked
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.streams.sessions import another_session, wait_for_older_transactions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def read(tenant: Tenant, after: Position, **options: object) -> list[FedEvent]:
+def read(tenant: Tenant, after: FeedPosition, **options: object) -> list[FedEvent]:
     with tenant_context(tenant):
         since = read_clock() - timedelta(hours=1)
         return read_feed(tenant_ids=[tenant.pk], after=after, until=read_horizon().settled, since=since, **options)
@@ -49,15 +49,15 @@ def test_late_commit_with_a_smaller_id_is_read_later(acme: Tenant) -> None:
         write_event(late, early, acme, job.pk)
         beside = submit(acme)[0]
         # The open transaction holds back what was committed beside it, so that there is an order.
-        assert names(read(acme, Position(0))) == [(job.pk, "job.submitted")]
-        [first] = read(acme, Position(0))
+        assert names(read(acme, FeedPosition(0))) == [(job.pk, "job.submitted")]
+        [first] = read(acme, FeedPosition(0))
         late.execute("COMMIT")
     wait_for_older_transactions()
     rest = read(acme, first.position)
     assert {each.event.id for each in rest} >= {early}
     assert (beside.pk, "job.submitted") in names(rest)
     assert read(acme, rest[-1].position) == []
-    everything = read(acme, Position(0))
+    everything = read(acme, FeedPosition(0))
     assert [each.position for each in everything] == sorted(each.position for each in everything)
 
 
@@ -68,17 +68,17 @@ def test_events_of_a_savepoint_are_held_until_its_transaction_ends(acme: Tenant)
         within = uuid7()
         write_event(late, within, acme, uuid7())
         late.execute("RELEASE SAVEPOINT inner_one")
-        before = read(acme, Position(0))
+        before = read(acme, FeedPosition(0))
         late.execute("COMMIT")
     wait_for_older_transactions()
     assert within not in {each.event.id for each in before}
-    assert within in {each.event.id for each in read(acme, Position(0))}
+    assert within in {each.event.id for each in read(acme, FeedPosition(0))}
 
 
 def test_pages_of_any_size_are_complete(acme: Tenant) -> None:
     submit(acme, 7)
     wait_for_older_transactions()
-    whole, after, pieces = read(acme, Position(0)), Position(0), []
+    whole, after, pieces = read(acme, FeedPosition(0)), FeedPosition(0), []
     while page := read(acme, after, limit=2):
         pieces += page
         after = page[-1].position
@@ -92,17 +92,17 @@ def test_events_of_another_tenant_are_never_read(acme: Tenant, globex: Tenant) -
     with tenant_context(acme):
         fed = read_feed(
             tenant_ids=[globex.pk, acme.pk],
-            after=Position(0),
+            after=FeedPosition(0),
             until=read_horizon().settled,
             since=read_clock() - timedelta(hours=1),
         )
     assert fed == []
 
 
-class Listener(Subscription):
+class Listener(StreamSubscription):
     """A client that stores what it receives."""
 
-    def __init__(self, tenant: Tenant, after: Position | None = None, **options: object) -> None:
+    def __init__(self, tenant: Tenant, after: FeedPosition | None = None, **options: object) -> None:
         super().__init__(HttpRequest(), Permission.JOBS_VIEW, tenant_id=tenant.pk, after=after, **options)
         self.received: list[bytes] = []
         self.is_over = False
@@ -127,7 +127,7 @@ def test_reconnecting_client_gets_every_event_once(acme: Tenant) -> None:
     messages = [message for message in first.received if b"event:" not in message]
     assert len(messages) == 6
     for cut in range(6):
-        place = Position.parse(messages[cut].decode().split("\n")[0].removeprefix("id: "))
+        place = FeedPosition.parse(messages[cut].decode().split("\n")[0].removeprefix("id: "))
         again = Listener(acme, place)
         # Another process, without any state of the first.
         EventFeed().look([again])
@@ -138,7 +138,7 @@ def test_new_client_is_live_exactly_where_its_history_ends(acme: Tenant) -> None
     feed, live = EventFeed(), Listener(acme)
     wait_for_older_transactions()
     feed.look([live])
-    ready = Position.parse(live.received[0].decode().split("\n")[0].removeprefix("id: "))
+    ready = FeedPosition.parse(live.received[0].decode().split("\n")[0].removeprefix("id: "))
     submit(acme, 2)
     newcomer = Listener(acme, ready)
     wait_for_older_transactions()
@@ -208,7 +208,7 @@ def test_stream_of_an_ended_job_waits_for_its_last_event(acme: Tenant) -> None:
     event_names = [json.loads(message.decode().split("data: ")[1])["name"] for message in listener.received[1:-1]]
     assert event_names == ["job.submitted", "job.cancelled"]
     # A client that has received everything, and reconnects.
-    again = Listener(acme, Position.parse(ids_of(listener)[-1]), job_id=job.pk, has_ended=True)
+    again = Listener(acme, FeedPosition.parse(ids_of(listener)[-1]), job_id=job.pk, has_ended=True)
     wait_for_older_transactions()
     feed.look([again])
     assert again.is_over
@@ -225,12 +225,12 @@ def test_callers_that_lost_their_right_are_found(acme: Tenant, acme_user: User, 
         client.get(reverse("admin:index"))
         request = client.get(reverse("admin:index")).wsgi_request
         asked.append((request, Permission.JOBS_VIEW))
-    assert who_may_no_more(asked) == set()
+    assert find_revoked(asked) == set()
     if how == "member removed":
         remove_member(membership=membership)
     else:
         client.session.flush()
-    assert who_may_no_more(asked) == {asked[1][0]}
+    assert find_revoked(asked) == {asked[1][0]}
 
 
 def ids_of(listener: Listener) -> list[str]:

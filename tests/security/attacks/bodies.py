@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tenants.access.api_keys import issue_api_key
 from tenants.context import tenant_context
-from tenants.requests.bodies import MAX_UPLOAD_BYTES, Receipt, Share, cut_off_slow_clients, receiving
+from tenants.requests.bodies import MAX_UPLOAD_BYTES, BodyReservation, ReceiveProgress, cut_off_slow_clients, receiving
 from tests.platform_settings import override_platform_settings
 from tests.security.servers import ask_asgi, ask_wsgi
 from tests.security.table import Attack
@@ -31,14 +31,14 @@ def submission_by_viewer(world: World) -> str:
 def upload_beyond_room(world: World) -> str:
     files = {"CONTENT_TYPE": "multipart/form-data; boundary=x", "CONTENT_LENGTH": str(MAX_UPLOAD_BYTES)}
     key = issue_api_key(tenant=world.aaa, name="uploads", scopes=["files.manage"]).token
-    with Share("") as own:
+    with BodyReservation("") as own:
         own.take(1024, owner=world.aaa.pk)
         return ask_wsgi("/api/v1/files/", HTTP_AUTHORIZATION=f"Api-Key {key}", **files)
 
 
 def upload_beside_a_reserved_one(world: World) -> str:
     """Return the result of another tenant's upload while one of 1 GiB is being received."""
-    with Share("multipart/form-data; boundary=x") as reserved:
+    with BodyReservation("multipart/form-data; boundary=x") as reserved:
         reserved.take(MAX_UPLOAD_BYTES, owner=world.aaa.pk)
         with tenant_context(world.zeta):
             dataset = create_dataset(tenant=world.zeta, name="beside")
@@ -72,7 +72,7 @@ def dribble_wsgi(world: World) -> str:
     return got
 
 
-def _watch(receipt: Receipt) -> None:
+def _watch(receipt: ReceiveProgress) -> None:
     """Cut off slow requests, as the main thread of a worker does."""
     while not receipt.is_cut_off:
         cut_off_slow_clients()

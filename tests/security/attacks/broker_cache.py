@@ -57,7 +57,7 @@ def _planted(of: SharedCache[Any], key: str, document: Any, read: Callable[[], A
 
 def forged_limits(world: World) -> str:
     document = [[MAX_WAITING_JOBS.key, 10**9, "override", None]]
-    kept = limits.KeptLimits("attacked", [MAX_WAITING_JOBS])
+    kept = limits.CachedLimits("attacked", [MAX_WAITING_JOBS])
 
     def read() -> Any:
         with tenant_context(world.aaa):
@@ -74,7 +74,7 @@ def forged_settings(world: World) -> str:
 
 def forged_routes(world: World) -> str:
     document = {"pools": [], "queues": [], "rules": [], "targets": [], "tiers": {}}
-    found = _planted(routes._kept, "all", document, routes.kept_routes)
+    found = _planted(routes._kept, "all", document, routes.cached_routes)
     return "routes of the database" if found.tier_queues else "no routes"
 
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule
 
 from jobsplatform.celery import app
-from scheduling.celery import foreign
+from scheduling.celery import external_processes
 from scheduling.celery.tasks import SUBMIT_TASK
 from scheduling.conf import RUN_UPKEEP_TASK
 from scheduling.diagnosis.service import diagnose
@@ -52,7 +52,7 @@ def plain_worker_of_other_queues(world: World) -> str:
 
 def foreign_process(world: World) -> str:
     # Its connection is the attack's own.
-    with patch.object(foreign, "connection"):
+    with patch.object(external_processes, "connection"):
         seconds, is_back = receive_as_foreign(published(SUBMIT_TASK, [], WORK))
     check = next(check for check in diagnose().checks if check.name == "foreign consumers")
     return f"{'requeued' if is_back else 'lost'} after {seconds:g} s, {_jobs()}, {check.state}"

@@ -15,7 +15,7 @@ from redis import Redis, RedisError
 from redis.exceptions import NoPermissionError
 
 from jobsplatform.embedded.binaries import valkey_program
-from jobsplatform.embedded.identity import Identity
+from jobsplatform.embedded.server_user import ServerUser
 from jobsplatform.embedded.supervision import bare_environment
 from jobsplatform.embedded.valkey import ADMINISTRATOR, ROLES, UNION, broker_url, start_valkey
 from tests.security.table import Attack
@@ -31,7 +31,7 @@ def _server() -> Iterator[int]:
             valkey_program(),
             Path(folder),
             password="of the attack",
-            identity=Identity.CALLER,
+            identity=ServerUser.CALLER,
             environment=bare_environment("ATTACK", "1"),
         )
         try:

@@ -11,12 +11,12 @@ from uuid import uuid4
 from celery import chain, signature
 from celery.app.amqp import AMQP
 
-from scheduling.breakers.rules import REFUSED, CircuitName, CircuitPolicy, Ending, follow
+from scheduling.breakers.rules import REFUSED, CircuitName, CircuitPolicy, ExecutionEnd, next_breaker_state
 from scheduling.celery.fair_tasks import FairTask, fair_task
 from scheduling.dispatch.tick import run_tick
 from scheduling.exceptions import KindUnknownError
 from scheduling.execution import policy
-from scheduling.execution.storable import storable_result
+from scheduling.execution.json_limits import storable_result
 from scheduling.fleet.workers import register_worker
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
@@ -99,10 +99,10 @@ def _error_of_model(status: int, body: dict[str, object]) -> Callable[[World], s
 
 def refusal_of_one_tenant_opens_the_breaker_of_all(world: World) -> str:
     now = datetime.now(UTC)
-    ending = Ending(world.aaa.pk, uuid4(), "f" * 16, REFUSED, "answered 401", now)
+    ending = ExecutionEnd(world.aaa.pk, uuid4(), "f" * 16, REFUSED, "answered 401", now)
     states = []
     for owner in (world.aaa.pk, None):
-        standing = follow(
+        standing = next_breaker_state(
             CircuitName(owner, "workflow_execution", "llm"), None, [ending], CircuitPolicy(10, 60, 60), now
         )
         states.append(standing.state.value if standing else "none")

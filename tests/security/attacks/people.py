@@ -17,7 +17,7 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.retries import retry_jobs
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from scheduling.schedules.beat_submissions import read_request, submit_for_beat
+from scheduling.schedules.beat_submissions import read_request, submit_beat_task
 from tenants.access.invitations import invite
 from tenants.access.memberships import add_member, remove_member
 from tenants.access.people import create_platform_admin, deactivate_user, grant_platform_role
@@ -73,7 +73,7 @@ def _submit_delivery_by_command(world: World) -> str:
 
 def _submit_delivery_by_beat(world: World) -> str:
     try:
-        submit_for_beat(task_name="", tenant=world.aaa, request=read_request(**FORGED, options={}))
+        submit_beat_task(task_name="", tenant=world.aaa, request=read_request(**FORGED, options={}))
     except DomainError as refusal:
         return refusal.code
     return "submitted"

@@ -13,11 +13,11 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
-from scheduling.breakers.dependencies import tell_at_once
+from scheduling.breakers.dependencies import report_probe_result
 from scheduling.execution.dependencies import DependencyUse
 from scheduling.kit.base import Dependency, TransientError
 from scheduling.models import CircuitNews
-from scheduling.streams import answers
+from scheduling.streams import responses
 from tenants.access.api_keys import issue_api_key
 from tenants.access.caller import Access
 from tenants.access.permissions import DEVELOPER_KEY_SCOPES
@@ -32,7 +32,7 @@ from tests.unit.workloads.workflows.definitions import node, workflow
 from workloads.model_endpoints.chat import CHAT_LIMITS
 from workloads.workflows.definition.template_budget import TemplateFailedError
 from workloads.workflows.definition.templates import render_template
-from workloads.workflows.running.lanes import _within
+from workloads.workflows.running.concurrency import _within
 
 CHECK = "/api/v1/workflows/check/"
 
@@ -129,7 +129,7 @@ def _open_stream(access: Access) -> object:
     request = RequestFactory().get("/api/v1/jobs/stream/")
     request.access = access  # type: ignore[attr-defined]
     with tenant_context(access.tenant):  # type: ignore[arg-type]
-        return answers.stream_response(Mock(), Mock(request=request))
+        return responses.stream_response(Mock(), Mock(request=request))
 
 
 def _render(source: str) -> Callable[[World], str]:
@@ -192,7 +192,7 @@ def _shorten_timeouts(world: World) -> str:
         except TransientError as error:
             use.leave(Dependency("llm", is_shared=True), error)
         (report,) = use._reports.values()
-        tell_at_once(tenant_id=tenant.pk, kind="workflow_execution", job_id=uuid4(), report=report)
+        report_probe_result(tenant_id=tenant.pk, kind="workflow_execution", job_id=uuid4(), report=report)
     with all_tenants():
         return f"{CircuitNews.objects.filter(is_shared=True).count()} failures of what all share"
 

@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.checks import CHECKS, judge
 from tests.chaos.history import Event, Reply
 from tests.chaos.terms import Terms
-from tests.unit.chaos.stories import ACME, GLOBEX, LABEL, TERMS, Story, at, faultless_story
+from tests.unit.chaos.scripted_histories import ACME, GLOBEX, LABEL, TERMS, Story, at, faultless_story
 from tests.unit.chaos.test_service_checks import PLANTED as PLANTED_IN_SERVICE
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.checks import CHECKS
 from tests.chaos.history import READY_PAGE, Effect, Execution, Probe, Process, Reply
-from tests.unit.chaos.stories import ACME, BEGAN, TERMS, Story, at, faultless_story
+from tests.unit.chaos.scripted_histories import ACME, BEGAN, TERMS, Story, at, faultless_story
 
 
 def job_is_discarded_after_lost_sessions(story: Story) -> None:

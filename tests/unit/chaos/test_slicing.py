@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import slicing
+from tests.chaos import ci_window
+from tests.chaos.ci_window import COMMITS_A_WINDOW, arrange, choose_slice, count_commits
 from tests.chaos.rows import ROWS
-from tests.chaos.slicing import COMMITS_A_WINDOW, arrange, choose_slice, count_commits
 
 SIZE = 12
 HAND_INS = -(-len(ROWS) // SIZE)
@@ -74,5 +74,5 @@ def test_day_replaces_commits_in_shallow_clone_and_without_git(
     assert today > 20_000 * COMMITS_A_WINDOW
     (tmp_path / "bare").mkdir()
     assert count_commits(tmp_path / "bare") == today
-    monkeypatch.setattr(slicing.time, "time", lambda: (today / COMMITS_A_WINDOW + 1) * slicing.DAY_SECONDS)
+    monkeypatch.setattr(ci_window.time, "time", lambda: (today / COMMITS_A_WINDOW + 1) * ci_window.DAY_SECONDS)
     assert count_commits(tmp_path / "bare") == today + COMMITS_A_WINDOW

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from jobsplatform.heads import MAX_HEADER_BYTES, MAX_TARGET_BYTES
+from jobsplatform.request_heads import MAX_HEADER_BYTES, MAX_TARGET_BYTES
 from jobsplatform.settings.env import BASE_DIR, env
 from tenants.requests.bodies import MAX_TEXT_BYTES, limit_of_route
 from tests.unit.deploy.test_manifests import PRODUCTION, commands, named, services

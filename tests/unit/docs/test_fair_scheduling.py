@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from uuid import UUID
 
-from scheduling.fairness.run_queue import EstimatedSupply, pick_fair
+from scheduling.fairness.run_queue import EstimatedJobs, pick_fair
 from scheduling.fairness.shares import PoolShare, QueueShare, TenantShare
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "concepts" / "fair_scheduling.md"
@@ -20,7 +20,7 @@ def test_worked_example_equals_the_picks_of_the_code() -> None:
     documented = [(name, float(tag)) for _, name, tag in ROW.findall(DOCUMENT.read_text())]
 
     picked = [
-        (list(TENANTS)[pick.entity_id], pick.start_tag / 1e9) for pick in pick_fair(pool(), EstimatedSupply()).picks
+        (list(TENANTS)[pick.entity_id], pick.start_tag / 1e9) for pick in pick_fair(pool(), EstimatedJobs()).picks
     ]
 
     assert len(documented) == 14

@@ -10,13 +10,13 @@ from uuid import UUID
 
 import pytest
 
-from jobsplatform import entrance
-from jobsplatform.entrance import ALWAYS_OPEN, Entrance
-from jobsplatform.heads import MAX_HEADER_BYTES, MAX_HOST_BYTES, MAX_TARGET_BYTES, BoundedHeads
+from jobsplatform import asgi_limits
+from jobsplatform.asgi_limits import ALWAYS_OPEN, RequestLimiter
+from jobsplatform.request_heads import MAX_HEADER_BYTES, MAX_HOST_BYTES, MAX_TARGET_BYTES, RequestHeadLimiter
 from scheduling.api.filters import MAX_QUERY_CHARACTERS
 from tenants.exceptions import BodiesBusyError, DatabaseUnavailableError
-from tenants.requests.asgi_access import ANONYMOUS_BOUNDS, BodyBounds
-from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, Share
+from tenants.requests.asgi_access import ANONYMOUS_BOUNDS, BodyLimits
+from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, BodyReservation
 from tests.platform_settings import ChangePlatformSettings
 
 KEY = (b"authorization", b"Api-Key a.b")
@@ -73,7 +73,7 @@ def ask(
 ) -> tuple[Client, Application]:
     application, client = Application(), Client(parts, seconds=seconds)
     asked = {"type": "http", "method": "POST", "path": "/api/v1/jobs/", "headers": list(headers), **scope}
-    asyncio.run(Entrance(application)(asked, client.receive, client.send))
+    asyncio.run(RequestLimiter(application)(asked, client.receive, client.send))
     return client, application
 
 
@@ -82,11 +82,11 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Count how often credentials are looked up; those of `/anonymous/` are not valid."""
     asked: list[str] = []
 
-    def look_up(scope: dict[str, Any]) -> BodyBounds:
+    def look_up(scope: dict[str, Any]) -> BodyLimits:
         asked.append(scope["path"])
-        return ANONYMOUS_BOUNDS if scope["path"] == "/anonymous/" else BodyBounds(LIMIT_OF_ROUTE, ACME)
+        return ANONYMOUS_BOUNDS if scope["path"] == "/anonymous/" else BodyLimits(LIMIT_OF_ROUTE, ACME)
 
-    monkeypatch.setattr(entrance, "body_bounds_of", look_up)
+    monkeypatch.setattr(asgi_limits, "body_limits_of", look_up)
     return asked
 
 
@@ -109,7 +109,7 @@ def test_head_that_is_too_long_is_refused_by_both_servers(scope: dict[str, Any],
     for name, value in scope.get("headers", []):
         environ[f"HTTP_{name.decode().upper().replace('-', '_')}"] = value.decode()
     lines: list[str] = []
-    answer = BoundedHeads(_never)(environ, lambda line, _headers: lines.append(line))
+    answer = RequestHeadLimiter(_never)(environ, lambda line, _headers: lines.append(line))
     assert (int(lines[0].split()[0]), json.loads(b"".join(answer))["code"]) == (status, code)
 
 
@@ -121,7 +121,7 @@ def test_head_that_fits_is_passed_on() -> None:
     headers = [(b"host", b"a" * MAX_HOST_BYTES), (b"x-a", b"a" * (MAX_HEADER_BYTES - MAX_HOST_BYTES - 7))]
     assert ask(path="/" + "a" * (MAX_TARGET_BYTES - 1), headers=headers)[0].status == 200
     environ = {"PATH_INFO": "/" + "a" * (MAX_TARGET_BYTES - 1), "HTTP_HOST": "a" * MAX_HOST_BYTES}
-    assert BoundedHeads(lambda _environ, _start: [b"passed"])(environ, lambda *_: None) == [b"passed"]
+    assert RequestHeadLimiter(lambda _environ, _start: [b"passed"])(environ, lambda *_: None) == [b"passed"]
 
 
 def test_longest_filter_of_a_list_fits_into_an_address() -> None:
@@ -169,14 +169,14 @@ def test_body_is_refused_at_once_if_body_space_is_taken(
 ) -> None:
     change_platform_settings(BODY_SPACE_BYTES=2 * LIMIT_OF_ROUTE)
     length = str(LIMIT_OF_ROUTE).encode()
-    with Share("") as others, Share("") as platform:
+    with BodyReservation("") as others, BodyReservation("") as platform:
         others.take(LIMIT_OF_ROUTE, owner=GLOBEX)
         platform.take(1, owner=None)
         client, application = ask(headers=[(b"content-length", length), KEY])
         assert (client.status, client.code, application.is_called) == (503, "bodies_busy", False)
         assert (b"retry-after", b"5") in client.answers[0]["headers"]
     assert ask(20, headers=[(b"content-length", length), KEY])[0].status == 200
-    with Share("") as one, Share("") as other:
+    with BodyReservation("") as one, BodyReservation("") as other:
         one.take(LIMIT_OF_ROUTE, owner=ACME)
         other.take(LIMIT_OF_ROUTE, owner=GLOBEX)
 
@@ -186,13 +186,13 @@ def test_tenant_takes_at_most_half_of_the_body_space(
 ) -> None:
     change_platform_settings(BODY_SPACE_BYTES=2 * LIMIT_OF_ROUTE)
     length = str(LIMIT_OF_ROUTE).encode()
-    with Share("") as own:
+    with BodyReservation("") as own:
         own.take(1, owner=ACME)
         client, application = ask(headers=[(b"content-length", length), KEY])
         assert (client.status, client.code, application.is_called) == (503, "bodies_busy", False)
-        with Share("") as others:
+        with BodyReservation("") as others:
             others.take(LIMIT_OF_ROUTE, owner=GLOBEX)
-        with Share("") as platform, pytest.raises(BodiesBusyError):
+        with BodyReservation("") as platform, pytest.raises(BodiesBusyError):
             platform.take(1, owner=ACME)
             platform.take(LIMIT_OF_ROUTE - 1, owner=ACME)
 
@@ -237,7 +237,7 @@ def test_client_that_waits_for_an_answer_is_not_slow(change_platform_settings: C
 
     client = Leaving(1)
     scope = {"type": "http", "path": "/api/v1/jobs/", "headers": []}
-    asyncio.run(Entrance(wait_for_leaving)(scope, client.receive, client.send))
+    asyncio.run(RequestLimiter(wait_for_leaving)(scope, client.receive, client.send))
     assert client.status == 200
 
 
@@ -245,10 +245,10 @@ def test_place_is_released_after_failed_credential_lookup(monkeypatch: pytest.Mo
     def fail(_scope: object) -> int:
         raise DatabaseUnavailableError
 
-    monkeypatch.setattr(entrance, "body_bounds_of", fail)
+    monkeypatch.setattr(asgi_limits, "body_limits_of", fail)
 
     async def main() -> list[int]:
-        passed = Entrance(Application(), at_once=1)
+        passed = RequestLimiter(Application(), at_once=1)
         clients = [Client(1) for _ in range(3)]
         for client in clients:
             scope = {"type": "http", "path": "/api/v1/jobs/", "headers": [(b"content-length", b"100000"), KEY]}

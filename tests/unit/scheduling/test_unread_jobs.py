@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from scheduling.fairness.run_queue import ReadSupply, pick_fair
+from scheduling.fairness.run_queue import ReadJobs, pick_fair
 from scheduling.fairness.shares import MergeRule, PoolShare, ReadRows, ReadyJob
 from tests.unit.scheduling.fairness.shares import pool, queue, tenant
 
@@ -32,6 +32,6 @@ def test_unread_job_ends_the_tick_also_at_a_cap(share: PoolShare) -> None:
         1: ReadRows(2, [small(1), small(2)]),
         2: ReadRows(3, [small(21), small(22)]),
     }
-    result = pick_fair(replace(share, merging=RULE, limit=10), ReadSupply(rows))
+    result = pick_fair(replace(share, merging=RULE, limit=10), ReadJobs(rows))
     # The third job of the first tenant, which would join the others, was not read; no job precedes it.
     assert ([pick.entity_id for pick in result.picks], result.is_cut_short) == ([1, 1], True)

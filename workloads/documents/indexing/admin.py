@@ -22,7 +22,7 @@ from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from workloads.documents.indexing.queries import SHOWN_STATUSES, find_documents
-from workloads.documents.indexing.renewal import reindex_dataset, reindex_document
+from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document
 from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.models import Dataset, Document
@@ -41,7 +41,7 @@ _UPLOAD_NOTE = gettext_lazy(
 )
 
 
-class UploadForm(forms.Form):
+class DocumentUploadForm(forms.Form):
     """Form of an upload: files and their dataset."""
 
     dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
@@ -187,7 +187,7 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     @post_action(label=gettext_lazy("Re-index"), permission=Permission.DATASETS_MANAGE, asks_reason=True)
     def reindex(self, request: HttpRequest, document: Document, reason: str) -> str:
-        reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rated=True, reason=reason)
+        reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rate_limited=True, reason=reason)
         return gettext("%(document)s is re-indexed; its old chunks serve searches until then.") % {"document": document}
 
     @post_action(
@@ -198,7 +198,7 @@ class DocumentAdmin(ReadOnlyAdmin):
     )
     def refetch(self, request: HttpRequest, document: Document, reason: str) -> str:
         reindex_document(
-            tenant=_tenant_of(document), document_id=document.pk, refetch=True, is_rated=True, reason=reason
+            tenant=_tenant_of(document), document_id=document.pk, refetch=True, is_rate_limited=True, reason=reason
         )
         return gettext("%(document)s is fetched and re-indexed; its old chunks serve searches until then.") % {
             "document": document
@@ -229,7 +229,7 @@ class DocumentAdmin(ReadOnlyAdmin):
                     tenant=_tenant_of(dataset),
                     dataset=dataset,
                     everything=asked["everything"],
-                    is_rated=True,
+                    is_rate_limited=True,
                     reason=asked["reason"],
                 )
             except DomainError as refusal:
@@ -256,12 +256,12 @@ class DocumentAdmin(ReadOnlyAdmin):
     def upload_view(self, request: HttpRequest) -> HttpResponse:
         """Add files to a dataset: all of them, or none with the reasons."""
         if request.method == "POST":
-            form = UploadForm(request.POST, {"files": request.FILES.getlist("files")})
+            form = DocumentUploadForm(request.POST, {"files": request.FILES.getlist("files")})
             if form.is_valid() and self._has_taken(request, form):
                 dataset = form.cleaned_data["dataset"]
                 return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
         else:
-            form = UploadForm(initial={"dataset": request.GET.get("dataset")})
+            form = DocumentUploadForm(initial={"dataset": request.GET.get("dataset")})
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Upload documents"),
@@ -271,11 +271,13 @@ class DocumentAdmin(ReadOnlyAdmin):
         }
         return TemplateResponse(request, "files/admin/upload.html", context)
 
-    def _has_taken(self, request: HttpRequest, form: UploadForm) -> bool:
+    def _has_taken(self, request: HttpRequest, form: DocumentUploadForm) -> bool:
         dataset: Dataset = form.cleaned_data["dataset"]
         tenant = _tenant_of(dataset)
         try:
-            upload = upload_documents(tenant=tenant, dataset=dataset, files=form.cleaned_data["files"], is_rated=True)
+            upload = upload_documents(
+                tenant=tenant, dataset=dataset, files=form.cleaned_data["files"], is_rate_limited=True
+            )
         except DomainError as refusal:
             for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
                 form.add_error("files", message)

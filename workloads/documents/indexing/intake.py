@@ -21,7 +21,7 @@ def lock_dataset(dataset: Dataset) -> Dataset:
     return locked
 
 
-def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: str, is_rated: bool) -> UUID:
+def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: str, is_rate_limited: bool) -> UUID:
     """Submit one job per document, all in one batch, or none. Return the batch's id.
 
     Sets the documents' ``job_id``; the caller stores it.
@@ -30,7 +30,7 @@ def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: st
     requests = [
         JobRequest(kind=DocumentIndexing.kind, payload={"document_id": str(document.pk)}) for document in documents
     ]
-    answer = submit_jobs(tenant=tenant, requests=requests, batch=batch, is_rated=is_rated, is_whole=True)
+    answer = submit_jobs(tenant=tenant, requests=requests, batch=batch, is_rate_limited=is_rate_limited, is_atomic=True)
     for index, submission in answer.accepted:
         documents[index].job_id = submission.job.pk
     return batch.pk

@@ -24,10 +24,10 @@ from scheduling.kit.base import (
 from scheduling.kit.http import Limits
 from tenants.exceptions import SpaceExceededError
 from workloads.documents import repository
-from workloads.documents.embedding import RateLimitedError, get_embedder
+from workloads.documents.embedding import EndpointRateLimitedError, get_embedder
 from workloads.documents.exceptions import BatchTooLargeError, DocumentGoneError
 from workloads.documents.extraction.errors import SandboxUnavailableError
-from workloads.documents.indexing.phases import Phases
+from workloads.documents.indexing.phase_progress import PhaseProgress
 from workloads.documents.indexing.tenant_settings import MAX_CHUNKS
 from workloads.documents.models import DocumentStatus
 from workloads.documents.one_item import steps, storing
@@ -72,7 +72,7 @@ class DocumentIndexing(TaskProcessor):
         source = read_source(context)
         if source.status is DocumentStatus.COMPLETED:
             return Complete({"document": str(source.id), "chunks": source.chunks_done})
-        phases = Phases(context, source)
+        phases = PhaseProgress(context, source)
         phases.begin()
         check_still_allowed(context, source)
         if source.is_pause_asked:
@@ -152,7 +152,7 @@ def fetch_content(context: JobContext, item: IndexingItem, step_context: StepCon
     return storing.with_content(item, content)
 
 
-def prepare(context: JobContext, item: IndexingItem, step_context: StepContext, phases: Phases) -> IndexingItem:
+def prepare(context: JobContext, item: IndexingItem, step_context: StepContext, phases: PhaseProgress) -> IndexingItem:
     """Return the item with its passages: extract, clean and split, each as a phase of the document."""
     item = steps.extract(item, step_context)
     pages = {block.location["page"] for block in item.blocks if "page" in block.location}
@@ -165,13 +165,13 @@ def prepare(context: JobContext, item: IndexingItem, step_context: StepContext, 
     return item
 
 
-def index(context: JobContext, item: IndexingItem, step_context: StepContext, phases: Phases) -> Outcome:
+def index(context: JobContext, item: IndexingItem, step_context: StepContext, phases: PhaseProgress) -> Outcome:
     """Embed and store the passages that are not stored yet, batch by batch."""
     item, put_off = begin(context, item, phases)
     while not item.is_whole:
         try:
             batch = steps.embed(item, step_context, storing.read_known_vectors(item))
-        except RateLimitedError as limited:
+        except EndpointRateLimitedError as limited:
             # The endpoint works and limits its rate: the job gives up its slot for a while and uses no attempt.
             context.log("rate_limited", level="warning", seconds=limited.seconds)
             return Snoozed(item.state.as_json(), limited.seconds)
@@ -189,7 +189,7 @@ def index(context: JobContext, item: IndexingItem, step_context: StepContext, ph
     return Complete({"document": str(item.state.document_id), "chunks": len(item.passages)})
 
 
-def begin(context: JobContext, item: IndexingItem, phases: Phases) -> tuple[IndexingItem, Effects | None]:
+def begin(context: JobContext, item: IndexingItem, phases: PhaseProgress) -> tuple[IndexingItem, Effects | None]:
     """Begin or resume the document. Also return an effect to run with the first batch if it needs no own transaction.
 
     The document's own mark decides, since it moves in the transaction that stores the chunks. It is valid while the

@@ -14,7 +14,7 @@ from scheduling.exceptions import InvalidTransitionError
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.retries import retry_job
 from scheduling.jobs.suspension import resume_job, suspend_job, wake_jobs
-from tenants.audit.service import part_of_act, record_audit
+from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.exceptions import DomainError
 from workloads.documents.indexing.exceptions import DocumentBusyError, DocumentNotFoundError
 from workloads.documents.indexing.processor import DocumentIndexing
@@ -33,7 +33,7 @@ def retry_document(*, document_id: UUID, reason: str = "") -> Document:
     Raise DocumentNotFoundError, or what the job raises, such as InvalidTransitionError for one that runs.
     """
     job_id = _own_job_of(document_id)
-    with part_of_act():
+    with suppress_nested_entries():
         result = retry_job(job_id=job_id, reason=reason)
     document = _lock(document_id)
     if document.job_id != job_id:
@@ -109,7 +109,7 @@ def cancel_indexing(job_id: UUID, *, reason: str) -> None:
         return
     try:
         # In a savepoint, so that an error leaves no partial change.
-        with transaction.atomic(), part_of_act():
+        with transaction.atomic(), suppress_nested_entries():
             cancel_job(job_id=job_id, reason=reason)
     except DomainError as refusal:
         # It has ended, or was pruned: there is nothing to cancel.

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.core.files.base import ContentFile, File
 
 from scheduling.kit.http import read_target
-from tenants.audit.service import part_of_act, record_audit
+from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.limits.usage import check_room
 from tenants.models import Tenant
@@ -21,11 +21,11 @@ from workloads.documents.indexing.intake import label_of, lock_dataset, submit_d
 from workloads.documents.limits import VECTOR_CHUNKS
 from workloads.documents.models import Dataset, Document
 from workloads.files.incoming import MAX_NAME_LENGTH, IncomingFile
-from workloads.files.store import NewContent, lock_contents, storage_key, store_contents, taking_back
+from workloads.files.store import NewContent, discard_on_error, lock_contents, storage_key, store_contents
 
 
 @dataclass(frozen=True, slots=True)
-class UploadedFile:
+class DocumentUpload:
     """One file of an upload and its document, which existed already if the content was there."""
 
     name: str
@@ -34,37 +34,39 @@ class UploadedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadResult:
     """Result of an upload; ``batch_id`` is None if every file was there already."""
 
     batch_id: UUID | None
-    files: list[UploadedFile]
+    files: list[DocumentUpload]
 
 
 def upload_documents(
-    *, tenant: Tenant, dataset: Dataset, files: Sequence[File[bytes]], is_rated: bool = False
-) -> Upload:
-    """Add files to a dataset and submit a job for each new content; ``is_rated`` as in `submit_jobs`.
+    *, tenant: Tenant, dataset: Dataset, files: Sequence[File[bytes]], is_rate_limited: bool = False
+) -> UploadResult:
+    """Add files to a dataset and submit a job for each new content; ``is_rate_limited`` as in `submit_jobs`.
 
     Raise BatchTooLargeError, UploadRefusedError, SpaceExceededError, or what submission raises; then nothing was
     stored.
     """
-    with taking_back(tenant.pk) as written, tenant_context(tenant):
+    with discard_on_error(tenant.pk) as written, tenant_context(tenant):
         check_batch_limit(tenant, len(files))
-        return _take(tenant, dataset, inspect_documents(files), written, is_rated=is_rated)
+        return _take(tenant, dataset, inspect_documents(files), written, is_rate_limited=is_rate_limited)
 
 
 def add_text(
-    *, tenant: Tenant, dataset: Dataset, name: str, text: str, content_type: ContentType, is_rated: bool = False
-) -> Upload:
+    *, tenant: Tenant, dataset: Dataset, name: str, text: str, content_type: ContentType, is_rate_limited: bool = False
+) -> UploadResult:
     """Add a text to a dataset as a file of this type; raise what uploading raises."""
     data = text.encode()
     file = IncomingFile(name, content_type, len(data), hashlib.sha256(data).hexdigest(), ContentFile(data))
-    with taking_back(tenant.pk) as written, tenant_context(tenant):
-        return _take(tenant, dataset, [file], written, is_rated=is_rated)
+    with discard_on_error(tenant.pk) as written, tenant_context(tenant):
+        return _take(tenant, dataset, [file], written, is_rate_limited=is_rate_limited)
 
 
-def add_address(*, tenant: Tenant, dataset: Dataset, url: str, name: str = "", is_rated: bool = False) -> Upload:
+def add_address(
+    *, tenant: Tenant, dataset: Dataset, url: str, name: str = "", is_rate_limited: bool = False
+) -> UploadResult:
     """Add the page or file of an address to a dataset; its job fetches it.
 
     A dataset has each address once. Raise UrlRefusedError for an invalid address, and what uploading raises.
@@ -74,7 +76,7 @@ def add_address(*, tenant: Tenant, dataset: Dataset, url: str, name: str = "", i
         dataset = lock_dataset(dataset)
         known = Document.objects.filter(dataset=dataset, source_url=url).first()
         if known is not None:
-            return Upload(None, [UploadedFile(known.name, known, is_duplicate=True)])
+            return UploadResult(None, [DocumentUpload(known.name, known, is_duplicate=True)])
         check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
         document = Document(
             tenant=tenant,
@@ -85,11 +87,11 @@ def add_address(*, tenant: Tenant, dataset: Dataset, url: str, name: str = "", i
             source_url=url,
             is_fetch_due=True,
         )
-        with part_of_act():
-            batch_id = _submit(tenant, dataset, [document], is_rated=is_rated)
+        with suppress_nested_entries():
+            batch_id = _submit(tenant, dataset, [document], is_rate_limited=is_rate_limited)
         after = {"files": 1, "new": 1, "batch": str(batch_id), "address": target.shown}
         record_audit(action="documents.uploaded", target=dataset, after=after)
-    return Upload(batch_id, [UploadedFile(document.name, document, is_duplicate=False)])
+    return UploadResult(batch_id, [DocumentUpload(document.name, document, is_duplicate=False)])
 
 
 def name_of_address(shown: str) -> str:
@@ -98,8 +100,8 @@ def name_of_address(shown: str) -> str:
 
 
 def _take(
-    tenant: Tenant, dataset: Dataset, incoming: Sequence[IncomingFile], written: list[str], *, is_rated: bool
-) -> Upload:
+    tenant: Tenant, dataset: Dataset, incoming: Sequence[IncomingFile], written: list[str], *, is_rate_limited: bool
+) -> UploadResult:
     dataset = lock_dataset(dataset)
     keys = {file.sha256: storage_key(tenant.pk, file.sha256) for file in incoming}
     lock_contents(keys.values())
@@ -120,8 +122,8 @@ def _take(
         contents = [NewContent(sha256, file.size_bytes, file.content) for sha256, file in fresh.items()]
         store_contents(tenant.pk, contents, written=written)
         created = {sha256: _make(tenant, dataset, file, keys[sha256]) for sha256, file in fresh.items()}
-        with part_of_act():
-            batch_id = _submit(tenant, dataset, list(created.values()), is_rated=is_rated)
+        with suppress_nested_entries():
+            batch_id = _submit(tenant, dataset, list(created.values()), is_rate_limited=is_rate_limited)
     record_audit(
         action="documents.uploaded",
         target=dataset,
@@ -129,9 +131,9 @@ def _take(
     )
     documents = known | created
     firsts = {id(file) for file in fresh.values()}
-    return Upload(
+    return UploadResult(
         batch_id,
-        [UploadedFile(file.name, documents[file.sha256], id(file) not in firsts) for file in incoming],
+        [DocumentUpload(file.name, documents[file.sha256], id(file) not in firsts) for file in incoming],
     )
 
 
@@ -148,8 +150,10 @@ def _make(tenant: Tenant, dataset: Dataset, file: IncomingFile, key: str) -> Doc
     )
 
 
-def _submit(tenant: Tenant, dataset: Dataset, documents: list[Document], *, is_rated: bool) -> UUID:
-    batch_id = submit_documents(tenant, documents, label=label_of(len(documents), dataset), is_rated=is_rated)
+def _submit(tenant: Tenant, dataset: Dataset, documents: list[Document], *, is_rate_limited: bool) -> UUID:
+    batch_id = submit_documents(
+        tenant, documents, label=label_of(len(documents), dataset), is_rate_limited=is_rate_limited
+    )
     for document in documents:
         document.batch_id = batch_id
     Document.objects.bulk_create(documents)

@@ -18,7 +18,7 @@ from uuid import UUID
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
 from scheduling.kit.http import Answer, HeaderValue, Limits, read_target, send
 from workloads.documents.cleaning import clean_blocks, remove_addresses
-from workloads.documents.embedding import RateLimitedError, current_model_name, get_embedder
+from workloads.documents.embedding import EndpointRateLimitedError, current_model_name, get_embedder
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
 from workloads.documents.extraction.extractor import extract_blocks
 from workloads.documents.extraction.sniffing import ContentType, sniff
@@ -152,7 +152,7 @@ def load_passages(item: IndexingItem) -> IndexingItem:
 def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -> EmbeddedBatch:
     """Return the item's next batch with its vectors; ``known`` are vectors by the digests of their texts.
 
-    Raise RateLimitedError outside the dependency's block: an endpoint that limits its rate has not failed.
+    Raise EndpointRateLimitedError outside the dependency's block: an endpoint that limits its rate has not failed.
     """
     context.check_running()
     batch = item.next_batch()
@@ -186,7 +186,7 @@ def _embed(texts: Sequence[str], context: StepContext) -> Vectors:
         with context.dependency(embedder.dependency) if embedder.dependency else nullcontext():
             try:
                 return embedder.embed(texts)
-            except RateLimitedError as error:
+            except EndpointRateLimitedError as error:
                 limited = error
     raise limited
 

@@ -16,8 +16,8 @@ from workloads.documents.vector_reuse import known_vectors
 from workloads.files.store import NewContent, StoredContent, storage_key, store_contents
 
 
-def keep_content(item: IndexingItem, written: list[str]) -> IndexingItem:
-    """Effect: store the item's data for the row that will refer to it; ``written`` is `taking_back`'s.
+def store_content(item: IndexingItem, written: list[str]) -> IndexingItem:
+    """Effect: store the item's data for the row that will refer to it; ``written`` is `discard_on_error`'s.
 
     Raise SpaceExceededError.
     """
@@ -25,7 +25,7 @@ def keep_content(item: IndexingItem, written: list[str]) -> IndexingItem:
     return with_content(item, _keep(item, item.data, written))
 
 
-def keep_passages(item: IndexingItem, written: list[str]) -> IndexingItem:
+def store_passages(item: IndexingItem, written: list[str]) -> IndexingItem:
     """Effect: store the item's passages for the row that will refer to them. Raise SpaceExceededError."""
     content = _keep(item, passages_to_bytes(item.passages), written)
     return item.with_state(passages_key=content.key, passages_sha256=content.sha256)

@@ -102,8 +102,10 @@ class PipelineAdmin(TenantScopedAdmin):
 
     def _start(self, request: HttpRequest, pipeline: Pipeline, *, has_priority: bool) -> HttpResponse:
         tenant = Tenant.objects.select_related("plan").get(pk=pipeline.tenant_id)
-        is_rated = self.access(request).platform_role is None
-        run = start_run(tenant=tenant, pipeline_id=pipeline.pk, has_priority=has_priority, is_rated=is_rated)
+        is_rate_limited = self.access(request).platform_role is None
+        run = start_run(
+            tenant=tenant, pipeline_id=pipeline.pk, has_priority=has_priority, is_rate_limited=is_rate_limited
+        )
         self.message_user(
             request, gettext("%(pipeline)s was started; this page shows its progress.") % {"pipeline": pipeline}
         )

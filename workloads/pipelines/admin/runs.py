@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
-from tenants.console.live import answer_part, tag_of
+from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from workloads.pipelines.models import OPEN_RUNS, PipelineEntity, PipelineRun
@@ -83,7 +83,7 @@ class PipelineRunAdmin(ReadOnlyAdmin):
         run = context.get("original")
         if run is not None:
             body = _render_entities(request, run)
-            context |= {"body": body, "body_etag": tag_of(body), "goes_on": run.shown_state in OPEN_RUNS}
+            context |= {"body": body, "body_etag": etag_of(body), "goes_on": run.shown_state in OPEN_RUNS}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
@@ -91,7 +91,7 @@ class PipelineRunAdmin(ReadOnlyAdmin):
         run = self.get_queryset(request).filter(pk=pk).first()
         if run is None:
             raise Http404
-        return answer_part(request, _render_entities(request, run))
+        return part_response(request, _render_entities(request, run))
 
     @admin.display(description=gettext_lazy("Version"))
     def number(self, run: PipelineRun) -> int:
@@ -176,8 +176,8 @@ class PipelineEntityAdmin(ReadOnlyAdmin):
         is_offered=lambda entity: entity.shown_state in RETRYABLE_STATES,
     )
     def retry(self, request: HttpRequest, entity: PipelineEntity, reason: str) -> HttpResponse:
-        is_rated = self.access(request).platform_role is None
-        retry_entity(entity_id=entity.pk, reason=reason, is_rated=is_rated)
+        is_rate_limited = self.access(request).platform_role is None
+        retry_entity(entity_id=entity.pk, reason=reason, is_rate_limited=is_rate_limited)
         self.message_user(request, gettext("%(entity)s is retried.") % {"entity": entity})
         return HttpResponseRedirect(reverse("admin:rag_pipeline_pipelinerun_change", args=[entity.run_id]))
 

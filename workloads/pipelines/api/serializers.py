@@ -38,7 +38,7 @@ def _alternative(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @extend_schema_field(_inlined(SCHEMA))
-class DefinitionField(serializers.JSONField):
+class PipelineDefinitionField(serializers.JSONField):
     """A definition, which the service validates; each fault names its place."""
 
 
@@ -69,7 +69,7 @@ class NewPipelineSerializer(StrictSerializer):
 
     name = PipelineNameField(max_length=100)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
-    definition = DefinitionField()
+    definition = PipelineDefinitionField()
     note = NameField(max_length=500, required=False, allow_blank=True)
 
 
@@ -93,13 +93,13 @@ class PipelineVersionSummarySerializer(serializers.Serializer[Any]):
 class PipelineVersionSerializer(PipelineVersionSummarySerializer):
     """A saved definition."""
 
-    definition = DefinitionField()
+    definition = PipelineDefinitionField()
 
 
 class NewPipelineVersionSerializer(StrictSerializer):
     """A definition to save as the next version."""
 
-    definition = DefinitionField()
+    definition = PipelineDefinitionField()
     note = NameField(max_length=500, required=False, allow_blank=True, default="")
     expected_version = WholeNumberField(
         required=False,

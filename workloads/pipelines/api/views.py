@@ -115,7 +115,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
             number=asked.get("version"),
             sources=asked.get("sources"),
             has_priority=asked["priority"],
-            is_rated=True,
+            is_rate_limited=True,
         )
         location = reverse("pipeline-run-detail", args=[run.pk], request=request)
         return Response(PipelineRunSerializer(get_run(run.pk)).data, status=202, headers={"Location": location})
@@ -241,7 +241,7 @@ class PipelineEntityViewSet(TenantViewSet):
         """Retry an entity that is in error or was cancelled, by a job of its own. Other entities are not changed."""
         body = EntityRetrySerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        retry_entity(entity_id=UUID(pk), reason=body.validated_data["reason"], is_rated=True)
+        retry_entity(entity_id=UUID(pk), reason=body.validated_data["reason"], is_rate_limited=True)
         return Response(PipelineEntitySerializer(get_entity(UUID(pk))).data, status=202)
 
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
-from workloads.workflows.api.serializers import ApprovalQuerySerializer, ApprovalSerializer, DecisionSerializer
+from workloads.workflows.api.serializers import ApprovalDecisionSerializer, ApprovalQuerySerializer, ApprovalSerializer
 from workloads.workflows.models import Approval
 from workloads.workflows.queries import find_approvals, get_approval
 from workloads.workflows.runs import decide_approval
@@ -51,11 +51,11 @@ class ApprovalViewSet(TenantViewSet):
         """Return an approval."""
         return Response(ApprovalSerializer(get_approval(UUID(pk))).data)
 
-    @extend_schema(operation_id="approvals_decide", request=DecisionSerializer, responses=ApprovalSerializer)
+    @extend_schema(operation_id="approvals_decide", request=ApprovalDecisionSerializer, responses=ApprovalSerializer)
     @action(detail=True, methods=["post"])
     def decide(self, request: Request, pk: str) -> Response:
         """Decide an approval, once. Its run continues at once."""
-        body = DecisionSerializer(data=request.data)
+        body = ApprovalDecisionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         answer = body.validated_data
         decide_approval(approval_id=UUID(pk), is_approved=answer["decision"] == "approved", comment=answer["comment"])

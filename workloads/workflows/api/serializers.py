@@ -12,7 +12,7 @@ from workloads.workflows.models import Approval, ApprovalState, Workflow, Workfl
 
 
 @extend_schema_field({"type": "object", "description": "By the schema at `workflows/schema/`."})
-class DefinitionField(serializers.DictField):
+class WorkflowDefinitionField(serializers.DictField):
     """A definition; each fault names its place."""
 
 
@@ -55,7 +55,7 @@ class WorkflowVersionSummarySerializer(serializers.ModelSerializer[WorkflowVersi
 class WorkflowVersionSerializer(WorkflowVersionSummarySerializer):
     """A version with its definition, and its difference from the version in effect when it was written."""
 
-    definition = DefinitionField(source="content")
+    definition = WorkflowDefinitionField(source="content")
     before = serializers.DictField(help_text="Nodes, edges and other parts that differed, with their former content.")
     after = serializers.DictField(help_text="The same parts as in this version.")
 
@@ -75,14 +75,14 @@ class NewWorkflowSerializer(WorkflowChangesSerializer):
     """A new workflow with its first version."""
 
     name = NameField(max_length=100)
-    definition = DefinitionField()
+    definition = WorkflowDefinitionField()
     note = TextField(max_length=500, default="", allow_blank=True)
 
 
 class NewVersionSerializer(StrictSerializer):
     """The next version of a workflow."""
 
-    definition = DefinitionField()
+    definition = WorkflowDefinitionField()
     note = TextField(max_length=500, default="", allow_blank=True, help_text="A note on the changes.")
     based_on = WholeNumberField(
         min_value=1,
@@ -95,7 +95,7 @@ class NewVersionSerializer(StrictSerializer):
 class DefinitionSerializer(StrictSerializer):
     """A definition to check."""
 
-    definition = DefinitionField()
+    definition = WorkflowDefinitionField()
 
 
 class DefinitionFaultSerializer(serializers.Serializer[Any]):
@@ -182,7 +182,7 @@ class ApprovalQuerySerializer(StrictSerializer):
     workflow = serializers.UUIDField(required=False)
 
 
-class DecisionSerializer(StrictSerializer):
+class ApprovalDecisionSerializer(StrictSerializer):
     """A decision."""
 
     decision = serializers.ChoiceField(choices=["approved", "rejected"])

@@ -33,7 +33,7 @@ from workloads.workflows.api.serializers import (
     WorkflowVersionSummarySerializer,
 )
 from workloads.workflows.definition.schema import definition_schema
-from workloads.workflows.exceptions import DefinitionInvalidError, WorkflowVersionNotFoundError
+from workloads.workflows.exceptions import WorkflowDefinitionError, WorkflowVersionNotFoundError
 from workloads.workflows.models import Workflow
 from workloads.workflows.queries import get_version, get_workflow, list_versions
 from workloads.workflows.runs import start_run
@@ -167,7 +167,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
         workflow = get_workflow(UUID(pk))
         body = NewRunSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        submission = start_run(tenant=self.tenant, workflow=workflow, is_rated=True, **body.validated_data)
+        submission = start_run(tenant=self.tenant, workflow=workflow, is_rate_limited=True, **body.validated_data)
         job = submission.job
         version = job.payload["version"]
         answer = {"run": job.pk, "job": job.pk, "workflow": workflow.pk, "version": version}
@@ -187,7 +187,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
         body.is_valid(raise_exception=True)
         try:
             check_definition(self.tenant, body.validated_data["definition"])
-        except DefinitionInvalidError as refusal:
+        except WorkflowDefinitionError as refusal:
             return Response(CheckedSerializer({"is_valid": False, "faults": refusal.errors}).data)
         return Response(CheckedSerializer({"is_valid": True, "faults": []}).data)
 

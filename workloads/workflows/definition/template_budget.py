@@ -29,7 +29,7 @@ class TemplateFailedError(Exception):
     """Template that could not be rendered; the message is the reason."""
 
 
-class Budget:
+class RenderBudget:
     """Remaining budget of one rendering."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from jinja2.tests import TESTS
 from tenants.translation import translate
 from workloads.workflows.definition.template_budget import (
     BUDGET,
-    Budget,
+    RenderBudget,
     TemplateFailedError,
     check_length,
     check_whole,
@@ -34,9 +34,9 @@ MAX_ATTRIBUTE_PARTS: Final = 10
 _SIZE_OF_LOOKUP: Final = 100
 
 
-def budget_of(context: Context) -> Budget:
+def budget_of(context: Context) -> RenderBudget:
     """Return the budget of the rendering."""
-    budget: Budget = context[BUDGET]
+    budget: RenderBudget = context[BUDGET]
     return budget
 
 

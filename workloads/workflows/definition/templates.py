@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tenants.translation import translate
 from workloads.workflows.definition.template_budget import (
     BUDGET,
-    Budget,
+    RenderBudget,
     TemplateFailedError,
     TemplateRefusedError,
     check_length,
@@ -159,7 +159,7 @@ def _check_language(node: nodes.Node) -> None:
 
 def render_template(source: str, variables: Mapping[str, Any]) -> str:
     """Return the text that a template makes of variables; raise TemplateFailedError if it fails."""
-    budget = Budget()
+    budget = RenderBudget()
     parts: list[str] = []
     length = 0
     try:

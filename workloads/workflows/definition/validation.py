@@ -23,7 +23,7 @@ MAX_FAULTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class WorkflowFault:
     """One fault; ``pointer`` is its place in the definition."""
 
     code: str
@@ -35,7 +35,7 @@ class Fault:
         return asdict(self)
 
 
-def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[Fault]:
+def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[WorkflowFault]:
     """Return all faults of a definition in the order of their places; an empty list for a valid one.
 
     The schema is checked first: the graph is checked only if the schema is valid.
@@ -43,11 +43,11 @@ def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[Fault]:
     faults = list(_faults_of_shape(definition, "", depth=0, max_depth=max_depth))
     if not faults:
         found_secrets = faults_of_references(definition, lambda path: _is_header(definition, path))
-        faults = [Fault(fault.code, fault.pointer, fault.detail) for fault in found_secrets]
+        faults = [WorkflowFault(fault.code, fault.pointer, fault.detail) for fault in found_secrets]
     if not faults:
-        faults = [Fault(*found) for found in check_graphs(definition)]
+        faults = [WorkflowFault(*found) for found in check_graphs(definition)]
     if not faults:
-        faults = [Fault(*found) for found in check_variables(definition)]
+        faults = [WorkflowFault(*found) for found in check_variables(definition)]
     return faults[:MAX_FAULTS]
 
 
@@ -61,7 +61,7 @@ def _is_header(definition: Any, path: Path) -> bool:
     return bool(node["type"] == "http_request")
 
 
-def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) -> Iterator[Fault]:
+def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) -> Iterator[WorkflowFault]:
     found = list(_schema_faults(_graph_validator(), graph, pointer))
     yield from found
     if found:
@@ -78,7 +78,7 @@ def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) ->
         if node["type"] != "iteration" or wrong:
             continue
         if depth >= max_depth:
-            yield Fault(
+            yield WorkflowFault(
                 "too_deep",
                 place,
                 translate("Iterations may be nested at most %(limit)s deep.", {"limit": max_depth}),
@@ -87,7 +87,7 @@ def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) ->
             yield from _faults_of_shape(config["graph"], f"{place}/config/graph", depth=depth + 1, max_depth=max_depth)
 
 
-def _schema_faults(validator: Any, value: Any, pointer: str) -> Iterator[Fault]:
+def _schema_faults(validator: Any, value: Any, pointer: str) -> Iterator[WorkflowFault]:
     errors = sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
     faults = [_fault_of(error, pointer) for error in errors]
     # Of several faults of one value the first is reported.
@@ -98,20 +98,24 @@ def _schema_faults(validator: Any, value: Any, pointer: str) -> Iterator[Fault]:
             yield fault
 
 
-def _fault_of(error: ValidationError, pointer: str) -> Fault:
+def _fault_of(error: ValidationError, pointer: str) -> WorkflowFault:
     place = pointer + "".join(f"/{_escaped(part)}" for part in error.absolute_path)
     if error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
-        return Fault("input_missing", place, translate("%(names)s is missing.", {"names": ", ".join(missing)}))
+        return WorkflowFault("input_missing", place, translate("%(names)s is missing.", {"names": ", ".join(missing)}))
     if error.validator == "oneOf" and all("required" in way and len(way) == 1 for way in error.validator_value):
         ways = translate(" or ").join(way["required"][0] for way in error.validator_value)
-        return Fault("input_missing", place, translate("It needs either %(ways)s, and not both.", {"ways": ways}))
+        return WorkflowFault(
+            "input_missing", place, translate("It needs either %(ways)s, and not both.", {"ways": ways})
+        )
     if error.validator == "oneOf":
-        return Fault("value_invalid", place, translate("It must be one of {ref: …}, {template: …} and {value: …}."))
+        return WorkflowFault(
+            "value_invalid", place, translate("It must be one of {ref: …}, {template: …} and {value: …}.")
+        )
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = error.schema.get("properties", {})
         strange = sorted(name for name in error.instance if name not in known)
-        return Fault(
+        return WorkflowFault(
             "unknown_field",
             place,
             translate(
@@ -120,14 +124,14 @@ def _fault_of(error: ValidationError, pointer: str) -> Fault:
             ),
         )
     if error.validator == "enum" and place.endswith("/type") and pointer and "enum" in error.schema:
-        return Fault(
+        return WorkflowFault(
             "unknown_type",
             place,
             translate(
                 "%(type)r is not one of %(known)s.", {"type": error.instance, "known": ", ".join(error.validator_value)}
             ),
         )
-    return Fault("value_invalid", place, describe_fault(error)[:300])
+    return WorkflowFault("value_invalid", place, describe_fault(error)[:300])
 
 
 def _escaped(part: Any) -> str:

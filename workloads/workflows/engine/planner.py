@@ -11,8 +11,17 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from workloads.workflows.definition.graph import Edge, Graph, Node
-from workloads.workflows.engine.state import Indexes, Key, NodeError, RunState, Status, Step, Wait, inline
-from workloads.workflows.engine.tasks import Act, Bounds, Task
+from workloads.workflows.engine.state import (
+    Indexes,
+    Key,
+    NodeError,
+    NodeProgress,
+    Status,
+    WaitCause,
+    WorkflowRunProgress,
+    inline,
+)
+from workloads.workflows.engine.tasks import Bounds, Task, TaskType
 
 MAX_RETRY_SECONDS: Final = 86_400.0
 RETRY_FACTOR: Final = 2.0
@@ -22,12 +31,12 @@ MAX_MESSAGE_CHARACTERS: Final = 1_000
 class Planner:
     """A run of a graph. ``take_changes`` returns the steps that have changed since its last call."""
 
-    def __init__(self, graph: Graph, state: RunState, bounds: Bounds) -> None:
+    def __init__(self, graph: Graph, state: WorkflowRunProgress, bounds: Bounds) -> None:
         self.graph = graph
         self.state = state
         self.bounds = bounds
-        self._changes: dict[Key, Step] = {}
-        self._returned: set[tuple[Key, Act, int | None]] = set()
+        self._changes: dict[Key, NodeProgress] = {}
+        self._returned: set[tuple[Key, TaskType, int | None]] = set()
         # Steps that were begun and not committed begin again.
         self._begun_before = {key for key, step in state.steps.items() if self._is_at_work(key, step)}
 
@@ -49,7 +58,7 @@ class Planner:
                 break
             if (task.key, task.act, task.index) in self._returned:
                 continue
-            if task.act is Act.RUN and not self._begin(task):
+            if task.act is TaskType.RUN and not self._begin(task):
                 break
             self._returned.add((task.key, task.act, task.index))
             tasks.append(task)
@@ -64,7 +73,7 @@ class Planner:
     @property
     def awaits_decision(self) -> bool:
         """True if a node waits for a person."""
-        return any(step.wait is Wait.DECISION for step in self.state.steps.values())
+        return any(step.wait is WaitCause.DECISION for step in self.state.steps.values())
 
     def is_expected(self, task: Task) -> bool:
         """Return True if a task's result is still wanted: the run or the enclosing item may have ended."""
@@ -84,7 +93,7 @@ class Planner:
         if error.is_transient and step.attempt <= node.max_retries:
             pause = node.retry_seconds * RETRY_FACTOR ** (step.attempt - 1)
             step.wait, step.due_at = (
-                Wait.RETRY,
+                WaitCause.RETRY,
                 now + min(MAX_RETRY_SECONDS, max(pause, error.retry_after_seconds or 0)),
             )
             step.error = (error.code, message)
@@ -98,7 +107,7 @@ class Planner:
         self._end_step(key, Status.FAILED, error=(error.code, message))
         self._fail_around(key, error.code, message)
 
-    def wait(self, key: Key, why: Wait, due_at: float | None) -> None:
+    def wait(self, key: Key, why: WaitCause, due_at: float | None) -> None:
         """Let a node wait for a time or for a person's decision."""
         step = self.state.steps[key]
         step.wait, step.due_at = why, due_at
@@ -121,7 +130,7 @@ class Planner:
         """Fail the whole run."""
         self._end(code, message)
 
-    def take_changes(self) -> dict[Key, Step]:
+    def take_changes(self) -> dict[Key, NodeProgress]:
         """Return the steps that have changed since the last call, as they are now or were at their end."""
         changes, self._changes = self._changes, {}
         return changes
@@ -136,7 +145,7 @@ class Planner:
                 if way is True:
                     yield Task(key, node)
                 elif way is False:
-                    self.state.steps[key] = Step(Status.SKIPPED, version=0)
+                    self.state.steps[key] = NodeProgress(Status.SKIPPED, version=0)
                     self._set(key, Status.SKIPPED)
             elif step.status is Status.WAITING and step.due_at is not None and step.due_at <= now:
                 yield from self._due(key, node, step)
@@ -145,16 +154,16 @@ class Planner:
             elif step.status is Status.RUNNING:
                 yield Task(key, node, attempt=step.attempt)
 
-    def _due(self, key: Key, node: Node, step: Step) -> Iterator[Task]:
-        if step.wait is Wait.TIME:
+    def _due(self, key: Key, node: Node, step: NodeProgress) -> Iterator[Task]:
+        if step.wait is WaitCause.TIME:
             self._end_step(key, Status.DONE, outputs=inline({}))
-        elif step.wait is Wait.RETRY:
+        elif step.wait is WaitCause.RETRY:
             yield Task(key, node, attempt=step.attempt)
 
-    def _of_items(self, key: Key, node: Node, step: Step, now: float) -> Iterator[Task]:
+    def _of_items(self, key: Key, node: Node, step: NodeProgress, now: float) -> Iterator[Task]:
         assert step.count is not None
         if len(step.items) == step.count:
-            yield Task(key, node, Act.GATHER)
+            yield Task(key, node, TaskType.GATHER)
             return
         open_items = 0
         for index in range(step.count):
@@ -169,7 +178,7 @@ class Planner:
                 return
             inner = [self.state.steps.get(Key(one.id, path)) for one in self.graph.scopes[node.id]]
             if index not in step.items and all(one is not None and one.status.is_ended for one in inner):
-                yield Task(key, node, Act.COLLECT, index=index)
+                yield Task(key, node, TaskType.COLLECT, index=index)
 
     def _way_into(self, node: Node, path: Indexes) -> bool | None:
         """Return whether an edge into the node is taken; None while that is undecided."""
@@ -196,13 +205,13 @@ class Planner:
                 self._end("step_limit", f"The run takes more than {self.bounds.max_steps:,} steps.")
                 return False
         if step is None:
-            self.state.steps[task.key] = Step(Status.RUNNING, version=0)
+            self.state.steps[task.key] = NodeProgress(Status.RUNNING, version=0)
         else:
             step.wait = step.due_at = step.error = None
         self._set(task.key, Status.RUNNING)
         return True
 
-    def _is_at_work(self, key: Key, step: Step) -> bool:
+    def _is_at_work(self, key: Key, step: NodeProgress) -> bool:
         return step.status is Status.RUNNING and step.count is None
 
     def _fail_around(self, key: Key, code: str, message: str) -> None:

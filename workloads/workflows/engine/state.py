@@ -38,7 +38,7 @@ class Status(StrEnum):
         return self in (Status.DONE, Status.FAILED, Status.SKIPPED)
 
 
-class Wait(StrEnum):
+class WaitCause(StrEnum):
     """Reason for which a node waits."""
 
     RETRY = "retry"
@@ -74,7 +74,7 @@ class NodeError:
 
 
 @dataclass(slots=True)
-class Step:
+class NodeProgress:
     """One node of a run. ``version`` rises with every change; ``items`` are the results of an iteration's items.
 
     A failed item that is left out is None.
@@ -86,7 +86,7 @@ class Step:
     case: str | None = None
     outputs: Stored = None
     error: tuple[str, str] | None = None
-    wait: Wait | None = None
+    wait: WaitCause | None = None
     due_at: float | None = None
     count: int | None = None
     items: dict[int, Stored] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Step:
         return content
 
     @classmethod
-    def read(cls, content: Mapping[str, Any]) -> Step:
+    def read(cls, content: Mapping[str, Any]) -> NodeProgress:
         """Return a step from its JSON."""
         error = content.get("e")
         return cls(
@@ -119,7 +119,7 @@ class Step:
             case=content.get("c"),
             outputs=content.get("o"),
             error=(error[0], error[1]) if error else None,
-            wait=Wait(content["w"]) if "w" in content else None,
+            wait=WaitCause(content["w"]) if "w" in content else None,
             due_at=content.get("d"),
             count=content.get("n"),
             items={int(index): value for index, value in content.get("i", {}).items()},
@@ -128,12 +128,12 @@ class Step:
 
 
 @dataclass(slots=True)
-class RunState:
+class WorkflowRunProgress:
     """A whole run. ``version`` is that of its record, ``values`` the number of values offloaded so far."""
 
     workflow_version: int
     inputs: Stored = None
-    steps: dict[Key, Step] = field(default_factory=dict)
+    steps: dict[Key, NodeProgress] = field(default_factory=dict)
     version: int = FIRST_RECORD
     step_count: int = 0
     tokens: int = 0
@@ -161,13 +161,13 @@ class RunState:
         return content
 
     @classmethod
-    def read(cls, content: Mapping[str, Any]) -> RunState:
+    def read(cls, content: Mapping[str, Any]) -> WorkflowRunProgress:
         """Return a run from its last checkpoint."""
         error = content.get("error")
         return cls(
             workflow_version=content["workflow_version"],
             inputs=content["inputs"],
-            steps={Key.read(key): Step.read(step) for key, step in content["steps"].items()},
+            steps={Key.read(key): NodeProgress.read(step) for key, step in content["steps"].items()},
             version=content["version"],
             step_count=content["step_count"],
             tokens=content["tokens"],

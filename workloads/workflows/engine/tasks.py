@@ -9,7 +9,7 @@ from workloads.workflows.definition.graph import Node
 from workloads.workflows.engine.state import Key
 
 
-class Act(StrEnum):
+class TaskType(StrEnum):
     """Action of a task: run a node, collect the result of one item, or gather those of all items of an iteration."""
 
     RUN = "run"
@@ -23,7 +23,7 @@ class Task:
 
     key: Key
     node: Node
-    act: Act = Act.RUN
+    act: TaskType = TaskType.RUN
     attempt: int = 1
     index: int | None = None
 

@@ -10,7 +10,7 @@ from workloads.workflows.definition.expressions import Expression, Path, paths_i
 from workloads.workflows.definition.graph import Graph
 from workloads.workflows.definition.template_budget import TemplateFailedError
 from workloads.workflows.definition.templates import render_template
-from workloads.workflows.engine.state import Indexes, Key, RunState, Status, Stored
+from workloads.workflows.engine.state import Indexes, Key, Status, Stored, WorkflowRunProgress
 
 type Load = Callable[[Stored], Any]
 type Variables = Mapping[str, Any]
@@ -23,7 +23,9 @@ class VariableMissingError(Exception):
 class Reading:
     """Variables at one place in a run; only those that are read are loaded."""
 
-    def __init__(self, graph: Graph, state: RunState, load: Load, *, path: Indexes, parent: str | None) -> None:
+    def __init__(
+        self, graph: Graph, state: WorkflowRunProgress, load: Load, *, path: Indexes, parent: str | None
+    ) -> None:
         self._graph = graph
         self._state = state
         self._load = load

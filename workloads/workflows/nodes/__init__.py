@@ -17,9 +17,9 @@ from workloads.workflows.nodes import (
     start,
     template,
 )
-from workloads.workflows.nodes.work import Place, Work
+from workloads.workflows.nodes.work import NodeContext, PreparedNode
 
-PREPARATIONS: Final[Mapping[str, Callable[[Place], Work]]] = {
+PREPARATIONS: Final[Mapping[str, Callable[[NodeContext], PreparedNode]]] = {
     "start": start.prepare,
     "end": end.prepare,
     "template": template.prepare,

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from workloads.workflows.definition.node_types import DAY_SECONDS
-from workloads.workflows.engine.state import Wait
-from workloads.workflows.nodes.work import Place, Waits, Work
+from workloads.workflows.engine.state import WaitCause
+from workloads.workflows.nodes.work import NodeContext, PreparedNode, WaitRequest
 
 DEFAULT_SECONDS = 7 * DAY_SECONDS
 MAX_TITLE_CHARACTERS = 500
 MAX_TEXT_CHARACTERS = 20_000
 
 
-def prepare(place: Place) -> Work:
+def prepare(place: NodeContext) -> PreparedNode:
     """Render the question now: it does not change afterwards."""
     title = place.reading.render(place.config["title"]).strip()[:MAX_TITLE_CHARACTERS] or place.node.id
     text = place.reading.render(place.config["text"])[:MAX_TEXT_CHARACTERS] if "text" in place.config else ""
     seconds = float(place.config.get("timeout_seconds", DEFAULT_SECONDS))
-    return Work(
+    return PreparedNode(
         inputs={"title": title, "text": text, "timeout_seconds": seconds},
-        now=lambda: Waits(Wait.DECISION, seconds, title=title, text=text),
+        now=lambda: WaitRequest(WaitCause.DECISION, seconds, title=title, text=text),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from workloads.workflows.engine.conditions import choose_case
-from workloads.workflows.nodes.work import Made, Place, Work
+from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 
-def prepare(place: Place) -> Work:
+def prepare(place: NodeContext) -> PreparedNode:
     """Prepare the choice; the chosen case is the branch, and an output."""
 
-    def choose() -> Made:
+    def choose() -> NodeOutput:
         case = choose_case(place.config, place.reading)
-        return Made({"case": case}, case=case)
+        return NodeOutput({"case": case}, case=case)
 
-    return Work(now=choose)
+    return PreparedNode(now=choose)

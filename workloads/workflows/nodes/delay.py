@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from workloads.workflows.engine.state import Wait
-from workloads.workflows.nodes.work import Place, Waits, Work
+from workloads.workflows.engine.state import WaitCause
+from workloads.workflows.nodes.work import NodeContext, PreparedNode, WaitRequest
 
 
-def prepare(place: Place) -> Work:
+def prepare(place: NodeContext) -> PreparedNode:
     """Prepare the time to wait."""
     seconds = float(place.config["seconds"])
-    return Work(inputs={"seconds": seconds}, now=lambda: Waits(Wait.TIME, seconds))
+    return PreparedNode(inputs={"seconds": seconds}, now=lambda: WaitRequest(WaitCause.TIME, seconds))

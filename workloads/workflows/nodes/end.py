@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from workloads.workflows.nodes.work import Made, Place, Work
+from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 
-def prepare(place: Place) -> Work:
+def prepare(place: NodeContext) -> PreparedNode:
     """Prepare the outputs that the definition names."""
     outputs = {name: place.reading.evaluate(value) for name, value in place.config.get("outputs", {}).items()}
-    return Work(now=lambda: Made(outputs))
+    return PreparedNode(now=lambda: NodeOutput(outputs))

@@ -10,7 +10,7 @@ from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, Permanent
 from scheduling.kit.http import Answer, Limits, open_pieces, read_target, send_async
 from tenants.audit.service import mask_document
 from tenants.secrets.references import SecretReference, split_references
-from workloads.workflows.nodes.work import Made, Place, Work
+from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_HEADERS = 100
@@ -19,7 +19,7 @@ _READING = frozenset({"GET", "HEAD"})
 _HEALING_STATUSES = frozenset({408, 425, 429})
 
 
-def prepare(place: Place) -> Work:
+def prepare(place: NodeContext) -> PreparedNode:
     """Build the request now; the node depends on its host."""
     config = place.config
     method = config.get("method", "GET")
@@ -37,17 +37,17 @@ def prepare(place: Place) -> Work:
         redirects=config.get("redirects", 0),
     )
 
-    async def call() -> Made:
+    async def call() -> NodeOutput:
         answer = await send_async(method, url, headers=sent, body=body, limits=limits)
         return _conclude(answer, config.get("expected_statuses"))
 
     masked = mask_document({name: "".join(map(str, pieces)) for name, pieces in headers.items()})
     shown = {"method": method, "url": url, "headers": masked, "body_bytes": len(body)}
     authority = read_target(url).authority[:MAX_DEPENDENCY_CHARACTERS]
-    return Work(inputs=shown, later=call, dependency=Dependency(authority))
+    return PreparedNode(inputs=shown, later=call, dependency=Dependency(authority))
 
 
-def _pieces(place: Place, text: str) -> list[str | SecretReference]:
+def _pieces(place: NodeContext, text: str) -> list[str | SecretReference]:
     """Return a header's text rendered piece by piece, so that no rendered value becomes a reference to a secret."""
     render = place.reading.render
     pieces = [render(piece) if isinstance(piece, str) else piece for piece in split_references(text)]
@@ -57,7 +57,7 @@ def _pieces(place: Place, text: str) -> list[str | SecretReference]:
     return pieces
 
 
-def _body(place: Place, headers: dict[str, list[str | SecretReference]]) -> bytes:
+def _body(place: NodeContext, headers: dict[str, list[str | SecretReference]]) -> bytes:
     if "json" in place.config:
         if not any(name.lower() == "content-type" for name in headers):
             headers["Content-Type"] = ["application/json"]
@@ -65,7 +65,7 @@ def _body(place: Place, headers: dict[str, list[str | SecretReference]]) -> byte
     return place.reading.render(place.config["body"]).encode() if "body" in place.config else b""
 
 
-def _conclude(answer: Answer, expected: list[int] | None) -> Made:
+def _conclude(answer: Answer, expected: list[int] | None) -> NodeOutput:
     """Return the outputs of an expected response; raise its error otherwise."""
     is_expected = answer.status in expected if expected else 200 <= answer.status < 300
     if not is_expected:
@@ -75,7 +75,7 @@ def _conclude(answer: Answer, expected: list[int] | None) -> Made:
         raise PermanentError(message, code=code)
     if answer.is_cut:
         raise PermanentError(f"{answer.url} answered with more than {MAX_BODY_BYTES:,} bytes.", code="body_too_large")
-    return Made(
+    return NodeOutput(
         {
             "status": answer.status,
             "url": answer.url,

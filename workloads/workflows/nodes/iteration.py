@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from scheduling.kit.base import PermanentError
-from workloads.workflows.nodes.work import Opened, Place, Work
+from workloads.workflows.nodes.work import NodeContext, OpenedIteration, PreparedNode
 from workloads.workflows.tenant_settings import MAX_ITEMS
 
 
-def prepare(place: Place) -> Work:
+def prepare(place: NodeContext) -> PreparedNode:
     """Read the list once; it does not change afterwards."""
     items = place.reading.evaluate(place.config["items"])
     if not isinstance(items, list):
@@ -15,4 +15,4 @@ def prepare(place: Place) -> Work:
     most = place.run.settings[MAX_ITEMS.key]
     if len(items) > most:
         raise PermanentError(f"It has {len(items):,} items; at most {most:,} are allowed.", code="too_many_items")
-    return Work(inputs={"items": len(items)}, now=lambda: Opened(items))
+    return PreparedNode(inputs={"items": len(items)}, now=lambda: OpenedIteration(items))

@@ -12,12 +12,12 @@ from tenants.context import tenant_context
 from tenants.database.prepared import set_config
 from workloads.documents.queries import get_dataset
 from workloads.documents.search import MAX_QUERY_LENGTH, SearchMode, search_dataset
-from workloads.workflows.nodes.work import Made, Place, Work
+from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 DEFAULT_TOP_K = 5
 
 
-def prepare(place: Place) -> Work:
+def prepare(place: NodeContext) -> PreparedNode:
     """Prepare a search in a thread, with a connection of its own that is scoped to the run's tenant."""
     asked = {
         "dataset": str(_read_id(place.reading.render(place.config["dataset"]))),
@@ -25,7 +25,7 @@ def prepare(place: Place) -> Work:
         "top_k": place.config.get("top_k", DEFAULT_TOP_K),
         "mode": place.config.get("mode", SearchMode.HYBRID.value),
     }
-    return Work(inputs=asked, aside=lambda: _search(place, asked))
+    return PreparedNode(inputs=asked, aside=lambda: _search(place, asked))
 
 
 def _read_id(text: str) -> UUID:
@@ -35,7 +35,7 @@ def _read_id(text: str) -> UUID:
         raise PermanentError("The dataset's id is not a UUID.", code="dataset_invalid") from None
 
 
-def _search(place: Place, asked: dict[str, Any]) -> Made:
+def _search(place: NodeContext, asked: dict[str, Any]) -> NodeOutput:
     try:
         # Row-level security hides another tenant's dataset.
         with tenant_context(place.run.tenant_id):
@@ -62,4 +62,4 @@ def _search(place: Place, asked: dict[str, Any]) -> Made:
     finally:
         # The thread ends with the run; nothing else closes its connections.
         connections.close_all()
-    return Made({"results": results, "text": "\n\n".join(result["text"] for result in results)})
+    return NodeOutput({"results": results, "text": "\n\n".join(result["text"] for result in results)})

@@ -9,13 +9,13 @@ from scheduling.kit.base import PermanentError
 from scheduling.kit.http import open_header
 from workloads.model_endpoints.chat import CHAT_LIMITS, Chat, chat
 from workloads.model_endpoints.endpoints import chat_endpoint
-from workloads.workflows.nodes.work import Made, Place, Work
+from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 from workloads.workflows.tenant_settings import LLM_KEY, LLM_MODEL, LLM_URL
 
 _OPTIONS = ("temperature", "max_tokens")
 
 
-def prepare(place: Place) -> Work:
+def prepare(place: NodeContext) -> PreparedNode:
     """Render the messages now; the answer streams in on the event loop."""
     settings, config = place.run.settings, place.config
     url = settings[LLM_URL.key]
@@ -29,9 +29,9 @@ def prepare(place: Place) -> Work:
     seconds = place.node.timeout_seconds
     limits = replace(CHAT_LIMITS, read_seconds=min(CHAT_LIMITS.read_seconds, seconds), total_seconds=seconds)
 
-    async def ask() -> Made:
+    async def ask() -> NodeOutput:
         answer = await chat(endpoint, Chat(messages, model, options), limits=limits)
-        return Made(
+        return NodeOutput(
             {
                 "text": answer.text,
                 "model": answer.model,
@@ -43,10 +43,12 @@ def prepare(place: Place) -> Work:
         )
 
     shown: dict[str, Any] = {"model": model, "messages": messages, **options}
-    return Work(inputs=shown, later=ask, dependency=endpoint.dependency, usual_seconds=CHAT_LIMITS.total_seconds)
+    return PreparedNode(
+        inputs=shown, later=ask, dependency=endpoint.dependency, usual_seconds=CHAT_LIMITS.total_seconds
+    )
 
 
-def _messages(place: Place) -> list[dict[str, str]]:
+def _messages(place: NodeContext) -> list[dict[str, str]]:
     render, config = place.reading.render, place.config
     messages = [{"role": "system", "content": render(config["system"])}] if "system" in config else []
     if "prompt" in config:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workloads.workflows.nodes.work import Made, Place, Work
+from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 
-def prepare(place: Place) -> Work:
+def prepare(place: NodeContext) -> PreparedNode:
     """Prepare the inputs, which were validated when the run was submitted."""
-    return Work(now=lambda: Made(place.run.inputs))
+    return PreparedNode(now=lambda: NodeOutput(place.run.inputs))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workloads.workflows.nodes.work import Made, Place, Work
+from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 
-def prepare(place: Place) -> Work:
+def prepare(place: NodeContext) -> PreparedNode:
     """Prepare the rendering, which is done at once: its output, steps and time are bounded."""
-    return Work(now=lambda: Made({"text": place.reading.render(place.config["template"])}))
+    return PreparedNode(now=lambda: NodeOutput({"text": place.reading.render(place.config["template"])}))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from scheduling.kit.base import Dependency
 from workloads.workflows.definition.graph import Node
-from workloads.workflows.engine.state import Key, Wait
+from workloads.workflows.engine.state import Key, WaitCause
 from workloads.workflows.engine.variables import Reading
 
 
@@ -25,7 +25,7 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NodeContext:
     """A node that is about to work, and its variables."""
 
     key: Key
@@ -45,7 +45,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class NodeOutput:
     """Result of a node that is done. ``case`` names the chosen branch."""
 
     outputs: Mapping[str, Any] = field(default_factory=dict)
@@ -54,27 +54,27 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedIteration:
     """Result of a node that runs a graph for each of these items."""
 
     items: Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class WaitRequest:
     """Result of a node that waits for a time, or for a person's decision until then."""
 
-    why: Wait
+    why: WaitCause
     seconds: float
     title: str = ""
     text: str = ""
 
 
-type Result = Made | Opened | Waits
+type Result = NodeOutput | OpenedIteration | WaitRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class PreparedNode:
     """A node's work: one of ``now``, ``later`` on the event loop, and ``aside`` in a thread.
 
     Work ``now`` takes negligible time. ``inputs`` are shown on the run's page. ``dependency`` is the external service,

@@ -19,14 +19,14 @@ from django.utils.translation import gettext, gettext_lazy
 
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
-from tenants.console.live import answer_part, tag_of
+from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
-from workloads.workflows.records.exceptions import RunNotFoundError
+from workloads.workflows.records.exceptions import WorkflowRunNotFoundError
 from workloads.workflows.records.models import WorkflowRun
 from workloads.workflows.records.offloading import value_of
 from workloads.workflows.records.pages import SHOWN_NODES, run_page_context
-from workloads.workflows.records.queries import HEAVY_FIELDS, RunFilter, find_nodes, find_runs, get_run, walked_runs
+from workloads.workflows.records.queries import HEAVY_FIELDS, RunFilter, find_nodes, find_runs, get_run, scan_runs
 from workloads.workflows.records.records import SHOWN_STATES
 from workloads.workflows.records.service import reveal_run
 from workloads.workflows.records.wording import badge, seconds_in_words
@@ -34,7 +34,7 @@ from workloads.workflows.records.wording import badge, seconds_in_words
 BODY_TEMPLATE = "workflow_storage/admin/run_body.html"
 
 
-class ShownStateFilter(admin.SimpleListFilter):
+class WorkflowRunStateFilter(admin.SimpleListFilter):
     """Filter by the state that is shown, which can come from the job."""
 
     title, parameter_name = gettext_lazy("state"), "state"
@@ -54,7 +54,7 @@ class WorkflowRunAdmin(KeysetAdmin):
     view_permission = Permission.JOBS_VIEW
     list_display = ("run", "state_badge", "job", "steps", "tokens", "started", "took", "error")
     list_display_links = ("run",)
-    list_filter = (ShownStateFilter,)
+    list_filter = (WorkflowRunStateFilter,)
     search_fields = ("id",)
     search_help_text = gettext_lazy("Id of a run, of its job or of its workflow")
     post_actions = ("reveal",)
@@ -65,7 +65,7 @@ class WorkflowRunAdmin(KeysetAdmin):
 
     def is_look_bounded(self, request: HttpRequest) -> bool:
         state = request.GET.get("state", "")
-        return state in SHOWN_STATES and not request.GET.get("q") and walked_runs(RunFilter((state,))) is not None
+        return state in SHOWN_STATES and not request.GET.get("q") and scan_runs(RunFilter((state,))) is not None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         runs = find_runs().defer(*HEAVY_FIELDS)
@@ -103,7 +103,7 @@ class WorkflowRunAdmin(KeysetAdmin):
             "run": run,
             "is_over": shown["is_over"],
             "run_body": body,
-            "run_etag": tag_of(body),
+            "run_etag": etag_of(body),
             "post_actions": list(self._buttons(request, run)),
         }
         request.current_app = self.admin_site.name
@@ -113,15 +113,15 @@ class WorkflowRunAdmin(KeysetAdmin):
         """Return the part of the page that changes while the run continues."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        return answer_part(request, render_to_string(BODY_TEMPLATE, self._shown(str(object_id)), request))
+        return part_response(request, render_to_string(BODY_TEMPLATE, self._shown(str(object_id)), request))
 
     def _shown(self, object_id: str) -> dict[str, Any]:
         run_id = parse_uuid(object_id)
         if run_id is None:
-            raise Http404(RunNotFoundError.title)
+            raise Http404(WorkflowRunNotFoundError.title)
         try:
             context = run_page_context(run_id)
-        except RunNotFoundError as error:
+        except WorkflowRunNotFoundError as error:
             raise Http404(error.detail) from error
         return context | {"job_url": job_url(context["run"])}
 

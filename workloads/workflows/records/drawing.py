@@ -41,7 +41,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EdgePath:
     """An edge as the path of a curve, with its label in the middle."""
 
     path: str
@@ -56,13 +56,13 @@ class Drawing:
 
     inside: str
     boxes: Sequence[Box]
-    lines: Sequence[Line]
+    lines: Sequence[EdgePath]
     width: int
     height: int
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class NodeBar:
     """A span of time on a scale of ``TIMELINE_UNITS``."""
 
     left: int
@@ -92,7 +92,7 @@ def draw_graph(graph: Mapping[str, Any] | None, states: Iterable[tuple[str, str]
     ]
 
 
-def draw_bars(spans: Sequence[tuple[datetime | None, datetime | None]], *, now: datetime) -> list[Bar | None]:
+def draw_bars(spans: Sequence[tuple[datetime | None, datetime | None]], *, now: datetime) -> list[NodeBar | None]:
     """Return one bar per span, from the first start to the last end; an open span ends at ``now``."""
     starts = [start for start, _ in spans if start is not None]
     if not starts:
@@ -103,12 +103,12 @@ def draw_bars(spans: Sequence[tuple[datetime | None, datetime | None]], *, now: 
     return [None if start is None else _bar(start, end or now, first, whole) for start, end in spans]
 
 
-def _bar(start: datetime, end: datetime, first: datetime, whole: float) -> Bar:
+def _bar(start: datetime, end: datetime, first: datetime, whole: float) -> NodeBar:
     left = round((start - first).total_seconds() / whole * TIMELINE_UNITS)
     width = round(max(0.0, (end - start).total_seconds()) / whole * TIMELINE_UNITS)
     # Spans of no duration stay visible.
     width = max(4, width)
-    return Bar(min(left, TIMELINE_UNITS - width), width)
+    return NodeBar(min(left, TIMELINE_UNITS - width), width)
 
 
 def _draw_level(
@@ -163,9 +163,9 @@ def _box(node_id: str, node: Mapping[str, Any], place: tuple[int, int], passes: 
     )
 
 
-def _line(source: Box, target: Box, label: str) -> Line:
+def _line(source: Box, target: Box, label: str) -> EdgePath:
     x1, y1 = source.x + BOX_WIDTH, source.y + BOX_HEIGHT // 2
     x2, y2 = target.x, target.y + BOX_HEIGHT // 2
     bend = max(GAP_X // 2, abs(x2 - x1) // 2)
     path = f"M{x1},{y1} C{x1 + bend},{y1} {x2 - bend},{y2} {x2},{y2}"
-    return Line(path, label, (x1 + x2) // 2, (y1 + y2) // 2 - 4)
+    return EdgePath(path, label, (x1 + x2) // 2, (y1 + y2) // 2 - 4)

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_noop
 from tenants.exceptions import DomainError
 
 
-class RunNotFoundError(DomainError):
+class WorkflowRunNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
     title = gettext_noop("There is no such workflow run.")

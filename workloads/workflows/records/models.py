@@ -9,11 +9,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from tenants.tenancy.bases import TenantModel
-from workloads.workflows.records.records import TERMINAL_STATES, RunState
+from workloads.workflows.records.records import TERMINAL_STATES, RecordState
 from workloads.workflows.records.rows import MAX_ERROR_CODE, MAX_ERROR_MESSAGE, MAX_WORKFLOW_NAME
 
-STATE_CHOICES = [(state.value, _(state.value)) for state in RunState]
-OPEN_STATES = [state.value for state in RunState if not state.is_terminal]
+STATE_CHOICES = [(state.value, _(state.value)) for state in RecordState]
+OPEN_STATES = [state.value for state in RecordState if not state.is_terminal]
 
 
 class RecordedModel(TenantModel):

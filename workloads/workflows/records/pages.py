@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from workloads.workflows.records.drawing import TIMELINE_UNITS, Bar, Drawing, draw_bars, draw_graph
+from workloads.workflows.records.drawing import TIMELINE_UNITS, Drawing, NodeBar, draw_bars, draw_graph
 from workloads.workflows.records.models import NodeRun
 from workloads.workflows.records.offloading import StoredValue, value_of
 from workloads.workflows.records.queries import RunPicture, read_picture
@@ -21,7 +21,7 @@ SHOWN_KEYS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class ValueOutside:
+class OffloadedValue:
     """Size and keys of a value whose content is not shown."""
 
     size_bytes: int
@@ -36,7 +36,7 @@ class TimelineRow:
     node: NodeRun
     state: str
     mark: StateMark
-    bar: Bar | None
+    bar: NodeBar | None
     took: str
     inputs_bytes: int
     outputs_bytes: int
@@ -56,8 +56,8 @@ def run_page_context(run_id: UUID) -> dict[str, Any]:
         "timeline_units": TIMELINE_UNITS,
         "has_more_nodes": len(picture.nodes) == SHOWN_NODES,
         "shown_nodes": SHOWN_NODES,
-        "inputs": outside_of(value_of(run, "inputs")),
-        "outputs": outside_of(value_of(run, "outputs")),
+        "inputs": offloaded_value_of(value_of(run, "inputs")),
+        "outputs": offloaded_value_of(value_of(run, "outputs")),
     }
 
 
@@ -66,12 +66,12 @@ def is_over(picture: RunPicture) -> bool:
     return picture.run.shown_state in TERMINAL_STATES
 
 
-def outside_of(value: StoredValue | None) -> ValueOutside | None:
+def offloaded_value_of(value: StoredValue | None) -> OffloadedValue | None:
     """Return the size of a value, and its top-level keys if its row holds the whole."""
     if value is None:
         return None
     keys = sorted(value.content) if isinstance(value.content, dict) else []
-    return ValueOutside(value.size_bytes, keys[:SHOWN_KEYS], len(keys) > SHOWN_KEYS)
+    return OffloadedValue(value.size_bytes, keys[:SHOWN_KEYS], len(keys) > SHOWN_KEYS)
 
 
 def _draw(picture: RunPicture) -> list[dict[str, Any]]:

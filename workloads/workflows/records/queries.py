@@ -17,9 +17,9 @@ from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 
 from tenants.database.ids import uuid7_floor
 from workloads.job_outcome import CANCELLED, FAILED_STATES, SUSPENDED, error_code, error_message, with_job
-from workloads.workflows.records.exceptions import RunNotFoundError
+from workloads.workflows.records.exceptions import WorkflowRunNotFoundError
 from workloads.workflows.records.models import OPEN_STATES, NodeRun, WorkflowRun
-from workloads.workflows.records.records import PAUSED, TERMINAL_STATES, RunState
+from workloads.workflows.records.records import PAUSED, TERMINAL_STATES, RecordState
 
 _TERMINAL = sorted(TERMINAL_STATES)
 # States that are stored as open.
@@ -72,7 +72,7 @@ def find_runs(asked: RunFilter | None = None) -> QuerySet[WorkflowRun]:
     return runs.filter(asked.condition()) if asked else runs
 
 
-def walked_runs(asked: RunFilter) -> QuerySet[WorkflowRun] | None:
+def scan_runs(asked: RunFilter) -> QuerySet[WorkflowRun] | None:
     """Return the rows that a list scans because no index finds its states; None if one does."""
     if not asked.states or set(asked.states) <= _OPEN_SHOWN:
         return None
@@ -80,10 +80,13 @@ def walked_runs(asked: RunFilter) -> QuerySet[WorkflowRun] | None:
 
 
 def get_run(run_id: UUID) -> WorkflowRun:
-    """Return one run of the current scope as :func:`find_runs` does; raise RunNotFoundError if there is none."""
+    """Return one run of the current scope as :func:`find_runs` does.
+
+    Raise WorkflowRunNotFoundError if there is none.
+    """
     run = find_runs().filter(pk=run_id).first()
     if run is None:
-        raise RunNotFoundError
+        raise WorkflowRunNotFoundError
     return run
 
 
@@ -92,8 +95,8 @@ def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
     nodes = _as_shown(NodeRun.objects.filter(run_id=run_id), job="run__job_id", prefix="run_", of="run__")
     is_left = Q(state__in=OPEN_STATES) & Q(run_shown_state__in=_TERMINAL)
     shown = Case(
-        When(is_left, then=Value(RunState.CANCELLED.value)),
-        When(Q(state=RunState.RUNNING.value) & Q(run_shown_state=PAUSED), then=Value(PAUSED)),
+        When(is_left, then=Value(RecordState.CANCELLED.value)),
+        When(Q(state=RecordState.RUNNING.value) & Q(run_shown_state=PAUSED), then=Value(PAUSED)),
         default=F("state"),
         output_field=CharField(),
     )
@@ -102,10 +105,10 @@ def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
 
 
 def get_node(run_id: UUID, node_key: UUID) -> NodeRun:
-    """Return one node of a run of the current scope; raise RunNotFoundError if there is none."""
+    """Return one node of a run of the current scope; raise WorkflowRunNotFoundError if there is none."""
     node = find_nodes(run_id).filter(pk=node_key).first()
     if node is None:
-        raise RunNotFoundError("The run has no such node.")
+        raise WorkflowRunNotFoundError("The run has no such node.")
     return node
 
 
@@ -137,10 +140,10 @@ def _as_shown(rows: QuerySet[Any], *, job: str, prefix: str, of: str = "") -> Qu
     is_open = Q(**{f"{of}state__in": OPEN_STATES}) & is_own
     is_cancelled = is_open & Q(**{f"{prefix}job_state": CANCELLED})
     is_failed = is_open & Q(**{f"{prefix}job_state__in": FAILED_STATES})
-    is_paused = Q(**{f"{of}state": RunState.RUNNING.value}) & is_own & Q(**{f"{prefix}job_state": SUSPENDED})
+    is_paused = Q(**{f"{of}state": RecordState.RUNNING.value}) & is_own & Q(**{f"{prefix}job_state": SUSPENDED})
     state = Case(
-        When(is_cancelled, then=Value(RunState.CANCELLED.value)),
-        When(is_failed, then=Value(RunState.FAILED.value)),
+        When(is_cancelled, then=Value(RecordState.CANCELLED.value)),
+        When(is_failed, then=Value(RecordState.FAILED.value)),
         When(is_paused, then=Value(PAUSED)),
         default=F(f"{of}state"),
         output_field=CharField(),

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from workloads.workflows.records.records import NodeRecord, RunRecord, RunState
+from workloads.workflows.records.records import NodeRecord, RecordState, RunRecord
 from workloads.workflows.records.rows import storable
 
 
@@ -54,7 +54,7 @@ def _common(part: Mapping[str, Any]) -> dict[str, Any]:
     error = part.get("error") or {}
     return {
         "version": part["version"],
-        "state": RunState(part["state"]),
+        "state": RecordState(part["state"]),
         "inputs": part.get("inputs"),
         "outputs": part.get("outputs"),
         "error_code": error.get("code", ""),

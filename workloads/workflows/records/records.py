@@ -21,7 +21,7 @@ from tenants.translation import gettext_noop
 type JsonObject = Mapping[str, Any]
 
 
-class RunState(StrEnum):
+class RecordState(StrEnum):
     """State of a run or a node."""
 
     RUNNING = gettext_noop("running")
@@ -37,11 +37,11 @@ class RunState(StrEnum):
         return self in TERMINAL_STATES
 
 
-TERMINAL_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED})
+TERMINAL_STATES = frozenset({RecordState.SUCCEEDED, RecordState.FAILED, RecordState.CANCELLED, RecordState.SKIPPED})
 # Shown state of a run whose job is suspended while it runs; never stored.
 PAUSED: Final = gettext_noop("paused")
 # Every state that can be shown.
-SHOWN_STATES: Final = (*(state.value for state in RunState), PAUSED)
+SHOWN_STATES: Final = (*(state.value for state in RecordState), PAUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class RunRecord:
     workflow_version: int
     job_id: UUID
     version: int
-    state: RunState
+    state: RecordState
     inputs: JsonObject | None = None
     outputs: JsonObject | None = None
     error_code: str = ""
@@ -88,7 +88,7 @@ class NodeRecord:
     path: tuple[int, ...] = ()
     version: int
     node_type: str
-    state: RunState
+    state: RecordState
     attempt: int = 1
     inputs: JsonObject | None = None
     outputs: JsonObject | None = None

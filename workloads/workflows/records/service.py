@@ -33,7 +33,7 @@ def reveal_run(*, run_id: UUID, reason: str) -> WorkflowRun:
     return run
 
 
-def submit_record(*, tenant: Tenant, body: Mapping[str, Any], is_rated: bool = False) -> UUID:
+def submit_record(*, tenant: Tenant, body: Mapping[str, Any], is_rate_limited: bool = False) -> UUID:
     """Submit a job that stores a record from outside and return its id; the API's serializer has validated ``body``.
 
     Raise RunTakenError if the id is that of a job or of a run of the engine, or what submission raises.
@@ -42,7 +42,7 @@ def submit_record(*, tenant: Tenant, body: Mapping[str, Any], is_rated: bool = F
         if _is_of_platform(body["run"]["id"]):
             raise RunTakenError
         request = JobRequest(kind=WorkflowStorage.kind, payload=to_payload(body), is_internal=True)
-        job_id: UUID = submit_job(tenant=tenant, request=request, is_rated=is_rated).job.pk
+        job_id: UUID = submit_job(tenant=tenant, request=request, is_rate_limited=is_rate_limited).job.pk
         return job_id
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from scheduling.consistency.registry import FaultKind, Look, Piece, StateCheck
+from scheduling.consistency.registry import CheckPage, CheckRange, FaultKind, StateCheck
 from scheduling.consistency.walk import Table
 from tenants.database.ids import uuid7_floor
 from tenants.database.sql import load_sql
@@ -21,21 +21,21 @@ NODE_AHEAD = FaultKind(
     "workflow_node_ahead", gettext_noop("A node refers to a version of its run that does not exist yet.")
 )
 _SQL = load_sql(__file__)
-_RUNS, _NODES = _SQL["look_at_runs"], _SQL["look_at_nodes"]
+_RUNS, _NODES = _SQL["check_runs"], _SQL["check_nodes"]
 
 
-def look_at_runs(piece: Piece) -> Look:
+def check_runs(piece: CheckRange) -> CheckPage:
     """Find open runs whose jobs were deleted or have completed."""
     yesterday = uuid7_floor(timezone.now() - timedelta(days=1))
     return Table(WorkflowRun._meta.db_table).look(_RUNS, piece, parameters={"yesterday": yesterday})
 
 
-def look_at_nodes(piece: Piece) -> Look:
+def check_nodes(piece: CheckRange) -> CheckPage:
     """Find nodes that are ahead of their runs."""
     return Table(NodeRun._meta.db_table).look(_NODES, piece)
 
 
 CHECKS = (
-    StateCheck("workflow_runs", (NO_JOB, LEFT_OPEN), look_at_runs),
-    StateCheck("workflow_nodes", (NODE_AHEAD,), look_at_nodes),
+    StateCheck("workflow_runs", (NO_JOB, LEFT_OPEN), check_runs),
+    StateCheck("workflow_nodes", (NODE_AHEAD,), check_nodes),
 )

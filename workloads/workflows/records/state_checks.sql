@@ -1,4 +1,4 @@
--- name: look_at_runs
+-- name: check_runs
 -- Find open runs whose jobs were deleted or have completed.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id FROM workflow_storage_workflowrun WHERE
@@ -10,7 +10,7 @@ SELECT CASE WHEN j.id IS NULL THEN 'workflow_run_without_job' ELSE 'workflow_run
 FROM piece p LEFT JOIN scheduling_job j ON j.id = p.job_id AND j.tenant_id = p.tenant_id
 WHERE j.id IS NULL AND p.id > %(yesterday)s OR j.state = 'completed';
 
--- name: look_at_nodes
+-- name: check_nodes
 -- Find nodes that are ahead of their runs.
 WITH piece AS MATERIALIZED (SELECT id, tenant_id, run_id, run_version FROM workflow_storage_noderun WHERE
     -- include: piece_by_id

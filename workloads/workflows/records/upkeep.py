@@ -13,8 +13,8 @@ from uuid import UUID
 from django.utils.translation import gettext_noop
 from psycopg.rows import class_row
 
-from scheduling.upkeep.registry import Budget, Step, UpkeepTask
-from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, DueTenant, Kept, first_due, read_cutoffs
+from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
+from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, DueTenant, RetentionClass, first_due, read_cutoffs
 from tenants.context import all_tenants
 from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
@@ -37,7 +37,7 @@ class PrunedRuns:
     keys: Sequence[str] = ()
 
 
-def prune_runs(budget: Budget) -> Step:
+def prune_runs(budget: UpkeepBudget) -> UpkeepStep:
     """Delete runs whose jobs were deleted, with their nodes; then the files without other references."""
     after = UUID(str(budget.cursor.get("after", NO_TENANT)))
     limit = min(RUNS_PER_STEP, budget.batch_rows)
@@ -49,14 +49,16 @@ def prune_runs(budget: Budget) -> Step:
     if due is not None:
         # Rows that are locked are left to the next run.
         is_over = pruned.runs < limit
-        return Step(counts, has_more=True, cursor={"after": str(due.tenant_id if is_over else after)})
+        return UpkeepStep(counts, has_more=True, cursor={"after": str(due.tenant_id if is_over else after)})
     cursor = {} if cutoffs.is_last_page else {"after": str(cutoffs.last)}
-    return Step(counts, has_more=bool(cursor), cursor=cursor)
+    return UpkeepStep(counts, has_more=bool(cursor), cursor=cursor)
 
 
 def _read_cutoffs(after: UUID) -> Cutoffs:
     """Return the times before which runs may have lost their jobs, whichever way those ended."""
-    finished, failed = (read_cutoffs(kept, after=after) for kept in (Kept.FINISHED_JOBS, Kept.FAILED_JOBS))
+    finished, failed = (
+        read_cutoffs(kept, after=after) for kept in (RetentionClass.FINISHED_JOBS, RetentionClass.FAILED_JOBS)
+    )
     return Cutoffs(finished.tenant_ids, list(map(max, zip(finished.moments, failed.moments, strict=True))))
 
 

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from workloads.workflows.records.records import PAUSED, RunState
+from workloads.workflows.records.records import PAUSED, RecordState
 
 _MINUTE, _HOUR = 60, 3_600
 
@@ -24,12 +24,12 @@ class StateMark:
 
 
 MARKS: Final[Mapping[str, StateMark]] = {
-    RunState.RUNNING: StateMark("▶", "busy"),
-    RunState.WAITING: StateMark("◷", "wait"),
-    RunState.SUCCEEDED: StateMark("✓", "good"),
-    RunState.FAILED: StateMark("✕", "bad"),
-    RunState.CANCELLED: StateMark("⊘", "quiet"),
-    RunState.SKIPPED: StateMark("⇄", "quiet"),
+    RecordState.RUNNING: StateMark("▶", "busy"),
+    RecordState.WAITING: StateMark("◷", "wait"),
+    RecordState.SUCCEEDED: StateMark("✓", "good"),
+    RecordState.FAILED: StateMark("✕", "bad"),
+    RecordState.CANCELLED: StateMark("⊘", "quiet"),
+    RecordState.SKIPPED: StateMark("⇄", "quiet"),
     PAUSED: StateMark("‖", "warn"),
 }
 NOT_BEGUN: Final = StateMark("○", "quiet")

@@ -7,7 +7,7 @@ from typing import Any
 
 from workloads.workflows.definition.graph import Node
 from workloads.workflows.engine.planner import Planner
-from workloads.workflows.engine.state import NodeError, Wait
+from workloads.workflows.engine.state import NodeError, WaitCause
 from workloads.workflows.models import Approval, ApprovalState
 from workloads.workflows.running.values import Values
 
@@ -17,7 +17,7 @@ _ON_TIMEOUT: Mapping[str, str] = {"approve": APPROVED, "reject": REJECTED}
 
 def apply_decisions(planner: Planner, values: Values, decisions: Mapping[str, Approval], now: float) -> None:
     """Let each node whose approval is decided continue."""
-    waiting = [key for key, step in planner.state.steps.items() if step.wait is Wait.DECISION]
+    waiting = [key for key, step in planner.state.steps.items() if step.wait is WaitCause.DECISION]
     for key in waiting:
         approval = decisions.get(str(key))
         if approval is None:

@@ -10,13 +10,21 @@ from typing import Final
 
 from scheduling.kit.base import JobContext
 from workloads.workflows.engine.planner import Planner
-from workloads.workflows.engine.state import Key, NodeError, Wait
-from workloads.workflows.engine.tasks import Act, Task
+from workloads.workflows.engine.state import Key, NodeError, WaitCause
+from workloads.workflows.engine.tasks import Task, TaskType
 from workloads.workflows.engine.variables import Reading
 from workloads.workflows.models import Approval
 from workloads.workflows.nodes import PREPARATIONS
-from workloads.workflows.nodes.work import Made, Opened, Place, Result, RunFacts, Waits, Work
-from workloads.workflows.running.lanes import failure_of
+from workloads.workflows.nodes.work import (
+    NodeContext,
+    NodeOutput,
+    OpenedIteration,
+    PreparedNode,
+    Result,
+    RunFacts,
+    WaitRequest,
+)
+from workloads.workflows.running.concurrency import failure_of
 from workloads.workflows.running.recording import Recording
 from workloads.workflows.running.values import Values
 
@@ -37,9 +45,9 @@ class NodeWork:
     approvals: list[Approval] = field(default_factory=list)
     is_idle: bool = False
 
-    def advance(self, room: int) -> list[tuple[Task, Work]]:
+    def advance(self, room: int) -> list[tuple[Task, PreparedNode]]:
         """Do the work that takes negligible time, and prepare up to ``room`` tasks that take longer."""
-        begun: list[tuple[Task, Work]] = []
+        begun: list[tuple[Task, PreparedNode]] = []
         until = time.monotonic() + INLINE_SECONDS
         while time.monotonic() < until:
             left = room - len(begun)
@@ -53,14 +61,14 @@ class NodeWork:
                     begun.append((task, work))
         return [one for one in begun if self.planner.is_expected(one[0])]
 
-    def _do(self, task: Task) -> Work | None:
+    def _do(self, task: Task) -> PreparedNode | None:
         """Do a task at once; return its work if that takes time."""
         if not self.planner.is_expected(task):
             return None
         try:
-            if task.act is Act.RUN:
+            if task.act is TaskType.RUN:
                 return self._prepare(task)
-            if task.act is Act.GATHER:
+            if task.act is TaskType.GATHER:
                 self._gather(task.key)
             else:
                 self._collect_item(task)
@@ -68,9 +76,9 @@ class NodeWork:
             self.fail(task, failure_of(error))
         return None
 
-    def _prepare(self, task: Task) -> Work | None:
+    def _prepare(self, task: Task) -> PreparedNode | None:
         reading = self._reading(task.key.path, task.node.parent)
-        work = PREPARATIONS[task.node.type](Place(task.key, task.node, reading, self.facts))
+        work = PREPARATIONS[task.node.type](NodeContext(task.key, task.node, reading, self.facts))
         self.recording.inputs[task.key] = work.inputs
         if work.now is None:
             return work
@@ -96,17 +104,17 @@ class NodeWork:
         """Apply a node's result to the state."""
         now = self.clock()
         match result:
-            case Made(outputs=outputs, case=case, tokens=tokens):
+            case NodeOutput(outputs=outputs, case=case, tokens=tokens):
                 self.recording.tokens[task.key] = tokens
                 self.planner.succeed(task.key, self.values.keep(outputs), case=case, tokens=tokens)
-            case Opened(items=items):
+            case OpenedIteration(items=items):
                 self.planner.open_items(task.key, len(items), self.values.keep(list(items)))
-            case Waits(why=why, seconds=seconds):
-                if why is Wait.DECISION:
+            case WaitRequest(why=why, seconds=seconds):
+                if why is WaitCause.DECISION:
                     self._ask(task.key, result, now + seconds)
                 self.planner.wait(task.key, why, now + seconds)
 
-    def _ask(self, key: Key, waits: Waits, until: float) -> None:
+    def _ask(self, key: Key, waits: WaitRequest, until: float) -> None:
         self.approvals.append(
             Approval(
                 tenant_id=self.context.tenant_id,
@@ -122,7 +130,7 @@ class NodeWork:
     def fail(self, task: Task, error: NodeError) -> None:
         """Apply a node's error to the run."""
         self.context.log(error.message, level="warning", node=str(task.key), code=error.code, attempt=task.attempt)
-        if task.act is Act.COLLECT and task.index is not None:
+        if task.act is TaskType.COLLECT and task.index is not None:
             self.planner.fail_item(task.key, task.index, error.code, error.message)
         else:
             self.planner.fail(task.key, error, self.clock())

@@ -9,9 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from workloads.workflows.definition.graph import Graph
-from workloads.workflows.engine.state import Key, RunState, Status, Step, Stored
-from workloads.workflows.records.records import NodeRecord, RunRecord
-from workloads.workflows.records.records import RunState as RecordState
+from workloads.workflows.engine.state import Key, NodeProgress, Status, Stored, WorkflowRunProgress
+from workloads.workflows.records.records import NodeRecord, RecordState, RunRecord
 from workloads.workflows.running.repository import Pinned
 
 _STATES: Mapping[Status, RecordState] = {
@@ -31,7 +30,7 @@ class Recording:
     run_id: UUID
     pinned: Pinned
     graph: Graph
-    state: RunState
+    state: WorkflowRunProgress
     load: Callable[[Stored], Any]
     # Inputs of the nodes begun since the last safe point.
     inputs: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
@@ -68,14 +67,14 @@ class Recording:
             graph=self.graph.describe() if inputs is not None else None,
         )
 
-    def nodes(self, changes: Mapping[Key, Step], now: float) -> Sequence[NodeRecord]:
+    def nodes(self, changes: Mapping[Key, NodeProgress], now: float) -> Sequence[NodeRecord]:
         """Return the current records of the changed nodes."""
         records = [self._node(key, step, now) for key, step in changes.items()]
         self.inputs.clear()
         self.tokens.clear()
         return records
 
-    def _node(self, key: Key, step: Step, now: float) -> NodeRecord:
+    def _node(self, key: Key, step: NodeProgress, now: float) -> NodeRecord:
         code, message = step.error or ("", "")
         outputs = self.load(step.outputs) if step.status is Status.DONE else None
         return NodeRecord(
@@ -97,7 +96,7 @@ class Recording:
         )
 
 
-def _state_of(step: Step) -> RecordState:
+def _state_of(step: NodeProgress) -> RecordState:
     # A node that had begun was not skipped: its run or item ended.
     if step.status is Status.SKIPPED and step.version > 1:
         return RecordState.CANCELLED

@@ -13,15 +13,15 @@ from uuid import UUID
 from scheduling.kit.base import Complete, Interrupted, JobContext, Outcome, PermanentError, Snoozed, Suspended, Yielded
 from workloads.workflows.definition.graph import Graph
 from workloads.workflows.engine.planner import Planner
-from workloads.workflows.engine.state import Key, NodeError, RunState, Status
+from workloads.workflows.engine.state import Key, NodeError, Status, WorkflowRunProgress
 from workloads.workflows.engine.tasks import Bounds, Task
 from workloads.workflows.inputs import read_inputs
-from workloads.workflows.nodes.work import RunFacts, Work
-from workloads.workflows.records.records import RunState as RecordState
+from workloads.workflows.nodes.work import PreparedNode, RunFacts
+from workloads.workflows.records.records import RecordState
 from workloads.workflows.records.repository import save_records
 from workloads.workflows.running import repository
+from workloads.workflows.running.concurrency import NodeConcurrency, failure_of
 from workloads.workflows.running.decisions import apply_decisions
-from workloads.workflows.running.lanes import Lanes, failure_of
 from workloads.workflows.running.node_work import NodeWork
 from workloads.workflows.running.recording import Recording
 from workloads.workflows.running.values import Values
@@ -43,7 +43,7 @@ class Runner:
         self.clock = repository.database_clock()
         self.begun_at = time.monotonic()
         self.is_new = not context.state
-        self.state = RunState(0) if self.is_new else RunState.read(context.state)
+        self.state = WorkflowRunProgress(0) if self.is_new else WorkflowRunProgress.read(context.state)
         self.used_before = self.state.active_seconds
         payload = context.payload
         number = payload.get("version") if self.is_new else self.state.workflow_version
@@ -54,7 +54,7 @@ class Runner:
         bounds = Bounds(context.setting(MAX_STEPS.key), context.setting(MAX_SECONDS.key))
         self.planner = Planner(self.graph, self.state, bounds)
         self.parallel = context.setting(PARALLEL_NODES.key)
-        self.lanes = Lanes(context, threads=self.parallel)
+        self.lanes = NodeConcurrency(context, threads=self.parallel)
         self.recording = Recording(context.tenant_id, context.job_id, pinned, self.graph, self.state, self.values.load)
         facts = RunFacts(context.tenant_id, context.job_id, context.idempotency_key, self.inputs, context.settings)
         self.work = NodeWork(context, self.planner, self.values, self.recording, facts, self.clock)
@@ -92,7 +92,7 @@ class Runner:
         self.state.inputs = self.values.keep(inputs)
         return inputs
 
-    def _begin(self, begun: list[tuple[Task, Work]]) -> None:
+    def _begin(self, begun: list[tuple[Task, PreparedNode]]) -> None:
         for task, work in begun:
             try:
                 self.lanes.begin(task, work)

@@ -11,7 +11,7 @@ from uuid import UUID
 from scheduling.kit.base import PermanentError, TransientError
 from tenants.exceptions import DomainError
 from workloads.files.store import read_bytes, store_bytes
-from workloads.workflows.engine.state import RunState, Step, Stored, inline
+from workloads.workflows.engine.state import NodeProgress, Stored, WorkflowRunProgress, inline
 from workloads.workflows.models import RunValue
 from workloads.workflows.records.rows import storable
 from workloads.workflows.running.repository import read_value
@@ -30,7 +30,7 @@ _MOST_LOADED: Final = 64
 class Values:
     """Values of one run."""
 
-    def __init__(self, tenant_id: UUID, job_id: UUID, state: RunState) -> None:
+    def __init__(self, tenant_id: UUID, job_id: UUID, state: WorkflowRunProgress) -> None:
         self._tenant_id = tenant_id
         self._job_id = job_id
         self._state = state
@@ -80,7 +80,7 @@ class Values:
             excess -= size
         return self._state.write()
 
-    def _inline_values(self) -> Iterator[tuple[tuple[Step, int | None], list[Any]]]:
+    def _inline_values(self) -> Iterator[tuple[tuple[NodeProgress, int | None], list[Any]]]:
         for step in self._state.steps.values():
             if isinstance(step.outputs, list):
                 yield (step, None), step.outputs

@@ -11,16 +11,16 @@ from django.db.models.functions import Now
 
 from scheduling import signals
 from scheduling.breakers.service import reset_circuit
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit.retry import RetryPolicy
-from scheduling.models import Circuit, CircuitNews, Job, JobDue, JobHeld, QueueClock, SchedulingEntity
+from scheduling.models import Circuit, CircuitNews, FairShareNode, Job, JobDue, JobHeld, QueueClock
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, in_flight, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, fail, in_flight, reload, submit
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
@@ -183,7 +183,7 @@ def test_crashes_count_as_failures(acme: Tenant, tick: Tick, worker: Registratio
         (job,) = submit(acme)
         tick()
         started = begin(start, job)
-        crash = verdicts.crashed(
+        crash = settlement_builders.crashed(
             started.execution_id, started.fence, crash_count=0, was_alone=True, cause="killed", is_lost=False
         )
         settle([crash])
@@ -252,14 +252,14 @@ def test_tenant_returning_from_a_breaker_has_no_credit(
     assert tick().has_more
     tick()
     with all_tenants():
-        entity = SchedulingEntity.objects.get()
+        entity = FairShareNode.objects.get()
         assert not entity.is_runnable
         QueueClock.objects.filter(queue=entity.queue_id).update(virtual_time=entity.vruntime + 5_000_000_000)
     with tenant_context(acme):
         reset_circuit(kind="noop", tenant_id=acme.pk)
     tick()
     with all_tenants():
-        assert SchedulingEntity.objects.get().vruntime >= entity.vruntime + 5_000_000_000
+        assert FairShareNode.objects.get().vruntime >= entity.vruntime + 5_000_000_000
 
 
 def test_settlement_of_many_jobs_counts_each(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
@@ -269,9 +269,9 @@ def test_settlement_of_many_jobs_counts_each(acme: Tenant, tick: Tick, worker: R
     settlements = []
     for job in jobs:
         started = begin(start, job)
-        failure = verdicts.Failure.of(ValueError("no"), is_permanent=False)
+        failure = settlement_builders.Failure.of(ValueError("no"), is_permanent=False)
         settlements.append(
-            verdicts.failed(
+            settlement_builders.failed(
                 started.execution_id, started.fence, failure, failed_attempts=1, policy=RetryPolicy(max_retries=3)
             )
         )

@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from scheduling.breakers.dependencies import ask_passage, tell_at_once
+from scheduling.breakers.dependencies import check_breaker, report_probe_result
 from scheduling.breakers.rules import CircuitState
-from scheduling.breakers.state import tend_circuits
-from scheduling.execution import verdicts
+from scheduling.breakers.state import prune_circuits
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import DependencyReport, settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_jobs
@@ -23,7 +23,7 @@ from scheduling.models import Circuit, CircuitNews, Job, JobDue, JobHeld
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tenants.tenancy.service import pause_tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
 from tests.platform_settings import ChangePlatformSettings
 from workloads.diagnostics.processor import NoopProcessor
 
@@ -48,21 +48,25 @@ def up(name: str = API, *, is_shared: bool = False) -> DependencyReport:
 def fail_at(start: Start, job: Job, *reports: DependencyReport) -> None:
     """Start a dispatched job, and let its attempt fail at a dependency."""
     started = begin(start, job)
-    failure = verdicts.Failure.of(OSError("no answer"), is_permanent=False)
-    policy = verdicts.RetryPolicy(max_retries=3)
-    settlement = verdicts.failed(started.execution_id, started.fence, failure, failed_attempts=1, policy=policy)
+    failure = settlement_builders.Failure.of(OSError("no answer"), is_permanent=False)
+    policy = settlement_builders.RetryPolicy(max_retries=3)
+    settlement = settlement_builders.failed(
+        started.execution_id, started.fence, failure, failed_attempts=1, policy=policy
+    )
     assert settle([replace(settlement, dependencies=reports)])
 
 
 def complete_with(start: Start, job: Job, *reports: DependencyReport) -> None:
     started = begin(start, job)
-    assert settle([replace(verdicts.completed(started.execution_id, started.fence, None), dependencies=reports)])
+    assert settle(
+        [replace(settlement_builders.completed(started.execution_id, started.fence, None), dependencies=reports)]
+    )
 
 
 def snooze(start: Start, job: Job, name: str = API, *, is_shared: bool = False) -> None:
     """Start a dispatched job that finds its dependency's breaker open, as the worker does."""
     started = begin(start, job)
-    settlement = verdicts.snoozed(
+    settlement = settlement_builders.snoozed(
         started.execution_id, started.fence, dependency=name, is_shared=is_shared, until=None, seconds=None
     )
     assert settle([replace(settlement, dependencies=(DependencyReport(name, is_shared),))])
@@ -311,14 +315,14 @@ def test_probe_result_is_applied_before_its_job_ends(
     tick()
     begin(start, jobs[0])
     asked = {"tenant_id": acme.pk, "kind": "noop", "name": API, "is_shared": False}
-    assert ask_passage(job_id=jobs[0].pk, **asked).is_probe
-    assert ask_passage(job_id=jobs[1].pk, **asked).is_barred
-    tell_at_once(tenant_id=acme.pk, kind="noop", job_id=jobs[0].pk, report=up())
+    assert check_breaker(job_id=jobs[0].pk, **asked).is_probe
+    assert check_breaker(job_id=jobs[1].pk, **asked).is_barred
+    report_probe_result(tenant_id=acme.pk, kind="noop", job_id=jobs[0].pk, report=up())
     tick()
     tick()
     assert {job.pk for job in in_flight()} == {job.pk for job in jobs}
-    assert ask_passage(job_id=jobs[1].pk, **asked) == ask_passage(job_id=jobs[0].pk, **asked)
-    assert not ask_passage(job_id=jobs[1].pk, **asked).is_barred
+    assert check_breaker(job_id=jobs[1].pk, **asked) == check_breaker(job_id=jobs[0].pk, **asked)
+    assert not check_breaker(job_id=jobs[1].pk, **asked).is_barred
 
 
 def test_probe_that_no_longer_needs_the_dependency_closes_the_breaker(
@@ -395,7 +399,7 @@ def test_jobs_that_need_two_failed_dependencies_do_not_deadlock(
                 JobHeld.objects.filter(job_id=job.pk).update(gate=f"circuit {circuits[number % 2].pk}")
     cool_down()
     assert {job.pk for job in run_all(tick, start)} == {job.pk for job in jobs}
-    tend_circuits()
+    prune_circuits()
     assert states() == {}
 
 
@@ -453,6 +457,6 @@ def test_job_shortened_timeout_counts_only_for_the_own_breaker(
 def test_probe_ending_by_its_own_timeout_reports_nothing_shared(acme: Tenant, is_own_timeout: bool) -> None:
     (job,) = submit(acme)
     report = replace(down(is_shared=True), is_own_timeout=is_own_timeout)
-    tell_at_once(tenant_id=acme.pk, kind="noop", job_id=job.pk, report=report)
+    report_probe_result(tenant_id=acme.pk, kind="noop", job_id=job.pk, report=report)
     with all_tenants():
         assert CircuitNews.objects.get().is_shared is not is_own_timeout

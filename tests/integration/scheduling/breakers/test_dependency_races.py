@@ -13,8 +13,8 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from scheduling.breakers.state import follow_circuits
-from scheduling.execution import verdicts
+from scheduling.breakers.state import update_circuits
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import DependencyReport, Settlement, settle
 from scheduling.execution.start import StartedExecution
 from scheduling.fleet.workers import Registration
@@ -23,8 +23,8 @@ from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.tenancy.service import update_tenant
 from tests.databases import connect_as_owner
-from tests.integration.scheduling.acts import Start, Tick, begin, in_flight, submit
 from tests.integration.scheduling.dispatch.test_tick_at_size import MOST_ROWS, explaining, rows_read
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, in_flight, submit
 from tests.platform_settings import ChangePlatformSettings
 
 API = "api.example.com"
@@ -40,9 +40,9 @@ FROM generate_series(1, %(count)s) AS n
 
 def failure(started: StartedExecution) -> Settlement:
     report = DependencyReport(API, True, False, "f" * 16, "Timeout", "no answer")
-    error = verdicts.Failure.of(OSError("no answer"), is_permanent=False)
-    policy = verdicts.RetryPolicy(max_retries=3)
-    failed = verdicts.failed(started.execution_id, started.fence, error, failed_attempts=1, policy=policy)
+    error = settlement_builders.Failure.of(OSError("no answer"), is_permanent=False)
+    policy = settlement_builders.RetryPolicy(max_retries=3)
+    failed = settlement_builders.failed(started.execution_id, started.fence, error, failed_attempts=1, policy=policy)
     return replace(failed, dependencies=(report,))
 
 
@@ -63,7 +63,7 @@ def at_once(acts: list[Callable[[], object]]) -> list[object]:
 
 def fold() -> None:
     with all_tenants():
-        follow_circuits()
+        update_circuits()
 
 
 @pytest.mark.django_db(transaction=True)

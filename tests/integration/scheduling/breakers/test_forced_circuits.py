@@ -14,11 +14,11 @@ from scheduling.breakers.service import force_circuit, reset_circuit
 from scheduling.exceptions import CircuitNotFoundError, DependencyNameError, KindUnknownError
 from scheduling.fleet.workers import Registration
 from scheduling.models import Circuit, Job, JobHeld
-from scheduling.stops.expiry import lift_due
+from scheduling.stops.expiry import expire_due_stops
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, fail, in_flight, reasons_of, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, fail, in_flight, reasons_of, submit
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
@@ -101,10 +101,10 @@ def test_forced_breaker_is_reset_at_its_time(acme: Tenant, tick: Tick, worker: R
     force_circuit(kind="noop", tenant_id=None, dependency=API, is_open=False, reason="for good")
     submit(acme, 2)
     tick()
-    assert lift_due() == 0
+    assert expire_due_stops() == 0
     with all_tenants():
         Circuit.objects.filter(until=until).update(until=Now() - timedelta(hours=1))
-    assert lift_due() == 1
+    assert expire_due_stops() == 1
     tick()
     tick()
     assert len(in_flight()) == 2

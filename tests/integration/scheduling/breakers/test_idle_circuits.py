@@ -9,13 +9,13 @@ import pytest
 from django.db.models.functions import Now
 
 from scheduling.breakers import state as circuits
-from scheduling.breakers.state import tend_circuits
+from scheduling.breakers.state import prune_circuits
 from scheduling.dispatch import tick as ticking
 from scheduling.fleet.workers import Registration
 from scheduling.models import Circuit, CircuitNews, JobHeld
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_flight, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -105,7 +105,7 @@ def test_breaker_without_jobs_for_an_hour_is_deleted(acme: Tenant, tick: Tick, w
     recent = put_circuit(acme, "recent", since=timedelta(minutes=59))
     for state in ("open", "half_open"):
         put_circuit(acme, f"old.{state}", state, since=timedelta(minutes=61))
-    assert tend_circuits() == 0
+    assert prune_circuits() == 0
     with all_tenants():
         assert set(Circuit.objects.values_list("pk", flat=True)) == {waited_for.pk, recent.pk}
 
@@ -118,7 +118,7 @@ def test_breaker_with_a_long_running_probe_is_not_deleted(
         Circuit.objects.filter(pk=circuit.pk).update(until=Now() - timedelta(hours=2))
     tick()
     (probe,) = in_flight()
-    tend_circuits()
+    prune_circuits()
     with all_tenants():
         assert Circuit.objects.get().probe_job_id == probe.pk
     complete(start, probe)
@@ -136,14 +136,14 @@ def test_jobs_of_a_deleted_breaker_return_and_no_others(
     put_circuit(globex, since=timedelta(hours=-1))
     submit(globex)
     tick()
-    assert tend_circuits() == 0
+    assert prune_circuits() == 0
     with all_tenants():
         if state is None:
             Circuit.objects.filter(pk=circuit.pk).delete()
         else:
             Circuit.objects.filter(pk=circuit.pk).update(state=state)
     assert tick().dispatched == 0
-    assert tend_circuits() == 2
+    assert prune_circuits() == 2
     tick()
     assert {job.tenant_id for job in in_flight()} == {acme.pk}
     with all_tenants():
@@ -155,6 +155,6 @@ def test_old_failures_are_deleted(acme: Tenant) -> None:
         circuit = put_circuit(acme, f"kind.{hours}", "counting", since=timedelta(0))
         with all_tenants():
             Circuit.objects.filter(pk=circuit.pk).update(counted_from=Now() - timedelta(hours=hours), until=None)
-    tend_circuits()
+    prune_circuits()
     with all_tenants():
         assert Circuit.objects.get().kind == "kind.0"

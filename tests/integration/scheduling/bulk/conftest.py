@@ -8,9 +8,9 @@ from unittest.mock import patch
 
 import pytest
 
-from scheduling.bulk import running
-from scheduling.bulk.running import open_operations, take_turn
+from scheduling.bulk import turns
 from scheduling.bulk.starting import start_bulk_operation
+from scheduling.bulk.turns import open_operations, take_turn
 from scheduling.models import BulkOperation
 from tenants.context import Actor, Scope, acting_as, scope_context
 from tenants.models import Tenant
@@ -24,7 +24,7 @@ STELLA = Actor(kind="user", id="8", label="stella", request_id="r2")
 def start_bulk(db: None, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Start an operation as acme's Alice, or as the platform's Stella if there is no tenant."""
     # The timeouts of a turn's transaction would apply to the whole test.
-    monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
+    monkeypatch.setattr(turns, "TURN_IDLE_TIMEOUT_MS", 600_000)
 
     def start(tenant: Tenant | None, filter_text: str, operation: str, **options: Any) -> BulkOperation:
         parameters = options.pop("parameters", {})
@@ -46,7 +46,7 @@ def start_bulk(db: None, monkeypatch: pytest.MonkeyPatch) -> Start:
 def take_turns(most: int = 500) -> int:
     """Run turns until no operation is open or able to go on; return how many."""
     # The timeouts of a turn's transaction would apply to the whole test.
-    with patch.object(running, "TURN_IDLE_TIMEOUT_MS", 600_000):
+    with patch.object(turns, "TURN_IDLE_TIMEOUT_MS", 600_000):
         for taken in range(most):
             opened = open_operations()
             if not opened:

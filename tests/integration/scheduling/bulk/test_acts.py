@@ -11,14 +11,14 @@ from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.suspension import resume_job, suspend_job
-from scheduling.models import DeadLetter, Job, JobEvent, JobReady, Queue, RoutingRule, SchedulingEntity, WorkerPool
+from scheduling.models import DeadLetter, FairShareNode, Job, JobEvent, JobReady, Queue, RoutingRule, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_moment
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start as StartJob
-from tests.integration.scheduling.acts import Tick, begin, fail, reload, submit
 from tests.integration.scheduling.backlog import assert_nothing_is_lost, queues_of
 from tests.integration.scheduling.bulk.conftest import STELLA, Start, reload_operation, take_turns
+from tests.integration.scheduling.job_helpers import Start as StartJob
+from tests.integration.scheduling.job_helpers import Tick, begin, fail, reload, submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
@@ -147,7 +147,7 @@ def test_move_queue_of_the_platform_moves_jobs_to_any_queue(acme: Tenant, pool: 
         resume_job(job_id=stopped.pk)
     with all_tenants():
         waiting = JobReady.objects.filter(job_id__in=[job.pk for job in (*ready, *keyed, stopped)])
-        assert {SchedulingEntity.objects.get(pk=row.entity_id).queue_id for row in waiting} == {target.pk}
+        assert {FairShareNode.objects.get(pk=row.entity_id).queue_id for row in waiting} == {target.pk}
     assert_nothing_is_lost(pool)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from scheduling.bulk import running
+from scheduling.bulk import turns
 from scheduling.models import BulkOperation
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.bulk.test_acts import states_of
+from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def run_json(*arguments: str) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def no_turn_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     # The timeouts of a turn's transaction would apply to the whole test.
-    monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
+    monkeypatch.setattr(turns, "TURN_IDLE_TIMEOUT_MS", 600_000)
 
 
 def test_dry_run_prints_the_effect(acme: Tenant) -> None:

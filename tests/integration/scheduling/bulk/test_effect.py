@@ -12,21 +12,21 @@ from django.test.utils import CaptureQueriesContext
 from scheduling.bulk.effect import EFFECT_NOTES, BulkEffect
 from scheduling.bulk.starting import plan_bulk_operation
 from scheduling.fleet.workers import Registration
-from scheduling.models import CFSPlan, Job, Queue, SchedulingEntity, Worker, WorkerPool
+from scheduling.models import CFSPlan, FairShareNode, Job, Queue, Worker, WorkerPool
 from tenants.context import Scope, all_tenants, scope_context
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
-from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.bulk.conftest import Start, take_turns
+from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = pytest.mark.django_db
 SECONDS = 10
 
 
-def line_up(tenant: Tenant, jobs: Sequence[Job], waiting: int) -> None:
+def enqueue_tenants(tenant: Tenant, jobs: Sequence[Job], waiting: int) -> None:
     """Store the line as a tick leaves it: so many jobs of ten seconds each."""
     with all_tenants():
-        SchedulingEntity.objects.filter(tenant=tenant, queue_id=jobs[0].queue_id).update(
+        FairShareNode.objects.filter(tenant=tenant, queue_id=jobs[0].queue_id).update(
             waiting=waiting, estimate_us=SECONDS * 10**6, is_runnable=waiting > 0
         )
         # The cost of a kind without history is estimated by its queue.
@@ -43,7 +43,7 @@ def backlog(acme: Tenant, globex: Tenant, worker: Registration) -> dict[str, lis
     """Submit eight jobs of each tenant to four slots."""
     jobs = {tenant.slug: submit(tenant, 8) for tenant in (acme, globex)}
     for tenant in (acme, globex):
-        line_up(tenant, jobs[tenant.slug], 8)
+        enqueue_tenants(tenant, jobs[tenant.slug], 8)
     return jobs
 
 
@@ -71,10 +71,10 @@ def test_added_jobs_lengthen_waits_and_the_largest_comes_first(
     acme: Tenant, globex: Tenant, worker: Registration, start_bulk: Start
 ) -> None:
     dead, others = submit(acme, 8), submit(globex, 8)
-    line_up(globex, others, 8)
+    enqueue_tenants(globex, others, 8)
     start_bulk(acme, "kind:noop", "discard")
     take_turns()
-    line_up(acme, dead, 0)
+    enqueue_tenants(acme, dead, 0)
     effect = effect_of(None, "state:discarded", "requeue")
     first = effect.lines[0]
     assert (first.tenant, first.verdict) == ("acme", "loses")
@@ -133,7 +133,7 @@ def test_effect_takes_a_constant_number_of_statements(acme: Tenant) -> None:
         effect_of(None, "tenant:acme", "cancel")
     for number in range(12):
         other = create_tenant(slug=f"other-{number}", plan="team")
-        line_up(other, submit(other, 2), 2 + number)
+        enqueue_tenants(other, submit(other, 2), 2 + number)
     with CaptureQueriesContext(connection) as many:
         effect = effect_of(None, "tenant:acme", "cancel")
     assert len(many) == len(few)

@@ -11,9 +11,9 @@ from scheduling.bulk.runner import BulkRunner
 from scheduling.models import BulkOperation, Queue, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.bulk.conftest import Start, reload_operation
 from tests.integration.scheduling.bulk.test_acts import states_of
+from tests.integration.scheduling.job_helpers import submit
 
 
 @pytest.mark.django_db(transaction=True)

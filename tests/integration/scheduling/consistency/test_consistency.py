@@ -14,11 +14,19 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from scheduling.consistency import verification, walk
-from scheduling.consistency.registry import NOT_PROVED, Fault, Look, Piece, StateCheck, fault_kinds, state_checks
+from scheduling.consistency.registry import (
+    NOT_PROVED,
+    CheckPage,
+    CheckRange,
+    ConsistencyFault,
+    StateCheck,
+    fault_kinds,
+    state_checks,
+)
 from scheduling.consistency.verification import StateReport, verify
 from scheduling.dispatch import tick as tick_module
 from scheduling.dispatch.tick import run_tick
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import start_execution
 from scheduling.fleet.workers import Registration
@@ -30,9 +38,9 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.exceptions import DomainError
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, in_flight, submit
 from tests.integration.scheduling.dispatch.test_invariants import recount
-from tests.integration.scheduling.walks import Walk
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, fail, in_flight, submit
+from tests.integration.scheduling.random_walk import Walk
 from tests.predictions import predict
 
 
@@ -382,15 +390,20 @@ def test_many_faults_are_counted_and_a_few_named(work: None, acme: Tenant) -> No
 
 @pytest.mark.django_db
 def test_fault_absent_at_the_second_look_is_dropped() -> None:
-    looks = iter([[Fault("ledger", None, "1"), Fault("ledger", None, "2")], [Fault("ledger", None, "2")]])
-    check = StateCheck("planted", (), lambda piece: Look(piece, next(looks)))
-    assert [fault.subject for fault in walk.look_twice(check, Piece()).faults] == ["2"]
+    looks = iter(
+        [
+            [ConsistencyFault("ledger", None, "1"), ConsistencyFault("ledger", None, "2")],
+            [ConsistencyFault("ledger", None, "2")],
+        ]
+    )
+    check = StateCheck("planted", (), lambda piece: CheckPage(piece, next(looks)))
+    assert [fault.subject for fault in walk.check_twice(check, CheckRange()).faults] == ["2"]
 
 
 def test_timeout_is_kept_despite_a_clean_second_look() -> None:
-    looks = iter([[Fault(NOT_PROVED.code, None, "1"), Fault("ledger", None, "2")], []])
-    check = StateCheck("planted", (), lambda piece: Look(piece, next(looks)))
-    assert [fault.code for fault in walk.look_twice(check, Piece()).faults] == [NOT_PROVED.code]
+    looks = iter([[ConsistencyFault(NOT_PROVED.code, None, "1"), ConsistencyFault("ledger", None, "2")], []])
+    check = StateCheck("planted", (), lambda piece: CheckPage(piece, next(looks)))
+    assert [fault.code for fault in walk.check_twice(check, CheckRange()).faults] == [NOT_PROVED.code]
 
 
 @pytest.mark.django_db
@@ -404,7 +417,7 @@ def test_refused_repair_is_rolled_back_and_reported(work: None, acme: Tenant) ->
 
     check = next(check for check in state_checks() if check.name == "jobs")
     broken = StateCheck(check.name, check.kinds, check.look, refuse)
-    (look,) = walk.walk(broken)
+    (look,) = walk.iterate_pages(broken)
     left = verification.repair_faults(broken, look, reason="")
     assert {fault.code for fault in left} == {"job_nowhere"}
     with all_tenants():
@@ -467,10 +480,16 @@ class Crowd:
         if not started:
             return
         id_, fence, attempt = started.execution_id, started.fence, started.attempt
-        failure = verdicts.Failure.of(ValueError("no"), is_permanent=dice.random() < 0.5)
-        policy = verdicts.RetryPolicy(started.max_retries)
-        failed = verdicts.failed(id_, fence, failure, failed_attempts=attempt, policy=policy)
-        settle([dice.choice([verdicts.completed(id_, fence, None), verdicts.shut_down(id_, fence), failed])])
+        failure = settlement_builders.Failure.of(ValueError("no"), is_permanent=dice.random() < 0.5)
+        policy = settlement_builders.RetryPolicy(started.max_retries)
+        failed = settlement_builders.failed(id_, fence, failure, failed_attempts=attempt, policy=policy)
+        settle(
+            [
+                dice.choice(
+                    [settlement_builders.completed(id_, fence, None), settlement_builders.shut_down(id_, fence), failed]
+                )
+            ]
+        )
 
     def cancel(self, dice: random.Random) -> None:
         self.on_job(dice, cancel_job)

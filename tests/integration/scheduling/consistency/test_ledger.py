@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_jobs
@@ -15,29 +15,29 @@ from scheduling.models import Charge, Execution, LiveExecution
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, submit
 
 pytestmark = pytest.mark.django_db
 
 type Verdict = Callable[[object, int], Settlement]
-FAILURE = verdicts.Failure("ValueError", "no", "")
-RETRIES = verdicts.RetryPolicy(max_retries=3)
+FAILURE = settlement_builders.Failure("ValueError", "no", "")
+RETRIES = settlement_builders.RetryPolicy(max_retries=3)
 ENDINGS: dict[str, Verdict] = {
-    "completed": lambda id_, fence: verdicts.completed(id_, fence, None),
-    "failed": lambda id_, fence: verdicts.failed(id_, fence, FAILURE, failed_attempts=1, policy=RETRIES),
-    "timed_out": lambda id_, fence: verdicts.failed(
-        id_, fence, FAILURE, failed_attempts=1, policy=RETRIES, outcome=verdicts.Outcome.TIMED_OUT
+    "completed": lambda id_, fence: settlement_builders.completed(id_, fence, None),
+    "failed": lambda id_, fence: settlement_builders.failed(id_, fence, FAILURE, failed_attempts=1, policy=RETRIES),
+    "timed_out": lambda id_, fence: settlement_builders.failed(
+        id_, fence, FAILURE, failed_attempts=1, policy=RETRIES, outcome=settlement_builders.Outcome.TIMED_OUT
     ),
-    "yielded": lambda id_, fence: verdicts.yielded(id_, fence, {"at": 1}),
-    "put_off": lambda id_, fence: verdicts.put_off(id_, fence, {"at": 1}, seconds=60),
-    "suspended": lambda id_, fence: verdicts.suspended(id_, fence, {"at": 1}, seconds=None),
-    "shutdown": verdicts.shut_down,
-    "cancelled": verdicts.cancelled,
-    "expired": verdicts.expired,
-    "crashed": lambda id_, fence: verdicts.crashed(
+    "yielded": lambda id_, fence: settlement_builders.yielded(id_, fence, {"at": 1}),
+    "put_off": lambda id_, fence: settlement_builders.put_off(id_, fence, {"at": 1}, seconds=60),
+    "suspended": lambda id_, fence: settlement_builders.suspended(id_, fence, {"at": 1}, seconds=None),
+    "shutdown": settlement_builders.shut_down,
+    "cancelled": settlement_builders.cancelled,
+    "expired": settlement_builders.expired,
+    "crashed": lambda id_, fence: settlement_builders.crashed(
         id_, fence, crash_count=0, was_alone=True, cause="killed", is_lost=False
     ),
-    "lost": lambda id_, fence: verdicts.crashed(
+    "lost": lambda id_, fence: settlement_builders.crashed(
         id_, fence, crash_count=0, was_alone=True, cause="silent", is_lost=True
     ),
 }
@@ -75,7 +75,7 @@ def test_execution_that_never_started_is_not_charged(acme: Tenant, tick: Tick, w
         with tenant_context(acme):
             cancel_jobs(job_ids=[job.pk])
     else:
-        settle([verdicts.unpublished(live.id, live.fence)])
+        settle([settlement_builders.unpublished(live.id, live.fence)])
     with all_tenants():
         assert sum(Charge.objects.values_list("microseconds", flat=True)) == 0
         assert Execution.objects.get().outcome == act

@@ -19,7 +19,7 @@ from scheduling.upkeep.registry import tasks
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, fail, submit
 
 pytestmark = pytest.mark.django_db
 

@@ -15,23 +15,23 @@ from pytest_django import Settings
 
 from scheduling.diagnosis import checks as flow_checks
 from scheduling.diagnosis import service as module
-from scheduling.diagnosis.service import Check, State, diagnose
+from scheduling.diagnosis.service import Check, Health, diagnose
 from scheduling.diagnosis.starts import stall_watch
 from scheduling.dispatch import broker
-from scheduling.dispatch.absence import note_refused_hints
+from scheduling.dispatch.broker_faults import record_refused_hints
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.execution.leases import heartbeat
 from scheduling.fleet.processes import ProcessPulse
 from scheduling.fleet.queries import FOREIGN_ROLE
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
-from scheduling.models import ProcessHeartbeat, Queue, SchedulingEntity, Worker, WorkerPool
+from scheduling.models import FairShareNode, ProcessHeartbeat, Queue, Worker, WorkerPool
 from scheduling.statistics.gauges import sample_gauges
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.database.write_probe import write_watch
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
@@ -61,15 +61,15 @@ def set_ago(table: str, column: str, seconds: float) -> None:
 
 def test_diagnosis_is_ok_while_all_processes_run(all_processes: Registration) -> None:
     diagnosis = diagnose()
-    assert [check for check in diagnosis.checks if check.state is not State.OK] == []
-    assert diagnosis.state is State.OK
+    assert [check for check in diagnosis.checks if check.state is not Health.OK] == []
+    assert diagnosis.state is Health.OK
     assert not any(check.hint for check in diagnosis.checks)
 
 
 @pytest.mark.parametrize("role", ProcessHeartbeat.Role)
 def test_silent_process_fails(all_processes: Registration, role: ProcessHeartbeat.Role) -> None:
     set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
-    assert check_of(role.value).state is State.FAILURE
+    assert check_of(role.value).state is Health.FAILURE
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,20 @@ def test_silent_process_fails(all_processes: Registration, role: ProcessHeartbea
 def test_outdated_numbers_fail(all_processes: Registration, name: str, table: str, column: str) -> None:
     set_ago(table, column, 300)
     check = check_of(name)
-    assert (check.state, check.measured) == (State.FAILURE, "300.0 s ago")
+    assert (check.state, check.measured) == (Health.FAILURE, "300.0 s ago")
     assert "dispatch_jobs" in check.hint
 
 
 def test_counter_that_differs_from_its_recount_is_found(all_processes: Registration, acme: Tenant) -> None:
     queue = Queue.objects.get(name="workflow_team")
     with all_tenants():
-        SchedulingEntity.objects.create(tenant=acme, queue=queue, waiting=7)
+        FairShareNode.objects.create(tenant=acme, queue=queue, waiting=7)
     run_upkeep(name="verify_counters")
     check = check_of("recount: counters")
-    assert check.state is State.FAILURE
+    assert check.state is Health.FAILURE
     assert "run_upkeep verify_counters" in check.hint
     with all_tenants():
-        SchedulingEntity.objects.all().delete()
+        FairShareNode.objects.all().delete()
     run_upkeep(name="verify_counters")
     assert check_of("recount: counters").measured == "equal, 0 min ago"
 
@@ -103,24 +103,24 @@ def test_counter_that_differs_from_its_recount_is_found(all_processes: Registrat
 def test_queues_without_a_worker_are_named(all_processes: Registration) -> None:
     retire_worker(worker_id=all_processes.worker_id)
     check = check_of("workers of default")
-    assert check.state is State.FAILURE
+    assert check.state is Health.FAILURE
     assert "dataset" in check.measured
     assert "run_worker --pool=default" in check.hint
 
 
 def test_silent_worker_reads_no_queue(all_processes: Registration) -> None:
     set_ago("scheduling_worker", "heartbeat_at", 60)
-    assert check_of("workers of default").state is State.FAILURE
+    assert check_of("workers of default").state is Health.FAILURE
 
 
 def test_old_canary_warns(all_processes: Registration) -> None:
     set_ago("scheduling_worker", "canary_at", 300)
     check = check_of("canary of default")
-    assert (check.state, check.measured) == (State.WARNING, "300.0 s ago")
+    assert (check.state, check.measured) == (Health.WARNING, "300.0 s ago")
 
 
-@pytest.mark.parametrize(("skew", "state"), [(1.0, State.OK), (-3.0, State.WARNING), (7_200.0, State.FAILURE)])
-def test_clock_skew_is_found(all_processes: Registration, skew: float, state: State) -> None:
+@pytest.mark.parametrize(("skew", "state"), [(1.0, Health.OK), (-3.0, Health.WARNING), (7_200.0, Health.FAILURE)])
+def test_clock_skew_is_found(all_processes: Registration, skew: float, state: Health) -> None:
     with all_tenants():
         Worker.objects.filter(pk=all_processes.worker_id).update(clock_skew_seconds=skew)
     assert check_of("clocks").state is state
@@ -132,7 +132,7 @@ def test_clock_skew_of_any_dispatcher_is_found(all_processes: Registration) -> N
         ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.DISPATCHER).update(clock_skew_seconds=-600.0)
     ProcessPulse(ProcessHeartbeat.Role.DISPATCHER).beat()
     check = check_of("clocks")
-    assert check.state is State.FAILURE
+    assert check.state is Health.FAILURE
     assert "-600.00 s" in check.measured
 
 
@@ -140,18 +140,18 @@ def test_clock_of_a_silent_process_is_ignored(all_processes: Registration) -> No
     with all_tenants():
         ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.DISPATCHER).update(clock_skew_seconds=-600.0)
     set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
-    assert check_of("clocks").state is State.OK
+    assert check_of("clocks").state is Health.OK
 
 
 def test_heartbeat_measures_the_clock(all_processes: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scheduling.execution.leases.time.time", lambda: 0.0)
     heartbeat(worker_id=all_processes.worker_id, is_stopping=False, fences={})
-    assert check_of("clocks").state is State.FAILURE
+    assert check_of("clocks").state is Health.FAILURE
 
 
 def test_broker_that_evicts_fails(all_processes: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "read_eviction_policy", lambda: "allkeys-lru")
-    assert check_of("eviction policy").state is State.FAILURE
+    assert check_of("eviction policy").state is Health.FAILURE
 
 
 def test_unreachable_broker_fails_and_its_address_is_hidden(
@@ -162,7 +162,7 @@ def test_unreachable_broker_fails_and_its_address_is_hidden(
 
     monkeypatch.setattr(broker, "read_eviction_policy", refuse)
     check = check_of("broker")
-    assert check.state is State.FAILURE
+    assert check.state is Health.FAILURE
     assert "secret" not in check.measured
 
 
@@ -205,36 +205,36 @@ WHOLE = {"layers": ["landlock", "seccomp"], "protections": ["network", "files", 
 @pytest.mark.parametrize(
     ("sandbox", "is_allowed", "state", "measured"),
     [
-        (WHOLE, False, State.OK, "landlock, seccomp on 1 workers"),
-        ({"layers": ["seccomp"], "protections": ["network"]}, False, State.FAILURE, "files not protected on here:7"),
-        ({"layers": [], "protections": []}, True, State.WARNING, "files, network not protected on here:7"),
+        (WHOLE, False, Health.OK, "landlock, seccomp on 1 workers"),
+        ({"layers": ["seccomp"], "protections": ["network"]}, False, Health.FAILURE, "files not protected on here:7"),
+        ({"layers": [], "protections": []}, True, Health.WARNING, "files, network not protected on here:7"),
     ],
 )
 def test_extraction_sandbox_is_listed(
     change_platform_settings: ChangePlatformSettings,
     sandbox: dict[str, list[str]],
     is_allowed: bool,
-    state: State,
+    state: Health,
     measured: str,
 ) -> None:
     change_platform_settings(EXTRACTION_WITHOUT_SANDBOX=is_allowed)
     register_worker(pool_name="default", hostname="here", pid=7, slots=1, sandbox=sandbox)
     check = check_of("extraction sandbox")
-    assert (check.state, check.measured, bool(check.hint)) == (state, measured, state is not State.OK)
+    assert (check.state, check.measured, bool(check.hint)) == (state, measured, state is not Health.OK)
 
 
 def test_foreign_consumer_fails_for_five_minutes_and_is_on_the_overview(
     all_processes: Registration, client: Client, staff: User
 ) -> None:
-    assert check_of("foreign consumers").state is State.OK
+    assert check_of("foreign consumers").state is Health.OK
     ProcessPulse(FOREIGN_ROLE).beat()
     check = check_of("foreign consumers")
-    assert (check.state, "consumes messages of the platform" in check.measured) == (State.FAILURE, True)
+    assert (check.state, "consumes messages of the platform" in check.measured) == (Health.FAILURE, True)
     assert "run_worker" in check.hint
     client.force_login(staff)
     assert "A foreign process consumes messages" in client.get(reverse("admin:overview_fragment")).content.decode()
     set_ago("scheduling_process_heartbeat", "heartbeat_at", 301)
-    assert check_of("foreign consumers").state is State.OK
+    assert check_of("foreign consumers").state is Health.OK
 
 
 def test_database_refusing_writes_fails(
@@ -243,7 +243,7 @@ def test_database_refusing_writes_fails(
     monkeypatch.setattr(write_watch, "read", lambda: "PostgreSQL does not accept writes: No space left on device")
     check = check_of("writes")
     assert (check.state, check.measured) == (
-        State.FAILURE,
+        Health.FAILURE,
         "PostgreSQL does not accept writes: No space left on device",
     )
     assert "Make room" in check.hint
@@ -255,16 +255,16 @@ def test_broker_refusing_messages_fails_with_its_answer(
     all_processes: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker, "_last_fault", "ReadOnlyError: You can't write against a read only replica.")
-    note_refused_hints(WorkerPool.objects.get(name="default").pk)
+    record_refused_hints(WorkerPool.objects.get(name="default").pk)
     check = check_of("publishing")
-    assert (check.state, "default (ReadOnlyError: You can't" in check.measured) == (State.FAILURE, True)
+    assert (check.state, "default (ReadOnlyError: You can't" in check.measured) == (Health.FAILURE, True)
     assert "role of a replica" in check.hint
     client.force_login(staff)
     page = client.get(reverse("admin:overview_fragment")).content.decode()
     assert "The broker rejects messages of the pool default" in page
     assert "Redis does not respond" not in page
     set_ago("scheduling_pool_clock", "publish_failed_at", 11)
-    assert check_of("publishing").state is State.OK
+    assert check_of("publishing").state is Health.OK
 
 
 def test_jobs_waiting_beside_free_slots_fail(
@@ -272,10 +272,10 @@ def test_jobs_waiting_beside_free_slots_fail(
 ) -> None:
     monkeypatch.setattr(flow_checks, "SECOND_LOOK_SECONDS", 0.0)
     submit(acme)
-    assert check_of("starts").state is State.OK
+    assert check_of("starts").state is Health.OK
     set_ago("scheduling_job", "run_at", 20)
     check = check_of("starts")
-    assert (check.state, check.measured.endswith("without a worker in default")) == (State.FAILURE, True)
+    assert (check.state, check.measured.endswith("without a worker in default")) == (Health.FAILURE, True)
     assert "restart the workers" in check.hint
     client.force_login(staff)
     monkeypatch.setattr(stall_watch, "read", lambda: ("default",))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from scheduling.diagnosis.service import State, diagnose
+from scheduling.diagnosis.service import Health, diagnose
 from scheduling.execution.leases import heartbeat
-from scheduling.fleet.standings import measure_queues
+from scheduling.fleet.queue_consumers import measure_queues
 from scheduling.fleet.workers import Registration, retire_worker
 from scheduling.models import Queue, QueueStanding, RoutingRule, Worker, WorkerPool
 from scheduling.observability.measures import read_measures
@@ -18,7 +18,7 @@ from scheduling.overview.queries import read_overview
 from tenants.context import all_tenants
 from tenants.database.clock import read_moment
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Tick, submit
+from tests.integration.scheduling.job_helpers import Tick, submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
@@ -63,7 +63,7 @@ def test_queue_with_routing_rules_needs_a_reader(far: Queue, worker: Registratio
 def test_alarm_is_logged_once_and_so_is_its_end(
     far: Queue, worker: Registration, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="scheduling.fleet.standings"):
+    with caplog.at_level(logging.INFO, logger="scheduling.fleet.queue_consumers"):
         for _ in range(3):
             measure_queues()
         since = QueueStanding.objects.get(queue=far).unread_since
@@ -128,7 +128,7 @@ def test_alarm_is_shown_on_overview_api_diagnosis_and_metrics(far: Queue, worker
     assert lines["far"]["without_consumer_since"] is not None
     assert lines["dataset"]["without_consumer_since"] is None
     (check,) = [check for check in diagnose().checks if check.name == "queue consumers"]
-    assert (check.state, check.measured) == (State.FAILURE, "no live worker consumes far")
+    assert (check.state, check.measured) == (Health.FAILURE, "no live worker consumes far")
     assert unread_measure("far")
     read_by(far.pool, "far")
     measure_queues()

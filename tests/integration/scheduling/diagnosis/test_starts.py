@@ -11,10 +11,10 @@ from django.db.models.functions import Now
 
 from scheduling.diagnosis.starts import StallWatch, find_stalled_pools
 from scheduling.fleet.workers import Registration
-from scheduling.models import Drain, Execution, Job, LiveExecution, Queue, SchedulingEntity, WorkerPool
+from scheduling.models import Drain, Execution, FairShareNode, Job, LiveExecution, Queue, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -45,7 +45,7 @@ def test_pool_with_a_runnable_tenant_is_stalled(wait_long: Waiting, tick: Tick) 
     with all_tenants():
         Queue.objects.update(is_paused=True)
         tick()
-        assert SchedulingEntity.objects.filter(is_runnable=True).exists()
+        assert FairShareNode.objects.filter(is_runnable=True).exists()
         Queue.objects.update(is_paused=False)
     assert find_stalled_pools() == ["default"]
 

@@ -10,15 +10,15 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from scheduling.dispatch import broker
-from scheduling.dispatch.absence import note_broker_away
 from scheduling.dispatch.broker import Hint
+from scheduling.dispatch.broker_faults import record_broker_outage
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.models import PoolClock, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Tick, reasons_of, reload, submit
+from tests.integration.scheduling.job_helpers import Tick, reasons_of, reload, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,7 @@ def test_broker_outage_is_the_waiting_reason_however_old_the_last_tick(
 ) -> None:
     (job,) = submit(acme)
     last_ticked(seconds_ago)
-    note_broker_away([pool.pk])
+    record_broker_outage([pool.pk])
     assert codes(job) == ["broker_away"]
     with tenant_context(acme):
         explanation = why_waiting(job)
@@ -51,7 +51,7 @@ def test_broker_outage_is_the_waiting_reason_however_old_the_last_tick(
 def test_first_tick_ends_the_broker_outage(acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick) -> None:
     (job,) = submit(acme)
     last_ticked(3)
-    note_broker_away([pool.pk])
+    record_broker_outage([pool.pk])
     tick()
     with all_tenants():
         assert PoolClock.objects.get(pool=pool).broker_away_at is None
@@ -63,14 +63,14 @@ def test_outage_seen_by_one_dispatcher_only_is_not_a_reason(
 ) -> None:
     (job,) = submit(acme)
     last_ticked(1)
-    note_broker_away([pool.pk])
+    record_broker_outage([pool.pk])
     assert codes(job) == ["waiting_for_turn"]
 
 
 def test_outage_expires_once_it_is_no_longer_reported(acme: Tenant, pool: WorkerPool, worker: Registration) -> None:
     (job,) = submit(acme)
     last_ticked(60)
-    note_broker_away([pool.pk])
+    record_broker_outage([pool.pk])
     with all_tenants():
         PoolClock.objects.update(broker_away_at=F("broker_away_at") - timedelta(seconds=10))
     assert codes(job) == ["no_dispatcher"]

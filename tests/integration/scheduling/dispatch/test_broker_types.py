@@ -12,13 +12,13 @@ from kombu import Connection, pools
 from kombu.transport.redis import Channel
 from pytest_django import Settings
 
-from scheduling.dispatch import broker, one_way
+from scheduling.dispatch import broker, fire_and_forget
 from scheduling.dispatch.broker import Hint
 from scheduling.dispatch.broker_types import expected_types, remove_wrong_types
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
-from scheduling.worker.consumer import ReturningConsumer
+from scheduling.worker.consumer import ReconnectingConsumer
 from tenants.cache.shared_cache import SharedCache
 from tenants.database.platform_settings import platform_settings
 from tests.acceptance.own_broker import OwnBroker
@@ -47,8 +47,8 @@ def client(
     change_platform_settings(REDIS_URL=own.url)
     settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": own.url}}
     _forget_clients()
-    monkeypatch.setattr(one_way, "HEARD_SECONDS", 0.0)
-    monkeypatch.setattr(broker._one_way, "_heard_until", 0.0)
+    monkeypatch.setattr(fire_and_forget, "HEARD_SECONDS", 0.0)
+    monkeypatch.setattr(broker._notifier, "_heard_until", 0.0)
     app = current_app._get_current_object()
     monkeypatch.setattr(app, "connection_for_write", lambda *_, **__: Connection(own.url))
     with redis.Redis.from_url(own.url) as opened:
@@ -113,7 +113,7 @@ def test_messages_and_wakes_arrive_after_the_removal(client: redis.Redis) -> Non
     assert client.llen(QUEUE) == 2
     broker.wake_dispatcher([QUEUE])
     assert broker.wait_for_wake(5.0)
-    assert QUEUE in broker.take_news().queues
+    assert QUEUE in broker.drain_signals().queues
     assert broker._breaker().is_closed
 
 
@@ -132,7 +132,7 @@ def test_publishing_failure_is_logged_once_with_its_cause(
 
 
 def test_connecting_worker_removes_wrong_keys(client: redis.Redis) -> None:
-    class Consumer(ReturningConsumer):
+    class Consumer(ReconnectingConsumer):
         def __init__(self) -> None:
             self.app = current_app._get_current_object()
 

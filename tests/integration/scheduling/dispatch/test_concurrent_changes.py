@@ -26,8 +26,8 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Plan, PlanVersion, Tenant
 from tenants.plans.service import update_plan
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Start, Tick, fail, reload, submit
 from tests.integration.scheduling.backlog import move_turn, reroutes
+from tests.integration.scheduling.job_helpers import Start, Tick, fail, reload, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_lock_timeout")]
 DEADLINE_SECONDS = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.fairness.lines import virtual_service
+from scheduling.fairness.key_nodes import virtual_service
 from scheduling.fleet.workers import Registration, retire_worker
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest
@@ -13,11 +13,11 @@ from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import (
     CFSPlan,
     Execution,
+    FairShareNode,
     JobHeld,
     LiveExecution,
     Queue,
     QueueClock,
-    SchedulingEntity,
     WorkerPool,
 )
 from scheduling.plans.service import activate_cfs_plan
@@ -26,7 +26,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import TenantSuspendedError
 from tenants.models import Plan, Tenant
 from tenants.tenancy.service import pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_flight, reload, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -121,7 +121,7 @@ def test_return_from_a_pause_earns_no_credit(
     tick()
     with all_tenants():
         clock = QueueClock.objects.get(queue=queue)
-        assert SchedulingEntity.objects.get(tenant=acme).vruntime == clock.virtual_time > 0
+        assert FairShareNode.objects.get(tenant=acme).vruntime == clock.virtual_time > 0
 
 
 def test_fifo_dispatches_in_order_of_arrival_whatever_the_weights(
@@ -156,7 +156,7 @@ def test_changed_weight_does_not_affect_jobs_in_flight(
     ((weight, queue_weight),) = weights.items()
     with all_tenants():
         measured = list(Execution.objects.values_list("measured_us", flat=True))
-        entity = SchedulingEntity.objects.get()
+        entity = FairShareNode.objects.get()
         clock = QueueClock.objects.get(queue=entity.queue)
     assert entity.vruntime == sum(virtual_service(cost, weight) for cost in measured)
     assert clock.vruntime == sum(virtual_service(cost, queue_weight) for cost in measured)

@@ -10,18 +10,18 @@ import pytest
 from django.db import connection
 
 from scheduling.fleet.workers import Registration
-from scheduling.jobs import lines
+from scheduling.jobs import fair_share_nodes
 from scheduling.jobs.cancellation import cancel_jobs
-from scheduling.jobs.lines import remove_idle_lines
+from scheduling.jobs.fair_share_nodes import delete_idle_key_nodes
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.jobs.tenant_queue import TenantIsolatedTaskQueue
-from scheduling.models import CFSPlan, Execution, JobEvent, LiveExecution, Queue, QueueClock, SchedulingEntity
+from scheduling.models import CFSPlan, Execution, FairShareNode, JobEvent, LiveExecution, Queue, QueueClock
 from scheduling.shares.entitlements import read_fair_share
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_flight, reload, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -30,12 +30,12 @@ def keys_in_flight() -> Counter[str]:
     return Counter(job.fair_key for job in in_flight())
 
 
-def rows(**filters: object) -> list[SchedulingEntity]:
+def rows(**filters: object) -> list[FairShareNode]:
     with all_tenants():
-        return list(SchedulingEntity.objects.filter(**filters).order_by("id"))
+        return list(FairShareNode.objects.filter(**filters).order_by("id"))
 
 
-def row_of(key: str) -> SchedulingEntity:
+def row_of(key: str) -> FairShareNode:
     return next(row for row in rows() if row.fair_key == key)
 
 
@@ -69,8 +69,8 @@ def test_jobs_without_a_key_have_a_line_of_their_own(acme: Tenant, worker: Regis
 def test_late_fair_key_gets_no_credit(acme: Tenant, worker: Registration, tick: Tick) -> None:
     submit(acme, 10, fair_key="ann")
     with all_tenants():
-        SchedulingEntity.objects.filter(fair_key="ann").update(vruntime=10**12)
-        SchedulingEntity.objects.filter(fair_key="").update(virtual_time=10**12)
+        FairShareNode.objects.filter(fair_key="ann").update(vruntime=10**12)
+        FairShareNode.objects.filter(fair_key="").update(virtual_time=10**12)
     submit(acme, 10, fair_key="bob")
     submit(acme, 10)
     tick()
@@ -123,7 +123,7 @@ def test_dispatch_event_contains_what_decided_it(
     queue = submit(acme, 1, fair_key="ann")[0].queue
     submit(globex, 2)
     with all_tenants():
-        SchedulingEntity.objects.update(queue=queue)  # both tiers share one queue
+        FairShareNode.objects.update(queue=queue)  # both tiers share one queue
         connection.cursor().execute("UPDATE scheduling_wake SET queue_id = %s", [queue.pk])
     tick()
     with all_tenants():
@@ -153,7 +153,7 @@ def test_dispatch_event_in_order_of_arrival_contains_no_tags(
     queue = submit(acme)[0].queue
     submit(globex)
     with all_tenants():
-        SchedulingEntity.objects.update(queue=queue)
+        FairShareNode.objects.update(queue=queue)
         connection.cursor().execute("UPDATE scheduling_wake SET queue_id = %s", [queue.pk])
     tick()
     with all_tenants():
@@ -207,7 +207,7 @@ def test_keys_beyond_the_slots_are_read_only_as_needed(acme: Tenant, worker: Reg
     for number in range(30):
         submit(acme, 1, fair_key=f"user-{number:02}")
     with all_tenants():
-        SchedulingEntity.objects.exclude(fair_key="").update(estimate_us=1)
+        FairShareNode.objects.exclude(fair_key="").update(estimate_us=1)
     for _ in range(2):
         tick()
     assert sum(keys_in_flight().values()) == 4
@@ -219,13 +219,13 @@ def test_idle_key_is_removed_and_returns_with_its_next_job(
     acme: Tenant, worker: Registration, tick: Tick, start: Start
 ) -> None:
     job = submit(acme, 1, fair_key="ann")[0]
-    assert remove_idle_lines(10) == 0  # a job waits there that no tick has read yet
+    assert delete_idle_key_nodes(10) == 0  # a job waits there that no tick has read yet
     tick()
-    assert remove_idle_lines(10) == 0  # it is in flight
+    assert delete_idle_key_nodes(10) == 0  # it is in flight
     complete(start, job)
-    assert remove_idle_lines(10) == 0  # it is not folded yet
+    assert delete_idle_key_nodes(10) == 0  # it is not folded yet
     tick()
-    assert remove_idle_lines(10) == 1
+    assert delete_idle_key_nodes(10) == 1
     submit(acme, 1, fair_key="ann")
     tick()
     assert keys_in_flight() == {"ann": 1}
@@ -240,10 +240,10 @@ def test_key_ahead_of_its_tenant_stays_while_the_tenant_is_busy(
     submit(acme, 1, fair_key="bob")
     tick()
     with all_tenants():
-        SchedulingEntity.objects.filter(fair_key="ann").update(vruntime=10**12)
-    assert remove_idle_lines(10) == 0
-    monkeypatch.setattr(lines, "KEPT_IDLE_KEYS", 0)
-    assert remove_idle_lines(10) == 1
+        FairShareNode.objects.filter(fair_key="ann").update(vruntime=10**12)
+    assert delete_idle_key_nodes(10) == 0
+    monkeypatch.setattr(fair_share_nodes, "KEPT_IDLE_KEYS", 0)
+    assert delete_idle_key_nodes(10) == 1
 
 
 def test_key_of_a_suspended_job_is_removed_and_returns(acme: Tenant, worker: Registration, tick: Tick) -> None:
@@ -251,7 +251,7 @@ def test_key_of_a_suspended_job_is_removed_and_returns(acme: Tenant, worker: Reg
     with tenant_context(acme):
         suspend_job(job_id=job.pk)
     tick()
-    assert remove_idle_lines(10) == 1
+    assert delete_idle_key_nodes(10) == 1
     with tenant_context(acme):
         resume_job(job_id=job.pk)
     tick()
@@ -263,7 +263,7 @@ def test_suspended_job_without_its_key_can_be_cancelled(acme: Tenant, tick: Tick
     with tenant_context(acme):
         suspend_job(job_id=job.pk)
     tick()
-    assert remove_idle_lines(10) == 1
+    assert delete_idle_key_nodes(10) == 1
     with tenant_context(acme):
         assert cancel_jobs(job_ids=[job.pk])
     assert reload(job).state == "cancelled"
@@ -287,7 +287,7 @@ def test_key_is_not_removed_during_an_open_submission(acme: Tenant, tick: Tick) 
 
     def remove() -> int:
         try:
-            return remove_idle_lines(10)
+            return delete_idle_key_nodes(10)
         finally:
             connection.close()
 
@@ -295,9 +295,9 @@ def test_key_is_not_removed_during_an_open_submission(acme: Tenant, tick: Tick) 
         later = submit_job(tenant=acme, request=JobRequest("noop", fair_key="ann")).job
         assert other.submit(remove).result(timeout=30) == 0
     tick()
-    assert remove_idle_lines(10) == 0
+    assert delete_idle_key_nodes(10) == 0
     with all_tenants():
-        line = SchedulingEntity.objects.get(fair_key="ann")
+        line = FairShareNode.objects.get(fair_key="ann")
     assert (line.waiting, waits_in(later.pk)) == (1, line.pk)
 
 

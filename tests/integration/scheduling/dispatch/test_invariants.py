@@ -18,9 +18,9 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Tick, submit
-from tests.integration.scheduling.eligible import read_idle_slots
-from tests.integration.scheduling.walks import Walk
+from tests.integration.scheduling.job_helpers import Tick, submit
+from tests.integration.scheduling.random_walk import Walk
+from tests.integration.scheduling.startable_jobs import read_idle_slots
 from tests.predictions import predict
 
 pytestmark = pytest.mark.django_db

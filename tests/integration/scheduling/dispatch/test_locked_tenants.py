@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from scheduling.diagnosis.service import State, diagnose
+from scheduling.diagnosis.service import Health, diagnose
 from scheduling.dispatch import locked
 from scheduling.dispatch.locked_tenants import read_locked_tenants
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.lifecycle import JobState
-from scheduling.models import Job, JobDue, JobHeld, PoolClock, QueueClock, SchedulingEntity, Settled, WorkerPool
+from scheduling.models import FairShareNode, Job, JobDue, JobHeld, PoolClock, QueueClock, Settled, WorkerPool
 from scheduling.stops.pauses import pause_kind
 from tenants.context import all_tenants, tenant_context
 from tenants.database.conf import platform_role
@@ -24,8 +24,8 @@ from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
 from tests.checks import faults_of
 from tests.databases import connect_as_owner
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
 from tests.integration.scheduling.execution.test_locked_rows import give_slots
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
 
 LOCKS = {
     "tenant": "SELECT FROM tenants_tenant WHERE id = %(tenant)s FOR UPDATE",
@@ -150,7 +150,7 @@ def test_locked_due_job_does_not_block_staging_of_others(
     tick()
     for job in (held, other):
         started = begin(start, job)
-        settle([verdicts.put_off(started.execution_id, started.fence, {}, seconds=0.0)])
+        settle([settlement_builders.put_off(started.execution_id, started.fence, {}, seconds=0.0)])
     with all_tenants():
         assert JobDue.objects.count() == 2
     with holder(LOCKS["jobs"].replace("available", "scheduled"), acme):
@@ -171,7 +171,7 @@ def test_waiting_job_of_a_locked_tenant_states_the_reason(
             reasons = {reason.code: reason.detail for reason in reasons_of(job)}
         assert "locked by another transaction since" in reasons["rows_locked"]
         (check,) = [check for check in diagnose().checks if check.name == "locked tenants"]
-        assert (check.state, "acme" in check.measured) == (State.WARNING, True)
+        assert (check.state, "acme" in check.measured) == (Health.WARNING, True)
         submit(globex, 5)
         tick()
         with tenant_context(globex):
@@ -206,12 +206,12 @@ def test_unlocked_tenant_returns_without_credit(
         give_slots(pool, 0)
         tick()
         with all_tenants():
-            assert SchedulingEntity.objects.get(tenant=sibling).vruntime > 0
-            assert SchedulingEntity.objects.get(tenant=acme).vruntime == 0
+            assert FairShareNode.objects.get(tenant=sibling).vruntime > 0
+            assert FairShareNode.objects.get(tenant=acme).vruntime == 0
     tick()
     with all_tenants():
-        mine = SchedulingEntity.objects.get(tenant=acme).vruntime
-        clock = QueueClock.objects.get(queue__schedulingentity__tenant=acme)
+        mine = FairShareNode.objects.get(tenant=acme).vruntime
+        clock = QueueClock.objects.get(queue__fairsharenode__tenant=acme)
     assert mine == clock.virtual_time > 0
 
 

@@ -14,7 +14,7 @@ from scheduling.dispatch.broker import Hint
 from scheduling.dispatch.read import read_pool
 from scheduling.dispatch.republish import republish_unstarted
 from scheduling.dispatch.wakes import fold_wakes
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution, start_executions
@@ -25,11 +25,11 @@ from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.kit import registry
 from scheduling.models import (
     Execution,
+    FairShareNode,
     Job,
     LiveExecution,
     Queue,
     QueueClock,
-    SchedulingEntity,
     TenantCapacity,
     Worker,
     WorkerPool,
@@ -41,7 +41,7 @@ from tenants.database.clock import read_clock
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Tick, age, reload, submit
+from tests.integration.scheduling.job_helpers import Tick, age, reload, submit
 from tests.predictions import predict
 from workloads.diagnostics.processor import NoopProcessor
 
@@ -83,7 +83,9 @@ def start_all(members: Sequence[LiveExecution], worker: Registration) -> list[St
 
 
 def complete_all(started: Sequence[StartedExecution]) -> None:
-    assert len(settle([verdicts.completed(one.execution_id, one.fence, None) for one in started])) == len(started)
+    assert len(settle([settlement_builders.completed(one.execution_id, one.fence, None) for one in started])) == len(
+        started
+    )
 
 
 def in_flight_of(tenant: Tenant) -> int:
@@ -139,7 +141,7 @@ def in_flight_now() -> list[InFlight]:
 def know_estimates() -> None:
     """Store the estimates that a tick stores once it has read the jobs."""
     with all_tenants():
-        SchedulingEntity.objects.update(estimate_us=500)
+        FairShareNode.objects.update(estimate_us=500)
 
 
 def dispatch(tenants: Sequence[Tenant], count: int, tick: Tick) -> list[Job]:
@@ -155,7 +157,7 @@ def test_message_is_limited_by_its_predicted_time(acme: Tenant, tick: Tick, work
     assert sorted(len(message) for message in messages()) == [50, 200, 200]
     assert in_flight_of(acme) == 3
     with all_tenants():
-        entity = SchedulingEntity.objects.get(tenant=acme)
+        entity = FairShareNode.objects.get(tenant=acme)
     assert (entity.in_flight, entity.waiting) == (3, 0)
 
 
@@ -230,7 +232,7 @@ def test_slot_is_free_once_its_messages_last_job_has_ended(
     tick()
     assert [in_flight_of(tenant) for tenant in tenants[:2]] == [0, 0]
     with all_tenants():
-        assert set(SchedulingEntity.objects.values_list("in_flight", "waiting")) == {(0, 0)}
+        assert set(FairShareNode.objects.values_list("in_flight", "waiting")) == {(0, 0)}
 
 
 def test_message_that_names_an_execution_twice_starts_it_once(acme: Tenant, tick: Tick, worker: Registration) -> None:
@@ -249,7 +251,7 @@ def test_small_jobs_fill_a_message_with_few_rows_read(
     with all_tenants():
         Worker.objects.update(slots=1)
         fold_wakes(pool.pk)
-        SchedulingEntity.objects.update(estimate_us=10_000)
+        FairShareNode.objects.update(estimate_us=10_000)
         reading = read_pool(pool.pk)
     # Ten jobs of 10 ms fill a message; one more shows that it is full.
     assert reading.share.limit == 11
@@ -355,7 +357,7 @@ def test_message_refused_by_the_broker_is_undone_whole(
 def crash(started: Sequence[StartedExecution], *, was_merged: bool) -> None:
     settle(
         [
-            verdicts.crashed(
+            settlement_builders.crashed(
                 one.execution_id,
                 one.fence,
                 crash_count=one.crash_count,
@@ -399,9 +401,9 @@ def test_unmerged_jobs_travel_alone_after_every_kind_of_return(
         warm_up(tick)
         for message in messages():
             (one,) = start_all(message, worker)
-            failure = verdicts.Failure("ValueError", "no", "")
-            policy = verdicts.RetryPolicy(3, (0.0,))
-            settle([verdicts.failed(one.execution_id, one.fence, failure, failed_attempts=1, policy=policy)])
+            failure = settlement_builders.Failure("ValueError", "no", "")
+            policy = settlement_builders.RetryPolicy(3, (0.0,))
+            settle([settlement_builders.failed(one.execution_id, one.fence, failure, failed_attempts=1, policy=policy)])
     elif way == "suspend":
         with tenant_context(acme):
             for job_id in job_ids:

@@ -14,10 +14,10 @@ from scheduling.models import CFSPlan, PoolClock, Queue, Worker, WorkerPool
 from scheduling.topology.service import create_routing_rule
 from tenants.context import all_tenants
 from tenants.tenancy.service import create_tenant
-from tests import fair_bugs as bugs
+from tests import fair_model_mutants as bugs
 from tests.fair_model import Model
-from tests.integration.scheduling.acts import Tick
-from tests.integration.scheduling.modelled_walks import ModelledWalk
+from tests.integration.scheduling.job_helpers import Tick
+from tests.integration.scheduling.random_walk_against_model import ModelledWalk
 from tests.platform_settings import ChangePlatformSettings
 from tests.predictions import predict
 

@@ -8,7 +8,7 @@ import pytest
 
 from scheduling.dispatch import broker
 from scheduling.dispatch.tick import run_tick
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import Registration
 from scheduling.models import Job, JobDue, Queue, WorkerPool
@@ -16,7 +16,7 @@ from scheduling.topology.service import create_queue, create_routing_rule, creat
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,7 +26,7 @@ def far(worker: Registration) -> Queue:
     """Create a queue of another pool."""
     create_worker_pool(name="far")
     queue = create_queue(name="far", pool="far")
-    broker.take_news()
+    broker.drain_signals()
     return queue
 
 
@@ -37,32 +37,32 @@ def name_of(job: Job) -> str:
 
 def test_submission_wake_names_its_queues_as_filled(acme: Tenant) -> None:
     (job,) = submit(acme)
-    assert broker.take_news() == broker.News(filled=frozenset({name_of(job)}))
+    assert broker.drain_signals() == broker.DispatchSignals(filled=frozenset({name_of(job)}))
 
 
 def test_settlement_wake_names_its_queue(acme: Tenant, worker: Registration, tick: Tick, start: Start) -> None:
     (job,) = submit(acme)
     tick()
     started = begin(start, job)
-    broker.take_news()
-    settle([verdicts.completed(started.execution_id, started.fence, None)])
-    assert broker.take_news().queues == {name_of(job)}
+    broker.drain_signals()
+    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    assert broker.drain_signals().queues == {name_of(job)}
 
 
 def test_wake_for_everything_includes_named_ones(acme: Tenant) -> None:
     (job,) = submit(acme)
     broker.wake_dispatcher()
     broker.wake_dispatcher({"far"})
-    assert broker.take_news() == broker.News(True, frozenset({"far"}), frozenset({name_of(job)}))
+    assert broker.drain_signals() == broker.DispatchSignals(True, frozenset({"far"}), frozenset({name_of(job)}))
     broker.wake_dispatcher((), is_filled=True)
-    assert broker.take_news().is_everything
+    assert broker.drain_signals().is_everything
 
 
 def test_earlier_wake_is_taken_with_later_news() -> None:
     broker.wake_dispatcher({"near"})
     assert broker.wait_for_wake(1.0)
     broker.wake_dispatcher({"far"})
-    assert broker.take_news() == broker.News(queues=frozenset({"near", "far"}))
+    assert broker.drain_signals() == broker.DispatchSignals(queues=frozenset({"near", "far"}))
     assert not broker._client().exists(broker.WAKE_KEY)
 
 
@@ -70,15 +70,17 @@ def test_each_submission_wakes_and_its_news_are_taken_once() -> None:
     for _ in range(2):
         broker.wake_dispatcher(["near"], is_filled=True)
         assert broker.wait_for_wake(1.0)
-    assert broker.take_news() == broker.News(filled=frozenset({"near"}))
-    assert broker.take_news() == broker.News()
+    assert broker.drain_signals() == broker.DispatchSignals(filled=frozenset({"near"}))
+    assert broker.drain_signals() == broker.DispatchSignals()
 
 
 def test_invalid_bytes_in_news_are_an_unknown_queue() -> None:
     for key in (broker.NEWS_KEY, broker.FILLED_KEY):
         broker._client().sadd(key, b"\xff\xfe")
-    assert broker.take_news() == broker.News(False, frozenset({"\ufffd\ufffd"}), frozenset({"\ufffd\ufffd"}))
-    assert broker.take_news() == broker.News()
+    assert broker.drain_signals() == broker.DispatchSignals(
+        False, frozenset({"\ufffd\ufffd"}), frozenset({"\ufffd\ufffd"})
+    )
+    assert broker.drain_signals() == broker.DispatchSignals()
 
 
 @pytest.mark.parametrize("cap", [1, 2])
@@ -92,7 +94,7 @@ def test_tenant_below_its_cap_again_wakes_other_pools(
     started = begin(start, job)
     create_routing_rule(values={"position": 1, "kind": "sleep", "queue": far})
     submit(acme, kind="sleep", payload={"seconds": 0})
-    settle([verdicts.completed(started.execution_id, started.fence, None)])
+    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
     result = tick()
     assert result.has_woken_others == (cap == 1)
 

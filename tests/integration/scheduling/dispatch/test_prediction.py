@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from scheduling.dispatch import rows
 from scheduling.dispatch.collect import collect_settled
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.fairness.prediction import CostSums, Sample, cut_outlier, fold, predict
 from scheduling.fleet.workers import Registration
@@ -21,7 +21,7 @@ from scheduling.models import JobReady, KindCost, LiveExecution, Queue, Settled,
 from tenants.context import all_tenants, tenant_context
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, reload, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -174,7 +174,7 @@ def test_sliced_job_is_learned_whole_and_resumes_with_the_rest_predicted(
     tick()
     started = begin(start, job)
     let_run(20)
-    settle([verdicts.yielded(started.execution_id, started.fence, {"at": 1})])
+    settle([settlement_builders.yielded(started.execution_id, started.fence, {"at": 1})])
     with all_tenants():
         used = JobReady.objects.get(job_id=job.pk).used_us
     assert used == pytest.approx(20 * SECOND, rel=0.2)
@@ -184,7 +184,7 @@ def test_sliced_job_is_learned_whole_and_resumes_with_the_rest_predicted(
         assert LiveExecution.objects.get().predicted_us == 60 * SECOND - used
     started = begin(start, job)
     let_run(10)
-    settle([verdicts.completed(started.execution_id, started.fence, None)])
+    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
     tick()
     cost = costs()
     assert cost is not None
@@ -203,7 +203,7 @@ def test_interrupted_time_counts_only_if_a_checkpoint_keeps_it(
     if has_checkpoint:
         with all_tenants():
             type(job).objects.filter(pk=job.pk).update(checkpoint={"at": 1})
-    settle([verdicts.shut_down(started.execution_id, started.fence)])
+    settle([settlement_builders.shut_down(started.execution_id, started.fence)])
     assert (reload(job).used_us > 0) is is_kept
 
 
@@ -212,7 +212,7 @@ def test_suspension_keeps_size_and_used_time(acme: Tenant, tick: Tick, worker: R
     tick()
     started = begin(start, job)
     let_run(5)
-    settle([verdicts.yielded(started.execution_id, started.fence, {"at": 1})])
+    settle([settlement_builders.yielded(started.execution_id, started.fence, {"at": 1})])
     with all_tenants():
         before = JobReady.objects.values("payload_bytes", "used_us").get()
     with tenant_context(acme):
@@ -233,11 +233,15 @@ def test_failure_is_a_sample_only_if_it_took_the_predicted_time(
     tick()
     started = begin(start, job)
     let_run(seconds)
-    failure = verdicts.Failure.of(ValueError("no"), is_permanent=True)
+    failure = settlement_builders.Failure.of(ValueError("no"), is_permanent=True)
     settle(
         [
-            verdicts.failed(
-                started.execution_id, started.fence, failure, failed_attempts=1, policy=verdicts.RetryPolicy(0)
+            settlement_builders.failed(
+                started.execution_id,
+                started.fence,
+                failure,
+                failed_attempts=1,
+                policy=settlement_builders.RetryPolicy(0),
             )
         ]
     )
@@ -252,7 +256,7 @@ def test_prediction_error_is_stored_with_its_sign(acme: Tenant, tick: Tick, work
     tick()
     started = begin(start, job)
     let_run(10)
-    settle([verdicts.completed(started.execution_id, started.fence, None)])
+    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
     tick()
     with all_tenants():
         cost = TenantKindCost.objects.get()

@@ -12,7 +12,7 @@ from scheduling.models import CFSPlanTier, QueueClock, Worker
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_flight, submit
 from tests.predictions import predict
 
 pytestmark = pytest.mark.django_db

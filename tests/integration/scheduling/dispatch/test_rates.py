@@ -10,7 +10,7 @@ from scheduling.models import Job, PoolClock, Queue, QueueClock
 from scheduling.topology.service import update_queue
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_flight, submit
 
 pytestmark = pytest.mark.django_db
 

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from scheduling.consistency.registry import FaultKind, fault_kinds
 from scheduling.consistency.verification import verify
-from scheduling.diagnosis.service import State, diagnose
-from scheduling.dispatch.refused import set_aside_refused
+from scheduling.diagnosis.service import Health, diagnose
+from scheduling.dispatch.rejected_rows import quarantine_rejected
 from scheduling.dispatch.tick import run_tick
 from scheduling.fleet.workers import Registration
 from scheduling.limits.declared import WORKER_SECONDS
-from scheduling.models import Queue, SchedulingEntity, Settled, SettledRefused, TenantCapacity, WorkerPool
+from scheduling.models import FairShareNode, Queue, Settled, SettledRefused, TenantCapacity, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Tenant, TenantUsage
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Start, Tick, complete, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +70,7 @@ def dispatch(pool: WorkerPool) -> bool:
             run_tick(pool.pk)
             _check_constraints()
     except (DatabaseError, ValueError):
-        set_aside_refused(pool.pk)
+        quarantine_rejected(pool.pk)
         run_tick(pool.pk)
         _check_constraints()
         return True
@@ -108,7 +108,7 @@ def test_overflowing_row_is_set_aside_and_the_others_are_folded(
     plant(globex.pk, queue, measured_us=4_000)
     with pytest.raises(DatabaseError):
         run_tick(pool.pk)
-    assert set_aside_refused(pool.pk) == 1
+    assert quarantine_rejected(pool.pk) == 1
     assert (count(Settled), used_us(globex), used_us(acme)) == (0, 4_321, 0)
     with all_tenants():
         (refused,) = SettledRefused.objects.all()
@@ -138,7 +138,7 @@ def test_slot_of_a_refused_row_is_free_and_counters_agree(
     assert count(SettledRefused) == 2
     with all_tenants():
         assert TenantCapacity.objects.get(tenant=acme).in_flight == 0
-        assert SchedulingEntity.objects.get(tenant=acme).in_flight == 0
+        assert FairShareNode.objects.get(tenant=acme).in_flight == 0
     assert faults_of("counters", "ready", "usage") == []
 
 
@@ -160,13 +160,13 @@ def test_repair_folds_a_refused_row_once_its_cause_is_fixed(
 
 
 def test_diagnosis_fails_while_a_row_is_set_aside(acme: Tenant, pool: WorkerPool, queue: Queue) -> None:
-    def state() -> State:
+    def state() -> Health:
         return next(check.state for check in diagnose().checks if check.name == "settled executions")
 
-    assert state() is State.OK
+    assert state() is Health.OK
     plant(acme.pk, queue, queue_weight_milli=0)
     dispatch(pool)
-    assert state() is State.FAILURE
+    assert state() is Health.FAILURE
     assert isinstance(fault_kinds()["settled_refused"], FaultKind)
 
 

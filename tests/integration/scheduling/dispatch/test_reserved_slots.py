@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from scheduling.fleet.workers import Registration
-from scheduling.models import CFSPlan, JobEvent, LiveExecution, SchedulingEntity
+from scheduling.models import CFSPlan, FairShareNode, JobEvent, LiveExecution
 from scheduling.plans.service import activate_cfs_plan
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Tick, in_flight, submit
+from tests.integration.scheduling.job_helpers import Tick, in_flight, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +36,7 @@ def test_last_slot_goes_to_a_tenant_below_its_share(
     submit(globex, 8)
     with all_tenants():
         # Globex had much service recently, and has nothing in flight.
-        SchedulingEntity.objects.filter(tenant=globex).update(vruntime=10**13)
+        FairShareNode.objects.filter(tenant=globex).update(vruntime=10**13)
     tick()
     with all_tenants():
         assert Counter(LiveExecution.objects.values_list("tenant__slug", flat=True)) == expected

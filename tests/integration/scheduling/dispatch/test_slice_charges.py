@@ -7,27 +7,27 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution
-from scheduling.fairness.lines import virtual_service
+from scheduling.fairness.key_nodes import virtual_service
 from scheduling.fleet.workers import Registration
 from scheduling.models import (
     CFSPlan,
     Charge,
     Execution,
+    FairShareNode,
     Job,
     LiveExecution,
     Queue,
     QueueClock,
-    SchedulingEntity,
     Worker,
 )
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Start, Tick, begin, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -64,9 +64,9 @@ def charges(job: Job) -> list[tuple[str, int]]:
         return [(reason, round(microseconds / SECOND_US)) for reason, microseconds in rows]
 
 
-def entity(tenant: Tenant, key: str = "") -> SchedulingEntity:
+def entity(tenant: Tenant, key: str = "") -> FairShareNode:
     with all_tenants():
-        return SchedulingEntity.objects.get(tenant=tenant, fair_key=key)
+        return FairShareNode.objects.get(tenant=tenant, fair_key=key)
 
 
 def test_long_job_is_charged_one_slice_at_dispatch(acme: Tenant, tick: Tick, worker: Registration) -> None:
@@ -173,9 +173,9 @@ def test_end_of_a_job_corrects_the_charge_and_trains_the_prediction(
     execution = begin(start, job)
     run_for(execution, ran)
     tick()
-    verdict = verdicts.completed(execution.execution_id, execution.fence, None)
-    verdict.bill(peak_memory_kib=None, began_us=0, measured_us=ran * SECOND_US)
-    assert settle([verdict])
+    new_settlement = settlement_builders.completed(execution.execution_id, execution.fence, None)
+    new_settlement.bill(peak_memory_kib=None, began_us=0, measured_us=ran * SECOND_US)
+    assert settle([new_settlement])
     tick()
     with all_tenants():
         ended = Execution.objects.get(job=job)
@@ -192,6 +192,6 @@ def test_job_ending_while_it_is_charged_is_charged_once(
     execution = begin(start, job)
     run_for(execution, SLICE + 1)
     # Its end and the tick overlap: the settlement locks the row, and the charge uses the row's values.
-    assert settle([verdicts.yielded(execution.execution_id, execution.fence, {"at": 1})])
+    assert settle([settlement_builders.yielded(execution.execution_id, execution.fence, {"at": 1})])
     tick()
     assert [reason for reason, _ in charges(job)][:2] == ["predicted", "corrected"]

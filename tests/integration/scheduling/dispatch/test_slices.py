@@ -14,12 +14,12 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from scheduling.dispatch.slices import ask_for_slices
-from scheduling.execution import verdicts
+from scheduling.dispatch.slices import request_slice_yields
+from scheduling.execution import settlement_builders
 from scheduling.execution.leases import heartbeat
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution
-from scheduling.fairness.lines import virtual_service
+from scheduling.fairness.key_nodes import virtual_service
 from scheduling.fleet.workers import Registration, register_worker
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import JobState
@@ -28,12 +28,12 @@ from scheduling.models import (
     CFSPlan,
     Charge,
     Execution,
+    FairShareNode,
     Job,
     JobReady,
     LiveExecution,
     Queue,
     QueueClock,
-    SchedulingEntity,
     TenantCapacity,
 )
 from scheduling.plans.service import activate_cfs_plan
@@ -42,7 +42,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant, pause_tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, reload, submit
 from tests.integration.scheduling.statistics.test_metrics import scrape
 
 pytestmark = pytest.mark.django_db
@@ -79,7 +79,7 @@ def requested() -> set[UUID]:
 def request_slots(tick: Tick) -> set[UUID]:
     """Fold submissions, decide, and return the executions that are requested to yield."""
     tick()
-    ask_for_slices()
+    request_slice_yields()
     with connection.cursor() as cursor:
         # A tick lets its transaction be idle for two seconds; a test's transaction outlives it.
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -87,7 +87,7 @@ def request_slots(tick: Tick) -> set[UUID]:
 
 
 def give_slot_back(execution: StartedExecution, state: object = None) -> None:
-    (settled,) = settle([verdicts.yielded(execution.execution_id, execution.fence, state or {"at": 7})])
+    (settled,) = settle([settlement_builders.yielded(execution.execution_id, execution.fence, state or {"at": 7})])
     assert settled.state == JobState.AVAILABLE
 
 
@@ -138,7 +138,7 @@ def test_no_slot_is_requested_while_one_is_free(
     tick()
     register_worker(pool_name="default", hostname="another", pid=2, slots=1)
     # Before the next tick dispatches to the new slot, and after it.
-    ask_for_slices()
+    request_slice_yields()
     assert requested() == set()
     assert request_slots(tick) == set()
 
@@ -237,10 +237,10 @@ def test_job_running_beyond_its_prediction_is_charged_while_it_runs(
     submit(globex)
     tick()
     with all_tenants():
-        entity = SchedulingEntity.objects.get(tenant=globex)
-        acme_entity = SchedulingEntity.objects.get(tenant=acme)
+        entity = FairShareNode.objects.get(tenant=globex)
+        acme_entity = FairShareNode.objects.get(tenant=acme)
         ahead = acme_entity.vruntime + virtual_service(900_000_000, acme_entity.weight_milli)
-        SchedulingEntity.objects.filter(pk=entity.pk).update(vruntime=ahead)
+        FairShareNode.objects.filter(pk=entity.pk).update(vruntime=ahead)
     for execution in executions:
         run_for(execution, SLICE_SECONDS + 1)
     # Four times 121 s, plus a slice for three of them, is less than 900 s; four times 230 s is more.
@@ -352,5 +352,5 @@ def test_slice_requests_take_a_constant_number_of_statements(
     submit(globex)
     tick()
     with django_assert_max_num_queries(20):
-        ask_for_slices()
+        request_slice_yields()
     assert requested()

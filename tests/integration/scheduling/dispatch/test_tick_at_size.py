@@ -17,11 +17,11 @@ from scheduling.dispatch import wakes
 from scheduling.dispatch.tick import run_tick
 from scheduling.dispatch.wakes import BULK_TENANTS, fold_wakes, wake_tenants
 from scheduling.fleet.workers import Registration
-from scheduling.models import Queue, SchedulingEntity, TenantCapacity, Wake, Worker, WorkerPool
+from scheduling.models import FairShareNode, Queue, TenantCapacity, Wake, Worker, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Plan, Tenant
 from tests.databases import connect_as_owner
-from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_flight, submit
 
 IDLE_TENANTS = 20_000
 BACKLOG = 10_000
@@ -99,7 +99,7 @@ def rows_read(node: dict[str, Any]) -> float:
 def test_idle_pool_reads_no_lines_of_others(acme: Tenant, django_db_setup: Any) -> None:
     add_idle_tenants(acme, IDLE_TENANTS // 10)
     with all_tenants():
-        SchedulingEntity.objects.update(is_runnable=True)
+        FairShareNode.objects.update(is_runnable=True)
         busy = Queue.objects.get(name="workflow_team").pool_id
         idle = WorkerPool.objects.exclude(pk=busy).first()
     assert idle is not None
@@ -189,7 +189,7 @@ def test_changed_weight_applies_to_the_backlog_before_its_wakes_are_folded(
         Plan.objects.filter(pk=acme.plan_id).update(weight=50)
     tick()
     with all_tenants():
-        entity = SchedulingEntity.objects.get()
+        entity = FairShareNode.objects.get()
         assert set(in_flight()[0].live_execution.__class__.objects.values_list("weight_milli", flat=True)) == {50_000}
     assert entity.in_flight == 2
 

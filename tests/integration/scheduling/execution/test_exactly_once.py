@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from scheduling.exceptions import FenceLostError
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution
@@ -22,7 +22,7 @@ from scheduling.models import Job, LiveExecution
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.databases import connect_as_owner
-from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, reload, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -130,19 +130,21 @@ class JobStart:
         except Interrupted:
             return False
         except PermanentError as error:
-            failure = verdicts.Failure.of(error, is_permanent=True)
+            failure = settlement_builders.Failure.of(error, is_permanent=True)
             return self.end(
-                verdicts.failed(
+                settlement_builders.failed(
                     self.started.execution_id,
                     self.started.fence,
                     failure,
                     failed_attempts=1,
-                    policy=verdicts.RetryPolicy(),
+                    policy=settlement_builders.RetryPolicy(),
                 )
             )
         self.step()
         result = Complete(answer).result
-        return self.end(verdicts.completed(self.started.execution_id, self.started.fence, result), *self.effects)
+        return self.end(
+            settlement_builders.completed(self.started.execution_id, self.started.fence, result), *self.effects
+        )
 
     def end(self, settlement: Settlement, *effects: Effects) -> bool:
         def run_all() -> None:
@@ -172,7 +174,7 @@ class Harness:
         """Let the job's lease expire and the sweep rescue it."""
         with all_tenants():
             live = LiveExecution.objects.get(job_id=self.job.pk)
-        crash = verdicts.crashed(
+        crash = settlement_builders.crashed(
             live.pk, live.fence, crash_count=0, was_alone=False, cause="lease expired", is_lost=True
         )
         assert settle([crash])

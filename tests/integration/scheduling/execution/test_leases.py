@@ -8,13 +8,19 @@ import pytest
 from django.utils import timezone
 
 from scheduling.execution.leases import heartbeat
-from scheduling.fleet.workers import PoolNotFoundError, Registration, enter_again, register_worker, retire_worker
+from scheduling.fleet.workers import (
+    Registration,
+    WorkerPoolNotFoundError,
+    register_worker,
+    restore_worker_row,
+    retire_worker,
+)
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import LiveExecution, Worker
 from scheduling.upkeep.partitions import HISTORY_TABLES, maintain_partitions
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, age, begin, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, age, begin, submit
 
 
 def lease_left(execution_id: object) -> timedelta:
@@ -70,7 +76,7 @@ def test_worker_missing_in_the_database_is_registered_again(worker: Registration
     with all_tenants():
         Worker.objects.all().delete()
     assert not heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}).is_worker_known
-    enter_again(registration=worker)
+    restore_worker_row(registration=worker)
     assert heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}).is_worker_known
 
 
@@ -90,7 +96,7 @@ def test_retired_worker_has_no_slots(acme: Tenant, worker: Registration, tick: T
 
 
 def test_registration_in_an_unknown_pool_names_the_pools(db: None) -> None:
-    with pytest.raises(PoolNotFoundError, match="default, maintenance"):
+    with pytest.raises(WorkerPoolNotFoundError, match="default, maintenance"):
         register_worker(pool_name="defualt", hostname="test", pid=1, slots=1)
 
 

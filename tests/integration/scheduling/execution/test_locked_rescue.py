@@ -25,7 +25,7 @@ from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.databases import connect_as_owner
-from tests.integration.scheduling.acts import Start, Tick, age, begin, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, age, begin, reload, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

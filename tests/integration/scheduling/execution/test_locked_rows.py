@@ -16,12 +16,12 @@ from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import (
     CFSPlan,
+    FairShareNode,
     Job,
     JobHeld,
     JobReady,
     PoolClock,
     Queue,
-    SchedulingEntity,
     Wake,
     Worker,
     WorkerPool,
@@ -32,7 +32,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.tenancy.service import update_tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Tick, in_flight, reload, submit
+from tests.integration.scheduling.job_helpers import Tick, in_flight, reload, submit
 
 DEADLINE_SECONDS = 60
 
@@ -95,7 +95,7 @@ def test_next_job_of_a_line_passes_a_locked_first_job(
     assert tick_while_held(tick, [first]).dispatched == 1
     assert [job.pk for job in in_flight()] == [second.pk]
     with all_tenants():
-        assert SchedulingEntity.objects.get().is_runnable
+        assert FairShareNode.objects.get().is_runnable
     give_slots(pool, 2)
     tick()
     assert {job.pk for job in in_flight()} == {first.pk, second.pk}
@@ -180,9 +180,9 @@ def _submit_to_two_pools(acme: Tenant, globex: Tenant, pool: WorkerPool) -> Work
     (here,) = submit(acme)
     submit(globex)
     with all_tenants():
-        SchedulingEntity.objects.filter(tenant=globex).update(queue=here.queue)
+        FairShareNode.objects.filter(tenant=globex).update(queue=here.queue)
         Wake.objects.filter(tenant=globex).update(queue_id=here.queue_id)
-        SchedulingEntity.objects.filter(tenant=globex).update(vruntime=1)
+        FairShareNode.objects.filter(tenant=globex).update(vruntime=1)
     give_slots(pool, 1)
     return far
 

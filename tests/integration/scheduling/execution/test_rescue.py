@@ -12,7 +12,7 @@ from scheduling.dispatch import broker
 from scheduling.dispatch.broker import Hint
 from scheduling.dispatch.republish import republish_unstarted
 from scheduling.exceptions import FenceLostError
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import Registration
@@ -21,16 +21,16 @@ from scheduling.models import (
     Batch,
     DeadLetter,
     Execution,
+    FairShareNode,
     JobDeadline,
     JobDue,
     LiveExecution,
-    SchedulingEntity,
     TenantCapacity,
 )
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Start, Tick, age, begin, complete, in_flight, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, age, begin, complete, in_flight, reload, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -114,7 +114,7 @@ def test_claims_are_undone_when_publishing_fails(
     broker_takes[0] = 10
     assert tick().dispatched == 2
     with all_tenants():
-        assert SchedulingEntity.objects.get().in_flight == TenantCapacity.objects.get().in_flight == 3
+        assert FairShareNode.objects.get().in_flight == TenantCapacity.objects.get().in_flight == 3
 
 
 def test_waiting_job_past_its_deadline_becomes_a_dead_letter(acme: Tenant, tick: Tick) -> None:
@@ -147,10 +147,10 @@ def test_effects_of_a_settlement_with_a_lost_fence_are_rolled_back(
         Batch.objects.create(label="effect", kind="noop", total=1)
 
     with pytest.raises(FenceLostError):
-        settle([verdicts.completed(started.execution_id, started.fence - 1, None)], effects=effects)
-    settle([verdicts.completed(started.execution_id, started.fence, None)], effects=effects)
+        settle([settlement_builders.completed(started.execution_id, started.fence - 1, None)], effects=effects)
+    settle([settlement_builders.completed(started.execution_id, started.fence, None)], effects=effects)
     with pytest.raises(FenceLostError):
-        settle([verdicts.completed(started.execution_id, started.fence, None)], effects=effects)
+        settle([settlement_builders.completed(started.execution_id, started.fence, None)], effects=effects)
     with tenant_context(acme):
         assert Batch.objects.count() == 1
 

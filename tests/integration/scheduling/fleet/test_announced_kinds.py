@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from scheduling.diagnosis.service import State, diagnose
+from scheduling.diagnosis.service import Health, diagnose
 from scheduling.fleet.announced_kinds import refresh_announced_kinds, tend_announced_kinds, unknown_kinds_of
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.kit import registry
@@ -15,7 +15,7 @@ from scheduling.models import DeadLetter, Job, JobHeld, Worker, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock, read_moment
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Tick, reasons_of, reload, submit
+from tests.integration.scheduling.job_helpers import Tick, reasons_of, reload, submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
@@ -87,25 +87,25 @@ def test_unknown_kind_raises_an_alarm_after_five_minutes(
     submit(acme, 3)
     tick()
 
-    def alarm() -> tuple[State, str]:
+    def alarm() -> tuple[Health, str]:
         (check,) = [check for check in diagnose().checks if check.name == "job kinds"]
         return check.state, check.measured
 
     tend_announced_kinds()
-    assert alarm()[0] is State.OK
+    assert alarm()[0] is Health.OK
     wait_since(timedelta(minutes=4, seconds=50))
     tend_announced_kinds()
-    assert alarm()[0] is State.OK
+    assert alarm()[0] is Health.OK
     wait_since(timedelta(minutes=5, seconds=1))
     tend_announced_kinds()
     state, measured = alarm()
-    assert state is State.FAILURE
+    assert state is Health.FAILURE
     assert "noop (default)" in measured
     assert "No worker has the kind noop" in admin_client.get("/admin/").content.decode()
     register(monkeypatch, ["noop"])
     tick()
     tend_announced_kinds()
-    assert alarm()[0] is State.OK
+    assert alarm()[0] is Health.OK
 
 
 def test_each_unknown_kind_is_listed_once(acme: Tenant, tick: Tick, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from scheduling.jobs.kinds.service import get_job_kind, list_job_kinds
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.routing import service as routes_module
-from scheduling.jobs.routing.service import Routes, kept_routes, read_routes
+from scheduling.jobs.routing.service import Routes, cached_routes, read_routes
 from scheduling.jobs.submission import submit_job
 from scheduling.limits import admission
 from scheduling.models import CFSPlanTier, Queue, RoutingRule, WorkerPool
@@ -107,9 +107,9 @@ def test_cached_routes_equal_the_stored_ones(forget: Callable[[], None], django_
             rule.targets.create(queue=queue, weight=weight)
         RoutingRule.objects.create(position=1, kind="noop", queue=queues[0], is_active=False)
         Queue.objects.filter(pk=queues[0].pk).update(paused_at=timezone.now(), cap=3)
-    kept_routes()
+    cached_routes()
     with django_assert_num_queries(0):
-        kept = kept_routes()
+        kept = cached_routes()
         balanced = [(row.queue.name, row.weight) for row in kept.targets[rule.pk]]
         pools = {row.queue.pool.name for row in kept.rules if row.queue is not None}
     assert balanced == [(queues[1].name, 2), (queues[0].name, 1)]

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import start_execution
 from scheduling.fleet.workers import Registration
@@ -15,10 +15,10 @@ from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.kit.retry import RetryPolicy
-from scheduling.models import Charge, DeadLetter, Execution, Job, JobEvent, LiveExecution, SchedulingEntity
+from scheduling.models import Charge, DeadLetter, Execution, FairShareNode, Job, JobEvent, LiveExecution
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, reload, submit
 
 
 def test_job_is_dispatched_started_and_completed(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
@@ -27,7 +27,7 @@ def test_job_is_dispatched_started_and_completed(acme: Tenant, tick: Tick, worke
     assert reload(job).state == JobState.DISPATCHED
     started = begin(start, job)
     assert (started.attempt, started.fence, reload(job).state) == (1, 1, JobState.EXECUTING)
-    settle([verdicts.completed(started.execution_id, started.fence, {"answer": 42})])
+    settle([settlement_builders.completed(started.execution_id, started.fence, {"answer": 42})])
     done = reload(job)
     assert (done.state, done.result, done.attempt) == (JobState.COMPLETED, {"answer": 42}, 0)
     with all_tenants():
@@ -41,7 +41,7 @@ def test_ledger_balances_after_completion(acme: Tenant, tick: Tick, worker: Regi
     (job,) = submit(acme)
     tick()
     started = begin(start, job)
-    (settled,) = settle([verdicts.completed(started.execution_id, started.fence, None)])
+    (settled,) = settle([settlement_builders.completed(started.execution_id, started.fence, None)])
     with all_tenants():
         assert sum(charge.microseconds for charge in Charge.objects.all()) == settled.measured_us
 
@@ -52,13 +52,13 @@ def test_counters_return_to_zero_after_the_next_tick(
     (job,) = submit(acme)
     tick()
     with all_tenants():
-        entity = SchedulingEntity.objects.get()
+        entity = FairShareNode.objects.get()
         assert (entity.in_flight, entity.waiting) == (1, 0)
     started = begin(start, job)
-    settle([verdicts.completed(started.execution_id, started.fence, None)])
+    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
     tick()
     with all_tenants():
-        entity = SchedulingEntity.objects.get()
+        entity = FairShareNode.objects.get()
     assert (entity.in_flight, entity.waiting, entity.is_runnable) == (0, 0, False)
 
 
@@ -90,7 +90,7 @@ def test_tenant_at_its_cap_continues_when_its_slot_is_free(
         job = Job.objects.in_flight().first()
     assert job is not None
     started = begin(start, job)
-    settle([verdicts.completed(started.execution_id, started.fence, None)])
+    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
     assert tick().dispatched == 1
 
 
@@ -117,11 +117,15 @@ def test_settlement_with_an_old_fence_changes_nothing(
     tick()
     zombie = begin(start, job)
     settle(
-        [verdicts.crashed(zombie.execution_id, zombie.fence, crash_count=0, was_alone=True, cause="lost", is_lost=True)]
+        [
+            settlement_builders.crashed(
+                zombie.execution_id, zombie.fence, crash_count=0, was_alone=True, cause="lost", is_lost=True
+            )
+        ]
     )
     tick()
     begin(start, job)
-    assert settle([verdicts.completed(zombie.execution_id, zombie.fence, None)]) == []
+    assert settle([settlement_builders.completed(zombie.execution_id, zombie.fence, None)]) == []
     assert reload(job).state == JobState.EXECUTING
 
 
@@ -146,10 +150,10 @@ def test_failure_retries_or_ends_as_a_dead_letter(
     (job,) = submit(acme)
     tick()
     started = begin(start, job)
-    failure = verdicts.Failure.of(ValueError("bad\0 value"), is_permanent=is_permanent)
+    failure = settlement_builders.Failure.of(ValueError("bad\0 value"), is_permanent=is_permanent)
     settle(
         [
-            verdicts.failed(
+            settlement_builders.failed(
                 started.execution_id,
                 started.fence,
                 failure,
@@ -172,7 +176,7 @@ def test_third_lone_crash_quarantines_the_job(acme: Tenant, tick: Tick, worker: 
         assert started.crash_count == crash_count
         settle(
             [
-                verdicts.crashed(
+                settlement_builders.crashed(
                     started.execution_id,
                     started.fence,
                     crash_count=crash_count,
@@ -200,7 +204,7 @@ def test_running_job_that_yields_after_a_cancel_is_cancelled(
     started = begin(start, job)
     with tenant_context(acme):
         assert cancel_job(job_id=job.pk).state == JobState.EXECUTING
-    settle([verdicts.yielded(started.execution_id, started.fence, {"at": 3})])
+    settle([settlement_builders.yielded(started.execution_id, started.fence, {"at": 3})])
     assert reload(job).state == JobState.CANCELLED
 
 

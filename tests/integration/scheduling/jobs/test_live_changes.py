@@ -8,7 +8,7 @@ import pytest
 
 from scheduling.dispatch.tick import run_tick
 from scheduling.fleet.workers import Registration, register_worker
-from scheduling.models import CFSPlan, LiveExecution, Queue, SchedulingEntity, WorkerPool
+from scheduling.models import CFSPlan, FairShareNode, LiveExecution, Queue, WorkerPool
 from scheduling.plans.service import CFS_PLANS, TierRow, activate_cfs_plan, update_cfs_plan
 from scheduling.stops.pauses import pause_kind, pause_queue, resume_kind, resume_queue
 from scheduling.topology.service import update_queue
@@ -17,7 +17,7 @@ from tenants.exceptions import DomainError
 from tenants.models import Plan, Tenant
 from tenants.plans.service import PLANS, update_plan
 from tenants.tenancy.service import change_plan, pause_tenant, resume_tenant, update_tenant
-from tests.integration.scheduling.acts import Tick, in_flight, submit
+from tests.integration.scheduling.job_helpers import Tick, in_flight, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -159,7 +159,7 @@ def test_tick_stores_the_new_weight_with_what_it_dispatches(
     tick()
     with all_tenants():
         assert set(LiveExecution.objects.filter(tenant=acme).values_list("weight_milli", flat=True)) == {9_000}
-        assert SchedulingEntity.objects.get(tenant=acme).weight_milli == 9_000
+        assert FairShareNode.objects.get(tenant=acme).weight_milli == 9_000
 
 
 def test_huge_weight_does_not_break_a_tick(acme: Tenant, crowd: WorkerPool) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from scheduling.exceptions import InvalidTransitionError
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution
@@ -21,7 +21,7 @@ from scheduling.models import Execution, Job, JobDue, JobEvent, JobSuspended
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Start, Tick, begin, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -44,12 +44,12 @@ def wake(tenant: Tenant, job_id) -> set:
 
 
 def suspend(started: StartedExecution, seconds: float | None = None) -> Job:
-    assert settle([verdicts.suspended(started.execution_id, started.fence, {"at": 1}, seconds=seconds)])
+    assert settle([settlement_builders.suspended(started.execution_id, started.fence, {"at": 1}, seconds=seconds)])
     return job_of(started)
 
 
 def test_postponed_job_is_due_later_and_uses_no_attempt(started: StartedExecution, tick: Tick) -> None:
-    assert settle([verdicts.put_off(started.execution_id, started.fence, {"at": 1}, seconds=60)])
+    assert settle([settlement_builders.put_off(started.execution_id, started.fence, {"at": 1}, seconds=60)])
     job = job_of(started)
     assert (job.state, job.attempt, job.crash_count, job.checkpoint) == ("scheduled", 0, 0, {"at": 1})
     with all_tenants():
@@ -66,7 +66,9 @@ def test_postponed_job_is_due_later_and_uses_no_attempt(started: StartedExecutio
 
 
 def test_explanation_names_the_sandbox_that_a_job_waits_for(started: StartedExecution) -> None:
-    put_off = verdicts.put_off(started.execution_id, started.fence, {}, seconds=60, cause="sandbox_unavailable")
+    put_off = settlement_builders.put_off(
+        started.execution_id, started.fence, {}, seconds=60, cause="sandbox_unavailable"
+    )
     assert settle([put_off])
     job = job_of(started)
     with all_tenants():
@@ -104,7 +106,7 @@ def test_wake_up_applies_only_to_the_execution_that_ran(
     started: StartedExecution, acme: Tenant, tick: Tick, start: Start
 ) -> None:
     wake(acme, started.job_id)
-    assert settle([verdicts.yielded(started.execution_id, started.fence, {"at": 1})])
+    assert settle([settlement_builders.yielded(started.execution_id, started.fence, {"at": 1})])
     tick()
     assert suspend(begin(start, job_of(started))).state == "suspended"
 
@@ -147,7 +149,7 @@ def test_job_of_another_tenant_is_not_woken(started: StartedExecution, globex: T
 def test_cancelled_job_is_neither_suspended_nor_postponed(started: StartedExecution, acme: Tenant, way: str) -> None:
     with tenant_context(acme):
         cancel_job(job_id=started.job_id)
-    assert settle([getattr(verdicts, way)(started.execution_id, started.fence, {}, seconds=60)])
+    assert settle([getattr(settlement_builders, way)(started.execution_id, started.fence, {}, seconds=60)])
     assert job_of(started).state == "cancelled"
     with all_tenants():
         assert not JobSuspended.objects.exists()

@@ -13,7 +13,7 @@ from scheduling.jobs.retries import retry_job, retry_jobs
 from scheduling.models import DeadLetter, JobDue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, fail, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, fail, reload, submit
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from scheduling.exceptions import RetriesNotAllowedError
-from scheduling.execution import policy, verdicts
+from scheduling.execution import policy, settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.dead_letters.service import requeue_dead_letter
@@ -22,7 +22,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Plan, PlanVersion, Tenant
 from tenants.plans.service import PLANS, update_plan
-from tests.integration.scheduling.acts import Start, Tick, begin, fail, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, fail, reload, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -131,11 +131,15 @@ def test_retry_after_the_deadline_is_not_scheduled(
     (job,) = submit(acme, deadline=deadline)
     tick()
     started = begin(start, job)
-    failure = verdicts.Failure.of(ValueError("no"), is_permanent=False, retry_after_seconds=wait_seconds)
+    failure = settlement_builders.Failure.of(ValueError("no"), is_permanent=False, retry_after_seconds=wait_seconds)
     settle(
         [
-            verdicts.failed(
-                started.execution_id, started.fence, failure, failed_attempts=1, policy=verdicts.RetryPolicy()
+            settlement_builders.failed(
+                started.execution_id,
+                started.fence,
+                failure,
+                failed_attempts=1,
+                policy=settlement_builders.RetryPolicy(),
             )
         ]
     )
@@ -158,10 +162,12 @@ def test_merged_settlements_apply_the_deadline_of_each_job(
         submit(acme, deadline=timezone.now() + timedelta(seconds=30)),
     )
     tick()
-    failure = verdicts.Failure.of(ValueError("no"), is_permanent=False)
+    failure = settlement_builders.Failure.of(ValueError("no"), is_permanent=False)
     settle(
         [
-            verdicts.failed(s.execution_id, s.fence, failure, failed_attempts=1, policy=verdicts.RetryPolicy())
+            settlement_builders.failed(
+                s.execution_id, s.fence, failure, failed_attempts=1, policy=settlement_builders.RetryPolicy()
+            )
             for s in (begin(start, job) for job in [*early, *late])
         ]
     )

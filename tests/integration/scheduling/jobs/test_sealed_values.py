@@ -18,12 +18,12 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from scheduling.bulk import running
+from scheduling.bulk import turns
 from scheduling.bulk.serializers import BulkOperationSerializer
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.exceptions import IdempotencyMismatchError
-from scheduling.execution import policy, verdicts
+from scheduling.execution import policy, settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import Registration
@@ -53,7 +53,7 @@ from tenants.erasure import steps
 from tenants.erasure.proof import find_erasure
 from tenants.models import AuditLogEntry, Tenant, TenantDataKey, TenantSecret
 from tests.auditing import advance_erasure
-from tests.integration.scheduling.acts import Start, Tick, begin, fail, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, fail, reload, submit
 from tests.integration.scheduling.schedules.conftest import make_due
 from tests.integration.tenants.erasure.test_erasure import asked
 from tests.person import client_of
@@ -131,7 +131,7 @@ def test_job_runs_without_plain_values_in_any_table(
     assert started.payload == PAYLOAD
     save_checkpoint(tenant_id=acme.pk, job_id=job.pk, fence=started.fence, state={"at": MARKER})
     assert MARKER not in everything()
-    settle([verdicts.yielded(started.execution_id, started.fence, {"at": [MARKER]})])
+    settle([settlement_builders.yielded(started.execution_id, started.fence, {"at": [MARKER]})])
     assert reload(job).checkpoint == {"at": [MARKER]}
     tick()
     again = begin(start, job)
@@ -150,7 +150,7 @@ def test_merged_jobs_of_many_tenants_start_and_settle_sealed(
     tick()
     begun = [begin(start, job) for job in jobs]
     assert [started.payload["of"] for started in begun] == ["acme", "globex"]
-    settle([verdicts.completed(started.execution_id, started.fence, {"of": MARKER}) for started in begun])
+    settle([settlement_builders.completed(started.execution_id, started.fence, {"of": MARKER}) for started in begun])
     assert [reload(job).result for job in jobs] == [{"of": MARKER}] * 2
     assert MARKER not in everything()
 
@@ -160,7 +160,7 @@ def test_empty_values_are_not_sealed(acme: Tenant, tick: Tick, worker: Registrat
     (job,) = submit(acme)
     tick()
     started = begin(start, job)
-    settle([verdicts.completed(started.execution_id, started.fence, value)])
+    settle([settlement_builders.completed(started.execution_id, started.fence, value)])
     assert raw(job) == {"payload": {}, "checkpoint": {}, "result": value}
     assert reload(job).result == value
 
@@ -184,7 +184,7 @@ def test_payload_that_looks_sealed_is_stored_as_a_payload(
     started = begin(start, job)
     assert started.payload == payload
     save_checkpoint(tenant_id=acme.pk, job_id=job.pk, fence=started.fence, state=payload)
-    settle([verdicts.completed(started.execution_id, started.fence, payload)])
+    settle([settlement_builders.completed(started.execution_id, started.fence, payload)])
     done = reload(job)
     assert (done.result, done.checkpoint) == (payload, payload)
 
@@ -345,7 +345,7 @@ def test_replay_is_sealed_for_its_own_row(acme: Tenant, tick: Tick, worker: Regi
 def test_payload_patch_is_sealed_and_never_shown(
     acme: Tenant, tick: Tick, worker: Registration, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
+    monkeypatch.setattr(turns, "TURN_IDLE_TIMEOUT_MS", 600_000)
     (job,) = submit(acme, payload=PAYLOAD)
     tick()
     fail(start, job, is_permanent=True)
@@ -358,7 +358,7 @@ def test_payload_patch_is_sealed_and_never_shown(
             payload_patch={"more": MARKER},
         )
     assert MARKER not in everything()
-    operation = running.run_to_end(operation)
+    operation = turns.run_to_end(operation)
     assert (operation.state, operation.changed) == ("completed", 1)
     with tenant_context(acme):
         new = Job.objects.get(parent=job)
@@ -471,7 +471,7 @@ def test_old_rows_are_sealed_by_a_repeatable_command(
     jobs = [submit_job(tenant=acme, request=request).job, *submit(globex, 2, payload=PAYLOAD), *submit(globex)]
     tick()
     started = begin(start, jobs[1])
-    settle([verdicts.completed(started.execution_id, started.fence, {"answer": MARKER})])
+    settle([settlement_builders.completed(started.execution_id, started.fence, {"answer": MARKER})])
     assert MARKER in everything()
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     assert seal_all() == {"jobs": 3, "schedules": 0, "bulk operations": 0}

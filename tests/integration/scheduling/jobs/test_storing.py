@@ -14,13 +14,13 @@ from rest_framework.test import APIClient
 
 from scheduling.conf import MAX_BULK_JOBS
 from scheduling.exceptions import IdempotencyMismatchError
+from scheduling.jobs.fair_share_nodes import node_ids
 from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.lines import line_ids
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.storing import actor_label, store_jobs
 from scheduling.jobs.submission import submit_job, submit_jobs
-from scheduling.models import Job, JobDeadline, JobDue, JobEvent, JobReady, Queue, SchedulingEntity, Wake
-from tenants.audit.service import part_of_act
+from scheduling.models import FairShareNode, Job, JobDeadline, JobDue, JobEvent, JobReady, Queue, Wake
+from tenants.audit.service import suppress_nested_entries
 from tenants.context import acting_as, all_tenants, command_actor, tenant_context
 from tenants.database.ids import uuid7
 from tenants.database.rows import new_row
@@ -58,7 +58,7 @@ def submit(tenant: Tenant, options: Sequence[dict[str, Any]]) -> list[Job]:
 
 
 def line_of(job: Job) -> int:
-    found: int = SchedulingEntity.objects.get(queue_id=job.queue_id, fair_key=job.fair_key).pk
+    found: int = FairShareNode.objects.get(queue_id=job.queue_id, fair_key=job.fair_key).pk
     return found
 
 
@@ -144,7 +144,7 @@ def test_jobs_are_visible_in_their_own_transaction(acme: Tenant) -> None:
 
 def test_submission_as_part_of_an_act_writes_no_entry(acme: Tenant) -> None:
     for count in (1, 2):
-        with part_of_act():
+        with suppress_nested_entries():
             jobs = submit(acme, [{}] * count)
         with tenant_context(acme):
             assert JobReady.objects.filter(job_id__in=[job.pk for job in jobs]).count() == count
@@ -165,7 +165,7 @@ def made(tenant: Tenant, **changes: Any) -> list[Job]:
 def test_value_that_does_not_fit_is_refused(acme: Tenant, changes: dict[str, Any]) -> None:
     with tenant_context(acme):
         jobs = made(acme, **changes)
-        lines = line_ids(acme, {(jobs[0].queue_id, "")})
+        lines = node_ids(acme, {(jobs[0].queue_id, "")})
         with pytest.raises(DataError), transaction.atomic():
             store_jobs(jobs, lines=lines, event="job.submitted")
         assert not Job.objects.exists()
@@ -174,7 +174,7 @@ def test_value_that_does_not_fit_is_refused(acme: Tenant, changes: dict[str, Any
 def test_jobs_are_stored_only_for_their_own_tenant(acme: Tenant, globex: Tenant) -> None:
     with tenant_context(acme):
         jobs = made(acme)
-        lines = line_ids(acme, {(jobs[0].queue_id, "")})
+        lines = node_ids(acme, {(jobs[0].queue_id, "")})
     with pytest.raises(NoTenantError):
         store_jobs(jobs, lines=lines, event="job.submitted")
     with tenant_context(globex), pytest.raises(ForeignTenantError):

@@ -31,7 +31,7 @@ from scheduling.jobs.tenant_queue import TenantIsolatedTaskQueue
 from scheduling.models import Job, JobEvent, Queue, RoutingRule
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Plan, Tenant
-from tests.integration.scheduling.acts import Tick, in_flight, submit
+from tests.integration.scheduling.job_helpers import Tick, in_flight, submit
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db

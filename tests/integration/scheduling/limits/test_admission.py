@@ -19,9 +19,9 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.retries import retry_job
 from scheduling.jobs.submission import submit_job, submit_jobs
 from scheduling.limits import admission, rate_buckets
-from scheduling.limits.admission import keep_limits
+from scheduling.limits.admission import expire_limits
 from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
-from scheduling.models import Charge, Execution, Job, SchedulingEntity
+from scheduling.models import Charge, Execution, FairShareNode, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.limits.declared import format_moment, month_end, month_of
 from tenants.limits.service import clear_tenant_limit, set_tenant_limit
@@ -29,7 +29,17 @@ from tenants.models import AuditLogEntry, LimitWarning, Plan, PlanLimit, Tenant,
 from tenants.plans.service import update_plan
 from tenants.signals import limit_warned
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, in_flight, reasons_of, reload, submit
+from tests.integration.scheduling.job_helpers import (
+    Start,
+    Tick,
+    begin,
+    complete,
+    fail,
+    in_flight,
+    reasons_of,
+    reload,
+    submit,
+)
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +75,7 @@ def limit_rate(tenant: Tenant, *, per_minute: int, burst: int) -> None:
 
 def test_bulk_over_the_rate_accepts_the_first_jobs(acme: Tenant) -> None:
     limit_rate(acme, per_minute=60, burst=3)
-    bulk = submit_jobs(tenant=acme, requests=[NOOP, JobRequest("nope"), *[NOOP] * 4], is_rated=True)
+    bulk = submit_jobs(tenant=acme, requests=[NOOP, JobRequest("nope"), *[NOOP] * 4], is_rate_limited=True)
     assert [index for index, _ in bulk.accepted] == [0, 2, 3]
     late = [(index, error) for index, error in bulk.rejected if isinstance(error, RateLimitedError)]
     assert [(index, error.retry_after_seconds) for index, error in late] == [(4, 1), (5, 2)]
@@ -80,18 +90,18 @@ def test_bulk_over_the_rate_accepts_the_first_jobs(acme: Tenant) -> None:
 def test_repeated_key_costs_no_token(acme: Tenant) -> None:
     limit_rate(acme, per_minute=1, burst=1)
     request = JobRequest("noop", idempotency_key="k")
-    assert submit_job(tenant=acme, request=request, is_rated=True).created
-    again = submit_job(tenant=acme, request=request, is_rated=True)
+    assert submit_job(tenant=acme, request=request, is_rate_limited=True).created
+    again = submit_job(tenant=acme, request=request, is_rate_limited=True)
     assert not again.created
     with pytest.raises(RateLimitedError):
-        submit_job(tenant=acme, request=NOOP, is_rated=True)
+        submit_job(tenant=acme, request=NOOP, is_rate_limited=True)
 
 
 def test_refused_job_costs_no_token(acme: Tenant) -> None:
     limit_rate(acme, per_minute=1, burst=1)
     for _ in range(3):
-        assert submit_jobs(tenant=acme, requests=[JobRequest("nope")], is_rated=True).rejected
-    assert submit_job(tenant=acme, request=NOOP, is_rated=True).created
+        assert submit_jobs(tenant=acme, requests=[JobRequest("nope")], is_rate_limited=True).rejected
+    assert submit_job(tenant=acme, request=NOOP, is_rate_limited=True).created
 
 
 def test_failed_submission_returns_its_tokens(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,17 +113,17 @@ def test_failed_submission_returns_its_tokens(acme: Tenant, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr("scheduling.jobs.submission.store_jobs", fail_to_store)
         with pytest.raises(RuntimeError):
-            submit_jobs(tenant=acme, requests=[NOOP] * 2, is_rated=True)
-    assert len(submit_jobs(tenant=acme, requests=[NOOP] * 2, is_rated=True).accepted) == 2
+            submit_jobs(tenant=acme, requests=[NOOP] * 2, is_rate_limited=True)
+    assert len(submit_jobs(tenant=acme, requests=[NOOP] * 2, is_rate_limited=True).accepted) == 2
 
 
 def test_all_or_none_takes_no_tokens_if_refused(acme: Tenant) -> None:
     limit_rate(acme, per_minute=1, burst=2)
     with pytest.raises(RateLimitedError):
-        submit_jobs(tenant=acme, requests=[NOOP] * 3, is_rated=True, is_whole=True)
+        submit_jobs(tenant=acme, requests=[NOOP] * 3, is_rate_limited=True, is_atomic=True)
     with tenant_context(acme):
         assert not Job.objects.exists()
-    assert len(submit_jobs(tenant=acme, requests=[NOOP] * 2, is_rated=True).accepted) == 2
+    assert len(submit_jobs(tenant=acme, requests=[NOOP] * 2, is_rate_limited=True).accepted) == 2
 
 
 def test_submission_by_the_platform_is_not_rated(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
@@ -124,22 +134,22 @@ def test_submission_by_the_platform_is_not_rated(acme: Tenant, tick: Tick, worke
     fail(start, job, is_permanent=True)
     with tenant_context(acme):
         assert retry_job(job_id=job.pk).is_new
-    assert submit_job(tenant=acme, request=NOOP, is_rated=True).created
+    assert submit_job(tenant=acme, request=NOOP, is_rate_limited=True).created
 
 
 def test_rate_of_zero_refuses_every_submission(acme: Tenant) -> None:
     limit_rate(acme, per_minute=0, burst=10)
     with pytest.raises(RateLimitedError) as refusal:
-        submit_job(tenant=acme, request=NOOP, is_rated=True)
+        submit_job(tenant=acme, request=NOOP, is_rate_limited=True)
     assert refusal.value.limit is not None
     assert refusal.value.limit.resets_at is None
 
 
 def test_new_rate_applies_at_once(acme: Tenant) -> None:
     limit_rate(acme, per_minute=1, burst=1)
-    submit_job(tenant=acme, request=NOOP, is_rated=True)
+    submit_job(tenant=acme, request=NOOP, is_rate_limited=True)
     limit_rate(acme, per_minute=1, burst=2)
-    assert submit_job(tenant=acme, request=NOOP, is_rated=True).created
+    assert submit_job(tenant=acme, request=NOOP, is_rate_limited=True).created
 
 
 def test_submission_without_the_broker_is_rated_by_the_process(
@@ -149,7 +159,7 @@ def test_submission_without_the_broker_is_rated_by_the_process(
     rate_buckets._script.cache_clear()
     try:
         limit_rate(acme, per_minute=1, burst=2)
-        bulk = submit_jobs(tenant=acme, requests=[NOOP] * 3, is_rated=True)
+        bulk = submit_jobs(tenant=acme, requests=[NOOP] * 3, is_rate_limited=True)
         assert (len(bulk.accepted), len(bulk.rejected)) == (2, 1)
     finally:
         rate_buckets._script.cache_clear()
@@ -180,10 +190,10 @@ def test_submissions_far_from_the_limit_take_no_lock(acme: Tenant, django_assert
     with tenant_context(acme):
         set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=100_000, reason="test")
         with django_assert_num_queries(2):
-            admission.Allowance.read(acme.pk, wanted=1)
+            admission.SubmissionAllowance.read(acme.pk, wanted=1)
         set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=1_000, reason="test")
         with django_assert_num_queries(4):
-            admission.Allowance.read(acme.pk, wanted=1)
+            admission.SubmissionAllowance.read(acme.pk, wanted=1)
 
 
 def test_tenant_near_its_waiting_jobs_limit_is_warned_once(acme: Tenant) -> None:
@@ -339,7 +349,7 @@ def test_fold_using_the_month_up_holds_the_rest_in_its_tick(
     assert tick().dispatched == 0
     assert reload(second).state == "available"
     with all_tenants():
-        assert not SchedulingEntity.objects.get(tenant=acme).is_runnable
+        assert not FairShareNode.objects.get(tenant=acme).is_runnable
         percents = LimitWarning.objects.filter(tenant=acme, key=WORKER_SECONDS.key).values_list("percent", flat=True)
         assert sorted(percents) == [80, 100]
 
@@ -358,7 +368,7 @@ def test_fold_using_the_month_up_holds_a_tenant_below_its_cap(
         cursor.execute("UPDATE scheduling_settled SET measured_us = 1000000")
     assert tick().dispatched == 0
     with all_tenants():
-        assert list(SchedulingEntity.objects.filter(tenant=acme).values_list("is_runnable", flat=True)) == [False] * 2
+        assert list(FairShareNode.objects.filter(tenant=acme).values_list("is_runnable", flat=True)) == [False] * 2
 
 
 @pytest.mark.parametrize("way", ["override", "plan", "clear", "expire"])
@@ -375,7 +385,7 @@ def test_held_tenant_runs_in_the_next_tick_after_a_change(
     elif way == "expire":
         with all_tenants(), connection.cursor() as cursor:
             cursor.execute("UPDATE tenants_tenantlimit SET expires_at = now() - interval '1 second'")
-        keep_limits()
+        expire_limits()
     else:
         with all_tenants():
             plan = Plan.objects.get(pk=acme.plan_id)
@@ -396,7 +406,7 @@ def test_held_tenant_runs_in_a_new_month(acme: Tenant, tick: Tick, worker: Regis
         TenantUsage.objects.filter(tenant=acme).delete()
         LimitWarning.objects.filter(tenant=acme).update(period=last.replace(day=1))
     assert tick().dispatched == 0  # not re-evaluated yet
-    keep_limits()
+    expire_limits()
     assert tick().dispatched == 1
     with all_tenants():
         assert not LimitWarning.objects.filter(percent=100, is_released=False).exists()

@@ -52,7 +52,7 @@ def test_bucket_grants_the_first_tokens_of_too_many(tenant_id: UUID) -> None:
     grant = rate_buckets.take(tenant_id, SLOW, 8)
     assert (grant.granted, grant.remaining(SLOW)) == (5, 0)
     assert rate_buckets.take(tenant_id, SLOW, 1).granted == 0
-    assert 0 < rate_buckets.look(tenant_id, SLOW).wait_us(SLOW) <= 60_000_000
+    assert 0 < rate_buckets.read_bucket(tenant_id, SLOW).wait_us(SLOW) <= 60_000_000
 
 
 def test_unused_tokens_are_returned(tenant_id: UUID) -> None:
@@ -68,7 +68,7 @@ def test_buckets_are_separate_for_each_tenant(tenant_id: UUID) -> None:
 
 def test_full_bucket_leaves_no_key(tenant_id: UUID) -> None:
     client = redis.Redis.from_url(platform_settings.REDIS_URL)
-    rate_buckets.look(tenant_id, SLOW)
+    rate_buckets.read_bucket(tenant_id, SLOW)
     assert client.exists(f"{rate_buckets.KEY_PREFIX}submit:{tenant_id}") == 0
     rate_buckets.take(tenant_id, SLOW, 5)
     assert 0 < client.pttl(f"{rate_buckets.KEY_PREFIX}submit:{tenant_id}") <= 300_001
@@ -259,7 +259,7 @@ def test_late_answer_is_not_read_by_the_next_call(tenant_id: UUID, monkeypatch: 
 
 def test_short_lived_threads_share_connections(tenant_id: UUID) -> None:
     for _ in range(20):
-        thread = threading.Thread(target=rate_buckets.look, args=(tenant_id, SLOW))
+        thread = threading.Thread(target=rate_buckets.read_bucket, args=(tenant_id, SLOW))
         thread.start()
         thread.join()
     assert len(rate_buckets._script()._idle) == 1

@@ -17,7 +17,7 @@ from scheduling.celery.beat_tasks import find_fault
 from scheduling.celery.tasks import submit
 from scheduling.exceptions import KindUnknownError
 from scheduling.jobs.requests import JobRequest
-from scheduling.schedules.beat_submissions import submit_for_beat
+from scheduling.schedules.beat_submissions import submit_beat_task
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 
@@ -33,7 +33,7 @@ def periodic_task(**values: Any) -> PeriodicTask:
 
 def test_repeated_message_of_one_due_time_submits_once(acme: Tenant, count_jobs: Callable[[], int]) -> None:
     periodic_task()
-    jobs = [submit_for_beat(task_name="nightly", tenant=acme, request=JobRequest("noop")) for _ in range(2)]
+    jobs = [submit_beat_task(task_name="nightly", tenant=acme, request=JobRequest("noop")) for _ in range(2)]
     assert jobs[0].pk == jobs[1].pk
     assert count_jobs() == 1
     with all_tenants():
@@ -45,14 +45,14 @@ def test_other_tasks_and_messages_without_a_task_are_submitted(acme: Tenant, cou
     first = periodic_task()
     PeriodicTask.objects.create(name="other", task="scheduling.submit", interval=first.interval)
     for name in ("nightly", "other", "", ""):
-        submit_for_beat(task_name=name, tenant=acme, request=JobRequest("noop"))
+        submit_beat_task(task_name=name, tenant=acme, request=JobRequest("noop"))
     assert count_jobs() == 4
 
 
 def test_refused_task_is_audited(acme: Tenant) -> None:
     task = periodic_task()
     with pytest.raises(KindUnknownError):
-        submit_for_beat(task_name="nightly", tenant=acme, request=JobRequest("nonsense"))
+        submit_beat_task(task_name="nightly", tenant=acme, request=JobRequest("nonsense"))
     with all_tenants():
         entry = AuditLogEntry.objects.get(action="beat.refused")
     assert (entry.target_id, entry.reason.split(":")[0]) == (str(task.pk), "kind_unknown")
@@ -103,7 +103,7 @@ def test_saving_an_invalid_task_is_refused_with_the_reason(
         task = PeriodicTask.objects.get(name="from the form")
         page = client.get(reverse("admin:django_celery_beat_periodictask_change", args=[task.pk]))
         assert "none yet" in page.content.decode()
-        submit_for_beat(task_name=task.name, tenant=acme, request=JobRequest("noop"))
+        submit_beat_task(task_name=task.name, tenant=acme, request=JobRequest("noop"))
         page = client.get(reverse("admin:django_celery_beat_periodictask_change", args=[task.pk]))
         assert "submitted" in page.content.decode()
         assert "none yet" not in page.content.decode()

@@ -17,7 +17,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tenants.plans.service import update_plan
 from tenants.tenancy.service import pause_tenant, suspend_tenant
-from tests.integration.scheduling.acts import Start, Tick, complete
+from tests.integration.scheduling.job_helpers import Start, Tick, complete
 from tests.integration.scheduling.schedules.conftest import (
     MakeSchedule,
     database_now,

@@ -16,7 +16,7 @@ from scheduling.statistics.gauges import GaugeSampler, sample_gauges
 from scheduling.statistics.rollups import prune_rollups
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, fail, submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 WAITING = [JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE]

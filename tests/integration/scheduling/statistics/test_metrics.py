@@ -12,7 +12,7 @@ from scheduling.jobs.suspension import suspend_job
 from scheduling.observability.metrics import scrape_registry
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, submit
 
 type Capture = Callable[..., AbstractContextManager[list[Callable[[], None]]]]
 

@@ -15,7 +15,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from scheduling.consistency.rollups import RollupCheck, RollupDifference
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import settle
 from scheduling.models import (
@@ -36,7 +36,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tenants.tenancy.queries import read_pages
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, fail, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -108,7 +108,7 @@ def test_wait_is_counted_only_at_the_first_start(acme: Tenant, tick: Tick, start
     (job,) = submit(acme)
     tick()
     first = begin(start, job)
-    settle([verdicts.yielded(first.execution_id, first.fence, {})])
+    settle([settlement_builders.yielded(first.execution_id, first.fence, {})])
     tick()
     complete(start, job)
     fold_tallies()
@@ -122,9 +122,9 @@ def test_late_settlement_is_counted_in_the_minute_of_the_end(acme: Tenant, tick:
     begun = begin(start, job)
     with all_tenants():
         LiveExecution.objects.update(started_at=F("started_at") - timedelta(hours=1))
-    verdict = verdicts.completed(begun.execution_id, begun.fence, {})
-    verdict.bill(peak_memory_kib=None, began_us=0, measured_us=1_000)
-    settle([verdict])
+    new_settlement = settlement_builders.completed(begun.execution_id, begun.fence, {})
+    new_settlement.bill(peak_memory_kib=None, began_us=0, measured_us=1_000)
+    settle([new_settlement])
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("""
             SELECT x.ended_at, s.ended_at, t.ended_at

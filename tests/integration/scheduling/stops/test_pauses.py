@@ -17,7 +17,7 @@ from scheduling.jobs.submission import submit_job
 from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.models import Drain, JobHeld, JobReady, KindPause, Queue, QueueClock, Worker, WorkerPool
 from scheduling.stops.drains import SETTLING_SECONDS, note_drained
-from scheduling.stops.expiry import lift_due
+from scheduling.stops.expiry import expire_due_stops
 from scheduling.stops.pauses import (
     drain_kind,
     drain_pool,
@@ -35,7 +35,7 @@ from tenants.database.ids import uuid7
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
 from tenants.models import AuditLogEntry, Tenant
 from tenants.tenancy.service import drain_tenant, pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
 
 pytestmark = pytest.mark.django_db
 QUEUE = "workflow_team"
@@ -136,7 +136,7 @@ def test_pauses_end_once_at_their_time_and_are_audited(
     drain_kind(kind="sleep", reason="x", until=soon())
     pause_tenant(tenant=acme, reason="x", until=soon())
     drain_tenant(tenant=globex, reason="x", until=soon())
-    assert lift_due() == 0
+    assert expire_due_stops() == 0
     set_past("scheduling_queue", "paused_until")
     set_past("scheduling_workerpool", "paused_until")
     set_past("scheduling_kindpause", "paused_until")
@@ -144,8 +144,8 @@ def test_pauses_end_once_at_their_time_and_are_audited(
     set_past("tenants_tenant", "paused_until")
     set_past("tenants_tenant", "draining_until")
     already = len(actions())
-    assert lift_due() == 6
-    assert lift_due() == 0
+    assert expire_due_stops() == 6
+    assert expire_due_stops() == 0
     with all_tenants():
         assert list_stops() == []
     assert sorted(actions()[already:]) == [
@@ -161,7 +161,7 @@ def test_pauses_end_once_at_their_time_and_are_audited(
 def test_suspension_ends_at_its_time(acme: Tenant) -> None:
     suspend_tenant(tenant=acme, reason="unpaid", until=soon())
     set_past("tenants_tenant", "suspended_until")
-    assert lift_due() == 1
+    assert expire_due_stops() == 1
     with all_tenants():
         acme.refresh_from_db()
     assert not acme.is_suspended
@@ -172,7 +172,7 @@ def test_prolonged_pause_does_not_end_early(queue: Queue) -> None:
     pause_queue(queue=queue, reason="x", until=soon())
     set_past("scheduling_queue", "paused_until")
     pause_queue(queue=queue, reason="x", until=soon())
-    assert lift_due() == 0
+    assert expire_due_stops() == 0
     queue.refresh_from_db()
     assert queue.is_paused
 
@@ -185,7 +185,7 @@ def test_concurrent_dispatchers_end_a_pause_once(queue: Queue) -> None:
 
     def lift() -> None:
         barrier.wait()
-        lifted.append(lift_due())
+        lifted.append(expire_due_stops())
         connections.close_all()
 
     threads = [threading.Thread(target=lift) for _ in range(5)]

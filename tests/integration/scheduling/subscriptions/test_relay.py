@@ -21,7 +21,7 @@ from tenants.database.ids import uuid7
 from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
 from tenants.tenancy.service import reinstate_tenant, suspend_tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, fail, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, fail, submit
 from tests.integration.streams.sessions import another_session, wait_for_older_transactions
 from workloads.webhooks.models import Webhook
 from workloads.webhooks.service import create_webhook, delete_webhook, update_webhook

@@ -18,7 +18,7 @@ from scheduling.topology.service import create_queue, create_routing_rule, creat
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = pytest.mark.django_db
 

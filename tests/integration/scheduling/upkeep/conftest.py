@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from scheduling.upkeep import registry
-from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.access.permissions import Permission
 
 Plant = Callable[..., UpkeepTask]
@@ -19,7 +19,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
     """Return a function that registers one more task, named `planted`."""
 
     def register(
-        step: Callable[[Budget], Step], *, share: float = 1.0, tenant_permission: Permission | None = None
+        step: Callable[[UpkeepBudget], UpkeepStep], *, share: float = 1.0, tenant_permission: Permission | None = None
     ) -> UpkeepTask:
         words = ("planted", "Planted", "Does what the test says.")
         task = UpkeepTask(*words, timedelta(hours=1), step, share=share, tenant_permission=tenant_permission)

@@ -18,7 +18,7 @@ from scheduling.celery import tasks
 from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import UpkeepRun
-from scheduling.upkeep.registry import Step
+from scheduling.upkeep.registry import UpkeepStep
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
@@ -56,7 +56,7 @@ def test_page_shows_each_task_with_its_last_result(client: Client, staff: User) 
 
 
 def test_page_shows_failed_and_overdue_tasks(client: Client, staff: User, plant: Plant) -> None:
-    plant(lambda budget: Step(findings=["Seven rows differ."]))
+    plant(lambda budget: UpkeepStep(findings=["Seven rows differ."]))
     run_upkeep(name="planted")
     client.force_login(staff)
     assert "Seven rows differ." in client.get(reverse(PAGE)).content.decode()
@@ -126,7 +126,7 @@ def call(*arguments: str) -> Any:
 
 
 def test_command_runs_lists_and_fails_on_findings(plant: Plant) -> None:
-    plant(lambda budget: Step(findings=["Seven rows differ."]))
+    plant(lambda budget: UpkeepStep(findings=["Seven rows differ."]))
     assert json.loads(call("partitions", "--json"))[0]["outcome"] == "ok"
     with pytest.raises(CommandError, match="Seven rows differ"):
         call("planted")
@@ -141,7 +141,7 @@ def test_command_runs_lists_and_fails_on_findings(plant: Plant) -> None:
 def test_task_sends_itself_again_while_there_is_more(
     plant: Plant, published: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(lambda budget: Step({"rows": 1}, has_more=True))
+    plant(lambda budget: UpkeepStep({"rows": 1}, has_more=True))
     monkeypatch.setattr(tasks, "check_connection", lambda: None)  # it would end the test's own transaction
     monkeypatch.setattr(tasks, "start_upkeep", lambda *, name, is_paced: run_upkeep(name=name, seconds=0))
     assert tasks.run_upkeep("planted") == "partial"

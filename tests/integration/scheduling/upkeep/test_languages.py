@@ -23,12 +23,12 @@ from scheduling.consistency.sums import USAGE, usage_fault
 from scheduling.models import UpkeepRun
 from scheduling.upkeep import runs
 from scheduling.upkeep.partitions import missing_days
-from scheduling.upkeep.registry import Step
+from scheduling.upkeep.registry import UpkeepStep
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.translation import LocalizableText
-from tests.integration.scheduling.acts import Start, Tick, complete, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, submit
 from tests.integration.scheduling.upkeep.conftest import Plant
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +47,7 @@ def pages_of(run: UpkeepRun) -> Iterable[str]:
 
 
 def test_finding_is_shown_in_the_readers_language_on_every_page(client: Client, staff: User, plant: Plant) -> None:
-    plant(lambda budget: Step(findings=[OFF]))
+    plant(lambda budget: UpkeepStep(findings=[OFF]))
     run = run_upkeep(name="planted")
     client.force_login(staff)
     for page in pages_of(run):
@@ -60,7 +60,7 @@ def test_finding_is_shown_in_the_readers_language_on_every_page(client: Client, 
 
 
 def test_finding_is_in_the_language_of_the_api_request(staff: User, plant: Plant) -> None:
-    plant(lambda budget: Step(findings=[OFF, "Seven rows differ."]))
+    plant(lambda budget: UpkeepStep(findings=[OFF, "Seven rows differ."]))
     run_upkeep(name="planted")
     api = APIClient()
     api.force_login(staff)
@@ -84,7 +84,7 @@ def test_tasks_are_named_in_the_language_of_the_api_request(staff: User) -> None
 
 
 def test_findings_are_stored_with_separate_values(plant: Plant) -> None:
-    plant(lambda budget: Step(findings=[OFF, "Seven rows differ by 100 %."]))
+    plant(lambda budget: UpkeepStep(findings=[OFF, "Seven rows differ by 100 %."]))
     run = run_upkeep(name="planted")
     assert run.findings == [
         {"text": OFF.text, "values": {"tenant": "acme", "microseconds": 7}},
@@ -97,14 +97,16 @@ def test_findings_are_stored_with_separate_values(plant: Plant) -> None:
 
 def test_findings_are_stored_up_to_a_limit_and_all_counted(plant: Plant) -> None:
     most = runs.MAX_FINDINGS
-    plant(lambda budget: Step(findings=[OFF] * (most - 1), has_more=not budget.cursor, cursor={"is_second": True}))
+    plant(
+        lambda budget: UpkeepStep(findings=[OFF] * (most - 1), has_more=not budget.cursor, cursor={"is_second": True})
+    )
     run = run_upkeep(name="planted")
     assert run.counts == {"findings": 2 * (most - 1)}
     assert run.sentences == [OFF] * most
 
 
 def test_reason_of_an_interrupted_run_is_in_the_readers_language(client: Client, staff: User, plant: Plant) -> None:
-    plant(lambda budget: Step())
+    plant(lambda budget: UpkeepStep())
     run = run_upkeep(name="planted")
     with all_tenants():
         UpkeepRun.objects.filter(pk=run.pk).update(error=runs.KILLED, outcome="failed")
@@ -116,7 +118,7 @@ def test_reason_of_an_interrupted_run_is_in_the_readers_language(client: Client,
 
 
 def test_command_output_is_english_in_any_locale(plant: Plant) -> None:
-    plant(lambda budget: Step(findings=[OFF]))
+    plant(lambda budget: UpkeepStep(findings=[OFF]))
     written = io.StringIO()
     with translation.override("zh-hans"):
         with pytest.raises(CommandError, match=r"The ledger of tenant acme is off by 7 µs\."):

@@ -31,11 +31,11 @@ from scheduling.models import (
     WorkerPool,
 )
 from scheduling.upkeep.partitions import HISTORY_TABLES, list_partitions
-from scheduling.upkeep.registry import Budget
+from scheduling.upkeep.registry import UpkeepBudget
 from scheduling.upkeep.retention import history, rules
 from scheduling.upkeep.retention import jobs as job_retention
 from scheduling.upkeep.retention import steps as retention
-from scheduling.upkeep.retention.rules import Cutoffs, Kept
+from scheduling.upkeep.retention.rules import Cutoffs, RetentionClass
 from scheduling.upkeep.runs import run_upkeep
 from tenants.audit.chain import PLATFORM_CHAIN
 from tenants.audit.service import record_audit
@@ -47,7 +47,7 @@ from tenants.models import AuditLogEntry, AuditRemoval, AuditSeal, LimitWarning,
 from tests.auditing import audit_once
 from tests.checks import faults_of
 from tests.databases import connect_as_owner
-from tests.integration.scheduling.acts import Start, Tick, complete, fail, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, fail, submit
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
@@ -294,7 +294,7 @@ def test_pruning_in_any_order_keeps_the_ledger_balanced(acme: Tenant, globex: Te
     assert faults_of("ledger") == []
     for _ in range(60):
         phase = chance.randrange(len(retention._PHASES))
-        retention.prune_history(Budget(chance.randrange(1, 5), 60.0, {"phase": phase}))
+        retention.prune_history(UpkeepBudget(chance.randrange(1, 5), 60.0, {"phase": phase}))
         assert faults_of("ledger") == [], (seed, phase)
     run_upkeep(name="history", batch_rows=3)
     with tenant_context(globex):
@@ -403,7 +403,7 @@ def test_audit_entries_are_removed_up_to_a_signed_head(
     # Seals cannot be made older, so move the time of the run instead.
     read = rules.read_cutoffs
 
-    def read_later(kept: Kept, *, after: UUID) -> Cutoffs:
+    def read_later(kept: RetentionClass, *, after: UUID) -> Cutoffs:
         page = read(kept, after=after)
         return Cutoffs(page.tenant_ids, [moment + timedelta(days=40) for moment in page.moments])
 

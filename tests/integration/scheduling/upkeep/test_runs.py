@@ -13,10 +13,10 @@ from django_celery_beat.models import PeriodicTask
 from scheduling.exceptions import UpkeepBusyError, UpkeepUnknownError
 from scheduling.models import UpkeepRun
 from scheduling.upkeep import registry, runs
-from scheduling.upkeep.registry import Budget, Step
+from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep
 from scheduling.upkeep.runs import run_upkeep
 from scheduling.upkeep.schedules import row_name, seed_schedules
-from scheduling.upkeep.status import find_line, find_upkeep_warnings
+from scheduling.upkeep.status import find_upkeep_status, find_upkeep_warnings
 from tenants.context import all_tenants
 from tenants.database.conf import OWNER_ALIAS
 from tests.integration.scheduling.upkeep.conftest import Plant
@@ -29,10 +29,10 @@ Outcome = UpkeepRun.Outcome
 def count_to(last: int, taken: list[int]) -> Plant:
     """Return a step that takes the number after the cursor."""
 
-    def step(budget: Budget) -> Step:
+    def step(budget: UpkeepBudget) -> UpkeepStep:
         number = budget.cursor.get("number", 0) + 1
         taken.append(number)
-        return Step({"numbers": 1}, has_more=number < last, cursor={"number": number} if number < last else {})
+        return UpkeepStep({"numbers": 1}, has_more=number < last, cursor={"number": number} if number < last else {})
 
     return step  # type: ignore[return-value]
 
@@ -71,10 +71,10 @@ class Clock:
 def test_worker_rests_between_steps_and_a_manual_run_does_not(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, budgets = Clock(), list[float]()
 
-    def step(budget: Budget) -> Step:
+    def step(budget: UpkeepBudget) -> UpkeepStep:
         budgets.append(budget.seconds)
         clock.now += 1.5
-        return Step(has_more=True)
+        return UpkeepStep(has_more=True)
 
     plant(step, share=0.25)
     monkeypatch.setattr(runs, "time", clock)
@@ -92,7 +92,7 @@ def test_failed_run_is_recorded_and_continued_by_the_next_run(plant: Plant) -> N
     step = count_to(3, taken)
     papers: list[str] = []
 
-    def breaks_once(budget: Budget) -> Step:
+    def breaks_once(budget: UpkeepBudget) -> UpkeepStep:
         if budget.cursor.get("number") == 1 and not papers:
             papers.append("refilled")
             raise ValueError("out of paper")
@@ -106,7 +106,7 @@ def test_failed_run_is_recorded_and_continued_by_the_next_run(plant: Plant) -> N
 
 
 def test_findings_fail_the_run_and_are_all_stored(plant: Plant) -> None:
-    plant(lambda budget: Step({"looked_at": 2}, findings=["Acme differs.", "Globex differs."]))
+    plant(lambda budget: UpkeepStep({"looked_at": 2}, findings=["Acme differs.", "Globex differs."]))
     run = run_upkeep(name="planted")
     assert (run.outcome, run.told) == (Outcome.FAILED, ["Acme differs.", "Globex differs."])
     assert run.counts == {"looked_at": 2, "findings": 2}
@@ -116,11 +116,11 @@ def test_findings_fail_the_run_and_are_all_stored(plant: Plant) -> None:
 def test_concurrent_run_of_the_same_task_is_refused(plant: Plant) -> None:
     refused: list[bool] = []
 
-    def step(budget: Budget) -> Step:
+    def step(budget: UpkeepBudget) -> UpkeepStep:
         with pytest.raises(UpkeepBusyError):
             run_upkeep(name="planted")
         refused.append(True)
-        return Step()
+        return UpkeepStep()
 
     plant(step)
     assert run_upkeep(name="planted").outcome == Outcome.OK
@@ -143,10 +143,10 @@ def test_killed_run_is_continued_once_its_lease_expired(plant: Plant) -> None:
 
 
 def test_run_that_lost_its_lease_stops_and_overwrites_nothing(plant: Plant) -> None:
-    def loses_it(budget: Budget) -> Step:
+    def loses_it(budget: UpkeepBudget) -> UpkeepStep:
         with all_tenants():
             UpkeepRun.objects.filter(name="planted").update(outcome=Outcome.FAILED, error="taken over")
-        return Step(has_more=True)
+        return UpkeepStep(has_more=True)
 
     plant(loses_it)
     with pytest.raises(runs.UpkeepTakenOverError):
@@ -159,11 +159,11 @@ def test_one_of_two_concurrent_runs_does_the_work(plant: Plant) -> None:
     inside, may_go_on = threading.Event(), threading.Event()
     taken: list[str] = []
 
-    def step(budget: Budget) -> Step:
+    def step(budget: UpkeepBudget) -> UpkeepStep:
         taken.append(threading.current_thread().name)
         inside.set()
         assert may_go_on.wait(10)
-        return Step({"done": 1})
+        return UpkeepStep({"done": 1})
 
     plant(step)
 
@@ -207,17 +207,17 @@ def test_operators_interval_and_switch_survive_the_next_migration() -> None:
 
 
 def test_task_that_never_ran_is_overdue_after_three_intervals() -> None:
-    assert not find_line("partitions").is_overdue
+    assert not find_upkeep_status("partitions").is_overdue
     PeriodicTask.objects.filter(name="upkeep: partitions").update(start_time=timezone.now() - timedelta(hours=3.1))
-    assert find_line("partitions").is_overdue
+    assert find_upkeep_status("partitions").is_overdue
     assert [w.code for w in find_upkeep_warnings() if w.name == "partitions"] == ["overdue"]
     run_upkeep(name="partitions")
-    assert not find_line("partitions").is_overdue
+    assert not find_upkeep_status("partitions").is_overdue
 
 
 def test_disabled_task_is_reported_and_not_overdue() -> None:
     long_ago = timezone.now() - timedelta(days=30)
     PeriodicTask.objects.filter(name="upkeep: partitions").update(enabled=False, start_time=long_ago)
-    line = find_line("partitions")
+    line = find_upkeep_status("partitions")
     assert (line.is_overdue, line.due_at) == (False, None)
     assert [w.code for w in find_upkeep_warnings() if w.name == "partitions"] == ["switched_off"]

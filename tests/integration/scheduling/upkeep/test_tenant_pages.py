@@ -10,9 +10,9 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import QueryCanceled
 
 from scheduling.consistency import registry, rollups
-from scheduling.consistency.registry import Fault, Look, Piece, find_checks, state_checks
+from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, find_checks, state_checks
 from scheduling.consistency.rollups import RollupCheck, RollupDifference
-from scheduling.consistency.walk import look_at_page
+from scheduling.consistency.walk import check_page
 from scheduling.models import Charge, RollupClock, UpkeepRun
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.upkeep.runs import run_upkeep
@@ -21,7 +21,7 @@ from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tenants.tenancy import queries as tenant_pages
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import Start, Tick, complete, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, submit
 
 pytestmark = pytest.mark.django_db
 WALKS = ["verify_ledger", "verify_counters", "verify_rollups", "verify_usage", "verify_space"]
@@ -113,11 +113,11 @@ def test_page_that_times_out_is_reported_and_hides_no_other(
     execute("UPDATE scheduling_charge SET microseconds = 1 WHERE reason = 'corrected'")
     (ledger,), pages = find_checks(["ledger"]), []
 
-    def cancel_the_first(piece: Piece) -> Look:
+    def cancel_the_first(piece: CheckRange) -> CheckPage:
         pages.append(piece)
-        return ledger.look(piece) if len(pages) > 1 else look_at_page(piece, cancel)
+        return ledger.look(piece) if len(pages) > 1 else check_page(piece, cancel)
 
-    def cancel(page: tenant_pages.TenantPage) -> list[Fault]:
+    def cancel(page: tenant_pages.TenantPage) -> list[ConsistencyFault]:
         raise OperationalError("canceling statement due to statement timeout") from QueryCanceled()
 
     checks = [replace(check, look=cancel_the_first) if check is ledger else check for check in state_checks()]

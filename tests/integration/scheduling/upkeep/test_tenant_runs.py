@@ -15,7 +15,7 @@ from scheduling.celery import tasks
 from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnknownError
 from scheduling.models import TenantUpkeepRun, UpkeepRun
-from scheduling.upkeep.registry import Budget, Step
+from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep
 from scheduling.upkeep.runs import run_upkeep
 from scheduling.upkeep.status import find_upkeep_warnings
 from scheduling.upkeep.tenant_runs import RequestedRun, request_tenant_run, run_tenant_upkeep
@@ -49,10 +49,10 @@ def steps(plant: Plant, published: list[tuple[str, UUID | None]]) -> list[tuple[
     """Return the steps of a task of three, each with its tenant and number."""
     taken: list[tuple[UUID | None, int]] = []
 
-    def step(budget: Budget) -> Step:
+    def step(budget: UpkeepBudget) -> UpkeepStep:
         number = budget.cursor.get("number", 0) + 1
         taken.append((budget.tenant_id, number))
-        return Step({"numbers": 1}, has_more=number < 3, cursor={"number": number} if number < 3 else {})
+        return UpkeepStep({"numbers": 1}, has_more=number < 3, cursor={"number": number} if number < 3 else {})
 
     plant(step, tenant_permission=Permission.AUDIT_VIEW)
     return taken
@@ -210,10 +210,10 @@ def test_finding_fails_the_tenant_run_and_not_the_platforms_task(
     def note(sender: object, name: str, **facts: object) -> None:
         ended.append(name)
 
-    def step(budget: Budget) -> Step:
+    def step(budget: UpkeepBudget) -> UpkeepStep:
         if budget.cursor:
-            return Step()
-        return Step(has_more=True, cursor={"number": 1}, findings=["It differs."])
+            return UpkeepStep()
+        return UpkeepStep(has_more=True, cursor={"number": 1}, findings=["It differs."])
 
     plant(step, tenant_permission=Permission.AUDIT_VIEW)
     request(acme)
@@ -231,10 +231,10 @@ def test_finding_fails_the_tenant_run_and_not_the_platforms_task(
 def test_run_whose_row_is_gone_ends_quietly(
     plant: Plant, published: list[tuple[str, UUID | None]], acme: Tenant
 ) -> None:
-    def step(budget: Budget) -> Step:
+    def step(budget: UpkeepBudget) -> UpkeepStep:
         with all_tenants():
             TenantUpkeepRun.objects.all().delete()
-        return Step()
+        return UpkeepStep()
 
     plant(step, tenant_permission=Permission.AUDIT_VIEW)
     request(acme)

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
-from scheduling.models import RollupClock, SchedulingEntity, TenantCapacity
+from scheduling.models import FairShareNode, RollupClock, TenantCapacity
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.upkeep.partitions import DAYS_AHEAD, HISTORY_TABLES, maintain_partitions, missing_days
 from scheduling.upkeep.runs import run_upkeep
 from scheduling.upkeep.status import find_upkeep_warnings
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -69,14 +69,14 @@ def test_wrong_counters_are_reported_and_not_repaired(
 ) -> None:
     execute(fault)
     with all_tenants():
-        before = (list(SchedulingEntity.objects.values()), list(TenantCapacity.objects.values()))
+        before = (list(FairShareNode.objects.values()), list(TenantCapacity.objects.values()))
     run = run_upkeep(name="verify_counters")
     assert run.outcome == "failed"
     findings = [str(sentence) for sentence in run.sentences]
     assert findings
     assert all(text.startswith(f"{code} of tenant {acme.pk}: ") and counter in text for text in findings)
     with all_tenants():
-        assert before == (list(SchedulingEntity.objects.values()), list(TenantCapacity.objects.values()))
+        assert before == (list(FairShareNode.objects.values()), list(TenantCapacity.objects.values()))
     assert [w.code for w in find_upkeep_warnings() if w.name == "verify_counters"] == ["failed"]
 
 
@@ -125,7 +125,7 @@ def test_days_without_a_partition_are_reported(db: None) -> None:
 
 def test_concurrent_folds_are_excluded_by_a_lock(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
     led: Callable[[int], bool] = lambda lock: False  # noqa: E731 - what another leader looks like
-    monkeypatch.setattr("scheduling.statistics.rollups.lead", led)
+    monkeypatch.setattr("scheduling.statistics.rollups.try_to_lead", led)
     assert fold_tallies() == 0
     monkeypatch.undo()
     assert fold_tallies() == 1

@@ -29,7 +29,7 @@ from scheduling.what_if.recent_load import KEPT_SECONDS, read_recent_load
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_flight, submit
 from tests.platform_settings import override_platform_settings
 
 SECOND = 1_000_000

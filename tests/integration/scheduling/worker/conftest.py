@@ -15,11 +15,11 @@ from scheduling.fleet.workers import register_worker
 from scheduling.kit import registry
 from scheduling.kit.base import JobContext, Outcome, TaskProcessor
 from scheduling.models import Execution, Job, LiveExecution, Worker, WorkerPool
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import reload
+from tests.integration.scheduling.job_helpers import reload
 
 type Run = Callable[[Job], Job]
 type Merge = Callable[[Sequence[Job]], tuple[list[UUID], UUID]]

@@ -8,14 +8,14 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
+from scheduling.execution import merged_message
 from scheduling.execution import message as execution
-from scheduling.execution import turns
 from scheduling.kit.base import Interrupted, JobContext
 from scheduling.models import Job, LiveExecution
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.worker.conftest import Run, RunMerged, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -128,7 +128,7 @@ def test_small_jobs_announce_shortly_before_their_message_ends(
     playing: ScriptedTurns,
     announced_after: list[int],
 ) -> None:
-    monkeypatch.setattr(turns, "time", playing)
+    monkeypatch.setattr(merged_message, "time", playing)
     monkeypatch.setattr(execution, "announce_ending", playing.note)
     set_processor(playing.process)
     jobs: Sequence[Job] = submit(acme, len(playing._seconds), kind="scripted")

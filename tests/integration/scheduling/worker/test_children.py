@@ -14,9 +14,9 @@ from scheduling.kit.base import AwaitChildren, Complete, JobContext, Yielded
 from scheduling.models import Batch, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.acceptance.acts import event_names
-from tests.integration.scheduling.acts import reasons_of, reload, submit
+from tests.acceptance.helpers import event_names
 from tests.integration.scheduling.bulk.conftest import take_turns
+from tests.integration.scheduling.job_helpers import reasons_of, reload, submit
 from tests.integration.scheduling.worker.conftest import Run, outcomes
 
 type Follow = Callable[..., None]

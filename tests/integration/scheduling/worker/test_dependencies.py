@@ -25,7 +25,7 @@ from scheduling.kit.base import (
 from scheduling.models import Circuit, CircuitNews, Execution, Job, JobDue, JobEvent, JobHeld, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import in_flight, reload, submit
+from tests.integration.scheduling.job_helpers import in_flight, reload, submit
 from tests.integration.scheduling.worker.conftest import Run, outcomes
 from tests.platform_settings import ChangePlatformSettings
 
@@ -184,13 +184,13 @@ def test_repeated_calls_check_each_breaker_once(
     acme: Tenant, run: Run, set_processor: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    ask = dependencies.ask_passage
+    ask = dependencies.check_breaker
 
     def note(**names: Any) -> Any:
         asked.append(names["name"])
         return ask(**names)
 
-    monkeypatch.setattr(dependencies, "ask_passage", note)
+    monkeypatch.setattr(dependencies, "check_breaker", note)
     monkeypatch.setattr(dependencies, "ASK_SECONDS", 3_600.0)
     set_processor(uses(*[API] * 20, STORE, *[API] * 20))
     (job,) = submit(acme, kind="scripted")

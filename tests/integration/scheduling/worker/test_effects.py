@@ -11,11 +11,11 @@ from django.db import connection, transaction
 from scheduling.kit.base import JobContext
 from scheduling.models import Batch, Job
 from scheduling.worker.control_block import Cause
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.job_helpers import reload, submit
 from tests.integration.scheduling.worker.conftest import Run, outcomes, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,7 +14,7 @@ from scheduling.kit import registry
 from scheduling.models import Job, JobDue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.worker.conftest import Run
 
 

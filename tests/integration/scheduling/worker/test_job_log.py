@@ -22,7 +22,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.settings.service import change_settings
 from tests.acceptance.processes import eventually
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.worker.conftest import Run, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -15,10 +15,10 @@ from scheduling.dispatch.tick import run_tick
 from scheduling.execution import message as execution
 from scheduling.models import LiveExecution, Worker, WorkerPool
 from scheduling.worker import celery_worker, connections
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.worker.conftest import outcomes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -95,7 +95,7 @@ def test_slot_is_free_when_its_child_continues_without_the_job(
     run_tick(WorkerPool.objects.get(name="default").pk)
     with all_tenants():
         live = LiveExecution.objects.get(job_id=job.pk)
-    monkeypatch.setattr(execution, "see_through", refuse)
+    monkeypatch.setattr(execution, "run_execution", refuse)
     with pytest.raises(OperationalError):
         execution.execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=local)
     assert list(local.block.held_slots()) == []

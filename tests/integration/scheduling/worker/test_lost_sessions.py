@@ -13,7 +13,7 @@ from scheduling.models import Batch, Job
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.worker.conftest import Run, outcomes, raising
 from tests.integration.sessions import terminate, terminate_own, time_out
 

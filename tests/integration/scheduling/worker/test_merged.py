@@ -13,16 +13,16 @@ from django.db import connection, transaction
 from scheduling import signals
 from scheduling.execution import settling
 from scheduling.execution.message import execute
-from scheduling.execution.settlement import Settled, settle
-from scheduling.execution.start import Begun, start_executions
+from scheduling.execution.settlement import SettledExecution, settle
+from scheduling.execution.start import StartedTurn, start_executions
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.kit.base import JobContext
 from scheduling.models import Batch, Charge, Execution, Job, JobEvent, JobLog
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.job_helpers import reload, submit
 from tests.integration.scheduling.worker.conftest import Merge, RunMerged, outcomes, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,10 +101,10 @@ def test_members_are_started_and_settled_by_one_statement_each(
 def test_telemetry_signals_name_each_member(acme: Tenant, globex: Tenant, run_merged: RunMerged) -> None:
     signalled: list[tuple[str, UUID]] = []
 
-    def on_start(sender: object, *, executions: Sequence[Begun], **_: object) -> None:
+    def on_start(sender: object, *, executions: Sequence[StartedTurn], **_: object) -> None:
         signalled.extend(("started", one.job_id) for one in executions)
 
-    def on_end(sender: object, *, executions: Sequence[Settled], **_: object) -> None:
+    def on_end(sender: object, *, executions: Sequence[SettledExecution], **_: object) -> None:
         signalled.extend(("ended", one.job_id) for one in executions)
 
     signals.executions_started.connect(on_start)

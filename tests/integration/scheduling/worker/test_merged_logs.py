@@ -19,10 +19,10 @@ from scheduling.execution.logs.service import LogWrite
 from scheduling.execution.message import execute
 from scheduling.kit.base import JobContext
 from scheduling.models import Job, JobLog, JobLogTally
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.job_helpers import reload, submit
 from tests.integration.scheduling.worker.conftest import Merge, RunMerged
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,7 +84,7 @@ def test_lines_are_visible_once_a_member_has_ended(
     acme: Tenant, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Write both in one transaction, or the lines first if that fails."""
-    monkeypatch.setattr(settling, "taken", _refused)
+    monkeypatch.setattr(settling, "drained", _refused)
     seen: list[list[list[str]]] = []
     together = settling.settle_together
 
@@ -176,7 +176,7 @@ def test_each_log_is_bounded_separately(
 def test_many_lines_are_written_before_the_end(
     acme: Tenant, run_merged: RunMerged, set_processor: Follow, monkeypatch: pytest.MonkeyPatch, writes: Writes
 ) -> None:
-    monkeypatch.setattr("scheduling.execution.turns.MAX_BUFFERED_LINES", 5)
+    monkeypatch.setattr("scheduling.execution.merged_message.MAX_BUFFERED_LINES", 5)
     set_processor(lambda context: [context.log(f"{n}") for n in range(3)] and None)
     done = run_merged(submit(acme, 3, kind="scripted"))
     assert [len(given) for given in writes] == [2, 1]

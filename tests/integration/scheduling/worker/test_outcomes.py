@@ -15,10 +15,10 @@ from scheduling.execution.message import execute
 from scheduling.kit import registry
 from scheduling.kit.base import Complete, Discard, JobContext, PermanentError
 from scheduling.models import DeadLetter, Job, JobDue, LiveExecution, WorkerPool
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.job_helpers import reload, submit
 from tests.integration.scheduling.worker.conftest import Run, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)

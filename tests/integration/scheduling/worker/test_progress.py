@@ -17,7 +17,7 @@ from scheduling.models import Job, JobLog
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.processes import eventually
-from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.job_helpers import reload, submit
 from tests.integration.scheduling.worker.conftest import Run, RunMerged, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,7 +12,7 @@ from scheduling.kit.base import Dependency, DependencyRefusedError, JobContext
 from scheduling.models import Circuit, DeadLetter, Job, JobDue, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.job_helpers import reload, submit
 from tests.integration.scheduling.worker.conftest import Run
 from tests.platform_settings import ChangePlatformSettings
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
-from scheduling.jobs.kept_results.service import key_of
+from scheduling.jobs.result_cache.service import cache_key
 from scheduling.kit.base import Complete, JobContext, Yielded
 from scheduling.models import Job, JobLog, KeptResult
 from scheduling.upkeep.retention.platform_rows import prune_platform_rows
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.signals import cache_asked
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.worker.conftest import Run, Scripted, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -127,7 +127,7 @@ def test_started_job_does_not_reuse_a_later_result(acme: Tenant, run: Run, set_p
     set_processor(lambda context: Yielded({"page": 1}))
     begun = run_one(run, acme, {"number": 1})
     with all_tenants():
-        key = key_of(Scripted, tenant_id=acme.pk, payload={"number": 1}, settings={})
+        key = cache_key(Scripted, tenant_id=acme.pk, payload={"number": 1}, settings={})
         assert KeptResult.objects.update(id=key) == 1
     set_processor(lambda context: {"from": context.state})
     done = run(begun)

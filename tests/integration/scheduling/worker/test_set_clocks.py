@@ -19,14 +19,14 @@ from scheduling.execution.start import start_execution
 from scheduling.kit import registry
 from scheduling.models import Charge, Execution, LiveExecution, WorkerPool
 from scheduling.statistics.rollups import fold_tallies
-from scheduling.worker.child_exit import Finding, settlements_of
+from scheduling.worker.child_exit import ExitCause, settlements_for_exited_child
 from scheduling.worker.control_block import ControlBlock
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.worker.conftest import Run, RunMerged
 from tests.unit.scheduling.worker.test_control_block import only
 
@@ -90,7 +90,7 @@ def test_job_of_a_dead_child_is_charged_by_its_parent(acme: Tenant, local: Local
     time.sleep(SECONDS)
     step_clock(by)
     held = only(block)
-    assert settle(settlements_of(held, block.members_of(held), Finding.CRASHED))
+    assert settle(settlements_for_exited_child(held, block.members_of(held), ExitCause.CRASHED))
     check_costs()
 
 

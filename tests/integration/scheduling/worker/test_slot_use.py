@@ -16,24 +16,24 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
+from scheduling.execution import merged_message, processing, settling
 from scheduling.execution import message as execution
-from scheduling.execution import performing, settling, turns
 from scheduling.execution.logs import job_log
 from scheduling.execution.message import SlotUse
-from scheduling.execution.settlement import Settled, Settlement
+from scheduling.execution.settlement import SettledExecution, Settlement
 from scheduling.fleet.workers import register_worker
 from scheduling.kit import registry
 from scheduling.kit.base import JobContext
 from scheduling.models import Execution, JobEvent, LiveExecution, Queue, QueueClock
 from scheduling.topology.service import update_queue
 from scheduling.worker import heartbeat
-from scheduling.worker.child_exit import Finding
+from scheduling.worker.child_exit import ExitCause
 from scheduling.worker.heartbeat import HeartbeatThread
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.processes import eventually
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.worker.conftest import Run, RunMerged, outcomes
 from tests.unit.scheduling.worker.test_control_block import only
 
@@ -63,7 +63,7 @@ def free_at_settlements(monkeypatch: pytest.MonkeyPatch, local: LocalWorker) -> 
     seen: list[bool] = []
     settle = settling.settle_executions
 
-    def note(settlements: Sequence[Settlement], **how: Any) -> list[Settled]:
+    def note(settlements: Sequence[Settlement], **how: Any) -> list[SettledExecution]:
         seen.append(is_free(local))
         return settle(settlements, **how)
 
@@ -177,7 +177,7 @@ def pass_an_hour(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Let an hour pass, by the worker's clock and by the database's."""
     passed = [0.0]
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
-    for module in (execution, performing, turns):
+    for module in (execution, processing, merged_message):
         monkeypatch.setattr(module, "time", clock)
 
     def pass_it() -> None:
@@ -205,7 +205,7 @@ def slow(monkeypatch: pytest.MonkeyPatch, pass_an_hour: Callable[[], None]) -> N
     monkeypatch.setattr(job_log, "FLUSH_SECONDS", HOUR.total_seconds())
     monkeypatch.setattr(execution, "start", partial(after, execution.start))
     monkeypatch.setattr(job_log, "write_buffers", partial(before, job_log.write_buffers))
-    monkeypatch.setattr(turns, "write_buffers", partial(before, turns.write_buffers))
+    monkeypatch.setattr(merged_message, "write_buffers", partial(before, merged_message.write_buffers))
     monkeypatch.setattr(settling, "settle_executions", partial(before, settling.settle_executions))
 
 
@@ -227,7 +227,7 @@ def test_small_jobs_are_charged_only_their_run_time(
 ) -> None:
     """Keep one that is alone as small as in company."""
     monkeypatch.setattr(execution, "SMALL_SECONDS", 60.0)
-    monkeypatch.setattr(turns, "MESSAGE_SECONDS", 24 * HOUR.total_seconds())
+    monkeypatch.setattr(merged_message, "MESSAGE_SECONDS", 24 * HOUR.total_seconds())
 
     def work(context: JobContext) -> None:
         log(context)
@@ -281,6 +281,6 @@ def test_slot_of_an_ended_child_is_free_once_it_is_settled(local: LocalWorker, m
         what="the child works",
     )
     monkeypatch.setattr(heartbeat, "settle", lambda _: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT))
-    HeartbeatThread(local)._end(only(local.block), Finding.TIMED_OUT, is_alive=True)
+    HeartbeatThread(local)._end(only(local.block), ExitCause.TIMED_OUT, is_alive=True)
     assert is_free(local)
     os.waitpid(pid, 0)

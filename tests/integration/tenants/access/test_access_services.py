@@ -6,7 +6,7 @@ import pytest
 
 from tenants.access.api_keys import authenticate_api_key, revoke_api_key
 from tenants.access.memberships import add_member, change_role, remove_member
-from tenants.access.people_queries import find_places
+from tenants.access.people_queries import find_user_roles
 from tenants.context import tenant_context
 from tenants.exceptions import (
     AlreadyMemberError,
@@ -51,9 +51,9 @@ def test_member_is_added_promoted_and_removed(acme, acme_user, outsider):
     membership = add_member(tenant=acme, user=outsider)
     assert membership.role == Role.VIEWER
     change_role(membership=membership, role=Role.OWNER)
-    assert [found.role for found in find_places(outsider).memberships] == [Role.OWNER]
+    assert [found.role for found in find_user_roles(outsider).memberships] == [Role.OWNER]
     remove_member(membership=membership)
-    assert find_places(outsider).memberships == []
+    assert find_user_roles(outsider).memberships == []
     actions = [entries(f"membership.{what}")[-1].action for what in ("added", "role_changed", "removed")]
     assert len(actions) == 3
 
@@ -80,4 +80,4 @@ def test_last_owner_can_be_neither_removed_nor_demoted(acme, acme_user):
 
 def test_memberships_are_found_without_a_tenant_context(acme, globex, acme_user):
     add_member(tenant=globex, user=acme_user)
-    assert [found.tenant.slug for found in find_places(acme_user).memberships] == ["acme", "globex"]
+    assert [found.tenant.slug for found in find_user_roles(acme_user).memberships] == ["acme", "globex"]

@@ -9,7 +9,7 @@ from axes.models import AccessAttempt
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from tenants.access.people_queries import find_places
+from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import PlatformRole
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
@@ -31,7 +31,7 @@ def test_first_admin_is_created_and_audited(monkeypatch: pytest.MonkeyPatch) -> 
     give_password(monkeypatch, PASSWORD)
     call_command("create_platform_admin", "ada", "--email", "ada@example.org", "--password-stdin", "--reason", "first")
     ada = User.objects.get(username="ada")
-    assert find_places(ada).platform_role is PlatformRole.ADMIN
+    assert find_user_roles(ada).platform_role is PlatformRole.ADMIN
     assert ada.check_password(PASSWORD)
     entry = entry_of("user.created")
     assert (entry.actor_kind, entry.actor_id, entry.target_id) == ("command", "create_platform_admin", str(ada.pk))

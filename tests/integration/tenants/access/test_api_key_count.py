@@ -13,8 +13,8 @@ from tenants.access.api_keys import revoke_api_key, rotate_api_key
 from tenants.access.errors import KeyEndedError
 from tenants.context import tenant_context
 from tenants.limits.errors import ApiKeyLimitError
-from tenants.limits.own import API_KEYS
 from tenants.limits.service import set_tenant_limit
+from tenants.limits.tenancy_limits import API_KEYS
 from tenants.limits.usage_queries import read_usage
 from tenants.models import ApiKey, Tenant
 from tests.keys import issue_api_key

@@ -32,7 +32,7 @@ from tests.access import table as access
 from tests.access.routes import API_PREFIX, CONSOLE_PREFIX, Line, Page
 from tests.integration.access.test_table import NamedRows
 from tests.integration.access.world import MASTER_KEY, World, make_world
-from tests.integration.tenants.audit import acts
+from tests.integration.tenants.audit import audited_actions
 from tests.platform_settings import override_platform_settings
 
 pytestmark = pytest.mark.django_db
@@ -143,7 +143,7 @@ def _tenant_id(wanted: Wanted, entry: AuditLogEntry) -> UUID | None:
 def perform(world: World, address: str, act: Callable[[Any], Any]) -> tuple[list[AuditLogEntry], Any]:
     """Prepare, act, read the entries, and roll everything back."""
     with transaction.atomic():
-        prepared = acts.PREPARE.get(address, lambda world: None)(world)
+        prepared = audited_actions.PREPARE.get(address, lambda world: None)(world)
         send = act(prepared)
         marker = uuid7()
         answer = send()
@@ -162,7 +162,7 @@ def test_every_api_act_leaves_its_entry(world: World) -> None:
             faults[address] = f"add to API in {WHERE}: “{address} <action> <target type>”"
             continue
         found, answer = perform(world, address, lambda key, line=line: _api_request(world, line, key))
-        reason = (acts.BODIES.get(address, line.body) or {}).get("reason", "")
+        reason = (audited_actions.BODIES.get(address, line.body) or {}).get("reason", "")
         if fault := fault_of(API[address], found, ("user", "admin"), answer, reason):
             faults[address] = fault
     assert faults == {}
@@ -179,7 +179,7 @@ def test_api_acts_of_members_and_keys_are_in_their_tenants_chain(world: World, r
     for line in lines:
         address = f"{line.method} {line.path}"
         found, answer = perform(world, address, lambda key, line=line: _api_request(world, line, key, role))
-        reason = (acts.BODIES.get(address, line.body) or {}).get("reason", "")
+        reason = (audited_actions.BODIES.get(address, line.body) or {}).get("reason", "")
         if fault := fault_of(API[address], found, (kind, label), answer, reason):
             faults[address] = fault
     assert faults == {}
@@ -190,10 +190,10 @@ def _api_request(world: World, line: Line, key: Any, role: str = "admin") -> Cal
     if key is not None and line.names:
         rows[line.names[0]] = key
     address = f"{line.method} {line.path}"
-    body = acts.BODIES.get(address, line.body)
+    body = audited_actions.BODIES.get(address, line.body)
     options: dict[str, Any] = {"data": body, "format": "json"}
-    if address in acts.MULTIPART:
-        options = {"data": acts.MULTIPART[address](), "format": "multipart"}
+    if address in audited_actions.MULTIPART:
+        options = {"data": audited_actions.MULTIPART[address](), "format": "multipart"}
     send = getattr(world.api[role], line.method.lower())
     url = API_PREFIX + line.path.format_map(rows)
     return lambda: send(url, headers={"X-Request-ID": REQUEST_ID}, **options)
@@ -213,7 +213,7 @@ def test_every_act_of_every_page_leaves_its_entry(world: World) -> None:
                 world, address, lambda key, page=page, what=what: _page_request(world, page, what, key)
             )
             if fault := fault_of(PAGES[address], found, ("user", "admin"), answer, _page_reason(world, page, what)):
-                faults[address] = f"{fault} {acts.form_faults(answer)}"
+                faults[address] = f"{fault} {audited_actions.form_faults(answer)}"
     assert faults == {}
 
 
@@ -226,8 +226,12 @@ def _page_reason(world: World, page: Page, what: str) -> str:
     """Return the reason that the form of an act requires and gets."""
     if what in page.acts:
         model = apps.get_model(page.label)
-        return acts.ACT_FORM["reason"] if getattr(admin.site._registry[model], what).post_action.asks_reason else ""
-    typed = acts.FORMS[f"{page.label} {what}"](world)
+        return (
+            audited_actions.ACT_FORM["reason"]
+            if getattr(admin.site._registry[model], what).post_action.asks_reason
+            else ""
+        )
+    typed = audited_actions.FORMS[f"{page.label} {what}"](world)
     return "" if page.label == "scheduling.kindpause" else str(typed.get("reason", ""))
 
 
@@ -236,19 +240,19 @@ def _page_request(world: World, page: Page, what: str, key: Any) -> Callable[[],
     row = world.own_rows[page.label] if key is None else key
     headers = {"X-Request-ID": REQUEST_ID}
     if what in page.acts:
-        dialog = acts.ACT_FORM | acts.ACT_FORMS.get(f"{page.label} {what}", {})
+        dialog = audited_actions.ACT_FORM | audited_actions.ACT_FORMS.get(f"{page.label} {what}", {})
         return lambda: client.post(reverse(f"{name}_act", args=[row, what]), dialog, headers=headers)
     url = reverse(f"{name}_add") if what == "add" else reverse(f"{name}_change", args=[row])
-    typed = acts.FORMS[f"{page.label} {what}"](world)
-    data = {**acts.offered_by(client.get(url)), **typed}
+    typed = audited_actions.FORMS[f"{page.label} {what}"](world)
+    data = {**audited_actions.offered_by(client.get(url)), **typed}
     return lambda: client.post(url, data, headers=headers)
 
 
 def test_every_other_console_act_leaves_its_entry(world: World) -> None:
     faults = {}
     for address, wanted in CONSOLE.items():
-        actor = acts.ACTORS.get(address, ("user", "admin"))
-        found, answer = perform(world, address, lambda _, address=address: acts.CONSOLE[address](world))
+        actor = audited_actions.ACTORS.get(address, ("user", "admin"))
+        found, answer = perform(world, address, lambda _, address=address: audited_actions.CONSOLE[address](world))
         if fault := fault_of(wanted, found, actor, answer):
             faults[address] = fault
     assert faults == {}
@@ -256,7 +260,7 @@ def test_every_other_console_act_leaves_its_entry(world: World) -> None:
 
 def test_every_other_console_route_that_accepts_post_is_in_the_table() -> None:
     known = {routes.route_of(CONSOLE_PREFIX, address.split()[1].split("?")[0]) for address in CONSOLE}
-    known |= {routes.route_of(CONSOLE_PREFIX, path) for path in acts.CONSOLE_READS}
+    known |= {routes.route_of(CONSOLE_PREFIX, path) for path in audited_actions.CONSOLE_READS}
     known |= {
         routes.route_of(CONSOLE_PREFIX, address.removeprefix("POST "))
         for address in expected.NO_ACTS
@@ -269,7 +273,7 @@ def test_every_other_console_route_that_accepts_post_is_in_the_table() -> None:
 def test_every_act_on_ticked_rows_leaves_its_entry(world: World) -> None:
     faults = {}
     for address in sorted(_ticked_acts()):
-        if address not in ACTIONS or address not in acts.TICKED:
+        if address not in ACTIONS or address not in audited_actions.TICKED:
             faults[address] = f"add to ACTIONS in {WHERE}: “{address} <action> <target type>”, and its row to acts.py"
             continue
         found, answer = perform(world, address, lambda _, address=address: _tick(world, address))
@@ -287,7 +291,11 @@ def _ticked_acts() -> set[str]:
 def _tick(world: World, address: str) -> Callable[[], Any]:
     label, name = address.split()
     url = reverse(f"admin:{label.replace('.', '_')}_changelist")
-    data = {"action": name, "_selected_action": [str(world.own[acts.TICKED[address]])], "reason": TICKED_REASON}
+    data = {
+        "action": name,
+        "_selected_action": [str(world.own[audited_actions.TICKED[address]])],
+        "reason": TICKED_REASON,
+    }
     return lambda: world.console["admin"].post(url, data, headers={"X-Request-ID": REQUEST_ID})
 
 
@@ -303,7 +311,7 @@ def test_every_command_leaves_its_entry_or_states_why_not(world: World) -> None:
             )
             continue
         found, answer = perform(world, name, lambda _, name=name: _typed(world, name))
-        words = acts.COMMANDS[name](world) if name != "index_documents" else []
+        words = audited_actions.COMMANDS[name](world) if name != "index_documents" else []
         reason = words[words.index("--reason") + 1] if "--reason" in words else ""
         if fault := fault_of(COMMANDS[name], found, ("command", account), answer, reason):
             faults[name] = fault
@@ -322,10 +330,10 @@ def _own_commands() -> set[str]:
 
 
 def _typed(world: World, name: str) -> Callable[[], Any]:
-    words = acts.COMMANDS[name](world)
+    words = audited_actions.COMMANDS[name](world)
 
     def type_it() -> Any:
-        with mock.patch("sys.stdin", io.StringIO(f"{acts.PASSWORD}\n")):
+        with mock.patch("sys.stdin", io.StringIO(f"{audited_actions.PASSWORD}\n")):
             return call_command(name, *words, stdout=io.StringIO(), stderr=io.StringIO())
 
     return type_it

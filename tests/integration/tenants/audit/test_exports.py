@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from tenants.access.api_keys import revoke_api_key
 from tenants.access.permissions import Permission
-from tenants.access.standing import RightLostError
+from tenants.access.reauthorization import PermissionRevokedError
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Membership, Tenant
 from tests.keys import issue_api_key
@@ -36,7 +36,7 @@ def lines_until_the_end(response: object, lose_the_right: Callable[[], object]) 
     stream, lines = iter(response.streaming_content), 1  # type: ignore[attr-defined]
     next(stream)
     lose_the_right()
-    with pytest.raises(RightLostError):
+    with pytest.raises(PermissionRevokedError):
         for _ in stream:
             lines += 1
     return lines

@@ -16,7 +16,7 @@ from tenants.cache import redis_guards, shared_cache
 from tenants.cache.shared_cache import SharedCache
 from tenants.database.platform_settings import PlatformSettings
 from tenants.limits.service import set_tenant_limit
-from tenants.limits.usage import KeptLimits
+from tenants.limits.usage import CachedLimits
 from tenants.models import Tenant
 from tenants.settings.schema import tenant_setting
 from tenants.settings.service import change_settings
@@ -282,7 +282,7 @@ def test_settings_and_limits_are_cached_per_tenant(
         change_settings(tenant=acme, values={"timezone": "Asia/Tokyo"})
     set_tenant_limit(tenant=acme, key=MAX_WAITING_JOBS.key, value=7, reason="test")
 
-    kept = KeptLimits("limits", [MAX_WAITING_JOBS])
+    kept = CachedLimits("limits", [MAX_WAITING_JOBS])
 
     def read(tenant: Tenant) -> tuple[Any, int | None]:
         limits = kept.get(tenant.pk)

@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 
 from jobsplatform.embedded.servers import running_servers
 from tenants.checks import find_role_faults, refuse_privileged_role
-from tenants.database.bootstrap import BootstrapError, Role, bootstrap_database
+from tenants.database.bootstrap import BootstrapError, LoginRole, bootstrap_database
 from tenants.exceptions import PrivilegedRoleError
 
 pytestmark = pytest.mark.django_db
@@ -29,9 +29,9 @@ pytestmark = pytest.mark.django_db
 @dataclass(frozen=True)
 class Names:
     database: str
-    owner: Role
-    app: Role
-    auditor: Role
+    owner: LoginRole
+    app: LoginRole
+    auditor: LoginRole
     platform: str
 
 
@@ -48,7 +48,7 @@ def names() -> Names:
     password = 'it\'s a \\ "password" %s'
     return Names(
         f"boot_{suffix}",
-        *(Role(f"{kind}_{suffix}", password) for kind in ("owner", "app", "auditor")),
+        *(LoginRole(f"{kind}_{suffix}", password) for kind in ("owner", "app", "auditor")),
         f"platform_{suffix}",
     )
 
@@ -65,7 +65,7 @@ def bootstrap(admin_url: str, names: Names) -> None:
 
 
 @contextmanager
-def session(admin_url: str, database: str, role: Role | None = None) -> Iterator[psycopg.Connection[Any]]:
+def session(admin_url: str, database: str, role: LoginRole | None = None) -> Iterator[psycopg.Connection[Any]]:
     credentials = {"user": role.name, "password": role.password} if role else {}
     with psycopg.connect(make_conninfo(admin_url, dbname=database, **credentials), autocommit=True) as opened:
         yield opened
@@ -130,7 +130,7 @@ def test_roles_can_do_their_work_and_no_more(admin_url, names):
 
 def test_other_roles_cannot_connect(admin_url, names):
     bootstrap(admin_url, names)
-    stranger = Role(f"stranger_{uuid4().hex[:8]}", "x")
+    stranger = LoginRole(f"stranger_{uuid4().hex[:8]}", "x")
     with session(admin_url, "postgres") as admin:
         admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x'").format(sql.Identifier(stranger.name)))
     with (
@@ -142,7 +142,7 @@ def test_other_roles_cannot_connect(admin_url, names):
 
 def test_new_password_replaces_the_old(admin_url, names):
     bootstrap(admin_url, names)
-    changed = replace(names, app=Role(names.app.name, "another"))
+    changed = replace(names, app=LoginRole(names.app.name, "another"))
     bootstrap(admin_url, changed)
     with session(admin_url, names.database, changed.app) as app:
         assert app.execute("SELECT 1").fetchone() == (1,)

@@ -10,10 +10,10 @@ import pytest
 from django.db import DatabaseError, DataError, connection, transaction
 from psycopg.pq import TransactionStatus
 
-from tenants.context import all_tenants, look_through_door, tenant_context
+from tenants.context import all_tenants, query_cross_tenant, tenant_context
 from tenants.database.prepared import prepared_cursor
 from tenants.models import Tenant
-from tenants.transactions import run_behind, transaction_of
+from tenants.transactions import execute_with_commit, transaction_of
 from tests.integration.tenants.database.test_deferred_transactions import OUTSIDE, sent_by
 from tests.integration.tenants.sql import run_sql, transaction_settings
 
@@ -43,7 +43,7 @@ def count_behind() -> int:
 
 def write(tenant: Tenant, by: int = 2) -> None:
     """Write ten divided by the argument; zero is an error of the database."""
-    run_behind(_INSERT, {"tenant": tenant.pk, "by": by})
+    execute_with_commit(_INSERT, {"tenant": tenant.pk, "by": by})
 
 
 def read_prepared() -> list[int]:
@@ -58,7 +58,7 @@ def read_by_django() -> list[int]:
 
 def written() -> list[int]:
     """Return what is committed."""
-    return [value for (value,) in look_through_door(_READ, [1])]
+    return [value for (value,) in query_cross_tenant(_READ, [1])]
 
 
 def test_deferred_statement_and_commit_are_one_message(acme: Tenant, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_deferred_value_that_cannot_be_sent_rolls_back(acme: Tenant) -> None:
         write(acme)
         read_prepared()
         transaction.on_commit(lambda: committed.append("committed"))
-        run_behind("SELECT %(text)s::text", {"text": "\udcff"})
+        execute_with_commit("SELECT %(text)s::text", {"text": "\udcff"})
     assert connection.get_autocommit()
     with tenant_context(acme):
         write(acme, by=5)
@@ -200,7 +200,7 @@ def test_deferred_statement_is_visible_to_an_open_cursor(acme: Tenant) -> None:
 def test_deferred_statements_are_sent_in_their_order(acme: Tenant) -> None:
     with tenant_context(acme):
         write(acme)
-        run_behind("UPDATE scheduling_wake SET waiting_delta = waiting_delta + %(more)s", {"more": 1})
+        execute_with_commit("UPDATE scheduling_wake SET waiting_delta = waiting_delta + %(more)s", {"more": 1})
         write(acme, by=1)
         assert count_behind() == 3
     assert written() == [6, 10]

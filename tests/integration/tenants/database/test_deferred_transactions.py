@@ -12,12 +12,12 @@ import pytest
 from django.db import DataError, connection, transaction
 from psycopg.pq import TransactionStatus
 
-from tenants.context import all_tenants, current_scope, look_through_door, tenant_context
+from tenants.context import all_tenants, current_scope, query_cross_tenant, tenant_context
 from tenants.database import prepared
 from tenants.database.prepared import prepared_cursor
 from tenants.exceptions import ContextElsewhereError
 from tenants.models import Tenant
-from tenants.transactions import run_behind, run_in_scope
+from tenants.transactions import execute_with_commit, run_in_scope
 from tests.integration.tenants.sql import APP, PLATFORM, make_key, transaction_settings
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,7 +103,7 @@ def test_rows_of_the_first_statement_are_committed_or_rolled_back(acme: Tenant) 
             assert cursor.rowcount == 1
             if failure:
                 _ = 1 / 0
-    assert look_through_door("SELECT count(*) FROM scheduling_wake WHERE waiting_delta = %s", [7]) == [(1,)]
+    assert query_cross_tenant("SELECT count(*) FROM scheduling_wake WHERE waiting_delta = %s", [7]) == [(1,)]
 
 
 def test_error_of_the_first_statement_is_djangos_and_rolls_back(acme: Tenant, globex: Tenant) -> None:
@@ -166,9 +166,9 @@ def test_beginning_and_settings_are_one_message(acme: Tenant, tmp_path: Path) ->
 
 def test_cross_tenant_query_is_one_message(tmp_path: Path) -> None:
     """Send one message even if the statement is prepared for the first time."""
-    look_through_door("SELECT %s::int", [1])
+    query_cross_tenant("SELECT %s::int", [1])
     for _ in range(2):
-        asked, answers = sent_by(lambda: look_through_door(_SETTINGS, [3]), tmp_path)
+        asked, answers = sent_by(lambda: query_cross_tenant(_SETTINGS, [3]), tmp_path)
         assert answers.count("ReadyForQuery") == 1
         assert not any("BEGIN" in message or "COMMIT" in message for message in asked)
         assert "NoticeResponse" not in answers
@@ -203,9 +203,9 @@ def test_interruption_is_raised_and_closes_the_connection(
         with pytest.raises(KeyboardInterrupt):
             if within:
                 with tenant_context(acme):
-                    run_behind("SELECT %(number)s::int", {"number": 3})
+                    execute_with_commit("SELECT %(number)s::int", {"number": 3})
             else:
-                look_through_door(_SETTINGS, [3])
+                query_cross_tenant(_SETTINGS, [3])
     assert raw.closed
     connection.close()
     with tenant_context(acme):
@@ -216,33 +216,33 @@ def test_cross_tenant_query_sees_all_rows_and_leaves_no_access(acme: Tenant, glo
     make_key(acme, "a", enter=True)
     make_key(globex, "g", enter=True)
     for _ in range(3):
-        assert look_through_door(_NAMES, ["-"]) == [("a",), ("g",)]
+        assert query_cross_tenant(_NAMES, ["-"]) == [("a",), ("g",)]
         assert status() == TransactionStatus.IDLE
         assert transaction_settings() == OUTSIDE
-    assert look_through_door(_SETTINGS, [3]) == [(PLATFORM, "", 3)]
+    assert query_cross_tenant(_SETTINGS, [3]) == [(PLATFORM, "", 3)]
 
 
 def test_cross_tenant_query_within_a_transaction_is_part_of_it(acme: Tenant, globex: Tenant) -> None:
     make_key(globex, "g", enter=True)
     with tenant_context(acme):
         make_key(acme, "not yet committed")
-        assert look_through_door(_NAMES, ["-"]) == [("g",), ("not yet committed",)]
+        assert query_cross_tenant(_NAMES, ["-"]) == [("g",), ("not yet committed",)]
         assert transaction_settings() == (APP, str(acme.pk))
     with transaction.atomic():
-        assert look_through_door(_NAMES, ["-"]) == [("g",), ("not yet committed",)]
+        assert query_cross_tenant(_NAMES, ["-"]) == [("g",), ("not yet committed",)]
 
 
 def test_failed_cross_tenant_query_leaves_the_connection_usable(acme: Tenant) -> None:
     make_key(acme, "a", enter=True)
     for _ in range(2):
         with pytest.raises(DataError):
-            look_through_door("SELECT 1 / %s", [0])
+            query_cross_tenant("SELECT 1 / %s", [0])
         assert transaction_settings() == OUTSIDE
-    assert look_through_door(_NAMES, ["-"]) == [("a",)]
+    assert query_cross_tenant(_NAMES, ["-"]) == [("a",)]
 
 
 def test_beginnings_work_without_prepared_statements(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
     with tenant_context(acme):
         assert prepared_settings() == (APP, str(acme.pk), 1)
-    assert look_through_door(_SETTINGS, [3]) == [(PLATFORM, "", 3)]
+    assert query_cross_tenant(_SETTINGS, [3]) == [(PLATFORM, "", 3)]

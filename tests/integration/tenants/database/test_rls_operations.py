@@ -21,7 +21,7 @@ from tenants.database.rls import (
     CreatePartitionedModel,
     EnableRowSecurity,
     OrphanRowsError,
-    migration_door,
+    cross_tenant_migration,
 )
 from tests.databases import SERVER_DATABASE, connect_as_owner
 from tests.integration.tenants.sql import OWNER, run_sql
@@ -175,7 +175,7 @@ def test_data_migration_changes_rows_only_in_the_platform_scope(planted):
     with owner.schema_editor() as editor, owner.cursor() as cursor:
         cursor.execute("UPDATE planted_parent SET tenant_id = %s", [GLOBEX])
         assert cursor.rowcount == 0
-        with migration_door(editor):
+        with cross_tenant_migration(editor):
             cursor.execute("UPDATE planted_parent SET tenant_id = %s", [GLOBEX])
             assert cursor.rowcount == 1
         cursor.execute("SELECT current_user")

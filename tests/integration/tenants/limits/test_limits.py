@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError, LimitUnknownError, ReasonRequiredError
-from tenants.limits.declared import MAX_LIMIT_VALUE, NO_PERIOD, Limit, Source, Span, State, limits, month_of
+from tenants.limits.declared import MAX_LIMIT_VALUE, NO_PERIOD, Limit, LimitPeriod, LimitState, Source, limits, month_of
 from tenants.limits.service import clear_tenant_limit, expire_tenant_limits, set_tenant_limit
 from tenants.limits.usage import allowed_for, effective_limits, note_level, warn_of_usage
 from tenants.limits.usage_queries import UsageLine, read_usage
@@ -44,7 +44,7 @@ def line_of(tenant: Tenant, key: str) -> UsageLine:
 
 
 def count(tenant: Tenant, key: str, amount: int) -> None:
-    period = month_of(datetime.now(UTC)) if limits()[key].span is not Span.NOW else NO_PERIOD
+    period = month_of(datetime.now(UTC)) if limits()[key].span is not LimitPeriod.NOW else NO_PERIOD
     with all_tenants():
         TenantUsage.objects.create(tenant=tenant, key=key, period=period, amount=amount)
 
@@ -173,7 +173,7 @@ def test_expired_override_is_ignored_and_removed(acme: Tenant) -> None:
 def test_usage_shows_used_left_reset_and_state(acme: Tenant) -> None:
     count(acme, SECONDS, 80_000_000_001)
     line = line_of(acme, SECONDS)
-    assert (line.used, line.left, line.state) == (80_000, 19_999, State.NEAR)
+    assert (line.used, line.left, line.state) == (80_000, 19_999, LimitState.NEAR)
     assert line.resets_at is not None
     assert (line.resets_at.day, line.resets_at.hour, line.resets_at.tzinfo) == (1, 0, UTC)
     assert line.resets_at > datetime.now(UTC)
@@ -181,8 +181,8 @@ def test_usage_shows_used_left_reset_and_state(acme: Tenant) -> None:
 
 def test_usage_state_is_ok_if_unused_or_unlimited(acme: Tenant) -> None:
     count(acme, "peak_memory_mib", 10**9)
-    assert line_of(acme, "peak_memory_mib").state is State.OK
-    assert line_of(acme, SECONDS).state is State.OK
+    assert line_of(acme, "peak_memory_mib").state is LimitState.OK
+    assert line_of(acme, SECONDS).state is LimitState.OK
 
 
 def test_usage_by_api_names_every_limit(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> None:
@@ -256,7 +256,7 @@ def test_reduced_plan_limit_warns_at_once(acme: Tenant) -> None:
 
 
 def test_known_level_is_noted_once(acme: Tenant) -> None:
-    limit = Limit("x", "X", "x", "", Span.NOW, "")
+    limit = Limit("x", "X", "x", "", LimitPeriod.NOW, "")
     with tenant_context(acme):
         assert note_level(tenant_id=acme.pk, limit=limit, used=7, allowed=10) == 0
         assert note_level(tenant_id=acme.pk, limit=limit, used=10, allowed=10) == 2

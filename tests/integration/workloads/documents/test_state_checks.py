@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from scheduling.consistency.verification import verify
 from tenants.context import tenant_context
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.workloads.documents.conftest import add_document
 from workloads.documents import state_checks
 from workloads.documents.models import Dataset, Document, DocumentStatus

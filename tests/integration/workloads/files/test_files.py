@@ -21,7 +21,7 @@ from rest_framework.test import APIClient
 from tenants.context import tenant_context
 from tenants.exceptions import SpaceExceededError
 from tenants.limits.service import set_tenant_limit
-from tenants.limits.usage import stored
+from tenants.limits.usage import read_stored
 from tenants.models import AuditLogEntry, Tenant
 from workloads.files import incoming, links
 from workloads.files.limits import STORAGE_BYTES
@@ -44,7 +44,7 @@ def post(api: APIClient, **files: bytes) -> Any:
 
 def used(tenant: Tenant) -> int:
     with tenant_context(tenant):
-        return stored(tenant.pk, STORAGE_BYTES)
+        return read_stored(tenant.pk, STORAGE_BYTES)
 
 
 def link_to(api: APIClient, file: UUID | str, **body: Any) -> Any:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from tenants.context import tenant_context
 from tenants.exceptions import SpaceExceededError
 from tenants.limits.service import set_tenant_limit
-from tenants.limits.usage import stored
+from tenants.limits.usage import read_stored
 from tenants.models import Tenant
 from tests.integration.workloads.files.conftest import refer
 from workloads.documents.models import Dataset, Document
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db
 
 def used(tenant: Tenant) -> int:
     with tenant_context(tenant):
-        return stored(tenant.pk, STORAGE_BYTES)
+        return read_stored(tenant.pk, STORAGE_BYTES)
 
 
 def end_hold(tenant: Tenant) -> None:

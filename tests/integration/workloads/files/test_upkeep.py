@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
-from tenants.limits.usage import stored
+from tenants.limits.usage import read_stored
 from tenants.models import Tenant
 from tests.integration.workloads.files.conftest import refer
 from workloads.documents.models import Dataset
@@ -62,7 +62,7 @@ def test_unreferenced_contents_are_removed_after_their_hold(acme: Tenant, globex
     assert (run.outcome, run.counts["files_removed"]) == ("ok", 2)
     assert [default_storage.exists(key) for key in (used, held, unused, others)] == [True, True, False, False]
     with tenant_context(acme):
-        assert stored(acme.pk, STORAGE_BYTES) == len(b"used") + len(b"held")
+        assert read_stored(acme.pk, STORAGE_BYTES) == len(b"used") + len(b"held")
 
 
 def test_interrupted_run_continues_at_its_folder(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

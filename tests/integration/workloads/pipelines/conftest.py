@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
-from scheduling.execution import policy, verdicts
+from scheduling.execution import policy, settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution
@@ -22,13 +22,13 @@ from scheduling.kit.base import Dependency, Effects, Interrupted, JobContext, Js
 from scheduling.models import Job, LiveExecution
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, begin
 from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too
+from tests.integration.scheduling.job_helpers import Start, Tick, begin
 from workloads.documents.models import Chunk, Dataset
 from workloads.documents.service import create_dataset
 from workloads.files.models import UploadedFile
 from workloads.files.service import upload_files
-from workloads.pipelines import performance
+from workloads.pipelines import run_execution
 from workloads.pipelines.models import Pipeline, PipelineEntity, PipelineRun
 from workloads.pipelines.processor import RagPipeline
 from workloads.pipelines.queries import find_entities, get_run
@@ -45,8 +45,8 @@ def files_root(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry failures without backoff."""
-    monkeypatch.setattr(performance, "BACK_OFF_SECONDS", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(performance, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(run_execution, "BACK_OFF_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(run_execution, "LOOK_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def rescue(job: Job) -> Job:
     """Rescue the job of a lost worker, as the sweep does."""
     with all_tenants():
         live = LiveExecution.objects.get(job=job)
-    lost = verdicts.crashed(live.pk, live.fence, crash_count=0, was_alone=True, cause="killed", is_lost=True)
+    lost = settlement_builders.crashed(live.pk, live.fence, crash_count=0, was_alone=True, cause="killed", is_lost=True)
     settle([lost])
     with all_tenants():
         return Job.objects.get(pk=job.pk)

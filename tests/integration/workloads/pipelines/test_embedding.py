@@ -13,7 +13,7 @@ from scheduling.kit.base import Dependency
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import JobRunner, definition, entities_of, paragraphs, run_of, text
-from workloads.documents.embedding import RateLimitedError, get_embedder
+from workloads.documents.embedding import EndpointRateLimitedError, get_embedder
 from workloads.documents.models import Chunk, Dataset
 from workloads.documents.one_item import steps
 from workloads.pipelines.models import Pipeline
@@ -40,7 +40,7 @@ class Endpoint:
         with self._guard:
             self.calls += 1
             if self.calls <= self.limited:
-                raise RateLimitedError("busy", seconds=1)
+                raise EndpointRateLimitedError("busy", seconds=1)
             self.texts += texts
         return get_embedder().embed(texts)
 

@@ -15,7 +15,7 @@ from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.limits.declared import Limit
 from tenants.limits.service import set_tenant_limit
-from tenants.limits.usage import stored
+from tenants.limits.usage import read_stored
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.integration.workloads.pipelines.conftest import (
@@ -33,9 +33,9 @@ from workloads.documents.limits import FILES_PER_BATCH, VECTOR_CHUNKS
 from workloads.documents.models import Document
 from workloads.documents.one_item import steps
 from workloads.files.limits import STORAGE_BYTES
-from workloads.pipelines import performance, processor
+from workloads.pipelines import processor, run_execution
+from workloads.pipelines.adaptive_concurrency import AdaptiveConcurrency
 from workloads.pipelines.models import Pipeline, PipelineEntity
-from workloads.pipelines.pace import Pace
 from workloads.pipelines.runs import start_run
 
 type MakePipeline = Callable[..., Pipeline]
@@ -47,7 +47,7 @@ def allow(tenant: Tenant, limit: Limit, value: int) -> None:
 
 def used(tenant: Tenant, limit: Limit) -> int:
     with tenant_context(tenant):
-        return stored(tenant.pk, limit)
+        return read_stored(tenant.pk, limit)
 
 
 def test_intermediate_data_is_removed_when_the_run_has_ended(
@@ -145,7 +145,9 @@ def test_overloaded_endpoint_is_called_less_and_everything_is_loaded(
 ) -> None:
     busy, paces = BusyEmbedder(refusals=3), []
     monkeypatch.setattr(steps, "get_embedder", lambda: busy)
-    monkeypatch.setattr(processor, "Pace", lambda most: paces.append(Pace(most)) or paces[-1])
+    monkeypatch.setattr(
+        processor, "AdaptiveConcurrency", lambda most: paces.append(AdaptiveConcurrency(most)) or paces[-1]
+    )
     pipeline = make_pipeline(*(text(f"{name}.txt", f"Text {name}.") for name in "abcd"))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
     assert job_runner.run(run.job_id).state == JobState.COMPLETED
@@ -159,7 +161,7 @@ def test_overloaded_endpoint_is_called_less_and_everything_is_loaded(
 def test_low_memory_reduces_the_run_to_one_entity_at_a_time(
     acme: Tenant, make_pipeline: MakePipeline, job_runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(performance, "resident_mib", lambda: 10_000.0)
+    monkeypatch.setattr(run_execution, "resident_mib", lambda: 10_000.0)
     pipeline = make_pipeline(*(text(f"{name}.txt", f"Text {name}.") for name in "abc"))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
     assert job_runner.run(run.job_id).state == JobState.COMPLETED

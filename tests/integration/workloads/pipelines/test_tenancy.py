@@ -14,7 +14,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import JobRunner, definition, entities_of, run_of, text, upload
 from workloads.documents.models import Chunk, Dataset
-from workloads.pipelines.exceptions import DefinitionInvalidError, SourcesInvalidError
+from workloads.pipelines.exceptions import PipelineDefinitionError, SourcesInvalidError
 from workloads.pipelines.models import Pipeline, PipelineVersion
 from workloads.pipelines.runs import start_run
 from workloads.pipelines.service import create_pipeline, save_version
@@ -27,7 +27,7 @@ def test_dataset_of_another_tenant_is_not_found(
     acme: Tenant, dataset: Dataset, globex_dataset: Dataset, by: str
 ) -> None:
     named = str(globex_dataset.pk) if by == "id" else globex_dataset.name
-    with pytest.raises(DefinitionInvalidError) as refusal:
+    with pytest.raises(PipelineDefinitionError) as refusal:
         create_pipeline(tenant=acme, name="x", definition=definition(text("a.txt", "One."), dataset=named))
     assert refusal.value.errors == [
         {"field": "$.load.dataset", "code": "not_found", "detail": "There is no such dataset."}
@@ -38,13 +38,13 @@ def test_version_saved_by_the_platform_stays_within_its_tenant(
     acme: Tenant, make_pipeline: MakePipeline, globex_dataset: Dataset
 ) -> None:
     pipeline = make_pipeline(text("a.txt", "One."))
-    with all_tenants(), pytest.raises(DefinitionInvalidError):
+    with all_tenants(), pytest.raises(PipelineDefinitionError):
         save_version(pipeline_id=pipeline.pk, definition=definition(dataset=globex_dataset.name))
 
 
 def test_file_of_another_tenant_is_not_found(acme: Tenant, globex: Tenant, make_pipeline: MakePipeline) -> None:
     theirs = {"type": "file", "file": str(upload(globex, "a.txt", b"secret").pk)}
-    with pytest.raises(DefinitionInvalidError) as refusal:
+    with pytest.raises(PipelineDefinitionError) as refusal:
         make_pipeline(text("a.txt", "One."), theirs)
     assert refusal.value.errors[0]["field"] == "$.datasource.sources[1].file"
     pipeline = make_pipeline(text("a.txt", "One."))

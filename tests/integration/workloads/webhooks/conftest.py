@@ -13,10 +13,10 @@ from scheduling.dispatch.tick import run_tick
 from scheduling.execution.message import execute
 from scheduling.fleet.workers import register_worker
 from scheduling.models import Job, LiveExecution, Worker, WorkerPool
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tests.integration.api.conftest import session_of
-from tests.integration.scheduling.acts import reload
+from tests.integration.scheduling.job_helpers import reload
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 

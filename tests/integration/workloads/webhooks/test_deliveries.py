@@ -225,15 +225,15 @@ def test_example_of_the_documentation_verifies(acme_api: APIClient, run: Run, se
 def test_old_attempts_are_removed(acme_api: APIClient, run: Run, server: WebServer) -> None:
     from datetime import timedelta
 
-    from scheduling.upkeep.registry import Budget
+    from scheduling.upkeep.registry import UpkeepBudget
     from workloads.webhooks import upkeep
 
     shown = make(acme_api, f"{server.url}/hook")
     run(delivering(acme_api, shown))
-    assert upkeep.prune_deliveries(Budget(batch_rows=10, seconds=1)).counts == {"deliveries": 0}
+    assert upkeep.prune_deliveries(UpkeepBudget(batch_rows=10, seconds=1)).counts == {"deliveries": 0}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upkeep, "KEPT", timedelta(hours=-1))
-        assert upkeep.prune_deliveries(Budget(batch_rows=10, seconds=1)).counts == {"deliveries": 1}
+        assert upkeep.prune_deliveries(UpkeepBudget(batch_rows=10, seconds=1)).counts == {"deliveries": 1}
     with all_tenants():
         assert not Delivery.objects.exists()
         assert not Batch.objects.exists()

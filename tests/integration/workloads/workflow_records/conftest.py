@@ -21,7 +21,7 @@ from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too
 from tests.workflow_histories import GRAPH
-from workloads.workflows.records.records import NodeRecord, RunRecord, RunState
+from workloads.workflows.records.records import NodeRecord, RecordState, RunRecord
 
 BEGIN = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -72,7 +72,7 @@ def new_run(tenant: Tenant, **said: Any) -> RunRecord:
         workflow_name="Answers",
         job_id=uuid7(),
         version=1,
-        state=RunState.RUNNING,
+        state=RecordState.RUNNING,
         inputs={"question": "why?"},
         started_at=BEGIN,
         graph=GRAPH,
@@ -92,14 +92,14 @@ def new_node(run: RunRecord, node_id: str = "start", **said: Any) -> NodeRecord:
         node_id=node_id,
         version=1,
         node_type="template",
-        state=RunState.RUNNING,
+        state=RecordState.RUNNING,
         inputs={"text": "hello"},
         started_at=BEGIN,
     )
     return replace(plain, **said)
 
 
-def ended(node: NodeRecord, state: RunState = RunState.SUCCEEDED, **said: Any) -> NodeRecord:
+def ended(node: NodeRecord, state: RecordState = RecordState.SUCCEEDED, **said: Any) -> NodeRecord:
     """Return the record of a node's end."""
     return replace(
         node,

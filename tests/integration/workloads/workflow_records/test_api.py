@@ -20,7 +20,7 @@ from tests.integration.workloads.workflow_records.conftest import ended, later, 
 from tests.keys import issue_api_key
 from tests.person import client_of
 from workloads.workflows.records.models import NodeRun, WorkflowRun
-from workloads.workflows.records.records import RunRecord, RunState
+from workloads.workflows.records.records import RecordState, RunRecord
 from workloads.workflows.records.repository import save_records
 
 
@@ -171,7 +171,7 @@ def test_run_of_an_ended_job_is_shown_ended_with_nodes(
 ) -> None:
     job = new_job(acme)
     run = new_run(acme, job_id=job.pk)
-    put(acme, run, new_node(run, "open"), new_node(run, "done", state=RunState.SUCCEEDED))
+    put(acme, run, new_node(run, "open"), new_node(run, "done", state=RecordState.SUCCEEDED))
     with tenant_context(acme):
         finished_at = timezone.now() if job_state in ("cancelled", "discarded", "quarantined") else None
         Job.objects.filter(pk=job.pk).update(state=job_state, finished_at=finished_at)
@@ -188,7 +188,7 @@ def test_run_of_an_ended_job_is_shown_ended_with_nodes(
 
 def test_recorded_end_of_a_run_overrides_that_of_its_job(acme: Tenant, acme_api: APIClient) -> None:
     job = new_job(acme)
-    run = new_run(acme, job_id=job.pk, state=RunState.FAILED, error_code="llm_refused", error_message="No.")
+    run = new_run(acme, job_id=job.pk, state=RecordState.FAILED, error_code="llm_refused", error_message="No.")
     put(acme, run)
     with tenant_context(acme):
         Job.objects.filter(pk=job.pk).update(state="discarded", finished_at=timezone.now(), error_type="Other")
@@ -200,9 +200,9 @@ def test_recorded_end_of_a_run_overrides_that_of_its_job(acme: Tenant, acme_api:
 
 def test_runs_are_listed_newest_first_and_filtered(acme: Tenant, acme_api: APIClient) -> None:
     job = new_job(acme)
-    old = put(acme, new_run(acme, state=RunState.SUCCEEDED))
+    old = put(acme, new_run(acme, state=RecordState.SUCCEEDED))
     mine = put(acme, new_run(acme, job_id=job.pk))
-    other = put(acme, new_run(acme, workflow_id=UUID(int=8), state=RunState.WAITING))
+    other = put(acme, new_run(acme, workflow_id=UUID(int=8), state=RecordState.WAITING))
 
     def listed(**filters: object) -> list[str]:
         answer = acme_api.get("/api/v1/workflow-runs/", filters)

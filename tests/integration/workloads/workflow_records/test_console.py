@@ -15,7 +15,7 @@ from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Role, Tenant
 from tests.conftest import PASSWORD
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_job, new_node, new_run
-from workloads.workflows.records.records import RunRecord, RunState
+from workloads.workflows.records.records import RecordState, RunRecord
 from workloads.workflows.records.repository import save_external_record, save_records
 
 RUNS = "/admin/workflow_storage/workflowrun/"
@@ -33,8 +33,8 @@ def run(acme: Tenant) -> RunRecord:
         run = later(run, total_tokens=1_234, total_steps=4)
         failed = {"error_code": "llm_refused", "error_message": "The model said no."}
         passes = [
-            new_node(run, "ask", path=(0,), state=RunState.SUCCEEDED, tokens=7),
-            new_node(run, "ask", path=(1,), state=RunState.FAILED, attempt=3, **failed),
+            new_node(run, "ask", path=(0,), state=RecordState.SUCCEEDED, tokens=7),
+            new_node(run, "ask", path=(1,), state=RecordState.FAILED, attempt=3, **failed),
         ]
         save_records(run, [ended(start, outputs={"text": SECRET}), *passes])
     return run
@@ -67,7 +67,7 @@ def test_run_fragment_is_polled_until_the_run_has_ended(acme_console: Client, ac
     assert acme_console.get(body, headers=seen).status_code == 304
 
     with tenant_context(acme):
-        save_records(later(run, state=RunState.FAILED, ended_at=run.started_at))
+        save_records(later(run, state=RecordState.FAILED, ended_at=run.started_at))
 
     assert acme_console.get(body, headers=seen).status_code == 200
     assert body not in acme_console.get(page_of(run)).content.decode()

@@ -22,16 +22,16 @@ from tenants.context import tenant_context
 from tenants.database.ids import uuid7
 from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick
-from tests.integration.workloads.workflow_records.acts import perform, send, stored_rows
+from tests.integration.scheduling.job_helpers import Start, Tick
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_job, new_node, new_run
+from tests.integration.workloads.workflow_records.record_helpers import perform, send, stored_rows
 from tests.workflow_histories import arrivals
 from workloads.files.models import Content
 from workloads.workflows.records.exceptions import RunTakenError
 from workloads.workflows.records.models import NodeRun, WorkflowRun
 from workloads.workflows.records.offloading import value_of
 from workloads.workflows.records.queries import find_nodes, get_run
-from workloads.workflows.records.records import NodeRecord, RunRecord, RunState
+from workloads.workflows.records.records import NodeRecord, RecordState, RunRecord
 from workloads.workflows.records.repository import save_external_record, save_records
 
 
@@ -44,7 +44,7 @@ def three_records(tenant: Tenant) -> list[tuple[RunRecord, Sequence[NodeRecord]]
     """Return the records of a run's start, progress and end."""
     first = external_run(tenant)
     second = later(first, total_steps=1)
-    third = later(second, state=RunState.SUCCEEDED, outputs={"answer": 42})
+    third = later(second, state=RecordState.SUCCEEDED, outputs={"answer": 42})
     start, each = new_node(first), new_node(first, "each", path=(0, 2), tokens=3)
     return [(first, [start]), (second, [ended(start), each]), (third, [ended(each)])]
 
@@ -110,10 +110,10 @@ def test_stored_record_does_not_depend_on_arrivals(acme: Tenant, data: st.DataOb
 
 
 def test_record_beyond_the_end_stores_neither_run_nor_nodes(acme: Tenant, tick: Tick, start: Start) -> None:
-    run = external_run(acme, state=RunState.CANCELLED)
+    run = external_run(acme, state=RecordState.CANCELLED)
     perform(tick, start, send(acme, run))
 
-    done = perform(tick, start, send(acme, later(run, state=RunState.SUCCEEDED), new_node(run)))
+    done = perform(tick, start, send(acme, later(run, state=RecordState.SUCCEEDED), new_node(run)))
 
     assert (done.state, done.result["is_stored"]) == ("completed", False)
     with tenant_context(acme):
@@ -123,7 +123,7 @@ def test_record_beyond_the_end_stores_neither_run_nor_nodes(acme: Tenant, tick: 
 
 def test_record_of_a_run_of_the_engine_is_refused(acme: Tenant, tick: Tick, start: Start) -> None:
     run = new_run(acme)
-    early = send(acme, later(run, state=RunState.FAILED), new_node(run))
+    early = send(acme, later(run, state=RecordState.FAILED), new_node(run))
     with tenant_context(acme):
         save_records(run)
 
@@ -145,7 +145,7 @@ def test_write_of_the_engine_does_not_change_a_run_from_outside(in_acme: Tenant)
     run = external_run(in_acme)
     save_external_record(run, [])
 
-    save_records(later(run, is_external=False, state=RunState.FAILED), [new_node(run)])
+    save_records(later(run, is_external=False, state=RecordState.FAILED), [new_node(run)])
 
     stored = WorkflowRun.objects.get()
     assert (stored.version, stored.state, stored.is_external) == (1, "running", True)
@@ -157,7 +157,7 @@ def test_record_of_a_run_of_another_tenant_is_refused(acme: Tenant, globex: Tena
     with tenant_context(globex):
         save_external_record(run, [])
 
-    refused = perform(tick, start, send(acme, later(run, state=RunState.FAILED), new_node(run)))
+    refused = perform(tick, start, send(acme, later(run, state=RecordState.FAILED), new_node(run)))
 
     assert (refused.state, refused.error_type) == ("discarded", "workflow_run_taken")
     assert str(globex.pk) not in refused.error_message

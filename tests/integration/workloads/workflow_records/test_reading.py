@@ -15,7 +15,7 @@ from tests.integration.workloads.workflow_records.conftest import ended, later, 
 from workloads.workflows.records import queries as selectors
 from workloads.workflows.records.models import WorkflowRun
 from workloads.workflows.records.queries import RunPicture, read_picture
-from workloads.workflows.records.records import TERMINAL_STATES, RunRecord, RunState
+from workloads.workflows.records.records import TERMINAL_STATES, RecordState, RunRecord
 from workloads.workflows.records.repository import save_records
 
 
@@ -52,7 +52,7 @@ def steps_of(run: RunRecord) -> list[Callable[[], None]]:
         changed = [] if node is None else [ended(node)]
         node = new_node(run, f"n{number}")
         if number == 4:
-            run = later(run, state=RunState.SUCCEEDED, outputs={"answer": 42})
+            run = later(run, state=RecordState.SUCCEEDED, outputs={"answer": 42})
             writes.append(lambda run=run, changed=changed: save_records(run, changed))  # type: ignore[misc]
         else:
             writes.append(lambda run=run, nodes=[*changed, node]: save_records(run, nodes))  # type: ignore[misc]
@@ -94,7 +94,7 @@ def test_page_of_many_nodes_is_two_statements_without_values(in_acme: Tenant) ->
 def test_open_node_of_an_ended_run_is_shown_as_cancelled(in_acme: Tenant) -> None:
     run = new_run(in_acme)
     save_records(run, [new_node(run)])
-    save_records(later(run, state=RunState.FAILED))
+    save_records(later(run, state=RecordState.FAILED))
 
     (node,) = read_picture(run.run_id, most_nodes=10).nodes
 
@@ -106,7 +106,7 @@ def test_open_node_of_an_ended_run_is_shown_as_cancelled(in_acme: Tenant) -> Non
 
 
 def test_list_of_open_runs_uses_their_index(in_acme: Tenant) -> None:
-    for state in [RunState.SUCCEEDED] * 300 + [RunState.RUNNING]:
+    for state in [RecordState.SUCCEEDED] * 300 + [RecordState.RUNNING]:
         save_records(new_run(in_acme, state=state))
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")

@@ -18,15 +18,15 @@ from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7, uuid7_floor
 from tenants.models import Role, Tenant
 from tests.conftest import PASSWORD
-from tests.integration.scheduling.acts import Start, Tick
-from tests.integration.workloads.workflow_records.acts import perform
+from tests.integration.scheduling.job_helpers import Start, Tick
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_job, new_node, new_run
+from tests.integration.workloads.workflow_records.record_helpers import perform
 from tests.person import client_of
 from tests.workflow_histories import body_of
 from workloads.workflows.records.api.records import MAX_GRAPH_EDGES, MAX_GRAPH_NODES, MAX_NODES
 from workloads.workflows.records.drawing import MAX_BOXES
 from workloads.workflows.records.models import WorkflowRun
-from workloads.workflows.records.records import RunState
+from workloads.workflows.records.records import RecordState
 from workloads.workflows.records.repository import save_records
 
 RECORDS = "/api/v1/workflow-runs/records/"
@@ -56,7 +56,7 @@ def test_record_is_accepted_and_read_once_its_job_has_run(
     acme: Tenant, acme_api: APIClient, tick: Tick, start: Start
 ) -> None:
     run = new_run(acme)
-    over = later(run, state=RunState.FAILED, error_code="refused", error_message="No.", total_steps=2)
+    over = later(run, state=RecordState.FAILED, error_code="refused", error_message="No.", total_steps=2)
     for record, nodes in ((over, [ended(new_node(run))]), (run, [new_node(run, tokens=5)])):
         answer = acme_api.post(RECORDS, body_of(record, *nodes))
         assert (answer.status_code, answer.json()["run"]) == (202, str(run.run_id)), answer.content
@@ -190,7 +190,7 @@ def test_run_of_another_tenant_stays_hidden(
     with tenant_context(globex):
         save_records(run)
 
-    answer = acme_api.post(RECORDS, body_of(later(run, state=RunState.FAILED)))
+    answer = acme_api.post(RECORDS, body_of(later(run, state=RecordState.FAILED)))
 
     assert answer.status_code == 202
     assert perform(tick, start, UUID(answer.json()["job"])).state == "discarded"

@@ -18,15 +18,15 @@ from tenants.context import tenant_context
 from tenants.database.ids import uuid7
 from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tests.integration.workloads.workflow_records.acts import stored_rows
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_node, new_run
+from tests.integration.workloads.workflow_records.record_helpers import stored_rows
 from tests.platform_settings import ChangePlatformSettings
 from tests.workflow_histories import arrivals, strays
 from workloads.files.models import Content
 from workloads.files.references import used_keys
 from workloads.workflows.records.models import NodeRun, WorkflowRun
 from workloads.workflows.records.offloading import value_of
-from workloads.workflows.records.records import TERMINAL_STATES, RunState
+from workloads.workflows.records.records import TERMINAL_STATES, RecordState
 from workloads.workflows.records.repository import save_records
 from workloads.workflows.records.rows import run_row
 from workloads.workflows.records.upserts import UPSERT_NODES, UPSERT_RUNS, upsert_runs
@@ -37,7 +37,7 @@ def test_run_is_stored_with_its_nodes(in_acme: Tenant) -> None:
     node = new_node(run, tokens=5)
 
     save_records(run, [node, new_node(run, "each", path=(0, 2))])
-    save_records(later(run, state=RunState.SUCCEEDED, outputs={"a": 1}, total_steps=2), [ended(node)])
+    save_records(later(run, state=RecordState.SUCCEEDED, outputs={"a": 1}, total_steps=2), [ended(node)])
 
     stored = WorkflowRun.objects.get()
     assert (stored.state, stored.version, stored.total_steps) == ("succeeded", 2, 2)
@@ -90,7 +90,7 @@ def test_run_of_another_tenant_can_be_neither_written_nor_taken_over(acme: Tenan
     # By its own tenant's id, and by the other's.
     for tenant in (acme, globex):
         with pytest.raises((ProgrammingError, IntegrityError)), tenant_context(globex):
-            save_records(new_run(tenant, run_id=run.run_id, state=RunState.FAILED, version=9))
+            save_records(new_run(tenant, run_id=run.run_id, state=RecordState.FAILED, version=9))
     with tenant_context(acme):
         assert WorkflowRun.objects.get().state == "running"
 
@@ -106,23 +106,23 @@ def test_upsert_names_every_column_of_its_model(statement: str, model: Any) -> N
 
 
 PLAIN = {"inputs": None, "graph": None, "started_at": None}
-ENDED = {"version": 3, "state": RunState.SUCCEEDED, "outputs": {"answer": 42}}
+ENDED = {"version": 3, "state": RecordState.SUCCEEDED, "outputs": {"answer": 42}}
 
 
 @pytest.mark.parametrize(
     ("stored", "late", "kept"),
     [
-        pytest.param({"version": 2}, {"state": RunState.FAILED}, {"version": 2, "state": "running"}, id="older"),
+        pytest.param({"version": 2}, {"state": RecordState.FAILED}, {"version": 2, "state": "running"}, id="older"),
         pytest.param(
-            {"version": 2}, {"version": 2, "state": RunState.FAILED}, {"version": 2, "state": "running"}, id="equal"
+            {"version": 2}, {"version": 2, "state": RecordState.FAILED}, {"version": 2, "state": "running"}, id="equal"
         ),
         pytest.param(
-            {"version": 2}, {"version": 3, "state": RunState.FAILED}, {"version": 3, "state": "failed"}, id="newer"
+            {"version": 2}, {"version": 3, "state": RecordState.FAILED}, {"version": 3, "state": "failed"}, id="newer"
         ),
         pytest.param(ENDED, {"version": 4}, {"version": 3, "state": "succeeded"}, id="open_after_end"),
         pytest.param(
-            {"version": 2, "state": RunState.CANCELLED},
-            {"version": 9, "state": RunState.SUCCEEDED},
+            {"version": 2, "state": RecordState.CANCELLED},
+            {"version": 9, "state": RecordState.SUCCEEDED},
             {"version": 2, "state": "cancelled"},
             id="end_after_end",
         ),

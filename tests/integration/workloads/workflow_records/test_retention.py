@@ -18,7 +18,7 @@ from tenants.models import Tenant
 from tests.integration.workloads.workflow_records.conftest import new_job, new_node, new_run
 from workloads.files.models import Content
 from workloads.workflows.records.models import NodeRun, WorkflowRun
-from workloads.workflows.records.records import RunRecord, RunState
+from workloads.workflows.records.records import RecordState, RunRecord
 from workloads.workflows.records.repository import save_records
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,7 @@ def test_runs_are_removed_with_their_jobs_by_the_tenants_plan(acme: Tenant, glob
         put(globex, new_run(globex)),
     ]
     gone = [
-        put(acme, new_run(acme, run_id=old_id(40), state=RunState.FAILED), "a", "b", large=True),
+        put(acme, new_run(acme, run_id=old_id(40), state=RecordState.FAILED), "a", "b", large=True),
         put(acme, new_run(acme, run_id=old_id(41)), "a"),  # still open: its job had ended all the same
         put(acme, new_run(acme, run_id=old_id(42), is_external=True), "a"),
         put(globex, new_run(globex, run_id=old_id(8)), "a"),

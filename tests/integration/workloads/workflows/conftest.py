@@ -16,7 +16,7 @@ from scheduling.dispatch.tick import run_tick
 from scheduling.execution.message import execute
 from scheduling.fleet.workers import register_worker
 from scheduling.models import Job, LiveExecution, Worker, WorkerPool
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.model_server import ModelServer, model_server

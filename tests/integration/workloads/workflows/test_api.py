@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.workloads.workflows.conftest import Runs, reload, run_of
 from tests.person import client_of
 from tests.unit.workloads.workflows.definitions import node, workflow

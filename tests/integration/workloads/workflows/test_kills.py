@@ -10,13 +10,13 @@ from collections import Counter
 
 import pytest
 
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution, start_execution
 from scheduling.kit.base import Complete, Effects, JobContext, Json, Yielded
 from scheduling.models import LiveExecution
-from scheduling.worker.registration import LocalWorker
+from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.settings.schema import settings_of
@@ -131,12 +131,12 @@ def test_stored_results_are_not_recomputed_after_kills(
         except Died:
             kept = {name: row for name, row in nodes_of(job).items() if row.state == "succeeded"}
             asked = Counter(model.prompts)
-            assert settle([verdicts.shut_down(started.execution_id, started.fence)])
+            assert settle([settlement_builders.shut_down(started.execution_id, started.fence)])
             kills += 1
             continue
         assert isinstance(outcome, Complete)
         assert settle(
-            [verdicts.completed(started.execution_id, started.fence, dict(outcome.result or {}))],
+            [settlement_builders.completed(started.execution_id, started.fence, dict(outcome.result or {}))],
             effects=lambda: [effects() for effects in runtime.effects],  # noqa: B023 - of this very turn
         )
         break
@@ -165,7 +165,7 @@ def test_run_that_yields_at_its_nodes_executes_each_once(
             break
         assert isinstance(outcome, Yielded)
         slices += 1
-        assert settle([verdicts.yielded(started.execution_id, started.fence, dict(outcome.state))])
+        assert settle([settlement_builders.yielded(started.execution_id, started.fence, dict(outcome.state))])
     assert slices >= 4
     assert Counter(model.prompts) == Counter(["first", "last", *(f"item {number}" for number in range(ITEMS))])
     assert outcome.result is not None

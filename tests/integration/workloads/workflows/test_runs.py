@@ -10,12 +10,12 @@ from django.utils import timezone
 from scheduling.execution.rescue import run_sweep
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import DeadLetter, Execution, Job, JobDue, JobSuspended
-from scheduling.upkeep.registry import Budget
+from scheduling.upkeep.registry import UpkeepBudget
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.settings.service import change_settings
 from tests.checks import faults_of
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.workloads.workflows.conftest import Runs, nodes_of, run_of
 from tests.model_server import ModelServer
 from tests.unit.workloads.workflows.definitions import condition, each, node, workflow
@@ -292,7 +292,7 @@ def test_cancelled_run_withdraws_its_open_approval(runs: Runs, acme: Tenant) -> 
         approval = Approval.objects.get()
         with pytest.raises(ApprovalEndedError):
             decide_approval(approval_id=approval.pk, is_approved=True)
-    assert sweep_ended_runs(Budget(batch_rows=100, seconds=5)).counts["approvals_withdrawn"] == 1
+    assert sweep_ended_runs(UpkeepBudget(batch_rows=100, seconds=5)).counts["approvals_withdrawn"] == 1
     with all_tenants():
         assert Approval.objects.get().state == "withdrawn"
 

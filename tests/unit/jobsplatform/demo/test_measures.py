@@ -6,8 +6,8 @@ import pytest
 
 from jobsplatform.demo.measures import (
     MINIMUM_STARTS,
-    Claim,
     Run,
+    ShareTerms,
     Window,
     backlogged_window,
     fifo_waits_by_tenant,
@@ -69,14 +69,18 @@ def test_empty_list_of_runs_has_no_window():
 
 def test_shares_count_only_the_part_of_a_run_inside_the_window():
     runs = [run(ACME, 0, 0, 4), run(GLOBEX, 0, 4, 8)]
-    shares = shares_within(Window(3 * SECOND, 7 * SECOND), runs, {ACME: Claim(1, 5), GLOBEX: Claim(3, 5)}, slots=1)
+    shares = shares_within(
+        Window(3 * SECOND, 7 * SECOND), runs, {ACME: ShareTerms(1, 5), GLOBEX: ShareTerms(3, 5)}, slots=1
+    )
     assert shares[ACME].received == pytest.approx(0.25)
     assert shares[ACME].entitled == pytest.approx(0.25)
     assert shares[GLOBEX].ratio == pytest.approx(1.0)
 
 
 def test_cap_below_the_weight_lowers_the_entitlement():
-    shares = shares_within(Window(0, SECOND), [run(ACME, 0, 0, 1)], {ACME: Claim(9, 1), GLOBEX: Claim(1, 9)}, slots=4)
+    shares = shares_within(
+        Window(0, SECOND), [run(ACME, 0, 0, 1)], {ACME: ShareTerms(9, 1), GLOBEX: ShareTerms(1, 9)}, slots=4
+    )
     assert shares[ACME].entitled == pytest.approx(0.25)
     assert shares[GLOBEX].entitled == pytest.approx(0.75)
 

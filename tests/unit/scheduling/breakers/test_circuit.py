@@ -14,10 +14,10 @@ from scheduling.breakers.rules import (
     MAX_COOL_DOWN_SECONDS,
     CircuitName,
     CircuitPolicy,
-    CircuitStanding,
+    CircuitRecord,
     CircuitState,
-    Ending,
-    follow,
+    ExecutionEnd,
+    next_breaker_state,
 )
 
 POLICY = CircuitPolicy(failures=3, window_seconds=60.0, cool_down_seconds=30.0)
@@ -35,12 +35,12 @@ def ending(
     job_id: UUID | None = None,
     tenant_id: UUID = TENANTS["A"],
     retry_after_seconds: float | None = None,
-) -> Ending:
+) -> ExecutionEnd:
     at = NOW + timedelta(seconds=second)
-    return Ending(tenant_id, job_id or uuid4(), fingerprint, "Down", "is down", at, retry_after_seconds)
+    return ExecutionEnd(tenant_id, job_id or uuid4(), fingerprint, "Down", "is down", at, retry_after_seconds)
 
 
-def run(letters: str, policy: CircuitPolicy = POLICY, name: CircuitName = OWN_KIND) -> CircuitStanding | None:
+def run(letters: str, policy: CircuitPolicy = POLICY, name: CircuitName = OWN_KIND) -> CircuitRecord | None:
     """Fold results: a letter is a failure with that fingerprint, a dot a success, a dash a minute and a half."""
     endings, second = [], 0.0
     for letter in letters:
@@ -48,16 +48,16 @@ def run(letters: str, policy: CircuitPolicy = POLICY, name: CircuitName = OWN_KI
             second += 90
         else:
             endings.append(ending("" if letter == "." else letter, second))
-    return follow(name, None, endings, policy, NOW)
+    return next_breaker_state(name, None, endings, policy, NOW)
 
 
-def run_shared(letters: str, policy: CircuitPolicy = POLICY) -> CircuitStanding | None:
+def run_shared(letters: str, policy: CircuitPolicy = POLICY) -> CircuitRecord | None:
     """Fold results: a letter is a failure of that tenant, a dot a success of another one."""
     endings = [
         ending("", tenant_id=TENANTS["C"]) if letter == "." else ending("f", tenant_id=TENANTS[letter])
         for letter in letters
     ]
-    return follow(SHARED_API, None, endings, policy, NOW)
+    return next_breaker_state(SHARED_API, None, endings, policy, NOW)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_open_breaker_has_an_end() -> None:
 )
 def test_retry_after_extends_the_cool_down(retry_after: float | None, cool_down: float) -> None:
     endings = [ending("a"), ending("a"), ending("a", retry_after_seconds=retry_after)]
-    standing = follow(OWN_API, None, endings, POLICY, NOW)
+    standing = next_breaker_state(OWN_API, None, endings, POLICY, NOW)
     assert standing is not None
     assert standing.until == NOW + timedelta(seconds=cool_down)
 
@@ -162,8 +162,8 @@ def test_breaker_without_failure_threshold_never_opens() -> None:
         assert standing.state is CircuitState.COUNTING
 
 
-def half_open() -> CircuitStanding:
-    return CircuitStanding(CircuitState.HALF_OPEN, 3, "a", "Down", "is down", NOW, NOW, NOW, PROBE)
+def half_open() -> CircuitRecord:
+    return CircuitRecord(CircuitState.HALF_OPEN, 3, "a", "Down", "is down", NOW, NOW, NOW, PROBE)
 
 
 @pytest.mark.parametrize("name", [OWN_KIND, OWN_API, SHARED_API])
@@ -182,7 +182,7 @@ def test_only_the_probe_job_decides_about_a_half_open_breaker(
     name: CircuitName, fingerprint: str, job_id: UUID, state: CircuitState
 ) -> None:
     later = NOW + timedelta(hours=1)
-    standing = follow(name, half_open(), [ending(fingerprint, job_id=job_id)], POLICY, later)
+    standing = next_breaker_state(name, half_open(), [ending(fingerprint, job_id=job_id)], POLICY, later)
     assert standing is not None
     assert standing.state is state
     if state is CircuitState.OPEN:
@@ -191,7 +191,7 @@ def test_only_the_probe_job_decides_about_a_half_open_breaker(
 
 def test_retry_after_of_probe_job_extends_the_cool_down() -> None:
     news = [ending("a", job_id=PROBE, retry_after_seconds=120)]
-    standing = follow(OWN_API, half_open(), news, POLICY, NOW)
+    standing = next_breaker_state(OWN_API, half_open(), news, POLICY, NOW)
     assert standing is not None
     assert standing.until == NOW + timedelta(seconds=120)
 
@@ -199,9 +199,9 @@ def test_retry_after_of_probe_job_extends_the_cool_down() -> None:
 @pytest.mark.parametrize("state", FORCED)
 @given(letters=st.text(alphabet="ab.-", max_size=20))
 def test_forced_state_is_not_changed_by_results(state: CircuitState, letters: str) -> None:
-    forced = CircuitStanding(state, 0, "", "", "", NOW)
+    forced = CircuitRecord(state, 0, "", "", "", NOW)
     endings = [ending("" if letter == "." else letter) for letter in letters]
-    assert follow(OWN_API, forced, endings, POLICY, NOW) == forced
+    assert next_breaker_state(OWN_API, forced, endings, POLICY, NOW) == forced
 
 
 @given(st.text(alphabet="ab.", max_size=40))
@@ -230,5 +230,8 @@ def test_state_is_independent_of_how_results_are_batched(endings: str, cut: int,
         else:
             whose = TENANTS["A" if letter == "a" else "B"]
             events.append(ending("" if letter == "." else letter, second, UUID(int=7), whose))
-    whole = follow(name, None, events, POLICY, NOW)
-    assert follow(name, follow(name, None, events[:cut], POLICY, NOW), events[cut:], POLICY, NOW) == whole
+    whole = next_breaker_state(name, None, events, POLICY, NOW)
+    assert (
+        next_breaker_state(name, next_breaker_state(name, None, events[:cut], POLICY, NOW), events[cut:], POLICY, NOW)
+        == whole
+    )

@@ -14,17 +14,17 @@ from django.db import DataError, IntegrityError, InternalError, OperationalError
 
 from scheduling.dispatch import duties
 from scheduling.dispatch import loop as module
-from scheduling.dispatch.broker import News
-from scheduling.dispatch.claim import Awaited
+from scheduling.dispatch.broker import DispatchSignals
+from scheduling.dispatch.claim import NextTickTrigger
 from scheduling.dispatch.duties import Duty
-from scheduling.dispatch.loop import Dispatcher
+from scheduling.dispatch.loop import DispatchLoop
 from scheduling.dispatch.tick import TickResult
 from scheduling.exceptions import BrokerUnavailableError
 from tenants.transactions import ConnectionLostError
 
 POOL, OTHER = 1, 2
-FILLED, ENDED = News(filled=frozenset({"q"})), News(queues=frozenset({"q"}))
-EVERYTHING = News(is_everything=True)
+FILLED, ENDED = DispatchSignals(filled=frozenset({"q"})), DispatchSignals(queues=frozenset({"q"}))
+EVERYTHING = DispatchSignals(is_everything=True)
 
 
 class World:
@@ -52,7 +52,7 @@ class World:
         self.pools = [POOL]
         self.has_woken_others: Callable[[int, float], bool] = lambda _, at: False
         self.is_led_by_another: Callable[[World], bool] = lambda _: False
-        self.awaited: Callable[[float], Awaited | None] = lambda _: Awaited.EITHER
+        self.awaited: Callable[[float], NextTickTrigger | None] = lambda _: NextTickTrigger.EITHER
 
     @property
     def elapsed(self) -> float:
@@ -83,7 +83,7 @@ class World:
             self._stopped.set()
         return False
 
-    def take_news(self) -> News:
+    def take_news(self) -> DispatchSignals:
         taken, self.endings = self.endings, []
         return replace(self.news, endings=tuple(taken))
 
@@ -132,7 +132,7 @@ class World:
             is_epoch_new=self.probe_epoch,
             wait_for_wake=self.wait_for_wake,
             take_news=self.take_news,
-            News=News,
+            News=DispatchSignals,
             leave_late_wake=self.leave_late_wake,
             wake_dispatcher=self.wake,
         )
@@ -176,14 +176,14 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "Queue", SimpleNamespace(objects=queues))
         monkeypatch.setattr(module, "connection", SimpleNamespace(connection=None, close=lambda: None))
         monkeypatch.setattr(module, "run_tick", world.tick)
-        monkeypatch.setattr(module, "set_aside_refused", world.set_aside)
+        monkeypatch.setattr(module, "quarantine_rejected", world.set_aside)
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
-        monkeypatch.setattr(module, "note_broker_away", world.note_broker_away)
+        monkeypatch.setattr(module, "record_broker_outage", world.note_broker_away)
         monkeypatch.setattr(module, "broker", world.broker())
         monkeypatch.setattr(module, "remove_wrong_types", world.remove_wrong_types)
         for part in (module, duties):
             monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: world.now))
-        Dispatcher(stopped, also, world.turn).run()
+        DispatchLoop(stopped, also, world.turn).run()
         return world
 
     return run_for
@@ -345,15 +345,17 @@ def test_announced_end_is_passed_to_the_woken_tick_only(run: Callable[..., World
     [
         (EVERYTHING, ["tick", "tick 2"]),
         # Another dispatcher has taken the message that it was about.
-        (News(), []),
-        (News(queues=frozenset({"r"})), ["tick 2"]),
-        (News(filled=frozenset({"r"})), ["tick 2"]),
-        (News(queues=frozenset({"q"}), filled=frozenset({"r"})), ["tick", "tick 2"]),
-        (News(queues=frozenset({"of a stranger"})), ["tick", "tick 2"]),
-        (News(filled=frozenset({"of a stranger"})), ["tick", "tick 2"]),
+        (DispatchSignals(), []),
+        (DispatchSignals(queues=frozenset({"r"})), ["tick 2"]),
+        (DispatchSignals(filled=frozenset({"r"})), ["tick 2"]),
+        (DispatchSignals(queues=frozenset({"q"}), filled=frozenset({"r"})), ["tick", "tick 2"]),
+        (DispatchSignals(queues=frozenset({"of a stranger"})), ["tick", "tick 2"]),
+        (DispatchSignals(filled=frozenset({"of a stranger"})), ["tick", "tick 2"]),
     ],
 )
-def test_wake_ticks_the_pools_of_its_queues(run: Callable[..., World], news: News, ticked: list[str]) -> None:
+def test_wake_ticks_the_pools_of_its_queues(
+    run: Callable[..., World], news: DispatchSignals, ticked: list[str]
+) -> None:
     world = run(0.2, wakes_at=0.1, news=news, pools=[POOL, OTHER])
     assert [what for at, what in world.done if at == 0.1] == ticked
 
@@ -370,7 +372,7 @@ def test_pool_without_wakes_keeps_its_tick_interval(run: Callable[..., World]) -
 
         world.wait_for_wake = woken_each_tenth  # type: ignore[method-assign]
 
-    world = run(1.0, on_start=wake_again, news=News(queues=frozenset({"q"})), pools=[POOL, OTHER])
+    world = run(1.0, on_start=wake_again, news=DispatchSignals(queues=frozenset({"q"})), pools=[POOL, OTHER])
     ticks = world.times("tick 2")
     assert ticks[0] == 0.0
     assert max(after - before for before, after in zip(ticks, [*ticks[1:], 1.0], strict=True)) <= 0.3
@@ -388,19 +390,19 @@ def test_submissions_in_quick_succession_share_a_tick(run: Callable[..., World])
 def test_ends_share_a_tick_with_submissions_if_slots_are_free(run: Callable[..., World]) -> None:
     wakes = in_turn((0.1, FILLED), (0.105, ENDED), (0.11, FILLED), (0.17, ENDED))
     # An end long after the last submission is served at once.
-    assert run(0.2, on_start=wakes, awaited=lambda _: Awaited.JOBS).times("tick") == [0.0, 0.1, 0.13, 0.17]
+    assert run(0.2, on_start=wakes, awaited=lambda _: NextTickTrigger.JOBS).times("tick") == [0.0, 0.1, 0.13, 0.17]
 
 
 def test_ends_precede_submissions_if_every_slot_is_taken(run: Callable[..., World]) -> None:
     wakes = in_turn((0.1, FILLED), (0.11, FILLED), (0.115, ENDED), (0.12, FILLED), (0.14, FILLED))
-    world = run(0.25, on_start=wakes, awaited=lambda _: Awaited.ENDS)
+    world = run(0.25, on_start=wakes, awaited=lambda _: NextTickTrigger.ENDS)
     # The tick for the end has read the jobs, too.
     assert world.times("tick") == [0.0, 0.1, 0.115, 0.215]
 
 
 def test_end_without_waiting_jobs_resets_what_the_pool_awaits(run: Callable[..., World]) -> None:
     wakes = in_turn((0.1, FILLED), (0.11, ENDED), (0.115, FILLED))
-    world = run(0.2, on_start=wakes, awaited=lambda at: Awaited.ENDS if at < 0.11 else None)
+    world = run(0.2, on_start=wakes, awaited=lambda at: NextTickTrigger.ENDS if at < 0.11 else None)
     assert world.times("tick") == [0.0, 0.1, 0.11, 0.13]
 
 
@@ -411,32 +413,32 @@ def test_announced_end_is_passed_to_the_delayed_tick(run: Callable[..., World]) 
         in_turn((0.1, FILLED), (0.105, ENDED))(world)
         take = world.take_news
 
-        def take_news() -> News:
+        def take_news() -> DispatchSignals:
             world.endings = [token] if world.elapsed == 0.105 else []
             return take()
 
         world.take_news = take_news  # type: ignore[method-assign]
 
-    world = run(0.5, on_start=begin, awaited=lambda _: Awaited.JOBS)
+    world = run(0.5, on_start=begin, awaited=lambda _: NextTickTrigger.JOBS)
     assert world.times("tick")[:3] == [0.0, 0.1, 0.13]
     assert world.times(f"ending {token}") == [0.13]
 
 
 def test_wake_for_all_pools_is_served_at_once(run: Callable[..., World]) -> None:
-    for awaited in Awaited:
+    for awaited in NextTickTrigger:
         wakes = in_turn((0.1, FILLED), (0.105, EVERYTHING))
         assert run(0.15, on_start=wakes, awaited=lambda _, what=awaited: what).times("tick") == [0.0, 0.1, 0.105]
 
 
 def test_tick_without_result_keeps_what_the_pool_awaits(run: Callable[..., World]) -> None:
     wakes = in_turn((0.1, FILLED), (0.105, ENDED), (0.14, FILLED), (0.145, ENDED))
-    world = run(0.2, on_start=wakes, awaited=lambda at: Awaited.JOBS if at < 0.11 else None)
+    world = run(0.2, on_start=wakes, awaited=lambda at: NextTickTrigger.JOBS if at < 0.11 else None)
     assert world.times("tick") == [0.0, 0.1, 0.13, 0.14, 0.17]
 
 
 def test_awaited_state_of_pool_led_by_another_is_forgotten(run: Callable[..., World]) -> None:
     wakes = in_turn((0.1, FILLED), (0.14, FILLED), (0.145, ENDED), (0.16, ENDED))
-    leads = {"is_led_by_another": lambda world: 0.13 < world.elapsed < 0.15, "awaited": lambda _: Awaited.JOBS}
+    leads = {"is_led_by_another": lambda world: 0.13 < world.elapsed < 0.15, "awaited": lambda _: NextTickTrigger.JOBS}
     assert run(0.2, on_start=wakes, **leads).times("tick") == [0.0, 0.1, 0.14, 0.14, 0.145, 0.145, 0.16]
 
 
@@ -462,14 +464,14 @@ def test_pools_woken_by_a_tick_are_ticked_at_once(run: Callable[..., World]) -> 
     world = run(
         0.2,
         wakes_at=0.1,
-        news=News(queues=frozenset({"q"})),
+        news=DispatchSignals(queues=frozenset({"q"})),
         pools=[POOL, OTHER],
         has_woken_others=has_woken_others,
     )
     assert [what for at, what in world.done if at == 0.1] == ["tick", "tick", "tick 2"]
 
 
-def in_turn(*wakes: tuple[float, News]) -> Callable[[World], None]:
+def in_turn(*wakes: tuple[float, DispatchSignals]) -> Callable[[World], None]:
     """Return a start hook that wakes the loop at these times, each with its news."""
     left = list(wakes)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import protocol_bugs as bugs
+from tests import protocol_mutants as bugs
 from tests.protocol_checks import check_walk
 from tests.protocol_store import Store
 

@@ -155,12 +155,12 @@ def http_error(retry_after: str) -> Exception:
     ],
 )
 def test_retry_after_is_read_from_the_error_or_its_response(error: Exception, seconds: float | None) -> None:
-    assert policy.wait_asked_for(error) == seconds
+    assert policy.requested_wait_seconds(error) == seconds
 
 
 def test_retry_after_may_be_a_date() -> None:
     at = datetime.now(UTC) + timedelta(minutes=5)
-    seconds = policy.wait_asked_for(http_error(format_datetime(at, usegmt=True)))
+    seconds = policy.requested_wait_seconds(http_error(format_datetime(at, usegmt=True)))
     assert seconds is not None
     assert 290 <= seconds <= 300
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from django.utils.translation import gettext_lazy
 
-from scheduling.execution.storable import storable_json, storable_result
+from scheduling.execution.json_limits import storable_json, storable_result
 from scheduling.kit.base import PermanentError
 
 

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.fairness.balance import Load, Spread, Target
+from scheduling.fairness.balance import BalanceTarget, QueueLoad, Spread
 
-ALIVE = {1: Load(0, 2), 2: Load(0, 2), 3: Load(0, 2)}
+ALIVE = {1: QueueLoad(0, 2), 2: QueueLoad(0, 2), 3: QueueLoad(0, 2)}
 SEEDS = st.floats(0, 1, exclude_max=True)
 
 
-def chosen(spread: Spread, targets: list[Target], count: int) -> Counter[int]:
+def chosen(spread: Spread, targets: list[BalanceTarget], count: int) -> Counter[int]:
     return Counter(spread.by_weight(targets) for _ in range(count))
 
 
 @given(seed=SEEDS, weights=st.lists(st.integers(1, 50), min_size=2, max_size=6), count=st.integers(1, 2_000))
 def test_batch_is_split_by_the_weights(seed: float, weights: list[int], count: int) -> None:
-    targets = [Target(number, weight) for number, weight in enumerate(weights, start=1)]
-    loads = {target.queue_id: Load(0, 1) for target in targets}
+    targets = [BalanceTarget(number, weight) for number, weight in enumerate(weights, start=1)]
+    loads = {target.queue_id: QueueLoad(0, 1) for target in targets}
     found = chosen(Spread(seed, loads), targets, count)
     for target in targets:
         # The discrepancy of multiples of the golden ratio grows with the logarithm of their number.
@@ -30,33 +30,33 @@ def test_batch_is_split_by_the_weights(seed: float, weights: list[int], count: i
 
 @given(seed=SEEDS)
 def test_equal_batches_are_split_equally(seed: float) -> None:
-    targets = [Target(1, 1), Target(2, 2), Target(3, 4)]
+    targets = [BalanceTarget(1, 1), BalanceTarget(2, 2), BalanceTarget(3, 4)]
     spreads = (Spread(seed, ALIVE), Spread(seed, ALIVE))
     first, second = ([spread.by_weight(targets) for _ in range(50)] for spread in spreads)
     assert first == second
 
 
 def test_single_jobs_are_split_by_the_weights_over_many_seeds() -> None:
-    targets = [Target(1, 1), Target(2, 3)]
+    targets = [BalanceTarget(1, 1), BalanceTarget(2, 3)]
     found = Counter(Spread(number / 4_000, ALIVE).by_weight(targets) for number in range(4_000))
     assert found[2] / 4_000 == pytest.approx(0.75, abs=0.01)
 
 
 def test_queue_without_workers_gets_nothing_while_another_has_workers() -> None:
-    targets = [Target(1, 1_000), Target(2, 1)]
-    spread = Spread(0.3, {1: Load(0, 0), 2: Load(10**12, 1)})
+    targets = [BalanceTarget(1, 1_000), BalanceTarget(2, 1)]
+    spread = Spread(0.3, {1: QueueLoad(0, 0), 2: QueueLoad(10**12, 1)})
     assert chosen(spread, targets, 100) == {2: 100}
     assert {spread.by_load(targets) for _ in range(100)} == {2}
 
 
 def test_weights_decide_if_no_queue_has_workers() -> None:
-    assert set(chosen(Spread(0.3, {}), [Target(1), Target(2)], 100)) == {1, 2}
+    assert set(chosen(Spread(0.3, {}), [BalanceTarget(1), BalanceTarget(2)], 100)) == {1, 2}
 
 
 def test_queue_with_least_work_per_slot_is_chosen_including_sent_jobs() -> None:
-    loads = {1: Load(work_us=8_000_000, slots=8), 2: Load(work_us=4_000_000, slots=1)}
+    loads = {1: QueueLoad(work_us=8_000_000, slots=8), 2: QueueLoad(work_us=4_000_000, slots=1)}
     spread = Spread(0, loads)
-    targets = [Target(1), Target(2)]
+    targets = [BalanceTarget(1), BalanceTarget(2)]
     assert spread.by_load(targets) == 1
     found = Counter(spread.by_load(targets) for _ in range(899))
     # Finally both have the same work per slot: 8 + 900 jobs' seconds over 9 slots, approximately.
@@ -65,5 +65,5 @@ def test_queue_with_least_work_per_slot_is_chosen_including_sent_jobs() -> None:
 
 def test_jobs_sent_by_other_batches_of_the_process_count() -> None:
     sent: dict[int, int] = {}
-    targets = [Target(1), Target(2)]
+    targets = [BalanceTarget(1), BalanceTarget(2)]
     assert [Spread(0, ALIVE, sent).by_load(targets) for _ in range(4)] == [1, 2, 1, 2]

@@ -10,24 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.fairness.eta import Backlog, Outlook, QueueBacklogs, estimate_start
-from scheduling.fairness.lab import Arrival, Policy, SimulatedTenant, simulate
+from scheduling.fairness.eta import Backlog, EtaInput, QueueBacklogs, estimate_start
+from scheduling.fairness.lab import Arrival, OrderPolicy, SimulatedTenant, simulate
 
 SECOND = 1e6
 
 
 def outlook(
     ahead: float, *others: Backlog, slots: int = 1, cap: float = 100.0, running: tuple[float, ...] = ()
-) -> Outlook:
+) -> EtaInput:
     own = Backlog(1.0, ahead * SECOND, cap, jobs=ahead)
-    return Outlook(slots, [QueueBacklogs(1.0, list(others))], own, [end * SECOND for end in running])
+    return EtaInput(slots, [QueueBacklogs(1.0, list(others))], own, [end * SECOND for end in running])
 
 
 def lasting(seconds: float, weight: float = 1.0, cap: float = inf) -> Backlog:
     return Backlog(weight, seconds * SECOND, cap)
 
 
-def seconds(value: Outlook) -> float | None:
+def seconds(value: EtaInput) -> float | None:
     estimate = estimate_start(value)
     return None if estimate is None else round(estimate.wait_us / SECOND, 3)
 
@@ -54,7 +54,7 @@ def seconds(value: Outlook) -> float | None:
         (outlook(1, slots=0), None),
     ],
 )
-def test_estimate_equals_values_calculated_by_hand(case: Outlook, expected: float | None) -> None:
+def test_estimate_equals_values_calculated_by_hand(case: EtaInput, expected: float | None) -> None:
     assert seconds(case) == expected
 
 
@@ -91,7 +91,7 @@ queues = st.builds(
     cap=st.one_of(st.just(inf), st.floats(0.5, 20)),
 )
 outlooks = st.builds(
-    Outlook,
+    EtaInput,
     slots=st.integers(1, 16),
     queues=st.lists(queues, min_size=1, max_size=3),
     own=backlogs,
@@ -99,14 +99,14 @@ outlooks = st.builds(
 )
 
 
-def wait(case: Outlook) -> float:
+def wait(case: EtaInput) -> float:
     estimate = estimate_start(case)
     assert estimate is not None
     return estimate.wait_us
 
 
 @given(outlooks)
-def test_estimate_is_between_whole_pool_and_least_share(case: Outlook) -> None:
+def test_estimate_is_between_whole_pool_and_least_share(case: EtaInput) -> None:
     estimate = estimate_start(case)
     assert estimate is not None
     own, queue = case.own, case.queues[0]
@@ -120,7 +120,7 @@ def test_estimate_is_between_whole_pool_and_least_share(case: Outlook) -> None:
 
 
 @given(outlooks, st.floats(0, 1e9))
-def test_more_work_ahead_never_shortens_the_estimate(case: Outlook, more: float) -> None:
+def test_more_work_ahead_never_shortens_the_estimate(case: EtaInput, more: float) -> None:
     longer = replace(case, own=replace(case.own, work_us=case.own.work_us + more))
     assert wait(longer) >= wait(case) * 0.999 - 1
 
@@ -128,11 +128,11 @@ def test_more_work_ahead_never_shortens_the_estimate(case: Outlook, more: float)
 def test_backlogs_that_end_together_except_for_rounding_both_end() -> None:
     other = Backlog(weight=0.10000000000000002, work_us=1.0, cap=1)
     own = Backlog(weight=0.1, work_us=0, cap=1, jobs=0)
-    assert wait(Outlook(1, [QueueBacklogs(1.0, [other])], own, [])) == pytest.approx(2.0)
+    assert wait(EtaInput(1, [QueueBacklogs(1.0, [other])], own, [])) == pytest.approx(2.0)
 
 
 @given(outlooks)
-def test_idle_pool_never_lengthens_the_estimate(case: Outlook) -> None:
+def test_idle_pool_never_lengthens_the_estimate(case: EtaInput) -> None:
     assert wait(replace(case, running_us=[])) <= wait(case) * 1.001 + 1
 
 
@@ -142,10 +142,10 @@ def test_estimate_is_within_one_job_per_tenant_of_the_discrete_order(loads: list
     ids = [UUID(int=number + 1) for number in range(len(loads))]
     tenants = {id_: SimulatedTenant(weight * 1_000, 100) for id_, (_, weight) in zip(ids, loads, strict=True)}
     arrivals = [Arrival(id_, 0, 1_000_000) for id_, (jobs, _) in zip(ids, loads, strict=True) for _ in range(jobs)]
-    starts = simulate(arrivals, tenants, slots=slots, policy=Policy.CFS)
+    starts = simulate(arrivals, tenants, slots=slots, policy=OrderPolicy.CFS)
     last = max(start.start_us for start in starts if start.tenant_id == ids[0])
     own, *others = [Backlog(float(weight), jobs * SECOND) for jobs, weight in loads]
     own = replace(own, work_us=own.work_us - SECOND)
-    fluid = wait(Outlook(slots, [QueueBacklogs(1.0, others)], own, []))
+    fluid = wait(EtaInput(slots, [QueueBacklogs(1.0, others)], own, []))
     around = sum(1 + weight / loads[0][1] for _, weight in loads)
     assert abs(fluid - last) <= SECOND * (1 + around / slots)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests import fair_bugs as bugs
+from tests import fair_model_mutants as bugs
 from tests.fair_checks import (
     Violations,
     beyond_the_bound,

@@ -7,15 +7,15 @@ from uuid import UUID, uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.fairness.lag import Standing, lags_us
-from scheduling.fairness.lines import virtual_service
+from scheduling.fairness.key_nodes import virtual_service
+from scheduling.fairness.lag import BackloggedTenant, lags_us
 
 A, B, C = uuid4(), uuid4(), uuid4()
 SECOND_US = 1_000_000
 
 
-def standing(tenant_id: UUID, weight: int, served_us: int) -> Standing:
-    return Standing(tenant_id, weight * 1_000, virtual_service(served_us, weight * 1_000))
+def standing(tenant_id: UUID, weight: int, served_us: int) -> BackloggedTenant:
+    return BackloggedTenant(tenant_id, weight * 1_000, virtual_service(served_us, weight * 1_000))
 
 
 def test_lag_of_ideal_shares_is_zero() -> None:
@@ -38,7 +38,7 @@ def test_lag_without_competition_is_zero() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 1_000_000), st.integers(-(2**62), 2**62)), min_size=1, max_size=30))
 def test_lags_add_up_to_zero_except_for_rounding(served: list[tuple[int, int]]) -> None:
-    standings = [Standing(uuid4(), weight, vruntime) for weight, vruntime in served]
+    standings = [BackloggedTenant(uuid4(), weight, vruntime) for weight, vruntime in served]
     lags = lags_us(standings)
     # Each is rounded down by less than a microsecond.
     assert -len(standings) < sum(lags.values()) <= 0

@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.fairness.run_queue import ReadSupply, pick_fair, rows_to_read
+from scheduling.fairness.run_queue import ReadJobs, pick_fair, rows_to_read
 from scheduling.fairness.shares import (
     KeyShare,
     MergeRule,
@@ -67,7 +67,7 @@ def pick(queues: Sequence[Jobs], **options: object) -> PickResult:
         for number, tenants in enumerate(queues)
         for tenant, jobs in tenants.items()
     }
-    return pick_fair(pool_of(queues, **options), ReadSupply(rows))  # type: ignore[arg-type]
+    return pick_fair(pool_of(queues, **options), ReadJobs(rows))  # type: ignore[arg-type]
 
 
 def tags(picks: Sequence[Pick]) -> dict[int, list[int]]:
@@ -151,7 +151,7 @@ def test_keys_of_a_tenant_share_messages() -> None:
     tenant = TenantShare(9, UUID(int=9), 1_000, 0, 0, 0, 4, 5, keys=keys)
     queue = QueueShare(1, 1_000, 0, 0, True, ROOMY, False, [tenant])
     rows = {number: ReadRows(3, [job(5)] * 2) for number in (1, 2)}
-    result = pick_fair(PoolShare(0, 1, [queue], {UUID(int=9): 1}, limit=9, merging=RULE), ReadSupply(rows))
+    result = pick_fair(PoolShare(0, 1, [queue], {UUID(int=9): 1}, limit=9, merging=RULE), ReadJobs(rows))
     assert Counter(one.entity_id for one in result.picks) == {1: 2, 2: 2}
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduling.fairness.run_queue import EstimatedSupply, pick_fair
-from scheduling.fairness.shares import Pick, PoolShare, QueueShare, Reason, TenantShare
+from scheduling.fairness.run_queue import EstimatedJobs, pick_fair
+from scheduling.fairness.shares import Pick, PickReason, PoolShare, QueueShare, TenantShare
 from tests.unit.scheduling.fairness.shares import SECOND, pool, queue, tenant
 
 MANY = settings(max_examples=300, deadline=None, print_blob=True)
@@ -34,9 +34,9 @@ def test_reserved_slots_prefer_tenants_below_entitlement_and_never_idle(
     parts = {1: 0.0, 2: 2.0}
     entitled = [replace(one, entitled_slots=parts[one.entity_id]) for one in tenants]
     share = replace(pool(queue(*entitled), room=room), reserved=reserved)
-    picks = pick_fair(share, EstimatedSupply()).picks
+    picks = pick_fair(share, EstimatedJobs()).picks
     assert [pick.entity_id for pick in picks] == expected
-    assert [pick.reason is Reason.RESERVED for pick in picks] == [
+    assert [pick.reason is PickReason.RESERVED for pick in picks] == [
         n >= room - reserved and pick.entity_id == 2 for n, pick in enumerate(picks)
     ]
 
@@ -125,10 +125,10 @@ def broken_promises(share: PoolShare, picks: list[Pick]) -> list[str]:
 @MANY
 @given(share=shares())
 def test_reserve_keeps_its_invariants_and_idles_no_slot(share: PoolShare) -> None:
-    picks = list(pick_fair(share, EstimatedSupply()).picks)
+    picks = list(pick_fair(share, EstimatedJobs()).picks)
     assert broken_promises(share, picks) == []
     # The other slots are picked as without a reserve.
-    free = list(pick_fair(replace(share, reserved=0), EstimatedSupply()).picks)
+    free = list(pick_fair(replace(share, reserved=0), EstimatedJobs()).picks)
     assert picks[: share.room - share.reserved] == free[: share.room - share.reserved]
 
 
@@ -138,7 +138,7 @@ def typical(reserved: int = 2) -> PoolShare:
 
 
 def ignores_the_reserve(share: PoolShare) -> list[Pick]:
-    return list(pick_fair(replace(share, reserved=0), EstimatedSupply()).picks)
+    return list(pick_fair(replace(share, reserved=0), EstimatedJobs()).picks)
 
 
 def leaves_the_reserve_idle(share: PoolShare) -> list[Pick]:
@@ -149,10 +149,10 @@ def ignores_entitlements(share: PoolShare) -> list[Pick]:
     everybody = [
         replace(one, tenants=[replace(row, entitled_slots=9.0) for row in one.tenants]) for one in share.queues
     ]
-    return list(pick_fair(replace(share, queues=everybody), EstimatedSupply()).picks)
+    return list(pick_fair(replace(share, queues=everybody), EstimatedJobs()).picks)
 
 
 @pytest.mark.parametrize("bug", [ignores_the_reserve, leaves_the_reserve_idle, ignores_entitlements])
 def test_each_broken_invariant_is_found(bug: Callable[[PoolShare], list[Pick]]) -> None:
-    assert broken_promises(typical(), list(pick_fair(typical(), EstimatedSupply()).picks)) == []
+    assert broken_promises(typical(), list(pick_fair(typical(), EstimatedJobs()).picks)) == []
     assert broken_promises(typical(), bug(typical()))

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduling.fairness.lab import Arrival, Policy, SimulatedTenant, simulate
-from scheduling.fairness.lines import corrected, rejoined, virtual_service
-from scheduling.fairness.run_queue import EstimatedSupply, ReadSupply, keys_to_read, pick_fair, rows_to_read
-from scheduling.fairness.shares import MergeRule, PoolShare, ReadRows, ReadyJob, Reason, TenantShare
+from scheduling.fairness.key_nodes import corrected, rejoined, virtual_service
+from scheduling.fairness.lab import Arrival, OrderPolicy, SimulatedTenant, simulate
+from scheduling.fairness.run_queue import EstimatedJobs, ReadJobs, keys_to_read, pick_fair, rows_to_read
+from scheduling.fairness.shares import MergeRule, PickReason, PoolShare, ReadRows, ReadyJob, TenantShare
 from tests.unit.scheduling.fairness.shares import SECOND, key, keyed, pool, queue, tenant
 
 
 def order(share: PoolShare) -> list[int]:
-    return [pick.entity_id for pick in pick_fair(share, EstimatedSupply()).picks]
+    return [pick.entity_id for pick in pick_fair(share, EstimatedJobs()).picks]
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_ties_between_queues_prefer_fewest_in_flight_then_longest_waiting(
 @pytest.mark.parametrize(
     ("tenants", "reason"),
     [
-        ([tenant(1)], Reason.ONLY_CANDIDATE),
-        ([tenant(1), tenant(2, vruntime=5)], Reason.LEAST_VIRTUAL_TIME),
-        ([tenant(1, in_flight=1), tenant(2)], Reason.TIE_IN_FLIGHT),
-        ([tenant(1, head_rank=9), tenant(2)], Reason.TIE_LONGEST_WAITING),
+        ([tenant(1)], PickReason.ONLY_CANDIDATE),
+        ([tenant(1), tenant(2, vruntime=5)], PickReason.LEAST_VIRTUAL_TIME),
+        ([tenant(1, in_flight=1), tenant(2)], PickReason.TIE_IN_FLIGHT),
+        ([tenant(1, head_rank=9), tenant(2)], PickReason.TIE_LONGEST_WAITING),
     ],
 )
-def test_each_pick_has_its_reason_and_runner_up(tenants: list[TenantShare], reason: Reason) -> None:
-    pick = pick_fair(pool(queue(*tenants), room=1), EstimatedSupply()).picks[0]
+def test_each_pick_has_its_reason_and_runner_up(tenants: list[TenantShare], reason: PickReason) -> None:
+    pick = pick_fair(pool(queue(*tenants), room=1), EstimatedJobs()).picks[0]
     assert pick.reason == reason
     assert pick.turn[3] == pick.tenant_entity_id
     turns = [(one.vruntime, one.in_flight, one.head_rank, one.entity_id) for one in tenants]
@@ -111,7 +111,7 @@ def test_each_pick_has_its_reason_and_runner_up(tenants: list[TenantShare], reas
 
 def test_tenant_and_its_keys_have_separate_clocks() -> None:
     share = pool(queue(keyed(2, key(2, vruntime=4), key(21, vruntime=7), weight_milli=2_000, vruntime=3)), room=2)
-    result = pick_fair(share, EstimatedSupply())
+    result = pick_fair(share, EstimatedJobs())
     tags = result.tenants[2]
     assert (tags.vruntime, tags.virtual_time) == (3 + 1_000 * SECOND, 7)
     assert tags.keys == {2: 4 + 1_000 * SECOND, 21: 7 + 1_000 * SECOND}
@@ -124,7 +124,7 @@ def test_keys_to_read_equal_the_possible_picks_of_the_tenant() -> None:
 def test_pick_beyond_the_read_keys_ends_the_tick() -> None:
     share = pool(queue(keyed(2, key(21), key(22))), room=4)
     rows = {21: ReadRows(3, [ReadyJob(UUID(int=n), 0, "noop", SECOND) for n in range(3)])}
-    result = pick_fair(share, ReadSupply(rows))
+    result = pick_fair(share, ReadJobs(rows))
     assert [pick.entity_id for pick in result.picks] == [21]
     assert result.is_cut_short
 
@@ -155,7 +155,7 @@ def test_pick_beyond_the_read_rows_ends_the_tick() -> None:
         2: ReadRows(2, [ReadyJob(UUID(int=21), 0, "noop", SECOND)]),
     }
     # Tenant 1's only job cost almost nothing, so its next, unread one would be due.
-    assert [pick.entity_id for pick in pick_fair(share, ReadSupply(rows)).picks] == [1, 2]
+    assert [pick.entity_id for pick in pick_fair(share, ReadJobs(rows)).picks] == [1, 2]
 
 
 def test_rows_to_read_are_one_more_than_the_picks() -> None:
@@ -172,13 +172,13 @@ def test_small_jobs_of_many_tenants_fill_messages_under_fifo() -> None:
         )
         for line, asked in rows_to_read(share).items()
     }
-    picks = pick_fair(share, ReadSupply(rows)).picks
+    picks = pick_fair(share, ReadJobs(rows)).picks
     assert [pick.job.rank for pick in picks] == list(range(200))
     assert {pick.message for pick in picks} == {0, 1}
 
 
 def test_virtual_time_of_a_queue_becomes_its_last_start_tag() -> None:
-    result = pick_fair(pool(queue(tenant(1), tenant(2, vruntime=7)), room=2), EstimatedSupply())
+    result = pick_fair(pool(queue(tenant(1), tenant(2, vruntime=7)), room=2), EstimatedJobs())
     assert result.queues[1].virtual_time == 7
     assert result.vruntimes == {1: 1_000 * SECOND, 2: 7 + 1_000 * SECOND}
 
@@ -222,7 +222,7 @@ def test_service_of_backlogged_tenants_stays_within_the_bound(
     served = dict.fromkeys(ids, 0)
     longest = {tenant_id: max(jobs) * 1_000 for tenant_id, jobs in zip(ids, costs, strict=True)}
     weight_of = dict(zip(ids, weights, strict=True))
-    for start in simulate(arrivals, tenants, slots=slots, policy=Policy.CFS):
+    for start in simulate(arrivals, tenants, slots=slots, policy=OrderPolicy.CFS):
         served[start.tenant_id] += arrivals[start.index].cost_us
         left[start.tenant_id] -= 1
         if min(left.values()) == 0:  # one of them is no longer backlogged
@@ -237,7 +237,7 @@ def test_slots_do_not_idle_while_a_job_could_run() -> None:
     ids = [UUID(int=1), UUID(int=2)]
     arrivals = [Arrival(ids[n % 2], n * 1_000, 10_000) for n in range(40)]
     tenants = {tenant_id: SimulatedTenant(1_000, cap=10) for tenant_id in ids}
-    starts = simulate(arrivals, tenants, slots=3, policy=Policy.CFS)
+    starts = simulate(arrivals, tenants, slots=3, policy=OrderPolicy.CFS)
     assert max(start.end_us for start in starts) <= 40 * 10_000 / 3 + 2 * 10_000 + 2_000
 
 
@@ -246,10 +246,10 @@ def test_flood_delays_quiet_tenant_under_fifo_but_not_under_cfs() -> None:
     arrivals = [Arrival(noisy, 0, SECOND) for _ in range(100)] + [Arrival(quiet, 10, SECOND)]
     tenants = {noisy: SimulatedTenant(1_000, 10), quiet: SimulatedTenant(1_000, 10)}
 
-    def wait(policy: Policy) -> int:
+    def wait(policy: OrderPolicy) -> int:
         return next(
             start.wait_us for start in simulate(arrivals, tenants, slots=2, policy=policy) if start.tenant_id == quiet
         )
 
-    assert wait(Policy.FIFO) == 50 * SECOND - 10
-    assert wait(Policy.CFS) == SECOND - 10
+    assert wait(OrderPolicy.FIFO) == 50 * SECOND - 10
+    assert wait(OrderPolicy.CFS) == SECOND - 10

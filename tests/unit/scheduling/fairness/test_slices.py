@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduling.fairness.lines import virtual_service
-from scheduling.fairness.run_queue import EstimatedSupply, pick_fair
+from scheduling.fairness.key_nodes import virtual_service
+from scheduling.fairness.run_queue import EstimatedJobs, pick_fair
 from scheduling.fairness.shares import KeyShare, PoolShare, TenantShare
-from scheduling.fairness.slices import Running, choose_yields, own_line
+from scheduling.fairness.slices import Running, choose_yields, unkeyed_jobs
 from tests.unit.scheduling.fairness.test_run_queue import SECOND, pool, queue, tenant
 
 UNITS = 1_000 * SECOND  # of virtual time, a second at weight 1
@@ -30,7 +30,7 @@ def running(number: int, owner: TenantShare, **changes: object) -> Running:
         "elapsed_us": 10 * SECOND,
         "is_used": True,
         "is_asked": False,
-        "line": own_line(owner),
+        "line": unkeyed_jobs(owner),
     }
     return Running(execution_id=UUID(int=number), owner=owner, **(values | changes))  # type: ignore[arg-type]
 
@@ -113,14 +113,14 @@ WAITS = tenant(2, waiting=1)
 def test_execution_that_would_lose_its_slot_in_a_new_pick_yields(
     share: PoolShare, executions: list[Running], free: int, expected: list[int]
 ) -> None:
-    assert numbers(choose_yields(share, EstimatedSupply(), executions, free=free)) == expected
+    assert numbers(choose_yields(share, EstimatedJobs(), executions, free=free)) == expected
 
 
 def test_yields_are_limited_by_the_number_of_waiting_jobs() -> None:
     executions = [running(number, tenant(1, vruntime=4 * UNITS, in_flight=4)) for number in range(10, 14)]
     share = pool(queue(tenant(2, waiting=2), tenant(3, waiting=1)))
     # Of one tenant's jobs the last yield first.
-    assert numbers(choose_yields(share, EstimatedSupply(), executions, free=0)) == [13, 12, 11]
+    assert numbers(choose_yields(share, EstimatedJobs(), executions, free=0)) == [13, 12, 11]
 
 
 def test_overrun_of_execution_with_unused_slice_counts() -> None:
@@ -128,8 +128,8 @@ def test_overrun_of_execution_with_unused_slice_counts() -> None:
     owner = tenant(1, vruntime=2 * UNITS, in_flight=2)
     share = pool(queue(replace(WAITS, vruntime=20 * UNITS)))
     used, young = running(8, owner), running(9, owner, elapsed_us=31 * SECOND, is_used=False)
-    assert numbers(choose_yields(share, EstimatedSupply(), [used], free=0)) == []
-    assert numbers(choose_yields(share, EstimatedSupply(), [used, young], free=0)) == [8]
+    assert numbers(choose_yields(share, EstimatedJobs(), [used], free=0)) == []
+    assert numbers(choose_yields(share, EstimatedJobs(), [used, young], free=0)) == [8]
 
 
 def test_key_with_less_service_gets_the_slot_of_its_tenant() -> None:
@@ -139,7 +139,7 @@ def test_key_with_less_service_gets_the_slot_of_its_tenant() -> None:
     holder, waits = running(9, A, line=long_line), replace(A, waiting=1)
 
     def asked(tenant_share: TenantShare) -> list[int]:
-        return numbers(choose_yields(pool(queue(tenant_share)), EstimatedSupply(), [holder], free=0))
+        return numbers(choose_yields(pool(queue(tenant_share)), EstimatedJobs(), [holder], free=0))
 
     assert asked(replace(waits, keys=[short_line])) == [9]
     assert asked(replace(waits, keys=[replace(short_line, vruntime=11 * UNITS)])) == []
@@ -227,8 +227,8 @@ def test_yielded_slot_goes_to_the_waiting_job_next_in_order(
 ) -> None:
     """No execution yields without effect: not for itself, and not for a job with a greater virtual time."""
     share, executions, free = case
-    asked = set(choose_yields(share, EstimatedSupply(), executions, free=free))
-    picks = pick_fair(after_yielding(share, executions, asked, free), EstimatedSupply()).picks
+    asked = set(choose_yields(share, EstimatedJobs(), executions, free=free))
+    picks = pick_fair(after_yielding(share, executions, asked, free), EstimatedJobs()).picks
     yielding = {one.owner.entity_id for one in executions if one.execution_id in asked}
     assert len(picks) == free + len(asked) or not asked
     assert not yielding & {pick.entity_id for pick in picks}
@@ -238,7 +238,7 @@ def test_yielded_slot_goes_to_the_waiting_job_next_in_order(
 @given(pools())
 def test_yields_are_used_slices_and_at_most_the_waiting_jobs(case: tuple[PoolShare, list[Running], int]) -> None:
     share, executions, free = case
-    asked = choose_yields(share, EstimatedSupply(), executions, free=free)
+    asked = choose_yields(share, EstimatedJobs(), executions, free=free)
     waiting = sum(one.waiting for one_queue in share.queues for one in one_queue.tenants)
     assert len(asked) == len(set(asked)) <= max(0, waiting - free)
     assert set(asked) <= {one.execution_id for one in executions if one.is_used}
@@ -248,9 +248,9 @@ def test_yields_are_used_slices_and_at_most_the_waiting_jobs(case: tuple[PoolSha
 @given(pools())
 def test_repeated_decision_is_the_same(case: tuple[PoolShare, list[Running], int]) -> None:
     share, executions, free = case
-    asked = set(choose_yields(share, EstimatedSupply(), executions, free=free))
+    asked = set(choose_yields(share, EstimatedJobs(), executions, free=free))
     again = [replace(one, is_asked=one.execution_id in asked) for one in executions]
-    assert set(choose_yields(share, EstimatedSupply(), again, free=free)) == asked
+    assert set(choose_yields(share, EstimatedJobs(), again, free=free)) == asked
 
 
 @PROPERTY
@@ -260,11 +260,11 @@ def test_yields_are_as_many_as_jobs_would_start(case: tuple[PoolShare, list[Runn
     share, executions, free = case
     # The remainder of a charge assumes that continuing executions are charged, and yielding ones are not.
     executions = [replace(one, elapsed_us=one.elapsed_us + one.charged_us) for one in executions]
-    asked = set(choose_yields(share, EstimatedSupply(), executions, free=free))
+    asked = set(choose_yields(share, EstimatedJobs(), executions, free=free))
     for one in executions:
         if one.is_used and one.execution_id not in asked:
             more = asked | {one.execution_id}
-            picks = pick_fair(after_yielding(share, executions, more, free), EstimatedSupply()).picks
+            picks = pick_fair(after_yielding(share, executions, more, free), EstimatedJobs()).picks
             gives = {other.owner.entity_id for other in executions if other.execution_id in more}
             # A further slot would return to a yielding tenant, or stay idle.
             assert len(picks) < free + len(more) or gives & {pick.entity_id for pick in picks}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.fleet.autoscaling import Patience, ScaleRule
+from scheduling.fleet.autoscaling import ScaleDownDelay, ScaleRule
 
 RULE = ScaleRule(least=1, most=8, slots=2, target_seconds=30, patience_seconds=60)
 
@@ -43,7 +43,7 @@ def test_contradictory_bounds_are_refused(bounds: dict[str, float]) -> None:
 
 
 def test_scale_out_is_immediate_and_scale_in_waits_for_the_patience() -> None:
-    patience = Patience(60)
+    patience = ScaleDownDelay(60)
     assert patience.settle(3, now=0) == 3
     assert patience.settle(5, now=10) == 5
     assert patience.settle(2, now=20) == 5
@@ -54,7 +54,7 @@ def test_scale_out_is_immediate_and_scale_in_waits_for_the_patience() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0.1, 50)), min_size=1, max_size=40), st.floats(0, 100))
 def test_settled_number_is_the_maximum_of_the_window(steps: list[tuple[int, float]], seconds: float) -> None:
-    patience, now, seen = Patience(seconds), 0.0, []
+    patience, now, seen = ScaleDownDelay(seconds), 0.0, []
     for wanted, step in steps:
         now += step
         seen.append((wanted, now))

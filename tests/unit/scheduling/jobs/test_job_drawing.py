@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from scheduling.jobs.drawing import (
+from scheduling.jobs.charts import (
     AXIS_UNITS,
     LEAST_WIDTH,
-    Bar,
-    Stretch,
+    AxisSpan,
+    StateSpan,
     draw_attempts,
     fold_traceback,
     folded_words,
@@ -56,14 +56,14 @@ def draw(*attempts: ExecutionRecord, ends: float = 100, next_at: float | None = 
 
 def test_attempt_has_bars_for_wait_run_and_backoff() -> None:
     newer, older = draw(attempt(60, 70, 100), attempt(10, 20, 40))
-    assert (older.wait, older.run, older.pause) == (Bar(1000, 1000), Bar(2000, 2000), Bar(4000, 2000))
-    assert (newer.wait, newer.run, newer.pause) == (Bar(6000, 1000), Bar(7000, 3000), None)
+    assert (older.wait, older.run, older.pause) == (AxisSpan(1000, 1000), AxisSpan(2000, 2000), AxisSpan(4000, 2000))
+    assert (newer.wait, newer.run, newer.pause) == (AxisSpan(6000, 1000), AxisSpan(7000, 3000), None)
     assert "next attempt after" in older.words
 
 
 def test_queue_wait_is_drawn_before_the_first_attempt_only() -> None:
     second, first = draw(attempt(60, 70, 100, number=2), attempt(10, 20, 40))
-    assert (first.queued, second.queued) == (Bar(0, 1000), None)
+    assert (first.queued, second.queued) == (AxisSpan(0, 1000), None)
     assert "queued 10 s" in first.words
     assert "queued" not in second.words
     assert draw(attempt(0, 1, 2))[0].queued is None
@@ -71,13 +71,13 @@ def test_queue_wait_is_drawn_before_the_first_attempt_only() -> None:
 
 def test_pending_backoff_is_drawn_to_the_end_of_the_axis() -> None:
     [row] = draw(attempt(0, 0, 50), next_at=500)
-    assert (row.wait, row.pause) == (None, Bar(5000, 5000))
+    assert (row.wait, row.pause) == (None, AxisSpan(5000, 5000))
 
 
 def test_running_attempt_ends_now_and_unstarted_one_has_no_run() -> None:
     running, handed_out = draw(attempt(50, 60, None), attempt(0, None, 30))
-    assert running.run == Bar(6000, 4000)
-    assert (handed_out.wait, handed_out.run) == (Bar(0, 3000), None)
+    assert running.run == AxisSpan(6000, 4000)
+    assert (handed_out.wait, handed_out.run) == (AxisSpan(0, 3000), None)
     assert "dispatched" in handed_out.words
 
 
@@ -90,21 +90,21 @@ def test_shortest_run_is_visible_within_the_axis(moment: float) -> None:
 
 def test_wrong_clock_draws_nothing_outside_the_axis() -> None:
     [row] = draw(attempt(-5, 200, 190))
-    assert (row.wait, row.run) == (Bar(0, AXIS_UNITS), None)
+    assert (row.wait, row.run) == (AxisSpan(0, AXIS_UNITS), None)
 
 
 def test_states_have_their_durations() -> None:
     changes = [(at(0), "available"), (at(3), "dispatched"), (at(4), "executing"), (at(6), "executing")]
     assert trace_states(changes, now=at(10), is_over=False) == [
-        Stretch("available", 3.0, is_open=False),
-        Stretch("dispatched", 1.0, is_open=False),
-        Stretch("executing", 6.0, is_open=True),
+        StateSpan("available", 3.0, is_open=False),
+        StateSpan("dispatched", 1.0, is_open=False),
+        StateSpan("executing", 6.0, is_open=True),
     ]
 
 
 def test_terminal_state_has_no_duration() -> None:
     changes = [(at(0), "available"), (at(3), "cancelled")]
-    assert trace_states(changes, now=at(10), is_over=True)[-1] == Stretch("cancelled", 0.0, is_open=False)
+    assert trace_states(changes, now=at(10), is_over=True)[-1] == StateSpan("cancelled", 0.0, is_open=False)
     assert trace_states([], now=at(10), is_over=True) == []
 
 

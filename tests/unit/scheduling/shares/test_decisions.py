@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.fairness.run_queue import EstimatedSupply, pick_fair
-from scheduling.fairness.shares import Level, Pick, PoolShare, Reason
+from scheduling.fairness.run_queue import EstimatedJobs, pick_fair
+from scheduling.fairness.shares import Pick, PickReason, PoolShare, TreeLevel
 from tests.unit.scheduling.fairness.shares import key, keyed, pool, queue, tenant
 
 
 def first_pick(share: PoolShare) -> Pick:
-    return pick_fair(share, EstimatedSupply()).picks[0]
+    return pick_fair(share, EstimatedJobs()).picks[0]
 
 
 @pytest.mark.parametrize(
     ("share", "level", "reason"),
     [
-        (pool(queue(tenant(1))), None, Reason.ONLY_CANDIDATE),
+        (pool(queue(tenant(1))), None, PickReason.ONLY_CANDIDATE),
         # One tenant in each queue: the pool decided.
-        (pool(queue(tenant(1)), queue(tenant(2), queue_id=2, vruntime=5)), Level.QUEUE, Reason.LEAST_VIRTUAL_TIME),
-        (pool(queue(tenant(1)), queue(tenant(2), queue_id=2)), Level.QUEUE, Reason.TIE),
+        (
+            pool(queue(tenant(1)), queue(tenant(2), queue_id=2, vruntime=5)),
+            TreeLevel.QUEUE,
+            PickReason.LEAST_VIRTUAL_TIME,
+        ),
+        (pool(queue(tenant(1)), queue(tenant(2), queue_id=2)), TreeLevel.QUEUE, PickReason.TIE),
         # A queue without eligible tenants is not a competitor.
-        (pool(queue(tenant(1)), queue(tenant(2), queue_id=2, room=0)), None, Reason.ONLY_CANDIDATE),
+        (pool(queue(tenant(1)), queue(tenant(2), queue_id=2, room=0)), None, PickReason.ONLY_CANDIDATE),
         # If several tenants compete in a queue, the reported choice is theirs, regardless of other queues.
         (
             pool(queue(tenant(1), tenant(3, vruntime=5)), queue(tenant(2), queue_id=2)),
-            Level.TENANT,
-            Reason.LEAST_VIRTUAL_TIME,
+            TreeLevel.TENANT,
+            PickReason.LEAST_VIRTUAL_TIME,
         ),
         # A single tenant chooses among its keys.
-        (pool(queue(keyed(1, key(11), key(12, vruntime=5)))), Level.KEY, Reason.LEAST_VIRTUAL_TIME),
-        (pool(queue(keyed(1, key(11), key(12)))), Level.KEY, Reason.TIE),
-        (pool(queue(keyed(1, key(11)))), None, Reason.ONLY_CANDIDATE),
+        (pool(queue(keyed(1, key(11), key(12, vruntime=5)))), TreeLevel.KEY, PickReason.LEAST_VIRTUAL_TIME),
+        (pool(queue(keyed(1, key(11), key(12)))), TreeLevel.KEY, PickReason.TIE),
+        (pool(queue(keyed(1, key(11)))), None, PickReason.ONLY_CANDIDATE),
     ],
 )
-def test_level_is_the_nearest_with_a_competitor(share: PoolShare, level: Level | None, reason: Reason) -> None:
+def test_level_is_the_nearest_with_a_competitor(share: PoolShare, level: TreeLevel | None, reason: PickReason) -> None:
     pick = first_pick(share)
     assert (pick.level, pick.reason) == (level, reason)
 
@@ -42,11 +46,11 @@ def test_level_is_the_nearest_with_a_competitor(share: PoolShare, level: Level |
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        ({"head_rank": 9}, Reason.ARRIVAL_ORDER),
-        ({"in_flight": 1}, Reason.TIE_IN_FLIGHT),
+        ({"head_rank": 9}, PickReason.ARRIVAL_ORDER),
+        ({"in_flight": 1}, PickReason.TIE_IN_FLIGHT),
     ],
 )
-def test_reason_under_fifo_is_never_virtual_time(other: dict[str, int], reason: Reason) -> None:
+def test_reason_under_fifo_is_never_virtual_time(other: dict[str, int], reason: PickReason) -> None:
     share = pool(queue(tenant(1, vruntime=50), tenant(2, **other), is_fifo=True))
     pick = first_pick(share)
     assert (pick.tenant_entity_id, pick.is_fifo, pick.reason) == (1, True, reason)

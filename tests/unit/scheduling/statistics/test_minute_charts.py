@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from scheduling.statistics.heat_map import CLASSES, draw_heat, quantile_bounds
 from scheduling.statistics.histogram import BUCKETS
-from scheduling.statistics.kind_hours import HourCount, KindHours, KindLine
+from scheduling.statistics.kind_hours import HourCount, KindHours, KindRow
 from scheduling.statistics.minute_charts import (
     CHART_HEIGHT,
     SPARK_HEIGHT,
     SPARK_WIDTH,
-    MinuteRow,
+    MinuteTableRow,
     draw_ended,
     draw_waits,
     spark,
 )
-from scheduling.statistics.throughput import Ended
+from scheduling.statistics.throughput import EndedCounts
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 counts = st.lists(st.integers(0, 1_000), max_size=200)
@@ -48,16 +48,16 @@ def test_line_stays_inside_its_chart(values: list[float | None]) -> None:
     assert all(0 <= y <= SPARK_HEIGHT for y in numbers[1::2])
 
 
-def minute_rows(*ended: Ended) -> list[MinuteRow]:
-    return [MinuteRow(NOON + timedelta(minutes=minute), one, None, None) for minute, one in enumerate(ended)]
+def minute_rows(*ended: EndedCounts) -> list[MinuteTableRow]:
+    return [MinuteTableRow(NOON + timedelta(minutes=minute), one, None, None) for minute, one in enumerate(ended)]
 
 
-def waited(bucket: int) -> Ended:
-    return Ended(completed=1, wait=[int(number == bucket) for number in range(BUCKETS)])
+def waited(bucket: int) -> EndedCounts:
+    return EndedCounts(completed=1, wait=[int(number == bucket) for number in range(BUCKETS)])
 
 
 def test_bars_of_ended_runs_are_stacked_below_a_round_number() -> None:
-    chart = draw_ended(minute_rows(Ended(completed=6, failed=2), Ended(), Ended(failed=1)))
+    chart = draw_ended(minute_rows(EndedCounts(completed=6, failed=2), EndedCounts(), EndedCounts(failed=1)))
     assert chart.scale == ("10", "5", "0")
     unit = CHART_HEIGHT / 10
     assert chart.paths == {
@@ -74,13 +74,13 @@ def test_bars_of_ended_runs_are_stacked_below_a_round_number() -> None:
 
 
 def test_time_axis_has_a_label_every_quarter_and_at_the_end() -> None:
-    chart = draw_ended(minute_rows(*[Ended() for _ in range(60)]))
+    chart = draw_ended(minute_rows(*[EndedCounts() for _ in range(60)]))
     assert [f"{at:%H:%M}" for at in chart.times] == ["12:00", "12:15", "12:30", "12:45", "12:59"]
     assert chart.scale == ("2", "1", "0")
 
 
 def test_lines_of_waits_have_a_gap_without_starts() -> None:
-    chart = draw_waits(minute_rows(waited(8), waited(15), Ended(), waited(8)))
+    chart = draw_waits(minute_rows(waited(8), waited(15), EndedCounts(), waited(8)))
     assert set(chart.paths) == {"p50", "p95", "p99"}
     assert all(path.count("M") == 2 for path in chart.paths.values())
     assert chart.minutes[2].title == "12:02: no jobs started"
@@ -89,14 +89,14 @@ def test_lines_of_waits_have_a_gap_without_starts() -> None:
 
 
 def test_waits_of_an_hour_without_starts_have_no_line() -> None:
-    chart = draw_waits(minute_rows(Ended(), Ended()))
+    chart = draw_waits(minute_rows(EndedCounts(), EndedCounts()))
     assert set(chart.paths.values()) == {""}
     assert chart.summary == "No jobs started in the last hour."
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=60))
 def test_bars_stay_inside_the_chart(completed: list[int]) -> None:
-    path = draw_ended(minute_rows(*[Ended(completed=count) for count in completed])).paths["completed"]
+    path = draw_ended(minute_rows(*[EndedCounts(completed=count) for count in completed])).paths["completed"]
     heights = [float(part.split("h")[0]) for part in path.split("v-")[1:]]
     assert all(0 <= height <= CHART_HEIGHT for height in heights)
 
@@ -118,7 +118,7 @@ def test_classes_of_distinct_values_have_equal_sizes() -> None:
 @pytest.mark.parametrize(("ended", "heats"), [([0, 7, 7], [0, 5, 5]), ([0, 1, 9], [0, 4, 5]), ([0, 0, 0], [0, 0, 0])])
 def test_heat_is_none_for_zero_and_greatest_for_the_maximum(ended: list[int], heats: list[int]) -> None:
     hours = [NOON + timedelta(hours=hour) for hour in range(len(ended))]
-    line = KindLine("noop", [HourCount(count) for count in ended])
+    line = KindRow("noop", [HourCount(count) for count in ended])
     [row] = draw_heat(KindHours(hours, [line], hidden=0)).rows
     assert [cell.heat for cell in row.cells] == heats
     assert f"at most {max(ended)} in one" in row.summary

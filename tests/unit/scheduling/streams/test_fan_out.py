@@ -15,11 +15,11 @@ from django.http import HttpRequest
 from scheduling.exceptions import StreamsFullError, TooManyStreamsError
 from scheduling.models import JobEvent
 from scheduling.streams import feed as event_feed
-from scheduling.streams.answers import Owner, Places
-from scheduling.streams.event_feed import FedEvent, Horizon, Position, PositionInvalidError
+from scheduling.streams.event_feed import FedEvent, FeedPosition, Horizon, PositionInvalidError
 from scheduling.streams.feed import RESUME_LIMIT, EventFeed, end_of, is_resumable, send_events
 from scheduling.streams.messages import control_message, event_message
-from scheduling.streams.subscriptions import MAX_WAITING, Subscription
+from scheduling.streams.responses import StreamOwner, StreamSlots
+from scheduling.streams.subscriptions import MAX_WAITING, StreamSubscription
 from tenants.access.permissions import Permission
 from tenants.database.ids import uuid7, uuid7_floor
 from tests.platform_settings import ChangePlatformSettings
@@ -28,15 +28,15 @@ ACME, GLOBEX = uuid4(), uuid4()
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
-def subscription(tenant_id: UUID = ACME, **options: Any) -> Subscription:
-    return Subscription(HttpRequest(), Permission.JOBS_VIEW, tenant_id=tenant_id, after=None, **options)
+def subscription(tenant_id: UUID = ACME, **options: Any) -> StreamSubscription:
+    return StreamSubscription(HttpRequest(), Permission.JOBS_VIEW, tenant_id=tenant_id, after=None, **options)
 
 
 def fed(name: str = "job.submitted", state: str = "available", **values: Any) -> FedEvent:
     event = JobEvent(
         **{"id": uuid7(), "tenant_id": ACME, "job_id": uuid4(), "at": NOW, "name": name, "state": state} | values
     )
-    return FedEvent(Position(7, event.id), "noop", event)
+    return FedEvent(FeedPosition(7, event.id), "noop", event)
 
 
 def lines_of(message: bytes) -> dict[str, str]:
@@ -44,7 +44,7 @@ def lines_of(message: bytes) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in message.decode().strip().split("\n"))
 
 
-async def queued_after(*acts: Any, by: Subscription) -> list[tuple[bytes, bool]]:
+async def queued_after(*acts: Any, by: StreamSubscription) -> list[tuple[bytes, bool]]:
     """Return what the client's queue contains after each of these calls."""
     by.begin()
     for act in acts:
@@ -54,9 +54,9 @@ async def queued_after(*acts: Any, by: Subscription) -> list[tuple[bytes, bool]]
 
 
 def test_position_is_equal_after_parsing_its_text() -> None:
-    position = Position(12345, uuid7())
-    assert Position.parse(str(position)) == position
-    assert Position(5, uuid7()) < Position(6) < Position(6, uuid7())
+    position = FeedPosition(12345, uuid7())
+    assert FeedPosition.parse(str(position)) == position
+    assert FeedPosition(5, uuid7()) < FeedPosition(6) < FeedPosition(6, uuid7())
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_position_is_equal_after_parsing_its_text() -> None:
 )
 def test_invalid_position_is_refused(text: str) -> None:
     with pytest.raises(PositionInvalidError):
-        Position.parse(text)
+        FeedPosition.parse(text)
 
 
 def test_event_message_has_its_position_and_the_public_data() -> None:
@@ -127,13 +127,13 @@ def test_slow_client_is_disconnected_with_a_reason() -> None:
     [
         (end_of(Horizon(50, 60), NOW - timedelta(minutes=5)), True),
         # The database is another one, or was restored.
-        (Position(61, uuid7_floor(NOW)), False),
-        (Position(40, uuid7_floor(NOW - RESUME_LIMIT - timedelta(seconds=1))), False),
+        (FeedPosition(61, uuid7_floor(NOW)), False),
+        (FeedPosition(40, uuid7_floor(NOW - RESUME_LIMIT - timedelta(seconds=1))), False),
         # A position without a time.
-        (Position(40), False),
+        (FeedPosition(40), False),
     ],
 )
-def test_stream_is_resumable_only_without_a_gap(after: Position, is_possible: bool) -> None:
+def test_stream_is_resumable_only_without_a_gap(after: FeedPosition, is_possible: bool) -> None:
     assert is_resumable(subscription(), after, Horizon(50, 60), NOW) is is_possible
 
 
@@ -142,7 +142,7 @@ class Recording(EventFeed):
 
     def __init__(self) -> None:
         super().__init__()
-        self.looked_for: list[list[Subscription]] = []
+        self.looked_for: list[list[StreamSubscription]] = []
 
     def look(self, subscriptions: Any) -> None:
         self.looked_for.append(list(subscriptions))
@@ -159,7 +159,7 @@ def test_client_without_right_receives_the_end_and_no_event(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stays, goes = subscription(), subscription()
-    monkeypatch.setattr(event_feed, "who_may_no_more", lambda asked: {goes.request} & {request for request, _ in asked})
+    monkeypatch.setattr(event_feed, "find_revoked", lambda asked: {goes.request} & {request for request, _ in asked})
     [(message, is_last)] = asyncio.run(queued_after(lambda: recording.take_turn([stays, goes]), by=goes))
     assert (lines_of(message)["data"], is_last) == ('{"reason":"right_lost"}', True)
     assert recording.looked_for == [[stays]]
@@ -170,7 +170,7 @@ def test_rights_of_all_clients_are_checked_together_every_second(
 ) -> None:
     asked: list[int] = []
     clock = iter([10.0, 10.2, 10.4, 10.6])
-    monkeypatch.setattr(event_feed, "who_may_no_more", lambda pairs: asked.append(len(list(pairs))) or set())
+    monkeypatch.setattr(event_feed, "find_revoked", lambda pairs: asked.append(len(list(pairs))) or set())
     monkeypatch.setattr(event_feed.time, "monotonic", lambda: next(clock))
     clients = [subscription() for _ in range(300)]
     for _ in range(4):
@@ -183,7 +183,7 @@ def test_place_is_released_however_its_stream_ends(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(STREAMS_PER_CALLER=1, STREAMS_PER_PROCESS=2)
-    places, ann, ben, cem = Places(), *(Owner(name, name) for name in ("ann", "ben", "cem"))
+    places, ann, ben, cem = StreamSlots(), *(StreamOwner(name, name) for name in ("ann", "ben", "cem"))
     first = places.take(ann)
     with pytest.raises(TooManyStreamsError):
         places.take(ann)
@@ -201,29 +201,29 @@ def test_streams_of_tenant_are_limited_by_plan_across_keys(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(STREAMS_PER_CALLER=20, STREAMS_PER_PROCESS=500)
-    places = Places()
-    held = [places.take(Owner(f"key {number}", "acme", 100)) for number in range(100)]
+    places = StreamSlots()
+    held = [places.take(StreamOwner(f"key {number}", "acme", 100)) for number in range(100)]
     with pytest.raises(TooManyStreamsError) as refusal:
-        places.take(Owner("another key", "acme", 100))
+        places.take(StreamOwner("another key", "acme", 100))
     assert refusal.value.limit is not None
     assert (refusal.value.limit.key, refusal.value.limit.allowed) == ("streams", 100)
-    assert places.take(Owner("a key", "globex", 100))
+    assert places.take(StreamOwner("a key", "globex", 100))
     places.give_back(held[0])
-    assert places.take(Owner("another key", "acme", 100))
+    assert places.take(StreamOwner("another key", "acme", 100))
 
 
 def test_last_tenth_of_a_process_is_for_tenants_without_a_stream(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(STREAMS_PER_CALLER=100, STREAMS_PER_PROCESS=20)
-    places = Places()
-    held = [places.take(Owner("a key", "acme", 100)) for _ in range(18)]
+    places = StreamSlots()
+    held = [places.take(StreamOwner("a key", "acme", 100)) for _ in range(18)]
     with pytest.raises(StreamsFullError):
-        places.take(Owner("a key", "acme", 100))
-    held.append(places.take(Owner("a key", "globex", 100)))
+        places.take(StreamOwner("a key", "acme", 100))
+    held.append(places.take(StreamOwner("a key", "globex", 100)))
     with pytest.raises(StreamsFullError):
-        places.take(Owner("a key", "globex", 100))
-    held.append(places.take(Owner("stella", "stella")))
+        places.take(StreamOwner("a key", "globex", 100))
+    held.append(places.take(StreamOwner("stella", "stella")))
     with pytest.raises(StreamsFullError):
-        places.take(Owner("a key", "initech", 100))
+        places.take(StreamOwner("a key", "initech", 100))
     assert len(held) == 20

@@ -9,7 +9,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.utils import functional
 
-from scheduling.worker.consumer import RETRY_SECONDS, ReturningConsumer
+from scheduling.worker.consumer import RETRY_SECONDS, ReconnectingConsumer
 
 NOWHERE = "redis://127.0.0.1:9/0"
 TRIES = 8
@@ -24,11 +24,11 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_celery_is_configured_with_the_consumer() -> None:
-    assert symbol_by_name(current_app.conf.worker_consumer) is ReturningConsumer
+    assert symbol_by_name(current_app.conf.worker_consumer) is ReconnectingConsumer
 
 
 def test_pause_between_reconnects_is_constant(pauses: list[float]) -> None:
-    consumer = ReturningConsumer.__new__(ReturningConsumer)
+    consumer = ReconnectingConsumer.__new__(ReconnectingConsumer)
     consumer.app = current_app._get_current_object()
     consumer.first_connection_attempt, consumer.broker_connection_retry_attempt = False, 0
     with Connection(NOWHERE) as connection:

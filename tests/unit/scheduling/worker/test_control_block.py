@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from scheduling.worker import control_block
-from scheduling.worker.control_block import Cause, ControlBlock, HeldSlot, Seat
+from scheduling.worker.control_block import BusyChild, Cause, ControlBlock, Seat
 
 FIRST = UUID("01920000-0000-7000-8000-000000000001")
 SECOND = UUID("01920000-0000-7000-8000-000000000002")
@@ -40,7 +40,7 @@ def begin(seat: Seat, place: int) -> None:
     seat.note_begun(fence=10 + place, attempt=1, crash_count=0, max_retries=3, kind="noop", timeout_seconds=1)
 
 
-def only(block: ControlBlock) -> HeldSlot:
+def only(block: ControlBlock) -> BusyChild:
     (held,) = block.held_slots()
     return held
 

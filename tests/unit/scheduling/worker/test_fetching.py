@@ -16,7 +16,7 @@ from kombu.transport.redis import Channel
 
 from scheduling.worker.celery_worker import SoftlyStoppingWorker
 from scheduling.worker.consumer import has_open_fetch
-from scheduling.worker.slots import Permits
+from scheduling.worker.slots import SlotSemaphore
 
 SLOTS = 2
 
@@ -34,7 +34,7 @@ def worker(channel: Any) -> Any:
     # Celery sets its own autoscaler, before anything else exists.
     made.max_concurrency = None
     assert made.max_concurrency is None
-    made.permits = Permits(SLOTS, spare_children=1)
+    made.permits = SlotSemaphore(SLOTS, spare_children=1)
     made.consumer = SimpleNamespace(task_consumer=None)
     made.blueprint = SimpleNamespace(send_all=lambda *_, **__: None)
     return made

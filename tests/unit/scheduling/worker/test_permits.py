@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from scheduling.worker import slots as module
-from scheduling.worker.slots import Permits, Phase
+from scheduling.worker.slots import SlotPhase, SlotSemaphore
 
 AT_ONCE = 0.0
 
@@ -23,16 +23,16 @@ def always(pid: int) -> bool:
 
 
 @pytest.fixture
-def permits() -> Permits:
+def permits() -> SlotSemaphore:
     """Return the permits of a worker with two slots and three children."""
-    return Permits(2, spare_children=1)
+    return SlotSemaphore(2, spare_children=1)
 
 
-def phases(permits: Permits) -> list[int]:
+def phases(permits: SlotSemaphore) -> list[int]:
     return [place.phase for place in permits._places]
 
 
-def test_permits_are_as_many_as_slots(permits: Permits) -> None:
+def test_permits_are_as_many_as_slots(permits: SlotSemaphore) -> None:
     assert permits.acquire(0)
     assert permits.acquire(1)
     assert not permits.acquire(2, patience_seconds=AT_ONCE)
@@ -41,7 +41,7 @@ def test_permits_are_as_many_as_slots(permits: Permits) -> None:
     assert not permits.acquire(0, patience_seconds=AT_ONCE)
 
 
-def test_permit_is_released_once(permits: Permits) -> None:
+def test_permit_is_released_once(permits: SlotSemaphore) -> None:
     assert permits.acquire(0)
     for _ in range(3):
         permits.release(0)
@@ -49,14 +49,14 @@ def test_permit_is_released_once(permits: Permits) -> None:
     # A release without a permit has no effect.
     permits.release(1)
     permits.announce_end(1)
-    assert phases(permits) == [Phase.NONE] * 3
+    assert phases(permits) == [SlotPhase.NONE] * 3
     assert permits.acquire(0)
     assert permits.acquire(1)
     assert not permits.acquire(2, patience_seconds=AT_ONCE)
 
 
 def test_additional_message_is_fetchable_while_one_ends_or_settles(
-    permits: Permits, monkeypatch: pytest.MonkeyPatch
+    permits: SlotSemaphore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_ns = 1_000_000_000
     monkeypatch.setattr(module.time, "monotonic_ns", lambda: now_ns)
@@ -79,7 +79,7 @@ def test_additional_message_is_fetchable_while_one_ends_or_settles(
     assert permits.fetchable == 2
 
 
-def test_failed_announcement_allows_no_further_message(permits: Permits) -> None:
+def test_failed_announcement_allows_no_further_message(permits: SlotSemaphore) -> None:
     for child in (0, 1):
         assert permits.acquire(child)
     permits.announce_end(0)
@@ -91,7 +91,7 @@ def test_failed_announcement_allows_no_further_message(permits: Permits) -> None
     assert permits.fetchable == 3
 
 
-def test_parent_is_woken_when_a_message_is_fetchable(permits: Permits) -> None:
+def test_parent_is_woken_when_a_message_is_fetchable(permits: SlotSemaphore) -> None:
     def is_notified() -> bool:
         return bool(select.select([permits.news], [], [], AT_ONCE)[0])
 
@@ -100,58 +100,58 @@ def test_parent_is_woken_when_a_message_is_fetchable(permits: Permits) -> None:
     for notify in (permits.announce_end, permits.release):
         notify(0)
         assert is_notified()
-        permits.hear()
+        permits.drain_notifications()
         assert not is_notified()
-    permits.hear()
+    permits.drain_notifications()
     # Unread news block no child.
     for _ in range(mmap.PAGESIZE * 32):
         permits._tell()
     assert is_notified()
 
 
-def test_permits_of_dead_children_are_reclaimed(permits: Permits) -> None:
+def test_permits_of_dead_children_are_reclaimed(permits: SlotSemaphore) -> None:
     for child in (0, 1):
         assert permits.acquire(child)
     permits.release(1)
     assert permits.acquire(2)
-    permits.take_back(always)
+    permits.reclaim_from_dead(always)
     assert not permits.acquire(1, patience_seconds=AT_ONCE)
-    permits.take_back(lambda _: False)
-    assert phases(permits) == [Phase.NONE] * 3
+    permits.reclaim_from_dead(lambda _: False)
+    assert phases(permits) == [SlotPhase.NONE] * 3
     assert permits._free.get_value() == 2
 
 
-def test_unheld_permit_is_restored_after_two_checks(permits: Permits) -> None:
+def test_unheld_permit_is_restored_after_two_checks(permits: SlotSemaphore) -> None:
     # Died between acquiring the permit and recording it.
     assert permits._free.acquire(block=False)
-    permits.make_good()
+    permits.reconcile()
     assert permits._free.get_value() == 1
     # A permit that was missing before is recorded by now.
     assert permits.acquire(0)
-    permits.make_good()
-    permits.make_good()
+    permits.reconcile()
+    permits.reconcile()
     assert permits._free.get_value() == 1
     assert permits.acquire(1)
     # Recorded as released, but not released: its process died in between.
-    permits._places[1].phase = Phase.NONE
+    permits._places[1].phase = SlotPhase.NONE
     for _ in range(2):
-        permits.make_good()
+        permits.reconcile()
     assert permits._free.get_value() == 1
     # Also if there is one too many.
     permits._free.release()
     for _ in range(2):
-        permits.make_good()
+        permits.reconcile()
     assert permits._free.get_value() == 1
 
 
-def test_inconsistent_reads_restore_no_permit(permits: Permits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inconsistent_reads_restore_no_permit(permits: SlotSemaphore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulate a permit that is acquired between two reads, each time."""
     seen = iter([2, 1] * 3)
     monkeypatch.setattr(permits, "_free", SimpleNamespace(get_value=lambda: next(seen)))
-    assert permits._places[0].phase == Phase.NONE
-    permits._places[0].phase = Phase.WORKING
+    assert permits._places[0].phase == SlotPhase.NONE
+    permits._places[0].phase = SlotPhase.WORKING
     for _ in range(3):
-        permits.make_good()
+        permits.reconcile()
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -167,7 +167,7 @@ def in_child(work: Callable[[], None]) -> int:
         os._exit(status)
 
 
-def test_processes_with_permits_never_exceed_the_slots(permits: Permits) -> None:
+def test_processes_with_permits_never_exceed_the_slots(permits: SlotSemaphore) -> None:
     """Run three processes that mark their work, and check the marks of the others."""
     working = mmap.mmap(-1, 3)
 
@@ -186,17 +186,17 @@ def test_processes_with_permits_never_exceed_the_slots(permits: Permits) -> None
     assert permits._free.get_value() == 2
 
 
-def test_permit_of_killed_process_is_reclaimed(permits: Permits) -> None:
+def test_permit_of_killed_process_is_reclaimed(permits: SlotSemaphore) -> None:
     def hold() -> None:
         assert permits.acquire(0)
         signal.pause()
 
     pid = in_child(hold)
-    while permits._places[0].phase != Phase.WORKING:
+    while permits._places[0].phase != SlotPhase.WORKING:
         os.sched_yield()
     assert permits.acquire(1)
     assert not permits.acquire(2, patience_seconds=AT_ONCE)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    permits.take_back(lambda pid: pid == os.getpid())
+    permits.reclaim_from_dead(lambda pid: pid == os.getpid())
     assert permits.acquire(2)

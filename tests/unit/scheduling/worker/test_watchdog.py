@@ -14,7 +14,14 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from scheduling.worker import watchdog as module
-from scheduling.worker.watchdog import EXIT_STATUS, LOOK_SECONDS, HeartbeatFile, Loop, Watchdog, read_heartbeat_age
+from scheduling.worker.watchdog import (
+    EXIT_STATUS,
+    LOOK_SECONDS,
+    HeartbeatFile,
+    Watchdog,
+    WatchedLoop,
+    read_heartbeat_age,
+)
 from tests.platform_settings import ChangePlatformSettings
 
 LIMIT = 30.0
@@ -29,7 +36,7 @@ class World:
         self.now = 1_000.0
         self.watchdog = Watchdog()
 
-    def look_for(self, seconds: float, *turning: Loop) -> str:
+    def look_for(self, seconds: float, *turning: WatchedLoop) -> str:
         """Check for so many seconds, while some loops turn; return why the process should end."""
         for _ in range(int(seconds / LOOK_SECONDS)):
             self.now += LOOK_SECONDS

@@ -18,9 +18,9 @@ from scheduling.celery import beat
 from scheduling.dispatch import duties as duty_runner
 from scheduling.models import ProcessHeartbeat
 from scheduling.streams import feed as event_feed
-from scheduling.streams.subscriptions import Subscription
+from scheduling.streams.subscriptions import StreamSubscription
 from scheduling.upkeep import auditor
-from scheduling.worker.watchdog import Loop
+from scheduling.worker.watchdog import WatchedLoop
 from tenants.access.permissions import Permission
 from tenants.transactions import ConnectionLostError
 
@@ -49,26 +49,26 @@ def lose() -> None:
 
 
 @pytest.fixture
-def loop() -> Loop:
-    return Loop("loop")
+def loop() -> WatchedLoop:
+    return WatchedLoop("loop")
 
 
-def test_auditor_turns_during_database_outage(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auditor_turns_during_database_outage(loop: WatchedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auditor, "connection", SimpleNamespace(close=lambda: None))
-    watched = auditor.Auditor(Stopped(), loop.turn)
+    watched = auditor.AuditorLoop(Stopped(), loop.turn)
     monkeypatch.setattr(watched._duties, "run_due", fail)
     watched.run()
     assert loop.turns >= TURNS // 2
 
 
-def test_bulk_runner_turns_during_database_outage(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bulk_runner_turns_during_database_outage(loop: WatchedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_runner, "connection", SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(bulk_runner, "open_operations", fail)
     bulk_runner.BulkRunner(Stopped(), loop.turn).run()
     assert loop.turns >= TURNS // 2
 
 
-def test_duty_runner_turns_during_database_outage(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duty_runner_turns_during_database_outage(loop: WatchedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duty_runner, "connection", SimpleNamespace(close=lambda: None))
     watched = duty_runner.DutyRunner(Stopped(), (), loop.turn)
     monkeypatch.setattr(watched._duties, "run_due", lose)
@@ -76,7 +76,7 @@ def test_duty_runner_turns_during_database_outage(loop: Loop, monkeypatch: pytes
     assert loop.turns >= TURNS // 2
 
 
-def test_beat_is_watched_after_its_first_tick(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beat_is_watched_after_its_first_tick(loop: WatchedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     roles: list[str] = []
 
     def make_watchdog(role: str) -> SimpleNamespace:
@@ -105,21 +105,21 @@ class AwayFeed(event_feed.EventFeed):
         super().__init__()
         self.left = TURNS
 
-    def _present(self) -> list[Subscription] | None:
+    def _present(self) -> list[StreamSubscription] | None:
         self.left -= 1
-        client = Subscription(HttpRequest(), Permission.JOBS_VIEW, tenant_id=uuid4(), after=None)
+        client = StreamSubscription(HttpRequest(), Permission.JOBS_VIEW, tenant_id=uuid4(), after=None)
         return [client] if self.left >= 0 else None
 
-    def take_turn(self, subscriptions: Sequence[Subscription]) -> None:
+    def take_turn(self, subscriptions: Sequence[StreamSubscription]) -> None:
         fail()
 
 
 def test_stream_reader_turns_during_database_outage_and_is_unwatched_after(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
+    loop: WatchedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched: list[Loop] = []
+    watched: list[WatchedLoop] = []
 
-    def add(name: str) -> Loop:
+    def add(name: str) -> WatchedLoop:
         watched.append(loop)
         return loop
 

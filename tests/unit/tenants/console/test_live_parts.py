@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from django.utils.safestring import SafeString, mark_safe
 
-from tenants.console import live
+from tenants.console import polled_parts
 from tenants.context import Scope
 from tests.platform_settings import override_platform_settings
 
@@ -42,9 +42,9 @@ class Drawing:
 @pytest.fixture
 def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asking]:
     """Return a function that reads a cached part in another thread and returns its future."""
-    monkeypatch.setattr(live, "require_scope", lambda: Scope(tenant_id=None))
-    monkeypatch.setattr(live, "KEPT_SECONDS", 60.0)
-    part = live.KeptPart("part")
+    monkeypatch.setattr(polled_parts, "require_scope", lambda: Scope(tenant_id=None))
+    monkeypatch.setattr(polled_parts, "KEPT_SECONDS", 60.0)
+    part = polled_parts.CachedPart("part")
     with (
         override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0),
         ThreadPoolExecutor(max_workers=THREADS) as threads,
@@ -65,8 +65,8 @@ def test_part_is_rendered_once_for_concurrent_requests(asking: Asking) -> None:
 def test_stale_part_is_served_while_it_is_rendered(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     drawing = Drawing()
     asking(drawing).result(WAIT_SECONDS)
-    monkeypatch.setattr(live, "KEPT_SECONDS", 0.0)
-    monkeypatch.setattr(live, "STALE_SECONDS", 60.0)
+    monkeypatch.setattr(polled_parts, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(polled_parts, "STALE_SECONDS", 60.0)
     drawing.hold_back()
     redrawn = asking(drawing)
     assert drawing.has_begun.wait(WAIT_SECONDS)
@@ -81,15 +81,15 @@ def test_request_for_part_beyond_stale_limit_waits_for_rendering(
 ) -> None:
     drawing = Drawing()
     asking(drawing).result(WAIT_SECONDS)
-    monkeypatch.setattr(live, "KEPT_SECONDS", 0.0)
-    monkeypatch.setattr(live, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(polled_parts, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(polled_parts, "STALE_SECONDS", 0.0)
     drawing.hold_back()
     redrawn = asking(drawing)
     assert drawing.has_begun.wait(WAIT_SECONDS)
     waiting = asking(drawing)
     with pytest.raises(TimeoutError):
         waiting.result(0.05)
-    monkeypatch.setattr(live, "KEPT_SECONDS", 60.0)
+    monkeypatch.setattr(polled_parts, "KEPT_SECONDS", 60.0)
     drawing.may_end.set()
     assert [redrawn.result(WAIT_SECONDS), waiting.result(WAIT_SECONDS)] == ["<p>2</p>"] * 2
     assert drawing.count == 2
@@ -111,7 +111,7 @@ def test_etag_is_computed_once_per_rendering(asking: Asking, monkeypatch: pytest
         bodies.append(body)
         return '"1"'
 
-    monkeypatch.setattr(live, "tag_of", take)
+    monkeypatch.setattr(polled_parts, "etag_of", take)
     drawing = Drawing()
     for _ in range(3):
         asking(drawing).result(WAIT_SECONDS)

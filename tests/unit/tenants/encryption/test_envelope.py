@@ -17,8 +17,8 @@ from tenants.encryption.envelope import (
     DataKey,
     MasterKeys,
     MasterKeysInvalidError,
-    Place,
     SealBrokenError,
+    SealContext,
     digest_key,
     key_id_of,
     new_secret,
@@ -34,7 +34,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KEY = DataKey.of(uuid7(), new_secret())
-PLACE = Place(uuid7(), "scheduling_job", uuid7(), "payload")
+PLACE = SealContext(uuid7(), "scheduling_job", uuid7(), "payload")
 
 
 def master(fill: bytes = b"m") -> str:

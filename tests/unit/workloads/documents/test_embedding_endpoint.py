@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from scheduling.kit.base import PermanentError, TransientError
 from tests.model_server import embed_text, model_server
-from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, RateLimitedError
+from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, EndpointRateLimitedError
 
 TEXTS = ["a queue is a line", "nothing of the kind"]
 
@@ -54,7 +54,7 @@ def test_rate_limited_endpoint_states_its_wait(headers: dict[str, str], seconds:
     with model_server() as server:
         embedder = ApiEmbedder(url=server.url, key="", model="m")
         server.fail_next(429, **headers)
-        with pytest.raises(RateLimitedError) as caught:
+        with pytest.raises(EndpointRateLimitedError) as caught:
             embedder.embed(TEXTS)
         assert caught.value.seconds == seconds
         assert len(embedder.embed(TEXTS)) == 2

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from scheduling.conf import MAX_RESULT_BYTES
-from scheduling.execution.storable import storable_result
+from scheduling.execution.json_limits import storable_result
 from scheduling.kit.base import Dependency, Interrupted, JobContext, PermanentError, TransientError
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server

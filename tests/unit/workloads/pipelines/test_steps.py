@@ -22,10 +22,10 @@ from workloads.documents.one_item.steps import StepContext
 from workloads.documents.repository import DocumentSource
 from workloads.documents.splitting import Passage, SplitSettings
 from workloads.pipelines import steps as pipeline_steps
-from workloads.pipelines.crew import StoppedError
 from workloads.pipelines.models import EntityState
-from workloads.pipelines.repository import Entity
+from workloads.pipelines.repository import RunEntity
 from workloads.pipelines.steps import ParserSlots, fetch, next_step, thread_context
+from workloads.pipelines.thread_pool import StoppedError
 
 
 class Runtime:
@@ -180,7 +180,7 @@ def test_step_after_the_end_of_its_run_starts_nothing(runtime: Runtime) -> None:
     def is_over() -> None:
         raise StoppedError
 
-    entity = Entity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, IndexingState())
+    entity = RunEntity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, IndexingState())
     name, compute = next_step(entity, opened(), context_of(runtime, is_over), {})
     with pytest.raises(StoppedError):
         compute()
@@ -208,5 +208,5 @@ def test_thread_that_waits_for_a_parser_ends_with_its_run() -> None:
 )
 def test_next_step_follows_from_the_stored_state(runtime: Runtime, state: dict[str, str], name: str) -> None:
     given = item(state=state)
-    entity = Entity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, given.state)
+    entity = RunEntity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, given.state)
     assert next_step(entity, given, context_of(runtime), {})[0] == name

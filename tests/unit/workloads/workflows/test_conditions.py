@@ -7,7 +7,7 @@ import pytest
 from tests.unit.workloads.workflows.definitions import condition, each, node, workflow
 from workloads.workflows.definition.graph import Graph
 from workloads.workflows.engine.conditions import choose_case, compare
-from workloads.workflows.engine.state import Key, RunState, Status, Step, inline
+from workloads.workflows.engine.state import Key, NodeProgress, Status, WorkflowRunProgress, inline
 from workloads.workflows.engine.variables import Reading, VariableMissingError
 
 
@@ -46,11 +46,11 @@ def test_values_are_compared_by_operator(left, operator: str, right, holds: bool
 
 def reading(path=(), parent=None) -> Reading:
     graph = Graph.read(workflow(node("a"), each("e", [5, 6], node("x"), output={"value": 1})))
-    state = RunState(1, inputs=inline({"n": 3, "list": [{"k": "v"}]}))
+    state = WorkflowRunProgress(1, inputs=inline({"n": 3, "list": [{"k": "v"}]}))
     state.steps = {
-        Key("a"): Step(Status.DONE, outputs=inline({"text": "made"})),
-        Key("e"): Step(Status.RUNNING, outputs=inline([5, 6]), count=2),
-        Key("x", (1,)): Step(Status.DONE, outputs=inline({"text": "inner"})),
+        Key("a"): NodeProgress(Status.DONE, outputs=inline({"text": "made"})),
+        Key("e"): NodeProgress(Status.RUNNING, outputs=inline([5, 6]), count=2),
+        Key("x", (1,)): NodeProgress(Status.DONE, outputs=inline({"text": "inner"})),
     }
     return Reading(graph, state, lambda stored: stored[0], path=path, parent=parent)
 

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from tests.unit.workloads.workflows.definitions import condition, each, node, workflow
-from tests.unit.workloads.workflows.walks import Walk
-from workloads.workflows.engine.state import Key, NodeError, RunState, Status, Wait
+from tests.unit.workloads.workflows.planner_runs import Walk
+from workloads.workflows.engine.state import Key, NodeError, Status, WaitCause, WorkflowRunProgress
 from workloads.workflows.engine.tasks import Bounds
 
 GONE = NodeError("gone", "It is gone.")
@@ -109,7 +109,7 @@ def test_retry_delay_doubles_and_is_at_least_the_requested_one() -> None:
 
 
 def test_delay_ends_at_its_time() -> None:
-    walk = Walk(workflow(node("a", "delay", seconds=60)), {"a": Wait.TIME}).go()
+    walk = Walk(workflow(node("a", "delay", seconds=60)), {"a": WaitCause.TIME}).go()
     assert (walk.done, walk.planner.next_due(), walk.planner.is_ended) == (["start", "a"], 60, False)
     walk.now = 60
     walk.begin()
@@ -117,7 +117,7 @@ def test_delay_ends_at_its_time() -> None:
 
 
 def test_run_waits_for_its_decision() -> None:
-    walk = Walk(workflow(node("ok", "approval", title="?")), {"ok": Wait.DECISION}).go()
+    walk = Walk(workflow(node("ok", "approval", title="?")), {"ok": WaitCause.DECISION}).go()
     assert (walk.planner.awaits_decision, walk.planner.next_due(), walk.plan()) == (True, None, [])
     walk.begin()
     walk.planner.succeed(Key("ok"), [{"decision": "approved"}], case="approved")
@@ -223,7 +223,7 @@ LONG = workflow(
 def test_interrupted_run_resumes_and_repeats_only_unsaved_steps(seed: int) -> None:
     """Each interruption resumes from the last checkpoint: stored steps are not repeated, and nothing is lost."""
     chance = random.Random(seed)
-    answers = {"c": "yes", "d": Wait.TIME, "y@1": [BUSY, BUSY, None]}
+    answers = {"c": "yes", "d": WaitCause.TIME, "y@1": [BUSY, BUSY, None]}
     walk = Walk(LONG, answers)
     kept_state, kept, unkept = walk.state.write(), [], []
     for _ in range(500):
@@ -241,7 +241,7 @@ def test_interrupted_run_resumes_and_repeats_only_unsaved_steps(seed: int) -> No
             kept_state, kept, unkept = walk.state.write(), kept + unkept, []
         if chance.random() < 0.3:
             unkept = []
-            walk.state = RunState.read(kept_state)
+            walk.state = WorkflowRunProgress.read(kept_state)
             walk.begin()
     assert walk.planner.is_ended
     assert walk.state.error is None

@@ -129,7 +129,7 @@ def test_time_and_size_of_any_template_are_bounded(source: str) -> None:
     assert time.process_time() - began < 20
 
 
-class _Spent(templates.Budget):
+class _Spent(templates.RenderBudget):
     def spend(self, size: int = 0) -> None:
         raise TemplateFailedError("spent")
 
@@ -144,13 +144,13 @@ class _Spent(templates.Budget):
     ],
 )
 def test_every_filter_test_and_operator_uses_the_budget(monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
-    monkeypatch.setattr(templates, "Budget", _Spent)
+    monkeypatch.setattr(templates, "RenderBudget", _Spent)
     with pytest.raises(TemplateFailedError, match=r"^spent$"):
         render_template(f"{{% set a = {operation} %}}", {})
 
 
 def test_compilation_evaluates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templates.Budget, "spend", lambda *_: pytest.fail("drawn on"))
+    monkeypatch.setattr(templates.RenderBudget, "spend", lambda *_: pytest.fail("drawn on"))
     parse_template("{{ 'b,a' | split(',') | sort }}{{ 'a' in 'abc' }}")
     templates._compiled("{{ 'b,a' | split(',') | sort }}{{ 'a' in 'abc' }}{{ [1, 2] + [3] }}{{ 'a' is in 'abc' }}")
 

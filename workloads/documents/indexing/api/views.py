@@ -36,9 +36,9 @@ from workloads.documents.indexing.api.serializers import (
     UploadSerializer,
 )
 from workloads.documents.indexing.queries import find_documents, get_document
-from workloads.documents.indexing.renewal import reindex_dataset, reindex_document, replace_document
+from workloads.documents.indexing.reindexing import reindex_dataset, reindex_document, replace_document
 from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
-from workloads.documents.indexing.uploads import Upload, add_address, add_text, upload_documents
+from workloads.documents.indexing.uploads import UploadResult, add_address, add_text, upload_documents
 from workloads.documents.models import Document
 from workloads.documents.queries import get_dataset
 from workloads.files.incoming import MAX_FILE_BYTES
@@ -76,7 +76,7 @@ class DatasetDocumentsViewSet(TenantViewSet):
         """Upload files. All are accepted, or none, with an error for each refused file."""
         dataset = get_dataset(UUID(dataset_id))
         upload = upload_documents(
-            tenant=self.tenant, dataset=dataset, files=request.FILES.getlist("files"), is_rated=True
+            tenant=self.tenant, dataset=dataset, files=request.FILES.getlist("files"), is_rate_limited=True
         )
         return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
 
@@ -108,7 +108,7 @@ class DatasetSourcesViewSet(TenantViewSet):
             name=asked["name"],
             text=asked["text"],
             content_type=TEXT_FORMATS[asked["format"]],
-            is_rated=True,
+            is_rate_limited=True,
         )
         return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
 
@@ -123,7 +123,7 @@ class DatasetSourcesViewSet(TenantViewSet):
         body.is_valid(raise_exception=True)
         dataset = get_dataset(UUID(dataset_id))
         try:
-            upload = add_address(tenant=self.tenant, dataset=dataset, is_rated=True, **body.validated_data)
+            upload = add_address(tenant=self.tenant, dataset=dataset, is_rate_limited=True, **body.validated_data)
         except UrlRefusedError as refusal:
             raise FieldInvalidError(f"url: {refusal}") from refusal
         return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
@@ -143,7 +143,7 @@ class DatasetSourcesViewSet(TenantViewSet):
             tenant=self.tenant,
             dataset=get_dataset(UUID(dataset_id)),
             everything=asked["all"],
-            is_rated=True,
+            is_rate_limited=True,
             reason=asked["reason"],
         )
         return Response(RenewalSerializer(renewal).data, status=202)
@@ -219,7 +219,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
         """
         body = ReindexSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        reindex_document(tenant=self.tenant, document_id=UUID(pk), is_rated=True, **body.validated_data)
+        reindex_document(tenant=self.tenant, document_id=UUID(pk), is_rate_limited=True, **body.validated_data)
         return _answer(get_document(UUID(pk)))
 
     @extend_schema(
@@ -233,7 +233,9 @@ class DocumentViewSet(EditedRows, TenantViewSet):
         document = get_document(UUID(pk))
         body = FileBodySerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        replace_document(tenant=self.tenant, document_id=document.pk, file=body.validated_data["file"], is_rated=True)
+        replace_document(
+            tenant=self.tenant, document_id=document.pk, file=body.validated_data["file"], is_rate_limited=True
+        )
         return _answer(get_document(document.pk))
 
     def _act(self, act: Callable[..., object], pk: str) -> Response:
@@ -252,7 +254,7 @@ def _page(view: TenantViewSet, documents: QuerySet[Document]) -> Response:
     return view.get_paginated_response(DocumentSerializer(page, many=True).data)
 
 
-def _describe(upload: Upload) -> dict[str, Any]:
+def _describe(upload: UploadResult) -> dict[str, Any]:
     """Return the upload with its documents as the API shows them, each under the name that was sent."""
     documents = find_documents().in_bulk([file.document.pk for file in upload.files])
     entries = []

@@ -24,7 +24,7 @@ from workloads.workflows.records.api.serializers import (
     WorkflowRunSummarySerializer,
 )
 from workloads.workflows.records.models import WorkflowRun
-from workloads.workflows.records.queries import HEAVY_FIELDS, find_nodes, find_runs, get_node, get_run, walked_runs
+from workloads.workflows.records.queries import HEAVY_FIELDS, find_nodes, find_runs, get_node, get_run, scan_runs
 from workloads.workflows.records.service import reveal_run, submit_record
 
 _PAGING = frozenset({"limit", "cursor"})
@@ -58,7 +58,7 @@ class WorkflowRunViewSet(TenantViewSet):
         query.is_valid(raise_exception=True)
         run_filter = query.to_filter()
         assert isinstance(self.paginator, WalkedPagination)  # named above
-        self.paginator.walked = walked_runs(run_filter)
+        self.paginator.walked = scan_runs(run_filter)
         page = self.paginate_queryset(find_runs(run_filter).defer(*HEAVY_FIELDS))
         return self.get_paginated_response(WorkflowRunSummarySerializer(page, many=True).data)
 
@@ -95,7 +95,7 @@ class WorkflowRunViewSet(TenantViewSet):
         """Submit a job that stores a run from outside. The newest version stays, whatever the order of the requests."""
         body = RecordSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        job_id = submit_record(tenant=self.tenant, body=body.validated_data, is_rated=True)
+        job_id = submit_record(tenant=self.tenant, body=body.validated_data, is_rate_limited=True)
         answer = {"run": body.validated_data["run"]["id"], "job": job_id}
         return Response(RecordAnswerSerializer(answer).data, status=202)
 

@@ -8,27 +8,27 @@ import pytest
 from django.db import connection
 
 from scheduling.consistency.batches import BATCHES as CHECK
-from scheduling.consistency.registry import Fault, Piece, RepairOrder
+from scheduling.consistency.registry import CheckRange, ConsistencyFault, RepairOrder
 from scheduling.jobs.batches.folding import fold_batches
-from scheduling.jobs.batches.making import open_batch
+from scheduling.jobs.batches.service import open_batch
 from scheduling.jobs.requests import JobRequest
 from scheduling.models import Batch, BatchNews, Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, fail
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, fail
 
 
 def look() -> set[str]:
     """Return the codes of the faults."""
-    return {fault.code for fault in CHECK.look(Piece()).faults}
+    return {fault.code for fault in CHECK.look(CheckRange()).faults}
 
 
 def repair() -> None:
-    faults = CHECK.look(Piece()).faults
+    faults = CHECK.look(CheckRange()).faults
     assert CHECK.repair is not None
     with all_tenants():
         for fault in faults:
-            CHECK.repair(RepairOrder(fault.code, fault.tenant_id, [fault], Piece()))
+            CHECK.repair(RepairOrder(fault.code, fault.tenant_id, [fault], CheckRange()))
 
 
 def execute(statement: str, **values: Any) -> None:
@@ -109,8 +109,8 @@ def test_repair_changes_nothing_that_was_right(batch: Batch) -> None:
     fold_batches()
     with all_tenants():
         assert CHECK.repair is not None
-        fault = Fault("batch_counter", batch.tenant_id, str(batch.pk))
-        CHECK.repair(RepairOrder(fault.code, fault.tenant_id, [fault], Piece()))
+        fault = ConsistencyFault("batch_counter", batch.tenant_id, str(batch.pk))
+        CHECK.repair(RepairOrder(fault.code, fault.tenant_id, [fault], CheckRange()))
     assert counters(batch) == (1, 1, 0, "running")
     with all_tenants():
         assert BatchNews.objects.count() == 1

@@ -9,14 +9,14 @@ from django.db import transaction
 
 from scheduling.jobs.batches.cancelling import cancel_batch
 from scheduling.jobs.batches.folding import fold_batches
-from scheduling.jobs.batches.making import add_jobs, open_batch
+from scheduling.jobs.batches.service import add_jobs, open_batch
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.jobs.requests import JobRequest
 from scheduling.models import Batch, BatchNews, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import beside
+from tests.integration.scheduling.job_helpers import beside
 
 NOOP = JobRequest(kind="noop")
 PATIENCE_SECONDS = 30

@@ -9,8 +9,8 @@ import pytest
 from django.contrib.postgres.functions import TransactionNow
 from django.db.models.functions import Now
 
-from scheduling.bulk import running as bulk_running
 from scheduling.bulk import starting
+from scheduling.bulk import turns as bulk_running
 from scheduling.exceptions import (
     BatchClosedError,
     BatchEndedError,
@@ -24,15 +24,15 @@ from scheduling.jobs.batches.cancelling import cancel_batch, tend_cancellations
 from scheduling.jobs.batches.completion import CompletionJob
 from scheduling.jobs.batches.firing import fire_batches
 from scheduling.jobs.batches.folding import fold_batches
-from scheduling.jobs.batches.making import add_jobs, close_batch, open_batch
+from scheduling.jobs.batches.service import add_jobs, close_batch, open_batch
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.jobs.requests import JobRequest
 from scheduling.models import Batch, BatchNews, BulkOperation, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tenants.tenancy.service import reinstate_tenant, suspend_tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail
 from tests.integration.scheduling.bulk.conftest import take_turns
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, fail
 
 NOOP = JobRequest(kind="noop")
 SUMMARY = CompletionJob(kind="noop", payload={"note": "done"}, summary_as="batch", tags=("after",))
@@ -266,10 +266,10 @@ def test_cancelled_batch_cancels_its_jobs_and_then_ends(
     assert tend_cancellations() == 0
     fold_batches()
     assert counts(batch) == ("cancelling", 6, 0, 0, 5)
-    from scheduling.execution import verdicts
+    from scheduling.execution import settlement_builders
     from scheduling.execution.settlement import settle
 
-    settle([verdicts.cancelled(started.execution_id, started.fence)])
+    settle([settlement_builders.cancelled(started.execution_id, started.fence)])
     fold_batches()
     assert counts(batch) == ("cancelled", 6, 0, 0, 6)
     assert fire_batches() == 1

@@ -15,13 +15,13 @@ from scheduling.jobs.dead_letters import groups as dead_letter_groups
 from scheduling.jobs.dead_letters.groups import count_limit, group_dead_letters
 from scheduling.jobs.dead_letters.queries import find_dead_letters
 from scheduling.jobs.filters import JobFilter
-from scheduling.jobs.index_alone import by_index_alone
+from scheduling.jobs.planner_hints import force_index_scans
 from scheduling.models import DeadLetter
 from tenants.context import all_tenants, tenant_context
 from tenants.database.prepared import planned_cursor
 from tenants.models import Tenant
 from tests.databases import connect_as_owner
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LETTERS, CAUSES = 12_000, 6
@@ -90,7 +90,7 @@ def test_groups_are_found_by_index_for_a_tenant_and_for_all(acme: Tenant, many: 
             parts = cursor.fetchall()
             probes = explain(dead_letter_groups._PARTS, {"tenant_id": tenant_id, "parts": 100})
             columns = dead_letter_groups._columns(parts) | dead_letter_groups._ranges(None, None)
-            with by_index_alone():
+            with force_index_scans():
                 described = explain(dead_letter_groups._DESCRIBED, columns | {"counted": 500})
         assert len(parts) == CAUSES * (2 if tenant_id is None else 1)
         assert indexes_of(probes) == {"dead_letter_group"}, probes

@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from scheduling.jobs.filters import parse
-from scheduling.jobs.index_alone import by_index_alone
+from scheduling.jobs.planner_hints import force_index_scans
 from scheduling.models import Job
 from tenants.context import all_tenants
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.parametrize("text", ["state:discarded", "state:discarded,quarantined error:absent", "state:executing"])
 def test_page_of_rare_jobs_is_read_from_the_small_table(text: str) -> None:
-    with all_tenants(), by_index_alone():
+    with all_tenants(), force_index_scans():
         plan = parse(text).apply(Job.objects.order_by("-pk"), now=timezone.now())[:26].explain()
     assert "Seq Scan" not in plan, plan
     assert "Sort" not in plan, plan
@@ -26,7 +26,7 @@ def test_page_of_rare_jobs_is_read_from_the_small_table(text: str) -> None:
 def test_planner_settings_are_restored_afterwards() -> None:
     settings = ("enable_seqscan", "enable_bitmapscan", "enable_sort")
     with all_tenants(), connection.cursor() as cursor:
-        with by_index_alone():
+        with force_index_scans():
             pass
         for name in settings:
             cursor.execute(f"SHOW {name}")

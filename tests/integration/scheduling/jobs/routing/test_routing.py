@@ -11,16 +11,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from scheduling.fleet import standings
-from scheduling.fleet.standings import forget_loads, measure_queues
-from scheduling.models import Job, Queue, QueueStanding, RoutingRule, SchedulingEntity, Worker, WorkerPool
+from scheduling.fleet import queue_consumers
+from scheduling.fleet.queue_consumers import clear_loads, measure_queues
+from scheduling.models import FairShareNode, Job, Queue, QueueStanding, RoutingRule, Worker, WorkerPool
 from scheduling.topology.service import create_routing_rule, update_routing_rule
 from scheduling.worker.preloading import kinds_served
 from tenants.context import all_tenants
 from tenants.database.clock import read_moment
 from tenants.exceptions import FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.job_helpers import submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 @pytest.fixture(autouse=True)
 def _fresh_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let loads be read once for each test, however slow the machine is."""
-    monkeypatch.setattr(standings, "CACHED_SECONDS", 3_600.0)
-    forget_loads()
+    monkeypatch.setattr(queue_consumers, "CACHED_SECONDS", 3_600.0)
+    clear_loads()
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_least_loaded_pool_gets_the_jobs_until_both_are_even(
     east, west = east_and_west
     balance("least_loaded", {east.pk: 1, west.pk: 1})
     with all_tenants():
-        SchedulingEntity.objects.create(tenant=globex, queue=east, waiting=40, is_runnable=True, estimate_us=1_000_000)
+        FairShareNode.objects.create(tenant=globex, queue=east, waiting=40, is_runnable=True, estimate_us=1_000_000)
     measure_queues()
     assert spread(submit(acme, 30)) == {"west": 30}
     assert spread(submit(acme, 20)) == {"east": 5, "west": 15}
@@ -115,14 +115,14 @@ def test_work_is_measured_only_for_queues_of_balancing_rules(
 ) -> None:
     east, west = east_and_west
     with all_tenants():
-        SchedulingEntity.objects.create(tenant=globex, queue=east, waiting=40, is_runnable=True)
+        FairShareNode.objects.create(tenant=globex, queue=east, waiting=40, is_runnable=True)
     measure_queues()
     assert QueueStanding.objects.get(queue=east).work_us == 0
     balance("least_loaded", {east.pk: 1, west.pk: 1})
     measure_queues()
     assert QueueStanding.objects.get(queue=east).work_us == 40_000_000
     with all_tenants():
-        SchedulingEntity.objects.update(waiting=50)
+        FairShareNode.objects.update(waiting=50)
     measure_queues(sums_work=False)
     assert QueueStanding.objects.get(queue=east).work_us == 40_000_000
     measure_queues()

@@ -12,7 +12,7 @@ from django.db import connection
 
 from scheduling.dispatch.tick import run_tick
 from scheduling.fleet.workers import Registration
-from scheduling.jobs.waits.outlook import COUNT_LIMIT
+from scheduling.jobs.waits.job_eta import COUNT_LIMIT
 from scheduling.jobs.waits.reasons import Explanation, why_waiting
 from scheduling.models import Job, Queue, Worker, WorkerPool
 from scheduling.stops.pauses import pause_queue
@@ -20,7 +20,7 @@ from scheduling.topology.service import update_queue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.tenancy.service import pause_tenant
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, in_flight, submit
 
 pytestmark = pytest.mark.django_db
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from scheduling.diagnosis.checks import State, check_flow
+from scheduling.diagnosis.checks import Health, check_flow
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.execution import policy
 from scheduling.execution.settlement import settle
@@ -19,7 +19,7 @@ from scheduling.models import Job, JobEvent, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.encryption.data_keys import forget_keys
 from tenants.models import Tenant, TenantDataKey
-from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, begin, reload, submit
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
@@ -103,7 +103,7 @@ def test_missing_key_is_a_waiting_reason_and_a_finding(
     with all_tenants():
         key = TenantDataKey.objects.get(tenant=acme)
     check = next(check for check in check_flow() if check.name == "data keys")
-    assert (check.state, check.measured) == (State.FAILURE, f"1 jobs of acme wait for data key {key.pk}")
+    assert (check.state, check.measured) == (Health.FAILURE, f"1 jobs of acme wait for data key {key.pk}")
     # With the key it runs again, and the finding is gone.
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     forget_keys()
@@ -113,7 +113,7 @@ def test_missing_key_is_a_waiting_reason_and_a_finding(
     tick()
     assert begin(start, job).unreadable is None
     check = next(check for check in check_flow() if check.name == "data keys")
-    assert check.state is State.OK
+    assert check.state is Health.OK
 
 
 def test_job_without_its_key_waits_for_ever_by_default(

@@ -13,7 +13,7 @@ from scheduling.breakers.service import reset_circuit
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit import registry
-from scheduling.models import Circuit, Job, PoolClock, Queue, QueueClock, SchedulingEntity, Worker, WorkerPool
+from scheduling.models import Circuit, FairShareNode, Job, PoolClock, Queue, QueueClock, Worker, WorkerPool
 from scheduling.stops.pauses import (
     drain_pool,
     pause_kind,
@@ -28,7 +28,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
 from tenants.tenancy.service import pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant, update_tenant
-from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, reasons_of, reload, submit
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_flight, reasons_of, reload, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -185,7 +185,7 @@ def test_reason_holds_its_jobs_and_no_others(
         tick()
     assert reload(blocked).state == JobState.DISPATCHED
     with all_tenants():
-        entity = SchedulingEntity.objects.get(tenant=acme)
+        entity = FairShareNode.objects.get(tenant=acme)
         clock = QueueClock.objects.get(queue=entity.queue_id)
     if case.is_of_queue:
         assert clock.vruntime >= LONG_GONE

@@ -24,10 +24,10 @@ from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.settings.schema import tenant_setting
-from tests.integration.scheduling.acts import Start, Tick, begin
 from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too
+from tests.integration.scheduling.job_helpers import Start, Tick, begin
 from workloads.documents.indexing.processor import DocumentIndexing
-from workloads.documents.indexing.uploads import Upload, upload_documents
+from workloads.documents.indexing.uploads import UploadResult, upload_documents
 from workloads.documents.models import Dataset
 from workloads.documents.service import create_dataset
 
@@ -63,7 +63,7 @@ def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> API
     return api_client(globex)
 
 
-def upload(dataset: Dataset, **files: bytes) -> Upload:
+def upload(dataset: Dataset, **files: bytes) -> UploadResult:
     """Upload files to a dataset; `a_txt=b"…"` is a.txt."""
     with all_tenants():
         tenant = Tenant.objects.select_related("plan").get(pk=dataset.tenant_id)

@@ -16,7 +16,7 @@ from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
 from tests.integration.workloads.documents.indexing.conftest import stored_files
 from workloads.documents.indexing.service import delete_document
-from workloads.documents.indexing.uploads import Upload, upload_documents
+from workloads.documents.indexing.uploads import UploadResult, upload_documents
 from workloads.documents.models import Dataset, Document
 from workloads.documents.service import create_dataset
 
@@ -36,7 +36,7 @@ def test_concurrent_uploads_of_the_same_content_are_one_document(committed: tupl
     tenant, dataset = committed
     start = Barrier(UPLOADS)
 
-    def upload(number: int) -> Upload:
+    def upload(number: int) -> UploadResult:
         try:
             start.wait()
             file = SimpleUploadedFile(f"{number}.txt", b"The same bytes.")

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from scheduling.execution import verdicts
+from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest
@@ -24,7 +24,7 @@ from workloads.documents.extraction import extractor
 from workloads.documents.indexing import processor
 from workloads.documents.indexing.queries import get_document
 from workloads.documents.indexing.service import retry_document
-from workloads.documents.indexing.uploads import Upload
+from workloads.documents.indexing.uploads import UploadResult
 from workloads.documents.models import Chunk, Dataset, Document
 from workloads.documents.one_item import steps, storing
 from workloads.documents.one_item.item import STATE_FIELDS, IndexingItem
@@ -36,7 +36,7 @@ SENTENCES = "\n\n".join(f"Sentence number {number} tells about queue {number} an
 CHINESE = "调度器按照工人所用的秒数向每个租户收费，等待不会带来好处。"
 
 
-def document_of(upload: Upload, index: int = 0) -> Document:
+def document_of(upload: UploadResult, index: int = 0) -> Document:
     document = upload.files[index].document
     with tenant_context(document.tenant_id):
         return get_document(document.pk)
@@ -316,7 +316,7 @@ def rescue(job: Job) -> Job:
     """Rescue the job of a lost worker, as the sweep does."""
     with all_tenants():
         live = LiveExecution.objects.get(job=job)
-    lost = verdicts.crashed(live.pk, live.fence, crash_count=0, was_alone=True, cause="killed", is_lost=True)
+    lost = settlement_builders.crashed(live.pk, live.fence, crash_count=0, was_alone=True, cause="killed", is_lost=True)
     settle([lost])
     with all_tenants():
         return Job.objects.get(pk=job.pk)

@@ -16,7 +16,7 @@ from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
 from tests.platform_settings import override_platform_settings
-from workloads.documents.embedding import RateLimitedError, get_embedder
+from workloads.documents.embedding import EndpointRateLimitedError, get_embedder
 from workloads.documents.indexing.service import pause_document, resume_document
 from workloads.documents.models import Chunk, Dataset, Document
 from workloads.documents.one_item import steps
@@ -240,7 +240,7 @@ def test_rate_limited_endpoint_uses_no_attempt(
         def embed(self, texts: Any) -> Any:
             calls.append(len(texts))
             if len(calls) == 2:
-                raise RateLimitedError("busy", seconds=7)
+                raise EndpointRateLimitedError("busy", seconds=7)
             return embedder.embed(texts)
 
     monkeypatch.setattr(steps, "get_embedder", Busy)

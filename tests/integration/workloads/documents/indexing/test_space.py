@@ -16,7 +16,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import SpaceExceededError
 from tenants.limits.declared import Limit
 from tenants.limits.service import set_tenant_limit
-from tenants.limits.usage import stored
+from tenants.limits.usage import read_stored
 from tenants.models import LimitWarning, Tenant, TenantUsage
 from tests.checks import faults_of
 from tests.integration.workloads.documents.indexing.conftest import JobRunner, upload
@@ -36,7 +36,7 @@ LONG = " ".join(f"Sentence number {number} says something of its own." for numbe
 
 def used(tenant: Tenant, limit: Limit) -> int:
     with tenant_context(tenant):
-        return stored(tenant.pk, limit)
+        return read_stored(tenant.pk, limit)
 
 
 def chunks_of(tenant: Tenant) -> int:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scheduling.fairness.lab import Arrivals, EntityShape, Policy, QueueShape, Rules, Timeline, TreeShape, replay
+from scheduling.fairness.lab import Arrivals, EntityShape, OrderPolicy, QueueShape, Rules, Timeline, TreeShape, replay
 from tests.model_replay import replay_model
 
 SECOND = 1_000_000
@@ -39,13 +39,13 @@ TWO_TENANTS = arrivals((0, 0, 4), (0, 0, 4), (0, 0, 4), (1, 1, 4), (1, 1, 4))
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        (Policy.FIFO, [0, 1, 2, 3, 4]),
-        (Policy.CAP, [0, 1, 2, 3, 4]),
-        (Policy.ROUND_ROBIN, [0, 3, 1, 4, 2]),
-        (Policy.CFS, [0, 3, 1, 4, 2]),
+        (OrderPolicy.FIFO, [0, 1, 2, 3, 4]),
+        (OrderPolicy.CAP, [0, 1, 2, 3, 4]),
+        (OrderPolicy.ROUND_ROBIN, [0, 3, 1, 4, 2]),
+        (OrderPolicy.CFS, [0, 3, 1, 4, 2]),
     ],
 )
-def test_each_policy_has_its_order(policy: Policy, expected: list[int]) -> None:
+def test_each_policy_has_its_order(policy: OrderPolicy, expected: list[int]) -> None:
     assert starts(replay(TWO_TENANTS, tree(1, 1), Rules(slots=1, policy=policy))) == expected
 
 
@@ -53,22 +53,22 @@ def test_only_the_fair_order_counts_costs_and_weights() -> None:
     # Tenant 0's jobs cost three times as much; tenant 1 has twice the weight.
     jobs = arrivals(*[(0, 0, 3 * SECOND)] * 300, *[(0, 1, SECOND)] * 900)
 
-    def busy(policy: Policy) -> Counter[int]:
+    def busy(policy: OrderPolicy) -> Counter[int]:
         timeline = replay(jobs, tree(1, 2), Rules(slots=1, policy=policy, until_us=90 * SECOND))
         used: Counter[int] = Counter()
         for job, start, end in timeline.spans:
             used[jobs.entity[job]] += min(end, 90 * SECOND) - start
         return used
 
-    assert busy(Policy.CFS)[1] / busy(Policy.CFS)[0] == pytest.approx(2, rel=0.1)
-    assert busy(Policy.ROUND_ROBIN)[1] / busy(Policy.ROUND_ROBIN)[0] == pytest.approx(1 / 3, rel=0.1)
+    assert busy(OrderPolicy.CFS)[1] / busy(OrderPolicy.CFS)[0] == pytest.approx(2, rel=0.1)
+    assert busy(OrderPolicy.ROUND_ROBIN)[1] / busy(OrderPolicy.ROUND_ROBIN)[0] == pytest.approx(1 / 3, rel=0.1)
 
 
 def test_caps_hold_under_all_policies_except_fifo() -> None:
     jobs = arrivals(*[(0, 0, SECOND)] * 8, *[(0, 1, SECOND)] * 8)
-    for policy in Policy:
+    for policy in OrderPolicy:
         at_once = most_at_once(replay(jobs, tree(1, 1, caps={0: 2}), Rules(slots=8, policy=policy)), jobs, tenant=0)
-        assert at_once == (8 if policy is Policy.FIFO else 2), policy
+        assert at_once == (8 if policy is OrderPolicy.FIFO else 2), policy
 
 
 def most_at_once(timeline: Timeline, jobs: Arrivals, *, tenant: int) -> int:
@@ -84,7 +84,7 @@ def most_at_once(timeline: Timeline, jobs: Arrivals, *, tenant: int) -> int:
 
 def test_long_job_yields_after_its_slice_to_a_waiting_job() -> None:
     jobs = arrivals((0, 0, 100 * SECOND), (5 * SECOND, 1, SECOND))
-    rules = Rules(slots=1, policy=Policy.TIME_SLICE, granularity_us=10 * SECOND)
+    rules = Rules(slots=1, policy=OrderPolicy.TIME_SLICE, granularity_us=10 * SECOND)
     assert replay(jobs, tree(1, 1), rules).spans == [
         (0, 0, 10 * SECOND),
         (1, 10 * SECOND, 11 * SECOND),
@@ -94,7 +94,7 @@ def test_long_job_yields_after_its_slice_to_a_waiting_job() -> None:
 
 def test_job_with_used_slice_yields_when_another_job_arrives() -> None:
     jobs = arrivals((0, 0, 100 * SECOND), (25 * SECOND, 1, SECOND), (60 * SECOND, 0, SECOND))
-    rules = Rules(slots=1, policy=Policy.TIME_SLICE, granularity_us=10 * SECOND)
+    rules = Rules(slots=1, policy=OrderPolicy.TIME_SLICE, granularity_us=10 * SECOND)
     timeline = replay(jobs, tree(1, 1), rules)
     # Not to the next job of its own tenant, which has not had less service.
     assert timeline.spans == [
@@ -108,7 +108,7 @@ def test_job_with_used_slice_yields_when_another_job_arrives() -> None:
 def test_slices_do_not_change_the_total_time_of_a_job() -> None:
     chance = random.Random(7)
     jobs = arrivals(*sorted((chance.randrange(50), chance.randrange(3), chance.randrange(1, 40)) for _ in range(200)))
-    rules = Rules(slots=2, policy=Policy.TIME_SLICE, granularity_us=5)
+    rules = Rules(slots=2, policy=OrderPolicy.TIME_SLICE, granularity_us=5)
     timeline = replay(jobs, tree(1, 2, 4), rules)
     used: Counter[int] = Counter()
     for job, start, end in timeline.spans:
@@ -119,21 +119,21 @@ def test_slices_do_not_change_the_total_time_of_a_job() -> None:
 
 def test_jobs_running_at_the_start_hold_their_slots() -> None:
     jobs = arrivals((0, 0, 10), (0, 1, 7), (0, 0, 5), (0, 1, 5))
-    timeline = replay(jobs, tree(1, 1), Rules(slots=2, policy=Policy.CFS), running=2)
+    timeline = replay(jobs, tree(1, 1), Rules(slots=2, policy=OrderPolicy.CFS), running=2)
     # Tenant 1 has no running job at 7 and precedes tenant 0, which has one.
     assert timeline.spans == [(0, 0, 10), (1, 0, 7), (3, 7, 12), (2, 10, 15)]
 
 
 def test_job_starts_only_after_excess_running_jobs_have_ended() -> None:
     jobs = arrivals((0, 0, 10), (0, 0, 20), (0, 0, 30), (0, 1, 5))
-    timeline = replay(jobs, tree(1, 1), Rules(slots=2, policy=Policy.CFS), running=3)
+    timeline = replay(jobs, tree(1, 1), Rules(slots=2, policy=OrderPolicy.CFS), running=3)
     assert timeline.spans[-1] == (3, 20, 25)
 
 
 def test_keys_of_a_tenant_alternate_without_gain_for_the_tenant() -> None:
     # Tenant 0 has one key with many jobs and one with few; tenant 1 has none. One slot, equal weights.
     jobs = arrivals(*[(0, 0, 1)] * 60, *[(0, 1, 1)] * 60, key=[0] * 30 + [1] * 30 + [2] * 60)
-    order = starts(replay(jobs, tree(1, 1), Rules(slots=1, policy=Policy.CFS, until_us=20)))
+    order = starts(replay(jobs, tree(1, 1), Rules(slots=1, policy=OrderPolicy.CFS, until_us=20)))
     keys = Counter(jobs.key[job] for job in order)
     assert keys == {0: 5, 1: 5, 2: 10}
 
@@ -215,11 +215,11 @@ def test_simulation_picks_exactly_what_the_dispatcher_picks(
         caps=caps,
         entities=[EntityShape(queue, tenant, weights[tenant] * 1_000) for queue, tenant in PLACES],
     )
-    found = replay(columns, shape, Rules(slots=slots, policy=Policy.CFS))
+    found = replay(columns, shape, Rules(slots=slots, policy=OrderPolicy.CFS))
     assert found.spans == replay_model(columns, shape, slots)
 
 
 def test_slot_is_held_during_turnaround_except_for_small_jobs() -> None:
     jobs = arrivals((0, 0, 10), (0, 0, 10), (0, 0, 3), (0, 0, 3))
-    rules = Rules(slots=1, policy=Policy.CFS, turnaround_us=2, small_us=5)
+    rules = Rules(slots=1, policy=OrderPolicy.CFS, turnaround_us=2, small_us=5)
     assert replay(jobs, tree(1), rules).spans == [(0, 2, 12), (1, 14, 24), (2, 24, 27), (3, 27, 30)]

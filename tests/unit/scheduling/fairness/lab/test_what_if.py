@@ -7,8 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from scheduling.fairness.lab import Arrivals, Policy, slices
-from scheduling.fairness.lab.load import Change, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms, UnknownNameError
+from scheduling.fairness.lab import Arrivals, OrderPolicy, slices
+from scheduling.fairness.lab.load import (
+    Change,
+    PlanTerms,
+    PoolScenario,
+    QueueTerms,
+    TenantTerms,
+    TierTerms,
+    UnknownNameError,
+)
 from scheduling.fairness.lab.what_if import NoteCode, WhatIf, what_if
 
 SECOND = 1_000_000
@@ -20,10 +28,10 @@ def backlog(tenants: int, jobs_each: int, *, cost_us: int = SECOND) -> Arrivals:
 
 
 # One tenant per plan, each with more work than fits into the time.
-LOAD = Load(
+LOAD = PoolScenario(
     pool="default",
     slots=7,
-    policy=Policy.CFS,
+    policy=OrderPolicy.CFS,
     granularity_seconds=120,
     queues=[QueueTerms("work")],
     plans={"sandbox": PlanTerms(1, 100), "team": PlanTerms(2, 100), "professional": PlanTerms(4, 100)},
@@ -67,7 +75,7 @@ def test_changed_plan_weight_changes_its_share() -> None:
         (Change(tenant_caps={"p": 1}), {"sandbox": 0.29, "team": 0.57, "professional": 0.14}),
         (Change(plan_caps={"professional": 1}), {"sandbox": 0.29, "team": 0.57, "professional": 0.14}),
         # First in, first out ignores weights, and all jobs arrived alternately.
-        (Change(policy=Policy.FIFO), {"sandbox": 0.33, "team": 0.33, "professional": 0.33}),
+        (Change(policy=OrderPolicy.FIFO), {"sandbox": 0.33, "team": 0.33, "professional": 0.33}),
     ],
 )
 def test_each_term_can_be_changed(change: Change, expected: dict[str, float]) -> None:
@@ -82,7 +90,7 @@ def test_doubled_slots_double_the_worker_seconds() -> None:
     assert result.after.starts == 2 * result.now.starts
 
 
-def two_queues() -> Load:
+def two_queues() -> PoolScenario:
     return replace(
         LOAD,
         queues=[QueueTerms("left", 1), QueueTerms("right", 1)],
@@ -106,7 +114,7 @@ def two_queues() -> Load:
         (replace(two_queues(), tiers={"a": TierTerms("left", 1)}), Change(queue_weights={"left": 3}), 0.5),
     ],
 )
-def test_queues_and_tiers_can_be_changed(load: Load, change: Change, expected: float) -> None:
+def test_queues_and_tiers_can_be_changed(load: PoolScenario, change: Change, expected: float) -> None:
     left = next(line for line in what_if(load, change).tenants if line.name == "l")
     assert left.after.share == pytest.approx(expected, abs=0.01)
 
@@ -147,7 +155,7 @@ def test_unknown_name_is_refused(change: Change) -> None:
 
 def test_replay_with_too_many_slices_omits_slices_and_has_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     load = replace(
-        LOAD, slots=2, policy=Policy.TIME_SLICE, granularity_seconds=1, arrivals=backlog(3, 4, cost_us=9 * SECOND)
+        LOAD, slots=2, policy=OrderPolicy.TIME_SLICE, granularity_seconds=1, arrivals=backlog(3, 4, cost_us=9 * SECOND)
     )
     assert NoteCode.UNSLICED not in codes(what_if(load, Change()))
     monkeypatch.setattr(slices, "MOST_LOOKS", 10)

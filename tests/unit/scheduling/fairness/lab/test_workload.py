@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from benchmarks.fairness.simulated import NAMES, WORKLOADS, load_row, measure_row
-from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab import OrderPolicy
 from scheduling.fairness.lab.measures import measure_workload
 from scheduling.fairness.lab.report import describe, render_table
 from scheduling.fairness.lab.share_plot import draw_shares
@@ -166,7 +166,7 @@ def test_unreadable_file_is_reported(tmp_path: Path) -> None:
 
 def test_missing_key_has_its_default() -> None:
     workload = parse(BASE)
-    assert (workload.policies, workload.seed, workload.granularity_seconds) == ([Policy.CFS], 0, 120.0)
+    assert (workload.policies, workload.seed, workload.granularity_seconds) == ([OrderPolicy.CFS], 0, 120.0)
     arrivals = workload.draw_arrivals()
     assert (list(arrivals.at_us), list(arrivals.cost_us)) == ([0, 0, 0], [1_000_000] * 3)
 
@@ -211,7 +211,7 @@ def test_policies_neither_lose_nor_duplicate_jobs(everything: Path) -> None:
         assert measure.starts + sum(row.unstarted for row in measure.tenants) == arrived
         assert sum(row.share for row in measure.tenants) == pytest.approx(1)
         assert sum(row.entitled_share for row in measure.tenants) == pytest.approx(1)
-        if measure.policy is not Policy.FIFO:
+        if measure.policy is not OrderPolicy.FIFO:
             assert measure.busy_while_wanted is None or measure.busy_while_wanted > 0.9
 
 

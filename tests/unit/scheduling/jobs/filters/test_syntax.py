@@ -210,7 +210,7 @@ def test_filter_is_described_in_words(text: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "is_walked"),
+    ("text", "needs_scan"),
     [
         ("", False),
         ("created:>2026-01-01 age:<1d tenant:acme", False),
@@ -235,8 +235,8 @@ def test_filter_is_described_in_words(text: str, words: str) -> None:
         ("-requeued:no", True),
     ],
 )
-def test_filter_without_index_is_walked(text: str, is_walked: bool) -> None:
-    assert parse(text).is_walked is is_walked
+def test_filter_without_index_is_walked(text: str, needs_scan: bool) -> None:
+    assert parse(text).needs_scan is needs_scan
 
 
 @pytest.mark.parametrize(

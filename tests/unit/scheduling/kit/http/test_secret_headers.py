@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scheduling.kit.http import Limits, SecretRefusedError, SecretText, open_stream, read_target, send, send_async
-from scheduling.kit.http.policy import Policy
+from scheduling.kit.http.policy import OutgoingPolicy
 from scheduling.kit.http.secret_headers import Mask, open_pieces
 from tenants.secrets.queries import OpenSecret
 from tests.platform_settings import ChangePlatformSettings
@@ -19,7 +19,7 @@ from workloads.model_endpoints import event_loop
 VALUE = 'the "value" of it'
 SECRET = OpenSecret("api", ("127.0.0.1",), VALUE)
 TEXT = SecretText(("Bearer ", SECRET))
-POLICY = Policy(frozenset({80, 443}))
+POLICY = OutgoingPolicy(frozenset({80, 443}))
 LIMITS = Limits(redirects=2)
 
 

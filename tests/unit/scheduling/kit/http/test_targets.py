@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling.kit.http.errors import UrlRefusedError
-from scheduling.kit.http.targets import MAX_URL_CHARACTERS, Target, read_location, read_target
+from scheduling.kit.http.targets import MAX_URL_CHARACTERS, UrlTarget, read_location, read_target
 
 # Spellings of 127.0.0.1, 10.0.0.1, 169.254.169.254 and :: that some parser accepts, and URLs that two parsers read
 # differently.
@@ -210,25 +210,25 @@ REFUSED = [
     "http://example.com/" + "a" * MAX_URL_CHARACTERS,
 ]
 READ = [
-    ("http://example.com", Target("http", "example.com", 80, "/")),
-    ("HTTPS://Example.COM/A?b=C#d", Target("https", "example.com", 443, "/A?b=C")),
-    ("https://example.com:8443/", Target("https", "example.com", 8443, "/")),
-    ("http://example.com?q=1", Target("http", "example.com", 80, "/?q=1")),
-    ("http://example.com#@127.0.0.1/", Target("http", "example.com", 80, "/")),
-    ("http://example.com/@127.0.0.1", Target("http", "example.com", 80, "/@127.0.0.1")),
-    ("http://example.com/a%2Fb?c=%20&d[]=1", Target("http", "example.com", 80, "/a%2Fb?c=%20&d[]=1")),
-    ("http://example.com/é?ü=日", Target("http", "example.com", 80, "/%C3%A9?%C3%BC=%E6%97%A5")),
-    ("http://a_b.example.com/", Target("http", "a_b.example.com", 80, "/")),
-    ("http://xn--mnchen-3ya.example/", Target("http", "xn--mnchen-3ya.example", 80, "/")),
-    ("http://münchen.example/", Target("http", "xn--mnchen-3ya.example", 80, "/")),
-    ("http://MÜNCHEN.example/", Target("http", "xn--mnchen-3ya.example", 80, "/")),
-    ("http://faß.example/", Target("http", "xn--fa-hia.example", 80, "/")),
-    ("http://例え.テスト/", Target("http", "xn--r8jz45g.xn--zckzah", 80, "/")),
+    ("http://example.com", UrlTarget("http", "example.com", 80, "/")),
+    ("HTTPS://Example.COM/A?b=C#d", UrlTarget("https", "example.com", 443, "/A?b=C")),
+    ("https://example.com:8443/", UrlTarget("https", "example.com", 8443, "/")),
+    ("http://example.com?q=1", UrlTarget("http", "example.com", 80, "/?q=1")),
+    ("http://example.com#@127.0.0.1/", UrlTarget("http", "example.com", 80, "/")),
+    ("http://example.com/@127.0.0.1", UrlTarget("http", "example.com", 80, "/@127.0.0.1")),
+    ("http://example.com/a%2Fb?c=%20&d[]=1", UrlTarget("http", "example.com", 80, "/a%2Fb?c=%20&d[]=1")),
+    ("http://example.com/é?ü=日", UrlTarget("http", "example.com", 80, "/%C3%A9?%C3%BC=%E6%97%A5")),
+    ("http://a_b.example.com/", UrlTarget("http", "a_b.example.com", 80, "/")),
+    ("http://xn--mnchen-3ya.example/", UrlTarget("http", "xn--mnchen-3ya.example", 80, "/")),
+    ("http://münchen.example/", UrlTarget("http", "xn--mnchen-3ya.example", 80, "/")),
+    ("http://MÜNCHEN.example/", UrlTarget("http", "xn--mnchen-3ya.example", 80, "/")),
+    ("http://faß.example/", UrlTarget("http", "xn--fa-hia.example", 80, "/")),
+    ("http://例え.テスト/", UrlTarget("http", "xn--r8jz45g.xn--zckzah", 80, "/")),
     # Valid, and refused by their address: see the policy.
-    ("http://127.0.0.1/", Target("http", "127.0.0.1", 80, "/")),
-    ("http://[::1]:8080/", Target("http", "::1", 8080, "/")),
-    ("http://[0:0:0:0:0:0:0:1]/", Target("http", "::1", 80, "/")),
-    ("http://localhost/", Target("http", "localhost", 80, "/")),
+    ("http://127.0.0.1/", UrlTarget("http", "127.0.0.1", 80, "/")),
+    ("http://[::1]:8080/", UrlTarget("http", "::1", 8080, "/")),
+    ("http://[0:0:0:0:0:0:0:1]/", UrlTarget("http", "::1", 80, "/")),
+    ("http://localhost/", UrlTarget("http", "localhost", 80, "/")),
 ]
 
 
@@ -241,7 +241,7 @@ def test_ambiguous_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(("url", "target"), READ)
-def test_plain_url_is_split_into_its_parts(url: str, target: Target) -> None:
+def test_plain_url_is_split_into_its_parts(url: str, target: UrlTarget) -> None:
     assert read_target(url) == target
 
 

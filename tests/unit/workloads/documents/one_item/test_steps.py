@@ -15,7 +15,7 @@ from scheduling.kit.http import Limits
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.documents.blocks import Block
-from workloads.documents.embedding import DIMENSIONS, RateLimitedError
+from workloads.documents.embedding import DIMENSIONS, EndpointRateLimitedError
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
 from workloads.documents.one_item import steps
 from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
@@ -181,7 +181,7 @@ class Endpoint:
     def embed(self, texts: Sequence[str]) -> Any:
         self.asked.append(list(texts))
         if len(self.asked) <= self.limited:
-            raise RateLimitedError("busy", seconds=7)
+            raise EndpointRateLimitedError("busy", seconds=7)
         return np.full((len(texts), DIMENSIONS), 0.5, dtype=np.float32)
 
 
@@ -214,7 +214,7 @@ def test_rate_limit_of_endpoint_is_not_a_failure_of_the_dependency(
     dependencies: Dependencies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, Endpoint(limited=1))
-    with pytest.raises(RateLimitedError):
+    with pytest.raises(EndpointRateLimitedError):
         steps.embed(item(passages=passages("one")), dependencies.context(), {})
     assert dependencies.left == [("embeddings", "NoneType")]
 

@@ -15,7 +15,7 @@ from workloads.workflows.records.drawing import (
     BOX_WIDTH,
     MAX_BOXES,
     TIMELINE_UNITS,
-    Bar,
+    NodeBar,
     draw_bars,
     draw_graph,
 )
@@ -95,7 +95,7 @@ def test_bars_share_one_scale() -> None:
 
     bars = draw_bars([(at(0), at(5)), (at(5), None), (None, None), (at(10), at(10))], now=at(10))
 
-    assert bars == [Bar(0, 500), Bar(500, 500), None, Bar(TIMELINE_UNITS - 4, 4)]
+    assert bars == [NodeBar(0, 500), NodeBar(500, 500), None, NodeBar(TIMELINE_UNITS - 4, 4)]
 
 
 def test_node_that_has_not_begun_has_no_bar() -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from workloads.workflows.records.records import RunRecord, RunState
+from workloads.workflows.records.records import RecordState, RunRecord
 from workloads.workflows.records.rows import MAX_ERROR_MESSAGE, run_row, storable
 
 
@@ -36,7 +36,7 @@ def record(**said: object) -> RunRecord:
         workflow_version=1,
         job_id=UUID(int=4),
         version=7,
-        state=RunState.FAILED,
+        state=RecordState.FAILED,
         **said,  # type: ignore[arg-type]
     )
 

@@ -25,7 +25,7 @@ from tenants.tenancy.queries import find_tenant
 from workloads.documents.batch_limit import files_allowed
 from workloads.documents.indexing.inspection import inspect_documents
 from workloads.documents.indexing.queries import find_documents
-from workloads.documents.indexing.uploads import Upload, upload_documents
+from workloads.documents.indexing.uploads import UploadResult, upload_documents
 from workloads.documents.models import Dataset, Document
 from workloads.documents.service import create_dataset
 
@@ -39,7 +39,7 @@ class Intake:
 
     tenant: Tenant
     dataset: Dataset
-    uploads: list[Upload] = field(default_factory=list)
+    uploads: list[UploadResult] = field(default_factory=list)
     documents: dict[UUID, Document] = field(default_factory=dict)
 
     def refresh(self) -> None:

@@ -1,0 +1,34 @@
+"""Error pages of the console: 403 and 404 with a reason and a way on."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext
+from django.views.defaults import page_not_found, permission_denied
+
+from tenants.console.site import console_site
+from tenants.url_prefixes import CONSOLE_PREFIX
+
+
+def forbidden_page(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Return 403, in the console's layout for requests to the console."""
+    if not _is_in_console(request):
+        return permission_denied(request, exception)
+    return _page(request, "refused", gettext("You have no permission to view this page"), 403)
+
+
+def not_found_page(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Return 404 likewise; the page does not reveal whether the object exists for others."""
+    if not _is_in_console(request):
+        return page_not_found(request, exception)
+    return _page(request, "missing", gettext("Page not found"), 404)
+
+
+def _is_in_console(request: HttpRequest) -> bool:
+    # A request refused before authentication has no user to render the layout for.
+    has_user = getattr(request, "user", None) is not None
+    return request.path_info.startswith(CONSOLE_PREFIX) and has_user and console_site.has_permission(request)
+
+
+def _page(request: HttpRequest, what: str, title: str, status: int) -> HttpResponse:
+    context = {**console_site.each_context(request), "title": title, "what": what}
+    return render(request, "admin/refusal.html", context, status=status)

@@ -1,0 +1,122 @@
+"""The user that the servers run as. PostgreSQL refuses root, so root starts them with another identity.
+
+Three ways: a user namespace in which root appears as uid 65534 (files stay root's, so nothing is copied); the real uid
+65534 on copied programs, if the kernel refuses a namespace; and the caller itself for other users.
+"""
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+from jobsplatform.embedded.binaries import Program
+
+NOBODY = 65534
+_PR_SET_PDEATHSIG = 1
+
+
+class ServerUser(StrEnum):
+    """The ways to give a server process an identity that PostgreSQL accepts."""
+
+    CALLER = "caller"
+    NAMESPACE = "namespace"
+    NOBODY = "nobody"
+
+
+def choose_server_user() -> ServerUser:
+    """Return the cheapest identity: the caller's own unless it is root's or has no name."""
+    if os.geteuid() != 0 and _has_name(os.geteuid()):
+        return ServerUser.CALLER
+    try:
+        subprocess.run(  # noqa: S603 - asks the kernel, by doing nothing in a namespace
+            [shutil.which("true") or "/bin/true"],
+            preexec_fn=_namespace_entrance(),
+            check=True,
+        )
+    except (subprocess.SubprocessError, OSError):
+        return ServerUser.NOBODY if os.geteuid() == 0 else ServerUser.CALLER
+    return ServerUser.NAMESPACE
+
+
+def _has_name(user_id: int) -> bool:
+    """Return whether the user is in the password file, which initdb requires."""
+    try:
+        pwd.getpwuid(user_id)
+    except KeyError:
+        return False
+    return True
+
+
+def _namespace_entrance() -> Callable[[], None]:
+    """Return a function that maps the calling process's user to uid and gid 65534."""
+    user_id, group_id = os.geteuid(), os.getegid()
+
+    def enter() -> None:
+        os.unshare(os.CLONE_NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{NOBODY} {user_id} 1")
+        Path("/proc/self/gid_map").write_text(f"{NOBODY} {group_id} 1")
+
+    return enter
+
+
+def _become_nobody() -> None:
+    """Drop root permanently, in this process only."""
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+
+
+def die_with_parent(death_signal: signal.Signals) -> None:
+    """Have the kernel send the signal to this process when its parent ends, however it ends. Linux only."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+
+
+def before_exec(identity: ServerUser, death_signal: signal.Signals) -> Callable[[], None]:
+    """Return the function that a forked child runs before it becomes the server."""
+
+    enter_namespace = _namespace_entrance()
+
+    def prepare() -> None:
+        if identity is ServerUser.NAMESPACE:
+            enter_namespace()
+        elif identity is ServerUser.NOBODY:
+            _become_nobody()
+        # After the change of identity: the kernel clears the death signal when credentials change.
+        die_with_parent(death_signal)
+
+    return prepare
+
+
+def is_reachable_by_all(folder: Path) -> bool:
+    """Return whether every user may enter the folder and all its parents."""
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in (folder, *folder.parents))
+
+
+def copy_for_user(identity: ServerUser, program: Program, folder: Path) -> Program:
+    """Return the program in a place where the identity can run it, copied under `folder` if necessary."""
+    if identity is not ServerUser.NOBODY:
+        return program
+    copy = folder / program.executable.name
+    if not copy.exists():
+        for part in program.parts:
+            shutil.copytree(program.root / part, copy / part, symlinks=True)
+        for path in (folder, copy, *copy.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+    return program.within(copy)
+
+
+def change_owner(identity: ServerUser, path: Path) -> None:
+    """Make the identity the owner of the path."""
+    if identity is ServerUser.NOBODY:
+        os.chown(path, NOBODY, NOBODY)

@@ -1,0 +1,223 @@
+"""Actions of bulk operations on the jobs of one turn, each through the service for single jobs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from django.db.models import Q
+
+from scheduling.bulk.effect import BacklogChange
+from scheduling.bulk.moves import move_jobs
+from scheduling.bulk.priorities import set_priorities
+from scheduling.bulk.queries import UNCHANGED
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.execution.settlement_builders import Failure
+from scheduling.jobs.cancellation import cancel_here
+from scheduling.jobs.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
+from scheduling.jobs.routing.service import Routes
+from scheduling.jobs.waiting_jobs import end_waiting, retry_missed
+from scheduling.models import DeadLetter, Job, Queue
+from tenants.access.permissions import Permission
+from tenants.context import current_actor
+from tenants.encryption.fields import open_readable_rows
+from tenants.exceptions import DomainError
+
+PRIORITY_NOT_ALLOWED, QUEUE_NOT_ALLOWED = "priority_not_allowed", "queue_not_allowed"
+_STOPPABLE = WAITING_STATES | {JobState.SUSPENDED}
+
+
+@dataclass(slots=True)
+class ActionResult:
+    """Result of an action on the jobs of a turn.
+
+    ``formers`` are the former values of changed jobs, if they can be restored. ``put_off`` are the last jobs of the
+    turn, from the first that a limit of its tenant delays by ``retry_after_seconds``; some of them may be changed
+    nevertheless.
+    """
+
+    changed: set[UUID] = field(default_factory=set)
+    refused: Counter[str] = field(default_factory=Counter)
+    formers: dict[UUID, int] = field(default_factory=dict)
+    put_off: Sequence[UUID] = ()
+    retry_after_seconds: int | None = None
+
+
+class BulkAction(Protocol):
+    """Action of a bulk operation with its parameters; it skips jobs outside ``states``."""
+
+    @property
+    def states(self) -> frozenset[JobState]: ...
+
+    @property
+    def permission(self) -> Permission: ...
+
+    @property
+    def shift(self) -> BacklogChange:
+        """Return the effect on the lines of waiting jobs."""
+        ...
+
+    def unchanged(self) -> Q | None:
+        """Return the condition of jobs that the action would leave as they are, or None."""
+        ...
+
+    def refusal_of(self, job: Job) -> DomainError | None:
+        """Return the error that would refuse a job in one of the states, judged by its own row, or None."""
+        ...
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> ActionResult:
+        """Act on these jobs of the scope in the caller's transaction; the caller writes the audit entry."""
+        ...
+
+    def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> ActionResult:
+        """Restore the former values of jobs, except of those that have changed again since."""
+        ...
+
+
+class UnconditionalAction:
+    """Base of actions that refuse no job by its own row."""
+
+    def refusal_of(self, job: Job) -> DomainError | None:
+        return None
+
+
+class IrreversibleAction(UnconditionalAction):
+    """Base of actions that cannot be undone."""
+
+    def unchanged(self) -> Q | None:
+        return None
+
+    def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> ActionResult:
+        raise TypeError(f"{type(self).__name__} cannot be undone.")
+
+
+class CancelJobs(IrreversibleAction):
+    """Cancellation: at once for waiting jobs, at the next checkpoint for running ones."""
+
+    states = frozenset(JobState) - TERMINAL_STATES
+    permission = Permission.JOBS_CANCEL
+    shift = BacklogChange(takes=WAITING_STATES)
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> ActionResult:
+        return ActionResult(cancel_here(job_ids, reason=reason))
+
+
+class DiscardJobs(IrreversibleAction):
+    """Discard of waiting jobs: they become dead letters, which can be requeued."""
+
+    states = _STOPPABLE
+    permission = Permission.JOBS_CANCEL
+    shift = BacklogChange(takes=WAITING_STATES)
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> ActionResult:
+        failure = Failure("discarded", "The job was discarded by a bulk operation.", "")
+        discarded = retry_missed(
+            lambda ids: end_waiting(
+                ids,
+                state=JobState.DISCARDED,
+                event="job.discarded",
+                data={"reason": reason},
+                error_type=failure.type,
+                error_message=failure.message,
+                error_fingerprint=failure.fingerprint,
+                dead_letter_reason=DeadLetter.Reason.DISCARDED,
+            ),
+            job_ids,
+            states=self.states,
+        )
+        wake_on_commit()
+        return ActionResult(discarded)
+
+
+@dataclass(frozen=True, slots=True)
+class ReprioritiseJobs(UnconditionalAction):
+    """Change of priority, and with it of the place among the tenant's own jobs."""
+
+    priority: int
+    states = _STOPPABLE
+    permission = Permission.JOBS_BULK
+    shift = BacklogChange()
+
+    def unchanged(self) -> Q | None:
+        return Q(priority=self.priority)
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> ActionResult:
+        rows = Job.objects.filter(pk__in=job_ids).values_list("pk", "priority", "tenant__plan__max_priority")
+        refused: Counter[str] = Counter()
+        wanted: dict[UUID, int] = {}
+        for job_id, priority, most in rows:
+            if priority == self.priority:
+                refused[UNCHANGED] += 1
+            elif abs(self.priority) > most:
+                refused[PRIORITY_NOT_ALLOWED] += 1
+            else:
+                wanted[job_id] = self.priority
+        formers = _persistently(wanted, lambda left: set_priorities(left, reason=reason), self.states)
+        return ActionResult(set(formers), refused, formers)
+
+    def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> ActionResult:
+        still = Job.objects.filter(pk__in=formers, priority=self.priority).values_list("pk", flat=True)
+        wanted = {job_id: formers[job_id] for job_id in still}
+        return ActionResult(set(_persistently(wanted, lambda left: set_priorities(left, reason=reason), self.states)))
+
+
+@dataclass(frozen=True, slots=True)
+class MoveJobs(UnconditionalAction):
+    """Move to another queue; actors of a tenant reach only queues that routing lets them name."""
+
+    queue: Queue
+    states = _STOPPABLE
+    permission = Permission.JOBS_BULK
+
+    @property
+    def shift(self) -> BacklogChange:
+        return BacklogChange(takes=WAITING_STATES, brings=WAITING_STATES, queue_id=self.queue.pk)
+
+    def unchanged(self) -> Q | None:
+        return Q(queue_id=self.queue.pk)
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> ActionResult:
+        found = list(Job.objects.filter(pk__in=job_ids).exclude(queue=self.queue).values_list("pk", flat=True))
+        refused = Counter({UNCHANGED: len(job_ids) - len(found)})
+        allowed = self._allowed(found) if current_actor().is_of_tenant else set(found)
+        refused[QUEUE_NOT_ALLOWED] = len(found) - len(allowed)
+        wanted = dict.fromkeys(allowed, self.queue.pk)
+        formers = _persistently(wanted, lambda left: move_jobs(left, reason=reason), self.states)
+        return ActionResult(set(formers), +refused, formers)
+
+    def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> ActionResult:
+        still = Job.objects.filter(pk__in=formers, queue=self.queue).values_list("pk", flat=True)
+        queues = set(Queue.objects.filter(pk__in=set(formers.values())).values_list("pk", flat=True))
+        wanted = {job_id: formers[job_id] for job_id in still if formers[job_id] in queues}
+        return ActionResult(set(_persistently(wanted, lambda left: move_jobs(left, reason=reason), self.states)))
+
+    def _allowed(self, job_ids: Sequence[UUID]) -> set[UUID]:
+        """Return the jobs that their tenant might have submitted to this queue itself."""
+        jobs = Job.objects.filter(pk__in=job_ids)
+        about = {job_id: rest for job_id, *rest in jobs.values_list("pk", "kind", "tenant__plan__tier_id")}
+        routes = Routes.load_all()
+        # A job with an unreadable payload stays in its queue.
+        return {
+            job_id
+            for job_id, payload in open_readable_rows(Job, "payload", jobs.values_list("pk", "tenant_id", "payload"))
+            for kind, tier_id in [about[job_id]]
+            if tier_id in routes and self.queue.name in routes[tier_id].choices(kind, payload)
+        }
+
+
+def _persistently(
+    wanted: Mapping[UUID, int], change: Callable[[Mapping[UUID, int]], dict[UUID, int]], states: frozenset[JobState]
+) -> dict[UUID, int]:
+    """Change jobs, retry those that another transaction had locked, and return the former values."""
+    formers: dict[UUID, int] = {}
+
+    def step(left: Sequence[UUID]) -> set[UUID]:
+        found = change({job_id: wanted[job_id] for job_id in left})
+        formers.update(found)
+        return set(found)
+
+    retry_missed(step, list(wanted), states=states)
+    return formers

@@ -1,0 +1,85 @@
+"""Actions on selected rows of a list: they POST with a reason and start a bulk operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.forms import ActionForm
+
+from scheduling.bulk.page import reason_words
+from scheduling.bulk.starting import start_bulk_operation
+from scheduling.jobs.filters import JobFilter
+from scheduling.models import BulkOperation
+from tenants.console.post_actions import REASON_LIMIT
+from tenants.console.post_actions import read_reason as reason_of
+from tenants.exceptions import DomainError
+
+__all__ = ["ReasonActionForm", "reason_of"]
+
+
+class ReasonActionForm(ActionForm):
+    """Bar of actions below a list, with a reason."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=REASON_LIMIT,
+        label="",
+        widget=forms.TextInput(
+            {
+                "placeholder": gettext_lazy("Reason, for the audit log"),
+                "aria-label": gettext_lazy("Reason, for the audit log"),
+                "class": "bg-white/20 rounded-default px-2 py-1 text-white placeholder-white/80 lg:w-72",
+            }
+        ),
+    )
+
+
+# Default reason.
+TICKED = "Selected in the console."
+
+
+def act_on_selected(request: HttpRequest, operation: str, jobs: Sequence[tuple[UUID, str]]) -> None:
+    """Start an operation on jobs given by id and slug of tenant, and show its counts with a link to its page.
+
+    If all jobs are of one tenant, the operation belongs to that tenant.
+    """
+    if not jobs:
+        return
+    slugs = list({slug for _job_id, slug in jobs})
+    chosen = JobFilter.of(id=[job_id for job_id, _slug in jobs], tenant=slugs if len(slugs) == 1 else None)
+    try:
+        row = start_bulk_operation(
+            filter_text=chosen.text,
+            operation=operation,
+            parameters={},
+            reason=reason_of(request) or TICKED,
+            number=len(jobs),
+            takes_first_turn=True,
+        )
+    except DomainError as refusal:
+        messages.error(request, refusal.detail)
+        return
+    _show(request, row)
+
+
+def _show(request: HttpRequest, row: BulkOperation) -> None:
+    page = reverse("admin:scheduling_bulkoperation_change", args=[row.pk])
+    words = _("%(changed)s of %(count)s jobs changed.") % {"changed": row.changed, "count": row.expected}
+    level = messages.SUCCESS if row.changed else messages.WARNING
+    link = format_html('{} <a class="console-link" href="{}">{}</a>', words, page, _("To the bulk operation"))
+    messages.add_message(request, level, link)
+    for reason, count in sorted(row.ineligible.items()):
+        values = {"count": count, "reason": reason_words(reason)}
+        messages.warning(request, _("%(count)s not changed: %(reason)s") % values)
+    if row.is_open:
+        messages.warning(
+            request, _("A limit of the tenant is reached. The other jobs follow when the limit allows it.")
+        )

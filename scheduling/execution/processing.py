@@ -1,0 +1,220 @@
+"""The run of one execution: its processor works, and every way in which that ends gives a verdict."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import connection
+
+from scheduling import tracing
+from scheduling.exceptions import KindUnknownError
+from scheduling.execution import policy, settlement_builders
+from scheduling.execution.logs.job_log import JobLogWriter, capturing
+from scheduling.execution.policy import settlement_of_lost_session
+from scheduling.execution.runtime import ExecutionRuntime
+from scheduling.execution.settlement import Settlement
+from scheduling.execution.start import StartedExecution
+from scheduling.jobs.result_cache.service import ResultCache
+from scheduling.kit import registry
+from scheduling.kit.base import Interrupted, JobContext, Outcome, TaskProcessor
+from scheduling.kit.retry import RetryPolicy, plain_delay_seconds
+from scheduling.worker import memory, orphan_processes
+from scheduling.worker.connections import drop_open_transaction
+from scheduling.worker.control_block import Seat
+from tenants.settings.schema import settings_of
+from tenants.transactions import session_errors
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSettlement:
+    """The settlement of an execution, and the processor's effects of the same transaction."""
+
+    settlement: Settlement | None
+    effects: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResult:
+    """An execution that ran for ``seconds`` and is not settled yet.
+
+    ``is_spoiled``: its processor left a transaction open or exhausted the process, so that no other job may run there.
+    ``peak_memory_kib`` is its peak memory, None if unknown.
+    """
+
+    started: StartedExecution
+    pending: PendingSettlement
+    log: JobLogWriter
+    is_spoiled: bool
+    seconds: float
+    peak_memory_kib: int | None = None
+
+    def with_costs(self, *, began_us: int | None = None, measured_us: int | None = None) -> PendingSettlement:
+        """Return the verdict with the execution's cost."""
+        if self.pending.settlement is not None:
+            self.pending.settlement.bill(
+                peak_memory_kib=self.peak_memory_kib, began_us=began_us, measured_us=measured_us
+            )
+        return self.pending
+
+
+def log_writer_of(started: StartedExecution, *, is_shared: bool = False) -> JobLogWriter:
+    """Return the execution's log writer; ``is_shared``: it is written with those of other executions."""
+    return JobLogWriter(
+        tenant_id=started.tenant_id,
+        job_id=started.job_id,
+        execution_id=started.execution_id,
+        attempt=started.attempt,
+        is_shared=is_shared,
+    )
+
+
+def run_execution(started: StartedExecution, seat: Seat, span: tracing.Span, log: JobLogWriter) -> ExecutionResult:
+    """Run a started execution and return its work, to be settled."""
+    began = time.monotonic()
+    is_peak_known = memory.reset_peak()
+    try:
+        # In a copy of the context, so that context variables that a processor sets end with its job.
+        pending = copy_context().run(run_processor, started, seat, log)
+        peak_kib = memory.read_peak_kib() if is_peak_known else None
+        orphan_processes.end_processes_of_job(log)
+        is_spoiled = _is_spoiled()
+    finally:
+        seconds = time.monotonic() - began
+        # A reader that sees the job ended finds its log complete.
+        log.end()
+    if pending.settlement is not None and pending.settlement.error_type:
+        span.fail(pending.settlement.error_type)
+    return ExecutionResult(started, pending, log, is_spoiled, seconds, peak_kib)
+
+
+def _is_spoiled() -> bool:
+    if drop_open_transaction():
+        # Code that holds that transaction may still use the connection during a later job, even of another tenant.
+        logger.error("processor.left_transaction_open")
+        return True
+    return orphan_processes.is_exhausted()
+
+
+def run_processor(started: StartedExecution, seat: Seat, log: JobLogWriter) -> PendingSettlement:
+    """Run the kind's processor; return the verdict of every way in which that may end."""
+    if started.is_expired:
+        return PendingSettlement(settlement_builders.expired(started.execution_id, started.fence))
+    if started.unreadable is not None:
+        logger.error("execution.unreadable", extra={"job": str(started.job_id), "cause": started.unreadable.detail})
+        return PendingSettlement(policy.unreadable_of(started, started.unreadable))
+    try:
+        kind = registry.get(started.kind)
+    except KindUnknownError:
+        # Another worker of the pool may have it; otherwise the dispatcher holds the job back.
+        logger.warning("execution.kind_unknown", extra={"kind": started.kind, "job": str(started.job_id)})
+        return PendingSettlement(policy.kind_unknown_of(started))
+    retries = policy.retry_policy(started, kind)
+    seat.note_begun(
+        fence=started.fence,
+        attempt=started.attempt,
+        crash_count=started.crash_count,
+        max_retries=started.max_retries,
+        kind=started.kind,
+        timeout_seconds=kind.timeout_seconds,
+        memory_limit_mib=started.memory_limit_mib,
+        retry_delay_seconds=plain_delay_seconds(retries, started.attempt),
+    )
+    runtime = ExecutionRuntime(started, seat, log)
+    try:
+        with capturing(kind, log):
+            context = _context(started, runtime, _settings(kind, started))
+            settlement = _answer(kind(), context, runtime, started, retries)
+    except Interrupted as interruption:
+        stopped = runtime.settlement_of(interruption.cause)
+        return PendingSettlement(None if stopped is None else runtime.with_reports(stopped))
+    return PendingSettlement(runtime.with_reports(settlement), runtime.settlement_effects(settlement))
+
+
+def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
+    """Return another verdict on the same execution, with the costs and dependencies of the first."""
+    return replace(
+        after,
+        peak_memory_kib=before.peak_memory_kib,
+        began_us=before.began_us,
+        measured_us=before.measured_us,
+        dependencies=before.dependencies,
+        progress=before.progress,
+    )
+
+
+def _settings(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[str, Any]:
+    """Return the current settings that the kind declares; without any, run no statement."""
+    if not kind.settings:
+        return {}
+    values = settings_of(started.tenant_id)
+    # Copies: the cached values are shared.
+    return {key: deepcopy(values[key]) for key in kind.settings if key in values}
+
+
+def _context(started: StartedExecution, runtime: ExecutionRuntime, settings: Mapping[str, Any]) -> JobContext:
+    return JobContext(
+        tenant_id=started.tenant_id,
+        job_id=started.job_id,
+        execution_id=started.execution_id,
+        kind=started.kind,
+        payload=started.payload,
+        attempt=started.attempt,
+        state=started.checkpoint,
+        fencing_token=started.fence,
+        idempotency_key=started.idempotency_key,
+        deadline_at=started.deadline_at,
+        runtime=runtime,
+        settings=settings,
+    )
+
+
+def _answer(
+    processor: TaskProcessor,
+    context: JobContext,
+    runtime: ExecutionRuntime,
+    started: StartedExecution,
+    retries: RetryPolicy,
+) -> Settlement:
+    """Run the processor, and let it handle its own error."""
+    reuse = ResultCache(type(processor), context) if processor.result_kept_seconds else None
+    try:
+        with session_errors(connection):
+            answer = (reuse and reuse.find()) or processor.process(context)
+            settlement = policy.settlement_of(answer, started, retries)
+            return settlement if reuse is None else reuse.kept(settlement)
+    except (Interrupted, SystemExit, KeyboardInterrupt):
+        # The last two end the process; the parent settles the execution as a crash.
+        raise
+    except BaseException as error:  # noqa: BLE001 - any error of a plug-in is its attempt's error
+        if (returned := settlement_of_lost_session(started, error)) is not None:
+            return returned
+        return _answer_to_error(processor, context, error, started, retries)
+
+
+def _answer_to_error(
+    processor: TaskProcessor,
+    context: JobContext,
+    error: BaseException,
+    started: StartedExecution,
+    retries: RetryPolicy,
+) -> Settlement:
+    try:
+        with session_errors(connection):
+            answer: Outcome | Mapping[str, Any] | None = processor.handle_error(context, error)
+        if answer is not None:
+            return policy.settlement_of(answer, started, retries)
+    except Exception as second:
+        if (returned := settlement_of_lost_session(started, second)) is not None:
+            return returned
+        logger.exception("processor.handle_error_failed")
+        second.__context__ = error
+        return policy.failure_of(second, started, retries)
+    return policy.failure_of(error, started, retries)

@@ -1,0 +1,85 @@
+"""The lines in which a tenant's jobs wait: in each queue one for jobs without a fair key, and one for each key.
+
+A key's line is created with its first job and removed by upkeep after a long time without jobs. A transaction that adds
+jobs takes a shared lock on the tenant's lines, so that upkeep does not remove them meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import namedtuple_row, scalar_row
+
+from scheduling.models import FairShareNode, TenantCapacity
+from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
+from tenants.database.sql import load_sql
+from tenants.models import Tenant
+
+# The most empty lines of keys ahead of their siblings that one tenant keeps in one queue.
+KEPT_IDLE_KEYS = 1_000
+
+type Line = tuple[int, str]
+
+_SQL = load_sql(__file__)
+# Lock first, in a separate statement: the next one then sees what was removed until then.
+_OPEN_OF_JOBS = (_SQL["hold_lines_of_jobs"], _SQL["open_lines_of_jobs"])
+_OPEN_NAMED = (_SQL["hold_named_lines"], _SQL["open_named_lines"])
+_OWN, _LOCK_IDLE, _REMOVE = _SQL["read_own_lines"], _SQL["lock_idle_lines"], _SQL["remove_idle_lines"]
+
+
+def node_ids(tenant: Tenant, lines: Collection[Line]) -> dict[Line, int]:
+    """Return the entity of each of the tenant's lines, created if missing.
+
+    Before they are read, lock the tenant's lines of keys against removal until this transaction ends.
+    """
+    ids = {(queue_id, ""): entity_id for queue_id, entity_id in _own_ids(tenant, {q for q, _ in lines}).items()}
+    if keyed := sorted({line for line in lines if line[1]}):
+        queue_ids, keys = [q for q, _ in keyed], [key for _, key in keyed]
+        _open_lines(_OPEN_NAMED, {"tenant_id": tenant.pk, "queue_ids": queue_ids, "keys": keys})
+        found = FairShareNode.objects.filter(queue_id__in=set(queue_ids), fair_key__in=set(keys))
+        ids |= {
+            (queue_id, key): entity_id for queue_id, key, entity_id in found.values_list("queue_id", "fair_key", "id")
+        }
+    return ids
+
+
+def create_key_nodes(job_ids: Collection[UUID]) -> None:
+    """Open the missing lines of these jobs' keys, and lock the lines against removal until this transaction ends."""
+    _open_lines(_OPEN_OF_JOBS, {"job_ids": list(job_ids)})
+
+
+def delete_idle_key_nodes(limit: int) -> int:
+    """Remove the lines of keys that are empty and not ahead of their siblings, at most ``limit``; return how many."""
+    parameters = {"kept": KEPT_IDLE_KEYS, "limit": limit, "lines_lock": LockClass.LINES.value}
+    with all_tenants(), prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_LOCK_IDLE, parameters)
+        tenants = cursor.fetchall()
+        if not tenants:
+            return 0
+        cursor.execute(_REMOVE, parameters | {"tenants": tenants})
+        return int(cursor.rowcount)
+
+
+def _open_lines(statements: Iterable[str], parameters: dict[str, Any]) -> None:
+    with prepared_cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement, parameters | {"lines_lock": LockClass.LINES.value})
+
+
+def _own_ids(tenant: Tenant, queue_ids: Collection[int]) -> dict[int, int]:
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_OWN, {"tenant_id": tenant.pk, "queue_ids": sorted(queue_ids)})
+        found = {row.queue_id: row.id for row in cursor.fetchall()}
+    missing = sorted(set(queue_ids) - set(found))
+    if not missing:
+        return found
+    TenantCapacity.objects.bulk_create([TenantCapacity(tenant=tenant)], ignore_conflicts=True)
+    FairShareNode.objects.bulk_create(
+        [FairShareNode(tenant=tenant, queue_id=queue_id) for queue_id in missing],
+        ignore_conflicts=True,
+    )
+    return _own_ids(tenant, queue_ids)

@@ -1,0 +1,22 @@
+"""Reads restricted to index scans, where the planner would rather read a whole table to find a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+_ALONE = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"
+_AS_BEFORE = "RESET enable_bitmapscan; RESET enable_seqscan; RESET enable_sort"
+
+
+@contextmanager
+def force_index_scans() -> Iterator[None]:
+    """Restrict the statements of the block to index scans, within the transaction of the scope."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ALONE)
+    yield
+    # Not after an error, which ends the transaction, and with it the settings.
+    with connection.cursor() as cursor:
+        cursor.execute(_AS_BEFORE)

@@ -1,0 +1,80 @@
+"""Re-check permissions during long responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib.auth import get_user
+from django.http import HttpRequest
+
+from tenants.access.caller import NO_ACCESS, Access, access_of
+from tenants.access.key_queries import find_valid_key, find_valid_keys
+from tenants.access.people_queries import find_user_roles
+from tenants.access.permissions import Permission
+from tenants.access.sessions import is_session_over
+from tenants.models import Role
+
+
+class PermissionRevokedError(Exception):
+    """Raised when the receiver of a stream has lost the permission; the stream is aborted and looks incomplete."""
+
+
+def require_still_authorized(request: HttpRequest, permission: Permission) -> None:
+    """Raise `PermissionRevokedError` if the caller has lost the permission; called before each page of a stream."""
+    if not is_still_authorized(request, permission):
+        raise PermissionRevokedError
+
+
+def is_still_authorized(request: HttpRequest, permission: Permission) -> bool:
+    """Return whether the caller still has the permission, by the current rows of its key or account."""
+    began = access_of(request)
+    return (_by_key(began) if began.api_key is not None else _by_user(request, began)).may(permission)
+
+
+def find_revoked(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpRequest]:
+    """Return the requests whose callers have lost their permission.
+
+    Keys are read by one statement, each session once.
+    """
+    pairs = list(asked)
+    keys = find_valid_keys({key.pk for request, _ in pairs if (key := access_of(request).api_key) is not None})
+    by_login: dict[object, Access] = {}
+    lost = set()
+    for request, permission in pairs:
+        began = access_of(request)
+        if began.api_key is not None:
+            key = keys.get(began.api_key.pk)
+            access = NO_ACCESS if key is None else Access(tenant=key.tenant, api_key=key)
+        else:
+            login = (request.session.session_key, None if began.tenant is None else began.tenant.pk)
+            if login not in by_login:
+                by_login[login] = _by_session(request, began)
+            access = by_login[login]
+        if not access.may(permission):
+            lost.add(request)
+    return lost
+
+
+def _by_session(request: HttpRequest, began: Access) -> Access:
+    """Return the current access of a session, or `NO_ACCESS` if it has ended."""
+    key = request.session.session_key
+    is_over = key is None or not request.session.exists(key) or is_session_over(request)
+    return NO_ACCESS if is_over else _by_user(request, began)
+
+
+def _by_key(began: Access) -> Access:
+    key = None if began.api_key is None else find_valid_key(began.api_key.pk)
+    return NO_ACCESS if key is None else Access(tenant=key.tenant, api_key=key)
+
+
+def _by_user(request: HttpRequest, began: Access) -> Access:
+    user = get_user(request)
+    if not user.is_authenticated:
+        return NO_ACCESS
+    places = find_user_roles(user)
+    if places.platform_role is not None:
+        return Access(platform_role=places.platform_role, tenant=began.tenant)
+    for membership in places.memberships:
+        if membership.tenant == began.tenant:
+            return Access(tenant=membership.tenant, role=Role(membership.role))
+    return NO_ACCESS

@@ -1,0 +1,50 @@
+"""Start-up checks of every process: none starts in a state in which it could only do harm."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+
+from django.core.checks import CheckMessage, Tags, run_checks
+from django.db import OperationalError
+
+from tenants.checks import START, connection_fault, unreachable_error
+from tenants.database.conf import APP_ALIAS
+
+logger = logging.getLogger(__name__)
+
+
+class StartupCheckError(RuntimeError):
+    """Raised with the errors of the start-up checks and their cures."""
+
+
+def run_startup_checks(*, ignored: Collection[str] = ()) -> None:
+    """Log the warnings of the start-up checks; raise `StartupCheckError` for their errors.
+
+    `ignored` are ids of errors with which this process is still useful. A web process, or one that waits, tolerates
+    that the database is away: once it is back, each new connection checks the role, and the readiness probe the tables.
+    A process that runs no plug-in tolerates a broken plug-in.
+    """
+    found = [message for message in _ask() if not message.is_silenced()]
+    errors = [message for message in found if message.is_serious() and message.id not in ignored]
+    for message in found:
+        if message not in errors:
+            logger.warning("start.warned", extra={"check": message.id, "finding": message.msg, "hint": message.hint})
+    if errors:
+        raise StartupCheckError("\n".join(_words(message) for message in errors))
+
+
+def _ask() -> Sequence[CheckMessage]:
+    """Return the findings; if the database refuses connections, only that, tried once and not by each check."""
+    # Checks of URLs, templates and admin would cost time and memory; tests run them.
+    of_program = run_checks(tags=[START])
+    if shut := connection_fault():
+        return [*of_program, *shut]
+    try:
+        return [*of_program, *run_checks(tags=[Tags.database], databases=[APP_ALIAS])]
+    except OperationalError as error:
+        return [*of_program, unreachable_error(error)]
+
+
+def _words(message: CheckMessage) -> str:
+    return " ".join([message.msg, *([message.hint] if message.hint else []), f"({message.id})"])

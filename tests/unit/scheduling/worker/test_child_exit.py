@@ -1,0 +1,101 @@
+"""Settlements by the parent for a child that died or was ended in the middle of a message."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduling.execution.settlement import Settlement
+from scheduling.worker.child_exit import ExitCause, settlements_for_exited_child
+from scheduling.worker.control_block import ControlBlock, Seat
+from tests.unit.scheduling.worker.test_control_block import MEMBERS, begin, begin_message, only
+
+
+def end(block: ControlBlock, finding: ExitCause) -> dict[int, Settlement]:
+    """Return the settlements by their place in the message."""
+    held = only(block)
+    found = settlements_for_exited_child(held, block.members_of(held), finding)
+    return {MEMBERS.index(settlement.execution_id): settlement for settlement in found}
+
+
+@pytest.fixture
+def block() -> ControlBlock:
+    return ControlBlock(1)
+
+
+@pytest.fixture
+def seat(block: ControlBlock) -> Seat:
+    """Return the seat of a message of three: the first is done, the second runs, the third waits."""
+    seat = begin_message(block)
+    begin(seat, 0)
+    seat.end_turn()
+    begin(seat, 1)
+    return seat
+
+
+def test_crash_in_merged_message_returns_all_members_unmerged(block: ControlBlock, seat: Seat) -> None:
+    found = end(block, ExitCause.CRASHED)
+    assert set(found) == {0, 1, 2}
+    assert {(one.outcome, one.state, one.crash_delta) for one in found.values()} == {("crashed", "available", 0)}
+    assert all(one.travels_alone for one in found.values())
+    assert found[2].began_us is None
+    assert found[2].measured_us == 0
+    assert found[0].began_us is not None
+
+
+def test_crash_of_the_last_member_counts_for_it(block: ControlBlock, seat: Seat) -> None:
+    seat.note_settled([MEMBERS[0], MEMBERS[2]])
+    found = end(block, ExitCause.CRASHED)
+    assert set(found) == {1}
+    assert (found[1].crash_delta, found[1].travels_alone) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("finding", "outcome"),
+    [(ExitCause.TIMED_OUT, "timed_out"), (ExitCause.CANCELLED, "cancelled"), (ExitCause.EXPIRED, "expired")],
+)
+def test_end_of_one_member_returns_the_others_uncounted(
+    block: ControlBlock, seat: Seat, finding: ExitCause, outcome: str
+) -> None:
+    found = end(block, finding)
+    assert [found[place].outcome for place in (0, 1, 2)] == ["returned", outcome, "returned"]
+    assert not any(one.travels_alone for one in found.values())
+
+
+def test_stopping_worker_returns_all_members(block: ControlBlock, seat: Seat) -> None:
+    assert {one.outcome for one in end(block, ExitCause.SHUT_DOWN).values()} == {"shutdown"}
+
+
+def test_superseded_member_is_not_settled(block: ControlBlock, seat: Seat) -> None:
+    assert set(end(block, ExitCause.SUPERSEDED)) == {0, 2}
+
+
+def test_unstarted_members_are_not_settled(block: ControlBlock) -> None:
+    block.take_seat(0, MEMBERS)
+    assert end(block, ExitCause.CRASHED) == {}
+
+
+@pytest.mark.parametrize("delay_seconds", [30.0, 0.0, 86_400.0])
+def test_timed_out_job_has_the_retry_delay_of_its_child(block: ControlBlock, delay_seconds: float) -> None:
+    seat = block.take_seat(0, MEMBERS[:1])
+    seat.note_begun(
+        fence=7,
+        attempt=2,
+        crash_count=0,
+        max_retries=3,
+        kind="of-a-plug-in-that-the-parent-does-not-have",
+        timeout_seconds=1,
+        retry_delay_seconds=delay_seconds,
+    )
+    (settlement,) = settlements_for_exited_child(only(block), [], ExitCause.TIMED_OUT)
+    assert settlement.due_in_seconds is not None
+    assert 0.9 * delay_seconds <= settlement.due_in_seconds <= 1.1 * delay_seconds
+
+
+@pytest.mark.parametrize("finding", [ExitCause.CRASHED, ExitCause.SHUT_DOWN])
+def test_job_waiting_for_its_slot_has_not_begun(block: ControlBlock, finding: ExitCause) -> None:
+    seat = block.take_seat(0, MEMBERS[:1])
+    assert end(block, finding) == {}
+    seat.note_started({MEMBERS[0]: 10})
+    (found,) = end(block, finding).values()
+    assert (found.fence, found.state, found.crash_delta, found.attempt_delta) == (10, "available", 0, 0)
+    assert (found.outcome == "returned") is (finding is ExitCause.CRASHED)

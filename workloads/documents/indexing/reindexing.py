@@ -1,0 +1,197 @@
+"""Re-indexing of documents: with other settings, with another file, or from their addresses.
+
+Old chunks serve searches until the new chunks of the document are complete; one transaction swaps them. A document
+whose new indexing fails keeps its old chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.core.files.base import File
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from tenants.audit.service import record_audit, suppress_nested_entries
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from workloads.documents.embedding import current_model_name
+from workloads.documents.exceptions import EmbeddingModelMismatchError
+from workloads.documents.indexing.exceptions import DocumentBusyError, DocumentDuplicateError, DocumentHasNoAddressError
+from workloads.documents.indexing.inspection import inspect_documents
+from workloads.documents.indexing.intake import label_of, lock_dataset, submit_documents
+from workloads.documents.indexing.queries import find_documents, get_document
+from workloads.documents.indexing.service import cancel_indexing
+from workloads.documents.models import Dataset, Document, DocumentStatus
+from workloads.files.store import NewContent, discard_on_commit, discard_on_error, storage_key, store_contents
+
+# Documents that one request re-indexes; the response counts the rest.
+MOST_DOCUMENTS = 500
+_PHASES = ("parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
+_RENEWED = (
+    *_PHASES,
+    *("job_id", "status", "settings_key", "chunks_done", "chunks_total", "kept_chunks", "passages_digest"),
+    *("error_code", "error_message", "is_fetch_due", "is_pause_asked"),
+    *("name", "content_type", "size_bytes", "sha256", "storage_key"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Result of re-indexing a dataset. ``remaining`` documents are left for another request."""
+
+    batch_id: UUID | None
+    documents: int
+    remaining: int
+
+
+@transaction.atomic
+def reindex_document(
+    *, tenant: Tenant, document_id: UUID, refetch: bool = False, is_rate_limited: bool = False, reason: str = ""
+) -> Document:
+    """Re-index a document with its dataset's current settings; with ``refetch``, fetch its address first.
+
+    Its job is cancelled if it has not ended. Raise DocumentDuplicateError, DocumentHasNoAddressError, or what
+    submission raises.
+    """
+    document, dataset = _take(tenant, document_id)
+    if refetch and not document.source_url:
+        raise DocumentHasNoAddressError
+    document.is_fetch_due = document.is_fetch_due or refetch
+    _refuse_twin(document, dataset)
+    _renew(tenant, dataset, [document], is_rate_limited=is_rate_limited)
+    record_audit(
+        action="document.reindexed",
+        target=document,
+        after={"job": str(document.job_id), "refetch": refetch},
+        reason=reason,
+    )
+    return document
+
+
+def replace_document(
+    *, tenant: Tenant, document_id: UUID, file: File[bytes], is_rate_limited: bool = False, reason: str = ""
+) -> Document:
+    """Replace a document's file and index it; old chunks serve searches until the new ones are complete.
+
+    Raise UploadRefusedError, SpaceExceededError, DocumentDuplicateError, or what submission raises; then nothing has
+    changed.
+    """
+    with discard_on_error(tenant.pk) as written, tenant_context(tenant):
+        incoming = inspect_documents([file])[0]
+        document, dataset = _take(tenant, document_id)
+        before = {"name": document.name, "sha256": document.sha256}
+        content = NewContent(incoming.sha256, incoming.size_bytes, incoming.content)
+        store_contents(tenant.pk, [content], written=written)
+        old_key, new_key = document.storage_key, storage_key(tenant.pk, incoming.sha256)
+        document.name, document.content_type = incoming.name, incoming.content_type
+        document.size_bytes, document.sha256, document.storage_key = incoming.size_bytes, incoming.sha256, new_key
+        document.is_fetch_due = False
+        _refuse_twin(document, dataset)
+        _renew(tenant, dataset, [document], is_rate_limited=is_rate_limited)
+        if old_key and old_key != new_key:
+            discard_on_commit(tenant.pk, old_key)
+        record_audit(
+            action="document.replaced",
+            target=document,
+            before=before,
+            after={"name": document.name, "sha256": document.sha256, "job": str(document.job_id)},
+            reason=reason,
+        )
+    return document
+
+
+def reindex_dataset(
+    *, tenant: Tenant, dataset: Dataset, everything: bool = False, is_rate_limited: bool = False, reason: str = ""
+) -> Renewal:
+    """Re-index outdated documents of a dataset; with ``everything``, all whose indexing has ended.
+
+    A document is outdated if its dataset's settings or the embedding model have changed. Documents still being indexed
+    are left out. After a change of the model, documents are found by words only until each has its new vectors.
+    """
+    with tenant_context(tenant):
+        dataset = lock_dataset(dataset)
+        if dataset.embedding_model != current_model_name():
+            dataset.embedding_model = current_model_name()
+            dataset.save(update_fields=["embedding_model"])
+        wanted = _ended(dataset, everything=everything)
+        found = {document.pk: document for document in wanted[:MOST_DOCUMENTS]}
+        # Read again under locks: documents that another request has taken meanwhile are left out.
+        locked = list(Document.objects.select_for_update(no_key=True).filter(pk__in=found).order_by("pk"))
+        documents = _without_twins(row for row in locked if row.job_id == found[row.pk].job_id)
+        batch_id = _renew(tenant, dataset, documents, is_rate_limited=is_rate_limited) if documents else None
+        remaining = _ended(dataset, everything=False).count()
+        record_audit(
+            action="dataset.reindexed",
+            target=dataset,
+            after={"documents": len(documents), "remaining": remaining, "batch": str(batch_id) if batch_id else None},
+            reason=reason,
+        )
+    return Renewal(batch_id, len(documents), remaining)
+
+
+def _take(tenant: Tenant, document_id: UUID) -> tuple[Document, Dataset]:
+    """Lock and return the document, which no job indexes any more, and its dataset."""
+    seen = get_document(document_id)
+    dataset = lock_dataset(seen.dataset)
+    if dataset.embedding_model != current_model_name():
+        raise EmbeddingModelMismatchError("Another embedding model is in use now: re-index the whole dataset.")
+    cancel_indexing(seen.job_id, reason="Its document is re-indexed.")
+    document: Document | None = Document.objects.select_for_update(no_key=True).filter(pk=document_id).first()
+    if document is None or document.job_id != seen.job_id:
+        raise DocumentBusyError
+    return document, dataset
+
+
+def _ended(dataset: Dataset, *, everything: bool) -> QuerySet[Document]:
+    """Return the documents to re-index, without those whose content the dataset already has in the target form."""
+    twins = Document.objects.filter(
+        dataset=dataset, sha256=OuterRef("sha256"), settings_key=dataset.settings_key, source_url=""
+    ).exclude(pk=OuterRef("pk"))
+    ended: QuerySet[Any] = find_documents()
+    ended = ended.filter(~Exists(twins) | ~Q(source_url=""), dataset=dataset, shown_status__in=["completed", "error"])
+    return (ended if everything else ended.exclude(settings_key=dataset.settings_key)).order_by("pk")
+
+
+def _renew(tenant: Tenant, dataset: Dataset, documents: Sequence[Document], *, is_rate_limited: bool) -> UUID:
+    """Give locked documents new jobs, which start from the beginning."""
+    for document in documents:
+        document.settings_key = dataset.settings_key
+        _reset(document)
+    with suppress_nested_entries():
+        label = label_of(len(documents), dataset, what="re-indexed in")
+        batch_id = submit_documents(tenant, documents, label=label, is_rate_limited=is_rate_limited)
+    Document.objects.bulk_update(documents, _RENEWED, batch_size=100)
+    return batch_id
+
+
+def _refuse_twin(document: Document, dataset: Dataset) -> None:
+    if document.source_url:
+        return
+    same = Document.objects.filter(dataset=dataset, sha256=document.sha256, settings_key=dataset.settings_key)
+    twin = same.filter(source_url="").exclude(pk=document.pk).first()
+    if twin is not None:
+        raise DocumentDuplicateError(
+            "The document %(document)s already has this content with the same chunk settings.", {"document": twin.pk}
+        )
+
+
+def _without_twins(documents: Iterable[Document]) -> list[Document]:
+    """Keep the first of the files with one content: with the same settings the others would have equal chunks."""
+    chosen: dict[object, Document] = {}
+    for document in documents:
+        chosen.setdefault(document.source_url or document.sha256, document)
+    return list(chosen.values())
+
+
+def _reset(document: Document) -> None:
+    if document.status == DocumentStatus.COMPLETED:
+        document.kept_chunks, document.chunks_done, document.chunks_total = document.chunks_done, 0, None
+    document.status = DocumentStatus.WAITING
+    document.passages_digest = document.error_code = document.error_message = ""
+    document.is_pause_asked = False
+    for phase in _PHASES:
+        setattr(document, phase, None)

@@ -1,0 +1,222 @@
+"""One start of a run: pass steps to the threads and store their results, as long as there is work and time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
+
+from django.db import Error as DatabaseError
+
+from scheduling.kit.base import MEMORY_MIB, Interrupted, JobContext, MemoryClass, TransientError
+from workloads.documents.extraction.errors import SandboxUnavailableError
+from workloads.documents.extraction.limits import MIB
+from workloads.documents.one_item import storing
+from workloads.documents.one_item.item import IndexingItem
+from workloads.pipelines import repository
+from workloads.pipelines.adaptive_concurrency import AdaptiveConcurrency
+from workloads.pipelines.models import EntityState
+from workloads.pipelines.repository import EntityGoneError, RunEntity, RunPlan
+from workloads.pipelines.result_store import EntityResult, StoredBatch, store_results
+from workloads.pipelines.steps import next_step, thread_context
+from workloads.pipelines.thread_pool import PipelineStep, PipelineStepResult, StepThreadPool, StoppedError
+
+MEMORY_CLASS: MemoryClass = "medium"
+# How long the processor waits for its threads before it checks for a cancel, a slice, an entity's backoff.
+LOOK_SECONDS = 0.2
+# Before an entity's second, third and fourth attempt; an endpoint's own Retry-After counts up to the last of them.
+BACK_OFF_SECONDS = (1.0, 5.0, 20.0)
+MAX_WAIT_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class EntityWork:
+    """An entity in progress, with the item that its steps have left in memory."""
+
+    entity: RunEntity
+    item: IndexingItem
+    is_busy: bool = False
+    is_begun: bool = False
+    resumes_at: float = 0.0
+
+
+class RunExecution:
+    """Entities of a job and their progress in this start."""
+
+    def __init__(
+        self,
+        context: JobContext,
+        plan: RunPlan,
+        entities: Sequence[RunEntity],
+        crew: StepThreadPool,
+        pace: AdaptiveConcurrency,
+        *,
+        ended: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._context = context
+        self._plan = plan
+        self._crew = crew
+        self._pace = pace
+        self._clock = clock
+        self._step_context = thread_context(context, crew.check_running)
+        self._works = {entity.id: EntityWork(entity, repository.item_of(plan, entity)) for entity in entities}
+        self._ended = ended
+        self._total = ended + len(entities)
+        self._embedding_resumes_at = 0.0
+        self.has_stored = False
+
+    @property
+    def has_work(self) -> bool:
+        """True if an entity is open."""
+        return bool(self._works)
+
+    def advance(self) -> None:
+        """Start as many steps as there is room for, and store the results that have arrived."""
+        self._pace.fit(used_mib=resident_mib(), allowed_mib=MEMORY_MIB[MEMORY_CLASS])
+        self._start_steps()
+        outcomes = self._crew.take(timeout_seconds=LOOK_SECONDS)
+        for outcome in outcomes:
+            self._works[outcome.step.entity_id].is_busy = False
+        of_entities = [outcome for outcome in outcomes if not _is_for_the_run(outcome.error)]
+        self._store([outcome for outcome in of_entities if not self._is_put_off(outcome)])
+        for outcome in outcomes:
+            if _is_for_the_run(outcome.error) and not isinstance(outcome.error, StoppedError):
+                assert outcome.error is not None
+                raise outcome.error
+
+    def _is_put_off(self, outcome: PipelineStepResult) -> bool:
+        """Return True if the embedding endpoint limits its rate: no attempt is counted, and all embedding waits.
+
+        An endpoint that stays down has a breaker, which holds the whole run.
+        """
+        if outcome.step.name != "embed" or outcome.error is None or not is_throttled(outcome.error):
+            return False
+        now = self._clock()
+        self._pace.push_back(begun_at=outcome.step.begun_at, now=now)
+        self._embedding_resumes_at = now + _wait_asked(outcome.error, otherwise=BACK_OFF_SECONDS[0])
+        return True
+
+    @property
+    def is_waiting(self) -> bool:
+        """True if no step is running and none is due."""
+        return not self._crew.busy and not any(self._choose(self._clock()))
+
+    def _start_steps(self) -> None:
+        now = self._clock()
+        chosen = list(self._choose(now))
+        fresh = [work.entity.id for work in chosen if work.entity.state is EntityState.WAITING]
+        if fresh:
+            self._context.checkpoint({}, lambda: repository.begin(self._plan, fresh))
+        for work in chosen:
+            if work.entity.state is EntityState.WAITING:
+                work.entity = replace(work.entity, state=EntityState.RUNNING, attempt=work.entity.attempt + 1)
+            work.is_busy = work.is_begun = True
+            self._crew.give(self._next_step(work, now))
+
+    def _choose(self, now: float) -> Iterator[EntityWork]:
+        """Yield entities whose next step is due: first those begun, whose passages are in memory, then new ones as the
+        pace allows.
+        """
+        room = self._pace.width - self._crew.busy
+        begun = [work for work in self._works.values() if work.is_begun]
+        fresh_room = self._pace.width - len(begun)
+        for work in begun:
+            if room <= 0:
+                return
+            if not work.is_busy and self._is_due(work, now):
+                room -= 1
+                yield work
+        for work in self._works.values():
+            if min(room, fresh_room) <= 0:
+                return
+            if not work.is_begun and self._is_due(work, now):
+                room, fresh_room = room - 1, fresh_room - 1
+                yield work
+
+    def _is_due(self, work: EntityWork, now: float) -> bool:
+        return work.resumes_at <= now and (work.item.source is None or self._embedding_resumes_at <= now)
+
+    def _next_step(self, work: EntityWork, now: float) -> PipelineStep:
+        # The threads open no connection for it.
+        known = storing.read_known_vectors(work.item) if work.item.source is not None else {}
+        name, compute = next_step(work.entity, work.item, self._step_context, known)
+        return PipelineStep(work.entity.id, name, compute, now)
+
+    def _store(self, outcomes: Sequence[PipelineStepResult]) -> None:
+        if not outcomes:
+            return
+        works = [self._works[outcome.step.entity_id] for outcome in outcomes]
+        results = [
+            EntityResult(work.entity, work.item, outcome.step.name, outcome.value, outcome.error)
+            for work, outcome in zip(works, outcomes, strict=True)
+        ]
+        stored: dict[UUID, StoredBatch] = {}
+        try:
+            self._context.checkpoint({}, lambda: stored.update(store_results(self._plan, results)))
+        finally:
+            # It raises when the job is to stop, after it has committed. A step that only read again is no progress: a
+            # start that ended with it would be followed by one that reads it again.
+            is_ahead = any(outcome.step.name != "reload" or outcome.error is not None for outcome in outcomes)
+            self.has_stored = self.has_stored or (bool(stored) and is_ahead)
+        for outcome in outcomes:
+            self._take_in(outcome, stored[outcome.step.entity_id])
+        self._context.report_progress(self._ended, self._total, f"{self._ended} of {self._total} entities")
+
+    def _take_in(self, outcome: PipelineStepResult, stored: StoredBatch) -> None:
+        """Take over the entity's new state, and adjust the pace."""
+        work = self._works[outcome.step.entity_id]
+        work.entity, work.item = stored.entity, stored.item
+        if stored.error is not None:
+            self._take_error(outcome.step, work, stored.error)
+        else:
+            self._pace.succeed()
+        if stored.has_ended:
+            del self._works[work.entity.id]
+            self._ended += 1
+            error_code = getattr(stored.error, "code", None)
+            chunks = work.entity.progress.chunks_done
+            self._context.log("entity ended", entity=work.entity.name, chunks=chunks, error=error_code)
+
+    def _take_error(self, step: PipelineStep, work: EntityWork, error: BaseException) -> None:
+        work.is_begun = False
+        now = self._clock()
+        own = BACK_OFF_SECONDS[min(work.entity.attempt, len(BACK_OFF_SECONDS)) - 1]
+        work.resumes_at = now + _wait_asked(error, otherwise=own)
+        if is_throttled(error):
+            self._pace.push_back(begun_at=step.begun_at, now=now)
+        if not isinstance(error, EntityGoneError):
+            self._context.log(
+                "entity failed", level="warning", entity=work.entity.name, step=step.name, error=str(error)
+            )
+
+
+def _wait_asked(error: BaseException, *, otherwise: float) -> float:
+    """Return the delay that an endpoint asks for, within bounds."""
+    asked = getattr(error, "retry_after_seconds", None)
+    return min(otherwise if asked is None else float(asked), MAX_WAIT_SECONDS)
+
+
+def is_throttled(error: BaseException) -> bool:
+    """Return True if an endpoint limits its rate."""
+    if not isinstance(error, TransientError):
+        return False
+    return error.retry_after_seconds is not None or error.code in {"http_429", "embedding_unavailable"}
+
+
+def resident_mib() -> float:
+    """Return the memory of this process, its share of the embedding model included; 0 if it cannot be read."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / MIB
+
+
+def _is_for_the_run(error: BaseException | None) -> bool:
+    """Return True if an error is not the entity's: the platform takes the job back, or the host lacks something."""
+    of_host = StoppedError | DatabaseError | SandboxUnavailableError
+    return isinstance(error, Interrupted | of_host | SystemExit | KeyboardInterrupt)
