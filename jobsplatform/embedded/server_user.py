@@ -18,7 +18,7 @@ from pathlib import Path
 
 from jobsplatform.embedded.binaries import Program
 
-NOBODY = 65534
+UNPRIVILEGED_ID = 65534
 _PR_SET_PDEATHSIG = 1
 
 
@@ -27,7 +27,7 @@ class ServerUser(StrEnum):
 
     CALLER = "caller"
     NAMESPACE = "namespace"
-    NOBODY = "nobody"
+    UNPRIVILEGED = "unprivileged"
 
 
 def choose_server_user() -> ServerUser:
@@ -41,7 +41,7 @@ def choose_server_user() -> ServerUser:
             check=True,
         )
     except (subprocess.SubprocessError, OSError):
-        return ServerUser.NOBODY if os.geteuid() == 0 else ServerUser.CALLER
+        return ServerUser.UNPRIVILEGED if os.geteuid() == 0 else ServerUser.CALLER
     return ServerUser.NAMESPACE
 
 
@@ -61,8 +61,8 @@ def _namespace_entrance() -> Callable[[], None]:
     def enter() -> None:
         os.unshare(os.CLONE_NEWUSER)
         Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{NOBODY} {user_id} 1")
-        Path("/proc/self/gid_map").write_text(f"{NOBODY} {group_id} 1")
+        Path("/proc/self/uid_map").write_text(f"{UNPRIVILEGED_ID} {user_id} 1")
+        Path("/proc/self/gid_map").write_text(f"{UNPRIVILEGED_ID} {group_id} 1")
 
     return enter
 
@@ -70,8 +70,8 @@ def _namespace_entrance() -> Callable[[], None]:
 def _become_nobody() -> None:
     """Drop root permanently, in this process only."""
     os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    os.setgid(UNPRIVILEGED_ID)
+    os.setuid(UNPRIVILEGED_ID)
 
 
 def die_with_parent(death_signal: signal.Signals) -> None:
@@ -89,7 +89,7 @@ def before_exec(identity: ServerUser, death_signal: signal.Signals) -> Callable[
     def prepare() -> None:
         if identity is ServerUser.NAMESPACE:
             enter_namespace()
-        elif identity is ServerUser.NOBODY:
+        elif identity is ServerUser.UNPRIVILEGED:
             _become_nobody()
         # After the change of identity: the kernel clears the death signal when credentials change.
         die_with_parent(death_signal)
@@ -104,7 +104,7 @@ def is_reachable_by_all(folder: Path) -> bool:
 
 def copy_for_user(identity: ServerUser, program: Program, folder: Path) -> Program:
     """Return the program in a place where the identity can run it, copied under `folder` if necessary."""
-    if identity is not ServerUser.NOBODY:
+    if identity is not ServerUser.UNPRIVILEGED:
         return program
     copy = folder / program.executable.name
     if not copy.exists():
@@ -118,5 +118,5 @@ def copy_for_user(identity: ServerUser, program: Program, folder: Path) -> Progr
 
 def change_owner(identity: ServerUser, path: Path) -> None:
     """Make the identity the owner of the path."""
-    if identity is ServerUser.NOBODY:
-        os.chown(path, NOBODY, NOBODY)
+    if identity is ServerUser.UNPRIVILEGED:
+        os.chown(path, UNPRIVILEGED_ID, UNPRIVILEGED_ID)

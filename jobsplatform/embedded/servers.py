@@ -202,7 +202,7 @@ class _Start:
         folder = self.folder / name
         folder.mkdir(mode=0o700, exist_ok=True)
         change_owner(self.identity, folder)
-        if self.identity is ServerUser.NOBODY:
+        if self.identity is ServerUser.UNPRIVILEGED:
             self.folder.chmod(0o711)
             if not is_reachable_by_all(self.folder):
                 raise PermissionError(

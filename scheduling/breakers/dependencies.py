@@ -68,5 +68,5 @@ def count_refusals(*, tenant_id: UUID, job_id: UUID, name: str) -> tuple[int, in
     """Return how often a job was refused for a dependency, and how often of these the breaker had closed by then."""
     with tenant_context(tenant_id):
         events = JobEvent.objects.filter(job_id=job_id, name="execution.snoozed", data__dependency=name)
-        told = list(events.filter(data__has_key=WAS_CLOSED).values_list(f"data__{WAS_CLOSED}", flat=True))
-    return len(told), sum(told)
+        was_closed = list(events.filter(data__has_key=WAS_CLOSED).values_list(f"data__{WAS_CLOSED}", flat=True))
+    return len(was_closed), sum(was_closed)

@@ -44,7 +44,7 @@ def count_open_circuits() -> dict[tuple[str, str], int]:
 
 def open_circuits() -> ArraySubquery:
     """Return `count_open_circuits` as a column of another statement, for `read_open_circuits`."""
-    return ArraySubquery(_open_circuits().values(told=JSONObject(**{name: F(name) for name in _COUNTED})))
+    return ArraySubquery(_open_circuits().values(counts=JSONObject(**{name: F(name) for name in _COUNTED})))
 
 
 def read_open_circuits(column: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], int]:

@@ -189,9 +189,9 @@ def _project(changes: Mapping[tuple[UUID, int], _Change], own_id: UUID | None, n
         found += [(change, pool.slugs[change.tenant], name) for change in waits if own_id in (None, change.tenant)]
     lines = [_line(*each) for each in sorted(found, key=lambda each: (each[0].longer_us <= 0, -abs(each[0].longer_us)))]
     # A tenant's own scope sees its lines even if they are unchanged.
-    told = [line for line in lines if own_id is not None or line.verdict != "unchanged"]
+    shown = [line for line in lines if own_id is not None or line.verdict != "unchanged"]
     notes += [*([NO_SLOTS] if not all(row.slots for row in slots.values()) else ()), *([FIFO] if is_fifo else ())]
-    return BulkEffect(told[:MOST_AFFECTED], notes)
+    return BulkEffect(shown[:MOST_AFFECTED], notes)
 
 
 def _read_pools(changes: Mapping[tuple[UUID, int], _Change]) -> dict[int, _Pool]:

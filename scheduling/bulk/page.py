@@ -67,9 +67,9 @@ def bulk_row(operation: BulkOperation, now: datetime) -> BulkRow:
 
 def what_words(operation: BulkOperation) -> str:
     """Return the action, such as `change the priority: 3`."""
-    told = operation.get_operation_display()
+    action = operation.get_operation_display()
     given = ", ".join(str(value) for value in operation.parameters.values())
-    words = f"{told}: {given}" if given else told
+    words = f"{action}: {given}" if given else action
     return _("undo: %(what)s") % {"what": words} if operation.undo_of_id else words
 
 

@@ -218,15 +218,15 @@ def _hash(text: str) -> str:
 
 def _read_ticket(ticket: str, job_filter: JobFilter, subject: Mapping[str, Any]) -> _Frozen:
     try:
-        told = signing.loads(ticket, salt=_SALT, max_age=TICKET_SECONDS)
+        claims = signing.loads(ticket, salt=_SALT, max_age=TICKET_SECONDS)
     except signing.BadSignature as error:
         raise BulkPreviewStaleError from error
-    if any(told[name] != value for name, value in subject.items()):
+    if any(claims[name] != value for name, value in subject.items()):
         raise BulkPreviewStaleError
-    frozen_at = datetime.fromisoformat(told["at"])
-    newest_id = UUID(told["newest"]) if told["newest"] else None
+    frozen_at = datetime.fromisoformat(claims["at"])
+    newest_id = UUID(claims["newest"]) if claims["newest"] else None
     jobs = FrozenJobs(job_filter.frozen(frozen_at), frozen_at, newest_id)
-    return _Frozen(jobs, CappedCount(told["count"], told["capped"]), told["tenants"])
+    return _Frozen(jobs, CappedCount(claims["count"], claims["capped"]), claims["tenants"])
 
 
 def _check_number(number: int | None, frozen: _Frozen) -> None:

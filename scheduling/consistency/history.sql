@@ -14,24 +14,24 @@ WITH piece AS MATERIALIZED (
         ON e.tenant_id = j.tenant_id AND e.job_id = j.id AND e.id >= %(events_since)s AND e.name <> %(closed)s
     -- Clocks may be set back, numbers are not.
     WINDOW story AS (PARTITION BY j.id ORDER BY e.position)
-), told AS (
+), history AS (
     SELECT id, tenant_id, job_state
     -- include: in_terminal_states
     AS is_ended,
         count(job_id) AS events,
         count(job_id) FILTER (WHERE is_end) AS ends,
-        bool_or(is_end AND state = job_state) AS is_end_told,
-        bool_or(is_last AND state = job_state) AS is_state_told,
+        bool_or(is_end AND state = job_state) AS is_end_recorded,
+        bool_or(is_last AND state = job_state) AS is_state_recorded,
         bool_or(step <> ALL (%(steps)s)) AS is_illegal
     FROM event GROUP BY 1, 2, 3
 )
-SELECT f.code, t.tenant_id, t.id::text AS subject
-FROM told t CROSS JOIN LATERAL (VALUES
-    ('history_missing', t.events = 0),
-    ('history_differs', t.events > 0 AND CASE WHEN t.is_ended THEN NOT t.is_end_told
-        ELSE t.ends > 0 OR NOT t.is_state_told END),
-    ('history_illegal', t.is_illegal),
-    ('ended_twice', t.ends > 1)
+SELECT f.code, h.tenant_id, h.id::text AS subject
+FROM history h CROSS JOIN LATERAL (VALUES
+    ('history_missing', h.events = 0),
+    ('history_differs', h.events > 0 AND CASE WHEN h.is_ended THEN NOT h.is_end_recorded
+        ELSE h.ends > 0 OR NOT h.is_state_recorded END),
+    ('history_illegal', h.is_illegal),
+    ('ended_twice', h.ends > 1)
 ) AS f(code, is_wrong)
 WHERE f.is_wrong;
 

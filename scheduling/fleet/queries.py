@@ -56,8 +56,8 @@ def read_liveness() -> Liveness:
     pools = fetch_rows(_POOLS, values, row_factory=class_row(LivePool))
     processes = fetch_rows(_PROCESSES, values)
     ages = {row.role: row.age for row in processes}
-    told = [*(row.skew for row in processes), *(pool.worst_skew_seconds for pool in pools)]
-    skews = [skew for skew in told if skew is not None]
+    reported = [*(row.skew for row in processes), *(pool.worst_skew_seconds for pool in pools)]
+    skews = [skew for skew in reported if skew is not None]
     return Liveness(pools, ages, max(skews, key=abs, default=None))
 
 

@@ -86,14 +86,14 @@ class ExecutionRecord:
 
 
 # The event data shown to tenants; the scheduler's numbers (start tags, predictions) would reveal others' load.
-_TOLD_DATA = frozenset({"cause", "number", "reason", "retry_in_seconds"})
+_VISIBLE_DATA = frozenset({"cause", "number", "reason", "retry_in_seconds"})
 
 
 def visible_event_data(event: JobEvent) -> dict[str, Any]:
     """Return the part of an event's data that a tenant may see."""
     # The reason of a pick reveals whether others competed: `fairness/decisions/` has it, and not tenants.
-    told = _TOLD_DATA - {"reason"} if event.name == "job.dispatched" else _TOLD_DATA
-    return {name: value for name, value in event.data.items() if name in told}
+    visible = _VISIBLE_DATA - {"reason"} if event.name == "job.dispatched" else _VISIBLE_DATA
+    return {name: value for name, value in event.data.items() if name in visible}
 
 
 def events_of(job: Job) -> QuerySet[JobEvent]:

@@ -271,9 +271,9 @@ class _Intake:
         self.allowance.note_accepted(len(self.new))
         store_jobs(self.new, lines=self._lines(), event="job.submitted")
         wake_on_commit({self.queue_names[job.queue_id] for job in self.new}, is_filled=True)
-        told = Counter((job.kind, self.queue_names[job.queue_id]) for job in self.new)
+        counts = Counter((job.kind, self.queue_names[job.queue_id]) for job in self.new)
         tenant_id, tier = self.tenant.pk, self.tenant.plan.tier_id
-        transaction.on_commit(lambda: _tell_submitted(tenant_id, tier, told))
+        transaction.on_commit(lambda: _signal_submitted(tenant_id, tier, counts))
 
     def _lines(self) -> Mapping[Line, int]:
         """Return the entities of the new jobs' lines; the tenant's own ones are already known."""
@@ -282,6 +282,6 @@ class _Intake:
         return known if wanted <= known.keys() else node_ids(self.tenant, wanted)
 
 
-def _tell_submitted(tenant_id: UUID, tier: str, told: Counter[tuple[str, str]]) -> None:
-    for (kind, queue), count in told.items():
+def _signal_submitted(tenant_id: UUID, tier: str, counts: Counter[tuple[str, str]]) -> None:
+    for (kind, queue), count in counts.items():
         signals.jobs_submitted.send(None, tenant_id=tenant_id, kind=kind, queue=queue, tier=tier, count=count)

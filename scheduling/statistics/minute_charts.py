@@ -119,14 +119,14 @@ def draw_strip(overview: Overview) -> tuple[list[StripMinute], str]:
         for index, row in enumerate(minute_rows(overview))
     ]
     counts = {tone: sum(cell.tone == tone for cell in cells) for tone in ("good", "warn", "bad", "quiet")}
-    told = [
+    parts = [
         ngettext("%d minute healthy", "%d minutes healthy", counts["good"]) % counts["good"],
         ngettext("%d degraded", "%d degraded", counts["warn"]) % counts["warn"],
         ngettext("%d failing", "%d failing", counts["bad"]) % counts["bad"],
     ]
     if counts["quiet"]:
-        told.append(ngettext("%d without data", "%d without data", counts["quiet"]) % counts["quiet"])
-    return cells, ", ".join(told) + "."
+        parts.append(ngettext("%d without data", "%d without data", counts["quiet"]) % counts["quiet"])
+    return cells, ", ".join(parts) + "."
 
 
 def _strip_minute(row: MinuteTableRow, *, is_all_tenants: bool) -> tuple[str, str]:
@@ -136,20 +136,20 @@ def _strip_minute(row: MinuteTableRow, *, is_all_tenants: bool) -> tuple[str, st
     # A tenant without jobs has no sample, and no trouble either.
     if is_all_tenants and row.gauge is None and row.ended.failure_rate is None:
         return "quiet", _("%(at)s: no data") % {"at": at}
-    told = []
+    parts = []
     if rate >= WARN_RATE:
-        told.append(_("%(rate)s of the runs failed") % {"rate": percent_words(rate)})
+        parts.append(_("%(rate)s of the runs failed") % {"rate": percent_words(rate)})
     if row.ended.dead_letters:
-        told.append(
+        parts.append(
             ngettext("%d new dead letter", "%d new dead letters", row.ended.dead_letters) % row.ended.dead_letters
         )
     if oldest >= LONG_WAIT_SECONDS:
-        told.append(_("the oldest job had waited %(age)s") % {"age": duration_words(oldest)})
+        parts.append(_("the oldest job had waited %(age)s") % {"age": duration_words(oldest)})
     has_no_slots = bool(is_all_tenants and row.gauge and row.gauge.waiting and not row.slots)
     if has_no_slots:
-        told.append(_("jobs waited without a free slot"))
-    tone = "bad" if has_no_slots or rate >= BAD_RATE else "warn" if told else "good"
-    return tone, f"{at}: " + (", ".join(told) or _("healthy"))
+        parts.append(_("jobs waited without a free slot"))
+    tone = "bad" if has_no_slots or rate >= BAD_RATE else "warn" if parts else "good"
+    return tone, f"{at}: " + (", ".join(parts) or _("healthy"))
 
 
 def minute_rows(overview: Overview, queue_id: int | None = None) -> list[MinuteTableRow]:

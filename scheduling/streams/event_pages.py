@@ -18,10 +18,10 @@ from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 
 # Events of all tenants that a page scans, and that it returns.
-WALKED = 20_000
-TOLD = 200
+MAX_SCANNED = 20_000
+MAX_RETURNED = 200
 # Events that it returns of each of several tenants.
-TOLD_OF_EACH = 100
+MAX_PER_TENANT = 100
 _PAGE = load_sql(__file__)["read_page"]
 
 
@@ -55,7 +55,7 @@ class EventPage:
     """
 
     events: Sequence[PublishedEvent]
-    walked: int
+    scanned: int
     last_id: UUID | None
     cut: Mapping[UUID, UUID]
 
@@ -72,7 +72,7 @@ def read_page(
     """Return the next events from an id on that transactions from ``settled`` to before ``until`` wrote.
 
     They are events of these tenants' jobs of other kinds that enter one of the states. With several tenants at most the
-    first TOLD_OF_EACH of each are returned, so that none fills the page alone.
+    first MAX_PER_TENANT of each are returned, so that none fills the page alone.
     """
     values: dict[str, Any] = {
         "settled": settled,
@@ -81,9 +81,9 @@ def read_page(
         "tenants": list(tenant_ids),
         "states": list(states),
         "kinds": list(without_kinds),
-        "walked": WALKED,
-        "told": TOLD,
-        "of_each": TOLD_OF_EACH if len(tenant_ids) > 1 else WALKED,
+        "scanned": MAX_SCANNED,
+        "limit": MAX_RETURNED,
+        "per_tenant": MAX_PER_TENANT if len(tenant_ids) > 1 else MAX_SCANNED,
     }
     with planned_cursor(dict_row) as cursor:
         cursor.execute(_PAGE, values)
@@ -91,5 +91,11 @@ def read_page(
     names = [field.name for field in fields(PublishedEvent)]
     events = [PublishedEvent(**{name: row[name] for name in names}) for row in rows if row["id"] is not None]
     page = rows[0]  # each row has the numbers of the page
-    last_id = events[-1].id if len(events) == TOLD else page["last_walked"] if page["walked"] == WALKED else None
-    return EventPage(events, page["walked"], last_id, dict(page["cut"] or ()))
+    last_id = (
+        events[-1].id
+        if len(events) == MAX_RETURNED
+        else page["last_scanned"]
+        if page["scanned"] == MAX_SCANNED
+        else None
+    )
+    return EventPage(events, page["scanned"], last_id, dict(page["cut"] or ()))

@@ -22,7 +22,7 @@ def opening_message() -> bytes:
 def event_message(fed: FedEvent) -> bytes:
     """Return the message of a job event, with the id to resume after."""
     event = fed.event
-    told = {
+    data = {
         "id": str(event.id),
         "job": str(event.job_id),
         "kind": fed.kind,
@@ -34,7 +34,7 @@ def event_message(fed: FedEvent) -> bytes:
         "execution": str(event.execution_id) if event.execution_id else None,
         "data": visible_event_data(event),
     }
-    return _message(told, position=fed.position)
+    return _message(data, position=fed.position)
 
 
 def control_message(name: str, data: Mapping[str, Any], position: FeedPosition | None = None) -> bytes:
@@ -42,9 +42,9 @@ def control_message(name: str, data: Mapping[str, Any], position: FeedPosition |
     return _message(data, name=name, position=position)
 
 
-def _message(told: Mapping[str, Any], *, name: str = "", position: FeedPosition | None = None) -> bytes:
+def _message(data: Mapping[str, Any], *, name: str = "", position: FeedPosition | None = None) -> bytes:
     lines = [f"id: {position}"] if position is not None else []
     lines += [f"event: {name}"] if name else []
     # Compact JSON contains no line breaks.
-    lines.append(f"data: {json.dumps(told, ensure_ascii=False, separators=(',', ':'))}")
+    lines.append(f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}")
     return ("\n".join(lines) + "\n\n").encode()

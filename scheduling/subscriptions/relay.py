@@ -135,7 +135,7 @@ class _Turn:
         if not _begin(shared, until=self.horizon.settled):
             return 0
         page = self._read(shared, own, most=most, of_each=TENANT_DELIVERIES)
-        if own and not was_open and not page.walked:
+        if own and not was_open and not page.scanned:
             # Without events nothing is written either.
             shared.until = None
             return 0
@@ -212,7 +212,7 @@ class _Turn:
         if len(found) > most:
             found = found[:most]
             end = found[-1].place
-        return _Page(found, end, page.walked, {key: place for key, place in cut.items() if end is None or place < end})
+        return _Page(found, end, page.scanned, {key: place for key, place in cut.items() if end is None or place < end})
 
     def _move(self, relay: EventRelay, end: tuple[UUID, UUID] | None) -> None:
         if end is not None:

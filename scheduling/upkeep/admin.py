@@ -97,7 +97,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
 
     @admin.display(description=gettext_lazy("Message"))
     def said(self, run: UpkeepRun) -> str:
-        return " ".join(run.told[:1])[:120] or "–"
+        return " ".join(run.messages[:1])[:120] or "–"
 
     @admin.display(description=gettext_lazy("Findings"))
     def found(self, run: UpkeepRun) -> SafeString:

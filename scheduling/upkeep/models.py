@@ -43,7 +43,7 @@ class UpkeepResult(models.Model):
         return [LocalizableText.from_json(stored) for stored in self.findings]
 
     @property
-    def told(self) -> list[str]:
+    def messages(self) -> list[str]:
         """Return the error of the run, then its findings, in the active language."""
         return [*([gettext(self.error)] if self.error else []), *(sentence.localized for sentence in self.sentences)]
 

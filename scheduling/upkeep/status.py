@@ -90,7 +90,7 @@ def upkeep_warning_of(line: UpkeepStatus) -> UpkeepWarning | None:
     """Return the most serious warning of a task, or None."""
     name, title = line.task.name, gettext(line.task.title)
     if line.has_failed and line.last is not None:
-        reason = " ".join(line.last.told[:1])
+        reason = " ".join(line.last.messages[:1])
         return UpkeepWarning(
             "failed",
             name,

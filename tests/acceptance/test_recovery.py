@@ -91,7 +91,7 @@ def test_several_dispatchers_never_dispatch_a_job_twice(
     with all_tenants():
         names = JobEvent.objects.filter(job_id__in=[job.pk for job in jobs]).values_list("job_id", "name")
         times = Counter(names)
-    # A job whose turn has not come in its message is returned and dispatched again.
+    # A job that has not started when its message ends is returned and dispatched again.
     turns = [times[job.pk, "job.dispatched"] - times[job.pk, "execution.returned"] for job in jobs]
     assert turns == [1] * len(jobs)
     assert faults_of("ledger") == []

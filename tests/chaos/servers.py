@@ -168,7 +168,7 @@ class Servers:
     def _folder(self, name: str) -> Path:
         folder = self._addresses.folder / name
         folder.mkdir(mode=0o700, exist_ok=True)
-        if self._identity is ServerUser.NOBODY:
+        if self._identity is ServerUser.UNPRIVILEGED:
             self._addresses.folder.chmod(0o711)
             for path in (folder, *folder.rglob("*")):
                 change_owner(self._identity, path)

@@ -95,8 +95,8 @@ class BatchAdmin(KeysetAdmin):
             return gettext("No action.")
         kind = batch.on_completion.get("kind", "")
         if batch.fired_job_id is not None:
-            told = gettext("A job of the kind %(kind)s was submitted:") % {"kind": kind}
-            return format_html("{} {}", told, _job_link(batch.fired_job_id))
+            submitted = gettext("A job of the kind %(kind)s was submitted:") % {"kind": kind}
+            return format_html("{} {}", submitted, _job_link(batch.fired_job_id))
         if batch.fire_error:
             again = (
                 gettext("The submission is retried.") if batch.fire_at else gettext("The submission is not retried.")

@@ -76,9 +76,9 @@ def why_waiting(job: Job) -> Explanation | None:
 
 def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanation:
     standing = read_start_conditions(job)
-    told = standing if is_staff else standing.for_tenants()
-    reasons = [*_times(job, state, told), *_slice(job, state), *_tenant(told), *_job(job, told)]
-    reasons += _topology(told, is_staff=is_staff)
+    shown = standing if is_staff else standing.for_tenants()
+    reasons = [*_times(job, state, shown), *_slice(job, state), *_tenant(shown), *_job(job, shown)]
+    reasons += _topology(shown, is_staff=is_staff)
     if not reasons:
         detail = gettext("Ready; it starts when a slot is free and it is next.")
         reasons = [WaitingReason("waiting_for_turn", detail, is_stop=False)]

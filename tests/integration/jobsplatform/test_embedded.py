@@ -151,7 +151,9 @@ def test_missing_command_is_named() -> None:
 def identities() -> list[ServerUser]:
     """Return the users that this machine allows the servers to run as."""
     chosen = choose_server_user()
-    return [chosen, ServerUser.NOBODY] if os.geteuid() == 0 and chosen is not ServerUser.NOBODY else [chosen]
+    return (
+        [chosen, ServerUser.UNPRIVILEGED] if os.geteuid() == 0 and chosen is not ServerUser.UNPRIVILEGED else [chosen]
+    )
 
 
 @pytest.mark.parametrize("identity", identities())

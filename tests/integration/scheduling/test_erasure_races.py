@@ -88,7 +88,7 @@ def test_failing_erasure_delays_no_other(no_grace: None, monkeypatch: pytest.Mon
     audit_once()
     run = run_upkeep(name="erasures")
     assert run.outcome == "failed"
-    assert f"Erasure {broken.pk}: RuntimeError: the storage is away" in run.told
+    assert f"Erasure {broken.pk}: RuntimeError: the storage is away" in run.messages
     with all_tenants():
         assert TenantErasure.objects.get(pk=sound.pk).status == ErasureStatus.COMPLETED
 

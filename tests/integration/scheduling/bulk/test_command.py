@@ -39,10 +39,10 @@ def no_turn_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_dry_run_prints_the_effect(acme: Tenant) -> None:
     jobs = submit(acme, 2)
-    told = run_json("kind:noop", "cancel", "--tenant", "acme", "--dry-run")
-    assert (told["would_act_on"], told["matching"], told["needs_number"]) == (2, 2, False)
-    assert told["sample"] == [str(job.pk) for job in jobs]
-    assert any(note.startswith("Estimated") for note in told["notes"])
+    shown = run_json("kind:noop", "cancel", "--tenant", "acme", "--dry-run")
+    assert (shown["would_act_on"], shown["matching"], shown["needs_number"]) == (2, 2, False)
+    assert shown["sample"] == [str(job.pk) for job in jobs]
+    assert any(note.startswith("Estimated") for note in shown["notes"])
     with all_tenants():
         assert not BulkOperation.objects.exists()
 

@@ -158,5 +158,5 @@ def test_upkeep_verifies_the_state_and_repairs_nothing(work: None) -> None:
     while runs[-1].cursor:
         runs.append(run_upkeep(name="verify_state", seconds=0))
     (failed,) = [run for run in runs if run.outcome == "failed"]
-    assert failed.told[0].startswith("job_nowhere of tenant")
+    assert failed.messages[0].startswith("job_nowhere of tenant")
     assert "job_nowhere" in {code for code, _ in verify(["jobs"]).findings}

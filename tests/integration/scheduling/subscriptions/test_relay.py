@@ -235,10 +235,10 @@ def test_late_commit_is_delivered_late_and_not_skipped(acme: Tenant) -> None:
 @pytest.mark.parametrize(
     "sizes",
     [
-        {"WALKED": 4, "TOLD": 3, "TOLD_OF_EACH": 50, "TENANT_DELIVERIES": 10, "TURN_DELIVERIES": 20},
-        {"WALKED": 100, "TOLD": 3, "TOLD_OF_EACH": 2, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
-        {"WALKED": 100, "TOLD": 100, "TOLD_OF_EACH": 1, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
-        {"WALKED": 100, "TOLD": 100, "TOLD_OF_EACH": 50, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
+        {"MAX_SCANNED": 4, "MAX_RETURNED": 3, "MAX_PER_TENANT": 50, "TENANT_DELIVERIES": 10, "TURN_DELIVERIES": 20},
+        {"MAX_SCANNED": 100, "MAX_RETURNED": 3, "MAX_PER_TENANT": 2, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
+        {"MAX_SCANNED": 100, "MAX_RETURNED": 100, "MAX_PER_TENANT": 1, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
+        {"MAX_SCANNED": 100, "MAX_RETURNED": 100, "MAX_PER_TENANT": 50, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
     ],
 )
 def test_pages_of_any_size_deliver_everything_once(

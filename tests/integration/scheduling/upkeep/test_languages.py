@@ -91,7 +91,7 @@ def test_findings_are_stored_with_separate_values(plant: Plant) -> None:
         {"text": "Seven rows differ by 100 %.", "values": {}},
     ]
     with translation.override("zh-hans"):
-        assert run.told == ["租户 acme 的账目相差 7 µs。", "Seven rows differ by 100 %."]
+        assert run.messages == ["租户 acme 的账目相差 7 µs。", "Seven rows differ by 100 %."]
     assert run.counts == {"findings": 2}
 
 
@@ -184,4 +184,4 @@ def test_finding_about_worker_time_is_translated(acme: Tenant, monkeypatch: pyte
     run = run_upkeep(name="verify_usage")
     assert f"Tenant {acme.pk} has 1,000,009 µs counted for 2026-03, but 1,000,000 measured." in str(run.sentences[0])
     with translation.override("zh-hans"):
-        assert f"租户 {acme.pk} 在 2026-03 计为 1,000,009 µs，实测 1,000,000。" in run.told[0]
+        assert f"租户 {acme.pk} 在 2026-03 计为 1,000,009 µs，实测 1,000,000。" in run.messages[0]

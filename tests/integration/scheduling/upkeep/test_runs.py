@@ -108,7 +108,7 @@ def test_failed_run_is_recorded_and_continued_by_the_next_run(plant: Plant) -> N
 def test_findings_fail_the_run_and_are_all_stored(plant: Plant) -> None:
     plant(lambda budget: UpkeepStep({"looked_at": 2}, findings=["Acme differs.", "Globex differs."]))
     run = run_upkeep(name="planted")
-    assert (run.outcome, run.told) == (Outcome.FAILED, ["Acme differs.", "Globex differs."])
+    assert (run.outcome, run.messages) == (Outcome.FAILED, ["Acme differs.", "Globex differs."])
     assert run.counts == {"looked_at": 2, "findings": 2}
     assert [(w.code, w.name) for w in find_upkeep_warnings() if w.name == "planted"] == [("failed", "planted")]
 

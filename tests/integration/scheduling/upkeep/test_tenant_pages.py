@@ -92,7 +92,7 @@ def test_fault_of_each_tenant_is_reported_once(
 ) -> None:
     execute(OLD_HOURS)
     execute(fault)
-    findings = [finding for run in walk(name) for finding in run.told if words in finding]
+    findings = [finding for run in walk(name) for finding in run.messages if words in finding]
     for tenant in (acme, globex):
         assert sum(str(tenant.pk) in finding for finding in findings) == 1, findings
 
@@ -102,9 +102,9 @@ def test_wrong_kind_rollup_is_reported_after_an_interrupted_walk(work: None) -> 
     execute("UPDATE scheduling_kind_hour SET executions = 7")
     *before, last = walk("verify_rollups")
     assert [run.findings for run in before] == [[]] * len(before)
-    assert ["kind-hour of noop completed" in finding for finding in last.told] == [True]
-    assert "7/" in last.told[0]
-    assert "recounted 2/" in last.told[0]
+    assert ["kind-hour of noop completed" in finding for finding in last.messages] == [True]
+    assert "7/" in last.messages[0]
+    assert "recounted 2/" in last.messages[0]
 
 
 def test_page_that_times_out_is_reported_and_hides_no_other(
@@ -125,7 +125,7 @@ def test_page_that_times_out_is_reported_and_hides_no_other(
     run = run_upkeep(name="verify_ledger")
     assert run.outcome == "failed"
     assert run.cursor == {}
-    slow, off = run.told
+    slow, off = run.messages
     assert "took too long" in slow
     assert str(globex.pk) in off
 
@@ -145,7 +145,7 @@ def test_kinds_are_not_compared_with_skipped_pages(work: None, monkeypatch: pyte
 
     monkeypatch.setattr(RollupCheck, "check_page", cancel_the_first)
     *_, last = walk("verify_rollups")
-    assert not [finding for finding in last.told if "kind-hour" in finding]
+    assert not [finding for finding in last.messages if "kind-hour" in finding]
 
 
 @pytest.mark.parametrize("stray", [UUID(int=1), UUID(int=2**128 - 1)])

@@ -222,7 +222,7 @@ def test_finding_fails_the_tenant_run_and_not_the_platforms_task(
         assert [advance(acme).outcome for _ in range(2)] == [Outcome.PARTIAL, Outcome.FAILED]
     finally:
         signals.upkeep_ended.disconnect(note)
-    assert rows()[0].told == ["It differs."]
+    assert rows()[0].messages == ["It differs."]
     assert ended == []
     assert not UpkeepRun.objects.filter(name="planted").exists()
     assert [warning for warning in find_upkeep_warnings() if warning.code == "failed"] == []

@@ -91,7 +91,7 @@ def test_wrong_ledger_is_reported(work: None) -> None:
     execute("UPDATE scheduling_charge SET microseconds = microseconds + 1 WHERE reason = 'corrected'")
     run = run_upkeep(name="verify_ledger")
     assert run.outcome == "failed"
-    assert "off by 1 µs" in run.told[0]
+    assert "off by 1 µs" in run.messages[0]
 
 
 def test_rollups_are_verified_by_upkeep(work: None) -> None:

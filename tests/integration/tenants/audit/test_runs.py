@@ -200,7 +200,7 @@ def test_member_without_the_right_neither_sees_nor_requests_a_run(sealed_log: No
 def test_platforms_run_reports_a_chain_in_the_readers_language(sealed_log: None, owner: Any, acme: Tenant) -> None:
     spoil(owner, acme)
     run = run_upkeep(name=AUDIT_TASK)
-    assert run.told[0].startswith(f"audit_chain of tenant {acme.pk}: 1.")
-    assert "entry_edited. The entry differs from the sealed one." in run.told[0]
+    assert run.messages[0].startswith(f"audit_chain of tenant {acme.pk}: 1.")
+    assert "entry_edited. The entry differs from the sealed one." in run.messages[0]
     with translation.override("zh-hans"):
         assert "该记录与封存时不一致。" in run.sentences[0].localized

@@ -25,5 +25,5 @@ def test_chunks_are_compared_with_the_counts_of_their_documents(
         Document.objects.filter(pk=document.pk).update(chunks_done=9)
     run = run_upkeep(name="verify_chunks")
     assert run.outcome == "failed"
-    assert run.told[0].startswith(f"document_chunks of tenant {dataset.tenant_id}: 1.")
-    assert f"Document {document.pk} says 9 chunks" in run.told[0]
+    assert run.messages[0].startswith(f"document_chunks of tenant {dataset.tenant_id}: 1.")
+    assert f"Document {document.pk} says 9 chunks" in run.messages[0]

@@ -90,7 +90,7 @@ def test_content_without_its_file_is_reported_and_kept(acme: Tenant, dataset: Da
     refer(dataset, key)
     default_storage.delete(key)
     run = run_upkeep(name="orphan_files")
-    assert (run.outcome, run.told) == ("failed", [f"The file of content {key} is missing."])
+    assert (run.outcome, run.messages) == ("failed", [f"The file of content {key} is missing."])
     with tenant_context(acme):
         assert Content.objects.filter(key=key).exists()
 
