@@ -52,7 +52,7 @@ def request_yields_in_pool(pool_id: int) -> None:
             return
         changes = _ask(pool_id, _choose(pool_id))
     if changes:
-        signals.yields_decided.send(None, asked=sum(changes), withdrawn=len(changes) - sum(changes))
+        signals.yields_decided.send(None, requested=sum(changes), withdrawn=len(changes) - sum(changes))
 
 
 def _choose(pool_id: int) -> Sequence[UUID]:
@@ -112,7 +112,7 @@ def _running_of(row: Any) -> Running:
         charged_us=row.predicted_us,
         elapsed_us=row.elapsed_us,
         is_used=row.is_used,
-        is_asked=row.is_asked,
+        is_requested=row.is_requested,
     )
 
 

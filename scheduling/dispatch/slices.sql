@@ -25,7 +25,7 @@ SELECT e.id AS tenant_entity_id, e.tenant_id, e.weight_milli AS tenant_weight_mi
         AND NOT EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = l.kind) AND
         -- include: has_worker_time
         AS is_used,
-    l.yield_requested_at IS NOT NULL AS is_asked
+    l.yield_requested_at IS NOT NULL AS is_requested
 FROM scheduling_execution_live l
     JOIN scheduling_cfsplan plan ON plan.is_active AND plan.strategy = %(strategy)s
     JOIN scheduling_job j ON j.id = l.job_id
@@ -39,11 +39,11 @@ WHERE l.pool_id = %(pool_id)s AND l.started_at IS NOT NULL;
 -- Set the yield requests to the given executions; return for each change whether it is a new request. Workers renew
 -- leases on the same rows: a locked row is left to the next call, so nothing waits here.
 WITH changed AS (
-    SELECT l.id, l.id = ANY(%(execution_ids)s::uuid[]) AS is_asked FROM scheduling_execution_live l
+    SELECT l.id, l.id = ANY(%(execution_ids)s::uuid[]) AS is_requested FROM scheduling_execution_live l
     WHERE l.pool_id = %(pool_id)s
         AND (l.id = ANY(%(execution_ids)s::uuid[])) <> (l.yield_requested_at IS NOT NULL)
     ORDER BY l.id FOR NO KEY UPDATE SKIP LOCKED
 )
-UPDATE scheduling_execution_live l SET yield_requested_at = CASE WHEN c.is_asked THEN now() END
+UPDATE scheduling_execution_live l SET yield_requested_at = CASE WHEN c.is_requested THEN now() END
 FROM changed c WHERE l.id = c.id
-RETURNING c.is_asked;
+RETURNING c.is_requested;

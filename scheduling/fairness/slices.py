@@ -22,9 +22,9 @@ from scheduling.fairness.shares import KeyShare, PickResult, PoolShare, QueueSha
 class Running:
     """An execution that holds a slot; ``rank`` is its job's, the weights are its dispatch's.
 
-    ``is_used``: it has run for its whole slice. ``is_asked``: a yield was already requested. ``owner`` is its tenant in
-    the queue, ``line`` its fair key there (or the tenant's own line), both by the stored clocks, which only contain its
-    charge.
+    ``is_used``: it has run for its whole slice. ``is_requested``: a yield was requested. ``owner`` is its tenant
+    in the queue, ``line`` its fair key there (or the tenant's own line), both by the stored clocks, which only contain
+    its charge.
     """
 
     owner: TenantShare
@@ -37,7 +37,7 @@ class Running:
     charged_us: int
     elapsed_us: int
     is_used: bool
-    is_asked: bool
+    is_requested: bool
 
     def charge(self, vruntime: int, weight_milli: int) -> int:
         """Return ``vruntime`` with its cost by now in place of its charge; computed, never stored.
@@ -75,7 +75,7 @@ def choose_yields(pool: PoolShare, waiting: JobSource, running: Sequence[Running
     queue_ids = {queue.queue_id for queue in pool.queues}
     running = [one if one.queue_id in queue_ids else replace(one, is_used=False) for one in running]
     while True:
-        given = sorted((one for one in running if one.is_used), key=lambda one: (one.is_asked, one.rank))
+        given = sorted((one for one in running if one.is_used), key=lambda one: (one.is_requested, one.rank))
         back = _given_back(pool, running, given, free=free)
         result = pick_fair(back, _ReturnedSupply(given, waiting))
         starts, keeps = _sort_out(result, given)
@@ -96,7 +96,7 @@ def _sort_out(result: PickResult, given: Sequence[Running]) -> tuple[int, set[UU
     starts = [turn for turn, one in enumerate(turns) if one is None]
     last = starts[-1] if starts else len(turns)
     return len({result.picks[turn].message for turn in starts}), {
-        one.execution_id for turn, one in enumerate(turns) if one is not None and not (one.is_asked and turn > last)
+        one.execution_id for turn, one in enumerate(turns) if one is not None and not (one.is_requested and turn > last)
     }
 
 
@@ -178,6 +178,6 @@ def _furthest_ahead_first(given_up: Sequence[Running], back: PoolShare, result: 
     vruntimes.update(result.vruntimes)
 
     def distance(one: Running) -> tuple[bool, int, int, int]:
-        return (one.is_asked, result.queues[one.queue_id].vruntime, vruntimes[one.owner.entity_id], one.rank)
+        return (one.is_requested, result.queues[one.queue_id].vruntime, vruntimes[one.owner.entity_id], one.rank)
 
     return sorted(given_up, key=distance, reverse=True)

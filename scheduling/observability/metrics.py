@@ -63,7 +63,9 @@ TICK = Histogram(
 )
 UNDONE = Counter("dispatches_undone", "Claims undone because the broker accepted no message.", namespace=PREFIX)
 RESCUED = Counter("executions_rescued", "Executions reclaimed from dead workers.", ["reason"], namespace=PREFIX)
-YIELDS = Counter("yields", "Yields requested after a time slice: asked, withdrawn, obeyed.", ["step"], namespace=PREFIX)
+YIELDS = Counter(
+    "yields", "Yields of slots after a time slice: requested, withdrawn, yielded.", ["step"], namespace=PREFIX
+)
 REPUBLISHED = Counter(
     "messages_republished", "Messages published again because no worker received them.", namespace=PREFIX
 )
@@ -174,7 +176,7 @@ def _on_ended(sender: object, *, executions: Sequence[SettledExecution], **_: An
         for one in ended:
             run.observe(one.seconds)
         if outcome == Execution.Outcome.YIELDED:
-            YIELDS.labels("obeyed").inc(len(ended))
+            YIELDS.labels("yielded").inc(len(ended))
 
 
 def _grouped[T](executions: Sequence[T], route: Callable[[T], tuple[str, ...]]) -> Mapping[tuple[str, ...], list[T]]:
@@ -208,8 +210,8 @@ def _on_circuit_opened(sender: object, *, kind: str, dependency: str, tenant_id:
     CIRCUITS.labels(kind, dependency_label(dependency, is_shared=tenant_id is None)).inc()
 
 
-def _on_yields_decided(sender: object, *, asked: int, withdrawn: int, **_: Any) -> None:
-    YIELDS.labels("asked").inc(asked)
+def _on_yields_decided(sender: object, *, requested: int, withdrawn: int, **_: Any) -> None:
+    YIELDS.labels("requested").inc(requested)
     YIELDS.labels("withdrawn").inc(withdrawn)
 
 

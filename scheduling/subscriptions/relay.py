@@ -84,7 +84,7 @@ class _Page:
 
     deliveries: Sequence[EventDelivery]
     end: tuple[UUID, UUID] | None
-    walked: int = 0
+    scanned: int = 0
     # Tenants with more deliveries before that position than their part, with the positions where they fall behind.
     cut: Mapping[UUID, tuple[UUID, UUID]] = field(default_factory=dict)
 

@@ -148,7 +148,7 @@ class SlicedSimulation(Simulation):
             charged_us=self.charged.get(job, self.charges[job]),
             elapsed_us=max(0, self.now - began),
             is_used=job in self.used_up,
-            is_asked=False,
+            is_requested=False,
         )
 
 

@@ -29,7 +29,7 @@ def running(number: int, owner: TenantShare, **changes: object) -> Running:
         "charged_us": SECOND,
         "elapsed_us": 10 * SECOND,
         "is_used": True,
-        "is_asked": False,
+        "is_requested": False,
         "line": unkeyed_jobs(owner),
     }
     return Running(execution_id=UUID(int=number), owner=owner, **(values | changes))  # type: ignore[arg-type]
@@ -90,12 +90,12 @@ WAITS = tenant(2, waiting=1)
         # One was already requested: it remains, although another is further ahead by now.
         (
             pool(queue(WAITS)),
-            [running(8, tenant(3, vruntime=UNITS), is_asked=True), running(9, replace(A, vruntime=5 * UNITS))],
+            [running(8, tenant(3, vruntime=UNITS), is_requested=True), running(9, replace(A, vruntime=5 * UNITS))],
             0,
             [8],
         ),
         # The waiting job has ended: the request is withdrawn.
-        (pool(queue()), [running(9, A, is_asked=True)], 0, []),
+        (pool(queue()), [running(9, A, is_requested=True)], 0, []),
         # The tenant's cap keeps the waiting job from the slot.
         (pool(queue(WAITS), caps={2: 0}), [running(9, A)], 0, []),
         # So does its queue's, unless the slot is of that queue.
@@ -249,7 +249,7 @@ def test_yields_are_used_slices_and_at_most_the_waiting_jobs(case: tuple[PoolSha
 def test_repeated_decision_is_the_same(case: tuple[PoolShare, list[Running], int]) -> None:
     share, executions, free = case
     asked = set(choose_yields(share, EstimatedJobs(), executions, free=free))
-    again = [replace(one, is_asked=one.execution_id in asked) for one in executions]
+    again = [replace(one, is_requested=one.execution_id in asked) for one in executions]
     assert set(choose_yields(share, EstimatedJobs(), again, free=free)) == asked
 
 
