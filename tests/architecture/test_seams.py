@@ -14,7 +14,7 @@ from jobsplatform.settings.env import BASE_DIR
 from tenants.database.platform_settings import declared_settings
 
 # Settings of Django have no prefix.
-LIBRARY_PREFIXES = ("AXES_", "CELERY_")
+LIBRARY_PREFIXES = ("AXES_", "CELERY_", "SPECTACULAR_")
 PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads")
 # The place that may name what the others may not.
 ALIAS = "tenants/database/conf.py"

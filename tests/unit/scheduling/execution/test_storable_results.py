@@ -76,7 +76,7 @@ def test_error_names_path_and_type_of_unstorable_value(value: Any, message: str)
 
 
 def test_result_that_is_too_large_or_too_deep_is_refused() -> None:
-    with pytest.raises(PermanentError, match="at most 10 are kept") as caught:
+    with pytest.raises(PermanentError, match="the limit is 10") as caught:
         storable_result({"text": "x" * 100}, max_bytes=10)
     assert caught.value.code == "result_too_large"
     with pytest.raises(PermanentError) as deeper:

@@ -23,7 +23,7 @@ def test_chart_scales_from_zero_to_the_greatest_number() -> None:
     assert (WIDTH, HEIGHT) == (400, 44)
     assert chart.used_path == "M0 44.0 L0 44.0 H200.0V22.0H400.0 L400.0 44.0 Z"
     assert chart.entitled_path == "M0 33.0 H200.0V0.0H400.0"
-    assert "had 1.0 slots on average, entitled to 2.5" in chart.summary
+    assert "used 1.0 slots on average, entitled to 2.5" in chart.summary
 
 
 def test_steps_of_equal_height_are_joined() -> None:
