@@ -39,7 +39,7 @@ def test_member_forces_and_resets_its_own_breaker(console: Console, acme_user: U
         row = Circuit.objects.get(dependency=HOST)
     listed = client.get(reverse("admin:scheduling_circuit_changelist")).content.decode()
     assert HOST in listed
-    assert "by hand: they move" in listed
+    assert "forced: they move" in listed
     client.post(act_url("circuit", row.pk, "force_closed"), {"reason": "they must run"})
     assert forced() == [("acme", HOST, "forced_closed", "user:alice")]
     client.post(act_url("circuit", row.pk, "reset"), {"reason": "done"})

@@ -208,7 +208,7 @@ def test_strip_shows_the_hour_minute_by_minute(
     assert len(cells) == 60
     assert [cell.tone for cell in cells].count("bad") == 1
     assert [cell.tone for cell in cells].count("quiet") >= 58
-    assert "1 bad" in summary
+    assert "1 failing" in summary
     assert "1 new dead letter" in next(cell.title for cell in cells if cell.tone == "bad")
 
 

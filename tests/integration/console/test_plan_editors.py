@@ -114,7 +114,7 @@ def test_typed_cfs_plan_becomes_a_what_if_question() -> None:
 def test_invalid_value_is_reported_and_not_replayed(console: Console, staff: User, weight: str) -> None:
     assert ask_about_plan(team(), {"weight": weight}).faults
     page = console(staff).post(address(cloud(), "what_if"), cfs_form(cloud(), team=weight)).content.decode()
-    assert "a whole number from 1 to 1,000 is wanted" in page
+    assert "must be a whole number from 1 to 1,000" in page
     assert "decisions replayed" not in page
 
 

@@ -28,7 +28,7 @@ def test_created_tenant_is_printed_and_audited(capsys):
 
 
 def test_existing_tenant_is_an_error(acme):
-    with pytest.raises(CommandError, match="'acme' exists"):
+    with pytest.raises(CommandError, match="slug 'acme' already exists"):
         call_command("create_tenant", "acme", plan="team")
 
 

@@ -154,7 +154,7 @@ def test_command_grants_and_revokes_roles(staff, paula):
     assert json.loads(out.getvalue()) == {"username": "paula", "role": "operator"}
     assert PlatformMembership.objects.get(user=paula).role == "operator"
     call_command("grant_platform_role", "paula", "none", stdout=out)
-    assert "no role" in out.getvalue()
+    assert "paula no longer has a platform role." in out.getvalue()
     with pytest.raises(CommandError, match="no user"):
         call_command("grant_platform_role", "unknown", "operator")
     with pytest.raises(CommandError, match="Several"):

@@ -192,7 +192,7 @@ def test_console_filters_and_shows_places(sealed_log, acme, acme_user, staff):
         ({"request": "r-none"}, 0),
     ):
         assert len(client.get(LIST, query).context["cl"].result_list) == count, query
-    assert b"Nothing matches" in client.get(LIST, {"request": "r-none"}).content
+    assert b"No matches" in client.get(LIST, {"request": "r-none"}).content
     everywhere = console_of(staff)
     assert len(everywhere.get(LIST, {"tenant": "globex", "action": "probe.done"}).context["cl"].result_list) == 1
 
