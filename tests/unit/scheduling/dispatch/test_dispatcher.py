@@ -71,7 +71,7 @@ class World:
             return True
         return self.wait(seconds)
 
-    def leave_late_wake(self, _pool_id: int) -> None:
+    def request_repeated_tick(self, _pool_id: int) -> None:
         self.done.append((self.elapsed, "leave a wake"))
 
     def wake(self, *_: object) -> None:
@@ -83,7 +83,7 @@ class World:
             self._stopped.set()
         return False
 
-    def take_news(self) -> DispatchSignals:
+    def drain_signals(self) -> DispatchSignals:
         taken, self.endings = self.endings, []
         return replace(self.news, endings=tuple(taken))
 
@@ -111,7 +111,7 @@ class World:
         self.done.append((self.elapsed, "republish"))
         return 0
 
-    def note_broker_away(self, pool_ids: Sequence[int]) -> None:
+    def record_broker_outage(self, pool_ids: Sequence[int]) -> None:
         assert pool_ids == self.pools
         self.done.append((self.elapsed, "note"))
 
@@ -131,9 +131,9 @@ class World:
         return SimpleNamespace(
             is_epoch_new=self.probe_epoch,
             wait_for_wake=self.wait_for_wake,
-            take_news=self.take_news,
-            News=DispatchSignals,
-            leave_late_wake=self.leave_late_wake,
+            drain_signals=self.drain_signals,
+            DispatchSignals=DispatchSignals,
+            request_repeated_tick=self.request_repeated_tick,
             wake_dispatcher=self.wake,
         )
 
@@ -178,7 +178,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "run_tick", world.tick)
         monkeypatch.setattr(module, "quarantine_rejected", world.set_aside)
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
-        monkeypatch.setattr(module, "record_broker_outage", world.note_broker_away)
+        monkeypatch.setattr(module, "record_broker_outage", world.record_broker_outage)
         monkeypatch.setattr(module, "broker", world.broker())
         monkeypatch.setattr(module, "remove_wrong_types", world.remove_wrong_types)
         for part in (module, duties):
@@ -411,13 +411,13 @@ def test_announced_end_is_passed_to_the_delayed_tick(run: Callable[..., World]) 
 
     def begin(world: World) -> None:
         in_turn((0.1, FILLED), (0.105, ENDED))(world)
-        take = world.take_news
+        take = world.drain_signals
 
-        def take_news() -> DispatchSignals:
+        def drain_signals() -> DispatchSignals:
             world.endings = [token] if world.elapsed == 0.105 else []
             return take()
 
-        world.take_news = take_news  # type: ignore[method-assign]
+        world.drain_signals = drain_signals  # type: ignore[method-assign]
 
     world = run(0.5, on_start=begin, awaited=lambda _: NextTickTrigger.JOBS)
     assert world.times("tick")[:3] == [0.0, 0.1, 0.13]
