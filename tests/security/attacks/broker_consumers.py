@@ -94,7 +94,7 @@ def unknown_queue_in_beat(world: World) -> str:
 
 
 def unknown_upkeep_in_beat(world: World) -> str:
-    return _saved_in_beat(task=RUN_UPKEEP_TASK, args='["everything"]')[:40]
+    return _saved_in_beat(task=RUN_UPKEEP_TASK, args='["everything"]').partition(",")[0]
 
 
 ATTACKS: tuple[Attack, ...] = (

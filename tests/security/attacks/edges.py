@@ -95,7 +95,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "extraction of an archive whose end record declares 60 MiB of directory",
         "the file to the parsing process",
-        "file_too_complex",
+        "file_damaged",
         extract_directory,
     ),
     Attack("log of a path of 64 KiB", "one event with a run of letters", "2 KiB logged at once", log_long_path),

@@ -69,7 +69,7 @@ def test_changed_and_missing_objects_are_not_returned(acme: Tenant) -> None:
     content = store_bytes(acme.pk, b"some text")
     default_storage.delete(content.key)
     default_storage.save(content.key, ContentFile(b"another"))
-    with pytest.raises(StoredFileError, match="not the one"):
+    with pytest.raises(StoredFileError, match="differs from the uploaded one"):
         fetch(content.key, content.sha256)
     default_storage.delete(content.key)
     with pytest.raises(StoredFileError, match="cannot be read"):

@@ -66,7 +66,7 @@ def test_file_is_read_back_as_it_was_stored(acme: Tenant) -> None:
 def test_altered_or_missing_file_is_not_read(acme: Tenant) -> None:
     content = store_bytes(acme.pk, b"some text")
     Path(default_storage.path(content.key)).write_bytes(b"another")
-    with pytest.raises(StoredFileError, match="not the one"):
+    with pytest.raises(StoredFileError, match="differs from the uploaded one"):
         fetch(content.key, content.sha256)
     default_storage.delete(content.key)
     with pytest.raises(StoredFileError, match="cannot be read"):

@@ -168,7 +168,7 @@ def test_record_of_a_run_of_another_tenant_is_refused(acme: Tenant, globex: Tena
 
 
 def test_nodes_of_another_run_are_refused(in_acme: Tenant) -> None:
-    with pytest.raises(ValueError, match="not of"):
+    with pytest.raises(ValueError, match="not to"):
         save_external_record(external_run(in_acme), [new_node(external_run(in_acme))])
 
 

@@ -69,7 +69,7 @@ def test_write_without_changes_writes_nothing(in_acme: Tenant) -> None:
 def test_nodes_of_another_run_are_refused(in_acme: Tenant) -> None:
     run = new_run(in_acme)
 
-    with pytest.raises(ValueError, match="not of"):
+    with pytest.raises(ValueError, match="not to"):
         save_records(run, [new_node(new_run(in_acme))])
 
 

@@ -224,7 +224,7 @@ def test_console_previews_schedules_and_rolls_back(acme_user: User, greeting: Wo
     assert client.post(f"{page}change/", form).status_code == 302
     assert version_of(greeting) == 3
     stale = client.post(f"{page}change/", form).content.decode()
-    assert "version 3 is in effect now" in stale
+    assert "it is at version 3 now" in stale
     acts = {"reason": "x", "seen_version": "3"}
     client.post(f"{page}act/rollback/", acts | {"number": "1"})
     client.post(f"{page}act/withdraw/", acts | {"number": "2"})

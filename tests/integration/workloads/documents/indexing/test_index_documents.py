@@ -65,7 +65,7 @@ def test_folder_is_indexed_and_its_documents_are_printed(acme: Tenant, folder: P
     assert {(entry["status"], entry["is_duplicate"], entry["chunks"]) for entry in again["documents"]} == {
         ("completed", True, 1)
     }
-    assert "a.md: completed, known already" in index(folder)
+    assert "a.md: completed, already in the dataset" in index(folder)
 
 
 def test_failing_document_is_printed_and_fails_the_command(
