@@ -33,7 +33,7 @@ _KEPT_IN_PATHS = ascii_letters + digits + punctuation
 
 @dataclass(frozen=True, slots=True)
 class UrlTarget:
-    """The target of a URL. ``host`` is in lower case and ASCII, an IPv6 address without brackets."""
+    """The parsed parts of a URL to call. ``host`` is in lower case and ASCII, an IPv6 address without brackets."""
 
     scheme: str
     host: str
@@ -42,7 +42,7 @@ class UrlTarget:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Return the origin: data for one origin must not be sent to another."""
+        """Return scheme, host and port: data for one origin must not be sent to another."""
         return self.scheme, self.host, self.port
 
     @property
@@ -80,7 +80,10 @@ def read_target(url: str) -> UrlTarget:
 
 
 def read_location(base: UrlTarget, location: str) -> UrlTarget:
-    """Return the target of a ``Location`` header, which may be relative to ``base``. Raise `UrlRefusedError`."""
+    """Return the target of a ``Location`` header, which may be relative to ``base``.
+
+    Raise `UrlRefusedError` as `read_target` does.
+    """
     _require_plain(location)
     try:
         url = urljoin(f"{base.scheme}://{base.authority}{base.path}", location)
