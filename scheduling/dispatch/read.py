@@ -1,4 +1,4 @@
-"""Reads for a pick: free slots, clocks, the first entities of each queue, their jobs."""
+"""Reads for a pick: free slots, clocks, and the first entities of each queue."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, MESSAGE_WORK_US)
 
 @dataclass(frozen=True, slots=True)
 class PoolReading:
-    """A pool as read by a tick. ``floors`` are the least virtual times read, by queue.
+    """What a tick read of a pool.
 
-    ``rated`` are the queues with a rate. ``slice_us`` is the most that a dispatch is charged, or None without time
-    slices. ``unread`` are the keys at which reading ended. ``is_anybody_capped``: slots are free, and a tenant that has
-    jobs is at its cap.
+    ``floors`` are the least virtual times read, by queue; ``rated`` the queues with a rate.
+
+    ``slice_us`` is the most that a dispatch is charged, or None without time slices. ``unread`` are the keys at which
+    reading ended. ``is_anybody_capped``: slots are free, and a tenant that has jobs is at its cap.
     """
 
     share: PoolShare
@@ -203,7 +204,7 @@ def _floors(shares: Sequence[QueueShare]) -> dict[int, int]:
 
 
 def rows_wanted(reading: PoolReading) -> dict[int, int]:
-    """Return how many ready jobs of each line the pick needs; none of a key at which reading ended."""
+    """Return how many ready jobs of each fair-share node the pick needs; keys at which reading ended are left out."""
     return {id_: count for id_, count in rows_to_read(reading.share).items() if id_ not in reading.unread}
 
 
