@@ -1,7 +1,7 @@
 """Signatures of the platform's Celery messages: an HMAC over task, id, time and body, made by the publisher.
 
-A worker accepts no message without one (scheduling.celery.message_guard). The signature covers all that decides about
-the work; the worker removes other headers that Celery acts upon.
+A worker accepts no message without one (scheduling.celery.message_guard). The signature covers everything that
+determines the work; the worker removes other headers that Celery acts upon.
 """
 
 from __future__ import annotations

@@ -238,7 +238,7 @@ def wait_for_wake(timeout_seconds: float) -> bool:
 
 
 def request_repeated_tick(pool_id: int) -> None:
-    """Tell the process that is ticking the pool to tick it once more; used for a wake that came during the tick."""
+    """Request that the process which is ticking the pool ticks it once more, because a wake came during the tick."""
     _ask(lambda: _client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS), otherwise=None)
 
 
@@ -262,7 +262,10 @@ def evaluate(script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
 
 
 def read_eviction_policy() -> str:
-    """Return which keys the broker evicts when its memory is full; raise BrokerUnavailableError."""
+    """Return the name of the policy by which the broker evicts keys when its memory is full.
+
+    Raise BrokerUnavailableError.
+    """
     try:
         memory: dict[str, Any] = _client().info("memory")
     except BROKER_ERRORS as error:

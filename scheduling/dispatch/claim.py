@@ -137,7 +137,7 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
 
 
 class NextTickTrigger(Enum):
-    """The events that may let a job start, as of the last tick."""
+    """The events that may let another job start after a tick: an end of an execution, a new job, or either."""
 
     ENDS = auto()
     """Every slot is taken and a job waits: new jobs change nothing until a slot is free."""

@@ -60,7 +60,10 @@ class TickRecord:
         return self.picked.result
 
     def next_rank(self, line: TenantShare | KeyShare, read: ReadRows, claimed: int) -> tuple[int | None, bool]:
-        """Return the rank of the next job of this tenant or key, and whether that is a guess."""
+        """Return the rank of the next job of this tenant or key, and whether it is a guess.
+
+        It is a guess if that job was not read.
+        """
         if not self.is_whole or line.entity_id in self.picked.passed_over:
             return line.head_rank, True
         if claimed < len(read.jobs):

@@ -1,4 +1,4 @@
-"""Wake rows: they tell the dispatcher which entities to read again, because they may have become able to run.
+"""Wake rows: they name the entities that the dispatcher must read again, because these may have become able to run.
 
 A transaction that changes what may run appends to ``Wake``. The tick deletes the rows and reads every entity that they
 name again: whether it may be picked, and from which virtual time. Row locks and conditional flags, used instead, lost

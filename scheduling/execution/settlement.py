@@ -41,9 +41,10 @@ _MOST_PROGRESS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class DependencyReport:
-    """A report on a dependency that an execution has used; ``is_up`` tells how the last use ended, None if unknown.
+    """A report on a dependency that an execution has used.
 
-    ``is_own_timeout``: the job waited less than usual, so the error counts for the tenant's own breaker only.
+    ``is_up`` is True if its last use succeeded, None if unknown. ``is_own_timeout``: the job waited less than usual, so
+    the error counts for the tenant's own breaker only.
     """
 
     name: str

@@ -77,7 +77,7 @@ def failed(
     outcome: str = Outcome.FAILED,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> Settlement:
-    """Return the settlement of a job's own error; ``failed_attempts`` includes this one.
+    """Return the settlement of a failed attempt; ``failed_attempts`` includes it.
 
     Transient errors are retried while attempts are left; others become dead letters.
     """
@@ -151,7 +151,7 @@ def shut_down(execution_id: UUID, fence: int) -> Settlement:
 def snoozed(
     execution_id: UUID, fence: int, *, until: datetime | None, seconds: float | None, **said: str | bool
 ) -> Settlement:
-    """Return the settlement of a job whose dependency is down: requeued after any ``seconds``, no attempt used."""
+    """Return the settlement of a job whose dependency is down: available again at once, or after ``seconds``."""
     return Settlement(
         execution_id,
         fence,

@@ -74,7 +74,7 @@ def settle_with_logs(settlements: Sequence[Settlement], logs: Sequence[LogBuffer
 
 
 def settle_together(settlements: Sequence[Settlement], *, before: Callable[[], object] | None = None) -> None:
-    """Settle the executions of a message in one statement; if that fails, settle each in a statement of its own.
+    """Settle the executions of a message in one statement; if one of them makes it fail, each in its own statement.
 
     ``before`` runs in the same transaction as the one statement.
     """

@@ -1,7 +1,7 @@
 """Lag: how far a tenant with waiting jobs is behind or ahead of the ideal share of its queue.
 
 An ideal server would give each such tenant its weight's part at every instant; all would then have one virtual time,
-the mean of theirs weighted by their weights. The difference of a tenant's virtual time to it, times its weight, is the
+the mean of theirs weighted by their weights. What a tenant's virtual time lacks of this mean, times its weight, is the
 tenant's lag (I. Stoica, H. Abdel-Wahab, "Earliest eligible virtual deadline first", 1995). The lags of a queue add up
 to zero.
 """

@@ -17,7 +17,7 @@ class KeyShare:
     """The jobs of one fair key of a tenant in a queue.
 
     ``head_rank`` is the rank of its first ready job, ``waiting`` an upper bound of its ready jobs, ``estimate_us`` the
-    predicted cost of its next job. The jobs of a tenant without a key have one too, with the tenant's own
+    predicted cost of its next job. A tenant's jobs without a key are a KeyShare too, with the tenant's own
     ``entity_id``.
     """
 

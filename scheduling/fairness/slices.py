@@ -69,8 +69,8 @@ class _ReturnedSupply:
 def choose_yields(pool: PoolShare, waiting: JobSource, running: Sequence[Running], *, free: int) -> list[UUID]:
     """Return the executions that should yield their slots, those furthest ahead of their fair share first.
 
-    ``pool`` and ``waiting`` are the candidates for a slot, ``free`` is the number of free slots. There are never more
-    than the slots needed by waiting jobs that find none free.
+    ``pool`` and ``waiting`` are the candidates for a slot, ``free`` is the number of free slots. Never more executions
+    are returned than slots are needed by waiting jobs that find none free.
     """
     queue_ids = {queue.queue_id for queue in pool.queues}
     running = [one if one.queue_id in queue_ids else replace(one, is_used=False) for one in running]

@@ -59,7 +59,8 @@ def create_key_nodes(job_ids: Collection[UUID]) -> None:
 def delete_idle_key_nodes(limit: int) -> int:
     """Delete up to ``limit`` fair-share nodes of keys without jobs, and return how many.
 
-    A node whose virtual time is ahead of the others of its tenant is kept, up to KEPT_IDLE_KEYS in one queue.
+    A node whose virtual time is ahead of the others of its tenant is kept, up to KEPT_IDLE_KEYS for a tenant in a
+    queue.
     """
     parameters = {"kept": KEPT_IDLE_KEYS, "limit": limit, "lines_lock": LockClass.LINES.value}
     with all_tenants(), prepared_cursor(scalar_row) as cursor:

@@ -27,7 +27,7 @@ TEMPLATE = "scheduling/dashboards/payload_edit.html"
 
 
 class PayloadObjectField(StrictJSONField):
-    """A JSON object as text, possibly empty."""
+    """A form field for a JSON object, which may be empty."""
 
     empty_values = (None, "")
     widget = UnfoldAdminTextareaWidget

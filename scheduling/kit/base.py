@@ -78,8 +78,8 @@ class TransientError(Exception):
     """The error for a job that may succeed later: it is retried after a back-off while attempts are left.
 
     ``code`` is the stable error type that is stored with the job. ``retry_after_seconds`` overrides the kind's
-    back-off, as an HTTP ``Retry-After`` does; the function of the same name parses that header. More than a day counts
-    as a day. ``is_own_timeout``: the job waited less than usual for its dependency, so the failure does not count for
+    back-off, as an HTTP ``Retry-After`` does; `retry_after_seconds()` parses that header. More than a day counts as a
+    day. ``is_own_timeout``: the job waited less than usual for its dependency, so the failure does not count for
     other tenants that share it.
     """
 
@@ -148,8 +148,8 @@ class JobContext:
 
     ``attempt`` counts from 1. ``state`` is the last checkpoint, empty at the first start. ``fencing_token`` rises with
     each start: pass it to external systems that can refuse an older one. ``idempotency_key`` is equal for all starts.
-    ``deadline_at`` is an aware datetime or None. ``settings`` are the tenant's values at the start, of those that the
-    kind declares.
+    ``deadline_at`` is an aware datetime or None. ``settings`` has the tenant's values, as of the start, of the
+    settings that the kind declares.
     """
 
     tenant_id: UUID
@@ -223,8 +223,8 @@ class JobContext:
         """Submit a job of the same tenant when this execution ends well; ``options`` are those of `Child`.
 
         The children become jobs in the transaction in which this job completes, yields, or waits for them with
-        ``AwaitChildren``. An execution that ends otherwise submits none. Raise PermanentError beyond MAX_CHILDREN an
-        execution.
+        ``AwaitChildren``. An execution that ends otherwise submits none. Raise PermanentError if one
+        execution submits more than MAX_CHILDREN.
         """
         self.runtime.submit_child(Child(kind, payload or {}, **options))
 
@@ -247,7 +247,7 @@ class TaskProcessor(ABC):
     """A job kind: a subclass sets the class attributes and implements `process`.
 
     - ``kind``: its name, unique over all plug-ins.
-    - ``title`` and ``description``: shown to people; without a description the class's docstring is.
+    - ``title`` and ``description``: shown to people; the default description is the class's docstring.
     - ``payload_schema``: JSON Schema 2020-12; submission refuses a payload that does not match.
     - ``timeout_seconds``: the time limit of one execution.
     - ``max_retries`` and ``retry_delays_seconds``: retries after the first attempt; the last delay repeats.

@@ -42,9 +42,9 @@ _EXECUTION: Final = UUID("00000000-0000-7000-8000-0000000000cc")
 class RecordingRuntime:
     """A runtime for tests: it runs effects of checkpoints at once and records all calls of the context.
 
-    Calls of ``checkpoint`` and ``should_yield`` are safe points, counted from 1. The one of number ``yields_after``
-    requests a yield; that of ``interrupted_after`` raises Interrupted for ``cause``. ``down`` has the names of
-    failed dependencies, ``known_children`` the children of a job that has waited for them.
+    Calls of ``checkpoint`` and ``should_yield`` are safe points, counted from 1. At the safe point with the number
+    ``yields_after`` a yield is requested; at that with ``interrupted_after``, Interrupted is raised for ``cause``.
+    ``down`` has the names of failed dependencies, ``known_children`` the children of a job that has waited for them.
     """
 
     yields_after: int | None = None

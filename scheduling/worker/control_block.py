@@ -261,7 +261,7 @@ class ControlBlock:
         self._slots[index].task_pid = 0
 
     def has_free_child(self, at_once: int = 0) -> bool:
-        """Return whether fewer than ``at_once`` children have a message; 0: than may work at once."""
+        """Return whether fewer than ``at_once`` children have a message; by default, fewer than may work at once."""
         return len([slot for slot in self._slots if slot.generation % 2 or slot.task_pid]) < (at_once or self._at_once)
 
     def forget_task_of(self, is_alive: Callable[[int], bool]) -> None:

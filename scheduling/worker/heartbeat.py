@@ -97,7 +97,7 @@ class HeartbeatThread(threading.Thread):
         self._hurry.set()
 
     def stop(self, *, timeout_seconds: float) -> None:
-        """End the thread after its current round; wait for that for ``timeout_seconds``."""
+        """End the thread after its current round; wait at most ``timeout_seconds`` for its end."""
         self._stopped.set()
         self._hurry.set()
         self.join(timeout_seconds)

@@ -18,7 +18,7 @@ class NoWorkerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LocalWorker:
-    """The worker that this process belongs to: its row's identity, and the memory that its processes share."""
+    """The worker that this process belongs to: its registration, and the memory that its processes share."""
 
     registration: Registration
     block: ControlBlock

@@ -27,9 +27,9 @@ _read_at_ns, _read_kib = 0, 0
 def reset_peak() -> bool:
     """Reset the kernel's peak memory of this process; return whether that succeeded.
 
-    If the peak has not risen since the last reset, nothing is done: it is then the peak since that reset. Most jobs
-    that take a millisecond raise nothing, and three system calls would be a part of one. The reading at the end of the
-    previous job, less than a millisecond ago, is reused.
+    If the peak has not risen since the last reset, nothing is done: it is then the peak since that reset. Most short
+    jobs do not raise it, and three system calls would be a noticeable part of a job of one millisecond. For the same
+    reason a reading made less than a millisecond ago, at the end of the previous job, is reused.
     """
     global _forgotten  # noqa: PLW0603 - state of the process
     is_fresh = time.monotonic_ns() - _read_at_ns < _FRESH_NS

@@ -143,7 +143,10 @@ def descendants_of(pid: int) -> list[Process]:
 
 
 def children_of_parent() -> frozenset[int]:
-    """Return the children of this process, including dead ones that are not reaped; all are of its first thread."""
+    """Return the pids of this process's children, including dead ones that are not reaped.
+
+    Only children of its first thread are listed, which starts all of them.
+    """
     own = os.getpid()
     try:
         return frozenset(map(int, Path(f"/proc/{own}/task/{own}/children").read_text().split()))

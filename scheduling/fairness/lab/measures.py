@@ -25,8 +25,8 @@ PARTS, FEW_PARTS, MANY_TENANTS = 60, 12, 1_000
 class SimulatedTenantMeasure:
     """The measures of one tenant.
 
-    Shares are parts of 1 of the busy time; waits are from arrival to first start, of the jobs that began. ``ratio`` is
-    service over entitlement while it was backlogged; None if it never was for a whole part of the time. ``series``
+    Shares are parts (0 to 1) of the busy time; waits are from arrival to first start, of the jobs that began. ``ratio``
+    is service over entitlement while it was backlogged; None if it never was for a whole part of the time. ``series``
     holds (share, entitled share) of each part of the time.
     """
 

@@ -39,7 +39,8 @@ _LEFT_BEHIND = _SQL["find_unfinished"]
 def cancel_batch(*, batch_id: UUID, reason: str = "") -> Batch:
     """Close a batch and cancel its jobs: the first thousand at once, the others within seconds; return the batch.
 
-    Raise BatchNotFoundError unless the current tenant context shows the batch, and BatchEndedError if it has ended.
+    Raise BatchNotFoundError unless the batch is visible in the current tenant context, and BatchEndedError if it has
+    ended.
     """
     batch = lock_batch(batch_id)
     if batch.ended_at is not None:

@@ -80,7 +80,7 @@ def add_jobs(
 def close_batch(*, batch_id: UUID) -> Batch:
     """Close a batch, so that it ends with its last job, and return it; a closed batch cannot be opened again.
 
-    Raise BatchNotFoundError unless the current tenant context shows the batch.
+    Raise BatchNotFoundError unless the batch is visible in the current tenant context.
     """
     batch = lock_batch(batch_id)
     if batch.closed_at is None:
@@ -119,7 +119,7 @@ def _check_completion(completion: CompletionJob, tenant: Tenant) -> None:
 def lock_batch(batch_id: UUID) -> Batch:
     """Return a batch whose row is locked until this transaction ends.
 
-    Raise BatchNotFoundError unless the current tenant context shows the batch.
+    Raise BatchNotFoundError unless the batch is visible in the current tenant context.
     """
     batch: Batch | None = Batch.objects.select_for_update(no_key=True).filter(pk=batch_id).first()
     if batch is None:

@@ -93,7 +93,7 @@ def group_dead_letters(
 
 
 def count_limit(parts: int) -> int:
-    """Return how many letters to count at most in each of so many parts, so that the total is bounded."""
+    """Return how many letters to count at most in each of ``parts`` groups, so that the total is bounded."""
     return max(LEAST_COUNT, min(COUNT_LIMIT, COUNT_BUDGET // max(1, parts)))
 
 

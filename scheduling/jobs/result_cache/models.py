@@ -10,7 +10,7 @@ from tenants.tenancy.bases import TenantManager
 class KeptResult(models.Model):
     """A completed job whose result is reused for equal jobs of its tenant until ``expires_at``.
 
-    Jobs are equal if they have the same id here: a hash of the tenant, the kind with its ``result_version``, the
+    Jobs are equal if ``id`` is the same for them: a hash of the tenant, the kind with its ``result_version``, the
     payload and the settings that the kind declares. The result itself is stored with the job.
     """
 

@@ -113,7 +113,7 @@ class Routes:
 
     @classmethod
     def load_all(cls) -> Mapping[str, Self]:
-        """Return the routes of every tier that the active CFS plan names."""
+        """Return the routes of every tier that the active CFS plan names, by the tier's id."""
         known = read_routes()
         spread = _new_spread(known.rules)
         return {

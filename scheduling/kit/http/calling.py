@@ -159,7 +159,7 @@ def check_request(request: Request) -> None:
 
 
 def follow(request: Request, answer: Answer, mask: Mask) -> Request:
-    """Return the request to the redirect's target; without secrets if that is another origin.
+    """Return the request that follows the redirect; secrets are left out if the target has another origin.
 
     Raise `RedirectRefusedError` for a redirect that is not followed.
     """

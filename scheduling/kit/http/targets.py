@@ -1,4 +1,4 @@
-"""Parsing of a URL into the target of a call, or a refusal: the parsed parts are what is connected to. Pure.
+"""Parsing of a URL into the parts that a call connects to; unusual notations are refused. Pure functions.
 
 Two parsers that disagree about a URL are how checks are circumvented. So this one accepts few notations, and passes
 scheme, host, port and path on as parts that are not parsed again.
@@ -63,7 +63,10 @@ class UrlTarget:
 
 
 def read_target(url: str) -> UrlTarget:
-    """Return the target of the URL; raise `UrlRefusedError` for any notation that is not plain."""
+    """Return the target of the URL.
+
+    Raise `UrlRefusedError` if the URL is invalid, or if another parser could read it differently.
+    """
     _require_plain(url)
     parts = _URL.fullmatch(url)
     if parts is None:
