@@ -36,7 +36,7 @@ def find_fault(task: PeriodicTask) -> DeliveryFault | None:
     if task.task == RUN_UPKEEP_TASK and (fault := _upkeep_fault(task.args)):
         return DeliveryFault("args", fault)
     if task.exchange or task.routing_key:
-        detail = gettext("Leave exchange and routing key empty: a message goes to a queue by its name.")
+        detail = gettext("Leave exchange and routing key empty: messages are routed by the queue's name alone.")
         return DeliveryFault("exchange" if task.exchange else "routing_key", detail)
     if task.queue and not Queue.objects.filter(name=task.queue).exists():
         detail = gettext(

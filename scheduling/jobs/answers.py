@@ -42,7 +42,7 @@ class JobSubmissionSerializer(StrictSerializer):
     """One job to be submitted."""
 
     kind = NameField(max_length=64)
-    payload = serializers.DictField(default=dict, help_text="By the kind's own schema; at most 256 KiB as JSON.")
+    payload = serializers.DictField(default=dict, help_text="Must match the kind's schema; at most 256 KiB as JSON.")
     priority = WholeNumberField(
         default=None,
         allow_null=True,

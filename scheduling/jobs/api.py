@@ -204,8 +204,8 @@ class JobViewSet(TenantViewSet):
         request=NoBodySerializer,
         parameters=[JobAnswerQuerySerializer],
         responses={
-            200: OpenApiResponse(StoredJobSerializer, description="It was backing off and is available now."),
-            201: OpenApiResponse(StoredJobSerializer, description="It had ended; this is a new job linked to it."),
+            200: OpenApiResponse(StoredJobSerializer, description="The job waited for its retry and is available now."),
+            201: OpenApiResponse(StoredJobSerializer, description="The job had ended; this is a new job linked to it."),
         },
     )
     @action(detail=True, methods=["post"])

@@ -43,7 +43,7 @@ class EditedPayloadForm(forms.Form):
     """The payload for a new run of the job, and the reason."""
 
     payload = PayloadObjectField(
-        label=gettext_lazy("Payload"), help_text=gettext_lazy("By the kind's own schema, at most 256 KiB.")
+        label=gettext_lazy("Payload"), help_text=gettext_lazy("Must match the kind's schema, at most 256 KiB.")
     )
     reason = forms.CharField(
         label=gettext_lazy("Reason"),

@@ -50,7 +50,7 @@ class WaitingReasonSerializer(serializers.Serializer[Any]):
 
     code = serializers.CharField()
     detail = serializers.CharField()
-    until = serializers.DateTimeField(allow_null=True, help_text="When it ends by itself; null: a person ends it.")
+    until = serializers.DateTimeField(allow_null=True, help_text="When the reason ends by itself, if known.")
 
 
 class EtaBandSerializer(serializers.Serializer[StartTime]):

@@ -52,7 +52,7 @@ class CompletionJobSerializer(StrictSerializer):
     """The job that is submitted when a batch has ended."""
 
     kind = NameField(max_length=64)
-    payload = serializers.DictField(default=dict, help_text="By the kind's own schema, including the summary.")
+    payload = serializers.DictField(default=dict, help_text="Must match the kind's schema, including the summary.")
     summary_as = NameField(
         default="", allow_blank=True, max_length=64, help_text="Payload key for the batch's summary."
     )

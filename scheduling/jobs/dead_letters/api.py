@@ -168,7 +168,7 @@ class RequeueSerializer(StrictSerializer):
 
     payload = serializers.DictField(
         required=False,
-        help_text="Replaces the old payload; requires the permission `jobs.reveal`. By the kind's own schema.",
+        help_text="Replaces the old payload; requires the permission `jobs.reveal`. Must match the kind's schema.",
     )
     reason = NameField(max_length=500, required=False, allow_blank=True, default="", help_text="For the audit log.")
 

@@ -33,7 +33,7 @@ class RuleVerdictSerializer(serializers.Serializer[object]):
     """Whether a rule matches the job, and the reason if not."""
 
     position = serializers.IntegerField(source="rule.position")
-    rule = serializers.CharField(help_text="Default queue by kind.")
+    rule = serializers.CharField(help_text="The rule as text: its position, kind and target.")
     matches = serializers.BooleanField()
     because = serializers.CharField(help_text="Why it does not match; empty if it does.")
 
@@ -45,7 +45,7 @@ class RouteAnswerSerializer(serializers.Serializer[object]):
     refusal = serializers.CharField(help_text="Error code of the refusal; empty without one.")
     detail = serializers.CharField()
     choices = serializers.ListField(
-        child=serializers.CharField(), help_text="Possible queues, by the balance or by choice."
+        child=serializers.CharField(), help_text="Possible queues: by the rule, or by the tenant's choice."
     )
     rules = RuleVerdictSerializer(many=True)
 

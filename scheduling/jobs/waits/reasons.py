@@ -159,7 +159,7 @@ def _tenant(standing: StartConditions) -> Iterator[WaitingReason]:
     yield from _stopped("tenant_suspended", gettext("The tenant is suspended"), standing.suspension)
     yield from _stopped("tenant_paused", gettext("The tenant's work is paused"), standing.tenant_pause)
     if standing.locked_since is not None:
-        detail = gettext("The tenant's rows are locked by another transaction since %(moment)s.") % {
+        detail = gettext("The tenant's rows have been locked by another transaction since %(moment)s.") % {
             "moment": _moment(standing.locked_since)
         }
         yield WaitingReason("rows_locked", detail)
