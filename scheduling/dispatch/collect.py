@@ -52,7 +52,7 @@ class News:
 
     @property
     def is_any(self) -> bool:
-        """Return whether there are wake rows to read, or whether the work found may add some."""
+        """Return whether the tick must read wake rows: there are some, or the work found may add some."""
         return self.is_due or self.is_held or self.is_circuit or self.is_settled or self.is_woken
 
 
@@ -72,10 +72,10 @@ def lead_pool(pool_id: int) -> News | None:
 
 
 def collect_settled(pool_id: int, free: list[UUID] | None = None, *, places: Sequence[str] | None = None) -> bool:
-    """Count the pool's settled executions in one statement, plus one for warnings when a limit is near.
+    """Add the pool's settled executions to virtual times, counters, the predictor's sums and usage, in one statement.
 
-    Return whether that may let jobs of other pools start. ``free``: count only executions of these tenants; None: of
-    all. ``places``: count only the rows with these ctids; None: all.
+    A second statement only runs to warn when a limit is near. Return whether jobs of other pools may start now.
+    ``free``: only executions of these tenants; None: of all. ``places``: only the rows with these ctids; None: all.
     """
     parameters: dict[str, Any] = {
         "pool_id": pool_id,

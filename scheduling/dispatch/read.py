@@ -33,8 +33,8 @@ class PoolReading:
     """What a tick read of a pool. ``floors`` are the least virtual times by queue.
 
     ``rated`` are the queues with a rate. ``slice_us`` is the most that a dispatch is charged, or None without time
-    slices. ``unread`` are the keys at which reading ended. ``is_anybody_capped``: slots are free, and a tenant with
-    jobs is at its cap.
+    slices. ``unread`` are keys whose jobs are not read, because reading of keys ended there. ``is_anybody_capped``:
+    slots are free, and a tenant with jobs is at its cap.
     """
 
     share: PoolShare
@@ -95,10 +95,10 @@ def read_pool(
 
     It takes two statements, one more if small jobs may share slots, and one more if tenants have keys.
 
-    Of each queue at most as many entities are read as jobs may be picked from it: the k least start tags belong to the
-    k entities of least virtual time, so nothing is lost. Usually that is the number of free slots. As many as a tick
-    ever picks are read with ``is_wide``, because small jobs share slots or some entities yield nothing, and with
-    reserved slots, because no order shows which tenants are below their entitlement.
+    Of each queue at most as many entities are read as jobs may be picked from it, those of least virtual time, so
+    nothing is lost. Usually that is the number of free slots. As many as a tick ever picks are read with ``is_wide``,
+    because small jobs share slots or some entities yield nothing, and with reserved slots, because no order shows which
+    tenants are below their entitlement.
 
     ``freed`` slots count as free although they are not, to compute what would then be picked. Slots of messages with a
     token in ``ending`` are free, because their work is done, unless a cap or the reserve keeps their tenant or queue
@@ -202,7 +202,7 @@ def _floors(shares: Sequence[QueueShare]) -> dict[int, int]:
 
 
 def rows_wanted(reading: PoolReading) -> dict[int, int]:
-    """Return how many ready jobs of each fair-share node the pick needs; keys at which reading ended are left out."""
+    """Return how many ready jobs of each fair-share node the pick needs; keys in ``unread`` are left out."""
     return {id_: count for id_, count in rows_to_read(reading.share).items() if id_ not in reading.unread}
 
 

@@ -87,7 +87,7 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
 def read_keys(
     share: PoolShare, own_lines: Mapping[int, KeyShare | None], only: Collection[int] | None, *, is_fifo: bool
 ) -> tuple[PoolShare, set[int]]:
-    """Return a copy of the share with the keys of the tenants in ``own_lines``, and the keys at which reading ended.
+    """Return a copy of the share with the keys of the tenants in ``own_lines``, and the keys whose jobs not to read.
 
     ``own_lines`` maps the entity of each tenant with keys to the node of its jobs without a key, or None if none is
     ready. If there are more keys than the tenant may have turns, the last key read stands for the rest: none of its

@@ -81,8 +81,8 @@ class SlotUse:
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
     """Run and settle the executions of a message; log and skip those that are unknown or have a newer token.
 
-    Raise SystemExit, so that the child process is replaced, if a job has spoiled it, or if a message failed in it for
-    another reason than an unavailable database.
+    Raise SystemExit, so that the child process is replaced, if a job has left it in a bad state, or if a message failed
+    in it for another reason than an unavailable database.
     """
     check_connection()
     seat = worker.block.take_seat(child_index, execution_ids)
@@ -104,7 +104,7 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
 
 
 def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_index: int, seat: Seat) -> bool:
-    """Start and run the executions of a message; return whether a job has spoiled this process."""
+    """Start and run the executions of a message; return whether a job has left this process in a bad state."""
     started = start(worker, execution_ids, token)
     if len(started) < len(execution_ids):
         logger.info("execution.not_started", extra={"executions": len(execution_ids) - len(started)})
@@ -139,7 +139,7 @@ def return_unstarted(started: Sequence[StartedExecution], seat: Seat) -> None:
 
 
 def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_seconds: float) -> bool:
-    """Run and settle the only execution of a message; return whether it has spoiled this process."""
+    """Run and settle the only execution of a message; return whether it has left this process in a bad state."""
     began = time.monotonic()
     announce_starts([StartedTurn.of(started, after_seconds=waited_seconds)])
     with execution_context(started) as span:
@@ -165,9 +165,9 @@ def measure_alone(work: ExecutionResult, *, elapsed_seconds: float) -> int:
 
 
 def run_merged(turns: MergedMessage, use: SlotUse) -> bool:
-    """Run small jobs of one message one after another; return whether one has spoiled this process.
+    """Run small jobs of one message one after another; return whether one has left this process in a bad state.
 
-    A job that has spoiled it ends the message.
+    Such a job ends the message.
     """
     is_spoiled = False
     try:

@@ -26,9 +26,9 @@ BAND = 1.28
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Waiting work of one tenant, or of several of a queue that will be done at about the same time.
+    """The waiting work of one tenant in a queue, or of several tenants that will be done at about the same time.
 
-    ``cap`` is the most slots that it may hold at once, ``work_us`` the predicted slot time of its ``jobs``.
+    ``cap`` is the most slots that it may use at once, ``work_us`` the predicted slot time of its ``jobs``.
     """
 
     weight: float

@@ -207,10 +207,10 @@ def _count_by_estimates(pool: PoolShare) -> Counter[int]:
 
 
 def rows_to_read(pool: PoolShare) -> dict[int, int]:
-    """Return how many ready rows of each tenant or key the pick needs: one more than it would take by estimates.
+    """Return how many ready rows to read of each tenant or key: one more than the jobs that it is estimated to get.
 
-    In order of arrival estimates predict little, and an unread job might be as old as the last one read: then at least
-    two.
+    In order of arrival at least two are read: estimates then predict little, and a job that is not read might be as old
+    as the last one that is.
     """
     taken = _count_by_estimates(pool)
     return {
@@ -222,9 +222,9 @@ def rows_to_read(pool: PoolShare) -> dict[int, int]:
 
 
 def keys_to_read(pool: PoolShare, keyed: Collection[int]) -> dict[int, int]:
-    """Return how many keys of each tenant in ``keyed`` the pick needs: one more than its jobs by estimates.
+    """Return how many keys to read of each tenant in ``keyed``: one more than the jobs that it is estimated to get.
 
-    The k least start tags belong to the k keys of least virtual time, so nothing is lost.
+    Jobs are picked from the keys of least virtual time, so no further keys are needed.
     """
     taken = _count_by_estimates(pool)
     return {entity_id: taken[entity_id] + 1 for entity_id in keyed}

@@ -93,7 +93,7 @@ class PoolShare:
     """A pool with its free slots and the queues that may be picked from.
 
     ``room`` counts messages, one slot each; ``tenant_room`` is how many more messages each tenant may have over all
-    pools. ``limit`` is the most jobs to pick; as many tenants of a queue were read, those with its least start tags.
+    pools. ``limit`` is the most jobs to pick; as many tenants of a queue were read, those of least virtual time.
     Without ``merging`` every job is a message of its own, and ``room`` is the limit.
 
     The last ``reserved`` slots are for tenants below their entitlement, as long as there are any.
@@ -159,11 +159,11 @@ class PickReason(StrEnum):
 class Pick(NamedTuple):
     """One decision of a tick: the job to dispatch next, with the numbers that decided it.
 
-    ``entity_id`` is the key's entity, or the tenant's own, ``tenant_entity_id``, for a job without a key. ``turn`` and
-    ``runner_up`` are the places of the tenant and of the next among its siblings; with ``is_fifo``, their first number
-    is the rank, and likewise for keys. ``queue_runner_up`` and ``key_runner_up`` are the start tags of the next queue
-    of the pool and of the next key of the tenant, or None without one or in order of arrival. Picks of one ``message``
-    share a slot.
+    ``entity_id`` is the key's entity, or the tenant's own, ``tenant_entity_id``, for a job without a key. A start tag
+    is the virtual time at which a job is picked. ``turn`` and ``runner_up`` are the places of the tenant and of the
+    next among its siblings; with ``is_fifo``, their first number is the rank, and likewise for keys.
+    ``queue_runner_up`` and ``key_runner_up`` are the start tags of the next queue of the pool and of the next key of
+    the tenant, or None without one or in order of arrival. Picks of one ``message`` share a slot.
     """
 
     queue_id: int

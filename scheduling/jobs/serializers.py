@@ -54,7 +54,7 @@ class WaitingReasonSerializer(serializers.Serializer[Any]):
 
 
 class EtaBandSerializer(serializers.Serializer[StartTime]):
-    """The span of time in which the job starts in four cases of five."""
+    """The span of time within which four of five jobs start."""
 
     low_seconds = serializers.FloatField()
     high_seconds = serializers.FloatField()

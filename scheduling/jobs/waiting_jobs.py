@@ -1,7 +1,7 @@
-"""Moves of waiting jobs: out of their waiting rows, or into the ready table.
+"""Changes of waiting jobs: to an ended or suspended state, or back to ready.
 
-Every statement locks a job's waiting row before the job's own row, as the dispatcher does, so that the two do not
-deadlock.
+A waiting job has a row in one of the waiting tables. Every statement locks this row before the job's own row, as the
+dispatcher does, so that the two do not deadlock.
 """
 
 from __future__ import annotations

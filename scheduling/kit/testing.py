@@ -3,7 +3,7 @@
     run = try_processor(WordCount, {"texts": ["to be"]})
     assert run.outcome == Complete({"words": 2})
 
-They are part of the kit's stable names, for the tests of packages that provide a kind.
+Packages that provide a kind may use them in their tests: the names are as stable as those of the kit.
 """
 
 from __future__ import annotations

@@ -240,7 +240,10 @@ class SoftlyStoppingWorker(Worker):
         """Ignore the limit of Celery's autoscaler, which is not used."""
 
     def register_with_event_loop(self, hub: Hub) -> None:
-        """Let the event loop check for the next fetch when a child's work ends; called at each connection."""
+        """Let the event loop check whether to fetch a message as soon as a child's work ends.
+
+        Celery calls this at each connection to the broker.
+        """
         super().register_with_event_loop(hub)
         if self.permits is not None:
             hub.add_reader(self.permits.news, self.permits.drain_notifications)

@@ -1,4 +1,4 @@
-"""What-if comparison: the same work replayed under the current terms and under changed ones.
+"""What-if comparison: the same work replayed with the current weights and caps, and with changed ones.
 
 >>> result = what_if(load, Change(plan_weights={"sandbox": 3}))
 >>> [(line.name, line.now.share, line.after.share) for line in result.plans]
@@ -44,7 +44,7 @@ class ProjectedShare:
 
 @dataclass(frozen=True, slots=True)
 class ComparedShare:
-    """A plan or a tenant, under the current terms and after the change; ``plan`` is a tenant's plan."""
+    """What a plan or a tenant gets now and after the change; ``plan`` is a tenant's plan."""
 
     name: str
     plan: str

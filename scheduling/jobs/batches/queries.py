@@ -34,7 +34,7 @@ def get_batch(batch_id: UUID) -> Batch:
 
 
 def count_states(batch: Batch) -> dict[str, int]:
-    """Return the number of the batch's jobs by state, without empty states."""
+    """Return the number of the batch's jobs by state; states without jobs are left out."""
     counts = dict(Job.objects.filter(batch_id=batch.id).order_by().values_list("state").annotate(jobs=Count("id")))
     return {state.value: counts[state.value] for state in JobState if state.value in counts}
 

@@ -50,7 +50,7 @@ class JobsAhead:
 
 @dataclass(frozen=True, slots=True)
 class StartTime:
-    """The estimated start of a job in seconds from now, with the band that contains four starts of five.
+    """The estimated start of a job in seconds from now, with a band within which four of five jobs start.
 
     ``pool_position`` is about how many jobs of all tenants start before it, plus one.
     """

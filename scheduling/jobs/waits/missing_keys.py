@@ -33,7 +33,7 @@ _WAITING = load_sql(__file__)["find_missing_keys"]
 
 @dataclass(frozen=True, slots=True)
 class KeyWait:
-    """How often and for how long a job has missed its data key, since it was last decrypted."""
+    """How often a job has found its data key missing since it was last decrypted, and for how long."""
 
     times: int = 0
     since: datetime | None = None

@@ -76,7 +76,7 @@ class Answer:
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """Return the wait that the other side requests, in seconds from now; None without one."""
+        """Return how many seconds the other side requests to wait (``Retry-After``); None if it does not."""
         return retry_after_seconds(self.header("retry-after"), datetime.now(UTC))
 
 

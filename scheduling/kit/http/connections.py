@@ -182,7 +182,7 @@ def tls_fault(error: BaseException | None) -> str:
 
 
 def is_literal(host: str) -> bool:
-    """Return whether the host is an address and not a name."""
+    """Return whether the host is an IP address and not a name."""
     try:
         ip_address(host)
     except ValueError:

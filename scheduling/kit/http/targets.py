@@ -58,7 +58,7 @@ class UrlTarget:
 
     @property
     def literal(self) -> Address | None:
-        """Return the address if the host is one, else None."""
+        """Return the host as an IP address, or None if it is a name."""
         return IPv6Address(self.host) if ":" in self.host else _ipv4_of(self.host)
 
 
