@@ -109,7 +109,8 @@ class _Undone:
 def advance_clocks(pool_id: int, outcome: TickRecord) -> None:
     """Store the virtual times and counts after the picks; picks that were not claimed are not charged.
 
-    A restricted tick charges the tenants whose jobs it claimed, and leaves their other jobs to the next tick.
+    After a tick restricted to some entities, only the tenants whose jobs were claimed are charged, and the next tick
+    reads their other jobs.
     """
     undone = _undone(outcome)
     _write_entities(pool_id, outcome, undone)

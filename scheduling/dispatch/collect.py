@@ -59,8 +59,8 @@ class News:
 def lead_pool(pool_id: int) -> News | None:
     """Take the pool's lock for this transaction and look for work; return None if another process has the lock.
 
-    What is committed after this causes another tick: of this dispatcher, or of one that finds the lock taken and
-    requests a repeated tick of this one.
+    This tick does not see what other transactions commit afterwards. They wake a dispatcher, which ticks the pool next
+    or, if it finds the lock taken, requests that the pool is ticked once more.
     """
     with prepared_cursor(dict_row) as cursor:
         cursor.execute(_LOOK, {"pool_id": pool_id, "most_us": longest_us(), "tick_lock": LockClass.TICK.value})

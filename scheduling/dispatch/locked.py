@@ -40,7 +40,7 @@ def is_lock_timeout(error: OperationalError) -> bool:
 
 
 def lock_what_is_free(pool_id: int) -> tuple[list[UUID], bool]:
-    """Lock the rows of the tenants that this careful tick may touch, and record the other tenants.
+    """Lock the rows of all tenants that are free to lock, for a careful tick, and record the other tenants.
 
     Return the locked tenants, and whether a tenant that was skipped for long is free again.
     """

@@ -1,4 +1,4 @@
-"""Job filters as values: parsed, written, described in words, applied to rows."""
+"""The value class of job filters: it is parsed from text, written as text or in words, and applied to querysets."""
 
 from __future__ import annotations
 
