@@ -1,1 +1,1 @@
-"""Celery integration: fair tasks, messages, the tasks of workers, and beat."""
+"""Celery integration: fair tasks, signed messages, the tasks that workers run, and beat."""

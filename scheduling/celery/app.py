@@ -1,4 +1,4 @@
-"""The Celery app of the platform: the one way to it for all code that publishes messages or runs workers."""
+"""Access to the platform's Celery application, for all code that publishes messages or runs workers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from celery.app import app_or_default
 
 
 def celery_app() -> Celery:
-    """Return the app that the process has made its default one."""
+    """Return Celery's default application of this process."""
     return app_or_default()
 
 

@@ -1,4 +1,4 @@
-"""Beat with a heartbeat, so that a missing or stuck beat is visible."""
+"""Celery beat with a heartbeat, so that a missing or stuck beat process is visible."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class BeatingScheduler(DatabaseScheduler):
-    """The database schedule, which survives a database outage, with a heartbeat row."""
+    """A database scheduler of Celery beat that survives a database outage and records a heartbeat."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._known: dict[str, ScheduleEntry] | None = None
@@ -42,7 +42,7 @@ class BeatingScheduler(DatabaseScheduler):
         self._turn = Watchdog(ProcessHeartbeat.Role.BEAT).add("beat").turn
 
     def all_as_schedule(self) -> dict[str, ScheduleEntry]:
-        """Return the entries in the database, or those read last while it is unavailable."""
+        """Return the schedule's entries from the database; while it is unavailable, those read last."""
         try:
             self._known = super().all_as_schedule()
             self._is_outdated = False
@@ -55,11 +55,11 @@ class BeatingScheduler(DatabaseScheduler):
         return self._known
 
     def schedule_changed(self) -> bool:
-        """Return whether to read the entries: they changed, or the last read failed."""
+        """Return whether beat must read the entries again: they have changed, or the last read failed."""
         return bool(super().schedule_changed()) or self._is_outdated
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due, and beat whether or not that succeeds."""
+        """Send the tasks that are due, and record a heartbeat whether or not sending succeeds."""
         self._turn()
         now = time.monotonic()
         if now >= self._next_beat:

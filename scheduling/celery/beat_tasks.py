@@ -1,4 +1,4 @@
-"""Deliverability of periodic tasks: a worker must consume the queue and accept the task."""
+"""Check of periodic tasks: whether a worker consumes their queue and accepts the task."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _NOT_BEATS = frozenset({EXECUTE_TASK, CANARY_TASK})
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFault:
-    """The reason why a periodic task cannot be delivered: the wrong field, and the message with the cure."""
+    """Why a periodic task cannot be delivered: the field at fault, and a message that says what to do."""
 
     field: str
     detail: str
 
 
 def find_fault(task: PeriodicTask) -> DeliveryFault | None:
-    """Return why workers would not run the task that beat sends; None if they would."""
+    """Return why workers would not run a periodic task; None if they would."""
     if fault := _task_fault(task.task):
         return DeliveryFault("task", fault)
     if task.task == RUN_UPKEEP_TASK and (fault := _upkeep_fault(task.args)):
         return DeliveryFault("args", fault)
     if task.exchange or task.routing_key:
-        detail = gettext("Leave exchange and routing key empty: a message goes to a queue by its name.")
+        detail = gettext("Leave exchange and routing key empty: messages are routed by the queue's name alone.")
         return DeliveryFault("exchange" if task.exchange else "routing_key", detail)
     if task.queue and not Queue.objects.filter(name=task.queue).exists():
         detail = gettext(
@@ -50,7 +50,10 @@ def find_fault(task: PeriodicTask) -> DeliveryFault | None:
 
 
 def find_undelivered() -> list[str]:
-    """Return a sentence for each enabled task that cannot be delivered, and for each of their queues without worker."""
+    """Return sentences about enabled periodic tasks that no worker would run.
+
+    There is one for each task that cannot be delivered, and one for each queue of the other tasks without a worker.
+    """
     with all_tenants():
         tasks = list(PeriodicTask.objects.filter(enabled=True).order_by("name"))
         faults = {task.name: fault for task in tasks if (fault := find_fault(task)) is not None}

@@ -30,7 +30,7 @@ CURE: Final = "manage.py run_worker --pool {pool}"
 
 
 class PlatformTask(Task):
-    """A task that only `manage.py run_worker` runs; other Celery processes return its messages."""
+    """A Celery task that only workers started by `manage.py run_worker` run; other workers return its messages."""
 
     abstract = True
     Strategy = "scheduling.celery.external_processes:requeueing_strategy"
@@ -59,7 +59,10 @@ def _pools_of(names: list[str]) -> dict[str, str]:
 
 
 def requeueing_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., None]:
-    """Return a strategy that runs no message, returns each after RETURN_SECONDS, and reports the process."""
+    """Return a Celery strategy that requeues each message after RETURN_SECONDS and never runs it.
+
+    It also reports that this process consumes the platform's messages.
+    """
     report = _Report()
 
     def give_back(message: Any, *args: Any, **kwargs: Any) -> None:

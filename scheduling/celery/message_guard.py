@@ -1,8 +1,8 @@
-"""Rejection of malformed and unknown Celery messages.
+"""Rejection of Celery messages that are malformed, unsigned or of unknown tasks.
 
-Redis is not trusted. A message of the platform's tasks runs only with the signature of a process that has SECRET_KEY.
-Celery rejects messages that it cannot parse at all. Some partly readable ones raise in its event loop: the worker ends,
-and the message returns to the queue for the next worker.
+Redis is not trusted. A message of the platform's tasks runs only if a process that has SECRET_KEY signed it. Celery
+rejects messages that it cannot parse at all. Some partly readable ones raise in its event loop: the worker ends, and
+the message returns to the queue for the next worker.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def _note_rejected(**_: Any) -> None:
 
 
 def guarded_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
-    """Return Celery's strategy for messages that the platform signed; count and reject all others.
+    """Return a Celery strategy that accepts messages which the platform signed, and counts and rejects all others.
 
-    Any error of the strategy becomes InvalidTaskError.
+    Any error of Celery's own strategy becomes InvalidTaskError.
     """
     receive = strategy.default(task, app, consumer, **options)
     answered = (InvalidTaskError, ContentDisallowed, DecodeError)
@@ -89,7 +89,7 @@ def _fault_of(message: Any) -> str | None:
 
 
 def refusing_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
-    """Return a strategy that rejects every message of the task."""
+    """Return a Celery strategy that rejects every message of the task."""
 
     def refuse(message: Any, *args: Any, **kwargs: Any) -> Any:
         raise InvalidTaskError(f"{task.name} runs here only as a job")
@@ -98,7 +98,7 @@ def refusing_strategy(task: Task, app: Celery, consumer: Any, **options: Any) ->
 
 
 class GuardedMessage(redis_transport.Channel.Message):
-    """A message whose fields have the types that Celery relies on."""
+    """A Redis message of Celery that raises ValueError unless its fields have the types that Celery relies on."""
 
     def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
         try:
@@ -116,7 +116,7 @@ class GuardedMessage(redis_transport.Channel.Message):
 
 
 class GuardedQoS(redis_transport.QoS):
-    """The unacknowledged messages of a worker; one that cannot be recorded takes no place."""
+    """The unacknowledged messages of a worker; a message that cannot be recorded does not count among them."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         try:
@@ -127,7 +127,7 @@ class GuardedQoS(redis_transport.QoS):
 
 
 class GuardedChannel(redis_transport.Channel):
-    """A channel that drops unreadable messages."""
+    """A Redis channel of Celery that drops messages which cannot be read."""
 
     Message = GuardedMessage
     QoS = GuardedQoS

@@ -1,7 +1,7 @@
 """Signatures of the platform's Celery messages: an HMAC over task, id, time and body, made by the publisher.
 
-A worker accepts no message without one (scheduling.celery.message_guard). The signature covers all that decides about
-the work; the worker removes other headers that Celery acts upon.
+A worker accepts no message without one (scheduling.celery.message_guard). The signature covers everything that
+determines the work; the worker removes other headers that Celery acts upon.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_AGE_SECONDS: Final = 86_400.0
 
 
 def sign_messages() -> None:
-    """Sign every message of the platform's tasks that this process publishes."""
+    """Let this process sign every message of the platform's tasks that it publishes."""
     before_task_publish.connect(_sign, dispatch_uid="scheduling.message_signing")
 
 
@@ -39,7 +39,10 @@ def _sign(sender: Any = None, body: Any = None, headers: dict[str, Any] | None =
 
 
 def fault_of(headers: Mapping[str, Any], body: Any) -> str | None:
-    """Return why a message is not trusted: "unsigned", "unreadable", "wrong signature" or "too old"; None if it is."""
+    """Return why a message is not trusted, or None if it is.
+
+    The reasons are "unsigned", "unreadable", "wrong signature" and "too old".
+    """
     code = headers.get(CODE_HEADER)
     if not isinstance(code, str) or not code:
         return "unsigned"
@@ -55,12 +58,12 @@ def fault_of(headers: Mapping[str, Any], body: Any) -> str | None:
 
 
 def is_late(signed_at: float) -> bool:
-    """Return whether a message signed at this time is too old to run."""
+    """Return whether a message that was signed at this time (seconds since the epoch) is too old to run."""
     return time.time() - signed_at > MAX_AGE_SECONDS
 
 
 def is_submission_of_beat(headers: Mapping[str, Any]) -> bool:
-    """Return whether a signed message requests the job of a beat row."""
+    """Return whether a signed message submits the job of a periodic task of beat."""
     return headers.get("task") == SUBMIT_TASK and bool(headers.get("periodic_task_name"))
 
 

@@ -1,4 +1,4 @@
-"""Celery tasks of workers: execute, canary, upkeep and submissions by beat."""
+"""The Celery tasks that workers run: executions, canaries, upkeep, and submissions by beat."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ logger = logging.getLogger(__name__)
 
 @shared_task(base=PlatformTask, name=EXECUTE_TASK)
 def execute(*args: Any, **kwargs: Any) -> None:
-    """Run the executions that a message names: ``(execution_ids, token)``.
+    """Run the executions that a message names with ``(execution_ids, token)``.
 
     A worker accepts only messages that the platform signed. A repeated or late message does nothing: the arguments are
-    only ids, and an execution starts once, by its token.
+    only ids, and an execution starts only once, with its current token.
     """
     hint = read_hint(args, kwargs)
     if hint is None:
@@ -59,7 +59,7 @@ def execute(*args: Any, **kwargs: Any) -> None:
 
 
 def read_hint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[UUID], UUID] | None:
-    """Return the ids and the token of a message; None for anything that the dispatcher does not send."""
+    """Return the execution ids and the token of a message; None for arguments that the dispatcher does not send."""
     match args:
         case ([*texts], str(token)) if not kwargs and 0 < len(texts) <= MAX_MESSAGE_JOBS:
             ids = [_uuid(text) for text in texts]
@@ -85,9 +85,9 @@ CLOCKS_APART_SECONDS = 60.0
 
 @shared_task(base=PlatformTask, name=SUBMIT_TASK, bind=True)
 def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = None, **options: Any) -> str:
-    """Submit one job of a tenant, named by its slug, and return its id; ``options`` are those of the API.
+    """Submit one job of a tenant, named by its slug, and return the job's id; ``options`` are those of the API.
 
-    Beat names its row in the message's headers: of two messages for one due time, one submits.
+    The message's headers name beat's periodic task: of two messages for one due time, only one submits a job.
     """
     check_connection()
     with acting_as(Actor(kind="system", id="beat", label="beat")):
@@ -103,10 +103,10 @@ def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = N
 
 @shared_task(base=PlatformTask, name=RUN_UPKEEP_TASK, bind=True)
 def run_upkeep(self: Any, name: str, tenant: str | None = None) -> str:
-    """Run one upkeep task within its time limit and return its outcome; publish it again if work remains.
+    """Run one upkeep task within its time limit and return its outcome; publish a message to continue if work remains.
 
-    With a tenant's id, continue the run that was requested for it. Return "answered" for a message of the platform's
-    upkeep that was signed long before the last run began: it is late or repeated.
+    With a tenant's id, continue the run that was requested for the tenant. Return "answered" for a message of the
+    platform's upkeep that was signed long before the last run began: it is late or repeated.
     """
     check_connection()
     if tenant is not None:

@@ -1,7 +1,7 @@
-"""The publisher of messages to workers, and the dispatcher's wake-up channel.
+"""The publisher of messages to workers, and the channel through which processes wake the dispatcher.
 
-Everything here may be lost without losing work: PostgreSQL holds every job. The module keeps one Redis client and uses
-the process's circuit breaker, so that an unreachable broker does not slow down submissions.
+Everything sent here may be lost without losing work: PostgreSQL holds every job. The module keeps one Redis client and
+uses the process's circuit breaker, so that an unreachable broker does not slow down submissions.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """The body of a message: start these executions one after another, if ``token`` is still theirs."""
+    """The body of one Celery message: the executions to start, one after another.
+
+    A worker starts an execution only if ``token`` is still its dispatch token.
+    """
 
     queue_name: str
     execution_ids: Sequence[UUID]
@@ -56,9 +59,9 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class DispatchSignals:
-    """Queues with events, and queues to which only jobs came.
+    """What the dispatcher is notified of: queues with events, and queues to which only new jobs came (``filled``).
 
-    ``endings`` are the tokens of messages whose work is done.
+    ``is_everything``: all queues may have events. ``endings`` are the tokens of messages whose work is done.
     """
 
     is_everything: bool = False
@@ -112,7 +115,7 @@ _last_fault = ""
 
 
 def fault_of_last_failure() -> str:
-    """Return why the broker last refused a message of this process; empty if it never did."""
+    """Return why the broker last refused a message of this process; an empty text if it never did."""
     return _last_fault
 
 
@@ -124,7 +127,7 @@ def _note_fault(error: Exception) -> None:
 
 
 def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
-    """Publish the hints in order; return those that the broker did not accept, empty if all were sent."""
+    """Publish the messages in order; return those that the broker did not accept, empty if all were sent."""
     sent = 0
     try:
         with celery_app().producer_or_acquire() as producer:
@@ -150,7 +153,7 @@ def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
 
 
 def publish_upkeep(name: str, tenant_id: UUID | None = None) -> None:
-    """Publish a run of an upkeep task, for the platform or a tenant, to the maintenance pool.
+    """Publish a message that runs an upkeep task, for the platform or one tenant, to the queue of the maintenance pool.
 
     Raise BrokerUnavailableError if the broker does not accept it.
     """
@@ -164,9 +167,10 @@ def publish_upkeep(name: str, tenant_id: UUID | None = None) -> None:
 
 
 def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
-    """Wake the dispatcher; coalesced, and a no-op while the broker is unreachable.
+    """Wake the dispatcher; do nothing while the broker is unreachable.
 
-    Without ``queues`` it reads all of them. ``is_filled``: only new jobs came to them.
+    Several wakes at once count as one. ``queues`` are those with events; without any, the dispatcher checks all queues.
+    ``is_filled``: the only events are new jobs.
     """
     names = list(queues)
     # The dispatcher polls every DISPATCH_INTERVAL_SECONDS anyway.
@@ -174,7 +178,7 @@ def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> N
 
 
 def announce_ending(token: UUID, queue: str) -> None:
-    """Announce that a message's work is done, so that the dispatcher reuses the slot while it is settled."""
+    """Notify the dispatcher that a message's work is done, so that it reuses the slot while the message is settled."""
     ending = [("RPUSH", ENDING_KEY, token.bytes), ("LTRIM", ENDING_KEY, -MOST_ENDINGS, -1)]
     _tell(*ending, *_news([queue], NEWS_KEY))
 
@@ -198,7 +202,7 @@ def _news(names: Sequence[str], key: str) -> list[Command]:
 
 
 def drain_signals() -> DispatchSignals:
-    """Return and remove the news since the last call; "everything" while the broker does not answer."""
+    """Return and remove the signals since the last call; ``is_everything`` is set if the broker does not answer."""
     if _breaker().is_open():
         return DispatchSignals(is_everything=True)
     try:
@@ -223,7 +227,7 @@ def _texts_of(names: Iterable[bytes]) -> frozenset[str]:
 
 
 def wait_for_wake(timeout_seconds: float) -> bool:
-    """Block until woken or timed out; return whether a wake came."""
+    """Block until a wake arrives or the time is over; return whether a wake arrived."""
     if not _breaker().is_open():
         try:
             return _client().blpop([WAKE_KEY], timeout=timeout_seconds) is not None
@@ -234,12 +238,12 @@ def wait_for_wake(timeout_seconds: float) -> bool:
 
 
 def request_repeated_tick(pool_id: int) -> None:
-    """Pass a wake on to the process that is ticking the pool: it reads once more when it is done."""
+    """Request that the process which is ticking the pool ticks it once more, because a wake came during the tick."""
     _ask(lambda: _client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS), otherwise=None)
 
 
 def pop_repeated_tick(pool_id: int) -> bool:
-    """Return whether a wake for the pool came during a tick, and clear it."""
+    """Return whether a repeated tick of the pool was requested, and clear the request; False without an answer."""
     return _ask(lambda: bool(_client().delete(LATE_WAKE_KEY.format(pool_id))), otherwise=False)
 
 
@@ -253,12 +257,15 @@ def probe() -> None:
 
 
 def evaluate(script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
-    """Return the result of a Lua script; raise one of BROKER_ERRORS."""
+    """Run a Lua script in the broker and return its result; raise one of BROKER_ERRORS."""
     return _client().eval(script, len(keys), *keys, *arguments)
 
 
 def read_eviction_policy() -> str:
-    """Return the broker's eviction policy when memory is full; raise BrokerUnavailableError."""
+    """Return the name of the policy by which the broker evicts keys when its memory is full.
+
+    Raise BrokerUnavailableError.
+    """
     try:
         memory: dict[str, Any] = _client().info("memory")
     except BROKER_ERRORS as error:
@@ -267,7 +274,7 @@ def read_eviction_policy() -> str:
 
 
 def is_epoch_new() -> bool:
-    """Return whether the broker restarted empty since the last call, and mark it as seen.
+    """Return whether the broker has lost all its keys since the last call of any process, and mark it as seen.
 
     Raise BrokerUnavailableError.
     """

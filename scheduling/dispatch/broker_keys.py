@@ -1,4 +1,4 @@
-"""Keys of a tenant in the broker and the cache, found by its id."""
+"""Keys in the broker and the cache that contain a tenant's id, for the erasure of the tenant."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The platform's keys in the broker with their Redis types; a key of another type is removed.
+"""Check that the platform's keys in the broker have the expected Redis types; others are deleted.
 
-Redis is not trusted to hold what was written: every command on a key of another type fails for good. The broker holds
-only messages that can be published again, so the key is deleted, and the dispatchers publish every message again as if
-the broker had restarted empty.
+Redis is not trusted to hold what was written: every command on a key of another type would fail for ever. The broker
+holds only messages that can be published again, so the key is deleted, and the dispatchers publish every message again
+as if the broker had restarted empty.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ return removed
 
 
 def expected_types(queue_names: Iterable[str]) -> Mapping[str, str]:
-    """Return the type of each key by name: those of the platform, of Celery, and of the queues."""
+    """Return the Redis type that each key must have, for keys of the platform, of Celery and of these queues."""
     expected = _OF_KOMBU | {
         broker.WAKE_KEY: "list",
         broker.NEWS_KEY: "set",
@@ -60,7 +60,7 @@ def _of_priority(name: str, step: int) -> str:
 
 
 def remove_wrong_types(queue_names: Iterable[str]) -> int:
-    """Delete keys of a wrong type in one round trip; return how many.
+    """Delete keys whose type is wrong, in one round trip; return how many.
 
     Raise BrokerUnavailableError.
     """

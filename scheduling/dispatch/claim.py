@@ -1,8 +1,8 @@
-"""Claim the picked jobs: from ready to dispatched, with their charge, in one transaction; then what a tick waits for.
+"""Claims of the picked jobs: they change from ready to dispatched and are charged, in one transaction.
 
-The rates of queues bound it: a maximum number of dispatched jobs a minute, by the generic cell rate algorithm. The
+The rates of queues limit the claims to a number of dispatched jobs a minute, by the generic cell rate algorithm. The
 theoretical arrival time is stored in the queue's clock and time is the database's, so each dispatcher continues where
-the last one stopped. A queue without tokens has no room in this tick; its siblings are not affected.
+the last one stopped. A queue without tokens gets no slots in this tick; the other queues are not affected.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GIVE_BACK = _SQL["give_back_token"]
 
 
 class Claim(NamedTuple):
-    """A picked job that is being dispatched, and its message."""
+    """A picked job that is being dispatched, and the message that will contain it."""
 
     pick: Pick
     queue_name: str
@@ -46,12 +46,12 @@ class Claim(NamedTuple):
 
 
 def count_messages[K](picks: Iterable[Pick], key: Callable[[Pick], K]) -> Counter[K]:
-    """Return the number of messages of these picks by tenant, or by any other ``key``."""
+    """Return the number of messages that these picks need, for each value of ``key``, such as the tenant."""
     return Counter(who for who, _ in {(key(pick), pick.message) for pick in picks})
 
 
 def hints_of(claims: Sequence[Claim]) -> list[Hint]:
-    """Return the messages of the claimed jobs, in the order of the picks."""
+    """Return the bodies of the messages for the claimed jobs, in the order of the picks."""
     messages: dict[UUID, list[Claim]] = defaultdict(list)
     for claim in claims:
         messages[claim.message_id].append(claim)
@@ -62,7 +62,10 @@ def hints_of(claims: Sequence[Claim]) -> list[Hint]:
 
 
 def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
-    """Take each tenant's cap for its messages; return the picks of tenants that still had room."""
+    """Count the messages of the picks against their tenants' caps; return the picks of tenants with enough room.
+
+    A tenant whose capacity row is locked counts as one without room.
+    """
     counts = count_messages(picks, lambda pick: pick.tenant_id)
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())})
@@ -71,7 +74,10 @@ def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
 
 
 def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
-    """Dispatch the picks whose jobs are still ready, and return the capacity of the others."""
+    """Claim the picks whose jobs are still ready, and return the claims.
+
+    The capacity that was reserved for the other picks is given back.
+    """
     claims = _claims_of(reading, picks)
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_CLAIM, _claim_parameters(pool_id, reading.share, claims))
@@ -131,7 +137,7 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
 
 
 class NextTickTrigger(Enum):
-    """The events that may let a job start, as of the last tick."""
+    """The events that may let another job start after a tick: an end of an execution, a new job, or either."""
 
     ENDS = auto()
     """Every slot is taken and a job waits: new jobs change nothing until a slot is free."""
@@ -141,7 +147,7 @@ class NextTickTrigger(Enum):
 
 
 def next_tick_trigger(reading: PoolReading, claims: Sequence[Claim]) -> NextTickTrigger:
-    """Return the awaited events of a pool after this reading and these claims."""
+    """Return which events may let a job of the pool start after this reading and these claims."""
     if reading.share.room == 0:
         return NextTickTrigger.ENDS
     if is_every_slot_taken(reading, [claim.pick for claim in claims]):
@@ -153,7 +159,7 @@ def next_tick_trigger(reading: PoolReading, claims: Sequence[Claim]) -> NextTick
 
 
 def is_every_slot_taken(reading: PoolReading, picks: Sequence[Pick]) -> bool:
-    """Return whether these picks use every free slot."""
+    """Return whether these picks need at least as many messages as there are free slots."""
     return len({pick.message for pick in picks}) >= reading.share.room
 
 
@@ -187,7 +193,7 @@ def _is_tenant_full(reading: PoolReading, claims: Sequence[Claim]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class QueueRate:
-    """A queue's rate and arrival time at the moment of the tick."""
+    """The dispatch rate of a queue, with its stored arrival time and the time of the tick, in microseconds."""
 
     rate: Rate
     arrival_us: int
@@ -195,7 +201,7 @@ class QueueRate:
 
 
 def limit_rates(reading: PoolReading) -> tuple[PoolReading, Mapping[int, QueueRate]]:
-    """Limit the room of queues to the tokens that their rates grant now; return the pool and the rates by queue."""
+    """Return a copy of the reading with the queues' room limited to the tokens of their rates, and these rates."""
     if not reading.rated:
         return reading, {}
     with prepared_cursor(namedtuple_row) as cursor:
@@ -214,7 +220,7 @@ def limit_rates(reading: PoolReading) -> tuple[PoolReading, Mapping[int, QueueRa
 
 
 def spend_rates(rates: Mapping[int, QueueRate], claims: Sequence[Claim]) -> None:
-    """Advance the arrival times by the claims, in the claiming transaction."""
+    """Take the tokens of the claimed jobs from the rates of their queues, in the transaction of the claims."""
     claimed = Counter(claim.pick.queue_id for claim in claims if claim.pick.queue_id in rates)
     if not claimed:
         return
@@ -229,14 +235,14 @@ def spend_rates(rates: Mapping[int, QueueRate], claims: Sequence[Claim]) -> None
 
 
 def give_back_token(*, queue: str) -> None:
-    """Return the token of a dispatched job that goes back unstarted, if its queue has a rate.
+    """Give the token of a dispatched job back to the rate of its queue, because the job is returned unstarted.
 
-    Requires ``all_tenants()``.
+    Call it within ``all_tenants()``. A queue without a rate is left alone.
     """
     with prepared_cursor() as cursor:
         cursor.execute(_GIVE_BACK, {"queue": queue})
 
 
 def tokens(queue: QueueRate, wanted: int) -> int:
-    """Return how many of ``wanted`` jobs may be dispatched now."""
+    """Return how many of ``wanted`` jobs the queue's rate allows to be dispatched now."""
     return take(queue.arrival_us, queue.now_us, queue.rate, wanted).granted

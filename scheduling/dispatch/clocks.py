@@ -1,4 +1,4 @@
-"""Clock updates after picks: virtual times, counts and next ranks at every level of the tree."""
+"""Updates after a pick: virtual times, counts, and ranks of next jobs, at every level of the fair-share tree."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ type _Row = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class TickRecord:
-    """The reading, picks and claims of a tick.
+    """What one tick read, picked and claimed.
 
-    ``is_whole`` is False for one that read some entities and one kind only.
+    ``is_whole`` is False for a tick restricted to some entities and one kind.
     """
 
     reading: PoolReading
@@ -60,7 +60,10 @@ class TickRecord:
         return self.picked.result
 
     def next_rank(self, line: TenantShare | KeyShare, read: ReadRows, claimed: int) -> tuple[int | None, bool]:
-        """Return the rank of the line's next job, and whether it is a guess."""
+        """Return the rank of the next job of this tenant or key, and whether it is a guess.
+
+        It is a guess if that job was not read.
+        """
         if not self.is_whole or line.entity_id in self.picked.passed_over:
             return line.head_rank, True
         if claimed < len(read.jobs):
@@ -104,9 +107,10 @@ class _Undone:
 
 
 def advance_clocks(pool_id: int, outcome: TickRecord) -> None:
-    """Write the clocks after the picks, less the charge of picks that were not claimed.
+    """Store the virtual times and counts after the picks; picks that were not claimed are not charged.
 
-    A tick that was not whole charges the tenants that it served, and leaves their remaining jobs to the next tick.
+    After a tick restricted to some entities, only the tenants whose jobs were claimed are charged, and the next tick
+    reads their other jobs.
     """
     undone = _undone(outcome)
     _write_entities(pool_id, outcome, undone)

@@ -1,6 +1,6 @@
-"""What a tick takes in: that it leads and what is new, what ended, and the jobs that are due.
+"""The first steps of a tick: take the lock, look for changes, count what has ended, and make due jobs available.
 
-What ended since the last tick is folded into virtual times, counters, the sums of the predictor and usage.
+Executions that ended since the last tick are counted in virtual times, counters, the predictor's sums and usage.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ _HOLD = _SQL["hold_gated"]
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The work that a tick found to stage and to fold, and whether a tenant was runnable before that.
+    """What a tick found to do before it picks jobs.
 
-    ``is_anybody_locked``: another transaction held a tenant's rows a moment ago.
+    Each flag names one kind of work, such as due jobs or settled executions. ``is_anybody_runnable``: a tenant had jobs
+    to run before. ``is_anybody_locked``: another transaction held a tenant's rows a moment ago.
     """
 
     is_anybody_locked: bool
@@ -51,15 +52,15 @@ class News:
 
     @property
     def is_any(self) -> bool:
-        """Return whether there are wakes, or may be after folding, which appends some."""
+        """Return whether the tick must read wake rows: there are some, or the work found may add some."""
         return self.is_due or self.is_held or self.is_circuit or self.is_settled or self.is_woken
 
 
 def lead_pool(pool_id: int) -> News | None:
-    """Take the pool's lock for this transaction and look for work to fold; return None if another process has it.
+    """Take the pool's lock for this transaction and look for work; return None if another process has the lock.
 
-    What is committed after this wakes another tick: of this dispatcher, or of one that finds the lock taken and leaves
-    the wake for this one.
+    This tick does not see what other transactions commit afterwards. They wake a dispatcher, which ticks the pool next
+    or, if it finds the lock taken, requests that the pool is ticked once more.
     """
     with prepared_cursor(dict_row) as cursor:
         cursor.execute(_LOOK, {"pool_id": pool_id, "most_us": longest_us(), "tick_lock": LockClass.TICK.value})
@@ -71,10 +72,10 @@ def lead_pool(pool_id: int) -> News | None:
 
 
 def collect_settled(pool_id: int, free: list[UUID] | None = None, *, places: Sequence[str] | None = None) -> bool:
-    """Fold the pool's settled executions in one statement, plus one for warnings when a limit is near.
+    """Add the pool's settled executions to virtual times, counters, the predictor's sums and usage, in one statement.
 
-    Return whether that may let jobs of other pools start. A careful tick folds only those of the tenants in ``free``.
-    ``places`` are the ctids of the rows to fold; None: all.
+    A second statement only runs to warn when a limit is near. Return whether jobs of other pools may start now.
+    ``free``: only executions of these tenants; None: of all. ``places``: only the rows with these ctids; None: all.
     """
     parameters: dict[str, Any] = {
         "pool_id": pool_id,
@@ -97,7 +98,7 @@ def collect_settled(pool_id: int, free: list[UUID] | None = None, *, places: Seq
 
 
 def stage_due() -> int:
-    """Make due jobs available, oldest first, at most STAGE_ROWS; return how many."""
+    """Make jobs available whose time has come, the earliest first, at most STAGE_ROWS; return how many."""
     event_ids = uuid7s(min(STAGE_ROWS, _count_due()))
     if not event_ids:
         return 0
@@ -105,17 +106,18 @@ def stage_due() -> int:
 
 
 def stage_held() -> int:
-    """Release jobs whose gate has opened: a resumed kind, room in the pool, or a worker that has the kind.
+    """Make held jobs available whose obstacle is gone: a paused kind, too little memory, or no worker with the kind.
 
-    Release at most STAGE_ROWS; return how many.
+    Move at most STAGE_ROWS; return how many.
     """
     return _run(_STAGE_HELD, {"limit": STAGE_ROWS, "needs": memory_gate_parameters()})
 
 
 def hold_refused_rows(pool_id: int, read: Mapping[int, int]) -> set[int]:
-    """Set the first ready jobs of entities aside that are behind a gate, among at least as many as were read of each.
+    """Move ready jobs that may not start for now out of the ready table, so that they do not block others.
 
-    About STAGE_ROWS are read in all. A job that another transaction holds stays; return the entities that have such.
+    ``read`` has the number of jobs read for each entity; at least as many are checked, about STAGE_ROWS in all. Return
+    the entities with such a job that was not moved because another transaction has locked it.
     """
     if not read:
         return set()

@@ -1,4 +1,4 @@
-"""Duties of a dispatcher, and their runner on a separate thread and connection."""
+"""The periodic tasks ("duties") of a dispatcher, and the thread that runs them on its own connection."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """A task to run every ``interval_seconds()``; ``waits_for_leases`` delays it by a lease after an outage."""
+    """A task that a dispatcher runs every ``interval_seconds()``.
+
+    ``waits_for_leases``: after an outage it is delayed by the length of a lease.
+    """
 
     name: str
     interval_seconds: Callable[[], float]
@@ -91,14 +94,14 @@ DUTIES: tuple[Duty, ...] = (
 
 
 class DutyRoster:
-    """The due times of the duties."""
+    """The duties of one thread, and when each is due."""
 
     def __init__(self, duties: Sequence[Duty], turn: Callable[[], None] = lambda: None) -> None:
         self._turn = turn
         self._due_at = dict.fromkeys(duties, 0.0)
 
     def run_due(self) -> None:
-        """Run the due duties.
+        """Run the duties that are due.
 
         Raise ConnectionLostError if the connection is lost; log other errors, such as lock time-outs.
         """
@@ -125,7 +128,7 @@ class DutyRoster:
             signals.duty_ended.send(None, duty=duty.name, seconds=seconds, is_failed=is_failed)
 
     def postpone_rescue(self, seconds: float) -> None:
-        """Delay the rescue, so that workers can renew the leases that an outage kept them from renewing."""
+        """Delay the rescue, so that workers can first renew the leases that an outage kept them from renewing."""
         for duty in self._due_at:
             if duty.waits_for_leases:
                 self._due_at[duty] = time.monotonic() + seconds
@@ -138,7 +141,7 @@ MAX_BACK_OFF_SECONDS = 2.0
 
 
 class DutyRunner:
-    """The duties' loop; :meth:`run` returns after the current duty once ``stopped`` is set."""
+    """The loop that runs the duties; :meth:`run` returns after the current duty once ``stopped`` is set."""
 
     def __init__(
         self, stopped: threading.Event, duties: Sequence[Duty] = DUTIES, turn: Callable[[], None] = lambda: None
@@ -149,7 +152,7 @@ class DutyRunner:
         self._back_off_seconds = MIN_BACK_OFF_SECONDS
 
     def run(self) -> None:
-        """Run duties until stopped; wait while the database is unavailable."""
+        """Run the duties until stopped; while the database is unavailable, wait and reconnect."""
         self._duties.postpone_rescue(platform_settings.LEASE_SECONDS)
         while not self._stopped.is_set():
             self._turn()

@@ -1,6 +1,7 @@
-"""Fire-and-forget Redis commands (`CLIENT REPLY OFF`), for wake-ups sent with each job that may be lost.
+"""Redis commands sent without waiting for an answer (`CLIENT REPLY OFF`), for wake-ups, which may be lost.
 
-Waiting for the answer, and choosing a connection in the driver, takes several times as long as sending.
+A wake-up is sent with each job. Waiting for the answer, and choosing a connection in the driver, would take several
+times as long as sending.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LOCK_SECONDS = 0.05
 
 
 class FireAndForgetRedis:
-    """A connection without answers, shared by all threads of this process and opened on first use.
+    """A Redis connection on which the server does not answer, shared by all threads and opened on first use.
 
     Commands are sent with answers instead if the server answers despite REPLY OFF, if the connection is encrypted,
     since pending answers are then not visible, or if ``client`` cannot connect in time.
@@ -41,9 +42,9 @@ class FireAndForgetRedis:
         os.register_at_fork(after_in_child=self._renew)
 
     def send_commands(self, *commands: Command, fallback: Callable[[], redis.Redis]) -> bool:
-        """Send the commands; once a second wait for their answers, through the client of ``fallback``.
+        """Send the commands; about once a second send them through the client of ``fallback`` and wait for the answers.
 
-        Return whether they were answered. Raise the driver's error if it learns that the server does not accept them.
+        Return whether the server answered. Raise the driver's error if such an answer shows that the commands fail.
         """
         now = time.monotonic()
         if self._asked_until <= now < self._heard_until and self._send(commands, now):

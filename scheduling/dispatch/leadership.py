@@ -1,4 +1,4 @@
-"""Leadership: an advisory lock that lasts as long as its transaction."""
+"""Leadership among processes: an advisory lock that is held until the end of the transaction."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LEAD = load_sql(__file__)["try_to_lead"]
 
 
 def try_to_lead(lock: LockClass, of: int = 0) -> bool:
-    """Take the lock for this transaction; return False if another process has it.
+    """Take an advisory lock until this transaction ends; return False if another process holds it.
 
-    A process that stalls inside the transaction loses its session, and with it the lock, after TICK_IDLE_TIMEOUT_MS.
-    One that waits for a locked row fails after LOCK_TIMEOUT_MS, and retries at its next turn.
+    A process that stalls inside the transaction loses its session, and with it the lock, after TICK_IDLE_TIMEOUT_MS. A
+    process that waits for a locked row fails after LOCK_TIMEOUT_MS, and retries at its next call.
     """
     values = {
         "led_lock": lock.value,

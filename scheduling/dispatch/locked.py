@@ -1,8 +1,8 @@
-"""Tenants whose rows another transaction has locked: ticks skip them until they are free.
+"""Tenants whose rows another transaction has locked: ticks skip them until the rows are free.
 
-A tick waits at most LOCK_TIMEOUT_MS for a lock. After a longer wait it is rolled back and repeated carefully: it first
-probes which tenants it can lock, and touches only their rows. The others are recorded with the pool, and each tick of
-the pool is careful while any is recorded.
+A tick waits at most LOCK_TIMEOUT_MS for a lock. After a longer wait it is rolled back and repeated as a careful tick:
+it first tests which tenants it can lock, and touches only their rows. The others are recorded with the pool, and every
+tick of the pool is careful while any tenant is recorded.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def is_lock_timeout(error: OperationalError) -> bool:
 
 
 def lock_what_is_free(pool_id: int) -> tuple[list[UUID], bool]:
-    """Lock the tenants that this tick may touch, and record the others.
+    """Lock the rows of all tenants that are free to lock, for a careful tick, and record the other tenants.
 
-    Return the locked ones, and whether any of them has come back.
+    Return the locked tenants, and whether a tenant that was skipped for long is free again.
     """
     values: dict[str, Any] = {
         "pool_id": pool_id,
@@ -71,7 +71,8 @@ def note_locked(
 ) -> None:
     """Record tenants whose rows are locked, with the server processes that lock them; drop old entries.
 
-    ``is_whole`` False: only some of their jobs are locked.
+    The entries of the tenants in ``free`` are marked as not locked. With ``is_whole`` False only some of the jobs of
+    the recorded tenants are locked.
     """
     values: dict[str, Any] = {
         "pool_id": pool_id,
@@ -86,7 +87,7 @@ def note_locked(
 
 
 def note_held_capacities(pool_id: int, tenant_ids: Collection[UUID]) -> None:
-    """Record the tenants whose capacity a transaction other than a tick has locked; the next tick skips them."""
+    """Record the tenants whose capacity row a transaction other than a tick has locked; the next tick skips them."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_HOLDERS_OF_CAPACITY, {"tenants": list(tenant_ids), "tick_lock": LockClass.TICK.value})
         holders = {row.tenant_id: row.pid for row in cursor.fetchall()}

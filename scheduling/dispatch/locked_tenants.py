@@ -1,4 +1,4 @@
-"""Tenants that ticks skip because another transaction holds their rows."""
+"""Read the tenants that ticks skip because another transaction has locked their rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEEN_WITHIN = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class LockedTenant:
-    """A skipped tenant: its slug, since when its rows are locked, and the server process that locks them, if known."""
+    """A tenant that ticks skip: since when its rows are locked, and which server process locks them, if known."""
 
     slug: str
     since: datetime
@@ -25,7 +25,7 @@ class LockedTenant:
 
 
 def read_locked_tenants() -> list[LockedTenant]:
-    """Return the tenants that ticks of any pool skip now, longest first; requires ``all_tenants()``."""
+    """Return the tenants that ticks skip now, the longest locked first; call it within ``all_tenants()``."""
     now = read_clock()
     found: dict[str, tuple[datetime, int | None]] = {}
     for entries in PoolClock.objects.exclude(locked_tenants={}).values_list("locked_tenants", flat=True):
@@ -39,7 +39,7 @@ def read_locked_tenants() -> list[LockedTenant]:
 
 
 def locked_since(entry: Mapping[str, Any] | None, now: datetime) -> datetime | None:
-    """Return since when a tenant is skipped, by an entry of a pool's clock; None if it is not."""
+    """Return since when ticks skip a tenant, from its entry in the pool's clock; None if they do not skip it."""
     if entry is None or not entry["is_whole"] or now - datetime.fromtimestamp(entry["seen"], UTC) > SEEN_WITHIN:
         return None
     return datetime.fromtimestamp(entry["since"], UTC)

@@ -1,4 +1,7 @@
-"""The dispatcher's loop: tick when woken, and back off from pools whose ticks fail. Duties run on a separate thread."""
+"""The dispatcher's loop: it ticks pools when woken, and ticks a pool less often while its ticks fail.
+
+Duties run on a separate thread.
+"""
 
 from __future__ import annotations
 
@@ -38,22 +41,25 @@ HALVED_AFTER = 5
 
 
 class FailingPools:
-    """The pools whose last ticks failed, with the number of failures."""
+    """The pools whose last ticks failed, with the number of failures in a row."""
 
     def __init__(self) -> None:
         self._failures: Counter[int] = Counter()
         self._until: dict[int, float] = {}
 
     def seconds_left(self, pool_id: int, now: float) -> float:
-        """Return how long the pool still backs off; 0.0 if it may be ticked now."""
+        """Return in how many seconds the pool may be ticked again; 0.0 if it may be ticked now."""
         return max(0.0, self._until.get(pool_id, now) - now)
 
     def back_off_seconds(self, pool_id: int) -> float:
-        """Return the pool's back-off after its last failure."""
+        """Return how many seconds to wait after the pool's last failure."""
         return min(MAX_BACK_OFF_SECONDS, MIN_BACK_OFF_SECONDS * 2.0 ** min(self._failures[pool_id] - 1, 10))
 
     def note_failure(self, pool_id: int, now: float, error: Exception) -> bool:
-        """Count a failure, log the first with its error, and return whether to look for bad rows now."""
+        """Count a failure of the pool; return whether to look now for rows that make its ticks fail.
+
+        The first failure in a row is logged with its error.
+        """
         self._failures[pool_id] += 1
         self._until[pool_id] = now + self.back_off_seconds(pool_id)
         if self._failures[pool_id] == 1:
@@ -61,7 +67,7 @@ class FailingPools:
         return self._failures[pool_id] % HALVED_AFTER == 0
 
     def note_success(self, pool_id: int) -> None:
-        """Reset a pool's failures, and log their number."""
+        """Forget a pool's failures, and log how many there were."""
         if failures := self._failures.pop(pool_id, 0):
             logger.warning("dispatcher.recovered", extra={"pool_id": pool_id, "failures": failures})
             del self._until[pool_id]
@@ -96,7 +102,7 @@ class DispatchLoop:
         self._due = PoolsDue(platform_settings.DISPATCH_INTERVAL_SECONDS)
 
     def run(self) -> None:
-        """Dispatch until stopped."""
+        """Tick pools and run the duties of this thread until stopped."""
         while not self._stopped.is_set():
             self._turn()
             try:

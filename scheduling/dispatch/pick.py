@@ -1,4 +1,4 @@
-"""Picks among the jobs that were read, and their locks; jobs that another transaction has locked are skipped.
+"""Picks of jobs in fair order, and locks on their rows; jobs that another transaction has locked are skipped.
 
 Moving a backlog or cancelling very many jobs locks the rows of waiting jobs for the whole transaction. A tick that
 waited for it would delay all tenants.
@@ -28,10 +28,10 @@ _LOCK_WITH_JOBS = _SQL["lock_picks_and_jobs"]
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The result of a pick; ``picks`` are those whose rows are locked.
+    """The result of a pick; ``picks`` are those whose rows are now locked.
 
-    ``rows`` are the jobs that the last round picked from. ``passed_over`` are the lines of which locked jobs were
-    skipped, so that their next job is unknown. ``dropped`` are the picks of such jobs.
+    ``rows`` are the jobs that the last round picked from. ``dropped`` are the picks whose jobs another transaction has
+    locked. ``passed_over`` are the fair-share nodes of these jobs, whose next job is therefore unknown.
     """
 
     result: PickResult
@@ -42,14 +42,14 @@ class Picked:
 
     @property
     def is_cut_short(self) -> bool:
-        """Return whether another pick at once may find more."""
+        """Return whether another pick right now may find more jobs."""
         return self.result.is_cut_short or len(self.picks) < len(self.result.picks)
 
 
 def pick_and_lock(share: PoolShare, found: RowsReading, *, is_careful: bool = False) -> Picked:
-    """Pick in fair order among the jobs that are not locked; one statement, and one more for each round.
+    """Pick jobs in fair order and lock their rows; jobs that another transaction has locked are replaced by others.
 
-    If ``is_careful``, also skip jobs whose rows in the job table are locked.
+    Each round takes one statement. If ``is_careful``, the jobs' rows in the job table must be free too.
     """
     rows, passed_over = dict(found.rows), set(found.kept)
     result = pick_fair(share, ReadJobs(rows))

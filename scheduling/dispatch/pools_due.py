@@ -1,4 +1,4 @@
-"""Due times of pools: at once if an event may let a job start, and every pool at intervals."""
+"""When each pool is to be ticked: at once if an event may let a job start, otherwise at regular intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ NO_SLOT_SECONDS = 0.1
 
 
 class PoolsDue:
-    """The due times, in seconds of one clock. No pool waits longer than ``interval_seconds``, whatever is lost."""
+    """The times at which pools are to be ticked, in seconds of one clock.
+
+    No pool waits longer than ``interval_seconds``, whatever signals are lost.
+    """
 
     def __init__(self, interval_seconds: float) -> None:
         self._interval_seconds = interval_seconds
@@ -31,16 +34,19 @@ class PoolsDue:
 
     @property
     def has_pending_signals(self) -> bool:
-        """Return whether there are news that no tick has followed yet."""
+        """Return whether signals came after which no pool was ticked yet."""
         return bool(self._heard)
 
     def know(self, pool_ids: Iterable[int], pool_of_queue: Mapping[str, int]) -> None:
-        """Set the existing pools by id, and the pool of each queue by name; new pools are due."""
+        """Set the existing pools by id, and the pool of each queue by name; new pools are due at once."""
         self._pool_of_queue = pool_of_queue
         self._due_at = {pool_id: self._due_at.get(pool_id, 0.0) for pool_id in pool_ids}
 
     def apply_signals(self, news: DispatchSignals, now: float) -> None:
-        """Handle a wake. One for everything, or with an unknown queue, concerns every pool."""
+        """Make the pools due that the signals concern.
+
+        A signal for everything, or for an unknown queue, concerns every pool.
+        """
         if news.is_everything:
             self._heard.update(self._due_at)
             self._be_due(self._due_at, now)
@@ -59,7 +65,10 @@ class PoolsDue:
             self._be_due([pool_id], self._after(pool_id, NO_SLOT_SECONDS if is_full else MORE_WORK_SECONDS, now))
 
     def take(self, now: float) -> dict[int, bool]:
-        """Return the pools to tick now, with whether there were news of each; they are due again after the interval."""
+        """Return the pools to tick now, each with whether it was signalled.
+
+        They are due again after the interval.
+        """
         due = {pool_id: pool_id in self._heard for pool_id, due_at in self._due_at.items() if due_at <= now}
         for pool_id in due:
             self._due_at[pool_id] = now + self._interval_seconds
@@ -70,9 +79,10 @@ class PoolsDue:
         return due
 
     def note(self, pool_id: int, result: TickResult, now: float) -> None:
-        """Record the result of a tick.
+        """Use the result of a tick of the pool for its next due time.
 
-        A pool that is due again counts as having news, so that another leader gets the wake.
+        A pool that is due again at once counts as signalled, so that the wake reaches another dispatcher if that ticks
+        the pool.
         """
         if result.was_led and result.awaited is not None:
             self._awaited[pool_id] = result.awaited
@@ -84,12 +94,12 @@ class PoolsDue:
         self._be_due(due, now)
 
     def put_off(self, pool_id: int, seconds: float, now: float) -> None:
-        """Delay a pool whose tick failed, by the interval at most: by then duties are due."""
+        """Delay a pool whose tick failed by ``seconds``, but at most by the interval."""
         self._heard.add(pool_id)
         self._due_at[pool_id] = now + min(seconds, self._interval_seconds)
 
     def seconds_left(self, now: float) -> float:
-        """Return the seconds until some pool is due; 0.0 if one is."""
+        """Return the seconds until a pool is due; 0.0 if one is due now."""
         return max(0.0, min(self._due_at.values(), default=now + self._interval_seconds) - now)
 
     def _after(self, pool_id: int, seconds: float, now: float) -> float:

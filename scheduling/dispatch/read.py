@@ -1,4 +1,4 @@
-"""Reads for a pick: free slots, clocks, the first entities of each queue, their jobs."""
+"""Reads for a pick: free slots, clocks, and the first entities of each queue."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, MESSAGE_WORK_US)
 
 @dataclass(frozen=True, slots=True)
 class PoolReading:
-    """A pool as read by a tick. ``floors`` are the least virtual times read, by queue.
+    """What a tick read of a pool. ``floors`` are the least virtual times by queue.
 
     ``rated`` are the queues with a rate. ``slice_us`` is the most that a dispatch is charged, or None without time
-    slices. ``unread`` are the keys at which reading ended. ``is_anybody_capped``: slots are free, and a tenant that has
-    jobs is at its cap.
+    slices. ``unread`` are keys whose jobs are not read, because reading of keys ended there. ``is_anybody_capped``:
+    slots are free, and a tenant with jobs is at its cap.
     """
 
     share: PoolShare
@@ -91,19 +91,18 @@ def read_pool(
     is_wide: bool = False,
     free: list[UUID] | None = None,
 ) -> PoolReading:
-    """Return capacity, clocks and the entities that may be picked.
+    """Return the pool's free capacity, its clocks, and the entities that may be picked from.
 
-    Two statements, plus one if small jobs may share slots, and one if tenants have keys.
+    It takes two statements, one more if small jobs may share slots, and one more if tenants have keys.
 
-    At most as many entities of a queue are read as jobs may be picked from it: the k least start tags belong to the k
-    entities of least virtual time, so nothing is lost. For queues that hardly get a turn in this tick that is the
-    number of free slots; if one gets a turn and its small jobs share a slot, ``is_wide`` reads more. No order shows
-    which tenants are below their entitlement, so with reserved slots as many are read as a tick ever does. The same
-    holds for ``is_wide``, since some may yield nothing.
+    Of each queue at most as many entities are read as jobs may be picked from it, those of least virtual time, so
+    nothing is lost. Usually that is the number of free slots. As many as a tick ever picks are read with ``is_wide``,
+    because small jobs share slots or some entities yield nothing, and with reserved slots, because no order shows which
+    tenants are below their entitlement.
 
-    ``freed`` slots count as free although they are not: what would be picked if they were. Slots of messages with a
+    ``freed`` slots count as free although they are not, to compute what would then be picked. Slots of messages with a
     token in ``ending`` are free, because their work is done, unless a cap or the reserve keeps their tenant or queue
-    from reusing them. A careful tick reads only the tenants in ``free``.
+    from reusing them. ``free``: read only these tenants; None: all.
     """
     has, queues = _read_pool(pool_id, ending, free)
     unused = has.slots - has.in_flight + freed
@@ -203,7 +202,7 @@ def _floors(shares: Sequence[QueueShare]) -> dict[int, int]:
 
 
 def rows_wanted(reading: PoolReading) -> dict[int, int]:
-    """Return how many ready jobs of each line the pick needs; none of a key at which reading ended."""
+    """Return how many ready jobs of each fair-share node the pick needs; keys in ``unread`` are left out."""
     return {id_: count for id_, count in rows_to_read(reading.share).items() if id_ not in reading.unread}
 
 

@@ -1,6 +1,6 @@
-"""Settled rows that cannot be folded: found by bisection, set aside, and put back once the cause is fixed.
+"""Settled rows that a tick cannot count: found by bisection, set aside, and put back once the cause is fixed.
 
-An ordinary tick folds all rows in one statement, so one bad row fails every tick of its pool. Only when ticks keep
+An ordinary tick counts all rows in one statement, so one bad row fails every tick of its pool. Only when ticks keep
 failing does a dispatcher call `quarantine_rejected`, which pays for savepoints that a tick does not need.
 """
 
@@ -46,9 +46,10 @@ _PUT_BACK = _SQL["restore_rows"]
 
 
 def quarantine_rejected(pool_id: int) -> int:
-    """Fold the pool's settled rows by bisection, set aside those that fail alone, and return their number.
+    """Count the pool's settled rows by bisection, and set aside each row that fails alone.
 
-    Return 0 while another dispatcher ticks the pool. Raise errors that are no row's fault, such as a lost connection.
+    Return how many were set aside; 0 while another dispatcher ticks the pool. Raise errors that no row causes, such as
+    a lost connection.
     """
     with all_tenants(_SETTINGS):
         if lead_pool(pool_id) is None:
@@ -71,7 +72,7 @@ def quarantine_rejected(pool_id: int) -> int:
 
 
 def restore_rows(*, tenant_id: UUID, ids: Sequence[str]) -> None:
-    """Put refused rows of a tenant back among the settled ones; cap their time at the longest possible."""
+    """Move a tenant's rows that were set aside back among the settled ones; cap their time at the longest possible."""
     with prepared_cursor() as cursor:
         cursor.execute(_PUT_BACK, {"tenant_id": tenant_id, "ids": list(ids), "most_us": longest_us()})
     wake_on_commit()

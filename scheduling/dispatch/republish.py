@@ -1,4 +1,4 @@
-"""Republishing of unstarted executions: a message may be lost, a job is not."""
+"""Publishing again of messages whose executions no worker has started: a message may be lost, a job is not."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _RENEW = load_sql(__file__)["renew_unstarted"]
 
 
 def republish_unstarted(*, is_epoch_new: bool = False) -> int:
-    """Publish messages again that no worker started within REPUBLISH_AFTER_SECONDS; return how many.
+    """Publish messages again that no worker started within REPUBLISH_AFTER_SECONDS; return how many were due.
 
-    With ``is_epoch_new`` the broker restarted empty: publish every unstarted execution at once.
+    With ``is_epoch_new``, the broker restarted empty: the messages of all unstarted executions are due at once.
     """
     age = 0.0 if is_epoch_new else platform_settings.REPUBLISH_AFTER_SECONDS
     with all_tenants(), prepared_cursor(class_row(Hint)) as cursor:

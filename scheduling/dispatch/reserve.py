@@ -1,4 +1,4 @@
-"""Slots that the active plan reserves for tenants below their entitlement; read only if some are reserved."""
+"""Slots that the active CFS plan reserves for tenants below their entitlement."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _DEMANDS = load_sql(__file__)["read_demands"]
 def with_reserve(
     share: PoolShare, pool_id: int, *, slots: int, free: int, reserved: int, queue_caps: Mapping[int, int | None]
 ) -> PoolShare:
-    """Return the pool with its tenants' entitlements, computed over the tenants read and those with running jobs.
+    """Return a copy of the share with the entitlement of each tenant and the number of reserved slots.
 
-    Of the ``free`` slots, ``reserved`` are kept; the share's room may be less than ``free``.
+    Entitlements are computed over the tenants read and those with running jobs. Of the ``free`` slots, ``reserved`` are
+    kept; the share's room may be less than ``free``.
     """
     kept = min(share.room, reserved - (free - share.room))
     if kept <= 0:

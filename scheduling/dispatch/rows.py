@@ -1,8 +1,8 @@
-"""Read the fair keys and first jobs of the lines that a pick may take from, with what each is predicted to cost.
+"""Reads of the fair keys and the first jobs that a pick may take, with the predicted cost of each job.
 
 A gate blocks single jobs of a tenant while its other jobs may start. A tick moves a blocked job to ``job_held`` under
-the gate's name, so that it hides no other job, and back in its old order when the gate
-opens. A job has one gate at a time: the first of the fragment ``gate_before``.
+the gate's name, so that it does not block the jobs behind it, and back in its old order when the gate opens. A job has
+one gate at a time: the first of the fragment ``gate_before``.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _KEYS_FAIR, _KEYS_FIFO = _SQL["read_keys_fair"], _SQL["read_keys_fifo"]
 
 
 def memory_gate_parameters() -> str:
-    """Return what kinds need beyond the smallest memory class, as JSON: {kind: MiB}."""
+    """Return the memory needs of kinds beyond the smallest memory class, as JSON: {kind: MiB}."""
     return json.dumps(registry.memory_needs())
 
 
 @dataclass(frozen=True, slots=True)
 class RowsReading:
-    """The jobs read of each entity.
+    """The ready jobs that were read of each entity.
 
-    ``gated`` has the entities with a job behind a gate, and how many of their jobs were read. ``kept`` are those of
-    which another transaction holds such a job, so that it was not set aside.
+    ``gated`` has the entities with a job behind a gate, and how many of their jobs were read. ``kept`` are the entities
+    with such a job that stayed in the ready table, because another transaction has locked it.
     """
 
     rows: Mapping[int, ReadRows]
@@ -44,15 +44,15 @@ class RowsReading:
     kept: Collection[int] = ()
 
     def keeping(self, entity_ids: Collection[int]) -> RowsReading:
-        """Return the reading with these entities kept: for now they have no more jobs than were read."""
+        """Return a copy with these entities as ``kept``; the pick then takes no more of their jobs than were read."""
         kept = {id_: replace(self.rows[id_], asked=self.rows[id_].asked + 1) for id_ in entity_ids}
         return replace(self, rows={**self.rows, **kept}, kept=entity_ids) if kept else self
 
 
 def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: int | None = None) -> RowsReading:
-    """Return the first ``wanted`` ready jobs of each entity with their predicted costs; one statement.
+    """Return the first ``wanted`` ready jobs of each entity with their predicted costs, by one statement.
 
-    A dispatch is charged its first slice, and further ones when they are used.
+    With time slices a job's cost is at most one slice; further ones are charged when they are used.
     """
     jobs: dict[int, list[ReadyJob]] = defaultdict(list)
     hidden: set[int] = set()
@@ -87,10 +87,11 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
 def read_keys(
     share: PoolShare, own_lines: Mapping[int, KeyShare | None], only: Collection[int] | None, *, is_fifo: bool
 ) -> tuple[PoolShare, set[int]]:
-    """Return the pool with the keys of the tenants in ``own_lines``, and the keys at which reading ended.
+    """Return a copy of the share with the keys of the tenants in ``own_lines``, and the keys whose jobs not to read.
 
-    ``own_lines`` maps each tenant with keys to the line of its jobs without a key, or None if none is ready. If there
-    are more keys than the tenant may have turns, the last key read stands for the rest: none of its jobs is read.
+    ``own_lines`` maps the entity of each tenant with keys to the node of its jobs without a key, or None if none is
+    ready. If there are more keys than the tenant may have turns, the last key read stands for the rest: none of its
+    jobs is read.
     """
     if not own_lines:
         return share, set()

@@ -24,7 +24,7 @@ _CHARGE = _SQL["charge_slices"]
 def charge_slices(pool_id: int, free: list[UUID] | None = None) -> None:
     """Charge another slice to each of the pool's executions that have used up their charge.
 
-    A careful tick charges only those of the tenants in ``free``.
+    ``free``: charge only executions of these tenants; None: of all.
     """
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_USED, {"pool_id": pool_id, "free": free, "most_us": longest_us()})

@@ -1,7 +1,7 @@
-"""Time slices: once a second, request yields from jobs whose slice is used and whose slot others should have.
+"""Time slices: once a second, request a yield of jobs whose slice is used up and whose slot others should have.
 
-Decided beside the ticks and like them: under a lock of the pool, from the database's current state. A request that is
-no longer justified is withdrawn.
+The decision is made outside the ticks but like them: under a lock of the pool, from the database's current state. A
+request that is no longer justified is withdrawn.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ASK = _SQL["request_yields"]
 
 
 def request_slice_yields() -> None:
-    """Request yields in each pool in which a slice is used or a yield was requested; a duty."""
+    """Request yields in each pool in which a slice is used up or a yield was requested; a duty of the dispatcher."""
     with all_tenants(), prepared_cursor(scalar_row) as cursor:
         cursor.execute(_POOLS, {"strategy": CFSPlan.Strategy.TIME_SLICE})
         pool_ids = cursor.fetchall()
@@ -44,7 +44,7 @@ def request_slice_yields() -> None:
 
 
 def request_yields_in_pool(pool_id: int) -> None:
-    """Decide which executions of a pool should yield; one process at a time."""
+    """Request or withdraw yields of a pool's running executions; do nothing while another process does so."""
     # Import plug-ins before the transaction, which must not idle.
     registry.memory_needs()
     with all_tenants():

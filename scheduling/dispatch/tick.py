@@ -1,4 +1,4 @@
-"""One tick of one pool, in one transaction, and the publication of its messages."""
+"""One tick of one pool: it claims jobs in one transaction, and publishes their messages afterwards."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class TickResult:
 
     ``has_more``: another tick at once would find work. ``unpublished`` counts jobs whose message the broker did not
     accept and whose claim was undone. ``has_woken_others``: jobs of other pools may start because of this tick.
-    ``awaited``: the events that may let a job start that could not now; None if the tick looked at no tenant, so that
-    the last value holds.
+    ``awaited``: the events that may let another job start; None if the tick looked at no tenant, so that the value of
+    the last tick still holds.
     """
 
     was_led: bool
@@ -87,7 +87,7 @@ class _Dispatched:
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """A restriction of a tick to some entities and one kind: at most ``limit`` jobs."""
+    """A restriction of a tick to some entities, one kind, and at most ``limit`` jobs."""
 
     entity_ids: Collection[int]
     kind: str
@@ -97,9 +97,9 @@ class Restriction:
 def run_tick(pool_id: int, *, only: Restriction | None = None, ending: Collection[UUID] = ()) -> TickResult:
     """Dispatch the jobs of ``pool_id`` that may run now, in fair order, within its free slots.
 
-    The slots of messages with a token in ``ending`` count as free: their work is done and is being settled. The process
-    that gets the transaction's lock ticks. No decision depends on memory kept between ticks, so any number of
-    dispatchers may call this.
+    The slots of messages with a token in ``ending`` count as free: their work is done and is being settled. Only one
+    process at a time ticks a pool: the one that gets its lock. No decision depends on memory kept between ticks, so any
+    number of dispatchers may call this.
     """
     # Import plug-ins before the transaction, which must not idle.
     registry.memory_needs()

@@ -1,11 +1,11 @@
-"""Wakes: notifications to the dispatcher about entities whose eligibility may have changed.
+"""Wake rows: they name the entities that the dispatcher must read again, because these may have become able to run.
 
-A transaction that changes what may run appends to ``Wake``. The tick consumes the rows and reads every entity that they
-name again: whether it may be picked, and from which virtual time. Row locks and conditional flags lost wake-ups or made
-the tick wait for open submissions.
+A transaction that changes what may run appends to ``Wake``. The tick deletes the rows and reads every entity that they
+name again: whether it may be picked, and from which virtual time. Row locks and conditional flags, used instead, lost
+wake-ups or made the tick wait for open submissions.
 
-An entity that becomes eligible again starts at the level of its siblings, among the tenants of its queue as among the
-keys of its tenant: waiting earns no credit.
+An entity that becomes eligible again starts at the virtual time of its siblings, among the tenants of its queue as
+among the keys of its tenant: waiting earns no credit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BULK_TENANTS = 100
 
 
 def append_wakes(rows: Sequence[tuple[UUID, int, int, int]]) -> None:
-    """Append (tenant, entity, queue, change of its waiting jobs) within this transaction."""
+    """Append wake rows (tenant, entity, queue, change of its number of waiting jobs) within this transaction."""
     names = ("tenant_ids", "entity_ids", "queue_ids", "waiting_deltas")
     with prepared_cursor() as cursor:
         cursor.execute(_APPEND_WAKES, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
@@ -45,14 +45,14 @@ def wake_on_commit(queues: Iterable[str] = (), *, is_filled: bool = False) -> No
 
 
 def wake_tenants(*, tenant_ids: Sequence[UUID]) -> None:
-    """Append a wake for each queue of these tenants within this transaction."""
+    """Append a wake row for each queue of these tenants; the dispatcher is woken when this transaction commits."""
     with prepared_cursor() as cursor:
         cursor.execute(_WAKE_TENANTS, {"is_bulk": len(tenant_ids) > BULK_TENANTS, "tenant_ids": list(tenant_ids)})
     wake_on_commit()
 
 
 def connect_tenant_signals() -> None:
-    """Wake tenants when the tenants app changes their weight, cap, pause or suspension."""
+    """Connect `wake_tenants` to the signal that a tenant's weight, cap, pause or suspension has changed."""
 
     def on_change(*, tenant_ids: Sequence[UUID], **_: object) -> None:
         wake_tenants(tenant_ids=tenant_ids)
@@ -61,10 +61,10 @@ def connect_tenant_signals() -> None:
 
 
 def fold_wakes(pool_id: int, free: list[UUID] | None = None) -> int:
-    """Consume the pool's wakes, at most WAKE_ROWS, in two statements; return how many.
+    """Delete up to WAKE_ROWS wake rows of the pool and update their entities, in two statements; return how many.
 
-    An edited plan may wake a hundred thousand tenants, so wakes of single jobs precede such bulk. A careful tick
-    consumes only those of the tenants in ``free``.
+    An edited plan may wake a hundred thousand tenants, so wakes of single jobs come before such bulk. ``free``: read
+    only wakes of these tenants; None: of all.
     """
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_FOLD_KEYS, {"pool_id": pool_id, "limit": WAKE_ROWS, "free": free})

@@ -1,1 +1,1 @@
-"""Execution of jobs: start, run, checkpoint, settle, rescue."""
+"""Execution of jobs by workers: start, run, checkpoint, settle, and rescue of lost ones."""

@@ -19,7 +19,7 @@ from tenants.console.site import console_site
 
 
 class HistoryAdmin(KeysetAdmin):
-    """A list of write-once rows of jobs."""
+    """Base of the console's lists of rows about jobs that are written once."""
 
     empty_text = gettext_lazy("Rows appear while jobs run. Submit a job, and start a dispatcher and a worker.")
 
@@ -33,7 +33,7 @@ class HistoryAdmin(KeysetAdmin):
 
 @admin.register(Execution, site=console_site)
 class ExecutionAdmin(HistoryAdmin):
-    """The list of ended executions, with their cost."""
+    """The console's list of ended executions, with their cost."""
 
     # The detail page shows the traceback.
     empty_title = gettext_lazy("No executions have ended yet")
@@ -58,7 +58,7 @@ class ExecutionAdmin(HistoryAdmin):
 
 @admin.register(LiveExecution, site=console_site)
 class LiveExecutionAdmin(HistoryAdmin):
-    """The list of executions in flight."""
+    """The console's list of executions in flight."""
 
     empty_title = gettext_lazy("No jobs in flight")
     empty_text = gettext_lazy("An execution is listed from its dispatch until it ends.")
@@ -82,7 +82,7 @@ class LiveExecutionAdmin(HistoryAdmin):
 
 @admin.register(JobEvent, site=console_site)
 class JobEventAdmin(HistoryAdmin):
-    """The list of state changes of jobs."""
+    """The console's list of state changes of jobs."""
 
     empty_title = gettext_lazy("No events yet")
     view_permission = Permission.JOBS_VIEW
@@ -103,7 +103,10 @@ class JobEventAdmin(HistoryAdmin):
 
 @admin.register(Charge, site=console_site)
 class ChargeAdmin(HistoryAdmin):
-    """The ledger: predicted at dispatch, corrected to the measured time at the end."""
+    """The console's list of the ledger.
+
+    A dispatch is charged the job's predicted time, which its end corrects to the measured time.
+    """
 
     empty_title = gettext_lazy("No charges yet")
     view_permission = Permission.TENANT_VIEW

@@ -1,4 +1,4 @@
-"""Checkpoints and progress of running jobs."""
+"""Storage of the checkpoints and the progress of running jobs."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def save_checkpoint(
     state: Mapping[str, Any],
     effects: Callable[[], object] | None = None,
 ) -> None:
-    """Store ``state`` and run ``effects`` in one transaction, in the scope of the job's tenant.
+    """Store ``state`` and run ``effects`` in one transaction, in the context of the job's tenant.
 
     The fence check locks the job's row first, so no other process can take the job before the effects are committed.
-    Raise FenceLostError if the job was already taken, and JobLockedError if another session holds the row for longer
-    than the lock timeout.
+    Raise FenceLostError if another process has taken the job, and JobLockedError if another session holds the row for
+    longer than the lock timeout.
     """
     state = dict(state)
     text = json.dumps(state)
@@ -58,9 +58,9 @@ def save_checkpoint(
 def save_progress(
     *, tenant_id: UUID, job_id: UUID, fence: int, progress: Progress, patience_ms: int | None = None
 ) -> None:
-    """Store the job's progress. Raise FenceLostError if the job now belongs to another execution.
+    """Store the job's progress; raise FenceLostError if the job now belongs to another execution.
 
-    With ``patience_ms``, wait at most that long for the job's row, and raise OperationalError.
+    With ``patience_ms``, wait at most so many milliseconds for the job's row; then raise OperationalError.
     """
     with tenant_context(tenant_id):
         if patience_ms is not None:

@@ -1,4 +1,4 @@
-"""Dependencies of one execution: checked before each use, and reported at its end."""
+"""The external dependencies that one execution uses: checked before each use, and reported when it is settled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_REFUSALS = 10
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A dependency that is down, and until when at least."""
+    """A dependency that stopped the job: it is down at least ``until``, or it refused the job's request."""
 
     dependency: Dependency
     until: datetime | None
@@ -42,7 +42,7 @@ class Refusal:
 
 
 class DependencyUse:
-    """The dependencies that one execution has used, with their last reports."""
+    """The dependencies that one execution has used, with a report on the last answer of each."""
 
     def __init__(self, started: StartedExecution) -> None:
         self._started = started
@@ -52,7 +52,7 @@ class DependencyUse:
         self._refusal: Refusal | None = None
 
     def enter(self, dependency: Dependency) -> None:
-        """Let the job use the dependency; raise Interrupted if a breaker bars it."""
+        """Check the breakers before the job uses the dependency; raise Interrupted if one of them is open."""
         report = DependencyReport(dependency.name, dependency.is_shared)
         # The last one used moves to the end of the list.
         self._reports[dependency] = self._reports.pop(dependency, report)
@@ -79,7 +79,7 @@ class DependencyUse:
     def leave(self, dependency: Dependency, error: BaseException | None) -> None:
         """Record how the dependency answered; a permanent error or an interruption does not count against it.
 
-        Raise Interrupted if it refuses every request: the job waits behind the breaker that this opens.
+        Raise Interrupted for a DependencyRefusedError: the job then waits behind the breaker that the report opens.
         """
         if error is not None and (not isinstance(error, Exception) or policy.is_permanent_error(error)):
             return
@@ -107,7 +107,7 @@ class DependencyUse:
             raise Interrupted(Cause.DEPENDENCY.value) from error
 
     def settlement_of(self, cause: str) -> Settlement | None:
-        """Return the settlement of an execution that was stopped for this cause."""
+        """Return the settlement of an execution that was stopped for ``cause``; None if another process settles it."""
         if cause != Cause.DEPENDENCY or self._refusal is None:
             return policy.interruption_of(cause, self._started)
         started, refusal, needed = self._started, self._refusal, self._refusal.dependency
@@ -137,5 +137,5 @@ class DependencyUse:
         return policy.failure_of(error, self._started, RetryPolicy(max_retries=0), is_permanent=True)
 
     def told_by(self, settlement: Settlement) -> Settlement:
-        """Return the settlement with the reports on the dependencies used."""
+        """Return a copy of the settlement with the reports on the dependencies used."""
         return replace(settlement, dependencies=tuple(self._reports.values())) if self._reports else settlement

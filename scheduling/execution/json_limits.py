@@ -1,4 +1,4 @@
-"""Conversion of processors' values to what can be stored: bounded JSON without what PostgreSQL refuses."""
+"""Conversion of values from processors to JSON that can be stored: of limited size, and accepted by PostgreSQL."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def storable_json(value: Any, *, what: str, max_bytes: int) -> Any:
 
 
 def storable_result(value: Any, *, max_bytes: int) -> Any:
-    """Return a result as plain JSON: datetimes, Decimals, UUIDs, bytes and the like as strings.
+    """Return a result as plain JSON, with datetimes, Decimals, UUIDs, bytes and the like as strings.
 
-    Raise PermanentError as `storable_json` does, and for text that PostgreSQL cannot hold: a result is stored unchanged
-    or not at all.
+    Raise PermanentError as `storable_json` does, and also for text that PostgreSQL cannot hold: a result is stored
+    unchanged or not at all.
     """
     return _checked(lambda: _plain(value, (None, "", "result"), _whole, _string_of), "result", max_bytes)
 

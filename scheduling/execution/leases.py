@@ -1,4 +1,4 @@
-"""Leases: an execution belongs to its worker as long as the worker's heartbeats name it."""
+"""Leases: an execution belongs to its worker as long as the worker's heartbeats contain its id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BEAT = load_sql(__file__)["heartbeat"]
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An execution that is ours for another LEASE_SECONDS, with the requests to it."""
+    """An execution that belongs to the worker for another LEASE_SECONDS, and what was requested of it."""
 
     execution_id: UUID
     is_cancel_requested: bool
@@ -31,7 +31,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatResult:
-    """The answer to a heartbeat; an execution that is not among ``leases`` is lost."""
+    """The result of a heartbeat; an execution that is not among ``leases`` no longer belongs to the worker."""
 
     is_worker_known: bool
     is_draining: bool
@@ -47,10 +47,10 @@ def heartbeat(
     canary_age_seconds: float | None = None,
     queues: Sequence[str] | None = None,
 ) -> HeartbeatResult:
-    """Record that the worker is alive, and renew the leases of ``fences`` (execution id → fence) in one statement.
+    """Record that the worker is alive, and renew the leases of its executions, in one statement.
 
-    ``canary_age_seconds`` is the time since one of its children last answered a canary, ``queues`` the queues that it
-    consumes.
+    ``fences`` has the fence of each execution by id. ``canary_age_seconds`` is the time since one of the worker's
+    children last answered a canary, ``queues`` the queues that the worker consumes.
     """
     values = {
         "worker_id": worker_id,

@@ -1,4 +1,4 @@
-"""Termination of lost workers' database sessions, which frees their locks at once."""
+"""Ending of database sessions that lost workers left behind, so that their locks are released at once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _END = _SQL["end_sessions"]
 
 
 def session_name(worker_id: UUID) -> str:
-    """Return the `application_name` of a worker's sessions."""
+    """Return the `application_name` of the database sessions of a worker."""
     return f"worker {worker_id}"
 
 
 def end_lost_sessions() -> int:
-    """End the sessions inside a transaction of workers whose lease expired; return how many.
+    """End the database sessions of workers with an expired lease that are inside a transaction; return how many.
 
     Such a worker is disconnected or stalled: its executions are lost, and its further writes would not count.
     """

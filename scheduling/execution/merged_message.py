@@ -1,8 +1,8 @@
-"""The turns of small jobs that share a message.
+"""The runs of small jobs that share one message.
 
-Each runs as if it had a message of its own. They share the slot and the statements that start them, write their log
-lines and settle them. MESSAGE_SECONDS after the start a thread settles the finished ones and returns the waiting ones:
-a job that takes longer than predicted delays only itself.
+Each job runs as if it had a message of its own. They share the slot and the statements that start them, write their log
+lines and settle them. MESSAGE_SECONDS after the start a thread settles the finished ones and returns the waiting ones,
+so that a job that takes longer than predicted delays only itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CUT_SHORT = "the message ended early"
 
 
 class MergedMessage:
-    """The finished, current and waiting executions of a message."""
+    """The executions of one message that have finished, run or wait to be run."""
 
     def __init__(self, members: Sequence[StartedExecution], seat: Seat, *, waited_seconds: float = 0.0) -> None:
         self.seat = seat
@@ -75,7 +75,10 @@ class MergedMessage:
 
     @property
     def seconds_left(self) -> float:
-        """Return the expected seconds of the waiting turns; infinite after effects, whose time is unknown."""
+        """Return how long the waiting jobs are expected to run, in seconds.
+
+        It is infinite before the first job, and after a job with effects, whose time is unknown.
+        """
         if not self._waiting:
             return 0.0
         if not self._turns or self._has_effects:
@@ -84,12 +87,12 @@ class MergedMessage:
 
     @property
     def log(self) -> JobLogWriter:
-        """Return the log of the current turn."""
+        """Return the log writer of the job that runs now."""
         assert self._log is not None
         return self._log
 
     def begin_next(self) -> StartedExecution | None:
-        """Return the next execution; None if there is none, the time is up or the worker stops."""
+        """Return the next execution to run; None if there is none, the message's time is up or the worker stops."""
         with self._guard:
             is_stopping = self.seat.interruption() is Cause.SHUTDOWN
             if self._is_over or is_stopping or not self._waiting or self.elapsed_seconds > MESSAGE_SECONDS:
@@ -106,7 +109,10 @@ class MergedMessage:
         return replace(started, is_expired=started.deadline_at <= now)
 
     def end(self, work: ExecutionResult) -> None:
-        """End a turn. Effects are settled at once with their execution, so that a failing one harms no other."""
+        """Record the result of the job that ran last; it is settled later together with the others.
+
+        A job with effects is settled at once on its own, so that a failing effect affects no other job.
+        """
         with self._guard:
             self.seat.end_turn()
             pending = work.with_costs(
@@ -129,7 +135,7 @@ class MergedMessage:
                     self._write_logs()
 
     def finish(self) -> None:
-        """Settle the finished executions and return the waiting ones."""
+        """Settle the finished executions, and return the waiting ones to be dispatched again."""
         self._timer.cancel()
         with self._guard:
             self._settle(CUT_SHORT if self.elapsed_seconds < MESSAGE_SECONDS else TIME_IS_UP)

@@ -1,6 +1,7 @@
-"""The processing of one message in a child: claim → start → run its executions one by one → settle → announce.
+"""The processing of one message in a child process: start its executions, run them one after another, settle, announce.
 
-The settling statement also charges. Announcements (telemetry, the dispatcher's wake-up) are sent after its commit.
+The statement that settles them also charges their time. Announcements (telemetry, the wake of the dispatcher) are sent
+after its commit.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ ANNOUNCED_EARLY_SECONDS = 0.025
 
 @dataclass(slots=True)
 class SlotUse:
-    """A message's hold on a slot; it ends with the work, so that the next message starts during the settlement."""
+    """A message's use of a slot; it ends with the work, so that the next message starts while this one is settled."""
 
     worker: LocalWorker
     child_index: int
@@ -54,15 +55,15 @@ class SlotUse:
     _announced_after: float = -math.inf
 
     def begin(self) -> float | None:
-        """Wait for the slot; return the seconds waited, or None if it does not come free in time."""
+        """Wait for the slot; return the seconds waited, or None if it did not become free in time."""
         asked = time.monotonic()
         return time.monotonic() - asked if self.worker.permits.acquire(self.child_index) else None
 
     def announce_end(self, *, after_seconds: float, left_seconds: float = 0.0) -> None:
-        """Announce the end of the work to the dispatcher and to our parent.
+        """Announce to the dispatcher and to the parent process that the work ends now or in ``left_seconds``.
 
-        Skip it if the work was too little or the worker is stopping. Announce once, and again if the rest took longer
-        than announced.
+        Do nothing if the work was too short or the worker is stopping. It is announced once, and again if the rest
+        takes longer than announced.
         """
         if after_seconds + left_seconds < SMALL_SECONDS or self.worker.block.is_stopping:
             return
@@ -72,16 +73,16 @@ class SlotUse:
             self._announced_after = after_seconds
 
     def end(self, *, after_seconds: float) -> None:
-        """Release the slot: the work is done and is about to be settled."""
+        """Release the slot, because the work is done and only has to be settled."""
         self.announce_end(after_seconds=after_seconds)
         self.worker.permits.release(self.child_index)
 
 
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
-    """Run the executions of a message to their settlement; stale or unknown ones are a logged no-op.
+    """Run and settle the executions of a message; log and skip those that are unknown or have a newer token.
 
-    Raise SystemExit, so that the child is replaced, if a job has spoiled the process, or if a message failed in it for
-    another reason than an unavailable database.
+    Raise SystemExit, so that the child process is replaced, if a job has left it in a bad state, or if a message failed
+    in it for another reason than an unavailable database.
     """
     check_connection()
     seat = worker.block.take_seat(child_index, execution_ids)
@@ -103,7 +104,7 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
 
 
 def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_index: int, seat: Seat) -> bool:
-    """Start and run the available executions of a message; return whether a job has spoiled this process."""
+    """Start and run the executions of a message; return whether a job has left this process in a bad state."""
     started = start(worker, execution_ids, token)
     if len(started) < len(execution_ids):
         logger.info("execution.not_started", extra={"executions": len(execution_ids) - len(started)})
@@ -121,7 +122,7 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_i
 
 
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
-    """Start the available executions, retrying for START_PATIENCE_SECONDS."""
+    """Start the executions of a message that may be started; try for START_PATIENCE_SECONDS if the database is away."""
     return retry_on_disconnect(
         lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker.registration.worker_id),
         give_up_after_seconds=START_PATIENCE_SECONDS,
@@ -129,7 +130,7 @@ def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> li
 
 
 def return_unstarted(started: Sequence[StartedExecution], seat: Seat) -> None:
-    """Return executions whose slot did not come free, to be dispatched again."""
+    """Settle executions as returned, to be dispatched again, because their slot did not become free."""
     returned = [settlement_builders.returned(one.execution_id, one.fence, cause=NO_SLOT) for one in started]
     # Jobs of a queue with a rate have a message of their own.
     is_alone = len(started) == 1
@@ -138,7 +139,7 @@ def return_unstarted(started: Sequence[StartedExecution], seat: Seat) -> None:
 
 
 def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_seconds: float) -> bool:
-    """Run a message of one execution; return whether it has spoiled this process."""
+    """Run and settle the only execution of a message; return whether it has left this process in a bad state."""
     began = time.monotonic()
     announce_starts([StartedTurn.of(started, after_seconds=waited_seconds)])
     with execution_context(started) as span:
@@ -156,15 +157,18 @@ def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_sec
 def measure_alone(work: ExecutionResult, *, elapsed_seconds: float) -> int:
     """Return the slot time in microseconds of a job that had a message of its own.
 
-    A job small enough to share a message is measured as if it had, or it would seem too long to share from now on.
-    Others also pay for what this worker does for them alone.
+    A job small enough to share a message is measured as if it had shared one; otherwise it would seem too long to share
+    one from now on. Longer jobs also pay for the work that this worker does for them alone.
     """
     is_small = work.seconds < SMALL_SECONDS and registry.is_mergeable(work.started.kind)
     return int((work.seconds if is_small else elapsed_seconds) * 1e6)
 
 
 def run_merged(turns: MergedMessage, use: SlotUse) -> bool:
-    """Run small jobs one after another; return whether one has spoiled this process, which ends the message."""
+    """Run small jobs of one message one after another; return whether one has left this process in a bad state.
+
+    Such a job ends the message.
+    """
     is_spoiled = False
     try:
         while not is_spoiled and (started := turns.begin_next()) is not None:
@@ -189,7 +193,7 @@ def run_merged(turns: MergedMessage, use: SlotUse) -> bool:
 
 @contextmanager
 def execution_context(started: StartedExecution) -> Iterator[tracing.Span]:
-    """Bind the execution's ids to the logs and traces of the block."""
+    """Add the execution's ids to the logs and traces of the block; yield the trace span."""
     ids = {
         "tenant_id": str(started.tenant_id),
         "job_id": str(started.job_id),

@@ -1,7 +1,7 @@
-"""Dispatches of jobs to workers, with their append-only history and ledger.
+"""Dispatches of jobs to workers: executions in flight, and the append-only history and ledger.
 
-``JobEvent``, ``Charge`` and ``Execution`` are partitioned by their UUIDv7 id and have no foreign keys: these cost a
-quarter of the throughput, and the check ``ledger`` finds orphans.
+``JobEvent``, ``Charge`` and ``Execution`` are partitioned by their UUIDv7 id and have no foreign keys: these would cost
+a quarter of the throughput, and the check ``ledger`` finds orphans.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tenants.tenancy.bases import TenantManager, TenantModel
 
 
 class HistoryRow(TenantModel):
-    """A row that is written once; its tenant and job are not foreign keys in the database."""
+    """Base of a row about a job that is written once; its tenant and job are not foreign keys in the database."""
 
     tenant = models.ForeignKey(
         "tenants.Tenant", models.DO_NOTHING, verbose_name=_("tenant"), db_index=False, db_constraint=False
@@ -29,7 +29,7 @@ class HistoryRow(TenantModel):
 
 
 class LiveExecution(TenantModel):
-    """An execution in flight: sent to the broker, perhaps started, not yet settled.
+    """An execution in flight: dispatched, perhaps started, not yet settled.
 
     One composite foreign key ensures that its job exists and has the same tenant, and with it the tenant and the queue
     of the job. A key to each would add three look-ups and three locks to every dispatch.
@@ -97,12 +97,12 @@ class LiveExecution(TenantModel):
 
     @property
     def phase(self) -> str:
-        """Return ``dispatched`` until a worker starts it, then ``executing``."""
+        """Return ``dispatched`` until a worker starts the execution, then ``executing``."""
         return self.Phase.EXECUTING if self.started_at else self.Phase.DISPATCHED
 
     @property
     def expected_us(self) -> int:
-        """Return its predicted slot time in microseconds."""
+        """Return the predicted slot time of the execution in microseconds."""
         return self.predicted_us if self.whole_us is None else self.whole_us
 
 
@@ -158,7 +158,7 @@ class Execution(HistoryRow):
 
 
 class JobEvent(HistoryRow):
-    """One change of one job: event, time by the database's clock, actor.
+    """One change of one job: its name, the time by the database's clock, and the actor.
 
     ``at`` is when the statement began, not the transaction: a tick may begin, wait for a lock, and dispatch a job that
     was submitted meanwhile. Events of a job are ordered by ``position``, which comes from a sequence while the job is
@@ -219,7 +219,7 @@ class Charge(HistoryRow):
 
 
 class FoldedRow(models.Model):
-    """Append-only news for the dispatcher: no index, emptied by each tick of its queue's pool."""
+    """Base of a row that the next tick of its queue's pool counts and deletes; such tables have no index."""
 
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
     entity_id = models.BigIntegerField(primary_key=True)  # required by Django; neither unique nor a key
@@ -233,9 +233,9 @@ class FoldedRow(models.Model):
 
 
 class Wake(FoldedRow):
-    """A change of an entity, which the next tick must read before it picks.
+    """A change of an entity, which makes the next tick read the entity again before it picks jobs.
 
-    ``waiting_delta`` is the change to the entity's waiting jobs.
+    ``waiting_delta`` is the change to the entity's number of waiting jobs.
     """
 
     waiting_delta = models.IntegerField()
@@ -247,7 +247,10 @@ class Wake(FoldedRow):
 
 
 class Settled(FoldedRow):
-    """The end of an execution: corrects its entity's virtual time, and frees its slot once its message is over."""
+    """The end of an execution, not yet counted by a tick.
+
+    The tick corrects the entity's virtual time with it, and frees the slot once the whole message has ended.
+    """
 
     message_id = models.UUIDField(null=True, help_text="Empty: its slot is already free; only its time is folded.")
     kind = models.CharField(max_length=64)
@@ -268,7 +271,7 @@ class Settled(FoldedRow):
 
 
 class SettledRefused(TenantModel):
-    """A settled row that no tick could fold, with its error; the check `refused` reports it and puts it back."""
+    """A settled row that no tick could count, with the error; the check `refused` reports it and puts it back."""
 
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
     queue_id = models.BigIntegerField()

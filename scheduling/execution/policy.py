@@ -1,4 +1,4 @@
-"""Settlement policy: from a processor's answer or error, or a lost database session, to the verdict."""
+"""Rules that turn a processor's answer or error, or a lost database session, into the settlement of the execution."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ KIND_UNKNOWN_WAIT_SECONDS = 1.0
 
 
 class AnswerInvalidError(PermanentError):
-    """The error for an answer that is not an outcome."""
+    """The error for a return value of a processor that is not an outcome."""
 
 
 def retry_policy(started: StartedExecution, processor: type[TaskProcessor]) -> RetryPolicy:
-    """Return the retry policy: the count as fixed at submission, the delays as the plan has them now."""
+    """Return the retry policy of a started job: retries as fixed at submission, delays as the plan sets them now."""
     of_plan = started.plan_retry_delays_seconds
     return RetryPolicy(
         max_retries=started.max_retries,
@@ -64,7 +64,7 @@ def retry_policy(started: StartedExecution, processor: type[TaskProcessor]) -> R
 def settlement_of(
     answer: Outcome | Mapping[str, Any] | None, started: StartedExecution, policy: RetryPolicy
 ) -> Settlement:
-    """Return the settlement for an answer; a mapping or None is a result.
+    """Return the settlement for what a processor returned; a mapping or None is the result of a completed job.
 
     Raise PermanentError for a result or state that cannot be stored.
     """
@@ -139,9 +139,10 @@ def failure_of(
 
 
 def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
-    """Return the settlement of a job that cannot be decrypted: it waits for its key, and fails if data was changed.
+    """Return the settlement of a job that cannot be decrypted.
 
-    It waits for DATA_KEY_MISSING_HOURS from the first time on; 0: for ever.
+    If its key is missing, it waits for at most DATA_KEY_MISSING_HOURS after the first time; 0: for ever. If its data
+    was changed, it fails.
     """
     if error.category != "unavailable":
         return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
@@ -166,7 +167,10 @@ def kind_unknown_of(started: StartedExecution) -> Settlement:
 
 
 def interruption_of(cause: str, started: StartedExecution) -> Settlement | None:
-    """Return the settlement of a job that stopped at a safe point; None if it is not ours to settle."""
+    """Return the settlement of a job that stopped at a safe point for ``cause``.
+
+    Return None if this worker must not settle the job, because another one has taken it.
+    """
     match cause:
         case Cause.CANCEL:
             return settlement_builders.cancelled(started.execution_id, started.fence)
@@ -178,14 +182,14 @@ def interruption_of(cause: str, started: StartedExecution) -> Settlement | None:
 
 
 def is_permanent_error(error: BaseException) -> bool:
-    """Return whether a retry cannot help. Unknown exceptions are retried."""
+    """Return whether retrying cannot help after this error; unknown exceptions are retried."""
     if isinstance(error, DomainError):
         return error.category != "unavailable" and error.retry_after_seconds is None
     return isinstance(error, PermanentError | ValidationError)
 
 
 def requested_wait_seconds(error: BaseException) -> float | None:
-    """Return the wait in seconds that the error requests, or the HTTP response that it carries or is."""
+    """Return the wait in seconds that an error requests, or the HTTP response in it; None if there is no request."""
     own = getattr(error, "retry_after_seconds", None)
     if isinstance(own, int | float):
         return float(own)
@@ -202,11 +206,12 @@ MOST_UNCOUNTED = 20
 
 
 def settlement_of_lost_session(started: StartedExecution, error: BaseException) -> Settlement | None:
-    """Return the settlement that requeues the job without counting an attempt; None if the error is the job's own.
+    """Return the settlement that makes the job available again without counting an attempt, for errors of the database.
 
-    That covers a lost session, a job row that another session has locked at a checkpoint, and a full disk of the
-    server. It covers a session that timed out in a transaction too: a step of the server's clock ends transactions that
-    have just begun. The error is the job's own after MOST_UNCOUNTED such returns.
+    Return None if the error is the job's own. Errors of the database are a lost session, a job row that another session
+    has locked at a checkpoint, and a full disk of the server. A session that timed out in a transaction counts too: a
+    step of the server's clock ends transactions that have just begun. After MOST_UNCOUNTED such settlements the error
+    counts as the job's own.
     """
     is_of_server = isinstance(error, (ConnectionLostError, JobLockedError)) or isinstance(error.__cause__, DiskFull)
     if not is_of_server:
@@ -217,7 +222,7 @@ def settlement_of_lost_session(started: StartedExecution, error: BaseException) 
 
 
 def count_returns(started: StartedExecution) -> int:
-    """Return the number of the job's executions that ended without an attempt; 0 while the database is unavailable."""
+    """Return how many executions of the job ended without counting an attempt; 0 while the database is unavailable."""
     try:
         with tenant_context(started.tenant_id):
             return Execution.objects.filter(job_id=started.job_id, outcome=Execution.Outcome.SHUTDOWN).count()

@@ -1,4 +1,4 @@
-"""The run of one execution: its processor works, and every way in which that ends gives a verdict."""
+"""The run of one execution: its processor works, and each way in which that ends gives a settlement."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PendingSettlement:
-    """The settlement of an execution, and the processor's effects of the same transaction."""
+    """The settlement of an execution, still to be stored, and the processor's effects in the same transaction.
+
+    ``settlement`` is None if another worker has taken the job.
+    """
 
     settlement: Settlement | None
     effects: Callable[[], None] | None = None
@@ -45,8 +48,8 @@ class PendingSettlement:
 class ExecutionResult:
     """An execution that ran for ``seconds`` and is not settled yet.
 
-    ``is_spoiled``: its processor left a transaction open or exhausted the process, so that no other job may run there.
-    ``peak_memory_kib`` is its peak memory, None if unknown.
+    ``is_spoiled``: its processor left a transaction open or exhausted the process, so that no other job may run in this
+    process. ``peak_memory_kib`` is its peak memory, None if unknown.
     """
 
     started: StartedExecution
@@ -57,7 +60,7 @@ class ExecutionResult:
     peak_memory_kib: int | None = None
 
     def with_costs(self, *, began_us: int | None = None, measured_us: int | None = None) -> PendingSettlement:
-        """Return the verdict with the execution's cost."""
+        """Set the execution's cost in its pending settlement, and return that."""
         if self.pending.settlement is not None:
             self.pending.settlement.bill(
                 peak_memory_kib=self.peak_memory_kib, began_us=began_us, measured_us=measured_us
@@ -66,7 +69,7 @@ class ExecutionResult:
 
 
 def log_writer_of(started: StartedExecution, *, is_shared: bool = False) -> JobLogWriter:
-    """Return the execution's log writer; ``is_shared``: it is written with those of other executions."""
+    """Return a new log writer for the execution; with ``is_shared`` it is written together with others."""
     return JobLogWriter(
         tenant_id=started.tenant_id,
         job_id=started.job_id,
@@ -77,7 +80,7 @@ def log_writer_of(started: StartedExecution, *, is_shared: bool = False) -> JobL
 
 
 def run_execution(started: StartedExecution, seat: Seat, span: tracing.Span, log: JobLogWriter) -> ExecutionResult:
-    """Run a started execution and return its work, to be settled."""
+    """Run a started execution, and return its result, which the caller settles."""
     began = time.monotonic()
     is_peak_known = memory.reset_peak()
     try:
@@ -104,7 +107,7 @@ def _is_spoiled() -> bool:
 
 
 def run_processor(started: StartedExecution, seat: Seat, log: JobLogWriter) -> PendingSettlement:
-    """Run the kind's processor; return the verdict of every way in which that may end."""
+    """Run the kind's processor, and return the settlement for the way in which it ended."""
     if started.is_expired:
         return PendingSettlement(settlement_builders.expired(started.execution_id, started.fence))
     if started.unreadable is not None:
@@ -139,7 +142,7 @@ def run_processor(started: StartedExecution, seat: Seat, log: JobLogWriter) -> P
 
 
 def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
-    """Return another verdict on the same execution, with the costs and dependencies of the first."""
+    """Return a copy of the settlement ``after`` with the costs, dependencies and progress of ``before``."""
     return replace(
         after,
         peak_memory_kib=before.peak_memory_kib,

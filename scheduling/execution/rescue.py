@@ -1,4 +1,4 @@
-"""The rescue sweep: executions of dead workers, unstarted messages, and expired jobs."""
+"""The sweep: it rescues executions of dead workers, republishes unstarted messages, and discards expired jobs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LATE = _SQL["lock_late"]
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """The result of a sweep; ``was_led`` is False if another dispatcher was sweeping."""
+    """The counts of one sweep; ``was_led`` is False if another dispatcher was sweeping."""
 
     was_led: bool
     rescued: int = 0
@@ -44,7 +44,7 @@ class SweepResult:
 
 
 def run_sweep() -> SweepResult:
-    """Rescue executions with expired leases, republish lost messages, discard expired jobs, and wake due ones.
+    """Rescue executions with expired leases, republish lost messages, discard expired jobs, and wake suspended jobs.
 
     Each part has its own transaction, so that a failing one undoes no other.
     """
@@ -67,9 +67,9 @@ def _lead_and(act: Callable[[], int]) -> int | None:
 
 
 def rescue_lost() -> int:
-    """Settle executions whose lease expired as crashes of their workers; return how many.
+    """Settle executions whose lease has expired as crashes of their workers; return how many.
 
-    Requires ``all_tenants()``.
+    Call it within ``all_tenants()``.
     """
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_LOST, {"limit": STAGE_ROWS})

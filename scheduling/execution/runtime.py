@@ -1,4 +1,4 @@
-"""The services of a worker for its running job."""
+"""The implementation of the services that a running job calls through its context."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LATE_PATIENCE_MS = 200
 
 
 class ExecutionRuntime:
-    """The :class:`~scheduling.kit.base.JobRuntime` of one execution."""
+    """The implementation of :class:`~scheduling.kit.base.JobRuntime` for one execution."""
 
     def __init__(self, started: StartedExecution, seat: Seat, log: JobLogWriter) -> None:
         self._started = started
@@ -77,11 +77,11 @@ class ExecutionRuntime:
         self._stop_if_asked()
 
     def in_settlement(self, effects: Effects) -> None:
-        """Keep ``effects`` for the transaction that completes this execution."""
+        """Register ``effects`` for the transaction that settles this execution as completed."""
         self._effects.append(effects)
 
     def report_progress(self, current: int, total: int, message: str) -> None:
-        """Keep the progress, to be written once a second; the settlement writes the last report."""
+        """Store the progress once a second; a report between two writes is written later, at the end at the latest."""
         progress = Progress.of(current, total, message)
         with self._progress_guard:
             self._unsaved_progress = progress
@@ -93,10 +93,7 @@ class ExecutionRuntime:
         self._log.flush_if_due()
 
     def should_yield(self) -> bool:
-        """Return whether the slice is used and another job waits.
-
-        Raise Interrupted if a stop was requested.
-        """
+        """Return whether a yield of this job was requested; raise Interrupted if a stop was requested."""
         self._log.flush_if_due()
         self._stop_if_asked()
         return self._seat.is_yield_requested
@@ -106,7 +103,7 @@ class ExecutionRuntime:
         self._log.add(message, level, fields)
 
     def enter_dependency(self, dependency: Dependency) -> None:
-        """Let the job use a dependency, or raise Interrupted while it is down."""
+        """Check the dependency before the job uses it; raise Interrupted if it is down."""
         if self._dependencies is None:
             # Two threads of the job may name their first at once.
             with self._progress_guard:
@@ -114,12 +111,12 @@ class ExecutionRuntime:
         self._dependencies.enter(dependency)
 
     def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
-        """Record how the dependency answered."""
+        """Record how the dependency answered; ``error`` is None if it worked."""
         if self._dependencies is not None:
             self._dependencies.leave(dependency, error)
 
     def submit_child(self, child: Child) -> None:
-        """Keep a child for the transaction that ends this execution."""
+        """Register a child, to be submitted in the transaction that ends this execution well."""
         if len(self._children) >= MAX_CHILDREN:
             raise PermanentError(
                 f"One execution may submit at most {MAX_CHILDREN:,} children.", code="too_many_children"
@@ -135,13 +132,16 @@ class ExecutionRuntime:
             ]
 
     def settlement_of(self, cause: str) -> Settlement | None:
-        """Return the settlement of an execution that was stopped for this cause."""
+        """Return the settlement of this execution after it was stopped for ``cause``.
+
+        Return None if this worker must not settle it, because another one has taken the job.
+        """
         if self._dependencies is None:
             return policy.interruption_of(cause, self._started)
         return self._dependencies.settlement_of(cause)
 
     def with_reports(self, settlement: Settlement) -> Settlement:
-        """Return the settlement with the used dependencies, and with the last progress unless that is written."""
+        """Return a copy of the settlement with the dependencies used, and with the last progress if still unwritten."""
         if self._dependencies is not None:
             settlement = self._dependencies.told_by(settlement)
         # So that the thread has none in its hands.
@@ -150,7 +150,7 @@ class ExecutionRuntime:
         return settlement if progress is None else replace(settlement, progress=progress)
 
     def settlement_effects(self, settlement: Settlement) -> Callable[[], None] | None:
-        """Return all effects of this settlement's transaction as one function, or None."""
+        """Return all effects to run in the transaction of this settlement as one function; None if there are none."""
         is_completed = settlement.outcome == settlement_builders.Outcome.COMPLETED
         kept = list(self._effects) if is_completed else []
         goes_on = settlement.outcome in {settlement_builders.Outcome.YIELDED, settlement_builders.Outcome.PUT_OFF}

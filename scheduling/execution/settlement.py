@@ -1,7 +1,7 @@
-"""Settlement: the end of an execution and its effects on the job, in one statement.
+"""Settlement: one statement ends an execution and changes its job accordingly.
 
-A settlement succeeds only while its execution is live under its fence. A late one, of a worker believed dead or a
-second verdict, finds no row and changes nothing.
+A settlement succeeds only while its execution is live under its fence. A late one, of a worker believed dead, or a
+second one finds no row and changes nothing.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ _MOST_PROGRESS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class DependencyReport:
-    """A dependency that an execution has used; ``is_up`` is its last answer, or None without one.
+    """A report on a dependency that an execution has used.
 
-    ``is_own_timeout``: the job waited less than usual, so the error counts for the tenant's own breaker only.
+    ``is_up`` is True if its last use succeeded, None if unknown. ``is_own_timeout``: the job waited less than usual, so
+    the error counts for the tenant's own breaker only.
     """
 
     name: str
@@ -58,7 +59,7 @@ class DependencyReport:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A job's progress: ``current`` of ``total``, in units of its own."""
+    """A job's progress: ``current`` of ``total``, in any unit that its processor chose."""
 
     current: int
     total: int
@@ -66,7 +67,7 @@ class Progress:
 
     @classmethod
     def of(cls, current: int, total: int, message: str) -> Progress:
-        """Return a processor's report, fit to be stored. Raise ValueError for numbers beyond 64 bits."""
+        """Build progress that can be stored from a processor's report; raise ValueError for numbers beyond 64 bits."""
         numbers = int(current), int(total)
         if not all(-_MOST_PROGRESS - 1 <= number <= _MOST_PROGRESS for number in numbers):
             raise ValueError(f"Progress {current} of {total} exceeds 64-bit integers.")
@@ -77,14 +78,14 @@ class Progress:
 class Settlement:
     """The end of one execution and the next state of its job.
 
-    ``due_in_seconds`` belongs to ``retryable`` and ``scheduled``, and may to ``suspended``. ``is_sample``: the measured
+    ``due_in_seconds`` is for ``retryable`` and ``scheduled``, and may be for ``suspended``. ``is_sample``: the measured
     time trains the predictor. ``is_lost``: the end is unknown, so time counts up to the worker's last heartbeat.
     ``event_data`` goes into the event. ``peak_memory_kib`` is the peak resident memory, or None.
 
-    ``measured_us`` is the slot time by the worker's steady clock, from ``began_us`` after the start, which members of a
-    message share. ``began_us`` is None if the execution's turn never came. Without ``measured_us`` the database's clock
-    measures. Either is at most ``most_us``, by default `longest_us`. ``travels_alone``: the job shares no message from
-    now on.
+    ``measured_us`` is the slot time by the worker's steady clock, from ``began_us`` after the start, which all
+    executions of a message share. ``began_us`` is None if the execution was never run. Without ``measured_us`` the
+    database's clock measures. Either is at most ``most_us``, by default `longest_us`. ``travels_alone``: the job shares
+    no message from now on.
 
     ``dependencies`` are those that it used; an error of one of them does not count against the kind.
     ``retry_after_seconds`` is the wait that the dependency requested. ``progress`` is the last report, if it is not
@@ -120,14 +121,14 @@ class Settlement:
     owner: tuple[UUID, UUID] | None = None
 
     def bill(self, *, peak_memory_kib: int | None, began_us: int | None = None, measured_us: int | None = None) -> None:
-        """Set the execution's cost when it is over. Raise ValueError for measured time without a begin."""
+        """Set the cost of the execution after its run; raise ValueError for measured time without a start."""
         if measured_us and began_us is None:
             raise ValueError("Measured time requires a start time.")
         self.peak_memory_kib, self.began_us, self.measured_us = peak_memory_kib, began_us, measured_us
 
     @property
     def sealed_values(self) -> dict[str, Any]:
-        """Return the values to encrypt; empty ones stay as they are."""
+        """Return the values of the settlement that must be encrypted; empty ones are not."""
         return {name: value for name in _SEALED if (value := getattr(self, name))}
 
 
@@ -144,7 +145,7 @@ _SEALED = {name: sealed_field(Job, name) for name in ("result", "checkpoint")}
 
 @dataclass(frozen=True, slots=True)
 class SettledExecution:
-    """A settled execution."""
+    """An execution that `settle` has ended, with facts for observers."""
 
     execution_id: UUID
     job_id: UUID
@@ -169,11 +170,11 @@ def settle(
     before: Callable[[], object] | None = None,
     effects: Callable[[], object] | None = None,
 ) -> list[SettledExecution]:
-    """Settle executions in one transaction; return those that were still ours. ``before`` runs first in it.
+    """Settle executions in one transaction; return those that were still live under their fence.
 
-    ``before`` runs across tenants. ``effects`` run in the same transaction, as the restricted role in the scope of the
-    job's tenant; they belong to exactly one settlement. Raise FenceLostError if that one is not ours any more, so that
-    nothing of it remains.
+    ``before`` runs first in the transaction, across tenants. ``effects`` run last in it, as the restricted role in the
+    context of the job's tenant; they are only allowed with exactly one settlement. Raise FenceLostError if that
+    execution is not live under its fence any more; the transaction is then rolled back.
     """
     if not settlements:
         return []
@@ -191,7 +192,7 @@ def settle(
 
 
 def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[SettledExecution]:
-    """Settle as `settle` does, within the caller's transaction and scope."""
+    """Settle executions as `settle` does, within the caller's transaction and tenant context."""
     owners = _owners_of(settlements) if is_sealing() else {}
     # PostgreSQL before 18 has no UUIDv7, so ids are created here.
     ids = (new.hex for new in uuid7s(sum(len(_ids_of(settlement)) for settlement in settlements)))
@@ -216,7 +217,7 @@ def _statement_for(settlements: Sequence[Settlement]) -> str:
 
 
 def longest_us(kind: str = "") -> int:
-    """Return the most slot time that an execution of ``kind`` can use, in microseconds: its limit and a lease."""
+    """Return the most slot time in microseconds that an execution of ``kind`` can use: its time limit plus a lease."""
     return int(1_000_000 * (registry.timeout_seconds(kind) + platform_settings.LEASE_SECONDS))
 
 
@@ -271,5 +272,5 @@ def _dependency_row(report: DependencyReport) -> dict[str, Any]:
 
 
 def storable_text(text: str) -> str:
-    """Return ``text`` without what PostgreSQL cannot store: NUL characters and lone surrogates."""
+    """Return the text with what PostgreSQL cannot store replaced: NUL characters and lone surrogates."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

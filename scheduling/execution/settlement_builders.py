@@ -1,4 +1,4 @@
-"""Verdicts: the settlement of each end of an execution, with the rules for retries, crashes and deadlines."""
+"""Builders of settlements, one for each way an execution can end, with the rules for retries, crashes and deadlines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ type Owner = tuple[UUID, UUID]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as it is stored; ``fingerprint`` groups errors that differ only in details."""
+    """An error in the form in which it is stored; ``fingerprint`` groups errors that differ only in details."""
 
     type: str
     message: str
@@ -35,12 +35,12 @@ class Failure:
 
     @property
     def fingerprint(self) -> str:
-        """Return the fingerprint that errors of one cause share, computed over the stored texts."""
+        """Return the fingerprint that errors of one cause share; it is computed from the texts as stored."""
         return fingerprint_of(storable_text(self.type), storable_text(self.message))
 
     @classmethod
     def of(cls, error: BaseException, *, is_permanent: bool, retry_after_seconds: float | None = None) -> Failure:
-        """Return the failure of ``error``; its type is the error's ``code``, if it has one."""
+        """Build the failure from an exception; its type is the exception's ``code``, if it has one."""
         return cls(
             type=str(getattr(error, "code", "") or type(error).__name__)[:100],
             message=str(error)[:MAX_ERROR_CHARACTERS],
@@ -77,7 +77,7 @@ def failed(
     outcome: str = Outcome.FAILED,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> Settlement:
-    """Return the settlement of a job's own error; ``failed_attempts`` includes this one.
+    """Return the settlement of a failed attempt; ``failed_attempts`` includes it.
 
     Transient errors are retried while attempts are left; others become dead letters.
     """
@@ -138,7 +138,7 @@ def awaits_children(execution_id: UUID, fence: int, checkpoint: Any, *, owner: O
 
 
 def shut_down(execution_id: UUID, fence: int) -> Settlement:
-    """Return the settlement of a job that goes back because the worker stops; it uses no attempt."""
+    """Return the settlement of a job made available again because the worker stops; it uses no attempt."""
     return Settlement(
         execution_id,
         fence,
@@ -151,7 +151,7 @@ def shut_down(execution_id: UUID, fence: int) -> Settlement:
 def snoozed(
     execution_id: UUID, fence: int, *, until: datetime | None, seconds: float | None, **said: str | bool
 ) -> Settlement:
-    """Return the settlement of a job whose dependency is down: requeued after any ``seconds``, no attempt used."""
+    """Return the settlement of a job whose dependency is down: available again at once, or after ``seconds``."""
     return Settlement(
         execution_id,
         fence,
@@ -243,7 +243,7 @@ def expired(execution_id: UUID, fence: int) -> Settlement:
 
 
 def returned(execution_id: UUID, fence: int, *, cause: str) -> Settlement:
-    """Return the settlement of a job that got no turn in its message: it goes back as if never dispatched."""
+    """Return the settlement of a job of a message that was not run: it is available as if never dispatched."""
     return Settlement(
         execution_id,
         fence,
@@ -290,7 +290,7 @@ def crashed(
 
 
 def unpublished(execution_id: UUID, fence: int) -> Settlement:
-    """Return the settlement of a job whose message the broker refused: the claim is undone."""
+    """Return the settlement of a job whose message the broker refused: it is available again."""
     return Settlement(
         execution_id,
         fence,

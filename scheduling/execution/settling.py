@@ -1,4 +1,4 @@
-"""Settlement of verdicts: one with its effects, or a whole message in one statement."""
+"""Storing of settlements: one with the processor's effects, or those of a whole message in one statement."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTLE_PATIENCE_SECONDS = 60.0
 
 
 def settle_with_effects(pending: PendingSettlement, started: StartedExecution) -> None:
-    """Settle a verdict together with its effects, or not at all."""
+    """Store a settlement and run its effects in one transaction; if the effects fail, settle the attempt as failed."""
     if pending.settlement is None:
         logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
         return
@@ -74,9 +74,9 @@ def settle_with_logs(settlements: Sequence[Settlement], logs: Sequence[LogBuffer
 
 
 def settle_together(settlements: Sequence[Settlement], *, before: Callable[[], object] | None = None) -> None:
-    """Settle the executions of a message in one statement, or one each if one of them fails it for the others.
+    """Settle the executions of a message in one statement; if one of them makes it fail, each in its own statement.
 
-    ``before`` runs in the same transaction.
+    ``before`` runs in the same transaction as the one statement.
     """
     try:
         settled = retry_on_disconnect(

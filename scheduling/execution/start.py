@@ -1,4 +1,4 @@
-"""Starts of executions: from a message to its jobs, each under a new fence."""
+"""Starts of executions: a worker takes the jobs that a message names, each under a new fence."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class StartedExecution:
     """A job that this worker is running; ``attempt`` is the current one, from 1.
 
     ``pickup_seconds`` is the time since its dispatch; ``wait_seconds`` the time since it could run, at its first start.
-    Both, and ``is_expired``, are as of ``started_at``, which all members of a message share.
-    ``plan_retry_delays_seconds`` None: the kind's own delays apply. ``unreadable`` is the reason why its payload cannot
-    be decrypted here, or its result not encrypted.
+    Both, and ``is_expired``, are as of ``started_at``, which all executions of a message share.
+    ``plan_retry_delays_seconds`` None: the kind's own delays apply. ``unreadable`` is the reason why this worker cannot
+    decrypt its payload or encrypt its result.
     """
 
     execution_id: UUID
@@ -73,7 +73,7 @@ class StartedExecution:
 
 
 class StartedTurn(NamedTuple):
-    """An execution that begins its turn, for observers."""
+    """An execution of a message that begins to run, as observers are notified of it."""
 
     tenant_id: UUID
     job_id: UUID
@@ -86,7 +86,7 @@ class StartedTurn(NamedTuple):
 
     @classmethod
     def of(cls, started: StartedExecution, *, after_seconds: float = 0.0) -> StartedTurn:
-        """Return the event of an execution that begins so many seconds after its message was started."""
+        """Build the notification for an execution that begins ``after_seconds`` after its message was started."""
         return cls(
             started.tenant_id,
             started.job_id,
@@ -105,7 +105,7 @@ _JSON = ("payload", "checkpoint", "plan_retry_delays_seconds")
 
 
 def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> StartedExecution | None:
-    """Start one execution if ``token`` is its latest and it has not been started.
+    """Start one execution if ``token`` is its dispatch token and it has not been started.
 
     Return None for a repeated, late or unknown message.
     """
@@ -117,9 +117,9 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
 
 
 def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[StartedExecution]:
-    """Start the unstarted executions of a message that have ``token``; return them in its order.
+    """Start those executions of a message that are not started and have ``token``; return them in the same order.
 
-    One statement, whatever their number.
+    It takes one statement, whatever their number.
     """
     with all_tenants(BY_INDEX):
         rows = _start(execution_ids, token, worker_id)
@@ -137,7 +137,7 @@ def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: U
 
 
 def announce_starts(begun: Sequence[StartedTurn]) -> None:
-    """Notify the observers of executions that begin their turns."""
+    """Send the signal that these executions begin to run."""
     signals.executions_started.send(None, executions=begun)
 
 

@@ -1,4 +1,4 @@
-"""The fair order as pure Python: no Django, no clock, no randomness of its own.
+"""The fair order of jobs as pure Python: it uses no Django, no clock and no randomness of its own.
 
 The dispatcher, the tests and the simulation run the same code.
 """

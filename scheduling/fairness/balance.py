@@ -1,6 +1,6 @@
-"""Distribution of a rule's jobs over several queues: by weight, or to the least loaded one. Pure.
+"""Distribution of jobs over the queues of a balancing rule: by weight, or to the least loaded queue.
 
-It is deterministic: the same batch with the same seed and loads is distributed the same way.
+It is deterministic and without side effects: the same batch with the same seed and loads is distributed the same way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _GOLDEN = 0.618033988749894848
 
 @dataclass(frozen=True, slots=True)
 class BalanceTarget:
-    """One of the queues of a rule."""
+    """One of the queues that a rule balances over; ``expected_us`` is the expected slot time of a job there."""
 
     queue_id: int
     weight: int = 1
@@ -32,7 +32,10 @@ class QueueLoad:
 
 @dataclass(slots=True)
 class Spread:
-    """The choices for one batch; ``sent_us`` is the work sent to each queue since the loads were measured."""
+    """The choices of queues for one batch of jobs.
+
+    ``sent_us`` is the work in microseconds sent to each queue since the loads were measured; `by_load` adds to it.
+    """
 
     seed: float = 0.0
     loads: Mapping[int, QueueLoad] = field(default_factory=dict)
@@ -40,7 +43,7 @@ class Spread:
     _chosen: int = 0
 
     def by_weight(self, targets: Sequence[BalanceTarget]) -> int:
-        """Return the queue of the next job, by the weights of the queues with live slots."""
+        """Return the queue of the next job, chosen by weight among the queues with live slots."""
         alive = self._alive(targets)
         self._chosen += 1
         point = (self.seed + self._chosen * _GOLDEN) % 1.0 * sum(target.weight for target in alive)
@@ -51,7 +54,7 @@ class Spread:
         return alive[-1].queue_id
 
     def by_load(self, targets: Sequence[BalanceTarget]) -> int:
-        """Return the queue with the least waiting work per live slot, including work sent to it meanwhile."""
+        """Return the queue with the least waiting work per live slot, counting the work sent since the measurement."""
         best = min(self._alive(targets), key=lambda target: (self._per_slot(target), target.queue_id))
         self.sent_us[best.queue_id] = self.sent_us.get(best.queue_id, 0) + best.expected_us
         return best.queue_id

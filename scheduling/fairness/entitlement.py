@@ -1,4 +1,4 @@
-"""Entitlement: the slots that the tree's weights give each tenant, by water-filling.
+"""Entitlement: the number of slots that the tree's weights give each tenant, computed by water-filling.
 
 The console's panel, the demo and the benchmarks use the same function.
 """
@@ -14,7 +14,7 @@ EPSILON = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class TenantDemand[Id: Hashable]:
-    """A tenant backlogged or running in a queue; ``cap`` is its cap over all queues."""
+    """A tenant that has waiting or running jobs in a queue; ``cap`` is its cap over all queues."""
 
     tenant_id: Id
     weight: float
@@ -23,7 +23,7 @@ class TenantDemand[Id: Hashable]:
 
 @dataclass(frozen=True, slots=True)
 class QueueDemand[Id: Hashable]:
-    """A queue with the tenants that have work there; ``cap`` is the queue's own."""
+    """A queue with the tenants that have work in it; ``cap`` is the cap of the queue."""
 
     queue_id: int
     weight: float
@@ -32,7 +32,7 @@ class QueueDemand[Id: Hashable]:
 
 
 def water_fill(amount: float, weights: Sequence[float], caps: Sequence[float]) -> list[float]:
-    """Return ``amount`` split by ``weights``; the others share again what a cap cuts off."""
+    """Split ``amount`` by ``weights``; what a cap cuts off is shared again among the others."""
     shares = [0.0] * len(weights)
     open_indexes = {index for index, cap in enumerate(caps) if cap > 0 and weights[index] > 0}
     left = amount
@@ -109,7 +109,7 @@ def _cut_to_caps[Id: Hashable](
 
 
 def jain_index(values: Sequence[float]) -> float:
-    """Return Jain's index of equality, 1.0 for perfectly even; values are shares over entitlements.
+    """Return Jain's fairness index of shares divided by entitlements: 1.0 if all values are equal.
 
     R. Jain, D. Chiu, W. Hawe, DEC-TR-301 (1984).
     """

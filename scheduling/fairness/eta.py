@@ -1,7 +1,7 @@
-"""Start estimates of waiting jobs: the fair order as a fluid.
+"""Estimates of when waiting jobs start, by a model in which work flows like a fluid.
 
 Jobs are combined into backlogs of predicted slot time, which flow into the slots that the tree's weights give them.
-Whenever a backlog runs dry or a running job ends, the slots are shared again, by the water-filling of the entitlement.
+Whenever a backlog is empty or a running job ends, the slots are shared again, by the water-filling of the entitlement.
 So a competitor with two jobs delays others only briefly, and a capped one leaves the rest to others. The cost depends
 on the number of backlogs, never on the number of jobs.
 """
@@ -26,9 +26,9 @@ BAND = 1.28
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Waiting work of one tenant, or of several of a queue that will be done at about the same time.
+    """The waiting work of one tenant in a queue, or of several tenants that will be done at about the same time.
 
-    ``cap`` is the most slots that it may hold at once, ``work_us`` the predicted slot time of its ``jobs``.
+    ``cap`` is the most slots that it may use at once, ``work_us`` the predicted slot time of its ``jobs``.
     """
 
     weight: float
@@ -48,11 +48,11 @@ class QueueBacklogs:
 
 @dataclass(frozen=True, slots=True)
 class EtaInput:
-    """The work before a job.
+    """The work that may delay one job.
 
-    ``own`` is its tenant's work before it in the queue ``queues[0]``, which lists the others' backlogs like the rest.
-    ``running_us`` is how long each job in flight will still hold its slot; ``own_running_us`` are those of its tenant,
-    which use up its cap.
+    ``own`` is its tenant's work before it in the queue ``queues[0]``; ``queues`` lists the backlogs of the others, also
+    in that queue. ``running_us`` is how long each job in flight will still use its slot; ``own_running_us`` are those
+    of its tenant, which use up its cap.
     """
 
     slots: int
@@ -64,7 +64,10 @@ class EtaInput:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The time until the start, with a band; ``others_jobs`` is about how many of others' jobs start before."""
+    """The estimated time until a job starts, with a band of likely times.
+
+    ``others_jobs`` is about how many jobs of other tenants start before it.
+    """
 
     wait_us: float
     low_us: float
@@ -73,9 +76,9 @@ class Estimate:
 
 
 def estimate_start(outlook: EtaInput, *, deviation: float = 1.0) -> Estimate | None:
-    """Return when the job starts if no more jobs arrive; None: never, as things stand.
+    """Estimate when the job starts if no more jobs arrive; return None if it never would as things stand.
 
-    ``deviation`` is that of a job's length over its mean: it widens the band if few jobs lie ahead.
+    ``deviation`` is the deviation of a job's length over the mean: it widens the band if few jobs are ahead.
     """
     flow = _Flow(outlook)
     wait_us = flow.run()

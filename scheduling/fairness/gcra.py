@@ -1,4 +1,4 @@
-"""The generic cell rate algorithm: a rate with bursts, kept as one number.
+"""The generic cell rate algorithm: a rate limit with bursts, whose state is one number.
 
 That number is the theoretical arrival time (TAT): when the bucket will be full again. Each token advances it by one
 interval; it lies at most ``burst`` intervals ahead of now. In any window of length t at most ``burst + t / interval``
@@ -14,50 +14,51 @@ MINUTE_US = 60_000_000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """One token every ``interval_us``, and up to ``burst`` at once."""
+    """A rate of one token every ``interval_us`` microseconds, and up to ``burst`` tokens at once."""
 
     interval_us: int
     burst: int
 
     @classmethod
     def per_minute(cls, tokens: int, burst: int) -> Rate | None:
-        """Return the rate for so many tokens a minute, rounded down; None if no tokens are granted at all."""
+        """Build the rate for so many tokens a minute, rounded down; return None if no tokens are granted at all."""
         return cls(-(-MINUTE_US // tokens), burst) if tokens > 0 and burst > 0 else None
 
     @classmethod
     def of_queue(cls, per_minute: int, burst: int | None) -> Rate:
-        """Return a queue's rate, both numbers at least 1; the default burst is one second's tokens, and at least two.
+        """Build a queue's rate; both numbers are at least 1.
 
-        A tick may come a quarter of a second late, which a burst of one would not make up for.
+        The default burst is the tokens of one second, and at least two: a tick may come a quarter of a second late,
+        which a burst of one would not make up for.
         """
         return cls(-(-MINUTE_US // per_minute), burst or max(2, -(-per_minute // 60)))
 
     @property
     def horizon_us(self) -> int:
-        """Return how far the arrival time may lie ahead: an empty bucket is full again after this."""
+        """Return how many microseconds the arrival time may be ahead; after this time an empty bucket is full again."""
         return self.interval_us * self.burst
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The answer to a request for tokens; ``backlog_us`` is how far the arrival time lies ahead after it."""
+    """The result of a request for tokens; ``backlog_us`` is how far the arrival time is then ahead of now."""
 
     granted: int
     backlog_us: int
 
     def remaining(self, rate: Rate) -> int:
-        """Return the tokens that would be granted now."""
+        """Return how many more tokens would be granted now."""
         return (rate.horizon_us - self.backlog_us) // rate.interval_us
 
     def wait_us(self, rate: Rate, nth: int = 1) -> int:
-        """Return the microseconds until the ``nth`` token from now is available; 0 if it is."""
+        """Return the microseconds until the ``nth`` next token is available; 0 if it is available now."""
         return max(0, self.backlog_us + nth * rate.interval_us - rate.horizon_us)
 
 
 def take(tat_us: int, now_us: int, rate: Rate, wanted: int) -> Grant:
     """Grant as many of ``wanted`` tokens as are available; the new arrival time is now plus the grant's backlog.
 
-    An arrival time beyond the horizon, from a changed rate or a clock set back, is cut to it.
+    An arrival time beyond the horizon, after a change of the rate or of the clock, is cut to it.
     """
     backlog = min(max(0, tat_us - now_us), rate.horizon_us)
     granted = min(max(0, wanted), (rate.horizon_us - backlog) // rate.interval_us)
@@ -65,6 +66,6 @@ def take(tat_us: int, now_us: int, rate: Rate, wanted: int) -> Grant:
 
 
 def give_back(tat_us: int, now_us: int, rate: Rate, tokens: int) -> Grant:
-    """Return tokens that were taken and not used."""
+    """Give back tokens that were taken and not used; return the grant with the reduced backlog."""
     backlog = min(max(0, tat_us - now_us), rate.horizon_us)
     return Grant(0, max(0, backlog - tokens * rate.interval_us))

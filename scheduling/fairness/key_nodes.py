@@ -1,7 +1,8 @@
-"""The last level of the tree: a tenant's jobs in lines, one a fair key, or one of all where it has no keys.
+"""The last level of the fair-share tree: a tenant's jobs in nodes ("lines"), one for each fair key.
 
-Virtual time is slot time divided by weight, in integers. A microsecond of slot time at weight 1 is 1,000 units, so a
-64-bit column holds centuries of a busy pool, and shares of small jobs at large weights do not drown in rounding.
+A tenant without fair keys has one node for all of its jobs. Virtual time is slot time divided by weight, in integers. A
+microsecond of slot time at weight 1 is 1,000 units, so a 64-bit column holds centuries of a busy pool, and shares of
+small jobs at large weights do not drown in rounding.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ def virtual_service(cost_us: int, weight_milli: int) -> int:
 
 
 def corrected(vruntime: int, *, predicted_us: int, measured_us: int, weight_milli: int) -> int:
-    """Return ``vruntime`` with its charge at dispatch replaced by the measured one."""
+    """Return the virtual time after the predicted charge in it is replaced by the measured one."""
     return vruntime - virtual_service(predicted_us, weight_milli) + virtual_service(measured_us, weight_milli)
 
 
 def rejoined(vruntime: int, parent_virtual_time: int) -> int:
-    """Return the start of a child that becomes eligible again: time without jobs earns no credit."""
+    """Return the virtual time at which a child becomes eligible again: time without jobs earns no credit."""
     return max(vruntime, parent_virtual_time)
 
 
@@ -39,7 +40,7 @@ type Turn = tuple[int, int, int, int]
 
 
 class KeyNode:
-    """Jobs in the order in which they start: ``head`` is next, or None, and ``rest`` are those behind it."""
+    """The jobs of one node in the order in which they start: ``head`` is the next one or None, ``rest`` the others."""
 
     __slots__ = ("entity_id", "head", "in_flight", "place", "rank", "rest", "taken", "vruntime")
 
@@ -56,14 +57,14 @@ class KeyNode:
         self.advance()
 
     def advance(self) -> None:
-        """Move to the next job; an unread job has at least the last rank."""
+        """Make the next job the head; a job that was not read is assumed to have the rank of the job before it."""
         self.head = head = next(self.rest, None)
         if head is not None and head is not UNREAD:
             self.rank = head.rank
 
 
 class GrowingKeyNode(KeyNode):
-    """A line to which jobs are added over time."""
+    """A node to which jobs are added over time, for simulations."""
 
     __slots__ = ("behind",)
 
@@ -77,7 +78,7 @@ class GrowingKeyNode(KeyNode):
             yield behind.popleft() if behind else None
 
     def append(self, job: ReadyJob) -> None:
-        """Append a job at the end."""
+        """Add a job behind all others."""
         if self.head is None:
             self.head, self.rank = job, job.rank
         else:
@@ -91,7 +92,7 @@ class GrowingKeyNode(KeyNode):
 
 
 class KeyNodes:
-    """A tenant's lines. ``ready`` of them have jobs; ``virtual_time`` is the clock that they share."""
+    """The nodes of one tenant; ``ready`` counts those with jobs, ``virtual_time`` is the clock that they share."""
 
     __slots__ = ("_heap", "_is_fifo", "_only", "_ranks", "all", "ready", "virtual_time")
 
@@ -109,7 +110,7 @@ class KeyNodes:
         heapify(self._ranks)
 
     def next(self) -> KeyNode:
-        """Return the next line in order; requires that one is ready."""
+        """Return the node whose job is next in order; at least one node must have jobs."""
         if self._only is not None:
             return self._only
         heap = self._heap
@@ -118,16 +119,16 @@ class KeyNodes:
         return place[4]
 
     def tag_after_next(self) -> int | None:
-        """Return the start tag of the line after the next one; None without one, or in order of rank.
+        """Return the virtual time of the node after the next one; None without one, or in order of rank.
 
-        Requires that no place is stale.
+        No entry of the heap may be stale when it is called.
         """
         return None if self._is_fifo else min((place[0] for place in self._heap[1:3]), default=None)
 
     def least_rank(self) -> int:
-        """Return the rank of the longest waiting job; requires that a line is ready.
+        """Return the rank of the job that has waited longest; at least one node must have jobs.
 
-        Correct stale entries on the way.
+        Stale entries found on the way are corrected.
         """
         if self._only is not None:
             return self._only.rank
@@ -142,7 +143,10 @@ class KeyNodes:
                 return rank
 
     def charge(self, line: KeyNode, service: int, *, messages: int) -> None:
-        """Advance the clocks for the job taken from ``line``, the next in order, and its number of new messages."""
+        """Take the first job of ``line``, which must be the next in order, and charge ``service`` of virtual time.
+
+        ``messages`` is the number of new messages that the job needs.
+        """
         if line.vruntime > self.virtual_time:  # noqa: PLR1730 - `max` costs more than the rest
             self.virtual_time = line.vruntime
         line.vruntime += service
@@ -158,7 +162,7 @@ class KeyNodes:
             heapreplace(self._heap, self._stand(line))
 
     def append(self, line: GrowingKeyNode, job: ReadyJob) -> bool:
-        """Append a job to its line; return whether it is the line's first, so that the tenant's place may change."""
+        """Add a job to its node; return whether it is the node's only job, so that the tenant's place may change."""
         is_first = line.head is None
         line.append(job)
         if is_first:
@@ -166,7 +170,7 @@ class KeyNodes:
         return is_first
 
     def put_first(self, line: GrowingKeyNode, job: ReadyJob) -> None:
-        """Put a job back before the others of its line."""
+        """Put a job back before the other jobs of its node."""
         was_empty = line.head is None
         line.put_first(job)
         if was_empty:
@@ -176,17 +180,17 @@ class KeyNodes:
             heappush(self._ranks, (line.rank, line.entity_id, line))
 
     def reposition(self, line: KeyNode) -> None:
-        """Give the line a new place after its numbers changed."""
+        """Update the node's place in the heap after its virtual time or counts changed."""
         if self._only is None and line.head is not None:
             heappush(self._heap, self._stand(line))
 
     def advance_clock(self, vruntime: int) -> None:
-        """Advance the clock after a line was served at ``vruntime`` out of order, but past no line that has jobs."""
+        """Advance the clock after a node was served at ``vruntime`` out of order, but not beyond a node with jobs."""
         ready = (line.vruntime for line in self.all if line.head is not None)
         self.virtual_time = max(self.virtual_time, min([vruntime, *ready]))
 
     def hold_back(self, line: KeyNode) -> None:
-        """Keep the clock from exceeding a line that has jobs."""
+        """Lower the clock if it is ahead of this node and the node has jobs."""
         if line.head is not None and line.vruntime < self.virtual_time:
             self.virtual_time = line.vruntime
 

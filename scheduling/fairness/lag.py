@@ -1,8 +1,9 @@
-"""Lag: how far a backlogged tenant is behind or ahead of the ideal share of its queue.
+"""Lag: how far a tenant with waiting jobs is behind or ahead of the ideal share of its queue.
 
-The ideal server gives each backlogged tenant its weight's part at every instant; all would then stand at one virtual
-time, the mean of theirs weighted by their weights. What a tenant lacks of it, times its weight, is its lag (I. Stoica,
-H. Abdel-Wahab, "Earliest eligible virtual deadline first", 1995). The lags of a queue add up to zero.
+An ideal server would give each such tenant its weight's part at every instant; all would then have one virtual time,
+the mean of theirs weighted by their weights. What a tenant's virtual time lacks of this mean, times its weight, is the
+tenant's lag (I. Stoica, H. Abdel-Wahab, "Earliest eligible virtual deadline first", 1995). The lags of a queue add up
+to zero.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scheduling.fairness.key_nodes import MILLI, UNITS_PER_MICROSECOND
 
 @dataclass(frozen=True, slots=True)
 class BackloggedTenant:
-    """A backlogged tenant in a queue: its weight and its virtual time."""
+    """A tenant with waiting jobs in a queue: its weight and its virtual time."""
 
     tenant_id: UUID
     weight_milli: int

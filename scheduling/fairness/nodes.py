@@ -1,4 +1,4 @@
-"""Nodes of the tree above the lines: a tenant's capacity, the tenant in a queue, the queue, open messages.
+"""The upper nodes of the fair-share tree: a tenant's capacity, a tenant in a queue, a queue; and open messages.
 
 Small jobs share a message. This does not change the order of the picks: a picked job joins the open message of its
 queue and kind, if there is one, and then needs no slot of its own. No job is skipped to fill a message.
@@ -17,7 +17,7 @@ type Place = tuple[int, int, int, int, TenantNode]
 
 
 class Capacity:
-    """The number of further messages that a tenant may have in flight over all queues, and its nodes there."""
+    """How many more messages a tenant may have in flight over all queues (``room``), and its nodes in the queues."""
 
     __slots__ = ("nodes", "room", "tenant_id")
 
@@ -28,7 +28,7 @@ class Capacity:
 
 
 class TenantNode:
-    """A tenant in a queue. Its ``lines`` hold its jobs; ``place`` is its place in the heap, or None."""
+    """A tenant in a queue. Its ``lines`` hold its jobs; ``place`` is its entry in the queue's heap, or None."""
 
     __slots__ = (
         "capacity",
@@ -71,7 +71,7 @@ class TenantNode:
         queue.tenants.append(self)
 
     def stand(self) -> Place:
-        """Return and store its new place among the tenants of its queue; its rank is the least of its lines."""
+        """Return and store a new entry for the queue's heap; its rank is the least of the tenant's lines."""
         rank = self.lines.least_rank() if self.longest_rank is None else self.longest_rank
         order = rank if self.queue.is_fifo else self.vruntime
         self.place = place = (order, self.in_flight, rank, self.entity_id, self)
@@ -79,7 +79,7 @@ class TenantNode:
 
 
 class QueueNode:
-    """A queue with its waiting tenants; ``room`` is the number of further messages that its cap allows."""
+    """A queue with its waiting tenants; ``room`` is how many more messages its cap allows."""
 
     __slots__ = (
         "has_more",
@@ -124,7 +124,7 @@ class QueueNode:
         self.is_reserve = False
 
     def enqueue_tenants(self, *, is_reserve: bool = False) -> None:
-        """Fill the heap with all tenants, or with those below their entitlement."""
+        """Fill the heap with all tenants that have jobs; if ``is_reserve``, only with those below their entitlement."""
         self.is_reserve = is_reserve
         self.heap = [tenant.stand() for tenant in self.tenants if self.may_go_on(tenant)]
         heapify(self.heap)
@@ -133,17 +133,17 @@ class QueueNode:
         return tenant.lines.ready > 0 and (not self.is_reserve or tenant.in_flight < tenant.entitled_slots)
 
     def turn(self) -> Turn:
-        """Return its place among its siblings; requires a waiting tenant."""
+        """Return the queue's place among the queues of its pool; it must have a waiting tenant."""
         return (self.vruntime, self.in_flight, self.heap[0][2], self.queue_id)
 
     def runner_up(self) -> Turn | None:
-        """Return the turn of the tenant after the first, or None; requires that no place is stale."""
+        """Return the place of the tenant after the first, or None; no entry of the heap may be stale."""
         heap = self.heap
         return min(heap[1:3])[:4] if len(heap) > 1 else None
 
 
 class Message:
-    """An open message: small jobs of one queue and kind, with their ``tenants`` and ``lines``."""
+    """An open message: small jobs of one queue and kind, with the ``tenants`` and ``lines`` that they come from."""
 
     __slots__ = ("cost_us", "jobs", "lines", "number", "tenants")
 
@@ -162,7 +162,7 @@ class Message:
 
 
 class OpenMessages:
-    """The messages of one tick: their number, and the open one of each queue and kind."""
+    """The messages of one tick: how many there are, and the open one of each queue and kind."""
 
     __slots__ = ("_open", "_rule", "count")
 
@@ -172,7 +172,7 @@ class OpenMessages:
         self.count = 0
 
     def clear(self) -> None:
-        """Begin another tick."""
+        """Forget the messages of the last tick."""
         self._open.clear()
         self.count = 0
 
@@ -186,7 +186,10 @@ class OpenMessages:
         return message
 
     def may_take(self, queue_id: int, tenant_id: UUID | None) -> bool:
-        """Return whether an unread job might join a message of its queue, with a job of its tenant if named."""
+        """Return whether a job that was not read might join an open message of its queue.
+
+        With ``tenant_id``, only messages that already have a job of this tenant count.
+        """
         return any(
             message.jobs < self._rule.jobs and (tenant_id is None or tenant_id in message.tenants)
             for (of_queue, _), message in self._open.items()
@@ -194,7 +197,7 @@ class OpenMessages:
         )
 
     def place(self, message: Message | None, queue_id: int, tenant_id: UUID, line_id: int, job: ReadyJob) -> int:
-        """Put a picked job into the message that it joins, or into a new one; return the message's number."""
+        """Put a picked job into ``message``, or into a new one if that is None; return the message's number."""
         if message is None:
             number = self.count
             self.count += 1

@@ -1,4 +1,4 @@
-"""Cost prediction: a regression line through the costs of a tenant's jobs of a kind, by payload size.
+"""Cost prediction by a regression line through the costs of a tenant's jobs of a kind, over their payload size.
 
 The past is kept as a few sums that weigh at most ``MEMORY`` samples: older ones fade as new ones come, so a prediction
 follows a kind's current cost, in constant space and in any order. Inputs and outputs are microseconds of slot time. The
@@ -28,7 +28,7 @@ LEAST_REMAINDER = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A finished job: its payload size, and the slot time of all its slices."""
+    """A finished job as input of the predictor: its payload size, and the slot time of all its slices."""
 
     size: int
     cost_us: int
@@ -36,7 +36,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class CostSums:
-    """Fading sums over samples; x is the size, y the cost. ``n`` is how many samples they weigh."""
+    """Sums over samples, in which older samples fade; x is the size, y the cost, ``n`` how many samples they weigh."""
 
     n: float
     x: float
@@ -53,7 +53,7 @@ class CostSums:
 
 
 def fold(past: CostSums | None, samples: Sequence[Sample]) -> CostSums:
-    """Return ``past`` with at least one further sample; those of one call weigh the same."""
+    """Return the sums with one or more samples added; ``past`` None: no earlier samples."""
     costs = [float(sample.cost_us) for sample in samples]
     sizes = [float(sample.size) for sample in samples]
     fresh = CostSums(
@@ -84,12 +84,15 @@ def fold(past: CostSums | None, samples: Sequence[Sample]) -> CostSums:
 
 
 def cut_outlier(cost_us: int, predicted_us: int, known_samples: int) -> int:
-    """Return the weight in microseconds of a sample, given its prediction and the number of samples of its kind."""
+    """Return the cost of a sample, limited to OUTLIER times its prediction once its kind has enough samples."""
     return cost_us if known_samples < KNOWN_SAMPLES else min(cost_us, OUTLIER * predicted_us)
 
 
 def whole_cost_us(sums: CostSums, size: int) -> float:
-    """Return the line's value at ``size`` if the size explains the cost, else the mean; within the observed range."""
+    """Predict the cost of a job of this size: by the line if the size explains the cost, else the mean.
+
+    The result stays within the observed range.
+    """
     spread = sums.n * sums.xx - sums.x * sums.x
     covariance = sums.n * sums.xy - sums.x * sums.y
     variance = sums.n * sums.yy - sums.y * sums.y
@@ -104,7 +107,7 @@ def whole_cost_us(sums: CostSums, size: int) -> float:
 
 
 def predict(*known: CostSums | None, expected_us: int, size: int, used_us: int = 0) -> int:
-    """Return the slot time that a job still needs, at least 1 µs.
+    """Predict the slot time in microseconds that a job still needs, at least 1.
 
     ``known`` are the sums to use, best first: the tenant's for the kind, then the kind's; ``expected_us`` is the
     queue's default for an unknown kind. ``used_us`` is what earlier slices have used of the whole.

@@ -1,6 +1,6 @@
-"""One tick's pick: start-time fair queueing over the tree pool → queue → tenant → fair key.
+"""The pick of one tick: start-time fair queueing over the tree pool → queue → tenant → fair key.
 
-Values at the boundary are frozen; inside, a mutable tree does the work (frozen values replaced at each step were six
+Input and result are frozen values; inside, a mutable tree does the work (frozen values replaced at each step were six
 times slower).
 """
 
@@ -29,15 +29,15 @@ from scheduling.fairness.tree import FairTree
 
 
 class JobSource(Protocol):
-    """The source of the jobs of a tenant, or of one of its keys."""
+    """The source of the ready jobs of a tenant, or of one of its keys."""
 
     def jobs_of(self, line: TenantShare | KeyShare) -> Iterator[ReadyJob]:
-        """Return the line's jobs in order, with UNREAD for those that exist but were not read."""
+        """Return the jobs of a tenant or key in order; UNREAD stands for jobs that exist but were not read."""
         ...
 
 
 class EstimatedJobs:
-    """A supply of as many jobs as wait, each at the estimate, to count the rows to read."""
+    """A source of estimated jobs: as many as wait, each at the estimated cost; used to count the rows to read."""
 
     def __init__(self, merging: MergeRule | None = None) -> None:
         self._merge_below_us = merging.below_us if merging else 0
@@ -48,7 +48,7 @@ class EstimatedJobs:
 
 
 class ReadJobs:
-    """A supply of the rows that were read, with their predicted costs."""
+    """A source of the jobs that were read, with their predicted costs."""
 
     def __init__(self, rows: Mapping[int, ReadRows]) -> None:
         self._rows = rows
@@ -61,9 +61,9 @@ class ReadJobs:
 
 
 def pick_fair(pool: PoolShare, supply: JobSource) -> PickResult:
-    """Fill the pool's room in fair order; stop early if an unread job would be next.
+    """Pick jobs in fair order for the free slots of the pool; stop early if a job that was not read would be next.
 
-    Without a free slot, continue as long as the next job in order joins an open message, which needs none.
+    Without a free slot, continue as long as the next job in order joins an open message, which needs no slot.
     """
     tree = _grow(pool, supply)
     picks: list[Pick] = []
@@ -207,10 +207,10 @@ def _count_by_estimates(pool: PoolShare) -> Counter[int]:
 
 
 def rows_to_read(pool: PoolShare) -> dict[int, int]:
-    """Return how many ready rows of each line the pick needs: one more than estimates would take.
+    """Return how many ready rows to read of each tenant or key: one more than the jobs that it is estimated to get.
 
-    In order of arrival estimates predict little, and an unread job might be as old as the last one read: then at least
-    two.
+    In order of arrival at least two are read: estimates then predict little, and a job that is not read might be as old
+    as the last one that is.
     """
     taken = _count_by_estimates(pool)
     return {
@@ -222,9 +222,9 @@ def rows_to_read(pool: PoolShare) -> dict[int, int]:
 
 
 def keys_to_read(pool: PoolShare, keyed: Collection[int]) -> dict[int, int]:
-    """Return how many keys of each of the ``keyed`` tenants the pick needs: one more than its jobs by estimates.
+    """Return how many keys to read of each tenant in ``keyed``: one more than the jobs that it is estimated to get.
 
-    The k least start tags belong to the k keys of least virtual time, so nothing is lost.
+    Jobs are picked from the keys of least virtual time, so no further keys are needed.
     """
     taken = _count_by_estimates(pool)
     return {entity_id: taken[entity_id] + 1 for entity_id in keyed}

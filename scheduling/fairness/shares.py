@@ -1,6 +1,6 @@
-"""The frozen values at the boundary of the fair order.
+"""The frozen values that are input and result of a pick in fair order.
 
-Those created once a pick are named tuples, which cost a third of a frozen dataclass.
+Those that a pick creates for each job are named tuples, which cost a third of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ class KeyShare:
     """The jobs of one fair key of a tenant in a queue.
 
     ``head_rank`` is the rank of its first ready job, ``waiting`` an upper bound of its ready jobs, ``estimate_us`` the
-    predicted cost of its next job. The tenant's own entity holds its jobs without a key.
+    predicted cost of its next job. A tenant's jobs without a key are a KeyShare too, with the tenant's own
+    ``entity_id``.
     """
 
     entity_id: int
@@ -30,10 +31,11 @@ class KeyShare:
 
 @dataclass(frozen=True, slots=True)
 class TenantShare:
-    """An eligible tenant in a queue, with ``in_flight``, ``head_rank`` and ``waiting`` over all its jobs there.
+    """A tenant that may be picked from in a queue.
 
-    Without ``keys`` it has one line of jobs, whose virtual time is ``own_vruntime``. ``virtual_time`` is the clock that
-    its keys share. ``entitled_slots`` matters only with reserved slots.
+    ``in_flight``, ``head_rank`` and ``waiting`` cover all its jobs in the queue. Without ``keys`` its jobs are in one
+    line, whose virtual time is ``own_vruntime``. ``virtual_time`` is the clock that its keys share. ``entitled_slots``
+    matters only with reserved slots.
     """
 
     entity_id: int
@@ -51,15 +53,15 @@ class TenantShare:
 
     @property
     def lines(self) -> Sequence[TenantShare | KeyShare]:
-        """Return its keys, or itself as its only line without keys."""
+        """Return the tenant's keys, or the tenant itself if it has none."""
         return self.keys or (self,)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueShare:
-    """A queue with its eligible tenants; ``room`` is the number of further messages that its cap allows.
+    """A queue with the tenants that may be picked from; ``room`` is how many more messages its cap allows.
 
-    ``has_more``: unread tenants may be eligible, behind those that were read.
+    ``has_more``: tenants that were not read may be eligible, behind those that were read.
     """
 
     queue_id: int
@@ -76,7 +78,10 @@ class QueueShare:
 
 @dataclass(frozen=True, slots=True)
 class MergeRule:
-    """Jobs predicted below ``below_us`` share a message: at most ``jobs``, and ``total_us`` of predicted work."""
+    """Which jobs share a message: those predicted below ``below_us``.
+
+    A message has at most ``jobs`` of them, and ``total_us`` of predicted work.
+    """
 
     below_us: int
     jobs: int
@@ -85,10 +90,10 @@ class MergeRule:
 
 @dataclass(frozen=True, slots=True)
 class PoolShare:
-    """A pool with its free slots and the queues that may be served.
+    """A pool with its free slots and the queues that may be picked from.
 
-    ``room`` counts messages, one slot each; ``tenant_room`` is the number of further messages of each tenant over all
-    pools. ``limit`` is the most jobs to pick; as many tenants of a queue were read, those with its least start tags.
+    ``room`` counts messages, one slot each; ``tenant_room`` is how many more messages each tenant may have over all
+    pools. ``limit`` is the most jobs to pick; as many tenants of a queue were read, those of least virtual time.
     Without ``merging`` every job is a message of its own, and ``room`` is the limit.
 
     The last ``reserved`` slots are for tenants below their entitlement, as long as there are any.
@@ -104,10 +109,10 @@ class PoolShare:
 
 
 class ReadyJob(NamedTuple):
-    """A job that may start, and the charge of its dispatch, in microseconds of slot time.
+    """A job that may start, and what its dispatch is charged, in microseconds of slot time.
 
-    ``may_merge``: it is small, its kind allows it and nothing is held against it. ``predicted_us`` is the predicted
-    cost if it differs from the charge.
+    ``may_merge``: it may share a message, because it is small and its kind allows that. ``predicted_us`` is the
+    predicted cost if it differs from the charge.
     """
 
     job_id: UUID | None
@@ -119,20 +124,20 @@ class ReadyJob(NamedTuple):
 
     @property
     def whole_us(self) -> int:
-        """Return the predicted cost."""
+        """Return the predicted cost of the whole job in microseconds."""
         return self.cost_us if self.predicted_us is None else self.predicted_us
 
 
 @dataclass(frozen=True, slots=True)
 class ReadRows:
-    """An entity's first ready jobs; fewer than ``asked`` means that there are no more."""
+    """The first ready jobs that were read of an entity; if there are fewer than ``asked``, the entity has no more."""
 
     asked: int
     jobs: Sequence[ReadyJob]
 
 
 class TreeLevel(StrEnum):
-    """The level of the tree with an alternative to the pick."""
+    """The level of the fair-share tree at which the pick had an alternative."""
 
     QUEUE = "queue"
     TENANT = "tenant"
@@ -140,7 +145,7 @@ class TreeLevel(StrEnum):
 
 
 class PickReason(StrEnum):
-    """The reason why one child preceded the others of its level."""
+    """Why a queue, tenant or key was picked before the others of its level."""
 
     LEAST_VIRTUAL_TIME = "least_virtual_time"
     ARRIVAL_ORDER = "arrival_order"
@@ -152,13 +157,13 @@ class PickReason(StrEnum):
 
 
 class Pick(NamedTuple):
-    """One decision: the next job, with the numbers that decided it.
+    """One decision of a tick: the job to dispatch next, with the numbers that decided it.
 
-    ``entity_id`` is the key's entity, or the tenant's own, ``tenant_entity_id``, for a job without a key. ``turn`` and
-    ``runner_up`` are the places of the tenant and of the next among its siblings; with ``is_fifo``, their first number
-    is the rank, and likewise for keys. ``queue_runner_up`` and ``key_runner_up`` are the start tags of the next queue
-    of the pool and of the next key of the tenant, or None without one or in order of arrival. Picks of one ``message``
-    share a slot.
+    ``entity_id`` is the key's entity, or the tenant's own, ``tenant_entity_id``, for a job without a key. A start tag
+    is the virtual time at which a job is picked. ``turn`` and ``runner_up`` are the places of the tenant and of the
+    next among its siblings; with ``is_fifo``, their first number is the rank, and likewise for keys.
+    ``queue_runner_up`` and ``key_runner_up`` are the start tags of the next queue of the pool and of the next key of
+    the tenant, or None without one or in order of arrival. Picks of one ``message`` share a slot.
     """
 
     queue_id: int
@@ -179,7 +184,10 @@ class Pick(NamedTuple):
 
     @property
     def level(self) -> TreeLevel | None:
-        """Return the level that decided: its tenant's, else its queue's, else its key's; None without a choice."""
+        """Return the level that decided the pick, or None if there was no choice.
+
+        It is the tenant's level if there was another tenant, else the queue's, else the key's.
+        """
         if self.runner_up is not None:
             return TreeLevel.TENANT
         if self.queue_runner_up is not None:
@@ -188,7 +196,7 @@ class Pick(NamedTuple):
 
     @property
     def reason(self) -> PickReason:
-        """Return why it was next at the level that decided."""
+        """Return why the job was next, at the level that decided."""
         if self.is_reserved:
             return PickReason.RESERVED
         match self.level:
@@ -214,7 +222,7 @@ class Pick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class QueueTags:
-    """A queue's clock after the picks."""
+    """The virtual times of a queue after the picks."""
 
     vruntime: int
     virtual_time: int
@@ -223,7 +231,7 @@ class QueueTags:
 
 @dataclass(frozen=True, slots=True)
 class TenantTags:
-    """A tenant's clocks after the picks: its own, the one of its keys, and each picked key's."""
+    """The virtual times of a tenant after the picks: its own, the clock of its keys, and that of each picked key."""
 
     vruntime: int
     virtual_time: int
@@ -232,9 +240,10 @@ class TenantTags:
 
 @dataclass(frozen=True, slots=True)
 class PickResult:
-    """All picks of a tick in order, with the resulting clocks.
+    """All picks of a tick in order, and the virtual times after them.
 
-    ``tenants`` has the picked ones, by entity. ``is_cut_short``: room was left when the next job in order was not read.
+    ``tenants`` has the tenants that were picked from, by entity. ``is_cut_short``: slots were left, but the next job in
+    order had not been read.
     """
 
     picks: Sequence[Pick]
@@ -245,5 +254,5 @@ class PickResult:
 
     @property
     def vruntimes(self) -> Mapping[int, int]:
-        """Return the new virtual time of each picked tenant, by entity."""
+        """Return the new virtual time of each tenant that was picked from, by entity."""
         return {entity_id: tags.vruntime for entity_id, tags in self.tenants.items()}

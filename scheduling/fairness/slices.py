@@ -1,4 +1,4 @@
-"""Time slices: the choice of jobs that yield their slot once their slice is used.
+"""Time slices: the choice of the jobs that shall yield their slot once their slice is used up.
 
 The pick itself decides: if every used slice were returned now, charged for its run time, which jobs would the fair
 order give the slots to? A job that would get its slot again continues; only if a waiting job would get it is a yield
@@ -20,11 +20,11 @@ from scheduling.fairness.shares import KeyShare, PickResult, PoolShare, QueueSha
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """An execution that holds a slot; ``rank`` is its job's, the weights are its dispatch's.
+    """An execution that uses a slot; ``rank`` is that of its job, the weights are those at its dispatch.
 
-    ``is_used``: it has run for its whole slice. ``is_requested``: a yield was requested. ``owner`` is its tenant
-    in the queue, ``line`` its fair key there (or the tenant's own line), both by the stored clocks, which only contain
-    its charge.
+    ``is_used``: it has run for its whole slice. ``is_requested``: a yield was requested. ``owner`` is its tenant in
+    the queue, ``line`` its fair key there (or the tenant's jobs without one), both with the stored virtual times, which
+    only contain its charge.
     """
 
     owner: TenantShare
@@ -40,7 +40,7 @@ class Running:
     is_requested: bool
 
     def charge(self, vruntime: int, weight_milli: int) -> int:
-        """Return ``vruntime`` with its cost by now in place of its charge; computed, never stored.
+        """Return the virtual time with the job's cost by now in place of its charge; this is computed, never stored.
 
         A job that returns its slice is charged its run time; one that continues, at least its charge.
         """
@@ -67,10 +67,10 @@ class _ReturnedSupply:
 
 
 def choose_yields(pool: PoolShare, waiting: JobSource, running: Sequence[Running], *, free: int) -> list[UUID]:
-    """Return the executions that should yield their slots, the furthest ahead first.
+    """Return the executions that should yield their slots, those furthest ahead of their fair share first.
 
-    ``pool`` and ``waiting`` are the candidates for a slot, ``free`` is the number of free slots. Never are more asked
-    than slots would be taken by jobs that wait now and find none free.
+    ``pool`` and ``waiting`` are the candidates for a slot, ``free`` is the number of free slots. Never more executions
+    are returned than slots are needed by waiting jobs that find none free.
     """
     queue_ids = {queue.queue_id for queue in pool.queues}
     running = [one if one.queue_id in queue_ids else replace(one, is_used=False) for one in running]
@@ -158,7 +158,7 @@ def _tenant_given_back(tenant: TenantShare, running: Sequence[Running]) -> Tenan
 
 
 def unkeyed_jobs(tenant: TenantShare) -> KeyShare:
-    """Return the line of a tenant without keys."""
+    """Return all jobs of a tenant without fair keys as one line."""
     return KeyShare(
         entity_id=tenant.entity_id,
         vruntime=tenant.own_vruntime,

@@ -1,4 +1,4 @@
-"""The tree pool → queue → tenant → fair key: the next job, and the effect of dispatch and end on the clocks.
+"""The fair-share tree pool → queue → tenant → fair key: which job is next, and how virtual times change.
 
 At each level the next is the eligible child of least virtual start time. Ties go to the child with fewest in flight,
 then to the one that waits longest, then to the lower id. A dispatch charges the job's predicted cost, divided by the
@@ -29,7 +29,7 @@ from scheduling.fairness.shares import MergeRule, ReadyJob
 
 
 class FairTree:
-    """A pool's tree. ``cost_of`` returns the charge of a job's dispatch, by default its predicted cost."""
+    """The fair-share tree of one pool; ``cost_of`` returns what the dispatch of a job is charged."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class FairTree:
         self._corrected: list[tuple[TenantNode, KeyNode]] = []
 
     def open_tick(self) -> None:
-        """Begin a tick; a queue that becomes backlogged again starts at the pool's level."""
+        """Begin a tick; a queue that has jobs again after a time without starts at the pool's virtual time."""
         self.messages.clear()
         for queue in self.queues:
             if not queue.is_backlogged and queue.vruntime < self.virtual_time:
@@ -63,7 +63,7 @@ class FairTree:
                 tenant.place = None
 
     def has_any(self) -> bool:
-        """Return whether any tenant may be waiting below its cap."""
+        """Return whether any queue has a tenant in its heap, which may be waiting below its cap."""
         for queue in self.queues:  # noqa: SIM110 - `any` takes three times as long
             if queue.heap:
                 return True
@@ -83,7 +83,7 @@ class FairTree:
         return least
 
     def tag_after(self, queue: QueueNode) -> int | None:
-        """Return the start tag of the queue after ``queue``; None without one."""
+        """Return the virtual time of the next queue in order after ``queue``; None if no other may start a job."""
         others = (other.vruntime for other in self.queues if other is not queue and self._may_start(other))
         return min(others, default=None)
 
@@ -122,7 +122,7 @@ class FairTree:
         return self.messages.joined_by(queue.queue_id, queue.heap[0][4].lines.next().head) is not None
 
     def take(self, queue: QueueNode) -> tuple[ReadyJob, int]:
-        """Take the queue's next job, and charge it at every level; return the job, and the number of its message."""
+        """Take the queue's next job and charge it at every level; return the job and the number of its message."""
         heap = queue.heap
         tenant = heap[0][4]
         line, capacity = tenant.lines.next(), tenant.capacity
@@ -161,17 +161,17 @@ class FairTree:
     # For simulations over time.
 
     def arrive(self, tenant: TenantNode, line: GrowingKeyNode, job: ReadyJob) -> None:
-        """Append a job to its line."""
+        """Add a job that arrives behind the others of its line."""
         if tenant.lines.append(line, job):
             self._restand(tenant)
 
     def give_back(self, tenant: TenantNode, line: GrowingKeyNode, job: ReadyJob) -> None:
-        """Put a job back before the others of its line."""
+        """Put a job that has yielded back before the others of its line."""
         tenant.lines.put_first(line, job)
         self._restand(tenant)
 
     def occupy(self, tenant: TenantNode, line: KeyNode, *, sign: int = 1) -> None:
-        """Count a message of one job at every level, or with ``sign`` -1 remove it; charge nothing."""
+        """Count a message of one job as in flight at every level without a charge; ``sign`` -1 removes it."""
         queue, capacity = tenant.queue, tenant.capacity
         line.in_flight += sign
         tenant.in_flight += sign
@@ -180,7 +180,7 @@ class FairTree:
         capacity.room -= sign
 
     def end(self, tenant: TenantNode, line: KeyNode, *, charged_us: int, measured_us: int) -> None:
-        """End a dispatch: free its place, and replace its charge by the measured cost."""
+        """Record the end of a dispatch: free its slot, and replace its charge by the measured cost."""
         self.occupy(tenant, line, sign=-1)
         if tenant.capacity.room == 1:
             self._freed.append(tenant.capacity)
@@ -195,7 +195,7 @@ class FairTree:
             heappush(tenant.queue.heap, tenant.stand())
 
     def charge_on(self, tenant: TenantNode, line: KeyNode, cost_us: int) -> None:
-        """Charge a dispatch that runs beyond its charge, as if another one began now.
+        """Charge a job that runs longer than it was charged for, as if it were dispatched again now.
 
         It keeps its slot out of order, so no clock passes a waiting child.
         """
@@ -215,7 +215,7 @@ class FairTree:
             heappush(queue.heap, tenant.stand())
 
     def fold(self) -> None:
-        """Apply all ends of this moment, and let tenants in that came below their cap.
+        """Apply all ends of this moment, and put tenants back into the heaps that are below their cap again.
 
         A clock never exceeds an eligible child: one that a correction moves below it lowers it, or returning tenants
         would wait for service that was only predicted.

@@ -1,4 +1,4 @@
-"""Projected waits of each tenant, now and after a change of waiting work: the fair order as a fluid.
+"""Projected waits of each tenant, now and after a change of the waiting work, by a fluid model of the fair order.
 
 `eta` follows one job; here all backlogs of a pool flow off by the same water-filling. The time at which a backlog is
 empty is the wait of a job that its tenant submits now, if no more jobs arrive.
@@ -22,7 +22,7 @@ REMAINDER = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class TenantWork[Id: Hashable]:
-    """Predicted slot time that waits for a tenant in a queue, now and after the change.
+    """The predicted slot time of a tenant's waiting jobs in a queue, now and after the change.
 
     With ``tenant`` None it belongs to several tenants that will be done at about the same time, and is not reported.
     """
@@ -45,7 +45,7 @@ class QueueWork[Id: Hashable]:
 
 @dataclass(frozen=True, slots=True)
 class ProjectedWait[Id: Hashable]:
-    """A tenant's wait in a pool, the longest of its queues. ``inf``: for ever."""
+    """The projected wait of a tenant in a pool, the longest of its queues, in microseconds; ``inf``: for ever."""
 
     tenant: Id
     now_us: float
@@ -53,16 +53,16 @@ class ProjectedWait[Id: Hashable]:
 
     @property
     def longer_us(self) -> float:
-        """Return by how much it waits longer; negative if its wait is shorter."""
+        """Return by how many microseconds the wait grows; negative if it becomes shorter."""
         return 0.0 if self.now_us == self.after_us else self.after_us - self.now_us
 
 
 def project_waits[Id: Hashable](
     slots: int, queues: Sequence[QueueWork[Id]], running_us: Sequence[float] = (), *, is_fifo: bool = False
 ) -> list[ProjectedWait[Id]]:
-    """Return the waits of every named tenant: longer ones first, then shorter ones, each by the greatest change.
+    """Return the projected wait of every named tenant: growing waits first, each group by the greatest change.
 
-    ``running_us`` is how long each job in flight will still hold its slot. ``is_fifo``: in each queue a new job waits
+    ``running_us`` is how long each job in flight will still use its slot. ``is_fifo``: in each queue a new job waits
     behind all others.
     """
     now = _waits(slots, queues, running_us, "now_us", is_fifo=is_fifo)
@@ -72,7 +72,7 @@ def project_waits[Id: Hashable](
 
 
 def drain_times(slots: int, queues: Sequence[QueueBacklogs], running_us: Sequence[float] = ()) -> list[list[float]]:
-    """Return when each backlog is empty, in microseconds from now; inf: never, as things stand."""
+    """Return when each backlog is empty, in microseconds from now; inf if it never will be as things stand."""
     left = [[backlog.work_us for backlog in queue.backlogs] for queue in queues]
     gone = [[inf if rest > 0 else 0.0 for rest in lefts] for lefts in left]
     now, ends = 0.0, list(_ends(running_us))

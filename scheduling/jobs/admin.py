@@ -52,7 +52,7 @@ RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
 
 @admin.register(Job, site=console_site)
 class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
-    """The jobs of the current scope, newest first."""
+    """The console's pages of the jobs that the user may see, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     action_permissions = {"retry_selected": Permission.JOBS_RETRY, "cancel_selected": Permission.JOBS_CANCEL}
@@ -107,14 +107,14 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return TemplateResponse(request, "scheduling/dashboards/job_page.html", context)
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
-        """Render the part of the page that changes with the job; polling stops once the job has ended."""
+        """Render the part of the job's page that changes with the job; the browser polls it until the job has ended."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         job = self._job(request, str(object_id))
         return part_response(request, self._body(request, job), status=STOP_POLLING if job.is_terminal else 200)
 
     def peek_context(self, request: HttpRequest, job_id: UUID) -> dict[str, Any]:
-        """Return the template context of a job beside the list."""
+        """Return the template context of the panel that shows a job beside the list."""
         job = self._job(request, str(job_id))
         return {"peek_job": job, "peek_body": self._body(request, job)}
 
@@ -131,7 +131,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     @post_action(label=gettext_lazy("Reveal payload"), permission=Permission.JOBS_REVEAL, asks_reason=True)
     def reveal(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
-        """Show the payload in the answer to this POST only: in no URL, no cache and no message."""
+        """Show the payload in the response to this POST only, so that no URL, cache or message contains it."""
         context = {
             **self.admin_site.each_context(request),
             "title": _("Payload of job %(id)s") % {"id": job.pk},

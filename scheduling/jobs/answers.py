@@ -1,4 +1,4 @@
-"""Submissions over the API: the requests as they are read, and the jobs as they are answered."""
+"""Submissions over the API: parsing of the requests, and the responses with their jobs."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ RATE_HEADERS = [
 
 
 class JobSubmissionSerializer(StrictSerializer):
-    """One requested job."""
+    """One job to be submitted."""
 
     kind = NameField(max_length=64)
-    payload = serializers.DictField(default=dict, help_text="By the kind's own schema; at most 256 KiB as JSON.")
+    payload = serializers.DictField(default=dict, help_text="Must match the kind's schema; at most 256 KiB as JSON.")
     priority = WholeNumberField(
         default=None,
         allow_null=True,
@@ -66,7 +66,10 @@ class JobSubmissionSerializer(StrictSerializer):
 
 
 def read_request(body: Any, idempotency_key: str | None) -> JobRequest:
-    """Return the job request in a body; a separate serializer builds the errors of an invalid one."""
+    """Return the job request that a request body describes; raise ValidationError if the body is invalid.
+
+    A shared serializer validates it. Only for an invalid body is a new serializer created, which builds the errors.
+    """
     try:
         values = _kept_serializer().run_validation(body)
     except serializers.ValidationError:
@@ -82,18 +85,18 @@ def _kept_serializer() -> JobSubmissionSerializer:
 
 
 def to_request(values: dict[str, Any], idempotency_key: str | None = None) -> JobRequest:
-    """Return the service's request for values that `JobSubmissionSerializer` has validated."""
+    """Return the JobRequest for values that `JobSubmissionSerializer` has validated."""
     return JobRequest(**values | {"tags": tuple(dict.fromkeys(values["tags"]))}, idempotency_key=idempotency_key)
 
 
 class AddedJobsSerializer(StrictSerializer):
-    """Many jobs; each is checked separately, so that one fault refuses one job."""
+    """Many jobs to be submitted; each is checked separately, so that one fault rejects one job."""
 
     jobs = JobSubmissionSerializer(many=True, help_text=f"At most {MAX_BULK_JOBS}.")
 
 
 class BulkSubmissionSerializer(AddedJobsSerializer):
-    """Many jobs, optionally for an open batch."""
+    """Many jobs to be submitted, optionally to an open batch."""
 
     batch = serializers.UUIDField(required=False, help_text="The open batch to add them to.")
 
@@ -116,16 +119,17 @@ class RejectedJobSerializer(serializers.Serializer[Any]):
 
 
 class BulkSubmissionResultSerializer(serializers.Serializer[Any]):
-    """The results of the jobs of a bulk submission."""
+    """The result of a bulk submission for each of its jobs."""
 
     accepted = AcceptedJobSerializer(many=True)
     rejected = RejectedJobSerializer(many=True)
 
 
 def parse_bulk(body: Any, *, others: frozenset[str] = frozenset()) -> list[Any]:
-    """Return the unchecked jobs of a bulk request; ``others`` are fields allowed beside them.
+    """Return the unvalidated jobs in the body of a bulk request.
 
-    Raise FieldInvalidError.
+    ``others`` names the fields that the body may have beside ``jobs``. Raise FieldInvalidError if the body has other
+    fields, no list of jobs, or too many or no jobs.
     """
     if not isinstance(body, Mapping) or set(body) - others != {"jobs"} or not isinstance(body["jobs"], list):
         raise FieldInvalidError('The body must be an object with the one field "jobs", a list.')
@@ -141,7 +145,7 @@ def parse_bulk(body: Any, *, others: frozenset[str] = frozenset()) -> list[Any]:
 
 
 def parse_batch(body: Mapping[str, Any]) -> UUID | None:
-    """Return the batch of a bulk request, or None. Raise FieldInvalidError."""
+    """Return the batch id in the body of a bulk request, or None; raise FieldInvalidError if it is not an id."""
     if "batch" not in body:
         return None
     try:
@@ -152,7 +156,10 @@ def parse_batch(body: Mapping[str, Any]) -> UUID | None:
 
 
 def parse_idempotency_key(header: str | None) -> str | None:
-    """Return the Idempotency-Key header, 1 to 200 printable ASCII characters, or None. Raise FieldInvalidError."""
+    """Return the key of an Idempotency-Key header, or None without the header.
+
+    Raise FieldInvalidError unless the key has 1 to 200 printable ASCII characters.
+    """
     if header is None:
         return None
     key = header.strip()
@@ -164,9 +171,9 @@ def parse_idempotency_key(header: str | None) -> str | None:
 
 
 def includes_waiting(request: Request) -> bool:
-    """Return whether the request includes the explanation of the job's wait; reject other query parameters.
+    """Return whether the query requests the explanation of the job's wait; raise an error for other query parameters.
 
-    Call it before the act: it must not reject the request after tokens were taken.
+    Call it before the action itself, so that a request with a bad query costs no tokens of the rate limit.
     """
     if not request.query_params:
         return False
@@ -182,7 +189,10 @@ def job_response(
     headers: dict[str, str] | None = None,
     is_submitted: bool = False,
 ) -> Response:
-    """Return a job as the response to an action on it, with its payload for members of the tenant with the right."""
+    """Return the response to an action on a job: the job, with the values that the caller may see.
+
+    Platform staff never see its payload and result in such a response.
+    """
     access = access_of(request)
     reveals = "nothing" if access.platform_role is not None else visible_values(access)
     shown = show_job(job, reveals=reveals, is_submitted=is_submitted, has_waiting=has_waiting)
@@ -190,7 +200,7 @@ def job_response(
 
 
 def visible_values(access: Access) -> Reveals:
-    """Return what the caller's rights reveal of a job."""
+    """Return which values of a job the caller's rights reveal: nothing, its result, or everything."""
     if access.may(Permission.JOBS_REVEAL):
         return "everything"
     return "result" if access.may(Permission.JOBS_RESULTS) else "nothing"
@@ -198,7 +208,10 @@ def visible_values(access: Access) -> Reveals:
 
 @contextmanager
 def mask_validation_errors(access: Access) -> Iterator[None]:
-    """Remove the faults from PayloadInvalidError, because they quote the payload, unless the caller may see it."""
+    """Replace a PayloadInvalidError of the block by one without details, which quote the payload.
+
+    A caller who may see payloads gets the original error.
+    """
     try:
         yield
     except PayloadInvalidError as refusal:
@@ -208,13 +221,16 @@ def mask_validation_errors(access: Access) -> Iterator[None]:
 
 
 def new_job_response(request: Request, job: Job, *, has_waiting: bool, is_submitted: bool = False) -> Response:
-    """Return 201 with the job and its address."""
+    """Return the response 201 with a new job and its URL."""
     headers = {"Location": reverse("job-detail", args=[job.id], request=request)}
     return job_response(request, job, has_waiting=has_waiting, status=201, headers=headers, is_submitted=is_submitted)
 
 
 def submission_response(request: Request, job: Job, *, created: bool, has_waiting: bool) -> Response:
-    """Return the response to a submission, 201 or 200: the job, or with `Prefer: return=minimal` (RFC 7240) its id."""
+    """Return the response to a submission: 201 for a new job, 200 for one that a repeated key found.
+
+    It contains the job, or only its id if the request has the header `Prefer: return=minimal` (RFC 7240).
+    """
     if _prefers_minimal(request):
         # Below the requested address; a reverse lookup takes as long as parsing the request.
         location = f"{request.scheme}://{request.get_host()}{request.path}{job.id}/"
@@ -231,13 +247,16 @@ def _prefers_minimal(request: Request) -> bool:
 
 
 def add_job_count(answer: Response, count: int) -> Response:
-    """Return the response with the number of new jobs; after a submission without new jobs the next one has a cost."""
+    """Store the number of new jobs on the response, for the middleware of the request rate, and return the response.
+
+    After a submission that created no job, the caller's next submission costs request units.
+    """
     answer.new_jobs = count
     return answer
 
 
 def add_rate_headers(answer: Response, rate: RateStatus | None) -> Response:
-    """Return the response to a submission with the headers of the tenant's rate limit."""
+    """Add the headers of the tenant's rate limit to the response to a submission, and return the response."""
     for name, value in (rate.headers() if rate else {}).items():
         answer[name] = value
     return answer

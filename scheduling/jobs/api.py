@@ -77,7 +77,7 @@ IDEMPOTENCY_HEADER = OpenApiParameter(
 
 
 class JobViewSet(TenantViewSet):
-    """Jobs of a tenant: one unit of work each."""
+    """Jobs of a tenant; each is one unit of work."""
 
     model = Job
     serializer_class = JobSerializer
@@ -133,8 +133,8 @@ class JobViewSet(TenantViewSet):
     def retrieve(self, request: Request, pk: str) -> HttpResponseBase:
         """Show one job; its result for callers with `jobs.results`, its payload for those with `jobs.reveal`.
 
-        Reads by a platform admin are audited. With `wait` the answer comes once the job has changed or ended, or the
-        time is over.
+        Reads of a payload by a platform admin are audited. With `wait`, the response is sent when the job has changed
+        or ended, or when that time is over.
         """
         seconds = JobWaitQuerySerializer.parse(request.query_params).validated_data["wait"]
         if (ended := find_cached_response(self.access, UUID(pk), reveals=visible_values(self.access))) is not None:
@@ -204,13 +204,13 @@ class JobViewSet(TenantViewSet):
         request=NoBodySerializer,
         parameters=[JobAnswerQuerySerializer],
         responses={
-            200: OpenApiResponse(StoredJobSerializer, description="It was backing off and is available now."),
-            201: OpenApiResponse(StoredJobSerializer, description="It had ended; this is a new job linked to it."),
+            200: OpenApiResponse(StoredJobSerializer, description="The job waited for its retry and is available now."),
+            201: OpenApiResponse(StoredJobSerializer, description="The job had ended; this is a new job linked to it."),
         },
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """Run a job again: a backed-off one now, an ended one as a new job."""
+        """Run a job again: end the back-off of a job that waits for its retry, or repeat an ended job as a new job."""
         has_waiting = includes_waiting(request)
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         with mask_validation_errors(self.access):
@@ -233,7 +233,7 @@ class JobViewSet(TenantViewSet):
     )
     @action(detail=True)
     def executions(self, request: Request, pk: str) -> Response:
-        """List a job's executions, newest first; one in flight precedes the first page."""
+        """List a job's executions, newest first; one in flight is the first entry of the first page."""
         NoQuerySerializer.parse(request.query_params)
         job = get_job(UUID(pk))
         live = None if "cursor" in request.query_params else live_execution_of(job)

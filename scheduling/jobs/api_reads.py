@@ -36,20 +36,20 @@ _kept: BoundedCache[tuple[UUID, UUID, Reveals], CachedJobResponse] = BoundedCach
 
 @dataclass(frozen=True, slots=True)
 class CachedJobResponse:
-    """The representation of a job, and its ETag."""
+    """A response about one job: its representation and its ETag."""
 
     tag: str
     shown: dict[str, Any]
 
 
 def find_cached_response(access: Access, job_id: UUID, *, reveals: Reveals) -> CachedJobResponse | None:
-    """Return the cached answer about a job of the caller's own tenant, or None."""
+    """Return the cached response about a job of the caller's own tenant, or None."""
     tenant_id = access.own_tenant_id
     return None if tenant_id is None else _kept.get((tenant_id, job_id, reveals))
 
 
 def cache_response(access: Access, job: Job, answer: CachedJobResponse, *, reveals: Reveals) -> None:
-    """Cache the answer about a small ended job of the caller's own tenant.
+    """Cache the response about a job that has ended, is small and belongs to the caller's own tenant.
 
     A schedule's name can change, so jobs of schedules are not cached.
     """
@@ -71,7 +71,7 @@ MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS = 60, 30
 
 
 class JobWaitQuerySerializer(QuerySerializer):
-    """The longest wait for a change."""
+    """The longest time to wait for a change of the job."""
 
     wait = QueryNumberField(
         min_value=0,
@@ -85,7 +85,7 @@ class JobWaitQuerySerializer(QuerySerializer):
 
 
 class JobEndQuerySerializer(QuerySerializer):
-    """The longest wait for a job's end."""
+    """The longest time to wait for the job's end."""
 
     timeout = QueryNumberField(
         min_value=0,
@@ -101,12 +101,12 @@ IF_NONE_MATCH = OpenApiParameter(
 
 
 def job_etag(job: Job, *, reveals: Reveals) -> str:
-    """Return a weak tag: answers with the same one may differ only in the outlook of a waiting job."""
+    """Return the job's weak ETag; responses with the same one may differ only in the estimates for a waiting job."""
     return f"W/{etag_of(f'{job.mark}:{reveals}')}"
 
 
 def is_etag_current(request: Request, tag: str) -> bool | None:
-    """Return whether the caller's copy has this tag; None if it did not send one."""
+    """Return whether the client's copy has this ETag; None if the client sent no ETag."""
     given = parse_etags(request.headers.get("If-None-Match", ""))
     if not given:
         return None
@@ -114,7 +114,7 @@ def is_etag_current(request: Request, tag: str) -> bool | None:
 
 
 def has_changed(request: HttpRequest, job: Job) -> bool:
-    """Return whether to answer: the job has changed or is gone, or the caller lost its permission."""
+    """Return whether a long poll must end: the job has changed or is gone, or the caller lost its permission."""
     if not is_still_authorized(request, Permission.JOBS_VIEW):
         return True
     with tenant_context(job.tenant_id):
@@ -125,7 +125,7 @@ def has_changed(request: HttpRequest, job: Job) -> bool:
 
 
 def has_ended(request: HttpRequest, job: Job) -> bool:
-    """Return whether to answer: the job has ended or is gone, or the caller lost its permission."""
+    """Return whether a long poll must end: the job has ended or is gone, or the caller lost its permission."""
     if not is_still_authorized(request, Permission.JOBS_VIEW):
         return True
     with tenant_context(job.tenant_id):

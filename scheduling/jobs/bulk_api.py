@@ -69,7 +69,11 @@ class BulkSubmissionViewSet(TenantViewSet):
 
 
 def bulk_response(bulk: BulkSubmission, indices: Sequence[int], refused: Sequence[tuple[int, DomainError]]) -> Response:
-    """Return each job's result by its index in the body; ``indices`` are those of the jobs that the service got."""
+    """Return the response with the result of each job by its index in the request body.
+
+    ``indices`` has the index in the body of each job that was passed to the service; ``refused`` are the malformed
+    jobs.
+    """
     rejected = [*refused, *((indices[place], error) for place, error in bulk.rejected)]
     answer = {
         "accepted": [{"index": indices[place], "id": str(done.job.id)} for place, done in bulk.accepted],
@@ -91,7 +95,7 @@ def bulk_response(bulk: BulkSubmission, indices: Sequence[int], refused: Sequenc
 
 
 def read_requests(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[int, DomainError]]]:
-    """Return the well-formed requests by index, and the errors of the others."""
+    """Return the requests of the well-formed jobs by index, and the malformed jobs' indices with their errors."""
     requests: dict[int, JobRequest] = {}
     refused: list[tuple[int, DomainError]] = []
     # One for all: creating a serializer copies its fields, which takes longer than everything else done for a job.
@@ -105,7 +109,7 @@ def read_requests(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[in
 
 
 def describe_faults(error: ValidationError) -> str:
-    """Return the first faults of one job as a sentence."""
+    """Return the first three faults of one job as text."""
     # REST framework reports a null job as a whole, without naming a field.
     detail = error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
     faults = [f"{field}: {_first(messages)}" for field, messages in detail.items()]

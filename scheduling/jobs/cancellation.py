@@ -43,9 +43,9 @@ class _InFlight:
 
 @transaction.atomic
 def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
-    """Cancel one job of the current scope, and return it.
+    """Cancel one job of the current tenant context, and return it.
 
-    A running job is asked to stop and stays ``executing`` until it does. Raise JobNotFoundError, and
+    A running job is requested to stop and stays ``executing`` until it does. Raise JobNotFoundError, and
     InvalidTransitionError for a job that has ended.
     """
     job = Job.objects.filter(pk=job_id).first()
@@ -72,7 +72,10 @@ def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
 
 @transaction.atomic
 def cancel_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> set[UUID]:
-    """Cancel many jobs of the current scope with one audit entry for each tenant; return the cancelled ones."""
+    """Cancel many jobs of the current tenant context; return the ids of those cancelled or requested to stop.
+
+    Write one audit entry for each tenant.
+    """
     cancelled = cancel_here(job_ids, reason=reason)
     if cancelled:
         by_tenant = Counter(Job.objects.filter(pk__in=cancelled).values_list("tenant_id", flat=True))
@@ -83,9 +86,10 @@ def cancel_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> set[UUID]:
 
 
 def cancel_here(job_ids: Sequence[UUID], *, reason: str) -> set[UUID]:
-    """Cancel jobs in the caller's transaction, which also writes the audit entry; return the cancelled ones.
+    """Cancel jobs in the caller's transaction; return the ids of those cancelled or requested to stop.
 
-    Three set statements, whatever the number of jobs, repeated for those that changed state meanwhile.
+    The caller writes the audit entry. It takes three statements, whatever the number of jobs, repeated for jobs that
+    changed state meanwhile.
     """
     cancelled = retry_missed(lambda ids: _cancel_found(ids, reason), job_ids, states=_OPEN_STATES)
     wake_on_commit()

@@ -1,4 +1,4 @@
-"""Drawing of a job's life: its attempts on a time axis, its states, and its folded traceback."""
+"""Drawing of a job's life: its attempts on a time axis, its states, and its traceback with library frames folded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LIBRARIES = re.compile(r"/(site|dist)-packages/|/lib/python3[.\d]*/|^<frozen ")
 
 @dataclass(frozen=True, slots=True)
 class AxisSpan:
-    """A stretch of the axis."""
+    """The position and width of a bar on the time axis, in units of which the axis has AXIS_UNITS."""
 
     left: int
     width: int
@@ -34,7 +34,11 @@ class AxisSpan:
 
 @dataclass(frozen=True, slots=True)
 class GanttRow:
-    """One attempt: the first one's time in its queue, from dispatch to start, the run, and the pause until the next."""
+    """One attempt as a row of bars.
+
+    ``queued`` is the time in the queue (only of the first attempt), ``wait`` from dispatch to start, ``run`` the run
+    itself, ``pause`` the time until the next attempt. A bar is None if there is no such time.
+    """
 
     attempt: ExecutionRecord
     worker: str
@@ -48,7 +52,7 @@ class GanttRow:
 
 @dataclass(frozen=True, slots=True)
 class StateSpan:
-    """The time that a job spent in one state; `is_open`: it is still in it."""
+    """The time that a job spent in one state; ``is_open``: the job is still in this state."""
 
     state: str
     seconds: float
@@ -57,7 +61,7 @@ class StateSpan:
 
 @dataclass(frozen=True, slots=True)
 class TracebackFrames:
-    """Consecutive lines of a traceback, of our code or of libraries."""
+    """Consecutive lines of a traceback that are all of library frames, or (``is_ours``) none of them."""
 
     is_ours: bool
     text: str
@@ -73,7 +77,10 @@ def draw_attempts(
     now: datetime,
     next_at: datetime | None,
 ) -> list[GanttRow]:
-    """Return the attempts, newest first, on an axis between two moments; `next_at`: when the next may begin, if any."""
+    """Return a row of bars for each attempt, newest first, on a time axis from ``begins`` to ``ends``.
+
+    ``next_at`` is when the next attempt may begin, or None.
+    """
     span = max((ends - begins).total_seconds(), 0.001)
 
     def offset(moment: datetime) -> int:
@@ -107,7 +114,10 @@ def draw_attempts(
 
 
 def trace_states(changes: Iterable[tuple[datetime, str]], *, now: datetime, is_over: bool) -> list[StateSpan]:
-    """Return the states of a job from its events, oldest first; changes within a state are one stretch."""
+    """Return how long a job was in each state, from its events, oldest first.
+
+    Consecutive events with the same state count as one span. ``is_over``: the job has ended.
+    """
     moved = [next(group) for _state, group in groupby(changes, key=lambda change: change[1])]
     stretches = []
     for index, (since, state) in enumerate(moved):
@@ -119,7 +129,7 @@ def trace_states(changes: Iterable[tuple[datetime, str]], *, now: datetime, is_o
 
 
 def fold_traceback(text: str) -> list[TracebackFrames]:
-    """Return a traceback in parts: consecutive library frames together, to be folded; the rest as it is."""
+    """Split a traceback into parts: runs of library frames, which the page folds, and the lines between them."""
     parts: list[TracebackFrames] = []
     for is_library, group in groupby(_frames(text), key=lambda frame: frame[0]):
         found = [frame for _is_library, frame in group]
@@ -160,5 +170,5 @@ def _words(attempt: ExecutionRecord, begins: datetime, now: datetime, following:
 
 
 def folded_words(frames: TracebackFrames) -> str:
-    """Return the text that stands for folded frames."""
+    """Return the text shown in place of folded frames."""
     return ngettext("%d frame of libraries", "%d frames of libraries", frames.count) % frames.count

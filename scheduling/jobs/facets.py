@@ -1,4 +1,4 @@
-"""Facets of a filter's jobs by state, queue and kind, and the count of newer ones, from a bounded number of rows."""
+"""Counts of a filter's jobs by state, queue and kind, and of newer jobs; each read is bounded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ NEWS_LIMIT = 100
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """The jobs by one field, under all conditions but those on that field; cut if not all rows were read."""
+    """The number of jobs for each value of one field, under a filter's conditions on all other fields.
+
+    ``is_cut``: not all rows were read, so that the numbers are lower bounds.
+    """
 
     counts: Mapping[str, int]
     is_cut: bool
@@ -37,7 +40,7 @@ class Facet:
 
 
 def read_facets(job_filter: JobFilter, *, now: datetime) -> dict[str, Facet]:
-    """Return the facets of a filter by field, from two bounded reads."""
+    """Return the facets of a filter by field name (state, queue, kind), from two bounded reads."""
     frozen = job_filter.frozen(now)
     by_state, states_are_cut = _looked_at(frozen.less("state"), now)
     states = dict(by_state.values_list("state").annotate(n=Count("id")))
@@ -58,7 +61,7 @@ def read_facets(job_filter: JobFilter, *, now: datetime) -> dict[str, Facet]:
 
 
 def count_newer(job_filter: JobFilter, since: UUID, *, now: datetime) -> CappedCount:
-    """Return how many matching jobs were submitted after one, among a bounded number of rows."""
+    """Return how many matching jobs were submitted after the job ``since``; it reads a bounded number of rows."""
     newer = Job.objects.filter(id__gt=since)
     end = newer.order_by("id").values_list("id", flat=True)[FACET_ROWS : FACET_ROWS + 1].first()
     matching = job_filter.apply(newer if end is None else newer.filter(id__lt=end), now=now)

@@ -1,7 +1,8 @@
-"""The lines in which a tenant's jobs wait: in each queue one for jobs without a fair key, and one for each key.
+"""The fair-share nodes ("lines") in which a tenant's jobs wait.
 
-A key's line is created with its first job and removed by upkeep after a long time without jobs. A transaction that adds
-jobs takes a shared lock on the tenant's lines, so that upkeep does not remove them meanwhile.
+Each queue has one for the tenant's jobs without a fair key, and one for each key. The node of a key is created with its
+first job, and upkeep removes it when it is idle. A transaction that adds jobs takes a shared lock on the nodes of the
+tenant's keys, so that upkeep does not remove them meanwhile.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ _OWN, _LOCK_IDLE, _REMOVE = _SQL["read_own_lines"], _SQL["lock_idle_lines"], _SQ
 
 
 def node_ids(tenant: Tenant, lines: Collection[Line]) -> dict[Line, int]:
-    """Return the entity of each of the tenant's lines, created if missing.
+    """Return the id of the fair-share node of each line (queue id, fair key); create missing nodes.
 
-    Before they are read, lock the tenant's lines of keys against removal until this transaction ends.
+    Before the nodes of keys are read, lock them against removal until this transaction ends.
     """
     ids = {(queue_id, ""): entity_id for queue_id, entity_id in _own_ids(tenant, {q for q, _ in lines}).items()}
     if keyed := sorted({line for line in lines if line[1]}):
@@ -48,12 +49,19 @@ def node_ids(tenant: Tenant, lines: Collection[Line]) -> dict[Line, int]:
 
 
 def create_key_nodes(job_ids: Collection[UUID]) -> None:
-    """Open the missing lines of these jobs' keys, and lock the lines against removal until this transaction ends."""
+    """Create the missing fair-share nodes of these jobs' fair keys.
+
+    The nodes of their tenants' keys are locked against removal until this transaction ends.
+    """
     _open_lines(_OPEN_OF_JOBS, {"job_ids": list(job_ids)})
 
 
 def delete_idle_key_nodes(limit: int) -> int:
-    """Remove the lines of keys that are empty and not ahead of their siblings, at most ``limit``; return how many."""
+    """Delete up to ``limit`` fair-share nodes of keys without jobs, and return how many.
+
+    A node whose virtual time is ahead of the others of its tenant is kept, up to KEPT_IDLE_KEYS for a tenant in a
+    queue.
+    """
     parameters = {"kept": KEPT_IDLE_KEYS, "limit": limit, "lines_lock": LockClass.LINES.value}
     with all_tenants(), prepared_cursor(scalar_row) as cursor:
         cursor.execute(_LOCK_IDLE, parameters)

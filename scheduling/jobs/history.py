@@ -1,4 +1,4 @@
-"""Reads of a job's history: its events, and its executions ended and in flight."""
+"""Reads of a job's history: its events, its ended executions, and its execution in flight."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ EXECUTION_STATES = [*LiveExecution.Phase.choices, *Execution.Outcome.choices]
 
 @dataclass(frozen=True, slots=True)
 class ExecutionRecord:
-    """One dispatch of a job, ended or not.
+    """One dispatch of a job, ended or in flight.
 
-    ``state`` is ``dispatched`` or ``executing``, or the outcome. ``seconds`` is measured slot time, None while it runs;
-    ``predicted_seconds`` is the prediction at its dispatch.
+    ``state`` is ``dispatched`` or ``executing`` while it is in flight, and its outcome afterwards. ``seconds`` is the
+    measured slot time, None until it has ended; ``predicted_seconds`` is the prediction at its dispatch.
     """
 
     id: UUID
@@ -43,7 +43,7 @@ class ExecutionRecord:
 
     @classmethod
     def of_ended(cls, row: Execution) -> ExecutionRecord:
-        """Return the record of an ended execution."""
+        """Build the record of an ended execution from its row."""
         return cls(
             id=row.id,
             job_id=row.job_id,
@@ -65,7 +65,7 @@ class ExecutionRecord:
 
     @classmethod
     def of_live(cls, row: LiveExecution) -> ExecutionRecord:
-        """Return the record of an execution in flight."""
+        """Build the record of an execution in flight from its row."""
         return cls(
             id=row.id,
             job_id=row.job_id,
@@ -97,12 +97,12 @@ def visible_event_data(event: JobEvent) -> dict[str, Any]:
 
 
 def events_of(job: Job) -> QuerySet[JobEvent]:
-    """Return all events of the job, oldest first."""
+    """Return a queryset of all events of the job, oldest first."""
     return JobEvent.objects.filter(job_id=job.id).order_by("id")
 
 
 def ended_executions_of(job: Job) -> QuerySet[Execution]:
-    """Return the job's ended executions, newest first."""
+    """Return a queryset of the job's ended executions, newest first."""
     return Execution.objects.filter(job_id=job.id).order_by("-id")
 
 
@@ -113,7 +113,10 @@ def live_execution_of(job: Job) -> ExecutionRecord | None:
 
 
 def get_execution(execution_id: UUID) -> ExecutionRecord:
-    """Return one execution of the current scope; raise `ExecutionNotFoundError`, also for another tenant's."""
+    """Return one execution of the current tenant context, in flight or ended.
+
+    Raise `ExecutionNotFoundError`, also for another tenant's execution.
+    """
     live = LiveExecution.objects.filter(id=execution_id).first()
     if live is not None:
         return ExecutionRecord.of_live(live)

@@ -60,5 +60,5 @@ def is_allowed(before: JobState, after: JobState) -> bool:
 
 
 def sources_of(after: JobState) -> tuple[str, ...]:
-    """Return the states from which ``after`` may be reached, sorted; the guard of compare-and-set updates."""
+    """Return the states from which a job may change to ``after``, sorted; an update to ``after`` must check them."""
     return tuple(sorted(state for state in JobState if is_allowed(state, after)))

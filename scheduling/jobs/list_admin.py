@@ -1,4 +1,4 @@
-"""The console's list of jobs: one query box for filters, their description, facets, and news of later jobs."""
+"""The console's list of jobs: a query box for filters, their description, facets, and the number of newer jobs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEWS_TEMPLATE = "scheduling/dashboards/parts/job_news.html"
 
 
 class JobChangeList(KeysetChangeList):
-    """The rows of jobs; for an empty list, the reason and what to do."""
+    """The rows of the job list; an empty list shows the reason and what to do."""
 
     empty_title = ""
     empty_text = ""
@@ -55,7 +55,7 @@ class JobChangeList(KeysetChangeList):
 
 
 class JobListPages(SavedViewPages):
-    """A mixin for the admin of jobs: filtering of the list, and the parts that are loaded after it."""
+    """A mixin for the admin of jobs: the filtered list, and the parts of its page that are loaded later."""
 
     change_list_template = "scheduling/dashboards/job_list.html"
     # Without any, the shell draws no search box and requests no results.
@@ -101,14 +101,14 @@ class JobListPages(SavedViewPages):
         return response
 
     def facets_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Render the states, queues and kinds of the filter's jobs, counted among the newest."""
+        """Render how many of the filter's jobs have each state, queue and kind, counted among the newest rows."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         context = facet_context(_readable(request), timezone.now())
         return part_response(request, render_to_string(FACETS_TEMPLATE, context, request))
 
     def news_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Render how many of the filter's jobs came after the newest that the list shows."""
+        """Render how many of the filter's jobs are newer than the newest job in the list (`since`)."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         given = request.GET.get(SINCE)
@@ -120,11 +120,11 @@ class JobListPages(SavedViewPages):
 
     @abstractmethod
     def peek_context(self, request: HttpRequest, job_id: UUID) -> dict[str, Any]:
-        """Return the template context of a job beside the list."""
+        """Return the template context of the panel that shows a job beside the list."""
 
 
 def filter_of_request(request: HttpRequest) -> JobFilter | FilterSyntaxError:
-    """Return the filter in the URL, or the error of an unreadable one."""
+    """Return the filter in the URL, or the error of a filter that cannot be parsed."""
     try:
         return parse(request.GET.get(QUERY, ""))
     except FilterSyntaxError as error:
@@ -132,7 +132,10 @@ def filter_of_request(request: HttpRequest) -> JobFilter | FilterSyntaxError:
 
 
 def folded(parameters: QueryDict) -> QueryDict:
-    """Return the URL's parameters, with those named like a field, such as `state=discarded`, moved into the filter."""
+    """Return the URL's parameters with those named like a filter field moved into the filter `q`.
+
+    For example, `state=discarded` becomes part of `q`.
+    """
     given = [name for name in FIELDS if name in parameters]
     if not given:
         return parameters

@@ -1,4 +1,4 @@
-"""Context around the rows of the job list: the filter as chips and words, its facets, and news."""
+"""Template context of the job list: the filter as chips and in words, its facets, and the number of newer jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scheduling.topology.queries import queue_ids
 
 @dataclass(frozen=True, slots=True)
 class FacetChoice:
-    """A value of a facet: the URL of a click, and the number of jobs once it is known."""
+    """One value of a facet: the URL that adds it to the filter or removes it, and its number of jobs once counted."""
 
     value: str
     address: str
@@ -33,12 +33,12 @@ class FacetChoice:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether certainly no job has it."""
+        """Return whether it is certain that no job has this value."""
         return self.count is not None and not self.count.value and not self.count.is_capped
 
 
 def frame_context(text: str, asked: JobFilter | FilterSyntaxError) -> dict[str, object]:
-    """Return the context of the filter, before anything is counted."""
+    """Return the template context of the filter: its text, chips and facets, without counted numbers."""
     shared = {"filter_text": text, "fields": FIELDS.values(), "whole_address": list_url(JobFilter())}
     if isinstance(asked, FilterSyntaxError):
         return {**shared, "fault": asked, "mended_address": _mended_address(text, asked)}
@@ -55,24 +55,27 @@ def frame_context(text: str, asked: JobFilter | FilterSyntaxError) -> dict[str, 
 
 
 def facet_context(job_filter: JobFilter, now: datetime) -> dict[str, object]:
-    """Return the facets with their counts."""
+    """Return the template context of the facets with their counts."""
     counted = read_facets(job_filter, now=now)
     is_cut = any(facet.is_cut for facet in counted.values())
     return {"facets": _facets(job_filter, counted), "is_counted": True, "looked_at": FACET_ROWS if is_cut else None}
 
 
 def new_jobs_context(job_filter: JobFilter, since: UUID | None, now: datetime) -> dict[str, object]:
-    """Return the count of jobs newer than the newest of the list; an empty list has no news."""
+    """Return the context with the number of jobs newer than ``since``, the newest job of the list.
+
+    ``since`` is None for an empty list; no number is shown then.
+    """
     return {"count": since and count_newer(job_filter, since, now=now), "address": list_url(job_filter)}
 
 
 def list_url(job_filter: JobFilter) -> str:
-    """Return the URL of the list under a filter: it contains the whole view."""
+    """Return the URL of the job list with this filter."""
     return list_url_of_text(job_filter.text)
 
 
 def list_url_of_text(text: str) -> str:
-    """Return the URL of the list under a filter text, readable or not."""
+    """Return the URL of the job list with this filter text, which need not be valid."""
     # Each facet has a dozen of them: the path is resolved once.
     return _with_query(_list_path(), urlencode({"q": text}) if text else "")
 

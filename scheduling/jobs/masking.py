@@ -19,9 +19,10 @@ _FINGERPRINT_CHARACTERS = 12
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A summary of a value.
+    """What may be shown of a payload or result to a reader who may not see it.
 
-    Equal values have equal fingerprints, and without the platform's key guesses cannot be tested against them.
+    Equal values have equal fingerprints. Fingerprints depend on a key of the platform, so that a guessed value cannot
+    be compared with one.
     """
 
     size_bytes: int
@@ -44,9 +45,9 @@ def summarize(value: Any) -> Summary:
 
 
 def summarize_stored(row: Model, name: str) -> Summary:
-    """Return the summary of a row's value.
+    """Return the summary of the field ``name`` of a row.
 
-    If the value cannot be decrypted, the summary has the reason instead, so that its page still renders.
+    If its value cannot be decrypted, the summary has the reason instead, so that the page can still be shown.
     """
     try:
         return summarize(getattr(row, name))

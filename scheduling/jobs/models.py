@@ -1,7 +1,7 @@
-"""Jobs and the small tables that hold the places of waiting jobs.
+"""Jobs, and the small tables that list the jobs which wait.
 
-No index on ``Job`` contains state, fence, attempts or times: each update of these then stays on its page (HOT). States
-that must be found have tables of their own: ready, due, held, suspended, deadline.
+No index on ``Job`` contains state, fence, attempts or times: each update of these then stays on its page (HOT). Jobs in
+states that must be found are listed in tables of their own: ready, due, held, suspended, deadline.
 """
 
 from __future__ import annotations
@@ -140,7 +140,10 @@ class Job(TenantModel):
 
     @property
     def mark(self) -> str:
-        """Return a text that differs if any shown field does; the outlook of a waiting job is not included."""
+        """Return a text that changes whenever a shown field of the job changes.
+
+        The estimated start of a waiting job may change without it.
+        """
         return ":".join(str(getattr(self, name)) for name in MARK_FIELDS)
 
 
@@ -169,7 +172,7 @@ MARK_FIELDS = (
 
 
 class WaitingRow(models.Model):
-    """A job's row in one of the waiting tables; deleted when the job moves on."""
+    """Base of a row that lists a waiting job in one of the waiting tables; deleted when the job leaves that table."""
 
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
     entity_id = models.BigIntegerField()
@@ -186,7 +189,7 @@ class WaitingRow(models.Model):
 
 
 class JobReady(WaitingRow):
-    """A job that may be dispatched now, in its tenant's own order."""
+    """A job that may be dispatched now; the primary key orders the jobs of each fair-share node."""
 
     pk = models.CompositePrimaryKey("entity_id", "rank", "job_id")
     job_id = models.UUIDField()
@@ -208,9 +211,9 @@ class JobDue(WaitingRow):
 
 
 class JobHeld(WaitingRow):
-    """A job that is available but may not start, set aside so that it hides no other.
+    """An available job that may not start for now, kept out of the ready table so that it does not block others.
 
-    ``gate`` is what held it when a tick met it: ``kind`` (its kind is paused), ``circuit`` with the id of an open
+    ``gate`` is the obstacle that a tick found: ``kind`` (its kind is paused), ``circuit`` with the id of an open
     breaker, ``memory`` with the id of a pool whose children are too small for it, or ``unknown`` with the id of a pool
     of which no live worker announces its kind.
     """
@@ -234,7 +237,7 @@ class JobHeld(WaitingRow):
 
 
 class JobSuspended(models.Model):
-    """A suspended job, listed here to be counted, which no index of the jobs allows.
+    """A suspended job; without this table, suspended jobs could not be counted by an index.
 
     ``is_own``: it suspended itself, and may be woken; otherwise a person suspended it, or it waits for its children.
     ``wake_at`` is when it continues at the latest.

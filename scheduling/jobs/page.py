@@ -1,4 +1,4 @@
-"""A job's page: its attempts on a time axis, its history, its error, its origin."""
+"""The page of one job: its attempts on a time axis, its history, its error, and what submitted it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BODY_TEMPLATE = "scheduling/dashboards/job_body.html"
 
 
 def job_page_context(job: Job) -> dict[str, Any]:
-    """Return the context of the page's template."""
+    """Return the template context of the job's page."""
     rows = read_job_page(job)
     now = timezone.now()
     return {

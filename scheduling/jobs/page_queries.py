@@ -1,4 +1,4 @@
-"""Reads for a job's page, bounded whatever the job's history."""
+"""Reads for the page of one job; each is limited, however long the job's history is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ AUDIT_LIMIT = 20
 
 @dataclass(frozen=True, slots=True)
 class JobPageRows:
-    """The rows shown on a job's page; lists are cut at their limits and keep the newest; events are oldest first."""
+    """The rows shown on a job's page.
+
+    Each list has at most a fixed number of rows, the newest ones; events are ordered oldest first.
+    """
 
     job: Job
     attempts: list[ExecutionRecord]
@@ -44,7 +47,7 @@ class JobPageRows:
 
 
 def read_job_page(job: Job) -> JobPageRows:
-    """Return the rows of the page; at most twenty statements, each bounded."""
+    """Return the rows of the job's page; at most twenty statements, each with a limit."""
     live = live_execution_of(job)
     # Tracebacks are long, and only one is shown.
     ended = list(ended_executions_of(job).defer("traceback")[: ATTEMPT_LIMIT + 1])

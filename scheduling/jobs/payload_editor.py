@@ -1,4 +1,4 @@
-"""Replays of ended jobs with an edited payload; the payload's form is only in the answer to a POST."""
+"""Form to run an ended job again with an edited payload; the payload is shown only in responses to a POST."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEMPLATE = "scheduling/dashboards/payload_edit.html"
 
 
 class PayloadObjectField(StrictJSONField):
-    """A JSON object as text, possibly empty."""
+    """A form field for a JSON object, which may be empty."""
 
     empty_values = (None, "")
     widget = UnfoldAdminTextareaWidget
@@ -40,10 +40,10 @@ class PayloadObjectField(StrictJSONField):
 
 
 class EditedPayloadForm(forms.Form):
-    """The payload of a replay."""
+    """The payload for a new run of the job, and the reason."""
 
     payload = PayloadObjectField(
-        label=gettext_lazy("Payload"), help_text=gettext_lazy("By the kind's own schema, at most 256 KiB.")
+        label=gettext_lazy("Payload"), help_text=gettext_lazy("Must match the kind's schema, at most 256 KiB.")
     )
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -68,14 +68,17 @@ class PayloadEditor(ConsoleAdmin):
     """A mixin for the admins of jobs and dead letters: the payload form and its submission."""
 
     def open_editor(self, request: HttpRequest, edited: Edited, reason: str) -> HttpResponse:
-        """Show the payload in a form; the audit log records that."""
+        """Show the job's payload in a form, and record in the audit log that it was revealed."""
         revealed = reveal_payload(job_id=edited.job_id, reason=reason)
         return self._answer(request, edited, EditedPayloadForm(initial={"payload": revealed.payload, "reason": reason}))
 
     def submit_edited(
         self, request: HttpRequest, edited: Edited, run: Callable[[dict[str, Any], str], Job]
     ) -> HttpResponse:
-        """Run the job again with the submitted payload; show a fault beside the form."""
+        """Call ``run`` with the submitted payload and reason, and redirect to the new job.
+
+        If the form is invalid or the job is refused, show the form again with the fault.
+        """
         form = EditedPayloadForm(request.POST)
         if form.is_valid():
             try:

@@ -9,10 +9,10 @@ from scheduling.jobs.requests import check_depth
 
 
 def patched_payload(payload: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``payload`` with the members of ``patch`` replaced, and without those that are null there.
+    """Return a copy of ``payload`` with ``patch`` applied.
 
-    Objects are merged member by member, everything else is replaced. Raise PayloadInvalidError for a patch that is
-    nested deeper than a payload may be.
+    Members of the patch replace those of the payload; a null removes the member. Objects are merged member by member,
+    everything else is replaced. Raise PayloadInvalidError for a patch that is nested deeper than a payload may be.
     """
     check_depth(patch)
     return _merge(payload, patch)

@@ -1,4 +1,4 @@
-"""Reads restricted to index scans, where the planner would rather read a whole table to find a part of it."""
+"""A way to restrict reads to index scans, where PostgreSQL's planner would read a whole table to find a part of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AS_BEFORE = "RESET enable_bitmapscan; RESET enable_seqscan; RESET enable_sort"
 
 @contextmanager
 def force_index_scans() -> Iterator[None]:
-    """Restrict the statements of the block to index scans, within the transaction of the scope."""
+    """Forbid sequential scans, bitmap scans and sorts for the statements of the block, inside a transaction."""
     with connection.cursor() as cursor:
         cursor.execute(_ALONE)
     yield

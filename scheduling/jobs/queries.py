@@ -1,7 +1,6 @@
-"""Reads of jobs for the API, the console and the commands: one filter, one list, one detail.
+"""Reads of jobs for the API, the console and the commands: the filtered list, and one job.
 
-Every list follows the primary order of UUIDv7 ids, newest first. Every count is bounded: a tenant may have a million
-jobs.
+Every list is ordered by UUIDv7 ids, newest first. Every count is bounded: a tenant may have a million jobs.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ EVERY_JOB = JobFilter()
 
 @dataclass(frozen=True, slots=True)
 class CappedCount:
-    """A count that stops at a limit; ``is_capped``: there may be more."""
+    """A count that stops at a limit; ``is_capped``: the true number may be larger."""
 
     value: int
     is_capped: bool
@@ -33,12 +32,12 @@ class CappedCount:
 
 
 def find_jobs(job_filter: JobFilter = EVERY_JOB) -> JobQuerySet:
-    """Return the jobs of the current scope that match, newest first, with their queues."""
+    """Return a queryset of the matching jobs in the current tenant context, newest first, with their queues."""
     return job_filter.apply(Job.objects.select_related("queue").newest_first(), now=timezone.now())
 
 
 def scan_jobs(job_filter: JobFilter) -> JobQuerySet | None:
-    """Return the jobs that a list scans for those of the filter; None if an index finds them."""
+    """Return the queryset whose rows a list checks one by one for the filter; None if an index finds the matches."""
     return find_jobs(job_filter.bounds).select_related(None) if job_filter.needs_scan else None
 
 
@@ -51,7 +50,7 @@ def get_job(job_id: UUID) -> Job:
 
 
 def read_mark(job_id: UUID) -> str:
-    """Return the job's mark, which differs if the job has changed, for polling. Raise JobNotFoundError."""
+    """Return `Job.mark`, which changes whenever the job does; for polling. Raise JobNotFoundError."""
     job = Job.objects.filter(id=job_id).only(*MARK_FIELDS).first()
     if job is None:
         raise JobNotFoundError

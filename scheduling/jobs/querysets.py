@@ -1,4 +1,4 @@
-"""Chainable filters on jobs."""
+"""Chainable filters for querysets of jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class JobQuerySet(TenantQuerySet["Job"]):
-    """Filters named like the console's words."""
+    """A queryset of jobs with filters named as the console names them: waiting, in flight, finished."""
 
     def waiting(self) -> Self:
         return self.filter(state__in=sorted(WAITING_STATES))
@@ -24,7 +24,7 @@ class JobQuerySet(TenantQuerySet["Job"]):
         return self.filter(state__in=sorted(TERMINAL_STATES))
 
     def newest_first(self) -> Self:
-        """Order by UUIDv7 id, which is the time of submission, along the tenant's own index."""
+        """Order by UUIDv7 id, which is the order of submission, using the index of each tenant's jobs."""
         return self.order_by("-id")
 
 

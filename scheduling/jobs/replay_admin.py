@@ -1,4 +1,4 @@
-"""Replay of a job with an edited payload, from its page."""
+"""Page to run an ended job again with an edited payload."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tenants.console.post_actions import post_action
 
 
 class JobReplayPages(PayloadEditor, KeysetAdmin):
-    """A mixin for the admin of jobs: one view, and the action that opens the payload editor."""
+    """A mixin for the admin of jobs: the action that shows the payload in a form, and the view that submits it."""
 
     def get_urls(self) -> list[URLPattern]:
         edited = self.guard(self.replay_view, Permission.JOBS_REVEAL)
@@ -34,11 +34,11 @@ class JobReplayPages(PayloadEditor, KeysetAdmin):
         is_offered=lambda job: job.state in REPLAYABLE_STATES,
     )
     def edit(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
-        """Show the payload in a form, in the answer to this POST only."""
+        """Show the payload in a form, in the response to this POST only."""
         return self.open_editor(request, _edited(job), reason)
 
     def replay_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        """Run the job again with the submitted payload."""
+        """Run the ended job again, as a new job, with the payload entered in the form."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.access(request).may(Permission.JOBS_RETRY):

@@ -42,11 +42,11 @@ MAX_REPORTED_ERRORS = 20
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """One requested job; ``run_at`` and ``deadline`` are aware datetimes.
+    """One job to be submitted; ``run_at`` and ``deadline`` are aware datetimes.
 
     Without a ``priority`` the tenant's default applies. ``queue`` names a queue only where the routing rule lets the
-    tenant choose; ``max_retries`` may lower what kind and plan allow. ``is_internal`` is only set by the platform's
-    code: otherwise internal kinds are refused.
+    tenant choose; ``max_retries`` may be lower than what kind and plan allow. ``is_internal`` is only set by the
+    platform's code: without it internal kinds are refused.
     """
 
     kind: str
@@ -79,7 +79,7 @@ _FINGERPRINTED = tuple(item.name for item in fields(JobRequest) if item.name not
 
 
 def check_depth(payload: object) -> None:
-    """Raise PayloadInvalidError for a payload nested deeper than MAX_PAYLOAD_DEPTH; never recurse."""
+    """Raise PayloadInvalidError for a payload nested deeper than MAX_PAYLOAD_DEPTH; it works without recursion."""
     level: list[object] = [payload]
     for _ in range(MAX_PAYLOAD_DEPTH):
         level = [
@@ -95,13 +95,13 @@ def check_depth(payload: object) -> None:
 
 
 def retry_policy_on(plan: Plan, processor: type[TaskProcessor]) -> RetryPolicy:
-    """Return how often and when jobs of a kind are retried on a plan."""
+    """Return the retry policy of a kind's jobs on a plan."""
     own = RetryPolicy(max_retries=processor.max_retries, delays_seconds=processor.retry_delays_seconds)
     return policy_on_plan(own, plan.retry_rules, processor.kind)
 
 
 def check_request(request: JobRequest, *, now: datetime, plan: Plan) -> type[TaskProcessor]:
-    """Return the kind's processor if the request is valid; otherwise raise the DomainError with the reason."""
+    """Return the processor of the requested kind if the request is valid; otherwise raise a DomainError."""
     processor = registry.get(request.kind)
     if processor.is_internal and not request.is_internal:
         raise KindInternalError("Only the platform submits jobs of the kind %(kind)r.", {"kind": request.kind})

@@ -1,4 +1,4 @@
-"""Retries of jobs: a backed-off job runs now, an ended job runs as a new one."""
+"""Retries of jobs: a job that waits for its retry runs now, an ended job runs again as a new job."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NOTE_REQUEUED = load_sql(__file__)["note_requeued"]
 
 @dataclass(frozen=True, slots=True)
 class RetryResult:
-    """The job that runs; ``is_new``: it is a new job linked to the ended one."""
+    """The job that runs after a retry; ``is_new``: it is a new job linked to the ended one."""
 
     job: Job
     is_new: bool
@@ -42,9 +42,10 @@ class RetryResult:
 
 @dataclass(slots=True)
 class BulkRetry:
-    """The result for each job: its back-off ended, its replay, or the refusal.
+    """The results of a retry of many jobs.
 
-    ``rate`` is the state of the tenant's submission rate, if it was charged.
+    ``hastened`` are the ids of jobs whose back-off was ended, ``replayed`` the new jobs by the id of the old one,
+    ``refused`` the errors by id. ``rate`` is the state of the tenant's submission rate, if it was charged.
     """
 
     hastened: set[UUID] = field(default_factory=set)
@@ -55,10 +56,10 @@ class BulkRetry:
 
 @transaction.atomic
 def retry_job(*, job_id: UUID, reason: str = "") -> RetryResult:
-    """Retry one job of the current scope.
+    """Retry one job of the current tenant context: end its back-off, or run the ended job again as a new job.
 
-    Raise JobNotFoundError, InvalidTransitionError for a job that neither backs off nor ended without success, and any
-    error of a refused submission.
+    Raise JobNotFoundError, InvalidTransitionError unless the job is retryable, discarded, quarantined or cancelled, and
+    the error of `submit_jobs` if the new job is refused.
     """
     bulk = retry_jobs(job_ids=[job_id], reason=reason)
     if job_id in bulk.refused:
@@ -70,10 +71,10 @@ def retry_job(*, job_id: UUID, reason: str = "") -> RetryResult:
 
 @transaction.atomic
 def replay_job(*, job_id: UUID, payload: Mapping[str, Any], reason: str = "") -> Job:
-    """Run an ended job again with another payload, as a new job linked to it.
+    """Run an ended job again with another payload, as a new job linked to it; return the new job.
 
-    Raise JobNotFoundError, InvalidTransitionError for a job that has not ended or has succeeded, and any error of a
-    refused submission.
+    Raise JobNotFoundError, InvalidTransitionError unless the job is discarded, quarantined or cancelled, and the error
+    of `submit_jobs` if the new job is refused.
     """
     job = Job.objects.filter(pk=job_id).first()
     if job is not None and job.state not in REPLAYABLE_STATES:
@@ -94,11 +95,11 @@ def retry_jobs(
     payloads: Mapping[UUID, Mapping[str, Any]] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> BulkRetry:
-    """Retry many jobs of the current scope, with one audit entry for each tenant.
+    """Retry many jobs of the current tenant context, with one audit entry for each tenant.
 
-    Each new job costs a token of its tenant's rate if the tenant's own people or keys request it; the first ones in the
-    order of ``job_ids`` get one. ``payloads`` replace those of the replayed jobs; ``facts`` are added to the audit
-    entry.
+    If a user or key of the tenant makes the request, each new job costs a token of the tenant's rate; when there are
+    too few tokens, the first jobs in ``job_ids`` get them. ``payloads`` replace those of the replayed jobs; ``facts``
+    are added to the audit entry.
     """
     bulk = BulkRetry()
     # The old job's outcome is not part of its next run.
@@ -174,7 +175,7 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mappin
 
 
 def refusal_of_replay(kind: str) -> DomainError | None:
-    """Return why the caller may not replay jobs of an internal kind, or None.
+    """Return the error if the caller may not run jobs of this kind again, or None if the caller may.
 
     A replay repeats the effects of the old payload. People and keys of a tenant may replay webhook deliveries with
     `webhooks.manage`, and no other internal kind.

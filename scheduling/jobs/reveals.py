@@ -1,4 +1,4 @@
-"""Reveals of payloads and results in clear text; each is audited."""
+"""Reads of payloads and results in clear text; each read is audited."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class RevealedJob:
 
 
 def reveal_payload(*, job_id: UUID, reason: str) -> RevealedJob:
-    """Return a job's payload, checkpoint and result, and audit it; raise `ReasonRequiredError` without a reason."""
+    """Return a job with its payload, checkpoint and result in clear text, and audit that.
+
+    Raise `ReasonRequiredError` without a reason.
+    """
     if not reason.strip():
         raise ReasonRequiredError("Give a reason for reading the payload.")
     job = get_job(job_id)

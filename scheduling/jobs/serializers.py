@@ -1,4 +1,4 @@
-"""Representations of jobs; list and detail share their fields."""
+"""Representations of jobs in the API; a list and a single job have common fields."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ type Reveals = Literal["nothing", "result", "everything"]
 
 
 class ProgressSerializer(serializers.Serializer[Job]):
-    """The progress of a job, in units of its own; total 0: not reported."""
+    """The progress of a job, in any unit that its processor chose; with `total` 0 none was reported."""
 
     current = serializers.IntegerField(source="progress_current")
     total = serializers.IntegerField(source="progress_total")
@@ -31,14 +31,14 @@ class ProgressSerializer(serializers.Serializer[Job]):
 
 
 class ErrorSummarySerializer(serializers.Serializer[Any]):
-    """The last error without its text; errors of one cause share a fingerprint."""
+    """The job's last error without its message; errors of one cause have the same fingerprint."""
 
     type = serializers.CharField(source="error_type")
     fingerprint = serializers.CharField(source="error_fingerprint")
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """The last error."""
+    """The last error of the job."""
 
     type = serializers.CharField(source="error_type")
     message = serializers.CharField(source="error_message")
@@ -50,18 +50,18 @@ class WaitingReasonSerializer(serializers.Serializer[Any]):
 
     code = serializers.CharField()
     detail = serializers.CharField()
-    until = serializers.DateTimeField(allow_null=True, help_text="When it ends by itself; null: a person ends it.")
+    until = serializers.DateTimeField(allow_null=True, help_text="When the reason ends by itself, if known.")
 
 
 class EtaBandSerializer(serializers.Serializer[StartTime]):
-    """The band of times within which a job starts, in four cases of five."""
+    """The span of time within which four of five jobs start."""
 
     low_seconds = serializers.FloatField()
     high_seconds = serializers.FloatField()
 
 
 class WaitingSerializer(serializers.Serializer[Explanation]):
-    """The reasons why a job waits; position and ETA are null if unknown."""
+    """The reasons why a job waits; its position and its ETA are null if unknown."""
 
     reasons = WaitingReasonSerializer(many=True)
     position = serializers.IntegerField(allow_null=True, help_text="Among the tenant's own ready jobs, from 1.")
@@ -126,7 +126,10 @@ class JobOriginSerializer(serializers.Serializer[ScheduleFire]):
 
 
 class StoredJobSerializer(JobSummarySerializer):
-    """The stored columns of a job; `context["reveals"]` decides whether payload and result are shown."""
+    """A job as stored, without the explanation of its wait.
+
+    The serializer's `context["reveals"]` decides whether payload and result are shown.
+    """
 
     payload = serializers.SerializerMethodField(help_text="Null if it is masked.")
     result = serializers.SerializerMethodField(help_text="Null if it is masked, or without a result.")
@@ -171,7 +174,7 @@ class JobSerializer(StoredJobSerializer):
 
 
 class JobAnswerQuerySerializer(QuerySerializer):
-    """Query parameters of requests that are answered with a stored job."""
+    """Query parameters of actions whose response is a job."""
 
     include = serializers.ChoiceField(
         choices=["waiting"], default=None, help_text="`waiting` adds the explanation of the wait, as in `GET`."

@@ -30,7 +30,7 @@ SYSTEM_ACTOR = "system"
 
 
 def actor_label(actor: Actor) -> str:
-    """Return the actor as history stores it: ``kind:label``, or ``system``."""
+    """Return the actor as the history stores it: ``kind:label``, or ``system``."""
     return SYSTEM_ACTOR if actor.kind == "system" else f"{actor.kind}:{actor.label or actor.id}"[:200]
 
 
@@ -89,10 +89,10 @@ _MOST_TEXTS: Final = 256
 
 
 def store_jobs(jobs: Sequence[Job], *, lines: Mapping[Line, int], event: str) -> None:
-    """Store new jobs of one tenant with their wakes, and an event and an audit entry named ``event``.
+    """Store new jobs of one tenant, their waiting rows and wakes, and an event and an audit entry named ``event``.
 
-    ``lines`` holds the entity of each line that the jobs wait in. A single job is sent with the transaction's COMMIT,
-    or before the next statement, and database errors are raised there.
+    ``lines`` has the fair-share node of each (queue id, fair key) of the jobs. For a single job the statement is only
+    sent with the transaction's COMMIT or the next statement, and database errors are raised there.
     """
     scope = require_scope()
     for job in jobs:

@@ -1,4 +1,4 @@
-"""Submission: from a request to a durable row."""
+"""Submission of jobs: a request is checked, routed and stored as a row."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _LOCK_KEYS, _FIND_REPEATED = _SQL["lock_keys"], _SQL["find_repeated"]
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The answer to one request; ``created`` is False for a repeated idempotency key."""
+    """The result of one submission; ``created`` is False if a repeated idempotency key found an existing job."""
 
     job: Job
     created: bool
@@ -54,7 +54,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class BulkSubmission:
-    """The answer to many requests: each one's index with its job or its refusal."""
+    """The results of many submissions: the index of each request with its job, or with its error."""
 
     accepted: Sequence[tuple[int, Submission]]
     rejected: Sequence[tuple[int, DomainError]]
@@ -76,9 +76,9 @@ def submit_job(
     is_rate_limited: bool = False,
     has_savepoint: bool = True,
 ) -> Submission:
-    """Submit one job, or raise the DomainError of its refusal.
+    """Submit one job, and return it; raise the DomainError that refuses it.
 
-    Without a savepoint a refusal rolls the caller's transaction back.
+    If ``has_savepoint`` is False, a refusal rolls the caller's transaction back.
     """
     bulk = submit_jobs(
         tenant=tenant,
@@ -104,9 +104,9 @@ def submit_jobs(
 ) -> BulkSubmission:
     """Submit jobs in one transaction; return the accepted ones and the refusals by index.
 
-    ``parents`` has for each request the job that it follows. ``is_rate_limited``: a tenant submits, so each new job
-    costs a token of its rate; jobs of the platform and its operators cost none. ``is_atomic``: raise the first refusal
-    and accept nothing.
+    ``parents`` has the parent job of each request. ``is_rate_limited``: a tenant submits, so each new job costs a token
+    of its rate; jobs of the platform and its operators cost none. ``is_atomic``: raise the first refusal and accept
+    nothing.
     """
     with (
         tracing.span("job.submit", jobs=len(requests), tenant=tenant.slug),
@@ -153,7 +153,7 @@ class _Intake:
         return cls(tenant, batch, allowance.standing.now, allowance, Routes.load(tenant.plan.tier_id))
 
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
-        """Find the jobs of repeated keys, and the keys that another request holds right now."""
+        """Find the jobs of repeated idempotency keys, and the keys that a concurrent transaction is submitting."""
         keys = sorted({request.idempotency_key for request in requests if request.idempotency_key})
         if not keys:
             return
@@ -172,7 +172,7 @@ class _Intake:
             self.known[job.idempotency_key or ""] = job
 
     def admit(self, index: int, request: JobRequest, parent: Job | None) -> None:
-        """Decide one request."""
+        """Accept or refuse one request, and record the result under its index."""
         try:
             submission = self._decide(request, parent)
         except DomainError as error:
@@ -243,7 +243,7 @@ class _Intake:
         )
 
     def take_tokens(self) -> TokenGrant:
-        """Keep as many of the new jobs as the tenant's rate grants, the first ones, and refuse the rest."""
+        """Accept only as many new jobs as the tenant's rate grants, the first ones, and refuse the rest."""
         tokens = self.allowance.take_tokens(len(self.new))
         late = {job.pk: nth for nth, job in enumerate(self.new[tokens.granted :], start=1)}
         refused = [(index, tokens.refusal(late[done.job.pk])) for index, done in self.accepted if done.job.pk in late]
@@ -253,7 +253,7 @@ class _Intake:
         return tokens
 
     def check_whole(self) -> None:
-        """Raise the first refusal."""
+        """Raise the first refusal, if there is one."""
         if self.rejected:
             raise self.rejected[0][1]
 
@@ -265,7 +265,7 @@ class _Intake:
         return self.default_priority
 
     def store(self) -> None:
-        """Store the new jobs, and announce them once this transaction is committed."""
+        """Store the new jobs; once this transaction is committed, wake the dispatcher and send a signal."""
         if not self.new:
             return
         self.allowance.note_accepted(len(self.new))

@@ -1,6 +1,6 @@
-"""Suspension and resumption of one waiting job, and wakes of jobs that suspended themselves.
+"""Suspension and resumption of one waiting job, and waking of jobs that suspended themselves.
 
-Queues, kinds and pools have `pauses`, tenants their own app.
+Queues, kinds and pools are stopped with `pauses`, tenants in their own app.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _REQUEST_WAKE = load_sql(__file__)["request_wake"]
 
 @transaction.atomic
 def suspend_job(*, job_id: UUID, reason: str = "") -> Job:
-    """Suspend a waiting job of the current scope until a person resumes it. Raise InvalidTransitionError."""
+    """Suspend a waiting job of the current tenant context until a person resumes it.
+
+    Raise JobNotFoundError, and InvalidTransitionError for a job that does not wait.
+    """
     job = _find(job_id)
     data = {"reason": reason}
     if not _is_done(lambda: end_waiting([job_id], state=JobState.SUSPENDED, event="job.suspended", data=data)):
@@ -39,7 +42,10 @@ def suspend_job(*, job_id: UUID, reason: str = "") -> Job:
 
 @transaction.atomic
 def resume_job(*, job_id: UUID, reason: str = "") -> Job:
-    """Make a suspended job of the current scope available. Raise InvalidTransitionError."""
+    """Make a suspended job of the current tenant context available.
+
+    Raise JobNotFoundError, and InvalidTransitionError for a job that is not suspended.
+    """
     job = _find(job_id)
     states, data = [JobState.SUSPENDED], {"reason": reason}
     if not _is_done(lambda: make_ready([job_id], from_states=states, event="job.resumed", data=data)):
@@ -51,10 +57,10 @@ def resume_job(*, job_id: UUID, reason: str = "") -> Job:
 
 
 def wake_jobs(*, job_ids: Sequence[UUID]) -> set[UUID]:
-    """Wake jobs of the current scope that suspended themselves, in the caller's transaction; return those.
+    """Make jobs available that suspended themselves, in the caller's transaction; return their ids.
 
-    A job that still runs is marked, so that it is not suspended afterwards. Jobs that a person suspended stay so.
-    Nothing is audited here: the caller records the reason.
+    A job that still runs is marked, so that it is not suspended afterwards. Jobs that a person suspended stay so. The
+    caller writes the audit entry.
     """
     with prepared_cursor() as cursor:
         cursor.execute(_REQUEST_WAKE, {"job_ids": list(job_ids)})
@@ -66,7 +72,10 @@ def wake_jobs(*, job_ids: Sequence[UUID]) -> set[UUID]:
 
 
 def wake_due(limit: int) -> int:
-    """Wake jobs of all tenants whose wait is over; return how many. For the sweep, which one process runs at a time."""
+    """Make up to ``limit`` jobs available whose `wake_at` has passed, and return how many.
+
+    The sweep calls it, which one process runs at a time.
+    """
     due = JobSuspended.objects.filter(is_own=True, wake_at__lte=Now()).order_by("wake_at")
     ids = list(due.select_for_update(no_key=True, skip_locked=True).values_list("job_id", flat=True)[:limit])
     woken = make_ready(ids, from_states=[JobState.SUSPENDED], event=WOKEN, data={"reason": "time"})

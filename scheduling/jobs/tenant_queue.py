@@ -1,4 +1,4 @@
-"""A tenant's jobs of one kind, viewed as a queue of that tenant."""
+"""A tenant's jobs of one kind, used like a queue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.models import Tenant
 
 
 class TenantIsolatedTaskQueue:
-    """The waiting jobs of one tenant and kind; rows in PostgreSQL, not a list in Redis."""
+    """The waiting jobs of one tenant and kind, used like a queue; they are rows in PostgreSQL, not a list in Redis."""
 
     def __init__(self, tenant: Tenant, kind: str) -> None:
         self.tenant = tenant
@@ -32,8 +32,8 @@ class TenantIsolatedTaskQueue:
     def pull_tasks(self, count: int) -> int:
         """Dispatch up to ``count`` of these jobs now, ahead of other tenants; return how many.
 
-        A restricted claim of the dispatcher: caps, pauses and free slots apply and every job is charged, so the tenant
-        pays for the advance with its later turns.
+        This is the dispatcher's claim, restricted to these jobs: caps, pauses and free slots apply, and every job is
+        charged, so that later jobs of the tenant wait longer.
         """
         with tenant_context(self.tenant):
             lines = FairShareNode.objects.filter(pk__in=JobReady.objects.filter(kind=self.kind).values("entity_id"))
@@ -55,12 +55,12 @@ class TenantIsolatedTaskQueue:
         return pulled
 
     def depth(self) -> int:
-        """Return how many of these jobs could be dispatched now."""
+        """Return how many of these jobs are ready to be dispatched."""
         with tenant_context(self.tenant):
             return JobReady.objects.filter(kind=self.kind).count()
 
     def oldest_age(self) -> timedelta | None:
-        """Return how long the first job in order has waited; None if no job waits."""
+        """Return how long the next of these jobs has been due; None if none is ready."""
         first = self.peek(1)
         if not first:
             return None
@@ -72,7 +72,7 @@ class TenantIsolatedTaskQueue:
         return age
 
     def peek(self, count: int = 10) -> Sequence[Job]:
-        """Return the next jobs in the tenant's own order, without removing them."""
+        """Return the next ``count`` of these jobs in the tenant's own order; they stay in the queue."""
         with tenant_context(self.tenant):
             ranked = JobReady.objects.filter(kind=self.kind).order_by("rank", "job_id")
             ids = list(ranked.values_list("job_id", flat=True)[:count])

@@ -1,7 +1,7 @@
-"""Moves of waiting jobs: out of their waiting rows, or into the ready table.
+"""Changes of waiting jobs: to an ended or suspended state, or back to ready.
 
-Every statement locks a job's waiting row before the job's own row, as the dispatcher does, so that the two do not
-deadlock.
+A waiting job has a row in one of the waiting tables. Every statement locks this row before the job's own row, as the
+dispatcher does, so that the two do not deadlock.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ def end_waiting(
     error_fingerprint: str = "",
     dead_letter_reason: str = "",
 ) -> set[UUID]:
-    """Move waiting jobs of the scope to ``state`` in one statement; return those that were waiting.
+    """Move waiting jobs of the current tenant context to ``state`` in one statement; return the ids of those moved.
 
-    ``state`` is ``suspended`` or terminal; a dead one requires the dead letter's reason. Raise ValueError otherwise.
+    ``state`` is ``suspended`` or terminal. Raise ValueError unless a dead letter's reason is given for a dead state,
+    and only then.
     """
     if (state in DEAD_STATES) is not bool(dead_letter_reason):
         raise ValueError("A dead state requires a dead letter's reason, and only a dead state has one.")
@@ -70,7 +71,7 @@ def end_waiting(
 def make_ready(
     job_ids: Sequence[UUID], *, from_states: Sequence[JobState], event: str, data: Mapping[str, Any] | None = None
 ) -> set[UUID]:
-    """Make backed-off or suspended jobs of the scope available now; return those that were."""
+    """Make the jobs available that are in ``from_states``, such as suspended ones; return their ids."""
     create_key_nodes(job_ids)
     return _run(_MAKE_READY, job_ids, event=event, data=data, from_states=[state.value for state in from_states])
 
@@ -78,9 +79,10 @@ def make_ready(
 def retry_missed(
     act: Callable[[Sequence[UUID]], set[UUID]], job_ids: Sequence[UUID], *, states: Collection[JobState]
 ) -> set[UUID]:
-    """Act on the jobs, and again on those that it missed though they are in ``states``; return the affected ones.
+    """Call ``act`` with the job ids, again with those in ``states`` that it missed, and return all affected ids.
 
-    A move of the backlog, a tick or a person may have had them locked. Rarely more than one try.
+    ``act`` misses a job that another transaction has locked or is moving. It is called LOOKS times at most, usually
+    once.
     """
     done: set[UUID] = set()
     left: Sequence[UUID] = job_ids

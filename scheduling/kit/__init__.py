@@ -1,1 +1,1 @@
-"""The kit of job kinds: all that a workload imports to run as jobs."""
+"""The kit for job kinds: everything that a workload imports so that its work runs as jobs."""

@@ -78,8 +78,8 @@ class TransientError(Exception):
     """The error for a job that may succeed later: it is retried after a back-off while attempts are left.
 
     ``code`` is the stable error type that is stored with the job. ``retry_after_seconds`` overrides the kind's
-    back-off, as an HTTP ``Retry-After`` does; the function of the same name parses that header. More than a day counts
-    as a day. ``is_own_timeout``: the job waited less than usual for its dependency, so the failure does not count for
+    back-off, as an HTTP ``Retry-After`` does; `retry_after_seconds()` parses that header. More than a day counts as a
+    day. ``is_own_timeout``: the job waited less than usual for its dependency, so the failure does not count for
     other tenants that share it.
     """
 
@@ -109,7 +109,7 @@ class DependencyRefusedError(TransientError):
 
 
 class Interrupted(BaseException):
-    """The exception by which the platform takes a job back at a safe point.
+    """The exception that the platform raises at a safe point (a call of the context) to stop the processor.
 
     It derives from ``BaseException``, so a processor's ``except Exception`` does not catch it. ``cause`` is one of
     ``cancel``, ``shutdown``, ``deadline``, ``fence_lost``, ``dependency``.
@@ -121,7 +121,7 @@ class Interrupted(BaseException):
 
 
 class JobRuntime(Protocol):
-    """The worker's side of a context; processors use the context's methods instead."""
+    """The interface that the worker implements behind a `JobContext`; processors call the context's methods instead."""
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None: ...
 
@@ -148,8 +148,8 @@ class JobContext:
 
     ``attempt`` counts from 1. ``state`` is the last checkpoint, empty at the first start. ``fencing_token`` rises with
     each start: pass it to external systems that can refuse an older one. ``idempotency_key`` is equal for all starts.
-    ``deadline_at`` is an aware datetime or None. ``settings`` are the tenant's values at the start, of those that the
-    kind declares.
+    ``deadline_at`` is an aware datetime or None. ``settings`` has the tenant's values, as of the start, of the
+    settings that the kind declares.
     """
 
     tenant_id: UUID
@@ -166,16 +166,16 @@ class JobContext:
     settings: Json = field(default_factory=dict, repr=False)
 
     def checkpoint(self, state: Json, effects: Effects | None = None) -> None:
-        """Store ``state``, a JSON object, and run ``effects`` in one transaction under the fence.
+        """Store ``state``, a JSON object, and run ``effects`` in one transaction, if this execution still owns the job.
 
-        Effects run as the restricted role in the scope of the job's tenant, exactly once or not at all. Raise
-        Interrupted if a stop was requested or another worker runs the job, and PermanentError for a state
+        Effects run as the restricted database role and see only rows of the job's tenant; they run exactly once or not
+        at all. Raise Interrupted if a stop was requested or another worker runs the job, and PermanentError for a state
         that is not JSON or too large.
         """
         self.runtime.checkpoint(state, effects)
 
     def in_settlement(self, effects: Effects) -> None:
-        """Run ``effects`` in the transaction that settles this execution as completed."""
+        """Register ``effects`` to run in the transaction that settles this execution; they run only if it completes."""
         self.runtime.in_settlement(effects)
 
     def report_progress(self, current: int, total: int, message: str = "") -> None:
@@ -186,10 +186,10 @@ class JobContext:
         self.runtime.report_progress(current, total, message)
 
     def should_yield(self) -> bool:
-        """Return whether to return ``Yielded`` at this safe point; cheap to call often, it only reads memory.
+        """Return True if the processor should now return ``Yielded``; cheap to call often: it only reads memory.
 
-        True if the time slice is used and a job that precedes it in fair order waits for the slot. Raise Interrupted if
-        the job was cancelled or its worker shuts down.
+        That is so if the time slice is used up and a job that comes first in fair order waits for the slot. Raise
+        Interrupted if the job was cancelled or its worker shuts down.
         """
         return self.runtime.should_yield()
 
@@ -223,13 +223,13 @@ class JobContext:
         """Submit a job of the same tenant when this execution ends well; ``options`` are those of `Child`.
 
         The children become jobs in the transaction in which this job completes, yields, or waits for them with
-        ``AwaitChildren``. An execution that ends otherwise submits none. Raise PermanentError beyond MAX_CHILDREN an
-        execution.
+        ``AwaitChildren``. An execution that ends otherwise submits none. Raise PermanentError if one
+        execution submits more than MAX_CHILDREN.
         """
         self.runtime.submit_child(Child(kind, payload or {}, **options))
 
     def children(self) -> Sequence[ChildJob]:
-        """Return the children that the job last waited for, in order of submission, with their results."""
+        """Return the ended children that the job last waited for, with their results, in order of submission."""
         return self.runtime.children()
 
     def setting(self, key: str) -> Any:
@@ -247,23 +247,23 @@ class TaskProcessor(ABC):
     """A job kind: a subclass sets the class attributes and implements `process`.
 
     - ``kind``: its name, unique over all plug-ins.
-    - ``title`` and ``description``: shown to people; without a description the class's docstring is.
+    - ``title`` and ``description``: shown to people; the default description is the class's docstring.
     - ``payload_schema``: JSON Schema 2020-12; submission refuses a payload that does not match.
     - ``timeout_seconds``: the time limit of one execution.
     - ``max_retries`` and ``retry_delays_seconds``: retries after the first attempt; the last delay repeats.
     - ``is_diagnostic``: refused unless the setting DIAGNOSTIC_KINDS is on.
     - ``is_internal``: only the platform's code submits it (`JobRequest.is_internal`); clients are refused.
-    - ``is_mergeable``: small jobs may share a message and a settlement.
+    - ``is_mergeable``: several small jobs may be sent in one message and settled in one transaction.
     - ``settings``: keys of the tenant settings that ``context.setting`` may read.
     - ``secret_fields``: payload members whose texts may contain `{{ secrets.name }}`, which ``process`` passes to
       ``scheduling.kit.http.open_headers``; in other members submission refuses such text.
     - ``log_namespaces``: loggers whose records go into the job's log; None: the package of the class; empty: none.
     - ``memory_class``: what a job may need, 256, 512 or 1,024 MiB; only pools whose children have as much run it.
     - ``has_circuit``: failures in a row make the tenant's other jobs of the kind wait.
-    - ``dependencies``: those of every job; while one is down none starts. ``context.dependency`` names any others.
-    - ``default_queue``: the queue of its jobs unless a routing rule names the kind.
+    - ``dependencies``: those that every job needs; while one is down none starts. ``context.dependency`` adds others.
+    - ``default_queue``: the queue of its jobs unless a routing rule matches the kind.
     - ``result_kept_seconds``: for how long a result is reused for the tenant's jobs of an equal payload; 0: never.
-    - ``result_version``: to change if equal payloads have other results from now on.
+    - ``result_version``: change it when the same payload has another result from now on.
     """
 
     kind: ClassVar[str]
@@ -291,9 +291,9 @@ class TaskProcessor(ABC):
         """Do the work and return an outcome; a mapping or None means ``Complete``. Raise to fail the attempt."""
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
-        """Return the outcome for an error, or None to apply the platform's policy."""
+        """Return the outcome for an error that ``process`` raised, or None to apply the platform's retry policy."""
         return None
 
     @classmethod  # noqa: B027 - an optional hook, not a forgotten abstract method
     def preload(cls) -> None:
-        """Load what all children share (models, tables), once, in the worker's parent process."""
+        """Load what all child processes share (models, tables); called once, in the worker's parent process."""

@@ -20,7 +20,7 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Yielded:
-    """The outcome of a job that frees its slot and resumes from ``state``, a JSON object, when its turn comes again."""
+    """The outcome of a job that frees its slot and resumes from ``state``, a JSON object, when next in fair order."""
 
     state: Json
 
@@ -42,8 +42,8 @@ class Snoozed:
 class Suspended:
     """The outcome of a job that frees its slot and resumes from ``state`` when it is woken.
 
-    `scheduling.jobs.suspension.wake_jobs` wakes it, and ``seconds`` (capped at 366 days) do at the latest; None: no
-    time-out. A job that was woken while it still ran resumes at once.
+    `scheduling.jobs.suspension.wake_jobs` wakes it. If nothing has woken it after ``seconds`` (at most 366 days),
+    it resumes anyway; with None there is no time-out. A job that was woken while it still ran resumes at once.
     """
 
     state: Json
@@ -52,7 +52,7 @@ class Suspended:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The outcome of an attempt that failed transiently; ``after_seconds`` None: the kind's back-off applies."""
+    """The outcome of an attempt that failed transiently; the kind's back-off applies if ``after_seconds`` is None."""
 
     error: BaseException
     after_seconds: float | None = None

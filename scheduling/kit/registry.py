@@ -1,9 +1,9 @@
 """The registry of job kinds, from the entry points ``jobsplatform.processors`` and from installed apps.
 
 An entry point's name is its kind and its value the class. An installed app lists the dotted paths of its classes in
-``processors`` of its AppConfig. Either may name a fair task, which has a class of its own. Nothing is imported before a
-kind is looked up, and processors import heavy modules in ``preload`` or ``process``, so a web process that only submits
-loads no models.
+``processors`` of its AppConfig. Both may name a fair task instead of a class. Nothing is imported before a kind is
+looked up, and processors import heavy modules in ``preload`` or ``process``, so a web process that only submits loads
+no models.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class ProcessorInvalidError(Exception):
 
 
 def get(kind: str) -> type[TaskProcessor]:
-    """Return the class of a kind that may be used here; raise KindUnknownError for any other."""
+    """Return the class of a job kind; raise KindUnknownError for an unknown kind.
+
+    A diagnostic kind is only known while the setting DIAGNOSTIC_KINDS is on.
+    """
     processor = _all().get(kind)
     if processor is None or not _is_allowed(processor):
         raise KindUnknownError("There is no job kind %(kind)r.", {"kind": kind})
@@ -37,17 +40,17 @@ def get(kind: str) -> type[TaskProcessor]:
 
 
 def kinds() -> list[str]:
-    """Return the kinds that may be used here, sorted."""
+    """Return the names of all job kinds, sorted; diagnostic ones only if the setting DIAGNOSTIC_KINDS is on."""
     return sorted(kind for kind, processor in _all().items() if _is_allowed(processor))
 
 
 def is_mergeable(kind: str) -> bool:
-    """Return whether small jobs of the kind may share a message; False for an unknown kind."""
+    """Return whether several small jobs of the kind may be sent in one message; False for an unknown kind."""
     return kind in _mergeable_kinds()
 
 
 def memory_needs() -> dict[str, int]:
-    """Return the kinds that need more memory than the smallest class, with their MiB."""
+    """Return the memory in MiB of each kind that needs more than the smallest memory class."""
     return {kind: MEMORY_MIB[name] for kind, name in _memory_classes().items() if name != "small"}
 
 
@@ -58,7 +61,10 @@ def timeout_seconds(kind: str) -> float:
 
 
 def is_needed_by_all(kind: str, dependency: str, *, is_shared: bool) -> bool:
-    """Return whether every job of the kind needs this, so that none may start while it is down; '' is the kind."""
+    """Return whether every job of the kind needs the dependency, so that none may start while it is down.
+
+    The dependency '' stands for the kind itself: always True.
+    """
     return dependency == "" or (dependency, is_shared) in _declared_dependencies().get(kind, frozenset())
 
 
@@ -68,7 +74,7 @@ def default_queue(kind: str) -> str:
 
 
 def package_of(kind: str) -> tuple[str, str]:
-    """Return name and version of the distribution whose entry point names the kind; empty for a kind of an app."""
+    """Return name and version of the distribution that provides the kind; two empty texts for a kind of an app."""
     return _packages().get(kind, ("", ""))
 
 

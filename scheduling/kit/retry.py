@@ -30,7 +30,7 @@ class RetryPolicy:
 
 
 def policy_on_plan(policy: RetryPolicy, rules: Mapping[str, Any], kind: str) -> RetryPolicy:
-    """Return a kind's policy as changed by a plan's rules.
+    """Return a copy of a kind's policy with a plan's rules applied.
 
     A rule for the kind precedes that for ``*``, value by value. ``max_retries`` is a ceiling: it never raises the
     kind's own number; ``delays_seconds`` replaces the kind's.
@@ -62,7 +62,7 @@ def retry_delay_seconds(
 
 
 def plain_delay_seconds(policy: RetryPolicy, failed_attempts: int) -> float:
-    """Return the policy's delay in seconds after so many failures, without jitter; 0.0 without delays."""
+    """Return the policy's delay in seconds after ``failed_attempts`` failures, without jitter; 0.0 without delays."""
     delays = policy.delays_seconds or (0.0,)
     return delays[min(failed_attempts, len(delays)) - 1]
 

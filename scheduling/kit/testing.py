@@ -3,7 +3,7 @@
     run = try_processor(WordCount, {"texts": ["to be"]})
     assert run.outcome == Complete({"words": 2})
 
-They are part of the kit's stable names, for the tests of packages that provide a kind.
+Packages that provide a kind may use them in their tests: the names are as stable as those of the kit.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _EXECUTION: Final = UUID("00000000-0000-7000-8000-0000000000cc")
 
 @dataclass(slots=True)
 class RecordingRuntime:
-    """A context's runtime that runs effects at once and records its calls.
+    """A runtime for tests: it runs effects of checkpoints at once and records all calls of the context.
 
-    ``yields_after`` and ``interrupted_after`` count safe points, from 1: at that one a yield is requested, or the job
-    is stopped for ``cause``. ``down`` are names of dependencies that are not entered, ``known_children`` the children
-    of a job that has waited.
+    Calls of ``checkpoint`` and ``should_yield`` are safe points, counted from 1. At the safe point with the number
+    ``yields_after`` a yield is requested; at that with ``interrupted_after``, Interrupted is raised for ``cause``.
+    ``down`` has the names of failed dependencies, ``known_children`` the children of a job that has waited for them.
     """
 
     yields_after: int | None = None
@@ -110,7 +110,7 @@ class RecordingRuntime:
 
 @dataclass(frozen=True, slots=True)
 class TriedRun:
-    """The end of a tried processor, and its calls; exactly one of ``outcome`` and ``error`` is set."""
+    """The result of `try_processor`, with the recorded calls; exactly one of ``outcome`` and ``error`` is set."""
 
     outcome: Outcome | None
     error: BaseException | None
@@ -127,7 +127,7 @@ def make_context(
     deadline_at: datetime | None = None,
     runtime: RecordingRuntime | None = None,
 ) -> JobContext:
-    """Return the context of an execution.
+    """Return a context for a test, as of one execution of the processor.
 
     Raise jsonschema's ValidationError for a payload that submission would refuse.
     """
@@ -150,9 +150,10 @@ def make_context(
 
 
 def try_processor(processor: type[TaskProcessor], payload: Json, **options: Any) -> TriedRun:
-    """Run a processor as a worker does, and return its end.
+    """Run a processor as a worker does, and return its outcome or its error.
 
-    Its own error is passed to ``handle_error`` first. ``options`` are those of `make_context`.
+    The processor's ``handle_error`` is called first for an error of its own. ``options`` are those of
+    `make_context`.
     """
     runtime = options.pop("runtime", None) or RecordingRuntime()
     context = make_context(processor, payload, runtime=runtime, **options)

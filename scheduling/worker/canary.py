@@ -1,6 +1,6 @@
-"""Canaries: messages that a worker sends itself through the broker, to detect that it no longer consumes.
+"""The check of a worker's canaries: messages that it sends itself to detect that it no longer consumes.
 
-A half-open connection leaves a worker that heartbeats and consumes nothing; from outside it looks idle. A worker whose
+With a half-open connection a worker sends heartbeats and consumes nothing; from outside it looks idle. A worker whose
 children are all busy is not late, nor is one whose broker accepts no canary either.
 """
 
@@ -14,9 +14,9 @@ LONGEST_LOOK_SECONDS = 1.0
 
 @dataclass(slots=True)
 class CanaryWatch:
-    """The verdict on a worker's canaries, from periodic checks; times are monotonic seconds.
+    """The state of a worker's canaries, which shows whether the worker still consumes; times are monotonic seconds.
 
-    ``unread_seconds`` counts the time in which a canary was out while a child was free to read it. One canary may be
+    ``unread_seconds`` counts the time in which a canary was unread while a child was free to read it. One canary may be
     lost with the broker's memory, so at least two must have been sent before a worker is late. Before the first answer
     it is never late: where canaries cannot work at all, no worker shall restart for ever.
     """
@@ -30,7 +30,7 @@ class CanaryWatch:
     _looked_at: float | None = None
 
     def is_due(self, now: float, *, has_free_child: bool) -> bool:
-        """Return whether to send a canary now; none follows an unread one that no child could have read."""
+        """Return whether to send a canary now; while one is unread and no child is free to read it, none is due."""
         if self.unanswered and not has_free_child:
             return False
         return self._sent_at is None or now - self._sent_at >= self.interval_seconds
@@ -41,7 +41,7 @@ class CanaryWatch:
         self.unanswered += 1
 
     def note_refused(self, now: float) -> None:
-        """Record that the broker refused it: it is unavailable, and canaries that were out may be lost."""
+        """Record that the broker refused a canary: it is unavailable, and may have lost canaries sent before."""
         self._sent_at = now
         self._forget()
 
@@ -55,7 +55,7 @@ class CanaryWatch:
         self.unread_seconds = 0.0
 
     def is_late(self, now: float, *, has_free_child: bool) -> bool:
-        """Check whether canaries have been unread for too long; return the verdict."""
+        """Count the time since the last check, and return whether canaries have been unread for too long."""
         passed = 0.0 if self._looked_at is None else min(now - self._looked_at, LONGEST_LOOK_SECONDS)
         self._looked_at = now
         if not self.is_armed or not self.unanswered or not has_free_child:

@@ -1,4 +1,4 @@
-"""Canaries of a worker: its private queue, and its exit if it no longer consumes."""
+"""The thread that sends a worker's canaries to a queue of its own, and stops the worker if it no longer consumes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CANARY_KEPT_SECONDS = 600
 
 
 def canary_queue(worker_id: UUID) -> Queue:
-    """Return the queue that only one worker consumes.
+    """Return the queue of a worker's canaries, which only this worker consumes.
 
     Without an exchange it needs no binding and leaves nothing behind.
     """
@@ -38,9 +38,9 @@ def canary_queue(worker_id: UUID) -> Queue:
 
 
 def publish_canary(queue: Queue, number: int) -> None:
-    """Send a canary on a separate connection, since the worker's own is what is tested.
+    """Send a canary on a separate connection, because the worker's own connection is what is tested.
 
-    Raise BrokerUnavailableError. The queue expires soon after its worker is gone.
+    The queue expires soon after its worker is gone. Raise BrokerUnavailableError.
     """
     try:
         with celery_app().connection_for_write() as connection, connection.Producer() as producer:
@@ -67,9 +67,9 @@ HARD_EXIT_SECONDS = 10.0
 
 
 class CanaryThread(threading.Thread):
-    """A thread that sends canaries and checks for their answers four times a second.
+    """A thread that sends a worker's canaries and checks for their answers four times a second.
 
-    Separate from the heartbeat: an unresponsive broker must not stop the renewal of leases.
+    It is separate from the heartbeat: an unresponsive broker must not stop the renewal of leases.
     """
 
     def __init__(self, worker: LocalWorker, *, pool_name: str, give_up: Callable[[], None] | None = None) -> None:
@@ -85,7 +85,7 @@ class CanaryThread(threading.Thread):
         self.has_given_up = False
 
     def begin(self, **_: object) -> None:
-        """Start once the worker consumes its queues; also callable as a Celery signal handler."""
+        """Start the thread; called as a Celery signal handler when the worker consumes its queues."""
         if platform_settings.CANARY_INTERVAL_SECONDS and not self.is_alive():
             self.start()
 
@@ -93,7 +93,7 @@ class CanaryThread(threading.Thread):
         self._stopped.set()
 
     def run(self) -> None:
-        """Check until stopped or until the worker gives up."""
+        """Check the canaries until the thread is stopped, or until it has stopped a worker that no longer consumes."""
         while not self._stopped.wait(LOOK_SECONDS) and not self._block.is_stopping:
             if self.look(time.monotonic()):
                 self.has_given_up = True
@@ -102,7 +102,7 @@ class CanaryThread(threading.Thread):
                 return
 
     def look(self, now: float) -> bool:
-        """Send a due canary, and record answers; return whether the worker is late."""
+        """Send a canary if one is due, and record an answer; return whether the worker no longer consumes."""
         self._block.forget_task_of(is_child_alive)
         answered = self._block.canary_answered
         if answered != self._answered:

@@ -1,4 +1,4 @@
-"""A Celery worker with the platform's heartbeat: its start, its soft stop, and its retirement."""
+"""The platform's Celery worker: its start with a heartbeat, its soft stop, and the report that it has stopped."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ RETIRE_SECONDS = 2.0
 
 
 def restart_with_soft_sigterm() -> None:
-    """Make SIGTERM mean Celery's soft shutdown.
+    """Restart this process once, so that SIGTERM means Celery's soft shutdown.
 
-    billiard reads the variable when it is imported, which has already happened, so the process re-executes itself once.
+    billiard reads the environment variable for that when it is imported, which has already happened.
     """
     if os.environ.get(REMAP_VARIABLE) != "SIGQUIT":
         os.environ[REMAP_VARIABLE] = "SIGQUIT"
@@ -77,7 +77,10 @@ def restart_with_soft_sigterm() -> None:
 
 
 def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = False) -> int:
-    """Run a worker of a pool until it is stopped, or drained with ``exits_when_drained``; return the exit status."""
+    """Run a worker of a pool until it is stopped, and return the exit status.
+
+    With ``exits_when_drained`` it also ends once the worker was drained.
+    """
     hide_worker()
     registration = register_worker(
         pool_name=pool_name,
@@ -120,7 +123,7 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
 
 
 def report_stop(worker_id: UUID, *, reason: str) -> None:
-    """Report that the worker has stopped; without a database its lease shows it."""
+    """Record that the worker has stopped; without a database its expired lease shows that."""
     try:
         retry_on_disconnect(
             lambda: retire_worker(worker_id=worker_id, reason=reason), give_up_after_seconds=RETIRE_SECONDS
@@ -212,9 +215,10 @@ def _leave_logging_alone(**_: Any) -> None:
 
 
 class SoftlyStoppingWorker(Worker):
-    """A worker that stops as soon as its jobs have stopped, and returns those that do not in time.
+    """A Celery worker that stops as soon as its jobs have stopped.
 
-    It fetches only as many messages as it has slots for.
+    Jobs that do not stop in time are killed and made available again. It fetches only as many messages as it has slots
+    for.
     """
 
     heartbeat_thread: HeartbeatThread
@@ -222,7 +226,7 @@ class SoftlyStoppingWorker(Worker):
 
     @property
     def max_concurrency(self) -> int | None:
-        """Return how many messages it may hold; Celery reads this before each fetch (``worker_disable_prefetch``).
+        """Return how many messages the worker may have; Celery reads it before a fetch (``worker_disable_prefetch``).
 
         While a fetch is pending, all children count: Redis may already have delivered the message, which would stay
         unread.
@@ -236,7 +240,10 @@ class SoftlyStoppingWorker(Worker):
         """Ignore the limit of Celery's autoscaler, which is not used."""
 
     def register_with_event_loop(self, hub: Hub) -> None:
-        """Let the event loop check whether it may fetch as soon as a child's work ends; repeated at each connection."""
+        """Let the event loop check whether to fetch a message as soon as a child's work ends.
+
+        Celery calls this at each connection to the broker.
+        """
         super().register_with_event_loop(hub)
         if self.permits is not None:
             hub.add_reader(self.permits.news, self.permits.drain_notifications)
@@ -247,16 +254,16 @@ class SoftlyStoppingWorker(Worker):
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
 
     def replace_children(self) -> None:
-        """Let the event loop reap and replace dead children now; callable from any thread."""
+        """Let the event loop replace dead children now; may be called from any thread."""
         if self.hub is not None and not self.heartbeat_thread.block.is_stopping:
             self.hub.call_soon(self.pool.maintain_pool)
 
     def adopted_children(self) -> Set[int]:
-        """Return the children that do not belong to the pool; callable from any thread."""
+        """Return the pids of child processes that do not belong to the pool; may be called from any thread."""
         return frozenset() if self.pool is None else self.pool.adopted_children()
 
     def wait_for_soft_shutdown(self) -> None:
-        """Stop softly; Celery calls this in its handler of SIGTERM, before it ends running tasks."""
+        """Stop the running jobs softly; Celery calls this in its handler of SIGTERM, before it ends running tasks."""
         self.heartbeat_thread.begin_stopping()
         if not self._are_slots_free_within(settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT):
             self.heartbeat_thread.take_back_unfinished()

@@ -1,4 +1,4 @@
-"""Ends of children: the executions that the parent ends, and their settlements."""
+"""Executions that the parent ends with their child process: when it does so, and how they are settled."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def find_exit_cause(
     asked_at_ns: Mapping[Cause, int],
     resident_kib: int | None = None,
 ) -> ExitCause | None:
-    """Return why this execution must be ended now; None if it may continue.
+    """Return why the parent must end this execution now; None if it may continue.
 
-    ``asked_at_ns`` has, by cause, since when its child has been asked to stop; ``resident_kib`` is the child's memory,
-    None if unknown.
+    ``asked_at_ns`` has the time since which its child has been requested to stop, by cause. ``resident_kib`` is the
+    child's memory, None if unknown.
     """
     if not is_alive:
         # While the worker stops, Celery ends children that are still busy, which is not their jobs' fault.
@@ -86,9 +86,9 @@ ENDED = "another job of the message caused its process to be ended"
 def settlements_for_exited_child(
     held: BusyChild, members: Sequence[PendingMember], finding: ExitCause, *, resident_kib: int | None = None
 ) -> list[Settlement]:
-    """Return the settlements for a finding; none if the lease or another process decides.
+    """Return the settlements of a child's executions that are ended for this cause.
 
-    ``members`` are the unsettled executions of its message.
+    ``members`` are the unsettled executions of its message. The list is empty if another process settles them.
     """
     if not held.is_merged and not held.has_begun:
         # It was started and waited for its slot.

@@ -1,4 +1,4 @@
-"""The pool of a worker's children, which survives a broker reconnect while a child is being replaced.
+"""The pool of a worker's child processes, which survives a broker reconnect while a child is being replaced.
 
 This module alone uses private names of Celery's pool; its unit tests fail if a version of Celery changes them.
 """
@@ -16,9 +16,9 @@ from scheduling.worker.orphan_processes import children_of_parent
 
 
 class ChildPool(AsynPool):
-    """Celery's pool of processes; after each broker reconnect it watches all of its children again.
+    """Celery's pool of processes, changed to watch all of its children again after each broker reconnect.
 
-    It distinguishes its own children from adopted ones.
+    It also distinguishes its own children from orphans that this process has adopted.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -28,9 +28,9 @@ class ChildPool(AsynPool):
         super().__init__(*args, **kwargs)
 
     def adopted_children(self) -> Set[int]:
-        """Return the adopted children of this process; empty while a child is created, whose pid is not known yet.
+        """Return the pids of the orphans that this process has adopted; may be called from any thread.
 
-        Callable from any thread.
+        While a child is being created, whose pid is not known yet, the set is empty.
         """
         if not self._making.acquire(blocking=False):
             return frozenset()
@@ -53,12 +53,15 @@ class ChildPool(AsynPool):
 
 
 class ChildTaskPool(TaskPool):
-    """Celery's prefork pool, with such children."""
+    """Celery's prefork pool with `ChildPool` as its pool of processes."""
 
     Pool = ChildPool
     _pool: ChildPool | None
 
     def adopted_children(self) -> Set[int]:
-        """Return the adopted children of this process; empty unless the pool runs. Callable from any thread."""
+        """Return the pids of the orphans that this process has adopted; may be called from any thread.
+
+        The set is empty unless the pool runs.
+        """
         pool = self._pool
         return frozenset() if pool is None else pool.adopted_children()

@@ -1,4 +1,4 @@
-"""The database connection that each child and the heartbeat keep, and its recovery."""
+"""The database connections that a worker's children and its heartbeat keep, and their recovery after an error."""
 
 from __future__ import annotations
 
@@ -21,33 +21,36 @@ JITTER_SECONDS = 0.1
 
 
 def keep_connections() -> None:
-    """Keep each connection until it breaks, whatever its age: reconnecting takes longer than a small job."""
+    """Keep each database connection until it breaks, whatever its age: reconnecting takes longer than a small job."""
     # The connections of all threads and children read this one dictionary.
     connections[APP_ALIAS].settings_dict["CONN_MAX_AGE"] = None
 
 
 def name_connections(worker_id: UUID) -> None:
-    """Set the worker's name on the sessions of this process and its children, by which a dispatcher may end them."""
+    """Set the worker's name on the database sessions of this process and its children.
+
+    A dispatcher ends the sessions of a lost worker by this name.
+    """
     settings = connections[APP_ALIAS].settings_dict
     settings["OPTIONS"] = {**settings["OPTIONS"], "application_name": session_name(worker_id)}
 
 
 def preconnect(**_: Any) -> None:
-    """Connect in a new child, so that its first job need not. Without a database that job tries again."""
+    """Connect a new child to the database, so that its first job need not; without a database that job tries again."""
     with suppress(*CONNECTION_ERRORS):
         connection.ensure_connection()
 
 
 def check_connection() -> None:
-    """Drop a connection that an error left behind, so that the next query opens a new one; called before a job."""
+    """Close a connection that an error left unusable, so that the next query opens a new one; called before a job."""
     connection.close_if_unusable_or_obsolete()
 
 
 def drop_open_transaction() -> bool:
     """Roll back a transaction that a processor left open, and return whether there was one; called after a job.
 
-    A closed connection has none. Django remembers the transaction even if its connection is closed, so a new connection
-    replaces it at once; without a database the next query tries again.
+    Django remembers the transaction even if its connection is closed, so a new connection replaces it at once; without
+    a database the next query tries again. A closed connection has no open transaction.
     """
     # This thread's connection, looked up once: `connection` looks it up at each access.
     ours = connections[APP_ALIAS]
@@ -60,10 +63,10 @@ def drop_open_transaction() -> bool:
 
 
 def retry_on_disconnect[T](operation: Callable[[], T], *, give_up_after_seconds: float) -> T:
-    """Return the result of ``operation``, and repeat it on a new connection after each database outage.
+    """Call ``operation`` and return its result; after a database outage, call it again on a new connection.
 
-    Back off exponentially up to 2 s, with jitter. Raise the last error once ``give_up_after_seconds`` are over. Only
-    repeat compare-and-set operations this way: repeating one whose commit succeeded changes nothing.
+    The pauses grow exponentially up to 2 s, with jitter. Raise the last error once ``give_up_after_seconds`` are over.
+    Only repeat compare-and-set operations this way: repeating one whose commit succeeded changes nothing.
     """
     deadline = monotonic() + give_up_after_seconds
     backoff_seconds = FIRST_BACKOFF_SECONDS

@@ -1,4 +1,4 @@
-"""The consumer of a worker: its queues, kept in sync with the pool, and its reconnection to the broker."""
+"""Celery's consumer in a worker: it consumes the pool's current queues, and reconnects to the broker."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ IDLE_BEATS = 2
 
 
 class ConsumerQueues:
-    """Synchronisation of Celery's consumer with the database's state; called by the heartbeat thread.
+    """The queues that Celery's consumer reads, kept equal to those of the pool in the database by the heartbeat thread.
 
-    A draining worker fetches no more messages, and exits or waits once it is idle.
+    A draining worker fetches no more messages; once it is idle, it exits or waits.
     """
 
     def __init__(self, worker: Worker, queue_names: Sequence[str], *, exits_when_drained: bool) -> None:
@@ -35,7 +35,10 @@ class ConsumerQueues:
         self.queue_names = tuple(queue_names)
 
     def sync(self, *, is_draining: bool, is_idle: bool, queue_names: Sequence[str]) -> None:
-        """Consume new queues, pause or resume fetching, and exit when drained and idle."""
+        """Consume new queues, and pause or resume fetching as the worker drains or no longer drains.
+
+        A worker that shall exit when drained exits once it is idle.
+        """
         fresh = [name for name in queue_names if name not in self.queue_names]
         if fresh and (self._is_draining or self._change(fresh, is_read=True)):
             self.queue_names += tuple(fresh)
@@ -73,10 +76,10 @@ RETRY_SECONDS = 1.0
 
 
 class ReconnectingConsumer(Consumer):
-    """Celery's consumer with a constant pause between connection attempts."""
+    """Celery's consumer with a constant pause between attempts to connect to the broker."""
 
     def ensure_connected(self, conn: Connection) -> Connection:
-        """Retry until the broker answers, or the worker stops."""
+        """Connect to the broker, trying until it answers or the worker stops."""
         conn.ensure_connection = partial(
             conn.ensure_connection, interval_start=RETRY_SECONDS, interval_step=0, interval_max=RETRY_SECONDS
         )

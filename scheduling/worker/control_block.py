@@ -1,9 +1,9 @@
-"""Shared memory between a worker's parent and its children: current executions and requests to stop.
+"""Shared memory between a worker's parent and its children: current executions, and requests to stop them.
 
-It is created before the fork. Each child has the slot of its place in the pool, with the executions of its message,
-whose turns come one after another. A slot's generation is odd while a message holds it and rises with every turn; a
-request contains its generation, so that it cannot reach the next execution. Every field is one aligned machine word
-with a single writer; readers compare the generation before and after.
+It is created before the fork. Each child has a slot with the executions of its message, which run one after another. A
+slot's generation is odd while a message uses it and rises with every execution; a request contains the generation, so
+that it cannot reach the next execution. Every field is one aligned machine word with a single writer; readers compare
+the generation before and after.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HANDOVER_POLL_SECONDS = 0.01
 
 
 class Cause(StrEnum):
-    """Reason of a request to a running job to stop at its next safe point; the values of ``Interrupted``."""
+    """Why a running job is requested to stop at its next safe point; the values are those of ``Interrupted.cause``."""
 
     CANCEL = "cancel"
     DEADLINE = "deadline"
@@ -36,7 +36,10 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PendingMember:
-    """An execution of a message in work, with its begin after the message's start (None: no turn yet) and slot time."""
+    """An execution of a message in work, with the time from the message's start to its own, and its slot time.
+
+    ``began_us`` is None if it has not begun.
+    """
 
     execution_id: UUID
     fence: int
@@ -46,10 +49,11 @@ class PendingMember:
 
 @dataclass(frozen=True, slots=True)
 class BusyChild:
-    """A slot in use as the parent reads it, with its current execution; times are of CLOCK_MONOTONIC.
+    """A child with a message, as the parent reads it from shared memory; times are of CLOCK_MONOTONIC.
 
-    ``fence`` and ``timeout_ns`` are 0 until the execution has begun in the database. ``memory_limit_kib`` 0: no limit.
-    ``size`` is the number of executions in its message; ``waited_us`` is the time before its work began.
+    ``execution_id`` and the fields after it are of the current execution. ``fence`` and ``timeout_ns`` are 0 until it
+    has begun in the database. ``memory_limit_kib`` 0: no limit. ``size`` is the number of executions in the message;
+    ``waited_us`` is the time before its work began.
     """
 
     index: int
@@ -70,17 +74,17 @@ class BusyChild:
 
     @property
     def is_merged(self) -> bool:
-        """Return whether its message has several executions."""
+        """Return whether the message has several executions."""
         return self.size > 1
 
     @property
     def has_begun(self) -> bool:
-        """Return whether the database has this execution as running here."""
+        """Return whether the current execution has begun in the database."""
         return self.fence > 0
 
 
 class Seat:
-    """A child's hold on its slot, from the claim of a message to the settlement of its last execution."""
+    """A child's use of its slot, from the receipt of a message to the settlement of its last execution."""
 
     def __init__(self, slot: ChildState, header: Header, execution_ids: Sequence[UUID]) -> None:
         self._slot = slot
@@ -90,14 +94,14 @@ class Seat:
         self._kind: str | None = None  # as stored in the slot
 
     def note_started(self, fences: Mapping[UUID, int]) -> None:
-        """Record which executions the database gave us, so that the parent can settle them all."""
+        """Record the fences of the executions that the database has started, so that the parent can settle them."""
         self._slot.message_began_ns = time.monotonic_ns()
         members = self._slot.members
         for execution_id, fence in fences.items():
             members[self._places[execution_id]].fence = fence
 
     def take_turn(self, execution_id: UUID) -> None:
-        """Begin the next execution's turn; requests to the previous one end with its turn."""
+        """Make this execution the current one; requests to the previous one no longer apply."""
         slot = self._slot
         position = self._places[execution_id]
         # `held_slots` reads these in the opposite order, so that it takes no execution for its predecessor.
@@ -108,7 +112,7 @@ class Seat:
         slot.members[position].began_ns = slot.began_ns = time.monotonic_ns()
 
     def end_turn(self) -> None:
-        """Record that the execution is done, though not yet settled."""
+        """Record that the current execution is done, though not yet settled."""
         self._slot.members[self._slot.position].ended_ns = time.monotonic_ns()
 
     def note_settled(self, execution_ids: Collection[UUID]) -> None:
@@ -129,7 +133,7 @@ class Seat:
         memory_limit_mib: int | None = None,
         retry_delay_seconds: float = 0.0,
     ) -> None:
-        """Record what the parent needs to settle this execution should the child die."""
+        """Record what the parent needs to settle the current execution if the child dies."""
         slot = self._slot
         slot.attempt, slot.crash_count = attempt, crash_count
         slot.max_retries, slot.retry_delay_ms = max_retries, int(retry_delay_seconds * 1_000)
@@ -142,7 +146,7 @@ class Seat:
         slot.fence = fence
 
     def interruption(self) -> Cause | None:
-        """Return why this execution should stop at its next safe point; only reads memory."""
+        """Return why the current execution should stop at its next safe point, or None; only reads memory."""
         slot = self._slot
         if slot.fence_lost_for == self._generation:
             return Cause.FENCE_LOST
@@ -158,13 +162,13 @@ class Seat:
         return bool(self._slot.yield_for == self._generation)
 
     def release(self) -> None:
-        """Release the slot: the execution is settled, or was never started."""
+        """Free the slot, because the message's executions are settled or were never started."""
         if self._slot.generation == self._generation:
             self._slot.generation += 1
 
 
 class ControlBlock:
-    """The slots of a worker's children, of which ``slots`` work at once; by default all of them."""
+    """The shared memory of a worker: one slot for each child, of which ``slots`` work at once, by default all."""
 
     def __init__(self, children: int, *, slots: int | None = None) -> None:
         self._memory = mmap.mmap(-1, ctypes.sizeof(Header) + children * ctypes.sizeof(ChildState))
@@ -185,7 +189,7 @@ class ControlBlock:
         self._header.is_stopping = 1
 
     def take_seat(self, index: int, execution_ids: Sequence[UUID]) -> Seat:
-        """Hold slot ``index`` for the executions of a message, in their order."""
+        """Take the slot ``index`` for the executions of a message, in their order."""
         slot = self._slots[index]
         until = time.monotonic() + HANDOVER_SECONDS
         while slot.generation % 2 and slot.pid != os.getpid() and time.monotonic() < until:
@@ -200,7 +204,7 @@ class ControlBlock:
         return Seat(slot, self._header, execution_ids)
 
     def held_slots(self) -> Iterator[BusyChild]:
-        """Yield the slots in use at this moment, each read consistently."""
+        """Yield the children that have a message at this moment, each read consistently."""
         for index, slot in enumerate(self._slots):
             generation = slot.generation
             if generation % 2 == 0:
@@ -226,10 +230,7 @@ class ControlBlock:
                 yield held
 
     def members_of(self, held: BusyChild) -> list[PendingMember]:
-        """Return the started and unsettled executions of its message, in order.
-
-        Callers compare them with the database's fences, so a message that has just ended is harmless.
-        """
+        """Return the started and unsettled executions of the child's message, in order."""
         slot = self._slots[held.index]
         now_ns = time.monotonic_ns()
         return [
@@ -260,17 +261,17 @@ class ControlBlock:
         self._slots[index].task_pid = 0
 
     def has_free_child(self, at_once: int = 0) -> bool:
-        """Return whether fewer than ``at_once`` children work on a message: by default as many as may work at once."""
+        """Return whether fewer than ``at_once`` children have a message; by default, fewer than may work at once."""
         return len([slot for slot in self._slots if slot.generation % 2 or slot.task_pid]) < (at_once or self._at_once)
 
     def forget_task_of(self, is_alive: Callable[[int], bool]) -> None:
-        """Free the children that died over a message which held no slot."""
+        """Mark children as free that died while they processed a message without executions."""
         for slot in self._slots:
             if slot.task_pid and not is_alive(slot.task_pid):
                 slot.task_pid = 0
 
     def send_canary(self) -> int:
-        """Return the number of the next canary."""
+        """Count a new canary, and return its number."""
         self._header.canary_sent += 1
         return int(self._header.canary_sent)
 
@@ -282,17 +283,17 @@ class ControlBlock:
 
     @property
     def canary_answered(self) -> int:
-        """Return the newest canary that was answered; 0 before the first."""
+        """Return the number of the newest canary that was answered; 0 before the first."""
         return int(self._header.canary_answered)
 
     @property
     def canary_age_seconds(self) -> float | None:
-        """Return the seconds since that answer; None before the first."""
+        """Return the seconds since a canary was last answered; None before the first answer."""
         at = self._header.canary_answered_ns
         return (time.monotonic_ns() - at) / 1e9 if at else None
 
     def vacate(self, held: BusyChild) -> None:
-        """Free the slot of a child that died in it."""
+        """Free the slot of a child that died with a message."""
         slot = self._slots[held.index]
         if slot.generation == held.generation:
             slot.generation += 1

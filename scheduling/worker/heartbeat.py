@@ -1,6 +1,6 @@
-"""The heartbeat thread of a worker's parent: it renews leases, passes on requests, and ends executions.
+"""The heartbeat thread of a worker's parent: it renews leases, passes requests to the children, and ends executions.
 
-It has a database connection of its own, which children drop unused. No child is forked in the middle of one of its
+It has a database connection of its own, which children close unused. No child is forked in the middle of one of its
 rounds, so that no lock is inherited locked.
 """
 
@@ -40,7 +40,7 @@ type Holder = tuple[int, int]
 
 
 class HeartbeatThread(threading.Thread):
-    """A thread that checks the slots ten times a second and beats every HEARTBEAT_SECONDS."""
+    """A thread that checks a worker's children ten times a second and sends a heartbeat every HEARTBEAT_SECONDS."""
 
     def __init__(self, worker: LocalWorker, turn: Callable[[], None] = lambda: None) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -66,7 +66,7 @@ class HeartbeatThread(threading.Thread):
     # Called from the main thread -------------------------------------------------------------------
 
     def fork_between_rounds(self) -> None:
-        """Delay every fork of this process until the current round is over; children drop the parent's socket."""
+        """Delay every fork of this process until the current round is over; children close their copy of the socket."""
         os.register_at_fork(
             before=self._round.acquire,
             after_in_parent=self._round.release,
@@ -74,30 +74,30 @@ class HeartbeatThread(threading.Thread):
         )
 
     def replace_children_with(self, replace: Callable[[], None]) -> None:
-        """Call ``replace`` from the thread when a child has died: the pool may not notice for seconds."""
+        """Set the function that the thread calls when a child has died, because the pool may notice seconds later."""
         self._replace_children = replace
 
     def end_orphans_among(self, adopted_children: Callable[[], Set[int]]) -> None:
-        """End, from the thread, the processes that dead children left to this one; ``adopted_children`` lists them."""
+        """Let the thread end processes that dead children left to this one; ``adopted_children`` returns their pids."""
         self._adopted_children = adopted_children
 
     def sync_queues_with(self, follower: ConsumerQueues) -> None:
-        """Call ``follower`` from the thread at each beat, with the pool's queues and whether the worker drains."""
+        """Let the thread pass the pool's queues, and whether the worker drains, to ``follower`` at each heartbeat."""
         self._follower = follower
 
     def begin_stopping(self) -> None:
-        """Report at once to the dispatcher that this worker accepts no more jobs."""
+        """Request running jobs to stop, and send a heartbeat at once that this worker accepts no more jobs."""
         self.block.stop()
         self._next_beat = 0.0
         self._hurry.set()
 
     def take_back_unfinished(self) -> None:
-        """End running executions and return their jobs to their queues."""
+        """Let the thread kill the children with running jobs, and settle these so that they are available again."""
         self._take_back.set()
         self._hurry.set()
 
     def stop(self, *, timeout_seconds: float) -> None:
-        """End the thread after the current round."""
+        """End the thread after its current round; wait at most ``timeout_seconds`` for its end."""
         self._stopped.set()
         self._hurry.set()
         self.join(timeout_seconds)
@@ -116,7 +116,7 @@ class HeartbeatThread(threading.Thread):
     # In the thread ---------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Run rounds until stopped. An unavailable database costs rounds, never the thread."""
+        """Run rounds until stopped; an unavailable database delays a round, but never ends the thread."""
         while not self._stopped.is_set():
             self._turn()
             with self._round:

@@ -1,4 +1,4 @@
-"""The worker that this process belongs to: created in the parent, inherited by the children."""
+"""The worker that this process belongs to; created in the parent process, and inherited by its children."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NoWorkerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LocalWorker:
-    """This worker's row, and the memory that its processes share."""
+    """The worker that this process belongs to: its registration, and the memory that its processes share."""
 
     registration: Registration
     block: ControlBlock
@@ -26,7 +26,7 @@ class LocalWorker:
 
     @classmethod
     def of(cls, registration: Registration, *, spare_children: int = 0) -> LocalWorker:
-        """Return the worker with as many children as slots, plus the spare ones."""
+        """Create the shared memory for a registered worker with a child for each slot, plus the spare children."""
         permits = SlotSemaphore(registration.slots, spare_children=spare_children)
         return cls(registration, ControlBlock(permits.children, slots=permits.slots), permits)
 

@@ -1,4 +1,4 @@
-"""Memory of processes: its measurement from /proc, and its protection from other processes of the account."""
+"""Measurement of a process's memory from /proc, and protection of it from other processes of the same user."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _read_at_ns, _read_kib = 0, 0
 
 
 def reset_peak() -> bool:
-    """Reset the kernel's peak of this process; return whether that succeeded.
+    """Reset the kernel's peak memory of this process; return whether that succeeded.
 
-    A peak that has not risen since its last reset is left: it is the process's peak since then. Most jobs that take a
-    millisecond raise nothing, and three system calls would be a part of one. The reading at the end of the previous
-    job, less than a millisecond ago, is reused.
+    If the peak has not risen since the last reset, nothing is done: it is then the peak since that reset. Most short
+    jobs do not raise it, and three system calls would be a noticeable part of a job of one millisecond. For the same
+    reason a reading made less than a millisecond ago, at the end of the previous job, is reused.
     """
     global _forgotten  # noqa: PLW0603 - state of the process
     is_fresh = time.monotonic_ns() - _read_at_ns < _FRESH_NS
@@ -42,7 +42,7 @@ def reset_peak() -> bool:
 
 
 def open_peak_file() -> int | None:
-    """Return the open file that resets this process's peak; None if it cannot be opened."""
+    """Open the file that resets this process's peak memory, once, and return its descriptor; None if that fails."""
     global _peak_file  # noqa: PLW0603 - state of the process
     if _peak_file is None or _peak_file[0] != os.getpid():
         try:
@@ -85,12 +85,12 @@ _LAUNCHED = "JOBSPLATFORM_SERVERS"
 
 
 def hide_worker() -> None:
-    """Make the parent non-dumpable; its children inherit that."""
+    """Make the worker's parent process non-dumpable, so that others cannot read its memory; children inherit it."""
     set_dumpable(is_dumpable=not _is_hidden())
 
 
 def hide_child(**_: Any) -> None:
-    """Open the file by which a new child measures its memory; without privileges a non-dumpable process cannot."""
+    """Open the file that resets a new child's peak memory; without privileges a non-dumpable process cannot."""
     set_dumpable(is_dumpable=True)
     open_peak_file()
     set_dumpable(is_dumpable=not _is_hidden())

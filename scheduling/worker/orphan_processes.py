@@ -1,11 +1,10 @@
-"""What jobs leave behind in the process that runs them: other processes, descriptors, threads.
+"""What jobs leave behind in the process that runs them: other processes, open descriptors, threads.
 
-Processes that outlive their job are ended and reaped, and no orphan of a dead child is left either.
+Processes that outlive their job are ended and reaped, and so are orphans of a dead child. A pool's child adopts the
+orphans among its descendants, and the worker's parent those of a child that died. A daemon cannot escape: neither
+setsid(2) nor a double fork changes which process adopts it.
 
-A pool's child adopts the orphans among its descendants, and the worker's parent those of a child that died. A daemon
-cannot escape: neither setsid(2) nor a double fork changes which process adopts it.
-
-A child that jobs have used up is replaced before another job begins in it.
+A child with too many descriptors, threads or processes left is replaced before another job begins in it.
 """
 
 from __future__ import annotations
@@ -58,19 +57,19 @@ class Process:
 
 
 def adopt_orphans(**_: Any) -> None:
-    """Become the parent of every descendant whose own parent ends."""
+    """Make this process the parent of every descendant whose own parent ends."""
     global _adopting_pid  # noqa: PLW0603 - state of the process
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     _adopting_pid = os.getpid()
 
 
 def is_adopting() -> bool:
-    """Return whether this process ends what jobs leave behind."""
+    """Return whether this process adopts orphans, and therefore ends what jobs leave behind."""
     return _adopting_pid == os.getpid()
 
 
 def has_children() -> bool:
-    """Return whether this process has a child, dead ones included; one system call."""
+    """Return whether this process has a child, including dead ones that are not reaped; takes one system call."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -79,7 +78,7 @@ def has_children() -> bool:
 
 
 def end_processes_of_job(log: JobLogWriter) -> None:
-    """End the processes that a job has left running, and log that in its log and in the worker's."""
+    """End the processes that a job has left running, and record them in the job's log and the worker's."""
     if not is_adopting() or not has_children():
         return
     try:
@@ -118,7 +117,7 @@ class OrphanSweep:
         self._told: Set[int] = frozenset()
 
     def sweep(self, pids: Set[int]) -> None:
-        """Kill these children of this process and their descendants, and reap the dead; wait for none."""
+        """Kill these child processes and their descendants, and reap the dead; it does not wait for any."""
         for pid in pids:
             with suppress(ChildProcessError):
                 if os.waitpid(pid, os.WNOHANG)[0]:
@@ -132,7 +131,7 @@ class OrphanSweep:
 
 
 def descendants_of(pid: int) -> list[Process]:
-    """Return the running descendants of a process, each after its parent."""
+    """Return the running descendants of a process; a parent comes before its children."""
     children: defaultdict[int, list[Process]] = defaultdict(list)
     for name in os.listdir("/proc"):  # noqa: PTH208 - only the names
         if name.isdigit() and (process := _read(int(name))) is not None:
@@ -144,7 +143,10 @@ def descendants_of(pid: int) -> list[Process]:
 
 
 def children_of_parent() -> frozenset[int]:
-    """Return the children of this process, including dead ones that are not reaped; all are of its first thread."""
+    """Return the pids of this process's children, including dead ones that are not reaped.
+
+    Only children of its first thread are listed, which starts all of them.
+    """
     own = os.getpid()
     try:
         return frozenset(map(int, Path(f"/proc/{own}/task/{own}/children").read_text().split()))
@@ -189,7 +191,7 @@ _most_descriptors = MAX_DESCRIPTORS
 
 
 def note_limits(**_: Any) -> None:
-    """Record the descriptor limit of a new child: a job that lowers it later does not count."""
+    """Record the limit of open descriptors of a new child, before a job can lower it."""
     global _most_descriptors  # noqa: PLW0603 - state of the process
     soft_limit, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     _most_descriptors = (
@@ -198,7 +200,7 @@ def note_limits(**_: Any) -> None:
 
 
 def is_exhausted() -> bool:
-    """Return whether this child of the pool has to be replaced, and log why."""
+    """Return whether jobs have left so much in this child that it must be replaced, and log what."""
     if not is_adopting():
         return False
     descriptors, threads = _count_descriptors(), _TASKS.stat().st_nlink - _OTHER_LINKS
@@ -211,7 +213,7 @@ def is_exhausted() -> bool:
 
 
 def has_failed(error: Exception) -> bool:
-    """Return whether a message failed because of this child's state, so that the next might too, and log it.
+    """Return whether a message failed because of this child's state, so that the next might too; log that.
 
     Errors of an unavailable database say nothing about the child, nor does a limit that affects the whole worker.
     """

@@ -1,4 +1,4 @@
-"""Preloading of what a pool's children share: loaded once in the parent, before the fork."""
+"""Preloading in the parent, before the fork, of what the children of a pool share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def preload_kinds(pool_id: int) -> list[str]:
-    """Let every kind that may reach the pool load its models; return the kinds that did.
+    """Call `TaskProcessor.preload` of every kind whose jobs may reach the pool; return the kinds that succeeded.
 
     A kind that cannot load is left to fail job by job, so that it affects no other.
     """

@@ -1,8 +1,8 @@
-"""The slots of a worker in the memory that its processes share: what runs in each, and how many children work at once.
+"""The slots of a worker in the memory that its processes share: what each child runs, and permits to work.
 
-The words are aligned machine words, each with a single writer. As many children work at once as there are slots. There
-is a child more than slots. While one settles what it has done, which takes no slot, the next message is in another
-child already, and begins as soon as a permit is free.
+The fields are aligned machine words, each with a single writer. There are as many permits as slots, and one child works
+with each. There are more children than slots. While one child settles what it has done, which needs no permit, another
+child already has the next message, and begins as soon as a permit is free.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NEAR_SECONDS = 0.1
 
 
 class MessageMember(ctypes.Structure):
-    """An execution of the message in a slot. ``fence`` is 0 if the database did not give it to us."""
+    """An execution of the message that a child has; ``fence`` is 0 if the database did not start it for this worker."""
 
     _fields_ = [
         ("execution_id", ctypes.c_uint8 * _ID_BYTES),
@@ -51,7 +51,7 @@ _NOT_OURS = bytes(ctypes.sizeof(MessageMember) - _ID_BYTES)
 
 
 class ChildState(ctypes.Structure):
-    """The work of a child: the message's executions, and the state of the current one."""
+    """The work of one child: the executions of its message, and the state of the current one."""
 
     _fields_ = [
         ("generation", ctypes.c_uint64),
@@ -77,7 +77,7 @@ class ChildState(ctypes.Structure):
     ]
 
     def assign_members(self, execution_ids: Sequence[UUID]) -> None:
-        """Store the message's executions in order; none is started yet."""
+        """Store the executions of a message in order, none of them started."""
         self.position, self.size = 0, len(execution_ids)
         # One move for all of them: field by field it would take a noticeable part of a small job.
         block = b"".join([execution_id.bytes + _NOT_OURS for execution_id in execution_ids])
@@ -102,14 +102,14 @@ def write_bytes(field: ctypes.Array[ctypes.c_uint8], value: bytes) -> None:
 
 
 class SlotPhase(IntEnum):
-    """The phase of a child's message."""
+    """The phase of the message that a child has."""
 
     NONE = 0
     WORKING = 1
     ENDING = 2
-    """It works, and has announced its end."""
+    """The child works, and has announced that it will end soon."""
     SETTLING = 3
-    """Its work is done, and it no longer holds a permit."""
+    """The child's work is done, and it no longer holds a permit."""
 
 
 class _Child(ctypes.Structure):
@@ -129,7 +129,10 @@ class _Child(ctypes.Structure):
 
 
 class SlotSemaphore:
-    """The permits, created before the fork; each child writes its own place, and the parent those of dead children."""
+    """The permits to work of a worker's children, created before the fork.
+
+    Each child writes its own entry in the shared memory, and the parent those of dead children.
+    """
 
     def __init__(self, slots: int, *, spare_children: int = 0) -> None:
         self.slots = slots
@@ -147,7 +150,7 @@ class SlotSemaphore:
     # In the child ----------------------------------------------------------------------------------
 
     def acquire(self, index: int, *, patience_seconds: float = PATIENCE_SECONDS) -> bool:
-        """Wait for a permit; return whether child ``index`` has one."""
+        """Wait for a permit for the child ``index``; return whether it got one in time."""
         if not self._free.acquire(timeout=patience_seconds):
             self._clear_announced_end()
             return False
@@ -162,14 +165,14 @@ class SlotSemaphore:
                 place.announced_at_ns = 0
 
     def announce_end(self, index: int) -> None:
-        """Announce that its work will be done soon, so that the next message may be fetched."""
+        """Record that the child's work will end soon, so that the next message may be fetched."""
         place = self._places[index]
         if place.holds_permit:
             place.announced_at_ns, place.phase = time.monotonic_ns(), SlotPhase.ENDING
             self._tell()
 
     def release(self, index: int) -> None:
-        """Return the permit: its work is done, and the settlement needs no slot."""
+        """Return the child's permit, because its work is done and the settlement needs none."""
         place = self._places[index]
         if place.holds_permit:
             place.phase = SlotPhase.SETTLING
@@ -177,7 +180,7 @@ class SlotSemaphore:
             self._tell()
 
     def finish(self, index: int) -> None:
-        """End its message."""
+        """Record that the child has no message any more; return its permit if it still has one."""
         self.release(index)
         self._places[index].phase = SlotPhase.NONE
 
@@ -189,17 +192,17 @@ class SlotSemaphore:
 
     @property
     def fetchable(self) -> int:
-        """Return how many messages the children may hold now, including those that they hold."""
+        """Return how many messages the children may have now, including those that they already have."""
         now_ns = time.monotonic_ns()
         return min(self.children, self.slots + sum(place.lets_fetch(now_ns) for place in self._places))
 
     def drain_notifications(self) -> None:
-        """Drain the wake-ups."""
+        """Read and discard the bytes that children wrote to wake the parent."""
         with suppress(BlockingIOError):
             os.read(self.news, mmap.PAGESIZE)
 
     def reclaim_from_dead(self, is_alive: Callable[[int], bool]) -> None:
-        """Reclaim the permits of dead children."""
+        """Take back the permits of children that have died."""
         for place in self._places:
             if place.phase != SlotPhase.NONE and not is_alive(place.pid):
                 was_held = place.holds_permit
@@ -208,10 +211,10 @@ class SlotSemaphore:
                     self._free.release()
 
     def reconcile(self) -> None:
-        """Reconcile the number of permits; called ten times a second.
+        """Correct the number of free permits; called ten times a second.
 
-        A child that died between taking a permit and recording it leaves one without holder. What is missing at two
-        consecutive calls is corrected.
+        A permit is lost if a child dies between taking and recording it. A difference found by two consecutive calls is
+        corrected.
         """
         free = self._free.get_value()
         held = sum(place.holds_permit for place in self._places)

@@ -1,4 +1,4 @@
-"""A watchdog that exits the process if one of its loops stops, and heartbeat files for probes without HTTP."""
+"""A watchdog that exits the process if one of its loops stalls, and heartbeat files for probes without HTTP."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUNDING_SECONDS = 0.001
 
 
 class HeartbeatFile:
-    """The heartbeat file of this process, written in place, so that a full disk does not end the heartbeat."""
+    """The heartbeat file of this process; it is overwritten in place, so that a full disk does not prevent it."""
 
     def __init__(self, role: str) -> None:
         self._role = role
@@ -37,7 +37,7 @@ class HeartbeatFile:
         self._is_failed = False
 
     def write(self, now: float) -> None:
-        """Write a heartbeat. Log an error once: it does not end the process."""
+        """Write the time of a heartbeat into the file; an error is logged once and not raised."""
         try:
             if self._file is None:
                 self._file = self._open()
@@ -49,7 +49,7 @@ class HeartbeatFile:
             self._is_failed = True
 
     def remove(self) -> None:
-        """Remove the file of a process that ends; a forked child leaves its parent's."""
+        """Remove the file when the process ends; a forked child does not remove its parent's file."""
         if self._file is not None and os.getpid() == self._pid:
             self._path.unlink(missing_ok=True)
 
@@ -98,7 +98,10 @@ LOG_SECONDS = 2.0
 
 @dataclass(slots=True, eq=False)
 class WatchedLoop:
-    """A loop that counts its turns; one with longer turns than others has ``patience`` times the limit."""
+    """A loop that the watchdog watches; it calls `turn` in each iteration.
+
+    A loop with longer iterations than others has ``patience`` times the usual limit.
+    """
 
     name: str
     patience: float = 1.0
@@ -107,11 +110,14 @@ class WatchedLoop:
     _seen_turns: int = 0
 
     def turn(self) -> None:
-        """Count a turn."""
+        """Count an iteration of the loop."""
         self.turns += 1
 
     def is_late(self, elapsed: float, limit_seconds: float) -> bool:
-        """Add the time since the last check if there was no turn in it; return whether the loop is late."""
+        """Add ``elapsed`` seconds if the loop has not moved since the last check; return whether it has stalled.
+
+        It has stalled if these seconds exceed its limit.
+        """
         if self.turns != self._seen_turns:
             self._seen_turns, self.still_seconds = self.turns, 0.0
         else:
@@ -120,7 +126,7 @@ class WatchedLoop:
 
 
 def end_process(reason: str) -> None:
-    """Exit at once with status 75, without the clean-up that a hung loop would block; kill the children first."""
+    """Kill the child processes and exit at once with status 75, without clean-up, which a stalled loop could block."""
     logging_thread = threading.Thread(target=_log_end, args=[reason], daemon=True)
     logging_thread.start()
     logging_thread.join(LOG_SECONDS)
@@ -131,7 +137,7 @@ def end_process(reason: str) -> None:
 
 
 class Watchdog:
-    """The loops of this process and the thread that watches them; it writes the heartbeat file of ``role``, if given.
+    """The watched loops of this process, and the thread that checks them and writes the heartbeat file of ``role``.
 
     Time in which the process did not run, suspended or without a processor, does not count against a loop.
     """
@@ -145,7 +151,7 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def add(self, name: str, *, patience: float = 1.0) -> WatchedLoop:
-        """Watch a loop from now on."""
+        """Watch a loop from now on, and return it; the first call starts the thread."""
         loop = WatchedLoop(name, patience)
         self._loops.append(loop)
         if self._thread is None:
@@ -159,13 +165,13 @@ class Watchdog:
         self._loops.remove(loop)
 
     def stop(self) -> None:
-        """Stop watching, and remove the heartbeat file."""
+        """Stop checking the loops, and remove the heartbeat file."""
         self._stopped.set()
         if self._heartbeat is not None:
             self._heartbeat.remove()
 
     def look(self, now: float) -> str:
-        """Return why the process should end; an empty text if no loop is late."""
+        """Check the loops; return why the process should end, or an empty text if no loop has stalled."""
         elapsed = 0.0 if self._looked_at is None else min(now - self._looked_at, LONGEST_LOOK_SECONDS)
         self._looked_at = now
         late = [loop for loop in list(self._loops) if loop.is_late(elapsed, platform_settings.WATCHDOG_SECONDS)]

@@ -1,4 +1,4 @@
-"""Celery tasks as tenants' jobs: `@fair_task` on an existing task."""
+"""Celery tasks that may also run as tenants' jobs: `@fair_task` on an existing task."""
 
 from scheduling.celery.fair_tasks.decorator import FairTask, FairTaskUnlistedError, TenantTask, fair_task
 from scheduling.celery.fair_tasks.processor import current_job

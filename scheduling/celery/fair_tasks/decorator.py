@@ -40,7 +40,7 @@ def fair_task(
 
     A plain function becomes a shared task first. ``queue`` is the queue of its jobs unless a routing rule names the
     kind. ``attributes`` are those of `TaskProcessor`, such as ``timeout_seconds`` or ``max_retries``. Raise TypeError
-    for an unknown one.
+    for an unknown attribute.
     """
     if unknown := attributes.keys() - _ATTRIBUTES:
         raise TypeError(_unknown("fair_task", unknown, _ATTRIBUTES))
@@ -57,7 +57,7 @@ def fair_task(
 
 
 class FairTask:
-    """A Celery task with all of its attributes, which `for_tenant` submits as a job.
+    """A Celery task that `for_tenant` submits as a job; all other attributes are those of the task.
 
     A call without a tenant raises TenantMissingError outside of a job; a signature raises CanvasUnsupportedError.
     """
@@ -80,12 +80,15 @@ class FairTask:
 
     @property
     def kind(self) -> str:
-        """Return the kind of its jobs."""
+        """Return the kind of the task's jobs."""
         return str(self._attributes["kind"])
 
     @cached_property
     def kind_class(self) -> type[TaskProcessor]:
-        """Return the job kind, created on first use because a shared task exists only by then."""
+        """Return the processor class of the task's jobs.
+
+        It is created on first use, because a shared task exists only by then.
+        """
         run = self.task.run
         call = CallSignature.of(run)
         said = {
@@ -131,16 +134,16 @@ class FairTask:
         return str(self.task.name)
 
     def for_tenant(self, tenant: Tenant | str, **options: Any) -> TenantTask:
-        """Return the task bound to a tenant, which may be given by its slug.
+        """Return the task bound to a tenant, which is given as an object or by its slug.
 
-        ``options`` are those of a job, such as ``run_at``. Submitting joins the caller's transaction: a rollback takes
-        the job back.
+        ``options`` are those of a job, such as ``run_at``. A job is submitted in the caller's transaction, so a
+        rollback undoes that.
         """
         return TenantTask(self, tenant, options)
 
 
 class TenantTask:
-    """A fair task bound to one tenant: its calls submit jobs."""
+    """A fair task bound to one tenant; its `delay` and `apply_async` submit jobs."""
 
     def __init__(self, task: FairTask, tenant: Tenant | str, options: Mapping[str, Any]) -> None:
         from scheduling.jobs.requests import JobRequest
@@ -169,7 +172,7 @@ class TenantTask:
         eta: datetime | None = None,
         expires: float | datetime | None = None,
     ) -> Job:
-        """Submit as `delay` does. ``countdown`` and ``eta`` set the job's ``run_at``, ``expires`` its ``deadline``."""
+        """Submit a job as `delay` does; ``countdown`` and ``eta`` set its ``run_at``, ``expires`` its ``deadline``."""
         request = self._request(args, kwargs or {})
         starts = eta if countdown is None else _after(countdown)
         ends = _after(expires) if isinstance(expires, int | float) else expires

@@ -1,4 +1,4 @@
-"""The job kind of a Celery task: its function runs under the platform's rules.
+"""The job kind of a Celery task: a processor that runs the task's function.
 
 The platform replaces what Celery's worker does after a run: a retry is an outcome and publishes nothing, and an error
 that the task does not retry is final, as in Celery.
@@ -34,7 +34,7 @@ _PLATFORM_ERRORS = (PermanentError, TransientError, DomainError)
 
 
 def current_job() -> JobContext | None:
-    """Return the job that the running task belongs to; None if Celery or a plain call runs it."""
+    """Return the context of the job whose task is running; None if Celery or a plain call runs the task."""
     return _job.get()
 
 
@@ -97,7 +97,10 @@ class FairTaskProcessor(TaskProcessor):
 
 
 def completed(answer: Any) -> Complete:
-    """Return a task's answer as a result: a mapping as it is, any other value but None as its `value`."""
+    """Return the completion of a job with the task's return value as result.
+
+    A mapping or None is the result as it is; any other value becomes ``{"value": value}``.
+    """
     if answer is None or isinstance(answer, Mapping):
         return Complete(answer)
     return Complete({"value": answer})

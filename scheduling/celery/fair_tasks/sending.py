@@ -1,7 +1,7 @@
-"""Guard that refuses plain Celery messages of fair tasks before anything is sent.
+"""Guard that refuses to send plain Celery messages of fair tasks.
 
-Workers of the platform run a fair task only as a job, so a plain message would be dropped. Every path to a message ends
-in `Celery.send_task`: `delay`, `apply_async`, signatures, canvases, a retry and a call by name.
+Workers of the platform run a fair task only as a job, so a plain message would be dropped. Every way to send one calls
+`Celery.send_task`: `delay`, `apply_async`, signatures, canvases, a retry and a call by name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CanvasUnsupportedError(NotImplementedError):
 
 
 def tenant_missing(name: str) -> TenantMissingError:
-    """Return the error for a call of the task without a tenant, with the cure."""
+    """Build the error for a call of a fair task without a tenant; its message says what to do."""
     return TenantMissingError(
         f"{name} is a fair task and runs only as a tenant's job: call {name}.for_tenant(tenant).delay(...), or"
         f" {name}.delay(...) of the decorated task inside a running job, which submits a job of the same tenant."
@@ -40,7 +40,7 @@ def tenant_missing(name: str) -> TenantMissingError:
 
 
 def canvas_unsupported(name: str) -> CanvasUnsupportedError:
-    """Return the error for a signature of the task, with the cure."""
+    """Build the error for a signature of a fair task; its message says what to do."""
     return CanvasUnsupportedError(
         f"{name} is a fair task, which does not support signatures, chains, groups, chords, maps or callbacks:"
         " submit jobs with for_tenant(tenant).delay(...), child jobs inside a job, or a batch with on_completion."
@@ -48,7 +48,7 @@ def canvas_unsupported(name: str) -> CanvasUnsupportedError:
 
 
 def guard(task: Task | Proxy) -> None:
-    """Refuse plain messages of the task in every Celery application of this process."""
+    """Refuse, in this process, every plain message of the task, whatever Celery application sends it."""
     _unnamed.append(task)
     Celery.send_task = _send_task
 

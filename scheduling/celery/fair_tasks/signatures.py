@@ -1,4 +1,4 @@
-"""Conversions between a function's signature, calls and payloads; pure.
+"""Conversions between a function's signature, its calls, and payloads of jobs, without side effects.
 
 A payload holds the arguments by name, so that API clients write what a Python caller writes.
 """
@@ -36,14 +36,14 @@ class SignatureUnfitError(TypeError):
 
 @dataclass(frozen=True, slots=True)
 class CallSignature:
-    """A function's signature, and the schema of payloads that are calls of it."""
+    """A function's signature, and the JSON schema of payloads that hold its arguments."""
 
     signature: inspect.Signature
     schema: Json
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Self:
-        """Return the call signature of a function; raise SignatureUnfitError for an argument that cannot be JSON."""
+        """Build the call signature of a function; raise SignatureUnfitError for an argument that cannot be JSON."""
         signature = inspect.signature(function, eval_str=True)
         parameters = list(signature.parameters.values())
         named = [parameter for parameter in parameters if parameter.kind is not Parameter.VAR_KEYWORD]
@@ -66,7 +66,7 @@ class CallSignature:
         return cls(signature, schema)
 
     def payload_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the payload of a call; raise Python's TypeError if it does not fit the signature.
+        """Return the payload for a call with these arguments; raise TypeError if they do not fit the signature.
 
         Omitted arguments stay omitted: the job uses the function's defaults at run time.
         """
@@ -82,7 +82,7 @@ class CallSignature:
         return payload
 
     def call_of(self, payload: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the positional and keyword arguments of a payload that fits the schema."""
+        """Return the positional and keyword arguments that a valid payload holds."""
         bound = inspect.BoundArguments(self.signature, {})
         rest = dict(payload)
         for parameter in self.signature.parameters.values():

@@ -1,1 +1,1 @@
-"""Job logs: captured in a worker, stored in bounded lines, read in pages."""
+"""Job logs: captured in a worker, stored as lines of limited size, read in pages."""

@@ -1,4 +1,4 @@
-"""Console views of a job's log: its newest lines, live while the job runs, and the whole as a file."""
+"""Console views of a job's log: its newest lines, updated while the job runs, and the whole log as a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOG_TEMPLATE = "scheduling/dashboards/parts/job_log.html"
 
 
 class JobLogPages(KeysetAdmin):
-    """A mixin for the admin of jobs: two views of a job's log and the panel of its page."""
+    """A mixin for the admin of jobs: the log panel of a job's page, and views for its lines and for a download."""
 
     def get_urls(self) -> list[URLPattern]:
         part = self.guard(self.log_view, Permission.LOGS_VIEW, cacheable=True)
@@ -39,7 +39,7 @@ class JobLogPages(KeysetAdmin):
         ]
 
     def log_context(self, request: HttpRequest, job: Job) -> dict[str, Any]:
-        """Return the template context of the log panel; empty without the right to read logs."""
+        """Return the template context of the log panel; empty if the user may not read logs."""
         if not self.access(request).may(Permission.LOGS_VIEW):
             return {}
         part = self._log_part(request, job)
@@ -55,7 +55,7 @@ class JobLogPages(KeysetAdmin):
         }
 
     def log_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
-        """Render only the panel's lines; answer 304 if the browser's copy is current."""
+        """Render only the lines of the panel; answer 304 if the browser's copy is current."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         return part_response(request, self._log_part(request, _job(object_id)))

@@ -47,18 +47,18 @@ class QueryNumberField(serializers.IntegerField):
 
 
 class JobLogTextQuerySerializer(QuerySerializer):
-    """The filter of downloaded lines."""
+    """The level from which log lines are returned."""
 
     level = serializers.ChoiceField(choices=list(LEVELS), default="debug", help_text="This level and those above it.")
 
     @property
     def least_level(self) -> int:
-        """Return the level as it is stored."""
+        """Return the requested level as the number that is stored."""
         return LEVELS[self.validated_data["level"]]
 
 
 class JobLogQuerySerializer(JobLogTextQuerySerializer):
-    """The filter of returned lines, and the longest wait for the first of them."""
+    """Which log lines to return, and how long to wait for the first of them."""
 
     after = serializers.UUIDField(default=None, help_text="Id of a line: return the lines after it.")
     limit = QueryNumberField(min_value=1, max_value=MAX_LINES, default=MAX_LINES, help_text="Maximum number of lines.")
@@ -92,7 +92,7 @@ class JobLogLineSerializer(serializers.Serializer[JobLog]):
 # One object, though its action is called `list`.
 @extend_schema_serializer(many=False)
 class JobLogPageSerializer(serializers.Serializer[Any]):
-    """A page of a job's lines, oldest first."""
+    """A page of a job's log lines, oldest first."""
 
     next = serializers.URLField(allow_null=True, help_text="URL of the following lines; null if there are none yet.")
     results = JobLogLineSerializer(many=True)
@@ -119,7 +119,7 @@ class JobLogViewSet(TenantViewSet):
 
     @extend_schema(operation_id="jobs_logs_list", parameters=[_JOB_ID, JobLogQuerySerializer])
     def list(self, request: Request, job_id: str) -> HttpResponseBase:
-        """List a job's lines, oldest first; with `wait`, answer once there is one or the job has ended."""
+        """List a job's log lines, oldest first; with `wait`, answer when there is a line or the job has ended."""
         query = JobLogQuerySerializer.parse(request.query_params)
         job = get_job(UUID(job_id))
         page = _read(job, query)

@@ -1,4 +1,4 @@
-"""Bounded buffers of unwritten log lines, and their writes: the lines of several executions in one statement."""
+"""Buffers of log lines that are not written yet, and the statement that writes those of several executions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ MAX_BUFFERED_LINES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class DrainedLines:
-    """Lines taken from a buffer for a write; ``overflow`` lines exceeded the buffer, ``dropped`` ones the log."""
+    """Lines taken from a buffer to be written.
+
+    ``overflow`` counts lines that did not fit into the buffer, ``dropped`` those that do not fit into the log;
+    ``since`` is when the first line was buffered.
+    """
 
     lines: Sequence[LogLine]
     overflow: int
@@ -34,10 +38,10 @@ class DrainedLines:
 
 
 class LogBuffer:
-    """The log buffer of one execution.
+    """The log lines of one execution that are not written yet.
 
     ``room`` is the log's room after the last write, None before the first. ``waiting_since`` is the monotonic time of
-    the first unwritten line, 0.0 without lines. A writer holds ``writing``.
+    the first unwritten line, 0.0 without lines. The thread that writes the lines holds the lock ``writing``.
     """
 
     def __init__(self, tenant_id: UUID, job_id: UUID, execution_id: UUID, attempt: int) -> None:
@@ -59,7 +63,7 @@ class LogBuffer:
         return len(self._lines)
 
     def keep(self, line: LogLine) -> None:
-        """Buffer a line for the next write, or count it as dropped if there is no room."""
+        """Add a line for the next write, or count it as dropped if the buffer or the log is full."""
         full = self.room if self.room is not None and self.room.is_full else None
         # A full log only counts. Until then the statement decides which levels are kept at the moment.
         if full is not None and line.level < full.level:
@@ -74,14 +78,14 @@ class LogBuffer:
                 self._lines.append(line)
 
     def take(self) -> DrainedLines:
-        """Take all buffered lines."""
+        """Remove and return all buffered lines."""
         with self._guard:
             taken = DrainedLines(self._lines, self._overflow, self._dropped, self.waiting_since)
             self._lines, self._overflow, self._dropped, self.waiting_since = [], 0, 0, 0.0
         return taken
 
     def give_back(self, taken: DrainedLines) -> None:
-        """Return lines whose write failed; they precede lines buffered since."""
+        """Put lines back whose write failed, before the lines that were buffered since."""
         with self._guard:
             kept = [*taken.lines, *self._lines]
             self._lines = kept[:MAX_BUFFERED_LINES]
@@ -90,16 +94,16 @@ class LogBuffer:
             self.waiting_since = taken.since or self.waiting_since
 
     def as_write(self, taken: DrainedLines) -> LogWrite:
-        """Return the write for the taken lines, with a line about overflow if there was any."""
+        """Return the taken lines as parameters of a write, with an added line about overflow if there was any."""
         lines = [*taken.lines, _overflow_line(taken.overflow)] if taken.overflow else taken.lines
         return LogWrite(lines=lines, dropped=taken.dropped, **self._ids)
 
 
 def write_buffers(buffers: Sequence[LogBuffer], *, wait_seconds: float = 0.0) -> None:
-    """Write all buffered lines with one statement, unless a transaction is open; never raise.
+    """Write all buffered lines with one statement; do nothing inside a transaction, and never raise.
 
-    Skip buffers that another thread writes for longer than ``wait_seconds``. Keep lines that the database does not
-    accept now, up to the bound.
+    Skip buffers that another thread is writing for longer than ``wait_seconds``. Lines that the database does not
+    accept now stay in the buffers, up to MAX_BUFFERED_LINES.
     """
     if connection.in_atomic_block:
         return
@@ -113,7 +117,7 @@ def write_buffers(buffers: Sequence[LogBuffer], *, wait_seconds: float = 0.0) ->
 
 @contextmanager
 def drained(buffers: Sequence[LogBuffer], *, wait_seconds: float) -> Iterator[Callable[[], None] | None]:
-    """Yield a function that writes all buffered lines in the caller's transaction; None if there are none.
+    """Take all buffered lines, and yield a function that writes them in the caller's transaction; None without lines.
 
     If the block fails, the lines return to the buffers. Buffers that another thread writes are skipped, as in
     `write_buffers`.

@@ -1,14 +1,14 @@
-"""The log writer of one execution in a child process: a bounded buffer with two writers.
+"""The log writer of one execution in a child process: a bounded buffer that two threads write to the database.
 
 The processor's thread writes at safe points and at the end. A separate thread with a separate connection writes lines
 that have waited for a second, so that the log of a job is visible that computes for an hour between safe points or
-inside a transaction. The logs of a message's small jobs are written together when these are settled, and need no thread
-as long as that is soon.
+inside a transaction. The logs of small jobs that share a message are written together when these are settled, and need
+no thread as long as that is soon.
 
-Python's ``logging`` of a plug-in's own code leads here too. A record is taken when it comes from a namespace of the
-job's kind and from the context of its execution: the processor's thread, and threads that it gives a copy of its
+Records of Python's ``logging`` from a plug-in's own code go into this log too: those of the namespaces of the job's
+kind that are made in the context of its execution, which is the processor's thread and threads that get a copy of its
 context. A thread that outlives its job keeps the context of that job and never writes into the next one's log. The
-loggers keep the handler once a job of the kind has run: hanging it up and taking it down was a part of a small job.
+loggers keep the handler once a job of the kind has run, because adding and removing it is slow for a small job.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TAKEN = "_taken_by_job_log"
 
 
 class JobLogWriter:
-    """The target of ``context.log``. Neither :meth:`add` nor :meth:`flush` ever raises.
+    """The log writer behind ``context.log`` of one execution. Neither :meth:`add` nor :meth:`flush` ever raises.
 
     ``buffer`` is None until the first line: most jobs log nothing. With ``is_shared`` the lines are written soon with
     those of other executions: no thread is started, and the end writes nothing, unless :meth:`write_alone` was called.
@@ -64,19 +64,19 @@ class JobLogWriter:
         self._also: Callable[[], bool] | None = None
 
     def also_write(self, write: Callable[[], bool]) -> None:
-        """Have the thread call ``write`` once a second too.
+        """Let the thread call ``write`` once a second too.
 
-        It returns whether it wrote, and may raise connection errors.
+        ``write`` returns whether it wrote, and may raise connection errors.
         """
         self._also = write
 
     def write_later(self) -> None:
-        """Start the thread for other data that it should write."""
+        """Start the thread, because there is other data that it should write."""
         with self._guard:
             self._start_thread()
 
     def write_alone(self) -> None:
-        """Write separately from now on: the other executions of the message do not end soon."""
+        """Write the lines separately from now on, because the other executions of the message do not end soon."""
         with self._guard:
             self._is_shared = False
             if self._is_thread_wanted:
@@ -95,25 +95,25 @@ class JobLogWriter:
             self._start_thread()
 
     def flush_if_due(self) -> None:
-        """Write at a safe point what has waited, unless a transaction of the job is open."""
+        """Write the lines at a safe point if they have waited long enough and no transaction of the job is open."""
         since = self.buffer.waiting_since if self.buffer is not None else 0.0
         if since and time.monotonic() - since >= SAFE_POINT_SECONDS:
             self.flush()
 
     def flush(self, *, wait_seconds: float = 0.0) -> None:
-        """Write the buffered lines with one statement; keep what the database does not accept, up to the bound."""
+        """Write the buffered lines with one statement; lines that the database does not accept stay buffered."""
         if self.buffer is not None:
             write_buffers([self.buffer], wait_seconds=wait_seconds)
 
     def end_thread(self) -> None:
-        """End the thread: from now on only explicit calls write."""
+        """End the thread, so that from now on only explicit calls write."""
         self._is_ended = True
         if self._thread is not None and self._end_asked is not None:
             self._end_asked.set()
             self._thread.join(END_SECONDS)
 
     def end(self) -> None:
-        """End the thread and write the remaining lines, unless those of others are about to be written with them."""
+        """End the thread and write the remaining lines; shared lines are written later with those of the others."""
         self.end_thread()
         if not self._is_shared:
             self.flush(wait_seconds=END_SECONDS)
@@ -160,7 +160,7 @@ _current: ContextVar[_Capture | None] = ContextVar("job_log", default=None)
 
 
 class JobLogHandler(logging.Handler):
-    """A logging handler that adds records to the log of the execution in whose context they are made."""
+    """A logging handler that adds a record to the log of the execution in whose context the record is made."""
 
     def emit(self, record: logging.LogRecord) -> None:
         current = _current.get()
@@ -183,7 +183,7 @@ _handler = JobLogHandler()
 
 @contextmanager
 def capturing(kind: type[TaskProcessor], writer: JobLogWriter) -> Iterator[None]:
-    """Capture the records of the kind's namespaces into ``writer`` while its processor runs."""
+    """Add the log records of the kind's namespaces to ``writer`` while the block runs the processor."""
     namespaces, loggers = _named_by(kind)
     for each in loggers:
         if _handler not in each.handlers:

@@ -1,4 +1,4 @@
-"""Conversion of logged values to storable lines; it raises for no input."""
+"""Conversion of logged values to lines that can be stored; it never raises."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CUT = "…"
 
 
 def make_line(message: object, level: object, fields: Mapping[str, Any]) -> LogLine:
-    """Return the line; an unknown level counts as info, an unusual value as its text."""
+    """Return a log line; an unknown level counts as info, and a value that JSON lacks is stored as its text."""
     return LogLine(
         id=uuid7(),
         level=LEVELS.get(level, Level.INFO) if isinstance(level, str) else Level.INFO,

@@ -1,4 +1,4 @@
-"""Log lines and errors of jobs: append-only history, and one counter a job."""
+"""Log lines and errors of jobs, which are only appended, and a count of each job's log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tenants.tenancy.bases import TenantManager
 
 
 class JobLog(HistoryRow):
-    """One line that a processor logged; lines of a job are ordered by id."""
+    """One line that a processor logged; the lines of a job are ordered by id."""
 
     class Level(models.IntegerChoices):
         DEBUG = 10, "debug"
@@ -35,9 +35,9 @@ class JobLog(HistoryRow):
 
 
 class JobLogTally(models.Model):
-    """The size of a job's log over all its attempts, so that no flush counts again.
+    """The size of one job's log over all its attempts, stored so that no write has to count the lines again.
 
-    ``full_line_id`` is the line about the full log, once it is full.
+    ``full_line_id`` is the id of the line which says that the log is full, once it is.
     """
 
     job_id = models.UUIDField(primary_key=True)
@@ -50,7 +50,7 @@ class JobLogTally(models.Model):
 
 
 class JobError(HistoryRow):
-    """One error that ended an execution or a waiting job; the list of errors groups these by fingerprint."""
+    """One error that ended an execution or a waiting job; the list of errors groups them by fingerprint."""
 
     execution_id = models.UUIDField(null=True, help_text="None if the job had not started.")
     kind = models.CharField(max_length=64)

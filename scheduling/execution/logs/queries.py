@@ -1,4 +1,4 @@
-"""Reads of job logs: by key and bounded, with the line about dropped lines filled in."""
+"""Reads of job logs in pages of limited size; the line about a full log gets the number of dropped lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOWNLOAD_LINES = 500
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Lines of a job, oldest first; ``has_more``: there are others beyond the requested end."""
+    """Lines of a job's log, oldest first; ``has_more``: there are more in the direction of the read."""
 
     lines: list[JobLog]
     has_more: bool
@@ -26,29 +26,29 @@ class LogPage:
 
     @property
     def mark(self) -> str:
-        """Return a mark that differs if the page differs: lines never change, only the count of dropped ones does."""
+        """Return a text that changes when the page does: by its last line or the number of dropped lines."""
         last = self.lines[-1].id if self.lines else ""
         return f"{last}:{len(self.lines)}:{self.has_more}:{self.dropped_lines}"
 
 
 def read_log(job: Job, *, after: UUID | None = None, level: int = 0, limit: int) -> LogPage:
-    """Return the lines after ``after``, or from the first on, at this level or above."""
+    """Return up to ``limit`` lines of the job from this level up: the first ones, or those after the line ``after``."""
     lines = _lines_of(job, level).order_by("id")
     rows = list((lines.filter(id__gt=after) if after else lines)[: limit + 1])
     return _page(job, rows[:limit], has_more=len(rows) > limit)
 
 
 def read_log_end(job: Job, *, before: UUID | None = None, level: int = 0, limit: int) -> LogPage:
-    """Return the newest lines, or those right before ``before``."""
+    """Return up to ``limit`` lines from this level up: the newest ones, or those right before the line ``before``."""
     lines = _lines_of(job, level).order_by("-id")
     rows = list((lines.filter(id__lt=before) if before else lines)[: limit + 1])
     return _page(job, rows[:limit][::-1], has_more=len(rows) > limit)
 
 
 def iterate_log(job: Job, *, before_page: Callable[[], None], level: int = 0) -> Iterator[JobLog]:
-    """Yield all lines, in the tenant's scope and one short transaction per page; for streams.
+    """Yield all lines of the job from this level up, reading each page in a short transaction of its own; for streams.
 
-    ``before_page`` raises if the reader has lost its permission.
+    ``before_page`` is called before each page, and raises if the reader has lost its permission.
     """
     after = None
     while True:
@@ -62,12 +62,12 @@ def iterate_log(job: Job, *, before_page: Callable[[], None], level: int = 0) ->
 
 
 def stream_log(job: Job, *, before_page: Callable[[], None], level: int = 0) -> Iterator[str]:
-    """Yield the whole log as text, one line each, read while it is sent after the request's transaction."""
+    """Yield the job's log as text lines, read page by page while they are sent."""
     return (f"{format_line(line)}\n" for line in iterate_log(job, level=level, before_page=before_page))
 
 
 def format_line(line: JobLog) -> str:
-    """Return a line as plain text: time, level, attempt, message, fields."""
+    """Return a log line as plain text: time, level, attempt, message, fields."""
     fields = "".join(f" {name}={value}" for name, value in line.fields.items())
     text = f"{line.message}{fields}".replace("\r", " ").replace("\n", "\n    ")
     return f"{line.at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {line.get_level_display():<7} #{line.attempt} {text}"

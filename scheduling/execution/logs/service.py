@@ -1,4 +1,4 @@
-"""Writes of job logs: one statement a flush, for any number of jobs, which counts, caps and stores."""
+"""Writes of job logs: one statement stores the lines of any number of jobs and limits the size of each log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _APPEND = load_sql(__file__)["append_logs"]
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A storable line; ``fields`` is JSON as text."""
+    """A log line that can be stored; ``fields`` is JSON as text."""
 
     id: UUID
     level: int
@@ -40,13 +40,13 @@ class LogLine:
 
     @property
     def size(self) -> int:
-        """Return the bytes that it counts towards the cap."""
+        """Return the number of bytes that the line counts towards the maximum size of the log."""
         return len(self.message.encode()) + len(self.fields.encode()) + LINE_OVERHEAD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class LogWrite:
-    """Lines of an execution in the order of their ids, and the number of lines dropped before."""
+    """Log lines of one execution to be stored, in the order of their ids, and how many were dropped before."""
 
     tenant_id: UUID
     job_id: UUID
@@ -58,16 +58,16 @@ class LogWrite:
 
 @dataclass(frozen=True, slots=True)
 class LogRoom:
-    """What a job's log still accepts: lines of this level or above, or none once it is full."""
+    """What a job's log still accepts: lines from this level up, or none once it is full."""
 
     level: int
     is_full: bool
 
 
 def append_job_logs(writes: Sequence[LogWrite]) -> list[LogRoom]:
-    """Store the lines that fit, at most one write a job, and count the others; return the rooms in the same order.
+    """Store the lines that fit into the logs, and count the others; return what each log accepts from now on.
 
-    One statement, in the tenant's scope if all writes are of one tenant.
+    There is at most one write for a job. One statement runs, in the tenant's context if all writes are of one tenant.
     """
     tenant_ids = {write.tenant_id for write in writes}
     with tenant_context(*tenant_ids) if len(tenant_ids) == 1 else all_tenants():
@@ -75,7 +75,7 @@ def append_job_logs(writes: Sequence[LogWrite]) -> list[LogRoom]:
 
 
 def append_job_logs_here(writes: Sequence[LogWrite]) -> list[LogRoom]:
-    """Append as `append_job_logs` does, within the caller's transaction and scope."""
+    """Store log lines as `append_job_logs` does, within the caller's transaction and tenant context."""
     parameters: dict[str, Any] = {
         "writes": json.dumps([_row_of(write) for write in writes]),
         "lines": "[" + ",".join(_as_json(line, write.job_id) for write in writes for line in write.lines) + "]",

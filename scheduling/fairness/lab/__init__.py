@@ -1,4 +1,4 @@
-"""Simulation of the fair order: arrivals replayed on simulated slots by the dispatcher's own tree.
+"""Simulation of the fair order: jobs arrive at simulated slots, and the dispatcher's own tree picks the next ones.
 
 `replay` runs one policy. Workload files, what-if and the measures of `simulate_fairness` build on it.
 """

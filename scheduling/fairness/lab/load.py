@@ -1,4 +1,4 @@
-"""A pool with its terms and its work, before and after a change, for a what-if."""
+"""The scenario of a what-if: a pool with its weights, caps and work, before and after a change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECOND_US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class PlanTerms:
-    """The weight and cap of a plan's tenants."""
+    """The weight and the cap that a plan gives its tenants."""
 
     weight: float
     max_concurrency: int
@@ -22,7 +22,7 @@ class PlanTerms:
 
 @dataclass(frozen=True, slots=True)
 class TenantTerms:
-    """A tenant's plan and its own factor and cap; ``max_concurrency`` None: the plan's."""
+    """A tenant's plan, the factor on its weight, and its own cap; ``max_concurrency`` None: the plan's cap."""
 
     slug: str
     plan: str
@@ -32,7 +32,7 @@ class TenantTerms:
 
 @dataclass(frozen=True, slots=True)
 class QueueTerms:
-    """A queue's own weight and cap; ``cap`` None: no cap."""
+    """A queue with its own weight and cap; ``cap`` None: no cap."""
 
     name: str
     weight: float = 1
@@ -42,7 +42,7 @@ class QueueTerms:
 
 @dataclass(frozen=True, slots=True)
 class TierTerms:
-    """The queue and weight that the CFS plan gives a tier."""
+    """The queue to which the CFS plan assigns a tier, and that queue's weight."""
 
     queue: str
     weight: int
@@ -50,12 +50,12 @@ class TierTerms:
 
 @dataclass(frozen=True, slots=True)
 class PoolScenario:
-    """A pool and its work; the first ``running`` arrivals hold slots at the start.
+    """A pool and its work; the first ``running`` arrivals use slots at the start.
 
-    ``places`` are (queue, tenant) by number, as ``arrivals.entity`` counts them. Each arrival stands for ``stands_for``
-    real ones, and costs as much as they. ``known`` marks the places with exactly predicted costs; if empty,
-    ``arrivals`` has the predictions. ``turnaround_us`` is the time from dispatch to start of jobs that cost at least
-    ``small_us``.
+    ``places`` are the pairs (queue, tenant) by number, as ``arrivals.entity`` counts them. Each arrival represents
+    ``stands_for`` real ones, and costs as much as they. ``known`` marks the places with exactly predicted costs; if
+    empty, ``arrivals`` has the predictions. ``turnaround_us`` is the time from dispatch to start of jobs that cost at
+    least ``small_us``.
     """
 
     pool: str
@@ -76,7 +76,7 @@ class PoolScenario:
     small_us: int = 0
 
     def shape(self) -> TreeShape:
-        """Return the tree under these terms."""
+        """Return the tree of the pool with its weights and caps."""
         weights = [self.plans[tenant.plan].weight * tenant.factor for tenant in self.tenants]
         return TreeShape(
             queues=[self._queue_shape(queue) for queue in self.queues],
@@ -91,7 +91,7 @@ class PoolScenario:
         return QueueShape(weight_milli, inf if queue.cap is None else queue.cap, self._is_fifo)
 
     def rules(self) -> Rules:
-        """Return how the slots are shared under these terms; caps hold under every strategy of the platform."""
+        """Return the rules of the replay; caps are respected under every strategy of the platform."""
         policy = OrderPolicy.CFS if self._is_fifo else self.policy
         return Rules(
             slots=self.slots,
@@ -103,12 +103,12 @@ class PoolScenario:
         )
 
     def queue_weight(self, queue: QueueTerms) -> float:
-        """Return the CFS plan's weight of the queue, or else its own."""
+        """Return the weight that the CFS plan gives the queue, or else the queue's own weight."""
         by_plan = [tier.weight for tier in self.tiers.values() if tier.queue == queue.name]
         return max(by_plan, default=queue.weight)
 
     def cap_of(self, tenant: TenantTerms) -> int:
-        """Return the most jobs of the tenant in flight at once."""
+        """Return how many jobs of the tenant may be in flight at once."""
         own = tenant.max_concurrency
         return self.plans[tenant.plan].max_concurrency if own is None else own
 
@@ -119,7 +119,7 @@ class PoolScenario:
 
 
 class UnknownNameError(ValueError):
-    """The error for a change that names something that the load does not have."""
+    """The error for a change that names a plan, tenant, queue or tier that the scenario does not have."""
 
     def __init__(self, field_name: str, name: str) -> None:
         self.field = field_name
@@ -129,7 +129,7 @@ class UnknownNameError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of terms; unnamed ones stay. A cap of None removes the own cap."""
+    """A change of weights, caps and other terms; what it does not name stays. A cap of None removes the cap."""
 
     plan_weights: Mapping[str, float] = field(default_factory=dict)
     plan_caps: Mapping[str, int] = field(default_factory=dict)
@@ -144,7 +144,7 @@ class Change:
 
 
 def apply_change(load: PoolScenario, change: Change) -> PoolScenario:
-    """Return the same work under the changed terms. Raise UnknownNameError."""
+    """Return a copy of the scenario with the same work and the changed terms; raise UnknownNameError."""
     _check_names(load, change)
     return replace(
         load,

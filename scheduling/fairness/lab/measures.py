@@ -1,4 +1,4 @@
-"""Measures of a simulation: shares against entitlement while backlogged, waits, and slot use.
+"""Measures of a simulation: shares compared with entitlements, waits, and use of slots.
 
 A share is compared with the entitlement over those parts of the time in which a tenant had waiting jobs throughout:
 only then does the scheduler decide its share. In the other parts a tenant's demand is what it used.
@@ -25,8 +25,8 @@ PARTS, FEW_PARTS, MANY_TENANTS = 60, 12, 1_000
 class SimulatedTenantMeasure:
     """The measures of one tenant.
 
-    Shares are parts of 1 of the busy time; waits are from arrival to first start, of the jobs that began. ``ratio`` is
-    service over entitlement while it was backlogged; None if it never was for a whole part of the time. ``series``
+    Shares are parts (0 to 1) of the busy time; waits are from arrival to first start, of the jobs that began. ``ratio``
+    is service over entitlement while it was backlogged; None if it never was for a whole part of the time. ``series``
     holds (share, entitled share) of each part of the time.
     """
 
@@ -46,7 +46,10 @@ class SimulatedTenantMeasure:
 
 @dataclass(frozen=True, slots=True)
 class PolicyMeasure:
-    """The measures of one policy; ``busy_while_wanted`` covers the time with enough runnable jobs for all slots."""
+    """The measures of one policy.
+
+    ``busy_while_wanted`` is the busy part of the slots over the time in which there were enough runnable jobs for all.
+    """
 
     policy: OrderPolicy
     seconds: float
@@ -62,7 +65,7 @@ class PolicyMeasure:
 def measure_workload(
     workload: Workload, *, policies: Sequence[OrderPolicy] = (), slots: int | None = None
 ) -> list[PolicyMeasure]:
-    """Return the measures of the same jobs under each policy, by default the workload's own."""
+    """Simulate the same jobs under each policy, by default those of the workload; return the measures."""
     arrivals = workload.draw_arrivals()
     return [_measure(workload, arrivals, policy, slots or workload.slots) for policy in policies or workload.policies]
 

@@ -1,4 +1,4 @@
-"""Replays of arrivals on simulated slots, under one of several policies, in the dispatcher's own fair order."""
+"""Replays of arriving jobs on simulated slots, under one of several policies, with the dispatcher's own fair order."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from scheduling.fairness.lab.terms import (
 def replay(
     arrivals: Arrivals, shape: TreeShape, rules: Rules, *, predictor: Predictor | None = None, running: int = 0
 ) -> Timeline:
-    """Return the timeline of ``arrivals`` in the pool; the first ``running`` of them hold a slot at the start."""
+    """Simulate ``arrivals`` in the pool and return the timeline; the first ``running`` of them start in slots."""
     kind = SlicedSimulation if rules.policy is OrderPolicy.TIME_SLICE else Simulation
     return kind(arrivals, shape, rules, predictor=predictor, running=running).run()
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A job that arrives ``at_us`` microseconds in and holds its slot for ``cost_us``."""
+    """A job that arrives at ``at_us`` microseconds and uses its slot for ``cost_us`` microseconds."""
 
     tenant_id: UUID
     at_us: int
@@ -48,7 +48,7 @@ class SimulatedTenant:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedStart:
-    """The start of an arrival; ``index`` points into the arrivals."""
+    """The start of a simulated job; ``index`` is its place among the arrivals."""
 
     index: int
     tenant_id: UUID
@@ -64,7 +64,7 @@ def simulate(
     slots: int,
     policy: OrderPolicy,
 ) -> list[SimulatedStart]:
-    """Replay ``arrivals`` of tenants in one queue; return the starts in order, with their waits."""
+    """Simulate jobs of tenants in one queue; return the starts in order, each with its wait."""
     numbers = {tenant_id: number for number, tenant_id in enumerate(tenants)}
     order = sorted(range(len(arrivals)), key=lambda index: (arrivals[index].at_us, index))
     columns = Arrivals(

@@ -1,4 +1,4 @@
-"""A simulation's measures as plain values and as a text table."""
+"""Representations of a simulation's measures: as plain values, and as a text table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DIGITS = 6
 
 
 def describe(workload: Workload, measures: Sequence[PolicyMeasure], *, slots: int) -> dict[str, Any]:
-    """Return all measures but the series of the picture, rounded; waits in seconds."""
+    """Return all measures, rounded, without the series for the plot; waits are in seconds."""
     return {
         "title": workload.title,
         "target": workload.target,
@@ -39,7 +39,7 @@ def _rounded(value: Any) -> Any:
 
 
 def render_table(workload: Workload, measures: Sequence[PolicyMeasure], *, slots: int) -> Iterator[str]:
-    """Yield the lines of a table of policies, then of each one's tenants, the greatest entitlements first."""
+    """Yield the lines of a table of the policies, and of a table of tenants for each, greatest entitlements first."""
     if workload.title:
         yield workload.title
     if workload.target:

@@ -1,4 +1,4 @@
-"""A plot of shares over time, one panel a policy: each tenant's share as a line, its entitlement dashed."""
+"""A plot of shares over time, with a panel for each policy: a tenant's share is a line, its entitlement dashed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDTH, PANEL, LEFT, RIGHT, TOP, BOTTOM = 900, 220, 60, 170, 34, 34
 
 
 def draw_shares(title: str, measures: Sequence[PolicyMeasure]) -> str:
-    """Return an SVG document, identical for identical measures, of the tenants with the greatest entitlements."""
+    """Return an SVG plot of the tenants with the greatest entitlements; equal measures give an identical text."""
     height = TOP + len(measures) * (PANEL + BOTTOM + TOP) + 10
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" {ATTRIBUTES}>',

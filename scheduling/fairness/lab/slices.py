@@ -1,4 +1,4 @@
-"""Time slices in a replay, with the dispatcher's own decision on which jobs yield."""
+"""Time slices in a simulation, where the dispatcher's own code decides which jobs yield."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MOST_LOOKS = 200_000
 
 
 class SlicedSimulation(Simulation):
-    """A simulation with time slices; jobs that fit into a slice run as without.
+    """A simulation with time slices; jobs that fit into a slice run as without slices.
 
-    Of the others, ``left`` is the remaining work, ``began`` the start of the current dispatch, and ``used_up`` holds
-    those whose slice is used.
+    Of the other jobs, ``left`` is the remaining work, ``began`` the start of the current dispatch, and ``used_up``
+    holds those whose slice is used up.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -16,9 +16,9 @@ from scheduling.fairness.tree import FairTree
 
 
 class Simulation:
-    """One run. Jobs that hold a slot form a heap by their end; a job's rank is its number.
+    """One simulation of a pool. Running jobs are in a heap by their end; a job's rank is its number.
 
-    The first ``running`` arrivals hold their slots at the start.
+    The first ``running`` arrivals use slots at the start.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Simulation:
         self.tree = FairTree(queues, cost_of=self.choose_charge())
 
     def run(self) -> Timeline:
-        """Run until no job is left, the time is over or enough jobs have begun."""
+        """Simulate until no job is left, the time is over or enough jobs have started; return the timeline."""
         at_us, rules, in_slots, spans = self.arrivals.at_us, self.rules, self.in_slots, self.timeline.spans
         tree, ahead, count = self.tree, self.ahead, len(self.arrivals)
         while ahead < count or in_slots:
@@ -95,11 +95,11 @@ class Simulation:
         return self.timeline
 
     def waiting_job(self, job: int) -> ReadyJob:
-        """Return the job for the tree; a learning predictor sets its cost at dispatch."""
+        """Return the job as the tree needs it; a predictor that learns sets its cost at dispatch."""
         return ReadyJob(None, job, "", self.charges[job])
 
     def fill(self) -> None:
-        """Fill every free slot in fair order, as a tick does; none stays free while a job may start."""
+        """Start jobs in fair order, as a tick does, until no slot is free or no job may start."""
         in_slots, slots, tree = self.in_slots, self.rules.slots, self.tree
         if len(in_slots) >= slots or not tree.has_any():
             return
@@ -110,7 +110,7 @@ class Simulation:
         tree.close_tick()
 
     def hold(self, job: int) -> None:
-        """Start a job in a slot."""
+        """Start a job in a slot, and add its end to the heap."""
         cost_us, rules = self.arrivals.cost_us[job], self.rules
         began = self.now + rules.turnaround_us if cost_us >= rules.small_us else self.now
         end_us = began + cost_us
@@ -118,7 +118,7 @@ class Simulation:
         heappush(self.in_slots, (end_us, job))
 
     def end(self, job: int) -> None:
-        """Free the slot of a job."""
+        """Free the slot of a job that has ended, and correct its charge."""
         cost_us = self.arrivals.cost_us[job]
         charged_us = cost_us if self.is_counting else self.charges[job]
         self.tree.end(self.tenant_of[job], self.line_of[job], charged_us=charged_us, measured_us=cost_us)
@@ -126,7 +126,7 @@ class Simulation:
             self.predictor.learn(job, cost_us)
 
     def choose_charge(self) -> Callable[[ReadyJob], int]:
-        """Return the function that gives the charged cost of a dispatch."""
+        """Return the function that computes what a dispatch of a job is charged."""
         if self.is_counting:
             return lambda job: 1
         return attrgetter("cost_us") if self.predictor is None else self._predict

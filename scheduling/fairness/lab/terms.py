@@ -1,4 +1,4 @@
-"""Inputs and output of a replay: arrivals, the shape of the pool, the rules, the timeline."""
+"""Input and output of a simulation: arrivals, the shape of the pool, the rules, the timeline."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FAIR = frozenset({OrderPolicy.CFS, OrderPolicy.TIME_SLICE})
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Jobs in order of arrival, as columns: arrival time, entity, and time in the slot.
+    """Jobs in order of arrival, as columns: arrival time, entity by number, and time in the slot.
 
-    ``predicted_us`` is the scheduler's prediction; None: exact. ``key`` numbers the fair keys of all entities together,
-    ``size`` is the payload's in bytes; both may be left out.
+    ``predicted_us`` are the scheduler's predictions; None: they are exact. ``key`` numbers the fair keys of all
+    entities together, ``size`` is the payload's size in bytes; both may be left out.
     """
 
     at_us: Sequence[int]
@@ -45,7 +45,7 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class QueueShape:
-    """A queue of the simulated pool."""
+    """A queue of the simulated pool; ``is_fifo``: its jobs start in order of arrival."""
 
     weight_milli: int = 1_000
     cap: float = inf
@@ -54,7 +54,7 @@ class QueueShape:
 
 @dataclass(frozen=True, slots=True)
 class EntityShape:
-    """A tenant in a queue, both by number."""
+    """A tenant in a queue of the simulated pool; ``queue`` and ``tenant`` are numbers."""
 
     queue: int
     tenant: int
@@ -64,14 +64,17 @@ class EntityShape:
 
 @dataclass(frozen=True, slots=True)
 class TreeShape:
-    """A pool: its queues, its tenants' caps, and which tenant is in which queue."""
+    """The tree of a simulated pool: its queues, its tenants' caps, and which tenant is in which queue."""
 
     queues: Sequence[QueueShape]
     caps: Sequence[float]
     entities: Sequence[EntityShape]
 
     def under(self, policy: OrderPolicy) -> TreeShape:
-        """Return the pool under a policy: FIFO ignores caps, and only fair policies use weights."""
+        """Return a copy of the tree with only the settings that the policy uses.
+
+        Under FIFO there are no caps; all weights are equal unless the policy is fair.
+        """
         if policy in FAIR:
             return self
         is_fifo, knows_caps = policy in {OrderPolicy.FIFO, OrderPolicy.CAP}, policy is not OrderPolicy.FIFO
@@ -83,7 +86,7 @@ class TreeShape:
 
 
 class Predictor(Protocol):
-    """The scheduler's predictions of job costs, and their training."""
+    """The interface of a predictor of job costs that learns from ended jobs."""
 
     def predict(self, job: int) -> int: ...
 
@@ -92,10 +95,10 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules for sharing the slots; ``granularity_us`` is the slice of the time-slice policy.
+    """The rules of a simulation; ``granularity_us`` is the length of a slice under the time-slice policy.
 
-    ``turnaround_us`` is how long a slot is held before its job begins: the dispatch takes that long. Jobs shorter than
-    ``small_us`` are exempt, since they share a message.
+    ``turnaround_us`` is how long a slot is used before its job begins, because the dispatch takes that long. Jobs
+    shorter than ``small_us`` are exempt, since they share a message.
     """
 
     slots: int
@@ -109,9 +112,9 @@ class Rules:
 
 @dataclass(slots=True)
 class Timeline:
-    """The dispatches as (job, start, end) in order; ``end_us`` is when the simulation stopped.
+    """The result of a simulation: dispatches as (job, start, end) in order; ``end_us`` is when it stopped.
 
-    ``is_unsliced``: there were too many slices to replay, and from some time on no job yielded.
+    ``is_unsliced``: there were too many slices to replay, so that from some time on no job yielded.
     """
 
     spans: list[tuple[int, int, int]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What-if comparison: the same work replayed under the current terms and under changed ones.
+"""What-if comparison: the same work replayed with the current weights and caps, and with changed ones.
 
 >>> result = what_if(load, Change(plan_weights={"sandbox": 3}))
 >>> [(line.name, line.now.share, line.after.share) for line in result.plans]
@@ -28,10 +28,10 @@ LOST_PART, LATER_PART, LATER_SECONDS = 0.01, 0.05, 0.05
 
 @dataclass(frozen=True, slots=True)
 class ProjectedShare:
-    """What a plan or a tenant gets within the time; ``share`` is a part of 1 of the pool's busy time.
+    """What a plan or a tenant gets in the simulated time; ``share`` is its part (0 to 1) of the pool's busy time.
 
-    Waits are from when a job could run to its start. Jobs that had not begun count with their wait so far, so a wait as
-    long as the time means "longer". Waits are None without any job.
+    Waits are from when a job could run to its start. A job that has not started counts with its wait so far, so a wait
+    as long as the simulated time means "longer". Waits are None if there are no jobs.
     """
 
     worker_seconds: float
@@ -44,7 +44,7 @@ class ProjectedShare:
 
 @dataclass(frozen=True, slots=True)
 class ComparedShare:
-    """A plan or a tenant (``plan`` is then its plan), under the current terms and after the change."""
+    """What a plan or a tenant gets now and after the change; ``plan`` is a tenant's plan."""
 
     name: str
     plan: str
@@ -53,12 +53,12 @@ class ComparedShare:
 
     @property
     def lost_seconds(self) -> float:
-        """Return the worker time that the change costs it; negative: gains."""
+        """Return how many seconds of worker time the change costs; negative if it brings some."""
         return self.now.worker_seconds - self.after.worker_seconds
 
     @property
     def later_seconds(self) -> float:
-        """Return by how much the wait of its slowest twentieth grows."""
+        """Return by how many seconds the 95th percentile of its waits grows."""
         return (self.after.wait_p95_seconds or 0.0) - (self.now.wait_p95_seconds or 0.0)
 
     @property
@@ -70,7 +70,10 @@ class ComparedShare:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The pool as a whole. ``jain`` is of worker time over what the weights give for the demand; 1 is exactly fair."""
+    """The results for the pool as a whole.
+
+    ``jain`` is Jain's fairness index of the worker time over what the weights give for the demand; 1 is exactly fair.
+    """
 
     worker_seconds: float
     busy_part: float
@@ -80,7 +83,7 @@ class Totals:
 
 
 class NoteCode(StrEnum):
-    """The reservations about a result."""
+    """The kinds of reservations about a result."""
 
     NO_ARRIVALS = "no_arrivals"
     FEW_STARTS = "few_starts"
@@ -94,7 +97,7 @@ class NoteCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One reservation about the result, as a text."""
+    """One reservation about a result, as a text for the user."""
 
     code: NoteCode
     text: str
@@ -102,9 +105,9 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """The comparison. ``losers`` are ordered by loss of worker time, then of waiting, greatest first.
+    """The result of a comparison. ``losers`` are ordered by loss of worker time, then of waiting, greatest first.
 
-    ``tenants`` are the ten most affected ones, ``picks`` the decisions simulated on both sides together.
+    ``tenants`` are the ten most affected ones; ``picks`` counts the simulated decisions of both replays together.
     """
 
     pool: str
@@ -122,9 +125,9 @@ class WhatIf:
 def what_if(
     load: PoolScenario, change: Change, *, notes: Sequence[Note] = (), now: ScenarioResult | None = None
 ) -> WhatIf:
-    """Replay the load now and after the change; return the comparison. Raise UnknownNameError. Pure.
+    """Replay the scenario now and after the change; return the comparison. Raise UnknownNameError.
 
-    ``now`` is a replay of the unchanged load, if the caller has one.
+    ``now`` is a replay of the unchanged scenario, if the caller has one. There are no side effects.
     """
     changed = apply_change(load, change)
     now, after = now or ScenarioResult(load), ScenarioResult(changed)
@@ -155,7 +158,7 @@ def what_if(
 
 
 class ScenarioResult:
-    """One replay, counted by tenant; immutable afterwards."""
+    """The result of replaying one scenario, with counts by tenant; it does not change after its creation."""
 
     def __init__(self, load: PoolScenario) -> None:
         self.load = load
@@ -195,7 +198,7 @@ class ScenarioResult:
         return sum(self.started)
 
     def outcomes(self, names: Sequence[str]) -> dict[str, ProjectedShare]:
-        """Return the outcomes of the tenants, grouped by name."""
+        """Return the results by name, where ``names`` has a name for each tenant; equal names are summed."""
         members: dict[str, list[int]] = defaultdict(list)
         for tenant, name in enumerate(names):
             members[name].append(tenant)
@@ -249,7 +252,7 @@ class ScenarioResult:
 
 
 def percentile_seconds(ordered_us: Sequence[int], part: float) -> float | None:
-    """Return the smallest of ordered waits that at least ``part`` of them do not exceed; None without any."""
+    """Return the percentile ``part`` (0 to 1) of sorted waits, in seconds; None if there are no waits."""
     if not ordered_us:
         return None
     return ordered_us[max(0, math.ceil(part * len(ordered_us)) - 1)] / SECOND_US

@@ -1,4 +1,4 @@
-"""Workloads: a pool with its queues and tenants, and their jobs, drawn from seeded streams."""
+"""Workloads for simulations: a pool with its queues and tenants, and their jobs, drawn from seeded random streams."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class TooManyJobsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A random distribution, by name and parameters."""
+    """A random distribution, given by its name and parameters."""
 
     name: str
     parameters: Any
 
     def stream(self, chance: Random) -> Iterator[float]:
-        """Return an endless stream of draws."""
+        """Return an endless stream of random values drawn with ``chance``."""
         return _STREAMS[self.name](self.parameters, chance)
 
 
 @dataclass(frozen=True, slots=True)
 class TracedJob:
-    """A job of a trace: arrival, cost and payload size."""
+    """A job of a recorded trace: arrival, cost and payload size in bytes."""
 
     at_seconds: float
     cost_seconds: float
@@ -46,7 +46,10 @@ class TracedJob:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalPattern:
-    """The arrivals of jobs; None patterns are absent. ``bursts`` are (size, every), ``on_off`` (rate, on, off)."""
+    """When the jobs of a tenant arrive; a pattern that is None is not used.
+
+    ``bursts`` are (jobs, seconds between bursts), ``on_off`` is (jobs a second, seconds on, seconds off).
+    """
 
     backlog: int = 0
     poisson: float | None = None
@@ -71,9 +74,9 @@ class WorkloadQueue:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadTenant:
-    """A tenant and its jobs.
+    """A tenant of a workload and its jobs.
 
-    ``group`` is the file's entry that it belongs to, ``key_weights`` the frequencies of its fair keys.
+    ``group`` is the entry of the file to which it belongs, ``key_weights`` are the frequencies of its fair keys.
     """
 
     name: str
@@ -93,7 +96,7 @@ class WorkloadTenant:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """All inputs of a simulation but the policy; it stops after ``seconds`` or ``jobs``, whichever comes first."""
+    """The input of a simulation; it stops after ``seconds`` or ``jobs``, whichever comes first."""
 
     slots: int
     tenants: Sequence[WorkloadTenant]
@@ -107,7 +110,7 @@ class Workload:
     target: str = ""
 
     def shape(self) -> TreeShape:
-        """Return the tree; each tenant is in one queue, so entities and tenants have the same numbers."""
+        """Return the tree of the pool; each tenant is in one queue, so entities and tenants have the same numbers."""
         return TreeShape(
             queues=[QueueShape(max(1, round(queue.weight * MILLI)), queue.cap) for queue in self.queues],
             caps=[tenant.cap for tenant in self.tenants],
@@ -118,7 +121,10 @@ class Workload:
         )
 
     def draw_arrivals(self) -> Arrivals:
-        """Return the jobs in order of arrival; a tenant's draws depend only on the seed and its name."""
+        """Draw the jobs, and return them in order of arrival; a tenant's jobs depend only on the seed and its name.
+
+        Raise TooManyJobsError for more than MOST_JOBS jobs.
+        """
         horizon = inf if self.seconds is None else self.seconds
         jobs: list[tuple[int, int, int, int, int]] = []
         first_key = 0

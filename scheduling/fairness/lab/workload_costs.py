@@ -1,4 +1,4 @@
-"""The platform's predictor applied to a workload's jobs, trained as they end."""
+"""The platform's cost predictor for the jobs of a workload; it learns from each job that ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECOND_US = 1_000_000
 
 
 class WorkloadPredictor:
-    """A predictor by tenant, or else over all tenants, as the tick keeps it.
+    """A predictor of costs for each tenant, and for tenants without ended jobs over all tenants, as a tick keeps it.
 
     The costs of entities in ``known`` are exact; of the others the first jobs are expected to take
     ``expected_seconds``.
@@ -47,5 +47,5 @@ class WorkloadPredictor:
 def predictor_for(
     arrivals: Arrivals, known: Sequence[bool], expected_seconds: Sequence[float]
 ) -> WorkloadPredictor | None:
-    """Return a predictor for entities by number; None if every cost is known exactly."""
+    """Return a new predictor for entities by number; None if every cost is known exactly."""
     return None if all(known) else WorkloadPredictor(arrivals, known, expected_seconds)

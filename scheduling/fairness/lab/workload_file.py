@@ -1,4 +1,4 @@
-"""Workload files: TOML, validated by a JSON Schema; every fault is reported with its place."""
+"""Workload files: TOML, validated with a JSON Schema; every fault is reported with its place in the file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class WorkloadInvalidError(ValueError):
 
 
 def load_workload(path: Path) -> Workload:
-    """Return the workload in the file at ``path``. Raise WorkloadInvalidError."""
+    """Read the workload from the file at ``path``; raise WorkloadInvalidError."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise WorkloadInvalidError([f"{path}: larger than {MOST_BYTES:,} bytes"])
@@ -54,7 +54,7 @@ def load_workload(path: Path) -> Workload:
 
 
 def parse_workload(text: str, *, folder: Path) -> Workload:
-    """Return the workload described by ``text``; traces are read from ``folder``. Raise WorkloadInvalidError."""
+    """Parse the workload from ``text``; traces are read from ``folder``. Raise WorkloadInvalidError."""
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Conversions from a workload file to a what-if's load, and from the platform's last hour to a workload file."""
+"""Conversions from a workload to the scenario of a what-if, and from a scenario to a workload file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY_SECONDS = 86_400.0
 
 
 def load_of(workload: Workload) -> PoolScenario:
-    """Return the workload as a pool's load: each entry of the file is a plan, under its first policy."""
+    """Return the workload as a scenario under its first policy; each entry of the file becomes a plan."""
     arrivals = workload.draw_arrivals()
     last_us = max(arrivals.at_us, default=0)
     return PoolScenario(
@@ -42,7 +42,7 @@ def load_of(workload: Workload) -> PoolScenario:
 
 
 def write_workload(load: PoolScenario, *, with_names: bool) -> str:
-    """Return the load as a workload file, without payloads; tenants are numbered by plan unless ``with_names``."""
+    """Return the scenario as the text of a workload file; tenants are numbered by plan unless ``with_names``."""
     return "\n".join(_lines(load, with_names=with_names)) + "\n"
 
 

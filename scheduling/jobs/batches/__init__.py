@@ -1,1 +1,1 @@
-"""Batches: jobs of one request, counted as they end, with a completion job."""
+"""Batches: jobs that were submitted together, counted as they end, with a completion job."""

@@ -27,7 +27,7 @@ _COUNTERS = ("total", "completed", "failed", "cancelled", "pruned")
 
 @admin.register(Batch, site=console_site)
 class BatchAdmin(KeysetAdmin):
-    """The batches of the current scope, newest first."""
+    """The console's pages of the batches that the user may see, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("label", "state_badge", "kind", "progress", "failed", "created_at")

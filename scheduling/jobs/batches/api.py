@@ -1,4 +1,4 @@
-"""`batches/`: jobs of one request, filled, closed, followed and cancelled together."""
+"""`batches/`: groups of jobs that are submitted, closed, watched and cancelled together."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class CompletionJobSerializer(StrictSerializer):
     """The job that is submitted when a batch has ended."""
 
     kind = NameField(max_length=64)
-    payload = serializers.DictField(default=dict, help_text="By the kind's own schema, including the summary.")
+    payload = serializers.DictField(default=dict, help_text="Must match the kind's schema, including the summary.")
     summary_as = NameField(
         default="", allow_blank=True, max_length=64, help_text="Payload key for the batch's summary."
     )
@@ -91,12 +91,12 @@ class BatchCreationSerializer(StrictSerializer):
     on_completion = CompletionSerializer(default=None, allow_null=True)
 
     def to_requests(self) -> list[JobRequest]:
-        """Return its jobs as the service's requests."""
+        """Return the validated jobs of the body as JobRequests."""
         jobs = self.validated_data["jobs"]
         return [JobRequest(**job | {"tags": tuple(dict.fromkeys(job["tags"]))}) for job in jobs]
 
     def to_completion(self) -> CompletionJob | None:
-        """Return the action at its end, or None."""
+        """Return the completion job that the validated body describes, or None."""
         asked = self.validated_data["on_completion"]
         if asked is None:
             return None
@@ -108,7 +108,7 @@ class BatchCreationSerializer(StrictSerializer):
 
     @property
     def closes(self) -> bool:
-        """Return whether the batch is closed at once."""
+        """Return whether the batch is closed as soon as it is created."""
         closed = self.validated_data["closed"]
         return bool(self.validated_data["jobs"]) if closed is None else bool(closed)
 
@@ -142,7 +142,7 @@ class BatchSerializer(serializers.Serializer[Batch]):
 
 
 class BatchErrorSerializer(serializers.Serializer[BatchError]):
-    """An error that some of a batch's jobs have in common."""
+    """An error that several of a batch's jobs may share, with the number of these jobs."""
 
     type = serializers.CharField(source="error_type")
     fingerprint = serializers.CharField()
@@ -151,7 +151,7 @@ class BatchErrorSerializer(serializers.Serializer[BatchError]):
 
 
 class BatchCompletionSerializer(serializers.Serializer[Batch]):
-    """The action at a batch's end, and its progress."""
+    """What is submitted at a batch's end, and how far its submission is."""
 
     kind = serializers.SerializerMethodField()
     only_if_completed = serializers.SerializerMethodField()
@@ -224,7 +224,7 @@ class BatchViewSet(TenantViewSet):
         responses={201: OpenApiResponse(BatchDetailSerializer, description="Created, with all its jobs.")},
     )
     def create(self, request: Request) -> Response:
-        """Create a batch with its first jobs; if one is refused, none is created."""
+        """Create a batch with its first jobs; if one of the jobs is refused, nothing is created."""
         body = BatchCreationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         requests = body.to_requests()

@@ -1,4 +1,4 @@
-"""Cancellation of a whole batch: close it, and let a bulk operation cancel its jobs."""
+"""Cancellation of a whole batch: the batch is closed, and a bulk operation cancels its jobs."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ _LEFT_BEHIND = _SQL["find_unfinished"]
 
 
 def cancel_batch(*, batch_id: UUID, reason: str = "") -> Batch:
-    """Cancel a batch of the current scope; its first thousand jobs at once, the others within seconds.
+    """Close a batch and cancel its jobs: the first thousand at once, the others within seconds; return the batch.
 
-    Raise BatchNotFoundError, or BatchEndedError if nothing of it is left to cancel.
+    Raise BatchNotFoundError unless the batch is visible in the current tenant context, and BatchEndedError if it has
+    ended.
     """
     batch = lock_batch(batch_id)
     if batch.ended_at is not None:
@@ -57,9 +58,9 @@ def cancel_batch(*, batch_id: UUID, reason: str = "") -> Batch:
 
 
 def tend_cancellations() -> int:
-    """Start operations for cancelled batches that have jobs left, and return their number.
+    """Start bulk operations for cancelled batches that still have unfinished jobs, and return their number.
 
-    This includes batches whose waiting job has ended.
+    First mark batches as cancelled whose waiting parent job has ended. Return 0 while another process does the same.
     """
     with acting_as(CANCEL_ACTOR), all_tenants():
         if not try_to_lead(LockClass.BATCHES_CANCELLED):

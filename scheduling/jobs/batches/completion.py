@@ -1,4 +1,4 @@
-"""The completion job of a batch: its definition, its storage, and its request with the batch's summary."""
+"""The completion job of a batch: its definition, its stored form, and its request with the batch's summary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLE_ID = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class CompletionJob:
-    """The job at a batch's end.
+    """The job that a batch submits when it has ended.
 
     ``summary_as`` names the payload key for the batch's summary. ``only_if_completed``: do not submit it if any job of
     the batch failed or was cancelled. ``is_internal``: it delivers to a webhook.
@@ -34,16 +34,16 @@ class CompletionJob:
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the job stored with its batch; ignore fields of later versions."""
+        """Build the completion job from the JSON stored with its batch; ignore unknown fields."""
         names = cls.__dataclass_fields__
         return cls(**{name: value for name, value in stored.items() if name in names})
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as stored with its batch."""
+        """Return the completion job as JSON values, to be stored with its batch."""
         return asdict(self) | {"tags": list(self.tags), "payload": dict(self.payload)}
 
     def request(self, summary: Mapping[str, Any]) -> JobRequest:
-        """Return the job request for a batch with this summary."""
+        """Return the JobRequest of the completion job of a batch with this summary."""
         payload = dict(self.payload)
         if self.summary_as:
             payload[self.summary_as] = dict(summary)
@@ -60,7 +60,7 @@ class CompletionJob:
 
 
 def summarise(batch: Batch) -> dict[str, Any]:
-    """Return the summary of a batch for its completion job."""
+    """Return the summary of a batch that its completion job gets."""
     return {
         "id": str(batch.pk),
         "label": batch.label,

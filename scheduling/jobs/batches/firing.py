@@ -1,7 +1,7 @@
 """Submission of a batch's completion job: once, in the transaction that records it.
 
-A process that dies in between leaves the batch unchanged, and the next dispatcher submits it. What the tenant's limits
-refuse for now is retried; a permanent refusal is recorded for an operator.
+If the process dies before the commit, the batch is unchanged and the next dispatcher submits the job. A submission that
+the tenant's limits refuse is retried; any other refusal is final and recorded for an operator.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _fire(tenant_id: UUID, batch_id: UUID) -> bool:
 
 
 def wait_of(refusal: DomainError) -> float | None:
-    """Return after how many seconds to retry a refusal; None if it is permanent."""
+    """Return after how many seconds to retry a refused submission; None if the refusal is final."""
     if isinstance(refusal, TenantSuspendedError) or refusal.category in {"limited", "unavailable"}:
         return max(RETRY_SECONDS, refusal.retry_after_seconds or 0)
     return None

@@ -1,7 +1,7 @@
-"""Counting of ended jobs into their batches, and the end of a batch with its last job.
+"""Counting of ended jobs into their batches, and the end of a batch whose last job has ended.
 
-One statement at a time, by one process. A batch whose row is locked, because jobs are being added, is left for the
-next.
+One process at a time does it. It skips batches whose rows are locked because jobs are being added; a later call counts
+their jobs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _FOLD = load_sql(__file__)["fold_batches"]
 
 
 def fold_batches(*, limit: int = FOLD_ROWS) -> int:
-    """Count ended jobs into their batches and resume the jobs that wait for ended ones; return the number of news."""
+    """Add ended jobs to the counters of their batches, end complete batches, and resume the jobs that wait for them.
+
+    Return how many `BatchNews` rows were counted; 0 while another process does the same.
+    """
     with all_tenants():
         if not try_to_lead(LockClass.BATCHES):
             return 0
@@ -41,6 +44,6 @@ def fold_batches(*, limit: int = FOLD_ROWS) -> int:
 
 
 def resume_parents(job_ids: list[UUID]) -> None:
-    """Resume jobs that waited for their children; skip those that are no longer suspended."""
+    """Make jobs available that waited for their children; skip jobs that are no longer suspended."""
     make_ready(job_ids, from_states=[JobState.SUSPENDED], event="job.children_ended")
     wake_on_commit()

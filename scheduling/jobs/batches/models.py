@@ -14,8 +14,8 @@ MAX_BATCH_LABEL = 200
 class Batch(TenantModel):
     """Jobs that were submitted together, such as the documents of one upload or the children of a job.
 
-    An open batch accepts more jobs; a closed one ends when all of its jobs have ended. Ended jobs are counted by
-    folding `BatchNews`, so the counters may lag behind the jobs, and are never ahead of them.
+    An open batch accepts more jobs; a closed one ends when all of its jobs have ended. `fold_batches` counts the ended
+    jobs from rows of `BatchNews`, so the counters may lag behind the jobs, and are never ahead of them.
     """
 
     label = models.CharField(_("label"), max_length=MAX_BATCH_LABEL)
@@ -71,12 +71,15 @@ class Batch(TenantModel):
 
     @property
     def ended(self) -> int:
-        """Return how many of its jobs have ended."""
+        """Return how many jobs of the batch have ended."""
         return self.completed + self.failed + self.cancelled
 
     @property
     def state(self) -> str:
-        """Return `open`, `running` or `cancelling` until it has ended; then `completed`, `failed` or `cancelled`."""
+        """Return the batch's state, such as `running`.
+
+        It is `open`, `running` or `cancelling` until the batch has ended; then `completed`, `failed` or `cancelled`.
+        """
         if self.ended_at is None:
             if self.cancelled_at is not None:
                 return "cancelling"
@@ -87,7 +90,10 @@ class Batch(TenantModel):
 
 
 class BatchNews(models.Model):
-    """The end of a batch's job in ``state``, or with an empty one the batch's closing; folds consume the rows."""
+    """One event of a batch that its counters do not include yet; `fold_batches` counts and deletes the rows.
+
+    ``state`` is the state in which a job of the batch ended; if it is empty, the batch was closed.
+    """
 
     id = models.BigAutoField(primary_key=True)
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)

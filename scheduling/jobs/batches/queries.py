@@ -17,7 +17,7 @@ ERROR_GROUPS = 20
 
 @dataclass(frozen=True, slots=True)
 class BatchError:
-    """Errors of one cause among the jobs of a batch, with the text of one of them."""
+    """One cause of errors among the jobs of a batch: the message of one job, and the number of jobs."""
 
     error_type: str
     fingerprint: str
@@ -34,13 +34,13 @@ def get_batch(batch_id: UUID) -> Batch:
 
 
 def count_states(batch: Batch) -> dict[str, int]:
-    """Return the number of the batch's jobs by state, without empty states."""
+    """Return the number of the batch's jobs by state; states without jobs are left out."""
     counts = dict(Job.objects.filter(batch_id=batch.id).order_by().values_list("state").annotate(jobs=Count("id")))
     return {state.value: counts[state.value] for state in JobState if state.value in counts}
 
 
 def group_errors(batch: Batch) -> list[BatchError]:
-    """Return the errors of the batch's dead jobs, the most frequent first, at most ERROR_GROUPS."""
+    """Return up to ERROR_GROUPS errors of the batch's discarded and quarantined jobs, the most frequent first."""
     dead = Job.objects.filter(batch_id=batch.id, state__in=sorted(DEAD_STATES)).order_by()
     groups = (
         dead.values("error_type", "error_fingerprint")
@@ -53,7 +53,7 @@ def group_errors(batch: Batch) -> list[BatchError]:
 
 
 def awaited_batch(job_id: UUID) -> Batch | None:
-    """Return the batch of children that a job waits for now, or None."""
+    """Return the unfinished batch of children that a job waits for, or None."""
     batch: Batch | None = Batch.objects.filter(waiting_job_id=job_id, ended_at=None).order_by("-id").first()
     return batch
 

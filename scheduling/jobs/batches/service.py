@@ -1,4 +1,7 @@
-"""Creation and filling of batches; the batch's row is locked while it grows, so that closing it sees its last job."""
+"""Creation and filling of batches.
+
+A batch's row is locked while jobs are added to it, so that all of them are counted before it can end.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def open_batch(
     closes: bool = False,
     is_rate_limited: bool = False,
 ) -> tuple[Batch, BulkSubmission]:
-    """Create a batch with its first jobs, all of them or none; ``closes``: it accepts no others.
+    """Create a batch with its first jobs, all of them or none; with ``closes`` it accepts no others.
 
     Raise the DomainError of the first refused job, or of a completion job that would be refused.
     """
@@ -62,7 +65,8 @@ def add_jobs(
 ) -> BulkSubmission:
     """Submit more jobs to an open batch; each is accepted or refused separately.
 
-    Concurrent calls for one batch wait for each other. Raise BatchNotFoundError and BatchClosedError.
+    Concurrent calls for one batch wait for each other. Raise BatchNotFoundError, and BatchClosedError for a closed
+    batch.
     """
     with tenant_context(tenant):
         batch = lock_batch(batch_id)
@@ -74,7 +78,10 @@ def add_jobs(
 
 
 def close_batch(*, batch_id: UUID) -> Batch:
-    """Close a batch of the current scope, which then ends with its last job; closing is final."""
+    """Close a batch, so that it ends with its last job, and return it; a closed batch cannot be opened again.
+
+    Raise BatchNotFoundError unless the batch is visible in the current tenant context.
+    """
     batch = lock_batch(batch_id)
     if batch.closed_at is None:
         close_locked_batch(batch)
@@ -84,10 +91,10 @@ def close_batch(*, batch_id: UUID) -> Batch:
 
 
 def submit_children(*, job_id: UUID, requests: Sequence[JobRequest], waits: bool) -> None:
-    """Submit the children of a job of the current scope, in the transaction that ends its execution.
+    """Submit the children of a job, in the transaction that ends the job's execution.
 
-    ``waits``: that suspended the job, which continues when all of its children have ended. If it was not suspended,
-    because it was cancelled meanwhile, submit none.
+    With ``waits`` that transaction has suspended the job, which continues when all of its children have ended. If the
+    job is not suspended then, because it was cancelled meanwhile, no child is submitted.
     """
     job = Job.objects.select_related("tenant__plan").get(pk=job_id)
     if waits and job.state != JobState.SUSPENDED:
@@ -110,7 +117,10 @@ def _check_completion(completion: CompletionJob, tenant: Tenant) -> None:
 
 
 def lock_batch(batch_id: UUID) -> Batch:
-    """Return a batch of the current scope, locked for this transaction; raise BatchNotFoundError."""
+    """Return a batch whose row is locked until this transaction ends.
+
+    Raise BatchNotFoundError unless the batch is visible in the current tenant context.
+    """
     batch: Batch | None = Batch.objects.select_for_update(no_key=True).filter(pk=batch_id).first()
     if batch is None:
         raise BatchNotFoundError
@@ -118,7 +128,11 @@ def lock_batch(batch_id: UUID) -> Batch:
 
 
 def close_locked_batch(batch: Batch) -> None:
-    """Close the batch. Its last job may have ended already, so a news row makes the next fold check it."""
+    """Close a batch whose row the caller has locked.
+
+    Its last job may have ended already, so a `BatchNews` row is added, which makes the next `fold_batches` end the
+    batch.
+    """
     Batch.objects.filter(pk=batch.pk).update(closed_at=TransactionNow())
     BatchNews.objects.create(tenant_id=batch.tenant_id, batch_id=batch.pk, state="")
 

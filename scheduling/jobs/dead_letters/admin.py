@@ -51,7 +51,7 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
         ]
 
     def groups_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the causes of the waiting letters, the most frequent first."""
+        """Show the causes of the dead letters that have not been requeued, the most frequent first."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         found = group_dead_letters()
@@ -66,7 +66,7 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
         return self._page(request, GROUPS_TEMPLATE, gettext("Dead letters by cause"), context)
 
     def requeue_all_url(self, request: HttpRequest, letters: JobFilter) -> str:
-        """Return the URL that requeues the letters of a filter, or "" if the reader may not."""
+        """Return the URL of the form that requeues all dead letters of a filter, or "" if the user may not do so."""
         access = self.access(request)
         if not (access.may(Permission.JOBS_RETRY) and access.may(Permission.JOBS_BULK)):
             return ""
@@ -80,11 +80,11 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
         is_offered=lambda letter: letter.requeued_at is None,
     )
     def edit(self, request: HttpRequest, letter: DeadLetter, reason: str) -> HttpResponse:
-        """Show the payload in a form, in the answer to this POST only; the audit log records that."""
+        """Show the payload in a form, in the response to this POST only; the audit log records the reveal."""
         return self.open_editor(request, _edited(letter), reason)
 
     def requeue_edited_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        """Requeue the letter's job with the submitted payload; show a fault beside the form."""
+        """Requeue the letter's job with the payload entered in the form; show a fault beside the form."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.access(request).may(Permission.JOBS_RETRY):
@@ -109,7 +109,7 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
 
 
 def cause_of(kind: str, fingerprint: str) -> JobFilter:
-    """Return the filter of the waiting letters of one cause."""
+    """Return the filter for the dead letters of one kind and cause that have not been requeued."""
     return JobFilter.of(kind=kind, fingerprint=fingerprint, requeued=NO)
 
 
@@ -124,7 +124,7 @@ def _edited(letter: DeadLetter) -> Edited:
 
 @admin.register(DeadLetter, site=console_site)
 class DeadLetterAdmin(DeadLetterPages):
-    """The dead letters of the current scope, newest first."""
+    """The console's pages of the dead letters that the user may see, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     action_permissions = {"requeue_selected": Permission.JOBS_RETRY}

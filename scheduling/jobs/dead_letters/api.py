@@ -1,4 +1,4 @@
-"""`dead-letters/`: lists, groups and requeues of jobs that were given up."""
+"""`dead-letters/`: list, groups and requeue of jobs that were given up."""
 
 from __future__ import annotations
 
@@ -87,7 +87,10 @@ class AttemptSerializer(serializers.Serializer[Attempt]):
 
 
 class DeadLetterDetailSerializer(DeadLetterSerializer):
-    """A dead letter with its attempts; `context` has the `detail` and whether it `reveals` the payload."""
+    """A dead letter with its attempts.
+
+    The serializer's `context` holds the `detail`, and whether it `reveals` the payload.
+    """
 
     attempt = serializers.SerializerMethodField(help_text="Failed attempts.")
     max_retries = serializers.SerializerMethodField()
@@ -123,14 +126,17 @@ class DeadLetterDetailSerializer(DeadLetterSerializer):
 
 
 class TenantShareSerializer(serializers.Serializer[Any]):
-    """The number of a group's letters that belong to one tenant."""
+    """How many dead letters of a group belong to one tenant."""
 
     tenant = serializers.CharField(source="slug")
     count = serializers.IntegerField(source="count.value")
 
 
 class DeadLetterGroupSerializer(serializers.Serializer[DeadLetterGroup]):
-    """Waiting letters of one kind and one cause; `context["names_tenants"]` includes the tenants."""
+    """Dead letters of one kind and one cause that have not been requeued.
+
+    If the serializer's `context["names_tenants"]` is true, the numbers by tenant are included.
+    """
 
     kind = serializers.CharField()
     fingerprint = serializers.CharField()
@@ -151,7 +157,7 @@ class DeadLetterGroupSerializer(serializers.Serializer[DeadLetterGroup]):
 
 
 class DeadLetterGroupsSerializer(serializers.Serializer[Any]):
-    """The groups of waiting letters, the largest first."""
+    """Groups of dead letters that have not been requeued, the largest first."""
 
     results = DeadLetterGroupSerializer(many=True, source="groups")
     is_capped = serializers.BooleanField(help_text="Whether there are more groups than the first 200.")
@@ -162,7 +168,7 @@ class RequeueSerializer(StrictSerializer):
 
     payload = serializers.DictField(
         required=False,
-        help_text="Replaces the old payload; requires the permission `jobs.reveal`. By the kind's own schema.",
+        help_text="Replaces the old payload; requires the permission `jobs.reveal`. Must match the kind's schema.",
     )
     reason = NameField(max_length=500, required=False, allow_blank=True, default="", help_text="For the audit log.")
 
@@ -198,7 +204,7 @@ class DeadLetterViewSet(TenantViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         """Show one dead letter with its attempts.
 
-        Callers with `jobs.reveal` also get its payload, which is audited as a job's.
+        Callers with `jobs.reveal` also get its payload; if such a caller is platform staff, the audit log records it.
         """
         detail = describe_dead_letter(get_dead_letter(UUID(pk)))
         reveals = self.access.may(Permission.JOBS_REVEAL)
@@ -214,7 +220,10 @@ class DeadLetterViewSet(TenantViewSet):
     )
     @action(detail=False, pagination_class=None)
     def groups(self, request: Request) -> Response:
-        """List the causes of waiting letters, by kind and error fingerprint, the most frequent first."""
+        """List the causes of dead letters that have not been requeued, the most frequent first.
+
+        Letters with the same kind and error fingerprint have the same cause.
+        """
         found = group_dead_letters(**DeadLetterGroupQuerySerializer.parse(request.query_params).to_span())
         context = {"names_tenants": self.access.platform_role is not None}
         return Response(DeadLetterGroupsSerializer(found, context=context).data)
@@ -227,7 +236,7 @@ class DeadLetterViewSet(TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def requeue(self, request: Request, pk: str) -> Response:
-        """Submit the job again, linked to the dead one, with the payload of this request if it has one."""
+        """Submit the job again, as a new job linked to the dead one, with the request's `payload` if it has one."""
         has_waiting = includes_waiting(request)
         body = RequeueSerializer(data=request.data)
         body.is_valid(raise_exception=True)

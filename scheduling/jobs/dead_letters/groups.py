@@ -1,7 +1,7 @@
-"""Waiting dead letters, grouped by kind and error fingerprint.
+"""Dead letters that have not been requeued, grouped by kind and error fingerprint.
 
-No read scans the letters: the groups are found by one probe each along the index ``dead_letter_group``, their ends by
-two more, and their letters are counted in it up to a limit.
+No read scans the letters: one probe of the index ``dead_letter_group`` finds each group, two more find its first and
+last letter, and the index entries are counted up to a limit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PARTS, _DESCRIBED = _SQL["find_parts"], _SQL["describe_parts"]
 
 @dataclass(frozen=True, slots=True)
 class TenantLetterCount:
-    """The number of a group's letters that belong to one tenant."""
+    """How many dead letters of a group belong to one tenant."""
 
     slug: str
     count: CappedCount
@@ -43,7 +43,7 @@ class TenantLetterCount:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterGroup:
-    """Letters of one kind and one cause, represented by the last one's id, job, type and message.
+    """Dead letters of one kind and one cause; id, job, type and message are those of the newest letter.
 
     ``pattern`` is the message without its variable parts. ``tenants`` are ordered by their letters, most first.
     """
@@ -63,7 +63,7 @@ class DeadLetterGroup:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterGroups:
-    """The groups, the largest first; ``is_capped``: further groups were not read, or are not shown."""
+    """The groups of dead letters, the largest first; ``is_capped``: there are more groups than these."""
 
     groups: list[DeadLetterGroup]
     is_capped: bool
@@ -72,7 +72,10 @@ class DeadLetterGroups:
 def group_dead_letters(
     *, since: datetime | None = None, until: datetime | None = None, kinds: Sequence[str] = ()
 ) -> DeadLetterGroups:
-    """Return the waiting dead letters of the current scope, grouped; a time span applies to the times in their ids."""
+    """Group the dead letters of the current tenant context that have not been requeued, by kind and cause.
+
+    ``since`` and ``until`` bound the creation times that the letters' ids contain; ``kinds`` restricts the kinds.
+    """
     with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_PARTS, {"tenant_id": require_scope().tenant_id, "parts": MAX_PARTS})
         found = cursor.fetchall()
@@ -90,7 +93,7 @@ def group_dead_letters(
 
 
 def count_limit(parts: int) -> int:
-    """Return the most letters to count of each part, so that the total is bounded."""
+    """Return how many letters to count at most in each of ``parts`` groups, so that the total is bounded."""
     return max(LEAST_COUNT, min(COUNT_LIMIT, COUNT_BUDGET // max(1, parts)))
 
 

@@ -1,4 +1,4 @@
-"""Reads of dead letters: one filter, one list, one detail."""
+"""Reads of dead letters: the filtered list, one letter, and its details."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ATTEMPT_LIMIT = 50
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One dispatch of the dead job, with its worker and the error's fingerprint."""
+    """One dispatch of a dead letter's job, with the worker's name and the fingerprint of its error."""
 
     execution: ExecutionRecord
     worker: str
@@ -38,12 +38,12 @@ class DeadLetterDetail:
 
 
 def find_dead_letters(letter_filter: JobFilter) -> QuerySet[DeadLetter]:
-    """Return the dead letters of the current scope that match, newest first."""
+    """Return a queryset of the matching dead letters in the current tenant context, newest first."""
     return letter_filter.apply_to_letters(DeadLetter.objects.order_by("-id"), now=timezone.now())
 
 
 def scan_dead_letters(letter_filter: JobFilter) -> QuerySet[DeadLetter] | None:
-    """Return the letters that a list scans for those of the filter; None if an index finds them."""
+    """Return the queryset whose rows a list checks one by one for the filter; None if an index finds the matches."""
     bounds = letter_filter.letter_bounds
     return None if letter_filter.is_keyed or bounds == letter_filter else find_dead_letters(bounds)
 
@@ -57,7 +57,7 @@ def get_dead_letter(dead_letter_id: UUID) -> DeadLetter:
 
 
 def describe_dead_letter(letter: DeadLetter) -> DeadLetterDetail:
-    """Return the letter with its job and attempts, in three statements."""
+    """Return the letter with its job and its newest attempts, in three statements."""
     job = Job.objects.select_related("queue", "tenant__plan").get(pk=letter.job_id)
     rows = list(ended_executions_of(job).defer("traceback")[: ATTEMPT_LIMIT + 1])
     names = {worker.pk: str(worker) for worker in Worker.objects.filter(pk__in={row.worker_id for row in rows})}

@@ -12,10 +12,10 @@ from scheduling.models import Job
 
 
 def requeue_dead_letter(*, dead_letter_id: UUID, reason: str = "", payload: Mapping[str, Any] | None = None) -> Job:
-    """Requeue the dead letter's job as a new job linked to it, with ``payload`` if given; once for each letter.
+    """Run the dead letter's job again as a new job linked to it, once for each letter; return the new job.
 
-    Raise DeadLetterNotFoundError, InvalidTransitionError if it was already requeued, and any error of a refused
-    submission.
+    ``payload`` replaces the old payload if given. Raise DeadLetterNotFoundError, InvalidTransitionError if the letter
+    was already requeued, and the error of `submit_jobs` if the new job is refused.
     """
     letter = get_dead_letter(dead_letter_id)
     payloads = {} if payload is None else {letter.job_id: payload}

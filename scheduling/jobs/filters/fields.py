@@ -1,4 +1,7 @@
-"""The fields of the filter grammar, and the parsers of their values."""
+"""The fields of the filter grammar, and the parsers of their values.
+
+Each parser raises ValueUnreadableError for a text that is no value of its field.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ LETTER_REASONS = (
 
 
 class ValueUnreadableError(ValueError):
-    """The error for a value that does not fit its field; ``known`` are the valid words, if they can be listed."""
+    """The error for a text that is no value of its field; ``known`` are the valid words, if they can be listed."""
 
     def __init__(self, detail: LocalizableText, known: tuple[str, ...] = ()) -> None:
         super().__init__(detail)
@@ -45,7 +48,7 @@ class ValueUnreadableError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the grammar; ``ops`` are its allowed relations, the empty one for equality."""
+    """A field of the filter grammar; ``ops`` are the comparison operators that it allows, '' for equality."""
 
     name: str
     read: Callable[[str], Value]
@@ -60,7 +63,7 @@ def read_text(text: str) -> str:
 
 
 def read_state(text: str) -> JobState:
-    """Return a job state, in any case."""
+    """Parse the name of a job state, in upper or lower case."""
     known = tuple(state.value for state in JobState)
     if text.lower() not in known:
         raise ValueUnreadableError(LocalizableText("There is no such state of jobs."), known)
@@ -68,12 +71,12 @@ def read_state(text: str) -> JobState:
 
 
 def read_letter_reason(text: str) -> str:
-    """Return a reason of dead letters, in any case."""
+    """Parse the reason of a dead letter, in upper or lower case."""
     return _read_known(text, LETTER_REASONS, LocalizableText("There is no such reason of dead letters."))
 
 
 def read_yes_or_no(text: str) -> str:
-    """Return ``yes`` or ``no``."""
+    """Parse ``yes`` or ``no``, in upper or lower case."""
     return _read_known(text, (YES, NO), LocalizableText("It must be yes or no."))
 
 
@@ -84,7 +87,7 @@ def _read_known(text: str, known: tuple[str, ...], detail: LocalizableText) -> s
 
 
 def read_uuid(text: str) -> UUID:
-    """Return a UUID."""
+    """Parse a UUID."""
     try:
         return UUID(text)
     except ValueError:
@@ -92,7 +95,7 @@ def read_uuid(text: str) -> UUID:
 
 
 def read_small(text: str) -> int:
-    """Return a small integer."""
+    """Parse an integer in the range of a small-integer column."""
     if re.fullmatch(r"-?\d{1,5}", text, re.ASCII) and _LEAST_SMALL <= int(text) <= _GREATEST_SMALL:
         return int(text)
     raise ValueUnreadableError(
@@ -104,7 +107,7 @@ def read_small(text: str) -> int:
 
 
 def read_duration(text: str) -> timedelta:
-    """Return a duration such as ``90s``, ``1h30m`` or ``7d``."""
+    """Parse a duration such as ``90s``, ``1h30m`` or ``7d``."""
     if not _DURATION.fullmatch(text.lower()):
         raise ValueUnreadableError(LocalizableText("A duration is written as 90s, 15m, 1h30m, 7d or 2w."))
     seconds = sum(int(count) * UNIT_SECONDS[unit] for count, unit in _DURATION_PART.findall(text.lower()))
@@ -114,7 +117,7 @@ def read_duration(text: str) -> timedelta:
 
 
 def read_moment(text: str) -> datetime:
-    """Return a day or a time, in UTC unless it has an offset."""
+    """Parse a date or a time, in UTC unless it has an offset; return it in UTC."""
     try:
         moment = datetime.fromisoformat(text) if _MOMENT.fullmatch(text) else None
     except ValueError:  # a month 13, an hour 25

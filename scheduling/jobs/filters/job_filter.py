@@ -1,4 +1,4 @@
-"""Job filters as values: parsed, written, described in words, applied to rows."""
+"""The value class of job filters: it is parsed from text, written as text or in words, and applied to querysets."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _SIDES = {"after": ">=", "before": "<"}
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Conditions that a job must all meet; without any, every job matches."""
+    """A filter of jobs: conditions that a job must all meet; a filter without conditions matches every job."""
 
     terms: tuple[Term, ...] = ()
 
     @classmethod
     def of(cls, **values: Given) -> JobFilter:
-        """Return the filter for parameters; None and an empty list are no condition.
+        """Build a filter from keyword arguments named like fields; None and an empty list add no condition.
 
         Values of one field are alternatives, but a job must have each ``tag``. ``created_after`` and ``died_after`` are
         inclusive, ``created_before`` and ``died_before`` exclusive.
@@ -53,42 +53,42 @@ class JobFilter:
 
     @property
     def text(self) -> str:
-        """Return the canonical text: ``parse(text)`` gives this filter again."""
+        """Return the canonical text of the filter: ``parse(text)`` gives an equal filter."""
         return " ".join(term.text for term in self.terms)
 
     @property
     def is_empty(self) -> bool:
-        """Return whether it matches every job."""
+        """Return whether the filter has no conditions and so matches every job."""
         return not self.terms
 
     @property
     def is_frozen(self) -> bool:
-        """Return whether it has the same meaning at any time: no term is relative to now."""
+        """Return whether the filter means the same at any time: it has no ``age``, which is relative to now."""
         return all(term.field != "age" for term in self.terms)
 
     @property
     def needs_scan(self) -> bool:
-        """Return whether no index finds its jobs: rows are scanned, so a page must bound the scan."""
+        """Return whether no index finds the filter's jobs, so that rows must be checked one by one within a limit."""
         return not self.is_keyed and self.bounds != self
 
     @property
     def is_keyed(self) -> bool:
-        """Return whether an id or a key leads to its few jobs at once."""
+        """Return whether a condition on an id or a key finds the filter's few jobs through an index."""
         return is_keyed(self.terms)
 
     @property
     def states(self) -> frozenset[JobState]:
-        """Return the states that the filter allows."""
+        """Return the job states that the filter allows."""
         return states_of(self.terms)
 
     @property
     def is_found_by_table(self) -> bool:
-        """Return whether a small table leads to the jobs: that of their states, or that of dead letters."""
+        """Return whether a small table lists the candidates: jobs in a rare state, or dead letters."""
         return has_own_table(self.states) or leads_to_letters(self.terms)
 
     @property
     def bounds(self) -> JobFilter:
-        """Return the part that an index serves; the other conditions are checked row by row.
+        """Return a filter with only the conditions that an index serves; the others are checked row by row.
 
         Row security excludes operators that are not leakproof, such as ``@>`` and ``LIKE``, from every index.
         """
@@ -96,19 +96,22 @@ class JobFilter:
 
     @property
     def letter_bounds(self) -> JobFilter:
-        """Return the part of the filter that an index of dead letters serves."""
+        """Return a filter with only the conditions that an index on dead letters serves."""
         return JobFilter(letter_bounds_of(self.terms))
 
     def apply[Rows: QuerySet[Job]](self, queryset: Rows, *, now: datetime) -> Rows:
-        """Return the jobs that meet the conditions; ages count back from ``now``."""
+        """Return the queryset restricted to the jobs that meet the conditions; ages count back from ``now``."""
         return queryset.filter(condition_of(self.frozen(now).terms)) if self.terms else queryset
 
     def apply_to_letters(self, queryset: QuerySet[DeadLetter], *, now: datetime) -> QuerySet[DeadLetter]:
-        """Return the dead letters that meet the conditions, with their jobs; ages count back from ``now``."""
+        """Return the queryset of dead letters restricted to those that meet the conditions, together with their jobs.
+
+        Ages count back from ``now``.
+        """
         return queryset.filter(letter_condition_of(self.frozen(now).terms)) if self.terms else queryset
 
     def frozen(self, now: datetime) -> JobFilter:
-        """Return the filter with ages as creation times, so that it keeps the meaning that it has at ``now``."""
+        """Return a copy with ages replaced by creation times, so that it always means what it means at ``now``."""
         return self if self.is_frozen else JobFilter(tuple(dict.fromkeys(_freeze(term, now) for term in self.terms)))
 
     def in_words(self) -> str:
@@ -121,15 +124,18 @@ class JobFilter:
         return tuple(dict.fromkeys(value for term in chosen for value in term.values))
 
     def without(self, term: Term) -> JobFilter:
-        """Return the filter without one condition."""
+        """Return a copy of the filter without one condition."""
         return JobFilter(tuple(other for other in self.terms if other != term))
 
     def less(self, *fields: str) -> JobFilter:
-        """Return the filter without the conditions on some fields."""
+        """Return a copy of the filter without the conditions on these fields."""
         return JobFilter(tuple(term for term in self.terms if term.field not in fields))
 
     def toggled(self, field: str, value: Value) -> JobFilter:
-        """Return the filter with an alternative of a field added or removed; removing the last one frees the field."""
+        """Return a copy of the filter in which one value of a field is added, or removed if the filter has it.
+
+        Without any value left the field has no condition.
+        """
         at = next((n for n, term in enumerate(self.terms) if _is_choice(term, field)), None)
         if at is None:
             return JobFilter((*self.terms, Term(field, (value,))))

@@ -1,7 +1,7 @@
-"""Evaluation of filters on one job in memory, by the fields that do not change after an event.
+"""Evaluation of filters on one job in memory, at an event of the job.
 
-States, ages and creation times are excluded: the event itself gives the state, and the others depend on the time of
-reading. The supported fields have the same meaning as on rows.
+Only fields that do not change after the event are supported. States, ages and creation times are not: the event itself
+gives the state, and the others depend on the time of reading. The supported fields mean the same as on rows.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tenants.exceptions import DomainError
 
 
 class FilterNotMatchableError(DomainError):
-    """The error for a filter with a field that cannot be evaluated on one job."""
+    """The error for a filter with a field that `matches_filter` does not support."""
 
     code, category, title = "filter_not_judged", "invalid", gettext_noop("This filter cannot be evaluated on one job")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFacts:
-    """The fields of a job that a filter may be evaluated on."""
+    """The values of a job that `matches_filter` compares."""
 
     kind: str
     queue: str
@@ -40,7 +40,7 @@ class JobFacts:
 
 
 def parse_matchable(text: str) -> JobFilter:
-    """Return the filter of a text; raise `FilterNotMatchableError` if it names unsupported fields."""
+    """Parse a filter for `matches_filter`; raise `FilterNotMatchableError` if it has an unsupported field."""
     job_filter = parse(text)
     others = sorted({term.field or "free words" for term in job_filter.terms if term.field not in _JUDGES})
     if others:

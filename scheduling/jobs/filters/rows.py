@@ -1,4 +1,4 @@
-"""Conditions on rows for filter terms, each along an index if there is one.
+"""Django conditions (Q) for the terms of a filter; each uses an index if there is one.
 
 No index on Job contains its state, so that updates stay on their page; jobs in rare states are found through the small
 tables that list them. What no index serves is checked row by row, and a list of such jobs bounds the scan.
@@ -42,7 +42,10 @@ _SHARED_FIELDS = frozenset({"kind", "tenant"})
 
 
 def condition_of(terms: Iterable[Term]) -> Q:
-    """Return the condition on rows of jobs that meets all of the terms; their ages are frozen."""
+    """Return a Q for querysets of Job that requires all of the terms.
+
+    The terms must have creation times in place of ages, as in `JobFilter.frozen`.
+    """
     chosen = list(terms)
     of_letters = _letter_terms(chosen)
     states = [term for term in chosen if term.field == "state"]
@@ -59,7 +62,10 @@ def condition_of(terms: Iterable[Term]) -> Q:
 
 
 def letter_condition_of(terms: Iterable[Term]) -> Q:
-    """Return the condition on rows of dead letters that meets all of the terms; their ages are frozen."""
+    """Return a Q for querysets of DeadLetter that requires all of the terms.
+
+    The terms must have creation times in place of ages, as in `JobFilter.frozen`.
+    """
     chosen = list(terms)
     of_jobs = [term for term in chosen if term.field not in _LETTER_CONDITIONS]
     conditions = [_letter_condition(term) for term in chosen if term.field in _LETTER_CONDITIONS]
@@ -69,7 +75,7 @@ def letter_condition_of(terms: Iterable[Term]) -> Q:
 
 
 def leads_to_letters(terms: Iterable[Term]) -> bool:
-    """Return whether only jobs with a dead letter can meet the terms, by a condition on the letter."""
+    """Return whether one of the terms requires a dead letter, so that only jobs with a dead letter match."""
     return any(term.field in _LETTER_FIELDS and not term.is_negated for term in terms)
 
 
@@ -84,7 +90,7 @@ def states_of(terms: Iterable[Term]) -> frozenset[JobState]:
 
 
 def bounds_of(terms: Collection[Term]) -> tuple[Term, ...]:
-    """Return the terms that an index serves while it returns the rows in order."""
+    """Return the terms that an index can apply while it returns the jobs in order."""
     states_are_found = has_own_table(states_of(terms))
     of_letters = _letter_terms(terms)
     narrowing = frozenset({"kind"}) if of_letters else frozenset()
@@ -98,26 +104,27 @@ def bounds_of(terms: Collection[Term]) -> tuple[Term, ...]:
 
 
 def letter_bounds_of(terms: Iterable[Term]) -> tuple[Term, ...]:
-    """Return the terms that an index of dead letters serves while it returns them in order."""
+    """Return the terms that an index can apply while it returns the dead letters in order."""
     served = ("died", "fingerprint", "tenant")
     return tuple(term for term in terms if term.field in served and not term.is_negated and len(term.values) == 1)
 
 
 def is_keyed(terms: Iterable[Term]) -> bool:
-    """Return whether one of the terms leads to few rows at once."""
+    """Return whether one of the terms, such as an id, finds few rows through an index."""
     return any(_is_key(term) for term in terms)
 
 
 def has_own_table(states: Collection[JobState]) -> bool:
-    """Return whether a small table lists the jobs in these states, or there are no states."""
+    """Return whether one small table lists all jobs in these states; also True for no states."""
     wanted = frozenset(states)
     return any(wanted <= known for known in (IN_FLIGHT_STATES, DEAD_STATES, _DUE_STATES))
 
 
 def in_states(states: Collection[JobState]) -> Q:
-    """Return the condition for the states; for rare ones with the small table that lists their jobs.
+    """Return a Q for querysets of Job that selects the jobs in these states.
 
-    Without it a handful of dead jobs would be searched for among a million completed ones.
+    For rare states (in flight, dead, scheduled or backing off) it also requires an id from the small table of such
+    jobs. Otherwise PostgreSQL would search a million completed jobs for a few dead ones.
     """
     wanted = frozenset(states)
     match = Q(state__in=sorted(wanted))
@@ -131,7 +138,10 @@ def in_states(states: Collection[JobState]) -> Q:
 
 
 def created_between(after: datetime | None, before: datetime | None) -> Q:
-    """Return the condition for rows created in a time span, exclusive of its end, along their ids."""
+    """Return a Q for rows created at or after ``after`` and before ``before``.
+
+    It also bounds the rows' ids, so that the index of the ids is used.
+    """
     match = Q()
     if after is not None:
         match &= Q(created_at__gte=after) & _ids_from(after)
@@ -141,7 +151,7 @@ def created_between(after: datetime | None, before: datetime | None) -> Q:
 
 
 def as_uuid(text: str) -> UUID | None:
-    """Return the UUID in a word, or None."""
+    """Return the UUID that a word contains, or None if it is none."""
     try:
         return UUID(text)
     except ValueError:

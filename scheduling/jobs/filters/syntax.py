@@ -27,7 +27,10 @@ _BARE_WORD = re.compile(r'[^\s"]*')
 
 
 class FilterSyntaxError(DomainError):
-    """The error for an unreadable filter; ``position`` counts characters from 0, ``known`` are words that fit there."""
+    """The error for a filter that cannot be parsed.
+
+    ``position`` is the character of the fault, counted from 0; ``known`` are the words that are valid there.
+    """
 
     code, category, title = "filter_syntax", "malformed", gettext_noop("The filter cannot be read")
 
@@ -80,7 +83,7 @@ def read_terms(text: str) -> Iterator[Term]:
 
 
 class _Reader:
-    """A text and the position in it."""
+    """A parser of one text; it holds the current position."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -92,7 +95,7 @@ class _Reader:
         return self.position >= len(self.text)
 
     def term(self) -> Term:
-        """Return the condition that begins here."""
+        """Parse the condition at the current position."""
         start = self.position
         is_negated = self.text.startswith("-", start)
         self.position += is_negated

@@ -1,4 +1,4 @@
-"""The terms of a filter: a field with its values, and their notation."""
+"""The terms of a filter: each is a field with its values, and can be written as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BARE_WORD = re.compile(r'[^\s",\\:-][^\s",\\:]*')
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One condition: the field has one of the values, or the relation ``op`` to the only one."""
+    """One condition of a filter: the field equals one of the values, or compares by ``op`` with the only value."""
 
     field: str
     values: tuple[Value, ...]
@@ -28,7 +28,7 @@ class Term:
 
     @property
     def text(self) -> str:
-        """Return its canonical text: equal for all notations of the same condition."""
+        """Return the canonical text of the condition, equal for all ways to write it."""
         sign = "-" if self.is_negated else ""
         if self.field == WORDS:
             return sign + write_word(str(self.values[0]))
@@ -36,7 +36,7 @@ class Term:
 
 
 def write_value(value: Value) -> str:
-    """Return one value of a field as it is written."""
+    """Return the text of one value of a field, in quotation marks if needed."""
     if isinstance(value, datetime):
         return write_moment(value)
     if isinstance(value, timedelta):
@@ -46,7 +46,7 @@ def write_value(value: Value) -> str:
 
 
 def write_word(word: str) -> str:
-    """Return one free word as it is written."""
+    """Return the text of one free word, in quotation marks if needed."""
     return word if _BARE_WORD.fullmatch(word) and word not in JOINING_WORDS else quote(word)
 
 
@@ -57,13 +57,13 @@ def quote(text: str) -> str:
 
 
 def write_moment(moment: datetime) -> str:
-    """Return a moment in UTC; midnight is written as its day."""
+    """Return a UTC time as text; midnight is written as a date."""
     text = moment.replace(tzinfo=None).isoformat()
     return text.removesuffix("T00:00:00") if text.endswith("T00:00:00") else f"{text}Z"
 
 
 def write_duration(duration: timedelta) -> str:
-    """Return whole seconds in the largest units: ``1d12h``."""
+    """Return a duration as text, in the largest units of whole seconds: ``1d12h``."""
     seconds, parts = int(duration.total_seconds()), ""
     for unit, size in UNIT_SECONDS.items():
         count, seconds = divmod(seconds, size)

@@ -1,4 +1,4 @@
-"""Filters in the reader's language: one clause a condition."""
+"""Descriptions of filters in the reader's language: a clause for each condition."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _IN_TIME = {
 
 
 def clause_of(term: Term) -> str:
-    """Return one condition in words."""
+    """Return one condition as a clause in the reader's language."""
     asked, ruled_out = _CLAUSES[term.field]
     written = [_value_in_words(term, index) for index in range(len(term.values))]
     values = pgettext("between alternatives", " or ").join(written)
@@ -74,7 +74,7 @@ def clause_of(term: Term) -> str:
 
 
 def sentence_of(clauses: Iterable[str]) -> str:
-    """Return all conditions as one sentence."""
+    """Return the clauses of all conditions as one sentence."""
     joined = pgettext("between conditions", ", ").join(clauses)
     return _("Jobs %(conditions)s.") % {"conditions": joined} if joined else _("All jobs.")
 

@@ -20,7 +20,7 @@ TEMPLATE = "scheduling/dashboards/job_kinds.html"
 
 @require_safe
 def job_kinds_page(request: HttpRequest) -> HttpResponse:
-    """Show the installed kinds, with the queues of the current tenant."""
+    """Show the installed job kinds, with the queues that routing gives the user's tenant."""
     kinds = list_job_kinds(tenant=access_of(request).tenant)
     context = console_site.each_context(request) | {
         "title": gettext("Job kinds"),

@@ -1,7 +1,6 @@
 """Descriptions of the job kinds that may be submitted: what each does, accepts and needs, and its queues.
 
-The list of a tier is cached while the routing rules are the same object, so a change of a rule shows as soon as the
-rules are read again.
+The list of a tier is cached until the routing rules are read again, so that a changed rule shows at once then.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _KEPT_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """One kind. ``package`` is the distribution that provides it, empty for the platform itself."""
+    """A job kind as clients see it. ``package`` is the distribution that provides it, empty for the platform itself."""
 
     kind: str
     title: str
@@ -52,7 +51,10 @@ _kept: BoundedCache[tuple[str, _Processors], tuple[RouteTable, Sequence[JobKind]
 
 
 def list_job_kinds(*, tenant: Tenant | None) -> Sequence[JobKind]:
-    """Return all kinds by name; ``queues`` are those of the tenant's tier, or without a tenant of every tier."""
+    """Return all job kinds by name.
+
+    ``queues`` are those to which routing may send jobs of the tenant's tier, or of any tier if ``tenant`` is None.
+    """
     if tenant is None:
         return _described(list(Routes.load_all().values()))
     tier_id, known = tenant.plan.tier_id, cached_routes()
@@ -68,7 +70,7 @@ def list_job_kinds(*, tenant: Tenant | None) -> Sequence[JobKind]:
 
 
 def get_job_kind(kind: str, *, tenant: Tenant | None) -> JobKind:
-    """Return one kind; raise KindNotFoundError if there is none of that name."""
+    """Return one job kind; raise KindNotFoundError if there is none of that name."""
     try:
         registry.get(kind)
     except KindUnknownError as error:

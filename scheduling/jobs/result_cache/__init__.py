@@ -1,1 +1,1 @@
-"""Results that are reused for equal jobs of the same tenant."""
+"""Reuse of the results of completed jobs for equal jobs of the same tenant."""

@@ -1,4 +1,4 @@
-"""The index of reusable results."""
+"""The table that lists the completed jobs whose results may be reused."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tenants.tenancy.bases import TenantManager
 
 
 class KeptResult(models.Model):
-    """A job whose result is reused for equal jobs of its tenant until ``expires_at``.
+    """A completed job whose result is reused for equal jobs of its tenant until ``expires_at``.
 
-    The id is a hash of the tenant, the kind with its ``result_version``, the payload and the settings that the kind
-    declares. The result itself stays with the job.
+    Jobs are equal if ``id`` is the same for them: a hash of the tenant, the kind with its ``result_version``, the
+    payload and the settings that the kind declares. The result itself is stored with the job.
     """
 
     id = models.UUIDField(primary_key=True)

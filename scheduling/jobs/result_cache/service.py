@@ -1,4 +1,4 @@
-"""Reuse of results for equal jobs of the same tenant, instead of a run."""
+"""Reuse of results: a job completes with the stored result of an equal job instead of running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CACHE = "results"
 
 @dataclass(frozen=True, slots=True)
 class CachedResult:
-    """A result, and the job that computed it."""
+    """A reusable result, and the job that computed it."""
 
     job_id: UUID
     result: Any
@@ -39,7 +39,7 @@ class CachedResult:
 def cache_key(
     kind: type[TaskProcessor], *, tenant_id: UUID, payload: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> UUID:
-    """Return a key that is equal for jobs with the same result."""
+    """Return the key under which a result is reused: equal for equal tenant, kind, version, payload and settings."""
     about = [str(tenant_id), kind.kind, kind.result_version, payload, settings]
     text = json.dumps(about, sort_keys=True, separators=(",", ":"), default=str)
     plain = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -47,7 +47,7 @@ def cache_key(
 
 
 def find_cached_result(*, tenant_id: UUID, key: UUID) -> CachedResult | None:
-    """Return the unexpired result of an equal job of the tenant, or None."""
+    """Return the unexpired result stored under the key, or None."""
     with tenant_context(tenant_id):
         kept = KeptResult.objects.filter(pk=key, expires_at__gt=Now()).values_list("job_id", flat=True)
         row = Job.objects.filter(pk__in=kept, state=JobState.COMPLETED).values_list("pk", "result").first()
@@ -64,7 +64,10 @@ def find_cached_result(*, tenant_id: UUID, key: UUID) -> CachedResult | None:
 
 
 def cache_result(kind: type[TaskProcessor], *, key: UUID, job_id: UUID) -> None:
-    """Make the job's result reusable by equal jobs; an effect of its settlement."""
+    """Let later jobs with the same key reuse this job's result, for ``result_kept_seconds``.
+
+    Call it in the transaction that settles the job as completed.
+    """
     row = KeptResult(
         id=key,
         tenant_id=require_tenant_id(),
@@ -78,7 +81,7 @@ def cache_result(kind: type[TaskProcessor], *, key: UUID, job_id: UUID) -> None:
 
 
 class ResultCache:
-    """One job of a kind whose results may be reused."""
+    """The reuse of results for one running job, whose kind allows it."""
 
     def __init__(self, kind: type[TaskProcessor], context: JobContext) -> None:
         self._kind = kind
@@ -86,7 +89,7 @@ class ResultCache:
         self._key: UUID | None = None
 
     def find(self) -> Complete | None:
-        """Return the result of an equal job; None if this one has to run."""
+        """Return the completion with the stored result of an equal job; None if this job has to run."""
         context = self._context
         self._key = cache_key(
             self._kind, tenant_id=context.tenant_id, payload=context.payload, settings=context.settings
@@ -100,7 +103,10 @@ class ResultCache:
         return Complete(found.result)
 
     def kept(self, settlement: Settlement) -> Settlement:
-        """Return the settlement, whose result is reusable afterwards if it completes the job."""
+        """Return the settlement, after registering its result for reuse.
+
+        The result becomes reusable when the settlement completes the job.
+        """
         if self._key is not None:
             self._context.in_settlement(partial(cache_result, self._kind, key=self._key, job_id=self._context.job_id))
         return settlement

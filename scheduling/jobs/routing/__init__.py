@@ -1,1 +1,1 @@
-"""Routing: the queue of a job, by rules and plans."""
+"""Routing: the choice of a job's queue, by rules and plans."""

@@ -56,7 +56,10 @@ class RoutingTargetInline(OfItsPage, TabularInline):
 
 @admin.register(RoutingRule, site=console_site)
 class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
-    """The routing rules by position, as evaluated at submission; waiting jobs stay until they are moved."""
+    """The console's pages of the routing rules, by position.
+
+    A changed rule applies to submissions; jobs that already wait keep their queue until they are moved.
+    """
 
     empty_title = gettext_lazy("No routing rules")
     empty_text = gettext_lazy("Rules route each submitted job to a queue. Add one above.")

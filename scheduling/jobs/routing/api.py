@@ -1,4 +1,4 @@
-"""`routing-rules/test/`: trials of routing rules."""
+"""`routing-rules/test/`: which queue a hypothetical job would go to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.limits.declared import HEAVY
 
 
 class RouteQuestionSerializer(StrictSerializer):
-    """A job that might be submitted."""
+    """A hypothetical job, to be routed without being submitted."""
 
     kind = NameField(max_length=64)
     tier = NameField(max_length=50, help_text="Its slug.")
@@ -30,28 +30,28 @@ class RouteQuestionSerializer(StrictSerializer):
 
 
 class RuleVerdictSerializer(serializers.Serializer[object]):
-    """The verdict of a rule on the job."""
+    """Whether a rule matches the job, and the reason if not."""
 
     position = serializers.IntegerField(source="rule.position")
-    rule = serializers.CharField(help_text="Default queue by kind.")
+    rule = serializers.CharField(help_text="The rule as text: its position, kind and target.")
     matches = serializers.BooleanField()
     because = serializers.CharField(help_text="Why it does not match; empty if it does.")
 
 
 class RouteAnswerSerializer(serializers.Serializer[object]):
-    """The queue of the job, and the verdict of each evaluated rule."""
+    """The queue of the job, and for each evaluated rule whether it matches."""
 
     queue = serializers.CharField(allow_null=True, help_text="Null if the job would be refused.")
     refusal = serializers.CharField(help_text="Error code of the refusal; empty without one.")
     detail = serializers.CharField()
     choices = serializers.ListField(
-        child=serializers.CharField(), help_text="Possible queues, by the balance or by choice."
+        child=serializers.CharField(), help_text="Possible queues: by the rule, or by the tenant's choice."
     )
     rules = RuleVerdictSerializer(many=True)
 
 
 class RoutingTrialViewSet(StaffViewSet):
-    """The current rules, evaluated for a hypothetical job."""
+    """Evaluation of the current routing rules for a hypothetical job."""
 
     model = RoutingRule
     serializer_class = RouteAnswerSerializer
@@ -61,7 +61,10 @@ class RoutingTrialViewSet(StaffViewSet):
 
     @extend_schema(operation_id="routing_rules_test", request=RouteQuestionSerializer)
     def test(self, request: Request) -> Response:
-        """Return the matching rule and its queue, and why the earlier rules do not match; nothing is stored."""
+        """Return the queue that a job would go to, the rule that decides it, and why earlier rules do not match.
+
+        Nothing is stored.
+        """
         body = RouteQuestionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         given = body.validated_data

@@ -31,7 +31,7 @@ MAX_CHOICES = 200
 
 
 def conditions_of(condition: Any) -> Sequence[Mapping[str, Any]]:
-    """Return the conditions of a rule, all of which must hold; without any it always matches."""
+    """Return a rule's condition as a list, of which all must hold; an empty list always holds."""
     if not condition:
         return ()
     return (condition,) if isinstance(condition, Mapping) else tuple(condition)

@@ -12,7 +12,10 @@ from scheduling.topology.models import Queue
 
 
 class RoutingRule(models.Model):
-    """(kind, tier, payload conditions) → a queue, or one of several; the first match by position wins."""
+    """A rule that sends jobs of a kind, tier and payload condition to a queue, or to one of several queues.
+
+    Of all rules that match a job, the one with the lowest position applies.
+    """
 
     class Balance(models.TextChoices):
         NONE = "", _("One queue")

@@ -1,8 +1,8 @@
-"""Which queue a job goes to: the first rule that matches, and of its queues the one that the balance gives.
+"""The choice of a job's queue: the first rule that matches names it, or the queues to balance over.
 
-Rules are as they were within the last second. A queue whose pool has too little memory for the kind is refused. The
-kind declares its need. Measured memory of its jobs is not used: a process's resident memory includes what it shares
-with its parent, and a wait for a measured need could not be explained.
+Rules may be a second old. A queue whose pool has too little memory for the kind is refused. The kind declares its need.
+Measured memory of its jobs is not used: a process's resident memory includes what it shares with its parent, and a wait
+for a measured need could not be explained.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ROUTES = load_sql(__file__)["read_routes"]
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """Rules in their order, the targets of balancing ones, and the ``by_tier`` queue of each tier.
+    """All routing rules in order, the targets of balancing rules, and the queue of each tier for rules ``by_tier``.
 
     The rows are shared and must not be changed.
     """
@@ -42,12 +42,12 @@ class RouteTable:
 
 
 def read_routes() -> RouteTable:
-    """Return the current rules, by one statement."""
+    """Read the current rules from the database, in one statement."""
     return _routes_of(_read())
 
 
 def cached_routes() -> RouteTable:
-    """Return the cached rules, at most a second old."""
+    """Return the rules from the cache, at most a second old."""
     return _kept.get("all", _read)
 
 
@@ -79,7 +79,7 @@ _kept = SharedCache("routes", _routes_of)
 
 @dataclass(frozen=True, slots=True)
 class RuleMatch:
-    """The verdict of a rule on a job; ``because`` is empty if it matches."""
+    """Whether a rule matches a job; ``because`` has the reason if it does not, and is empty if it does."""
 
     rule: RoutingRule
     because: str
@@ -91,7 +91,7 @@ class RuleMatch:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The current routing rules, for the tenants of one tier and one batch of jobs."""
+    """The routing rules as they apply to jobs of one tier that are submitted together."""
 
     tier_id: str
     rules: Sequence[RoutingRule]
@@ -103,17 +103,17 @@ class Routes:
 
     @classmethod
     def load(cls, tier_id: str) -> Self:
-        """Return the rules and the tier's queue under the active CFS plan, at most a second old, with current loads."""
+        """Return the routes of one tier by the cached rules, at most a second old, with current loads of the queues."""
         return cls.of(cached_routes(), tier_id)
 
     @classmethod
     def of(cls, known: RouteTable, tier_id: str) -> Self:
-        """Return the routes of one tier by these rules, with current loads."""
+        """Return the routes of one tier by these rules, with current loads of the queues."""
         return cls(tier_id, known.rules, known.tier_queues.get(tier_id), known.targets, _new_spread(known.rules))
 
     @classmethod
     def load_all(cls) -> Mapping[str, Self]:
-        """Return the routes of every tier that the active CFS plan names."""
+        """Return the routes of every tier that the active CFS plan names, by the tier's id."""
         known = read_routes()
         spread = _new_spread(known.rules)
         return {
@@ -122,9 +122,10 @@ class Routes:
         }
 
     def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:
-        """Return the queue for a job; ``requested`` is used only if the rule allows it.
+        """Return the queue for a job; ``requested`` is the queue that the tenant requests, or None.
 
-        Raise QueueNotAllowedError otherwise.
+        Raise QueueNotAllowedError if the rules do not allow the requested queue, and RouteMissingError if there is
+        none.
         """
         rule = self._first_match(kind, payload)
         if requested is None:
@@ -137,7 +138,10 @@ class Routes:
         return (own | choices)[requested]
 
     def better_queue(self, kind: str, payload: Mapping[str, Any], queue_id: int) -> Queue | None:
-        """Return the queue to which a job of this queue should move now; None if it may stay."""
+        """Return the queue to which a waiting job in the queue ``queue_id`` should move by the current rules.
+
+        Return None if it may stay, or if no rule gives a queue.
+        """
         try:
             rule = self._first_match(kind, payload)
             allowed = [*self._targets_for(rule, kind), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
@@ -146,7 +150,7 @@ class Routes:
         return None if any(queue.pk == queue_id for queue in allowed) else self._balanced(rule, kind)
 
     def choices(self, kind: str, payload: Mapping[str, Any]) -> list[str]:
-        """Return the names of the queues of such a job, by the balance or by the tenant's choice."""
+        """Return the names of all queues that such a job may go to, sorted: by the rule, or by the tenant's choice."""
         try:
             rule = self._first_match(kind, payload)
             queues = [*self._targets_for(rule, kind), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
@@ -155,7 +159,7 @@ class Routes:
         return sorted({queue.name for queue in queues})
 
     def trace(self, kind: str, payload: Mapping[str, Any]) -> list[RuleMatch]:
-        """Return the verdict of each rule, up to and including the first match."""
+        """Return for each rule whether it matches, up to and including the first rule that does."""
         rule_matches = []
         for rule in self.rules:
             rule_matches.append(RuleMatch(rule, self._objection(rule, kind, payload)))
@@ -164,7 +168,7 @@ class Routes:
         return rule_matches
 
     def depends_on_payload(self, kind: str) -> bool:
-        """Return whether any rule for the kind depends on payloads."""
+        """Return whether any rule that may apply to the kind has a condition on the payload."""
         return any(rule.condition and rule.kind in ("", kind) for rule in self.rules)
 
     def _first_match(self, kind: str, payload: Mapping[str, Any]) -> RoutingRule:
@@ -248,7 +252,7 @@ def _new_spread(rules: Sequence[RoutingRule]) -> Spread:
 
 
 def refuse_too_large(kind: str, queue: Queue) -> None:
-    """Raise MemoryClassError if the queue's pool could never hold a job of the kind, which would wait for ever."""
+    """Raise MemoryClassError if the kind needs more memory than a process of the queue's pool has."""
     need = registry.memory_needs().get(kind, 0)
     if need and need > queue.pool.memory_mib:
         raise MemoryClassError(
@@ -259,5 +263,5 @@ def refuse_too_large(kind: str, queue: Queue) -> None:
 
 
 def kinds_beyond(pool: WorkerPool) -> list[str]:
-    """Return the kinds that need more memory than the pool has, sorted."""
+    """Return the kinds that need more memory than a process of the pool has."""
     return [kind for kind, need in registry.memory_needs().items() if need > pool.memory_mib]

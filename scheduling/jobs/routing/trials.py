@@ -1,4 +1,4 @@
-"""Trials of the routing rules with a hypothetical job: the match, and why the earlier rules do not match."""
+"""Evaluation of the routing rules for a hypothetical job: the match, and why earlier rules do not match."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.models import Tier
 
 @dataclass(frozen=True, slots=True)
 class RouteTrial:
-    """The result of a trial: a queue or a refusal, the possible queues, and the verdicts of the evaluated rules."""
+    """The result of routing a hypothetical job: its queue or the refusal, possible queues, and the evaluated rules."""
 
     queue: str | None
     refusal: str
@@ -24,7 +24,7 @@ class RouteTrial:
 
 
 def try_route(*, kind: str, tier: str, payload: Mapping[str, Any], queue: str | None = None) -> RouteTrial:
-    """Evaluate the rules as a submission would. Raise TierNotFoundError."""
+    """Route a hypothetical job as a submission would; store nothing. Raise TierNotFoundError for an unknown tier."""
     if not Tier.objects.filter(pk=tier).exists():
         raise TierNotFoundError("There is no tier %(tier)r.", {"tier": tier})
     routes = Routes.load(tier)

@@ -26,7 +26,7 @@ SAVING = Permission.JOBS_SUBMIT
 
 
 class SavedViewPages(KeysetAdmin):
-    """A mixin for the admin of jobs: three views, and the list of saved views."""
+    """A mixin for the admin of jobs: the list of saved views, and views that save, rename and delete one."""
 
     def get_urls(self) -> list[URLPattern]:
         save = self.guard(self.save_view, SAVING)
@@ -40,14 +40,14 @@ class SavedViewPages(KeysetAdmin):
         ]
 
     def views_context(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the context of the views to choose from; empty without a scope."""
+        """Return the template context of the saved views; empty if the user may not see jobs."""
         if not self.has_view_permission(request):
             return {}
         views = [{"view": view, "address": list_url_of_text(view.query)} for view in list_views(_person(request))]
         return {"saved_views": views, "may_save_views": self.access(request).may(SAVING)}
 
     def save_view(self, request: HttpRequest) -> HttpResponse:
-        """Save the filter of the page under a name."""
+        """Save the job list's filter as a view with a name."""
         text = request.POST.get("q", "")
 
         def act() -> str:

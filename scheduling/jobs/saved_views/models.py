@@ -16,7 +16,7 @@ from tenants.tenancy.bases import TenantManager, claim_for_scope
 class SavedView(models.Model):
     """A named filter of the Jobs page: its owner's own, or shared with all who see the same jobs.
 
-    `tenant` is None for views of the platform's people, who see the jobs of all tenants; no tenant sees those.
+    `tenant` is None for views of platform staff, who see the jobs of all tenants; tenants do not see these views.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -1,4 +1,4 @@
-"""Reads of saved views: a user's own, and shared ones in the same scope."""
+"""Reads of saved views: a user's own ones, and those that others share in the same tenant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN_VIEWS = 100
 
 
 def list_views(user: AbstractBaseUser) -> list[SavedView]:
-    """Return the views that a user may choose from; across tenants only the platform's own."""
+    """Return the views that a user may choose from; within `all_tenants()` only those of platform staff."""
     views = _visible(user)
     if require_scope().is_all_tenants:
         views = views.filter(tenant=None)
@@ -24,7 +24,7 @@ def list_views(user: AbstractBaseUser) -> list[SavedView]:
 
 
 def get_view(view_id: UUID, user: AbstractBaseUser) -> SavedView:
-    """Return a view that the user may see; raise `SavedViewNotFoundError`, also for others' own."""
+    """Return a view that the user may see; raise `SavedViewNotFoundError` for any other."""
     view = _visible(user).filter(pk=view_id).first()
     if view is None:
         raise SavedViewNotFoundError

@@ -22,7 +22,10 @@ MAX_VIEWS = 50
 
 
 def save_view(*, owner: AbstractBaseUser, name: str, text: str, is_shared: bool) -> SavedView:
-    """Save a filter under a name in the current scope; raise `FilterSyntaxError` and the errors of saved views."""
+    """Save a filter under a name, for the current tenant or, within `all_tenants()`, for platform staff.
+
+    Raise `FilterSyntaxError`, SavedViewInvalidError, SavedViewLimitError or SavedViewNameTakenError.
+    """
     query = parse(text).text
     if not query:
         raise SavedViewInvalidError("The filter is empty: it would show all jobs.")
@@ -41,7 +44,7 @@ def save_view(*, owner: AbstractBaseUser, name: str, text: str, is_shared: bool)
 
 
 def rename_view(*, view_id: UUID, user: AbstractBaseUser, name: str) -> SavedView:
-    """Rename a view, the user's own or a shared one."""
+    """Rename a view, the user's own or a shared one; raise SavedViewNotFoundError or SavedViewNameTakenError."""
     wanted = _read(name)
     with transaction.atomic():
         view = get_view(view_id, user)
@@ -53,7 +56,7 @@ def rename_view(*, view_id: UUID, user: AbstractBaseUser, name: str) -> SavedVie
 
 
 def delete_view(*, view_id: UUID, user: AbstractBaseUser) -> None:
-    """Delete a view, the user's own or a shared one."""
+    """Delete a view, the user's own or a shared one; raise SavedViewNotFoundError."""
     with transaction.atomic():
         view = get_view(view_id, user)
         record_audit(action="saved_view.deleted", target=view, before=_facts(view))

@@ -1,1 +1,1 @@
-"""Wait reasons of jobs: what blocks a start, and when it is due."""
+"""Explanations of why a job waits, and estimates of its start."""

@@ -37,9 +37,9 @@ _OWN = _SQL["read_own"]
 
 @dataclass(frozen=True, slots=True)
 class JobsAhead:
-    """The tenant's own jobs before this one, and their predicted slot time; ``is_more``: there are more.
+    """The tenant's own jobs before one job, and their predicted slot time; ``is_more``: ``jobs`` is a lower bound.
 
-    ``deviation`` is that of their lengths, over the mean.
+    ``deviation`` is the deviation of their durations, relative to the mean.
     """
 
     jobs: int
@@ -50,7 +50,7 @@ class JobsAhead:
 
 @dataclass(frozen=True, slots=True)
 class StartTime:
-    """The estimated start of a job in seconds from now, with the band that contains four starts of five.
+    """The estimated start of a job in seconds from now, with a band within which four of five jobs start.
 
     ``pool_position`` is about how many jobs of all tenants start before it, plus one.
     """
@@ -62,7 +62,7 @@ class StartTime:
 
 
 def read_ahead(job: Job) -> JobsAhead:
-    """Return the jobs before this one in its tenant's order; one statement, or two if there are too many to count."""
+    """Return the jobs before this one in its tenant's order, by one statement, or two if they are too many."""
     values = _values(job)
     rows = _fetch(_AHEAD, values)
     jobs, work_us = sum(row.jobs for row in rows), sum(row.jobs * row.mean_us for row in rows)
@@ -80,10 +80,11 @@ def read_ahead(job: Job) -> JobsAhead:
 def read_start(
     job: Job, ahead: JobsAhead, standing: StartConditions, *, opens_at: datetime | None, is_time: bool
 ) -> StartTime | None:
-    """Return when the job starts if no more jobs arrive; None if the existing slots could never serve it.
+    """Estimate when the job starts if no more jobs arrive; return None if no existing slots could ever run it.
 
-    ``opens_at`` is when its stop ends. If only ``is_time`` stops it, the jobs before it continue meanwhile; if its
-    tenant or queue is stopped, its turn comes only then.
+    ``opens_at`` is when the last stop that keeps it from starting ends. ``is_time``: only the job itself waits for that
+    time, so jobs before it are done meanwhile. Otherwise its tenant or queue is stopped, and they are done only
+    afterwards.
     """
     # The work of all tenants decides the start; only the time is shown.
     with all_tenants(has_savepoint=False):

@@ -1,4 +1,4 @@
-"""Jobs that wait for a missing data key of their tenant: since when, and how many."""
+"""Jobs that wait for a data key of their tenant, which is missing: since when, and how many."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WAITING = load_sql(__file__)["find_missing_keys"]
 
 @dataclass(frozen=True, slots=True)
 class KeyWait:
-    """How often and for how long a job has missed its key, since it was last decrypted."""
+    """How often a job has found its data key missing since it was last decrypted, and for how long."""
 
     times: int = 0
     since: datetime | None = None
@@ -42,7 +42,7 @@ class KeyWait:
 
 @dataclass(frozen=True, slots=True)
 class MissingKey:
-    """A key that jobs of a tenant wait for."""
+    """A missing data key of a tenant, and the number of jobs that wait for it."""
 
     tenant: str
     key_id: str
@@ -50,7 +50,7 @@ class MissingKey:
 
 
 def read_key_wait(*, tenant_id: UUID, job_id: UUID) -> KeyWait:
-    """Return the wait of one job; it ends at an event that requires a decrypted job."""
+    """Return how long one job has waited for its data key, since the last event at which it was decrypted."""
     with tenant_context(tenant_id):
         events = JobEvent.objects.filter(job_id=job_id).order_by("-id").values_list("name", "data", "at")
         found: list[datetime] = []
@@ -66,7 +66,7 @@ def read_key_wait(*, tenant_id: UUID, job_id: UUID) -> KeyWait:
 
 
 def find_missing_keys() -> Sequence[MissingKey]:
-    """Return the keys that jobs of the scope wait for, of the MOST_JOBS that are due the soonest."""
+    """Return the missing data keys for which jobs wait, found among the MOST_JOBS that are due the soonest."""
     with prepared_cursor(class_row(MissingKey)) as cursor:
         cursor.execute(_WAITING, {"jobs": MOST_JOBS, "cause": DATA_KEY_MISSING})
         return list(cursor.fetchall())

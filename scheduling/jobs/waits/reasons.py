@@ -1,6 +1,6 @@
 """Explanations of waits: reasons, position and estimated start, for console, API and commands.
 
-A tenant sees its own position and times, but no number of another tenant, and not why the platform stops its machines.
+A tenant sees its own position and times, but no numbers of other tenants, and not why the platform stops its machines.
 The times depend on all tenants' work.
 """
 
@@ -24,9 +24,10 @@ from tenants.limits.declared import format_moment, month_end
 
 @dataclass(frozen=True, slots=True)
 class WaitingReason:
-    """One reason that keeps a job from starting: a stable code and a sentence; ``until`` if it ends by itself.
+    """One reason that keeps a job from starting: a stable code and a sentence.
 
-    ``is_stop``: work in progress does not end it, only ``until`` or a person.
+    ``until`` is when the reason ends by itself, or None. ``is_stop``: work in progress does not end the reason, only
+    ``until`` or a person does.
     """
 
     code: str
@@ -37,9 +38,10 @@ class WaitingReason:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The explanation of a job's wait; ``ahead`` is the work before it in its tenant's order, or None.
+    """The explanation of a job's wait.
 
-    ``start`` is None if unknown; ``no_start_because`` is then the reason.
+    ``ahead`` is the work before it in its tenant's order, or None. ``start`` is the estimated start; if that is None,
+    ``no_start_because`` is the reason.
     """
 
     reasons: list[WaitingReason]
@@ -49,14 +51,14 @@ class Explanation:
 
     @property
     def position(self) -> int | None:
-        """Return its position among the tenant's own ready jobs, from 1; a lower bound if they were too many."""
+        """Return the job's position among its tenant's ready jobs, from 1; a lower bound if they are very many."""
         return None if self.ahead is None else self.ahead.jobs + 1
 
 
 def why_waiting(job: Job) -> Explanation | None:
-    """Return all reasons that keep the job waiting, at least one; None if it runs or has ended.
+    """Return why the job waits, with at least one reason; None if it runs or has ended.
 
-    About ten statements, all bounded whatever the number of waiting jobs.
+    It takes about ten statements, all bounded whatever the number of waiting jobs.
     """
     state = JobState(job.state)
     if state in TERMINAL_STATES or state is JobState.EXECUTING:
@@ -157,7 +159,7 @@ def _tenant(standing: StartConditions) -> Iterator[WaitingReason]:
     yield from _stopped("tenant_suspended", gettext("The tenant is suspended"), standing.suspension)
     yield from _stopped("tenant_paused", gettext("The tenant's work is paused"), standing.tenant_pause)
     if standing.locked_since is not None:
-        detail = gettext("The tenant's rows are locked by another transaction since %(moment)s.") % {
+        detail = gettext("The tenant's rows have been locked by another transaction since %(moment)s.") % {
             "moment": _moment(standing.locked_since)
         }
         yield WaitingReason("rows_locked", detail)

@@ -30,7 +30,7 @@ _READ_STANDING = load_sql(__file__)["read_standing"]
 
 @dataclass(frozen=True, slots=True)
 class ActiveStop:
-    """A pause, suspension or drain, if it is on."""
+    """A pause, suspension or drain: whether it is on, its reason, and when it ends."""
 
     is_on: bool
     reason: str
@@ -39,7 +39,7 @@ class ActiveStop:
 
 @dataclass(frozen=True, slots=True)
 class ActiveCircuit(ActiveStop):
-    """A breaker, if one is open; ``dependency`` is empty if the kind itself fails."""
+    """A breaker: whether it holds the job back; ``dependency`` is empty if it is the breaker of the kind itself."""
 
     dependency: str
     is_shared: bool
@@ -48,7 +48,7 @@ class ActiveCircuit(ActiveStop):
 
 @dataclass(frozen=True, slots=True)
 class StartConditions:
-    """All state that a job's start depends on; numbers cover all tenants and are not for tenants."""
+    """Everything that a job's start depends on; the numbers cover all tenants and must not be shown to tenants."""
 
     now: datetime
     due_at: datetime | None
@@ -76,7 +76,7 @@ class StartConditions:
     has_worker_time: bool
 
     def for_tenants(self) -> StartConditions:
-        """Return it without the reasons of platform stops, which are internal, and without others' errors."""
+        """Return a copy without what tenants must not see: the reasons of the platform's stops, and others' errors."""
         pause, drain = replace(self.pool_pause, reason=""), replace(self.pool_drain, reason="")
         circuit = self.circuit
         if circuit.is_shared and not circuit.is_forced:  # the error may be another tenant's
@@ -85,7 +85,7 @@ class StartConditions:
 
 
 def read_start_conditions(job: Job) -> StartConditions:
-    """Return the standing of a job, in two statements whose cost does not depend on the number of waiting jobs."""
+    """Return everything that a job's start depends on, by two statements of bounded cost."""
     with all_tenants(has_savepoint=False):  # the pool's executions in flight are of all tenants
         with prepared_cursor(namedtuple_row) as cursor:
             values: dict[str, Any] = {"job_id": job.pk, "tenant_id": job.tenant_id, "queue_id": job.queue_id}
@@ -122,7 +122,7 @@ def read_start_conditions(job: Job) -> StartConditions:
 
 
 def is_recent(moment: datetime | None, now: datetime) -> bool:
-    """Return whether a dispatcher's record of a pool at ``moment`` is still valid."""
+    """Return whether a dispatcher's record of a pool, made at ``moment``, is recent enough to be used."""
     return moment is not None and now - moment < TICK_AGE
 
 

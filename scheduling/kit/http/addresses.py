@@ -1,4 +1,4 @@
-"""The IP addresses that may be called on behalf of others: public ones only. Pure.
+"""The IP addresses that may be called on behalf of others: only public ones. Pure functions.
 
 `ipaddress.is_global` and `is_private` differ between Python versions and do not cover addresses that embed another one.
 So the networks are listed here (IANA's special-purpose registries, and tunnelled ranges).

@@ -44,8 +44,8 @@ _HEADER_VALUE = re.compile(r"[!-~](?:[ -~\t]{0,8190}[!-~])?|")
 class Limits:
     """The limits of a call.
 
-    ``connect_seconds`` bounds the connection, ``read_seconds`` each read or write, ``total_seconds`` the whole call. An
-    answer is cut at ``body_bytes``; with 0 ``redirects`` none is followed.
+    ``connect_seconds`` bounds the time to connect, ``read_seconds`` each read or write, ``total_seconds`` the whole
+    call. An answer is cut at ``body_bytes``. At most ``redirects`` redirects are followed.
     """
 
     connect_seconds: float = 5.0
@@ -76,13 +76,13 @@ class Answer:
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """Return the wait that the other side requests, in seconds from now; None without one."""
+        """Return how many seconds the other side requests to wait (``Retry-After``); None if it does not."""
         return retry_after_seconds(self.header("retry-after"), datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to one target; secrets in its headers are resolved when it is written."""
+    """A request to one target; the secrets in its headers are filled in when it is sent."""
 
     method: str
     target: UrlTarget
@@ -101,12 +101,12 @@ def send(
     is_url_by_operator: bool = False,
     look_up: Resolve = resolve,
 ) -> Answer:
-    """Call a URL from any source, and return the answer with whatever status it has.
+    """Send an HTTP request to a URL, trusted or not, and return the answer whatever its status.
 
-    Raise the PermanentErrors of this package for what is refused, and `NoAnswerError` if the network or the other side
-    failed. Secrets of the headers that an answer repeats are masked. ``at_safe_point`` is called several times a second
-    and may raise. ``is_url_by_operator`` lets the URL's own host be inside the network: for endpoints from the
-    settings, never for URLs that a tenant has written. ``look_up`` resolves names.
+    Raise the PermanentErrors of this package for what is refused, and `NoAnswerError` if the network or the other
+    side failed. Secrets of the headers that an answer repeats are masked. ``at_safe_point`` is called several times
+    a second and may raise. ``is_url_by_operator`` lets the URL's own host be inside the network: for endpoints from
+    the settings, never for URLs that a tenant has written. ``look_up`` resolves names.
     """
     clock = CallDeadline(
         total_seconds=limits.total_seconds,
@@ -129,7 +129,7 @@ def send(
 
 
 def masked(answer: Answer, mask: Mask) -> Answer:
-    """Return the answer with the secrets of its request masked."""
+    """Return a copy of the answer in which the secrets of its request are replaced by a mark."""
     if not mask.values:
         return answer
     headers = [(mask.text(name), mask.text(value)) for name, value in answer.headers]
@@ -159,7 +159,7 @@ def check_request(request: Request) -> None:
 
 
 def follow(request: Request, answer: Answer, mask: Mask) -> Request:
-    """Return the request to the redirect's target; without secrets if that is another origin.
+    """Return the request that follows the redirect; secrets are left out if the target has another origin.
 
     Raise `RedirectRefusedError` for a redirect that is not followed.
     """
@@ -216,7 +216,10 @@ def _speak(pool: httpcore.ConnectionPool, request: Request, sent: Headers, limit
 
 
 def sent_headers(request: Request, policy: OutgoingPolicy) -> list[tuple[str, str]]:
-    """Return the request's headers with the platform's own, and with secrets as far as the target may receive them."""
+    """Return the headers to send: the request's, with its secrets in clear, and those that the platform adds.
+
+    Raise `SecretRefusedError` if the target may not receive a secret.
+    """
     own = {name.lower() for name, _ in request.headers}
     headers = [("Host", request.target.authority)]
     for name, value in request.headers:
@@ -232,5 +235,5 @@ def sent_headers(request: Request, policy: OutgoingPolicy) -> list[tuple[str, st
 
 @cache
 def ssl_context() -> ssl.SSLContext:
-    """Return the TLS context; the authorities are the system's (or SSL_CERT_FILE's) and certifi's."""
+    """Return the TLS context; it trusts the authorities of the system (or of SSL_CERT_FILE) and of certifi."""
     return httpcore.default_ssl_context()

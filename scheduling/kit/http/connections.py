@@ -29,7 +29,7 @@ type Resolve = Callable[[str, int], Sequence[str]]
 
 
 class CallDeadline:
-    """The remaining time of a call, in total and for the current step."""
+    """The deadlines of one call: for the whole call, and for the step that begins now."""
 
     def __init__(
         self, *, total_seconds: float, connect_seconds: float, read_seconds: float, at_safe_point: Callable[[], object]
@@ -40,16 +40,16 @@ class CallDeadline:
         self._ends_at = time.monotonic() + total_seconds
 
     def until_connected(self) -> float:
-        """Return the time by which a connection that starts now must be established."""
+        """Return the time, on the monotonic clock, by which a connection that starts now must be established."""
         return min(self._ends_at, time.monotonic() + self._connect_seconds)
 
     def until_read(self) -> float:
-        """Return the time by which the next bytes must be read or written."""
+        """Return the time, on the monotonic clock, by which the next bytes must be read or written."""
         return min(self._ends_at, time.monotonic() + self._read_seconds)
 
 
 class CheckedBackend(httpcore.NetworkBackend):
-    """A network backend that resolves, checks and connects, for one call."""
+    """A network backend of httpcore for one call; it resolves the host and connects only to checked addresses."""
 
     def __init__(self, policy: OutgoingPolicy, clock: CallDeadline, resolve: Resolve) -> None:
         self._policy = policy
@@ -90,7 +90,7 @@ class CheckedBackend(httpcore.NetworkBackend):
 
 
 class WatchedStream(httpcore.NetworkStream):
-    """A stream that waits in short steps, checks the safe point between them, and ends with the call's time."""
+    """A network stream that waits in short steps with a call of ``at_safe_point`` between them, up to the deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream, clock: CallDeadline) -> None:
         self._stream = stream
@@ -129,12 +129,12 @@ class WatchedStream(httpcore.NetworkStream):
         self._stream.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore reads of its own streams."""
+        """Return what the wrapped stream returns; httpcore reads its own streams with it."""
         return self._stream.get_extra_info(info)
 
 
 class CallTimeoutError(Exception):
-    """The error for a step that used up its time."""
+    """The error for a step of a call that did not end in time."""
 
 
 def resolve(name: str, port: int) -> Sequence[str]:
@@ -182,7 +182,7 @@ def tls_fault(error: BaseException | None) -> str:
 
 
 def is_literal(host: str) -> bool:
-    """Return whether the host is an address and not a name."""
+    """Return whether the host is an IP address and not a name."""
     try:
         ip_address(host)
     except ValueError:

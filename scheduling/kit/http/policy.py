@@ -1,4 +1,4 @@
-"""The operator's policy for calls: public addresses at some ports, and named hosts inside the network."""
+"""The operator's rules for outgoing calls: allowed ports of public hosts, and allowed hosts inside the network."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class OutgoingPolicy:
     allowed_hosts: frozenset[tuple[str, int]] = frozenset()
 
     def opened_for(self, target: UrlTarget) -> OutgoingPolicy:
-        """Return the policy for a target that only the operator can set."""
+        """Return a copy of this policy that also allows the target; only for targets that the operator has set."""
         return replace(self, allowed_hosts=self.allowed_hosts | {(target.host, target.port)})
 
     def is_allowed(self, host: str, port: int) -> bool:
-        """Return whether the operator has named this host with this port."""
+        """Return whether the operator has listed this host with this port, so that it may be inside the network."""
         return (host, port) in self.allowed_hosts
 
     def check_target(self, target: UrlTarget) -> None:
-        """Raise `AddressRefusedError` for a target that is refused without a look-up."""
+        """Raise `AddressRefusedError` for a target that is refused by its port or host name alone, before a look-up."""
         if self.is_allowed(target.host, target.port):
             return
         if target.port not in self.ports:
@@ -49,9 +49,9 @@ class OutgoingPolicy:
             )
 
     def check_address(self, host: str, port: int, address: Address) -> None:
-        """Raise `AddressRefusedError` unless the host's address may be connected to.
+        """Raise `AddressRefusedError` unless this address of the host may be connected to.
 
-        The message has the class and not the address, which would reveal the internal network.
+        The message names the class of the address and not the address, which would reveal the internal network.
         """
         refused = refused_class_of(address)
         if refused is None or (refused in OPENABLE and self.is_allowed(host, port)):
@@ -64,7 +64,7 @@ class OutgoingPolicy:
 
 
 def current_policy() -> OutgoingPolicy:
-    """Return the policy of the current settings."""
+    """Return the policy that the settings define."""
     return _policy_of(
         tuple(platform_settings.OUTGOING_HTTP_PORTS), tuple(platform_settings.OUTGOING_HTTP_ALLOWED_HOSTS)
     )
@@ -76,7 +76,7 @@ def _policy_of(ports: tuple[int, ...], allowed: tuple[str, ...]) -> OutgoingPoli
 
 
 def read_allowed_hosts(entries: Sequence[str]) -> frozenset[tuple[str, int]]:
-    """Return the hosts with their ports from the setting; raise `AllowedHostInvalidError` for an invalid entry."""
+    """Return the (host, port) pairs of the setting; raise `AllowedHostInvalidError` for an invalid entry."""
     return frozenset(_read_entry(entry) for entry in entries)
 
 

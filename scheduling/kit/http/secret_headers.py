@@ -1,4 +1,4 @@
-"""Headers with stored secrets: opened for the host of a URL, written only into requests to that host.
+"""Request headers that contain a tenant's secrets: decrypted for the host of a URL and sent only to that host.
 
 A header text with references becomes a `SecretText`. `calling` and `streaming` resolve it for the target of each call;
 a redirect to another origin drops it. Answers are masked: a value that the other side repeats literally is removed.
@@ -31,22 +31,22 @@ type Pieces = Sequence[str | SecretReference]
 
 @dataclass(frozen=True, slots=True)
 class SecretText:
-    """A header value with opened secrets; `repr` only shows their names."""
+    """A header value that contains decrypted secrets; its `repr` shows only their names."""
 
     pieces: tuple[str | OpenSecret, ...]
 
     @property
     def sample(self) -> str:
-        """Return the text with a letter for each secret, for the checks of any other header."""
+        """Return the text with a letter in place of each secret, so that it can be checked like any other header."""
         return "".join(piece if isinstance(piece, str) else "x" for piece in self.pieces)
 
     @property
     def values(self) -> list[str]:
-        """Return the values that no answer may repeat."""
+        """Return the values of the secrets, which no answer may repeat."""
         return [piece.value for piece in self.pieces if isinstance(piece, OpenSecret)]
 
     def resolve(self, target: UrlTarget, policy: OutgoingPolicy) -> str:
-        """Return the header for a request to the target.
+        """Return the header's text, with its secrets in clear, for a request to the target.
 
         Raise `SecretRefusedError` if the target may not receive it.
         """
@@ -65,7 +65,7 @@ type HeaderValue = str | SecretText
 
 
 def open_header(tenant_id: UUID, url: str, text: str) -> HeaderValue:
-    """Return a header's text with the tenant's secrets in it opened for the host of the URL.
+    """Return a header's text with its references to the tenant's secrets decrypted for the host of the URL.
 
     Raise `SecretRefusedError` for a secret that is missing or bound to other hosts, and `TransientError` while the
     tenant's keys are unavailable.
@@ -74,12 +74,12 @@ def open_header(tenant_id: UUID, url: str, text: str) -> HeaderValue:
 
 
 def open_headers(tenant_id: UUID, url: str, headers: Iterable[tuple[str, str]]) -> list[tuple[str, HeaderValue]]:
-    """Return headers for `send`, with their secrets opened as by `open_header`."""
+    """Return headers for `send`, each decrypted as `open_header` does."""
     return [(name, open_header(tenant_id, url, text)) for name, text in headers]
 
 
 def open_pieces(tenant_id: UUID, url: str, pieces: Pieces) -> HeaderValue:
-    """Return a header from its pieces; a literal piece is never parsed as a reference.
+    """Build a header from its pieces, decrypting those that refer to a secret; a literal piece is never parsed.
 
     Raise the errors of `open_header`.
     """
@@ -97,7 +97,7 @@ def open_pieces(tenant_id: UUID, url: str, pieces: Pieces) -> HeaderValue:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """The secrets to remove from an answer: those of its request."""
+    """The values of the secrets in a request, which are removed from its answer."""
 
     values: tuple[str, ...] = field(default=(), repr=False)
 
@@ -110,13 +110,16 @@ class Mask:
         return cls(tuple(sorted(found, key=len, reverse=True)))
 
     def text(self, text: str) -> str:
-        """Return the text with each value replaced by a mark."""
+        """Return the text with each secret value replaced by `MASK`."""
         for value in self.values:
             text = text.replace(value, MASK)
         return text
 
     def body(self, data: bytes, *, is_cut: bool) -> bytes:
-        """Return the bytes likewise; of a cut answer also without the beginning of a value at its end."""
+        """Return the bytes with each secret value replaced by `MASK`.
+
+        A cut answer may end with the first part of a value; this part is removed too.
+        """
         for value in self.values:
             data = data.replace(value.encode(), MASK.encode())
             if is_cut:

@@ -52,7 +52,8 @@ class Stream:
     async def parts(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives, up to the limit's bytes; `is_cut` is True afterwards if there was more.
 
-        Nothing is masked, because a value may arrive in two parts: pass texts that are kept through `mask`.
+        Nothing is masked, because a value may be split between two parts: pass text that you keep through
+        `mask`.
         """
         left = self._limits.body_bytes
         async for part in self._response.aiter_stream():
@@ -144,7 +145,7 @@ async def _exchange(
 
 
 class CheckedAsyncBackend(httpcore.AsyncNetworkBackend):
-    """A network backend that resolves, checks and connects, for one call."""
+    """A network backend of httpcore for one call; it resolves the host and connects only to checked addresses."""
 
     def __init__(self, policy: OutgoingPolicy, limits: Limits, resolve_name: Resolve) -> None:
         self._policy = policy

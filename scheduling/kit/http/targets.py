@@ -1,4 +1,4 @@
-"""Parsing of a URL into the target of a call, or a refusal: the parsed parts are what is connected to. Pure.
+"""Parsing of a URL into the parts that a call connects to; unusual notations are refused. Pure functions.
 
 Two parsers that disagree about a URL are how checks are circumvented. So this one accepts few notations, and passes
 scheme, host, port and path on as parts that are not parsed again.
@@ -33,7 +33,7 @@ _KEPT_IN_PATHS = ascii_letters + digits + punctuation
 
 @dataclass(frozen=True, slots=True)
 class UrlTarget:
-    """The target of a URL. ``host`` is in lower case and ASCII, an IPv6 address without brackets."""
+    """The parsed parts of a URL to call. ``host`` is in lower case and ASCII, an IPv6 address without brackets."""
 
     scheme: str
     host: str
@@ -42,7 +42,7 @@ class UrlTarget:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Return the origin: data for one origin must not be sent to another."""
+        """Return scheme, host and port: data for one origin must not be sent to another."""
         return self.scheme, self.host, self.port
 
     @property
@@ -58,12 +58,15 @@ class UrlTarget:
 
     @property
     def literal(self) -> Address | None:
-        """Return the address if the host is one, else None."""
+        """Return the host as an IP address, or None if it is a name."""
         return IPv6Address(self.host) if ":" in self.host else _ipv4_of(self.host)
 
 
 def read_target(url: str) -> UrlTarget:
-    """Return the target of the URL; raise `UrlRefusedError` for any notation that is not plain."""
+    """Return the target of the URL.
+
+    Raise `UrlRefusedError` if the URL is invalid, or if another parser could read it differently.
+    """
     _require_plain(url)
     parts = _URL.fullmatch(url)
     if parts is None:
@@ -80,7 +83,10 @@ def read_target(url: str) -> UrlTarget:
 
 
 def read_location(base: UrlTarget, location: str) -> UrlTarget:
-    """Return the target of a ``Location`` header, which may be relative to ``base``. Raise `UrlRefusedError`."""
+    """Return the target of a ``Location`` header, which may be relative to ``base``.
+
+    Raise `UrlRefusedError` as `read_target` does.
+    """
     _require_plain(location)
     try:
         url = urljoin(f"{base.scheme}://{base.authority}{base.path}", location)
