@@ -80,8 +80,12 @@ test-matrix: ## All tests on Python 3.12 and 3.13 with Django 5.2 and 6.0 (MATRI
 	  done; \
 	done; test $$ran -gt 0 || { echo "None of $(MATRIX_PYTHONS) is here." >&2; exit 1; }
 
-lint: environment-dev ## Style, types, import contracts, missing migrations
+# The kit, and the modules whose docstrings `docs/reference/` renders: each public name there has a docstring. The docstring
+# of a class covers its constructor (D107) and its special methods (D105).
+DOCUMENTED = scheduling/kit $(addsuffix .py,$(subst .,/,$(shell sed -n 's/^::: //p' docs/reference/*.md)))
+lint: environment-dev ## Style, docstrings of the kit, types, import contracts, missing migrations
 	@$(PY) -m ruff check .
+	@$(PY) -m ruff check --select D1 --ignore D105,D107 $(DOCUMENTED)
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports --no-cache

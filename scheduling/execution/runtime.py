@@ -44,7 +44,7 @@ LATE_PATIENCE_MS = 200
 
 
 class ExecutionRuntime:
-    """The :class:`~scheduling.kit.base.JobRuntime` of one execution."""
+    """The :class:`~scheduling.kit.runtime.JobRuntime` of one execution."""
 
     def __init__(self, started: StartedExecution, seat: Seat, log: JobLogWriter) -> None:
         self._started = started
