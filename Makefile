@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev unit test acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
+.PHONY: help environment environment-dev demo dev unit test coverage acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,10 @@ unit: environment-dev ## Unit tests, without any server
 
 test: environment-dev ## Unit, integration and the core of the acceptance tests, on servers of their own (PYTEST_ARGS="…" is passed on)
 	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser and (core or not acceptance)" $(PYTEST_ARGS)
+
+coverage: environment-dev ## Branch coverage of the four packages by unit and integration tests, in total; each line in var/coverage
+	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -q --cov --cov-report=html tests/unit tests/integration $(PYTEST_ARGS)
+	@$(PY) -m coverage report | sed -n '1p;$$p'
 
 acceptance: environment-dev ## All acceptance tests, on real processes (TESTS="…" picks files)
 	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 $(or $(TESTS),tests/acceptance) $(PYTEST_ARGS)
