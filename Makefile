@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev unit test acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
+.PHONY: help environment environment-dev demo dev unit test coverage acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,10 @@ unit: environment-dev ## Unit tests, without any server
 
 test: environment-dev ## Unit, integration and the core of the acceptance tests, on servers of their own (PYTEST_ARGS="…" is passed on)
 	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser and (core or not acceptance)" $(PYTEST_ARGS)
+
+coverage: environment-dev ## Branch coverage of the four packages by unit and integration tests, in total; each line in var/coverage
+	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -q --cov --cov-report=html tests/unit tests/integration $(PYTEST_ARGS)
+	@$(PY) -m coverage report | sed -n '1p;$$p'
 
 acceptance: environment-dev ## All acceptance tests, on real processes (TESTS="…" picks files)
 	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 $(or $(TESTS),tests/acceptance) $(PYTEST_ARGS)
@@ -80,8 +84,12 @@ test-matrix: ## All tests on Python 3.12 and 3.13 with Django 5.2 and 6.0 (MATRI
 	  done; \
 	done; test $$ran -gt 0 || { echo "None of $(MATRIX_PYTHONS) is here." >&2; exit 1; }
 
-lint: environment-dev ## Style, types, import contracts, missing migrations
+# The kit, and the modules whose docstrings `docs/reference/` renders: each public name there has a docstring. The docstring
+# of a class covers its constructor (D107) and its special methods (D105).
+DOCUMENTED = scheduling/kit $(addsuffix .py,$(subst .,/,$(shell sed -n 's/^::: //p' docs/reference/*.md)))
+lint: environment-dev ## Style, docstrings of the kit, types, import contracts, missing migrations
 	@$(PY) -m ruff check .
+	@$(PY) -m ruff check --select D1 --ignore D105,D107 $(DOCUMENTED)
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports --no-cache

@@ -17,8 +17,9 @@ class ReplacedCommand(BaseCommand):
     requires_system_checks = ()
 
     def run_from_argv(self, argv: list[str]) -> None:
-        # Whatever options the replaced command had, the answer is the same.
-        super().run_from_argv(argv[:2])
+        # Whatever options the replaced command had, the answer is the same; only `--help` remains one.
+        rest = ["--help"] if {"-h", "--help"} & set(argv[2:]) else []
+        super().run_from_argv([*argv[:2], *rest])
 
     def handle(self, *args: Any, **options: Any) -> None:
         raise CommandError(f"This command bypasses the audit log. Use `manage.py {self.instead}`.")

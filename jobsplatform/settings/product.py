@@ -10,5 +10,3 @@ JOBS_PLATFORM = read_platform_settings() | {
     # OpenTelemetry's own variable; the others of its kind are read by it alone.
     "IS_TRACING": bool(env.str("OTEL_EXPORTER_OTLP_ENDPOINT")),
 }
-# The first migration of plans reads it here.
-EDITION = JOBS_PLATFORM["EDITION"]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
+from scheduling.models import Circuit
 from tenants.tenancy.queries import find_tenant
 
 
@@ -19,6 +20,7 @@ def add_circuit_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--dependency", default="", help="the dependency (default: the kind itself)")
     parser.add_argument("--shared", action="store_true", help="the breaker shared by all tenants")
     parser.add_argument("--reason", default="", help="the reason, for the audit log")
+    parser.add_argument("--json", action="store_true", help="print the breaker as JSON")
 
 
 def named_tenant(options: Mapping[str, Any]) -> tuple[UUID | None, str]:
@@ -32,3 +34,20 @@ def named_tenant(options: Mapping[str, Any]) -> tuple[UUID | None, str]:
         return None, "all tenants"
     tenant = find_tenant(options["tenant"])
     return tenant.pk, tenant.slug
+
+
+def circuit_facts(circuit: Circuit, *, tenant: str | None) -> dict[str, Any]:
+    """Return a breaker for JSON; ``tenant`` is its tenant's slug, or None for a shared one."""
+    return {
+        "tenant": tenant,
+        "kind": circuit.kind,
+        "dependency": circuit.dependency,
+        "state": circuit.state,
+        "failures": circuit.failures,
+        "fingerprint": circuit.fingerprint,
+        "error_type": circuit.error_type,
+        "error_message": circuit.error_message,
+        "opened_at": circuit.opened_at.isoformat() if circuit.opened_at else None,
+        "until": circuit.until.isoformat() if circuit.until else None,
+        "reason": circuit.forced_reason,
+    }

@@ -13,7 +13,6 @@ from psycopg.rows import class_row, namedtuple_row, scalar_row
 
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, StateCheck
 from scheduling.consistency.walk import check_page
-from scheduling.models import RollupClock
 from scheduling.statistics.rollups import outcomes
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
@@ -130,16 +129,12 @@ def _sums(statement: str, parameters: Mapping[str, Any]) -> KindSums:
         return {row.name: (row.executions, row.worker_us) for row in cursor.fetchall()}
 
 
-def begin_recent_check(*, hours: int = HOURS) -> RollupCheck | None:
-    """Return a walk over the last whole hours, from the second hour after counting began; None if none is left."""
-    clock = RollupClock.objects.get()
+def begin_recent_check(*, hours: int = HOURS) -> RollupCheck:
+    """Return a walk over the last whole hours."""
     with planned_cursor(scalar_row) as cursor:
         cursor.execute(_SQL["read_last_hour"], {"commit_seconds": LONGEST_COMMIT_SECONDS})
         until = cursor.fetchone()
-    # During a rolling upgrade, workers of the previous release settle without a tally.
-    counted_since = clock.counting_since + timedelta(hours=2)
-    since = max(until - timedelta(hours=hours), counted_since.replace(minute=0, second=0, microsecond=0))
-    return RollupCheck(since, until) if since < until else None
+    return RollupCheck(until - timedelta(hours=hours), until)
 
 
 def check_rollups(piece: CheckRange) -> CheckPage:
@@ -147,8 +142,6 @@ def check_rollups(piece: CheckRange) -> CheckPage:
     check = RollupCheck.from_cursor(piece.after["check"]) if piece.after else None
     if check is None or check.until < timezone.now() - OLDEST_WALK:
         check, piece = begin_recent_check(hours=piece.options.get("hours", HOURS)), replace(piece, after={})
-    if check is None:
-        return CheckPage(piece, counts={"skipped": 1})
     page = piece.after.get("page", {})
     # A second look begins where this one did, before the executions that this one has counted.
     begun = replace(piece, after={"check": check.as_cursor(), "page": page})

@@ -44,7 +44,7 @@ LATE_PATIENCE_MS = 200
 
 
 class ExecutionRuntime:
-    """The implementation of :class:`~scheduling.kit.base.JobRuntime` for one execution."""
+    """The implementation of :class:`~scheduling.kit.runtime.JobRuntime` for one execution."""
 
     def __init__(self, started: StartedExecution, seat: Seat, log: JobLogWriter) -> None:
         self._started = started

@@ -8,11 +8,11 @@ with plain values.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
 from scheduling.kit.children import MAX_CHILDREN, AwaitChildren, Child, ChildJob
@@ -21,6 +21,7 @@ from scheduling.kit.outcomes import Complete, Discard, Json, Outcome, Retry, Sno
 
 # Part of the kit: processors that use HTTP parse response headers with it.
 from scheduling.kit.retry import DEFAULT_DELAYS_SECONDS, retry_after_seconds
+from scheduling.kit.runtime import Effects, JobRuntime, LogLevel
 
 __all__ = [
     "KIT_VERSION",
@@ -56,11 +57,9 @@ __all__ = [
 # addition.
 KIT_VERSION: Final = (1, 4)
 
-type Effects = Callable[[], object]
 type MemoryClass = Literal["small", "medium", "large"]
 # What each class of memory may need, in MiB.
 MEMORY_MIB: Mapping[MemoryClass, int] = {"small": 256, "medium": 512, "large": 1_024}
-type LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class PermanentError(Exception):
@@ -118,28 +117,6 @@ class Interrupted(BaseException):
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
-
-
-class JobRuntime(Protocol):
-    """The interface that the worker implements behind a `JobContext`; processors call the context's methods instead."""
-
-    def checkpoint(self, state: Json, effects: Effects | None) -> None: ...
-
-    def in_settlement(self, effects: Effects) -> None: ...
-
-    def report_progress(self, current: int, total: int, message: str) -> None: ...
-
-    def should_yield(self) -> bool: ...
-
-    def log(self, message: str, level: LogLevel, fields: Json) -> None: ...
-
-    def enter_dependency(self, dependency: Dependency) -> None: ...
-
-    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None: ...
-
-    def submit_child(self, child: Child) -> None: ...
-
-    def children(self) -> Sequence[ChildJob]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -395,7 +395,6 @@ class Migration(migrations.Migration):
             name="RollupClock",
             fields=[
                 ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ("counting_since", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("folded_at", models.DateTimeField(null=True)),
                 ("shares_sampled_at", models.DateTimeField(null=True)),
             ],

@@ -1,8 +1,8 @@
 """The pools, queues, routing rules and CFS plans that an installation begins with."""
 
-from django.conf import settings
 from django.db.models.functions import Now
 
+from tenants.database.platform_settings import platform_settings
 from tenants.database.rls import cross_tenant_migration
 
 POOLS = {
@@ -87,7 +87,7 @@ def create_queues(apps, schema_editor):
                 name=name,
                 strategy=strategy,
                 granularity_seconds=GRANULARITY_SECONDS,
-                is_active=name == settings.EDITION,
+                is_active=name == platform_settings.EDITION,
             )
             for tier, (queue, weight) in tiers.items():
                 create("CFSPlanTier", plan=plan, tier_id=tier, queue=queues[queue], weight=weight)

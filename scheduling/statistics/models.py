@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Now
 
 from scheduling.execution.models import Execution
 from tenants.tenancy.bases import TenantManager
@@ -170,10 +169,9 @@ class ShareMinute(models.Model):
 
 
 class RollupClock(models.Model):
-    """Time of the last fold, and the start of counting; one row."""
+    """Times of the last fold and the last sample of shares; one row."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
-    counting_since = models.DateTimeField(db_default=Now())
     folded_at = models.DateTimeField(null=True)
     shares_sampled_at = models.DateTimeField(null=True)
 

@@ -59,7 +59,7 @@ def fair_task(
 class FairTask:
     """A Celery task that `for_tenant` submits as a job; all other attributes are those of the task.
 
-    A call without a tenant raises TenantMissingError outside of a job; a signature raises CanvasUnsupportedError.
+    Sent without a tenant outside of a job, it raises TenantMissingError; a signature raises CanvasUnsupportedError.
     """
 
     def __init__(self, task: Task, attributes: Mapping[str, Any]) -> None:
@@ -68,6 +68,7 @@ class FairTask:
         guard(task)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task's function in this process and return its result, as a call of the task does."""
         return self.task(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:

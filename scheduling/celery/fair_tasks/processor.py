@@ -45,6 +45,7 @@ class FairTaskProcessor(TaskProcessor):
     call: ClassVar[CallSignature]
 
     def process(self, context: JobContext) -> Outcome:
+        """Call the task's function with the payload's arguments; return its result or its retry as an outcome."""
         args, kwargs = self.call.call_of(context.payload)
         token = _job.set(context)
         self._push_request(context, args, kwargs)
@@ -58,6 +59,10 @@ class FairTaskProcessor(TaskProcessor):
         return self._retried(answer) if isinstance(answer, CeleryRetry) else completed(answer)
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
+        """Return the outcome that Celery's worker would give the error: a retry, a discard or a completion.
+
+        Return None for an error of the kit or the platform, which the platform's policy settles.
+        """
         match error:
             case CeleryRetry():
                 return self._retried(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -20,7 +21,8 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", choices=ROLES)
+        parser.add_argument("role", choices=ROLES, help="type of the process")
+        parser.add_argument("--json", action="store_true", help="print role and age as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         role, age = options["role"], read_heartbeat_age(options["role"])
@@ -28,4 +30,7 @@ class Command(BaseCommand):
             raise CommandError(f"No {role} has written a heartbeat file.")
         if age > platform_settings.LEASE_SECONDS:
             raise CommandError(f"The last heartbeat of a {role} was {age:.0f} s ago.")
-        self.stdout.write(f"The last heartbeat of a {role} was {age:.1f} s ago.")
+        if options["json"]:
+            self.stdout.write(json.dumps({"role": role, "age_seconds": round(age, 1)}))
+        else:
+            self.stdout.write(f"The last heartbeat of a {role} was {age:.1f} s ago.")

@@ -21,7 +21,7 @@ class Command(BaseCommand):
     help = "Explain why a job waits: every reason, its place, the work before it and its expected start."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("job", type=UUID, metavar="ID")
+        parser.add_argument("job", type=UUID, metavar="ID", help="the job's id")
         parser.add_argument("--json", action="store_true", help="print it as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:

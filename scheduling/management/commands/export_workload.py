@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("out", type=Path, metavar="OUT.toml", help="new file")
         parser.add_argument("--pool", help="default: the one that serves most queues")
         parser.add_argument("--names", action="store_true", help="include the slugs of tenants (default: numbers)")
+        parser.add_argument("--json", action="store_true", help="print counts and notes as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -34,6 +36,11 @@ class Command(BaseCommand):
                 file.write(text)
         except OSError as error:
             raise CommandError(f"{options['out']}: {error.strerror or error}") from error
+        jobs, tenants = len(recent.load.arrivals), len(recent.load.tenants)
+        if options["json"]:
+            notes = [{"code": note.code, "text": str(note.text)} for note in recent.notes]
+            self.stdout.write(json.dumps({"jobs": jobs, "tenants": tenants, "notes": notes}, ensure_ascii=False))
+            return
         for note in recent.notes:
             self.stdout.write(f"Note: {note.text}")
-        self.stdout.write(f"{len(recent.load.arrivals):,} jobs of {len(recent.load.tenants):,} tenants.")
+        self.stdout.write(f"{jobs:,} jobs of {tenants:,} tenants.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.breakers.commands import add_circuit_arguments, named_tenant
+from scheduling.breakers.commands import add_circuit_arguments, circuit_facts, named_tenant
 from scheduling.breakers.service import force_circuit
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
@@ -36,4 +37,7 @@ class Command(BaseCommand):
                 )
         except DomainError as error:
             raise CommandError(error.detail) from error
-        self.stdout.write(f"The breaker of {options['kind']} of {whose} is {circuit.get_state_display()}.")
+        if options["json"]:
+            self.stdout.write(json.dumps(circuit_facts(circuit, tenant=options["tenant"])))
+        else:
+            self.stdout.write(f"The breaker of {options['kind']} of {whose} is {circuit.get_state_display()}.")

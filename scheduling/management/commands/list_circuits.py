@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from scheduling.breakers.commands import circuit_facts
 from scheduling.breakers.queries import list_circuits
 from scheduling.models import Circuit
 from tenants.context import all_tenants
@@ -23,7 +24,7 @@ class Command(BaseCommand):
         with all_tenants():
             circuits = list(list_circuits())
         if options["json"]:
-            self.stdout.write(json.dumps([_facts(circuit) for circuit in circuits]))
+            self.stdout.write(json.dumps([circuit_facts(each, tenant=_slug(each)) for each in circuits]))
             return
         for circuit in circuits:
             until = f" until {circuit.until.isoformat(timespec='seconds')}" if circuit.until else ""
@@ -31,28 +32,13 @@ class Command(BaseCommand):
                 f"{circuit.failures} failures ({circuit.error_type}: {circuit.error_message})"
             )
             self.stdout.write(
-                f"{_whose(circuit)} {circuit.kind}{f' needs {circuit.dependency}' if circuit.dependency else ''}:"
+                f"{_slug(circuit) or '(shared)'} {circuit.kind}"
+                f"{f' needs {circuit.dependency}' if circuit.dependency else ''}:"
                 f" {circuit.get_state_display()}{until}, {why}"
             )
         if not circuits:
             self.stdout.write("No circuit breakers.")
 
 
-def _whose(circuit: Circuit) -> str:
-    return circuit.tenant.slug if circuit.tenant is not None else "(shared)"
-
-
-def _facts(circuit: Circuit) -> dict[str, Any]:
-    return {
-        "tenant": circuit.tenant.slug if circuit.tenant is not None else None,
-        "kind": circuit.kind,
-        "dependency": circuit.dependency,
-        "state": circuit.state,
-        "failures": circuit.failures,
-        "fingerprint": circuit.fingerprint,
-        "error_type": circuit.error_type,
-        "error_message": circuit.error_message,
-        "opened_at": circuit.opened_at.isoformat() if circuit.opened_at else None,
-        "until": circuit.until.isoformat() if circuit.until else None,
-        "reason": circuit.forced_reason,
-    }
+def _slug(circuit: Circuit) -> str | None:
+    return circuit.tenant.slug if circuit.tenant is not None else None

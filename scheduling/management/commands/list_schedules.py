@@ -19,7 +19,7 @@ class Command(BaseCommand):
     help = "List the schedules of all tenants, or of one, with their next times and last outcomes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", metavar="SLUG")
+        parser.add_argument("--tenant", metavar="SLUG", help="only this tenant's schedules (default: all)")
         parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.breakers.commands import add_circuit_arguments, named_tenant
+from scheduling.breakers.commands import add_circuit_arguments, circuit_facts, named_tenant
 from scheduling.breakers.service import reset_circuit
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
@@ -25,7 +26,7 @@ class Command(BaseCommand):
         try:
             with acting_as(command_actor("reset_circuit")):
                 tenant_id, whose = named_tenant(options)
-                reset_circuit(
+                circuit = reset_circuit(
                     kind=options["kind"],
                     tenant_id=tenant_id,
                     dependency=options["dependency"],
@@ -33,4 +34,7 @@ class Command(BaseCommand):
                 )
         except DomainError as error:
             raise CommandError(error.detail) from error
-        self.stdout.write(f"Jobs of kind {options['kind']} of {whose} are released.")
+        if options["json"]:
+            self.stdout.write(json.dumps(circuit_facts(circuit, tenant=options["tenant"])))
+        else:
+            self.stdout.write(f"Jobs of kind {options['kind']} of {whose} are released.")

@@ -29,17 +29,19 @@ class Command(BaseCommand):
     help = "Submit one job. With --wait, exit status 0 means that it completed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("kind")
-        parser.add_argument("--tenant", required=True, metavar="SLUG")
+        parser.add_argument("kind", help="the job's kind")
+        parser.add_argument("--tenant", required=True, metavar="SLUG", help="the tenant's slug")
         parser.add_argument("--payload", type=json_object, default={}, metavar="JSON", help="a JSON object")
         parser.add_argument("--priority", type=int, help="default: the tenant's setting")
-        parser.add_argument("--run-at", type=moment, metavar="TIME")
-        parser.add_argument("--deadline", type=moment, metavar="TIME")
-        parser.add_argument("--fair-key", default="")
+        parser.add_argument("--run-at", type=moment, metavar="TIME", help="earliest start (default: now)")
+        parser.add_argument(
+            "--deadline", type=moment, metavar="TIME", help="discard the job unless it has completed by then"
+        )
+        parser.add_argument("--fair-key", default="", help="owner inside the tenant, such as a user or an app")
         parser.add_argument("--tag", action="append", default=[], help="may be repeated")
-        parser.add_argument("--queue")
-        parser.add_argument("--max-retries", type=int)
-        parser.add_argument("--idempotency-key")
+        parser.add_argument("--queue", help="default: by the routing rules")
+        parser.add_argument("--max-retries", type=int, help="default: the kind's")
+        parser.add_argument("--idempotency-key", help="a repeated key submits no second job")
         parser.add_argument("--wait", action="store_true", help="wait until the job has ended")
         parser.add_argument(
             "--timeout",

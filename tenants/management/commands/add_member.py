@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -20,7 +21,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
         parser.add_argument("user", help="the user name or e-mail address of an account")
-        parser.add_argument("--role", choices=Role.values, default=Role.VIEWER, help="(default: %(default)s)")
+        parser.add_argument(
+            "--role", choices=Role.values, default=Role.VIEWER, help="role in the tenant (default: %(default)s)"
+        )
+        parser.add_argument("--json", action="store_true", help="print the member as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -29,4 +33,8 @@ class Command(BaseCommand):
                 add_member(tenant=tenant, user=user, role=options["role"])
         except DomainError as error:
             raise CommandError(error.detail) from error
-        self.stdout.write(f"{user} is a member of {tenant.slug} ({options['role']}).")
+        if options["json"]:
+            facts = {"tenant": tenant.slug, "username": user.get_username(), "role": options["role"]}
+            self.stdout.write(json.dumps(facts, ensure_ascii=False))
+        else:
+            self.stdout.write(f"{user} is a member of {tenant.slug} ({options['role']}).")

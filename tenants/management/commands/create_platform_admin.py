@@ -17,8 +17,8 @@ class Command(BaseCommand):
     help = "Create an account that is an admin of the platform: the first one, or when no admin can log in."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("username")
-        parser.add_argument("--email", default="")
+        parser.add_argument("username", help="the name of the account, with which it logs in")
+        parser.add_argument("--email", default="", help="the account's e-mail address (default: none)")
         add_password_argument(parser)
         parser.add_argument("--reason", default="", help="why, for the audit log")
         parser.add_argument("--json", action="store_true", help="print the account as JSON")

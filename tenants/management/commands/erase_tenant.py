@@ -26,7 +26,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("slug")
+        parser.add_argument("slug", help="the tenant's slug")
         parser.add_argument("--reason", required=True, help="why; stored in the record of the erasure")
         parser.add_argument("--confirm", required=True, metavar="SLUG", help="the slug again")
         parser.add_argument(

@@ -24,7 +24,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username", help="the user's name or e-mail address")
-        parser.add_argument("role", choices=[*(role.value for role in PlatformRole), NO_ROLE])
+        parser.add_argument(
+            "role", choices=[*(role.value for role in PlatformRole), NO_ROLE], help="the role; `none` revokes it"
+        )
         parser.add_argument("--reason", default="", help="why, for the audit log")
         parser.add_argument("--json", action="store_true", help="print the user and its role as JSON")
 

@@ -17,7 +17,7 @@ class Command(BaseCommand):
     help = "End a tenant's suspension; refused while the tenant is being erased. A pause or drain stays."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("slug")
+        parser.add_argument("slug", help="the tenant's slug")
         parser.add_argument("--reason", default="", help="why, for the audit log")
         parser.add_argument("--json", action="store_true", help="print the tenant's state as JSON")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from getpass import getpass
 from typing import Any
@@ -28,6 +29,7 @@ class Command(BaseCommand):
             help="a host that it is sent to, such as api.example.com or *.example.com; may be repeated",
         )
         parser.add_argument("--reason", default="", help="why, for the audit log")
+        parser.add_argument("--json", action="store_true", help="print name, version and hosts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         # Not an argument: all users of the machine can see the arguments of a process.
@@ -44,4 +46,8 @@ class Command(BaseCommand):
         except DomainError as error:
             faults = "".join(f"\n  {fault.get('field', '')}: {fault['detail']}" for fault in error.errors)
             raise CommandError(f"{error.code}: {error.detail}{faults}") from error
-        self.stdout.write(f"{secret.name}: version {secret.version}, for {', '.join(secret.hosts)}")
+        if options["json"]:
+            facts = {"name": secret.name, "version": secret.version, "hosts": list(secret.hosts)}
+            self.stdout.write(json.dumps(facts, ensure_ascii=False))
+        else:
+            self.stdout.write(f"{secret.name}: version {secret.version}, for {', '.join(secret.hosts)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -25,15 +26,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--until", type=moment, metavar="TIME", help="the plan's limit applies again from this time on"
         )
+        parser.add_argument("--json", action="store_true", help="print the override as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["clear"] == (options["value"] is not None):
             raise CommandError("Give either a value or --clear.")
         try:
             with acting_as(command_actor("set_tenant_limit")):
-                self.stdout.write(_change(options))
+                sentence = _change(options)
         except DomainError as error:
             raise CommandError(error.detail) from error
+        self.stdout.write(json.dumps(_facts(options)) if options["json"] else sentence)
 
 
 def _change(options: dict[str, Any]) -> str:
@@ -45,3 +48,13 @@ def _change(options: dict[str, Any]) -> str:
     set_tenant_limit(tenant=tenant, key=key, value=options["value"], reason=reason, expires_at=expires_at)
     until = f" until {expires_at.isoformat()}" if expires_at else ""
     return f"{tenant.slug} may use {options['value']:,} of {key}{until}."
+
+
+def _facts(options: dict[str, Any]) -> dict[str, Any]:
+    until = options["until"]
+    return {
+        "tenant": options["tenant"],
+        "key": options["key"],
+        "value": options["value"],
+        "until": until.isoformat() if until else None,
+    }

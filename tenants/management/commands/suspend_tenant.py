@@ -21,7 +21,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("slug")
+        parser.add_argument("slug", help="the tenant's slug")
         parser.add_argument("--reason", required=True, help="why; shown to the tenant, and stored in the audit log")
         parser.add_argument("--until", type=moment, metavar="TIME", help="the suspension ends at this time")
         parser.add_argument("--cancel-running", action="store_true", help="also cancel running jobs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from io import StringIO
 
@@ -169,7 +170,10 @@ def test_commands_force_list_and_reset_breakers(acme: Tenant) -> None:
     assert "acme noop: forced open, x" in listed.getvalue()
     assert f"(shared) noop needs {API}: forced closed, y" in listed.getvalue()
     call_command("reset_circuit", "acme", "noop")
-    call_command("reset_circuit", "noop", "--shared", "--dependency", API)
+    printed = StringIO()
+    call_command("reset_circuit", "noop", "--shared", "--dependency", API, "--json", stdout=printed)
+    facts = json.loads(printed.getvalue())
+    assert (facts["tenant"], facts["kind"], facts["dependency"], facts["state"]) == (None, "noop", API, "closing")
     with all_tenants():
         assert set(Circuit.objects.values_list("state", flat=True)) == {"closing"}
 

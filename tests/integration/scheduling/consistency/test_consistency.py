@@ -33,7 +33,7 @@ from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.suspension import resume_job, suspend_job
-from scheduling.models import Job, JobEvent, LiveExecution, RollupClock, WorkerPool
+from scheduling.models import Job, JobEvent, LiveExecution, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.exceptions import DomainError
@@ -354,8 +354,6 @@ def test_history_of_a_deleted_tenant_is_found(work: None) -> None:
 
 @pytest.mark.django_db
 def test_rollup_without_history_is_found(work: None) -> None:
-    with all_tenants():
-        RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
     assert verify().is_clean
     execute(
         "INSERT INTO scheduling_kind_hour (kind, hour, outcome, executions, dead_letters, worker_us, wait, run)"

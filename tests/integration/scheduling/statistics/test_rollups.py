@@ -25,7 +25,6 @@ from scheduling.models import (
     LiveExecution,
     Queue,
     QueueMinute,
-    RollupClock,
     ShareMinute,
     TenantMinute,
 )
@@ -268,8 +267,6 @@ def test_verify_rollups_takes_hours(acme: Tenant) -> None:
     ended_at = datetime.now(tz=UTC).replace(minute=30, second=0, microsecond=0) - timedelta(hours=2, minutes=10)
     end_execution(acme, outcome="completed", ended_at=ended_at, took=timedelta(seconds=1))
     fold_tallies()
-    with all_tenants():
-        RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
     said = StringIO()
     call_command("verify", "rollups", "--hours", "3", stdout=said)
     assert "rollups: 1 tenants" in said.getvalue()
@@ -278,12 +275,6 @@ def test_verify_rollups_takes_hours(acme: Tenant) -> None:
     with pytest.raises(CommandError, match="faults were found"):
         call_command("verify", "rollups", "--hours", "3", stdout=said, stderr=said)
     assert "tenant-minute of" in said.getvalue()
-
-
-def test_verify_rollups_skips_the_hour_in_which_counting_began() -> None:
-    said = StringIO()
-    call_command("verify", "rollups", stdout=said)
-    assert "rollups: 1 skipped" in said.getvalue()
 
 
 def test_missed_deadline_of_a_waiting_job_counts_as_a_dead_letter(acme: Tenant) -> None:

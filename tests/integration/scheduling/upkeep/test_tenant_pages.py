@@ -13,7 +13,7 @@ from scheduling.consistency import registry, rollups
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, find_checks, state_checks
 from scheduling.consistency.rollups import RollupCheck, RollupDifference
 from scheduling.consistency.walk import check_page
-from scheduling.models import Charge, RollupClock, UpkeepRun
+from scheduling.models import Charge, UpkeepRun
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
@@ -46,8 +46,6 @@ def work(acme: Tenant, globex: Tenant, tick: Tick, start: Start) -> None:
     tick()
     for job in jobs:
         complete(start, job)
-    with all_tenants():
-        RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
     fold_tallies()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
-from scheduling.models import FairShareNode, RollupClock, TenantCapacity
+from scheduling.models import FairShareNode, TenantCapacity
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.upkeep.partitions import DAYS_AHEAD, HISTORY_TABLES, maintain_partitions, missing_days
 from scheduling.upkeep.runs import run_upkeep
@@ -95,8 +95,6 @@ def test_wrong_ledger_is_reported(work: None) -> None:
 
 
 def test_rollups_are_verified_by_upkeep(work: None) -> None:
-    with all_tenants():
-        RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
     fold_tallies()
     for table, column in (
         ("scheduling_tenant_minute", "minute"),

@@ -202,7 +202,11 @@ def test_last_hour_is_exported_without_names_and_can_be_simulated(worked: None, 
     assert sorted(workload.draw_arrivals().cost_us) == [3 * SECOND, 3 * SECOND, 5 * SECOND]
     assert sorted(row.weight for row in workload.tenants) == [1.0, 2.0]
     named = tmp_path / "named.toml"
-    call_command("export_workload", str(named), "--names", stdout=StringIO())
+    out = StringIO()
+    call_command("export_workload", str(named), "--names", "--json", stdout=out)
+    facts = json.loads(out.getvalue())
+    assert (facts["jobs"], facts["tenants"]) == (3, 2)
+    assert all(note["code"] in NoteCode for note in facts["notes"])
     assert "acme in workflow_team" in named.read_text()
     # It does not overwrite a file.
     with pytest.raises(CommandError, match="exists"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from io import StringIO
 from urllib.parse import urlsplit
 
 import pytest
@@ -189,7 +191,9 @@ def test_console_shows_the_link_once(acme: Tenant, acme_user: User) -> None:
 
 
 def test_command_adds_a_member_without_an_invitation(acme: Tenant, outsider: User) -> None:
-    call_command("add_member", "acme", "oscar", "--role=owner")
+    out = StringIO()
+    call_command("add_member", "acme", "oscar", "--role=owner", "--json", stdout=out)
+    assert json.loads(out.getvalue()) == {"tenant": "acme", "username": "oscar", "role": "owner"}
     membership = member_of(acme, outsider)
     assert membership is not None
     assert membership.role == Role.OWNER

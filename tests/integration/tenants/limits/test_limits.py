@@ -338,6 +338,9 @@ def test_commands_show_and_set_limits(acme: Tenant) -> None:
     row = next(row for row in facts["limits"] if row["key"] == "submit_burst")
     assert (row["allowed"], row["source"], row["state"]) == (7, "override", "ok")
     assert "submit_burst: 0 of 7 jobs (ok, by override)" in run("show_usage", "acme")
+    until = ("--until", "2120-01-01T00:00:00Z", "--json")
+    printed = json.loads(run("set_tenant_limit", "acme", "submit_burst", "8", "--reason", "a trial", *until))
+    assert printed == {"tenant": "acme", "key": "submit_burst", "value": 8, "until": "2120-01-01T00:00:00+00:00"}
     assert "The plan's limit submit_burst applies to acme" in run(
         "set_tenant_limit", "acme", "submit_burst", "--clear", "--reason", "over"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 
 import pytest
@@ -31,9 +32,9 @@ def large(transactional_db: None, change_platform_settings: ChangePlatformSettin
     return dataset
 
 
-def build(*, dry_run: bool = False) -> list[str]:
+def build(*options: str) -> list[str]:
     out = StringIO()
-    call_command("build_search_indexes", dry_run=dry_run, stdout=out)
+    call_command("build_search_indexes", *options, stdout=out)
     return out.getvalue().splitlines()
 
 
@@ -45,7 +46,8 @@ def test_large_dataset_gets_an_index_and_a_small_one_none(
     add_document(small, "small.txt", "One paragraph about the queue.")
     name = index_name(large.pk)
     try:
-        assert build(dry_run=True) == [f"build {name}"]
+        assert build("--dry-run") == [f"build {name}"]
+        assert [json.loads(line) for line in build("--dry-run", "--json")] == [{"action": "build", "index": name}]
         assert not has_vector_index(large.pk)
         assert build() == [f"build {name}"]
         assert has_vector_index(large.pk)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -154,7 +156,11 @@ def test_probe_reads_the_youngest_heartbeat_of_a_role(directory: Path) -> None:
         call_command("check_process", "dispatcher")
     # As written just before the probe reads it, rounded up.
     (directory / "dispatcher.1").write_text(f"{time.monotonic() + 0.0004:.3f}\n")
-    call_command("check_process", "dispatcher")
+    out = StringIO()
+    call_command("check_process", "dispatcher", "--json", stdout=out)
+    facts = json.loads(out.getvalue())
+    assert facts["role"] == "dispatcher"
+    assert facts["age_seconds"] < 60.0
     with pytest.raises(CommandError, match="No worker"):
         call_command("check_process", "worker")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="Only print what would be built and dropped.")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="print what would be built and dropped; change nothing"
+        )
+        parser.add_argument("--json", action="store_true", help="print each index as JSON, one object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if OWNER_ALIAS not in connections:
@@ -34,13 +38,16 @@ class Command(BaseCommand):
             existing = list_indexes(cursor)
             unusable = {name for name in existing & wanted.keys() if not has_vector_index(wanted[name])}
             for name in sorted((existing - wanted.keys()) | unusable):
-                self.stdout.write(f"drop {name}")
+                self._print("drop", name, options)
                 if not options["dry_run"]:
                     drop_index(cursor, name)
             for name in sorted(wanted.keys() - (existing - unusable)):
-                self.stdout.write(f"build {name}")
+                self._print("build", name, options)
                 if not options["dry_run"]:
                     create_index(cursor, wanted[name])
+
+    def _print(self, action: str, name: str, options: dict[str, Any]) -> None:
+        self.stdout.write(json.dumps({"action": action, "index": name}) if options["json"] else f"{action} {name}")
 
 
 def large_datasets() -> list[UUID]:
