@@ -69,7 +69,7 @@ class Cron:
 
     @property
     def is_wildcard(self) -> bool:
-        """Return whether the minute or hour begins with `*`: such a job repeats after an interval, not at fixed times."""
+        """Return whether the minute or hour begins with `*`: such a job repeats at an interval, not at fixed times."""
         minute, hour, *_ = self.expression.split()
         return minute.startswith("*") or hour.startswith("*")
 
