@@ -1,4 +1,4 @@
-"""`fairness/`: shares against entitlements over time, virtual times, and dispatch decisions."""
+"""API of `fairness/`: slots used and entitled to over time, virtual times, and dispatch decisions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tenants.limits.declared import LIST
 
 
 class QueuesQuerySerializer(QuerySerializer):
-    """The queues to include; by default all."""
+    """Query parameters that choose queues; without them all queues are included."""
 
     pool = QueryTextField(help_text="The queues of one pool.")
     queue = QueryTextField(help_text="One queue.")
 
     def to_queues(self) -> list[Queue] | None:
-        """Return the queues, or None for all; raise `QueueNotFoundError` if none match."""
+        """Return the chosen queues, or None for all; raise QueueNotFoundError if none match."""
         pool, queue = self.validated_data["pool"], self.validated_data["queue"]
         if pool is None and queue is None:
             return None
@@ -43,7 +43,7 @@ class QueuesQuerySerializer(QuerySerializer):
 
 
 class FairnessQuerySerializer(QueuesQuerySerializer):
-    """The time span and the queues."""
+    """Query parameters of the fairness history: the time span and the queues."""
 
     range = serializers.ChoiceField(choices=[span.value for span in HistorySpan], default=HistorySpan.HOUR.value)
 
@@ -53,7 +53,7 @@ class FairnessQuerySerializer(QueuesQuerySerializer):
 
 
 class ShareLineSerializer(serializers.Serializer[ShareLine]):
-    """One tenant. Lists have one number a bin; without the platform's rights only `used` is shown."""
+    """Slots of one tenant, in lists with one number for each bin. Without platform rights only `used` has values."""
 
     tenant = serializers.UUIDField(source="tenant_id")
     slug = serializers.CharField()
@@ -77,7 +77,7 @@ class ShareLineSerializer(serializers.Serializer[ShareLine]):
 
 
 class VirtualTimeSerializer(serializers.Serializer[VirtualTime]):
-    """An eligible tenant in a queue."""
+    """Virtual time of a tenant that is eligible in a queue."""
 
     tenant = serializers.UUIDField(source="tenant_id")
     name = serializers.CharField()
@@ -88,7 +88,7 @@ class VirtualTimeSerializer(serializers.Serializer[VirtualTime]):
 
 
 class QueueTimesSerializer(serializers.Serializer[QueueTimes]):
-    """A queue's eligible tenants of least virtual time; the first is next."""
+    """A queue's eligible tenants in the order of their virtual times; the first is served next."""
 
     queue = serializers.CharField(source="queue.name")
     tenants = VirtualTimeSerializer(many=True)
@@ -97,7 +97,7 @@ class QueueTimesSerializer(serializers.Serializer[QueueTimes]):
 # One object, though its action is called `list`.
 @extend_schema_serializer(many=False)
 class ShareHistorySerializer(serializers.Serializer[ShareHistory]):
-    """Share against entitlement over time."""
+    """Slots that tenants used and were entitled to over time."""
 
     since = serializers.DateTimeField(help_text="Start of the first bin.")
     bin_seconds = serializers.IntegerField()
@@ -120,7 +120,7 @@ class ShareHistorySerializer(serializers.Serializer[ShareHistory]):
 
 
 class DecisionSerializer(serializers.Serializer[Decision]):
-    """One dispatch of a job, and the numbers that decided it."""
+    """One dispatch of a job, with the virtual times that decided that it was next."""
 
     execution = serializers.UUIDField(source="execution_id")
     job = serializers.UUIDField(source="job_id")
@@ -180,7 +180,7 @@ class DecisionsSerializer(serializers.Serializer[Any]):
 
 
 class FairnessViewSet(TenantViewSet):
-    """Shares of slots against entitlements; a tenant only sees its own use."""
+    """Slots that tenants used and were entitled to; a tenant sees only its own use."""
 
     model = ShareMinute
     serializer_class = ShareHistorySerializer
@@ -196,7 +196,7 @@ class FairnessViewSet(TenantViewSet):
         operation_id="fairness_retrieve", parameters=[FairnessQuerySerializer], responses=ShareHistorySerializer
     )
     def list(self, request: Request) -> Response:
-        """Show slots used and entitled to over time, by tenant."""
+        """Return the slots that each tenant used and was entitled to, over time."""
         query = FairnessQuerySerializer.parse(request.query_params)
         queues = query.to_queues()
         history = read_share_history(query.span, queues=queues)
@@ -206,7 +206,7 @@ class FairnessViewSet(TenantViewSet):
     @extend_schema(operation_id="fairness_decisions", parameters=[QueuesQuerySerializer], responses=DecisionsSerializer)
     @action(detail=False, methods=["get"])
     def decisions(self, request: Request) -> Response:
-        """List the tenant's last 50 dispatches with the numbers that decided them."""
+        """List the tenant's last 50 dispatches with the virtual times that decided them."""
         queues = QueuesQuerySerializer.parse(request.query_params).to_queues()
         found = read_decisions(self.tenant.pk, queues=queues)
         names = dict(Queue.objects.values_list("pk", "name"))
