@@ -70,14 +70,14 @@ _LINES, _KEYS, _CAPACITY = _SQL["write_lines"], _SQL["write_keys"], _SQL["write_
 
 
 def check_counters(piece: CheckRange) -> CheckPage:
-    """Recount waiting jobs and messages in flight; return at most MAX_DIFFERENCES faults per counter and page."""
+    """Recount waiting jobs and messages in flight; return at most MAX_DIFFERENCES faults for each counter and page."""
     return check_page(piece, _find_differences)
 
 
 def repair_counters(order: RepairOrder) -> None:
-    """Rewrite all counters of the tenant, and wake it.
+    """Rewrite all counters of the tenant from a recount, and let a tick read the tenant again.
 
-    Only ticks write them, so ticks wait until this commits; each statement sees the result of the last one.
+    Only ticks write these counters, so ticks are blocked until this transaction commits.
     """
     assert order.tenant_id is not None  # every counter has a tenant
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
@@ -89,7 +89,7 @@ def repair_counters(order: RepairOrder) -> None:
 
 
 def fault_of(counter: str, tenant_id: UUID, row: str, counted: int, recounted: int) -> ConsistencyFault:
-    """Return the fault of a wrong counter; ``row`` is a noun of ROW_WORDS and an id."""
+    """Return the fault for a wrong counter; ``row`` is a key of ROW_WORDS, a space and an id."""
     noun, _, row_id = row.partition(" ")
     values = {
         "counter": LocalizableText(counter),

@@ -1,4 +1,4 @@
-"""Checks of jobs against the place of their state, their executions, dead letters and deadlines."""
+"""Checks of jobs against the other rows that their state requires: queue entry, execution, dead letter, deadline."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ _STATEMENTS = {
 
 
 def check_jobs(piece: CheckRange) -> CheckPage:
-    """Find jobs in no place, in two, or without the rows of their state."""
+    """Find jobs with no queue entry or with two, or without another row that their state requires."""
     return JOBS.look(_LOOK, piece, parameters=_STATES)
 
 
 def repair_jobs(order: RepairOrder) -> None:
-    """Put jobs into their places and write their missing rows, under the locks of the places and the jobs."""
+    """Write the missing rows of jobs, or delete surplus queue entries; first lock the queue entries and the jobs."""
     assert order.tenant_id is not None  # every job has a tenant
     values: dict[str, Any] = {
         **_STATES,

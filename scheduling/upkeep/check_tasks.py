@@ -1,4 +1,7 @@
-"""Upkeep tasks of the consistency checks: each step checks one piece, a finding fails the run, no step repairs."""
+"""Upkeep tasks that run the consistency checks: each step checks one range of rows and repairs nothing.
+
+A run with a finding has failed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _STATE_TASK = UpkeepTask(
 
 
 def check_tasks() -> list[UpkeepTask]:
-    """Return the task of each check with an interval, and one of all checks without."""
+    """Return a task for each check that has an interval, and one task for all checks without an interval."""
     own = [
         UpkeepTask(
             f"verify_{check.name}",
@@ -41,7 +44,7 @@ def check_tasks() -> list[UpkeepTask]:
 
 
 def check_next_page(name: str, budget: UpkeepBudget) -> UpkeepStep:
-    """Check the piece after the cursor, of the check of this name or of the next one of the group."""
+    """Check the next range of rows after the cursor, with the check of this name or the next check of its group."""
     checks = {check.name: check for check in find_checks([name])}
     order = list(checks)
     # The cursor may name a check of a removed app; the walk then begins again.
