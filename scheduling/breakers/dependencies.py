@@ -20,7 +20,7 @@ _SQL = load_sql(__file__)
 _STANDINGS, _TELL = _SQL["find_circuits"], _SQL["report_dependency"]
 
 
-# Key in the event of a refused execution: whether the breaker had closed by then.
+# Key in the event of a refused execution: whether the breaker was closed, so that the job was not its probe.
 WAS_CLOSED = "was_closed"
 
 
@@ -75,10 +75,7 @@ def report_probe_result(*, tenant_id: UUID, kind: str, job_id: UUID, report: Dep
 
 
 def count_refusals(*, tenant_id: UUID, job_id: UUID, name: str) -> tuple[int, int]:
-    """Return how often breakers refused a dependency to a job, and in how many of these cases the breaker then closed.
-
-    The second number counts breakers that had closed before the refused execution ended.
-    """
+    """Return how often a dependency refused requests of a job, and how often of these its breaker was closed."""
     with tenant_context(tenant_id):
         events = JobEvent.objects.filter(job_id=job_id, name="execution.snoozed", data__dependency=name)
         told = list(events.filter(data__has_key=WAS_CLOSED).values_list(f"data__{WAS_CLOSED}", flat=True))

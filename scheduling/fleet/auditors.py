@@ -1,4 +1,4 @@
-"""Liveness of the auditor, by its heartbeat and by unsealed entries."""
+"""Check whether an auditor is alive, by its heartbeat and by audit entries that still wait for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ABSENT_AFTER_SECONDS = 30.0
 
 
 def find_auditor_fault() -> str:
-    """Return a description of the auditor's fault, or an empty text."""
+    """Return a sentence on what is wrong with the auditor, or an empty text."""
     latest = ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.AUDITOR).aggregate(
         age=ExpressionWrapper(Now() - Max("heartbeat_at"), output_field=DurationField())
     )

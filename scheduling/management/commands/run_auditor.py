@@ -1,4 +1,4 @@
-"""Command that runs the auditor."""
+"""Command that runs the auditor, the process that hash-chains and signs the audit log."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Command(ServingCommand):
         parser.add_argument("--public-key", action="store_true", help="only print the public key of AUDIT_SIGNING_KEY")
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Log in as the auditor before the start-up checks connect."""
+        """Switch to the auditor's database login before the start-up checks connect."""
         try:
             if options["public_key"]:
                 (options.get("stdout") or self.stdout).write(f"{public_key_text()}\n")
