@@ -151,10 +151,7 @@ class BulkNotUndoableError(DomainError):
 
 
 class BulkNumberError(DomainError):
-    """The action affects many jobs, or several tenants' jobs, and must state their number.
-
-    ``number`` is the right number.
-    """
+    """The action affects many jobs or tenants and must state the number of jobs; ``number`` is the right one."""
 
     code, category, title = "bulk_number", "conflict", gettext_noop("The number of jobs must be confirmed")
 
@@ -205,7 +202,11 @@ class WorkerNotRunningError(DomainError):
 
 
 class DrainingError(DomainError):
-    code, category, title = "draining", "unavailable", gettext_noop("No new jobs are accepted while it drains")
+    code, category, title = (
+        "draining",
+        "unavailable",
+        gettext_noop("No new jobs are accepted: the queue, kind or tenant is draining"),
+    )
 
 
 class InvalidTransitionError(DomainError):

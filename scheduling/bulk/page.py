@@ -15,7 +15,7 @@ from scheduling.models import BulkOperation
 
 # Reasons of unchanged jobs other than the job's state.
 BULK_REASONS = {
-    "unchanged": gettext_noop("already so"),
+    "unchanged": gettext_noop("has this value already"),
     "changed_meanwhile": gettext_noop("it changed meanwhile"),
     "invalid_transition": gettext_noop("its state does not allow it, or it was requeued before"),
     "priority_not_allowed": gettext_noop("the plan does not allow this priority"),

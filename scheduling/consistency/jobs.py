@@ -20,13 +20,13 @@ from tenants.database.sql import load_sql
 
 JOB_NOWHERE = FaultKind(
     "job_nowhere",
-    gettext_noop("A job has no place in a waiting table, so it will never start."),
-    "Inserts the place of its state; a job whose due time is lost is due at once.",
+    gettext_noop("A job that waits or is suspended has no queue entry, so it will never start."),
+    "Inserts the queue entry that its state requires; a job whose due time is lost is due at once.",
 )
 JOB_IN_TWO_PLACES = FaultKind(
     "job_in_two_places",
-    gettext_noop("A job has two places in the waiting tables and would run twice."),
-    "Keeps the place of its state (ready before held) and removes the other.",
+    gettext_noop("A job has two queue entries and would run twice."),
+    "Keeps the entry that its state requires (ready before held) and removes the other.",
 )
 JOB_WITHOUT_EXECUTION = FaultKind(
     "job_without_execution",

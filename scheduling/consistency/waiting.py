@@ -23,20 +23,21 @@ from tenants.models import Tenant
 
 PLACE_WITHOUT_JOB = FaultKind(
     "place_without_job",
-    gettext_noop("A place in a waiting table belongs to no job."),
-    "Removes the place, which no job could start from.",
+    gettext_noop("A queue entry belongs to no job."),
+    "Removes the entry.",
 )
 PLACE_OF_ANOTHER_STATE = FaultKind(
     "place_of_another_state",
     gettext_noop(
-        "A job has a place that does not belong to its state, such as an ended or running job that still waits."
+        "A job has a queue entry that does not match its state; for example, it has ended but is still "
+        "listed as waiting."
     ),
-    "Removes the place; the job keeps its state and the place of its state.",
+    "Removes the entry; the job keeps its state and the entry that its state requires.",
 )
 PLACE_IN_WRONG_LINE = FaultKind(
     "place_in_wrong_line",
-    gettext_noop("A job waits in the line of another tenant, queue, key or rank than its own."),
-    "Moves it to its own line.",
+    gettext_noop("A job's queue entry has another tenant, queue, fair key or rank than the job."),
+    "Moves the entry to the job's own tenant, queue and fair key.",
 )
 DEADLINE_OF_ENDED_JOB = FaultKind(
     "deadline_of_ended_job", gettext_noop("A deadline is stored for a job that has ended."), "Removes the deadline."

@@ -74,7 +74,7 @@ def _show(request: HttpRequest, row: BulkOperation) -> None:
     page = reverse("admin:scheduling_bulkoperation_change", args=[row.pk])
     words = _("%(changed)s of %(count)s jobs changed.") % {"changed": row.changed, "count": row.expected}
     level = messages.SUCCESS if row.changed else messages.WARNING
-    link = format_html('{} <a class="console-link" href="{}">{}</a>', words, page, _("To the bulk operation"))
+    link = format_html('{} <a class="console-link" href="{}">{}</a>', words, page, _("Show the bulk operation"))
     messages.add_message(request, level, link)
     for reason, count in sorted(row.ineligible.items()):
         values = {"count": count, "reason": reason_words(reason)}

@@ -86,12 +86,16 @@ def _check_starts() -> Check:
         return Check(
             gettext("starts"),
             Health.OK,
-            gettext("no job has waited %(seconds)s s beside free slots or without a worker") % {"seconds": seconds},
+            gettext("no job has waited %(seconds)s s while slots were free or no worker was online")
+            % {"seconds": seconds},
         )
     return Check(
         gettext("starts"),
         Health.FAILURE,
-        gettext("jobs wait, and none has started for %(seconds)s s despite free slots or without a worker in %(pools)s")
+        gettext(
+            "jobs wait in %(pools)s and none has started for %(seconds)s s, although slots are free or because "
+            "no worker is online"
+        )
         % {"seconds": seconds, "pools": ", ".join(sorted(stalled))},
         gettext(
             "See the other checks. If they pass, restart the workers of the pool, then its dispatchers. No job is lost."

@@ -116,7 +116,7 @@ def _liveness_checks() -> Iterator[Check]:
     yield Check(
         gettext("auditor"),
         Health.FAILURE if lapse else Health.OK,
-        lapse or gettext("audit log sealed and signed"),
+        lapse or gettext("audit entries are hash-chained and signed"),
         gettext("Start `manage.py run_auditor` with DATABASE_AUDITOR_URL and AUDIT_SIGNING_KEY.") if lapse else "",
     )
     for pool in liveness.pools:
@@ -236,7 +236,8 @@ def _foreign_check(process: str) -> Check:
     if not process:
         return Check(name, Health.OK, gettext("only workers of the platform consume its queues"))
     hint = gettext(
-        "Stop it, or let it consume other queues: only `manage.py run_worker` runs jobs. It returns its messages."
+        "Stop this process, or let it consume other queues: only workers of `manage.py run_worker` run jobs. It "
+        "returns the messages that it gets."
     )
     return Check(
         name, Health.FAILURE, gettext("%(process)s consumes messages of the platform") % {"process": process}, hint

@@ -30,5 +30,7 @@ def find_auditor_fault() -> str:
     # The application could forge a heartbeat, but cannot empty the queue of entries.
     oldest = read_seal_backlog().oldest_seconds
     if oldest > ABSENT_AFTER_SECONDS:
-        return gettext("an audit entry has waited for its seal for %(seconds)s s") % {"seconds": f"{oldest:.0f}"}
+        return gettext("an audit entry has waited for its link in the hash chain for %(seconds)s s") % {
+            "seconds": f"{oldest:.0f}"
+        }
     return ""

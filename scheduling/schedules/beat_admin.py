@@ -73,7 +73,7 @@ class BeatScheduleForm(PeriodicTaskForm):
             except DomainError as refusal:
                 if "kwargs" not in self.fields:
                     # The faults would quote values that the form hides.
-                    self.add_error(None, gettext("Its arguments would be refused."))
+                    self.add_error(None, gettext("The job would be refused: its arguments are not valid."))
                     return values
                 faults = "".join(f" {fault.get('field', '')} {fault['detail']}" for fault in refusal.errors)
                 self.add_error("kwargs", f"{refusal.detail}{faults}")

@@ -59,10 +59,10 @@ class ShareLineSerializer(serializers.Serializer[ShareLine]):
     slug = serializers.CharField()
     name = serializers.CharField()
     plan = serializers.CharField(source="plan_name")
-    cap = serializers.IntegerField(help_text="Its limit of jobs in flight.")
-    used_slots = serializers.FloatField(help_text="Mean over the time in which it used or wanted any.")
+    cap = serializers.IntegerField(help_text="The tenant's limit of jobs in flight.")
+    used_slots = serializers.FloatField(help_text="Mean over the time in which the tenant used or wanted slots.")
     entitled_slots = serializers.FloatField(
-        allow_null=True, help_text="Mean over the time in which it used or wanted any."
+        allow_null=True, help_text="Mean over the time in which the tenant used or wanted slots."
     )
     ratio = serializers.FloatField(allow_null=True, help_text="Used over entitled while backlogged; 1 is exactly fair.")
     verdict = serializers.CharField(source="verdict.value", help_text="below, fair, above, idle or unknown.")
@@ -152,13 +152,15 @@ class DecisionSerializer(serializers.Serializer[Decision]):
     runner_up_us = serializers.IntegerField(
         source="facts.runner_up_us",
         allow_null=True,
-        help_text="By how much the next tenant's tag was later. Only for platform staff.",
+        help_text="By how much the next tenant's virtual time was later. Only for platform staff.",
     )
     queue_start_tag = serializers.IntegerField(
         source="facts.queue_start_tag", allow_null=True, help_text="Only for platform staff."
     )
     queue_runner_up_us = serializers.IntegerField(
-        source="facts.queue_runner_up_us", allow_null=True, help_text="By how much the next queue's tag was later."
+        source="facts.queue_runner_up_us",
+        allow_null=True,
+        help_text="By how much the next queue's virtual time was later.",
     )
     key_start_tag = serializers.IntegerField(
         source="facts.key_start_tag", allow_null=True, help_text="Set if the tenant has keys."
@@ -166,7 +168,7 @@ class DecisionSerializer(serializers.Serializer[Decision]):
     key_runner_up_us = serializers.IntegerField(
         source="facts.key_runner_up_us",
         allow_null=True,
-        help_text="By how much the tag of the tenant's next key was later.",
+        help_text="By how much the virtual time of the tenant's next key was later.",
     )
 
     def get_queue(self, decision: Decision) -> str:

@@ -79,7 +79,8 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
         else:
             messages.success(
                 request,
-                gettext("“%(title)s” was sent to the pool maintenance; its result appears below.") % {"title": title},
+                gettext("“%(title)s” was sent to the workers of the pool “maintenance”; its result appears below.")
+                % {"title": title},
             )
         return HttpResponseRedirect(reverse("admin:scheduling_upkeeprun_changelist"))
 

@@ -18,7 +18,9 @@ from scheduling.upkeep.registry import VERIFICATION_SHARE, UpkeepBudget, UpkeepS
 _STATE_TASK = UpkeepTask(
     "verify_state",
     gettext_noop("State"),
-    gettext_noop("Looks for jobs without a place or with two, orphans, impossible states and impossible histories."),
+    gettext_noop(
+        "Looks for jobs without a queue entry or with two, orphaned rows, impossible states and impossible histories."
+    ),
     timedelta(days=1),
     lambda budget: check_next_page(STATE, budget),
     share=VERIFICATION_SHARE,

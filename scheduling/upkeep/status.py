@@ -106,8 +106,8 @@ def upkeep_warning_of(line: UpkeepStatus) -> UpkeepWarning | None:
             "overdue",
             name,
             gettext(
-                "%(title)s: no success within %(count)s intervals."
-                " Is beat running, and a worker of the pool maintenance?"
+                "%(title)s: no success within %(count)s intervals. Is beat running, and a "
+                "worker of the pool “maintenance”?"
             )
             % {"title": title, "count": OVERDUE_INTERVALS},
         )

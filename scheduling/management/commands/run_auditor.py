@@ -24,9 +24,9 @@ class Command(ServingCommand):
     # It runs no processors and serves no sessions.
     bears = frozenset({PROCESSOR_INVALID, SCHEMA_INVALID, _NO_SESSIONS})
     help = (
-        "Seal, sign and prune the audit log until stopped (SIGTERM, Ctrl-C), with the login of "
-        "DATABASE_AUDITOR_URL and the key AUDIT_SIGNING_KEY, which no other process needs. Several may "
-        "run; one leads each turn."
+        "Hash-chain, sign and prune the audit log until stopped (SIGTERM, Ctrl-C), with the login of "
+        "DATABASE_AUDITOR_URL and the key AUDIT_SIGNING_KEY, which no other process needs. Several may run; "
+        "each turn is run by one of them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
