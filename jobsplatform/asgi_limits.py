@@ -180,7 +180,7 @@ class _Body:
 
 
 class _Place:
-    """Entry of one request into the semaphore of concurrent requests."""
+    """Holder of a request's permit of the semaphore that limits concurrent requests."""
 
     def __init__(self, places: asyncio.Semaphore) -> None:
         self._places = places

@@ -66,8 +66,8 @@ _RUNNING = _SQL["find_running"]
 class BacklogChange:
     """How an action changes the work that waits for workers.
 
-    The work of jobs whose state is in ``takes`` is removed, that of jobs whose state is in ``brings`` is added. The
-    target is the queue ``queue_id``, or the job's own queue if it is None.
+    ``takes`` are the states of the jobs whose work it removes, ``brings`` those of the jobs whose work it adds. The
+    work is added to the queue ``queue_id``, or to the job's own queue if that is None.
     """
 
     takes: frozenset[JobState] = frozenset()

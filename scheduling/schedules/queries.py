@@ -1,4 +1,4 @@
-"""Reads of schedules and their fires for the API, the console and commands."""
+"""Queries of schedules and their fires for the API, the console and commands."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ _ENTITLED, _LAGS, _USED, _RUNNING = _SQL["sum_entitled"], _SQL["sum_lags"], _SQL
 
 
 class HistorySpan(StrEnum):
-    """Time span of the page; the first one is the default."""
+    """Time span that the fairness page covers; the first member is the default."""
 
     HOUR = "hour"
     SIX_HOURS = "6h"

@@ -93,7 +93,7 @@ class StoppableViewSet(StaffViewSet):
         return answer
 
     def state_of(self, name: str) -> TargetState:
-        """Return pause, drain and progress of a target, over all tenants even if the request names one."""
+        """Return pause, drain and progress of a target, over all tenants even if the request names a tenant."""
         with all_tenants():
             return read_target_state(scope=self.scope, name=name, now=read_moment())
 

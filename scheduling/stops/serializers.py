@@ -98,7 +98,7 @@ def drain_facts(state: TargetState) -> Any:
 
 
 class WorkerSerializer(serializers.Serializer[Worker]):
-    """A worker: a process that runs jobs in child processes, one for each slot."""
+    """A worker: a parent process whose child processes run jobs."""
 
     id = serializers.UUIDField()
     pool = serializers.CharField(source="pool.name")

@@ -213,7 +213,10 @@ def end_of(horizon: Horizon, now: datetime) -> FeedPosition:
 
 
 def is_resumable(subscription: StreamSubscription, after: FeedPosition, horizon: Horizon, now: datetime) -> bool:
-    """Return whether the events after a position can still be sent: it is of this database and not too old."""
+    """Return whether the events after a position can still be sent.
+
+    The position must be of this database and, for the stream of a tenant, less than RESUME_LIMIT old.
+    """
     if after.transaction > horizon.upcoming:
         return False
     return subscription.job_id is not None or (after.at is not None and after.at > now - RESUME_LIMIT)

@@ -68,7 +68,7 @@ class PoolClock(models.Model):
 
 
 class Worker(models.Model):
-    """A registered worker, running or stopped: one parent process with a number of slots (child processes)."""
+    """A registered worker, running or stopped: a parent process whose child processes run jobs."""
 
     class Status(models.TextChoices):
         ONLINE = "online", _("Online")
