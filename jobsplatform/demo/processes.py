@@ -57,7 +57,7 @@ class Platform:
             raise PlatformFailedError(f"Not ready within {READY_SECONDS:.0f} s: {lacking}\n{self.log_tail()}")
 
     def _lacking(self) -> str:
-        """Return a sentence on what is missing before jobs can run; empty if nothing is."""
+        """Return a sentence that says what is missing before jobs can run, or an empty text."""
         try:
             answer = httpx.get(f"{self.address}/health/ready", timeout=5)
         except httpx.TransportError:

@@ -139,10 +139,7 @@ class StateCheckInvalidError(Exception):
 
 
 def state_checks() -> Sequence[StateCheck]:
-    """Return all checks in the order in which the apps list them.
-
-    In this order counters are repaired after what they count.
-    """
+    """Return all checks in the order in which the apps list them; counters come after the rows that they count."""
     return _all()
 
 

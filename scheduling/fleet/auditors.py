@@ -1,4 +1,4 @@
-"""Check whether an auditor is alive, by its heartbeat and by audit entries that still wait for it."""
+"""Check whether an auditor is alive, by its heartbeat and by the age of the oldest entry that waits for it."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _render_shares() -> SafeString:
 
 
 def _part_of(request: HttpRequest) -> Fragment:
-    """Return the HTML of the numbers, from a cache that users share if no queue is chosen."""
+    """Return the HTML of the numbers, from a cache that users share unless a queue or the table view is chosen."""
     choice, may_abort_bulk = OverviewChoice.of(request), access_of(request).may(Permission.JOBS_BULK)
     draw = partial(_render_body, choice, may_abort_bulk=may_abort_bulk)
     if choice != EVERYTHING:

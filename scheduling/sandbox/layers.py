@@ -42,7 +42,7 @@ def missing_of(protections: Collection[str]) -> tuple[str, ...]:
 
 
 def enter(packages: Sequence[str]) -> SandboxLayers:
-    """Enter every sandbox layer that the kernel offers, and test each protection; return both.
+    """Enter every sandbox layer that the kernel offers, and test each protection; return the layers and protections.
 
     This cannot be undone. Modules can still be imported from the standard library, site-packages and ``packages``.
     """

@@ -73,7 +73,7 @@ def read_state(scope: str, name: str) -> TargetState:
 
 
 def find_worker(name: str) -> Worker:
-    """Return the worker with this id or `HOSTNAME:PID`, the newest if there are several."""
+    """Return the worker with this id or `HOSTNAME:PID`, the newest if there are several; raise CommandError if none."""
     with all_tenants():
         for worker in list_workers().order_by("-started_at"):
             if name in (str(worker.pk), str(worker)):

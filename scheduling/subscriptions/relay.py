@@ -95,7 +95,7 @@ class _Page:
 
 @dataclass(slots=True)
 class _Turn:
-    """One turn of the relay: the bounds and subscriptions that it read, and whether there is more to do."""
+    """One turn of the relay, with the subscriptions and the range of transactions that it has read."""
 
     horizon: Horizon
     now: datetime

@@ -209,7 +209,7 @@ class QueueClock(models.Model):
     """State that the dispatcher keeps for a queue; it is separate from the settings that people edit.
 
     ``vruntime`` is the queue's own virtual time among the queues of its pool. Inside the queue, ``virtual_time`` is the
-    start tag of the last dispatch, and ``floor`` the least virtual time that a tenant can have.
+    virtual time at which the last job was dispatched, and ``floor`` the least virtual time that a tenant can have.
     """
 
     queue = models.OneToOneField(Queue, models.CASCADE, primary_key=True, related_name="clock")
