@@ -1,7 +1,4 @@
-"""Query parameters of lists.
-
-Unknown parameters are rejected; if they were ignored, the list would be too long unnoticed.
-"""
+"""Query parameters of lists. Unknown ones are rejected: a misspelt filter would otherwise return too many rows."""
 
 from __future__ import annotations
 

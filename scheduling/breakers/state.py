@@ -100,7 +100,8 @@ def _fold_news(policy: CircuitPolicy, free: list[UUID] | None) -> None:
 def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[ExecutionEnd]], datetime | None]:
     """Delete the oldest reported results and return them by breaker, with the database's time.
 
-    A result for a shared dependency is returned for the tenant's breaker and for the shared one.
+    With ``free``, only results of these tenants are taken. A result for a shared dependency is returned for the
+    tenant's breaker and for the shared one.
     """
     endings: dict[CircuitName, list[ExecutionEnd]] = defaultdict(list)
     now = None

@@ -47,7 +47,7 @@ _REPAIR = _SQL["write_months"]
 
 
 def check_ledger(piece: CheckRange) -> CheckPage:
-    """Compare each tenant's charges with the measured time of ended executions and the predicted time of others."""
+    """Compare each tenant's charges with the time of its executions: measured if ended, predicted if in flight."""
     return check_page(piece, _find_unbalanced)
 
 

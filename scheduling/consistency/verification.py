@@ -103,7 +103,10 @@ class CheckFinding:
 
 @dataclass(slots=True)
 class StateReport:
-    """Findings and counts of all checks; ``untold`` is the number of faults beyond MAX_FINDINGS findings."""
+    """Findings and counts of all checks.
+
+    At most MAX_FINDINGS findings are kept; ``untold`` counts the faults of others.
+    """
 
     findings: dict[tuple[str, UUID | None], CheckFinding] = field(default_factory=dict)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
@@ -189,7 +192,10 @@ def _chosen(names: Sequence[str], tenant: Tenant | None, options: Mapping[str, A
 
 
 def _repair_piece(check: StateCheck, look: CheckPage, report: StateReport, *, reason: str) -> None:
-    """Repair the faults of one range, again and again as long as the check finds new ones: it has a limit per call."""
+    """Repair the faults of one range.
+
+    Repeat this while the check finds further ones: it returns a limited number at once.
+    """
     known: set[Any] = set()
     faults = look.faults
     while faults:

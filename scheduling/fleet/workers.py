@@ -28,7 +28,7 @@ class WorkerPoolNotFoundError(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a registered worker has told about itself; ``slots`` is how many jobs it runs at once."""
+    """Facts about a registered worker; ``slots`` is how many jobs it runs at once."""
 
     worker_id: UUID
     pool_id: int

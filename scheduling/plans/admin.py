@@ -35,7 +35,7 @@ from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, v
 
 
 class CFSPlanForm(VersionForm):
-    """Form of a CFS plan: its fields, and from when and why a change applies."""
+    """Form of a CFS plan: its fields, the reason of a change, and the time from which the change applies."""
 
     class Meta:
         model = CFSPlan

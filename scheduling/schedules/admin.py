@@ -165,7 +165,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
             return None
 
     def _reveals(self, request: HttpRequest) -> bool:
-        """Return whether payloads are shown: only to the tenant's own users with the right."""
+        """Return whether payloads are shown: only to the tenant's own users, and only with `jobs.reveal`."""
         access = self.access(request)
         return access.platform_role is None and access.may(Permission.JOBS_REVEAL)
 

@@ -61,7 +61,7 @@ def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
 def check_values(*, tenant: Tenant, values: Mapping[str, Any], schedule: Schedule | None = None) -> None:
     """Raise the errors that saving these values would raise; write nothing.
 
-    ``schedule`` is the row to change, or None.
+    ``schedule`` is the row to change, or None for a new schedule.
     """
     with tenant_context(tenant):
         draft = Schedule(tenant=tenant) if schedule is None else copy(schedule)

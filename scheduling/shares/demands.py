@@ -173,7 +173,7 @@ def _ideals(demands: Iterable[DemandClass]) -> dict[int, tuple[int, int]]:
 
 
 def _share_out(demands: Sequence[DemandClass]) -> Iterator[tuple[DemandClass, float]]:
-    """Yield each demand with the slots that each of its tenants is entitled to, pool by pool."""
+    """Yield each group of equal tenants with the slots that every one of them is entitled to, pool by pool."""
     slots_by_pool, queues = _read_pools()
     wanting: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
     by_key: dict[tuple[int, UUID], DemandClass] = {}

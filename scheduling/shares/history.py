@@ -162,7 +162,7 @@ class _Axis:
     bins: int
 
     def lengths_us(self, until: datetime) -> list[float]:
-        """Return for each bin the microseconds that had passed of it at ``until``."""
+        """Return for each bin how many of its microseconds had passed at ``until``."""
         return [max(timedelta(), min(self.length, until - self.begin(n))) / _MICROSECOND for n in range(self.bins)]
 
     def begin(self, index: int) -> datetime:

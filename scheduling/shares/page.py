@@ -93,7 +93,7 @@ class SharesChoice:
 
 @require_safe
 def fairness_page(request: HttpRequest) -> HttpResponse:
-    """Show the page."""
+    """Show the fairness explorer."""
     choice = _choose(request)
     body = _render_body(request, choice)
     own = access_of(request).tenant

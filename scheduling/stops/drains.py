@@ -1,4 +1,4 @@
-"""Detection of finished drains: no job that the drain lets finish is left."""
+"""Detection of drains that have finished, because none of the jobs that they wait for is left."""
 
 from __future__ import annotations
 

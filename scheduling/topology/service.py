@@ -129,9 +129,9 @@ def create_routing_rule(
 def update_routing_rule(
     *, rule: RoutingRule, changes: Mapping[str, Any], targets: Mapping[int, int] | None = None, reason: str = ""
 ) -> RoutingRule:
-    """Change a routing rule, and its queues if ``targets`` is given. Jobs that wait already stay in their queues.
+    """Change a routing rule, and its queues if ``targets`` is given.
 
-    A reroute moves them.
+    Jobs that wait already stay in their queues until a reroute moves them.
     """
     with all_tenants():
         row = RoutingRule.objects.select_for_update(no_key=True).get(pk=rule.pk)

@@ -19,7 +19,10 @@ REASON = "the tenant is erased"
 
 
 def erase(tenant_id: UUID, most: int) -> Erased:
-    """Cancel the jobs in flight, wait until they have stopped, then delete the keys; return whether all is done."""
+    """Cancel the jobs in flight or, when they have stopped, delete the keys; return whether all is done.
+
+    It does not wait: it is called again until all is done.
+    """
     del most  # at most a tenant's cap are in flight, and a tenant has few keys
     in_flight = LiveExecution.objects.filter(tenant_id=tenant_id)
     if in_flight.filter(cancel_requested_at=None).exists():

@@ -1,7 +1,7 @@
 """Registry of upkeep tasks. An app lists its tasks under the dotted path in ``upkeep_tasks`` of its AppConfig.
 
-A task is a function that runs one small step and returns whether there is more to do. The code of runs calls it until
-the time is up, stores its cursor for the next run, and excludes other processes, for all tasks alike.
+A task is a function that runs one small step and returns whether there is more to do. A run (`scheduling.upkeep.runs`)
+calls it until the time is up, stores its cursor for the next run, and excludes other processes.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def drop_oldest_day(table: str) -> DroppedDay:
 
 
 def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedHistory:
-    """Delete at most ``limit`` old rows from a table, all of the first of these tenants that has any."""
+    """Delete at most ``limit`` old rows of one tenant from a table; it is the first of these tenants that has any."""
     is_old = TENANT_TABLES[table]
     with all_tenants():
         of_each = is_old.format(tenant_id="d.tenant_id", floor="d.floor")
