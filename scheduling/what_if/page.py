@@ -85,7 +85,7 @@ def order_losers_first(answer: WhatIf) -> list[ComparedShare]:
 
 
 def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> WhatIfQuestion:
-    """Return the question whether a tenants' plan should have the typed weight and cap."""
+    """Return the what-if question for a tenants' plan with the typed weight and cap."""
     faults: list[str] = []
     weight = _read(posted, "weight", plan.weight, most=MOST_WEIGHT, faults=faults)
     cap = _read(posted, "max_concurrency", plan.max_concurrency, least=0, most=MOST_CAP, faults=faults)
@@ -97,7 +97,7 @@ def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> WhatIfQuestion:
 
 
 def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> WhatIfQuestion:
-    """Return the question what a CFS plan with the typed weights, strategy and slices would do if it were active."""
+    """Return the what-if question for a CFS plan with the typed weights, strategy and slices, as if it were active."""
     question = WhatIfQuestion(Change())
     rows = list(_typed_rows(posted, question.faults))
     active = {
