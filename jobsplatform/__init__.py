@@ -1,1 +1,1 @@
-"""Wiring only: settings, URLs, the Celery app, health, logging, servers for development."""
+"""The Django project: settings, URLs, the Celery app, health probes, logging, and servers for development."""

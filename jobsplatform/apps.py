@@ -1,4 +1,4 @@
-"""App configurations of the project: start-up checks, and the console as admin site."""
+"""App configurations of the project: one for start-up checks and tracing, one that makes the console the admin site."""
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
@@ -12,7 +12,7 @@ from tenants.database.platform_settings import platform_settings
 
 
 class PlatformConfig(AppConfig):
-    """The project as an app: start-up checks and tracing."""
+    """App of the project itself, which registers start-up checks and starts tracing."""
 
     name = "jobsplatform"
     verbose_name = gettext_lazy("Jobs platform")
@@ -29,6 +29,6 @@ class PlatformConfig(AppConfig):
 
 
 class ConsoleAdminConfig(AdminConfig):
-    """Django's admin app with the console as its site."""
+    """Configuration of Django's admin app with the console as its default site."""
 
     default_site = "jobsplatform.console.site.ConsoleSite"

@@ -1,11 +1,11 @@
-"""The entrance of an ASGI request before Django: bounds on its head and body, and on concurrent requests.
+"""Limits of ASGI requests before Django handles them: size of head and body, and number of concurrent requests.
 
-Every request runs in its own thread with its own connection. Without a limit, clients that arrive together, such as
-after a restart, would open as many connections. A connection that its request does not close outlives the thread until
-garbage collection, and PostgreSQL would run out of connections, for the workers as well.
+Every request runs in its own thread with its own database connection. Without a limit, clients that arrive together,
+such as after a restart, would open as many connections. A connection that a request does not close outlives the thread
+until garbage collection, and PostgreSQL would run out of connections, for the workers as well.
 
-Django reads a whole body before it does anything else, so the body is bounded here, while it is received. Under WSGI
-the middleware bounds it before Django reads.
+Django reads a whole body before it does anything else, so the size of the body is limited here, while it is received.
+Under WSGI a middleware limits it before Django reads.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ MAX_LOGGED_PATH = 512
 
 
 class RequestLimiter:
-    """An ASGI application around another that limits concurrent requests by a semaphore.
+    """ASGI application that wraps another and limits the number of concurrent requests with a semaphore.
 
-    A place is taken once the body is received, and released when the response body begins or the request waits for
-    news: slow and waiting clients hold no place.
+    A request enters the semaphore when its body is received, and leaves it when the response body begins or the request
+    starts a long poll: slow and waiting clients do not count.
     """
 
     def __init__(self, application: Application, *, at_once: int = AT_ONCE) -> None:
@@ -117,10 +117,9 @@ class RequestLimiter:
 
 
 class _Body:
-    """A request's body as it is received: counted, and refused beyond what its credentials and its route allow.
+    """Body of a request while it is received: refused if it is too slow, or larger than its caller and route allow.
 
-    A body below the minimum rate is refused as well. The credentials are checked for large bodies only, once, and in a
-    place of the request.
+    The credentials are looked up only for large bodies, once, and within the limit of concurrent requests.
     """
 
     def __init__(self, scope: Scope, receive: Receive, share: BodyReservation, place: _Place) -> None:
@@ -134,12 +133,12 @@ class _Body:
         self.refusal: DomainError | None = None
 
     async def require_declared_size(self) -> None:
-        """Refuse a body whose declared size is too large; otherwise take space for it."""
+        """Raise an error if the declared size is too large; otherwise reserve space for it."""
         if self._declared > MAX_ANONYMOUS_BYTES:
             await self._take(self._declared, whole=self._declared)
 
     async def receive(self) -> Message:
-        """Return the next message; a disconnect if the body is refused, so that Django drops what it has."""
+        """Return the next ASGI message; a disconnect if the body is refused, so that Django drops what it has."""
         try:
             message = await self._receive_in_time()
             if message["type"] == "http.request":
@@ -154,7 +153,7 @@ class _Body:
         return message
 
     async def _receive_in_time(self) -> Message:
-        """Return the next message; raise `BodyTooSlowError` if a part of the body is late."""
+        """Return the next ASGI message; raise BodyTooSlowError if the client sends below the minimum rate."""
         if self._is_whole:  # only a disconnect can follow
             return await self._receive()
         if self._began_at is None:
@@ -166,7 +165,7 @@ class _Body:
             raise BodyTooSlowError from None
 
     async def _take(self, size: int, *, whole: int) -> None:
-        """Take space for more bytes; raise the error of a body that is `whole` bytes large with them."""
+        """Reserve space for ``size`` more bytes; raise an error if the body, with ``whole`` bytes, is too large."""
         if self._bounds is None and not any(_header(self._scope, name) for name in (b"authorization", b"cookie")):
             self._bounds = ANONYMOUS_BOUNDS  # without credentials there is nothing to look up
         if self._bounds is None:
@@ -181,7 +180,7 @@ class _Body:
 
 
 class _Place:
-    """A request's place in the semaphore of concurrent requests."""
+    """Holder of a request's permit of the semaphore that limits concurrent requests."""
 
     def __init__(self, places: asyncio.Semaphore) -> None:
         self._places = places
@@ -202,9 +201,9 @@ def _header(scope: Scope, name: bytes) -> bytes:
 
 
 class _Rest:
-    """The unread rest of a refused request's body.
+    """Unread rest of the body of a refused request.
 
-    Closing a socket with unread data resets it, and the response is lost.
+    It must be read, because closing a socket with unread data resets the connection, and the response is lost.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -217,7 +216,7 @@ class _Rest:
         return message
 
     async def read(self) -> None:
-        """Read and discard it, within bounds."""
+        """Read and discard the rest, up to a number of bytes and seconds."""
         left = MAX_TEXT_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(REST_SECONDS):
@@ -228,7 +227,7 @@ class _Rest:
 async def _answer(
     send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]], rest: _Rest | None = None
 ) -> None:
-    """Send the response, read the rest of the request if given, and close."""
+    """Send a response, read the rest of the request's body if given, and close the connection."""
     closing = [*headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": closing})
     await send({"type": "http.response.body", "body": body, "more_body": rest is not None})

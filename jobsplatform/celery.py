@@ -1,4 +1,4 @@
-"""The Celery application.
+"""Celery application.
 
 `celery -A jobsplatform beat` starts beat. Workers are started by `manage.py run_worker --pool POOL`: a plain `celery -A
 jobsplatform worker` exits with status 1 if it would read a queue of the platform.
@@ -39,5 +39,5 @@ def _refuse_plain_worker(instance: Any = None, options: dict[str, Any] | None = 
 
 @worker_process_init.connect(dispatch_uid="jobsplatform.celery.print_without_blocking")
 def _print_without_blocking(**_: Any) -> None:
-    """Make the output of jobs non-blocking in a child of a worker's pool."""
+    """Make the standard output of jobs non-blocking in a child process of a worker."""
     print_without_blocking()

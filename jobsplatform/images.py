@@ -1,4 +1,4 @@
-"""References to container images: a digest always names the same image, a tag the one pushed last."""
+"""Check of references to container images: a digest always names the same image, a tag the image pushed last."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ _PLACEHOLDER = "0" * 64
 
 
 def is_by_digest(reference: str) -> bool:
-    """Return whether the reference names one image permanently; the digest of zeros is a placeholder."""
+    """Return whether the reference contains a digest, so that it always names the same image.
+
+    A digest of zeros is a placeholder and does not count.
+    """
     return _BY_DIGEST.fullmatch(reference) is not None and not reference.endswith(_PLACEHOLDER)
 
 
 @checks.register(checks.Tags.security, deploy=True)
 def check_image(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.CheckMessage]:
-    """Report an image that IMAGE names by tag."""
+    """Report an error if the setting IMAGE names the image by a tag."""
     reference = platform_settings.IMAGE
     if not reference or is_by_digest(reference):
         return []

@@ -1,6 +1,6 @@
-"""What a process prints: to pipes, without waiting for a reader that has stopped.
+"""Standard output of a process that does not block when the reader of its pipe has stopped reading.
 
-`jobsplatform` may name its modules after the standard library's: imports here are absolute.
+`jobsplatform` may name its modules after the standard library's, because imports inside it are absolute.
 """
 
 import io
@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 1.0
 
 
 class DroppingPipe(io.RawIOBase):
-    """A stream to the pipe of a descriptor that drops what the pipe does not take in time.
+    """Stream to a pipe that drops what the pipe does not accept in time.
 
     The pipe is reopened if the kernel allows it, because all processes that inherited the descriptor share its blocking
     mode.
@@ -41,7 +41,7 @@ class DroppingPipe(io.RawIOBase):
 
     @override
     def write(self, data: Any, /) -> int:
-        """Write all data or, if there is no room in time, only what fits."""
+        """Write all data, or only a part if the pipe stays full; always return the full length."""
         # A line that was cut by a drop has no line end.
         whole = b"\n" + data if self._is_cut else bytes(data)
         left = memoryview(whole)
@@ -70,7 +70,7 @@ def _reopen(descriptor: int) -> int:
 
 
 def without_blocking(stream: Any) -> Any:
-    """Return a non-blocking text stream to the pipe of ``stream``; ``stream`` itself if it is no pipe."""
+    """Return a text stream that writes to the same pipe without blocking, or ``stream`` itself if it is not a pipe."""
     try:
         is_pipe = stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError, AttributeError):

@@ -1,8 +1,8 @@
-"""Structured logs: one event a line, with the ids of tenant, job, execution and request, and without secrets.
+"""Structured logs: one event per line, with the ids of tenant, job, execution and request, and without secrets.
 
-A repeated traceback is written once.
+A traceback that repeats within REPEAT_SECONDS is written once.
 
-`jobsplatform` may name its modules after the standard library's: imports here are absolute.
+`jobsplatform` may name its modules after the standard library's, because imports inside it are absolute.
 """
 
 import logging
@@ -67,7 +67,7 @@ def _redact_text(text: str) -> str:
 
 
 def _before_half_password(text: str) -> str:
-    """Return a cut text without the end of a URL that may be cut inside its password."""
+    """Return a shortened text without its end if the end may be the beginning of a password in a URL."""
     before, sign, rest = text.rpartition("://")
     return f"{before}{sign}" if ":" in rest and not any(end in rest for end in "@/ \n") else text
 
@@ -86,7 +86,10 @@ def _is_secret(key: str) -> bool:
 
 
 def redact_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Replace secrets in an event, by key and inside text."""
+    """Replace the secrets in a log event: values of keys such as `token`, and secrets inside texts.
+
+    A structlog processor.
+    """
     redacted: MutableMapping[str, Any] = {}
     for key, value in event.items():
         if key in {"_record", "exc_info"}:  # structlog's own, dropped or rendered later
@@ -99,7 +102,7 @@ def redact_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> Even
 
 
 def add_context_ids(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Add the tenant's and the trace's id; job, execution and request ids come from structlog's context."""
+    """Add the ids of tenant and trace to a log event; structlog's context has those of job, execution and request."""
     from scheduling.tracing import current_traceparent, trace_id_of
     from tenants.context import current_tenant_id
 
@@ -113,7 +116,7 @@ def add_context_ids(_logger: WrappedLogger, _name: str, event: EventDict) -> Eve
 
 
 def _shared_processors(render_exceptions: Processor) -> list[Processor]:
-    """Return the processors of every event, whether from structlog or from the standard library."""
+    """Return the processors for all log events, whether they come from structlog or the standard library."""
     return [
         structlog.contextvars.merge_contextvars,
         add_context_ids,
@@ -128,7 +131,7 @@ def _shared_processors(render_exceptions: Processor) -> list[Processor]:
 
 
 def build_formatter(log_format: str) -> logging.Formatter:
-    """Return the formatter for `console` (people) or `json` (machines), and configure structlog to use it."""
+    """Return the log formatter for `console` (people) or `json` (machines), and configure structlog to use it."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -162,7 +165,7 @@ def build_formatter(log_format: str) -> logging.Formatter:
 
 
 class DroppingHandler(logging.StreamHandler[Any]):
-    """A handler for standard error that logs the number of dropped lines and folds repeated tracebacks."""
+    """Handler for standard error that omits repeated tracebacks, and logs how many lines were dropped."""
 
     def __init__(self) -> None:
         super().__init__(without_blocking(sys.stderr))
@@ -183,7 +186,7 @@ class DroppingHandler(logging.StreamHandler[Any]):
 
 
 class Repeats:
-    """The recently written tracebacks, and how many lines with one were omitted since."""
+    """Tracebacks that were written recently, and how many log records with the same traceback were omitted since."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -191,9 +194,10 @@ class Repeats:
         self._next_end = float("inf")
 
     def fold(self, record: logging.LogRecord) -> list[logging.LogRecord]:
-        """Return the records to write now: the summaries of ended windows, and the record.
+        """Return the records to write now: summaries of omitted records whose time is over, and this record.
 
-        A repeated record loses its traceback; it is omitted completely if it names no execution and no request.
+        A record whose traceback was written recently loses the traceback. It is omitted completely if it belongs to no
+        execution and no request.
         """
         now = self._clock()
         ended = self._end_windows(now) if now >= self._next_end else []
@@ -224,7 +228,7 @@ class Repeats:
 
 
 def _place_of(record: logging.LogRecord) -> tuple[object, ...]:
-    """Return where the exception was raised, and where it was logged."""
+    """Return a key for where the exception was raised and where it was logged."""
     assert record.exc_info
     kind, _, frame = record.exc_info
     while frame is not None and frame.tb_next is not None:

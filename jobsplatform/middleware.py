@@ -1,8 +1,9 @@
-"""Middleware of the site: a line of the log for each request, content security, messages of the console, rates.
+"""Middleware of the site: access log, content security policy, messages of the console, request rates.
 
-Each request costs units, taken from the buckets of its caller before the view runs. A key draws on its own bucket and
-on its tenant's, a person likewise, and a request without credentials on that of its address. All buckets of a request
-are one round trip to Redis, and a request that costs nothing takes none.
+Each request costs a number of units, which are taken from the token buckets of its caller before the view runs. A
+request with an API key uses the buckets of the key and of its tenant; a person's request those of the person and the
+tenant; a request without credentials that of its address. All buckets of a request need one round trip to Redis, and a
+request that costs nothing needs none.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ MAX_REFUSED_SUBMITTERS = 10_000
 
 
 class AccessLogMiddleware:
-    """The outermost middleware, so that it logs every response. The query is not logged: it may contain secrets."""
+    """Outermost middleware, which logs every response.
+
+    The query string is not logged, because it may contain secrets.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -74,10 +78,10 @@ class AccessLogMiddleware:
 
 
 class ContentSecurityMiddleware:
-    """Middleware that sets the policy of the settings on responses without one of their own.
+    """Middleware that sets the content security policy of the settings on responses that have none.
 
-    The library's middleware builds the text for each response, with nonces and exceptions that are unused here; that
-    takes as long as resolving the view.
+    The library's middleware builds the header for each response, with nonces and exceptions that the platform does not
+    use; that takes as long as resolving the view.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -93,7 +97,7 @@ class ContentSecurityMiddleware:
 
 
 class ConsoleMessageMiddleware(MessageMiddleware):
-    """Django's message middleware, limited to the console: the API has no messages and need not prepare any."""
+    """Django's message middleware for requests to the console only; the API has no messages."""
 
     @override
     def __call__(self, request: HttpRequest) -> Any:
@@ -109,7 +113,7 @@ _limits = CachedLimits("request_limits", REQUEST_LIMITS)
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """A bucket that a request draws on, with its rate and burst."""
+    """A token bucket that a request uses, with its rate and burst."""
 
     policy: str
     owner: object
@@ -123,14 +127,14 @@ class _Drawn:
 
     @classmethod
     def of_limits(cls, limits: RequestLimits, owner: object, allowed: Mapping[str, int]) -> _Drawn:
-        """Return the bucket of an owner with the limits' values."""
+        """Return the bucket of an owner, with the values that ``allowed`` has for these limits."""
         per_minute = limits.per_minute.key
         return cls(limits.name, owner, allowed[per_minute], allowed[limits.burst.key], per_minute)
 
 
 @dataclass(frozen=True, slots=True)
 class _Charge:
-    """The result of charging a request: response headers, and the error if a bucket held too little."""
+    """Result of charging a request: the response headers, and the error if a bucket did not have enough tokens."""
 
     headers: Mapping[str, str]
     refusal: RequestRateError | None = None
@@ -139,7 +143,7 @@ class _Charge:
 
 
 class RequestRateMiddleware:
-    """Middleware that charges each request once, inside `TenantMiddleware`, which finds the caller."""
+    """Middleware that charges each request once; it must be inside `TenantMiddleware`, which identifies the caller."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -160,7 +164,7 @@ class RequestRateMiddleware:
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> HttpResponseBase | None:
-        """Return 429 if the caller's buckets do not hold the cost of the view, else take it from them."""
+        """Take the view's cost from the caller's buckets; return a 429 response if they do not have enough."""
         if _charge_of(request) is not None:  # a request after a long poll is handled again
             return None
         match = request.resolver_match
@@ -191,13 +195,13 @@ def _charge(request: HttpRequest, cost: int) -> _Charge:
 
 
 def _caller_of(request: HttpRequest) -> object:
-    """Return the id of the key or the person; None for a request without credentials."""
+    """Return the id of the request's API key or person, or None without credentials."""
     key = access_of(request).api_key
     return request.user.pk if key is None else key.pk
 
 
 def _note_submission(charge: _Charge, *, has_made_jobs: bool) -> None:
-    """Store a caller whose submission created no new job: its submissions cost units until one creates some."""
+    """Remember a caller whose submission created no job: its next submissions cost units until one creates a job."""
     if charge.submitter is None:
         return
     if has_made_jobs:
@@ -207,7 +211,7 @@ def _note_submission(charge: _Charge, *, has_made_jobs: bool) -> None:
 
 
 def _drawn_by(request: HttpRequest) -> list[_Drawn]:
-    """Return the buckets of the request's caller."""
+    """Return the token buckets that the request's caller uses."""
     access = access_of(request)
     if access.api_key is not None:
         tenant_id = access.api_key.tenant_id
@@ -225,7 +229,7 @@ def _drawn_by(request: HttpRequest) -> list[_Drawn]:
 
 
 def _allowed(access: Access, tenant_id: UUID | None) -> Mapping[str, int]:
-    """Return the tenant's values of the limits; the defaults if the request has no tenant, or was refused one."""
+    """Return the tenant's values of the request limits; the defaults if the request has no tenant or was refused."""
     found = {} if tenant_id is None or access.scope is None else _limits.get(tenant_id)
     values = {limit.key: found[limit.key].allowed if limit.key in found else limit.default for limit in REQUEST_LIMITS}
     return {key: value or 0 for key, value in values.items()}
@@ -251,7 +255,7 @@ def _take(drawn: Sequence[_Drawn], cost: int) -> _Charge:
 
 
 def _headers(drawn: Sequence[_Drawn], buckets: Sequence[Bucket], grants: Sequence[Grant]) -> dict[str, str]:
-    """Return the two header fields of the IETF draft: the policies, and what is left of each."""
+    """Return the two rate limit headers of the IETF draft: the policies, and what is left of each."""
     left = [
         f'"{one.policy}";r={grant.remaining(bucket.rate)};t={math.ceil(grant.backlog_us / 1_000_000)}'
         for one, bucket, grant in zip(drawn, buckets, grants, strict=True)

@@ -1,4 +1,4 @@
-"""The keys of JOBS_PLATFORM that the deployed product itself reads."""
+"""Declarations of the keys of the setting JOBS_PLATFORM that this package reads."""
 
 from tenants.database.platform_settings import PlatformSetting, declare
 

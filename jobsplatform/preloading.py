@@ -1,4 +1,4 @@
-"""Preloading of a web process: modules and templates, then a freeze for the garbage collector."""
+"""Preloading of a web process: loads modules and templates, and then freezes them for the garbage collector."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from django.urls import reverse
 
 
 def preload_web() -> None:
-    """Load the URL configuration and the templates, about a second's work, and freeze all objects.
+    """Load the URL configuration and all templates, which takes about a second, and freeze all objects.
 
-    Otherwise the first requests would wait for it, and each full collection would walk these objects in the middle of a
-    request: a tenth of a second each time.
+    Otherwise the first requests would wait for it, and each full garbage collection would visit these objects in the
+    middle of a request, which takes a tenth of a second.
     """
     reverse("admin:index")
     for engine in (one for one in engines.all() if isinstance(one, DjangoTemplates)):

@@ -1,6 +1,7 @@
-"""Size limits of a request's URL, host and headers, the first check under both servers.
+"""Size limits of a request's URL, host and headers, which both web servers check before anything else.
 
-It runs before anything reads, resolves or logs them. Servers have limits of their own; these are the same under both.
+They are checked before other code parses or logs these parts. The servers have their own limits; these are the same
+under both.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ type WSGIApplication = Callable[[dict[str, Any], StartResponse], Iterable[bytes]
 
 
 def refusal_of(*, target: int, host: int, headers: int) -> tuple[HTTPStatus, bytes] | None:
-    """Return the status and the problem document that refuse a request with such sizes, or None if they fit."""
+    """Return status and problem document that refuse a request of these sizes in bytes, or None if they are allowed."""
     if target > MAX_TARGET_BYTES:
         status = HTTPStatus.REQUEST_URI_TOO_LONG
     elif host > MAX_HOST_BYTES:
@@ -58,7 +59,7 @@ def refusal_of(*, target: int, host: int, headers: int) -> tuple[HTTPStatus, byt
 
 
 class RequestHeadLimiter:
-    """A WSGI application around another that passes on only requests whose URL, host and headers fit."""
+    """WSGI application that wraps another and passes on only requests whose URL, host and headers are not too large."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application

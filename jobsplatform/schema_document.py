@@ -1,4 +1,4 @@
-"""The OpenAPI document, built once per process for each language and format."""
+"""View of the OpenAPI document, which each process builds once for each language and format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 
 class SchemaView(SpectacularAPIView):
-    """Spectacular's view with a cache: the document depends only on language and format."""
+    """View of drf-spectacular with a cache, because the document depends only on language and format."""
 
     _documents: ClassVar[dict[tuple[str, str], HttpResponse]] = {}
     _lock: ClassVar[threading.Lock] = threading.Lock()

@@ -31,7 +31,7 @@ _propagator = TraceContextTextMapPropagator()
 
 
 def start_telemetry() -> None:
-    """Trace requests, jobs and their calls of database and broker."""
+    """Start tracing in this process: requests, jobs, and their calls of database and broker."""
     names = {} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: "jobsplatform"}
     provider = TracerProvider(resource=Resource.create(names))
     provider.sampler = WithinTraces(provider.sampler)
@@ -44,7 +44,10 @@ def start_telemetry() -> None:
 
 
 class WithinTraces(Sampler):
-    """The environment's sampler, except that no statement starts a trace: ticks and heartbeats would flood it."""
+    """Sampler of the environment, except that a database or broker call outside of a trace is never sampled.
+
+    Otherwise ticks and heartbeats would start very many traces.
+    """
 
     def __init__(self, chosen: Sampler) -> None:
         self._chosen = chosen
@@ -59,7 +62,7 @@ class WithinTraces(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: object = None,
     ) -> SamplingResult:
-        """Drop a statement outside of any trace; delegate the rest to the environment's sampler."""
+        """Drop a client call outside of any trace; let the environment's sampler decide about all other spans."""
         if kind is SpanKind.CLIENT and not trace.get_current_span(parent_context).get_span_context().is_valid:
             return SamplingResult(Decision.DROP)
         return self._chosen.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)  # type: ignore[arg-type]
@@ -69,7 +72,7 @@ class WithinTraces(Sampler):
 
 
 class ExportPerProcess(SpanProcessor):
-    """A span processor with a batch, thread and connection for each process: neither survives a fork."""
+    """Span processor that has a batch, a thread and a connection for each process, because none survives a fork."""
 
     def __init__(self) -> None:
         self._pid = 0
@@ -95,14 +98,14 @@ class ExportPerProcess(SpanProcessor):
 
 
 class OpenTelemetryTracer:
-    """The tracer behind :mod:`scheduling.tracing`."""
+    """Implementation of the tracer interface of :mod:`scheduling.tracing` with OpenTelemetry."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer("jobsplatform")
 
     def current_traceparent(self) -> str | None:
-        """Return the current W3C trace context, or None."""
+        """Return the current trace context in W3C format, or None outside of a trace."""
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)
         return carrier.get("traceparent")
@@ -111,7 +114,10 @@ class OpenTelemetryTracer:
     def span(
         self, name: str, *, parent: str | None, links: Sequence[str], attributes: Mapping[str, str | int]
     ) -> Iterator[tracing.Span]:
-        """Open a span. An error's message is not recorded: it may contain a tenant's data."""
+        """Open a span around the block.
+
+        Of an error only the type is recorded: its message may contain a tenant's data.
+        """
         with self._tracer.start_as_current_span(
             name,
             context=None if parent is None else _context_of(parent),
@@ -128,18 +134,18 @@ class OpenTelemetryTracer:
                 raise
 
     def flush(self) -> None:
-        """Send the collected spans before the process ends."""
+        """Send the collected spans; call it before the process ends."""
         self._provider.force_flush(FLUSH_MS)
 
 
 class StatementTracer:
-    """Spans of prepared statements, like those that the driver's instrumentation makes of all others."""
+    """Source of spans for prepared statements, which the instrumentation of the driver does not see."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("jobsplatform")
 
     def span(self, statement: str) -> AbstractContextManager[trace.Span]:
-        """Return a span for a statement, named by its first word; its text contains no values."""
+        """Return a span for a statement, named after its first word; the recorded text contains no values."""
         text = statement.strip()
         return self._tracer.start_as_current_span(
             text.partition(" ")[0].strip() or "statement",

@@ -1,6 +1,7 @@
-"""The URLs.
+"""URLs of the site.
 
-Each app names its API in `api_urls = "package.api.urls"` of its AppConfig, and other pages in `page_urls`.
+Each app names the module of its API in `api_urls` of its AppConfig (such as "package.api.urls"), and that of other
+pages in `page_urls`.
 """
 
 from django.apps import apps
@@ -20,9 +21,9 @@ from tenants.url_prefixes import API_PREFIX, API_V1_PREFIX, CONSOLE_PREFIX
 
 
 def _urls_of_apps(attribute: str) -> list[URLResolver]:
-    """Return an include for each installed app with that attribute, so that no app is named here.
+    """Return an include of the URL module that each installed app names in this attribute.
 
-    URL patterns are tried in order, so apps with `is_asked_most` come first.
+    Patterns are tried in order, so apps with `is_asked_most` come first.
     """
     configs = sorted(apps.get_app_configs(), key=lambda config: not getattr(config, "is_asked_most", False))
     modules = [getattr(config, attribute, None) for config in configs]
@@ -31,12 +32,15 @@ def _urls_of_apps(attribute: str) -> list[URLResolver]:
 
 @csrf_exempt
 def refuse_address(request: HttpRequest) -> HttpResponse:
-    """Return 404 as a problem for all other URLs of the API."""
+    """Return 404 as a problem document, for URLs of the API that do not exist."""
     return problem_response(AddressUnknownError("There is no such URL; URLs end with a slash."))
 
 
 def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Return 400 for a request that reached no view, such as one to an unserved host; a problem for the API."""
+    """Return 400 for a request that reached no view, such as one with an unknown host.
+
+    For URLs of the API it is a problem document.
+    """
     page = bad_request(request, exception)
     return replace_page(page) if request.path_info.startswith(API_PREFIX) else page
 

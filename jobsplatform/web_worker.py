@@ -1,6 +1,6 @@
-"""The web server's worker: gunicorn's gthread with a time limit for slow clients.
+"""Worker of the web server: gunicorn's gthread worker with a time limit for slow clients.
 
-Each slow client holds a thread while it sends its request.
+A client that sends its request slowly would occupy a thread for all that time.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from tenants.requests.bodies import MAX_TEXT_BYTES, REST_SECONDS, cut_off_slow_c
 
 
 class SlowClientWorker(ThreadWorker):
-    """A threaded gunicorn worker that cuts off clients that send their request too slowly."""
+    """Threaded gunicorn worker that disconnects clients that send their request too slowly."""
 
     @override
     def handle(self, conn: Any) -> Any:
-        """Serve one request. Return gunicorn's own result, or False for a client that was cut off."""
+        """Serve one request and return gunicorn's result, or False for a client that was disconnected as too slow."""
         with receiving(conn.sock) as receipt:
             answer = super().handle(conn)
         if receipt.is_cut_off:
@@ -31,15 +31,15 @@ class SlowClientWorker(ThreadWorker):
 
     @override
     def notify(self) -> None:
-        """Report to gunicorn that the process is alive, and cut off slow clients; called every second."""
+        """Report to gunicorn that the process is alive, and disconnect slow clients. Gunicorn calls it every second."""
         super().notify()
         cut_off_slow_clients()
 
 
 def _read_rest(conn: Any) -> None:
-    """Read the rest of an answered request's body, within bounds, before the connection is closed.
+    """Read the rest of an answered request's body, up to a limit, before the connection is closed.
 
-    Closing a socket with unread data resets it, and the response is lost.
+    Closing a socket with unread data resets the connection, and the response is lost.
     """
     if conn.parser is None or conn.is_http2:
         return

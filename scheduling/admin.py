@@ -1,4 +1,4 @@
-"""The console's pages of jobs, queues, plans and their history."""
+"""Import of all modules with console pages of scheduling, which registers their admin classes."""
 
 from scheduling.breakers import admin as circuits
 from scheduling.bulk import admin as bulk_operations

@@ -1,4 +1,4 @@
-"""The scheduling app."""
+"""Configuration of the scheduling app."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scheduling.limits.declared import LIMITS
 
 
 class SchedulingConfig(AppConfig):
-    """The app of jobs, their fair order and their execution."""
+    """App of jobs, the fair order of their dispatch, and their execution."""
 
     name = "scheduling"
     verbose_name = gettext_lazy("Scheduling")

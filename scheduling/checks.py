@@ -1,4 +1,4 @@
-"""Start-up checks: broken plug-ins, queues without consumers, clock skew."""
+"""Start-up checks of scheduling: broken plug-ins, queues without consumers, clock skew."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tenants.context import all_tenants
 
 @register("scheduling", START)
 def check_processors(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
-    """Check that each kind's class can be imported (scheduling.E001) and its schema is valid (scheduling.E002)."""
+    """Check that each kind's class can be imported (scheduling.E001) and that its schema is valid (scheduling.E002)."""
     try:
         kinds = registry.kinds()
     except registry.ProcessorInvalidError as error:
@@ -60,12 +60,12 @@ def check_queue_consumers(databases: Sequence[str] | None = None, **_: Any) -> l
 
 @register(Tags.database)
 def check_clocks(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Check the clocks of this machine and of known processes against the database's (scheduling.W002)."""
+    """Check that the clocks of this and other processes agree with the database's (scheduling.W002)."""
     return _ask(databases, lambda: [_check_own_clock(), _check_other_clocks()], check_id="scheduling.W002")
 
 
 def _ask(databases: Sequence[str] | None, question: Callable[[], list[Check]], *, check_id: str) -> list[CheckMessage]:
-    """Return failed checks as warnings: work waits because of them, and a restart would not help."""
+    """Return the failed checks as warnings. They are not errors, because a restart would not repair them."""
     if not is_database_at_hand(databases):
         return []
     try:

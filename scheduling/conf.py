@@ -1,4 +1,4 @@
-"""The scheduler's limits that no setting moves, and the policy of its breakers."""
+"""Limits of scheduling that no setting changes, and the policy of its circuit breakers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ CANARY_TASK = "scheduling.canary"
 
 
 def circuit_policy() -> CircuitPolicy:
-    """Return when circuit breakers open, and for how long."""
+    """Return when circuit breakers open and for how long, from the platform's settings."""
     return CircuitPolicy(
         failures=platform_settings.CIRCUIT_FAILURES,
         window_seconds=platform_settings.CIRCUIT_WINDOW_SECONDS,

@@ -1,4 +1,4 @@
-"""Refusals of the scheduling services, each with a stable code and a text for clients."""
+"""Errors that the scheduling services raise, each with a stable code and a text for clients."""
 
 from __future__ import annotations
 
@@ -151,10 +151,7 @@ class BulkNotUndoableError(DomainError):
 
 
 class BulkNumberError(DomainError):
-    """The error for an act on many jobs, or on several tenants', whose number must be typed.
-
-    ``number`` is the right one.
-    """
+    """The action affects many jobs or tenants and must state the number of jobs; ``number`` is the right one."""
 
     code, category, title = "bulk_number", "conflict", gettext_noop("The number of jobs must be confirmed")
 
@@ -205,7 +202,11 @@ class WorkerNotRunningError(DomainError):
 
 
 class DrainingError(DomainError):
-    code, category, title = "draining", "unavailable", gettext_noop("No new jobs are accepted while it drains")
+    code, category, title = (
+        "draining",
+        "unavailable",
+        gettext_noop("No new jobs are accepted: the queue, kind or tenant is draining"),
+    )
 
 
 class InvalidTransitionError(DomainError):
@@ -267,7 +268,7 @@ class BackfillInvalidError(DomainError):
 
     @classmethod
     def of(cls, field: str, detail: str) -> BackfillInvalidError:
-        """Return the error for a field with a fault."""
+        """Return the error that one field is invalid."""
         return cls(f"{field}: {detail}", errors=[{"field": field, "code": cls.code, "detail": detail}])
 
 
@@ -288,12 +289,12 @@ class SavedViewLimitError(DomainError):
 
 
 class BrokerUnavailableError(Exception):
-    """The error for a message that the broker refused; the claim behind it is undone."""
+    """The broker refused a message; the claim of its job is undone."""
 
 
 class JobLockedError(OperationalError):
-    """The error for a job's row that another session has held for longer than the lock timeout."""
+    """Another session has held the lock of a job's row for longer than the lock timeout."""
 
 
 class FenceLostError(Exception):
-    """The error for an execution that another start of its job has superseded; its transaction must roll back."""
+    """Another start of the job has superseded this execution; its transaction must roll back."""

@@ -1,4 +1,4 @@
-"""The models of the scheduling app."""
+"""Import of all models of the scheduling app, so that Django finds them."""
 
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation

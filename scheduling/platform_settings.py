@@ -1,4 +1,4 @@
-"""The keys of JOBS_PLATFORM that the scheduler reads."""
+"""Declarations of the keys of the setting JOBS_PLATFORM that scheduling reads."""
 
 from __future__ import annotations
 

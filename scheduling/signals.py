@@ -1,6 +1,6 @@
-"""Signals for observers that log and count; no function of the platform depends on them.
+"""Signals for receivers that log and count; no function of the platform depends on them.
 
-Each is sent after its transaction has committed, with plain values.
+Each is sent after its transaction has committed, with plain values as arguments.
 """
 
 from __future__ import annotations

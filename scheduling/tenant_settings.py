@@ -1,4 +1,4 @@
-"""Tenant settings for the priority, the log level and the retention of jobs."""
+"""Settings of a tenant for the priority, the log level and the retention of its jobs."""
 
 from __future__ import annotations
 

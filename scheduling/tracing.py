@@ -1,4 +1,4 @@
-"""The interface to OpenTelemetry; it costs a comparison while no tracer is installed.
+"""Interface to OpenTelemetry, which does almost nothing while no tracer is installed.
 
 The trace context is stored in the job's row, never in a message, because messages are not trusted.
 """
@@ -11,25 +11,25 @@ from typing import Protocol
 
 
 class Span(Protocol):
-    """An open span."""
+    """An open span of a trace."""
 
     def fail(self, error: str) -> None:
-        """Mark it as failed."""
+        """Mark the span as failed, with this error."""
 
 
 class Tracer(Protocol):
-    """The interface of a tracer, once it is installed."""
+    """Interface that an installed tracer must implement."""
 
     def current_traceparent(self) -> str | None:
-        """Return the current W3C context; None outside of any trace."""
+        """Return the current trace context in W3C format, or None outside of a trace."""
 
     def span(
         self, name: str, *, parent: str | None, links: Sequence[str], attributes: Mapping[str, str | int]
     ) -> AbstractContextManager[Span]:
-        """Open a span; ``parent`` and ``links`` are W3C contexts."""
+        """Return a context manager that opens a span; ``parent`` and ``links`` are W3C trace contexts."""
 
     def flush(self) -> None:
-        """Send the collected spans, before the process ends."""
+        """Send the collected spans; call it before the process ends."""
 
 
 class _NoSpan:
@@ -42,32 +42,32 @@ _NO_SPAN: AbstractContextManager[Span] = nullcontext(_NoSpan())
 
 
 def install(tracer: Tracer) -> None:
-    """Trace from now on, in this process and those forked from it."""
+    """Use this tracer from now on, in this process and in processes forked from it."""
     global _tracer  # noqa: PLW0603 - set once at start
     _tracer = tracer
 
 
 def current_traceparent() -> str | None:
-    """Return the current context, for a job's row; None without one."""
+    """Return the current trace context in W3C format, to store it with a job, or None without a tracer or trace."""
     return None if _tracer is None else _tracer.current_traceparent()
 
 
 def span(
     name: str, *, parent: str | None = None, links: Sequence[str] = (), **attributes: str | int
 ) -> AbstractContextManager[Span]:
-    """Open a span around a block; without a tracer do nothing."""
+    """Return a context manager that opens a span around its block; without a tracer it does nothing."""
     if _tracer is None:
         return _NO_SPAN
     return _tracer.span(name, parent=parent, links=links, attributes=attributes)
 
 
 def flush() -> None:
-    """Send the collected spans, before the process ends."""
+    """Send the collected spans, if a tracer is installed; call it before the process ends."""
     if _tracer is not None:
         _tracer.flush()
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
-    """Return the trace id of a context, or None."""
+    """Return the trace id in a W3C trace context, or None if it is missing or malformed."""
     parts = (traceparent or "").split("-")
     return parts[1] if len(parts) == 4 else None

@@ -1,1 +1,1 @@
-"""The console's site: navigation, error pages, log-in."""
+"""Site of the console: navigation, error pages, log-in."""

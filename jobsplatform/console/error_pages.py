@@ -1,4 +1,4 @@
-"""Error pages of the console: 403 and 404 with a reason and a way on."""
+"""Error pages 403 and 404 of the console, which say what happened and link to other pages."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -10,14 +10,14 @@ from tenants.url_prefixes import CONSOLE_PREFIX
 
 
 def forbidden_page(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Return 403, in the console's layout for requests to the console."""
+    """Return a 403 response; in the console, a page in the console's layout."""
     if not _is_in_console(request):
         return permission_denied(request, exception)
     return _page(request, "refused", gettext("You have no permission to view this page"), 403)
 
 
 def not_found_page(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Return 404 likewise; the page does not reveal whether the object exists for others."""
+    """Return a 404 response; in the console, a page in its layout, which does not reveal whether the object exists."""
     if not _is_in_console(request):
         return page_not_found(request, exception)
     return _page(request, "missing", gettext("Page not found"), 404)

@@ -1,4 +1,4 @@
-"""The console's log-in form."""
+"""Log-in form of the console."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unfold.forms import AuthenticationForm
 
 
 class ConsoleLoginForm(AuthenticationForm):
-    """Django's log-in form in unfold's style, for every active account whatever its `is_staff`."""
+    """Log-in form in unfold's style that accepts every active account, whether or not `is_staff` is set."""
 
     @override
     def confirm_login_allowed(self, user: Any) -> None:

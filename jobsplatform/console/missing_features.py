@@ -1,4 +1,4 @@
-"""Pages of features that the platform does not have yet, with what to use meanwhile."""
+"""Pages about features that the console does not have yet, with what can be used instead."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEMPLATE = "scheduling/dashboards/not_yet.html"
 
 @dataclass(frozen=True, slots=True)
 class Substitute:
-    """A present substitute for part of a feature: its name, a text, and its console page if it has one."""
+    """What can be used instead of a part of a missing feature: name, text, and URL of a console page, if any."""
 
     title: str
     text: str
@@ -28,7 +28,7 @@ class Substitute:
 
 @require_safe
 def alerts_page(request: HttpRequest) -> HttpResponse:
-    """Show that the console sends no alerts, and what to use meanwhile."""
+    """Show that the console sends no alerts, and what can be used instead."""
     text = _(
         "The console does not send alerts yet: none of its own rules notifies a person. The overview shows the "
         "monitored values, and external monitoring can alert on them."
@@ -58,7 +58,7 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def compliance_page(request: HttpRequest) -> HttpResponse:
-    """Show that the console has no compliance reports, and what to use meanwhile."""
+    """Show that the console has no compliance reports, and what can be used instead."""
     text = _(
         "The console has no compliance reports yet: it does not collect evidence for an auditor into one "
         "document. The records for such a report exist and can be viewed and exported."

@@ -1,4 +1,4 @@
-"""The console's navigation: groups of pages, without those that the user may not view or no app registers."""
+"""Navigation of the console: groups of links to pages that are registered and that the user may view."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.console.site import console_site
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A model's list in the navigation; ``place`` is the key after `g` in the keyboard shortcut."""
+    """Link to the list of a model; ``place`` is the key after `g` in its keyboard shortcut."""
 
     model: str
     title: str
@@ -98,7 +98,7 @@ ELSEWHERE = frozenset(
 
 
 def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return unfold's sidebar for this user. Models of plug-ins are in a group with their app's name."""
+    """Return the sidebar for this user in unfold's format. Models of plug-ins get a group with their app's name."""
     visible: dict[str, dict[str, Any]] = {}
     app_of: dict[str, str] = {}
     for app in console_site.get_app_list(request):

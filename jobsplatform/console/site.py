@@ -1,4 +1,4 @@
-"""The console's site: Django's admin with unfold's templates."""
+"""Admin site of the console: Django's admin site with unfold's templates."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
@@ -20,7 +20,7 @@ READING = frozenset({"GET", "HEAD"})
 
 
 class ConsoleSite(UnfoldAdminSite):
-    """The one admin site, on which every app registers."""
+    """The only admin site of the project; every app registers its admin classes on it."""
 
     login_template = "admin/console_login.html"
 
@@ -32,23 +32,23 @@ class ConsoleSite(UnfoldAdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """Return whether the account is active and has a membership or a platform role.
 
-        `is_staff` is not read: it opens the other admin pages of a host project, and is never set here.
+        `is_staff` is ignored: in a host project it opens other admin pages, and the platform never sets it.
         """
         access = access_of(request)
         has_place = access.platform_role is not None or access.role is not None
         return bool(request.user.is_authenticated and request.user.is_active and has_place)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Serve Django's log-in page; remember the browser for the account's limit on log-ins."""
+        """Serve Django's log-in page; after a log-in, exempt the browser from the account's limit of failed log-ins."""
         response: HttpResponse = super().login(request, extra_context)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
             remember_device(request, response)
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Serve Django's password page; audit the change.
+        """Serve Django's page for changing the password, and write an audit entry for a change.
 
-        The other sessions of the account end with its old password.
+        A change ends the account's other sessions.
         """
         from tenants.access.people import record_password_change
 
@@ -60,14 +60,14 @@ class ConsoleSite(UnfoldAdminSite):
 
     @costs(SEARCH)
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Serve unfold's search over all pages."""
+        """Serve unfold's search over the names of all pages."""
         response: HttpResponse = super().search(request, extra_context)
         return response
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """Return Django's app list, cached because each page reads it twice; callers must not change it.
+        """Return Django's list of apps and models from a cache, because each page needs it twice; do not change it.
 
-        It depends only on permissions and language: the pages check nothing else (`tenants.console.base`).
+        The list depends only on permissions and language, because pages check nothing else (`tenants.console.base`).
         """
         key = (access_of(request).permissions, get_language(), app_label)
         found = self._app_lists.get(key)
@@ -76,7 +76,7 @@ class ConsoleSite(UnfoldAdminSite):
         return found
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        """Return Django's URLs without savepoints: a page wraps its guard once more, which loses the mark."""
+        """Return Django's URLs with their views marked as non-atomic: a wrapper loses the mark of `admin_view`."""
         urls: list[URLResolver | URLPattern] = super().get_urls()
         for pattern in _guarded(urls):
             transaction.non_atomic_requests(pattern.callback)
@@ -84,7 +84,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     @override
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
-        """Return Django's guarded view; reading requests run in the request's transaction without a savepoint."""
+        """Return Django's guarded view; only requests that may write get their own transaction or savepoint."""
         guarded: Callable[..., Any] = super().admin_view(view, cacheable)
 
         @transaction.non_atomic_requests
@@ -100,14 +100,14 @@ class ConsoleSite(UnfoldAdminSite):
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Serve Django's page of an app; refuse it to callers who may view none of its pages."""
+        """Serve Django's page of an app; raise PermissionDenied for users who may view none of its models."""
         if not self.get_app_list(request, app_label):
             raise PermissionDenied
         response: HttpResponse = super().app_index(request, app_label, extra_context)
         return response
 
     def extra_urls(self) -> list[URLPattern]:
-        """Return the URLs of pages that belong to no model."""
+        """Return the URLs of console pages that do not belong to a model."""
         # Models are loaded later than this module.
         from jobsplatform.console.missing_features import alerts_page, compliance_page
         from scheduling.diagnosis.page import diagnosis_page
@@ -148,7 +148,7 @@ class ConsoleSite(UnfoldAdminSite):
 
 
 def _guarded(urls: Iterable[URLResolver | URLPattern]) -> Iterator[URLPattern]:
-    """Yield the patterns whose views `admin_view` guards."""
+    """Yield the URL patterns whose views `admin_view` has wrapped."""
     for url in urls:
         if isinstance(url, URLResolver):
             yield from _guarded(url.url_patterns)

@@ -1,1 +1,1 @@
-"""The demonstration: three tenants index the example corpus on one fair pool of real workers."""
+"""Demonstration: three tenants index the same example documents on one fairly shared pool of real workers."""

@@ -1,6 +1,6 @@
-"""The command behind `make demo`: three tenants index documents on one fair pool of real workers.
+"""Command behind `make demo`: three tenants index documents on one fairly shared pool of real workers.
 
-It expects servers in DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL. On a terminal it runs until Ctrl-C; otherwise, or
+It needs servers in DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL. On a terminal it runs until Ctrl-C; otherwise, or
 with DEMO_EXIT=1, it stops everything at the end. The exit status is 0 only if all checks passed.
 """
 
@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 
 
 def main() -> int:
-    """Run the demonstration and return the exit status."""
+    """Run the demonstration; return the exit status."""
     is_terminal = sys.stdout.isatty()
     console = Console(width=None if is_terminal else PLAIN_WIDTH)
     stays_up = is_terminal and os.environ.get("DEMO_EXIT", "") in {"", "0"}

@@ -1,4 +1,4 @@
-"""A client of the HTTP API that acts as one tenant."""
+"""Client of the HTTP API that acts as one tenant."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PAGE_LIMIT = 200
 
 
 class RefusedError(RuntimeError):
-    """Raised if the platform answers a request with an error."""
+    """The platform answered a request with an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadResponse:
-    """An accepted upload: its batch, and document ids by file name."""
+    """Accepted upload: the id of its batch, and the ids of the documents by file name."""
 
     batch_id: str
     documents: dict[str, str]
@@ -32,7 +32,7 @@ class UploadResponse:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """One search result: a chunk of `document`, and its location."""
+    """One search result: a passage of text, its document, and its location there."""
 
     document: str
     location: Mapping[str, Any]
@@ -41,7 +41,7 @@ class SearchResult:
 
 
 class TenantClient:
-    """A client of the API with one tenant's key."""
+    """Client of the API that authenticates with the API key of one tenant."""
 
     def __init__(self, address: str, token: str) -> None:
         self._http = httpx.Client(
@@ -63,7 +63,7 @@ class TenantClient:
         return UUID(self._post("jobs/", json={"kind": kind, "payload": payload})["id"])
 
     def read_job(self, job_id: UUID) -> dict[str, Any]:
-        """Return a job as the API shows it."""
+        """Return the JSON of a job."""
         return _answer(self._http.get(f"jobs/{job_id}/"))
 
     def create_dataset(self, name: str) -> str:
@@ -71,14 +71,14 @@ class TenantClient:
         return str(self._post("datasets/", json={"name": name})["id"])
 
     def upload(self, dataset_id: str, files: Sequence[Path]) -> UploadResponse:
-        """Upload files as one batch."""
+        """Upload files as one batch to a dataset."""
         with ExitStack() as stack:
             parts = [("files", (path.name, stack.enter_context(path.open("rb")))) for path in files]
             answer = self._post(f"datasets/{dataset_id}/documents/", files=parts)
         return UploadResponse(str(answer["batch"]), {entry["name"]: str(entry["id"]) for entry in answer["documents"]})
 
     def list_documents(self, dataset_id: str) -> list[dict[str, Any]]:
-        """Return all documents of a dataset, each with its status, its job and its error, from all pages."""
+        """Return the JSON of all documents of a dataset, from all pages of the list."""
         documents: list[dict[str, Any]] = []
         page: str | None = f"datasets/{dataset_id}/documents/?limit={PAGE_LIMIT}"
         while page:
@@ -88,22 +88,22 @@ class TenantClient:
         return documents
 
     def upload_files(self, files: Sequence[Path]) -> list[str]:
-        """Upload files that belong to no dataset; return their ids."""
+        """Upload files without a dataset; return their ids."""
         with ExitStack() as stack:
             parts = [("files", (path.name, stack.enter_context(path.open("rb")))) for path in files]
             answer = self._post("files/", files=parts)
         return [str(entry["id"]) for entry in answer["files"]]
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return the response to a GET."""
+        """Send a GET request; return the JSON of the response."""
         return _answer(self._http.get(path))
 
     def post(self, path: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the response to a POST with a JSON body."""
+        """Send a POST request with a JSON body; return the JSON of the response."""
         return self._post(path, json=content)
 
     def search(self, dataset_id: str, query: str, *, top_k: int, mode: str = "hybrid") -> list[SearchResult]:
-        """Return the best chunks for a query, best first; `mode` is hybrid, vector or text."""
+        """Return the passages of a dataset that match a query best, best first; `mode` is hybrid, vector or text."""
         content = {"query": query, "top_k": top_k, "mode": mode}
         answer = self._post(f"datasets/{dataset_id}/search/", json=content)
         return [
@@ -116,7 +116,7 @@ class TenantClient:
 
 
 class PersonClient(TenantClient):
-    """A client of the API as a logged-in person in one tenant: keys may not decide approvals."""
+    """Client of the API that is logged in as a person, because API keys may not decide approvals."""
 
     def __init__(self, address: str, tenant: str, username: str, password: str) -> None:
         headers = {"X-Tenant": tenant, "Referer": f"{address}/"}
@@ -129,7 +129,7 @@ class PersonClient(TenantClient):
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON of a successful response; raise `RefusedError` with the problem for any other."""
+    """Return the JSON of a successful response; raise RefusedError with the beginning of the text for any other."""
     if response.is_success:
         answer: dict[str, Any] = response.json()
         return answer

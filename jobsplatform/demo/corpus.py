@@ -1,4 +1,4 @@
-"""The example corpus: its documents, the one damaged file, and the questions with their answers."""
+"""Example documents of the demonstration, one of them damaged, and questions with the document that answers each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DAMAGED = "interrupted-upload.pdf"
 
 @dataclass(frozen=True, slots=True)
 class CorpusQuestion:
-    """A question in `language` (`en` or `zh`) and the name of the document that answers it."""
+    """Question in `language` (`en` or `zh`), and the file name of the document that answers it."""
 
     language: str
     text: str
@@ -23,19 +23,19 @@ class CorpusQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The files to upload, and the questions about them."""
+    """The example documents, and the questions about them."""
 
     documents: tuple[Path, ...]
     questions: tuple[CorpusQuestion, ...]
 
     @property
     def good(self) -> tuple[Path, ...]:
-        """Return all files except the damaged one."""
+        """Return the paths of all documents except the damaged one."""
         return tuple(path for path in self.documents if path.name != DAMAGED)
 
 
 def read_corpus(folder: Path = CORPUS) -> Corpus:
-    """Return the corpus; raise FileNotFoundError if its folder is missing."""
+    """Return the documents and questions in a folder; raise FileNotFoundError if it is missing."""
     documents = tuple(sorted(path for path in (folder / "documents").iterdir() if path.is_file()))
     entries = json.loads((folder / "questions.json").read_text(encoding="utf-8"))["questions"]
     questions = tuple(CorpusQuestion(entry["language"], entry["question"], entry["document"]) for entry in entries)
@@ -43,10 +43,10 @@ def read_corpus(folder: Path = CORPUS) -> Corpus:
 
 
 def read_title(document: Path, folder: Path = CORPUS) -> str:
-    """Return the title as a reader sees it: the first heading, or a table's first row as a sentence.
+    """Return a document's title as its text shows it: the first heading, or the first row of a table as a sentence.
 
-    Titles of built files (pdf, docx, html) come from their Markdown source, so that the check does not depend on the
-    parsers that it checks.
+    Titles of built files (pdf, docx, html) are read from their Markdown source, so that the check of the parsers does
+    not depend on them.
     """
     if document.suffix == ".csv":
         with document.open(encoding="utf-8", newline="") as lines:

@@ -1,4 +1,4 @@
-"""The environment of a run's processes: settings by environment variables, and a temporary folder."""
+"""Environment variables and temporary folder for the processes of the demonstration."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import django
 
 @contextmanager
 def run_folder() -> Iterator[Path]:
-    """Set Django up for this process and its children; yield a folder for files and logs, removed afterwards.
+    """Set up Django for this process and its children; yield a folder for files and logs, which is removed afterwards.
 
-    Variables that are already set take precedence. SIGTERM unwinds like an exception, so that everything is stopped.
+    Variables that are already set are kept. SIGTERM raises an exception, so that everything is stopped.
     """
     signal.signal(signal.SIGTERM, _exit_on_signal)
     with tempfile.TemporaryDirectory(prefix="jobsplatform-run-") as name:

@@ -1,6 +1,6 @@
-"""Measures of a run: waits, shares while all tenants were backlogged, and the same arrivals under FIFO.
+"""Computed results of a run: waits, shares while all tenants had a backlog, and the waits under FIFO.
 
-Pure: values in, values out. Times are microseconds since the run's first arrival.
+All functions are pure. Times are microseconds since the first arrival of the run.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ MINIMUM_STARTS = 14
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One job from its arrival to its end.
+    """One job with its times of arrival, start and end.
 
-    `cost_us` is the measured slot time of its executions. `held_us` is the time from dispatch to end, for which it held
-    a slot, transport of the message included.
+    `cost_us` is the measured slot time of its executions. `held_us` is the time from dispatch to end, for which it
+    occupied a slot; this includes the transport of the message.
     """
 
     tenant_id: UUID
@@ -36,7 +36,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ShareTerms:
-    """A tenant's claim to the pool: its weight and its cap."""
+    """What decides a tenant's share of the pool: its weight and its cap."""
 
     weight: float
     cap: int
@@ -44,7 +44,7 @@ class ShareTerms:
 
 @dataclass(frozen=True, slots=True)
 class WaitPercentiles:
-    """Percentiles of the time from submission to start, in microseconds."""
+    """Median and 95th percentile of the time from submission to start, in microseconds."""
 
     p50_us: int
     p95_us: int
@@ -52,7 +52,7 @@ class WaitPercentiles:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time in which every tenant had jobs waiting."""
+    """Time span in which every tenant had waiting jobs."""
 
     from_us: int
     to_us: int
@@ -64,7 +64,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredShare:
-    """The fractions of the pool's time that a tenant received and was entitled to."""
+    """Fraction of the pool's time that a tenant received, and fraction that it was entitled to."""
 
     received: float
     entitled: float
@@ -81,14 +81,14 @@ def percentile[Number: (int, float)](values: Iterable[Number], part: float) -> N
 
 
 def waits_by_tenant(runs: Sequence[Run]) -> dict[UUID, WaitPercentiles]:
-    """Return the percentiles of the runs' actual waits."""
+    """Return the percentiles of the real waits of each tenant."""
     return _percentiles((run.tenant_id, run.started_us - run.arrived_us) for run in runs)
 
 
 def fifo_waits_by_tenant(runs: Sequence[Run], *, slots: int) -> dict[UUID, WaitPercentiles]:
-    """Return the percentiles of waits if one FIFO queue had served the same arrivals.
+    """Return the percentiles of the waits that each tenant would have had if one FIFO queue had served the same jobs.
 
-    Each job holds its slot for as long as it really did, so that FIFO gets no better machine.
+    Each job occupies its slot for as long as it really did, so the simulated machine is not faster than the real one.
     """
     ordered = sorted(runs, key=lambda run: run.arrived_us)
     arrivals = [Arrival(run.tenant_id, run.arrived_us, max(run.held_us, 1)) for run in ordered]
@@ -98,7 +98,10 @@ def fifo_waits_by_tenant(runs: Sequence[Run], *, slots: int) -> dict[UUID, WaitP
 
 
 def backlogged_window(runs: Sequence[Run]) -> Window | None:
-    """Return the time from the last tenant's first arrival to the first one's last start; None if it is too short."""
+    """Return the time in which every tenant had waiting jobs; None if it contains too few starts.
+
+    It begins when the last tenant submits its first job, and ends with the last start of the tenant that ends first.
+    """
     first: dict[UUID, int] = {}
     last: dict[UUID, int] = {}
     for run in runs:
@@ -114,7 +117,7 @@ def backlogged_window(runs: Sequence[Run]) -> Window | None:
 def shares_within(
     window: Window, runs: Sequence[Run], claims: Mapping[UUID, ShareTerms], *, slots: int
 ) -> dict[UUID, MeasuredShare]:
-    """Return each tenant's fraction of the pool's time within the window, and its entitlement."""
+    """Return for each tenant the fraction of the pool's time that it received and was entitled to within the window."""
     received = dict.fromkeys(claims, 0)
     for run in runs:
         overlap = min(run.ended_us, window.to_us) - max(run.started_us, window.from_us)

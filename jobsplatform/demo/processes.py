@@ -1,4 +1,4 @@
-"""The platform's real processes, started and stopped as an operator does."""
+"""Start and stop of the platform's real processes, as an operator does it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ LOG_TAIL_LINES = 25
 
 
 class PlatformFailedError(RuntimeError):
-    """Raised if the platform's processes did not start, or ended on their own."""
+    """The platform's processes did not start, or ended by themselves."""
 
 
 class Platform:
-    """A running `run_platform` with its address and its log."""
+    """A running `run_platform` process with its URL and its log."""
 
     def __init__(self, process: subprocess.Popen[bytes], address: str, log: Path) -> None:
         self._process = process
@@ -40,12 +40,15 @@ class Platform:
         self._log = log
 
     def require_alive(self) -> None:
-        """Raise `PlatformFailedError` with the end of the log if the supervisor has ended."""
+        """Raise PlatformFailedError, with the end of the log, if the process has ended."""
         if (status := self._process.poll()) is not None:
             raise PlatformFailedError(f"run_platform ended with status {status}.\n{self.log_tail()}")
 
     def wait_ready(self) -> None:
-        """Poll until the readiness probe succeeds and the pool has slots, that is a worker is online."""
+        """Wait until the readiness probe succeeds and a worker is online.
+
+        Raise PlatformFailedError if this takes more than READY_SECONDS.
+        """
         deadline = time.monotonic() + READY_SECONDS
         while (lacking := self._lacking()) and time.monotonic() < deadline:
             self.require_alive()
@@ -54,7 +57,7 @@ class Platform:
             raise PlatformFailedError(f"Not ready within {READY_SECONDS:.0f} s: {lacking}\n{self.log_tail()}")
 
     def _lacking(self) -> str:
-        """Return what is missing before work can be done; empty if nothing is."""
+        """Return a sentence that says what is missing before jobs can run, or an empty text."""
         try:
             answer = httpx.get(f"{self.address}/health/ready", timeout=5)
         except httpx.TransportError:
@@ -64,11 +67,11 @@ class Platform:
         return "" if read_slots(POOL) else "no worker has registered."
 
     def wait(self) -> None:
-        """Wait until the supervisor ends by itself."""
+        """Wait until the process ends by itself."""
         self._process.wait()
 
     def stop(self) -> None:
-        """Stop the supervisor with SIGTERM; kill it after STOP_SECONDS."""
+        """Stop the process with SIGTERM; kill it after STOP_SECONDS."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -78,16 +81,16 @@ class Platform:
             self._process.wait()
 
     def log_tail(self) -> str:
-        """Return the last lines of the processes' log."""
+        """Return the last lines of the log of all processes."""
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
 @contextmanager
 def running_platform(log: Path, *options: str) -> Iterator[Platform]:
-    """Start web, dispatcher, worker and beat on a free port; yield them when ready; stop them.
+    """Start web server, dispatcher, worker and beat; yield them when they are ready, and stop them after the block.
 
-    ``options`` are those of `run_platform`.
+    ``options`` are command-line options of `run_platform`. The web server listens on a free port.
     """
     port = free_port()
     command = [sys.executable, "manage.py", "run_platform", "--bind", f"{HOST}:{port}", *options]

@@ -1,4 +1,4 @@
-"""Live progress: one bar a tenant on a terminal, else plain lines."""
+"""Display of the progress: on a terminal one bar for each tenant, otherwise plain lines."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LINE_SECONDS = 2.0
 
 
 class ProgressBoard(Protocol):
-    """A display of the counts."""
+    """Interface of a display of the tenants' job counts."""
 
     def show(self, counts: Mapping[UUID, Counts]) -> None: ...
 
 
 class BarBoard:
-    """A display of bars on a terminal, redrawn in place."""
+    """Display with a bar for each tenant on a terminal."""
 
     def __init__(self, progress: Progress, participants: Sequence[Participant], total: int) -> None:
         self._progress = progress
@@ -43,7 +43,7 @@ class BarBoard:
 
 
 class LineBoard:
-    """A display of plain lines for logs and pipes."""
+    """Display with plain lines, for logs and pipes."""
 
     def __init__(self, console: Console, participants: Sequence[Participant]) -> None:
         self._console = console
@@ -69,7 +69,7 @@ class LineBoard:
 
 @contextmanager
 def board(console: Console, participants: Sequence[Participant], total: int) -> Iterator[ProgressBoard]:
-    """Yield the display that suits the console; `total` is the number of documents of each tenant."""
+    """Yield the display that suits the console; each tenant has `total` documents."""
     if not console.is_terminal:
         yield LineBoard(console, participants)
         return

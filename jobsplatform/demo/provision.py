@@ -1,4 +1,4 @@
-"""Provisioning of the demonstration: the schema, three tenants with keys, and an administrator."""
+"""Preparation of the demonstration: the database schema, three tenants with API keys, and an administrator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REQUESTS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A tenant of this run with its key and the limits of its plan."""
+    """A tenant of this run with its API key and the limits of its plan."""
 
     role: TenantScenario
     tenant_id: UUID
@@ -41,25 +41,25 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Administrator:
-    """The account for the console; the password is shown once."""
+    """Account for the console with its password, which is shown once."""
 
     username: str
     password: str
 
 
 def migrate_database() -> None:
-    """Migrate the schema as its owner."""
+    """Apply all migrations."""
     call_command("migrate", verbosity=0, interactive=False)
 
 
 def create_participants() -> list[Participant]:
-    """Create the three tenants on their plans, each with an API key."""
+    """Create the three tenants with their plans and an API key each."""
     with acting_as(ACTOR):
         return [_create_participant(role) for role in ROLES]
 
 
 def create_administrator() -> Administrator:
-    """Create an admin of the platform with a generated password."""
+    """Create a platform administrator with a generated password."""
     password = secrets.token_urlsafe(12)
     username = "admin"
     while get_user_model()._default_manager.filter(username=username).exists():  # a database that was used before
@@ -80,7 +80,7 @@ def _create_participant(role: TenantScenario) -> Participant:
 
 
 def _raise_request_rates(plan: Plan) -> None:
-    """Raise the plan's request rates for a program that polls thousands of jobs."""
+    """Raise the request rates of the plan, because the demonstration polls thousands of jobs."""
     with all_tenants():
         limits = dict(PlanLimit.objects.filter(plan=plan).values_list("key", "value"))
         raised = {

@@ -1,4 +1,4 @@
-"""Cross-tenant reads of the demonstration, one statement each."""
+"""Queries of the demonstration over all tenants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.database.platform_settings import platform_settings
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The numbers of a tenant's jobs by state; failed ones are dead letters."""
+    """Numbers of a tenant's jobs by state; ``failed`` are dead letters."""
 
     submitted: int = 0
     running: int = 0
@@ -34,14 +34,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class EndedExecution:
-    """An ended execution and its measured slot time."""
+    """Execution that has ended, with its measured slot time."""
 
     tenant_id: UUID
     measured_us: int
 
 
 def read_counts(tenant_ids: Iterable[UUID]) -> dict[UUID, Counts]:
-    """Return the numbers of each tenant's jobs by state."""
+    """Return the numbers of each tenant's jobs by state, in one query."""
     with all_tenants():
         rows = (
             Job.objects.filter(tenant_id__in=list(tenant_ids))
@@ -59,7 +59,7 @@ def read_counts(tenant_ids: Iterable[UUID]) -> dict[UUID, Counts]:
 
 
 def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
-    """Return every ended job that ran, with the time of its executions; times are relative to the first arrival."""
+    """Return the ended jobs that were started, with the times of their executions, relative to the first arrival."""
     with all_tenants():
         rows = list(
             Job.objects.filter(tenant_id__in=tenant_ids, state__in=TERMINAL_STATES, started_at__isnull=False)
@@ -91,7 +91,7 @@ def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
 
 
 def read_executions(tenant_ids: Iterable[UUID]) -> list[EndedExecution]:
-    """Return every ended execution that had started, in order of dispatch."""
+    """Return the ended executions that were started, in the order of their dispatch."""
     with all_tenants():
         executions = Execution.objects.filter(tenant_id__in=list(tenant_ids), started_at__isnull=False)
         rows = executions.order_by("dispatched_at", "started_at").values_list("tenant_id", "measured_us")
@@ -99,14 +99,14 @@ def read_executions(tenant_ids: Iterable[UUID]) -> list[EndedExecution]:
 
 
 def read_death_reasons(tenant_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """Return the error message of each dead letter by job id."""
+    """Return the error message of each dead letter by the id of its job."""
     with all_tenants():
         letters = DeadLetter.objects.filter(tenant_id__in=list(tenant_ids))
         return dict(letters.values_list("job_id", "error_message"))
 
 
 def read_slots(pool: str) -> int:
-    """Return the slots of the pool's workers that are online with a heartbeat within a lease."""
+    """Return the number of slots of the pool's online workers whose last heartbeat is within the lease."""
     heard_since = Now() - timedelta(seconds=platform_settings.LEASE_SECONDS)
     workers = Worker.objects.filter(pool__name=pool, status=Worker.Status.ONLINE, heartbeat_at__gt=heard_since)
     return workers.aggregate(slots=Sum("slots"))["slots"] or 0

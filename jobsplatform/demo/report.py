@@ -1,4 +1,4 @@
-"""The report of a run as tables."""
+"""Tables with the results of a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NUMBER_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The records of the run."""
+    """Recorded data of a run, from which the tables are made."""
 
     participants: Sequence[Participant]
     counts: Mapping[UUID, Counts]
@@ -48,7 +48,7 @@ class Evidence:
 
 
 def print_table(console: Console, evidence: Evidence) -> None:
-    """Print one row a tenant, and below it the meaning of the columns."""
+    """Print a table with a row for each tenant, and below it the meaning of the columns."""
     window = backlogged_window(evidence.runs)
     table = Table(title="Results by tenant", title_justify="left", title_style="bold")
     table.add_column("tenant (weight)")
@@ -99,7 +99,7 @@ def _legend(evidence: Evidence, window: Window | None) -> str:
 
 
 def print_searches(console: Console, address: str, shelves: Sequence[Shelf]) -> None:
-    """Print three questions, each searched by another tenant in its own documents."""
+    """Print three questions with their best results; each is searched in the documents of another tenant."""
     console.print("\n[bold]Three searches[/bold]")
     by_role = {shelf.participant.role.slug: shelf for shelf in shelves}
     for enquiry in ENQUIRIES:
@@ -115,14 +115,14 @@ def print_searches(console: Console, address: str, shelves: Sequence[Shelf]) -> 
 
 
 def _place(hit: SearchResult) -> str:
-    """Return page and heading if the document has them."""
+    """Return page and heading of a search result, if its document has them."""
     parts = [f"page {hit.location['page']}"] if "page" in hit.location else []
     parts += list(hit.location.get("heading", ()))[-1:]
     return f" ({', '.join(parts)})" if parts else ""
 
 
 def _shorten(hit: SearchResult) -> str:
-    """Return the beginning of the chunk in one line, without the heading that `_place` shows."""
+    """Return the beginning of the passage in one line, without the heading that `_place` returns."""
     text = re.sub(r"\s+", " ", hit.text).strip()
     for heading in hit.location.get("heading", ()):
         text = text.removeprefix(heading).lstrip()
@@ -130,7 +130,7 @@ def _shorten(hit: SearchResult) -> str:
 
 
 def print_console_address(console: Console, address: str, administrator: Administrator) -> None:
-    """Print the addresses and the account."""
+    """Print the URLs of console and API, and the administrator's account."""
     login = f"user {administrator.username}   password {administrator.password}"
     console.print(f"[bold]Console[/bold]  {address}{CONSOLE_PREFIX}   {login}", highlight=False)
     console.print(f"[bold]API[/bold]      {address}{API_V1_PREFIX}docs/", highlight=False)

@@ -1,4 +1,4 @@
-"""The check of the result: each tenant finds its good documents; the damaged one is a dead letter with a reason."""
+"""Check of the result: each tenant finds its good documents, and the damaged one is a dead letter with a reason."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TOP_K = 20
 
 
 def find_missing_results(address: str, shelf: Shelf, corpus: Corpus, deaths: Mapping[UUID, str]) -> Iterator[str]:
-    """Yield what is wrong with a tenant's documents, by the API's responses.
+    """Yield a sentence for each fault that the API shows in a tenant's documents.
 
-    `deaths` holds the error message of each dead letter by job id.
+    `deaths` maps job ids to the error messages of their dead letters.
     """
     with TenantClient(address, shelf.participant.token) as client:
         documents = {document["id"]: document for document in client.list_documents(shelf.dataset_id)}

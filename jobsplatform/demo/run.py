@@ -1,4 +1,4 @@
-"""The run of the demonstration: provision, flood, drain, measure, check."""
+"""Course of the demonstration: prepare, submit all documents, wait until all jobs have ended, measure, check."""
 
 from __future__ import annotations
 
@@ -32,15 +32,13 @@ POLL_SECONDS = 0.5
 
 
 class NotDrainedError(RuntimeError):
-    """Raised if jobs are still waiting at the deadline."""
+    """Jobs were still unfinished at the deadline."""
 
 
 def run_demo(console: Console, folder: Path, *, stays_up: bool) -> bool:
-    """Run all steps.
+    """Run all steps; return whether every good document is found and the damaged one is a dead letter with a reason.
 
-    Return whether every good document is searchable and the damaged one is a dead letter with a reason.
-
-    `folder` takes the log of the processes. `stays_up` keeps them running until Ctrl-C.
+    The log of the processes is written to `folder`. With `stays_up` they run until Ctrl-C.
     """
     corpus = read_corpus()
     console.print("[bold]1[/bold]  Migrating; three tenants on three plans, an administrator", highlight=False)
@@ -76,7 +74,7 @@ def _announce(participants: Sequence[Participant], corpus: Corpus) -> str:
 def _flood_and_drain(
     console: Console, platform: Platform, shelves: Sequence[Shelf], corpus: Corpus
 ) -> dict[UUID, Counts]:
-    """Upload in one thread, in the scenario's order, and show the counts until all jobs have ended."""
+    """Upload the documents in a thread, in the order of the scenario, and show the counts until all jobs have ended."""
     ids = [shelf.participant.tenant_id for shelf in shelves]
     participants = [shelf.participant for shelf in shelves]
     expected = len(corpus.documents) * len(shelves)
@@ -117,7 +115,7 @@ def _judge(address: str, shelves: Iterable[Shelf], corpus: Corpus) -> Iterable[s
 def _show_examples(
     console: Console, address: str, shelf: Shelf, corpus: Corpus, administrator: Administrator
 ) -> list[str]:
-    """Run the examples and print their results; return the faults."""
+    """Run the example pipelines and workflows and print their results; return the faults."""
     faults = []
     for shown in run_examples(address, shelf, corpus, administrator):
         style = "green" if shown.is_good else "bold red"

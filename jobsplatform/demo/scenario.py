@@ -1,4 +1,4 @@
-"""The scenario of the demonstration: tenants, their order, and the searches at the end."""
+"""Scenario of the demonstration: the tenants in the order of their uploads, and the searches at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DRAIN_SECONDS = 400.0
 
 @dataclass(frozen=True, slots=True)
 class TenantScenario:
-    """A tenant of the demonstration; its plan gives the weight and the limits."""
+    """A tenant of the demonstration; its plan decides its weight and limits."""
 
     slug: str
     plan: str
@@ -31,7 +31,7 @@ ROLES = (
 
 @dataclass(frozen=True, slots=True)
 class Enquiry:
-    """A search at the end, by the tenant with this slug."""
+    """A search at the end, in the documents of the tenant with this slug."""
 
     slug: str
     text: str

@@ -1,4 +1,4 @@
-"""The example pipelines and workflows, run by one tenant through the API."""
+"""Runs of the example pipelines and workflows, which one tenant starts through the API."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEAD_STATES = frozenset({"cancelled", "discarded", "quarantined"})
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The result of an example: its name, a sentence, and whether it is as expected."""
+    """Result of an example: its name, a sentence, and whether the result is as expected."""
 
     name: str
     summary: str
@@ -34,7 +34,7 @@ class Shown:
 
 
 def run_examples(address: str, shelf: Shelf, corpus: Corpus, person: Administrator) -> Iterator[Shown]:
-    """Run each example to its end, one after another."""
+    """Run the examples one after another, each to its end; yield their results."""
     with TenantClient(address, shelf.participant.token) as client:
         yield _run_pipeline(client, "glossary", [])
         yield _run_pipeline(client, "library", _upload(client, corpus.good[:LIBRARY_FILES]))
@@ -78,7 +78,7 @@ def _run_workflow(
 
 
 def _approve(client: TenantClient, workflow_id: str) -> None:
-    """Approve the run's question once it is pending."""
+    """Wait until the workflow's approval is pending, and approve it."""
     path = f"approvals/?workflow={workflow_id}&state=pending"
     found = _wait(lambda: client.get(path), frozenset(), is_there=lambda page: bool(page["results"]))
     client.post(f"approvals/{found['results'][0]['id']}/decide/", {"decision": "approved", "comment": "Good."})

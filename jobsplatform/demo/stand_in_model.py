@@ -1,6 +1,6 @@
-"""A stand-in for a model: a server of OpenAI's chat API on loopback that echoes its input.
+"""Server on the loopback interface that stands in for a language model: OpenAI's chat API, which echoes its input.
 
-It lets the example workflows run without a model; if LLM_API_URL is set, that model is used instead.
+With it the example workflows run without a model; if LLM_API_URL is set, that model is used instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ URL_VARIABLE, MODEL_VARIABLE = "LLM_API_URL", "LLM_MODEL"
 
 @contextmanager
 def some_model() -> Iterator[str]:
-    """Provide a model in the block, the environment's or else the stand-in; yield its name."""
+    """Provide a model during the block, that of the environment or else the stand-in; yield its name."""
     if os.environ.get(URL_VARIABLE):
         yield os.environ.get(MODEL_VARIABLE, "") or "the platform's model"
         return
@@ -42,17 +42,17 @@ def some_model() -> Iterator[str]:
 
 
 def answer_to(prompt: str) -> str:
-    """Return the beginning of the prompt without its markup."""
+    """Return the beginning of the prompt, without its markup, as the answer."""
     text = re.sub(r"^(Text \d+, in one sentence:|What do these say together\?|\[\d+\])\s*", "", prompt.strip())
     text = re.sub(r"\s+", " ", text)
     return text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS].rsplit(" ", 1)[0] + " …"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """The handler of chat requests, which streams its answer."""
+    """Handler of chat requests, which streams the answer."""
 
     def do_POST(self) -> None:
-        """Answer a chat request."""
+        """Stream the answer to a chat request."""
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or b"{}")
         prompt = str(body["messages"][-1]["content"])
         text = answer_to(prompt)
@@ -71,4 +71,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base names it
-        """Log nothing."""
+        """Do nothing instead of logging the request."""

@@ -1,4 +1,4 @@
-"""Uploads of the corpus by each tenant, within the batch limit of its plan."""
+"""Upload of the example documents by each tenant, in batches that its plan allows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobsplatform.demo.scenario import DATASET
 
 @dataclass(slots=True)
 class Shelf:
-    """A tenant's dataset and the ids of its uploaded documents by file name."""
+    """Dataset of one tenant, with the ids of its uploaded documents by file name."""
 
     participant: Participant
     dataset_id: str
@@ -22,13 +22,13 @@ class Shelf:
 
 
 def open_shelf(address: str, participant: Participant) -> Shelf:
-    """Create the tenant's dataset."""
+    """Create a dataset for the tenant."""
     with TenantClient(address, participant.token) as client:
         return Shelf(participant, client.create_dataset(DATASET))
 
 
 def upload_corpus(address: str, shelf: Shelf, files: Sequence[Path]) -> Iterator[int]:
-    """Upload all files in as few requests as the plan allows; yield the number uploaded after each."""
+    """Upload all files in as few requests as the plan allows; yield the total number of uploaded files after each."""
     with TenantClient(address, shelf.participant.token) as client:
         for batch in batched(files, shelf.participant.files_per_upload):
             shelf.documents.update(client.upload(shelf.dataset_id, batch).documents)

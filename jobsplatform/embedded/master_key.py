@@ -1,4 +1,4 @@
-"""The master key of development and demo servers, so that secrets can be stored there."""
+"""Master key of development and demonstration servers, with which they encrypt stored secrets."""
 
 import base64
 import os
@@ -9,9 +9,9 @@ VARIABLE = "ENCRYPTION_MASTER_KEYS"
 
 
 def provide_master_key(kept: Path) -> None:
-    """Set the variable for this process and its children to the key in the file, creating it the first time.
+    """Set ENCRYPTION_MASTER_KEYS for this process and its children to the key in the file.
 
-    A variable that is already set takes precedence, even if it is empty.
+    Create the file if it does not exist. If the variable is set already, even to an empty text, it is kept.
     """
     if VARIABLE in os.environ:
         return

@@ -1,4 +1,4 @@
-"""PostgreSQL for development: initialised once in a folder, then started on a free port of the loopback."""
+"""PostgreSQL for development: its data folder is initialised once; it listens on a port of the loopback interface."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ _WITHOUT_DURABILITY = {"fsync": "off", "synchronous_commit": "off", "full_page_w
 
 
 def admin_url(port: int, password: str) -> str:
-    """Return the administrator's URL of the server on this port."""
+    """Return the URL with which the administrator connects to the server on this port."""
     return f"postgresql://{ADMINISTRATOR}:{password}@{HOST}:{port}/postgres"
 
 
@@ -33,7 +33,10 @@ def start_postgres(
     is_fast: bool,
     port: int | None = None,
 ) -> Server:
-    """Start PostgreSQL on the data under `folder`, initialising them if there are none; on `port` or any free one."""
+    """Start PostgreSQL with the data under `folder`, on `port` or a free port.
+
+    Initialise the data if there are none.
+    """
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
         _initialise(program, data, password=password, identity=identity, environment=environment)
@@ -54,7 +57,7 @@ def start_postgres(
 def _initialise(
     program: Program, data: Path, *, password: str, identity: ServerUser, environment: dict[str, str]
 ) -> None:
-    """Create an empty cluster with password log-in only."""
+    """Create an empty database cluster that allows log-in with passwords only."""
     data.mkdir(mode=0o700, exist_ok=True)
     password_file = data.parent / "initial-password"
     password_file.touch(mode=0o600)
@@ -111,7 +114,7 @@ def _options(port: int, *, is_fast: bool) -> list[str]:
 
 
 def _answers(url: str) -> bool:
-    """Return whether the server accepts our password, so that it is ours and not another on the same port."""
+    """Return whether the server accepts our password: another server on this port would not."""
     try:
         psycopg.connect(url, **connection_options()).close()
     except psycopg.OperationalError:

@@ -1,8 +1,8 @@
-"""A script that ends a launcher's processes and removes its folder once the launcher has ended or was killed.
+"""A script that ends a launcher's processes and removes its folder when the launcher has ended or was killed.
 
-It runs separately and needs the standard library only. Standard input is a pipe that the launcher holds open; it closes
-when the launcher ends, for whatever reason. Processes are recognised by a mark in their environment, so grandchildren
-are included, and no other process is touched.
+It runs as its own process and needs only the standard library. Its standard input is a pipe that the launcher holds
+open; the pipe closes when the launcher ends, for whatever reason. Processes are recognised by a mark in their
+environment, so grandchildren are included, and no other process is touched.
 
     python reaper.py MARK [FOLDER_TO_REMOVE]
 """
@@ -39,7 +39,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _wait_until_gone(mark: str, seconds: float) -> bool:
-    """Return whether no marked process is left before the timeout."""
+    """Wait until no process has the mark; return False if some are left after ``seconds``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not any(True for _ in marked_processes(mark)):
@@ -49,7 +49,7 @@ def _wait_until_gone(mark: str, seconds: float) -> bool:
 
 
 def end_marked(mark: str, grace_seconds: float = GRACE_SECONDS) -> None:
-    """End every marked process: SIGTERM first, SIGKILL after the grace period."""
+    """End every process that has the mark: with SIGTERM first, with SIGKILL after the grace period."""
     for pid in marked_processes(mark):
         with suppress(OSError):
             if Path(f"/proc/{pid}/comm").read_text().strip() not in _SERVERS:
@@ -62,7 +62,7 @@ def end_marked(mark: str, grace_seconds: float = GRACE_SECONDS) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Wait for the launcher's end, then end its processes and remove its folder."""
+    """Wait until the launcher has ended, then end its processes and remove its folder."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()

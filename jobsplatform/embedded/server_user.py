@@ -1,7 +1,7 @@
-"""The user that the servers run as. PostgreSQL refuses root, so root starts them with another identity.
+"""User that the servers run as. PostgreSQL refuses to run as root, so root must start it with another identity.
 
-Three ways: a user namespace in which root appears as uid 65534 (files stay root's, so nothing is copied); the real uid
-65534 on copied programs, if the kernel refuses a namespace; and the caller itself for other users.
+There are three ways: a user namespace in which root appears as uid 65534 (files stay root's, so nothing is copied); the
+real uid 65534 with copied programs, if the kernel refuses a namespace; and the caller itself if it is not root.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ServerUser(StrEnum):
-    """The ways to give a server process an identity that PostgreSQL accepts."""
+    """Way to give a server process an identity that PostgreSQL accepts."""
 
     CALLER = "caller"
     NAMESPACE = "namespace"
@@ -31,7 +31,7 @@ class ServerUser(StrEnum):
 
 
 def choose_server_user() -> ServerUser:
-    """Return the cheapest identity: the caller's own unless it is root's or has no name."""
+    """Return the cheapest way that works: the caller's own identity, unless it is root or has no user name."""
     if os.geteuid() != 0 and _has_name(os.geteuid()):
         return ServerUser.CALLER
     try:
@@ -55,7 +55,7 @@ def _has_name(user_id: int) -> bool:
 
 
 def _namespace_entrance() -> Callable[[], None]:
-    """Return a function that maps the calling process's user to uid and gid 65534."""
+    """Return a function that moves the calling process to a user namespace in which it has uid and gid 65534."""
     user_id, group_id = os.geteuid(), os.getegid()
 
     def enter() -> None:
@@ -68,21 +68,21 @@ def _namespace_entrance() -> Callable[[], None]:
 
 
 def _become_nobody() -> None:
-    """Drop root permanently, in this process only."""
+    """Give up root in this process for good."""
     os.setgroups([])
     os.setgid(UNPRIVILEGED_ID)
     os.setuid(UNPRIVILEGED_ID)
 
 
 def die_with_parent(death_signal: signal.Signals) -> None:
-    """Have the kernel send the signal to this process when its parent ends, however it ends. Linux only."""
+    """Make the kernel send this signal to this process when its parent ends, for whatever reason. Linux only."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
 
 
 def before_exec(identity: ServerUser, death_signal: signal.Signals) -> Callable[[], None]:
-    """Return the function that a forked child runs before it becomes the server."""
+    """Return the function that a forked child must run before it executes the server program."""
 
     enter_namespace = _namespace_entrance()
 
@@ -103,7 +103,7 @@ def is_reachable_by_all(folder: Path) -> bool:
 
 
 def copy_for_user(identity: ServerUser, program: Program, folder: Path) -> Program:
-    """Return the program in a place where the identity can run it, copied under `folder` if necessary."""
+    """Return the program at a path where the identity can run it; copy it to `folder` if necessary."""
     if identity is not ServerUser.UNPRIVILEGED:
         return program
     copy = folder / program.executable.name
@@ -117,6 +117,6 @@ def copy_for_user(identity: ServerUser, program: Program, folder: Path) -> Progr
 
 
 def change_owner(identity: ServerUser, path: Path) -> None:
-    """Make the identity the owner of the path."""
+    """Make the identity the owner of the path, if it is another user."""
     if identity is ServerUser.UNPRIVILEGED:
         os.chown(path, UNPRIVILEGED_ID, UNPRIVILEGED_ID)

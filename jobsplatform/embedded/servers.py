@@ -1,4 +1,4 @@
-"""Real servers for development, the demo and the tests: started, given roles, and reliably removed afterwards."""
+"""Real servers for development, the demonstration and the tests: started, given roles, and reliably removed."""
 
 import fcntl
 import json
@@ -35,12 +35,15 @@ PLATFORM_ROLE = "jobs_platform"
 
 
 class FolderInUseError(RuntimeError):
-    """Raised if the folder for the data belongs to running servers."""
+    """Other running servers use the data folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerUrls:
-    """The URLs of the servers. Only servers started here have other URLs than the application's."""
+    """URLs of the servers.
+
+    Owner, auditor and administrator URLs are known only for servers that were started by this module.
+    """
 
     database_url: str
     redis_url: str
@@ -54,7 +57,7 @@ class ServerUrls:
     scratch: Path | None = None
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables of the platform."""
+        """Return the environment variables with which the platform uses these servers."""
         variables = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
         if self.redis_role_urls:
             variables["REDIS_ROLE_URLS"] = ",".join(f"{role}={url}" for role, url in self.redis_role_urls.items())
@@ -78,7 +81,7 @@ class ServerUrls:
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """The generated passwords of one set of servers, and the key that signs its sessions."""
+    """Generated passwords of one set of servers, and the secret key that signs its sessions."""
 
     administrator: str
     owner: str
@@ -89,7 +92,7 @@ class Passwords:
 
     @classmethod
     def of(cls, folder: Path) -> "Passwords":
-        """Return the passwords stored in the folder, creating them the first time."""
+        """Return the passwords stored in the folder; create those that are missing."""
         kept = folder / "passwords.json"
         known = json.loads(kept.read_text()) if kept.exists() else {}
         made = cls(**{field.name: known.get(field.name) or secrets.token_hex(32) for field in fields(cls)})
@@ -108,10 +111,11 @@ def running_servers(
     is_fast: bool = False,
     identity: ServerUser | None = None,
 ) -> Iterator[ServerUrls]:
-    """Start the servers that are not given and yield all URLs; stop them, and all marked processes, afterwards.
+    """Start the servers whose URLs are not given, yield all URLs, and stop the servers after the block.
 
-    `keep` is a folder whose data outlive the run; without it a new temporary folder is used. `is_fast` gives up
-    durability. Call it from the main thread: servers end with the thread that started them.
+    All other marked processes are ended too. `keep` is a folder in which the data stay; without it a temporary folder
+    is used. `is_fast` gives up durability. Call it from the main thread, because the servers end with the thread that
+    started them.
     """
     if database_url and redis_url:
         yield ServerUrls(database_url=database_url, redis_url=redis_url)
@@ -143,7 +147,7 @@ def running_servers(
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """Common parameters of the two servers."""
+    """Parameters that both servers share."""
 
     folder: Path
     passwords: Passwords
@@ -152,7 +156,7 @@ class _Start:
     is_fast: bool
 
     def postgres(self, stack: ExitStack, urls: ServerUrls) -> ServerUrls:
-        """Start PostgreSQL, create its roles, and return the URLs with its own."""
+        """Start PostgreSQL and create its roles; return the URLs with those of PostgreSQL added."""
         server = start_postgres(
             copy_for_user(self.identity, postgres_program(), self.folder / "programs"),
             self._subfolder("postgres"),
@@ -181,7 +185,7 @@ class _Start:
         )
 
     def valkey(self, stack: ExitStack, urls: ServerUrls) -> ServerUrls:
-        """Start Valkey and return the URLs with its own."""
+        """Start Valkey; return the URLs with those of Valkey added."""
         server = start_valkey(
             copy_for_user(self.identity, valkey_program(), self.folder / "programs"),
             self._subfolder("valkey"),
@@ -214,7 +218,7 @@ class _Start:
 
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    """Yield the folder of the servers: a temporary one, or the kept one under a lock."""
+    """Yield the folder of the servers: a temporary one, or the given one, which is locked against other runs."""
     if keep is None:
         # The reaper removes it, after the last process that writes into it.
         yield Path(tempfile.mkdtemp(prefix="jobsplatform-"))
@@ -232,7 +236,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _scratch(folder: Path) -> Path:
-    """Create the run's own folder for temporary files, with the permissions of /tmp."""
+    """Create a folder for the temporary files of this run, with the permissions of /tmp."""
     scratch = folder / "tmp"
     scratch.mkdir()
     scratch.chmod(0o1777)
@@ -241,7 +245,7 @@ def _scratch(folder: Path) -> Path:
 
 @contextmanager
 def _reaper(mark: str, folder: Path | None) -> Iterator[None]:
-    """Run a process that cleans up when this one ends or is killed; wait for it in the first case."""
+    """Run a process that cleans up when this one ends or is killed; after the block, wait for it."""
     arguments = [sys.executable, "-I", "-S", reaper.__file__, mark, *([str(folder)] if folder else [])]
     environment = {name: value for name, value in os.environ.items() if name != reaper.MARK_VARIABLE}
     process = subprocess.Popen(  # noqa: S603 - our own script

@@ -1,4 +1,4 @@
-"""Start and stop of a server on a free port, with a wait until it responds."""
+"""Start of a server on a free port, with a wait until it responds, and its stop."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ _POLL_SECONDS = 0.02
 
 
 class ServerStartError(RuntimeError):
-    """Raised if a server for development did not start; the message ends with its last output."""
+    """A server for development did not start; the message ends with its last output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,10 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The parameters of starting a server; `arguments` and `answers` receive its port: `port` or any free one."""
+    """Parameters for starting a server on `port` or, if it is None, on a free port.
+
+    `arguments` and `answers` are called with the port.
+    """
 
     name: str
     arguments: Callable[[int], list[str]]
@@ -66,7 +69,7 @@ def free_port() -> int:
 
 
 def start(launch: Launch) -> Server:
-    """Start the server and return it once it responds; if its port was taken meanwhile, try again."""
+    """Start the server and return it when it responds. If another process has taken its port meanwhile, try again."""
     for _ in range(_PORT_TRIES):
         port = launch.port or free_port()
         launch.log.write_bytes(b"")
@@ -84,7 +87,7 @@ def start(launch: Launch) -> Server:
 
 
 def _spawn(launch: Launch, port: int) -> subprocess.Popen[bytes]:
-    """Start the process in a session of its own, so that a terminal's Ctrl-C reaches the command and not the server."""
+    """Start the process in its own session: a Ctrl-C at the terminal reaches the command, but not the server."""
     with launch.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - our own program
             launch.arguments(port),
@@ -99,7 +102,10 @@ def _spawn(launch: Launch, port: int) -> subprocess.Popen[bytes]:
 
 
 def _wait_for_answer(launch: Launch, process: subprocess.Popen[bytes], port: int) -> bool:
-    """Return True once the server responds, False if it ended first; raise `ServerStartError` on time-out."""
+    """Return True when the server responds, or False if its process has ended.
+
+    Raise ServerStartError after START_SECONDS.
+    """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -111,10 +117,10 @@ def _wait_for_answer(launch: Launch, process: subprocess.Popen[bytes], port: int
 
 
 def last_lines(log: Path, count: int = 15) -> str:
-    """Return the end of a server's log."""
+    """Return the last lines of a server's log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-count:]) or "(no output)"
 
 
 def bare_environment(mark_variable: str, mark: str) -> dict[str, str]:
-    """Return the environment of a server: of the caller's only the path, and the mark."""
+    """Return the environment for a server: the caller's PATH, a fixed language, and the mark."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", mark_variable: mark}

@@ -1,4 +1,4 @@
-"""Valkey, a Redis-compatible server, as broker and cache for development, with a user for each role."""
+"""Valkey, a Redis-compatible server, as broker and cache for development, with a user for each role of the platform."""
 
 import hashlib
 import signal
@@ -19,17 +19,20 @@ ROLES = ("web", "dispatcher", "worker", "beat")
 
 
 def broker_url(port: int, password: str, user: str = UNION) -> str:
-    """Return the broker's URL for a user of the server on this port."""
+    """Return the URL with which a user connects to the server on this port."""
     return f"redis://{user}:{_password_of(user, password)}@{HOST}:{port}/0"
 
 
 def _password_of(user: str, password: str) -> str:
-    """Return the user's own password, which does not reveal the server's or other users'."""
+    """Return the password of one user; the server's password and those of other users cannot be derived from it."""
     return hashlib.sha256(f"{user}\n{password}".encode()).hexdigest()
 
 
 def _users(password: str) -> str:
-    """Return the users of deployments with passwords of this server. The server accepts no comments there."""
+    """Return the ACL file of deployments with the passwords of this server.
+
+    Comments are removed, because the server does not accept them.
+    """
     lines = (line for line in ACL.read_text().splitlines(keepends=True) if line.startswith("user "))
     text = "".join(lines)
     for user in (ADMINISTRATOR, UNION, "streams", *ROLES):
@@ -46,9 +49,9 @@ def start_valkey(
     environment: dict[str, str],
     port: int | None = None,
 ) -> Server:
-    """Start Valkey. It stores nothing on disk: PostgreSQL holds every job, so an empty broker loses none.
+    """Start Valkey without files on disk: PostgreSQL stores every job, so an empty broker loses none.
 
-    ``port`` restarts a killed server on its former port.
+    Give ``port`` to restart a killed server on its former port.
     """
     configuration = folder / "valkey.conf"
     users = folder / "users.acl"

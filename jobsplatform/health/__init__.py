@@ -1,1 +1,1 @@
-"""Liveness, readiness and Prometheus metrics of the platform."""
+"""Probes of liveness and readiness, start-up checks, and Prometheus metrics of the platform."""

@@ -1,6 +1,7 @@
-"""Start-up checks of the servers, tagged `database` because they connect to them.
+"""Start-up checks of the servers; they have the tag `database` because they connect to the servers.
 
-Every process that serves or works runs them. `tenants` checks the connection, the login role and the migrations.
+Every process that serves requests or runs jobs runs them. `tenants` checks the connection, the login role and the
+migrations.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from tenants.database.platform_settings import platform_settings
 
 @register(Tags.database)
 def check_database_server(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Report a PostgreSQL or pgvector that is too old or missing."""
+    """Report PostgreSQL or pgvector if it is missing or too old."""
     if not is_database_at_hand(databases):
         return []
 
@@ -34,7 +35,7 @@ def check_database_server(databases: Sequence[str] | None = None, **_: Any) -> l
 
 @register(Tags.database)
 def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Report a broker that would drop messages. A broker that is away is only a warning: jobs wait in the database."""
+    """Report a broker that would drop messages. If it does not respond, only warn: jobs then wait in the database."""
     if APP_ALIAS not in (databases or ()):
         return []
     try:
@@ -49,7 +50,7 @@ def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[Check
 
 @register(Tags.database)
 def check_secret_key(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Report a missing SECRET_KEY: each process would sign with a key of its own."""
+    """Report a missing SECRET_KEY: each process would then generate its own key, and sessions would not be shared."""
     if APP_ALIAS not in (databases or ()) or platform_settings.IS_SECRET_KEY_GIVEN:
         return []
     return [

@@ -1,7 +1,7 @@
-"""Prometheus metrics of the platform, read from the database at each scrape, so that all processes return the same.
+"""Prometheus metrics that are read from the database at each scrape, so that all processes return the same values.
 
-Autoscalers of workers use queue length, wait and predicted work. No value is kept in a process, because web servers and
-workers are many and restart. Without a database the scrape reports only that.
+Autoscalers of workers use queue length, wait and predicted work. No value is kept in a process, because there are many
+processes, and they restart. If the database does not respond, the scrape reports only this.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -62,10 +62,10 @@ _QUEUE_GAUGES: tuple[tuple[str, str, Callable[[QueueMeasure], float]], ...] = (
 
 
 class PlatformCollector(Collector):
-    """A collector that reads all metrics once a scrape."""
+    """Collector that reads all metrics from the database, once for each scrape."""
 
     def collect(self) -> Iterator[Metric]:
-        """Yield one family a measure, labelled by queue, pool, task or tenant."""
+        """Yield the metric families; samples are labelled by queue, pool, task, tenant or the like."""
         yield _gauge("broker_up", "Whether the broker responds.", [([], float(_is_broker_up()))])
         try:
             with all_tenants():
@@ -104,7 +104,7 @@ class PlatformCollector(Collector):
         yield _gauge("recent_dead_letters", about, [([], float(dead_letters.value))])
 
     def describe(self) -> list[Metric]:
-        """Return nothing: registration must not read the database."""
+        """Return an empty list: the registration of the collector must not read the database."""
         return []
 
 

@@ -1,7 +1,7 @@
-"""Readiness probes. Ready means that jobs can be accepted: the database takes writes and has its tables.
+"""Checks of the readiness probe. Ready means that jobs can be accepted: the database accepts writes and is migrated.
 
-Broker, dispatcher, publishing, starts and auditor are probed and reported too: until they are repaired, accepted jobs
-and audit entries wait, and no request is refused.
+Broker, dispatcher, publishing, starts of jobs and the auditor are checked and reported too. If one of them fails,
+requests are still accepted, but jobs or audit entries wait until it is repaired.
 """
 
 import dataclasses
@@ -30,10 +30,10 @@ PUBLISHING_FAILED_FOR = timedelta(seconds=10)
 
 @dataclasses.dataclass
 class Migrations(HealthCheck):
-    """The probe that all migrations are applied."""
+    """Check that all migrations are applied."""
 
     def run(self) -> None:
-        """Raise `ServiceUnavailable` if migrations are missing."""
+        """Raise ServiceUnavailable if migrations are not applied, or the database does not respond."""
         try:
             pending = count_pending_migrations()
         except DatabaseError as error:
@@ -46,10 +46,10 @@ class Migrations(HealthCheck):
 
 @dataclasses.dataclass
 class Writes(HealthCheck):
-    """The probe that the database takes writes: it is no standby, and its disks have room."""
+    """Check that the database accepts writes: it is not a standby, and its disks have room."""
 
     def run(self) -> None:
-        """Raise `ServiceUnavailable` if it does not, by a probe that is at most five seconds old."""
+        """Raise ServiceUnavailable if the database does not accept writes; the result may be five seconds old."""
         if fault := write_watch.read():
             # The full text may name files, which outsiders must not see.
             raise ServiceUnavailable(fault if fault == READ_ONLY else "The database does not accept writes.")
@@ -57,10 +57,10 @@ class Writes(HealthCheck):
 
 @dataclasses.dataclass
 class Broker(HealthCheck):
-    """The probe that the broker answers a ping."""
+    """Check that the broker responds to a ping."""
 
     def run(self) -> None:
-        """Raise `ServiceUnavailable` if it does not."""
+        """Raise ServiceUnavailable if the broker does not respond."""
         try:
             broker.probe()
         except BrokerUnavailableError as error:
@@ -70,10 +70,10 @@ class Broker(HealthCheck):
 
 @dataclasses.dataclass
 class Dispatcher(HealthCheck):
-    """The probe that a dispatcher has ticked recently, by the database's clock."""
+    """Check that a dispatcher has ticked recently, by the database's clock."""
 
     def run(self) -> None:
-        """Raise `ServiceUnavailable` if none has."""
+        """Raise ServiceUnavailable if the last tick is more than DISPATCHER_STALE_AFTER ago."""
         try:
             age = self._age()
         except DatabaseError as error:
@@ -99,10 +99,10 @@ class Dispatcher(HealthCheck):
 
 @dataclasses.dataclass
 class Publishing(HealthCheck):
-    """The probe that the broker has taken every message of the last seconds."""
+    """Check that the broker has accepted all messages of the last seconds."""
 
     def run(self) -> None:
-        """Raise `ServiceUnavailable` if it has not."""
+        """Raise ServiceUnavailable if the broker has refused a message within PUBLISHING_FAILED_FOR."""
         try:
             with all_tenants():
                 failed = PoolClock.objects.filter(publish_failed_at__gt=Now() - PUBLISHING_FAILED_FOR)
@@ -117,10 +117,10 @@ class Publishing(HealthCheck):
 
 @dataclasses.dataclass
 class Starts(HealthCheck):
-    """The probe that waiting jobs start, unless all slots are busy."""
+    """Check that waiting jobs are started, unless all slots are busy."""
 
     def run(self) -> None:
-        """Raise `ServiceUnavailable` if they do not."""
+        """Raise ServiceUnavailable if a pool is stalled: jobs wait there, and none is started."""
         try:
             stalled = stall_watch.read()
         except DatabaseError as error:
@@ -137,10 +137,10 @@ class Starts(HealthCheck):
 
 @dataclasses.dataclass
 class Auditor(HealthCheck):
-    """The probe that an auditor runs: it has a heartbeat, and no audit entry waits long for its seal."""
+    """Check that an auditor runs: it has a heartbeat, and no audit entry waits long for it."""
 
     def run(self) -> None:
-        """Raise `ServiceUnavailable` if none does."""
+        """Raise ServiceUnavailable if no auditor runs."""
         try:
             with all_tenants():
                 lapse = find_auditor_fault()

@@ -1,7 +1,7 @@
-"""Requirements on given PostgreSQL and Redis servers: version, extension, role, eviction policy.
+"""Requirements on existing PostgreSQL and Redis servers: version, extension, role, eviction policy.
 
-It uses plain psycopg and redis-py, for both the development launcher and Django's start-up checks. Every problem has a
-cure.
+The module uses plain psycopg and redis-py, so that both the development launcher and Django's start-up checks can use
+it. Every problem comes with its fix.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,12 +24,12 @@ type FetchOne = Callable[[str], tuple[Any, ...] | None]
 
 
 class UnfitServerError(RuntimeError):
-    """Raised if a given server is not suitable for the platform."""
+    """An existing server is not suitable for the platform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem of a server, and its fix."""
+    """A problem of a server (``fault``), and how to fix it (``cure``)."""
 
     fault: str
     cure: str
@@ -39,7 +39,7 @@ class Problem:
 
 
 def server_problems(fetch_one: FetchOne) -> Iterator[Problem]:
-    """Yield the problems of the server behind `fetch_one`, which runs one statement and returns its first row."""
+    """Yield the problems of a PostgreSQL server; `fetch_one` runs one statement there and returns its first row."""
     version = _single(fetch_one, _SQL["read_version"])
     if version < MINIMUM_POSTGRES:
         yield Problem(
@@ -67,7 +67,7 @@ def _single(fetch_one: FetchOne, statement: str) -> Any:
 
 
 def role_problems(fetch_one: FetchOne) -> Iterator[Problem]:
-    """Yield why row-level security would not bind the login role."""
+    """Yield a problem if row-level security would not apply to the login role."""
     row = fetch_one(_SQL["read_role"])
     role, is_superuser, bypasses, is_owner = row or ("?", True, True, True)
     described = (("is a superuser", is_superuser), ("has BYPASSRLS", bypasses), ("owns the database", is_owner))
@@ -81,7 +81,7 @@ def role_problems(fetch_one: FetchOne) -> Iterator[Problem]:
 
 
 def broker_problems(client: redis.Redis) -> Iterator[Problem]:
-    """Yield the problems of the broker."""
+    """Yield the problems of a Redis server as the broker."""
     server: dict[str, Any] = client.info("server")
     version = str(server.get("valkey_version") or server["redis_version"])
     if int(version.split(".", 1)[0]) < MINIMUM_REDIS:
@@ -97,12 +97,12 @@ def broker_problems(client: redis.Redis) -> Iterator[Problem]:
 
 
 def open_broker(url: str) -> redis.Redis:
-    """Return a client with time-outs."""
+    """Return a Redis client that has time-outs."""
     return redis.Redis.from_url(url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS)
 
 
 def require_fit_database(url: str) -> None:
-    """Raise `UnfitServerError`, with the cures, unless the database is suitable."""
+    """Raise UnfitServerError, with problems and fixes, unless the database is suitable."""
     try:
         with psycopg.connect(url, **connection_options()) as connection:
 
@@ -116,7 +116,7 @@ def require_fit_database(url: str) -> None:
 
 
 def require_fit_broker(url: str) -> None:
-    """Raise `UnfitServerError`, with the cures, unless the broker is suitable."""
+    """Raise UnfitServerError, with problems and fixes, unless the broker is suitable."""
     try:
         with open_broker(url) as client:
             problems = list(broker_problems(client))

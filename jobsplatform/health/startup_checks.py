@@ -1,4 +1,4 @@
-"""The start-up checks of the web servers, run when their entry point is imported."""
+"""Start-up checks of the web servers, which run when the WSGI or ASGI entry point is imported."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,11 +9,11 @@ from tenants.startup_checks import run_startup_checks
 
 
 def run_web_startup_checks() -> None:
-    """Raise `StartupCheckError` if the web server must not start.
+    """Raise StartupCheckError if the web server must not start.
 
-    An unavailable database does not prevent the start; the probes report it. The checks run in their own thread: an
-    ASGI server imports inside its event loop, where Django refuses database access, and their connection must neither
-    stay open in an idle thread nor be inherited by forked processes.
+    An unavailable database does not prevent the start, because the probes report it. The checks run in their own thread
+    for two reasons: an ASGI server imports the entry point inside its event loop, where Django refuses database access;
+    and their connection must neither stay open in an idle thread nor be inherited by forked processes.
     """
     with ThreadPoolExecutor(max_workers=1) as thread:
         thread.submit(_ask).result()

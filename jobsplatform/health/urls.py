@@ -1,4 +1,4 @@
-"""URLs of the probes and metrics."""
+"""URLs of the probes and of the metrics."""
 
 from django.urls import URLPattern, path
 

@@ -1,4 +1,4 @@
-"""Views of probes for orchestrators and metrics for Prometheus. They need no tenant."""
+"""Views of the probes for orchestrators, and of the metrics for Prometheus. They need no tenant."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -26,15 +26,15 @@ logger = structlog.stdlib.get_logger("jobsplatform.health")
 @require_safe
 @transaction.non_atomic_requests
 def live(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 while this process can answer."""
+    """Return 200; a process that cannot return it must be restarted."""
     return JsonResponse({"status": "alive"})
 
 
 class ReadyView(HealthCheckView):
-    """A view that answers 200 if jobs can be accepted, else 503 with what is missing.
+    """View that returns 200 if jobs can be accepted, else 503, with the result of each check.
 
-    If jobs cannot be dispatched or started, or the audit log cannot be sealed, it answers 200 with "degraded": accepted
-    jobs wait, and nothing is lost.
+    If jobs cannot be dispatched or started, or audit entries cannot be processed, it returns 200 with the status
+    "degraded": accepted jobs wait, and nothing is lost.
     """
 
     checks = (Database, Migrations, Writes, Broker, Dispatcher, Publishing, Starts, Auditor)
@@ -60,7 +60,10 @@ _run_checks = async_to_sync(cast("Callable[[HttpRequest], Awaitable[HttpResponse
 
 @transaction.non_atomic_requests
 def ready(request: HttpRequest) -> HttpResponse:
-    """Answer as `ReadyView` does; 503 in a process that is shutting down, which cannot start a thread for a check."""
+    """Return the response of `ReadyView`.
+
+    Return 503 in a process that is shutting down, which cannot run the checks.
+    """
     try:
         return _run_checks(request)
     except RuntimeError as error:
@@ -76,7 +79,7 @@ def _unavailable(states: dict[str, str]) -> JsonResponse:
 @require_safe
 @transaction.non_atomic_requests
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Return the metrics for requests with the token; 404 if no token is configured."""
+    """Return the metrics if the request has METRICS_TOKEN, else 401; return 404 if no token is configured."""
     if not platform_settings.METRICS_TOKEN:
         raise Http404
     offered = request.headers.get("Authorization", "")

@@ -1,6 +1,7 @@
-"""Replacements of commands of Django and of packages that would bypass the audit log.
+"""Base of commands that replace those of Django and other packages, because the originals would bypass the audit log.
 
-This app is the first one, so a command here replaces theirs of the same name, and names the audited one.
+This app is the first in INSTALLED_APPS, so its command replaces one of the same name; it only names the audited command
+to use.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 
 class ReplacedCommand(BaseCommand):
-    """A command that does nothing but name its audited replacement."""
+    """Management command that only tells the user which audited command to use instead."""
 
     instead: ClassVar[str]
     requires_system_checks = ()

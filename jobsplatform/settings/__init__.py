@@ -1,4 +1,4 @@
-"""The settings, assembled from one module per topic."""
+"""Django settings, imported from one module for each topic."""
 
 from jobsplatform.settings.accounts import *
 from jobsplatform.settings.base import *

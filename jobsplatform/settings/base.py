@@ -103,7 +103,7 @@ TEMPLATES: list[dict[str, Any]] = [
 
 
 def _database(variable: str) -> dict[str, Any]:
-    """Return the connection settings of a variable's URL."""
+    """Return the database settings for the URL in an environment variable."""
     found = env.db_url(variable)
     return {**found, "OPTIONS": connection_options(found.get("OPTIONS", {}))}
 
@@ -131,7 +131,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
 def _cache_url(broker_url: str) -> str:
-    """Return the broker's URL with database 1: the cache never shares the broker's keys."""
+    """Return the broker's URL with database 1, so that the cache does not share the broker's keys."""
     parts = urlsplit(broker_url)
     if parts.path not in {"", "/", "/0"}:
         raise ImproperlyConfigured(

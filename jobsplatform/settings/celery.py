@@ -1,4 +1,4 @@
-"""Settings of Celery: pools of ordinary workers on a Redis broker. A message is a hint; PostgreSQL holds every job."""
+"""Settings of Celery, with Redis as broker. PostgreSQL stores every job; a message only says that a job may start."""
 
 from kombu import Queue
 

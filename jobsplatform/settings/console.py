@@ -1,4 +1,4 @@
-"""Settings of the console: title, palette, styles, scripts, navigation."""
+"""Settings of the console for unfold: title, colours, styles, scripts, navigation."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""Every environment variable that the platform reads, with type and default.
+"""All environment variables that the platform reads, with type and default.
 
-A variable fills the key of JOBS_PLATFORM that has its name, and takes type and default from it; the others are listed
-here. docs/reference/configuration.md and .env.example are held to `env.scheme` by a test.
+A variable with the name of a key of JOBS_PLATFORM sets that key, and gets type and default from its declaration; the
+others are listed here. A test compares docs/reference/configuration.md and .env.example with `env.scheme`.
 """
 
 from importlib import import_module
@@ -31,7 +31,7 @@ NOWHERE_DATABASE_URL = "postgres://jobs_app@127.0.0.1:9/jobs"
 
 
 def _pair(text: str) -> tuple[int, int]:
-    """Return the two numbers of a pair, such as 600/120."""
+    """Return the two numbers in a text such as 600/120; raise ValueError if it is not such a pair."""
     first, _, second = text.partition("/")
     if not (first.isdecimal() and second.isdecimal()):
         raise ValueError("it must be two numbers, such as 600/120")
@@ -39,7 +39,7 @@ def _pair(text: str) -> tuple[int, int]:
 
 
 def _cast(setting: PlatformSetting) -> Any:
-    """Return what makes a value of the setting's type of a text."""
+    """Return the function or type that converts the text of a variable to the type of the setting."""
     match setting.default:
         case tuple():
             return _pair
@@ -88,7 +88,10 @@ if (BASE_DIR / ".env").is_file():
 
 
 def read_platform_settings() -> dict[str, Any]:
-    """Return the keys of JOBS_PLATFORM that have a variable; raise ImproperlyConfigured for a value that cannot be."""
+    """Return the values of the keys of JOBS_PLATFORM that have a variable.
+
+    Raise ImproperlyConfigured if a value is invalid.
+    """
     values = {each.name: _read(each.name) for each in declared_settings() if each.has_variable}
     if faults := list(find_faults(values)):
         raise ImproperlyConfigured(" ".join(faults))

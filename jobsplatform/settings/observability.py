@@ -1,4 +1,4 @@
-"""Logs."""
+"""Settings of logging."""
 
 from typing import Any
 

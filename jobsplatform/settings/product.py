@@ -1,4 +1,4 @@
-"""JOBS_PLATFORM: the settings of the product, from the environment."""
+"""The setting JOBS_PLATFORM, which contains the platform's own settings, read from the environment."""
 
 from jobsplatform.settings.env import env, read_platform_settings
 

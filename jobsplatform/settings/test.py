@@ -1,4 +1,4 @@
-"""The settings of the test suite: cheap password hashes, diagnostic kinds and a folder of its own."""
+"""Settings for the tests: cheap password hashes, diagnostic kinds and a separate folder for files."""
 
 from jobsplatform.settings import *
 from jobsplatform.settings.env import BASE_DIR, env

@@ -1,1 +1,1 @@
-"""HTTP API of scheduling: views parse the request, make one domain call and serialize the result."""
+"""HTTP API of scheduling: views parse the request, call one service and serialize the result."""

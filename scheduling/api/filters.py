@@ -1,4 +1,4 @@
-"""Query parameters of lists. Unknown ones are rejected, because ignoring them would silently widen the result."""
+"""Query parameters of lists. Unknown ones are rejected: a misspelt filter would otherwise return too many rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REQUEUED = {"true": YES, "false": NO}
 
 
 class QueryTextField(NameField):
-    """Short text in a query parameter."""
+    """Short text field for a query parameter."""
 
     default_max_length = 200
 
@@ -39,29 +39,32 @@ class QueryTextField(NameField):
 
 
 class AlternativesField(serializers.ListField):
-    """Repeatable parameter; each value may also be a comma-separated list."""
+    """Query parameter that can be repeated; each value may also be a comma-separated list."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"default": list, "max_length": _MAX_ALTERNATIVES, **options})
 
     def split(self, given: list[str]) -> list[str]:
-        """Return the values of the given texts."""
+        """Return the single values in these texts."""
         return [part for value in given for part in value.split(",")]
 
 
 class WholeTextsField(AlternativesField):
-    """Repeatable parameter whose values may contain commas."""
+    """Query parameter that can be repeated, and whose values may contain commas."""
 
     def split(self, given: list[str]) -> list[str]:
         return given
 
 
 class QuerySerializer(StrictSerializer):
-    """Parameters of a list."""
+    """Base of the query parameters of a list."""
 
     @classmethod
     def parse(cls, parameters: QueryDict) -> Self:
-        """Return the validated parameters; a list of one page also accepts a limit, as some clients always send one."""
+        """Return the validated parameters; raise ValidationError for unknown ones.
+
+        `cursor` and `limit` are always allowed.
+        """
         if "limit" in parameters:
             read_limit(str(parameters["limit"]))
         query = cls(data={name: given for name, given in parameters.lists() if name not in _PAGING})
@@ -86,7 +89,7 @@ class QuerySerializer(StrictSerializer):
 
 
 class JobQuerySerializer(QuerySerializer):
-    """Parameters that filter jobs."""
+    """Query parameters that filter jobs."""
 
     state = AlternativesField(child=serializers.ChoiceField(choices=[state.value for state in JobState]))
     kind = AlternativesField(child=NameField(max_length=64))
@@ -107,7 +110,7 @@ class JobQuerySerializer(QuerySerializer):
     )
 
     def to_filter(self) -> JobFilter:
-        """Return the parameters as a filter of jobs."""
+        """Return the parameters as a JobFilter."""
         values = self.validated_data
         return JobFilter.of(
             state=[JobState(state) for state in values["state"]],
@@ -123,7 +126,7 @@ class JobQuerySerializer(QuerySerializer):
 
 
 def read_query(text: str) -> JobFilter:
-    """Return the filter of a parameter; raise FilterSyntaxError with the parameter's name if it is invalid."""
+    """Return the JobFilter of the parameter `q`; raise FilterSyntaxError, which names `q`, if it is invalid."""
     try:
         return parse(text).frozen(timezone.now())
     except FilterSyntaxError as error:
@@ -132,7 +135,7 @@ def read_query(text: str) -> JobFilter:
 
 
 class DeadLetterQuerySerializer(QuerySerializer):
-    """Parameters that filter dead letters."""
+    """Query parameters that filter dead letters."""
 
     kind = AlternativesField(child=NameField(max_length=64))
     reason = AlternativesField(child=serializers.ChoiceField(choices=DeadLetter.Reason.values))
@@ -143,7 +146,7 @@ class DeadLetterQuerySerializer(QuerySerializer):
     created_before = MomentField(default=None, help_text="Exclusive.")
 
     def to_filter(self) -> JobFilter:
-        """Return the parameters as a filter of dead letters."""
+        """Return the parameters as a JobFilter for dead letters."""
         values = self.validated_data
         return JobFilter.of(
             kind=values["kind"],
@@ -157,20 +160,20 @@ class DeadLetterQuerySerializer(QuerySerializer):
 
 
 class DeadLetterGroupQuerySerializer(QuerySerializer):
-    """Parameters that select the dead letters to group; without a time span all that are not requeued."""
+    """Query parameters that choose the dead letters to group; without a time span, all that were not requeued."""
 
     kind = AlternativesField(child=NameField(max_length=64))
     created_after = MomentField(default=None, help_text="Inclusive.")
     created_before = MomentField(default=None, help_text="Exclusive.")
 
     def to_span(self) -> dict[str, Any]:
-        """Return the parameters as the query takes them."""
+        """Return the parameters as keyword arguments of the query."""
         values = self.validated_data
         return {"kinds": values["kind"], "since": values["created_after"], "until": values["created_before"]}
 
 
 class NoQuerySerializer(QuerySerializer):
-    """Parameters of a list with paging only."""
+    """Query parameters of a list that has no filters, only paging."""
 
 
 PAGING_PARAMETERS = [
@@ -188,8 +191,9 @@ def page_response(
     *,
     walked: QuerySet[Any] | None = None,
 ) -> Response:
-    """Return one page of ``rows`` by the view's own paging; ``walked`` are the rows that a filter without an index
-    scans.
+    """Return a response with one page of ``rows``, using the view's paginator.
+
+    If a filter has no index, ``walked`` are the rows that it scans.
     """
     if isinstance(view.paginator, WalkedPagination):
         view.paginator.walked = walked

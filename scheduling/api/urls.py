@@ -1,4 +1,4 @@
-"""URLs of the scheduler below `/api/v1/`."""
+"""URLs of scheduling's API, below `/api/v1/`."""
 
 from __future__ import annotations
 

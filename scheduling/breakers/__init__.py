@@ -1,1 +1,1 @@
-"""Circuit breakers for the dependencies of jobs."""
+"""Circuit breakers: when a dependency of jobs fails, its jobs wait instead of failing one after another."""

@@ -1,4 +1,4 @@
-"""Console pages of circuit breakers: their failures, their cool-downs, and forcing them."""
+"""Console pages of circuit breakers: list them, force them open or closed, reset them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STATES = [
 
 
 class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A form that forces a breaker open or closed, with or without failures."""
+    """Form that forces a breaker open or closed; the breaker need not exist yet."""
 
     kind = forms.ChoiceField(label=gettext_lazy("Kind"), widget=UnfoldAdminSelectWidget())
     dependency = forms.CharField(
@@ -74,12 +74,12 @@ class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["tenant"].queryset = Tenant.objects.order_by("slug")  # type: ignore[attr-defined]
 
     def _post_clean(self) -> None:
-        """Skip the model's validation: the service creates the row."""
+        """Skip the validation of the model, because a service creates or changes the row."""
 
 
 @admin.register(Circuit, site=console_site)
 class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
-    """The list of breakers in the current scope; it is empty while nothing fails."""
+    """Admin pages of the breakers in the current tenant context; there are none while nothing fails."""
 
     view_permission = Permission.JOBS_VIEW
     add_permission = Permission.TENANT_PAUSE

@@ -1,4 +1,4 @@
-"""`circuits/` and `shared-circuits/`: circuit breakers before dependencies of jobs, and forcing one."""
+"""API of `circuits/` and `shared-circuits/`: list, reset and force circuit breakers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OF_OTHERS = {"failures": None, "fingerprint": "", "error_type": "", "error_mess
 
 
 class CircuitSerializer(serializers.Serializer[Circuit]):
-    """The breaker before a dependency of a tenant's jobs of one kind; it exists only after a failure."""
+    """Circuit breaker of a dependency of jobs of one kind; it exists only after a failure or while it is forced."""
 
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, help_text="Null: shared by all tenants.")
     kind = serializers.CharField()
@@ -54,12 +54,12 @@ class CircuitSerializer(serializers.Serializer[Circuit]):
 
 
 class SharedCircuitSerializer(CircuitSerializer):
-    """The breaker before a dependency that all tenants share."""
+    """Circuit breaker of a dependency that all tenants share."""
 
     tenants = serializers.SerializerMethodField()
 
     def get_tenants(self, circuit: Circuit) -> int:
-        """Return the number of tenants that the counted failures belong to."""
+        """Return the number of tenants whose jobs had the counted failures."""
         return len(circuit.tenants)
 
     def to_representation(self, instance: Circuit) -> dict[str, Any]:
@@ -68,14 +68,14 @@ class SharedCircuitSerializer(CircuitSerializer):
 
 
 class ResetCircuitSerializer(StrictSerializer):
-    """The breaker to reset, and the reason."""
+    """Request to reset a breaker: its dependency (empty: the kind itself) and the reason."""
 
     dependency = NameField(max_length=MAX_DEPENDENCY_CHARACTERS, required=False, allow_blank=True, default="")
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
 
 class ForceCircuitSerializer(StrictSerializer):
-    """The breaker to force, with state, reason and end."""
+    """Request to force a breaker: its dependency, the forced state, the reason and an optional end."""
 
     dependency = NameField(max_length=MAX_DEPENDENCY_CHARACTERS, required=False, allow_blank=True, default="")
     state = serializers.ChoiceField(
@@ -88,7 +88,7 @@ class ForceCircuitSerializer(StrictSerializer):
 
 
 class CircuitViewSet(TenantViewSet):
-    """Breakers that count failures or hold a kind's jobs back."""
+    """Circuit breakers of the tenant's jobs. An open breaker makes the jobs of a kind wait while a dependency fails."""
 
     model = Circuit
     serializer_class = CircuitSerializer
@@ -104,7 +104,7 @@ class CircuitViewSet(TenantViewSet):
 
     @extend_schema(operation_id="circuits_list", parameters=PAGING_PARAMETERS, responses=CircuitSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """List the tenant's breakers that count failures or block, and the shared ones that block."""
+        """List the tenant's breakers, also those that only count failures, and the shared breakers that are open."""
         NoQuerySerializer.parse(request.query_params)
         with all_tenants():
             return page_response(self, list_circuits_before(self.tenant.pk), CircuitSerializer)
@@ -112,13 +112,13 @@ class CircuitViewSet(TenantViewSet):
     @extend_schema(operation_id="circuits_reset", request=ResetCircuitSerializer, responses=CircuitSerializer)
     @action(detail=True, methods=["post"])
     def reset(self, request: Request, kind: str) -> Response:
-        """Close a breaker, end its forced state, and forget its failures; its jobs become ready again."""
+        """Close a breaker, end its forced state and set its failures to 0; the jobs that wait for it become ready."""
         return Response(CircuitSerializer(_reset(request, kind, self.tenant.pk)).data)
 
     @extend_schema(operation_id="circuits_force", request=ForceCircuitSerializer, responses=CircuitSerializer)
     @action(detail=True, methods=["post"])
     def force(self, request: Request, kind: str) -> Response:
-        """Force a breaker open or closed, whatever fails; `reset` ends it.
+        """Force a breaker open (its jobs wait) or closed (they run even if jobs fail). `reset` ends the forced state.
 
         A repeated call replaces state, reason and end.
         """
@@ -126,7 +126,7 @@ class CircuitViewSet(TenantViewSet):
 
 
 class SharedCircuitViewSet(StaffViewSet):
-    """Breakers of dependencies that the platform provides to all tenants."""
+    """Circuit breakers of dependencies that all tenants share."""
 
     model = Circuit
     serializer_class = SharedCircuitSerializer
@@ -156,7 +156,7 @@ class SharedCircuitViewSet(StaffViewSet):
     )
     @action(detail=True, methods=["post"])
     def reset(self, request: Request, kind: str) -> Response:
-        """Close a shared breaker now, and end its forced state."""
+        """Close a shared breaker at once and end its forced state."""
         return Response(SharedCircuitSerializer(_reset(request, kind, None)).data)
 
     @extend_schema(

@@ -1,4 +1,4 @@
-"""Shared arguments of the commands about circuit breakers."""
+"""Arguments that the management commands about circuit breakers share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.tenancy.queries import find_tenant
 
 
 def add_circuit_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments that name a breaker: a tenant's or the shared one, of a kind or of a dependency of the kind."""
+    """Add the arguments that name a breaker: its tenant or `--shared`, its kind, and a dependency of the kind."""
     parser.add_argument("tenant", nargs="?", help="the tenant's slug; omitted with --shared")
     parser.add_argument("kind", help="the kind of the jobs")
     parser.add_argument("--dependency", default="", help="the dependency (default: the kind itself)")
@@ -24,9 +24,9 @@ def add_circuit_arguments(parser: ArgumentParser) -> None:
 
 
 def named_tenant(options: Mapping[str, Any]) -> tuple[UUID | None, str]:
-    """Return the named tenant's id and slug, or None and "all tenants".
+    """Return the id and slug of the tenant in the arguments; with `--shared` return None and "all tenants".
 
-    Raise CommandError unless exactly one is named.
+    Raise CommandError unless exactly one of the two is given.
     """
     if bool(options["tenant"]) == options["shared"]:
         raise CommandError("Name a tenant or pass --shared, not both.")

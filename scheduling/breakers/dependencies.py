@@ -1,4 +1,4 @@
-"""Breaker checks and reports of running jobs."""
+"""Breaker functions for running jobs: the check before a request to a dependency, and the report of its result."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ _SQL = load_sql(__file__)
 _STANDINGS, _TELL = _SQL["find_circuits"], _SQL["report_dependency"]
 
 
-# Key in the event of a refused execution: whether the breaker had closed by then.
+# Key in the event of a refused execution: whether the breaker was closed, so that the job was not its probe.
 WAS_CLOSED = "was_closed"
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerCheck:
-    """The answer of the breakers before a dependency: whether the job is barred, and whether it is the probe."""
+    """Result of a check of the breakers before a request to a dependency.
+
+    ``is_barred``: the job must not send it, until ``until`` or, if that is None, without an end. ``is_probe``: the job
+    is the probe of a half-open breaker.
+    """
 
     is_barred: bool = False
     is_probe: bool = False
@@ -34,7 +38,10 @@ class BreakerCheck:
 
 
 def check_breaker(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_shared: bool) -> BreakerCheck:
-    """Return whether a breaker bars a running job from a dependency; one statement, two index probes."""
+    """Return whether an open breaker forbids a running job to use a dependency, with a single query.
+
+    The job that probes a breaker may use it. ``until`` of the result is None if some breaker has no end.
+    """
     values: dict[str, Any] = {"tenant_id": tenant_id, "kind": kind, "name": name, "is_shared": is_shared}
     with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_STANDINGS, values)
@@ -47,7 +54,10 @@ def check_breaker(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_sha
 
 
 def report_probe_result(*, tenant_id: UUID, kind: str, job_id: UUID, report: DependencyReport) -> None:
-    """Report a probe's result before its job ends, because every job behind the breaker waits for it."""
+    """Store the result of a probe before its job ends, because all jobs behind the breaker wait for it.
+
+    The next tick of a dispatcher closes the breaker or opens it again.
+    """
     values: dict[str, Any] = {
         "tenant_id": tenant_id,
         "kind": kind,
@@ -65,7 +75,7 @@ def report_probe_result(*, tenant_id: UUID, kind: str, job_id: UUID, report: Dep
 
 
 def count_refusals(*, tenant_id: UUID, job_id: UUID, name: str) -> tuple[int, int]:
-    """Return how often a job was refused for a dependency, and how often of these the breaker had closed by then."""
+    """Return how often a dependency refused requests of a job, and how often of these its breaker was closed."""
     with tenant_context(tenant_id):
         events = JobEvent.objects.filter(job_id=job_id, name="execution.snoozed", data__dependency=name)
         was_closed = list(events.filter(data__has_key=WAS_CLOSED).values_list(f"data__{WAS_CLOSED}", flat=True))

@@ -1,4 +1,4 @@
-"""Circuit breakers: jobs wait while a dependency of theirs fails."""
+"""Circuit breakers, and the reported results that may change their states."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ STATE_CHOICES = [
 
 
 class Circuit(models.Model):
-    """The breaker before a dependency of the jobs of one kind: the kind's own work, or one its processor names.
+    """Circuit breaker of a dependency of the jobs of one kind; an empty dependency stands for the kind's own work.
 
-    It belongs to one tenant, or, without a tenant, is shared by all. A row exists only after a failure.
-    ``scheduling.breakers.rules`` defines the states. Only ticks change them, except ``closing`` and the forced ones,
-    which people set.
+    It belongs to one tenant or, without a tenant, is shared by all. A row exists only after a failure or while the
+    breaker is forced. ``scheduling.breakers.rules`` defines the states. The dispatcher's ticks change them, except
+    ``closing`` and the forced states, which operators set.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)
@@ -110,7 +110,7 @@ class Circuit(models.Model):
 
 
 class CircuitNews(models.Model):
-    """The end of an execution, or a dependency's answer, that may move a breaker; ticks consume the rows."""
+    """Reported result of an execution or a dependency; a tick applies it to the breakers and deletes the row."""
 
     id = models.BigAutoField(primary_key=True)
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)

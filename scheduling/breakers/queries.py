@@ -1,4 +1,4 @@
-"""Reads of circuit breakers."""
+"""Queries of circuit breakers."""
 
 from __future__ import annotations
 
@@ -19,36 +19,39 @@ _COUNTED = ("kind", "subject", "circuits")
 
 
 def list_circuits() -> QuerySet[Circuit]:
-    """Return the breakers of the current scope by kind, including those that only count failures."""
+    """Return a queryset of the breakers in the current tenant context by kind, even if they only count failures."""
     circuits: QuerySet[Circuit] = Circuit.objects.select_related("tenant").order_by("kind", "dependency", "id")
     return circuits
 
 
 def list_circuits_before(tenant_id: UUID) -> QuerySet[Circuit]:
-    """Return a tenant's breakers and the blocking shared ones; requires ``all_tenants()``.
+    """Return a queryset of a tenant's breakers and of the open shared ones; call it under ``all_tenants()``.
 
-    An answer to a tenant must leave out the errors and counts of shared breakers: they include other tenants'.
+    A response to a tenant must omit the errors and counts of shared breakers: they come from other tenants' jobs too.
     """
     return list_circuits().filter(Q(tenant_id=tenant_id) | Q(tenant=None, state__in=BLOCKING))
 
 
 def dependency_label(dependency: str, *, is_shared: bool) -> str:
-    """Return the metric label of a dependency: a shared one's name, or empty for the kind itself."""
+    """Return the metric label of a dependency.
+
+    This is its name if it is shared, `OF_TENANTS` if it is a tenant's, and empty for the kind itself.
+    """
     return dependency if is_shared or not dependency else OF_TENANTS
 
 
 def count_open_circuits() -> dict[tuple[str, str], int]:
-    """Return the number of blocking breakers by kind and dependency label."""
+    """Return the number of open breakers by kind and dependency label."""
     return read_open_circuits(_open_circuits())
 
 
 def open_circuits() -> ArraySubquery:
-    """Return `count_open_circuits` as a column of another statement, for `read_open_circuits`."""
+    """Return a subquery expression with the rows of `count_open_circuits`; decode it with `read_open_circuits`."""
     return ArraySubquery(_open_circuits().values(counts=JSONObject(**{name: F(name) for name in _COUNTED})))
 
 
 def read_open_circuits(column: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
-    """Return the counts by kind and dependency label from the column of `open_circuits`."""
+    """Return the numbers of open breakers by kind and dependency label, from the value of `open_circuits`."""
     return {(each["kind"], each["subject"]): each["circuits"] for each in column}
 
 

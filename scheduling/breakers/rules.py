@@ -1,12 +1,12 @@
-"""Transitions of a circuit breaker; pure, so that a table of cases covers them.
+"""State transitions of circuit breakers, as pure functions.
 
-A breaker guards a dependency of the jobs of one kind: the kind's own work, or one that its processor names. A
+A breaker guards a dependency of the jobs of one kind: the kind's own work, or a dependency that its processor names. A
 number of consecutive failures within a window opens it: further jobs wait instead of spending attempts. After a
-cool-down it is half open: one job probes. Its success closes the breaker, its failure opens it for another cool-down.
-Results of jobs that were running when it opened are ignored.
+cool-down it is half open, and one job runs as the probe. If the probe succeeds, the breaker closes; if it fails, the
+breaker opens for another cool-down. Results of jobs that were running when it opened are ignored.
 
-A tenant's own breaker counts its own failures. A shared one counts those of all tenants, and each tenant counts for at
-most half: a failure of one tenant alone stops no other.
+A tenant's own breaker counts its own failures. A shared one counts those of all tenants, but each tenant for at most
+half of the number that opens it: failures of one tenant alone stop no other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REFUSED = "dependency_refused"
 
 
 class CircuitState(StrEnum):
-    """The states of a breaker; no row exists while nothing fails."""
+    """State of a breaker; a breaker without failures has no row and no state."""
 
     COUNTING = "counting"
     OPEN = "open"
@@ -42,7 +42,7 @@ FORCED = (CircuitState.FORCED_OPEN, CircuitState.FORCED_CLOSED)
 
 @dataclass(frozen=True, slots=True)
 class CircuitName:
-    """The identity of a breaker: tenant or shared (None), kind, and dependency or empty for the kind itself."""
+    """Key of a breaker: tenant (None if shared), kind, and dependency (empty for the kind itself)."""
 
     tenant_id: UUID | None
     kind: str
@@ -50,13 +50,13 @@ class CircuitName:
 
     @property
     def is_shared(self) -> bool:
-        """Return whether the jobs of all tenants are behind it."""
+        """Return whether the breaker applies to the jobs of all tenants."""
         return self.tenant_id is None
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitPolicy:
-    """The number of failures within a window of seconds that opens a breaker for a cool-down of seconds; 0: never."""
+    """``failures`` within ``window_seconds`` open a breaker for ``cool_down_seconds``; 0 failures: it never opens."""
 
     failures: int
     window_seconds: float
@@ -65,7 +65,7 @@ class CircuitPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionEnd:
-    """The end of an execution: a transient error, or, with an empty fingerprint, a success."""
+    """Result of an execution or request: a transient error or, with an empty fingerprint, a success."""
 
     tenant_id: UUID
     job_id: UUID
@@ -78,7 +78,7 @@ class ExecutionEnd:
 
 @dataclass(frozen=True, slots=True)
 class CircuitRecord:
-    """A breaker's row without its name. ``tenants`` counts the failures by tenant, for shared breakers only."""
+    """State of a breaker, as in its row, without its key. ``tenants`` counts failures by tenant, if it is shared."""
 
     state: CircuitState
     failures: int
@@ -99,7 +99,7 @@ def next_breaker_state(
     policy: CircuitPolicy,
     now: datetime,
 ) -> CircuitRecord | None:
-    """Return a breaker's standing after the given endings, in order; None if no breaker is left."""
+    """Return a breaker's record after these results, applied in order; None if the breaker must be deleted."""
     for ending in endings:
         standing = _follow_one(name, standing, ending, policy, now)
     return standing
@@ -139,7 +139,7 @@ def _count(
 
 
 def _counted(name: CircuitName, ending: ExecutionEnd, before: CircuitRecord | None) -> CircuitRecord:
-    """Return the standing with one failure more, or with the first of a row."""
+    """Return the record with one more failure, or a new record with the first failure."""
     tenants = dict(before.tenants) if before else {}
     if name.is_shared:
         tenants[str(ending.tenant_id)] = tenants.get(str(ending.tenant_id), 0) + 1
@@ -165,15 +165,15 @@ def _is_enough(name: CircuitName, standing: CircuitRecord, policy: CircuitPolicy
 
 
 def _is_refused(name: CircuitName, ending: ExecutionEnd, policy: CircuitPolicy) -> bool:
-    """Return whether one failure opens the breaker: the dependency refuses every request of this tenant.
+    """Return whether this single failure opens the breaker, because the dependency refuses every request of the tenant.
 
-    A shared breaker counts it as any other failure: the refusal may concern one tenant only.
+    A shared breaker counts it like any other failure: the refusal may concern one tenant only.
     """
     return policy.failures > 0 and not name.is_shared and bool(name.dependency) and ending.error_type == REFUSED
 
 
 def _opened(standing: CircuitRecord, ending: ExecutionEnd, policy: CircuitPolicy, now: datetime) -> CircuitRecord:
-    """Return the standing as open for the cool-down or the dependency's Retry-After, whichever is longer."""
+    """Return the record as open for the cool-down or the dependency's Retry-After, whichever ends later."""
     until = now + timedelta(seconds=policy.cool_down_seconds)
     if ending.retry_after_seconds is not None:
         asked = min(max(ending.retry_after_seconds, 0.0), MAX_COOL_DOWN_SECONDS)

@@ -1,4 +1,4 @@
-"""Manual control of circuit breakers: force open, force closed, reset."""
+"""Services that force circuit breakers open or closed, and reset them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _LET_GO = load_sql(__file__)["release_due"]
 
 @transaction.atomic
 def reset_circuit(*, kind: str, tenant_id: UUID | None, dependency: str = "", reason: str = "") -> Circuit:
-    """Close a breaker, end its forced state and forget its failures; its jobs become ready at once.
+    """Close a breaker, end its forced state and set its failures to 0; a tick then makes its waiting jobs ready.
 
-    Address the tenant's own breaker, or with None the shared one. Raise CircuitNotFoundError if there is none.
+    ``tenant_id`` None means the shared breaker. Raise CircuitNotFoundError if there is no such breaker.
     """
     with _scope_of(tenant_id):
         circuit = _find(kind, tenant_id, dependency)
@@ -58,9 +58,9 @@ def force_circuit(
     until: datetime | None = None,
     reason: str = "",
 ) -> Circuit:
-    """Force a breaker open (its jobs wait) or closed (they run, whatever fails) until ``until`` or a reset.
+    """Force a breaker open (its jobs wait) or closed (they run even if jobs fail) until ``until`` or a reset.
 
-    Address the tenant's own breaker, or with None the shared one. A repeated call replaces state, reason and end.
+    ``tenant_id`` None means the shared breaker. A repeated call replaces state, reason and end.
     """
     registry.get(kind)
     _check_name(dependency, is_shared=tenant_id is None)
@@ -92,12 +92,15 @@ def force_circuit(
 
 
 def circuit_target(kind: str, tenant_id: UUID | None) -> AuditTarget:
-    """Return a breaker's audit target: a tenant's own, or the platform's."""
+    """Return the target of a breaker's audit entries, in the log of its tenant or of the platform."""
     return AuditTarget("scheduling.sharedcircuit" if tenant_id is None else "scheduling.circuit", kind, tenant_id)
 
 
 def expire_forced_circuits() -> int:
-    """End forced states that are over; return how many. The caller leads, and sees all tenants."""
+    """End forced states whose end time has passed; return how many.
+
+    The caller must hold the lock that makes it the only process, and see all tenants.
+    """
     with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_LET_GO)
         ended = cursor.fetchall()
@@ -108,13 +111,13 @@ def expire_forced_circuits() -> int:
 
 
 def _find(kind: str, tenant_id: UUID | None, dependency: str) -> Circuit | None:
-    """Return the breaker, locked for this transaction, or None."""
+    """Lock and return the breaker, or return None if there is none."""
     named = Circuit.objects.select_for_update(no_key=True).filter(kind=kind, dependency=dependency)
     return (named.filter(tenant=None) if tenant_id is None else named.filter(tenant_id=tenant_id)).first()
 
 
 def _check_name(dependency: str, *, is_shared: bool) -> None:
-    """Raise DependencyNameError for a name that no processor may use; a shared breaker needs one."""
+    """Raise DependencyNameError for a name that processors cannot use, and for a shared breaker without a name."""
     if dependency:
         try:
             Dependency(dependency)
@@ -137,6 +140,6 @@ def _record(action: str, circuit: Circuit, before: dict[str, Any] | None, after:
 
 @contextmanager
 def _scope_of(tenant_id: UUID | None) -> Iterator[None]:
-    """Enter the tenant's scope, or all tenants' for a shared breaker."""
+    """Enter the tenant's context, or all_tenants() for a shared breaker."""
     with all_tenants() if tenant_id is None else tenant_context(tenant_id):
         yield

@@ -1,4 +1,4 @@
-"""Breaker transitions from finished executions, and the release of their jobs."""
+"""The part of the dispatcher's tick that applies reported results to the circuit breakers and releases waiting jobs."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ _FORGET_IDLE, _RETURN_ORPHANS = _SQL["forget_idle"], _SQL["return_orphans"]
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A breaker as it was read, with its row id."""
+    """A breaker's record with the id of its row."""
 
     id: int
     standing: CircuitRecord
 
 
 def update_circuits(free: list[UUID] | None = None) -> int:
-    """Fold reported endings, open and close breakers, and release their jobs; return how many. One process at a time.
+    """Apply reported results to the breakers, open and close them, and release jobs; return how many were released.
 
-    A careful tick folds only the endings of the tenants in ``free``.
+    Only one process at a time does this; in others it returns 0. With ``free``, apply only results of these tenants.
     """
     if not try_to_lead(LockClass.CIRCUITS):
         return 0
@@ -66,7 +66,7 @@ def update_circuits(free: list[UUID] | None = None) -> int:
 
 
 def prune_circuits() -> int:
-    """Delete idle breakers and release jobs whose breaker is gone; return how many jobs.
+    """Delete idle breakers, and release jobs whose breaker no longer exists; return how many jobs were released.
 
     Any number of dispatchers may call this; one does the work.
     """
@@ -98,9 +98,10 @@ def _fold_news(policy: CircuitPolicy, free: list[UUID] | None) -> None:
 
 
 def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[ExecutionEnd]], datetime | None]:
-    """Return the oldest news by breaker, and the database's time.
+    """Delete the oldest reported results and return them by breaker, with the database's time.
 
-    Shared news moves the tenant's breaker and the shared one.
+    With ``free``, only results of these tenants are taken. A result for a shared dependency is returned for the
+    tenant's breaker and for the shared one.
     """
     endings: dict[CircuitName, list[ExecutionEnd]] = defaultdict(list)
     now = None
@@ -168,7 +169,7 @@ def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, Circu
 
 
 def _columns_of(standings: Mapping[CircuitName, CircuitRecord]) -> dict[str, list[Any]]:
-    """Return the parameters of ``put_standings``."""
+    """Return the parameters of the statement `upsert_circuits`, a list for each column."""
     return {
         "tenant_ids": [name.tenant_id for name in standings],
         "kinds": [name.kind for name in standings],
@@ -231,6 +232,6 @@ def _run(statement: str) -> int:
 
 
 def _parsed(value: Any) -> Mapping[str, int]:
-    """Return a JSON column parsed; Django's cursors give text."""
+    """Return the parsed value of a JSON column, which raw cursors of Django return as text."""
     parsed: Mapping[str, int] = json.loads(value) if isinstance(value, str) else value
     return parsed

@@ -1,1 +1,1 @@
-"""Bulk operations: one action on all jobs of a filter."""
+"""Bulk operations: each applies one action, such as cancel or retry, to all jobs of a filter."""

@@ -1,4 +1,4 @@
-"""Actions of bulk operations on the jobs of one turn, each through the service for single jobs."""
+"""Actions of bulk operations on one chunk of jobs; each uses the service that also changes single jobs."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _STOPPABLE = WAITING_STATES | {JobState.SUSPENDED}
 
 @dataclass(slots=True)
 class ActionResult:
-    """Result of an action on the jobs of a turn.
+    """Result of an action on one chunk of jobs: the ids that it changed, and counts of refused jobs by reason.
 
-    ``formers`` are the former values of changed jobs, if they can be restored. ``put_off`` are the last jobs of the
-    turn, from the first that a limit of its tenant delays by ``retry_after_seconds``; some of them may be changed
-    nevertheless.
+    ``formers`` are the former priorities or queue ids of changed jobs, for an undo. ``put_off`` are the last jobs of
+    the chunk, which a limit of their tenant delays by ``retry_after_seconds``; they are processed again later, though
+    some of them may be changed already.
     """
 
     changed: set[UUID] = field(default_factory=set)
@@ -47,7 +47,7 @@ class ActionResult:
 
 
 class BulkAction(Protocol):
-    """Action of a bulk operation with its parameters; it skips jobs outside ``states``."""
+    """Action of a bulk operation with its parameters; it applies only to jobs whose state is in ``states``."""
 
     @property
     def states(self) -> frozenset[JobState]: ...
@@ -57,28 +57,31 @@ class BulkAction(Protocol):
 
     @property
     def shift(self) -> BacklogChange:
-        """Return the effect on the lines of waiting jobs."""
+        """Return which states' work the action removes from the waiting jobs or adds to them, for the estimate."""
         ...
 
     def unchanged(self) -> Q | None:
-        """Return the condition of jobs that the action would leave as they are, or None."""
+        """Return a Q for the jobs that already have the wanted value, or None if the action has no such value."""
         ...
 
     def refusal_of(self, job: Job) -> DomainError | None:
-        """Return the error that would refuse a job in one of the states, judged by its own row, or None."""
+        """Return the error that the action would raise for this job, judged by the job's row alone, or None."""
         ...
 
     def act(self, job_ids: Sequence[UUID], *, reason: str) -> ActionResult:
-        """Act on these jobs of the scope in the caller's transaction; the caller writes the audit entry."""
+        """Apply the action to these jobs of the current tenant context, in the caller's transaction.
+
+        The caller writes the audit entry.
+        """
         ...
 
     def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> ActionResult:
-        """Restore the former values of jobs, except of those that have changed again since."""
+        """Restore the former values of these jobs, to undo the action; skip jobs that have changed since."""
         ...
 
 
 class UnconditionalAction:
-    """Base of actions that refuse no job by its own row."""
+    """Base of actions that do not look at a job's row before they change it."""
 
     def refusal_of(self, job: Job) -> DomainError | None:
         return None
@@ -95,7 +98,7 @@ class IrreversibleAction(UnconditionalAction):
 
 
 class CancelJobs(IrreversibleAction):
-    """Cancellation: at once for waiting jobs, at the next checkpoint for running ones."""
+    """Cancel jobs: waiting jobs end at once, running ones at their next checkpoint."""
 
     states = frozenset(JobState) - TERMINAL_STATES
     permission = Permission.JOBS_CANCEL
@@ -106,7 +109,7 @@ class CancelJobs(IrreversibleAction):
 
 
 class DiscardJobs(IrreversibleAction):
-    """Discard of waiting jobs: they become dead letters, which can be requeued."""
+    """Discard waiting and suspended jobs: they end and become dead letters, which can be requeued."""
 
     states = _STOPPABLE
     permission = Permission.JOBS_CANCEL
@@ -134,7 +137,7 @@ class DiscardJobs(IrreversibleAction):
 
 @dataclass(frozen=True, slots=True)
 class ReprioritiseJobs(UnconditionalAction):
-    """Change of priority, and with it of the place among the tenant's own jobs."""
+    """Change the priority of waiting and suspended jobs, and so their order among the tenant's jobs."""
 
     priority: int
     states = _STOPPABLE
@@ -166,7 +169,10 @@ class ReprioritiseJobs(UnconditionalAction):
 
 @dataclass(frozen=True, slots=True)
 class MoveJobs(UnconditionalAction):
-    """Move to another queue; actors of a tenant reach only queues that routing lets them name."""
+    """Move waiting and suspended jobs to another queue.
+
+    A tenant's users and keys can move a job only to queues that routing allows for it.
+    """
 
     queue: Queue
     states = _STOPPABLE
@@ -195,7 +201,7 @@ class MoveJobs(UnconditionalAction):
         return ActionResult(set(_persistently(wanted, lambda left: move_jobs(left, reason=reason), self.states)))
 
     def _allowed(self, job_ids: Sequence[UUID]) -> set[UUID]:
-        """Return the jobs that their tenant might have submitted to this queue itself."""
+        """Return the ids of the jobs that their tenants could have submitted to this queue."""
         jobs = Job.objects.filter(pk__in=job_ids)
         about = {job_id: rest for job_id, *rest in jobs.values_list("pk", "kind", "tenant__plan__tier_id")}
         routes = Routes.load_all()
@@ -211,7 +217,7 @@ class MoveJobs(UnconditionalAction):
 def _persistently(
     wanted: Mapping[UUID, int], change: Callable[[Mapping[UUID, int]], dict[UUID, int]], states: frozenset[JobState]
 ) -> dict[UUID, int]:
-    """Change jobs, retry those that another transaction had locked, and return the former values."""
+    """Change jobs, with further attempts for those that another transaction had locked. Return their former values."""
     formers: dict[UUID, int] = {}
 
     def step(left: Sequence[UUID]) -> set[UUID]:

@@ -1,4 +1,4 @@
-"""Console pages of bulk operations: preview and start by a filter, progress, abort and undo."""
+"""Console pages of bulk operations: preview and start, progress, abort and undo."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ QUERY = "q"
 
 
 def start_url(query: QueryDict) -> str:
-    """Return the URL that starts an operation on the jobs of a list, with the list's conditions as a filter."""
+    """Return the URL of the page that starts a bulk operation on the jobs of a filtered list.
+
+    The list's query parameters become the filter of the operation.
+    """
     terms = [query.get(QUERY, "").strip()]
     terms += [f"{name}:{write_value(str(query[name]))}" for name in FIELDS if query.get(name)]
     text = " ".join(filter(None, terms))
@@ -63,7 +66,7 @@ def start_url(query: QueryDict) -> str:
 
 @admin.register(BulkOperation, site=console_site)
 class BulkOperationAdmin(KeysetAdmin):
-    """Bulk operations of the current scope, newest first."""
+    """Admin pages of the bulk operations in the current tenant context, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("what", "asked_filter", "state_badge", "progress", "started_by", "created_at")
@@ -117,14 +120,14 @@ class BulkOperationAdmin(KeysetAdmin):
         return super().changeform_view(request, object_id, form_url, context)
 
     def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
-        """Return the part of the page that changes while the operation runs."""
+        """Return the HTML of the part of the page that the browser refreshes while the operation runs."""
         operation = self.get_queryset(request).filter(pk=pk).first()
         if operation is None:
             raise Http404
         return part_response(request, _render_body(request, operation))
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
-        """Preview an operation on the jobs of a filter; start it on the second submit."""
+        """Show the form and a preview of the operation; start it if "run" was posted."""
         if request.method not in {"GET", "HEAD", "POST"}:
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         access = self.access(request)

@@ -1,4 +1,4 @@
-"""API of `bulk-operations/`: preview, start, follow, abort and undo one action on all jobs of a filter."""
+"""API of `bulk-operations/`: preview and start one action on all jobs of a filter; follow, abort and undo it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tenants.limits.declared import HEAVY
 
 
 class BulkOperationViewSet(TenantViewSet):
-    """Bulk operations: one action on all jobs of a filter."""
+    """Bulk operations: each applies one action to all jobs of a filter."""
 
     model = BulkOperation
     serializer_class = BulkOperationSerializer
@@ -70,11 +70,11 @@ class BulkOperationViewSet(TenantViewSet):
     def create(self, request: Request) -> Response:
         """Start an operation on the jobs of a filter, or preview it with `dry_run`.
 
-        Needs `jobs.bulk` and the right to do the same to one job: `jobs.cancel` or `jobs.retry`; a `payload_patch` also
-        needs `jobs.reveal`. For more than 1,000 jobs, or jobs of several tenants, the request must state their
+        Needs `jobs.bulk` and the permission to do the same to one job: `jobs.cancel` or `jobs.retry`; a `payload_patch`
+        also needs `jobs.reveal`. For more than 1,000 jobs, or jobs of several tenants, the request must state their
         `number`; otherwise it is refused with 409 `bulk_number`, which contains the number. Without `X-Tenant`,
         platform accounts reach the jobs of all tenants. `reroute` takes no filter: it moves waiting jobs to the queues
-        that routing names now, and needs a platform role with `fairness.manage`.
+        that the current routing rules give, and needs a platform role with `fairness.manage`.
         """
         body = BulkRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -98,7 +98,7 @@ class BulkOperationViewSet(TenantViewSet):
 
     @extend_schema(operation_id="bulk_operations_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return an operation, its progress and the numbers of jobs that it could not change, by reason."""
+        """Return an operation with its progress and, by reason, the numbers of jobs that it could not change."""
         return self._answer(UUID(pk))
 
     @extend_schema(operation_id="bulk_operations_abort", request=BulkReasonSerializer)
@@ -115,11 +115,11 @@ class BulkOperationViewSet(TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
-        """Restore the former priority or queue of the jobs, except of those that have changed since."""
+        """Start an operation that restores the former priority or queue of the jobs, except of those changed since."""
         return self._started(undo_bulk_operation(operation_id=UUID(pk), reason=self._reason(request)), request)
 
     def _check(self, operation: str, payload_patch: Mapping[str, Any] | None) -> None:
-        """Raise PermissionDenied if the caller lacks the rights to do the same to one job."""
+        """Raise PermissionDenied unless the caller may do the same to one job and, for a patch, reveal payloads."""
         needed = [permission_of(operation), *([Permission.JOBS_REVEAL] if payload_patch is not None else ())]
         for right in needed:
             if not self.access.may(right):

@@ -1,4 +1,4 @@
-"""Base of the commands that run a bulk operation in their own process, turn by turn."""
+"""Base class of the management commands that run a bulk operation to its end in their own process."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _PASSED = frozenset(JobState) | {UNCHANGED, CHANGED_MEANWHILE}
 
 
 class BulkCommand(BaseCommand):
-    """Command that runs one operation for each named tenant, or one over all tenants.
+    """Management command that runs one operation for each named tenant, or one over all tenants.
 
-    Exit with status 1 if an operation failed or a job was refused, after all have run.
+    It runs all operations, then exits with status 1 if one failed or a job was refused.
     """
 
     # None: it is an argument of the command.
@@ -139,7 +139,7 @@ def _plan_facts(plan: BulkPlan) -> Facts:
 
 
 def _wait_words(line: WaitRow) -> str:
-    """Return the wait of a tenant now and after, such as `acme in default 12.0 s → 40.5 s`."""
+    """Return a tenant's wait before and after the operation, such as `acme in default 12.0 s → 40.5 s`."""
     now, after = (
         "never starts" if seconds is None else f"{seconds:,.1f} s" for seconds in (line.now_seconds, line.after_seconds)
     )

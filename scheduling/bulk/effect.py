@@ -1,7 +1,7 @@
-"""Estimated effect of a bulk operation on all tenants' waits, from predicted costs and fair shares.
+"""Estimate of how a bulk operation changes the waits of all tenants, from predicted costs and fair shares.
 
 Every read is bounded: matching jobs are counted by group up to the preview's limit, tenants with little waiting work
-are summed in the database, and the jobs in flight are at most as many as the slots.
+are summed in the database, and the number of jobs in flight is at most the number of slots.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ _RUNNING = _SQL["find_running"]
 
 @dataclass(frozen=True, slots=True)
 class BacklogChange:
-    """Effect of an action on the lines of waiting jobs.
+    """How an action changes the work that waits for workers.
 
-    ``takes`` and ``brings`` are the states of the jobs whose work it removes or adds, ``queue_id`` is the target queue
-    if it is not the job's own.
+    ``takes`` are the states of the jobs whose work it removes, ``brings`` those of the jobs whose work it adds. The
+    work is added to the queue ``queue_id``, or to the job's own queue if that is None.
     """
 
     takes: frozenset[JobState] = frozenset()
@@ -78,7 +78,10 @@ class BacklogChange:
 
 @dataclass(frozen=True, slots=True)
 class WaitRow:
-    """Wait in a pool of a job that the tenant submits now, in seconds, before and after; None: without end."""
+    """Seconds that a job submitted now by this tenant would wait in this pool, before and after the operation.
+
+    None means that it would never start.
+    """
 
     tenant: str
     pool: str
@@ -87,7 +90,7 @@ class WaitRow:
 
     @property
     def verdict(self) -> str:
-        """Return `loses` for a longer wait, `gains` for a shorter one, else `unchanged`."""
+        """Return `loses` if the wait becomes longer, `gains` if it becomes shorter, else `unchanged`."""
         now, after = (inf if side is None else side for side in (self.now_seconds, self.after_seconds))
         if now == after or abs(after - now) < LEAST_SECONDS:
             return "unchanged"
@@ -96,7 +99,7 @@ class WaitRow:
 
 @dataclass(frozen=True, slots=True)
 class BulkEffect:
-    """Most affected tenants, longer waits first; ``notes`` are codes of `EFFECT_NOTES`."""
+    """Estimate for the most affected tenants, longer waits first; ``notes`` are keys of `EFFECT_NOTES`."""
 
     lines: Sequence[WaitRow] = ()
     notes: Sequence[str] = ()
@@ -104,7 +107,7 @@ class BulkEffect:
 
 @dataclass(slots=True)
 class _Change:
-    """Change for one tenant in one queue: removed ready jobs with their predicted cost, and added work."""
+    """Change of one tenant's work in one queue: number and cost of removed ready jobs, and the added cost."""
 
     taken_jobs: int = 0
     taken_us: float = 0.0
@@ -115,23 +118,23 @@ class _Change:
         return self.taken_us + self.brought_us
 
     def after_us(self, jobs: float, now_us: float) -> float:
-        """Return the remaining work of a line: zero if all its jobs go, whatever their predicted cost."""
+        """Return the work in microseconds that remains of ``now_us``: none of it if all ``jobs`` are removed."""
         left_us = 0.0 if self.taken_jobs >= jobs else max(0.0, now_us - self.taken_us)
         return left_us + self.brought_us
 
 
 @dataclass(slots=True)
 class _Pool:
-    """Queues of one pool with the tenants' work in them."""
+    """Work that waits in the queues of one worker pool, and the slugs of its tenants."""
 
     work: dict[int, list[TenantWork[UUID]]] = field(default_factory=lambda: defaultdict(list))
     slugs: dict[UUID, str] = field(default_factory=dict)
 
 
 def read_effect(shift: BacklogChange, groups: Iterable[MatchingGroup], *, is_capped: bool) -> BulkEffect:
-    """Return the waits before and after an action on these jobs, in at most eight statements.
+    """Return the estimated waits before and after an action on these groups of jobs, in at most eight queries.
 
-    A tenant's scope returns only its own waits.
+    In the context of one tenant, only the waits of this tenant are returned.
     """
     if not (shift.takes or shift.brings):
         return BulkEffect(notes=[OWN_ORDER])
@@ -195,7 +198,7 @@ def _project(changes: Mapping[tuple[UUID, int], _Change], own_id: UUID | None, n
 
 
 def _read_pools(changes: Mapping[tuple[UUID, int], _Change]) -> dict[int, _Pool]:
-    """Return the pools of the changed queues, with the work that waits there before and after."""
+    """Return by id the pools of the changed queues, with the work that waits there before and after the action."""
     values = {
         "tenants": [tenant_id for tenant_id, _ in changes],
         "queues": [queue_id for _, queue_id in changes],

@@ -1,4 +1,4 @@
-"""Form of a bulk operation: the jobs, the action and the reason."""
+"""Form that previews and starts a bulk operation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenants.console.post_actions import REASON_LIMIT
 
 
 class BulkForm(forms.Form):
-    """Fields of a bulk operation, with the ticket of its preview."""
+    """Form of a bulk operation: filter, action and reason, and the signed ticket of the last preview."""
 
     filter = forms.CharField(
         label=_("Filter"),
@@ -64,7 +64,7 @@ class BulkForm(forms.Form):
 
     @property
     def asked(self) -> dict[str, Any]:
-        """Return the arguments of the services."""
+        """Return the filter, operation and parameters as keyword arguments for the services."""
         given = self.cleaned_data
         parameters: dict[str, Any] = {}
         if given["operation"] == BulkOperation.Operation.REPRIORITISE and given["priority"] is not None:
@@ -79,6 +79,6 @@ class BulkForm(forms.Form):
         }
 
     def put_ticket(self, ticket: str) -> None:
-        """Store the ticket of a preview, so that the next submit starts what was shown."""
+        """Put the ticket of a preview into the form, so that the next submit starts exactly what the preview shows."""
         self.data = self.data.copy()  # type: ignore[attr-defined] # a QueryDict
         self.data["ticket"] = ticket  # type: ignore[index]

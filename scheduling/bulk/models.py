@@ -1,4 +1,4 @@
-"""Bulk operations: one action on all jobs of a filter, stored as a row while it runs and after it has ended."""
+"""Rows of bulk operations, which are kept after the operations have ended, and the former values for an undo."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tenants.tenancy.bases import TenantManager, TenantModel, claim_for_scope
 
 
 class BulkOperation(models.Model):
-    """Action on all jobs of a filter; without a tenant it reaches the jobs of all tenants.
+    """One action on all jobs of a filter; without a tenant it reaches the jobs of all tenants.
 
-    A reroute has no filter: it scans all waiting jobs, pass after pass. The set of jobs is frozen at the start by
-    ``filter`` (without relative times), ``newest_id`` and ``frozen_at``. Turns proceed by job id; ``position`` is
-    written in the transaction of each turn.
+    ``filter`` (without relative times), ``newest_id`` and ``frozen_at`` fix the set of jobs at the start. The operation
+    runs in turns, transactions that process up to 1,000 jobs in the order of their ids and store in ``position`` where
+    the next turn begins. A reroute has no filter: its turns scan all waiting jobs repeatedly.
     """
 
     class Operation(models.TextChoices):
@@ -126,12 +126,12 @@ class BulkOperation(models.Model):
 
     @property
     def has_payload_patch(self) -> bool:
-        """Return whether it changes payloads, without decrypting the patch."""
+        """Return whether the operation changes payloads, without decrypting the patch."""
         return self.__dict__["payload_patch"] is not None
 
     @property
     def after(self) -> UUID | None:
-        """Return the last id that a turn has read, or None before the first turn."""
+        """Return the last id that a turn has processed, or None before the first turn."""
         return UUID(self.position["after"]) if "after" in self.position else None
 
     @after.setter
@@ -144,15 +144,15 @@ class BulkOperation(models.Model):
 
     @property
     def is_undoable(self) -> bool:
-        """Return whether its changes can be undone; an undo itself cannot."""
+        """Return whether the operation has ended and changed priorities or queues; an undo cannot be undone."""
         values = (self.Operation.REPRIORITISE, self.Operation.MOVE_QUEUE)
         return not self.is_open and self.undo_of_id is None and self.operation in values and self.changed > 0
 
 
 class BulkFormer(TenantModel):
-    """Former values of the jobs of one turn and one tenant, in parallel arrays: one row instead of a thousand.
+    """Former priorities or queue ids of the jobs of one tenant that one turn changed, as parallel arrays.
 
-    ``formers`` are priorities or ids of queues. Kept as long as the operation can be undone.
+    The arrays need one row instead of one for each job. Rows are kept as long as the operation can be undone.
     """
 
     operation = models.ForeignKey(BulkOperation, models.CASCADE, db_index=False, related_name="formers")

@@ -1,4 +1,4 @@
-"""Moves of waiting jobs to other queues, shared by reroutes and bulk operations."""
+"""Moves of waiting jobs to other queues, for reroutes and for bulk operations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOVE = {table: _SQL[f"move_{table}"] for table in TABLES}
 
 @dataclass(frozen=True, slots=True)
 class WaitingPosition:
-    """Place of a waiting job: the line of its queue and its rank there."""
+    """Queue entry of a waiting job: its queue, its node in the queue's fair-share tree, and its rank there."""
 
     job_id: UUID
     queue_id: int
@@ -39,9 +39,10 @@ class WaitingPosition:
 
 
 def move_jobs(targets: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
-    """Move waiting and suspended jobs of the scope to these queues; return the former queues of the moved ones.
+    """Move waiting and suspended jobs to these queues; return the former queue ids of the moved jobs.
 
-    Skip jobs that are there already, that another transaction has locked or that no longer wait.
+    Skip jobs that are in their target queue already, that another transaction has locked, that no longer wait, or that
+    are not in the current tenant context.
     """
     if not targets:
         return {}
@@ -56,7 +57,10 @@ def move_jobs(targets: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
 
 
 def move_places(wanted: Sequence[tuple[WaitingPosition, int]], tables: Iterable[str], *, cause: str) -> set[UUID]:
-    """Move the jobs that still wait at these places in ``tables`` to a queue each; return the moved ones."""
+    """Move jobs with these queue entries in ``tables``, each to the given queue; return the ids of the moved jobs.
+
+    Jobs whose queue entry has changed are skipped.
+    """
     if not wanted:
         return set()
     parameters: dict[str, Any] = {
@@ -80,7 +84,7 @@ def move_places(wanted: Sequence[tuple[WaitingPosition, int]], tables: Iterable[
 
 
 def announce_moves(count: int) -> None:
-    """Wake the dispatcher and notify observers of moved jobs when this transaction commits."""
+    """Wake the dispatcher and send the signal about ``count`` moved jobs when the transaction commits."""
     wake_on_commit()
     facts = {"event": "job.moved", "state": "", "count": count}
     transaction.on_commit(lambda: signals.waiting_jobs_moved.send(None, **facts))

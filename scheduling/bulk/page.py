@@ -1,4 +1,4 @@
-"""Bulk operations in words: the action, the progress and the reasons of unchanged jobs."""
+"""Texts about bulk operations for the console: the action, the progress, and why jobs are unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scheduling.models import BulkOperation
 
 # Reasons of unchanged jobs other than the job's state.
 BULK_REASONS = {
-    "unchanged": gettext_noop("already so"),
+    "unchanged": gettext_noop("has this value already"),
     "changed_meanwhile": gettext_noop("it changed meanwhile"),
     "invalid_transition": gettext_noop("its state does not allow it, or it was requeued before"),
     "priority_not_allowed": gettext_noop("the plan does not allow this priority"),
@@ -42,7 +42,7 @@ WAIT_VERDICTS = {
 
 @dataclass(frozen=True, slots=True)
 class BulkRow:
-    """Operation as shown on its page and on the Overview; ``percent`` is None if the total is unknown."""
+    """Operation with its progress in words, as shown in the console; ``percent`` is None if the total is unknown."""
 
     operation: BulkOperation
     what: str
@@ -53,7 +53,7 @@ class BulkRow:
 
 
 def bulk_row(operation: BulkOperation, now: datetime) -> BulkRow:
-    """Return the progress of an operation, from its row alone."""
+    """Return an operation with its progress at ``now`` in words; no query is made."""
     progress = progress_of(operation, now)
     return BulkRow(
         operation=operation,
@@ -66,7 +66,7 @@ def bulk_row(operation: BulkOperation, now: datetime) -> BulkRow:
 
 
 def what_words(operation: BulkOperation) -> str:
-    """Return the action, such as `change the priority: 3`."""
+    """Return an operation's action with its parameters in words, such as `change the priority: 3`."""
     action = operation.get_operation_display()
     given = ", ".join(str(value) for value in operation.parameters.values())
     words = f"{action}: {given}" if given else action
@@ -74,22 +74,22 @@ def what_words(operation: BulkOperation) -> str:
 
 
 def reason_words(code: str) -> str:
-    """Return why a job is not changed: its state, or the error of that code."""
+    """Return in words why jobs were not changed; ``code`` is a job state or an error code."""
     if code in BULK_REASONS:
         return _(BULK_REASONS[code])
     return mark_of(code).word if code in MARKS else code.replace("_", " ")
 
 
 def wait_change_words(verdict: str) -> str:
-    """Return the words for a longer, shorter or unchanged wait."""
+    """Return the words for a code of `WaitRow.verdict`, such as "waits longer"."""
     return _(WAIT_VERDICTS[verdict])
 
 
 def wait_words(seconds: float | None) -> str:
-    """Return a wait in words; None is a wait without end."""
+    """Return a wait in words, "never starts" for None."""
     return _("never starts") if seconds is None else duration_words(seconds)
 
 
 def note_words(code: str) -> str:
-    """Return what an estimate leaves out."""
+    """Return the sentence for a note of an estimate, which says what the estimate leaves out."""
     return _(EFFECT_NOTES[code])

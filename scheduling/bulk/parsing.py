@@ -1,4 +1,4 @@
-"""Operations by name: the action of each and the right that it needs."""
+"""Mapping of the names of bulk operations to their actions and the permissions that they need."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_FILTERS = tuple(name for name in _Operation.values if name != _Operation.RERO
 
 
 def parse_action(operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None = None) -> BulkAction:
-    """Return the action of an operation.
+    """Return the action object for an operation's name and its validated parameters.
 
     Raise FieldInvalidError, QueueNotFoundError or PriorityNotAllowedError for invalid parameters, and
     PayloadInvalidError for a patch that is nested too deep.
@@ -55,7 +55,7 @@ def parse_action(operation: str, parameters: Mapping[str, Any], payload_patch: P
 
 
 def permission_of(operation: str) -> Permission:
-    """Return the right that an operation needs besides `jobs.bulk`."""
+    """Return the permission that an operation needs besides `jobs.bulk`."""
     if operation == _Operation.REROUTE:
         return Permission.FAIRNESS_MANAGE
     if operation in (_Operation.RETRY, _Operation.REQUEUE):
@@ -81,7 +81,7 @@ def _expect(parameters: Mapping[str, Any], *names: str) -> None:
 
 
 def check_patch_tenant(tenant_id: UUID | None, payload_patch: Payload | None) -> None:
-    """Raise FieldInvalidError for a patch without a tenant: the tenant's key encrypts it."""
+    """Raise FieldInvalidError for a patch without a tenant: the patch is encrypted with the key of one tenant."""
     if payload_patch is not None and tenant_id is None:
         raise _invalid(
             "payload_patch", gettext("A payload patch needs the jobs of one tenant: add tenant: to the filter.")

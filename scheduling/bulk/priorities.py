@@ -1,4 +1,4 @@
-"""Changes of the priority of waiting jobs, and with it of their place among their tenant's jobs."""
+"""Changes of the priority of waiting jobs, and so of their order among the jobs of the same tenant."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SET_PRIORITIES = load_sql(__file__)["set_priorities"]
 
 
 def set_priorities(priorities: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
-    """Set the priorities of waiting and suspended jobs of the scope; return the former ones of the changed jobs.
+    """Set the priorities of waiting and suspended jobs of the current tenant context.
 
-    Skip jobs that have their priority already or that no longer wait.
+    Return the former priorities of the changed jobs. Skip jobs that have their priority already or no longer wait.
     """
     if not priorities:
         return {}

@@ -1,4 +1,4 @@
-"""Reads of bulk operations: the meant jobs chunk by chunk, the preview and the progress."""
+"""Queries of bulk operations: the matching jobs chunk by chunk, the preview and the progress."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LISTED_OPERATIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class FrozenJobs:
-    """Matching jobs of the scope that existed at one moment, without later ones."""
+    """Set of jobs in the current tenant context that match a filter and existed at the moment ``frozen_at``."""
 
     job_filter: JobFilter
     frozen_at: datetime
     newest_id: UUID | None
 
     def rows(self) -> JobQuerySet:
-        """Return all of them, with their present states."""
+        """Return a queryset of all these jobs; their states are the present ones."""
         jobs: JobQuerySet = Job.objects.all()
         if self.newest_id is None:
             return jobs.none()
@@ -45,7 +45,7 @@ class FrozenJobs:
         return self.job_filter.apply(bounded, now=self.frozen_at)
 
     def next_chunk(self, states: Collection[JobState], *, after: UUID | None, limit: int) -> JobChunk:
-        """Return the next jobs in ``states``, oldest first, and by state the number of other jobs passed."""
+        """Return the ids of the next jobs in ``states``, oldest first; jobs in other states are only counted."""
         end = self._window_end(after)
         found = self._between(after, end).filter(state__in=sorted(states)).order_by("id")
         job_ids = list(found.values_list("id", flat=True)[:limit])
@@ -56,7 +56,10 @@ class FrozenJobs:
     def count_passed(
         self, states: Collection[JobState], *, after: UUID | None, end: UUID | None, but: Sequence[UUID] = ()
     ) -> Counter[str]:
-        """Count by state the jobs between two ids that are not in ``states``, except ``but``, which were acted on."""
+        """Count by state the jobs after ``after`` up to ``end`` that are not in ``states``, without the ids in ``but``.
+
+        ``but`` are the jobs that were acted on: their states have changed since.
+        """
         if self.job_filter.states <= frozenset(states):
             return Counter()  # the filter finds no others; without this each turn would scan all its matches
         rows = self._between(after, end).exclude(state__in=sorted(states))
@@ -69,7 +72,7 @@ class FrozenJobs:
         return rows if end is None else rows.filter(id__lte=end)
 
     def _window_end(self, after: UUID | None) -> UUID | None:
-        """Return the last id of the next window, or None if it is the last window."""
+        """Return the id at which the next search must stop, or None if it may search to the end."""
         if self.newest_id is None or self._is_narrow():
             return None
         ids = Job.objects.filter(id__lte=self.newest_id).order_by("id").values_list("id", flat=True)
@@ -85,7 +88,10 @@ class FrozenJobs:
 
 @dataclass(frozen=True, slots=True)
 class JobChunk:
-    """Jobs of one turn, and those that it passed; ``end`` is None in the last turn."""
+    """Ids of the jobs of one turn, and counts by state of the jobs that were passed over.
+
+    ``end`` is the last id that was searched, or None if there are no further jobs.
+    """
 
     job_ids: Sequence[UUID]
     passed: Counter[str]
@@ -94,7 +100,10 @@ class JobChunk:
 
 @dataclass(frozen=True, slots=True)
 class MatchingGroup:
-    """Number of matching jobs with equal facts; ``is_same``: they have the wanted value already."""
+    """Number of matching jobs that have the same state, tenant, queue and kind.
+
+    ``is_same`` means that they already have the value that the action would set.
+    """
 
     state: JobState
     tenant_id: UUID
@@ -107,7 +116,7 @@ class MatchingGroup:
 
 @dataclass(frozen=True, slots=True)
 class BulkPreview:
-    """Preview of a bulk operation; all but the words is counted among at most `COUNT_LIMIT` matching jobs."""
+    """Preview of a bulk operation. All numbers are counted among at most `COUNT_LIMIT` matching jobs."""
 
     words: str
     count: CappedCount
@@ -121,7 +130,7 @@ class BulkPreview:
 
 
 def preview_jobs(jobs: FrozenJobs, states: Collection[JobState], unchanged: Q | None) -> BulkPreview:
-    """Count matching jobs by state and queue; ``unchanged`` is the condition of those with the wanted value."""
+    """Count the matching jobs by state and queue; ``unchanged`` is a Q for jobs that have the wanted value already."""
     matching = jobs.rows()
     same = Case(When(unchanged, then=Value(1)), default=Value(0), output_field=IntegerField()) if unchanged else None
     rows = (
@@ -158,18 +167,18 @@ def preview_jobs(jobs: FrozenJobs, states: Collection[JobState], unchanged: Q | 
 
 
 def find_operations() -> QuerySet[BulkOperation]:
-    """Return the bulk operations of the scope, newest first, with their tenants."""
+    """Return a queryset of the bulk operations in the current tenant context with their tenants, newest first."""
     return BulkOperation.objects.select_related("tenant").order_by("-id")
 
 
 def list_open_operations() -> list[BulkOperation]:
-    """Return the open operations of the scope, oldest first, in one statement on their rows alone."""
+    """Return the unfinished operations in the current tenant context, oldest first, with a single query."""
     found = BulkOperation.objects.select_related("tenant").filter(finished_at__isnull=True)
     return list(found.order_by("id")[:LISTED_OPERATIONS])
 
 
 def get_operation(operation_id: UUID) -> BulkOperation:
-    """Return a bulk operation of the scope; raise BulkOperationNotFoundError if there is none."""
+    """Return a bulk operation in the current tenant context; raise BulkOperationNotFoundError if there is none."""
     try:
         return find_operations().get(pk=operation_id)
     except BulkOperation.DoesNotExist:
@@ -178,7 +187,10 @@ def get_operation(operation_id: UUID) -> BulkOperation:
 
 @dataclass(frozen=True, slots=True)
 class BulkProgress:
-    """Progress of an operation; ``eta_seconds`` and ``share`` are None if unknown."""
+    """Progress of an operation: seconds so far, jobs per second, share from 0 to 1, and seconds left.
+
+    ``share`` and ``eta_seconds`` are None if unknown.
+    """
 
     seconds: float
     rate: float
@@ -187,7 +199,7 @@ class BulkProgress:
 
 
 def progress_of(operation: BulkOperation, now: datetime) -> BulkProgress:
-    """Return the rate over the whole run, and from it the time for the rest of the expected jobs."""
+    """Return the progress of an operation; the time left is estimated from the rate over the whole run."""
     if operation.started_at is None:
         return BulkProgress(0.0, 0.0, None, None)
     seconds = max(0.0, ((operation.finished_at or now) - operation.started_at).total_seconds())

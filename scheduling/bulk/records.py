@@ -1,4 +1,4 @@
-"""Rows of bulk operations: their actor, start and end, with the audit entries."""
+"""Creation and end of the rows of bulk operations, with their actors and audit entries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TARGET = "scheduling.bulkoperation"
 
 
 def actor_of(operation: BulkOperation) -> Actor:
-    """Return the actor that started an operation, with its rights at the start; the turns act as that actor."""
+    """Return the actor that started an operation, with the rights that it had then; the turns act as this actor."""
     return Actor(
         kind=operation.actor_kind,  # type: ignore[arg-type]  # written from an Actor
         id=operation.actor_id,
@@ -29,7 +29,7 @@ def actor_of(operation: BulkOperation) -> Actor:
 
 
 def actor_columns() -> dict[str, Any]:
-    """Return the columns by which an operation stores the current actor."""
+    """Return the values of the columns in which an operation stores the current actor."""
     actor = current_actor()
     return {
         "actor_kind": actor.kind,
@@ -43,7 +43,7 @@ def actor_columns() -> dict[str, Any]:
 
 
 def create_operation(jobs: FrozenJobs, count: CappedCount, **columns: Any) -> BulkOperation:
-    """Create the row of an operation on ``jobs`` by the current actor, with its audit entry."""
+    """Create the row of an operation on ``jobs`` for the current actor, and write its audit entry."""
     row = BulkOperation.objects.create(
         filter=jobs.job_filter.text,
         frozen_at=jobs.frozen_at,
@@ -61,7 +61,10 @@ def create_operation(jobs: FrozenJobs, count: CappedCount, **columns: Any) -> Bu
 def end_operation(
     operation: BulkOperation, state: BulkOperation.State, *, action: str = "bulk_operation.ended", reason: str = ""
 ) -> None:
-    """End an operation, with one audit entry for each tenant; ``reason`` defaults to that of its start."""
+    """Store that an operation has ended in ``state``, and write an audit entry for each affected tenant.
+
+    ``reason`` defaults to the reason given at the start.
+    """
     reason = reason or operation.reason
     operation.state = state
     operation.finished_at = read_clock()
@@ -77,6 +80,6 @@ def end_operation(
 
 
 def audit_summary(operation: BulkOperation) -> dict[str, object]:
-    """Return the counts of an operation for the audit log."""
+    """Return an operation's counts of seen, changed and refused jobs, for its audit entry."""
     edited = {"payloads_edited": operation.changed} if operation.has_payload_patch else {}
     return {"seen": operation.seen, "changed": operation.changed, "ineligible": operation.ineligible, **edited}

@@ -1,4 +1,4 @@
-"""Bulk retries: jobs in backoff become available, ended jobs are replayed as new jobs."""
+"""Bulk retries: jobs in backoff become ready at once, ended jobs are submitted again as new jobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAYLOAD_UNREADABLE = "payload_unreadable"
 
 @dataclass(frozen=True)
 class RetryJobs(IrreversibleAction):
-    """Retry of jobs in backoff, and replay of jobs that ended without success as new jobs.
+    """Retry jobs in backoff at once, and replay jobs that ended without success as new jobs.
 
     A ``payload_patch`` (RFC 7396) is merged into the payload of each replay; jobs in backoff are then skipped.
     """
@@ -80,7 +80,7 @@ class RetryJobs(IrreversibleAction):
 
 
 class RequeueDeadLetters(RetryJobs):
-    """Replay of the jobs of dead letters, each once."""
+    """Replay each job that has a dead letter as a new job, once."""
 
     shift = BacklogChange(brings=DEAD_STATES, makes_new_jobs=True)
 
@@ -90,9 +90,9 @@ class RequeueDeadLetters(RetryJobs):
 
 
 def _put_off(job_ids: Sequence[UUID], bulk: BulkRetry) -> tuple[Sequence[UUID], int | None]:
-    """Return the jobs from the first one that a limit refused, and the seconds until the limit allows it.
+    """Return the jobs to process again later, from the first that a limit refused, and the seconds until then.
 
-    They are retried in a later turn, so none of them may have been replayed.
+    None of the returned jobs has been replayed.
     """
     if not current_actor().is_of_tenant:
         return (), None

@@ -1,8 +1,9 @@
-"""Reroute of waiting jobs to the queues that routing names now: in resumable turns, without a stop of the platform.
+"""Reroute: moves waiting jobs to the queues that the current routing rules give, while the platform runs.
 
-A turn reads waiting jobs from where the last one stopped, moves misplaced ones by set statements, and stores its
-position. A waiting row is locked before its job's row, as everywhere; a row locked by another session is left for the
-next pass. Dispatched and running jobs stay in their queue.
+A turn (a short transaction) reads waiting jobs from where the last turn stopped, moves misplaced ones with a few
+statements, and stores its position, so that any process can continue. A queue entry is locked before its job's row, as
+everywhere; an entry that another session has locked is left for the next pass over the jobs. Dispatched and running
+jobs stay in their queue.
 """
 
 from __future__ import annotations
@@ -57,20 +58,20 @@ _LOOK = {phase: _SQL[f"look_{table}"] for phase, table in _TABLE_OF.items()}
 
 @dataclass(frozen=True, slots=True)
 class Waiting(WaitingPosition):
-    """Job as a turn reads it, and whether it waits."""
+    """Queue entry of a job with the facts that routing needs; ``is_waiting`` is whether the job still waits."""
 
     kind: str
     tier_id: str
     is_waiting: bool
 
     def place(self, phase: str) -> list[Any]:
-        """Return the key after which the next read begins."""
+        """Return the key of this entry; the next read in this phase begins after it."""
         return [self.entity_id, self.rank, str(self.job_id)] if phase in _OF_READY else [str(self.job_id)]
 
 
 @dataclass(slots=True)
 class RerouteCursor:
-    """Position of the next turn, stored in the operation's row. A pass covers all phases."""
+    """Where the next turn begins, stored in the operation's row. One pass over the waiting jobs covers all phases."""
 
     phase: str = _PHASES[0]
     after: list[Any] = field(default_factory=list)
@@ -84,9 +85,10 @@ class RerouteCursor:
 
 
 def start_reroute(*, reason: str) -> BulkOperation:
-    """Move waiting jobs to the queues of the current rules; edited rules otherwise apply to new jobs only.
+    """Create an operation that moves waiting jobs of all tenants to the queues of the current routing rules.
 
-    Raise ReasonRequiredError, and FieldInvalidError in the scope of one tenant.
+    Without it, changed rules apply only to new jobs. Raise ReasonRequiredError, or FieldInvalidError in the context of
+    one tenant.
     """
     reason = require_reason(reason)
     if not require_scope().is_all_tenants:
@@ -96,14 +98,14 @@ def start_reroute(*, reason: str) -> BulkOperation:
 
 
 def request_reroute(*, cause: str) -> None:
-    """Start a reroute over all tenants at the commit of this transaction, as part of the caller's act."""
+    """Create a reroute over all tenants that starts when this transaction commits; write no audit entry for it."""
     with suppress_nested_entries():
         _replace_open(cause[:MAX_CAUSE])
     wake_on_commit()
 
 
 def _replace_open(reason: str) -> BulkOperation:
-    """Create the operation and end an open one, whose passes used the former routes."""
+    """Create the reroute and abort an unfinished earlier one, which worked with the former rules."""
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_LOCK_REROUTES, {"reroute_lock": LockClass.REROUTE.value})
         cursor.execute(_COUNT_WAITING)
@@ -122,9 +124,10 @@ def _replace_open(reason: str) -> BulkOperation:
 
 
 def take_steps(operation: BulkOperation) -> bool:
-    """Run the steps of one turn; return whether a pass that began late enough has found nothing to move.
+    """Run the steps of one turn; return True when the reroute is complete.
 
-    The operation rests between the first pass and the time at which open submissions have settled.
+    It is complete when a pass that began `SETTLE_SECONDS` after the start found nothing to move: submissions that used
+    the former rules have committed by then. The operation rests between the first pass and that time.
     """
     at, now, until = RerouteCursor(**operation.position), read_moment(), time.monotonic() + TURN_SECONDS
     if at.pass_began_at is None:
@@ -151,7 +154,7 @@ def _settle_time() -> timedelta:
 
 
 def _take_step(operation: BulkOperation, at: RerouteCursor, routes: Mapping[str, Routes]) -> int:
-    """Read the next rows and move misplaced ones, or continue with the next phase; return how many moved."""
+    """Read the next waiting jobs and move misplaced ones, or go to the next phase; return the number of moved jobs."""
     reads_payloads = any(rule.condition for route in routes.values() for rule in route.rules)
     rows = _look(at, is_narrow=reads_payloads)
     if not rows:
@@ -179,7 +182,7 @@ def _better_queue(row: Waiting, routes: Mapping[str, Routes], payload: Mapping[s
 
 
 def _look(at: RerouteCursor, *, is_narrow: bool) -> list[Waiting]:
-    """Return the next rows, fewer if their payloads must be read too."""
+    """Return the next waiting jobs of the phase; fewer at once if their payloads must be decrypted (``is_narrow``)."""
     names = ("after_entity", "after_rank", "after_job") if at.phase in _OF_READY else ("after_job",)
     after = dict(zip(names, at.after or _BEGINNING[-len(names) :], strict=True))
     limit = PAYLOAD_ROWS if is_narrow and at.phase != "suspended" else LOOK_ROWS

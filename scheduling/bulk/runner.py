@@ -1,6 +1,6 @@
-"""Runner of bulk operations, on a thread and a connection of its own beside the dispatcher's loop.
+"""Runner of bulk operations: a thread with its own database connection in the dispatcher's process.
 
-A turn changes a thousand jobs; inside the loop it would delay every tick.
+A turn changes up to a thousand jobs; inside the dispatcher's loop it would delay every tick.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ AWAY_SECONDS = 2.0
 
 
 class BulkRunner:
-    """Loop over open operations; :meth:`run` returns once ``stopped`` is set, after the current turn."""
+    """Loop that runs the turns of unfinished operations until the event ``stopped`` is set; see :meth:`run`."""
 
     def __init__(self, stopped: threading.Event, turn: Callable[[], None] = lambda: None) -> None:
         self._stopped = stopped
         self._turn = turn
 
     def run(self) -> None:
-        """Run turns until stopped."""
+        """Run turns until ``stopped`` is set, then return after the current turn."""
         while not self._stopped.is_set():
             self._turn()
             try:
@@ -44,7 +44,7 @@ class BulkRunner:
         connection.close()
 
     def take_turns(self) -> bool:
-        """Run a turn of each open operation, one after another; return whether any has another turn at once."""
+        """Run one turn of each unfinished operation; return whether any of them can continue without a pause."""
         has_more = False
         for opened in open_operations():
             if self._stopped.is_set():

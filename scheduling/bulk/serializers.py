@@ -1,4 +1,4 @@
-"""Serializers of bulk operations, their previews, and requests to start, abort and undo one."""
+"""Serializers of bulk operations and previews, and of the requests to start, abort and undo an operation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_FILTER_CHARACTERS = 10_000
 
 
 class BulkRequestSerializer(StrictSerializer):
-    """Request to start a bulk operation: the jobs, the action and the reason."""
+    """Request to preview or start a bulk operation: filter, action and reason."""
 
     filter = TextField(
         max_length=_MAX_FILTER_CHARACTERS,
@@ -63,7 +63,7 @@ class BulkRequestSerializer(StrictSerializer):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Reject fields that a reroute does not take."""
+        """Reject fields that a reroute does not use."""
         if attrs["operation"] == BulkOperation.Operation.REROUTE:
             taken = ("operation", "reason")
             unfit = [name for name, value in attrs.items() if name not in taken and value not in (None, "", False)]
@@ -74,25 +74,25 @@ class BulkRequestSerializer(StrictSerializer):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Return the operation's own parameters as the service takes them."""
+        """Return the action's own parameters (priority or queue) as the service takes them."""
         return {name: self.validated_data[name] for name in ("priority", "queue") if name in self.validated_data}
 
 
 class BulkReasonSerializer(StrictSerializer):
-    """Reason of an abort or an undo."""
+    """Request to abort or undo an operation, with the reason."""
 
     reason = NameField(max_length=REASON_LIMIT, help_text="For the audit log.")
 
 
 class BulkRefusalSerializer(serializers.Serializer[Any]):
-    """Reason why a job would be refused."""
+    """Error code and text that say why a job would be refused."""
 
     code = serializers.CharField()
     detail = serializers.CharField()
 
 
 class SampledJobSerializer(serializers.Serializer[SampledJob]):
-    """One of the first matching jobs; its payload is quoted only if ``context["reveals"]``."""
+    """One of the first matching jobs; its refusal quotes the payload only if ``context["reveals"]`` is true."""
 
     id = serializers.UUIDField(source="job.id")
     kind = serializers.CharField(source="job.kind")
@@ -111,7 +111,7 @@ class SampledJobSerializer(serializers.Serializer[SampledJob]):
 
 
 class WaitLineSerializer(serializers.Serializer[WaitRow]):
-    """Wait in one pool of a job that the tenant submits now, if no more jobs arrive."""
+    """Wait in one pool of a job that the tenant submits now, provided that no more jobs arrive."""
 
     tenant = serializers.CharField()
     pool = serializers.CharField()
@@ -120,7 +120,7 @@ class WaitLineSerializer(serializers.Serializer[WaitRow]):
 
 
 class BulkEffectSerializer(serializers.Serializer[BulkEffect]):
-    """Projected waits; a tenant's users and keys see only its own."""
+    """Estimated waits before and after the operation; a tenant's users and keys see only those of their tenant."""
 
     lines = WaitLineSerializer(many=True, help_text="The most affected tenants, longer waits first.")
     notes = serializers.SerializerMethodField(help_text="What the estimate leaves out: code and sentence.")
@@ -131,7 +131,7 @@ class BulkEffectSerializer(serializers.Serializer[BulkEffect]):
 
 
 class BulkPreviewSerializer(serializers.Serializer[BulkPlan]):
-    """Preview of an operation."""
+    """Preview of a bulk operation: which jobs it would change, and how the waits would change."""
 
     words = serializers.CharField(source="preview.words", help_text="The filter in words.")
     filter = serializers.CharField(source="jobs.job_filter.text", help_text="The filter as it would be frozen.")
@@ -152,7 +152,7 @@ class BulkPreviewSerializer(serializers.Serializer[BulkPlan]):
 
 
 class BulkProgressSerializer(serializers.Serializer[BulkProgress]):
-    """Progress and rate of an operation."""
+    """Progress of an operation: its rate, its share and the time left."""
 
     seconds = serializers.FloatField()
     rate = serializers.FloatField(help_text="Jobs a second, over its whole duration.")
@@ -161,7 +161,7 @@ class BulkProgressSerializer(serializers.Serializer[BulkProgress]):
 
 
 class BulkOperationSerializer(serializers.Serializer[BulkOperation]):
-    """Action on all jobs of a filter; ``context["now"]`` is the database's time."""
+    """A bulk operation; ``context["now"]`` must be the database's time, for the progress."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: all tenants'.")

@@ -1,4 +1,4 @@
-"""Preview and start of bulk operations: the set of jobs is frozen, and many jobs must be confirmed by their number."""
+"""Preview and start of bulk operations: the set of jobs is fixed, and the number of many jobs must be confirmed."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _SALT = "scheduling.bulk.preview"
 
 @dataclass(frozen=True, slots=True)
 class SampledJob:
-    """One of the first jobs of a preview; ``refusal`` is the error that would refuse it, or None."""
+    """One of the first jobs of a preview; ``refusal`` is the error that the action would raise for it, or None."""
 
     job: Job
     refusal: DomainError | None
 
     def refusal_words(self, *, reveals: bool) -> str:
-        """Return the refusal in words; include its faults, which quote the payload, only if ``reveals``."""
+        """Return the refusal in words, or an empty text; faults, which quote the payload, only if ``reveals``."""
         if self.refusal is None:
             return ""
         faults = (self.refusal.errors if reveals else None) or [{"detail": self.refusal.detail}]
@@ -61,7 +61,7 @@ class SampledJob:
 
 @dataclass(frozen=True, slots=True)
 class BulkPlan:
-    """Preview of an operation: ``ticket`` starts exactly this within `TICKET_SECONDS`."""
+    """Preview of an operation. A start with ``ticket`` within `TICKET_SECONDS` reaches exactly the previewed jobs."""
 
     operation: str
     parameters: Mapping[str, Any]
@@ -73,7 +73,7 @@ class BulkPlan:
 
     @property
     def number(self) -> int:
-        """Return the number to confirm if `needs_number`."""
+        """Return the number that a start must confirm if `needs_number` is true."""
         return self.preview.count.value
 
     @property
@@ -83,7 +83,7 @@ class BulkPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Frozen:
-    """Jobs that an operation is to reach, and their number."""
+    """Fixed set of jobs that an operation will process, with their count and the number of their tenants."""
 
     jobs: FrozenJobs
     count: CappedCount
@@ -91,14 +91,14 @@ class _Frozen:
 
 
 def needs_number(count: CappedCount, tenants: int) -> bool:
-    """Return whether the number of jobs must be confirmed."""
+    """Return whether a start must state the number of jobs: it is above `UNTYPED_JOBS` or of several tenants."""
     return count.is_capped or count.value > UNTYPED_JOBS or tenants > 1
 
 
 def plan_bulk_operation(
     *, filter_text: str, operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None = None
 ) -> BulkPlan:
-    """Return what an operation would do to the jobs of the scope now; change nothing.
+    """Return a preview of an operation on the jobs of the current tenant context; change nothing.
 
     Raise FilterSyntaxError, BulkFilterEmptyError, and the errors of `parse_action`.
     """
@@ -133,10 +133,10 @@ def start_bulk_operation(
     payload_patch: Payload | None = None,
     takes_first_turn: bool = False,
 ) -> BulkOperation:
-    """Start an operation on the jobs of the scope: a row that a dispatcher takes up at once.
+    """Create the row of an operation on jobs of the current tenant context; a dispatcher runs it after the commit.
 
-    With the ``ticket`` of a preview it reaches the jobs shown there, and ``number`` is the one shown; without one the
-    jobs are counted now. With ``takes_first_turn`` the first thousand jobs are changed in this transaction; such
+    With the ``ticket`` of a preview it reaches the previewed jobs, and ``number`` is the number shown; without a ticket
+    the jobs are counted now. With ``takes_first_turn`` the first thousand jobs are changed in this transaction; such
     operations are few and small, and do not count against `MAX_OPEN`. Raise what `plan_bulk_operation` raises, and
     ReasonRequiredError, BulkNumberError, BulkPreviewStaleError or TooManyBulkOperationsError.
     """
@@ -170,7 +170,7 @@ def start_bulk_operation(
 
 
 def _check_open(tenant_id: UUID | None) -> None:
-    """Raise TooManyBulkOperationsError if `MAX_OPEN` operations are open."""
+    """Raise TooManyBulkOperationsError if the tenant, or the platform, has `MAX_OPEN` unfinished operations."""
     whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
     rows = BulkOperation.objects.filter(whose, finished_at__isnull=True, batch_id__isnull=True)
     if rows.exclude(operation=BulkOperation.Operation.REROUTE).count() >= MAX_OPEN:
@@ -185,7 +185,10 @@ def _read_filter(text: str) -> JobFilter:
 
 
 def _tenant_of(job_filter: JobFilter) -> UUID | None:
-    """Return the tenant of the operation: the scope's, or the one that the filter names in the scope of all."""
+    """Return the id of the current tenant.
+
+    Under all_tenants() return that of the only tenant in the filter, or None.
+    """
     scope = require_scope()
     named = job_filter.values_of("tenant")
     if not scope.is_all_tenants or len(named) != 1:
@@ -202,7 +205,7 @@ def _freeze(job_filter: JobFilter) -> FrozenJobs:
 def _subject(
     job_filter: JobFilter, operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None
 ) -> dict[str, Any]:
-    """Return what a ticket is bound to, with hashes of long or confidential values."""
+    """Return the values that a ticket is valid for; long or confidential ones as hashes."""
     return {
         "scope": str(require_scope().tenant_id or ""),
         "filter": _hash(job_filter.text),

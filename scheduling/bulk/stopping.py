@@ -1,4 +1,4 @@
-"""Abort and undo of bulk operations."""
+"""Services that abort and undo bulk operations."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tenants.tenancy.pausing import require_reason
 
 @transaction.atomic
 def abort_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
-    """Abort an operation of the scope; jobs already changed stay changed.
+    """Abort an operation in the current tenant context; jobs already changed stay changed.
 
-    A running turn ends first, within about a second. Raise BulkOperationNotFoundError, BulkOperationEndedError or
-    ReasonRequiredError, and InvalidTransitionError for a reroute, without which jobs would stay in queues that routing
-    no longer names.
+    A turn that runs now ends first, within about a second. Raise BulkOperationNotFoundError, BulkOperationEndedError or
+    ReasonRequiredError. Raise InvalidTransitionError for a reroute: if it were aborted, jobs would stay in queues that
+    the routing rules no longer give.
     """
     reason = require_reason(reason)
     operation = _lock(operation_id)
@@ -40,7 +40,7 @@ def abort_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
 def undo_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
     """Start an operation that restores the former values of jobs, except of those that have changed since.
 
-    Possible once for each operation that changed priorities or queues, as long as the former values are kept. Raise
+    An operation can be undone once, if it changed priorities or queues and its former values are still stored. Raise
     BulkOperationNotFoundError, BulkNotUndoableError or ReasonRequiredError.
     """
     reason = require_reason(reason)

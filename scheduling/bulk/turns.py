@@ -1,8 +1,8 @@
-"""Turns of bulk operations: each is one transaction that also stores its position.
+"""Turns of bulk operations: each is one transaction that changes a chunk of jobs and stores where the next one begins.
 
-If its process is killed, a turn has happened or not, and any process continues from the stored position: no job is
-changed twice or skipped. One of several dispatchers runs a turn of an operation; the others run turns of other
-operations.
+If the process is killed, the turn is either committed or rolled back, and any process continues from the stored
+position: no job is changed twice or skipped. If several dispatchers run, only one runs a turn of an operation at a
+time; the others run turns of other operations.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ _State = BulkOperation.State
 
 @dataclass(frozen=True, slots=True)
 class ClaimedOperation:
-    """Operation that has a next turn, and its tenant."""
+    """Ids of an operation that has a next turn and of its tenant, or None for all tenants."""
 
     id: UUID
     tenant_id: UUID | None
 
 
 def open_operations() -> list[ClaimedOperation]:
-    """Return the operations that have a turn due, oldest first."""
+    """Return the unfinished operations of all tenants whose next turn is due now, oldest first."""
     with all_tenants():
         rows = BulkOperation.objects.filter(Q(resume_at__isnull=True) | Q(resume_at__lte=Now()))
         found = rows.filter(finished_at__isnull=True).order_by("id").values_list("id", "tenant_id")
@@ -68,9 +68,10 @@ def open_operations() -> list[ClaimedOperation]:
 
 
 def take_turn(opened: ClaimedOperation) -> bool:
-    """Run a turn of an operation unless another process runs one; return whether there is another at once.
+    """Run one turn of an operation; return whether the next turn can follow at once.
 
-    A reroute that has moved nothing pauses before its next scan, to leave time to the ticks.
+    Do nothing and return False if another process runs a turn of it. A reroute that has moved nothing pauses before its
+    next scan, so that ticks of the dispatcher are not delayed.
     """
     with scope_context(Scope(tenant_id=opened.tenant_id)):
         with prepared_cursor(scalar_row) as cursor:
@@ -93,7 +94,10 @@ def take_turn(opened: ClaimedOperation) -> bool:
 
 
 def try_turn(opened: ClaimedOperation) -> bool:
-    """Run a turn and return whether there is another; record its failure, but raise ConnectionLostError."""
+    """Run a turn; return whether the next can follow at once. If the turn fails, store its error and return False.
+
+    ConnectionLostError is raised.
+    """
     try:
         with session_errors(connection):
             return take_turn(opened)
@@ -107,15 +111,16 @@ def try_turn(opened: ClaimedOperation) -> bool:
 def take_first_turn(operation: BulkOperation) -> None:
     """Run a turn in the transaction that creates the operation, as the current actor.
 
-    Other processes do not see its row yet, so it needs no lock.
+    No lock is needed, because other processes do not see the new row yet.
     """
     _go_on(operation, CHUNK_ROWS)
 
 
 def run_to_end(operation: BulkOperation) -> BulkOperation:
-    """Run turns in this process until the operation has ended or rests; return its final row.
+    """Run turns in this process until the operation has ended or rests; return its row.
 
-    An operation rests after a failed turn, or at a limit of its tenant. While another process runs a turn of it, wait.
+    An operation rests after a failed turn, or when a limit of its tenant is reached. If another process runs a turn of
+    the operation, wait for it.
     """
     opened = ClaimedOperation(operation.pk, operation.tenant_id)
     while True:
@@ -129,7 +134,10 @@ def run_to_end(operation: BulkOperation) -> BulkOperation:
 
 
 def note_failure(opened: ClaimedOperation, error: BaseException) -> None:
-    """Record a failed turn, which was rolled back; after `MAX_FAILURES` in a row the operation fails too."""
+    """Store the error of a turn that was rolled back, and when to try again.
+
+    After `MAX_FAILURES` failures in a row the operation itself fails, unless it is a reroute.
+    """
     logger.error("bulk_operation.turn_failed", extra={"operation": str(opened.id)}, exc_info=error)
     with scope_context(Scope(tenant_id=opened.tenant_id)):
         operation = _free_rows().filter(pk=opened.id, finished_at__isnull=True).first()
@@ -147,7 +155,7 @@ def note_failure(opened: ClaimedOperation, error: BaseException) -> None:
 
 
 def _free_rows() -> QuerySet[BulkOperation]:
-    """Return the rows that no other session has locked, and lock those that are read."""
+    """Return a queryset that locks the operations it reads and skips those that another session has locked."""
     return BulkOperation.objects.select_for_update(no_key=True, skip_locked=True)
 
 
@@ -162,7 +170,7 @@ def _go_on(operation: BulkOperation, limit: int) -> None:
 
 
 def _take_next(operation: BulkOperation, limit: int) -> bool:
-    """Act on the next jobs; return whether they were the last."""
+    """Process the next jobs, at most ``limit``; return whether they were the last."""
     if operation.operation == BulkOperation.Operation.REROUTE:
         return take_steps(operation)
     if operation.has_payload_patch:
@@ -172,7 +180,7 @@ def _take_next(operation: BulkOperation, limit: int) -> bool:
 
 
 def _act_on_next(operation: BulkOperation, act: BulkAction, limit: int) -> bool:
-    """Act on the next jobs of the filter, at most ``limit``; return whether they were the last."""
+    """Apply the action to the next jobs of the filter, at most ``limit``; return whether they were the last."""
     jobs = FrozenJobs(parse(operation.filter), operation.frozen_at, operation.newest_id)
     chunk = jobs.next_chunk(act.states, after=operation.after, limit=limit)
     done = act.act(chunk.job_ids, reason=operation.reason) if chunk.job_ids else ActionResult()
@@ -193,7 +201,7 @@ def _act_on_next(operation: BulkOperation, act: BulkAction, limit: int) -> bool:
 
 
 def _undo_next(operation: BulkOperation, act: BulkAction) -> bool:
-    """Restore the former values of the next row's jobs; return whether there was no row."""
+    """Restore the values of the jobs in the next BulkFormer row; return True if there was no further row."""
     rows = BulkFormer.objects.filter(operation_id=operation.undo_of_id).order_by("id")
     if operation.after is not None:
         rows = rows.filter(id__gt=operation.after)
@@ -219,7 +227,7 @@ def _add_up(operation: BulkOperation, done: ActionResult, acted_on: int, passed:
 
 
 def _keep_formers(operation: BulkOperation, done: ActionResult) -> None:
-    """Store the former values of the changed jobs, a row for each tenant."""
+    """Store the former values of the changed jobs for an undo, in one row for each tenant."""
     if not done.formers:
         return
     by_tenant: dict[UUID, list[UUID]] = {}

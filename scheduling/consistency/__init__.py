@@ -1,1 +1,4 @@
-"""Consistency checks of the stored rows: named, one bounded piece at a time, with repairs where possible."""
+"""Consistency checks of the stored rows.
+
+Each compares a bounded range of rows at a time; some can repair what they find.
+"""

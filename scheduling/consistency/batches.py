@@ -1,4 +1,4 @@
-"""Checks of batches against the jobs that they count, and of settled rows that no tick could fold."""
+"""Checks of batches against the jobs that they count, and of settled executions that no tick could process."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ _REFUSED = _SQL["check_refused_rows"]
 
 
 def check_batches(piece: CheckRange) -> CheckPage:
-    """Compare the counts of batches with their jobs, and find batches that should have ended."""
+    """Compare the counters of batches with their jobs, and find batches that should have ended."""
     parameters = {"grace": BATCH_GRACE_SECONDS}
     return Table("scheduling_batch").look(_BATCHES, piece, parameters=parameters, rows=BATCH_ROWS)
 
 
 def repair_batches(order: RepairOrder) -> None:
-    """Write the recounted numbers, and make the next fold check whether each batch is over."""
+    """Write the recounted numbers, and let the next tick check whether each of the batches has ended."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_BATCHES, {"ids": order.subjects})
         cursor.execute(_COUNT_BATCHES, {"ids": order.subjects})
 
 
 def check_refused_rows(piece: CheckRange) -> CheckPage:
-    """Return the settled rows that ticks have set aside, each with its error."""
+    """Return a fault for each settled execution that a tick has set aside, with its error."""
     return Table("scheduling_settled_refused").look(_REFUSED, piece)
 
 
 def repair_refused_rows(order: RepairOrder) -> None:
-    """Return the rows to those that the next tick folds."""
+    """Put the rows back, so that the next tick processes them again."""
     assert order.tenant_id is not None  # every row has one
     restore_rows(tenant_id=order.tenant_id, ids=order.subjects)
 

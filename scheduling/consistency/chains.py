@@ -42,7 +42,10 @@ ERASURE_PROOF = FaultKind(
 
 
 def check_audit_chains(piece: CheckRange) -> CheckPage:
-    """Verify one batch of a chain; the option ``heads`` contains exported heads stored elsewhere."""
+    """Verify the next batch of entries of a chain.
+
+    The option ``heads`` may contain exported heads that were stored elsewhere, to compare with.
+    """
     tenant = None
     if piece.tenant_id is not None:
         with all_tenants():
@@ -63,7 +66,7 @@ def check_audit_chains(piece: CheckRange) -> CheckPage:
 
 
 def check_erasures(piece: CheckRange) -> CheckPage:
-    """Recount the remains of one erased tenant, and compare the proof of its erasure with its hash."""
+    """Count what is left of the next erased tenant, and compare the proof of its erasure with the stored hash."""
     with all_tenants():
         completed = TenantErasure.objects.filter(status=ErasureStatus.COMPLETED).order_by("pk")
         erasure = completed.filter(pk__gt=piece.after.get("id", UUID(int=0))).first()

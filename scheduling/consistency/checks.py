@@ -1,4 +1,4 @@
-"""List of the core's checks, in the order of their repairs."""
+"""List of the checks of the scheduling app, in the order in which they repair."""
 
 from __future__ import annotations
 

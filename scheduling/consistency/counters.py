@@ -25,29 +25,35 @@ MAX_DIFFERENCES = 50
 _RECOUNT = "Writes the recounted number while no dispatcher ticks; the next tick reads the tenant again."
 KINDS: Mapping[str, FaultKind] = {
     gettext_noop("waiting jobs"): FaultKind(
-        "waiting_counter", gettext_noop("The counter of a line differs from its waiting jobs."), _RECOUNT
+        "waiting_counter",
+        gettext_noop("A counter of a tenant's or a fair key's waiting jobs in a queue differs from a recount."),
+        _RECOUNT,
     ),
     gettext_noop("in flight by queue"): FaultKind(
-        "in_flight_counter", gettext_noop("The counter of a queue's line differs from its jobs in flight."), _RECOUNT
+        "in_flight_counter",
+        gettext_noop("A counter of a tenant's or a fair key's messages in flight in a queue differs from a recount."),
+        _RECOUNT,
     ),
     gettext_noop("waiting jobs of the keys"): FaultKind(
         "keys_waiting_counter",
-        gettext_noop("The sum of a tenant's line differs from the waiting jobs of its keys."),
+        gettext_noop("A tenant's sum of the waiting jobs of its fair keys differs from a recount."),
         _RECOUNT,
     ),
     gettext_noop("in flight of the keys"): FaultKind(
         "keys_in_flight_counter",
-        gettext_noop("The sum of a tenant's line differs from the jobs in flight of its keys."),
+        gettext_noop("A tenant's sum of the messages in flight of its fair keys differs from a recount."),
         _RECOUNT,
     ),
     gettext_noop("in flight by tenant"): FaultKind(
         "capacity_counter",
-        gettext_noop("The counter of a tenant's capacity differs from its jobs in flight."),
+        gettext_noop("A tenant's counter of messages in flight over all pools differs from a recount."),
         _RECOUNT,
     ),
     gettext_noop("capacities"): FaultKind(
         "capacity_missing",
-        gettext_noop("A tenant has lines but no capacity row, so none of its jobs starts."),
+        gettext_noop(
+            "A tenant has rows in queues, but no row that counts its messages in flight, so none of its jobs starts."
+        ),
         _RECOUNT,
     ),
 }
@@ -70,14 +76,14 @@ _LINES, _KEYS, _CAPACITY = _SQL["write_lines"], _SQL["write_keys"], _SQL["write_
 
 
 def check_counters(piece: CheckRange) -> CheckPage:
-    """Recount waiting jobs and messages in flight; return at most MAX_DIFFERENCES faults per counter and page."""
+    """Recount waiting jobs and messages in flight; return at most MAX_DIFFERENCES faults for each counter and page."""
     return check_page(piece, _find_differences)
 
 
 def repair_counters(order: RepairOrder) -> None:
-    """Rewrite all counters of the tenant, and wake it.
+    """Rewrite all counters of the tenant from a recount, and let a tick read the tenant again.
 
-    Only ticks write them, so ticks wait until this commits; each statement sees the result of the last one.
+    Only ticks write these counters, so ticks are blocked until this transaction commits.
     """
     assert order.tenant_id is not None  # every counter has a tenant
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
@@ -89,7 +95,7 @@ def repair_counters(order: RepairOrder) -> None:
 
 
 def fault_of(counter: str, tenant_id: UUID, row: str, counted: int, recounted: int) -> ConsistencyFault:
-    """Return the fault of a wrong counter; ``row`` is a noun of ROW_WORDS and an id."""
+    """Return the fault for a wrong counter; ``row`` is a key of ROW_WORDS, a space and an id."""
     noun, _, row_id = row.partition(" ")
     values = {
         "counter": LocalizableText(counter),

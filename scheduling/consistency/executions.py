@@ -54,12 +54,16 @@ _OUTCOME = Execution.Outcome
 
 
 def check_executions(piece: CheckRange) -> CheckPage:
-    """Find executions in flight that contradict their jobs."""
+    """Find executions in flight that do not match the state of their jobs, or whose leases expired long ago."""
     return LIVE.look(_LOOK, piece, parameters={"grace": LEASE_GRACE_SECONDS})
 
 
 def repair_executions(order: RepairOrder) -> None:
-    """Close or rescue executions, raise fences or begin jobs, under the locks of the executions, then of their jobs."""
+    """Close executions, raise fences or begin jobs, depending on the kind of fault.
+
+    The rows of the executions are locked first, then those of their jobs. For expired leases, run the dispatchers'
+    rescue.
+    """
     if order.code == LEASE_LONG_PAST.code:
         rescue_lost()
         return
@@ -79,7 +83,7 @@ def repair_executions(order: RepairOrder) -> None:
 
 
 def _close(live: Sequence[Any], states: dict[UUID, str]) -> None:
-    """Settle executions without a running job: the job is unchanged, the slot is freed and the time is charged."""
+    """Settle executions whose job does not run: the job stays as it is, the slot is freed and the time is charged."""
     astray = [row for row in live if states.get(row.job_id) not in (JobState.DISPATCHED, JobState.EXECUTING)]
     settle_here(
         [

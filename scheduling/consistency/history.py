@@ -1,7 +1,7 @@
 """Checks of history against jobs: lost jobs, charges without executions, illegal sequences of events.
 
-History outlives its jobs, and is itself pruned, whole or in part. Only history that is complete is compared: that of
-jobs younger than the shortest retention of events in any plan and, where one row requires another, that of one day.
+History is kept longer than its jobs, and is pruned as well. Only history that is certainly complete is compared: that
+of jobs younger than the shortest retention of events in any plan or, where one row requires another, of the last day.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _LOGS, _GAPS = _SQL["find_stray_logs"], _SQL["find_ghosts"]
 
 
 def check_job_events(piece: CheckRange) -> CheckPage:
-    """Find jobs whose events do not lead to their state."""
+    """Find jobs whose events do not lead to their present state."""
     with all_tenants():
         since = day_of(least_cutoff(RetentionClass.EVENTS)) + timedelta(days=1)
     parameters = {
@@ -69,22 +69,22 @@ def _look_at_young(table: str, statement: str, piece: CheckRange) -> CheckPage:
 
 
 def find_lost_jobs(piece: CheckRange) -> CheckPage:
-    """Find jobs that were accepted, have not ended, and do not exist."""
+    """Find jobs that have an event of their acceptance and none of their end, but no row."""
     return _look_at_young("scheduling_jobevent", _LOST, piece)
 
 
 def check_charges(piece: CheckRange) -> CheckPage:
-    """Find charges without executions."""
+    """Find charges whose executions do not exist."""
     return _look_at_young("scheduling_charge", _CHARGES, piece)
 
 
 def check_logs(piece: CheckRange) -> CheckPage:
-    """Find log lines without jobs."""
+    """Find log lines whose jobs do not exist."""
     return _look_at_young("scheduling_joblog", _LOGS, piece)
 
 
 def find_ghost_executions(piece: CheckRange) -> CheckPage:
-    """Find history without tenants."""
+    """Find history of tenants that do not exist."""
     return check_page(piece, _find_ghosts)
 
 

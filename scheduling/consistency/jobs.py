@@ -1,4 +1,4 @@
-"""Checks of jobs against the place of their state, their executions, dead letters and deadlines."""
+"""Checks of jobs against the other rows that their state requires: queue entry, execution, dead letter, deadline."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tenants.database.sql import load_sql
 
 JOB_NOWHERE = FaultKind(
     "job_nowhere",
-    gettext_noop("A job has no place in a waiting table, so it will never start."),
-    "Inserts the place of its state; a job whose due time is lost is due at once.",
+    gettext_noop("A job that waits or is suspended has no queue entry, so it will never start."),
+    "Inserts the queue entry that its state requires; a job whose due time is lost is due at once.",
 )
 JOB_IN_TWO_PLACES = FaultKind(
     "job_in_two_places",
-    gettext_noop("A job has two places in the waiting tables and would run twice."),
-    "Keeps the place of its state (ready before held) and removes the other.",
+    gettext_noop("A job has two queue entries and would run twice."),
+    "Keeps the entry that its state requires (ready before held) and removes the other.",
 )
 JOB_WITHOUT_EXECUTION = FaultKind(
     "job_without_execution",
@@ -62,12 +62,12 @@ _STATEMENTS = {
 
 
 def check_jobs(piece: CheckRange) -> CheckPage:
-    """Find jobs in no place, in two, or without the rows of their state."""
+    """Find jobs with no queue entry or with two, or without another row that their state requires."""
     return JOBS.look(_LOOK, piece, parameters=_STATES)
 
 
 def repair_jobs(order: RepairOrder) -> None:
-    """Put jobs into their places and write their missing rows, under the locks of the places and the jobs."""
+    """Write the missing rows of jobs, or delete surplus queue entries; first lock the queue entries and the jobs."""
     assert order.tenant_id is not None  # every job has a tenant
     values: dict[str, Any] = {
         **_STATES,

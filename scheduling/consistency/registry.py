@@ -1,7 +1,7 @@
 """Registry of the consistency checks; an app lists its own under the path in ``state_checks`` of its AppConfig.
 
-A check compares one piece of the stored rows, in one transaction, by statements that each see one snapshot, so work in
-flight is no fault. A piece can be checked again, to confirm a fault and to prove a repair.
+A check compares one range of rows in one transaction. Each of its statements sees one snapshot, so work in flight is
+not reported as a fault. A range can be checked again, to confirm a fault and to prove a repair.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NEVER: Final = timedelta.max
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """Kind of fault with a stable code; ``repair`` describes its repair, and is empty if there is none."""
+    """Kind of fault with a stable code. ``repair`` describes how it is repaired; it is empty if it cannot be."""
 
     code: str
     text: str
@@ -40,7 +40,10 @@ class FaultKind:
 
 @dataclass(frozen=True, slots=True)
 class ConsistencyFault:
-    """Fault of one row; ``subject`` is the row's id. A ``detail`` that is a sentence names the row itself."""
+    """A fault found in one row; ``subject`` is the row's id, ``detail`` says what is wrong.
+
+    A ``detail`` that is a LocalizableText is a sentence that names the row itself.
+    """
 
     code: str
     tenant_id: UUID | None
@@ -49,12 +52,12 @@ class ConsistencyFault:
 
     @property
     def key(self) -> tuple[str, UUID | None, str]:
-        """Return what identifies the fault in another look, without the numbers in its detail."""
+        """Return what identifies the fault when the range is checked again; numbers in its detail may have changed."""
         return (self.code, self.tenant_id, self.subject)
 
     @property
     def example(self) -> str | LocalizableText:
-        """Return the row and the detail for a finding and the audit log."""
+        """Return the row and the detail in words, for a finding and the audit log."""
         if isinstance(self.detail, LocalizableText):
             return self.detail
         return " ".join(part for part in (self.subject, self.detail) if part)
@@ -65,9 +68,10 @@ NOT_PROVED = FaultKind("not_proved", gettext_noop("Part of the stored rows was n
 
 @dataclass(frozen=True, slots=True)
 class CheckRange:
-    """Rows after ``after``, as JSON stores it, up to ``until``; None: as many as the check compares in one look.
+    """Range of rows to check: after the key ``after``, up to the key ``until``.
 
-    ``options`` are those of the caller's options that the check takes.
+    If ``until`` is None, the check takes as many rows as it compares at once. ``options`` are the caller's options that
+    the check supports.
     """
 
     after: Cursor = field(default_factory=dict)
@@ -78,9 +82,9 @@ class CheckRange:
 
 @dataclass(frozen=True, slots=True)
 class CheckPage:
-    """Faults of a piece with its end, and the start of the next piece; None after the last.
+    """Result of checking one range: its faults, and the key after which the next range begins, None after the last.
 
-    ``counts`` are the numbers of compared things by name.
+    ``counts`` are numbers of compared things by name.
     """
 
     piece: CheckRange
@@ -91,7 +95,7 @@ class CheckPage:
 
 @dataclass(frozen=True, slots=True)
 class RepairOrder:
-    """Faults to repair: of one kind and one tenant, found in one piece."""
+    """Request to repair faults of one kind and one tenant that were found in one range."""
 
     code: str
     tenant_id: UUID | None
@@ -101,19 +105,20 @@ class RepairOrder:
 
     @property
     def subjects(self) -> list[str]:
-        """Return the ids of the rows."""
+        """Return the ids of the faulty rows."""
         return [fault.subject for fault in self.faults]
 
 
 @dataclass(frozen=True, slots=True)
 class StateCheck:
-    """Check: a walk over rows, and the kinds of faults that it finds.
+    """A consistency check, with the kinds of faults that it finds.
 
-    ``repair`` runs in the scope of all tenants, in a transaction of its own that also writes the audit entry; it must
-    compare again under the locks that it takes. With an ``interval`` the upkeep task ``verify_<name>`` runs the check,
-    displayed by ``title`` and ``text``; without one it is part of the daily task ``verify_state``. ``options`` are the
-    names of the caller's options that it takes. ``knows_tenants``: it can check one tenant alone;
-    ``tenant_permission`` is the right to request the upkeep task for one.
+    ``look`` checks one range. ``repair`` runs under all_tenants(), in its own transaction, which also writes the audit
+    entry; it must compare again under the locks that it takes. With an ``interval`` the upkeep task ``verify_<name>``
+    runs the check, displayed by ``title`` and ``text``; without one it is part of the daily task ``verify_state``.
+    ``options`` are the names of options that callers may give. ``knows_tenants`` means that it can check one tenant
+    alone; ``tenant_permission`` is then the permission to request the upkeep task for a tenant, None if it cannot be
+    requested.
     """
 
     name: str
@@ -130,16 +135,19 @@ class StateCheck:
 
 
 class StateCheckInvalidError(Exception):
-    """Error in the registry: two checks have one name, or one code has two meanings."""
+    """The registered checks are invalid: two checks have the same name, or a code has two meanings."""
 
 
 def state_checks() -> Sequence[StateCheck]:
-    """Return all checks in the order in which the apps list them; counters are repaired after what they count."""
+    """Return all checks in the order in which the apps list them; counters come after the rows that they count."""
     return _all()
 
 
 def find_checks(names: Sequence[str] = ()) -> list[StateCheck]:
-    """Return the checks of these names, or all if there are none; raise CheckUnknownError for an unknown name."""
+    """Return the checks of these names, or all if no names are given; raise CheckUnknownError for an unknown name.
+
+    The name `state` stands for all checks without an interval.
+    """
     checks = state_checks()
     known = [STATE, *(check.name for check in checks)]
     for name in names:

@@ -1,4 +1,4 @@
-"""Checks of rollups against a recount of history: page by page of tenants, then their sums."""
+"""Checks of the rollups of the last hours against a recount of the history, tenant by tenant and then in sum."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ type KindSums = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class RollupDifference:
-    """Row of a rollup that differs from its recount."""
+    """A row of a rollup whose numbers differ from the recount."""
 
     rollup: str
     row: str
@@ -64,9 +64,9 @@ class RollupDifference:
 
 @dataclass(slots=True)
 class RollupCheck:
-    """Walk over the hours of [since, until); ``kinds`` are the sums of the pages so far.
+    """Check of the rollups between ``since`` and ``until``; ``kinds`` are the sums by kind over the tenants so far.
 
-    ``is_whole``: no page was skipped, so kinds can be compared.
+    ``is_whole`` is False if a page of tenants was skipped: then the sums by kind cannot be compared.
     """
 
     since: datetime
@@ -76,18 +76,18 @@ class RollupCheck:
 
     @classmethod
     def from_cursor(cls, cursor: Mapping[str, Any]) -> Self:
-        """Return the walk that ``as_cursor`` stored."""
+        """Return the check that ``as_cursor`` stored."""
         kinds = {name: (sums[0], sums[1]) for name, sums in cursor["kinds"].items()}
         since, until = (datetime.fromisoformat(cursor[name]) for name in ("since", "until"))
         return cls(since, until, kinds, is_whole=cursor.get("is_whole", True))
 
     def as_cursor(self) -> dict[str, Any]:
-        """Return the walk as JSON stores it."""
+        """Return the state of the check as JSON data, to continue it later."""
         until, since = self.until.isoformat(), self.since.isoformat()
         return {"since": since, "until": until, "kinds": dict(self.kinds), "is_whole": self.is_whole}
 
     def check_page(self, page: TenantPage) -> list[RollupDifference]:
-        """Compare the minutes of a page of tenants, and add up its executions by kind."""
+        """Compare the minutes of a page of tenants, and add its executions to the sums by kind."""
         parameters = {**self._parameters(), **page.parameters()}
         # False until the page is counted: a statement timeout skips it here.
         was_whole, self.is_whole = self.is_whole, False
@@ -100,7 +100,7 @@ class RollupCheck:
         return differences
 
     def finish(self) -> list[RollupDifference]:
-        """Compare queues with tenants after the last page, and kinds with their recount if no page was skipped."""
+        """Compare, after the last page, queues with their tenants and, if no page was skipped, kinds with the sums."""
         with all_tenants():
             differences = _compare(_QUEUES, self._parameters())
             if not self.is_whole:
@@ -130,7 +130,7 @@ def _sums(statement: str, parameters: Mapping[str, Any]) -> KindSums:
 
 
 def begin_recent_check(*, hours: int = HOURS) -> RollupCheck:
-    """Return a walk over the last whole hours."""
+    """Return a new check of the last whole hours."""
     with planned_cursor(scalar_row) as cursor:
         cursor.execute(_SQL["read_last_hour"], {"commit_seconds": LONGEST_COMMIT_SECONDS})
         until = cursor.fetchone()
@@ -138,7 +138,7 @@ def begin_recent_check(*, hours: int = HOURS) -> RollupCheck:
 
 
 def check_rollups(piece: CheckRange) -> CheckPage:
-    """Compare the last whole hours: a page of tenants, and on the last page also the sums of them all."""
+    """Compare the rollups of the last whole hours for one page of tenants; on the last page compare the sums too."""
     check = RollupCheck.from_cursor(piece.after["check"]) if piece.after else None
     if check is None or check.until < timezone.now() - OLDEST_WALK:
         check, piece = begin_recent_check(hours=piece.options.get("hours", HOURS)), replace(piece, after={})

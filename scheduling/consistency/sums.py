@@ -1,4 +1,4 @@
-"""Checks of sums of microseconds: charges of tenants, worker time of the month, charges of each execution."""
+"""Checks of sums of microseconds: charges of each tenant, its worker time of the month, charges of each execution."""
 
 from __future__ import annotations
 
@@ -47,12 +47,15 @@ _REPAIR = _SQL["write_months"]
 
 
 def check_ledger(piece: CheckRange) -> CheckPage:
-    """Compare charges with the measured time of ended executions and the predicted time of those in flight."""
+    """Compare each tenant's charges with the time of its executions: measured if ended, predicted if in flight."""
     return check_page(piece, _find_unbalanced)
 
 
 def check_usage(piece: CheckRange) -> CheckPage:
-    """Compare the worker time of this month and the charges of the last day, if the month's executions are all kept."""
+    """Compare the worker time of this month with its executions, and the charges of executions of the last day.
+
+    Skip the check if some plan no longer keeps all executions of the month.
+    """
     with all_tenants():
         all_kept_since = least_cutoff(RetentionClass.EXECUTIONS)
     if month_of(datetime.now(UTC)) <= all_kept_since.astimezone(UTC).date():
@@ -61,7 +64,7 @@ def check_usage(piece: CheckRange) -> CheckPage:
 
 
 def repair_usage(order: RepairOrder) -> None:
-    """Write the measured time of the tenant's month, while no dispatcher ticks."""
+    """Write the measured worker time of the tenant's month, while ticks are blocked."""
     assert order.tenant_id is not None  # every counter has a tenant
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
     stop_ticks(pools)
@@ -70,7 +73,7 @@ def repair_usage(order: RepairOrder) -> None:
 
 
 def find_usage(page: TenantPage) -> list[ConsistencyFault]:
-    """Return the wrong months of a page of tenants, and the executions with wrong charges."""
+    """Return faults for wrong months of these tenants and for executions with wrong charges."""
     parameters = _parameters(page)
     executions_since = read_clock() - YOUNG
     charges = {
@@ -94,7 +97,7 @@ def find_usage(page: TenantPage) -> list[ConsistencyFault]:
 
 
 def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int, measured_us: int) -> ConsistencyFault:
-    """Return the fault of a month or an execution whose microseconds differ."""
+    """Return the fault for a month or an execution whose counted and measured microseconds differ."""
     values = {
         "tenant": tenant_id,
         "counted": f"{counted_us:,}",

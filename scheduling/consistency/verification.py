@@ -1,8 +1,8 @@
-"""Verification of the state: a second look confirms every fault; repairs run on request.
+"""Verification of the stored rows: every fault is confirmed by a second check, and repaired on request.
 
-A piece is one short transaction, so a walk over millions of rows holds no lock and no old snapshot. A repair is one
-transaction for each tenant and kind of fault, with an entry in the audit log. The piece is then checked once more, and
-only a fault that is gone counts as repaired.
+Each range of rows is checked in one short transaction, so a check of millions of rows holds no lock and no old
+snapshot. Each tenant and kind of fault is repaired in one transaction, with an entry in the audit log. The range is
+then checked once more, and only a fault that is gone counts as repaired.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 
 @dataclass(slots=True)
 class CheckFinding:
-    """Faults of one kind and one tenant: their number, examples and the number repaired."""
+    """Faults of one kind and one tenant: their number, some examples, and the number repaired."""
 
     kind: FaultKind
     tenant_id: UUID | None
@@ -60,14 +60,14 @@ class CheckFinding:
         return self.repaired == self.number
 
     def add(self, fault: ConsistencyFault, *, is_repaired: bool) -> None:
-        """Count a fault."""
+        """Count a fault, and keep it as an example if there are fewer than MAX_EXAMPLES."""
         self.number += 1
         self.repaired += is_repaired
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(fault.example)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the finding as JSON."""
+        """Return the finding as JSON data."""
         return {
             "code": self.kind.code,
             "tenant": None if self.tenant_id is None else str(self.tenant_id),
@@ -85,7 +85,7 @@ class CheckFinding:
         return self.sentence_with(3)
 
     def sentence_with(self, examples: int) -> LocalizableText:
-        """Return the finding as a sentence with this many of its examples."""
+        """Return the finding as a sentence with at most this many of its examples."""
         values = {
             "code": self.kind.code,
             "count": self.number,
@@ -103,7 +103,10 @@ class CheckFinding:
 
 @dataclass(slots=True)
 class StateReport:
-    """Findings of all looks, and the counts of each check; ``untold`` is the number of faults beyond MAX_FINDINGS."""
+    """Findings and counts of all checks.
+
+    At most MAX_FINDINGS findings are kept; ``untold`` counts the faults of others.
+    """
 
     findings: dict[tuple[str, UUID | None], CheckFinding] = field(default_factory=dict)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
@@ -124,7 +127,7 @@ class StateReport:
         return sum(finding.number - finding.repaired for finding in self.findings.values()) + self.untold
 
     def add(self, faults: Sequence[ConsistencyFault], *, left: Sequence[ConsistencyFault]) -> None:
-        """Count the faults of a piece, of which ``left`` are not repaired."""
+        """Count the faults of one range; those in ``left`` are not repaired."""
         kinds, still = fault_kinds(), {fault.key for fault in left}
         for fault in faults:
             key = (fault.code, fault.tenant_id)
@@ -143,9 +146,9 @@ def verify(
     reason: str = "",
     options: Mapping[str, Any] | None = None,
 ) -> StateReport:
-    """Run the checks of these names, or all, over all tenants or one; repair faults if ``repair``.
+    """Run the checks of these names, or all checks, over all tenants or one; repair the faults if ``repair`` is true.
 
-    Raise CheckUnknownError for an unknown name, FieldInvalidError for an option that no check takes.
+    Raise CheckUnknownError for an unknown name, and FieldInvalidError for an option that none of the checks takes.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     checks = _chosen(names, tenant, given)
@@ -163,7 +166,7 @@ def verify(
 
 
 def repair_faults(check: StateCheck, look: CheckPage, *, reason: str) -> Sequence[ConsistencyFault]:
-    """Repair what can be repaired in a piece, and check it again; return the remaining faults."""
+    """Repair the faults of one range that can be repaired, and check the range again; return the remaining faults."""
     kinds: Mapping[str, FaultKind] = fault_kinds()
     repairable = [fault for fault in look.faults if kinds[fault.code].repair]
     if check.repair is None or not repairable:
@@ -189,7 +192,10 @@ def _chosen(names: Sequence[str], tenant: Tenant | None, options: Mapping[str, A
 
 
 def _repair_piece(check: StateCheck, look: CheckPage, report: StateReport, *, reason: str) -> None:
-    """Repair the faults of a piece, and those beyond the limit of one look."""
+    """Repair the faults of one range.
+
+    Repeat this while the check finds further ones: it returns a limited number at once.
+    """
     known: set[Any] = set()
     faults = look.faults
     while faults:
@@ -200,7 +206,10 @@ def _repair_piece(check: StateCheck, look: CheckPage, report: StateReport, *, re
 
 
 def _repair(check: StateCheck, order: RepairOrder) -> None:
-    """Run one repair with its audit entry; roll back and log it if the database refuses it."""
+    """Run one repair with its audit entry in a transaction.
+
+    If the database refuses it, log the error and change nothing.
+    """
     assert check.repair is not None  # checked by the caller
     try:
         with all_tenants():

@@ -1,6 +1,4 @@
-"""Checks of the places of waiting jobs against their jobs, and the repair that puts jobs into the places of their
-states.
-"""
+"""Checks of queue entries of waiting jobs against their jobs, and the repair that writes the right entries."""
 
 from __future__ import annotations
 
@@ -25,20 +23,21 @@ from tenants.models import Tenant
 
 PLACE_WITHOUT_JOB = FaultKind(
     "place_without_job",
-    gettext_noop("A place in a waiting table belongs to no job."),
-    "Removes the place, which no job could start from.",
+    gettext_noop("A queue entry belongs to no job."),
+    "Removes the entry.",
 )
 PLACE_OF_ANOTHER_STATE = FaultKind(
     "place_of_another_state",
     gettext_noop(
-        "A job has a place that does not belong to its state, such as an ended or running job that still waits."
+        "A job has a queue entry that does not match its state; for example, it has ended but is still "
+        "listed as waiting."
     ),
-    "Removes the place; the job keeps its state and the place of its state.",
+    "Removes the entry; the job keeps its state and the entry that its state requires.",
 )
 PLACE_IN_WRONG_LINE = FaultKind(
     "place_in_wrong_line",
-    gettext_noop("A job waits in the line of another tenant, queue, key or rank than its own."),
-    "Moves it to its own line.",
+    gettext_noop("A job's queue entry has another tenant, queue, fair key or rank than the job."),
+    "Moves the entry to the job's own tenant, queue and fair key.",
 )
 DEADLINE_OF_ENDED_JOB = FaultKind(
     "deadline_of_ended_job", gettext_noop("A deadline is stored for a job that has ended."), "Removes the deadline."
@@ -51,22 +50,22 @@ _PUT = (_SQL["put_ready"], _SQL["put_due"], _SQL["put_suspended"])
 
 @dataclass(frozen=True, slots=True)
 class WaitingTable:
-    """Table of places, and the states of the jobs in it."""
+    """Table of queue entries (called places) of waiting jobs, and the states of the jobs that belong in it."""
 
     table: Table
     states: Sequence[str]
 
     @property
     def name(self) -> str:
-        """Return the last word of the table's name, which ends the names of the place's statements."""
+        """Return the last word of the table's name, with which the names of its SQL statements end."""
         return self.table.name.rpartition("_")[2]
 
     def look(self, piece: CheckRange) -> CheckPage:
-        """Find places without a job, of another state or in a wrong line."""
+        """Find queue entries without a job, of a job in another state, or in a wrong queue or fair key."""
         return self.table.look(_SQL[f"look_{self.name}"], piece, parameters={"states": list(self.states)})
 
     def repair(self, order: RepairOrder) -> None:
-        """Remove wrong places; move a job in a wrong line to its own."""
+        """Delete wrong queue entries; move an entry in a wrong queue or fair key to the right one."""
         is_in_wrong_line = order.code == PLACE_IN_WRONG_LINE.code
         wrong = _SQL[f"displace_{self.name}"] if is_in_wrong_line else _SQL[f"remove_{self.name}"]
         values = {**self.table.values_of(order.piece), "job_ids": order.subjects, "states": list(self.states)}
@@ -78,9 +77,10 @@ class WaitingTable:
 
 
 def restore_waiting_rows(tenant_id: UUID, job_ids: Sequence[str]) -> None:
-    """Put a tenant's locked jobs into the places of their states, and make a tick read them.
+    """Write the queue entries that the states of a tenant's locked jobs require, and let a tick read them.
 
-    Counters are not changed: they may count the jobs already, and are compared once all jobs are in their places.
+    Counters are not changed, because they may count the jobs already; the check of counters runs after all queue
+    entries are right.
     """
     with tenant_context(tenant_id):
         tenant = Tenant.objects.get(pk=tenant_id)
@@ -92,7 +92,7 @@ def restore_waiting_rows(tenant_id: UUID, job_ids: Sequence[str]) -> None:
 
 
 def append_repair_events(job_ids: Collection[UUID | str], *, code: str) -> None:
-    """Append an event to each of the jobs, with its present state."""
+    """Append an event with the job's present state to the history of each of these jobs."""
     actor, at = current_actor(), read_clock()
     JobEvent.objects.bulk_create(
         JobEvent(

@@ -1,4 +1,4 @@
-"""Walks through tables by key, and through tenants by page: each piece is one short transaction."""
+"""Iteration over tables by key and over tenants by page; each range is checked in one short transaction."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enabl
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Table with the key of its walk; all columns of the key are ids or numbers."""
+    """Table to check in the order of a key, whose columns are all ids or numbers."""
 
     name: str
     key: tuple[str, ...] = ("id",)
@@ -36,7 +36,10 @@ class Table:
     def look(
         self, statement: str, piece: CheckRange, *, parameters: Mapping[str, Any] | None = None, rows: int = PIECE_ROWS
     ) -> CheckPage:
-        """Return the faults of a piece that ``statement`` finds; it must include this key's fragment for a piece."""
+        """Return the faults that ``statement`` finds in a range of rows.
+
+        The statement must include this table's SQL fragment for the range.
+        """
         with all_tenants(), planned_cursor(class_row(ConsistencyFault)) as cursor:
             if piece.until is None:
                 piece = replace(piece, until=self._find_end(piece, rows))
@@ -46,12 +49,12 @@ class Table:
         return CheckPage(piece, faults, piece.until or None)
 
     def values_of(self, piece: CheckRange) -> dict[str, Any]:
-        """Return the parameters of a piece that has an end."""
+        """Return the SQL parameters of a range that has an end."""
         bounds = {**self._values("after", piece.after), **self._values("until", piece.until)}
         return {**bounds, "tenant_id": piece.tenant_id}
 
     def _find_end(self, piece: CheckRange, rows: int) -> Cursor:
-        """Return the key of the last row of a full piece, or an empty one if fewer rows are left."""
+        """Return the key of the last row of a range of ``rows`` rows, or an empty key if fewer rows are left."""
         key = ", ".join(self.key)
         marks = ", ".join(f"%(after_{column})s::{_type_of(column)}" for column in self.key)
         of_tenant = "" if piece.tenant_id is None else " AND tenant_id = %(tenant_id)s"
@@ -63,16 +66,20 @@ class Table:
         return {} if row is None else {name: str(value) for name, value in zip(self.key, row, strict=True)}
 
     def _values(self, name: str, cursor: Cursor | None) -> dict[str, str]:
-        """Return the bounds; an empty end is after all rows, an empty beginning before them."""
+        """Return the SQL parameters of one bound.
+
+        An empty key stands for before all rows, or for after all as ``until``.
+        """
         ends = {"uuid": (str(BEFORE_ALL), str(BEHIND_ALL)), "bigint": (str(_FIRST), str(_LAST))}
         is_end = name == "until"
         return {f"{name}_{column}": (cursor or {}).get(column, ends[_type_of(column)][is_end]) for column in self.key}
 
 
 def check_page(piece: CheckRange, find: Callable[[TenantPage], Iterable[ConsistencyFault]]) -> CheckPage:
-    """Return the faults that ``find`` returns for the piece's page of tenants.
+    """Return the faults that ``find`` returns for a page of tenants.
 
-    A page whose statement times out is one fault, ``not_proved``, and the walk continues after it.
+    If its statement times out, the page has the single fault ``not_proved``, and the check continues with the next
+    page.
     """
     page = _page_of(piece)
     try:
@@ -87,14 +94,14 @@ def check_page(piece: CheckRange, find: Callable[[TenantPage], Iterable[Consiste
 
 
 def page_of_one(tenant_id: UUID) -> TenantPage:
-    """Return the page of one tenant."""
+    """Return a page that contains only this tenant."""
     return TenantPage(UUID(int=tenant_id.int - 1), tenant_id, 1)
 
 
 def iterate_pages(
     check: StateCheck, *, tenant_id: UUID | None = None, options: Mapping[str, Any] | None = None
 ) -> Iterator[CheckPage]:
-    """Yield a look at every piece of a check, with its confirmed faults."""
+    """Yield the result of a check for every range, with confirmed faults only."""
     piece = CheckRange(tenant_id=tenant_id, options=options or {})
     look = check_twice(check, piece)
     yield look
@@ -104,7 +111,7 @@ def iterate_pages(
 
 
 def check_twice(check: StateCheck, piece: CheckRange) -> CheckPage:
-    """Check a piece, and again if it has faults; return only faults found twice, or those of a timeout."""
+    """Check a range, and check it again if it has faults; return only faults found twice, and timeouts."""
     look = check.look(piece)
     if all(fault.code == NOT_PROVED.code for fault in look.faults):
         return look

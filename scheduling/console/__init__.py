@@ -1,1 +1,1 @@
-"""Parts shared by pages of the console."""
+"""Helpers that several pages of the console share."""

@@ -1,4 +1,4 @@
-"""Translatable words for codes in data: facts of events, counts of upkeep."""
+"""Translatable words for codes in stored data, such as keys of event data and names of upkeep counts."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _named(name: str, names: Mapping[str, str]) -> str:
 
 
 def fact_words(key: str, value: Any) -> str:
-    """Return a fact of an event in words, such as `retry in 58 s` or `number 2`."""
+    """Return one item of an event's data in words, such as `retry in 58 s` or `number 2`."""
     if key.endswith("_us") and isinstance(value, int):
         return f"{_named(key.removesuffix('_us'), FACT_NAMES)} {duration_words(value / 1_000_000)}"
     if key.endswith("_seconds") and isinstance(value, int | float):
@@ -76,6 +76,6 @@ def fact_words(key: str, value: Any) -> str:
 
 
 def count_words(counts: Mapping[str, int]) -> str:
-    """Return the counts in words, such as `jobs 1,200, batches 3`, without zeros."""
+    """Return the counts that are not 0 in words, such as `jobs 1,200, batches 3`."""
     parts = [f"{_named(name, COUNT_NAMES)} {count:,}" for name, count in counts.items() if count]
     return ", ".join(parts) or _("nothing")

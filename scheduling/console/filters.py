@@ -1,4 +1,4 @@
-"""List filters with choices that do not require a scan of a large table for its values."""
+"""List filters whose choices do not come from a scan of a large table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TENANT_LIMIT = 100
 
 
 class KindFilter(SimpleListFilter):
-    """Filter by job kind."""
+    """List filter by job kind."""
 
     title, parameter_name = gettext_lazy("kind"), "kind"
 
@@ -34,7 +34,7 @@ class KindFilter(SimpleListFilter):
 
 
 class QueueFilter(SimpleListFilter):
-    """Filter by queue, of which there are few."""
+    """List filter by queue."""
 
     title, parameter_name = gettext_lazy("queue"), "queue"
 
@@ -46,7 +46,7 @@ class QueueFilter(SimpleListFilter):
 
 
 class TenantFilter(SimpleListFilter):
-    """Filter by tenant, for platform staff."""
+    """List filter by tenant, for platform staff."""
 
     title, parameter_name = gettext_lazy("tenant"), "tenant"
 
@@ -60,7 +60,7 @@ class TenantFilter(SimpleListFilter):
 
 
 class OutcomeFilter(SimpleListFilter):
-    """Filter by the outcome of an execution."""
+    """List filter by the outcome of an execution."""
 
     title, parameter_name = gettext_lazy("outcome"), "outcome"
 
@@ -72,7 +72,7 @@ class OutcomeFilter(SimpleListFilter):
 
 
 class ReasonFilter(SimpleListFilter):
-    """Filter by the reason of a dead letter."""
+    """List filter by the reason of a dead letter."""
 
     title, parameter_name = gettext_lazy("reason"), "reason"
 
@@ -84,7 +84,7 @@ class ReasonFilter(SimpleListFilter):
 
 
 class RequeuedFilter(SimpleListFilter):
-    """Filter by whether the job was requeued."""
+    """List filter by whether the dead letter was requeued."""
 
     title, parameter_name = gettext_lazy("requeued"), "requeued"
 
@@ -98,7 +98,7 @@ class RequeuedFilter(SimpleListFilter):
 
 
 class UpkeepTaskFilter(SimpleListFilter):
-    """Filter by upkeep task."""
+    """List filter by upkeep task."""
 
     title, parameter_name = gettext_lazy("task"), "task"
 

@@ -1,4 +1,4 @@
-"""Help texts of editable fields, in addition to those of the models."""
+"""Admin mixin that adds help texts to form fields, in addition to those of the models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unfold.admin import ModelAdmin
 
 
 class HelpfulMixin(ModelAdmin):
-    """Admin that adds ``help_texts`` to the fields of a form."""
+    """Admin that adds the texts in ``help_texts`` to the form fields of these names."""
 
     help_texts: ClassVar[dict[str, str | Promise]] = {}
 
@@ -23,7 +23,7 @@ class HelpfulMixin(ModelAdmin):
 
 
 def without_related_links(field: Any) -> Any:
-    """Return a choice field without the buttons that edit or add the chosen row, which has a page of its own."""
+    """Remove from a choice field the buttons that add or edit the related row; return the field."""
     widget = getattr(field, "widget", None)
     for name in ("can_add_related", "can_change_related", "can_delete_related", "can_view_related"):
         if hasattr(widget, name):

@@ -1,4 +1,4 @@
-"""Links between pages."""
+"""Links between pages of the console."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from django.utils.safestring import SafeString
 
 
 def job_link(job_id: UUID | None) -> SafeString | str:
-    """Return a link to a job's page, shown as the end of its id, in which ids of one moment differ."""
+    """Return a link to a job's page, or a dash for None. It shows only the last characters of the id.
+
+    Ids of jobs that were created at the same time differ only there.
+    """
     if job_id is None:
         return "–"
     url = reverse("admin:scheduling_job_change", args=[job_id])

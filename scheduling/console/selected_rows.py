@@ -1,4 +1,4 @@
-"""Actions on selected rows of a list: they POST with a reason and start a bulk operation."""
+"""Actions on selected rows of a list; each posts a reason and starts a bulk operation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["ReasonActionForm", "reason_of"]
 
 
 class ReasonActionForm(ActionForm):
-    """Bar of actions below a list, with a reason."""
+    """Form of the actions above or below a list, with a field for the reason."""
 
     reason = forms.CharField(
         required=False,
@@ -47,9 +47,9 @@ TICKED = "Selected in the console."
 
 
 def act_on_selected(request: HttpRequest, operation: str, jobs: Sequence[tuple[UUID, str]]) -> None:
-    """Start an operation on jobs given by id and slug of tenant, and show its counts with a link to its page.
+    """Start a bulk operation on these jobs (id and tenant slug), and show its counts with a link to its page.
 
-    If all jobs are of one tenant, the operation belongs to that tenant.
+    If all jobs belong to one tenant, the operation belongs to that tenant.
     """
     if not jobs:
         return
@@ -74,7 +74,7 @@ def _show(request: HttpRequest, row: BulkOperation) -> None:
     page = reverse("admin:scheduling_bulkoperation_change", args=[row.pk])
     words = _("%(changed)s of %(count)s jobs changed.") % {"changed": row.changed, "count": row.expected}
     level = messages.SUCCESS if row.changed else messages.WARNING
-    link = format_html('{} <a class="console-link" href="{}">{}</a>', words, page, _("To the bulk operation"))
+    link = format_html('{} <a class="console-link" href="{}">{}</a>', words, page, _("Show the bulk operation"))
     messages.add_message(request, level, link)
     for reason, count in sorted(row.ineligible.items()):
         values = {"count": count, "reason": reason_words(reason)}

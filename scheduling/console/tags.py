@@ -1,4 +1,4 @@
-"""Template tags of the console's pages: `{% load console %}`."""
+"""Template tags and filters of the console's pages: `{% load console %}`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ register = template.Library()
 
 @register.simple_tag
 def mark(name: str, words: str = "") -> SafeString:
-    """Return a state as a badge: glyph, word, tone."""
+    """Return the badge of a state as HTML: glyph, word and colour tone."""
     return badge(name, words)
 
 
 def badge(name: str, words: str = "") -> SafeString:
-    """Return a state as a badge, for callers in Python."""
+    """Return the badge of a state as HTML, for use in Python code."""
     state = wording.mark_of(name)
     return format_html(
         '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>',
@@ -37,25 +37,25 @@ def badge(name: str, words: str = "") -> SafeString:
 
 @register.simple_tag
 def fire_mark(outcome: str) -> SafeString:
-    """Return the badge of a fire's outcome; its values have names that other states share."""
+    """Return the badge of a schedule fire's outcome. Use it because other states have the same names."""
     return badge(f"fire_{outcome}")
 
 
 @register.simple_tag
 def bulk_mark(state: str) -> SafeString:
-    """Return the badge of a bulk operation's state; its values have names that other states share."""
+    """Return the badge of a bulk operation's state. Use it because other states have the same names."""
     return badge(f"bulk_{state}")
 
 
 @register.simple_tag
 def tone(name: str) -> str:
-    """Return the tone of a state, for elements beside its badge."""
+    """Return the colour tone of a state, for elements beside its badge."""
     return wording.mark_of(name).tone
 
 
 @register.filter
 def event_facts(event: Any) -> str:
-    """Return the data of an event in words, without the scheduler's internal facts."""
+    """Return the data of an event in words, without values that only matter inside the scheduler."""
     return ", ".join(
         code_names.fact_words(str(key), value)
         for key, value in told_facts(event.data).items()
@@ -64,7 +64,7 @@ def event_facts(event: Any) -> str:
 
 
 def told_facts(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of an event that the current scope may see."""
+    """Return the data of an event without what the current tenant context must not see about other tenants."""
     hidden = frozenset[str]() if require_scope().is_all_tenants else wording.facts_of_others(data)
     return {key: value for key, value in data.items() if key not in hidden}
 
@@ -86,7 +86,7 @@ def rate(per_minute: float) -> str:
 
 @register.filter
 def empty_in(line: Any) -> str:
-    """Return the time until a queue is empty without new jobs."""
+    """Return in words the time until a queue is empty if no jobs arrive."""
     return wording.empty_words(line)
 
 
@@ -97,19 +97,19 @@ def counts(numbers: Mapping[str, int]) -> str:
 
 @register.filter
 def width(part: float | None) -> str:
-    """Return a part of one as the length of a bar in hundredths, limited to 0 to 100."""
+    """Return a fraction from 0 to 1 as a percentage without sign, limited to 0 to 100, for the width of a bar."""
     return f"{min(max(part or 0.0, 0.0), 1.0) * 100:.2f}"
 
 
 @register.filter
 def at(found: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a mapping for a key in a variable, or an empty text."""
+    """Return the mapping's value for a key that is in a template variable, or an empty text."""
     return found.get(key, "")
 
 
 @register.filter
 def microseconds(value: int | None) -> str:
-    """Return a duration in words from microseconds."""
+    """Return a number of microseconds as a duration in words."""
     return wording.duration_words(None if value is None else value / 1_000_000)
 
 
@@ -120,7 +120,7 @@ def signed_seconds(microseconds: int | None) -> str:
 
 @register.filter
 def virtual_seconds(value: int | None) -> str:
-    """Return a virtual time (nanoseconds of slot time at weight 1) in seconds."""
+    """Return a virtual time (nanoseconds of slot time at weight 1) in seconds, or a dash for None."""
     return "–" if value is None else f"{value / 1_000_000_000:,.3f} s"
 
 
@@ -161,31 +161,31 @@ def wait_seconds(seconds: float | None) -> str:
 
 @register.filter
 def slice_end(value: Any) -> str:
-    """Return the end of an id, in which ids of one time differ."""
+    """Return the last characters of an id, in which ids of the same time differ."""
     return str(value)[-12:]
 
 
 @register.filter
 def unlocalized(value: float) -> str:
-    """Return a coordinate in the format of SVG, regardless of the language."""
+    """Return a coordinate in the number format of SVG, whatever the active language is."""
     return f"{value:g}"
 
 
 @register.filter
 def mebibytes(kibibytes: int) -> str:
-    """Return memory in MiB from KiB."""
+    """Return a number of KiB in MiB."""
     return f"{kibibytes / 1_024:,.0f}"
 
 
 @register.filter
 def pretty_json(value: Any) -> str:
-    """Return JSON, indented; keys keep the order of the database."""
+    """Return a value as indented JSON; the order of its keys is kept."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
 @register.filter
 def changes(entry: Any) -> str:
-    """Return the changes of an audit entry in one line, such as `weight 2 → 4`."""
+    """Return the changes of an audit entry in one line, such as `weight 2 → 4`; at most four are shown."""
     before, after = entry.before or {}, entry.after or {}
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return ""

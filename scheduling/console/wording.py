@@ -1,4 +1,4 @@
-"""Numbers and states in words: never a colour alone, and no more digits than needed."""
+"""Numbers and states in words: a state is never shown by a colour alone, a number with no more digits than needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN_CIRCUITS = 5
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Display of a state: a glyph, a word and a tone (good, busy, wait, warn, bad, quiet)."""
+    """How a state is shown: a glyph, a word and a colour tone (good, busy, wait, warn, bad, quiet)."""
 
     glyph: str
     word: str
@@ -106,7 +106,7 @@ MARKS: dict[str, Mark] = {
 
 
 def mark_of(name: str) -> Mark:
-    """Return the mark of a state; an unknown name gets a plain mark."""
+    """Return how a state is shown, with its word translated; an unknown state gets a neutral mark."""
     known = MARKS.get(str(name))
     if known is None:
         return Mark("·", str(name).replace("_", " "), "quiet")
@@ -114,7 +114,7 @@ def mark_of(name: str) -> Mark:
 
 
 def duration_words(value: float | timedelta | None) -> str:
-    """Return a duration in its two greatest units, such as `3 min 12 s`; a number is in seconds."""
+    """Return a duration in its two greatest units, such as `3 min 12 s`, or a dash for None; a number is in seconds."""
     if value is None:
         return "–"
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
@@ -133,7 +133,7 @@ def duration_words(value: float | timedelta | None) -> str:
 
 
 def signed_words(microseconds: int | None) -> str:
-    """Return a signed duration, such as `+3.2 s` or `−12 ms`."""
+    """Return a number of microseconds as a signed duration, such as `+3.2 s` or `−12 ms`."""
     if microseconds is None:
         return "–"
     seconds = abs(microseconds) / 1_000_000
@@ -144,7 +144,10 @@ def signed_words(microseconds: int | None) -> str:
 
 
 def lag_words(microseconds: int | None) -> str:
-    """Return the distance from the ideal share, such as `▼ 1.2 s behind`; less than a millisecond counts as none."""
+    """Return how far a tenant is behind or ahead of its ideal share, such as `▼ 1.2 s behind`.
+
+    Less than a millisecond counts as no difference.
+    """
     if microseconds is None:
         return "–"
     if abs(microseconds) < 1_000:
@@ -174,17 +177,17 @@ PICK_LEVELS = {
 
 
 def level_words(level: str) -> str:
-    """Return the level of a pick in words, or a dash for a pick without a choice."""
+    """Return the level of the tree that decided a dispatch in words, or a dash if there was no alternative."""
     return _(PICK_LEVELS[level]) if level in PICK_LEVELS else "–"
 
 
 def pick_words(reason: str) -> str:
-    """Return the reason of a pick in words, or a dash if none was recorded."""
+    """Return in words why a job was dispatched next, or a dash if no reason was recorded."""
     return _(PICK_REASONS[reason]) if reason in PICK_REASONS else reason.replace("_", " ") or "–"
 
 
 def percent_words(part: float | None) -> str:
-    """Return a part of one as a percentage, with a decimal below 10 %."""
+    """Return a fraction as a percentage, with one decimal below 10 %."""
     if part is None:
         return "–"
     percent = part * 100
@@ -214,17 +217,17 @@ DECISION_FACTS_OF_OTHERS = FACTS_OF_OTHERS | {"level", "reason", "key_runner_up_
 
 
 def facts_of_others(data: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of an event's facts about other tenants' work."""
+    """Return the keys of an event's data that tell something about other tenants' work."""
     return DECISION_FACTS_OF_OTHERS if "start_tag" in data else FACTS_OF_OTHERS
 
 
 def rate_words(per_minute: float) -> str:
-    """Return a rate a minute, with a decimal if it is small."""
+    """Return a rate per minute, with one decimal if it is below 10."""
     return f"{per_minute:,.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"
 
 
 def empty_words(line: QueueRow) -> str:
-    """Return the time until a queue is empty without new jobs, such as `3 min 12 s`."""
+    """Return in words the time until a queue is empty if no jobs arrive, such as `3 min 12 s`."""
     seconds = line.empty_in_seconds
     if seconds is None:
         return _("never at this rate")
@@ -232,7 +235,7 @@ def empty_words(line: QueueRow) -> str:
 
 
 def circuit_words(circuits: Mapping[tuple[str, str], int]) -> str:
-    """Return the kinds and shared dependencies with open breakers, such as `noop, sleep (api.example.com)`."""
+    """Return the kinds and shared dependencies that have open breakers, such as `noop, sleep (api.example.com)`."""
     named = (f"{kind} ({subject})" if subject not in ("", OF_TENANTS) else kind for kind, subject in sorted(circuits))
     held = list(dict.fromkeys(named))
     shown = ", ".join(held[:SHOWN_CIRCUITS])

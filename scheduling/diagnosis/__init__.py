@@ -1,1 +1,1 @@
-"""Self-diagnosis: checks of the platform's operation."""
+"""Self-diagnosis: checks that find faults in the platform's operation."""

@@ -1,4 +1,4 @@
-"""Checks of the self-diagnosis: flow of jobs, locked tenants, refused rows, sandbox."""
+"""Checks of the self-diagnosis about the flow of jobs, locked tenants, refused rows and the sandbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.database.write_probe import write_watch
 
 
 class Health(StrEnum):
-    """Result of a check."""
+    """Result of a check: ok, warning or failure."""
 
     OK = "ok"
     WARNING = "warning"
@@ -31,7 +31,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Check with its measurement, and a hint if it is not ok."""
+    """A check that has run: its result, what it measured, and what to do if it is not ok."""
 
     name: str
     state: Health
@@ -44,7 +44,7 @@ SECOND_LOOK_SECONDS = 1.0
 
 
 def check_flow() -> Iterator[Check]:
-    """Yield checks of writes, publishing, starts and data keys."""
+    """Yield checks of the flow of jobs: database writes, publishing to the broker, starts of jobs, data keys."""
     yield _check_writes()
     with all_tenants():
         recent = PoolClock.objects.filter(publish_failed_at__gt=Now() - TICK_AGE).order_by("pool__name")
@@ -86,12 +86,16 @@ def _check_starts() -> Check:
         return Check(
             gettext("starts"),
             Health.OK,
-            gettext("no job has waited %(seconds)s s beside free slots or without a worker") % {"seconds": seconds},
+            gettext("no job has waited %(seconds)s s while slots were free or no worker was online")
+            % {"seconds": seconds},
         )
     return Check(
         gettext("starts"),
         Health.FAILURE,
-        gettext("jobs wait, and none has started for %(seconds)s s despite free slots or without a worker in %(pools)s")
+        gettext(
+            "jobs wait in %(pools)s and none has started for %(seconds)s s, although slots are free or because "
+            "no worker is online"
+        )
         % {"seconds": seconds, "pools": ", ".join(sorted(stalled))},
         gettext(
             "See the other checks. If they pass, restart the workers of the pool, then its dispatchers. No job is lost."
@@ -116,7 +120,7 @@ def _check_keys(missing: Sequence[MissingKey]) -> Check:
 
 
 def check_locked_tenants(locked: Sequence[LockedTenant]) -> Check:
-    """Check that no transaction holds rows of a tenant, which makes the dispatchers skip it."""
+    """Check that no transaction has locked rows of a tenant, because dispatchers skip such a tenant."""
     name = gettext("locked tenants")
     if not locked:
         return Check(name, Health.OK, gettext("no transaction blocks a tenant"))
@@ -133,7 +137,7 @@ def check_locked_tenants(locked: Sequence[LockedTenant]) -> Check:
 
 
 def check_refused() -> Check:
-    """Check that no settled execution is set aside."""
+    """Check that no settled execution was set aside because a tick could not process it."""
     with all_tenants():
         count = SettledRefused.objects.count()
         error = SettledRefused.objects.order_by("-id").values_list("error", flat=True).first()
@@ -149,7 +153,7 @@ def check_refused() -> Check:
 
 
 def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
-    """Yield one check of the sandbox layers of the workers' hosts; none if no worker reports any."""
+    """Yield one check of the sandbox on the workers' hosts; yield nothing if no worker has reported on it."""
     reporting = [worker for worker in workers if worker.sandbox]
     if not reporting:
         return

@@ -1,4 +1,4 @@
-"""Console page of the self-diagnosis: checks, measurements and hints."""
+"""Console page of the self-diagnosis: the checks with measurements and hints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARKS = {Health.OK: "running", Health.WARNING: "paused", Health.FAILURE: "silent
 
 @require_safe
 def diagnosis_page(request: HttpRequest) -> HttpResponse:
-    """Run the self-diagnosis at each visit."""
+    """Run the self-diagnosis and show its results."""
     diagnosis = diagnose()
     context = console_site.each_context(request) | {
         "title": gettext("Self-diagnosis"),

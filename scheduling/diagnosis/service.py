@@ -1,4 +1,4 @@
-"""Self-diagnosis of the platform: each check has a measurement and a hint."""
+"""Self-diagnosis of the platform: runs checks, each with a measurement and, if it fails, a hint."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ SKEW_FAILURE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All checks, each after those that it depends on."""
+    """All checks that have run; a check comes after those that it depends on."""
 
     checks: list[Check]
 
     @property
     def state(self) -> Health:
-        """Return the worst state."""
+        """Return the worst result of the checks."""
         states = {check.state for check in self.checks}
         return next(state for state in (Health.FAILURE, Health.WARNING, Health.OK) if state in states)
 
 
 def diagnose() -> Diagnosis:
-    """Run all checks; without a database only those of the broker."""
+    """Run all checks; if the database does not respond, only those of database and broker."""
     try:
         checks = [*_database_checks(), *check_flow(), *_liveness_checks(), *_number_checks()]
     except DatabaseError as error:
@@ -116,7 +116,7 @@ def _liveness_checks() -> Iterator[Check]:
     yield Check(
         gettext("auditor"),
         Health.FAILURE if lapse else Health.OK,
-        lapse or gettext("audit log sealed and signed"),
+        lapse or gettext("audit entries are hash-chained and signed"),
         gettext("Start `manage.py run_auditor` with DATABASE_AUDITOR_URL and AUDIT_SIGNING_KEY.") if lapse else "",
     )
     for pool in liveness.pools:
@@ -133,7 +133,7 @@ def _liveness_checks() -> Iterator[Check]:
 
 
 def _number_checks() -> Iterator[Check]:
-    """Yield checks that the console's numbers are recent and equal a recount."""
+    """Yield checks that the numbers in the console are recent and equal to a recount."""
     with all_tenants():
         now = read_clock()
         folded_at = RollupClock.objects.values_list("folded_at", flat=True).first()
@@ -201,7 +201,7 @@ def _start_worker(pool: str) -> str:
 
 
 def check_consumers() -> Check:
-    """Check that live workers consume every needed queue, by the dispatcher's last measurement."""
+    """Check that a live worker consumes every queue in use, by the dispatcher's last measurement."""
     unread = queues_without_consumer()
     if not unread:
         return Check(gettext("queue consumers"), Health.OK, gettext("every queue with work has a consumer"))
@@ -217,7 +217,7 @@ def check_consumers() -> Check:
 
 
 def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
-    """Check that a live worker announces every kind whose jobs have waited for five minutes."""
+    """Check that no kind is unknown to the live workers: ``unknown`` are kinds whose jobs have waited five minutes."""
     name = gettext("job kinds")
     if not unknown:
         return Check(name, Health.OK, gettext("every kind with waiting jobs has a worker"))
@@ -231,12 +231,13 @@ def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
 
 
 def _foreign_check(process: str) -> Check:
-    """Check that no foreign Celery process received the platform's messages lately."""
+    """Check that no Celery process of another application has received the platform's messages recently."""
     name = gettext("foreign consumers")
     if not process:
         return Check(name, Health.OK, gettext("only workers of the platform consume its queues"))
     hint = gettext(
-        "Stop it, or let it consume other queues: only `manage.py run_worker` runs jobs. It returns its messages."
+        "Stop this process, or let it consume other queues: only workers of `manage.py run_worker` run jobs. It "
+        "returns the messages that it gets."
     )
     return Check(
         name, Health.FAILURE, gettext("%(process)s consumes messages of the platform") % {"process": process}, hint
@@ -244,7 +245,7 @@ def _foreign_check(process: str) -> Check:
 
 
 def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
-    """Check for open breakers, listed by kind and shared dependency."""
+    """Warn about open breakers, listed by kind and shared dependency."""
     if not circuits:
         return Check(gettext("circuit breakers"), Health.OK, gettext("no breaker blocks jobs"))
     held = [
@@ -277,7 +278,7 @@ def _canary_check(pool: LivePool) -> Check:
 
 
 def check_clock(skew: float | None) -> Check:
-    """Check a clock that is ``skew`` seconds ahead of the database's."""
+    """Check that a clock is close to the database's; it is ``skew`` seconds ahead of it."""
     if skew is None:
         return Check(gettext("clocks"), Health.OK, gettext("no process with a clock to compare is running"))
     state = Health.OK

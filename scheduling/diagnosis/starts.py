@@ -1,7 +1,7 @@
-"""Detection of stalls: pools in which jobs wait and none starts, despite free slots or for lack of a worker.
+"""Detection of stalled pools, in which jobs wait and none starts although slots are free, or for lack of a worker.
 
-Jobs that wait by rule are no stall: a tenant that is suspended, paused, at its cap or out of worker time does not
-count, and a queue or pool that is paused, draining, at its cap or above its rate is skipped.
+Jobs that must wait by a rule are not stalled: a tenant that is suspended, paused, at its cap or out of worker time does
+not count, and a queue or pool that is paused, draining, at its cap or above its rate is skipped.
 """
 
 from __future__ import annotations
@@ -32,12 +32,10 @@ _STALLED = load_sql(__file__)["find_stalled_pools"]
 
 
 def find_stalled_pools() -> list[str]:
-    """Return the pools in which jobs wait and none has started for STALLED_AFTER.
+    """Return the names of pools in which ready jobs wait, none has started for STALLED_AFTER, and slots are free.
 
-    Slots are free there, or no worker is online.
-
-    Reads by indexes in one statement, regardless of the backlog. A job that has just become ready again may have an old
-    time, so only a stall found twice counts (:class:`StallWatch`).
+    A pool without an online worker is returned too. One query reads a few index entries, however long the backlog is. A
+    job that has just become ready again may have an old time, so only a stall found twice counts (:class:`StallWatch`).
     """
     with all_tenants(has_savepoint=False):
         values: dict[str, Any] = {
@@ -53,7 +51,7 @@ def find_stalled_pools() -> list[str]:
 
 @dataclass
 class StallWatch:
-    """Cache of the stalled pools of this process, for KEPT_SECONDS."""
+    """This process's cache of the stalled pools; it is renewed when it is older than KEPT_SECONDS."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _look_again_at: float = 0.0
@@ -61,7 +59,7 @@ class StallWatch:
     _stalled: tuple[str, ...] = ()
 
     def read(self) -> tuple[str, ...]:
-        """Return the pools that were stalled at the last two reads."""
+        """Return the pools that were stalled in both of the last two queries."""
         with self._lock:
             if (now := time.monotonic()) >= self._look_again_at:
                 found = frozenset(find_stalled_pools())

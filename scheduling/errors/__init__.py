@@ -1,1 +1,1 @@
-"""Errors of jobs by fingerprint."""
+"""Errors of jobs, grouped by fingerprint."""

@@ -1,4 +1,4 @@
-"""API of `errors/`: errors of a tenant by fingerprint."""
+"""API of `errors/`: the errors of a tenant's jobs, grouped by fingerprint."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ DEFAULT_RANGE = timedelta(days=1)
 
 
 class ErrorQuerySerializer(QuerySerializer):
-    """Time range, by default the last 24 hours."""
+    """Query parameters with a time range, by default the last 24 hours."""
 
     created_after = MomentField(default=None, help_text="Inclusive; by default a day before the end.")
     created_before = MomentField(default=None, help_text="Exclusive; by default now.")
 
     def to_range(self) -> dict[str, Any]:
-        """Return the range as the queries take it."""
+        """Return the range as keyword arguments of the queries."""
         until = self.validated_data["created_before"] or timezone.now() + timedelta(minutes=5)
         return {"since": self.validated_data["created_after"] or until - DEFAULT_RANGE, "until": until}
 
 
 class ErrorGroupSerializer(serializers.Serializer[ErrorGroup]):
-    """Errors that differ in details only."""
+    """Group of errors of the same type whose messages differ only in details such as numbers."""
 
     fingerprint = serializers.CharField()
     tenant = serializers.UUIDField(source="tenant_id")
@@ -59,7 +59,7 @@ class ErrorGroupSerializer(serializers.Serializer[ErrorGroup]):
 # One object, although its action is called `list`.
 @extend_schema_serializer(many=False)
 class ErrorGroupsSerializer(serializers.Serializer[Any]):
-    """Groups of a time range, most frequent first."""
+    """Groups of the errors in a time range, most frequent first."""
 
     results = ErrorGroupSerializer(many=True, source="groups")
     is_capped = serializers.BooleanField(
@@ -68,7 +68,7 @@ class ErrorGroupsSerializer(serializers.Serializer[Any]):
 
 
 class ErrorOccurrenceSerializer(serializers.Serializer[ErrorOccurrence]):
-    """Error of a job."""
+    """One error of a job."""
 
     id = serializers.UUIDField(source="error.id")
     job = serializers.UUIDField(source="error.job_id")
@@ -82,7 +82,7 @@ class ErrorOccurrenceSerializer(serializers.Serializer[ErrorOccurrence]):
 
 
 class ErrorOccurrencesSerializer(serializers.Serializer[Any]):
-    """Newest occurrences of one fingerprint in a time range."""
+    """Newest errors with one fingerprint in a time range."""
 
     results = ErrorOccurrenceSerializer(many=True)
     has_more = serializers.BooleanField(
@@ -91,7 +91,7 @@ class ErrorOccurrencesSerializer(serializers.Serializer[Any]):
 
 
 class ErrorViewSet(TenantViewSet):
-    """Errors of executions, and of jobs that died while waiting."""
+    """Errors of executions, and of jobs that were given up while they waited."""
 
     model = JobError
     serializer_class = ErrorGroupsSerializer
@@ -117,7 +117,7 @@ class ErrorViewSet(TenantViewSet):
         responses=ErrorOccurrencesSerializer,
     )
     def retrieve(self, request: Request, fingerprint: str) -> Response:
-        """List the newest occurrences of one fingerprint."""
+        """List the newest errors with one fingerprint."""
         span = ErrorQuerySerializer.parse(request.query_params).to_range()
         errors = list(find_occurrences(fingerprint, **span)[: MAX_OCCURRENCES + 1])
         if not errors:

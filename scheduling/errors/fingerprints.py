@@ -1,8 +1,8 @@
-"""Fingerprints of errors: the text without the parts that vary between occurrences. Pure.
+"""Fingerprints of errors: hashes of the messages without the parts that vary between errors of one cause.
 
-Removing too little makes a thousand groups of one cause, removing too much merges causes. Numbers, ids, paths,
-addresses and times are removed everywhere. Quoted text is removed too, except in errors of code, whose quoted name is
-the cause: ``KeyError: 'size'`` and ``KeyError: 'name'`` differ.
+If too little is removed, one cause gets a thousand groups; if too much, several causes get one. Numbers, ids, paths,
+addresses and times are always removed. Quoted text is removed too, except in errors of code, whose quoted name is the
+cause: ``KeyError: 'size'`` and ``KeyError: 'name'`` differ.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _URL_TAIL = re.compile(r"(\bhttps?://)(?:[^\s/@'\"]*@)?([^\s/?#'\"<>)\],;]*)[^\s
 
 
 def normalised_message(error_type: str, message: str) -> str:
-    """Return the message with ``#`` for each varying part; of a URL the server is kept."""
+    """Return the message with ``#`` in place of each varying part; of a URL the server is kept."""
     text = message[:MAX_READ_CHARACTERS]
     keeps_names = error_type.rpartition(".")[2] in _OF_CODE
     text = _QUOTED.sub(lambda quoted: _quoted(quoted, keeps_names=keeps_names), text)
@@ -85,7 +85,7 @@ def normalised_message(error_type: str, message: str) -> str:
 
 
 def fingerprint_of(error_type: str, message: str) -> str:
-    """Return 16 hexadecimal digits that are equal for errors of one type whose messages differ in details only."""
+    """Return 16 hexadecimal digits that are equal for errors of one type whose messages differ only in details."""
     text = f"{error_type}:{normalised_message(error_type, message)}"
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:FINGERPRINT_CHARACTERS]
 

@@ -1,4 +1,4 @@
-"""Console pages of errors: groups by fingerprint, and the occurrences of one with links to requeue."""
+"""Console pages of errors: the groups by fingerprint, and the occurrences of one group with links to requeue them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CLOCK_SLACK = timedelta(minutes=5)
 
 @require_safe
 def errors_page(request: HttpRequest) -> HttpResponse:
-    """Show the errors, most frequent first."""
+    """Show the errors in groups, most frequent first."""
     context = _context(request, title=_("Errors"))
     found = group_errors(**context.pop("span"))
     return render(request, LIST_TEMPLATE, context | {"found": found, "window": ERROR_WINDOW})
@@ -45,7 +45,7 @@ def errors_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def error_occurrences_page(request: HttpRequest, fingerprint: str) -> HttpResponse:
-    """Show the newest occurrences of one error."""
+    """Show the newest occurrences of one fingerprint."""
     context = _context(request, title=_("Error %(fingerprint)s") % {"fingerprint": fingerprint})
     errors = list(find_occurrences(fingerprint, **context.pop("span"))[:MAX_OCCURRENCES])
     if not errors:
@@ -66,7 +66,7 @@ def error_occurrences_page(request: HttpRequest, fingerprint: str) -> HttpRespon
 
 
 def _context(request: HttpRequest, *, title: Any) -> dict[str, Any]:
-    """Return the context of both pages, with the range of the URL."""
+    """Return the template context that both pages share, with the time range chosen in the URL."""
     chosen = request.GET.get("range", "")
     chosen = chosen if chosen in RANGES else next(iter(RANGES))
     until = timezone.now() + CLOCK_SLACK

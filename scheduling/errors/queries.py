@@ -1,6 +1,6 @@
-"""Reads of a tenant's errors: groups by fingerprint, and the occurrences of one.
+"""Queries of a tenant's errors: groups by fingerprint, and the occurrences of one fingerprint.
 
-Groups count the newest ERROR_WINDOW occurrences of the range at most, along one index.
+Groups count at most the newest ERROR_WINDOW errors of the time range, which one index finds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _GROUPS = load_sql(__file__)["group_errors"]
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Errors of one tenant that differ in details only; message, type and job are those of the newest."""
+    """Errors of one tenant with one fingerprint; message, type and job are those of the newest."""
 
     tenant_id: UUID
     fingerprint: str
@@ -45,7 +45,7 @@ class ErrorGroup:
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroups:
-    """Groups of a range, most frequent first; ``is_capped``: older occurrences were not read."""
+    """Groups of a time range, most frequent first; ``is_capped`` means that older errors were not read."""
 
     groups: list[ErrorGroup]
     is_capped: bool
@@ -53,7 +53,7 @@ class ErrorGroups:
 
 @dataclass(frozen=True, slots=True)
 class ErrorOccurrence:
-    """Error with the traceback of its execution, and its dead letter if any."""
+    """One error with the traceback of its execution, and the job's dead letter if there is one."""
 
     error: JobError
     traceback: str
@@ -61,7 +61,7 @@ class ErrorOccurrence:
 
 
 def group_errors(*, since: datetime, until: datetime) -> ErrorGroups:
-    """Return the errors of the current scope by fingerprint."""
+    """Return the errors in the current tenant context, grouped by fingerprint."""
     parameters = {
         "tenant_id": require_scope().tenant_id,
         "since": uuid7_floor(since),
@@ -77,7 +77,7 @@ def group_errors(*, since: datetime, until: datetime) -> ErrorGroups:
 
 
 def find_occurrences(fingerprint: str, *, since: datetime, until: datetime) -> QuerySet[JobError]:
-    """Return the errors of a fingerprint, newest first."""
+    """Return a queryset of the errors with this fingerprint, newest first."""
     errors: QuerySet[JobError] = JobError.objects.filter(
         error_fingerprint=fingerprint, id__gte=uuid7_floor(since), id__lt=uuid7_floor(until)
     )
@@ -85,7 +85,7 @@ def find_occurrences(fingerprint: str, *, since: datetime, until: datetime) -> Q
 
 
 def describe_occurrences(errors: list[JobError], *, with_traceback: bool) -> list[ErrorOccurrence]:
-    """Return the errors with their tracebacks and dead letters, in two statements."""
+    """Return the errors with their tracebacks (if asked for) and dead letters, in at most two queries."""
     tracebacks: dict[UUID, str] = {}
     if with_traceback:
         ids = [error.execution_id for error in errors if error.execution_id]

@@ -1,1 +1,1 @@
-"""Workers and other processes as rows, with their supervision and scaling."""
+"""Workers and other processes: their rows and heartbeats, their supervision and their scaling."""

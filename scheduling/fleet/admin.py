@@ -29,7 +29,7 @@ NOW_TEMPLATE = "scheduling/dashboards/parts/worker_now.html"
 
 @admin.register(Worker, site=console_site)
 class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin):
-    """Worker processes with their slots and the age of their heartbeats; each registers itself."""
+    """Admin pages of the workers, with the age of their heartbeats and their running jobs."""
 
     view_permission = Permission.PLATFORM_VIEW
     list_display = (
@@ -105,7 +105,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
 
     @admin.display(description=gettext_lazy("Running"))
     def running(self, worker: Worker) -> str:
-        """Return the number of executions that have begun and not ended."""
+        """Return how many executions run on the worker now."""
         return f"{worker.running:,}"  # type: ignore[attr-defined] # list_workers counts them
 
     @admin.display(description=gettext_lazy("Last heartbeat"))

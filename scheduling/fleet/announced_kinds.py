@@ -1,4 +1,4 @@
-"""Job kinds that workers announce; a pool gets only jobs of the kinds of its live workers."""
+"""Job kinds that workers announce when they register; a pool gets only jobs of the kinds of its live workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALARM_AFTER = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class UnknownKind:
-    """Kind with waiting jobs in a pool, and the time since when."""
+    """Kind whose jobs wait in a pool because no live worker of the pool announces it, and since when."""
 
     pool: str
     kind: str
@@ -31,7 +31,7 @@ class UnknownKind:
 def unknown_kinds_of(
     pools: Iterable[WorkerPool], now: datetime, *, waiting_for: timedelta = ALARM_AFTER
 ) -> list[UnknownKind]:
-    """Return the kinds whose jobs have waited that long for a worker that announces them, the longest first."""
+    """Return kinds whose jobs have waited at least ``waiting_for`` for a worker that announces them, longest first."""
     found = [
         UnknownKind(pool.name, kind, datetime.fromtimestamp(since, UTC))
         for pool in pools
@@ -46,7 +46,7 @@ _NOTE_UNKNOWN = _SQL["note_unknown_kinds"]
 
 
 def tend_announced_kinds() -> None:
-    """Store the kinds that live workers announce, and the kinds with waiting jobs that none announces."""
+    """Store the kinds that live workers announce, and the kinds with waiting jobs that no live worker announces."""
     with all_tenants():
         refresh_announced_kinds()
         with prepared_cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Liveness of the auditor, by its heartbeat and by unsealed entries."""
+"""Check whether an auditor is alive, by its heartbeat and by the age of the oldest entry that waits for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ABSENT_AFTER_SECONDS = 30.0
 
 
 def find_auditor_fault() -> str:
-    """Return a description of the auditor's fault, or an empty text."""
+    """Return a sentence on what is wrong with the auditor, or an empty text."""
     latest = ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.AUDITOR).aggregate(
         age=ExpressionWrapper(Now() - Max("heartbeat_at"), output_field=DurationField())
     )
@@ -30,5 +30,7 @@ def find_auditor_fault() -> str:
     # The application could forge a heartbeat, but cannot empty the queue of entries.
     oldest = read_seal_backlog().oldest_seconds
     if oldest > ABSENT_AFTER_SECONDS:
-        return gettext("an audit entry has waited for its seal for %(seconds)s s") % {"seconds": f"{oldest:.0f}"}
+        return gettext("an audit entry has waited for its link in the hash chain for %(seconds)s s") % {
+            "seconds": f"{oldest:.0f}"
+        }
     return ""

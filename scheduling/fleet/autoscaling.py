@@ -1,4 +1,4 @@
-"""Scaling of a pool on this machine: the number of workers for its work, and their start and stop."""
+"""Scaling of a pool on this machine: how many workers its work needs, and starting and stopping them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from scheduling.fleet.workers import drain_worker, resume_worker
 
 @dataclass(frozen=True, slots=True)
 class ScaleRule:
-    """Rule with ``least`` to ``most`` workers of ``slots`` slots, so many that ready work ends within
-    ``target_seconds``.
+    """Rule that gives the number of workers for a pool, from ``least`` to ``most``.
 
-    The number falls only after ``patience_seconds`` in which fewer would have sufficed. Raise ValueError for bounds
-    that allow no number.
+    Each worker has ``slots`` slots. There are as many workers as ready work needs to end within ``target_seconds``; the
+    number falls only after ``patience_seconds`` in which fewer were enough. Raise ValueError for impossible bounds.
     """
 
     least: int
@@ -41,14 +40,14 @@ class ScaleRule:
             raise ValueError("Slots and the target must be above 0, and patience must not be negative.")
 
     def wanted(self, *, ready_seconds: float, in_flight: int) -> int:
-        """Return the workers for ``ready_seconds`` of waiting slot time and ``in_flight`` messages with slots."""
+        """Return the number of workers for ``ready_seconds`` of waiting slot time and ``in_flight`` messages."""
         by_work = math.ceil(ready_seconds / (self.slots * self.target_seconds))
         by_flight = math.ceil(in_flight / self.slots)
         return min(self.most, max(self.least, by_work, by_flight))
 
 
 class ScaleDownDelay:
-    """Maximum of the wanted numbers of the last ``seconds``."""
+    """Delay before scaling down: the number to use is the greatest wanted number of the last ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -56,7 +55,7 @@ class ScaleDownDelay:
         self._wanted: deque[tuple[int, float]] = deque()
 
     def settle(self, wanted: int, *, now: float) -> int:
-        """Record ``wanted`` at ``now`` (seconds of a monotonic clock); return the number to use."""
+        """Record the wanted number at ``now`` (seconds of a monotonic clock); return the number of workers to use."""
         while self._wanted and self._wanted[-1][0] <= wanted:
             self._wanted.pop()
         self._wanted.append((wanted, now))
@@ -73,7 +72,10 @@ WANTED_AGAIN = "the pool has more work again"
 
 @dataclass(slots=True)
 class FleetWorker:
-    """Worker of the fleet. ``is_leaving`` after a drain, or after a stop before it had registered."""
+    """Worker process that the fleet started.
+
+    ``is_leaving`` is set when it was drained, or stopped before it registered.
+    """
 
     watched: Watched
     is_leaving: bool = False
@@ -81,16 +83,16 @@ class FleetWorker:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLoad:
-    """Row of a worker: its id and its number of executions in flight."""
+    """Id of a worker's row, and the number of its executions in flight."""
 
     worker_id: UUID
     in_hand: int
 
 
 class Fleet:
-    """Workers of one pool, started and scaled from one thread.
+    """Workers of one pool on this machine, which one thread starts and scales.
 
-    ``service_of`` creates the service of the n-th worker, which must exit when drained.
+    ``service_of(n)`` returns the service of the n-th worker, whose process must exit when it is drained.
     """
 
     def __init__(self, service_of: Callable[[int], Service], *, pool_name: str) -> None:
@@ -105,14 +107,14 @@ class Fleet:
         return sum(not member.is_leaving for member in self._members)
 
     def tend(self) -> None:
-        """Restart workers that died, and remove those that left."""
+        """Restart workers whose process died, and forget leaving workers whose process has ended."""
         for member in self._members:
             if not member.is_leaving:
                 member.watched.keep_running()
         self._members = [member for member in self._members if not (member.is_leaving and member.watched.has_ended)]
 
     def scale_to(self, wanted: int) -> None:
-        """Scale to ``wanted`` workers; resume leaving ones before starting new ones."""
+        """Start or drain workers until ``wanted`` are not leaving. Resume draining workers before new ones start."""
         if wanted == self.size:
             return
         standings = self._standings()
@@ -123,7 +125,7 @@ class Fleet:
             self._send_one(standings)
 
     def stop(self) -> None:
-        """Request all workers to stop, wait, and kill those that do not."""
+        """Ask all workers to stop, wait, and kill those that do not stop in time."""
         for member in self._members:
             member.watched.ask_to_stop()
         until = time.monotonic() + STOP_SECONDS
@@ -131,7 +133,7 @@ class Fleet:
             member.watched.wait_or_kill(until)
 
     def _standings(self) -> Mapping[int, WorkerLoad]:
-        """Return the rows by process id; workers that have not registered yet are absent."""
+        """Return the registered workers of this pool and machine by process id."""
         found = find_running_workers(pool_name=self._pool_name, hostname=platform.node()[:200])
         return {pid: WorkerLoad(worker_id, in_hand) for pid, worker_id, in_hand in found}
 
@@ -142,7 +144,7 @@ class Fleet:
         member.watched.keep_running()
 
     def _recall_one(self, standings: Mapping[int, WorkerLoad]) -> bool:
-        """Resume one leaving worker; return whether there was one."""
+        """Resume one draining worker; return False if there was none."""
         for member in self._members:
             standing = standings.get(member.watched.pid or 0)
             if not member.is_leaving or standing is None:
@@ -156,7 +158,7 @@ class Fleet:
         return False
 
     def _send_one(self, standings: Mapping[int, WorkerLoad]) -> None:
-        """Drain the worker with the fewest executions, the youngest of equals."""
+        """Drain the worker with the fewest executions; of several, the one started last."""
         staying = [member for member in reversed(self._members) if not member.is_leaving]
         member = min(staying, key=lambda one: _in_hand(standings.get(one.watched.pid or 0)))
         member.is_leaving = True

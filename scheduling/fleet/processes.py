@@ -1,4 +1,4 @@
-"""Heartbeats of dispatchers, beat and auditors, with the skew of their clocks."""
+"""Heartbeats of dispatchers, beat and auditors, with the difference of their clocks from the database's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SKEW = _SQL["measure_clock_skew"]
 
 
 def measure_clock_skew() -> float:
-    """Return the seconds by which this machine's clock is ahead of the database's, including the latency."""
+    """Return by how many seconds this machine's clock is ahead of the database's, including the query's latency."""
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_SKEW, {"clock": time.time()})
         skew: float = cursor.fetchone()
@@ -34,14 +34,14 @@ def measure_clock_skew() -> float:
 
 
 class ProcessPulse:
-    """Heartbeat of this process; each process has a new row."""
+    """Writer of the heartbeat of this process, which has its own row."""
 
     def __init__(self, role: str) -> None:
         self._role = role
         self._id: UUID | None = None
 
     def beat(self) -> None:
-        """Write the heartbeat; on the first call delete the rows of processes that ended long ago."""
+        """Write the heartbeat. The first call also deletes rows of processes that ended more than KEPT ago."""
         with all_tenants(), prepared_cursor() as cursor:
             if self._id is None:
                 self._id = uuid7()

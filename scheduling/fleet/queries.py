@@ -1,4 +1,4 @@
-"""Reads of workers, dispatchers and beat by their heartbeats and the database's clock."""
+"""Queries of workers, dispatchers and beat, which are alive if their last heartbeat is recent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _POOLS, _PROCESSES = _SQL["read_pools"], _SQL["read_processes"]
 
 @dataclass(frozen=True, slots=True)
 class LivePool:
-    """Pool with the slots and queues of its live workers; the canary is that of the worker with the oldest answer."""
+    """Pool with the slots and queues of its live workers.
+
+    ``oldest_canary_seconds`` is the age of the oldest of the workers' last canary answers.
+    """
 
     name: str
     queues: list[str]
@@ -43,7 +46,7 @@ class LivePool:
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """Pools, and the age of the youngest heartbeat of each role."""
+    """Live workers by pool, and the age in seconds of the youngest heartbeat of each type of process."""
 
     pools: list[LivePool]
     process_ages: Mapping[str, float]
@@ -51,7 +54,7 @@ class Liveness:
 
 
 def read_liveness() -> Liveness:
-    """Return the liveness of pools and processes, in two statements over small tables."""
+    """Return which pools and processes are alive, in two queries over small tables."""
     values = {"lease": platform_settings.LEASE_SECONDS}
     pools = fetch_rows(_POOLS, values, row_factory=class_row(LivePool))
     processes = fetch_rows(_PROCESSES, values)
@@ -62,13 +65,13 @@ def read_liveness() -> Liveness:
 
 
 def live_workers() -> QuerySet[Worker]:
-    """Return workers with a heartbeat within the lease, including draining ones."""
+    """Return a queryset of the workers whose last heartbeat is within the lease, including draining ones."""
     since = Now() - timedelta(seconds=platform_settings.LEASE_SECONDS)
     return Worker.objects.exclude(status=Worker.Status.STOPPED).filter(heartbeat_at__gt=since)
 
 
 def find_foreign_process() -> str:
-    """Return the host and process id of a foreign Celery process that received messages lately, or an empty text."""
+    """Return HOST:PID of a foreign Celery process that received messages within FOREIGN_ALARM, or an empty text."""
     require_scope()
     since = Now() - FOREIGN_ALARM
     row = ProcessHeartbeat.objects.filter(role=FOREIGN_ROLE, heartbeat_at__gt=since).first()
@@ -80,7 +83,7 @@ EXECUTION_LIMIT = 200
 
 
 def list_workers() -> QuerySet[Worker]:
-    """Return workers with `running`, the count of their executions in the current scope."""
+    """Return a queryset of all workers; ``running`` counts their executions in the current tenant context."""
     own = LiveExecution.objects.filter(worker_id=OuterRef("pk")).order_by().values("worker_id")
     running = own.annotate(running=Count("pk")).values("running")
     return Worker.objects.select_related("pool").annotate(
@@ -89,7 +92,7 @@ def list_workers() -> QuerySet[Worker]:
 
 
 def get_worker(worker_id: UUID) -> Worker:
-    """Return the worker of this id; raise WorkerNotFoundError if there is none."""
+    """Return the worker with this id; raise WorkerNotFoundError if there is none."""
     worker = list_workers().filter(pk=worker_id).first()
     if worker is None:
         raise WorkerNotFoundError
@@ -97,13 +100,13 @@ def get_worker(worker_id: UUID) -> Worker:
 
 
 def list_current_executions(worker_id: UUID) -> Sequence[LiveExecution]:
-    """Return the worker's current executions in the scope, the longest first, at most EXECUTION_LIMIT."""
+    """Return a worker's executions in the current tenant context, longest-running first, at most EXECUTION_LIMIT."""
     rows = LiveExecution.objects.filter(worker_id=worker_id).select_related("tenant", "queue").order_by("started_at")
     return list(rows[:EXECUTION_LIMIT])
 
 
 def find_running_workers(*, pool_name: str, hostname: str) -> list[tuple[int, UUID, int]]:
-    """Return (process id, id, executions) of a pool's online and draining workers on a machine."""
+    """Return (process id, worker id, number of executions) of the pool's online and draining workers on a machine."""
     with all_tenants():
         rows = list_workers().filter(
             pool__name=pool_name, hostname=hostname, status__in=(Worker.Status.ONLINE, Worker.Status.DRAINING)

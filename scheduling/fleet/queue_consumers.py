@@ -1,4 +1,4 @@
-"""State of queues, measured once a second: their live slots and the work that waits for their pools."""
+"""Load of the queues, measured once a second: slots of their live consumers, and waiting work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CACHED_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class QueueLoads:
-    """Loads by queue, and the work that this process has sent to each since they were read."""
+    """Load of each queue by id, and the work in microseconds that this process has sent to it since."""
 
     by_queue: Mapping[int, QueueLoad]
     read_at: float = field(default_factory=time.monotonic)
@@ -36,7 +36,7 @@ _cached: QueueLoads | None = None
 
 
 def read_loads() -> QueueLoads:
-    """Return the loads, at most CACHED_SECONDS older than the last measurement."""
+    """Return the last measured loads, from a cache of this process that is at most CACHED_SECONDS old."""
     global _cached  # noqa: PLW0603 - a cache of this process
     if _cached is None or time.monotonic() - _cached.read_at > CACHED_SECONDS:
         rows = QueueStanding.objects.values_list("queue_id", "work_us", "slots")
@@ -45,19 +45,19 @@ def read_loads() -> QueueLoads:
 
 
 def clear_loads() -> None:
-    """Clear the cache of loads."""
+    """Clear this process's cache of loads."""
     global _cached  # noqa: PLW0603
     _cached = None
 
 
 def unread_since(queue: Queue) -> datetime | None:
-    """Return since when a queue with work or routing rules has had no live worker, or None."""
+    """Return since when a queue with work or routing rules has had no live consumer, or None if it has one."""
     standing = getattr(queue, "standing", None)
     return None if standing is None else standing.unread_since
 
 
 def queues_without_consumer() -> list[QueueStanding]:
-    """Return the queues with this alarm, the longest first."""
+    """Return the queues that have work or routing rules but no live consumer, those without one for longest first."""
     rows = QueueStanding.objects.filter(unread_since__isnull=False).select_related("queue__pool")
     return list(rows.order_by("unread_since", "queue__name"))
 
@@ -72,13 +72,13 @@ _MEASURE = load_sql(__file__)["measure_queues"]
 
 
 class QueueMeasurer:
-    """Duty of a dispatcher: measure the queues, and sum the waiting work at a bounded cost."""
+    """Duty of a dispatcher that measures the load of queues; summing waiting work takes a bounded part of its time."""
 
     def __init__(self) -> None:
         self._sums_again_at = 0.0
 
     def take_turn(self) -> None:
-        """Measure the queues, and sum the work if it is due."""
+        """Measure the queues; also sum their waiting work if enough time has passed since the last sum."""
         began = time.monotonic()
         sums_work = began >= self._sums_again_at
         measure_queues(sums_work=sums_work)
@@ -88,9 +88,10 @@ class QueueMeasurer:
 
 
 def measure_queues(*, sums_work: bool = True) -> Mapping[str, bool]:
-    """Measure all queues in one of the dispatchers; return the changed alarms, True if on.
+    """Measure all queues, unless another dispatcher does so now.
 
-    Without ``sums_work`` the last sums are kept.
+    Return the queues whose alarm "no consumer" has changed, True if it is on now. Without ``sums_work`` the last sums
+    of waiting work are kept.
     """
     changed: dict[str, bool] = {}
     with all_tenants():

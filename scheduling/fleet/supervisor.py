@@ -1,4 +1,4 @@
-"""Supervision of processes: restart after a crash, stop on a signal."""
+"""Supervision of child processes: restarts them after a crash, and stops them on a signal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _libc = ctypes.CDLL(None)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Process to keep running, with its name in the log."""
+    """Process to keep running: its name in the log, its command line and additional environment variables."""
 
     name: str
     command: Sequence[str]
@@ -50,7 +50,7 @@ class Service:
 
 
 class Watched:
-    """Service with its process and its backoff."""
+    """A service with its current process and the time before which it is not restarted."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -66,11 +66,11 @@ class Watched:
 
     @property
     def has_ended(self) -> bool:
-        """Return whether no process runs."""
+        """Return whether no process of the service is running."""
         return self._process is None or self._process.poll() is not None
 
     def keep_running(self) -> None:
-        """Start the process unless it runs or is in backoff."""
+        """Start the process, unless it is running or a restart must wait longer."""
         if self._process is not None and self._process.poll() is None:
             return
         now = time.monotonic()
@@ -84,7 +84,7 @@ class Watched:
             self._process.send_signal(signal.SIGTERM)
 
     def wait_or_kill(self, until: float) -> None:
-        """Wait for the process, and kill it when ``until`` (monotonic) has passed."""
+        """Wait for the process until ``until`` (monotonic clock), and then kill it."""
         if self._process is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""Registration, retirement, draining and resumption of workers."""
+"""Services that register, drain, resume and retire workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WorkerPoolNotFoundError(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """Facts of a registered worker; ``slots`` is the number of jobs that it runs at once."""
+    """Facts about a registered worker; ``slots`` is how many jobs it runs at once."""
 
     worker_id: UUID
     pool_id: int
@@ -50,10 +50,10 @@ def register_worker(
     version: str = "",
     sandbox: Mapping[str, Any] | None = None,
 ) -> Registration:
-    """Register a worker of a pool with the kinds of this process; the dispatcher counts its slots from now on.
+    """Register a worker of a pool with the job kinds of this process; the dispatcher uses its slots from now on.
 
-    ``sandbox`` describes the protections that its host offers to extraction. Raise WorkerPoolNotFoundError for an
-    unknown pool.
+    ``sandbox`` describes the protections that its host offers for the extraction of files. Raise
+    WorkerPoolNotFoundError for an unknown pool.
     """
     with all_tenants():
         pool = WorkerPool.objects.filter(name=pool_name).first()
@@ -79,7 +79,7 @@ def register_worker(
 
 
 def restore_worker_row(*, registration: Registration) -> None:
-    """Insert the worker's row if it is missing: at the start, or after the restore of a backup."""
+    """Insert the worker's row if it is missing: at its start, or when a backup of the database was restored."""
     with all_tenants():
         Worker.objects.bulk_create(
             [
@@ -103,18 +103,21 @@ def restore_worker_row(*, registration: Registration) -> None:
 
 
 def retire_worker(*, worker_id: UUID, reason: str = "") -> None:
-    """Mark the worker as stopped, which removes its slots. ``reason`` is set if the stop was not requested."""
+    """Mark the worker as stopped, so that its slots no longer count.
+
+    ``reason`` says why, if nobody requested the stop.
+    """
     with all_tenants():
         Worker.objects.filter(pk=worker_id).update(status=Worker.Status.STOPPED, stopped_at=Now(), stop_reason=reason)
 
 
 def drain_worker(*, worker_id: UUID, reason: str = "") -> None:
-    """Stop dispatching to the worker; running jobs continue. It stops fetching at its next heartbeat."""
+    """Stop dispatching to the worker; running jobs continue. It stops fetching messages at its next heartbeat."""
     _switch(worker_id, Worker.Status.ONLINE, Worker.Status.DRAINING, "worker.draining", reason)
 
 
 def resume_worker(*, worker_id: UUID, reason: str = "") -> None:
-    """Resume a draining worker."""
+    """Dispatch to a draining worker again."""
     _switch(worker_id, Worker.Status.DRAINING, Worker.Status.ONLINE, "worker.resumed", reason)
 
 

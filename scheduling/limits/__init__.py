@@ -1,1 +1,1 @@
-"""Limits of the scheduler: declarations, quotas, rates and usage."""
+"""Limits of a tenant's jobs: their declarations, admission of new jobs, rates and measured usage."""

@@ -1,4 +1,4 @@
-"""Admission of a tenant's new jobs: drains, room among waiting jobs, worker time of the month, tokens of its rate."""
+"""Admission of a tenant's new jobs: checks drains, the number of waiting jobs, worker time and submission rate."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ _OF_SUBMISSION = CachedLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_W
 
 @dataclass(frozen=True, slots=True)
 class Drains:
-    """Queues and kinds that drain now."""
+    """Queues and kinds that are draining now."""
 
     now: datetime
     by_target: Mapping[tuple[str, str], Drain] = field(default_factory=dict)
 
     @classmethod
     def of(cls, now: datetime, rows: Iterable[tuple[str, str, str, str | None]]) -> Self:
-        """Return them from rows (scope, name, reason, until)."""
+        """Return the drains from rows of (scope, name, reason, until)."""
         return cls(
             now,
             {
@@ -62,7 +62,7 @@ class Drains:
         )
 
     def refuse(self, kind: str, queue_name: str) -> None:
-        """Raise DrainingError for a new job of this kind in this queue if either drains."""
+        """Raise DrainingError if the kind or the queue of a new job is draining."""
         for scope, name in ((Drain.Scope.KIND, kind), (Drain.Scope.QUEUE, queue_name)):
             drain = self.by_target.get((scope, name))
             if drain is not None:
@@ -73,7 +73,7 @@ class Drains:
 
 
 def refuse_draining_tenant(tenant: Tenant, now: datetime) -> None:
-    """Raise DrainingError for a new job of a tenant that drains."""
+    """Raise DrainingError if the tenant is draining."""
     if tenant.is_draining:
         raise DrainingError(
             "The tenant is draining. %(reason)s",
@@ -83,16 +83,15 @@ def refuse_draining_tenant(tenant: Tenant, now: datetime) -> None:
 
 
 def seconds_left(until: datetime | None, now: datetime) -> int:
-    """Return the seconds after which a refused client may retry."""
+    """Return the seconds after which a refused client should retry: until the drain ends, if an end is set."""
     return DRAIN_RETRY_AFTER_SECONDS if until is None else max(1, int((until - now).total_seconds()) + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionFacts:
-    """State at ``now`` by the database's clock.
+    """State of a tenant at ``now``: waiting jobs, worker time used this month, and drains.
 
-    ``waiting`` jobs, ``used_us`` of worker time in this month, and the tenant's own lines by queue, without those of
-    fair keys.
+    ``lines`` maps ids of queues to ids of the tenant's nodes there, without those of fair keys.
     """
 
     now: datetime
@@ -103,7 +102,7 @@ class SubmissionFacts:
 
 
 def read_submission_facts(tenant_id: UUID) -> SubmissionFacts:
-    """Return the present state of the tenant, by one statement in its transaction."""
+    """Return the present state of the tenant, in one query of the current transaction."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_READ_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
         row = cursor.fetchone()
@@ -118,14 +117,14 @@ def read_submission_facts(tenant_id: UUID) -> SubmissionFacts:
 
 @dataclass(frozen=True, slots=True)
 class RateStatus:
-    """State of a tenant's token bucket after a submission."""
+    """State of the token bucket of a tenant's submissions: its size, its tokens, and the seconds until it is full."""
 
     burst: int
     remaining: int
     reset_seconds: int
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of a submission's response: bucket size, remaining tokens, time until it is full."""
+        """Return the `RateLimit-…` headers for the response to a submission."""
         return {
             "RateLimit-Limit": str(self.burst),
             "RateLimit-Remaining": str(self.remaining),
@@ -135,7 +134,7 @@ class RateStatus:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionAllowance:
-    """Limits and present state of a tenant for one submission."""
+    """Limits and present state of a tenant, against which one submission is checked."""
 
     tenant_id: UUID
     limits: Mapping[str, EffectiveLimit]
@@ -143,9 +142,9 @@ class SubmissionAllowance:
 
     @classmethod
     def read(cls, tenant_id: UUID, *, wanted: int) -> Self:
-        """Read both within the tenant's transaction, by one statement, and another if the limits are not cached.
+        """Read the limits (cached) and the state of the tenant for a submission of ``wanted`` jobs.
 
-        Near the limit of waiting jobs, take a lock that serializes the tenant's submissions, and read again.
+        Near the limit of waiting jobs, first take a lock that serializes the tenant's submissions.
         """
         limits = _OF_SUBMISSION.get(tenant_id)
         ample = _allowed(limits, MAX_WAITING_JOBS.key) - NEAR_JOBS
@@ -157,11 +156,11 @@ class SubmissionAllowance:
 
     @property
     def room(self) -> int:
-        """Return the number of jobs that may still wait."""
+        """Return how many more jobs may wait."""
         return self._allowed(MAX_WAITING_JOBS.key) - self.standing.waiting
 
     def check_new(self, new: int) -> None:
-        """Raise QuotaExceededError unless one more job than ``new`` may be accepted."""
+        """Raise QuotaExceededError if no further job may be accepted after ``new`` jobs of this submission."""
         seconds = self._allowed(WORKER_SECONDS.key)
         if self.standing.used_us >= seconds * WORKER_SECONDS.counts_per_unit:
             resets_at = month_end(self.standing.now)
@@ -187,12 +186,12 @@ class SubmissionAllowance:
             )
 
     def note_accepted(self, new: int) -> None:
-        """Warn the tenant when its waiting jobs approach the limit."""
+        """Record that ``new`` jobs were accepted, and warn the tenant if its waiting jobs approach the limit."""
         allowed = self._allowed(MAX_WAITING_JOBS.key)
         note_level(tenant_id=self.tenant_id, limit=MAX_WAITING_JOBS, used=self.standing.waiting + new, allowed=allowed)
 
     def take_tokens(self, wanted: int) -> TokenGrant:
-        """Take tokens for ``wanted`` jobs from the tenant's bucket, as many as there are."""
+        """Take tokens for ``wanted`` jobs from the tenant's bucket, or as many as it has; return the grant."""
         per_minute, burst = self._allowed(SUBMITS_PER_MINUTE.key), self._allowed(SUBMIT_BURST.key)
         rate = Rate.per_minute(per_minute, burst)
         grant = None if rate is None else rate_buckets.take(self.tenant_id, rate, wanted)
@@ -204,7 +203,7 @@ class SubmissionAllowance:
 
 @dataclass(frozen=True, slots=True)
 class TokenGrant:
-    """Result of taking tokens; without a rate nothing is granted."""
+    """Result of taking tokens from a tenant's bucket; nothing is granted if the tenant's rate is 0."""
 
     tenant_id: UUID
     now: datetime
@@ -225,7 +224,7 @@ class TokenGrant:
         )
 
     def refusal(self, nth: int) -> RateLimitedError:
-        """Return the error for the ``nth`` job beyond the grant, with the time to wait."""
+        """Return the error for the ``nth`` job that got no token, with the seconds to wait."""
         wait_seconds, resets_at = NEVER_RETRY_AFTER_SECONDS, None
         if self.rate is not None and self.grant is not None:
             wait_us = self.grant.wait_us(self.rate, nth)
@@ -242,13 +241,13 @@ class TokenGrant:
         )
 
     def give_back(self) -> None:
-        """Return the tokens of jobs that were not stored."""
+        """Put the tokens of jobs that were not stored back into the bucket."""
         if self.rate is not None:
             rate_buckets.give_back(self.tenant_id, self.rate, self.granted)
 
 
 def check_bulk_size(*, tenant_id: UUID, jobs: int) -> None:
-    """Raise BulkTooLargeError for more jobs than the tenant may submit in one request."""
+    """Raise BulkTooLargeError if the tenant may not submit this many jobs in one request."""
     allowed = allowed_for(tenant_id, JOBS_PER_BULK)
     if allowed is not None and jobs > allowed:
         raise BulkTooLargeError(
@@ -259,7 +258,10 @@ def check_bulk_size(*, tenant_id: UUID, jobs: int) -> None:
 
 
 def expire_limits() -> None:
-    """Expire overrides and ended periods, as a duty of one process at a time."""
+    """Expire limit overrides that have ended, and release tenants that were held by a limit of an ended month.
+
+    One process at a time does it.
+    """
     with all_tenants():
         if try_to_lead(LockClass.LIMITS_KEPT):
             expire_tenant_limits()

@@ -1,4 +1,4 @@
-"""Declarations of the scheduler's limits: rates, waiting jobs, worker time, memory."""
+"""Declarations of the limits of scheduling: rates, waiting jobs, worker time, memory."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Token buckets of submissions and requests: in Redis for all processes, in this process while Redis is unavailable.
+"""Token buckets of submissions and requests, in Redis for all processes, or in this process while Redis is unavailable.
 
-One script, one round trip, Redis's own clock. A Redis that does not respond within 100 ms counts as unavailable and is
-tried again after two seconds (`tenants.cache.redis_guards`). Meanwhile every process grants the whole rate by itself:
-the number of processes is not known here, and refusing all requests would be worse.
+A take is one script, one round trip, with Redis's own clock. If Redis does not respond within 100 ms, it counts as
+unavailable and is tried again after two seconds (`tenants.cache.redis_guards`). Meanwhile every process grants the
+whole rate by itself: a process does not know how many others there are, and refusing all requests would be worse.
 """
 
 from __future__ import annotations
@@ -66,21 +66,24 @@ return answer
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Token bucket with its name and refill rate."""
+    """Name of a token bucket, and its size and refill rate."""
 
     name: str
     rate: Rate
 
 
 class LocalBuckets:
-    """Buckets of this process by its monotonic clock."""
+    """Token buckets in the memory of this process, with its monotonic clock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tats_us: dict[str, int] = {}
 
     def take(self, buckets: Sequence[Bucket], wanted: int, *, is_whole: bool = False) -> list[Grant]:
-        """Take tokens from all buckets alike, or return them with a negative number."""
+        """Take tokens from all buckets, the same number from each, or put them back if ``wanted`` is negative.
+
+        With ``is_whole``, take all wanted tokens or none.
+        """
         now_us = time.monotonic_ns() // 1_000
         with self._lock:
             tats_us = [self._tats_us.get(bucket.name, 0) for bucket in buckets]
@@ -100,7 +103,7 @@ class LocalBuckets:
 
 
 class _Outage:
-    """State of Redis: checked before each call, logged at the beginning and end of an outage."""
+    """Whether Redis is unavailable; the beginning and the end of an outage are logged."""
 
     def __init__(self) -> None:
         self._is_away = False
@@ -134,9 +137,9 @@ _outage = _Outage()
 
 
 class _Script:
-    """Script with connections of its own.
+    """Redis script with its own connections.
 
-    The driver's pool would take longer to choose a connection and account for it than the response takes.
+    The driver's pool takes longer to provide a connection than Redis takes to respond.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -149,7 +152,7 @@ class _Script:
         self._pid = os.getpid()
 
     def __call__(self, keys: Sequence[str], *arguments: int) -> Sequence[Any]:
-        """Return the script's response; raise the driver's errors."""
+        """Run the script and return its response; raise the errors of the driver."""
         connection = self._take()
         try:
             try:
@@ -205,28 +208,28 @@ def _script() -> _Script:
 
 
 def take(tenant_id: UUID, rate: Rate, wanted: int) -> Grant:
-    """Take up to ``wanted`` submissions from the tenant's bucket; 0 only reads it."""
+    """Take up to ``wanted`` tokens from the bucket of the tenant's submissions; with 0, only read it."""
     return _ask([_of_submissions(tenant_id, rate)], wanted)[0]
 
 
 def give_back(tenant_id: UUID, rate: Rate, tokens: int) -> None:
-    """Return the tokens of jobs that were not stored after all."""
+    """Put the tokens of jobs that were not stored back into the bucket."""
     if tokens > 0:
         _ask([_of_submissions(tenant_id, rate)], -tokens)
 
 
 def read_bucket(tenant_id: UUID, rate: Rate) -> Grant:
-    """Return the state of the bucket."""
+    """Return the state of the bucket of the tenant's submissions."""
     return _ask([_of_submissions(tenant_id, rate)], 0)[0]
 
 
 def take_whole(buckets: Sequence[Bucket], wanted: int) -> list[Grant]:
-    """Take ``wanted`` tokens from each bucket, or none from any, in one round trip. Return a grant for each."""
+    """Take ``wanted`` tokens from each bucket, or none from any, in one round trip; return a grant for each bucket."""
     return _ask(buckets, wanted, is_whole=True)
 
 
 def is_away() -> bool:
-    """Return whether Redis did not respond last time, so that this process uses its own buckets."""
+    """Return whether Redis did not respond to the last call, so that this process uses its own buckets."""
     return _outage.is_away or not _breaker().is_closed
 
 

@@ -1,4 +1,4 @@
-"""Measurement of a tenant's use of the scheduler's limits."""
+"""Measurement of how much of its limits of scheduling a tenant uses now."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REDIS_AWAY = "The broker is unavailable: each web process counts by itself until
 
 
 def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:
-    """Return the use of the limits that are measured instead of counted."""
+    """Return the use of those limits that are measured on request: waiting jobs, jobs in flight, schedules, tokens."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_NOW, {"tenant_id": tenant_id})
         row = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""Observers of the domain's signals, which log and count; nothing depends on them."""
+"""Receivers of the scheduling signals that write logs and count metrics; no other code depends on them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from scheduling.observability import event_log, metrics
 
 
 def connect_observers() -> None:
-    """Connect the observers to the signals of this process."""
+    """Connect the receivers for logs and metrics in this process."""
     event_log.connect()
     metrics.connect()

@@ -1,4 +1,4 @@
-"""Structured log lines of job and dispatch events."""
+"""Receivers that write a structured log line for each event of a job or a dispatch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _LINES_OF_EXECUTIONS: tuple[tuple[Signal, str, str, tuple[str, ...]], ...] = (
 
 
 def connect() -> None:
-    """Write a log line for each signal."""
+    """Connect a receiver to each signal that writes a log line."""
     writers = [(signal, event, _line_writer(event, level)) for signal, event, level in _LINES]
     writers += [
         (signal, event, _lines_writer(event, level, names)) for signal, event, level, names in _LINES_OF_EXECUTIONS

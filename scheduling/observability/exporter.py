@@ -1,4 +1,4 @@
-"""HTTP endpoint of the counters of a process that serves no HTTP and shares no metrics folder."""
+"""HTTP endpoint for the metrics of a process that has no web server and shares no metrics folder."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 class _SilentHandler(WSGIRequestHandler):
-    """Handler without a log of requests: scrapes come every few seconds."""
+    """Request handler that logs no requests, because metrics are scraped every few seconds."""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Drop the line."""
+        """Do nothing instead of logging the request."""
 
 
 def export_counters() -> None:
-    """Serve scrapes with METRICS_TOKEN on METRICS_PORT from a thread; without a port open nothing."""
+    """Serve the metrics on METRICS_PORT from a thread; do nothing if no port is set."""
     port = platform_settings.METRICS_PORT
     if not port:
         return
@@ -37,7 +37,7 @@ def export_counters() -> None:
 
 
 def answer_scrape(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Return the counters to a request with METRICS_TOKEN, else 401; without a configured token always 401."""
+    """Return the metrics if the request has METRICS_TOKEN, else answer 401; without a configured token always 401."""
     offered, token = environ.get("HTTP_AUTHORIZATION", ""), platform_settings.METRICS_TOKEN
     # WSGI passes headers as Latin-1.
     if not token or not secrets.compare_digest(offered.encode("latin-1"), f"Bearer {token}".encode()):

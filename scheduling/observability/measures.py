@@ -1,4 +1,4 @@
-"""Reads of one scrape of the metrics: few statements, none of which counts or groups the table of jobs."""
+"""Queries for one scrape of the metrics; they are few, and none counts or groups the table of jobs."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _LAGS = _SQL["read_lags"]
 
 @dataclass(frozen=True, slots=True)
 class QueueMeasure:
-    """Measures of one queue; ``ready`` jobs may start now.
+    """Measured load of one queue; ``ready`` is the number of jobs that may start now.
 
-    Scheduled jobs and jobs in backoff are counted up to DUE_LIMIT in all queues together, and so are suspended ones.
+    Scheduled jobs and jobs in backoff are counted up to DUE_LIMIT over all queues together; so are suspended jobs.
     """
 
     name: str
@@ -65,13 +65,13 @@ class QueueMeasure:
 
     @property
     def ready_seconds(self) -> float:
-        """Return the predicted slot time of ready jobs."""
+        """Return the predicted slot time of the ready jobs in seconds."""
         return self.predicted_seconds * self.ready / self.waiting if self.waiting else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class TenantMeasure:
-    """Measures of one of the busiest tenants; shares are parts of one, the lag is in slot-seconds."""
+    """Measures of one of the busiest tenants; shares are fractions of all slots, the lag is in seconds of slot time."""
 
     slug: str
     share: float
@@ -81,7 +81,7 @@ class TenantMeasure:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """All values of a scrape."""
+    """All measured values for one scrape."""
 
     queues: list[QueueMeasure]
     liveness: Liveness
@@ -95,7 +95,7 @@ class Measures:
 
 
 def read_measures(*, tenant_limit: int) -> Measures:
-    """Return all values of a scrape, in about fifteen statements, four fewer if ``tenant_limit`` is 0."""
+    """Return all measured values, in about fifteen queries; four fewer if ``tenant_limit`` is 0."""
     require_scope()
     with connection.cursor() as cursor:
         cursor.execute(*set_config({"statement_timeout": str(SCRAPE_TIMEOUT_MS)}))
@@ -117,14 +117,14 @@ def read_measures(*, tenant_limit: int) -> Measures:
 
 
 def count_recent_dead_letters(*, since: datetime) -> CappedCount:
-    """Return the number of dead letters since a moment that were not requeued, up to DEAD_LETTER_LIMIT."""
+    """Return the number of dead letters since ``since`` that were not requeued, counted up to DEAD_LETTER_LIMIT."""
     letters = DeadLetter.objects.filter(id__gte=uuid7_floor(since), requeued_at__isnull=True)
     counted = letters.order_by().values("id")[: DEAD_LETTER_LIMIT + 1].count()
     return CappedCount(min(counted, DEAD_LETTER_LIMIT), counted > DEAD_LETTER_LIMIT)
 
 
 def read_queue_measures() -> list[QueueMeasure]:
-    """Return the measures of each queue, in four statements, none of which counts the table of jobs."""
+    """Return the load of each queue, in four queries that do not count the table of jobs."""
     oldest = {row.queue_id: row.since for row in fetch_rows(_OLDEST)}
     due = {row.queue_id: row for row in fetch_rows(_DUE, {"limit": DUE_LIMIT})}
     suspended = {row.queue_id: row.jobs for row in fetch_rows(_SUSPENDED, {"limit": DUE_LIMIT})}

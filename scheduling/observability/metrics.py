@@ -1,4 +1,4 @@
-"""Prometheus counters, fed by the signals.
+"""Prometheus metrics, which receivers of the signals update.
 
 Every process counts for itself. If PROMETHEUS_MULTIPROC_DIR names a folder that the processes of a machine share
 (`run_platform` sets it), any of them exports the sum. Labels are names that operators choose (kinds, queues, tiers,
@@ -92,7 +92,7 @@ CACHE_READS = Counter("cache_reads", "Reads of cached values, by source.", ["cac
 
 
 def connect() -> None:
-    """Connect the counters to the signals."""
+    """Connect the receivers that update the metrics to the signals."""
     receivers = (
         (signals.jobs_submitted, _on_submitted),
         (signals.jobs_dispatched, _on_dispatched),
@@ -118,7 +118,7 @@ def connect() -> None:
 
 
 def scrape_registry() -> CollectorRegistry:
-    """Return the registry of a scrape: this process's counters, or those of all processes that share a folder."""
+    """Return the registry to export: the metrics of this process, or those of all processes that share a folder."""
     if not os.environ.get(MULTIPROCESS_VARIABLE):
         return REGISTRY
     registry = CollectorRegistry()

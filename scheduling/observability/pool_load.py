@@ -1,4 +1,4 @@
-"""Load of a pool, by which it is scaled: the same numbers as the metrics `jobsplatform_pool_…`."""
+"""Load of a pool, from which autoscaling decides; the metrics `jobsplatform_pool_…` have the same numbers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tenants.context import all_tenants
 
 @dataclass(frozen=True, slots=True)
 class PoolLoad:
-    """Load of a pool: ``ready_seconds`` of predicted slot time wait; ``in_flight`` messages are dispatched."""
+    """Load of a pool: predicted slot time of its ready jobs in seconds, and the number of messages in flight."""
 
     ready_seconds: float
     in_flight: int
 
 
 def read_pool_load(pool_name: str) -> PoolLoad:
-    """Return the load of a pool, zero for an unknown one."""
+    """Return the load of a pool; zero for a pool without queues or an unknown name."""
     with all_tenants():
         queues = [queue for queue in read_queue_measures() if queue.pool == pool_name]
     return PoolLoad(sum(queue.ready_seconds for queue in queues), sum(queue.messages for queue in queues))

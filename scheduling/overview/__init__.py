@@ -1,1 +1,1 @@
-"""First page of the console."""
+"""Overview, the first page of the console."""

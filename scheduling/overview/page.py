@@ -1,5 +1,6 @@
-"""First page of the console: its numbers are rendered with the page, the rest afterwards, and all are refreshed in
-parts.
+"""Overview page of the console: its numbers are rendered with the page, its shares are loaded afterwards.
+
+Both are refreshed in the open page.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _kept_body, _kept_shares = CachedPart("overview"), CachedPart("shares")
 
 @dataclass(frozen=True, slots=True)
 class OverviewChoice:
-    """Selection in the URL: the queue of the charts, and whether their numbers are a table."""
+    """Values chosen in the URL: the queue of the charts, and whether their numbers are shown as a table."""
 
     queue: str
     is_table: bool
@@ -48,7 +49,7 @@ class OverviewChoice:
         return cls(request.GET.get("queue", "")[:60], request.GET.get("view") == "table")
 
     def link(self, **changed: str) -> str:
-        """Return the page's address with changed values."""
+        """Return the query string of the page with these values changed."""
         values = {"queue": self.queue, "view": "table" if self.is_table else "", **changed}
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
@@ -59,7 +60,7 @@ EVERYTHING = OverviewChoice("", is_table=False)
 
 
 def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the page's body and its ETag to unfold's dashboard context, if the caller may see jobs."""
+    """Add the page's body and its ETag to the context of unfold's dashboard, if the user may see jobs."""
     access = access_of(request)
     context["title"] = _("Overview")
     context["scope_name"] = access.tenant.name if access.tenant else _("All tenants")
@@ -80,14 +81,14 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
 
 @require_safe
 def overview_fragment(request: HttpRequest) -> HttpResponseBase:
-    """Return the numbers alone; 304 if the browser has them."""
+    """Return only the HTML of the numbers; answer 304 if the browser's copy is current."""
     part = _part_of(request)
     return part_response(request, part.body, etag=part.etag)
 
 
 @require_safe
 def shares_fragment(request: HttpRequest) -> HttpResponseBase:
-    """Return the tenants' shares of the slots and the last changes; 304 if the browser has them."""
+    """Return the HTML of the tenants' shares and the last changes; answer 304 if the browser's copy is current."""
     part = _kept_shares.get(_render_shares)
     return part_response(request, part.body, etag=part.etag)
 
@@ -97,7 +98,7 @@ def _render_shares() -> SafeString:
 
 
 def _part_of(request: HttpRequest) -> Fragment:
-    """Return the numbers, from a shared cache if they are those of all queues."""
+    """Return the HTML of the numbers, from a cache that users share unless a queue or the table view is chosen."""
     choice, may_abort_bulk = OverviewChoice.of(request), access_of(request).may(Permission.JOBS_BULK)
     draw = partial(_render_body, choice, may_abort_bulk=may_abort_bulk)
     if choice != EVERYTHING:
@@ -137,7 +138,7 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
 
 
 def _queue_chips(overview: Overview, choice: OverviewChoice, chosen: QueueRow | None) -> list[dict[str, Any]]:
-    """Return the queues with data, and the chosen one."""
+    """Return the links that choose a queue: all queues, those with work, and the chosen one."""
     shown = [line for line in overview.queues if not line.is_quiet or line is chosen]
     return [
         {"label": _("All queues"), "link": choice.link(queue=""), "is_chosen": chosen is None},

@@ -1,4 +1,4 @@
-"""Reads of the console's first page: rollups, gauges and the few rows of queues and workers, never jobs."""
+"""Queries of the overview page, which read rollups, gauges and the few rows of queues and workers, but no jobs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CELL_LIMIT = 96
 
 @dataclass(frozen=True, slots=True)
 class PoolRow:
-    """Pool with the slots of its live workers, its messages in flight and the age of its last tick."""
+    """A pool with the slots of its live workers, its messages in flight and the seconds since its last tick."""
 
     name: str
     workers: list[Worker]
@@ -55,19 +55,19 @@ class PoolRow:
 
     @property
     def slot_cells(self) -> list[bool]:
-        """Return one cell for each slot, used ones first, at most CELL_LIMIT."""
+        """Return for each slot whether it is in use, used slots first, at most CELL_LIMIT."""
         return [index < self.in_flight for index in range(min(self.slots, CELL_LIMIT))]
 
     @property
     def is_dispatcher_silent(self) -> bool:
-        """Return whether its dispatcher is late and has not reported an unavailable broker."""
+        """Return whether the last tick was too long ago, although no dispatcher reported an unavailable broker."""
         is_late = self.ticked_seconds is None or self.ticked_seconds > DISPATCHER_SILENCE_SECONDS
         return is_late and not self.is_broker_away
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Values of the first page. ``pools`` is empty for a tenant, which sees only its own numbers."""
+    """Data of the overview page. ``pools`` is empty for a tenant, which sees only its own numbers."""
 
     now: datetime
     is_all_tenants: bool
@@ -102,7 +102,7 @@ class Overview:
 
     @property
     def in_flight(self) -> int:
-        """Return the messages in flight; each uses a slot, regardless of its number of jobs."""
+        """Return the number of messages in flight; each uses one slot, however many jobs it carries."""
         return round(sum(line.slots for line in self.queues))
 
     @property
@@ -111,17 +111,17 @@ class Overview:
 
     @property
     def publish_faults(self) -> list[PoolRow]:
-        """Return the pools with a recent publishing fault."""
+        """Return the pools for which the broker recently refused a message."""
         return [pool for pool in self.pools if pool.publish_fault]
 
     @property
     def unread_queues(self) -> list[Queue]:
-        """Return the queues that have work or rules, but no live worker that consumes them."""
+        """Return the queues that have work or routing rules, but no live worker that consumes them."""
         return [line.queue for line in self.queues if unread_since(line.queue) is not None]
 
     @property
     def unknown_kinds(self) -> list[UnknownKind]:
-        """Return the kinds whose jobs have waited for five minutes for a worker with the kind."""
+        """Return the kinds whose jobs have waited five minutes because no live worker announces the kind."""
         return unknown_kinds_of({line.queue.pool for line in self.queues}, self.now)
 
     @property
@@ -136,7 +136,7 @@ class Overview:
 
     @property
     def dead_letters(self) -> int:
-        """Return the new dead letters of the last hour."""
+        """Return the number of new dead letters in the last hour."""
         return sum(bucket.dead_letters for bucket in self.work.buckets)
 
     @property
@@ -148,14 +148,14 @@ class Overview:
 
     @property
     def as_of(self) -> datetime | None:
-        """Return the time of the oldest numbers, or None before the first."""
+        """Return the time of the oldest of the numbers, or None if some were never measured."""
         sampled_at = self.gauges.sampled_at if self.is_all_tenants else self.work.as_of
         return None if sampled_at is None or self.work.as_of is None else min(sampled_at, self.work.as_of)
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Tenants' shares of the slots, and the last audited changes."""
+    """The tenants' shares of the slots, and the last entries of the audit log."""
 
     is_all_tenants: bool
     fair_share: FairShare
@@ -166,9 +166,9 @@ class Shares:
 
 
 def read_overview() -> Overview:
-    """Return all values of the first page in the current scope, in at most eight statements.
+    """Return the data of the overview page in the current tenant context, in at most eight queries.
 
-    None of them depends on the number of jobs, nor, except for a tenant's own lines, on the number of tenants.
+    Their cost does not depend on the number of jobs nor, except for a tenant's own rows, on the number of tenants.
     """
     is_all_tenants = require_scope().is_all_tenants
     queues, now = _read_queues(circuits=open_circuits())
@@ -193,7 +193,7 @@ def read_overview() -> Overview:
 
 
 def read_shares() -> Shares:
-    """Return shares, entitlements and the last changes, in ten statements without reading jobs."""
+    """Return shares, entitlements and the last changes, in ten queries that do not read jobs."""
     is_all_tenants = require_scope().is_all_tenants
     queues, now = _read_queues()
     slots_by_pool = dict.fromkeys((queue.pool_id for queue in queues), 0)
@@ -218,20 +218,20 @@ def read_shares() -> Shares:
 
 
 def _read_queues(**columns: Any) -> tuple[list[Queue], datetime]:
-    """Return the queues with their pools and pool clocks, and the time by the database's clock."""
+    """Return the queues with their pools and pool clocks, and the database's time."""
     rows = Queue.objects.select_related("pool__clock", "standing").annotate(now=Now(), **columns)
     queues = list(rows.order_by("pool__name", "name"))
     return list[Queue](queues), queues[0].now if queues else read_clock()
 
 
 def _own_waiting() -> Mapping[int, int]:
-    """Return a tenant's waiting jobs by queue, as its own lines count them."""
+    """Return the number of the tenant's waiting jobs by queue id, from the counters of its fair-share nodes."""
     lines = FairShareNode.objects.order_by().values_list("queue_id")
     return dict(lines.annotate(waiting=Sum("waiting")))
 
 
 def _live_workers(now: datetime) -> list[Worker]:
-    """Return the workers whose slots count: online, with a heartbeat within the lease."""
+    """Return the workers whose slots count: they are online, and their last heartbeat is within the lease."""
     heard_since = now - timedelta(seconds=platform_settings.LEASE_SECONDS)
     return list(Worker.objects.filter(status=Worker.Status.ONLINE, heartbeat_at__gt=heard_since))
 
@@ -239,7 +239,7 @@ def _live_workers(now: datetime) -> list[Worker]:
 def _pool_lines(
     now: datetime, queues: Sequence[Queue], workers: Sequence[Worker], lines: Sequence[QueueRow]
 ) -> list[PoolRow]:
-    """Return the pools that have queues."""
+    """Return the rows of the pools that have queues."""
     pools = {queue.pool_id: queue.pool for queue in queues}
     found = []
     for pool_id, pool in pools.items():

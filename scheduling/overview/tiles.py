@@ -1,4 +1,4 @@
-"""Tiles of the first page: numbers with their last hour and a link."""
+"""Tiles of the overview page: each shows a number, its last hour as a sparkline, and a link."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scheduling.statistics.minute_charts import Spark, spark
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Tile with one number; ``meter`` is a part of one."""
+    """Tile that shows one number; ``meter`` is a fraction from 0 to 1, shown as a bar."""
 
     label: str
     value: str
@@ -29,14 +29,14 @@ class Tile:
 
 
 def build_tiles(overview: Overview) -> list[Tile]:
-    """Return the tiles in reading order."""
+    """Return the tiles in the order in which they are shown."""
     throughput, failures, letters = _of_what_ended(overview)
     oldest, waiting, retries = _of_what_waits(overview)
     return [throughput, oldest, waiting, *_of_slots(overview), failures, letters, retries]
 
 
 def window_words(overview: Overview) -> str:
-    """Return the length of the rates' window in words."""
+    """Return in words the length of the time over which the rates are computed."""
     minutes = overview.work.minutes
     return _("%d min") % round(minutes) if minutes >= 1 else _("less than a minute")
 
@@ -126,7 +126,7 @@ def _of_slots(overview: Overview) -> Iterator[Tile]:
 
 
 def _oldest(row: Gauge | None) -> float | None:
-    """Zero if nothing waits; None without a sample."""
+    """Return the longest wait in seconds, 0 if no job waits, or None without a sample."""
     return None if row is None else row.oldest_seconds or 0.0
 
 

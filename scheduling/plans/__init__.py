@@ -1,1 +1,1 @@
-"""CFS plans: the mapping of tiers to queues, and the queues' weights."""
+"""CFS plans (plans of the fair order): which queue serves each tier, and the weights of the queues."""

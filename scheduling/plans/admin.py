@@ -1,4 +1,4 @@
-"""Console pages of CFS plans and of tenants' plans, with a what-if of the change."""
+"""Console pages of CFS plans and of tenants' plans, with a what-if panel that shows the effect of a change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, v
 
 
 class CFSPlanForm(VersionForm):
-    """Form of a plan's own fields and those of a version."""
+    """Form of a CFS plan: its fields, the reason of a change, and the time from which the change applies."""
 
     class Meta:
         model = CFSPlan
@@ -43,7 +43,7 @@ class CFSPlanForm(VersionForm):
 
 
 class CFSPlanTierInline(OfItsPage, TabularInline):
-    """Tier rows of a plan: the queue of each tier, with the queue's weight."""
+    """Rows of a CFS plan: the queue of each tier, and the weight of that queue."""
 
     model = CFSPlanTier
     fields = ("tier", "queue", "weight", "share")
@@ -68,7 +68,7 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
 
     @admin.display(description=gettext_lazy("Share while all tiers are busy"))
     def share(self, row: CFSPlanTier) -> str:
-        """Return the share of the slots that these queues get together, from saved weights."""
+        """Return the share of slots that the tier's queue gets while all queues are busy, by the saved weights."""
         if row._state.adding:
             return "–"
         weights = {tier.queue_id: tier.weight for tier in row.plan.tiers.all()}
@@ -80,7 +80,7 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
 
 @admin.register(CFSPlan, site=console_site)
 class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin):
-    """CFS plans. A saved plan takes effect with the dispatcher's next tick, also for waiting jobs; nothing restarts."""
+    """Admin pages of CFS plans. A change of the active plan takes effect with the dispatcher's next tick."""
 
     empty_title = gettext_lazy("No CFS plans")
     empty_text = gettext_lazy("A CFS plan sets how tiers share the slots. Add one above, then activate it.")
@@ -115,7 +115,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: CFSPlan, form: Any, change: bool) -> None:
-        """Do nothing: `save_related` has the tier table too."""
+        """Do nothing, because `save_related` saves the plan together with its tier rows."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]
@@ -151,7 +151,7 @@ console_site.unregister(Plan)
 
 @admin.register(Plan, site=console_site)
 class PlanWithWhatIfAdmin(WhatIfMixin, PlanAdmin):
-    """Page of tenants' plans from `tenants`, with the what-if panel."""
+    """Admin pages of tenants' plans, with the what-if panel added to those of `tenants`."""
 
     change_form_template = "scheduling/dashboards/plan_form.html"
     ask = staticmethod(ask_about_plan)

@@ -1,4 +1,4 @@
-"""API of `cfs-plans/`: the mapping of tiers to queues, and the queues' weights."""
+"""API of `cfs-plans/`: which queue serves each tier, and the weights of the queues."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_TIERS = 100
 
 
 class CFSPlanTierSerializer(StrictSerializer):
-    """Queue of a tier's jobs that are routed by tier, with its weight."""
+    """The queue for the jobs of a tier that are routed by tier, and the weight of that queue."""
 
     tier = NameField(source="tier_id", max_length=50)
     queue = NameField(source="queue.name", max_length=60)
@@ -38,7 +38,7 @@ class CFSPlanTierSerializer(StrictSerializer):
 
 
 class CFSPlanSerializer(serializers.Serializer[CFSPlan]):
-    """CFS plan with its tier rows."""
+    """A CFS plan with its tier rows."""
 
     name = serializers.CharField()
     is_active = serializers.BooleanField()
@@ -55,7 +55,7 @@ class CFSPlanSerializer(serializers.Serializer[CFSPlan]):
 
 
 class CFSPlanChangeSerializer(PlanEditSerializer):
-    """New values of some fields; `tiers` replaces all tier rows."""
+    """Request to change some fields of a CFS plan; `tiers` replaces all tier rows."""
 
     name = NameField(max_length=60, required=False)
     strategy = serializers.ChoiceField(choices=CFSPlan.Strategy.choices, required=False)
@@ -66,7 +66,7 @@ class CFSPlanChangeSerializer(PlanEditSerializer):
 
 @extend_schema_view(**version_operations("cfs_plans"))
 class CFSPlanViewSet(PlanEditorViewSet):
-    """CFS plans; one is active."""
+    """CFS plans: which queue serves each tier, and how queues share the slots. Exactly one plan is active."""
 
     model = CFSPlan
     serializer_class = CFSPlanSerializer
@@ -102,7 +102,7 @@ class CFSPlanViewSet(PlanEditorViewSet):
     @extend_schema(operation_id="cfs_plans_activate", request=ReasonSerializer)
     @action(detail=True, methods=["post"])
     def activate(self, request: Request, name: str) -> Response:
-        """Activate the plan from the next tick on. Refused if a tier has no queue in it."""
+        """Activate the plan; it applies from the next tick on. Refused if the plan has no queue for some tier."""
         plan = get_cfs_plan(name)
         activate_cfs_plan(plan=plan, reason=self.read(ReasonSerializer).validated_data["reason"])
         return self.answer(plan)

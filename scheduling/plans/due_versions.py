@@ -1,4 +1,4 @@
-"""Duty of the dispatchers that applies scheduled versions of plans."""
+"""Duty of the dispatchers that applies versions of plans scheduled for a later time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tenants.versions.registry import versioned
 
 
 def apply_due_versions() -> int:
-    """Apply the versions whose time has come and return their number; one dispatcher at a time does it."""
+    """Apply the scheduled versions whose time has come; return how many. One dispatcher at a time does it."""
     with all_tenants():
         if not try_to_lead(LockClass.VERSIONS):
             return 0

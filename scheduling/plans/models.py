@@ -1,4 +1,4 @@
-"""Rows of the fair order: the plan that people edit, and the virtual times that ticks maintain."""
+"""Rows of the fair order: the CFS plans that people edit, and the virtual times and costs that ticks maintain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.tenancy.bases import TenantManager
 
 
 class CFSPlan(NamedModel, VersionedModel):
-    """Mapping of tiers to queues and weights of the queues; exactly one plan is active."""
+    """Plan that gives each tier a queue and each queue a weight; exactly one plan is active."""
 
     class Strategy(models.TextChoices):
         NOP = "nop", _("Off: every queue in order of arrival")
@@ -47,7 +47,7 @@ class CFSPlan(NamedModel, VersionedModel):
 
 
 class CFSPlanTier(models.Model):
-    """Queue that ``by_tier`` selects for a tier, with the queue's weight in this plan."""
+    """Row of a plan: the queue for the jobs of a tier that are routed by tier, and the weight of that queue."""
 
     plan = models.ForeignKey(CFSPlan, models.CASCADE, verbose_name=_("plan"), related_name="tiers")
     tier = models.ForeignKey("tenants.Tier", models.PROTECT, verbose_name=_("tier"))
@@ -70,7 +70,7 @@ class CFSPlanTier(models.Model):
 
 
 class CFSPlanVersion(VersionFacts):
-    """Past, present or scheduled content of a CFS plan with its tier rows."""
+    """Past, present or scheduled version of a CFS plan, with its tier rows."""
 
     plan = models.ForeignKey(CFSPlan, models.PROTECT, related_name="versions", db_index=False)
 
@@ -86,14 +86,15 @@ class CFSPlanVersion(VersionFacts):
 class FairShareNode(models.Model):
     """Tenant in one queue, or one of its fair keys there: its virtual time and its waiting and running jobs.
 
-    Each job counts in one row, its line: that of its key, or for a job without a key that of the tenant (no
-    ``parent``), which stands for two nodes of the tree. Among the tenants of the queue it has ``vruntime`` and, of all
-    its jobs, ``head_rank``; among its own keys its jobs without one have ``own_vruntime`` and ``own_rank``, and
-    ``virtual_time`` is the clock of them all. ``keys_in_flight`` and ``keys_waiting`` sum the rows of its keys.
+    Each job counts in one row: that of its fair key or, without a key, that of the tenant (which has no ``parent``). A
+    tenant's row stands for two nodes of the tree. Among the tenants of the queue it has ``vruntime`` and the
+    ``head_rank`` of all its jobs. Among the tenant's keys, its jobs without a key have ``own_vruntime`` and
+    ``own_rank``, and ``virtual_time`` is the clock of these siblings. ``keys_in_flight`` and ``keys_waiting`` sum the
+    rows of its keys.
 
     Virtual times count nanoseconds of slot time per unit of weight. ``is_runnable`` is the only flag that a pick reads:
-    the line has ready jobs and, for a tenant, neither a pause nor a cap blocks it. Only the tick of the queue's pool
-    writes here; all other writers append to ``Wake``.
+    the row has ready jobs and, for a tenant, neither a pause nor a cap blocks it. Only the tick of the queue's pool
+    writes these rows; all other code appends to ``Wake``.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)
@@ -173,17 +174,17 @@ class FairShareNode(models.Model):
 
     @property
     def total_in_flight(self) -> int:
-        """Return the number in flight, including its keys."""
+        """Return the number of messages in flight, including those of its fair keys."""
         return self.in_flight + self.keys_in_flight
 
     @property
     def total_waiting(self) -> int:
-        """Return the number waiting, including its keys."""
+        """Return the number of waiting jobs, including those of its fair keys."""
         return self.waiting + self.keys_waiting
 
 
 class TenantCapacity(models.Model):
-    """Messages of a tenant in flight over all pools; claimed by conditional update."""
+    """Number of a tenant's messages in flight over all pools; a conditional update claims one."""
 
     tenant = models.OneToOneField("tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), primary_key=True)
     in_flight = models.IntegerField(_("in flight"), default=0)
@@ -200,9 +201,9 @@ class TenantCapacity(models.Model):
 
 
 class CostRow(models.Model):
-    """State of the cost predictor: decaying sums over samples of x, the payload's size, and y, the slot time.
+    """Base of the rows with learned costs: decaying sums over samples of x (payload size) and y (slot time).
 
-    The sums are defined in ``scheduling.fairness.prediction``; only ticks write them.
+    ``scheduling.fairness.prediction`` defines the sums; only ticks write them.
     """
 
     mean_us = models.BigIntegerField(_("mean us"))
@@ -227,24 +228,27 @@ class CostRow(models.Model):
 
     @property
     def sums(self) -> CostSums:
-        """Return the sums for the pure predictor."""
+        """Return the sums as the input of the predictor."""
         return CostSums(
             self.n, self.sum_x, self.sum_y, self.sum_xx, self.sum_xy, self.sum_yy, self.least_us, self.most_us
         )
 
     @property
     def mean_error(self) -> float | None:
-        """Return the mean absolute error of the last predictions as a part of the measured time, or None."""
+        """Return the mean absolute error of recent predictions as a fraction of the measured time, or None."""
         return self.error_us / self.total_us if self.total_us else None
 
     @property
     def bias(self) -> float | None:
-        """Return the mean signed error as a part of the measured time, or None; above 0, predictions are too high."""
+        """Return the mean signed error as a fraction of the measured time, or None.
+
+        Above 0, predictions are too high.
+        """
         return self.bias_us / self.total_us if self.total_us else None
 
 
 class KindCost(CostRow):
-    """Costs of jobs of a kind, over all tenants."""
+    """Learned costs of the jobs of a kind, over all tenants."""
 
     kind = models.CharField(_("kind"), max_length=64, primary_key=True)
 
@@ -259,7 +263,7 @@ class KindCost(CostRow):
 
 
 class TenantKindCost(CostRow):
-    """Costs of one tenant's jobs of a kind."""
+    """Learned costs of one tenant's jobs of a kind."""
 
     pk = models.CompositePrimaryKey("tenant_id", "kind")
     tenant = models.ForeignKey("tenants.Tenant", models.CASCADE, db_index=False)

@@ -1,4 +1,4 @@
-"""Reads of CFS plans."""
+"""Queries of CFS plans."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tenants.context import all_tenants
 
 
 def find_cfs_plans() -> QuerySet[CFSPlan]:
-    """Return all CFS plans with their tier rows."""
+    """Return a queryset of all CFS plans with their tier rows."""
     return CFSPlan.objects.prefetch_related("tiers__queue")
 
 
 def get_cfs_plan(name: str) -> CFSPlan:
-    """Return the CFS plan of this name; raise CFSPlanNotFoundError if there is none."""
+    """Return the CFS plan with this name; raise CFSPlanNotFoundError if there is none."""
     plan = find_cfs_plans().filter(name=name).first()
     if plan is None:
         raise CFSPlanNotFoundError("There is no CFS plan %(name)r.", {"name": name})
@@ -23,7 +23,7 @@ def get_cfs_plan(name: str) -> CFSPlan:
 
 
 def open_reroute() -> BulkOperation | None:
-    """Return the open reroute of waiting jobs, or None."""
+    """Return the unfinished reroute of waiting jobs, or None."""
     with all_tenants():
         rows = BulkOperation.objects.filter(operation=BulkOperation.Operation.REROUTE, finished_at__isnull=True)
         return rows.order_by("-id").first()

@@ -1,4 +1,4 @@
-"""Services that change CFS plans: versions and activation, effective with the next tick."""
+"""Services that create, change and activate CFS plans; a change takes effect with the dispatcher's next tick."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_WEIGHT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TierRow:
-    """Queue and weight that a plan gives a tier."""
+    """Row of a plan to write: a tier, its queue and the queue's weight."""
 
     tier_id: str
     queue_id: int
@@ -44,11 +44,11 @@ def update_cfs_plan(
     expected_version: int | None = None,
     effective_from: datetime | None = None,
 ) -> CFSPlanVersion | None:
-    """Change a plan's fields, and its tier rows if ``tiers`` is given; return the new version, or None if nothing
-    changes.
+    """Change a plan's fields, and its tier rows if ``tiers`` is given; return the new version.
 
-    The dispatcher reads weights and strategy in every tick, so a change of the active plan takes effect within one.
-    Raise CFSPlanInvalidError, and PlanChangedError if the plan is not at ``expected_version`` any more.
+    Return None if nothing changes. The dispatcher reads weights and strategy in every tick, so a change of the active
+    plan takes effect with the next tick. Raise CFSPlanInvalidError, and PlanChangedError if the plan is not at
+    ``expected_version`` any more.
     """
     _refuse_strays(fields)
     rows = None if tiers is None else _describe_tiers(tiers)
@@ -63,7 +63,7 @@ def update_cfs_plan(
 
 
 def create_cfs_plan(*, fields: Mapping[str, Any], tiers: Sequence[TierRow], reason: str = "") -> CFSPlan:
-    """Create a plan that is not active yet. Raise CFSPlanInvalidError if it is invalid."""
+    """Create a plan that is not active. Raise CFSPlanInvalidError if it is invalid."""
     _refuse_strays(fields)
     with all_tenants():
         plan = CFSPlan()
@@ -74,9 +74,9 @@ def create_cfs_plan(*, fields: Mapping[str, Any], tiers: Sequence[TierRow], reas
 
 
 def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
-    """Activate ``plan``. Raise CFSPlanInvalidError if a tier has no queue in it.
+    """Activate a plan instead of the active one. Raise CFSPlanInvalidError if a tier has no queue in it.
 
-    Waiting jobs move gradually and without loss to the queues that it names (`scheduling.bulk.reroute`).
+    A reroute then moves waiting jobs to the queues of the new plan (`scheduling.bulk.reroute`).
     """
     with all_tenants():
         plans = {row.pk: row for row in CFSPlan.objects.select_for_update(no_key=True).order_by("pk")}
@@ -101,12 +101,12 @@ def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
 
 
 def describe_plan(plan: CFSPlan) -> dict[str, Any]:
-    """Return a plan in the form of the audit log and the interfaces."""
+    """Return a plan's content and version as JSON data, for the audit log."""
     return {**CFS_PLANS.describe(plan), "version": plan.version}
 
 
 class _CFSPlans(Versioned[CFSPlan]):
-    """Versioning of CFS plans with their tier rows, which reference queues by name."""
+    """Versioning of CFS plans with their tier rows; stored versions name queues, not their ids."""
 
     noun = "cfs_plan"
     owner = "plan"

@@ -1,1 +1,1 @@
-"""Kernel protections of a process that reads untrusted bytes: Landlock for files, seccomp for the rest."""
+"""Kernel protections for a process that parses untrusted files: Landlock for file access, seccomp for system calls."""

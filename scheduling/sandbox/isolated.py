@@ -1,4 +1,4 @@
-"""Python processes that inherit nothing of the parent: no environment, no site hooks, no working folder."""
+"""Start of Python processes that inherit nothing from the parent: no environment, site hooks or working folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PROBE_SECONDS = 30.0
 def start_isolated(
     module: str, *arguments: str, stdin: IO[bytes] | int = subprocess.DEVNULL
 ) -> subprocess.Popen[bytes]:
-    """Start a module of this project with a pipe as its standard output and no standard error."""
+    """Start a module of this project as a process; its standard output is a pipe, its standard error is discarded."""
     return subprocess.Popen(  # noqa: S603 - our own module, no shell
         # Write no bytecode, import nothing from the working folder, run no hooks of installed packages.
         [sys.executable, "-B", "-P", "-S", "-m", module, *arguments],
@@ -31,9 +31,9 @@ def start_isolated(
 
 
 def probe_sandbox() -> dict[str, Any]:
-    """Return the layers of this machine's kernel and the protections that a test process verified.
+    """Return the sandbox layers of this machine's kernel, and the protections that a test process has verified.
 
-    Both are empty if the kernel has none.
+    Both lists are empty if the kernel has none, or if the test process fails.
     """
     process = start_isolated("scheduling.sandbox.layers")
     try:

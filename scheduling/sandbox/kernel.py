@@ -1,4 +1,4 @@
-"""Kernel calls that Python does not wrap."""
+"""System calls that Python's standard library does not wrap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def checked(result: int) -> int:
-    """Return the result of a call into the C library; raise OSError if it is -1."""
+    """Return the result of a C library call; raise OSError with its errno if the result is -1."""
     if result == -1:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -29,8 +29,8 @@ def prctl(option: int, *values: int | ctypes.c_void_p) -> None:
 
 
 def set_dumpable(*, is_dumpable: bool) -> None:
-    """Close or open /proc/PID/{environ,mem,…} of this process to other processes of its account.
+    """Allow or forbid other processes of the same user to read /proc/PID/{environ,mem,…} of this process.
 
-    Forked children inherit the state. An executed program starts open.
+    Forked children inherit the state. A process that executes a new program is readable again.
     """
     prctl(PR_SET_DUMPABLE, int(is_dumpable))

@@ -1,4 +1,4 @@
-"""Landlock: the process can open only files below given paths, and only for reading."""
+"""Landlock: lets a process open only files below given paths, and only for reading."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class _PathBeneath(ctypes.Structure):
 
 
 def version() -> int:
-    """Return the version of the kernel's interface; raise OSError if there is none."""
+    """Return the version of Landlock in this kernel; raise OSError if it has none."""
     return checked(LIBC.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _GET_VERSION))
 
 
 def restrict_files(readable: Iterable[str]) -> None:
-    """Deny this process every file except those at or below ``readable``; raise OSError if the kernel cannot.
+    """Forbid this process all files except those at or below ``readable``; raise OSError if the kernel cannot.
 
-    Open files stay open. Names that do not exist are skipped.
+    Files that are open stay open. Paths that do not exist are skipped.
     """
     supported = version()
     rights = (1 << _FILE_RIGHTS.get(supported, _NEWEST_FILE_RIGHTS)) - 1

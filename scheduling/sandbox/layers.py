@@ -1,4 +1,4 @@
-"""Sandbox of this process, with a self-test. Run as a module, it prints the protections of this machine."""
+"""Sandbox of this process, with a self-test. Run as a module, it prints the protections that this machine offers."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ REQUIRED = ("network", "files")
 
 @dataclass(frozen=True, slots=True)
 class SandboxLayers:
-    """Layers that the kernel accepted, and protections that the self-test verified."""
+    """Sandbox layers that the kernel accepted, and the protections that the self-test verified."""
 
     layers: tuple[str, ...]
     protections: tuple[str, ...]
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Return the required protections that are missing."""
+        """Return the required protections that this process does not have."""
         return missing_of(self.protections)
 
 
@@ -42,9 +42,9 @@ def missing_of(protections: Collection[str]) -> tuple[str, ...]:
 
 
 def enter(packages: Sequence[str]) -> SandboxLayers:
-    """Enter every layer that the kernel offers and test each protection; ``packages`` stay readable.
+    """Enter every sandbox layer that the kernel offers, and test each protection; return the layers and protections.
 
-    It cannot be undone. Modules can still be imported from the standard library, site-packages and ``packages``.
+    This cannot be undone. Modules can still be imported from the standard library, site-packages and ``packages``.
     """
     layers: list[str] = []
     for name, take in _layers(packages).items():

@@ -1,7 +1,7 @@
-"""Seccomp: the process can make only the system calls of a parser; all others fail with EPERM.
+"""Seccomp: lets a process make only the system calls that a parser needs; all others fail with EPERM.
 
-Sockets, processes, signals to others, tracing and changes of files are not among them. An allow list also covers calls
-of later kernels.
+Sockets, new processes, signals to other processes, tracing and changes of files are not allowed. Because it is a list
+of allowed calls, calls of later kernels are forbidden too.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Program(ctypes.Structure):
 
 
 def restrict_calls() -> None:
-    """Deny this process, which must have one thread, all calls outside the list; raise OSError if it cannot."""
+    """Forbid this process, which must have a single thread, all calls outside the list; raise OSError if that fails."""
     instructions = build_filter(os.uname().machine, own_pid=os.getpid())
     program = _Program(len(instructions) // 8, instructions)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
@@ -55,7 +55,7 @@ def restrict_calls() -> None:
 
 
 def build_filter(machine: str, *, own_pid: int) -> bytes:
-    """Return the filter for a machine; raise OSError if its calls are unknown."""
+    """Return the filter program for a machine's architecture; raise OSError if its system calls are not known."""
     if machine not in _ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"The system calls of {machine} are not known.")
     architecture, column = _ARCHITECTURES[machine]
@@ -92,7 +92,7 @@ def _conditional(own_pid: int) -> list[tuple[tuple[int | None, int | None], tupl
 
 
 def _if_arguments(number: int, conditions: tuple[Condition, ...]) -> list[bytes]:
-    """Allow the call if all conditions hold; else continue with the next rule, with the number loaded again."""
+    """Return instructions that allow the call if all conditions hold, and else go on with the number loaded again."""
     tests: list[bytes] = []
     # After the tests: allow, then reload the number, to which every failing test jumps.
     for index, (place, mask, value) in enumerate(conditions):

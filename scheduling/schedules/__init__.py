@@ -1,1 +1,1 @@
-"""Schedules: definitions, fires and their jobs."""
+"""Schedules, the times at which each one fires, and the jobs that these fires submit."""

@@ -1,4 +1,4 @@
-"""Console pages of schedules: form with a live preview, run now, pause, backfill and past fires."""
+"""Console pages of schedules: form with a live preview, run now, pause, resume, backfill and past fires."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NEWEST_FIRES = 20
 
 @admin.register(Schedule, site=console_site)
 class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
-    """Schedules of the current scope."""
+    """Admin pages of the schedules in the current tenant context."""
 
     view_permission = Permission.SCHEDULES_VIEW
     add_permission = change_permission = Permission.SCHEDULES_MANAGE
@@ -119,13 +119,13 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @costs(SEARCH)
     def preview_view(self, request: HttpRequest) -> HttpResponse:
-        """Return the next ten runs of the form's values as a part of its page; save nothing."""
+        """Return an HTML fragment with the next ten runs for the values of the posted form; save nothing."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         return HttpResponse(draw_preview(request.POST, request))
 
     def backfill_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
-        """Show the times of a span; on the second submit, submit their jobs."""
+        """Show the times that a backfill of the posted span covers; submit their jobs if "run" was posted."""
         schedule = find_schedules().filter(pk=object_id).first()
         if schedule is None:
             raise Http404(gettext("There is no such schedule."))
@@ -165,7 +165,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
             return None
 
     def _reveals(self, request: HttpRequest) -> bool:
-        """Return whether payloads are shown: only to the tenant's own users with the right."""
+        """Return whether payloads are shown: only to the tenant's own users, and only with `jobs.reveal`."""
         access = self.access(request)
         return access.platform_role is None and access.may(Permission.JOBS_REVEAL)
 
@@ -225,7 +225,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
 @admin.register(ScheduleFire, site=console_site)
 class ScheduleFireAdmin(KeysetAdmin):
-    """Fires of all schedules, newest first."""
+    """Read-only admin pages of the fires of all schedules, newest first."""
 
     view_permission = Permission.SCHEDULES_VIEW
     list_display = ("shown_time", "outcome_badge", "schedule", "trigger", "its_job", "reason")

@@ -45,7 +45,7 @@ from tenants.tenancy.serializers import NoBodySerializer, ReasonSerializer
 
 
 class ScheduleViewSet(EditedRows, TenantViewSet):
-    """Schedules: jobs submitted repeatedly by the calendar of a time zone."""
+    """Schedules: each submits a job repeatedly, at the times of a cron expression in a time zone."""
 
     model = Schedule
     serializer_class = ScheduleSerializer
@@ -77,7 +77,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         operation_id="schedules_create", request=ScheduleWriteSerializer, responses={201: ScheduleSerializer}
     )
     def create(self, request: Request) -> Response:
-        """Create a schedule; it is enabled at once."""
+        """Create a schedule, which is enabled at once."""
         body = ScheduleWriteSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         schedule = create_schedule(tenant=self.tenant, values=body.to_values())
@@ -96,7 +96,10 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         responses=ScheduleSerializer,
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change the given fields; a new timing counts from now. Refused with 412 if `If-Match` is stale."""
+        """Change the given fields; times missed under a former timing are not caught up.
+
+        A stale `If-Match` gives 412.
+        """
         schedule = self.begin_edit(lambda: get_schedule(UUID(pk)))
         # A pause or a command may have changed it since.
         version = schedule.version if self.is_conditional else None
@@ -121,7 +124,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     @extend_schema(operation_id="schedules_resume", request=NoBodySerializer, responses=ScheduleSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
-        """Resume a schedule, from now on."""
+        """Resume a schedule; times that passed during the pause are not caught up."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         return self._answer(resume_schedule(schedule_id=UUID(pk)))
 
@@ -133,7 +136,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"], url_path="run-now")
     def run_now(self, request: Request, pk: str) -> Response:
-        """Submit the schedule's job at once, even if another run is open or the schedule is paused."""
+        """Submit the schedule's job at once, even if an earlier job is unfinished or the schedule is paused."""
         has_waiting = includes_waiting(request)
         body = CancellationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -148,7 +151,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def backfill(self, request: Request, pk: str) -> Response:
-        """Submit a job for each time of a span that has none; with `dry_run`, the default, only list the times."""
+        """Submit a job for each time of a span that has no job; with `dry_run`, the default, only list these times."""
         body = BackfillSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         values = body.validated_data
@@ -175,14 +178,14 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     )
     @action(detail=True)
     def fires(self, request: Request, pk: str) -> Response:
-        """List the fires of a schedule, newest first."""
+        """List the past fires of a schedule with their outcomes, newest first."""
         NoQuerySerializer.parse(request.query_params)
         return page_response(self, fires_of(get_schedule(UUID(pk))), ScheduleFireSerializer)
 
     @extend_schema(operation_id="schedules_preview", request=PreviewRequestSerializer, responses=PreviewSerializer)
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
-        """Return a timing in words and its next ten runs, with notes on clock changes; nothing is saved."""
+        """Return the given timing in words with its next ten runs and notes on clock changes; save nothing."""
         body = PreviewRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         timing = read_timing({"timezone": default_zone(self.tenant.pk), **body.validated_data})

@@ -1,4 +1,4 @@
-"""Console pages of the platform's own schedules: django-celery-beat's admin, for platform staff."""
+"""Console pages of the platform's periodic tasks: the admin of django-celery-beat, for platform staff only."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ KWARGS_HELP = gettext_lazy(
 
 
 class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
-    """Select widget of the registered tasks in the console's style."""
+    """Select widget of the registered Celery tasks, in the console's style."""
 
 
 class BeatScheduleForm(PeriodicTaskForm):
-    """Form of beat with the console's widgets and checks."""
+    """Form of a periodic task of django-celery-beat, with the console's widgets and additional checks."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,7 +61,7 @@ class BeatScheduleForm(PeriodicTaskForm):
             self.fields["kwargs"].help_text = KWARGS_HELP
 
     def clean(self) -> dict[str, Any]:
-        """Reject now what a submission would refuse when it is due."""
+        """Reject a task that could not be delivered, or whose job would be refused when it is due."""
         values: dict[str, Any] = super().clean()
         if not self.errors and (fault := find_fault(PeriodicTask(**self._sent(values)))) is not None:
             self.add_error(fault.field if fault.field in self.fields else None, fault.detail)
@@ -73,20 +73,20 @@ class BeatScheduleForm(PeriodicTaskForm):
             except DomainError as refusal:
                 if "kwargs" not in self.fields:
                     # The faults would quote values that the form hides.
-                    self.add_error(None, gettext("Its arguments would be refused."))
+                    self.add_error(None, gettext("The job would be refused: its arguments are not valid."))
                     return values
                 faults = "".join(f" {fault.get('field', '')} {fault['detail']}" for fault in refusal.errors)
                 self.add_error("kwargs", f"{refusal.detail}{faults}")
         return values
 
     def _sent(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the values that decide the delivery; hidden fields keep their values."""
+        """Return the values that decide to which queue the task is sent, with stored values for hidden fields."""
         names = ("task", "args", "queue", "exchange", "routing_key")
         return {name: values.get(name, getattr(self.instance, name)) for name in names}
 
 
 class BeatAdmin(LoggedAdmin):
-    """Base of beat's pages: readable by platform staff, editable with `upkeep.run`."""
+    """Base of the admin pages of django-celery-beat: platform staff can read them, `upkeep.run` is needed to edit."""
 
     empty_title = gettext_lazy("No times yet")
     empty_text = gettext_lazy("Beat runs its tasks at these times. Add one above, or on the page of a task.")
@@ -97,7 +97,7 @@ class BeatAdmin(LoggedAdmin):
 # Beat's rows have no services of their own, so they are audited where Django logs them, like accounts.
 @admin.register(PeriodicTask, site=console_site)
 class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
-    """Tasks of the platform with their schedules. A task is disabled instead of deleted, so that its history stays."""
+    """Periodic tasks of the platform. They cannot be deleted, only disabled, so that their history stays."""
 
     empty_title = gettext_lazy("No tasks yet")
     empty_text = gettext_lazy("“manage.py migrate” creates the platform's own tasks. Add your own above.")
@@ -116,7 +116,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     readonly_fields = (*BeatPeriodicTaskAdmin.readonly_fields, "last_result")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Omit the arguments of a task, which contain payloads, for people without `jobs.reveal`."""
+        """Return the fieldsets, without the task's arguments for users without `jobs.reveal`: they contain payloads."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.access(request).may(Permission.JOBS_REVEAL):
             return fieldsets
@@ -137,7 +137,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
         return badge("active" if task.enabled else "inactive")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list, and above it the tasks that cannot be delivered."""
+        """Show the list, with an error message for each task that cannot be delivered."""
         if request.method == "GET":
             for sentence in find_undelivered():
                 messages.error(request, sentence)
@@ -154,23 +154,23 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
 
 @admin.register(IntervalSchedule, site=console_site)
 class IntervalScheduleAdmin(BeatAdmin):
-    """Intervals: every number of seconds, minutes, hours or days."""
+    """Intervals such as every 30 seconds, at which periodic tasks run."""
 
 
 @admin.register(CrontabSchedule, site=console_site)
 class CrontabScheduleAdmin(BeatAdmin, BeatCrontabScheduleAdmin):
-    """Crontabs: by the calendar, in the row's time zone."""
+    """Crontabs at which periodic tasks run, each in its own time zone."""
 
     inlines = ()
 
 
 @admin.register(SolarSchedule, site=console_site)
 class SolarScheduleAdmin(BeatAdmin):
-    """Solar events."""
+    """Solar events such as sunrise, at which periodic tasks run."""
 
 
 @admin.register(ClockedSchedule, site=console_site)
 class ClockedScheduleAdmin(BeatAdmin, BeatClockedScheduleAdmin):
-    """Single points in time."""
+    """Single points in time, at which a task runs once."""
 
     inlines = ()

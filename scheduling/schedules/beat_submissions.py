@@ -34,7 +34,10 @@ SLOTS_AN_INTERVAL = 3
 
 
 def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) -> JobRequest:
-    """Return the request that an operator wrote into beat's admin, with times as ISO 8601 with a zone."""
+    """Return the job request for the arguments of a task in beat's admin; times must be ISO 8601 with a zone.
+
+    Raise OptionInvalidError for an unknown or invalid option.
+    """
     if strays := sorted(set(options) - set(OPTIONS)):
         raise OptionInvalidError(
             "%(name)s: there is no such option. Valid options: %(known)s.",
@@ -48,7 +51,7 @@ def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) ->
 
 
 def check_submission(kwargs: Any) -> None:
-    """Raise the DomainError that submitting with these keyword arguments would raise now."""
+    """Raise the DomainError that a submission with these keyword arguments would raise now; submit nothing."""
     tenant, request = _read(kwargs)
     with tenant_context(tenant):
         check_request(request, now=read_clock(), plan=tenant.plan)
@@ -60,9 +63,10 @@ def submit_beat_task(
 ) -> Job:
     """Submit the job that a message of beat requests, or return the existing job of the same due time.
 
-    ``asked_at`` is when the message was signed: two beats send two messages for each due time, a moment apart, and a
-    repeated message has the time of the first. Without a row of beat, the message's own id detects repetitions. The
-    audit log records the result under the task, refusals included, and a late message once.
+    ``asked_at`` is the time at which the message was signed. It tells repetitions apart from new due times: two beats
+    send two messages for each due time within moments, and a redelivered message keeps its time. If the task has no row
+    in beat's tables, the message id is used instead. The audit log records under the task that the job was submitted or
+    refused; a message that is refused as too late is recorded once.
     """
     row = PeriodicTask.objects.select_related("interval").filter(name=task_name).first()
     if row is None or request.idempotency_key is not None:

@@ -1,4 +1,4 @@
-"""Arguments and scope of the commands about schedules."""
+"""Argument type and tenant context of the management commands about schedules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.exceptions import DomainError
 
 
 def schedule_id(text: str) -> UUID:
-    """Return the id of a schedule from an argument."""
+    """Return the id in a command-line argument; raise ArgumentTypeError if it is not a UUID."""
     try:
         return UUID(text)
     except ValueError as error:
@@ -25,7 +25,7 @@ def schedule_id(text: str) -> UUID:
 
 @contextmanager
 def schedule_scope(wanted: UUID, *, command: str) -> Iterator[Schedule]:
-    """Run the block in one transaction of the schedule's tenant; raise CommandError for domain errors."""
+    """Run the block in the schedule's tenant context, as the command's actor. Raise CommandError for a DomainError."""
     try:
         with all_tenants():
             schedule = get_schedule(wanted)

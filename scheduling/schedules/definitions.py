@@ -41,9 +41,9 @@ PAUSED_WHILE_WAITING = "The schedule was paused while this run waited."
 
 
 def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
-    """Create a schedule that is enabled at once, by default in the tenant's own time zone.
+    """Create a schedule, which is enabled at once. Its time zone defaults to that of the tenant.
 
-    Raise ScheduleInvalidError, which names every invalid field.
+    Raise ScheduleInvalidError, whose ``errors`` name every invalid field.
     """
     with tenant_context(tenant):
         _take_room(tenant)
@@ -61,7 +61,7 @@ def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
 def check_values(*, tenant: Tenant, values: Mapping[str, Any], schedule: Schedule | None = None) -> None:
     """Raise the errors that saving these values would raise; write nothing.
 
-    ``schedule`` is the row to change, or None.
+    ``schedule`` is the row to change, or None for a new schedule.
     """
     with tenant_context(tenant):
         draft = Schedule(tenant=tenant) if schedule is None else copy(schedule)
@@ -74,9 +74,9 @@ def check_values(*, tenant: Tenant, values: Mapping[str, Any], schedule: Schedul
 def update_schedule(
     *, schedule_id: UUID, changes: Mapping[str, Any], version: int | None = None, reason: str = ""
 ) -> Schedule:
-    """Change fields of a schedule of the current scope, if it is still at ``version``.
+    """Change fields of a schedule in the current tenant context. Raise ScheduleStaleError if it is not at ``version``.
 
-    A new cron, zone or bound counts from now: times missed under the old rule are not caught up.
+    A new cron, zone or bound applies from now: times missed under the old timing are not caught up.
     """
     with transaction.atomic():
         schedule = lock_schedule(schedule_id)
@@ -101,7 +101,10 @@ def update_schedule(
 
 
 def pause_schedule(*, schedule_id: UUID, reason: str) -> Schedule:
-    """Pause a schedule of the current scope. Missed times are not caught up; existing jobs continue."""
+    """Pause a schedule in the current tenant context.
+
+    Times during the pause are not caught up; existing jobs continue.
+    """
     reason = require_reason(reason)
     with transaction.atomic():
         schedule = lock_schedule(schedule_id)
@@ -118,7 +121,7 @@ def pause_schedule(*, schedule_id: UUID, reason: str) -> Schedule:
 
 
 def resume_schedule(*, schedule_id: UUID, reason: str = "") -> Schedule:
-    """Resume a schedule of the current scope, from now on."""
+    """Resume a schedule in the current tenant context; the times that passed during the pause are not caught up."""
     with transaction.atomic():
         schedule = lock_schedule(schedule_id)
         with tenant_context(schedule.tenant):
@@ -134,7 +137,7 @@ def resume_schedule(*, schedule_id: UUID, reason: str = "") -> Schedule:
 
 
 def delete_schedule(*, schedule_id: UUID, reason: str = "") -> None:
-    """Delete a schedule of the current scope and its fires; their jobs stay."""
+    """Delete a schedule in the current tenant context with its fires; their jobs are kept."""
     with transaction.atomic():
         schedule = lock_schedule(schedule_id)
         with tenant_context(schedule.tenant):
@@ -149,7 +152,10 @@ def delete_schedule(*, schedule_id: UUID, reason: str = "") -> None:
 
 
 def lock_schedule(schedule_id: UUID) -> Schedule:
-    """Lock a schedule of the current scope until the transaction ends, as firing does; raise ScheduleNotFoundError."""
+    """Lock the row of a schedule until the transaction ends, as firing does, and return it.
+
+    Raise ScheduleNotFoundError if the current tenant context has no such schedule.
+    """
     rows = Schedule.objects.select_related("tenant__plan").select_for_update(no_key=True, of=("self",))
     schedule = rows.filter(pk=schedule_id).first()
     if schedule is None:

@@ -1,7 +1,7 @@
 """Firing of due schedules, by the database's clock: any number of dispatchers fire each time of a schedule once.
 
-Lock the due ones → plan each → resolve overlaps → submit by tenant → record → set the next time, in one transaction.
-Changes and manual runs of a schedule take the same row lock.
+One transaction locks the due schedules, plans each, resolves overlaps, submits jobs tenant by tenant, records the
+fires and sets the next times. Changes and manual runs of a schedule take the same row lock.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ _MOMENT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class FirePlan:
-    """Plan of one due schedule; ``fault`` is the reason why it cannot fire, or empty."""
+    """What one due schedule must do now: ``made`` are the times to submit, ``missed`` those that are given up.
+
+    ``has_older`` means that even older missed times are not listed. ``fault`` is the reason why the schedule cannot
+    fire, or empty.
+    """
 
     schedule: Schedule
     made: tuple[datetime, ...] = ()
@@ -60,7 +64,7 @@ def fire_due_schedules(*, limit: int = FIRE_BATCH) -> int:
 
 
 def plan_fires(schedule: Schedule, now: datetime) -> FirePlan:
-    """Return a schedule's due, missed and next times, without reads or writes."""
+    """Return a due schedule's times to submit, missed times and next time, without reads or writes of the database."""
     assert schedule.next_fire_at is not None  # due rows have a next time
     try:
         recurrence = recurrence_of(schedule)
@@ -75,16 +79,14 @@ def plan_fires(schedule: Schedule, now: datetime) -> FirePlan:
 
 
 def _begin() -> datetime:
-    """Return the database's time, and limit the idle time of the transaction, so that a stopped process loses its
-    locks.
-    """
+    """Return the database's time, and limit the transaction's idle time, so that a stopped process loses its locks."""
     with connection.cursor() as cursor:
         cursor.execute(*set_config({"idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS)}))
     return read_clock()
 
 
 def _lock_due(limit: int) -> list[Schedule]:
-    """Lock the due schedules that no other process has locked; return them by tenant."""
+    """Lock at most ``limit`` due schedules that no other process has locked; return them sorted by tenant."""
     rows = Schedule.objects.select_related("tenant__plan").select_for_update(
         no_key=True, skip_locked=True, of=("self",)
     )
@@ -95,7 +97,10 @@ def _lock_due(limit: int) -> list[Schedule]:
 def _guard[T: (FirePlan, ScheduleFire)](
     group: Sequence[T], act: Callable[[Sequence[T]], None], give_up: Callable[[T, str], None]
 ) -> None:
-    """Process rows of one tenant's schedules; if one fails, process each alone and give up only that one."""
+    """Call ``act`` with rows of one tenant.
+
+    If it fails, call it for each row alone, and ``give_up`` for rows that fail.
+    """
     tenant = group[0].schedule.tenant
     try:
         with tenant_context(tenant):
@@ -140,7 +145,7 @@ def _fire(plans: Sequence[FirePlan], now: datetime) -> None:
 
 
 def _known_times(plans: Sequence[FirePlan]) -> set[tuple[object, datetime]]:
-    """Return the times that have a row already, from a backfill before the dispatcher."""
+    """Return pairs of schedule id and time that already have a fire, from a backfill before the dispatcher."""
     times = {time for plan in plans for time in (*plan.made, *plan.missed)}
     rows = ScheduleFire.objects.filter(schedule__in=[plan.schedule.pk for plan in plans], fire_time__in=times)
     return set(rows.values_list("schedule_id", "fire_time"))
@@ -159,14 +164,14 @@ def _missed_fires(plan: FirePlan, times: Sequence[datetime], now: datetime) -> l
 
 
 def _submit(fires: Sequence[ScheduleFire]) -> None:
-    """Submit the jobs of the fires to submit, which are of one tenant."""
+    """Submit the jobs of those fires of one tenant whose outcome is SUBMITTED."""
     wanted = [(fire.schedule, fire) for fire in fires if fire.outcome == ScheduleFire.Outcome.SUBMITTED]
     if wanted:
         submit_fires(wanted[0][0].tenant, wanted)
 
 
 def _release(fires: Sequence[ScheduleFire], now: datetime) -> None:
-    """Submit the jobs that waited for the previous run."""
+    """Submit the jobs of fires that waited until the previous run had ended."""
     for fire in fires:
         fire.outcome, fire.fired_at = ScheduleFire.Outcome.SUBMITTED, now
     _submit(fires)

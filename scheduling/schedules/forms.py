@@ -1,4 +1,4 @@
-"""Forms of a schedule, which show every fault beside its field."""
+"""Forms of schedules, which show each error beside its field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.models import Tenant
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Fields of a schedule, and the reason of a change."""
+    """Form of a schedule: its editable fields, and the reason of a change."""
 
     own_tenant: ClassVar[Tenant | None] = None
 
@@ -64,7 +64,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class BackfillForm(forms.Form):
-    """Span of times to backfill, in UTC."""
+    """Form of a backfill: the first and the last time to cover, in UTC, and the reason."""
 
     since = forms.SplitDateTimeField(
         label=gettext_lazy("From (UTC)"),

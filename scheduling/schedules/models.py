@@ -1,4 +1,4 @@
-"""Schedules, and each of their fires, including missed and skipped ones."""
+"""Schedules and their fires; missed and skipped times are fires too."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CATCH_UP_CHOICES = [
 
 
 class Schedule(TenantModel):
-    """Job that is submitted repeatedly, by the calendar of a time zone."""
+    """Definition of a job that is submitted repeatedly, at the times of a cron expression in a time zone."""
 
     name = models.CharField(_("name"), max_length=100, help_text=_("Display name; unique in the tenant."))
     kind = models.CharField(_("kind"), max_length=64, help_text=_("The kind of the jobs that it submits."))
@@ -131,7 +131,7 @@ class Schedule(TenantModel):
 
 
 class ScheduleFire(TenantModel):
-    """One time of a schedule, with its outcome."""
+    """One time of a schedule, and its outcome: a job was submitted, waits, was refused or was skipped."""
 
     class Trigger(models.TextChoices):
         CRON = "cron", _("by the calendar")

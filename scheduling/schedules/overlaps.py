@@ -1,4 +1,4 @@
-"""Fires that overlap an unfinished run, and the records of firing."""
+"""Rules for fires whose previous job is unfinished, and the rows that a pass of firing stores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.database.sql import load_sql
 
 
 def record_fires(fires: Sequence[ScheduleFire], next_times: Mapping[Schedule, datetime | None]) -> None:
-    """Store the fires of one tenant's schedules, and each schedule's next time."""
+    """Store new fires of one tenant's schedules, and the next and last time of each schedule."""
     ScheduleFire.objects.bulk_create(fires)
     newest: dict[UUID, datetime] = {}
     for fire in fires:
@@ -37,7 +37,7 @@ def record_fires(fires: Sequence[ScheduleFire], next_times: Mapping[Schedule, da
 
 
 def disable_schedules(faulty: Sequence[tuple[Schedule, str]]) -> None:
-    """Disable schedules that cannot fire, each with its reason, so that the others continue."""
+    """Disable schedules that cannot fire and store the reason of each, so that the other schedules still fire."""
     for schedule, reason in faulty:
         schedule.is_enabled, schedule.next_fire_at = False, None
         schedule.pause_reason = reason[:500]
@@ -77,14 +77,14 @@ _OPEN_RUNS, _RELEASED = _SQL["find_open_runs"], _SQL["lock_released"]
 
 @dataclass(slots=True)
 class Overlaps:
-    """Unfinished runs of some schedules, and the schedules with a waiting fire."""
+    """Unfinished jobs of some schedules, and the ids of the schedules that have a waiting fire."""
 
     open_runs: dict[UUID, list[UUID]]
     waiting: set[UUID]
 
     @classmethod
     def read(cls, schedules: Sequence[Schedule]) -> Self:
-        """Return the overlaps of schedules in two queries, or none if all allow overlaps."""
+        """Read the unfinished jobs and waiting fires in two queries, without schedules that allow overlaps."""
         ids = [schedule.pk for schedule in schedules if schedule.overlap_policy != OverlapPolicy.ALLOW]
         open_runs: dict[UUID, list[UUID]] = defaultdict(list)
         if not ids:
@@ -97,7 +97,10 @@ class Overlaps:
         return cls(open_runs, set(waiting.values_list("schedule_id", flat=True)))
 
     def choose(self, schedule: Schedule, fires: list[ScheduleFire]) -> list[ScheduleFire]:
-        """Set on each fire, oldest first, whether its job is submitted."""
+        """Set the outcome of each fire by the schedule's overlap policy; return the fires.
+
+        They are sorted, oldest first.
+        """
         policy = OverlapPolicy(schedule.overlap_policy)
         if policy is OverlapPolicy.ALLOW:
             return fires
@@ -124,7 +127,7 @@ def _leave_out(fire: ScheduleFire, reason: str) -> None:
 
 
 def cancel_superseded(fires: Iterable[ScheduleFire], overlaps: Overlaps) -> None:
-    """Cancel the previous runs of submitted fires if their schedules require it."""
+    """Cancel the unfinished earlier jobs of these submitted fires, for schedules whose policy is `cancel_previous`."""
     job_ids = [
         job_id
         for fire in fires
@@ -136,7 +139,10 @@ def cancel_superseded(fires: Iterable[ScheduleFire], overlaps: Overlaps) -> None
 
 
 def lock_released(limit: int) -> list[ScheduleFire]:
-    """Lock the waiting fires whose previous run has ended, with their schedules; return them by tenant."""
+    """Lock at most ``limit`` waiting fires whose previous job has ended, with their schedules.
+
+    Return them sorted by tenant.
+    """
     with planned_cursor(scalar_row) as cursor:
         cursor.execute(_RELEASED, {"limit": limit})
         ids = cursor.fetchall()

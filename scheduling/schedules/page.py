@@ -1,4 +1,4 @@
-"""Parts of the pages of schedules: cron in words, next runs, outcomes of fires."""
+"""Parts of the console pages of schedules: cron in words, next runs, outcomes of fires."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenants.exceptions import DomainError
 
 
 def describe_cron(cron: Cron) -> str:
-    """Return a cron in words, such as `At 02:30 every day`."""
+    """Return a cron in words of the active language, such as `At 02:30 every day`."""
     if (get_language() or "en").startswith("en"):
         return cron.words
     minute, hour, day, month, weekday = cron.expression.split()
@@ -27,7 +27,7 @@ def describe_cron(cron: Cron) -> str:
 
 
 def describe_expression(expression: str) -> str:
-    """Return an expression in words, or unchanged if it is not a valid cron any more."""
+    """Return a cron expression in words, or unchanged if it is not valid (any more)."""
     try:
         return describe_cron(Cron.parse(expression))
     except CronInvalidError:
@@ -59,7 +59,7 @@ TIMING_NAMES = ("cron", "timezone", "dst_policy")
 
 
 def draw_runs(schedule: Schedule) -> list[PreviewedRun]:
-    """Return the next runs of a saved schedule; none if it is paused or invalid."""
+    """Return the next ten runs of a saved schedule; an empty list if it is paused or invalid."""
     if not schedule.is_enabled:
         return []
     try:
@@ -70,7 +70,7 @@ def draw_runs(schedule: Schedule) -> list[PreviewedRun]:
 
 
 def draw_preview(posted: Mapping[str, Any], request: HttpRequest) -> str:
-    """Return the next ten runs of the form's values, or their faults."""
+    """Return HTML with the next ten runs for the values of a form, or with their errors."""
     values = {name: str(posted.get(name) or "")[:300] for name in TIMING_NAMES}
     context: dict[str, Any]
     try:

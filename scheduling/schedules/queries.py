@@ -1,4 +1,4 @@
-"""Reads of schedules and their fires for the API, the console and commands."""
+"""Queries of schedules and their fires for the API, the console and commands."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ PREVIEW_COUNT = 10
 
 
 def find_schedules() -> QuerySet[Schedule]:
-    """Return the schedules of the current scope with the outcome of their newest fires, newest first."""
+    """Return a queryset of the schedules in the current tenant context, newest first.
+
+    ``last_outcome`` is the outcome of each schedule's newest fire.
+    """
     newest = ScheduleFire.objects.filter(schedule=OuterRef("pk")).order_by("-id").values("outcome")[:1]
     return Schedule.objects.select_related("tenant").annotate(last_outcome=Subquery(newest)).order_by("-id")
 
 
 def get_schedule(schedule_id: UUID) -> Schedule:
-    """Return a schedule of the scope; raise ScheduleNotFoundError if there is none."""
+    """Return a schedule in the current tenant context; raise ScheduleNotFoundError if there is none."""
     schedule = find_schedules().filter(pk=schedule_id).first()
     if schedule is None:
         raise ScheduleNotFoundError
@@ -33,18 +36,18 @@ def get_schedule(schedule_id: UUID) -> Schedule:
 
 
 def fires_of(schedule: Schedule) -> QuerySet[ScheduleFire]:
-    """Return the fires of a schedule with their jobs, newest first."""
+    """Return a queryset of a schedule's fires with their jobs, newest first."""
     return ScheduleFire.objects.filter(schedule=schedule).select_related("job", "tenant").order_by("-id")
 
 
 def origin_of(job: Job) -> ScheduleFire | None:
-    """Return the fire that submitted a job, or None."""
+    """Return the fire of a schedule that submitted a job, or None if no schedule did."""
     rows = ScheduleFire.objects.filter(tenant_id=job.tenant_id, job_id=job.pk)
     return rows.select_related("schedule").first()
 
 
 def cron_sentence(expression: str) -> str:
-    """Return a cron in English, or unchanged if it is not valid any more."""
+    """Return a cron expression in English words, or unchanged if it is not valid (any more)."""
     try:
         return Cron.parse(expression).words
     except CronInvalidError:
@@ -58,7 +61,7 @@ def preview(
     starts_at: datetime | None = None,
     ends_at: datetime | None = None,
 ) -> list[PreviewedRun]:
-    """Return the next runs by the database's clock, within the given bounds."""
+    """Return the next ``count`` runs after the database's current time, between ``starts_at`` and ``ends_at``."""
     now = read_clock()
     # The bound is inclusive.
     after = now if starts_at is None or starts_at <= now else starts_at - datetime.resolution
@@ -66,12 +69,12 @@ def preview(
 
 
 def default_zone(tenant_id: UUID) -> str:
-    """Return the default time zone of a tenant's new schedules."""
+    """Return the time zone that a tenant's new schedules have unless they name one."""
     zone: str = tenant_setting(tenant_id, TIMEZONE.key)
     return zone
 
 
 def last_submission(beat_task_id: int) -> AuditLogEntry | None:
-    """Return the audit entry of the last due time of an operator's task in beat's admin, or None."""
+    """Return the newest audit entry of a submission or refusal by a periodic task of beat's admin, or None."""
     entries = AuditLogEntry.objects.filter(target_type="django_celery_beat.periodictask", target_id=str(beat_task_id))
     return entries.filter(action__in=("beat.submitted", "beat.refused")).order_by("-id").first()

@@ -1,4 +1,4 @@
-"""Validation of a schedule's row, and its recurrence, next time and job request."""
+"""Validation of schedules, and what is derived from a schedule: its recurrence, next time and job request."""
 
 from __future__ import annotations
 
@@ -55,12 +55,15 @@ _FIELD_OF_ERROR: tuple[tuple[type[DomainError], str], ...] = (
 
 
 def recurrence_of(schedule: Schedule) -> Recurrence:
-    """Return the schedule's recurrence; raise CronInvalidError or ZoneUnknownError if its row or zone is invalid."""
+    """Return a schedule's recurrence.
+
+    Raise CronInvalidError or ZoneUnknownError if its cron or zone is not valid any more.
+    """
     return Recurrence(Cron.parse(schedule.cron), find_zone(schedule.timezone), DstPolicy(schedule.dst_policy))
 
 
 def next_fire(schedule: Schedule, recurrence: Recurrence, *, after: datetime) -> Fire | None:
-    """Return the first fire after a moment within the schedule's bounds, or None."""
+    """Return the schedule's first fire after a moment, between its start and end times, or None if there is none."""
     if schedule.starts_at is not None:
         after = max(after, schedule.starts_at - _MOMENT)
     fire = recurrence.next_after(after)
@@ -70,7 +73,10 @@ def next_fire(schedule: Schedule, recurrence: Recurrence, *, after: datetime) ->
 
 
 def request_of(schedule: Schedule, fire_time: datetime | None = None) -> JobRequest:
-    """Return the request of a fire's job; its idempotency key prevents a second job for the same time."""
+    """Return the job request for a fire, or for a manual run if ``fire_time`` is None.
+
+    The idempotency key of a fire prevents a second job for the same time.
+    """
     delay = 0
     if fire_time is not None:
         delay = jitter_seconds(schedule.pk, fire_time, schedule.jitter_seconds)
@@ -89,7 +95,7 @@ def request_of(schedule: Schedule, fire_time: datetime | None = None) -> JobRequ
 
 @dataclass(slots=True)
 class Faults:
-    """Faults of a schedule, field by field."""
+    """Collected validation errors of a schedule, each with the name of its field."""
 
     found: list[dict[str, Any]] = field(default_factory=list)
 
@@ -97,7 +103,10 @@ class Faults:
         self.found.append({"field": name, "code": code, "detail": detail})
 
     def read[T](self, name: str, read: Callable[[], T]) -> T | None:
-        """Return the result of ``read``; record a fault and return None if it raises one."""
+        """Return the result of ``read()``.
+
+        If it raises a validation error, record it for the field ``name`` and return None.
+        """
         try:
             return read()
         except (CronInvalidError, ZoneUnknownError) as error:
@@ -114,7 +123,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Validated timing, without a schedule."""
+    """Validated recurrence with its start and end times, for a preview without a schedule."""
 
     recurrence: Recurrence
     starts_at: datetime | None
@@ -122,7 +131,7 @@ class Timing:
 
 
 def read_timing(values: Mapping[str, Any]) -> Timing:
-    """Return a timing, validated as when it is saved, for a preview.
+    """Return the validated timing for a preview; raise ScheduleInvalidError for invalid fields.
 
     The tenant's least interval and the fields of the job are not checked.
     """
@@ -137,7 +146,7 @@ def read_timing(values: Mapping[str, Any]) -> Timing:
 
 
 def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_timing: bool) -> None:
-    """Raise ScheduleInvalidError, which names every invalid field, if any is invalid."""
+    """Validate all fields of a schedule; raise ScheduleInvalidError, whose ``errors`` name every invalid field."""
     faults = Faults()
     name = faults.read("name", lambda: clean_name(schedule.name, max_length=MAX_NAME_CHARACTERS))
     schedule.name = name or schedule.name

@@ -1,4 +1,4 @@
-"""Submission of the jobs of fires: by the calendar, by hand, and for past times."""
+"""Submission of the jobs of schedules: at their times, by hand, and for past times (backfill)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ DONE_OUTCOMES = (ScheduleFire.Outcome.SUBMITTED, ScheduleFire.Outcome.WAITING)
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """Backfill before or after it ran: the times without a job, the number of those with one, and refusals."""
+    """Plan or result of a backfill.
+
+    ``times`` are the times without a job, ``skipped`` counts those that have one, ``refused`` lists times with the
+    reason why their job was refused.
+    """
 
     times: Sequence[datetime]
     skipped: int
@@ -40,9 +44,9 @@ class Backfill:
 def submit_fires(
     tenant: Tenant, fires: Sequence[tuple[Schedule, ScheduleFire]], *, is_rate_limited: bool = False
 ) -> None:
-    """Submit the job of each fire and set its outcome on the fire; the caller stores the fires.
+    """Submit the job of each fire and set the job and outcome on the fire; the caller saves the fires.
 
-    A refusal affects its own fire; a refusal of the whole tenant affects all of them.
+    If one job is refused, only its fire is refused; if the tenant may submit nothing now, all fires are.
     """
     requests = [request_of(schedule, fire.fire_time) for schedule, fire in fires]
     try:
@@ -66,9 +70,10 @@ def _refuse(fire: ScheduleFire, error: DomainError) -> None:
 
 @transaction.atomic
 def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rate_limited: bool = False) -> ScheduleFire:
-    """Submit a schedule's job at once, even beside another run or if it is paused; raise its refusal.
+    """Submit a schedule's job at once, even if an earlier job is unfinished or the schedule is paused.
 
-    ``is_rate_limited``: it counts against the tenant's rate of submissions.
+    Raise the error of a refused submission. With ``is_rate_limited`` the job counts against the tenant's submission
+    rate.
     """
     schedule = lock_schedule(schedule_id)
     with tenant_context(schedule.tenant):
@@ -94,7 +99,8 @@ def backfill_schedule(
 ) -> Backfill:
     """Submit a job for each time from ``since`` to ``until`` that has none, at most MAX_BACKFILL_FIRES.
 
-    Missed, skipped and refused times are included, regardless of other runs.
+    This includes times that were missed, skipped or refused; unfinished jobs of the schedule do not matter. With
+    ``is_dry_run`` only return the times.
     """
     schedule = lock_schedule(schedule_id)
     with tenant_context(schedule.tenant):
@@ -132,7 +138,10 @@ def _times_between(schedule: Schedule, since: datetime, until: datetime, now: da
 def _store_backfill(
     schedule: Schedule, plan: Backfill, fires: list[ScheduleFire], now: datetime, reason: str
 ) -> Backfill:
-    """Store the fires with jobs; refused times are only returned, and can be retried."""
+    """Save the fires that have a job now.
+
+    Refused times are returned but not saved, so that a later backfill retries them.
+    """
     made = [fire for fire in fires if fire.outcome == ScheduleFire.Outcome.SUBMITTED]
     for fire in made:
         fire.trigger, fire.fired_at = ScheduleFire.Trigger.BACKFILL, now

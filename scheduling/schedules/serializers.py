@@ -24,7 +24,7 @@ CATCH_UP_POLICIES = [policy.value for policy in CatchUpPolicy]
 
 
 class TimingSerializer(StrictSerializer):
-    """Timing of a schedule."""
+    """Timing of a schedule: cron, time zone, rule for clock changes, first and last time."""
 
     cron = NameField(
         max_length=MAX_CRON_CHARACTERS, help_text="Five fields; docs/how-to/schedules.md describes their syntax."
@@ -42,7 +42,7 @@ class TimingSerializer(StrictSerializer):
 
 
 class ScheduleWriteSerializer(TimingSerializer):
-    """Schedule to create or change; omitted fields keep their values or have their defaults."""
+    """Request to create or change a schedule. Omitted fields get their defaults, or keep their values on a change."""
 
     name = NameField(max_length=MAX_NAME_CHARACTERS, help_text="Unique in the tenant.")
     kind = NameField(max_length=64)
@@ -69,7 +69,7 @@ class ScheduleWriteSerializer(TimingSerializer):
     jitter_seconds = WholeNumberField(required=False, min_value=0, max_value=MAX_JITTER_SECONDS)
 
     def to_values(self) -> dict[str, Any]:
-        """Return the validated values as the service takes them."""
+        """Return the validated values in the form that `create_schedule` and `update_schedule` take."""
         values = dict(self.validated_data)
         if "queue" in values:
             values["queue"] = values["queue"] or ""
@@ -79,7 +79,7 @@ class ScheduleWriteSerializer(TimingSerializer):
 
 
 class ScheduleSerializer(serializers.Serializer[Schedule]):
-    """Schedule; its payload is included only if `context["reveals"]`."""
+    """A schedule in a response; its payload is included only if `context["reveals"]` is true."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
@@ -125,7 +125,7 @@ class ScheduleSerializer(serializers.Serializer[Schedule]):
 
 
 class ScheduleFireSerializer(serializers.Serializer[ScheduleFire]):
-    """Fire of a schedule with its outcome."""
+    """One time of a schedule, with its outcome and job."""
 
     id = serializers.UUIDField()
     fire_time = MomentField()
@@ -137,7 +137,7 @@ class ScheduleFireSerializer(serializers.Serializer[ScheduleFire]):
 
 
 class StrictBooleanField(serializers.BooleanField):
-    """JSON boolean; "no", 0 and null are rejected."""
+    """Boolean field that accepts only JSON `true` and `false`, not "no", 0 or null."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -146,7 +146,7 @@ class StrictBooleanField(serializers.BooleanField):
 
 
 class BackfillSerializer(StrictSerializer):
-    """Span of times to backfill; both bounds are inclusive."""
+    """Request of a backfill: the first and the last time to cover, both inclusive."""
 
     to = MomentField(source="until", help_text="Inclusive, and not in the future.")
     dry_run = StrictBooleanField(default=True, help_text="Only list the times; submit nothing.")
@@ -158,7 +158,7 @@ class BackfillSerializer(StrictSerializer):
 
 
 class RefusedFireSerializer(serializers.Serializer[Any]):
-    """Time whose job was refused."""
+    """A time whose job was refused, and the reason."""
 
     fire_time = MomentField()
     reason = serializers.CharField()
@@ -176,11 +176,11 @@ class BackfillResultSerializer(serializers.Serializer[Any]):
 
 
 class PreviewRequestSerializer(TimingSerializer):
-    """Timing to preview."""
+    """Request to preview a timing."""
 
 
 class PreviewedRunSerializer(serializers.Serializer[Any]):
-    """Future run."""
+    """A future run in a preview."""
 
     at = MomentField()
     local = serializers.SerializerMethodField(help_text="Local time of the zone, with its offset.")
@@ -192,7 +192,7 @@ class PreviewedRunSerializer(serializers.Serializer[Any]):
 
 
 class PreviewSerializer(serializers.Serializer[Any]):
-    """Timing in words with its next ten runs."""
+    """Preview of a timing: the cron in words and its next ten runs."""
 
     words = serializers.CharField()
     timezone = serializers.CharField()

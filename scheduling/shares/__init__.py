@@ -1,1 +1,1 @@
-"""Fair shares over time: samples, entitlements, decisions."""
+"""Slots that tenants used and were entitled to, now and over time, and the reasons of each dispatch."""

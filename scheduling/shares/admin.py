@@ -1,4 +1,4 @@
-"""Read-only console pages of the tick's rows: virtual times, capacities and predicted costs."""
+"""Read-only console pages of the dispatcher's rows: virtual times, messages in flight and predicted costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenants.console.site import console_site
 
 @admin.register(FairShareNode, site=console_site)
 class FairShareNodeAdmin(ReadOnlyAdmin):
-    """A tenant in one queue, or one of its keys there; the runnable one of least virtual time is next."""
+    """Tenants and fair keys in the queues. Of those that can run, the one of least virtual time is next."""
 
     empty_text = gettext_lazy("A tenant gets a row in a queue with its first job there, and one for each fair key.")
 
@@ -49,7 +49,7 @@ class FairShareNodeAdmin(ReadOnlyAdmin):
 
 @admin.register(TenantCapacity, site=console_site)
 class TenantCapacityAdmin(ReadOnlyAdmin):
-    """A tenant's messages in flight over all pools, against its cap."""
+    """Number of messages in flight of each tenant over all pools, and its cap."""
 
     empty_title = gettext_lazy("No tenants have submitted yet")
     empty_text = gettext_lazy("A tenant gets a row with its first job. Submit one with POST /api/v1/jobs/.")
@@ -65,7 +65,7 @@ class TenantCapacityAdmin(ReadOnlyAdmin):
 
 @admin.register(KindCost, site=console_site)
 class KindCostAdmin(ReadOnlyAdmin):
-    """The cost of jobs by kind, and the quality of its prediction. The predictor follows the last samples."""
+    """Mean cost of jobs by kind, learned from their recent executions, and how accurate the predictions are."""
 
     empty_title = gettext_lazy("No costs learned yet")
     empty_text = gettext_lazy(

@@ -1,4 +1,4 @@
-"""`fairness/`: shares against entitlements over time, virtual times, and dispatch decisions."""
+"""API of `fairness/`: slots used and entitled to over time, virtual times, and dispatch decisions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tenants.limits.declared import LIST
 
 
 class QueuesQuerySerializer(QuerySerializer):
-    """The queues to include; by default all."""
+    """Query parameters that choose queues; without them all queues are included."""
 
     pool = QueryTextField(help_text="The queues of one pool.")
     queue = QueryTextField(help_text="One queue.")
 
     def to_queues(self) -> list[Queue] | None:
-        """Return the queues, or None for all; raise `QueueNotFoundError` if none match."""
+        """Return the chosen queues, or None for all; raise QueueNotFoundError if none match."""
         pool, queue = self.validated_data["pool"], self.validated_data["queue"]
         if pool is None and queue is None:
             return None
@@ -43,7 +43,7 @@ class QueuesQuerySerializer(QuerySerializer):
 
 
 class FairnessQuerySerializer(QueuesQuerySerializer):
-    """The time span and the queues."""
+    """Query parameters of the fairness history: the time span and the queues."""
 
     range = serializers.ChoiceField(choices=[span.value for span in HistorySpan], default=HistorySpan.HOUR.value)
 
@@ -53,16 +53,16 @@ class FairnessQuerySerializer(QueuesQuerySerializer):
 
 
 class ShareLineSerializer(serializers.Serializer[ShareLine]):
-    """One tenant. Lists have one number a bin; without the platform's rights only `used` is shown."""
+    """Slots of one tenant, in lists with one number for each bin. Without platform rights only `used` has values."""
 
     tenant = serializers.UUIDField(source="tenant_id")
     slug = serializers.CharField()
     name = serializers.CharField()
     plan = serializers.CharField(source="plan_name")
-    cap = serializers.IntegerField(help_text="Its limit of jobs in flight.")
-    used_slots = serializers.FloatField(help_text="Mean over the time in which it used or wanted any.")
+    cap = serializers.IntegerField(help_text="The tenant's limit of jobs in flight.")
+    used_slots = serializers.FloatField(help_text="Mean over the time in which the tenant used or wanted slots.")
     entitled_slots = serializers.FloatField(
-        allow_null=True, help_text="Mean over the time in which it used or wanted any."
+        allow_null=True, help_text="Mean over the time in which the tenant used or wanted slots."
     )
     ratio = serializers.FloatField(allow_null=True, help_text="Used over entitled while backlogged; 1 is exactly fair.")
     verdict = serializers.CharField(source="verdict.value", help_text="below, fair, above, idle or unknown.")
@@ -77,7 +77,7 @@ class ShareLineSerializer(serializers.Serializer[ShareLine]):
 
 
 class VirtualTimeSerializer(serializers.Serializer[VirtualTime]):
-    """An eligible tenant in a queue."""
+    """Virtual time of a tenant that is eligible in a queue."""
 
     tenant = serializers.UUIDField(source="tenant_id")
     name = serializers.CharField()
@@ -88,7 +88,7 @@ class VirtualTimeSerializer(serializers.Serializer[VirtualTime]):
 
 
 class QueueTimesSerializer(serializers.Serializer[QueueTimes]):
-    """A queue's eligible tenants of least virtual time; the first is next."""
+    """A queue's eligible tenants in the order of their virtual times; the first is served next."""
 
     queue = serializers.CharField(source="queue.name")
     tenants = VirtualTimeSerializer(many=True)
@@ -97,7 +97,7 @@ class QueueTimesSerializer(serializers.Serializer[QueueTimes]):
 # One object, though its action is called `list`.
 @extend_schema_serializer(many=False)
 class ShareHistorySerializer(serializers.Serializer[ShareHistory]):
-    """Share against entitlement over time."""
+    """Slots that tenants used and were entitled to over time."""
 
     since = serializers.DateTimeField(help_text="Start of the first bin.")
     bin_seconds = serializers.IntegerField()
@@ -120,7 +120,7 @@ class ShareHistorySerializer(serializers.Serializer[ShareHistory]):
 
 
 class DecisionSerializer(serializers.Serializer[Decision]):
-    """One dispatch of a job, and the numbers that decided it."""
+    """One dispatch of a job, with the virtual times that decided that it was next."""
 
     execution = serializers.UUIDField(source="execution_id")
     job = serializers.UUIDField(source="job_id")
@@ -152,13 +152,15 @@ class DecisionSerializer(serializers.Serializer[Decision]):
     runner_up_us = serializers.IntegerField(
         source="facts.runner_up_us",
         allow_null=True,
-        help_text="By how much the next tenant's tag was later. Only for platform staff.",
+        help_text="By how much the next tenant's virtual time was later. Only for platform staff.",
     )
     queue_start_tag = serializers.IntegerField(
         source="facts.queue_start_tag", allow_null=True, help_text="Only for platform staff."
     )
     queue_runner_up_us = serializers.IntegerField(
-        source="facts.queue_runner_up_us", allow_null=True, help_text="By how much the next queue's tag was later."
+        source="facts.queue_runner_up_us",
+        allow_null=True,
+        help_text="By how much the next queue's virtual time was later.",
     )
     key_start_tag = serializers.IntegerField(
         source="facts.key_start_tag", allow_null=True, help_text="Set if the tenant has keys."
@@ -166,7 +168,7 @@ class DecisionSerializer(serializers.Serializer[Decision]):
     key_runner_up_us = serializers.IntegerField(
         source="facts.key_runner_up_us",
         allow_null=True,
-        help_text="By how much the tag of the tenant's next key was later.",
+        help_text="By how much the virtual time of the tenant's next key was later.",
     )
 
     def get_queue(self, decision: Decision) -> str:
@@ -180,7 +182,7 @@ class DecisionsSerializer(serializers.Serializer[Any]):
 
 
 class FairnessViewSet(TenantViewSet):
-    """Shares of slots against entitlements; a tenant only sees its own use."""
+    """Slots that tenants used and were entitled to; a tenant sees only its own use."""
 
     model = ShareMinute
     serializer_class = ShareHistorySerializer
@@ -196,7 +198,7 @@ class FairnessViewSet(TenantViewSet):
         operation_id="fairness_retrieve", parameters=[FairnessQuerySerializer], responses=ShareHistorySerializer
     )
     def list(self, request: Request) -> Response:
-        """Show slots used and entitled to over time, by tenant."""
+        """Return the slots that each tenant used and was entitled to, over time."""
         query = FairnessQuerySerializer.parse(request.query_params)
         queues = query.to_queues()
         history = read_share_history(query.span, queues=queues)
@@ -206,7 +208,7 @@ class FairnessViewSet(TenantViewSet):
     @extend_schema(operation_id="fairness_decisions", parameters=[QueuesQuerySerializer], responses=DecisionsSerializer)
     @action(detail=False, methods=["get"])
     def decisions(self, request: Request) -> Response:
-        """List the tenant's last 50 dispatches with the numbers that decided them."""
+        """List the tenant's last 50 dispatches with the virtual times that decided them."""
         queues = QueuesQuerySerializer.parse(request.query_params).to_queues()
         found = read_decisions(self.tenant.pk, queues=queues)
         names = dict(Queue.objects.values_list("pk", "name"))

@@ -1,4 +1,4 @@
-"""Shares over time as inline SVG: an area for a tenant's use, a stepped line for its entitlement."""
+"""SVG charts of slots over time: an area for a tenant's use, a stepped line for its entitlement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TABLE_COLUMNS = 12
 
 @dataclass(frozen=True, slots=True)
 class ShareChart:
-    """One tenant, to its own scale; ``summary`` describes the chart in words."""
+    """SVG paths of the chart of one tenant, scaled to its own maximum ``top``; ``summary`` describes it in words."""
 
     line: ShareLine
     used_path: str
@@ -30,7 +30,7 @@ class ShareChart:
 
 @dataclass(frozen=True, slots=True)
 class IndexChart:
-    """Jain's index from 0 to 1, interrupted where no tenants competed."""
+    """SVG path of Jain's fairness index from 0 to 1, with gaps where no tenants competed."""
 
     path: str
     dots: list[tuple[float, float]]
@@ -39,7 +39,7 @@ class IndexChart:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The means of some bins: slots used and entitled to, and the index."""
+    """Means over some bins: slots used, and slots entitled to."""
 
     used: float
     entitled: float | None
@@ -47,7 +47,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ShareTable:
-    """The charts' numbers as a table of TABLE_COLUMNS columns."""
+    """The numbers of the charts as a table of at most `TABLE_COLUMNS` columns."""
 
     starts: list[datetime]
     rows: list[tuple[ShareLine, list[Cell]]]
@@ -55,7 +55,7 @@ class ShareTable:
 
 
 def draw_share(line: ShareLine) -> ShareChart:
-    """Return the tenant's chart."""
+    """Return the chart of a tenant."""
     top = max([*line.used, *line.entitled, 1e-9])
     step = WIDTH / len(line.used)
 
@@ -75,7 +75,7 @@ def draw_share(line: ShareLine) -> ShareChart:
 
 
 def draw_index(history: ShareHistory) -> IndexChart:
-    """Return the chart of the index over the range; a single point is drawn as a dot."""
+    """Return the chart of Jain's index; a value without neighbours is drawn as a dot."""
     step = WIDTH / max(len(history.jain) - 1, 1)
     runs: list[list[tuple[float, float]]] = [[]]
     for index, value in enumerate(history.jain):
@@ -97,7 +97,7 @@ def draw_index(history: ShareHistory) -> IndexChart:
 
 
 def tabulate(history: ShareHistory) -> ShareTable:
-    """Return the numbers behind the charts; each column is the mean of its bins."""
+    """Return the table of the numbers in the charts; each column is the mean of several bins."""
     bins = len(history.lines[0].used) if history.lines else 0
     size = max(bins // TABLE_COLUMNS, 1)
     slices = [slice(start, start + size) for start in range(0, bins, size)]
@@ -121,7 +121,7 @@ def _area(heights: Sequence[float], step: float) -> str:
 
 
 def _steps(heights: Sequence[float], step: float) -> str:
-    """Return a stepped line; consecutive steps of one height are merged."""
+    """Return the SVG path of a stepped line; steps of equal height are merged."""
     if not heights:
         return ""
     parts = [f"M0 {heights[0]:.1f}"]

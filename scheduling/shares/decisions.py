@@ -1,7 +1,7 @@
-"""A tenant's last dispatch decisions, with the numbers that decided them.
+"""A tenant's last dispatches, with the virtual times that decided them.
 
-They are found by executions, which have an index by tenant; reading the tenant's events would pass all other events of
-its jobs. The dispatch event of each is then one of its job's, in the partitions of that time only.
+They are found from executions, which have an index by tenant; a search of the tenant's events would read all other
+events of its jobs too. The dispatch event of each execution is then read from the partitions of its time only.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ _EXECUTIONS, _EVENTS = _SQL["find_executions"], _SQL["find_events"]
 
 @dataclass(frozen=True, slots=True)
 class DecisionFacts:
-    """The numbers of the pick; None if not recorded.
+    """Virtual times and counts that decided one dispatch; None if they were not recorded.
 
-    ``level`` is the one that decided: ``queue``, ``tenant``, ``key``, or empty without an alternative. ``runner_up_us``
-    is by how much the next tenant of the queue started later, in slot time at weight 1; likewise for the next queue and
-    the next key. Whether others compete is private to them: a tenant only sees its own counts.
+    ``level`` is the level of the tree that decided: ``queue``, ``tenant``, ``key``, or empty if there was no
+    alternative. ``runner_up_us`` is how much later the next tenant of the queue was in virtual time, in microseconds of
+    slot time at weight 1; the fields for the queue and the key are similar. For a tenant itself only its counts are
+    set, because the rest shows whether others compete.
     """
 
     level: str = ""
@@ -55,7 +56,10 @@ class DecisionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One dispatch of a job. ``waited`` is set for its first one; ``has_job`` is False once the job was pruned."""
+    """One dispatch of a job.
+
+    ``waited`` is set for the job's first dispatch; ``has_job`` is False if the job was pruned.
+    """
 
     execution_id: UUID
     job_id: UUID
@@ -76,7 +80,7 @@ class Decision:
 
 
 def read_decisions(tenant_id: UUID, *, queues: Sequence[Queue] | None = None) -> list[Decision]:
-    """Return the tenant's last SHOWN dispatches, newest first, in three statements whatever its history."""
+    """Return the tenant's last `SHOWN` dispatches, newest first, in three queries."""
     tells_of_others = require_scope().is_all_tenants
     rows = fetch_rows(
         _EXECUTIONS,

@@ -1,8 +1,8 @@
-"""The demand in each queue at this moment, and the greatest entitlements by the tree.
+"""Which tenants want slots in each queue now, and the greatest entitlements that the fair-share tree gives them.
 
-Up to DEMAND_LIMIT tenants are computed one by one, at once. Beyond it, tenants that only wait are counted by weight and
-cap, a window of the table at a time, so that no step delays the ticks for long. Equal ones get equal parts, and a class
-of n stands for n.
+Up to DEMAND_LIMIT tenants are read at once and computed one by one. Beyond that, tenants that only wait are counted by
+queue, weight and cap, one window of the table at a time, so that no step delays the ticks for long. Tenants with equal
+weight and cap get equal slots, so the counted group is computed as one.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ _DEMANDS, _WINDOW = _SQL["read_demands"], _SQL["read_window"]
 
 @dataclass(frozen=True, slots=True)
 class DemandClass:
-    """``count`` equal tenants with demand in a queue; ``served`` sums weight times virtual time over them.
+    """``count`` tenants in one queue that have the same weight and cap, and want slots.
 
-    ``members`` are the first of them, each with its virtual time.
+    ``served`` is the sum of weight times virtual time over them; ``members`` are the first of them, with their virtual
+    times.
     """
 
     queue_id: int
@@ -49,7 +50,7 @@ class DemandClass:
 
 @dataclass(slots=True)
 class _Class:
-    """Tenants of one queue, weight and cap, while they are counted."""
+    """Tenants of one queue, weight and cap while the windows are counted."""
 
     members: list[tuple[UUID, int]]
     count: int = 0
@@ -62,7 +63,7 @@ class _Class:
             self.members.append((tenant_id, vruntime))
 
     def leave_out(self, tenant_ids: Collection[UUID]) -> None:
-        """Remove tenants that began to run after they were counted here."""
+        """Remove tenants that began to run after a window had counted them."""
         for tenant_id, vruntime in self.members:
             if tenant_id in tenant_ids:
                 self.count -= 1
@@ -83,7 +84,7 @@ class _Class:
 
 @dataclass(frozen=True, slots=True)
 class EntitledTenant:
-    """A tenant's entitled slots in a queue, and while backlogged its lag behind its ideal share."""
+    """Slots that a tenant is entitled to in a queue and, if it has a backlog, how far it is behind its ideal share."""
 
     queue_id: int
     tenant_id: UUID
@@ -101,7 +102,7 @@ class _Queue:
 
 
 class DemandCount:
-    """The demands of this moment; for very many tenants, counts by class that grow window by window."""
+    """Count of the tenants that want slots now. With very many tenants it is made window by window."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -111,7 +112,7 @@ class DemandCount:
         self.is_over = len(self._demands) <= DEMAND_LIMIT
 
     def count_on(self) -> None:
-        """Read the next window."""
+        """Count the tenants in the next window of the table."""
         with prepared_cursor(namedtuple_row) as cursor:
             cursor.execute(_WINDOW, {"after": self._after, "limit": WINDOW_ROWS})
             rows = cursor.fetchall()
@@ -136,7 +137,10 @@ class DemandCount:
                 self._demands.append(found.demand(*key))
 
     def greatest(self) -> list[EntitledTenant]:
-        """Return the greatest entitlements of all pools, up to the limit; requires that the census is over."""
+        """Return the greatest entitlements over all pools, at most as many as allowed.
+
+        Call it only when ``is_over`` is true.
+        """
         ideals = _ideals(self._demands)
         ranked = sorted(_share_out(self._demands), key=lambda row: (-row[1], row[0].queue_id, row[0].members[:1]))
         entitled = (
@@ -159,7 +163,7 @@ def _entitled(
 
 
 def _ideals(demands: Iterable[DemandClass]) -> dict[int, tuple[int, int]]:
-    """Return, by queue, the sum of weight times virtual time of its backlogged tenants, and that of their weights."""
+    """Return for each queue two sums over its backlogged tenants: weight times virtual time, and weight."""
     ideals: dict[int, tuple[int, int]] = {}
     for demand in demands:
         if demand.is_backlogged:
@@ -169,7 +173,7 @@ def _ideals(demands: Iterable[DemandClass]) -> dict[int, tuple[int, int]]:
 
 
 def _share_out(demands: Sequence[DemandClass]) -> Iterator[tuple[DemandClass, float]]:
-    """Yield each demand with the slots of each of its tenants, pool by pool."""
+    """Yield each group of equal tenants with the slots that every one of them is entitled to, pool by pool."""
     slots_by_pool, queues = _read_pools()
     wanting: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
     by_key: dict[tuple[int, UUID], DemandClass] = {}
@@ -190,7 +194,7 @@ def _share_out(demands: Sequence[DemandClass]) -> Iterator[tuple[DemandClass, fl
 
 
 def _read_tenants(limit: int) -> list[DemandClass]:
-    """Return the tenants with running jobs, and at most so many of those that only wait."""
+    """Return the tenants with jobs in flight, and at most ``limit`` of those that only wait."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_DEMANDS, {"limit": limit})
         return [

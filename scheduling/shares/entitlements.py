@@ -1,4 +1,4 @@
-"""Share against entitlement: each tenant's recent use of slots, and its entitlement by current weights."""
+"""Recent use of slots by each tenant, compared with its entitlement by the current weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _IN_FLIGHT = load_sql(__file__)["count_in_flight"]
 
 
 class EntitlementState(StrEnum):
-    """A share compared with its entitlement; only a backlogged tenant can be below it."""
+    """Result of comparing a tenant's use with its entitlement; only a tenant with waiting jobs can be below."""
 
     BELOW = "below"
     FAIR = "fair"
@@ -42,9 +42,9 @@ class EntitlementState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """The executions of one tenant in flight in one queue: jobs, slots held, slot time inside the window.
+    """Executions of one tenant in flight in one queue: their number, the slots they hold, and slot time in the window.
 
-    Jobs that share a message hold equal parts of its slot.
+    If jobs share a message, each is counted with an equal part of its slot.
     """
 
     queue_id: int
@@ -57,7 +57,10 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class TenantShareRow:
-    """One tenant. Shares are parts of one; ``entitled_*`` are None if only its own rows are visible."""
+    """Use and entitlement of one tenant; shares are fractions of all slots.
+
+    ``entitled_*`` are None if only the current tenant's own rows are visible.
+    """
 
     tenant_id: UUID
     name: str
@@ -73,7 +76,7 @@ class TenantShareRow:
 
     @property
     def ratio(self) -> float | None:
-        """Return share over entitlement; 1.0 is exactly fair."""
+        """Return used share over entitled share; 1.0 is exactly fair. Return None if one is unknown."""
         if self.used_share is None or not self.entitled_share:
             return None
         return self.used_share / self.entitled_share
@@ -91,7 +94,10 @@ class TenantShareRow:
 
 @dataclass(frozen=True, slots=True)
 class FairShare:
-    """The panel: the greatest entitlements first. ``jain`` is None with fewer than two tenants to compare."""
+    """Panel of the overview: the tenants with the greatest entitlements, greatest first, and how even their shares are.
+
+    ``jain`` (Jain's index) is None if fewer than two tenants can be compared.
+    """
 
     lines: list[TenantShareRow]
     hidden: int
@@ -104,7 +110,7 @@ class FairShare:
 
 @dataclass(frozen=True, slots=True)
 class _Entity:
-    """A tenant in one queue, its keys included."""
+    """A tenant in one queue, with the counts of its fair keys added."""
 
     queue_id: int
     tenant_id: UUID
@@ -116,7 +122,7 @@ class _Entity:
 
 @dataclass(frozen=True, slots=True)
 class _Tenant:
-    """The shown columns of a tenant; rows and not models, because the overview reads thousands."""
+    """Columns of a tenant that the panel shows; not a model instance, because thousands are read."""
 
     id: UUID
     name: str
@@ -125,9 +131,9 @@ class _Tenant:
 
 
 def read_in_flight(now: datetime, since: datetime) -> list[InFlight]:
-    """Return the executions in flight by queue and tenant, in one statement.
+    """Return the executions in flight by queue and tenant, in one query.
 
-    A tenant sees its own part of a message as the whole.
+    In the context of one tenant, a message shared with other tenants' jobs counts as held by that tenant alone.
     """
     require_scope()  # raw SQL bypasses the managers' check, so it is here
     with planned_cursor(class_row(InFlight)) as cursor:
@@ -143,7 +149,7 @@ def read_fair_share(
     ended_by_tenant: Mapping[UUID, EndedCounts],
     limit: int = LINE_LIMIT,
 ) -> FairShare:
-    """Return the panel, in four statements: the active plan, its tiers, the entities, their tenants."""
+    """Return the panel in four queries: the active plan, its tiers, the nodes of tenants in queues, and the tenants."""
     plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers").first()
     entities = _demanding_entities()
     weights = effective_weights(queues, plan)
@@ -164,7 +170,7 @@ def read_fair_share(
 
 
 def effective_weights(queues: Iterable[Queue], plan: CFSPlan | None) -> dict[int, int]:
-    """Return the active plan's weight of each queue, or else the queue's own, as the dispatcher does."""
+    """Return each queue's weight by id: that of the active plan or, if it has none, the queue's own."""
     by_plan: dict[int, int] = {}
     for row in plan.tiers.all() if plan else ():
         by_plan[row.queue_id] = max(row.weight, by_plan.get(row.queue_id, 0))
@@ -172,7 +178,7 @@ def effective_weights(queues: Iterable[Queue], plan: CFSPlan | None) -> dict[int
 
 
 def _demanding_entities() -> list[_Entity]:
-    """Return backlogged or running entities; one beyond the limit shows that the list is cut."""
+    """Return tenants in queues with waiting or running jobs; one row above the limit shows that there are more."""
     has_demand = Q(is_runnable=True)
     for count in ("waiting", "keys_waiting", "in_flight", "keys_in_flight"):
         has_demand |= Q(**{f"{count}__gt": 0})
@@ -188,7 +194,7 @@ def _demanding_entities() -> list[_Entity]:
 
 
 def _read_tenants(tenant_ids: Iterable[UUID]) -> dict[UUID, _Tenant]:
-    """Return the shown columns of tenants."""
+    """Return the shown columns of these tenants by id."""
     cap = Coalesce("max_concurrency", "plan__max_concurrency")
     rows = Tenant.objects.filter(id__in=set(tenant_ids)).values_list("id", "name", "plan__name", cap)
     return {row[0]: _Tenant(*row) for row in rows}
@@ -202,7 +208,10 @@ def _entitled_slots(
     weights: Mapping[int, int],
     in_flight: Sequence[InFlight],
 ) -> dict[UUID, float] | None:
-    """Return slots by tenant over all pools; None for a tenant, which cannot see others' demand."""
+    """Return the entitled slots by tenant over all pools.
+
+    Return None in a tenant's context, which does not include the demand of others.
+    """
     if not require_scope().is_all_tenants:
         return None
     running = {(row.queue_id, row.tenant_id) for row in in_flight}

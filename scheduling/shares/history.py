@@ -1,7 +1,7 @@
-"""Share against entitlement over time: slots that tenants used, and those that the tree gave them at that time.
+"""Slots that tenants used over time, and the slots that they were entitled to at that time.
 
-Use comes from the rollups, plus running jobs in the minutes that they ran in; entitlements come from the dispatcher's
-samples. However long the range, a page has about a hundred bins of at most LINE_LIMIT tenants.
+Use comes from the rollups and, for running jobs, from their start times; entitlements come from the dispatcher's
+samples. However long the range is, a page has about a hundred bins of at most LINE_LIMIT tenants.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ENTITLED, _LAGS, _USED, _RUNNING = _SQL["sum_entitled"], _SQL["sum_lags"], _SQL
 
 
 class HistorySpan(StrEnum):
-    """The time span of a page; the first one is the default."""
+    """Time span that the fairness page covers; the first member is the default."""
 
     HOUR = "hour"
     SIX_HOURS = "6h"
@@ -57,7 +57,7 @@ class HistorySpan(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShareLine:
-    """One tenant over the range, in slots by bin; ``backlogged`` is the part of each bin in which it was.
+    """Slots of one tenant in each bin of the range; ``backlogged`` is the part of each bin in which it had a backlog.
 
     An entitlement depends on all tenants, so a tenant itself does not see it: ``entitled`` is then empty, and
     ``lag_us``, the microseconds of slot time behind its ideal share, is None.
@@ -75,17 +75,17 @@ class ShareLine:
 
     @property
     def used_slots(self) -> float:
-        """Return the mean over the bins in which it used or wanted any slots."""
+        """Return the mean of the used slots over the bins in which the tenant used or wanted any."""
         return self._mean(self.used)
 
     @property
     def entitled_slots(self) -> float | None:
-        """Return the mean entitlement over the same bins."""
+        """Return the mean of the entitled slots over the bins in which the tenant used or wanted any, or None."""
         return self._mean(self.entitled) if self.entitled else None
 
     @property
     def ratio(self) -> float | None:
-        """Return use over entitlement while it was backlogged; 1.0 is exactly fair."""
+        """Return used over entitled slots in the bins with a backlog; 1.0 is exactly fair."""
         bins = [index for index in range(len(self.used)) if self.is_compared_in(index)]
         entitled = sum(self.entitled[index] for index in bins)
         return sum(self.used[index] for index in bins) / entitled if entitled else None
@@ -110,18 +110,19 @@ class ShareLine:
         return sum(slots[index] for index in alive) / len(alive) if alive else 0.0
 
     def is_compared_in(self, index: int) -> bool:
-        """Return whether it was short of slots in most of the bin.
+        """Return whether the tenant had a backlog during most of the bin.
 
-        Otherwise it may have used little because it wanted little.
+        Without a backlog it may have used few slots because it wanted few.
         """
         return bool(self.entitled) and self.entitled[index] > 0 and self.backlogged[index] >= MOSTLY
 
 
 @dataclass(frozen=True, slots=True)
 class ShareHistory:
-    """The tenants of the greatest entitlements, and how even their shares were.
+    """Use and entitlement of the tenants with the greatest entitlements, and how even their shares were.
 
-    ``jain`` is None in bins without competition. ``sampled_at`` is the time of a dispatcher's last sample.
+    ``jain`` is Jain's index, None in bins without competition. ``sampled_at`` is the time of a dispatcher's last
+    sample.
     """
 
     now: datetime
@@ -139,7 +140,7 @@ class ShareHistory:
 
     @property
     def jain_now(self) -> float | None:
-        """Return the index of the last complete bin that has one."""
+        """Return Jain's index of the last complete bin that has one, or None."""
         return next((value for value in reversed(self.jain[:-1]) if value is not None), None)
 
     @property
@@ -148,20 +149,20 @@ class ShareHistory:
 
     @property
     def is_stale(self) -> bool:
-        """Return whether entitlements are currently not sampled."""
+        """Return whether the last sample of entitlements is too old, so that no dispatcher seems to run."""
         return self.sampled_at is None or self.now - self.sampled_at > SILENT_AFTER
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """The bins of a range, the last one still running."""
+    """Bins of equal length that cover the range; the last one is not over yet."""
 
     since: datetime
     length: timedelta
     bins: int
 
     def lengths_us(self, until: datetime) -> list[float]:
-        """Return how long each bin had lasted at a time, in microseconds."""
+        """Return for each bin how many of its microseconds had passed at ``until``."""
         return [max(timedelta(), min(self.length, until - self.begin(n))) / _MICROSECOND for n in range(self.bins)]
 
     def begin(self, index: int) -> datetime:
@@ -172,14 +173,14 @@ class _Axis:
 
 
 def read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Queue] | None = None) -> dict[UUID, int]:
-    """Return the microseconds of slot time that tenants are behind their ideal shares, as last sampled."""
+    """Return by tenant the microseconds of slot time that it is behind its ideal share, by the last sample."""
     named = None if queues is None else [queue.pk for queue in queues]
     parameters = {"tenants": list(tenant_ids), "queues": named, "lag_since": now - LAG_AGE}
     return {row.tenant_id: row.lag_us for row in fetch_rows(_LAGS, parameters)}
 
 
 def read_share_history(span: HistorySpan, *, queues: Sequence[Queue] | None = None) -> ShareHistory:
-    """Return the range up to now for ``queues``, None for all; at most seven statements."""
+    """Return the history up to now for ``queues`` (None: all queues), in at most seven queries."""
     now = read_clock()
     axis = _Axis(_floor(now, span.bin_length) - (span.bins - 1) * span.bin_length, span.bin_length, span.bins)
     parameters: dict[str, Any] = {
@@ -219,7 +220,7 @@ def read_share_history(span: HistorySpan, *, queues: Sequence[Queue] | None = No
 
 
 def _sampled(parameters: dict[str, Any], axis: _Axis) -> dict[UUID, dict[int, tuple[int, int]]]:
-    """Return (entitled, backlogged) microseconds by tenant and bin."""
+    """Return the microseconds of entitled and of backlogged time by tenant and bin."""
     found: dict[UUID, dict[int, tuple[int, int]]] = defaultdict(dict)
     for row in fetch_rows(_ENTITLED, parameters):
         found[row.tenant_id][axis.index(row.bin)] = (row.entitled_us, row.backlogged_us)
@@ -227,7 +228,7 @@ def _sampled(parameters: dict[str, Any], axis: _Axis) -> dict[UUID, dict[int, tu
 
 
 def _read_used(parameters: dict[str, Any], axis: _Axis, now: datetime) -> dict[tuple[UUID, int], float]:
-    """Return microseconds of slot time by tenant and bin, of ended and running jobs."""
+    """Return the microseconds of slot time that ended and running jobs used, by tenant and bin."""
     used: dict[tuple[UUID, int], float] = defaultdict(float)
     for row in fetch_rows(_USED, parameters):
         used[row.tenant_id, axis.index(row.bin)] += row.busy_us

@@ -1,4 +1,4 @@
-"""The fairness explorer: shares against entitlements over time, and the numbers that decided each dispatch."""
+"""Fairness explorer of the console: slots used and entitled to over time, and why each job was dispatched next."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPANS = {
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A choice as a link."""
+    """Link that chooses one value, such as a time range."""
 
     label: Any
     link: str
@@ -42,7 +42,7 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class SharesChoice:
-    """The choices in the URL, without names that do not exist; ``tenant`` is the one whose decisions are shown."""
+    """Values chosen in the URL, without unknown names; the decisions of ``tenant`` are shown."""
 
     span: HistorySpan
     queues: list[Queue]
@@ -54,25 +54,25 @@ class SharesChoice:
 
     @property
     def chosen_queues(self) -> list[Queue] | None:
-        """Return the queues that are shown; None for all."""
+        """Return the queues that the page covers; None for all."""
         if not self.pool and not self.queue:
             return None
         return [row for row in self.queues if self.pool in ("", row.pool.name) and self.queue in ("", row.name)]
 
     @property
     def query(self) -> dict[str, str]:
-        """Return the choice as URL parameters."""
+        """Return the chosen values as URL parameters."""
         tenant = self.tenant.slug if self.tenant and self.sees_all else ""
         view = "table" if self.is_table else ""
         values = {"range": self.span.value, "pool": self.pool, "queue": self.queue, "tenant": tenant, "view": view}
         return {name: value for name, value in values.items() if value}
 
     def link(self, **changed: str) -> str:
-        """Return the page's URL with some choices changed."""
+        """Return the page's query string with these values changed."""
         return "?" + urlencode({name: value for name, value in (self.query | changed).items() if value})
 
     def chips(self) -> dict[str, list[Chip]]:
-        """Return the choices of range, and for readers of all tenants of pool and queue."""
+        """Return the links for the range and, for users who see all tenants, for pool and queue."""
         ranges = [Chip(label, self.link(range=span.value), span == self.span) for span, label in SPANS.items()]
         if not self.sees_all:
             return {"ranges": ranges}
@@ -93,7 +93,7 @@ class SharesChoice:
 
 @require_safe
 def fairness_page(request: HttpRequest) -> HttpResponse:
-    """Show the page, with its body rendered once."""
+    """Show the fairness explorer."""
     choice = _choose(request)
     body = _render_body(request, choice)
     own = access_of(request).tenant
@@ -110,7 +110,7 @@ def fairness_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def fairness_fragment(request: HttpRequest) -> HttpResponseBase:
-    """Render only the body; answer 304 if the browser's copy is current."""
+    """Return only the HTML of the body; answer 304 if the browser's copy is current."""
     return part_response(request, _render_body(request, _choose(request)))
 
 

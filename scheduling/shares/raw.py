@@ -1,4 +1,4 @@
-"""Execution of raw SQL that the ORM cannot express."""
+"""Execution of raw SQL statements that the ORM cannot express."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.database.prepared import planned_cursor
 def fetch_rows(
     statement: str, parameters: Mapping[str, Any] | None = None, *, row_factory: RowFactory[Any] = namedtuple_row
 ) -> list[Any]:
-    """Return all rows of a statement. Require a scope here, since raw SQL has no manager that does."""
+    """Return all rows of a SQL statement; raise an error outside a tenant context, as model managers do."""
     require_scope()
     with planned_cursor(row_factory) as cursor:
         cursor.execute(statement, parameters or {})

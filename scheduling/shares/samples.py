@@ -1,4 +1,4 @@
-"""Periodic samples of each tenant's entitlement, which cannot be computed for a past time."""
+"""Periodic samples of each tenant's entitlement, because it cannot be computed later for a past time."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _COLUMNS = ("tenant_ids", "minutes", "queue_ids", "entitled_us", "backlogged_us"
 
 
 class ShareSampler:
-    """A dispatcher's duty: a sample every SAMPLE_SECONDS; for very many tenants in steps between ticks."""
+    """Duty of a dispatcher: takes a sample every SAMPLE_SECONDS, for very many tenants in steps between ticks."""
 
     def __init__(self) -> None:
         self._sample: Iterator[int] | None = None
 
     def interval_seconds(self) -> float:
-        """Return the seconds until the next step of a sample, or the next sample."""
+        """Return the seconds until the next step: short while a sample is unfinished."""
         return SAMPLE_SECONDS if self._sample is None else STEP_SECONDS
 
     def take_turn(self) -> None:
-        """Continue a sample, or begin one."""
+        """Run the next step of the current sample, or begin a sample."""
         sample = self._sample or _take_sample()
         # A failing step ends the sample, which leaves a gap.
         self._sample = None
@@ -50,15 +50,15 @@ class ShareSampler:
 
 
 def sample_shares() -> int:
-    """Take a whole sample at once; return how many rows were written."""
+    """Take a whole sample now; return how many rows were written."""
     return sum(_take_sample())
 
 
 def _take_sample() -> Iterator[int]:
-    """Add the time since the last sample to its minutes, step by step; yield the rows written by each step.
+    """Add the time since the last sample to the entitlements of its minutes; yield the number of rows after each step.
 
-    Yield nothing while another dispatcher samples or has just done so, or if the active plan serves in order of
-    arrival.
+    Yield nothing if another dispatcher samples now or did so a moment ago, or if the active plan serves jobs in order
+    of arrival.
     """
     with all_tenants():
         span = _take_span()
@@ -78,7 +78,7 @@ def _take_sample() -> Iterator[int]:
 
 
 def _take_span() -> tuple[datetime, datetime] | None:
-    """Return the time that this sample stands for; None if there is none, or it is another dispatcher's turn."""
+    """Return start and end of the time that this sample covers, or None if no sample is to be taken now."""
     if not try_to_lead(LockClass.SHARE_SAMPLE):
         return None
     with prepared_cursor(namedtuple_row) as cursor:
@@ -99,7 +99,7 @@ def _rows(entitled: Sequence[EntitledTenant], since: datetime, until: datetime) 
 
 
 def split_by_minute(since: datetime, until: datetime) -> Iterator[tuple[datetime, timedelta]]:
-    """Yield the minutes that [since, until) overlaps, each with the length of the overlap."""
+    """Yield the start of each minute that overlaps [since, until), with the length of the overlap."""
     minute = since.replace(second=0, microsecond=0)
     while minute < until:
         following = minute + timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""Virtual times by queue, relative to the queue's clock: the next tenant, and the lead of each."""
+"""Virtual times of the tenants in each queue: which is next, and how far each is ahead of the queue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _NEXT = load_sql(__file__)["find_next"]
 
 @dataclass(frozen=True, slots=True)
 class VirtualTime:
-    """An eligible tenant in a queue. ``ahead_us`` is slot time at weight 1, over the queue's own virtual time."""
+    """Virtual time of an eligible tenant in a queue.
+
+    ``ahead_us`` is how far it is above the queue's virtual time, in microseconds of slot time at weight 1.
+    """
 
     tenant_id: UUID
     slug: str
@@ -34,14 +37,14 @@ class VirtualTime:
 
 @dataclass(frozen=True, slots=True)
 class QueueTimes:
-    """A queue's eligible tenants of least virtual time; the first one is next."""
+    """A queue with its eligible tenants in the order of their virtual times; the first is served next."""
 
     queue: Queue
     tenants: list[VirtualTime]
 
 
 def read_virtual_times(queues: Sequence[Queue]) -> list[QueueTimes]:
-    """Return the queues with eligible tenants, in one statement; empty unless all tenants are visible."""
+    """Return the queues that have eligible tenants, in one query; an empty list in the context of one tenant."""
     if not require_scope().is_all_tenants:
         return []
     found: dict[int, list[VirtualTime]] = defaultdict(list)

@@ -1,1 +1,1 @@
-"""Statistics: rollups, gauges and throughput by minute and hour."""
+"""Statistics: gauges of the present load, and rollups of ended executions by minute and hour."""

@@ -1,4 +1,4 @@
-"""Reads of the gauges of the last hour, which dispatchers sample: a row for each queue and minute."""
+"""Queries of the gauges of the last hour, which dispatchers sample: one row for each queue and minute."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MOMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """Gauge of one queue, or the sum of several, at one moment."""
+    """Numbers of jobs in one queue, or in several queues together, when they were sampled."""
 
     waiting: int = 0
     oldest_at: datetime | None = None
@@ -45,7 +45,7 @@ class Gauge:
 
     @property
     def slots(self) -> float:
-        """Return the slots in use; a message uses one, regardless of its number of jobs."""
+        """Return the number of slots in use; a message uses one slot, however many jobs it carries."""
         return self.slots_milli / 1000
 
     @property
@@ -55,7 +55,7 @@ class Gauge:
 
     @property
     def oldest_seconds(self) -> float | None:
-        """Return the wait of the oldest job at the time of the sample, or None."""
+        """Return how long the longest-waiting job had waited when it was sampled, in seconds, or None."""
         if self.oldest_at is None or self.sampled_at is None:
             return None
         return max(0.0, (self.sampled_at - self.oldest_at).total_seconds())
@@ -63,7 +63,10 @@ class Gauge:
 
 @dataclass(frozen=True)
 class Gauges:
-    """Gauges of the last hour by minute and queue; minutes without a sample are absent."""
+    """Gauges of the last hour by minute and queue id; minutes without a sample are absent.
+
+    ``latest`` has the last sample of each queue.
+    """
 
     now: datetime
     by_minute: Mapping[datetime, Mapping[int, Gauge]] = field(default_factory=dict)
@@ -71,27 +74,27 @@ class Gauges:
 
     @property
     def sampled_at(self) -> datetime | None:
-        """Return the time of the last sample, or None."""
+        """Return the time of the last sample, or None if there is none."""
         return max((row.sampled_at for row in self.latest.values() if row.sampled_at), default=None)
 
     @cached_property
     def minutes(self) -> list[datetime]:
-        """Return the minutes of the hour, oldest first, including the current one."""
+        """Return the starts of the minutes of the last hour, oldest first; the last is the current minute."""
         this = self.now.replace(second=0, microsecond=0)
         return [this - _MINUTE * ago for ago in reversed(range(MINUTES))]
 
     @property
     def total(self) -> Gauge:
-        """Return the present sum of all queues."""
+        """Return the sum of the last samples of all queues."""
         return sum_gauges(self.latest.values())
 
     @cached_property
     def totals(self) -> list[Gauge | None]:
-        """Return the sum of all queues by minute, None without a sample."""
+        """Return for each of ``minutes`` the sum over all queues, or None without a sample."""
         return [sum_gauges(self.by_minute[at].values()) if at in self.by_minute else None for at in self.minutes]
 
     def of_queue(self, queue_id: int, since: datetime) -> list[Gauge]:
-        """Return the samples of one queue since a moment, oldest first."""
+        """Return the samples of one queue since ``since``, oldest first."""
         rows = (self.by_minute[at].get(queue_id) for at in self.minutes if at >= since and at in self.by_minute)
         return [row for row in rows if row is not None]
 
@@ -113,7 +116,7 @@ def sum_gauges(rows: Iterable[Gauge]) -> Gauge:
 
 
 def read_gauges(now: datetime) -> Gauges:
-    """Return the gauges of the last hour, in one statement: of all tenants, or of the scope's one."""
+    """Return the gauges of the last hour, in one query: of all tenants together, or of the current tenant."""
     is_all_tenants = require_scope().is_all_tenants
     model = QueueGauge if is_all_tenants else TenantGauge
     since = now.replace(second=0, microsecond=0) - _MINUTE * (MINUTES - 1)
@@ -136,14 +139,14 @@ def _moment(epoch_seconds: float | None) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class PoolMinutes:
-    """Slots of all live workers and slots in use, by minute; None without a sample."""
+    """Slots of all live workers and slots in use, one value for each minute of the last hour; None without a sample."""
 
     slots: Sequence[int | None]
     used: Sequence[float | None]
 
 
 def read_pool_minutes(now: datetime) -> PoolMinutes:
-    """Return the last hour of all pools together, in one statement; for the platform, not for tenants."""
+    """Return the slots of all pools together over the last hour, in one query; do not show them to tenants."""
     this = now.replace(second=0, microsecond=0)
     minutes = [this - _MINUTE * ago for ago in reversed(range(MINUTES))]
     slots: dict[datetime, int] = defaultdict(int)
@@ -157,14 +160,14 @@ def read_pool_minutes(now: datetime) -> PoolMinutes:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Last sample of the tenants: jobs in flight by queue, and the start of the longest wait of each."""
+    """Last sample of the tenants: their jobs in flight by queue, and the start of each tenant's longest wait."""
 
     in_flight: Sequence[InFlight]
     oldest_at: Mapping[UUID, datetime]
 
 
 def read_sampled_tenants(now: datetime) -> Sampled:
-    """Return the last sample of every tenant, in one statement without reading jobs."""
+    """Return the last sample of every tenant, in one query that does not read jobs."""
     newest = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE).order_by("-minute").values("minute")[:1]
     last = TenantGauge.objects.filter(minute=newest).order_by()
     columns = ("queue_id", "tenant_id", "dispatched", "executing", "slots_milli", "busy_us")

@@ -1,4 +1,4 @@
-"""Sampling of queues, pools and tenants into gauges; each sample overwrites the row of the current minute."""
+"""Sampling of the load of queues, pools and tenants; each sample overwrites the row of the current minute."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _QUEUES, _POOLS, _TENANTS = _SQL["sample_queues"], _SQL["sample_pools"], _SQL["s
 
 
 class GaugeSampler:
-    """Duty of a dispatcher: a sample every GAUGE_SECONDS, less often if it is slow."""
+    """Duty of a dispatcher that samples every GAUGE_SECONDS, or less often if sampling is slow."""
 
     def __init__(self) -> None:
         self._took_seconds = 0.0
@@ -40,17 +40,17 @@ class GaugeSampler:
         return max(GAUGE_SECONDS, REST * self._took_seconds)
 
     def take_turn(self) -> None:
-        """Sample, unless another dispatcher has just done so."""
+        """Take a sample, unless another dispatcher has taken one just before."""
         began = time.monotonic()
         sample_gauges(fresh_seconds=FRESH_PART * GAUGE_SECONDS, tenants_fresh_seconds=FRESH_PART * TENANT_SECONDS)
         self._took_seconds = time.monotonic() - began
 
 
 def sample_gauges(*, fresh_seconds: float = 0.0, tenants_fresh_seconds: float = 0.0) -> int:
-    """Write the present gauges into the current minute; return the number of rows.
+    """Write the present gauges into the rows of the current minute; return the number of rows.
 
-    Samples within the given seconds are kept, and a second sample of a minute replaces the first: any number of
-    dispatchers may call this at any time.
+    Do nothing if the last sample is younger than ``fresh_seconds``. A later sample in the same minute replaces the
+    earlier one, so any number of dispatchers may call this at any time.
     """
     with all_tenants():
         if not try_to_lead(LockClass.GAUGES):

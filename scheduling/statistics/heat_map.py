@@ -1,4 +1,4 @@
-"""Heat map of kinds by hour, on a scale of quantiles: rare kinds stay visible beside frequent ones."""
+"""Heat map of ended executions by kind and hour; colours stand for quantiles, so that rare kinds stay visible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ CELL_WIDTH, CELL_HEIGHT, GAP = 24.0, 16.0, 2.0
 
 @dataclass(frozen=True, slots=True)
 class HeatCell:
-    """Hour of a kind: its place in the row, its class (0: no execution ended, CLASSES: most) and its counts."""
+    """One hour of a kind: its position in the row, its colour class and its counts.
+
+    Class 0 means that no execution ended, class CLASSES is that of the greatest numbers.
+    """
 
     x: float
     heat: int
@@ -36,7 +39,7 @@ class HeatCell:
 
 @dataclass(frozen=True, slots=True)
 class HeatRow:
-    """Row of one kind."""
+    """Row of the map: the hours of one kind."""
 
     kind: str
     cells: list[HeatCell]
@@ -45,7 +48,7 @@ class HeatRow:
 
 @dataclass(frozen=True, slots=True)
 class HeatClass:
-    """Colour of the map with its least value."""
+    """Colour class with the least number of executions that belongs to it."""
 
     heat: int
     least: int
@@ -53,7 +56,7 @@ class HeatClass:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """All rows of the map, with its legend."""
+    """The heat map: its hours, its rows, the colour classes for the legend, and the number of hidden kinds."""
 
     hours: Sequence[datetime]
     rows: list[HeatRow]
@@ -66,7 +69,7 @@ class HeatMap:
 
 @require_safe
 def kinds_fragment(request: HttpRequest) -> HttpResponseBase:
-    """Return the map, or its table with ``view=table``; 304 if the browser has it."""
+    """Return the HTML of the map, or of its table with ``view=table``; answer 304 if the browser's copy is current."""
     is_table = request.GET.get("view") == "table"
     part = _kept.get(partial(_render, is_table=is_table), variant="table" if is_table else "")
     return part_response(request, part.body, etag=part.etag)
@@ -77,7 +80,7 @@ def _render(*, is_table: bool) -> SafeString:
 
 
 def draw_heat(kinds: KindHours) -> HeatMap:
-    """Return the map of ended executions."""
+    """Return the heat map of these counts."""
     bounds = quantile_bounds([hour.ended for line in kinds.lines for hour in line.hours])
     rows = [
         HeatRow(
@@ -93,9 +96,9 @@ def draw_heat(kinds: KindHours) -> HeatMap:
 
 
 def quantile_bounds(values: Sequence[int], classes: int = CLASSES) -> list[int]:
-    """Return the least value of each non-empty class, so that each class has about as many of the positive values.
+    """Return the least value of each class, for classes that contain about equally many of the positive values.
 
-    Equal values share a class, so there may be fewer classes.
+    Equal values are in the same class, so there may be fewer than ``classes`` classes.
     """
     known = sorted(value for value in values if value > 0)
     if not known:
@@ -110,5 +113,5 @@ def _cell(index: int, hour: datetime, count: HourCount, bounds: Sequence[int]) -
 
 
 def _heat(value: int, bounds: Sequence[int]) -> int:
-    """Return the colour of a value; with fewer classes than colours the greatest still has the deepest."""
+    """Return the colour class of a value; the class of the greatest values is always CLASSES."""
     return bisect_right(bounds, value) + CLASSES - len(bounds) if value else 0

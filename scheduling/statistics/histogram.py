@@ -1,4 +1,4 @@
-"""Histograms of durations in fixed buckets, which can be added and yield percentiles."""
+"""Histograms of durations with fixed buckets, so that histograms can be added and percentiles computed from the sum."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BUCKETS = len(BOUNDS) + 1
 
 
 def add(histograms: Iterable[Sequence[int]]) -> list[int]:
-    """Return the sum of histograms."""
+    """Return the sum of these histograms, bucket by bucket."""
     total = [0] * BUCKETS
     for counts in histograms:
         for bucket, count in enumerate(counts):
@@ -39,9 +39,10 @@ def add(histograms: Iterable[Sequence[int]]) -> list[int]:
 
 
 def percentile(counts: Sequence[int], part: float) -> float | None:
-    """Return the duration that `part` of all (0 to 1) do not exceed, in seconds, interpolated inside its bucket.
+    """Return the duration in seconds that ``part`` of all durations (0 to 1) do not exceed.
 
-    Return None if it is empty, and the lower bound of the last bucket, which is unbounded.
+    The value is interpolated inside its bucket. Return None for an empty histogram, and the lower bound of the last
+    bucket for values in that bucket, which has no upper bound.
     """
     total = sum(counts)
     if not total:

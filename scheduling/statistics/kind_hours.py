@@ -1,4 +1,4 @@
-"""Ended executions by kind and hour of the last day, from the rollups."""
+"""Numbers of executions that ended in the last 24 hours, by kind and hour, from the rollups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KIND_LIMIT = 20
 
 @dataclass(frozen=True, slots=True)
 class HourCount:
-    """Executions of a kind that ended in an hour, and those that failed."""
+    """Number of executions of a kind that ended in one hour, and how many of them failed."""
 
     ended: int = 0
     failed: int = 0
@@ -27,7 +27,7 @@ class HourCount:
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """Hours of one kind, oldest first."""
+    """Counts of one kind for each hour, oldest first."""
 
     kind: str
     hours: list[HourCount]
@@ -39,7 +39,7 @@ class KindRow:
 
 @dataclass(frozen=True, slots=True)
 class KindHours:
-    """Busiest kinds of the day; ``hidden`` is the number of others."""
+    """Counts of the kinds with the most ended executions; ``hidden`` is the number of other kinds."""
 
     hours: Sequence[datetime]
     lines: list[KindRow]
@@ -47,7 +47,7 @@ class KindHours:
 
 
 def read_kind_hours(now: datetime | None = None) -> KindHours:
-    """Return the kinds by hour, in two statements over a few hundred rows."""
+    """Return the counts of the last 24 hours by kind, in two queries over a few hundred rows."""
     now = now or read_clock()
     this = now.replace(minute=0, second=0, microsecond=0)
     hours = [this - timedelta(hours=ago) for ago in reversed(range(HOURS))]

@@ -1,4 +1,4 @@
-"""Charts of the last hour by minute: sparklines, the status strip, charts with axes, and their table."""
+"""Charts of the last hour by minute: sparklines, the status strip, charts with axes, and a table of their numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONG_WAIT_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """Line over the last hour, broken at missing samples; ``summary`` describes it."""
+    """Sparkline over the last hour, interrupted where samples are missing; ``summary`` describes it in words."""
 
     path: str
     summary: str
@@ -38,7 +38,7 @@ class Spark:
 
 @dataclass(frozen=True, slots=True)
 class StripMinute:
-    """Minute of the status strip: its place, tone and description."""
+    """One minute of the status strip: its position, its tone (such as ``good``) and its description."""
 
     x: int
     tone: str
@@ -47,7 +47,7 @@ class StripMinute:
 
 @dataclass(frozen=True, slots=True)
 class ChartMinute:
-    """Minute of a chart: its place, and its numbers in words."""
+    """One minute of a chart: its position, and its numbers in words."""
 
     x: int
     title: str
@@ -55,9 +55,9 @@ class ChartMinute:
 
 @dataclass(frozen=True, slots=True)
 class MinuteChart:
-    """Chart with axes: paths by mark, the labels of both axes and a description.
+    """Chart with axes: an SVG path for each line or colour, the labels of both axes, and a description.
 
-    ``scale`` begins with the greatest value, ``times`` with the earliest minute.
+    ``scale`` are the labels of the vertical axis from the greatest value down, ``times`` those of the time axis.
     """
 
     paths: Mapping[str, str]
@@ -73,7 +73,7 @@ class MinuteChart:
 
 @dataclass(frozen=True, slots=True)
 class MinuteTableRow:
-    """Minute of the table: the numbers of all charts."""
+    """One minute of the table, with the numbers of all charts."""
 
     at: datetime
     ended: EndedCounts
@@ -86,7 +86,7 @@ class MinuteTableRow:
 
 
 def spark(values: Sequence[float | None], *, words: Any = str) -> Spark:
-    """Return a sparkline, scaled to its highest value."""
+    """Return the sparkline of these values, scaled to the greatest; ``words`` formats a value for the description."""
     known = [value for value in values if value is not None]
     if not known:
         return Spark("", _("No data in the last hour."))
@@ -101,7 +101,7 @@ def spark(values: Sequence[float | None], *, words: Any = str) -> Spark:
 
 
 def _line(heights: Sequence[float | None], step: float, start: float = 0.0) -> str:
-    """Return the path of a line that is broken at None."""
+    """Return the SVG path of a line that is interrupted where a height is None."""
     runs: list[list[str]] = [[]]
     for index, height in enumerate(heights):
         if height is None:
@@ -113,7 +113,7 @@ def _line(heights: Sequence[float | None], step: float, start: float = 0.0) -> s
 
 
 def draw_strip(overview: Overview) -> tuple[list[StripMinute], str]:
-    """Return a cell for each minute, and a summary of all."""
+    """Return the cells of the status strip, one for each minute, and a summary of them."""
     cells = [
         StripMinute(index * STRIP_STEP, *_strip_minute(row, is_all_tenants=overview.is_all_tenants))
         for index, row in enumerate(minute_rows(overview))
@@ -130,7 +130,7 @@ def draw_strip(overview: Overview) -> tuple[list[StripMinute], str]:
 
 
 def _strip_minute(row: MinuteTableRow, *, is_all_tenants: bool) -> tuple[str, str]:
-    """Return the tone and title of a minute."""
+    """Return the tone of a minute and a title that explains it."""
     at = f"{row.at:%H:%M}"
     rate, oldest = row.ended.failure_rate or 0.0, row.oldest_seconds or 0.0
     # A tenant without jobs has no sample, and no trouble either.
@@ -153,7 +153,7 @@ def _strip_minute(row: MinuteTableRow, *, is_all_tenants: bool) -> tuple[str, st
 
 
 def minute_rows(overview: Overview, queue_id: int | None = None) -> list[MinuteTableRow]:
-    """Return the minutes of the hour, oldest first: of all queues, or of one."""
+    """Return the numbers of each minute of the last hour, oldest first, for all queues or for one."""
     slots = overview.pool_minutes.slots if overview.pool_minutes else [None] * len(overview.gauges.minutes)
     if queue_id is None:
         buckets, gauges = overview.work.buckets, overview.gauges.totals
@@ -165,7 +165,7 @@ def minute_rows(overview: Overview, queue_id: int | None = None) -> list[MinuteT
 
 
 def draw_ended(rows: Sequence[MinuteTableRow]) -> MinuteChart:
-    """Return the ended runs by the minute as stacked bars, failed ones above completed ones."""
+    """Return a chart of the runs that ended in each minute: stacked bars, failed ones above completed ones."""
     completed, failed = sum(row.ended.completed for row in rows), sum(row.ended.failed for row in rows)
     top = _round_up(max((row.ended.completed + row.ended.failed for row in rows), default=0), (2, 4, 10, 20))
     unit = CHART_HEIGHT / top
@@ -188,7 +188,7 @@ def draw_ended(rows: Sequence[MinuteTableRow]) -> MinuteChart:
 
 
 def draw_waits(rows: Sequence[MinuteTableRow]) -> MinuteChart:
-    """Return three percentiles of the waits until the first start as lines, broken where no job began."""
+    """Return a chart of the 50th, 95th and 99th percentile of the waits, interrupted in minutes without a start."""
     lines = {
         "p50": [row.ended.wait_p50 for row in rows],
         "p95": [row.ended.wait_p95 for row in rows],
@@ -242,6 +242,6 @@ def _bar(index: int, below: float, height: float) -> str:
 
 
 def _round_up(most: float, steps: Sequence[int]) -> float:
-    """Return the least round number that is not below ``most``: one of the steps times a power of ten."""
+    """Return the least number that is at least ``most`` and is one of ``steps`` times a power of ten."""
     power = 10.0 ** floor(log10(most)) if most > 0 else 1.0
     return next(step * power for step in steps if step * power >= most)

@@ -1,4 +1,4 @@
-"""Rows of statistics: gauges of each minute, and rollups of ended executions by minute and hour."""
+"""Rows of statistics: gauges of the load in each minute, and rollups of ended executions by minute and hour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenants.tenancy.bases import TenantManager
 
 
 class GaugeRow(models.Model):
-    """Base of gauges of waiting jobs and jobs in flight. Jobs in one message share its slot equally."""
+    """Base of gauges: numbers of waiting jobs and jobs in flight. Jobs in one message share its slot equally."""
 
     minute = models.DateTimeField()
     queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
@@ -29,7 +29,7 @@ class GaugeRow(models.Model):
 
 
 class QueueGauge(GaugeRow):
-    """Gauge of one queue in one minute."""
+    """Numbers of jobs in one queue, as last sampled in one minute."""
 
     pk = models.CompositePrimaryKey("minute", "queue_id")
 
@@ -38,7 +38,7 @@ class QueueGauge(GaugeRow):
 
 
 class TenantGauge(GaugeRow):
-    """Gauge of one tenant in one queue, for all tenants with jobs in flight and those with the longest waits."""
+    """Numbers of one tenant's jobs in one queue; sampled only for tenants with jobs in flight or the longest waits."""
 
     pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
@@ -52,7 +52,7 @@ class TenantGauge(GaugeRow):
 
 
 class PoolGauge(models.Model):
-    """Gauge of one pool in one minute: the slots of its live workers, and those in use."""
+    """Slots of the live workers of one pool, and the slots in use, as last sampled in one minute."""
 
     pk = models.CompositePrimaryKey("minute", "pool_id")
     minute = models.DateTimeField()
@@ -66,7 +66,10 @@ class PoolGauge(models.Model):
 
 
 class Tally(models.Model):
-    """Ended execution that no rollup has counted yet; without an ``outcome``, a dead letter without an execution."""
+    """Ended execution that the rollups do not count yet.
+
+    With an empty ``outcome`` it is a dead letter without an execution.
+    """
 
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
     queue_id = models.BigIntegerField(primary_key=True)  # required by Django; not unique, not a key
@@ -86,7 +89,10 @@ class Tally(models.Model):
 
 
 class MinuteRow(models.Model):
-    """Base of rollups of a minute. ``busy_us`` is slot time within it, even of executions that ended later."""
+    """Base of the rollups of one minute.
+
+    ``busy_us`` is the slot time within the minute, also of executions that ended in a later one.
+    """
 
     minute = models.DateTimeField()
     queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
@@ -104,7 +110,7 @@ class MinuteRow(models.Model):
 
 
 class QueueMinute(MinuteRow):
-    """Rollup of one queue in one minute."""
+    """Rollup of the executions of one queue in one minute."""
 
     pk = models.CompositePrimaryKey("minute", "queue_id")
 
@@ -113,7 +119,7 @@ class QueueMinute(MinuteRow):
 
 
 class TenantMinute(MinuteRow):
-    """Rollup of one tenant in one queue in one minute."""
+    """Rollup of one tenant's executions in one queue in one minute."""
 
     pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
@@ -130,7 +136,10 @@ class TenantMinute(MinuteRow):
 
 
 class KindHour(models.Model):
-    """Rollup of one kind in one hour by outcome; without an ``outcome``, dead letters without an execution."""
+    """Rollup of the executions of one kind with one outcome that ended in one hour.
+
+    The row with an empty ``outcome`` counts dead letters without an execution.
+    """
 
     pk = models.CompositePrimaryKey("kind", "hour", "outcome")
     kind = models.CharField(max_length=64)
@@ -148,9 +157,9 @@ class KindHour(models.Model):
 
 
 class ShareMinute(models.Model):
-    """Entitlement of one tenant in one queue in one minute, sampled by a dispatcher every few seconds.
+    """Entitlement of one tenant in one queue in one minute, which a dispatcher samples every few seconds.
 
-    Kept only for the tenants with the greatest entitlements, which bounds the number of rows.
+    Only the tenants with the greatest entitlements have rows, which bounds their number.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
@@ -169,7 +178,7 @@ class ShareMinute(models.Model):
 
 
 class RollupClock(models.Model):
-    """Times of the last fold and the last sample of shares; one row."""
+    """Times of the last fold of ended executions and of the last sample of shares; a table of one row."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     folded_at = models.DateTimeField(null=True)

@@ -1,4 +1,4 @@
-"""Folding of ended executions into the rollups, and pruning of old rollups."""
+"""Addition of ended executions to the rollups, and pruning of old rollups."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ _DELETE = """
 
 
 class TallyFolder:
-    """Duty of a dispatcher: a fold each second, and sooner while it is behind."""
+    """Duty of a dispatcher that adds ended executions to the rollups each second, and sooner while many are left."""
 
     def __init__(self) -> None:
         self._is_behind = False
 
     def interval_seconds(self) -> float:
-        """Return the seconds until the next fold."""
+        """Return the seconds until the next turn."""
         return NEXT_FOLD_SECONDS if self._is_behind else FOLD_SECONDS
 
     def take_turn(self) -> int:
-        """Run a fold; return how many executions it counted."""
+        """Add ended executions to the rollups; return how many."""
         self._is_behind = False
         folded = fold_tallies()
         self._is_behind = folded >= FOLD_ROWS
@@ -57,10 +57,9 @@ class TallyFolder:
 
 
 def fold_tallies(*, limit: int | None = None) -> int:
-    """Fold at most ``limit`` ended executions, FOLD_ROWS by default, into the rollups in one transaction.
+    """Add at most ``limit`` ended executions (default FOLD_ROWS) to the rollups, in one transaction; return how many.
 
-    Return how many were folded; 0 if another process folds. A lock ensures that two folds never wait for each other's
-    rows.
+    Return 0 if another process does this now: a lock keeps two processes from waiting for each other's rows.
     """
     with all_tenants():
         if not try_to_lead(LockClass.ROLLUPS):
@@ -75,7 +74,7 @@ def fold_tallies(*, limit: int | None = None) -> int:
 
 
 def prune_rollups(*, limit: int) -> dict[str, int]:
-    """Delete at most ``limit`` rows beyond the retention of each rollup; return the number of each."""
+    """Delete at most ``limit`` rows of each rollup that are older than its retention; return the numbers by rollup."""
     counts = {}
     with all_tenants(), connection.cursor() as cursor:
         for (table, column), days in KEPT_DAYS.items():
@@ -85,5 +84,5 @@ def prune_rollups(*, limit: int) -> dict[str, int]:
 
 
 def outcomes() -> dict[str, Any]:
-    """Return the classes of outcomes, for the statements of rollups."""
+    """Return the outcomes that count as completed, failed or either, as parameters for the statements of rollups."""
     return {"completed": list(COMPLETED), "failed": list(FAILED), "ran": [*COMPLETED, *FAILED]}

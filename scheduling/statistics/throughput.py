@@ -1,4 +1,4 @@
-"""Recently ended executions, from the rollups: a row for each queue and minute, regardless of their number."""
+"""Executions that ended recently, from the rollups: one row for each queue and minute, however many there were."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ FAILED = (_O.FAILED.value, _O.TIMED_OUT.value, _O.CRASHED.value, _O.EXPIRED.valu
 
 @dataclass(slots=True)
 class EndedCounts:
-    """Counts of ended executions, their slot time in seconds and the histogram of waits.
+    """Numbers of ended executions, their slot time in seconds, and the histogram of the waits before the first start.
 
-    ``dead_letters`` are the jobs that were given up.
+    ``dead_letters`` is the number of jobs that were given up.
     """
 
     completed: int = 0
@@ -50,13 +50,13 @@ class EndedCounts:
 
     @property
     def failure_rate(self) -> float | None:
-        """Return the part of failed executions among completed and failed ones, or None if there are none."""
+        """Return failed executions as a fraction of completed and failed ones, or None if there are none."""
         ended = self.completed + self.failed
         return self.failed / ended if ended else None
 
     @property
     def wait_p50(self) -> float | None:
-        """Return the seconds within which half of the jobs started after they could."""
+        """Return the median of the waits before the first start in seconds, or None if no job started."""
         return histogram.percentile(self.wait, 0.5)
 
     @property
@@ -70,9 +70,9 @@ class EndedCounts:
 
 @dataclass(frozen=True, slots=True)
 class RecentWork:
-    """Executions that ended since ``since``; ``buckets`` are the minutes of the last hour, oldest first.
+    """Executions that ended in the last hour; ``by_queue`` counts those since ``since``, the last ten minutes.
 
-    ``as_of`` is the time of the last fold, or None.
+    ``buckets`` are the minutes of the hour, oldest first. ``as_of`` is when the rollups were last updated, or None.
     """
 
     now: datetime
@@ -95,12 +95,12 @@ class RecentWork:
 
     @property
     def is_stale(self) -> bool:
-        """Return whether the last fold is more than a minute old."""
+        """Return whether the rollups were last updated more than a minute ago."""
         return self.as_of is None or self.now - self.as_of > STALE_AFTER
 
 
 def read_recent_work(now: datetime) -> RecentWork:
-    """Return the last hour of the current scope, in two statements over rollups."""
+    """Return the executions of the last hour in the current tenant context, in two queries over rollups."""
     minute = now.replace(second=0, microsecond=0)
     since, hour_ago = minute - WINDOW, minute - timedelta(minutes=MINUTES - 1)
     by_queue: dict[int, EndedCounts] = defaultdict(EndedCounts)
@@ -120,7 +120,7 @@ def read_recent_work(now: datetime) -> RecentWork:
 
 
 def read_ended_by_tenant(now: datetime) -> dict[UUID, EndedCounts]:
-    """Return the executions ended within the window by tenant, without waits, in one statement."""
+    """Return the counts of the last ten minutes by tenant, without waits, in one query."""
     since = now.replace(second=0, microsecond=0) - WINDOW
     rows = TenantMinute.objects.filter(minute__gte=since).order_by().values_list("tenant_id")
     sums = rows.annotate(completed=Sum("completed"), failed=Sum("failed"), busy_us=Sum("busy_us"))
@@ -128,7 +128,7 @@ def read_ended_by_tenant(now: datetime) -> dict[UUID, EndedCounts]:
 
 
 def _queue_rows(since: datetime) -> Iterable[tuple[datetime, int, int, int, int, int, list[int]]]:
-    """Return a row for each queue and minute: of all tenants together, or of the scope's one."""
+    """Return a row for each queue and minute: of all tenants together, or of the current tenant."""
     model = QueueMinute if require_scope().is_all_tenants else TenantMinute
     rows: Iterable[tuple[datetime, int, int, int, int, int, list[int]]] = model.objects.filter(
         minute__gte=since

@@ -1,4 +1,4 @@
-"""Console pages of paused kinds; for platform staff only."""
+"""Console pages of paused job kinds, for platform staff only."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class KindPauseModelForm(KindPauseForm, forms.ModelForm):  # type: ignore[type-a
 
 @admin.register(KindPause, site=console_site)
 class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
-    """Paused kinds, of which no job is dispatched."""
+    """Admin pages of paused job kinds: no job of a paused kind is dispatched."""
 
     view_permission = Permission.PLATFORM_VIEW
     add_permission = Permission.QUEUES_OPERATE

@@ -48,7 +48,7 @@ NAME_PATTERN = "[-a-zA-Z0-9_.]{1,64}"
 
 
 class StoppableViewSet(StaffViewSet):
-    """Base of resources that can be paused, resumed and drained by name."""
+    """Base of the resources that can be paused, drained and resumed, addressed by their names."""
 
     scope: ClassVar[StopScope]
     permissions = OPERATE
@@ -67,7 +67,7 @@ class StoppableViewSet(StaffViewSet):
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, name: str) -> Response:
-        """End the pause and the drain."""
+        """End the pause and the drain, if any."""
         body = WhySerializer(data=request.data)
         body.is_valid(raise_exception=True)
         stops.resume(scope=self.scope, name=name, reason=body.validated_data["reason"])
@@ -75,30 +75,30 @@ class StoppableViewSet(StaffViewSet):
 
     @action(detail=True, methods=["post"])
     def drain(self, request: Request, name: str) -> Response:
-        """Refuse new jobs and let existing ones run out; a draining pool only stops dispatching to its workers."""
+        """Refuse new jobs while existing jobs run to their end. A draining pool only gets no further jobs."""
         reason, until = self._asked(request)
         stops.check_target(scope=self.scope, name=name)
         stops.drain(scope=self.scope, name=name, reason=reason, until=until)
         return self.answer(name)
 
     def answer(self, name: str) -> Response:
-        """Return the present state of the target."""
+        """Return a response with the present state of the target."""
         return Response(self.get_serializer(self.state_of(name)).data)
 
     def answer_new(self, name: str) -> Response:
-        """Return the state of a target just added, with its address."""
+        """Return a 201 response with the state of a new target and its URL in `Location`."""
         answer = self.answer(name)
         answer.status_code = 201
         answer["Location"] = reverse(f"{self.scope.value}-detail", args=[name], request=self.request)
         return answer
 
     def state_of(self, name: str) -> TargetState:
-        """Return pause, drain and progress over all tenants, even if staff named a tenant."""
+        """Return pause, drain and progress of a target, over all tenants even if the request names a tenant."""
         with all_tenants():
             return read_target_state(scope=self.scope, name=name, now=read_moment())
 
     def list_states(self, request: Request, names: list[str]) -> Response:
-        """Return all targets of a kind with few targets, on one page."""
+        """Return a response with the states of these targets on a single page."""
         NoQuerySerializer.parse(request.query_params)
         states = [self.state_of(name) for name in names]
         return Response({"next": None, "previous": None, "results": self.get_serializer(states, many=True).data})
@@ -115,7 +115,7 @@ class StoppableViewSet(StaffViewSet):
     drain=extend_schema(operation_id="kinds_drain", request=StopRequestSerializer),
 )
 class KindViewSet(StoppableViewSet):
-    """Job kinds, of all tenants."""
+    """Job kinds, with their pauses and drains over all tenants."""
 
     model = KindPause
     scope = StopScope.KIND
@@ -128,7 +128,7 @@ class KindViewSet(StoppableViewSet):
 
     @extend_schema(operation_id="kinds_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
-        """Return a kind's pause, drain and costs."""
+        """Return a kind with its pause, drain and costs."""
         stops.check_target(scope=self.scope, name=name)
         return self.answer(name)
 
@@ -142,7 +142,7 @@ class KindViewSet(StoppableViewSet):
     drain=extend_schema(operation_id="pools_drain", request=StopRequestSerializer),
 )
 class PoolViewSet(StoppableViewSet):
-    """Worker pools."""
+    """Worker pools, with their pauses and drains."""
 
     model = WorkerPool
     scope = StopScope.POOL
@@ -155,7 +155,7 @@ class PoolViewSet(StoppableViewSet):
 
     @extend_schema(operation_id="pools_create", request=NewPoolSerializer, responses={201: TargetSerializer})
     def create(self, request: Request) -> Response:
-        """Add a worker pool; workers are started for it by name."""
+        """Add a worker pool. It has no workers until some are started with its name."""
         body = NewPoolSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         values = dict(body.validated_data)
@@ -165,13 +165,13 @@ class PoolViewSet(StoppableViewSet):
 
     @extend_schema(operation_id="pools_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
-        """Return a pool's pause and drain."""
+        """Return a pool with its pause and drain."""
         stops.check_target(scope=self.scope, name=name)
         return self.answer(name)
 
 
 class WorkerViewSet(StaffViewSet):
-    """Worker processes, the newest first."""
+    """Worker processes, newest first."""
 
     model = Worker
     permissions: ClassVar[Mapping[str, Permission]] = {name: OPERATE[name] for name in WORKER_ACTIONS}
@@ -193,7 +193,7 @@ class WorkerViewSet(StaffViewSet):
     @extend_schema(operation_id="workers_drain", request=WhySerializer)
     @action(detail=True, methods=["post"])
     def drain(self, request: Request, pk: str) -> Response:
-        """Stop dispatching to a worker; its running jobs continue, then it is idle or exits."""
+        """Stop dispatching to a worker. Its running jobs continue; then it stays idle or exits."""
         body = WhySerializer(data=request.data)
         body.is_valid(raise_exception=True)
         drain_worker(worker_id=UUID(pk), reason=body.validated_data["reason"])
@@ -202,7 +202,7 @@ class WorkerViewSet(StaffViewSet):
     @extend_schema(operation_id="workers_resume", request=NoBodySerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
-        """Resume a draining worker."""
+        """Dispatch to a draining worker again."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         resume_worker(worker_id=UUID(pk))
         return self._answer(UUID(pk))

@@ -1,4 +1,4 @@
-"""Base of the commands that pause, resume or drain a target by name."""
+"""Base class of the management commands that pause, drain or resume a queue, kind, tenant, pool or worker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WORKER = "worker"
 
 
 class TargetCommand(BaseCommand):
-    """Command that prints the state of its target afterwards."""
+    """Management command that changes a target and then prints the target's state."""
 
     scopes = SCOPES
 
@@ -44,10 +44,10 @@ class TargetCommand(BaseCommand):
 
     @abstractmethod
     def act(self, options: dict[str, Any]) -> None:
-        """Call the service."""
+        """Change the target by calling its service."""
 
     def report(self, options: dict[str, Any]) -> None:
-        """Print the state of the target."""
+        """Print the state of the target, as JSON with `--json`."""
         if options["target"] == WORKER:
             worker = find_worker(options["name"])
             facts = {"id": str(worker.pk), "status": worker.status, "running": worker.running}  # type: ignore[attr-defined]
@@ -59,13 +59,13 @@ class TargetCommand(BaseCommand):
 
 
 def add_stop_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments for the reason and the end."""
+    """Add the arguments `--reason` and `--until`."""
     parser.add_argument("--reason", required=True, help="reason, shown on pages and kept in the audit log")
     parser.add_argument("--until", type=moment, help="when it ends by itself, such as 2026-01-31T09:30:00Z")
 
 
 def read_state(scope: str, name: str) -> TargetState:
-    """Return the state of a target over all tenants."""
+    """Return the state of a target over all tenants; raise TargetNotFoundError if there is none."""
     with all_tenants():
         if scope != StopScope.KIND:  # a kind of a removed plug-in may still be paused
             check_target(scope=StopScope(scope), name=name)
@@ -73,7 +73,7 @@ def read_state(scope: str, name: str) -> TargetState:
 
 
 def find_worker(name: str) -> Worker:
-    """Return the worker with an id or with HOSTNAME:PID, the newest if there are several."""
+    """Return the worker with this id or `HOSTNAME:PID`, the newest if there are several; raise CommandError if none."""
     with all_tenants():
         for worker in list_workers().order_by("-started_at"):
             if name in (str(worker.pk), str(worker)):
@@ -82,7 +82,7 @@ def find_worker(name: str) -> Worker:
 
 
 def describe(scope: str, state: TargetState) -> str:
-    """Return a target's state as a sentence."""
+    """Return an English sentence about a target's state."""
     parts = []
     if state.pause is not None:
         parts.append(f"is paused{_ends(state.pause.until)}: {state.pause.reason}")

@@ -1,4 +1,4 @@
-"""Noticing that nothing is left of what a drain stopped."""
+"""Detection of drains that have finished, because none of the jobs that they wait for is left."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DRAINED_TENANTS = _SQL["note_drained_tenants"]
 
 
 def note_drained() -> int:
-    """Record each finished drain once; return how many were recorded. Any number of dispatchers may call this."""
+    """Record each drain that has finished, once; return how many. Any number of dispatchers may call this."""
     with all_tenants():
         if not try_to_lead(LockClass.DRAINS):
             return 0

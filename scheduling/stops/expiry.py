@@ -1,4 +1,4 @@
-"""Expiry of pauses, drains and forced circuit breakers, by the database's clock."""
+"""End of pauses, drains and forced circuit breakers whose end time has passed, by the database's clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _LIFT = load_sql(__file__)["expire_due_stops"]
 
 
 def expire_due_stops() -> int:
-    """End expired stops; return their number. Any number of dispatchers may call this; one of them runs it."""
+    """End the pauses, drains and forced circuit breakers whose end time has passed; return how many.
+
+    Any number of dispatchers may call this; one of them does it.
+    """
     with all_tenants():
         if not try_to_lead(LockClass.STOPS_LIFTED):
             return 0

@@ -1,4 +1,4 @@
-"""Stops without rows of their own targets: paused kinds, and drains."""
+"""Paused kinds, and drains of queues, kinds and pools; other pauses are columns of their targets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class KindPause(models.Model):
 
 
 class Drain(models.Model):
-    """Drain of a queue, kind or pool, which refuses new jobs while existing ones finish; a tenant's is on its row."""
+    """Drain of a queue, kind or pool, which refuses new jobs while existing ones finish.
+
+    The drain of a tenant is stored in the tenant's row.
+    """
 
     class Scope(models.TextChoices):
         QUEUE = "queue", _("Queue")

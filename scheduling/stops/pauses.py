@@ -1,7 +1,7 @@
-"""Services that pause, drain and resume a queue, kind or pool; tenants are stopped in their own app.
+"""Services that pause, drain and resume a queue, kind or pool; the tenants package has those of tenants.
 
-A pause holds work back: new jobs wait, running ones continue. A drain of a queue or kind refuses new jobs while
-existing ones run out. A drain of a pool stops dispatching to it. A repeated call changes the reason and the end;
+A pause stops dispatching: new jobs wait, running ones continue. A drain of a queue or kind refuses new jobs while
+existing ones finish. A drain of a pool stops dispatching to it. A repeated call replaces the reason and the end;
 resuming ends both.
 """
 
@@ -36,7 +36,7 @@ def pause_queue(*, queue: Queue, reason: str = "", until: datetime | None = None
 
 
 def resume_queue(*, queue: Queue, reason: str = "") -> None:
-    """Resume dispatching from the queue, and accept new jobs."""
+    """Resume dispatching from the queue and accept new jobs: end its pause and its drain."""
     with all_tenants():
         if _resume_row(queue, "queue", Drain.Scope.QUEUE, reason):
             # It returns to the others' virtual time: a pause earns it no credit.
@@ -44,7 +44,7 @@ def resume_queue(*, queue: Queue, reason: str = "") -> None:
 
 
 def pause_pool(*, pool: WorkerPool, reason: str = "", until: datetime | None = None) -> None:
-    """Stop dispatching to the pool's workers until it is resumed; dispatched jobs run."""
+    """Stop dispatching to the pool's workers until it is resumed; jobs that are already dispatched run."""
     _pause_row(pool, "pool", reason, until)
 
 
@@ -55,7 +55,7 @@ def resume_pool(*, pool: WorkerPool, reason: str = "") -> None:
 
 
 def pause_kind(*, kind: str, reason: str = "", until: datetime | None = None) -> None:
-    """Stop dispatching jobs of the kind until it is resumed; ticks move those that they find to a gate."""
+    """Stop dispatching jobs of the kind until it is resumed; ticks move its waiting jobs aside, out of their queues."""
     registry.get(kind)
     values = {"reason": expect_reason(reason, max_length=REASON_LIMIT), "paused_until": until}
     with all_tenants():
@@ -76,7 +76,7 @@ def pause_kind(*, kind: str, reason: str = "", until: datetime | None = None) ->
 
 
 def resume_kind(*, kind: str, reason: str = "") -> None:
-    """End the pause and the drain of the kind; the next ticks return its held jobs in their old order."""
+    """End the pause and the drain of the kind; the next ticks put its jobs back into their queues in the old order."""
     with all_tenants():
         was_paused = KindPause.objects.filter(kind=kind).delete()[0] > 0
         was_draining = _end_drain(Drain.Scope.KIND, kind)
@@ -92,18 +92,18 @@ def resume_kind(*, kind: str, reason: str = "") -> None:
 
 
 def drain_queue(*, queue: Queue, reason: str = "", until: datetime | None = None) -> Drain:
-    """Refuse new jobs of the queue while its waiting and running jobs run out."""
+    """Refuse new jobs of the queue while its waiting and running jobs finish."""
     return _drain(Drain.Scope.QUEUE, queue.name, AuditTarget("scheduling.queue", str(queue.pk)), reason, until)
 
 
 def drain_kind(*, kind: str, reason: str = "", until: datetime | None = None) -> Drain:
-    """Refuse new jobs of the kind while its waiting and running ones run out."""
+    """Refuse new jobs of the kind while its waiting and running jobs finish."""
     registry.get(kind)
     return _drain(Drain.Scope.KIND, kind, AuditTarget("scheduling.kind", kind), reason, until)
 
 
 def drain_pool(*, pool: WorkerPool, reason: str = "", until: datetime | None = None) -> Drain:
-    """Stop dispatching to the pool's workers, so that they become idle; its jobs wait."""
+    """Stop dispatching to the pool's workers, so that they become idle; the pool's jobs wait."""
     return _drain(Drain.Scope.POOL, pool.name, AuditTarget("scheduling.workerpool", str(pool.pk)), reason, until)
 
 
@@ -129,7 +129,7 @@ def _pause_row(row: Queue | WorkerPool, noun: str, reason: str, until: datetime 
 
 
 def _resume_row(row: Queue | WorkerPool, noun: str, scope: Drain.Scope, reason: str) -> bool:
-    """End pause and drain of a row, if any; return whether it was paused."""
+    """End the pause and the drain of a queue or pool, if any; return whether it was paused."""
     current: Queue | WorkerPool = type(row)._default_manager.select_for_update(no_key=True).get(pk=row.pk)
     was_paused, was_draining = current.is_paused, _end_drain(scope, current.name)
     if was_paused or was_draining:

@@ -1,4 +1,4 @@
-"""Reads of pauses, drains and suspensions, and the progress of drains."""
+"""Queries of pauses, drains and suspensions, and of the progress of drains."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Paused, draining or suspended target with reason, actor, start and end."""
+    """Pause, drain or suspension of one target, with its reason, actor, start and end."""
 
     scope: str
     name: str
@@ -63,18 +63,18 @@ class Stop:
 
     @property
     def title(self) -> str:
-        """Return the target and its mode as a heading."""
+        """Return a heading that names the target and says that it is paused, draining or suspended."""
         return gettext(_TITLES[self.scope, self.mode]) % {"name": self.name}
 
     @property
     def page(self) -> str:
-        """Return the name of the page that resumes it, or an empty text for a kind that drains without a pause."""
+        """Return the URL name of the page that ends this stop; empty for a kind that drains without a pause."""
         return _PAGES[self.scope] if self.key is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
 class DrainProgress:
-    """Progress of a drain: remaining jobs, rate, and the remaining time at that rate (None: unknown)."""
+    """Remaining jobs of a drain, jobs that end per minute, and the remaining seconds at that rate (None: unknown)."""
 
     waiting: int
     in_flight: int
@@ -83,7 +83,10 @@ class DrainProgress:
 
 
 def list_stops() -> list[Stop]:
-    """Return the stops of the current scope, in one statement; actors and pools are included for staff only."""
+    """Return the pauses, drains and suspensions in the current tenant context, in one query.
+
+    In the context of one tenant, stops of pools and the names of actors are omitted.
+    """
     is_all_tenants = require_scope().is_all_tenants
     stops = fetch_rows(_STOPS, {"limit": TENANT_LIMIT}, row_factory=class_row(Stop))
     if is_all_tenants:
@@ -92,7 +95,7 @@ def list_stops() -> list[Stop]:
 
 
 def read_drain_progress(*, scope: str, name: str, now: datetime) -> DrainProgress:
-    """Return the progress of a drain by three bounded statements, over all tenants or the scope's one."""
+    """Return a drain's progress in the current tenant context, with three queries over a bounded number of rows."""
     values = {
         "name": name,
         "limit": COUNT_LIMIT + 1,
@@ -136,7 +139,7 @@ class TargetState:
 
 
 def read_target_state(*, scope: str, name: str, now: datetime) -> TargetState:
-    """Return the state of a target, with the progress of its drain."""
+    """Return pause and drain of a queue, kind, pool or tenant, with the drain's progress."""
     own = {stop.mode: stop for stop in list_stops() if (stop.scope, stop.name) == (scope, name)}
     drain = own.get(DRAINING)
     progress = read_drain_progress(scope=scope, name=name, now=now) if drain else None

@@ -1,4 +1,4 @@
-"""Serializers of the pauses and drains of queues, kinds, pools and workers."""
+"""Serializers of pauses and drains, kinds, pools and workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNum
 
 
 class StopRequestSerializer(StrictSerializer):
-    """Reason of a pause or drain, and its optional end."""
+    """Request to pause or drain: the reason, and an optional end."""
 
     reason = NameField(max_length=200)
     until = MomentField(
@@ -22,7 +22,7 @@ class StopRequestSerializer(StrictSerializer):
 
 
 class NewPoolSerializer(StrictSerializer):
-    """Worker pool to be added."""
+    """Request to add a worker pool."""
 
     name = NameField(max_length=40, help_text="Lower-case letters, digits, hyphens and underscores; cannot be changed.")
     description = NameField(max_length=200, required=False, allow_blank=True)
@@ -31,7 +31,7 @@ class NewPoolSerializer(StrictSerializer):
 
 
 class PauseSerializer(serializers.Serializer[Stop]):
-    """Current pause."""
+    """Current pause of a target."""
 
     reason = serializers.CharField()
     by = serializers.CharField()
@@ -40,7 +40,7 @@ class PauseSerializer(serializers.Serializer[Stop]):
 
 
 class DrainSerializer(PauseSerializer):
-    """Current drain with the remaining jobs and the rate."""
+    """Current drain of a target, with the remaining jobs and how fast they end."""
 
     drained_at = serializers.DateTimeField(allow_null=True, help_text="When no jobs were left.")
     waiting = serializers.IntegerField(help_text="Jobs that have not started; of a kind, at most 10,001 are counted.")
@@ -50,7 +50,7 @@ class DrainSerializer(PauseSerializer):
 
 
 class TargetSerializer(serializers.Serializer[TargetState]):
-    """Kind or pool with its pause and its drain."""
+    """A kind or pool with its pause and its drain, each null if there is none."""
 
     name = serializers.CharField()
     is_paused = serializers.BooleanField()
@@ -64,7 +64,7 @@ class TargetSerializer(serializers.Serializer[TargetState]):
 
 
 class KindCostSerializer(serializers.Serializer[KindCost]):
-    """Recent cost of jobs of a kind, and the quality of its prediction."""
+    """Recent mean cost of a kind's jobs, and how accurate its predictions are."""
 
     mean_seconds = serializers.SerializerMethodField()
     samples = serializers.IntegerField(help_text="Number of samples of the predictor.")
@@ -78,7 +78,7 @@ class KindCostSerializer(serializers.Serializer[KindCost]):
 
 
 class KindSerializer(TargetSerializer):
-    """Kind with its pause, its drain and its cost."""
+    """A job kind with its pause, its drain and its cost."""
 
     cost = serializers.SerializerMethodField()
 
@@ -89,7 +89,7 @@ class KindSerializer(TargetSerializer):
 
 
 def drain_facts(state: TargetState) -> Any:
-    """Return a state's drain with its progress in the form of `DrainSerializer`, or None."""
+    """Return the drain of a state with its progress as JSON data of `DrainSerializer`, or None if it does not drain."""
     if state.drain is None or state.progress is None:
         return None
     facts = {name: getattr(state.drain, name) for name in ("reason", "by", "since", "until", "drained_at")}
@@ -98,7 +98,7 @@ def drain_facts(state: TargetState) -> Any:
 
 
 class WorkerSerializer(serializers.Serializer[Worker]):
-    """Worker process group."""
+    """A worker: a parent process whose child processes run jobs."""
 
     id = serializers.UUIDField()
     pool = serializers.CharField(source="pool.name")

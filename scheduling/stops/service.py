@@ -1,4 +1,4 @@
-"""Services that pause, drain and resume a queue, kind, tenant or pool by name, for commands and the API."""
+"""Services that pause, drain and resume a queue, kind, tenant or pool given by name, for commands and the API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.tenancy.service import drain_tenant, pause_tenant, resume_tenant
 
 
 class StopScope(StrEnum):
-    """Kinds of targets that can be paused and drained."""
+    """Type of a target that can be paused and drained."""
 
     QUEUE = "queue"
     KIND = "kind"
@@ -23,7 +23,7 @@ class StopScope(StrEnum):
 
 
 def pause(*, scope: StopScope, name: str, reason: str, until: datetime | None = None) -> None:
-    """Pause a queue, kind, tenant or pool."""
+    """Pause a queue, kind, tenant or pool until ``until`` or until it is resumed."""
     match scope:
         case StopScope.QUEUE:
             pauses.pause_queue(queue=find_queue(name), reason=reason, until=until)
@@ -36,7 +36,7 @@ def pause(*, scope: StopScope, name: str, reason: str, until: datetime | None = 
 
 
 def drain(*, scope: StopScope, name: str, reason: str, until: datetime | None = None) -> None:
-    """Drain a queue, kind, tenant or pool."""
+    """Drain a queue, kind, tenant or pool until ``until`` or until it is resumed."""
     match scope:
         case StopScope.QUEUE:
             pauses.drain_queue(queue=find_queue(name), reason=reason, until=until)
@@ -62,7 +62,7 @@ def resume(*, scope: StopScope, name: str, reason: str = "") -> None:
 
 
 def check_target(*, scope: StopScope, name: str) -> None:
-    """Raise the error for an unknown queue, kind, tenant or pool."""
+    """Raise TargetNotFoundError or TenantNotFoundError if there is no queue, kind, tenant or pool of this name."""
     match scope:
         case StopScope.QUEUE:
             find_queue(name)

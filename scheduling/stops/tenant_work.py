@@ -1,4 +1,4 @@
-"""Cancellation of the running jobs of a tenant that is suspended for good or erased."""
+"""Cancellation of running jobs when their tenant is erased or suspended permanently."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.signals import running_work_unwanted
 
 
 def cancel_running(*, tenant_id: UUID, reason: str) -> int:
-    """Cancel the jobs of a tenant that are in flight, at most its cap; return their number."""
+    """Cancel the dispatched and running jobs of a tenant; return how many."""
     with all_tenants():
         job_ids = list(
             LiveExecution.objects.filter(tenant_id=tenant_id).order_by("job_id").values_list("job_id", flat=True)
@@ -29,7 +29,7 @@ def cancel_running(*, tenant_id: UUID, reason: str) -> int:
 
 
 def connect_suspension_signals() -> None:
-    """Connect the cancellation of a tenant's running jobs to its suspension for good."""
+    """Connect a receiver that cancels a tenant's running jobs when the signal `running_work_unwanted` is sent."""
 
     def on_unwanted(*, tenant_id: UUID, reason: str, **_: object) -> None:
         cancel_running(tenant_id=tenant_id, reason=reason)

@@ -1,1 +1,1 @@
-"""Server-sent events of jobs: one reader of a process serves many clients."""
+"""Server-sent events of jobs: in each process one thread reads the events for all its clients."""

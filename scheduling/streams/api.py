@@ -1,4 +1,4 @@
-"""API of `jobs/stream/` and `jobs/{id}/stream/`: job events as server-sent events."""
+"""API of `jobs/stream/` and `jobs/{id}/stream/`: the events of jobs as server-sent events."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _STREAM = {
 
 
 class EventStreamRenderer(JSONRenderer):
-    """Renderer that accepts `text/event-stream` requests; only errors are rendered, as JSON."""
+    """Renderer that lets the view accept requests for `text/event-stream`; it only renders errors, as JSON."""
 
     media_type = EVENT_STREAM
     format = "event-stream"
 
 
 class EventStreamViewSet(TenantViewSet):
-    """Streams of the events of a tenant's jobs."""
+    """Streams of the events of a tenant's jobs, or of one job."""
 
     model = JobEvent
     pagination_class = None
@@ -56,7 +56,7 @@ class EventStreamViewSet(TenantViewSet):
 
     @extend_schema(operation_id="jobs_stream", parameters=[_LAST_EVENT_ID], responses=_STREAM)
     def of_tenant(self, request: Request) -> HttpResponseBase:
-        """Stream the events of the tenant's jobs, from now on or after `Last-Event-ID`."""
+        """Stream the events of the tenant's jobs, from now on or from after `Last-Event-ID`."""
         return self._stream(request, self.tenant.pk)
 
     @extend_schema(operation_id="jobs_stream_of_job", parameters=[_JOB_ID, _LAST_EVENT_ID], responses=_STREAM)

@@ -1,9 +1,9 @@
-"""Reads of job events in an order in which no event appears before one that was already read.
+"""Queries of job events in an order in which no event can later appear before one that was already read.
 
 Ids are created before their rows are committed, so a smaller id may appear after a greater one was read. A feed is
-therefore ordered by the transaction that wrote an event, then by id: a transaction's number is the row's `xmin`, and
-below the oldest open one no event can be added. Savepoints have numbers of their own, greater than their transaction's,
-and are open as long as it is.
+therefore ordered by the transaction that wrote the event, and then by id. The transaction's number is the row's `xmin`;
+below the number of the oldest open transaction, no event can be added. Savepoints have their own numbers, greater than
+that of their transaction, and are open as long as it is.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _HORIZON, _FEED_OF_ALL, _FEED_OF_JOB = _SQL["read_horizon"], _SQL["read_feed"], 
 
 
 class PositionInvalidError(ValueError):
-    """The text is no position in a feed."""
+    """The text is not a position in a feed."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class FeedPosition:
-    """Position in a feed: all events up to this one have been read."""
+    """Position in a feed: all events up to and including this one have been read."""
 
     transaction: int
     event_id: UUID = _NOTHING
@@ -46,7 +46,7 @@ class FeedPosition:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the position of a text; raise PositionInvalidError if it is none."""
+        """Return the position that a text stands for; raise PositionInvalidError if it is not one."""
         match = _POSITION.fullmatch(text)
         if match is None:
             raise PositionInvalidError
@@ -54,7 +54,10 @@ class FeedPosition:
 
     @property
     def at(self) -> datetime | None:
-        """Return when its event was written, by the clock that created the id, or None without an event."""
+        """Return when the event at this position was written, or None if the position has no event.
+
+        It is the time of the clock that created the event's id.
+        """
         if self.event_id == _NOTHING:
             return None
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.event_id.int >> 80)
@@ -62,7 +65,7 @@ class FeedPosition:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """Bounds of open transactions: all before `settled` have ended, none from `upcoming` on had begun."""
+    """Bounds for reading a feed: transactions below ``settled`` have ended, none from ``upcoming`` on has begun."""
 
     settled: int
     upcoming: int
@@ -70,7 +73,7 @@ class Horizon:
 
 @dataclass(frozen=True, slots=True)
 class FedEvent:
-    """Event with its position in the feed and its job's kind."""
+    """An event, its position in the feed, and the kind of its job."""
 
     position: FeedPosition
     kind: str
@@ -78,7 +81,7 @@ class FedEvent:
 
 
 def read_horizon() -> Horizon:
-    """Return the bounds up to which a feed can be read now."""
+    """Return the present bounds for reading a feed."""
     with planned_cursor(class_row(Horizon)) as cursor:
         cursor.execute(_HORIZON)
         horizon: Horizon = cursor.fetchone()
@@ -94,9 +97,9 @@ def read_feed(
     job_id: UUID | None = None,
     limit: int = FEED_PAGE,
 ) -> list[FedEvent]:
-    """Return the next events of these tenants, or of one job, after a position and before a transaction.
+    """Return the next events of these tenants, or of one job, after a position and of transactions below ``until``.
 
-    `since` is a bound for the index: no unread event's id is older.
+    ``since`` limits the search in the index: the id of no unread event may be older.
     """
     values: dict[str, Any] = {
         "tenants": list(tenant_ids),

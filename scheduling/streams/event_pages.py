@@ -1,7 +1,7 @@
-"""Pages of job events in the order of ids, of transactions that have all ended.
+"""Pages of job events in the order of their ids, for transactions that have all ended.
 
-Transactions between two horizons write no more, so a page can continue after an id along the key, and each read scans a
-bounded number of rows.
+Transactions between two horizons write no more events, so a page can continue after the last id of the page before, and
+each query scans a bounded number of rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PAGE = load_sql(__file__)["read_page"]
 
 @dataclass(frozen=True, slots=True)
 class PublishedEvent:
-    """End or retry of a job, with the facts for subscribers; its error is that of the attempt."""
+    """Event that a job ended or will be retried, with the facts for subscribers; the error is that of the attempt."""
 
     id: UUID
     tenant_id: UUID
@@ -49,9 +49,10 @@ class PublishedEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Page of events, the number of scanned rows, and the id after which the next page continues, or None.
+    """Page of events, for which ``walked`` rows were scanned.
 
-    ``cut`` maps each tenant with more events than a page takes to the last event taken.
+    ``last_id`` is the id after which the next page begins, or None. ``cut`` maps each tenant whose further events were
+    left out to the id of its last event on the page.
     """
 
     events: Sequence[PublishedEvent]
@@ -69,10 +70,10 @@ def read_page(
     states: Collection[str],
     without_kinds: Collection[str],
 ) -> EventPage:
-    """Return the next events from an id on that transactions from ``settled`` to before ``until`` wrote.
+    """Return the events of these tenants' jobs that entered one of ``states``, from the id ``first`` on.
 
-    They are events of these tenants' jobs of other kinds that enter one of the states. With several tenants at most the
-    first MAX_PER_TENANT of each are returned, so that none fills the page alone.
+    Only transactions from ``settled`` to below ``until`` are read, and jobs of ``without_kinds`` are left out. With
+    several tenants, at most MAX_PER_TENANT events of each are returned, so that no tenant fills the page alone.
     """
     values: dict[str, Any] = {
         "settled": settled,

@@ -1,4 +1,4 @@
-"""Feed of job events: one thread of a process reads them for all clients, each from its position."""
+"""Reader of job events for the clients of this process: one thread reads for all, for each from its position."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _watchdog = Watchdog()
 
 
 class EventFeed:
-    """Clients of this process, and the thread that reads for them.
+    """The streaming clients of this process, and the thread that reads events for them.
 
-    It reads across tenants for the tenants with clients, and in a tenant's scope the events that one client missed. The
-    thread ends, and closes its connection, when there are no clients.
+    The thread reads new events of all tenants with clients in one query. Events that one client has missed are read in
+    that client's tenant context. Without clients the thread ends and closes its connection.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class EventFeed:
         self._position_sent_at: datetime | None = None
 
     def add(self, subscription: StreamSubscription) -> None:
-        """Add a client, and start the thread for the first one."""
+        """Add a client; start the thread if it does not run."""
         with self._lock:
             self._subscriptions.add(subscription)
             if self._thread is None or not self._thread.is_alive():
@@ -71,12 +71,12 @@ class EventFeed:
                 self._thread.start()
 
     def remove(self, subscription: StreamSubscription) -> None:
-        """Remove a client."""
+        """Remove a client, to which nothing more is sent."""
         with self._lock:
             self._subscriptions.discard(subscription)
 
     def take_turn(self, subscriptions: Sequence[StreamSubscription]) -> None:
-        """Re-check the clients' permissions if due, and read for those that still have them."""
+        """Read and send events. From time to time, first end the streams of clients that lost their permission."""
         now = time.monotonic()
         if now - self._rights_checked_at >= RIGHTS_SECONDS:
             self._rights_checked_at = now
@@ -90,7 +90,7 @@ class EventFeed:
             self.look(subscriptions)
 
     def look(self, subscriptions: Sequence[StreamSubscription]) -> None:
-        """Send the events settled since the last read."""
+        """Read the events of transactions that have ended since the last read, and send them to these clients."""
         with transaction.atomic():
             horizon, now = read_horizon(), read_clock()
         live = [each for each in subscriptions if each.is_live]
@@ -114,16 +114,16 @@ class EventFeed:
         self._after = max(after, FeedPosition(horizon.settled))
 
     def _since(self, after: FeedPosition) -> datetime:
-        """Return a time before which no id of an event after the position was created."""
+        """Return a time that is earlier than the ids of all events after the position."""
         begun = next((at for at, upcoming in reversed(self._samples) if upcoming <= after.transaction), None)
         if begun is not None:
             return begun - ID_SLACK
         return (self._samples[0][0] if self._samples else datetime.now(UTC)) - LONG_TRANSACTION
 
     def _catch_up(self, subscription: StreamSubscription, horizon: Horizon, now: datetime) -> None:
-        """Send one page of the events that a client missed.
+        """Send one page of the events that a client has missed.
 
-        After the last page it is live, without gap or duplicate.
+        After the last page the client gets new events with the others, without a gap or a duplicate.
         """
         if subscription.after is None or not is_resumable(subscription, subscription.after, horizon, now):
             self._begin(subscription, horizon, now)
@@ -148,13 +148,13 @@ class EventFeed:
         subscription.is_live = is_whole
 
     def _begin(self, subscription: StreamSubscription, horizon: Horizon, now: datetime) -> None:
-        """Send the start of the stream: the first event of a job, or the present position of a tenant."""
+        """Begin a client's stream: at the first event of its job, or at the present end of its tenant's events."""
         name = "ready" if subscription.after is None else "gap"
         subscription.after = FeedPosition(0) if subscription.job_id else end_of(horizon, now)
         subscription.offer([control_message(name, {}, subscription.after)])
 
     def _send_position(self, live: Sequence[StreamSubscription], horizon: Horizon, now: datetime) -> None:
-        """Send the clients of tenants a newer position to resume after, once a minute."""
+        """Send clients of a tenant's stream a newer position to resume from, once a minute."""
         if self._position_sent_at is None or now - self._position_sent_at >= POSITION_EVERY:
             self._position_sent_at = now
             message = control_message("position", {}, end_of(horizon, now))
@@ -194,7 +194,7 @@ class EventFeed:
         return max(INTERVAL_SECONDS - took, min(took, INTERVAL_SECONDS))
 
     def _present(self) -> list[StreamSubscription] | None:
-        """Return the clients, or None if there were none for a while: the thread ends then."""
+        """Return the clients, or None if there were none for LINGER_SECONDS, so that the thread ends."""
         now = time.monotonic()
         with self._lock:
             if self._subscriptions:
@@ -208,19 +208,22 @@ class EventFeed:
 
 
 def end_of(horizon: Horizon, now: datetime) -> FeedPosition:
-    """Return the position after all settled events, with its time, so that its age is known."""
+    """Return the position after all events of ended transactions; it includes the time, to check its age later."""
     return FeedPosition(horizon.settled - 1, uuid7_floor(now + ID_SLACK))
 
 
 def is_resumable(subscription: StreamSubscription, after: FeedPosition, horizon: Horizon, now: datetime) -> bool:
-    """Return whether the events after a position can still be sent: it belongs to this database and is recent."""
+    """Return whether the events after a position can still be sent.
+
+    The position must be of this database and, for the stream of a tenant, less than RESUME_LIMIT old.
+    """
     if after.transaction > horizon.upcoming:
         return False
     return subscription.job_id is not None or (after.at is not None and after.at > now - RESUME_LIMIT)
 
 
 def send_events(subscription: StreamSubscription, fed: Sequence[FedEvent], *, is_past: bool = False) -> None:
-    """Send the client its own events; end a job's stream with the job."""
+    """Send a client those of the events that are for it; if its job has ended, end the stream too."""
     mine = [each for each in fed if is_recipient(subscription, each)]
     is_over = subscription.job_id is not None and (
         is_past or any(JobState(each.event.state) in TERMINAL_STATES for each in mine)
@@ -233,7 +236,7 @@ def send_events(subscription: StreamSubscription, fed: Sequence[FedEvent], *, is
 
 
 def is_recipient(subscription: StreamSubscription, fed: FedEvent) -> bool:
-    """Return whether the client receives an event: one of its tenant, and of its job if it has one."""
+    """Return whether an event is for this client: it is of the client's tenant and, if set, of its job."""
     is_of_tenant = fed.event.tenant_id == subscription.tenant_id
     return is_of_tenant and subscription.job_id in (None, fed.event.job_id)
 

@@ -1,4 +1,4 @@
-"""Wire format of events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+"""Messages of a stream in the format of https://html.spec.whatwg.org/multipage/server-sent-events.html."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ HEARTBEAT = b": still here\n\n"
 
 
 def opening_message() -> bytes:
-    """Return the first bytes of a stream, which confirm the connection."""
+    """Return the first bytes of a stream, which show the client that it is connected."""
     return f"retry: {RETRY_MS}\n: connected\n\n".encode()
 
 
 def event_message(fed: FedEvent) -> bytes:
-    """Return the message of a job event, with the id to resume after."""
+    """Return the message of a job event; its id is the position from which a client can resume."""
     event = fed.event
     data = {
         "id": str(event.id),
@@ -38,7 +38,7 @@ def event_message(fed: FedEvent) -> bytes:
 
 
 def control_message(name: str, data: Mapping[str, Any], position: FeedPosition | None = None) -> bytes:
-    """Return a control message, such as `ready`, `gap` or `end`."""
+    """Return a message that is not a job event, such as `ready`, `gap` or `end`."""
     return _message(data, name=name, position=position)
 
 

@@ -1,4 +1,4 @@
-"""Streaming responses of the event feed: limited in number, without a database connection, under ASGI only."""
+"""Streaming responses of the event feed: their number is limited, and they need ASGI but no database connection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
 
 
 class StreamSlot:
-    """Place of one stream. It is freed when no reference is left, even if the stream is abandoned."""
+    """Permission for one open stream. It is freed when it is garbage-collected, even if the stream was abandoned."""
 
     def __init__(self, owner: StreamOwner) -> None:
         self.owner = owner
@@ -37,9 +37,9 @@ class StreamSlot:
 
 @dataclass(frozen=True, slots=True)
 class StreamOwner:
-    """Owner of a stream: a key or an account, and the tenant that it acts for.
+    """Owner of a stream: ``caller`` is an API key or account, ``group`` the tenant that it acts for.
 
-    Platform staff act for no tenant; each is a group of one. `allowed` is the plan's limit for the group.
+    Platform staff act for no tenant; each of them is its own group. `allowed` is the plan's limit for the group.
     """
 
     caller: object
@@ -48,9 +48,9 @@ class StreamOwner:
 
 
 class StreamSlots:
-    """Streams of this process with their owners.
+    """All open streams of this process with their owners, and their limits.
 
-    The last tenth is reserved for groups without a stream, so that no tenant takes all places.
+    The last tenth of the slots is reserved for groups without a stream, so that one tenant cannot take all.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class StreamSlots:
         self._tickets: WeakSet[StreamSlot] = WeakSet()
 
     def take(self, owner: StreamOwner) -> StreamSlot:
-        """Return a place; raise TooManyStreamsError or StreamsFullError if there is none for the owner."""
+        """Return a slot for a new stream; raise TooManyStreamsError or StreamsFullError if the owner can have none."""
         with self._lock:
             of_group = [ticket.owner for ticket in self._tickets if ticket.owner.group == owner.group]
             if sum(other.caller == owner.caller for other in of_group) >= platform_settings.STREAMS_PER_CALLER:
@@ -74,7 +74,7 @@ class StreamSlots:
             return ticket
 
     def give_back(self, ticket: StreamSlot) -> None:
-        """Return a place."""
+        """Free a slot."""
         with self._lock:
             self._tickets.discard(ticket)
 
@@ -83,13 +83,16 @@ places = StreamSlots()
 
 
 def require_streams(request: HttpRequest) -> None:
-    """Raise NoStreamsHereError in a process that would need a thread for each client."""
+    """Raise NoStreamsHereError in a process without ASGI, which would need a thread for each client."""
     if not isinstance(request, ASGIRequest):
         raise NoStreamsHereError
 
 
 def read_position(request: HttpRequest) -> FeedPosition | None:
-    """Return the position from which a reconnecting client resumes, or None; raise PositionRefusedError if invalid."""
+    """Return the position in the `Last-Event-ID` of a reconnecting client, or None without one.
+
+    Raise PositionRefusedError if it is invalid.
+    """
     given = request.headers.get(LAST_EVENT_ID, "")
     try:
         return FeedPosition.parse(given) if given else None
@@ -98,7 +101,7 @@ def read_position(request: HttpRequest) -> FeedPosition | None:
 
 
 def stream_response(feed: EventFeed, subscription: StreamSubscription) -> StreamingHttpResponse:
-    """Return the streaming response to a client of the feed."""
+    """Return the streaming response for a client of the feed; raise an error if there is no slot for it."""
     ticket = places.take(_owner_of(subscription.request))
     return StreamingHttpResponse(
         _stream(feed, subscription, ticket), content_type="text/event-stream; charset=utf-8", headers=HEADERS

@@ -1,4 +1,4 @@
-"""A client of the event feed, and the queue between the reader's thread and the client's connection."""
+"""A client of the event feed, and the queue between the thread that reads events and the client's connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_WAITING = 100
 class StreamSubscription:
     """A client that receives the events of one tenant's jobs, or of one job until it has ended.
 
-    The reader's thread offers messages; the event loop of the client's connection takes them.
+    The reading thread calls `offer`; the event loop of the client's connection calls `begin` and `receive`.
     """
 
     def __init__(
@@ -47,17 +47,17 @@ class StreamSubscription:
         self._queue: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue(MAX_WAITING)
 
     def offer(self, messages: Sequence[bytes], *, is_last: bool = False) -> None:
-        """Queue messages for the client; called by the reader's thread."""
+        """Queue messages for the client; ``is_last`` ends the stream. The reading thread calls this."""
         if self._loop is None or self._loop.is_closed():
             return
         self._loop.call_soon_threadsafe(self._put, (b"".join(messages), is_last))
 
     def end(self, reason: str) -> None:
-        """End the stream with a reason."""
+        """Send the client an `end` message with this reason, and end the stream."""
         self.offer([control_message("end", {"reason": reason})], is_last=True)
 
     async def receive(self) -> AsyncIterator[bytes]:
-        """Yield messages until the stream ends, and a heartbeat when there are none."""
+        """Yield queued messages until the stream ends, and a heartbeat if there are none for HEARTBEAT_SECONDS."""
         while True:
             try:
                 messages, is_last = await asyncio.wait_for(self._queue.get(), HEARTBEAT_SECONDS)
@@ -69,7 +69,7 @@ class StreamSubscription:
                 return
 
     def begin(self) -> bytes:
-        """Take messages from now on in the running loop, and return the first bytes of the stream."""
+        """Accept messages from now on, for the running event loop; return the first bytes of the stream."""
         self._loop = asyncio.get_running_loop()
         return opening_message()
 

@@ -1,1 +1,1 @@
-"""Subscriptions to job events: a relay that submits a delivery job for each."""
+"""Subscriptions of webhooks to job events: a relay submits a delivery job for each event and subscriber."""

@@ -1,4 +1,4 @@
-"""Delivery jobs of events to subscribers, within the limits of the tenant."""
+"""Delivery jobs: each sends one job event to one subscriber, and counts against the limits of the tenant."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _parse = lru_cache(maxsize=10_000)(parse)
 
 @dataclass(frozen=True, slots=True)
 class EventDelivery:
-    """Delivery of one event to one subscriber."""
+    """Delivery of one event to one subscriber (``target``)."""
 
     event: PublishedEvent
     target: UUID
 
     @property
     def place(self) -> tuple[UUID, UUID]:
-        """Return its position in the order of deliveries."""
+        """Return the key by which deliveries are ordered: event id, then subscriber."""
         return self.event.id, self.target
 
     def request(self) -> JobRequest:
-        """Return the request of its job."""
+        """Return the request of the delivery job."""
         name = EVENT_OF_STATE[self.event.state]
         payload = {
             "webhook": str(self.target),
@@ -58,14 +58,14 @@ class EventDelivery:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedDeliveries:
-    """Number of submitted deliveries, counted from the first, and the seconds until the others are tried."""
+    """Result of a submission: the first ``count`` deliveries were submitted, the others must wait ``rest_seconds``."""
 
     count: int
     rest_seconds: float = 0.0
 
 
 def event_payload(event: PublishedEvent) -> dict[str, Any]:
-    """Return the facts of a job for subscribers, without payload and result, which need rights."""
+    """Return what subscribers get about a job, without its payload and result, because those need permissions."""
     error = {"type": event.error_type, "message": event.error_message[:MAX_MESSAGE_CHARACTERS]}
     return {
         "event": str(event.id),
@@ -87,7 +87,7 @@ def deliveries_of(
     *,
     after: tuple[UUID, UUID],
 ) -> list[EventDelivery]:
-    """Return the deliveries of events after a position, in order."""
+    """Return the deliveries of these events that come after a position, in order."""
     found = [
         EventDelivery(event, each.target)
         for event in events
@@ -98,7 +98,7 @@ def deliveries_of(
 
 
 def is_subscribed(subscription: EventSubscription, event: PublishedEvent) -> bool:
-    """Return whether a subscription covers an event: its type, its time and its job's traits."""
+    """Return whether the subscription wants the event: its type is included, it is not too old, and its job matches."""
     if EVENT_OF_STATE[event.state] not in subscription.events or event.at < subscription.since:
         return False
     job_filter: JobFilter = _parse(subscription.filter_text)
@@ -106,10 +106,10 @@ def is_subscribed(subscription: EventSubscription, event: PublishedEvent) -> boo
 
 
 def submit_deliveries(tenant: Tenant, deliveries: Sequence[EventDelivery]) -> SubmittedDeliveries:
-    """Submit the deliveries that the tenant has room for, in a savepoint of the caller's transaction.
+    """Submit as many of the deliveries as the tenant's limits allow, in a savepoint of the caller's transaction.
 
-    Deliveries that can never be submitted are logged and dropped; after a failure the delivery and all later ones are
-    retried.
+    Deliveries that can never be submitted are logged and dropped. If the submission fails, that delivery and all later
+    ones are tried again.
     """
     try:
         return _submit(tenant, deliveries)
@@ -123,7 +123,7 @@ def submit_deliveries(tenant: Tenant, deliveries: Sequence[EventDelivery]) -> Su
 
 
 class _GapError(Exception):
-    """Signal that a delivery was accepted after one that must wait."""
+    """A delivery was accepted after one that must wait; the savepoint must be rolled back."""
 
 
 def _submit(tenant: Tenant, deliveries: Sequence[EventDelivery]) -> SubmittedDeliveries:

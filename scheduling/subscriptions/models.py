@@ -14,10 +14,10 @@ ALL = UUID(int=2**128 - 1)
 
 
 class EventRelay(models.Model):
-    """Progress of the deliveries of all tenants, or, in a row with a tenant, of one that is behind.
+    """Progress of the deliveries: one row for all tenants, and one more for each tenant that is behind.
 
-    Events of transactions before `settled` are delivered. Those of transactions from there to `until`, none of which is
-    open, are being delivered in the order of the events' ids, then of subscribers.
+    All events of transactions below `settled` are delivered. Those of transactions from `settled` to below `until`,
+    which have all ended, are being delivered in the order of event ids and then of subscribers.
     """
 
     tenant = models.ForeignKey("tenants.Tenant", models.CASCADE, null=True, db_index=False, related_name="+")

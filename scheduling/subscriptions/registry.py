@@ -1,4 +1,4 @@
-"""Registry of subscriptions. An app names the function that reads its own in ``job_subscriptions`` of its AppConfig."""
+"""Registry of subscriptions: ``job_subscriptions`` of an AppConfig names the function that reads the app's own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_FILTER_CHARACTERS = 4_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventSubscription:
-    """Subscription of a webhook to events of its tenant's jobs since a moment that match its filter."""
+    """Subscription of a webhook (``target``) to events of its tenant's jobs after ``since`` that match its filter."""
 
     tenant_id: UUID
     target: UUID
@@ -45,7 +45,7 @@ type Reader = Callable[[], Iterable[EventSubscription]]
 
 
 def subscriptions_by_tenant() -> Mapping[UUID, Sequence[EventSubscription]]:
-    """Return all subscriptions by tenant, in the order of their targets, by a cross-tenant statement for each app."""
+    """Return the subscriptions of all tenants by tenant id, sorted by target, with one query for each app."""
     found: dict[UUID, list[EventSubscription]] = defaultdict(list)
     for read in _readers():
         for subscription in read():
@@ -54,9 +54,9 @@ def subscriptions_by_tenant() -> Mapping[UUID, Sequence[EventSubscription]]:
 
 
 def read_subscription_filter(text: str) -> str:
-    """Return the filter in canonical form.
+    """Return a filter's text in canonical form.
 
-    Raise FilterSyntaxError or FilterNotMatchableError for the field ``filter``.
+    Raise FilterSyntaxError, or FilterNotMatchableError if it cannot be applied to single events.
     """
     if len(text) > MAX_FILTER_CHARACTERS:
         raise FilterSyntaxError(

@@ -1,8 +1,9 @@
-"""Duty that delivers job events: it continues from its stored position, which commits with the submitted jobs.
+"""Duty of a dispatcher that submits delivery jobs for job events, from a stored position.
 
-Events are delivered once all older transactions have ended, so that none appears behind the position; a turn reads one
-page. A tenant without room for more jobs, or with more than its part of a page, gets a row of its own and continues
-from there until it has caught up. If its process dies, a turn is rolled back.
+The position is committed together with the submitted jobs, so a crash repeats or loses nothing. An event is delivered
+when all older transactions have ended, so that no event can appear behind the position; a turn reads one page. A tenant
+that has no room for more jobs, or more than its part of a page, gets its own row and continues from there until it has
+caught up.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ type Subscriptions = Mapping[UUID, Sequence[EventSubscription]]
 
 
 class EventRelayer:
-    """Duty of a dispatcher: a page every RELAY_SECONDS, and at once while there are more."""
+    """Duty of a dispatcher that delivers a page of events every RELAY_SECONDS, without a pause if there are more."""
 
     def __init__(self) -> None:
         self._is_busy = False
@@ -53,11 +54,14 @@ class EventRelayer:
         self._samples: deque[tuple[datetime, int]] = deque(maxlen=1_200)
 
     def interval_seconds(self) -> float:
-        """Return the seconds until the next turn, 0 while there are more pages, so that turns and ticks alternate."""
+        """Return the seconds until the next turn: 0 while there are more pages, so that turns and ticks alternate."""
         return 0.0 if self._is_busy else RELAY_SECONDS
 
     def take_turn(self) -> int:
-        """Submit the deliveries that are due, in one of the dispatchers; return their number."""
+        """Submit the deliveries that are due; return how many.
+
+        One dispatcher at a time does this, in others it returns 0.
+        """
         self._is_busy = False
         with acting_as(RELAY_ACTOR), all_tenants(PLANNED):
             if not try_to_lead(LockClass.EVENT_RELAY):
@@ -74,13 +78,13 @@ class EventRelayer:
         return submitted
 
     def _since_of(self, settled: int) -> datetime | None:
-        """Return a time before which no transaction from ``settled`` on wrote, or None."""
+        """Return a time before which no transaction from ``settled`` on wrote an event, or None if unknown."""
         return next((at for at, upcoming in reversed(self._samples) if upcoming <= settled), None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """Next deliveries, and the position after them; None if that is the end of settled events."""
+    """The next deliveries; ``end`` is the position after them, or None at the end of what may be delivered."""
 
     deliveries: Sequence[EventDelivery]
     end: tuple[UUID, UUID] | None
@@ -91,7 +95,7 @@ class _Page:
 
 @dataclass(slots=True)
 class _Turn:
-    """State of one turn."""
+    """One turn of the relay, with the subscriptions and the range of transactions that it has read."""
 
     horizon: Horizon
     now: datetime
@@ -100,7 +104,7 @@ class _Turn:
     has_more: bool = False
 
     def take(self) -> int:
-        """Deliver the shared progress, then tenants that are behind; return the number of submitted deliveries."""
+        """Deliver to all tenants from the shared position, then to tenants that are behind; return the total."""
         shared = self._find_shared()
         rows = EventRelay.objects.exclude(tenant=None)
         behind = set(rows.values_list("tenant_id", flat=True))
@@ -145,7 +149,7 @@ class _Turn:
         return submitted
 
     def _submit(self, shared: EventRelay, page: _Page) -> int:
-        """Submit the deliveries of each tenant; those without room or beyond their part fall behind there."""
+        """Submit the deliveries of a page, tenant by tenant; create a row for each tenant that cannot follow."""
         by_tenant = _by_tenant(page.deliveries)
         tenants = Tenant.objects.select_related("plan").in_bulk(list(by_tenant)) if by_tenant else {}
         submitted, behind = 0, dict.fromkeys(page.cut, 0.0)
@@ -172,7 +176,7 @@ class _Turn:
         return submitted
 
     def _tell_one(self, relay: EventRelay, shared: EventRelay, *, most: int) -> int:
-        """Continue with a tenant that is behind, up to the shared position, where it joins the others."""
+        """Deliver to a tenant that is behind; when it has reached the shared position, delete its row."""
         assert relay.tenant is not None
         done = SubmittedDeliveries(0)
         if _begin(relay, until=shared.settled):
@@ -191,7 +195,7 @@ class _Turn:
         return done.count
 
     def _read(self, relay: EventRelay, subscriptions: Subscriptions, *, most: int, of_each: int | None = None) -> _Page:
-        """Return the next page: at most ``most`` deliveries, and ``of_each`` of each of several tenants."""
+        """Return the next page: at most ``most`` deliveries and, if there are several tenants, ``of_each`` of each."""
         assert relay.until is not None
         if not subscriptions:
             return _Page((), None)
@@ -226,7 +230,10 @@ class _Turn:
 
 
 def _begin(relay: EventRelay, *, until: int) -> bool:
-    """Continue the open range, or begin one with what is settled; return whether there is any."""
+    """Give the row a range of transactions to deliver, up to ``until``, unless it has one.
+
+    Return False if nothing is new.
+    """
     if relay.until is None and relay.settled < until:
         relay.until = until
     return relay.until is not None
@@ -242,7 +249,10 @@ def _by_tenant(deliveries: Iterable[EventDelivery]) -> dict[UUID, list[EventDeli
 def _cut_down(
     deliveries: Sequence[EventDelivery], of_each: int, cut: Mapping[UUID, tuple[UUID, UUID]]
 ) -> tuple[list[EventDelivery], dict[UUID, tuple[UUID, UUID]]]:
-    """Limit each tenant to its part, as each event may have many subscribers; the order is unchanged."""
+    """Drop the deliveries of each tenant beyond ``of_each``, because an event may have many subscribers.
+
+    The order is kept.
+    """
     cut = dict(cut)
     for tenant_id, own in _by_tenant(deliveries).items():
         if len(own) > of_each:

@@ -1,1 +1,1 @@
-"""Topology: pools and the queues that they serve."""
+"""Topology: worker pools and the queues that they serve."""

@@ -1,4 +1,4 @@
-"""Console pages of worker pools, and the forms that pools and queues share; for platform staff only."""
+"""Console pages of worker pools, and forms shared with the pages of queues; for platform staff only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tenants.exceptions import FieldInvalidError
 
 
 class TopologyForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form of a queue or pool with the reason of the change; it validates the name."""
+    """Form of a queue or pool, with the reason of a change; it checks the name of a new row."""
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -44,7 +44,7 @@ class TopologyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class TopologyAdmin(HelpfulMixin, PlatformStaffAdmin):
-    """Pages of rows that staff add and edit; fields in ``given_once`` cannot change later."""
+    """Base of the pages of queues and pools; fields in ``given_once`` are read-only after the row was added."""
 
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
@@ -61,19 +61,19 @@ class TopologyAdmin(HelpfulMixin, PlatformStaffAdmin):
         return (*self.given_once, *self.state_fields) if obj else ()
 
     def values_of(self, form: Any, *, change: bool) -> dict[str, Any]:
-        """Return the values of the editable fields; of a change, those that differ."""
+        """Return the values of the editable fields; of a change, only those that differ."""
         names = form.changed_data if change else self.edited_fields
         return {name: form.cleaned_data[name] for name in names if name in self.edited_fields}
 
 
 def is_draining(scope: str, row: Queue | WorkerPool) -> bool:
-    """Return whether a queue or pool drains."""
+    """Return whether a queue or pool is draining."""
     return find_drain(scope, row.name) is not None
 
 
 @admin.register(WorkerPool, site=console_site)
 class WorkerPoolAdmin(TopologyAdmin):
-    """Pools of workers that share slots."""
+    """Admin pages of the worker pools; the workers of a pool run the jobs of its queues."""
 
     empty_title = gettext_lazy("No worker pools")
     empty_text = gettext_lazy(

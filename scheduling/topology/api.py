@@ -1,4 +1,4 @@
-"""API of `queues/`: queues with their numbers, pauses and drains, for platform staff."""
+"""API of `queues/`: queues with their load, pauses and drains, for platform staff."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WITHOUT_CONSUMER = "Set while the queue has work or routing rules and no live wo
 
 
 class NewQueueSerializer(StrictSerializer):
-    """Queue to be added; omitted fields take their defaults."""
+    """Request to add a queue; omitted fields get their defaults."""
 
     name = NameField(max_length=60, help_text="Lower-case letters, digits, hyphens and underscores; cannot be changed.")
     pool = NameField(max_length=40, help_text="Name of the pool that consumes it; cannot be changed.")
@@ -43,7 +43,7 @@ class NewQueueSerializer(StrictSerializer):
 
 
 class QueueSerializer(serializers.Serializer[Queue]):
-    """Settings of a queue."""
+    """A queue with its settings."""
 
     name = serializers.CharField()
     description = serializers.CharField()
@@ -79,7 +79,7 @@ class QueueSerializer(serializers.Serializer[Queue]):
 
 
 class QueueNumbersSerializer(serializers.Serializer[QueueRow]):
-    """Queue with its numbers over all tenants; completed and failed jobs are those of the last minutes."""
+    """A queue with its load over all tenants; completed and failed jobs are those of the last ten minutes."""
 
     name = serializers.CharField(source="queue.name")
     pool = serializers.CharField(source="queue.pool.name")
@@ -125,7 +125,7 @@ class QueueViewSet(StoppableViewSet):
 
     @extend_schema(operation_id="queues_list", responses=QueueNumbersSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """List all queues with their numbers."""
+        """List all queues with their load."""
         NoQuerySerializer.parse(request.query_params)
         # The numbers cover all tenants, even if staff named a tenant in the request.
         with all_tenants():
@@ -144,7 +144,7 @@ class QueueViewSet(StoppableViewSet):
 
     @extend_schema(operation_id="queues_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
-        """Return a queue's settings, its pause and its drain."""
+        """Return a queue with its settings, its pause and its drain."""
         return self.answer(name)
 
     def answer(self, name: str) -> Response:

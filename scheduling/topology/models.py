@@ -12,7 +12,7 @@ from tenants.tenancy.bases import PauseFacts
 
 
 class MemoryClass(models.IntegerChoices):
-    """Memory that a job may need and a pool's children have, in MiB; kinds name it in lower case."""
+    """Memory in MiB that a job may need, and that each child process of a pool has; kinds name it in lower case."""
 
     SMALL = 256, _("small (256 MiB)")
     MEDIUM = 512, _("medium (512 MiB)")
@@ -20,7 +20,7 @@ class MemoryClass(models.IntegerChoices):
 
 
 class WorkerPool(PauseFacts):
-    """Pool of workers that share slots; every queue belongs to one pool."""
+    """Group of workers that run the jobs of the pool's queues; every queue belongs to one pool."""
 
     name = models.SlugField(_("name"), max_length=40, unique=True)
     description = models.CharField(_("description"), max_length=200, blank=True)
@@ -49,7 +49,7 @@ class WorkerPool(PauseFacts):
 
 
 class PoolClock(models.Model):
-    """Dispatcher's state of a pool, apart from what people edit."""
+    """State that the dispatcher keeps for a pool; it is separate from the settings that people edit."""
 
     pool = models.OneToOneField(WorkerPool, models.CASCADE, primary_key=True, related_name="clock")
     virtual_time = models.BigIntegerField(default=0)
@@ -68,7 +68,7 @@ class PoolClock(models.Model):
 
 
 class Worker(models.Model):
-    """Running worker process group with its slots."""
+    """A registered worker, running or stopped: a parent process whose child processes run jobs."""
 
     class Status(models.TextChoices):
         ONLINE = "online", _("Online")
@@ -124,7 +124,7 @@ class Worker(models.Model):
 
 
 class ProcessHeartbeat(models.Model):
-    """Heartbeat of a running dispatcher, beat or auditor; workers have rows of their own."""
+    """Heartbeat of a dispatcher, beat or auditor process; workers store theirs in their own rows."""
 
     class Role(models.TextChoices):
         DISPATCHER = "dispatcher", _("Dispatcher")
@@ -148,7 +148,7 @@ class ProcessHeartbeat(models.Model):
 
 
 class Queue(PauseFacts):
-    """Celery queue with a weight in its pool. The dispatcher decides its order, not Celery."""
+    """Celery queue with a weight in its pool. The dispatcher, not Celery, decides the order of its jobs."""
 
     class ResourceClass(models.TextChoices):
         CPU = "cpu", _("CPU")
@@ -206,10 +206,10 @@ class Queue(PauseFacts):
 
 
 class QueueClock(models.Model):
-    """Dispatcher's state of a queue, apart from what people edit.
+    """State that the dispatcher keeps for a queue; it is separate from the settings that people edit.
 
-    ``vruntime`` is the queue's own service beside its siblings, ``virtual_time`` the start tag last dispatched inside
-    it, ``floor`` the least virtual time still possible inside it.
+    ``vruntime`` is the queue's own virtual time among the queues of its pool. Inside the queue, ``virtual_time`` is the
+    virtual time at which the last job was dispatched, and ``floor`` the least virtual time that a tenant can have.
     """
 
     queue = models.OneToOneField(Queue, models.CASCADE, primary_key=True, related_name="clock")
@@ -226,9 +226,9 @@ class QueueClock(models.Model):
 
 
 class QueueStanding(models.Model):
-    """Last measured load of a queue.
+    """Load of a queue as last measured, about once a second.
 
-    ``unread_since`` is an alarm: the queue has work or routing rules, and no live worker consumes it.
+    If ``unread_since`` is set, an alarm is on: the queue has work or routing rules, and no live worker consumes it.
     """
 
     queue = models.OneToOneField(Queue, models.CASCADE, primary_key=True, related_name="standing")

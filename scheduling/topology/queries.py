@@ -1,4 +1,4 @@
-"""Reads of queues."""
+"""Queries of queues."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def get_queue(name: str) -> Queue:
 
 
 def queue_ids() -> dict[str, int]:
-    """Return the ids of all queues by name."""
+    """Return a mapping of the names of all queues to their ids."""
     return dict(Queue.objects.values_list("name", "pk"))

@@ -1,4 +1,4 @@
-"""Numbers of each queue: backlog, throughput and use of slots, read from rollups and gauges only."""
+"""Load of each queue: backlog, throughput and use of slots, read from rollups and gauges only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class BackoffCounts:
-    """Jobs in backoff; ``due`` are those whose time has come."""
+    """Numbers of jobs in backoff; ``due`` are those whose time has come."""
 
     waiting: int = 0
     due: int = 0
@@ -25,7 +25,10 @@ class BackoffCounts:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """Numbers of one queue. Rates are of the window, ages in seconds; ``before`` is its gauge at the window's start."""
+    """Load of one queue: counts, ages in seconds, and rates over the last ten minutes.
+
+    ``before`` is the queue's gauge at the start of these ten minutes.
+    """
 
     queue: Queue
     waiting: int
@@ -46,7 +49,7 @@ class QueueRow:
 
     @property
     def slots(self) -> float:
-        """Return the slots in use."""
+        """Return the number of slots in use."""
         return self.gauge.slots
 
     @property
@@ -55,22 +58,25 @@ class QueueRow:
 
     @property
     def is_quiet(self) -> bool:
-        """Return whether nothing waits, runs or ended lately."""
+        """Return whether no job waits or runs, and none ended in the last ten minutes."""
         return not (self.waiting or self.dispatched or self.executing or self.ended.completed or self.ended.failed)
 
     @property
     def per_minute(self) -> float:
-        """Return the completed jobs a minute."""
+        """Return the number of completed jobs per minute."""
         return self.ended.completed / self.minutes
 
     @property
     def out_per_minute(self) -> float:
-        """Return the ended jobs a minute; a failed attempt with a retry is not an end."""
+        """Return the number of ended jobs per minute; a failed attempt that will be retried does not count."""
         return (self.ended.completed + self.ended.dead_letters) / self.minutes
 
     @property
     def in_per_minute(self) -> float | None:
-        """Return the arrived jobs a minute, less cancelled and moved ones; None without a sample at its start."""
+        """Return the number of arrived jobs per minute, minus cancelled and moved jobs.
+
+        Return None if there is no sample from the start of the ten minutes.
+        """
         if self.before is None:
             return None
         came = self.gauge.present - self.before.present + self.ended.completed + self.ended.dead_letters
@@ -78,19 +84,19 @@ class QueueRow:
 
     @property
     def capacity(self) -> int:
-        """Return the slots that it may use: those of the live workers that consume it, at most its cap."""
+        """Return how many slots the queue may use: those of the live workers that consume it, but at most its cap."""
         standing = getattr(self.queue, "standing", None)
         slots = 0 if standing is None else standing.slots
         return slots if self.queue.cap is None else min(slots, self.queue.cap)
 
     @property
     def utilisation(self) -> float | None:
-        """Return the mean part of its slots in use over the window, or None without slots."""
+        """Return the mean fraction of the queue's slots in use in the last ten minutes, or None without slots."""
         return min(1.0, self.mean_slots / self.capacity) if self.capacity else None
 
     @property
     def empty_in_seconds(self) -> float | None:
-        """Return the seconds until it is empty without new jobs, or None if no jobs end."""
+        """Return the seconds until the queue is empty if no jobs arrive, or None if no jobs end."""
         if not self.gauge.present:
             return 0.0
         return self.gauge.present / self.out_per_minute * 60 if self.out_per_minute else None
@@ -99,7 +105,7 @@ class QueueRow:
 def build_queue_rows(
     queues: Sequence[Queue], gauges: Gauges, work: RecentWork, waiting: Mapping[int, int] | None = None
 ) -> list[QueueRow]:
-    """Return a line for each queue; ``waiting`` are counts by queue that replace those of the last sample."""
+    """Return the load of each queue; ``waiting`` are counts by queue id that replace those of the last sample."""
     began = gauges.by_minute.get(work.since - _MINUTE, {})
     lines = []
     for queue in queues:
@@ -122,7 +128,7 @@ def build_queue_rows(
 
 
 def read_queue_rows() -> list[QueueRow]:
-    """Return the lines of all queues over all tenants, in five statements, none of which reads jobs."""
+    """Return the load of all queues over all tenants, in five queries that do not read jobs."""
     now = read_clock()
     queues = list(Queue.objects.select_related("pool", "standing").order_by("pool__name", "name"))
     return build_queue_rows(queues, read_gauges(now), read_recent_work(now))

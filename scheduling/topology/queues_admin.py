@@ -1,4 +1,4 @@
-"""Console pages of queues: backlog, throughput, and pausing, draining and editing."""
+"""Console pages of queues: backlog and throughput; pausing, draining and editing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOW_TEMPLATE = "scheduling/dashboards/parts/queue_now.html"
 
 @admin.register(Queue, site=console_site)
 class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
-    """Celery queues with their backlog and throughput; the dispatcher decides their order."""
+    """Admin pages of the queues with their backlog and throughput."""
 
     empty_title = gettext_lazy("No queues")
     empty_text = gettext_lazy("Jobs wait in queues. Add one above, or run “manage.py create_queue”.")
@@ -125,7 +125,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
 
     @admin.display(description=_("State"))
     def state(self, queue: Queue) -> SafeString:
-        """Return its stops with their reasons and ends, from the list's own read."""
+        """Return the queue's pause and drain with reasons and ends as HTML; the list has read them already."""
         stops: list[Stop] = getattr(queue, "stops", [])
         if not stops:
             return badge("running")
@@ -163,13 +163,13 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
 
     @admin.display(description=_("Empty in"))
     def empty_in(self, queue: Queue) -> str:
-        """Return the expected time of a drain: until the queue is empty without new jobs."""
+        """Return in words the time until the queue is empty if no jobs arrive."""
         line = row_of_queue(queue)
         return empty_words(line) if line else "–"
 
 
 class QueueChangeList(ChangeList):
-    """Change list that reads the numbers of all queues at once."""
+    """Change list that reads the load of all queues at once."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -183,7 +183,7 @@ class QueueChangeList(ChangeList):
 
 
 def row_of_queue(queue: Queue) -> QueueRow | None:
-    """Return the numbers that the list has read of a queue, or None."""
+    """Return the load that the list has read for a queue, or None."""
     line: QueueRow | None = getattr(queue, "line", None)
     return line
 

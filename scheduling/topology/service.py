@@ -1,6 +1,6 @@
 """Services that add and edit queues, worker pools and routing rules.
 
-They write the audit log, and wake the dispatcher if its picks change.
+They write the audit log, and wake the dispatcher if the change affects what it dispatches next.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ RULE_FIELDS = (
 
 
 def create_worker_pool(*, name: str, values: Mapping[str, Any] | None = None, reason: str = "") -> WorkerPool:
-    """Add a pool; dispatchers serve it within a second, and workers are started for it by name."""
+    """Add a pool. Dispatchers serve it within a second; it has no workers until some are started with its name."""
     with all_tenants():
         pool = WorkerPool()
         assign(pool, {"name": check_new_name(name), **_only(values or {}, POOL_FIELDS)})
@@ -65,9 +65,9 @@ def create_worker_pool(*, name: str, values: Mapping[str, Any] | None = None, re
 def create_queue(
     *, name: str, pool: WorkerPool | str, values: Mapping[str, Any] | None = None, reason: str = ""
 ) -> Queue:
-    """Add a queue to a pool, given by row or name; its workers consume the queue from their next heartbeat on.
+    """Add a queue to a pool, given as a row or by name; the pool's workers consume it from their next heartbeat on.
 
-    Nothing is sent to it until a routing rule or a tier row names it.
+    It gets no jobs until a routing rule or a tier row of the active plan names it.
     """
     with all_tenants():
         queue = Queue(pool=_find_pool(pool))
@@ -80,7 +80,7 @@ def create_queue(
 
 
 def check_new_name(name: str) -> str:
-    """Return `name` if it is valid for a queue or pool; raise FieldInvalidError otherwise."""
+    """Return `name` if it is a valid name for a queue or pool; raise FieldInvalidError if not."""
     if not _NAME.fullmatch(name):
         raise _invalid(
             "name",
@@ -95,19 +95,25 @@ def check_new_name(name: str) -> str:
 
 
 def update_queue(*, queue: Queue, changes: Mapping[str, Any], reason: str = "") -> Queue:
-    """Change a queue's weight, cap, rate or description, which the next tick reads; pauses have their own services."""
+    """Change a queue's weight, cap, rate or description; the next tick uses the new values."""
     return _update(Queue.objects, queue, _queue_values(changes), action="queue.changed", reason=reason)
 
 
 def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: str = "") -> WorkerPool:
-    """Change a pool's description and memory class; jobs that now need more memory than it has are held."""
+    """Change a pool's description and memory class.
+
+    Jobs that need more memory than the pool now has are not dispatched.
+    """
     return _update(WorkerPool.objects, pool, _only(changes, POOL_FIELDS), action="worker_pool.changed", reason=reason)
 
 
 def create_routing_rule(
     *, values: Mapping[str, Any], targets: Mapping[int, int] | None = None, reason: str = ""
 ) -> RoutingRule:
-    """Add a rule, which applies to jobs submitted from now on. ``targets`` are the weights of its queues by id."""
+    """Add a routing rule, which applies to jobs submitted from now on.
+
+    ``targets`` maps ids of its queues to weights.
+    """
     with all_tenants():
         rule = RoutingRule()
         difference = assign(rule, _only(values, RULE_FIELDS))
@@ -123,7 +129,10 @@ def create_routing_rule(
 def update_routing_rule(
     *, rule: RoutingRule, changes: Mapping[str, Any], targets: Mapping[int, int] | None = None, reason: str = ""
 ) -> RoutingRule:
-    """Change a rule, and its queues if ``targets`` is given; waiting jobs stay until a reroute is started."""
+    """Change a routing rule, and its queues if ``targets`` is given.
+
+    Jobs that wait already stay in their queues until a reroute moves them.
+    """
     with all_tenants():
         row = RoutingRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
         difference = assign(row, _only(changes, RULE_FIELDS))

@@ -1,1 +1,1 @@
-"""Upkeep: periodic maintenance tasks started by beat, with their runs and results."""
+"""Upkeep: periodic maintenance tasks that Celery beat starts, with their runs and results."""

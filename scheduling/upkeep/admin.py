@@ -1,4 +1,4 @@
-"""Console pages of upkeep: tasks with their last results, and runs over one tenant."""
+"""Console pages of upkeep: the tasks with their last results, and the runs over one tenant."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tenants.tenancy.queries import find_tenant
 
 @admin.register(UpkeepRun, site=console_site)
 class UpkeepRunAdmin(PlatformStaffAdmin):
-    """Runs of the platform's upkeep tasks with their results."""
+    """Admin pages of the runs of the platform's upkeep tasks, with their results."""
 
     view_permission = Permission.PLATFORM_VIEW
     change_list_template = "tenants/admin/keyset_list.html"
@@ -68,7 +68,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
         return response
 
     def run_view(self, request: HttpRequest, name: str) -> HttpResponse:
-        """Request a run; only POST is allowed."""
+        """Request a run of a task on the maintenance workers; only POST is allowed."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         try:
@@ -79,7 +79,8 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
         else:
             messages.success(
                 request,
-                gettext("“%(title)s” was sent to the pool maintenance; its result appears below.") % {"title": title},
+                gettext("“%(title)s” was sent to the workers of the pool “maintenance”; its result appears below.")
+                % {"title": title},
             )
         return HttpResponseRedirect(reverse("admin:scheduling_upkeeprun_changelist"))
 
@@ -131,7 +132,7 @@ FINDING_KINDS = {
 
 @admin.register(TenantUpkeepRun, site=console_site)
 class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
-    """Requested runs over a tenant; "Verify the chain" on the audit log's page requests one."""
+    """Admin pages of the requested runs over a tenant, such as those of the button "Verify the chain"."""
 
     view_permission = Permission.AUDIT_VIEW
     list_display = ("requested_at", "name", "how", "part", "found", "requested_by", "finished_at")
@@ -172,7 +173,7 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
 
     @costs(HEAVY)
     def verify_view(self, request: HttpRequest) -> HttpResponse:
-        """Request a verification of the shown tenant's chain, or of all chains, and redirect to its result."""
+        """Request a verification of the current tenant's audit chain, or of all chains, and redirect to its result."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         try:

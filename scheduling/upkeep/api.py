@@ -28,7 +28,7 @@ from tenants.tenancy.serializers import NoBodySerializer
 
 
 class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
-    """Run of an upkeep task."""
+    """One run of an upkeep task."""
 
     outcome = serializers.ChoiceField(
         choices=UpkeepRun.Outcome.choices, help_text="`partial`: the time was used up, and the next run continues."
@@ -47,7 +47,7 @@ class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
 
 
 class UpkeepTaskSerializer(serializers.Serializer[UpkeepStatus]):
-    """Upkeep task with its last run."""
+    """An upkeep task with its last run."""
 
     name = serializers.CharField(source="task.name")
     title = serializers.SerializerMethodField(help_text="Title, in the reader's language.")
@@ -71,13 +71,13 @@ class UpkeepTaskSerializer(serializers.Serializer[UpkeepStatus]):
 
 
 class RunTaskSerializer(StrictSerializer):
-    """Task to run over the tenant."""
+    """Request to run an upkeep task over the tenant."""
 
     task = NameField(max_length=64, help_text="`verify_audit` verifies the tenant's chain of the audit log.")
 
 
 class RunFindingSerializer(serializers.Serializer[RunFinding]):
-    """Fault found by a run."""
+    """A fault that a run found."""
 
     code = serializers.CharField()
     text = serializers.CharField(help_text="Findings, in the reader's language.")
@@ -119,7 +119,7 @@ class TenantRunSerializer(serializers.Serializer[TenantUpkeepRun]):
 
 
 class UpkeepViewSet(StaffViewSet):
-    """Upkeep tasks that beat runs for the platform itself."""
+    """Upkeep tasks that Celery beat starts for the platform itself."""
 
     model = UpkeepRun
     serializer_class = UpkeepTaskSerializer
@@ -151,7 +151,7 @@ class UpkeepViewSet(StaffViewSet):
     )
     @action(detail=True, methods=["post"])
     def run(self, request: Request, name: str) -> Response:
-        """Start a task on the maintenance pool now, besides its schedule."""
+        """Request a run of a task on the maintenance workers now; its schedule is not changed."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         request_upkeep(name=name)
         return Response(UpkeepTaskSerializer(find_upkeep_status(name)).data, status=202)
@@ -179,7 +179,7 @@ class TenantRunViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
         },
     )
     def create(self, request: Request) -> Response:
-        """Request a run over the tenant, or return the one that is open; poll its address until `is_open` is false."""
+        """Request a run over the tenant, or return the unfinished one; poll its URL until `is_open` is false."""
         asked = RunTaskSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         requested = request_tenant_run(name=asked.validated_data["task"], tenant=self.tenant)

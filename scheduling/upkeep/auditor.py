@@ -1,6 +1,6 @@
-"""Loop of the auditor: it seals committed entries, prunes on request, and signs the heads of the chains.
+"""Loop of the auditor process: it adds committed entries to the hash chains, prunes on request, and signs chain heads.
 
-It uses the auditor's own login. Any number of auditors may run: each turn of a duty holds the auditors' lock.
+It has its own database login. Any number of auditors may run: each turn of a duty holds a lock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BACK_OFF_SECONDS = 1.0
 
 
 class AuditorLoop:
-    """Loop of the auditor; `run` returns once ``stopped`` is set."""
+    """Loop of an auditor process, which runs until the event ``stopped`` is set; see `run`."""
 
     def __init__(self, stopped: threading.Event, turn: Callable[[], None] = lambda: None) -> None:
         self._stopped = stopped
@@ -52,7 +52,7 @@ class AuditorLoop:
         )
 
     def run(self) -> None:
-        """Run the duties until stopped; wait while the database is unavailable."""
+        """Run the duties until ``stopped`` is set; wait while the database is unavailable."""
         while not self._stopped.wait(LOOK_SECONDS):
             self._turn()
             try:

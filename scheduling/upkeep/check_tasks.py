@@ -1,4 +1,7 @@
-"""Upkeep tasks of the consistency checks: each step checks one piece, a finding fails the run, no step repairs."""
+"""Upkeep tasks that run the consistency checks: each step checks one range of rows and repairs nothing.
+
+A run with a finding has failed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from scheduling.upkeep.registry import VERIFICATION_SHARE, UpkeepBudget, UpkeepS
 _STATE_TASK = UpkeepTask(
     "verify_state",
     gettext_noop("State"),
-    gettext_noop("Looks for jobs without a place or with two, orphans, impossible states and impossible histories."),
+    gettext_noop(
+        "Looks for jobs without a queue entry or with two, orphaned rows, impossible states and impossible histories."
+    ),
     timedelta(days=1),
     lambda budget: check_next_page(STATE, budget),
     share=VERIFICATION_SHARE,
@@ -23,7 +28,7 @@ _STATE_TASK = UpkeepTask(
 
 
 def check_tasks() -> list[UpkeepTask]:
-    """Return the task of each check with an interval, and one of all checks without."""
+    """Return a task for each check that has an interval, and one task for all checks without an interval."""
     own = [
         UpkeepTask(
             f"verify_{check.name}",
@@ -41,7 +46,7 @@ def check_tasks() -> list[UpkeepTask]:
 
 
 def check_next_page(name: str, budget: UpkeepBudget) -> UpkeepStep:
-    """Check the piece after the cursor, of the check of this name or of the next one of the group."""
+    """Check the next range of rows after the cursor, with the check of this name or the next check of its group."""
     checks = {check.name: check for check in find_checks([name])}
     order = list(checks)
     # The cursor may name a check of a removed app; the walk then begins again.

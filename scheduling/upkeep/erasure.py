@@ -1,7 +1,7 @@
-"""Eraser of the scheduler: cancels the tenant's running jobs, and deletes its keys in the broker and the cache.
+"""Scheduling's part of the erasure of a tenant: cancels running jobs, and deletes its keys in broker and cache.
 
-Waiting jobs need no cancellation: jobs of a suspended tenant are never dispatched, and their rows are erased with the
-others.
+Waiting jobs need not be cancelled: jobs of a suspended tenant are never dispatched, and their rows are erased with the
+tenant's other rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ REASON = "the tenant is erased"
 
 
 def erase(tenant_id: UUID, most: int) -> Erased:
-    """Cancel the jobs in flight, wait until they have stopped, then delete the keys."""
+    """Cancel the jobs in flight or, when they have stopped, delete the keys; return whether all is done.
+
+    It does not wait: it is called again until all is done.
+    """
     del most  # at most a tenant's cap are in flight, and a tenant has few keys
     in_flight = LiveExecution.objects.filter(tenant_id=tenant_id)
     if in_flight.filter(cancel_requested_at=None).exists():
@@ -34,7 +37,7 @@ def erase(tenant_id: UUID, most: int) -> Erased:
 
 
 def count(tenant_id: UUID) -> Mapping[str, int]:
-    """Return the number of the tenant's keys in broker and cache; raise BrokerAwayError without the broker."""
+    """Return the number of the tenant's keys in broker and cache; raise BrokerAwayError without a broker."""
     try:
         return {"keys": broker_keys.count_keys_of(tenant_id)}
     except BrokerUnavailableError as error:

@@ -1,4 +1,4 @@
-"""Runs of upkeep tasks, of the platform and of one tenant, with their results."""
+"""Runs of upkeep tasks, for the platform and for one tenant, with their results."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ALMOST: Final = 0.99
 
 
 class UpkeepResult(models.Model):
-    """Result of a run, and its lease while it runs.
+    """Base of runs: the result, and the lease that a process holds while it runs steps.
 
-    The run continues at ``cursor``. The lease of a process that died ends at ``lease_expires_at``. ``findings`` are
+    The next steps begin at ``cursor``. If the process dies, its lease ends at ``lease_expires_at``. ``findings`` are
     texts in the form that `LocalizableText.to_json` returns.
     """
 
@@ -39,17 +39,17 @@ class UpkeepResult(models.Model):
 
     @property
     def sentences(self) -> list[LocalizableText]:
-        """Return the findings, each translatable into the active language."""
+        """Return the findings as texts that can be translated into any language."""
         return [LocalizableText.from_json(stored) for stored in self.findings]
 
     @property
     def messages(self) -> list[str]:
-        """Return the error of the run, then its findings, in the active language."""
+        """Return the error of the run, if any, and its findings, all in the active language."""
         return [*([gettext(self.error)] if self.error else []), *(sentence.localized for sentence in self.sentences)]
 
 
 class UpkeepRun(UpkeepResult):
-    """Bounded run of an upkeep task of the platform; the next run continues at its ``cursor``."""
+    """Run of an upkeep task of the platform, limited in time; the next run continues at its ``cursor``."""
 
     class Outcome(models.TextChoices):
         RUNNING = "running", _("Running")
@@ -77,8 +77,8 @@ class UpkeepRun(UpkeepResult):
 class TenantUpkeepRun(UpkeepResult, TenantModel):
     """Run of an upkeep task over one tenant, from its request to its end.
 
-    Workers continue it in place, a few seconds at a time, so that its counts add up. At most one run of a task is open
-    for a tenant.
+    Workers continue the same row for a few seconds at a time, so its counts add up. A tenant has at most one unfinished
+    run of each task.
     """
 
     class Outcome(models.TextChoices):
@@ -119,7 +119,10 @@ class TenantUpkeepRun(UpkeepResult, TenantModel):
 
     @property
     def progress(self) -> float:
-        """Return the approximate part that is done: each seal counts once, and each entry once."""
+        """Return the approximate progress of a check of the audit chain, from 0 to 1.
+
+        Entries of the audit log and seals (their links in the hash chain) count equally.
+        """
         if not self.is_open:
             return 1.0
         seen = self.counts.get("seals", 0) + self.counts.get("entries", 0)

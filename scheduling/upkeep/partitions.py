@@ -1,4 +1,4 @@
-"""Daily partitions of the history tables, created before their first row arrives."""
+"""Daily partitions of the history tables, which are created before their first row arrives."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _IN_DEFAULT = _SQL["estimate_rows"]
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Partition of a history table: ids from ``since`` to below ``until``."""
+    """Partition of a history table; it has the ids from ``since`` up to, but without, ``until``."""
 
     name: str
     since: UUID
@@ -42,9 +42,10 @@ class Partition:
 
 
 def maintain_partitions(*, days_ahead: int = DAYS_AHEAD) -> list[str]:
-    """Create the missing partitions of the coming days in every history table; return their names.
+    """Create the missing partitions of the next days in every history table; return their names.
 
-    Today's rows stay in the partition that has them. Each partition is created in a transaction of its own.
+    Today gets none, because its rows are already in another partition. Each partition is created in its own
+    transaction.
     """
     made = []
     midnight = _midnight()
@@ -58,7 +59,7 @@ def maintain_partitions(*, days_ahead: int = DAYS_AHEAD) -> list[str]:
 
 
 def list_partitions(table: str) -> list[Partition]:
-    """Return the partitions of a table except its default one."""
+    """Return the partitions of a table, without its default partition."""
     with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_PARTITIONS, {"table": table})
         found = [(row.name, _BOUNDS.search(row.bounds)) for row in cursor.fetchall()]
@@ -66,7 +67,7 @@ def list_partitions(table: str) -> list[Partition]:
 
 
 def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[LocalizableText]:
-    """Return a finding for each history table that lacks partitions of the coming days."""
+    """Return a finding for each history table that lacks a partition for one of the next days."""
     midnight = _midnight()
     wanted = {uuid7_floor(midnight + timedelta(days=day)): day for day in range(1, days_ahead + 1)}
     findings = []
@@ -79,7 +80,10 @@ def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[LocalizableText]:
 
 
 def estimate_default_rows() -> int:
-    """Return the estimated rows of the default partitions: those of the first day, and of days without a partition."""
+    """Return the estimated number of rows in default partitions.
+
+    They hold the rows of the first day, and of days for which a partition was missing.
+    """
     with planned_cursor(scalar_row) as cursor:
         cursor.execute(_IN_DEFAULT, {"tables": [f"{table}_default" for table in HISTORY_TABLES]})
         return int(cursor.fetchone())

@@ -1,7 +1,7 @@
 """Registry of upkeep tasks. An app lists its tasks under the dotted path in ``upkeep_tasks`` of its AppConfig.
 
-A task is a function that runs one small step and returns whether there is more. The run decides its duration, its
-cursor for the next run, and its exclusion of other processes, for all tasks alike.
+A task is a function that runs one small step and returns whether there is more to do. A run (`scheduling.upkeep.runs`)
+calls it until the time is up, stores its cursor for the next run, and excludes other processes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tenants.translation import LocalizableText
 
 @dataclass(frozen=True, slots=True)
 class UpkeepBudget:
-    """Rows and seconds that one step may use; ``cursor`` is where the previous step stopped.
+    """What one step may use: rows and seconds. ``cursor`` is where the previous step stopped.
 
-    With a ``tenant_id`` the step covers that tenant only.
+    With a ``tenant_id`` the step must cover only that tenant.
     """
 
     batch_rows: int
@@ -36,10 +36,10 @@ class UpkeepBudget:
 
 @dataclass(frozen=True, slots=True)
 class UpkeepStep:
-    """Result of one step. ``cursor`` is where the next one begins, empty for the beginning.
+    """Result of one step. The next one begins at ``cursor``; an empty cursor is the beginning.
 
-    ``findings`` describe faults; with any, the run has failed. A `LocalizableText` is shown in the reader's language, a
-    plain text as it is unless the catalogue has it.
+    ``findings`` describe faults; a run with findings has failed. A `LocalizableText` is shown in the reader's language,
+    a plain text is translated only if the message catalogue contains it.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -54,11 +54,11 @@ VERIFICATION_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class UpkeepTask:
-    """Task to run every ``interval``.
+    """Maintenance task to run every ``interval``.
 
-    ``step`` commits its work, can be repeated without harm, and after a kill continues from its cursor or from the rows
-    that it finds. ``share`` is the part of a run's time in which a worker runs steps; between them it rests.
-    ``tenant_permission`` is the right to request a run over one tenant; None: such runs do not exist.
+    ``step`` commits its work and can be repeated without harm; after a crash it continues from its cursor or from the
+    rows that it finds. ``share`` is the fraction of a run's time in which a worker runs steps; it pauses between them.
+    ``tenant_permission`` is the permission to request a run over one tenant, None if such runs do not exist.
     """
 
     name: str
@@ -71,7 +71,7 @@ class UpkeepTask:
 
 
 class UpkeepInvalidError(Exception):
-    """Error in the registry: an app's ``upkeep_tasks`` cannot be imported, or two tasks have one name."""
+    """The registered tasks are invalid: ``upkeep_tasks`` of an app cannot be imported, or two tasks share a name."""
 
 
 def get(name: str) -> UpkeepTask:
@@ -85,12 +85,12 @@ def get(name: str) -> UpkeepTask:
 
 
 def tasks() -> list[UpkeepTask]:
-    """Return all tasks in the order in which the apps list them."""
+    """Return all upkeep tasks in the order in which the apps list them."""
     return list(_all().values())
 
 
 def reset() -> None:
-    """Clear the cache of tasks, for tests that add one."""
+    """Clear the cached list of tasks, for tests that add one."""
     _all.cache_clear()
 
 

@@ -1,4 +1,4 @@
-"""Bounded runs of tasks: a lease, steps until the time is up, and a stored result."""
+"""Runs of upkeep tasks, limited in time: take a lease, run steps until the time is up, store the result."""
 
 from __future__ import annotations
 
@@ -40,15 +40,16 @@ Outcome = UpkeepRun.Outcome
 
 
 class UpkeepTakenOverError(Exception):
-    """Error of a run whose lease has expired and which another process has replaced; committed steps stay."""
+    """The lease of a run has expired, and another process has taken the run over; committed steps stay."""
 
 
 def run_upkeep(
     *, name: str, seconds: float = RUN_SECONDS, batch_rows: int = BATCH_ROWS, is_paced: bool = False
 ) -> UpkeepRun:
-    """Run steps until nothing is left or the time is up; return the run. Raise UpkeepBusyError if it runs elsewhere.
+    """Run steps of a task until nothing is left or the time is up; return the run.
 
-    With ``is_paced`` it rests between steps according to the task's share.
+    With ``is_paced``, pause between steps for as long as the task's ``share`` requires. Raise UpkeepBusyError if
+    another process runs the task.
     """
     task = registry.get(name)
     run = _begin(task)
@@ -70,7 +71,7 @@ def run_task(
     batch_rows: int = BATCH_ROWS,
     share: float = 1.0,
 ) -> None:
-    """Run steps until nothing is left or the time is up; an error of a step ends the run as failed."""
+    """Run steps until nothing is left or the time is up. If a step raises an error, the run has failed."""
     try:
         _take_steps(task, run, until=time.monotonic() + seconds, batch_rows=batch_rows, share=share)
     except UpkeepTakenOverError:
@@ -81,7 +82,7 @@ def run_task(
 
 
 def save_run(run: UpkeepRun | TenantUpkeepRun, **columns: Any) -> None:
-    """Write the run and renew its lease; raise UpkeepTakenOverError if this process has lost the lease."""
+    """Save the run and renew its lease; raise UpkeepTakenOverError if this process has lost the lease."""
     values = {name: getattr(run, name) for name in ("outcome", "counts", "findings", "error", "cursor")}
     with all_tenants():
         own = type(run)._default_manager.filter(pk=run.pk, outcome=Outcome.RUNNING)
@@ -90,13 +91,16 @@ def save_run(run: UpkeepRun | TenantUpkeepRun, **columns: Any) -> None:
 
 
 def has_begun_since(*, name: str, moment: datetime) -> bool:
-    """Return whether a run of the task has begun after the moment."""
+    """Return whether a run of the task began after this moment."""
     with all_tenants():
         return UpkeepRun.objects.filter(name=name, started_at__gt=moment).exists()
 
 
 def request_upkeep(*, name: str) -> None:
-    """Publish a run of a task to the maintenance pool; raise UpkeepUnavailableError if the broker refuses it."""
+    """Send a message that runs the task on a maintenance worker.
+
+    Raise UpkeepUnavailableError if the broker is unavailable.
+    """
     task = registry.get(name)
     # Upkeep belongs to the platform, even if the request names a tenant.
     with all_tenants():
@@ -112,7 +116,10 @@ def request_upkeep(*, name: str) -> None:
 
 
 def _begin(task: UpkeepTask) -> UpkeepRun:
-    """Create the run at the cursor of the last one; fail a run whose lease has expired."""
+    """Create a run that continues where the last one stopped. If that run lost its process, mark it as failed.
+
+    Raise UpkeepBusyError if another process runs the task.
+    """
     with all_tenants():
         running = UpkeepRun.objects.filter(name=task.name, outcome=Outcome.RUNNING)
         running.filter(lease_expires_at__lt=Now()).update(

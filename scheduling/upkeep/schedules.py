@@ -1,4 +1,4 @@
-"""Beat's rows for upkeep: created after each migration for tasks without one; later only the operator changes them."""
+"""Rows of django-celery-beat for upkeep: created after migrations for tasks without one, never changed later."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PERIODS = ((86_400, IntervalSchedule.DAYS), (3_600, IntervalSchedule.HOURS), (6
 
 
 def row_name(name: str) -> str:
-    """Return the name of beat's row of a task."""
+    """Return the name of a task's row in django-celery-beat."""
     return f"{NAME_PREFIX}{name}"
 
 
 def seed_schedules(*, using: str) -> list[str]:
-    """Create the rows of tasks without one, at the tasks' own intervals; return the names of these tasks."""
+    """Create rows for tasks that have none, with the tasks' default intervals; return the names of these tasks."""
     rows = PeriodicTask.objects.using(using)
     known = set(rows.filter(name__startswith=NAME_PREFIX).values_list("name", flat=True))
     missing = [task for task in registry.tasks() if row_name(task.name) not in known]
@@ -38,7 +38,7 @@ def seed_schedules(*, using: str) -> list[str]:
 
 
 def seed_after_migrate(sender: Any, using: str, **_: Any) -> None:
-    """Seed the schedules after `post_migrate`, unless beat's tables are absent after a backward migration."""
+    """Receive `post_migrate` and create missing rows, unless a backward migration has removed beat's tables."""
     if using == OWNER_ALIAS and PeriodicTask._meta.db_table in connections[using].introspection.table_names():
         seed_schedules(using=using)
 

@@ -1,4 +1,4 @@
-"""Status of upkeep: each task with its last run and next due time, and what is overdue."""
+"""Status of the upkeep tasks: last run, next due time, and which are overdue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LAST_RUNS = load_sql(__file__)["find_last_runs"]
 
 @dataclass(frozen=True, slots=True)
 class UpkeepStatus:
-    """Status of one task at ``now``. ``due_at`` is None while beat does not run it."""
+    """Status of one task at ``now``. ``due_at`` is None if beat does not run the task."""
 
     task: UpkeepTask
     now: datetime
@@ -39,15 +39,16 @@ class UpkeepStatus:
 
     @property
     def is_overdue(self) -> bool:
-        """Return whether no run succeeded within OVERDUE_INTERVALS since the last success or the creation of beat's
-        row.
+        """Return whether the task is enabled but has not succeeded for more than OVERDUE_INTERVALS intervals.
+
+        Before the first success, the time since beat's row was created counts.
         """
         since = self.succeeded_at or self.expected_since
         return self.is_enabled and since is not None and self.now - since > OVERDUE_INTERVALS * self.interval
 
     @property
     def since_last(self) -> timedelta | None:
-        """Return the time since the last run began, or None without a run."""
+        """Return the time since the last run began, or None if there is no run."""
         return None if self.last is None else self.now - self.last.started_at
 
     @property
@@ -57,7 +58,7 @@ class UpkeepStatus:
 
 @dataclass(frozen=True, slots=True)
 class UpkeepWarning:
-    """Warning about upkeep: a stable code, the task and a sentence."""
+    """Warning about one task, with a stable code and a sentence."""
 
     code: str
     name: str
@@ -65,7 +66,7 @@ class UpkeepWarning:
 
 
 def read_upkeep() -> list[UpkeepStatus]:
-    """Return the status of every task, in two statements."""
+    """Return the status of every task, in two queries."""
     names = [task.name for task in registry.tasks()]
     runs = UpkeepRun.objects.raw(_LAST_RUNS, {"names": names, "successes": list(SUCCESSES)})
     last = {run.name: run for run in runs}
@@ -82,12 +83,12 @@ def find_upkeep_status(name: str) -> UpkeepStatus:
 
 
 def find_upkeep_warnings() -> list[UpkeepWarning]:
-    """Return warnings of overdue, failed and disabled tasks."""
+    """Return a warning for each task that has failed, is disabled or is overdue."""
     return [warning for line in read_upkeep() if (warning := upkeep_warning_of(line)) is not None]
 
 
 def upkeep_warning_of(line: UpkeepStatus) -> UpkeepWarning | None:
-    """Return the most serious warning of a task, or None."""
+    """Return the most serious warning about a task, or None."""
     name, title = line.task.name, gettext(line.task.title)
     if line.has_failed and line.last is not None:
         reason = " ".join(line.last.messages[:1])
@@ -105,8 +106,8 @@ def upkeep_warning_of(line: UpkeepStatus) -> UpkeepWarning | None:
             "overdue",
             name,
             gettext(
-                "%(title)s: no success within %(count)s intervals."
-                " Is beat running, and a worker of the pool maintenance?"
+                "%(title)s: no success within %(count)s intervals. Is beat running, and a "
+                "worker of the pool “maintenance”?"
             )
             % {"title": title, "count": OVERDUE_INTERVALS},
         )

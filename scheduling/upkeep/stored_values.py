@@ -1,4 +1,4 @@
-"""Encryption of values stored before there was a master key: page by page, each in its own transaction, repeatable."""
+"""Encryption of values that were stored before a master key was set, page by page; it can be repeated."""
 
 from __future__ import annotations
 
@@ -27,19 +27,22 @@ _UPDATE = sql.SQL(
 
 @dataclass(frozen=True, slots=True)
 class SealedPage:
-    """Number of rows of a page that were encrypted; ``last`` is its last row, None at the end of the table."""
+    """Number of rows that were encrypted on a page. ``last`` is the id of its last row, None at the table's end."""
 
     sealed: int
     last: UUID | None
 
 
 def sealed_columns(model: type[Any]) -> list[SealedJSONField]:
-    """Return the encrypted columns of a model."""
+    """Return the encrypted fields of a model."""
     return [field for field in SealedJSONField.all_fields if field.model is model]
 
 
 def seal_page(model: type[Any], *, after: UUID = FIRST, most: int = PAGE_ROWS) -> SealedPage:
-    """Encrypt the plain values in the next rows. Concurrent writers encrypt their values themselves."""
+    """Encrypt the plain values in the next ``most`` rows of a model.
+
+    Values that others write meanwhile are encrypted by them.
+    """
     require_master_key()
     fields = sealed_columns(model)
     with all_tenants():
@@ -60,7 +63,7 @@ def _is_plain(row: Any, field: SealedJSONField) -> bool:
 
 
 def _sealed(row: Any, fields: list[SealedJSONField]) -> dict[str, Any]:
-    """Return the changed columns, with a new hash of the request if its payload was plain."""
+    """Return the changed columns of a row; if a job's payload was plain, also the new hash of its request."""
     new: dict[str, Any] = {
         field.attname: field.stored(row.__dict__[field.attname], tenant_id=row.tenant_id, row_id=row.pk)
         for field in fields

@@ -1,4 +1,4 @@
-"""Upkeep tasks of the platform, in the console's order."""
+"""Upkeep tasks of the scheduling app, in the order in which the console shows them."""
 
 from __future__ import annotations
 

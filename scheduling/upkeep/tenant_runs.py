@@ -1,4 +1,4 @@
-"""Runs of upkeep over one tenant: requested, continued by workers a few seconds at a time, and readable meanwhile."""
+"""Runs of upkeep over one tenant: stored on request, then continued by workers for a few seconds at a time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Outcome = TenantUpkeepRun.Outcome
 
 @dataclass(frozen=True, slots=True)
 class RequestedRun:
-    """Run for a request, and whether the request created it."""
+    """The run that answers a request, and whether the request created it."""
 
     run: TenantUpkeepRun
     is_new: bool
@@ -49,7 +49,7 @@ class RequestedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunFinding:
-    """Fault found by a run, with its place in the audit log's chain if it has one."""
+    """A fault that a run found, with its position in the audit log's chain if it has one."""
 
     code: str
     text: str
@@ -59,10 +59,10 @@ class RunFinding:
 
 
 def request_tenant_run(*, name: str, tenant: Tenant) -> RequestedRun:
-    """Request a run of a task over a tenant, or return its open run.
+    """Create a run of a task over a tenant and send it to the workers, or return the unfinished run.
 
-    Raise UpkeepUnknownError for a task that cannot run over one tenant. If the broker is unavailable, log it: the run
-    is stored, and is published again within a minute.
+    Raise UpkeepUnknownError for a task that cannot run over one tenant. If the broker is unavailable, only log it: the
+    run is stored, and is sent again within a minute.
     """
     known = [task.name for task in registry.tasks() if task.tenant_permission is not None]
     if name not in known:
@@ -94,17 +94,20 @@ def request_tenant_run(*, name: str, tenant: Tenant) -> RequestedRun:
 
 
 def findings_of(run: TenantUpkeepRun) -> list[RunFinding]:
-    """Return each example of the findings of a run, in the reader's language."""
+    """Return the stored examples of the faults that a run found, in the active language."""
     return [found for sentence in run.sentences for found in _examples_in(sentence)]
 
 
 def count_findings(run: TenantUpkeepRun) -> int:
-    """Return the number of faults, including those without an example."""
+    """Return the number of faults that a run found; examples are stored only of some."""
     return sum(int(sentence.values.get("count", 1)) for sentence in run.sentences)
 
 
 def run_tenant_upkeep(*, name: str, tenant_id: UUID, seconds: float = RUN_SECONDS) -> TenantUpkeepRun:
-    """Continue the open run of a tenant; raise UpkeepBusyError if none is open, or if another process continues it."""
+    """Run steps of a tenant's unfinished run for at most ``seconds``; return the run.
+
+    Raise UpkeepBusyError if there is no unfinished run, or if another process continues it.
+    """
     task = registry.get(name)
     run = _resume(task, tenant_id)
     run_task(task, run, seconds=seconds)
@@ -118,7 +121,7 @@ def run_tenant_upkeep(*, name: str, tenant_id: UUID, seconds: float = RUN_SECOND
 
 
 def republish_idle_runs() -> int:
-    """Publish the runs that no worker continues again; return their number."""
+    """Send messages for unfinished runs that no worker has continued for IDLE; return how many."""
     with all_tenants():
         idle = TenantUpkeepRun.objects.filter(outcome__in=TenantUpkeepRun.OPEN, lease_expires_at__lt=Now() - IDLE)
         found = list(idle.order_by("lease_expires_at").values_list("name", "tenant_id")[:MAX_REPUBLISHED])
@@ -128,7 +131,7 @@ def republish_idle_runs() -> int:
 
 
 def _resume(task: UpkeepTask, tenant_id: UUID) -> TenantUpkeepRun:
-    """Take the lease of the tenant's open run, or take over an expired one."""
+    """Take the lease of the tenant's unfinished run; raise UpkeepBusyError if another process holds it."""
     with all_tenants():
         runs = TenantUpkeepRun.objects.filter(name=task.name, tenant_id=tenant_id, outcome__in=TenantUpkeepRun.OPEN)
         idle = runs.filter(~Q(outcome=Outcome.RUNNING) | Q(lease_expires_at__lt=Now()))

@@ -1,1 +1,1 @@
-"""What-if: a replay of the last hour under changed terms."""
+"""What-if: replays the last hour of a pool with changed settings to predict their effect."""

@@ -1,4 +1,4 @@
-"""Live what-if on the page of a plan: a part that is refreshed with each input, and by a button."""
+"""What-if panel on the pages of plans: shows the predicted effect of the form's values as they are typed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenants.versions.admin import is_preview
 
 
 class WhatIfMixin(PlatformStaffAdmin):
-    """Admin with a what-if panel; it needs ``ask``, which turns the form of a plan into a question."""
+    """Admin with a what-if panel. ``ask`` must turn a plan and the posted form values into a WhatIfQuestion."""
 
     ask: Callable[[Any, Mapping[str, Any]], WhatIfQuestion]
 
@@ -32,7 +32,7 @@ class WhatIfMixin(PlatformStaffAdmin):
 
     @costs(HEAVY)
     def what_if_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Return the effect of the form's values as a part of its page; save nothing."""
+        """Return the HTML of the panel for the posted form values; save nothing."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         plan = self.get_object(request, object_id)

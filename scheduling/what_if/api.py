@@ -1,4 +1,4 @@
-"""API of `cfs-plans/what-if/`: effect of changed terms on the last hour's work."""
+"""API of `cfs-plans/what-if/`: predicts the effect of changed settings from the last hour's work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POLICIES = {CFSPlan.Strategy.NOP.value: OrderPolicy.FIFO, CFSPlan.Strategy.TIME_
 
 
 class FiniteNumberField(serializers.FloatField):
-    """JSON number; texts, booleans and non-finite values are rejected."""
+    """Number field that accepts finite JSON numbers only, not texts or booleans."""
 
     default_error_messages = {"not_number": gettext_lazy("Not a number.")}
 
@@ -40,7 +40,7 @@ class FiniteNumberField(serializers.FloatField):
 
 
 class NamedField(serializers.DictField):
-    """Changes by the name of the changed object."""
+    """Mapping from names, such as slugs, to changes of the named objects."""
 
     default_error_messages = {
         "many": gettext_lazy("No more than {most} at once."),
@@ -57,14 +57,14 @@ class NamedField(serializers.DictField):
 
 
 class WhatIfPlanChangeSerializer(StrictSerializer):
-    """Changed terms of a tenants' plan."""
+    """Changed weight or cap of a plan of tenants."""
 
     weight = WholeNumberField(required=False, min_value=1, max_value=MOST_WEIGHT)
     max_concurrency = WholeNumberField(required=False, min_value=0, max_value=MOST_CAP)
 
 
 class TenantChangeSerializer(StrictSerializer):
-    """Changed terms of one tenant."""
+    """Changed weight factor or cap of one tenant."""
 
     factor = FiniteNumberField(required=False, min_value=0.001, max_value=MOST_FACTOR)
     max_concurrency = WholeNumberField(
@@ -73,7 +73,7 @@ class TenantChangeSerializer(StrictSerializer):
 
 
 class QueueChangeSerializer(StrictSerializer):
-    """Changed terms of a queue."""
+    """Changed weight or cap of a queue."""
 
     weight = WholeNumberField(
         required=False,
@@ -85,13 +85,13 @@ class QueueChangeSerializer(StrictSerializer):
 
 
 class TierChangeSerializer(StrictSerializer):
-    """Changed terms of a tier in the active CFS plan."""
+    """Changed weight of a tier in the active CFS plan."""
 
     weight = WholeNumberField(required=False, min_value=1, max_value=MOST_WEIGHT)
 
 
 class WhatIfRequestSerializer(StrictSerializer):
-    """Changed terms; omitted ones keep their values."""
+    """What-if question: the changed settings; omitted settings keep their present values."""
 
     pool = TextField(required=False, max_length=40, help_text="Absent: the pool that serves most queues.")
     plans = NamedField(child=WhatIfPlanChangeSerializer(), required=False, help_text="By slug.")
@@ -104,7 +104,7 @@ class WhatIfRequestSerializer(StrictSerializer):
 
     @property
     def change(self) -> Change:
-        """Return the change as the replay takes it."""
+        """Return the changed settings as the input of the replay."""
         asked = self.validated_data
         return Change(
             plan_weights=_pick(asked, "plans", "weight"),
@@ -125,7 +125,10 @@ def _pick(asked: Mapping[str, Any], group: str, field: str) -> dict[str, Any]:
 
 
 class OutcomeSerializer(serializers.Serializer[ProjectedShare]):
-    """Service received within the time. Jobs that have not started count with their wait until the end."""
+    """Service that a plan or tenant receives in the replay.
+
+    A job that has not started counts with its wait until the end.
+    """
 
     worker_seconds = serializers.FloatField()
     share = serializers.FloatField(help_text="Part of the pool's busy time, from 0 to 1.")
@@ -136,7 +139,7 @@ class OutcomeSerializer(serializers.Serializer[ProjectedShare]):
 
 
 class LineSerializer(serializers.Serializer[ComparedShare]):
-    """Plan or tenant, before and after the change."""
+    """Replayed service of a plan or tenant, with the present settings and with the changed ones."""
 
     name = serializers.CharField(help_text="Slug of the plan or of the tenant.")
     plan = serializers.CharField()
@@ -148,7 +151,7 @@ class LineSerializer(serializers.Serializer[ComparedShare]):
 
 
 class TotalsSerializer(serializers.Serializer[Totals]):
-    """Totals of the pool."""
+    """Totals of the pool in one replay."""
 
     worker_seconds = serializers.FloatField()
     busy_part = serializers.FloatField(help_text="Part of all slot time, from 0 to 1.")
@@ -160,7 +163,7 @@ class TotalsSerializer(serializers.Serializer[Totals]):
 
 
 class NoteSerializer(serializers.Serializer[Note]):
-    """Limitation of the result."""
+    """Limitation of the result, such as a sampled workload."""
 
     code = serializers.CharField(
         help_text="`no_arrivals`, `few_starts`, `sampled`, `no_slots`, `other_pools` or `predicted_costs`."
@@ -169,7 +172,7 @@ class NoteSerializer(serializers.Serializer[Note]):
 
 
 class WhatIfSerializer(serializers.Serializer[WhatIf]):
-    """Result of a what-if; nothing is changed."""
+    """Result of a what-if question; nothing in the platform is changed."""
 
     pool = serializers.CharField()
     seconds = serializers.FloatField(help_text="Length of the replayed time.")
@@ -184,7 +187,7 @@ class WhatIfSerializer(serializers.Serializer[WhatIf]):
 
 
 class WhatIfViewSet(StaffViewSet):
-    """What-if questions, which change nothing."""
+    """What-if questions, which change nothing in the platform."""
 
     model = CFSPlan
     serializer_class = WhatIfSerializer
@@ -194,9 +197,9 @@ class WhatIfViewSet(StaffViewSet):
 
     @extend_schema(operation_id="cfs_plans_what_if", request=WhatIfRequestSerializer, responses=WhatIfSerializer)
     def ask(self, request: Request) -> Response:
-        """Replay the last hour, and the jobs that wait and run now, under present and changed terms.
+        """Replay the last hour, and the jobs that wait and run now, with the present and with changed settings.
 
-        Nothing is changed. Needs the right `platform.view`.
+        Nothing is changed. Needs the permission `platform.view`.
         """
         body = WhatIfRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)

@@ -1,6 +1,6 @@
-"""Live what-if of the plan editors: the form's values, replayed over the last hour beside those in effect.
+"""What-if panel of the plan editors: replays the last hour with the form's values beside the present settings.
 
-A form is read as typed, saved or not; unreadable values are reported instead of guessed.
+The values are taken as typed, whether saved or not; a value that is not a valid number is reported.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ROW = re.compile(r"tiers-(\d{1,4})-tier")
 
 @dataclass(frozen=True, slots=True)
 class WeightBar:
-    """Share of a weight beside its siblings while all are busy, saved and typed."""
+    """Share of a weight among the other weights while all are busy: as saved (``now``) and as typed (``after``)."""
 
     name: str
     weight: int
@@ -46,7 +46,10 @@ class WeightBar:
 
 @dataclass(slots=True)
 class WhatIfQuestion:
-    """Question of a what-if: the change for the replay, its pool, and unreadable or omitted parts."""
+    """Question for a replay: the changed settings and the pool.
+
+    ``faults`` are invalid values, ``notes`` name changes that are not replayed.
+    """
 
     change: Change
     pool: str | None = None
@@ -56,7 +59,7 @@ class WhatIfQuestion:
 
 
 def draw_what_if(question: WhatIfQuestion, request: HttpRequest) -> SafeString:
-    """Return the panel of a question; write nothing."""
+    """Return the HTML of the panel for a question; write nothing."""
     context: dict[str, Any] = {"question": question}
     if not question.faults:
         began = time.perf_counter()
@@ -75,14 +78,14 @@ def draw_what_if(question: WhatIfQuestion, request: HttpRequest) -> SafeString:
 
 
 def order_losers_first(answer: WhatIf) -> list[ComparedShare]:
-    """Return the ten most affected tenants, largest loss first."""
+    """Return the ten most affected tenants, those with the largest loss first."""
     losers = list(answer.losers)
     names = {line.name for line in losers}
     return [*losers, *(line for line in answer.tenants if line.name not in names)][:MOST_AFFECTED]
 
 
 def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> WhatIfQuestion:
-    """Return the question of a tenants' plan with another weight or cap."""
+    """Return the what-if question for a tenants' plan with the typed weight and cap."""
     faults: list[str] = []
     weight = _read(posted, "weight", plan.weight, most=MOST_WEIGHT, faults=faults)
     cap = _read(posted, "max_concurrency", plan.max_concurrency, least=0, most=MOST_CAP, faults=faults)
@@ -94,7 +97,7 @@ def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> WhatIfQuestion:
 
 
 def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> WhatIfQuestion:
-    """Return the question of a CFS plan with other weights, strategy or slices, as if it were active."""
+    """Return the what-if question for a CFS plan with the typed weights, strategy and slices, as if it were active."""
     question = WhatIfQuestion(Change())
     rows = list(_typed_rows(posted, question.faults))
     active = {
@@ -128,7 +131,7 @@ def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> WhatIfQuesti
 
 
 def _not_replayed(plan: Model, posted: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Return notes on typed changes that the replay ignores."""
+    """Return a note that names the typed changes without effect on a replay, if there are any."""
     fields = {name: plan._meta.get_field(name) for name in names if name in posted}
     typed = [
         str(getattr(field, "verbose_name", name))
@@ -139,7 +142,7 @@ def _not_replayed(plan: Model, posted: Mapping[str, Any], names: Iterable[str]) 
 
 
 def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[str, int, int]]:
-    """Yield (tier, queue, weight) of the filled-in rows that are not deleted."""
+    """Yield (tier, queue id, weight) of the filled rows in the form that are not marked as deleted."""
     numbers = sorted(int(found[1]) for name in posted if (found := _ROW.fullmatch(name)))
     for number in numbers[:MOST_ROWS]:
         row = {name: posted.get(f"tiers-{number}-{name}") for name in ("tier", "queue", "weight", "DELETE")}
@@ -154,7 +157,7 @@ def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[
 def _read(
     posted: Mapping[str, Any], name: str, saved: int, *, faults: list[str], least: int = 1, most: int = MOST_WEIGHT
 ) -> int:
-    """Return a typed whole number, or the saved one; an invalid text is a fault."""
+    """Return the typed whole number, or the saved one if it was not posted; append an invalid text to ``faults``."""
     text = str(posted[name]).strip() if posted.get(name) is not None else str(saved)
     if text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most:
         return int(text)

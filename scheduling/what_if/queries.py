@@ -1,4 +1,4 @@
-"""Service that predicts the effect of changed terms: the last hour's work replayed before and after the change."""
+"""Query that predicts the effect of changed settings by replaying the last hour's work with and without them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _last: list[ScenarioResult] = []
 
 
 def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta = WINDOW) -> WhatIf:
-    """Replay the last ``window`` of ``pool`` under present and changed terms.
+    """Replay the last ``window`` of ``pool`` with the present and with the changed settings; return both results.
 
-    By default the pool is the one that serves most queues. The replay begins with the jobs that wait and run now,
-    within some seconds; nothing is written. Raise PoolNotFoundError or WhatIfNameUnknownError.
+    Without ``pool``, the pool that serves most queues is replayed. The replay begins with the jobs that wait and run
+    now, as of some seconds ago; nothing is written. Raise PoolNotFoundError or WhatIfNameUnknownError.
 
-    >>> answer = answer_what_if(Change(plan_weights={"sandbox": 3}, slots=16))
-    >>> answer.plans, answer.losers, answer.notes  # lists of Line, Line and Note
+    >>> answer = answer_what_if(Change(plan_weights={"sandbox": 3}, slots=16)) >>> answer.plans, answer.losers,
+    answer.notes # lists of Line, Line and Note
     """
     try:
         with _uncollected():
@@ -45,10 +45,10 @@ def _replayed(load: PoolScenario) -> ScenarioResult:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Run the block without the garbage collector.
+    """Run the block with the garbage collector disabled.
 
-    A replay creates no cycles, but hundreds of thousands of rows and picks, which the collector would traverse several
-    times with all other objects: a third of the run time.
+    A replay creates no cycles, but hundreds of thousands of objects, which the collector would visit several times:
+    that would take a third of the run time.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Jobs of a pool's last hour, and those that wait and run in it now, for the replay of a what-if."""
+"""Queries of the jobs of a pool's last hour, and of the jobs that wait and run in it now, for a replay."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ARRIVALS, _TURNAROUND, _ELSEWHERE = _SQL["find_arrivals"], _SQL["read_turnaroun
 
 @dataclass(slots=True)
 class _Columns:
-    """Columns of the replay's jobs; places and their fair keys are numbered in order of appearance."""
+    """Jobs of a replay as columns. Tenants in queues, and their fair keys, are numbered in order of appearance."""
 
     at_us: list[int] = field(default_factory=list)
     entity: list[int] = field(default_factory=list)
@@ -53,14 +53,14 @@ class _Columns:
         self.predicted_us.append(max(1, predicted_us))
 
     def as_arrivals(self) -> Arrivals:
-        """Return the jobs as a replay takes them, with keys only if there are any."""
+        """Return the jobs as the input of a replay, with fair keys only if there are any."""
         keys = self.key if any(key for _, _, key in self.keys) else None
         return Arrivals(self.at_us, self.entity, self.cost_us, self.predicted_us, keys)
 
 
 @dataclass(frozen=True, slots=True)
 class RecentJobSample:
-    """Jobs of a pool's last ``window``, without the terms of their service."""
+    """Jobs of a pool in the last ``window`` and now, without the settings under which they are served."""
 
     window: timedelta
     # (queue, tenant) by id, as the arrivals number them.
@@ -77,7 +77,7 @@ class RecentJobSample:
 
 
 def read_recent_jobs(pool: WorkerPool, window: timedelta) -> RecentJobSample:
-    """Return the past and present work of a pool, by six statements: the expensive part."""
+    """Return the recent and present jobs of a pool, in six queries; this is the expensive part of a what-if."""
     now = read_clock()
     values = {
         "pool_id": pool.pk,
@@ -108,7 +108,7 @@ def read_recent_jobs(pool: WorkerPool, window: timedelta) -> RecentJobSample:
 
 
 def _shorten(waiting: Iterable[Any], slots: int, window: timedelta) -> list[Any]:
-    """Limit each line to what all slots could serve in the window; later jobs have no effect."""
+    """Limit the jobs of each waiting line to what all slots could serve in the window; later jobs have no effect."""
     served_us = max(slots, 1) * 4 * window.total_seconds() * SECOND_US
     return [row._replace(jobs=min(row.jobs, int(served_us // row.cost_us) + 1)) for row in waiting]
 
@@ -126,7 +126,7 @@ def _arrival_parameters(now: datetime, window: timedelta, waiting: Sequence[Any]
 def _gather(
     running: Sequence[Any], waiting: Sequence[Any], arrivals: Sequence[Any], now: datetime
 ) -> tuple[_Columns, int]:
-    """Return the jobs in the order of the replay (running, waiting, arriving), and how many jobs each stands for."""
+    """Return the jobs in the order of the replay (running, waiting, arriving), and how many jobs each represents."""
     stands_for = arrivals[0].step if arrivals else -(-sum(row.jobs for row in waiting) // MOST_JOBS) or 1
     columns = _Columns()
     for row in running:
@@ -142,7 +142,7 @@ def _gather(
 def _thin(waiting: Iterable[Any], step: int, now: datetime) -> Iterable[tuple[int, str, int, str, int]]:
     """Yield every ``step``-th waiting job as (rank, tenant, queue, fair key, cost).
 
-    The ranks are spread evenly from the first rank of the line to now.
+    The ranks are spread evenly between the first rank of the tenant's jobs and now.
     """
     now_rank = round(now.timestamp() * SECOND_US)
     seen = 0

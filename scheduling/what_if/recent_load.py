@@ -1,4 +1,4 @@
-"""Past hour's and present work of a pool under its present terms, for the replay of a what-if."""
+"""Input of a what-if replay: the recent and present jobs of a pool, with the present settings."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ _kept: dict[tuple[int, timedelta], tuple[float, RecentJobSample]] = {}
 
 @dataclass(frozen=True, slots=True)
 class RecentLoad:
-    """Load with notes on how it was read."""
+    """Input of a replay, with notes on its limitations."""
 
     load: PoolScenario
     notes: Sequence[Note]
 
 
 def read_recent_load(pool: str | None = None, *, window: timedelta = WINDOW, may_be_kept: bool = False) -> RecentLoad:
-    """Return the last ``window`` of ``pool`` (by default the one that serves most queues) and its present work.
+    """Return the jobs of the last ``window`` of ``pool`` and its present jobs, with the present settings.
 
-    A handful of statements, regardless of the number of jobs. With ``may_be_kept`` the jobs may come from a cache and
-    be KEPT_SECONDS old; the terms are always current. Raise PoolNotFoundError for an unknown pool.
+    Without ``pool``, the pool that serves most queues is read. The number of queries does not depend on that of jobs.
+    With ``may_be_kept`` the jobs may come from a cache and be KEPT_SECONDS old; the settings are always current. Raise
+    PoolNotFoundError for an unknown pool.
     """
     with all_tenants():
         found = _find_pool(pool)
@@ -65,7 +66,7 @@ def _find_pool(name: str | None) -> WorkerPool:
 
 
 def _describe(pool: WorkerPool, jobs: RecentJobSample) -> RecentLoad | None:
-    """Return the jobs under the current terms, or None if one of their tenants or queues is gone."""
+    """Return the jobs with the present settings, or None if one of their tenants or queues no longer exists."""
     queues = list(Queue.objects.filter(pool=pool).order_by("pk"))
     queue_numbers = {queue.pk: number for number, queue in enumerate(queues)}
     tenant_ids = list(dict.fromkeys(tenant_id for _, tenant_id in jobs.places))

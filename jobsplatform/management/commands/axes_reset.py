@@ -1,4 +1,4 @@
-"""Replacement of axes' command that resets all wrong passwords."""
+"""Replacement of django-axes' command that resets all failed log-ins."""
 
 from jobsplatform.management.replaced import ReplacedCommand
 

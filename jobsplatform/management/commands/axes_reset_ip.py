@@ -1,4 +1,4 @@
-"""Replacement of axes' command that resets the wrong passwords from an address."""
+"""Replacement of django-axes' command that resets the failed log-ins from an address."""
 
 from jobsplatform.management.replaced import ReplacedCommand
 

@@ -1,4 +1,4 @@
-"""Replacement of axes' command that resets the wrong passwords of a name."""
+"""Replacement of django-axes' command that resets the failed log-ins with a user name."""
 
 from jobsplatform.management.replaced import ReplacedCommand
 

@@ -1,4 +1,4 @@
-"""Command that submits the jobs of past times without one."""
+"""Command that submits the jobs of a schedule for past times that have none."""
 
 from __future__ import annotations
 

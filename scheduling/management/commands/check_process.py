@@ -1,4 +1,4 @@
-"""Command that probes processes without HTTP for containers."""
+"""Command with which a container checks that a process without an HTTP port is alive."""
 
 from __future__ import annotations
 

@@ -23,7 +23,10 @@ BULK_PATIENCE = 4.0
 class Command(ServingCommand):
     # It runs no processors: a broken one must not stop dispatching.
     bears = frozenset({PROCESSOR_INVALID, SCHEMA_INVALID})
-    help = "Dispatch jobs in fair order until stopped (SIGTERM, Ctrl-C). Any number may run; one leads each tick."
+    help = (
+        "Dispatch jobs in fair order until stopped (SIGTERM, Ctrl-C). Any number may run; each tick is run by one of "
+        "them."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         export_counters()

@@ -49,7 +49,7 @@ class Command(TargetCommand):
             time.sleep(LOOK_SECONDS)
 
     def _is_over(self, target: str, name: str) -> bool:
-        """Return whether no jobs are left, or the drain has been ended or expired."""
+        """Return whether the drain has finished: no jobs are left, or it was ended or has expired."""
         if target == WORKER:
             worker = find_worker(name)
             is_idle = worker.status == Worker.Status.DRAINING and not worker.running  # type: ignore[attr-defined]

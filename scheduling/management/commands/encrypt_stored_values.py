@@ -47,7 +47,10 @@ class Command(BaseCommand):
             self.stdout.write(", ".join(f"{number:,} {name}" for name, number in counts.items()) + " sealed.")
 
     def _seal(self, after: UUID, batch: int) -> dict[str, int]:
-        """Encrypt batch by batch, each committed; audit the intention before the first, and the result at the end."""
+        """Encrypt the values batch by batch, and commit each batch.
+
+        An audit entry is written before the first batch, and another with the counts at the end.
+        """
         counts: dict[str, int] = {str(model._meta.verbose_name_plural): 0 for model in MODELS}
         is_whole = False
         _record("encryption.sealing", {"after": str(after)})

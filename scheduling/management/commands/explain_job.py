@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
 
 def describe(job: Job, waiting: Explanation | None) -> list[str]:
-    """Return the explanation in lines."""
+    """Return the explanation as lines of text."""
     if waiting is None:
         return [f"The job does not wait: it is {job.state}."]
     lines = [f"{reason.code}: {reason.detail}" for reason in waiting.reasons]

@@ -1,4 +1,4 @@
-"""Command that starts a reroute of waiting jobs, and lists the last ones."""
+"""Command that starts a reroute of waiting jobs, and lists the last reroutes."""
 
 from __future__ import annotations
 

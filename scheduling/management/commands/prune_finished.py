@@ -1,4 +1,4 @@
-"""Command that prunes ended jobs at once, by retention or by age."""
+"""Command that deletes old ended jobs now, by the plans' retention or by a given age."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ class Command(BaseCommand):
         return {"finished_jobs": finished, "failed_jobs": failed}
 
     def _prune(self, tenant: Tenant | None, days: int | None) -> dict[str, int]:
-        """Prune batch by batch, each committed; audit the intention before the first, and the result at the end."""
+        """Delete jobs batch by batch, and commit each batch.
+
+        An audit entry is written before the first batch, and another with the counts at the end.
+        """
         meant = {"tenant": tenant.slug if tenant else "all", "older_than_days": days or "by the plans' retention"}
         counts, is_whole = {"finished_jobs": 0, "failed_jobs": 0}, False
         with acting_as(command_actor("prune_finished")):
@@ -72,7 +75,7 @@ class Command(BaseCommand):
 def _remove(
     kept: RetentionClass, prune: Callable[..., PrunedJobs], tenant: Tenant | None, days: int | None
 ) -> Iterator[int]:
-    """Yield the number of jobs that each batch pruned."""
+    """Delete batch after batch; yield the number of jobs that each batch deleted."""
     for page in pages(kept, tenant, days):
         while (pruned := prune(page, limit=BATCH_ROWS)).jobs:
             yield pruned.jobs
@@ -85,7 +88,7 @@ def _record(action: str, tenant: Tenant | None, facts: dict[str, Any]) -> None:
 
 
 def pages(kept: RetentionClass, tenant: Tenant | None, days: int | None) -> Iterator[Cutoffs]:
-    """Yield the cutoffs of the chosen tenants, a page at a time."""
+    """Yield pages of the chosen tenants with the times before which their jobs are deleted."""
     after, moment = NO_TENANT, timezone.now() - timedelta(days=days or 0)
     while True:
         with all_tenants():

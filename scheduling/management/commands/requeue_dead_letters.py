@@ -5,7 +5,7 @@ from scheduling.models import BulkOperation
 
 
 class Command(BulkCommand):
-    help = "Requeue all waiting dead letters of a filter as new jobs, each once; an empty filter matches all."
+    help = "Requeue all dead letters of a filter that were not requeued yet, as new jobs; an empty filter matches all."
     operation = BulkOperation.Operation.REQUEUE
     condition = "requeued:no"
     takes_patch = True

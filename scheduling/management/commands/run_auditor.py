@@ -1,4 +1,4 @@
-"""Command that runs the auditor."""
+"""Command that runs the auditor, the process that hash-chains and signs the audit log."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Command(ServingCommand):
     # It runs no processors and serves no sessions.
     bears = frozenset({PROCESSOR_INVALID, SCHEMA_INVALID, _NO_SESSIONS})
     help = (
-        "Seal, sign and prune the audit log until stopped (SIGTERM, Ctrl-C), with the login of "
-        "DATABASE_AUDITOR_URL and the key AUDIT_SIGNING_KEY, which no other process needs. Several may "
-        "run; one leads each turn."
+        "Hash-chain, sign and prune the audit log until stopped (SIGTERM, Ctrl-C), with the login of "
+        "DATABASE_AUDITOR_URL and the key AUDIT_SIGNING_KEY, which no other process needs. Several may run; "
+        "each turn is run by one of them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--public-key", action="store_true", help="only print the public key of AUDIT_SIGNING_KEY")
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Log in as the auditor before the start-up checks connect."""
+        """Switch to the auditor's database login before the start-up checks connect."""
         try:
             if options["public_key"]:
                 (options.get("stdout") or self.stdout).write(f"{public_key_text()}\n")

@@ -89,7 +89,7 @@ class Command(ServingCommand):
         ]
 
     def _tell_addresses(self, bind: str, stopped: threading.Event) -> None:
-        """Print the addresses of the platform once it responds."""
+        """Wait until the web server responds, then print the addresses of console and API."""
         host, _, port = bind.rpartition(":")
         until = time.monotonic() + ANSWER_SECONDS
         while not _answers(host, int(port)):
@@ -101,7 +101,10 @@ class Command(ServingCommand):
 
 
 def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
-    """Return these variables and empty them in the environment of the services, which then ignore `.env`."""
+    """Return these environment variables, and set them to empty for the other processes.
+
+    An empty variable also overrides the one in `.env`.
+    """
     # Verification uses the public key instead.
     if platform_settings.AUDIT_SIGNING_KEY:
         os.environ["AUDIT_PUBLIC_KEYS"] = ",".join({*platform_settings.AUDIT_PUBLIC_KEYS, public_key_text()})
@@ -111,7 +114,7 @@ def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
 
 
 def _broker_of(role: str) -> dict[str, str]:
-    """Return the role's own login at the server of REDIS_URL, without those of other roles."""
+    """Return environment variables with only this role's own Redis login, if it is at the server of REDIS_URL."""
     given, own = urlsplit(platform_settings.REDIS_URL), urlsplit(platform_settings.REDIS_ROLE_URLS.get(role, ""))
     if (own.hostname, own.port) != (given.hostname, given.port):
         return {"REDIS_ROLE_URLS": ""}

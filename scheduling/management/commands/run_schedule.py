@@ -1,4 +1,4 @@
-"""Command that submits a schedule's job at once."""
+"""Command that submits the job of a schedule now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command that runs upkeep in its own process, besides beat."""
+"""Command that runs upkeep tasks in its own process, independently of Celery beat."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Command(BaseCommand):
 
 
 def facts_of(run: UpkeepRun) -> dict[str, Any]:
-    """Return a run as JSON."""
+    """Return a run as JSON data."""
     return {
         "name": run.name,
         "outcome": run.outcome,

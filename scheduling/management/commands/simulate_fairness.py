@@ -1,4 +1,4 @@
-"""Command that simulates the fair order on a workload, without a platform."""
+"""Command that simulates the order of dispatch on a workload file; it needs no running platform."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Command(BaseCommand):
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Return a JSON object from an argument, by the rules of the API."""
+    """Return the JSON object in a command-line argument; raise ArgumentTypeError if it is not one."""
     try:
         value = parse_json(text.encode("utf-8", "surrogateescape"))
     except DomainError as error:
@@ -104,7 +104,7 @@ def _request(options: dict[str, Any]) -> JobRequest:
 
 
 def _wait(tenant: Tenant, job_id: UUID, timeout_seconds: float) -> Job:
-    """Return the job once it has ended; poll in short transactions."""
+    """Return the job when it has ended; raise CommandError after ``timeout_seconds``."""
     give_up_at = time.monotonic() + timeout_seconds
     while True:
         with tenant_context(tenant):

@@ -56,13 +56,13 @@ class Command(BaseCommand):
 
 
 def find_job(job_id: UUID) -> Job:
-    """Return the job of any tenant: an operator names it by its id alone."""
+    """Return the job with this id, whichever tenant it belongs to; raise JobNotFoundError if there is none."""
     with all_tenants():
         return get_job(job_id)
 
 
 def as_json(line: JobLog) -> str:
-    """Return the line in the form of the API."""
+    """Return a log line as JSON, with the fields that the API returns."""
     facts = {
         "id": str(line.id),
         "at": line.at.isoformat(),

@@ -1,4 +1,4 @@
-"""Command that predicts the effect of a change of weights, caps or slots."""
+"""Command that predicts the effect of changed weights, caps or slots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POLICIES = {CFSPlan.Strategy.NOP.value: OrderPolicy.FIFO, CFSPlan.Strategy.TIME_
 
 
 def named(read: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
-    """Return a parser of the argument NAME=VALUE."""
+    """Return an argument parser for NAME=VALUE, which reads VALUE with ``read``."""
 
     def split(text: str) -> tuple[str, Any]:
         name, separator, value = text.rpartition("=")
@@ -38,7 +38,7 @@ def named(read: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
 
 
 def whole(least: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers from ``least`` on."""
+    """Return an argument parser for whole numbers from ``least`` to 1,000,000."""
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and least <= int(text) <= 1_000_000):
@@ -49,12 +49,12 @@ def whole(least: int) -> Callable[[str], int]:
 
 
 def cap(text: str) -> int | None:
-    """Return a cap, or None for `none`."""
+    """Return the cap in a command-line argument, or None (no cap) for `none`."""
     return None if text == "none" else whole(0)(text)
 
 
 def factor(text: str) -> float:
-    """Return a tenant's own factor."""
+    """Return the weight factor of a tenant in a command-line argument."""
     try:
         value = float(text)
     except ValueError:
@@ -121,7 +121,7 @@ class Command(BaseCommand):
 
 
 def describe(answer: WhatIf) -> dict[str, Any]:
-    """Return the answer as plain values, with the conclusions of its lines."""
+    """Return the result as JSON data; each row also says what it loses and whether it is a loser."""
     facts = asdict(answer)
     for group in ("plans", "tenants", "losers"):
         for line, row in zip(getattr(answer, group), facts[group], strict=True):
@@ -130,7 +130,7 @@ def describe(answer: WhatIf) -> dict[str, Any]:
 
 
 def render(answer: WhatIf) -> Iterator[str]:
-    """Yield the answer as lines of text."""
+    """Yield the result as lines of text."""
     yield f"Pool {answer.pool}, {answer.seconds:.0f} s, {answer.arrivals:,} jobs; nothing is changed."
     for note in answer.notes:
         yield f"Note: {note.text}"

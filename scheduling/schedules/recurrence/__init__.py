@@ -1,4 +1,4 @@
-"""Times of schedules: cron, time zones, clock changes, missed and overlapping fires. Pure."""
+"""Times of schedules, as pure functions: cron, time zones, clock changes, missed and overlapping fires."""
 
 from scheduling.schedules.recurrence.cron import Cron, CronInvalidError
 from scheduling.schedules.recurrence.fires import DstPolicy, Fire, Recurrence, ZoneUnknownError, find_zone

@@ -1,4 +1,4 @@
-"""Cron with five fields in cronsim's syntax (Debian's rules): names, ranges, steps, lists, `L`, `LW` and `#`."""
+"""Parser of cron expressions with five fields, in the syntax of cronsim (Debian's rules), with `L`, `LW` and `#`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _HORIZON_DAYS = 41 * 366
 
 
 class CronInvalidError(ValueError):
-    """The expression is no cron of five fields, or it names no day that comes."""
+    """The expression is not a cron of five fields, or it matches no day that exists, such as 30 February."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Parsed expression; build it with :meth:`parse`."""
+    """A valid cron expression in normalized spelling; build it with :meth:`parse`."""
 
     expression: str
 
@@ -69,26 +69,26 @@ class Cron:
 
     @property
     def is_wildcard(self) -> bool:
-        """Return whether minute or hour begins with a star: such a job follows elapsed time, not the time of day."""
+        """Return whether the minute or hour begins with `*`: such a job repeats at an interval, not at fixed times."""
         minute, hour, *_ = self.expression.split()
         return minute.startswith("*") or hour.startswith("*")
 
     @property
     def words(self) -> str:
-        """Return the expression in English."""
+        """Return the expression in English words."""
         return str(_simulator(self.expression).explain())
 
     def times_after(self, moment: datetime) -> Iterator[datetime]:
-        """Yield the matching wall-clock times after a naive ``moment``; end after 50 years without one."""
+        """Yield the matching wall-clock times after a naive ``moment``; stop if 50 years contain no match."""
         return iter(CronSim(self.expression, moment))
 
     def least_interval_seconds(self) -> int:
-        """Return the least time between two fires, ignoring clock changes."""
+        """Return the shortest time between two matches in seconds, without regard to clock changes."""
         return _least_interval_seconds(self.expression)
 
 
 def _is_readable(minute: str, hour: str, day: str, month: str, weekday: str) -> bool:
-    """Return whether each field is well formed by itself."""
+    """Return whether each field is well formed, even if no day matches all of them."""
     try:
         _simulator(f"{minute} {hour} {day} * {weekday}")
         _simulator(f"{minute} {hour} * {month} {weekday}")

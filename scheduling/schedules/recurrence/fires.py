@@ -1,4 +1,4 @@
-"""Moments of wall-clock times: when clocks change, a time may not exist or occur twice.
+"""Conversion of wall-clock times to moments in UTC: when clocks change, a time may not exist or occur twice.
 
 | policy     | a time that does not exist                | a time that occurs twice |
 |------------|-------------------------------------------|-------------------------|
@@ -8,7 +8,7 @@
 | `both`     | the first moment after the gap            | both                    |
 | `skip`     | not at all                                | the first               |
 
-Several times with one moment are one fire.
+If several wall-clock times give the same moment, they are one fire.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 
 
 class ZoneUnknownError(ValueError):
-    """There is no such time zone in the tz database."""
+    """The tz database has no time zone of this name."""
 
 
 class DstPolicy(StrEnum):
-    """Policy for clock changes; see the table above."""
+    """What to do with times that a clock change skips or repeats; see the table of this module."""
 
     STANDARD = "standard"
     FIRST = "first"
@@ -44,7 +44,7 @@ class DstPolicy(StrEnum):
 
 
 class ClockChange(StrEnum):
-    """Effect of a clock change on a fire."""
+    """How a clock change affected a fire: moved it, or made it the first or second of two."""
 
     NONE = ""
     SHIFTED = "shifted"
@@ -54,7 +54,7 @@ class ClockChange(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fire:
-    """Moment in UTC with the naive wall-clock time that it stands for."""
+    """Moment in UTC at which a schedule fires, with the naive wall-clock time (``civil``) that it stands for."""
 
     at: datetime
     civil: datetime
@@ -75,7 +75,7 @@ def find_zone(name: str) -> ZoneInfo:
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """Cron in a zone under a policy; a pure function of its fields."""
+    """Cron in a time zone with a policy for clock changes; its methods compute from these fields alone."""
 
     cron: Cron
     zone: ZoneInfo
@@ -84,8 +84,8 @@ class Recurrence:
     def fires_after(self, moment: datetime) -> Iterator[Fire]:
         """Yield all fires after ``moment``, in strictly increasing order.
 
-        Wall-clock times are ordered, their moments may not be: the second occurrence of a time waits in a heap until no
-        earlier moment can follow.
+        Wall-clock times increase, but their moments may not: the second occurrence of a repeated time is kept in a heap
+        until no earlier moment can follow.
         """
         last = moment.astimezone(UTC)
         pending: list[Fire] = []
@@ -119,7 +119,7 @@ class Recurrence:
     def newest_between(self, after: datetime, until: datetime, limit: int) -> tuple[list[Fire], bool]:
         """Return the last ``limit`` fires with ``after < at <= until``, and whether there are older ones.
 
-        Only about as many fires as requested are computed, even if ``after`` is long ago.
+        It searches backwards from ``until``, so a distant ``after`` does not make it slow.
         """
         span = timedelta(hours=1)
         while True:
@@ -134,14 +134,14 @@ class Recurrence:
             span *= 2
 
     def _civil_before(self, moment: datetime) -> datetime:
-        """Return a wall-clock time before those of all fires after ``moment``."""
+        """Return a wall-clock time that is earlier than that of every fire after ``moment``."""
         local = moment.astimezone(self.zone)
         # In the first occurrence of a repeated hour, all its times are still to come again.
         passes = local.replace(fold=1).astimezone(UTC) - moment
         return local.replace(tzinfo=None, fold=0) - max(passes, timedelta(0))
 
     def _readings(self, civil: datetime) -> tuple[datetime, datetime]:
-        """Return the moments of PEP 495's two readings of a wall-clock time."""
+        """Return the moments of a wall-clock time for ``fold=0`` and ``fold=1`` (PEP 495)."""
         return (
             civil.replace(tzinfo=self.zone, fold=0).astimezone(UTC),
             civil.replace(tzinfo=self.zone, fold=1).astimezone(UTC),
@@ -161,7 +161,7 @@ class Recurrence:
         return [second if self.policy is DstPolicy.SECOND else first]
 
     def _change_between(self, before: datetime, after: datetime) -> datetime:
-        """Return the first moment of the new offset, to the second."""
+        """Return the first moment, to the second, at which the zone's offset differs from that at ``before``."""
         offset = before.astimezone(self.zone).utcoffset()
         low, high = 0, int((after - before).total_seconds())
         while high - low > 1:

@@ -1,4 +1,4 @@
-"""Policies for due fires: on time, missed, jittered or overlapping."""
+"""Policies for fires that are missed or overlap, and the jitter of fire times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CATCH_UP_LIMIT = 100
 
 
 class CatchUpPolicy(StrEnum):
-    """Policy for missed fires."""
+    """Which missed fires are submitted late: none, the latest, or all up to ``CATCH_UP_LIMIT``."""
 
     NONE = "none"
     LATEST = "latest"
@@ -24,7 +24,7 @@ class CatchUpPolicy(StrEnum):
 
 
 class OverlapPolicy(StrEnum):
-    """Policy for a fire during an unfinished run of its schedule."""
+    """What to do with a fire while an earlier job of the same schedule is unfinished."""
 
     ALLOW = "allow"
     SKIP = "skip"
@@ -34,16 +34,14 @@ class OverlapPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Fire times to submit now, and those given up; each oldest first."""
+    """Due times of a schedule: ``made`` are submitted now, ``missed`` are given up. Both are sorted, oldest first."""
 
     made: tuple[datetime, ...]
     missed: tuple[datetime, ...]
 
 
 def sort_due(times: Sequence[datetime], *, now: datetime, policy: CatchUpPolicy) -> Due:
-    """Return due fire times (ascending) as those to submit, which include all on time, and those given up by the
-    policy.
-    """
+    """Split ascending due times by the catch-up policy. Those at most ``GRACE`` late are always submitted."""
     missed = [time for time in times if now - time > GRACE]
     on_time = times[len(missed) :]
     caught_up = {CatchUpPolicy.NONE: 0, CatchUpPolicy.LATEST: 1, CatchUpPolicy.ALL: CATCH_UP_LIMIT}[policy]
@@ -52,6 +50,6 @@ def sort_due(times: Sequence[datetime], *, now: datetime, policy: CatchUpPolicy)
 
 
 def jitter_seconds(schedule_id: UUID, fire_time: datetime, at_most: int) -> int:
-    """Return a delay from 0 to ``at_most`` that is constant for this fire."""
+    """Return a pseudo-random delay from 0 to ``at_most`` seconds that is always the same for this fire."""
     text = f"{schedule_id}:{fire_time.astimezone(UTC).isoformat()}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % (at_most + 1)

@@ -1,4 +1,4 @@
-"""Next runs for display, in local time with notes on clock changes."""
+"""The next runs of a schedule for display, in local time with notes on clock changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.translation import translate
 
 @dataclass(frozen=True, slots=True)
 class PreviewedRun:
-    """Run with its moment in UTC, its local time and a note on a clock change."""
+    """A future run: its moment in UTC, its local time with offset, and a note on a clock change, or an empty one."""
 
     at: datetime
     local: datetime
@@ -22,7 +22,7 @@ class PreviewedRun:
 def preview_runs(
     recurrence: Recurrence, *, after: datetime, count: int, until: datetime | None = None
 ) -> list[PreviewedRun]:
-    """Return the next ``count`` runs after a moment, none later than ``until``."""
+    """Return the next ``count`` runs after a moment, without those later than ``until``."""
     offset = offset_words(after.astimezone(recurrence.zone))
     runs: list[PreviewedRun] = []
     for fire in recurrence.fires_after(after):
@@ -35,7 +35,7 @@ def preview_runs(
 
 
 def offset_words(local: datetime) -> str:
-    """Return an offset such as ``UTC+05:45``."""
+    """Return the UTC offset of an aware datetime as text, such as ``UTC+05:45``."""
     offset = local.utcoffset() or timedelta(0)
     minutes = round(abs(offset) / timedelta(minutes=1))
     sign = "-" if offset < timedelta(0) else "+"

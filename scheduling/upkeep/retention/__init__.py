@@ -1,1 +1,1 @@
-"""Retention by plan and class: rows older than their tenant's plan allows are pruned, in small batches."""
+"""Retention: rows that are older than their tenant's plan allows are deleted in small batches."""

@@ -1,4 +1,4 @@
-"""Chains of the audit log with entries beyond the retention of their tenants' plans."""
+"""Search for chains of the audit log that have entries older than the retention of their tenant's plan."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _OLD_CHAIN = load_sql(__file__)["find_old_chains"]
 
 @dataclass(frozen=True, slots=True)
 class OldChain:
-    """Chain of a tenant, and the moment before which its entries are pruned."""
+    """Tenant whose audit chain has old entries, and the time before which they are pruned."""
 
     tenant_id: UUID
     before: datetime
 
 
 def find_old_chains(cutoffs: Cutoffs) -> list[OldChain]:
-    """Return the chains of the page's tenants that begin before their cutoffs."""
+    """Return those of these tenants whose audit chains begin before their cutoffs."""
     with planned_cursor(class_row(OldChain)) as cursor:
         cursor.execute(_OLD_CHAIN, cutoffs.parameters())
         return list(cursor.fetchall())

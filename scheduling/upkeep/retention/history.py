@@ -1,7 +1,7 @@
-"""Pruning of history: whole days beyond the retention of all plans, then rows of tenants with shorter retention.
+"""Pruning of history: first whole days that no plan keeps, then rows of tenants with a shorter retention.
 
-Executions and charges are the two sides of the ledger. Pruning rows of either also writes their sum as one closing row
-for each tenant, in the same transaction, so that the ledger balances before and after.
+Executions and charges are the two sides of the ledger. When rows of either are pruned, their sum is written as one
+closing row for each tenant in the same transaction, so that the ledger stays balanced.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ _DELETE = "DELETE FROM {table} WHERE id = ANY (%s) RETURNING tenant_id, {value}"
 
 @dataclass(frozen=True, slots=True)
 class DroppedDay:
-    """Result for the oldest day beyond all retention; ``was_locked``: the table was in use, so the day stays."""
+    """Name of the dropped partition, or None.
+
+    ``was_locked`` means that the table was in use, so the partition was kept.
+    """
 
     partition: str | None
     was_locked: bool = False
@@ -63,7 +66,7 @@ class DroppedDay:
 
 @dataclass(frozen=True, slots=True)
 class PrunedHistory:
-    """Result of one step for the first tenant with old rows; ``tenant_id`` is None if no tenant had any."""
+    """Number of rows deleted for one tenant; ``tenant_id`` is None if no tenant had old rows."""
 
     tenant_id: UUID | None
     rows: int
@@ -92,7 +95,7 @@ def drop_oldest_day(table: str) -> DroppedDay:
 
 
 def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedHistory:
-    """Delete at most ``limit`` old rows of one of the tenants from a table."""
+    """Delete at most ``limit`` old rows of one tenant from a table; it is the first of these tenants that has any."""
     is_old = TENANT_TABLES[table]
     with all_tenants():
         of_each = is_old.format(tenant_id="d.tenant_id", floor="d.floor")
@@ -107,12 +110,12 @@ def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedH
 
 
 def day_of(moment: datetime) -> datetime:
-    """Return the start of the moment's day: rows expire by whole days, so partitions are dropped without deletes."""
+    """Return the start of the day of a moment. Rows expire by whole days, so that whole partitions can be dropped."""
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _delete(table: str, ids: list[UUID]) -> int:
-    """Delete rows by id and close their ledger; return the number of deleted rows."""
+    """Delete rows by id and write their closing rows of the ledger; return the number of deleted rows."""
     sums: dict[UUID, int] = {}
     with connection.cursor() as cursor:
         cursor.execute(_DELETE.format(table=table, value=_LEDGER_VALUES.get(table, "0")), [ids])

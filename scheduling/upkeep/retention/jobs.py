@@ -25,7 +25,7 @@ _PRUNE_LOGS = _SQL["prune_logs"]
 
 @dataclass(frozen=True, slots=True)
 class PrunedJobs:
-    """Result of one statement for the first tenant with old jobs; ``tenant_id`` is None if no tenant had any."""
+    """Numbers of rows deleted for one tenant; ``tenant_id`` is None if no tenant had old jobs."""
 
     tenant_id: UUID | None
     jobs: int
@@ -34,26 +34,30 @@ class PrunedJobs:
 
 
 def prune_finished_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
-    """Delete at most ``limit`` of the oldest completed and cancelled jobs of one of the tenants."""
+    """Delete at most ``limit`` of the oldest completed and cancelled jobs of one tenant.
+
+    It is the first of these tenants that has any.
+    """
     return _prune("finished", FINISHED_STATES, cutoffs, limit)
 
 
 def prune_failed_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
-    """Delete at most ``limit`` of the oldest discarded and quarantined jobs of one of the tenants, with their dead
-    letters.
+    """Delete at most ``limit`` of the oldest discarded and quarantined jobs of one tenant, with their dead letters.
+
+    It is the first of these tenants that has any.
     """
     return _prune("failed", _DEAD, cutoffs, limit)
 
 
 def prune_batches(cutoffs: Cutoffs, *, limit: int) -> int:
-    """Delete at most ``limit`` old batches without jobs; return their number."""
+    """Delete at most ``limit`` old batches that have no jobs any more; return how many were deleted."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(_SQL["prune_batches"], {**cutoffs.parameters(), "limit": limit})
         return int(cursor.rowcount)
 
 
 def count_prunable(cutoffs: Cutoffs) -> tuple[int, int]:
-    """Return how many finished and how many failed jobs are old enough; scans them, for a dry run."""
+    """Return how many finished and how many failed jobs are old enough to prune. It scans these jobs, for a dry run."""
     counts = []
     with all_tenants(), connection.cursor() as cursor:
         for name, states in (("count_finished", FINISHED_STATES), ("count_failed", _DEAD)):

@@ -1,4 +1,4 @@
-"""Retention of rows outside the plans: ended sessions, workers, runs of upkeep, fires and warnings."""
+"""Pruning of rows that no plan governs: ended sessions, workers, upkeep runs, fires of schedules and warnings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BULK_OPERATIONS = timedelta(days=90)
 
 
 def prune_platform_rows(*, limit: int) -> dict[str, int]:
-    """Delete at most ``limit`` old rows of each class; return the number of each."""
+    """Delete at most ``limit`` old rows of each type; return the numbers of deleted rows by type."""
     with all_tenants():
         workers = Worker.objects.filter(status=Worker.Status.STOPPED, stopped_at__lt=Now() - STOPPED_WORKERS)
         runs = UpkeepRun.objects.filter(finished_at__lt=Now() - UPKEEP_RUNS)

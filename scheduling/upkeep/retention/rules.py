@@ -1,4 +1,4 @@
-"""Retention periods: by the tenant's plan, shorter if the tenant's setting is."""
+"""Retention periods: those of the tenant's plan, or the tenant's own setting where it is shorter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST_DAYS = 36_500
 
 
 class RetentionClass(StrEnum):
-    """Classes of kept rows; ``retention.<class>_days`` is the plan's limit."""
+    """Type of rows that are kept for a number of days, which the plan's limit ``retention.<class>_days`` sets."""
 
     FINISHED_JOBS = "finished_jobs"  # completed and cancelled
     FAILED_JOBS = "failed_jobs"  # discarded and quarantined, with their dead letters
@@ -35,7 +35,7 @@ class RetentionClass(StrEnum):
 
     @property
     def key(self) -> str:
-        """Return the key of the plan's limit."""
+        """Return the key of the limit in the plan."""
         return f"retention.{self.value}_days"
 
 
@@ -55,32 +55,32 @@ _DAYS, _OF_ALL_PLANS = _SQL["read_days"], _SQL["read_days_of_plans"]
 
 @dataclass(frozen=True, slots=True)
 class DueTenant:
-    """Tenant with rows beyond its retention."""
+    """Tenant that has rows older than its retention: rows before ``cutoff``, whose ids are below ``floor``."""
 
     tenant_id: UUID
     floor: UUID
     cutoff: datetime
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters of a statement about this tenant alone."""
+        """Return the SQL parameters of a statement about this tenant alone."""
         return {"tenant_id": self.tenant_id, "floor": self.floor, "cutoff": self.cutoff}
 
 
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
-    """Cutoffs of some tenants as parallel columns for a statement, ordered by tenant."""
+    """Tenants in the order of their ids, each with the time before which its rows are pruned, as parallel lists."""
 
     tenant_ids: list[UUID]
     moments: list[datetime]
 
     @property
     def floors(self) -> list[UUID]:
-        """Return the least ids that are kept."""
+        """Return for each tenant the least id that is kept."""
         return [uuid7_floor(moment) for moment in self.moments]
 
     @property
     def last(self) -> UUID | None:
-        """Return the last tenant of the page, or None if the page is empty."""
+        """Return the id of the last tenant, or None if there are no tenants."""
         return self.tenant_ids[-1] if self.tenant_ids else None
 
     @property
@@ -88,12 +88,12 @@ class Cutoffs:
         return len(self.tenant_ids) < TENANTS_PER_STEP
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters of a statement with ``unnest``."""
+        """Return the SQL parameters of a statement that reads the tenants with ``unnest``."""
         return {"tenant_ids": self.tenant_ids, "cutoffs": self.moments, "floors": self.floors}
 
 
 def read_cutoffs(kept: RetentionClass, *, after: UUID = NO_TENANT) -> Cutoffs:
-    """Return the cutoffs of the next tenants after one, in one statement."""
+    """Return the cutoffs of the next tenants after the id ``after``, in one query."""
     parameters = {**_rule(kept), "after": after, "limit": TENANTS_PER_STEP}
     with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_DAYS, parameters)
@@ -110,13 +110,13 @@ def first_due(cutoffs: Cutoffs, statement: str, parameters: Mapping[str, Any]) -
 
 
 def greatest_cutoff(kept: RetentionClass) -> datetime:
-    """Return the moment before which no plan keeps rows of the class."""
+    """Return the time before which no plan keeps rows of this class."""
     days = _days_of_plans(kept)
     return days.now - timedelta(days=days.greatest_days)  # type: ignore[no-any-return]
 
 
 def least_cutoff(kept: RetentionClass) -> datetime:
-    """Return the moment from which on every plan keeps all rows of the class."""
+    """Return the time after which every plan keeps all rows of this class."""
     days = _days_of_plans(kept)
     return days.now - timedelta(days=days.least_days)  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""Steps of the upkeep tasks that apply retention."""
+"""Steps of the upkeep tasks that prune rows by retention."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PHASES = [
 
 
 def prune_finished(budget: UpkeepBudget) -> UpkeepStep:
-    """Prune completed and cancelled jobs, then batches without jobs."""
+    """Prune completed and cancelled jobs, and then batches without jobs."""
     if "batches_after" in budget.cursor:
         return _prune_batches(budget)
     step = _prune_jobs(budget, RetentionClass.FINISHED_JOBS, jobs.prune_finished_jobs)
@@ -49,7 +49,7 @@ def prune_history(budget: UpkeepBudget) -> UpkeepStep:
 
 
 def request_audit_pruning(budget: UpkeepBudget) -> UpkeepStep:
-    """Request that the auditor prunes each chain with old entries, the platform's own first."""
+    """Request that the auditor prunes each audit chain with old entries, the platform's own chain first."""
     after = budget.cursor.get("after")
     if after is None:
         with all_tenants():
@@ -65,7 +65,7 @@ def request_audit_pruning(budget: UpkeepBudget) -> UpkeepStep:
 
 
 def prune_platform(budget: UpkeepBudget) -> UpkeepStep:
-    """Prune ended sessions, stopped workers, old runs of upkeep and old rollups."""
+    """Prune ended sessions, stopped workers, old upkeep runs and other rows of the platform, and old rollups."""
     counts = {**prune_platform_rows(limit=budget.batch_rows), **prune_rollups(limit=budget.batch_rows)}
     return UpkeepStep(counts, has_more=max(counts.values()) >= budget.batch_rows)
 
@@ -124,5 +124,5 @@ def _go_on(number: int, counts: dict[str, int], *, is_over: bool) -> UpkeepStep:
 
 
 def _page(cutoffs: Cutoffs) -> dict[str, str]:
-    """Return the cursor after a page of tenants, empty after the last one."""
+    """Return the cursor of the next page of tenants, empty if this page is the last."""
     return {} if cutoffs.is_last_page else {"after": str(cutoffs.last)}

@@ -106,7 +106,7 @@ def test_ticked_jobs_are_retried_and_cancelled_with_an_entry_per_tenant(
     cancelled = {"action": "cancel_selected", "reason": "tidy", "_selected_action": [acme_work.waiting.pk]}
     page = client.post(url, cancelled, follow=True).content.decode()
     assert "1 of 1 jobs changed." in page
-    assert "To the bulk operation" in page
+    assert "Show the bulk operation" in page
     assert _state(acme_work.waiting.pk) == JobState.CANCELLED
     started = [entry.tenant_id for entry in entries_of("bulk_operation.started")]
     assert len(started) == 2

@@ -77,7 +77,7 @@ def test_bulk_preview_shows_its_effect_and_what_is_ineligible(acme: Tenant, acme
     assert "Other tenants are not shown." in cancel
     same = {"filter": "kind:noop", "operation": "reprioritise", "priority": "1", "preview": "1"}
     words = client.post(START, same).content.decode()
-    assert "already so" in words
+    assert "has this value already" in words
     assert "no other tenant waits longer" in words
 
 

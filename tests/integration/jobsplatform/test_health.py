@@ -130,7 +130,7 @@ def test_degraded_while_an_audit_entry_waits_for_its_seal(django_db_setup: TestD
         owner.execute("ALTER TABLE tenants_auditpending NO FORCE ROW LEVEL SECURITY")
         owner.execute("UPDATE tenants_auditpending SET queued_at = now() - interval '31 s'")
         owner.execute("ALTER TABLE tenants_auditpending FORCE ROW LEVEL SECURITY")
-    assert re.search(r"has waited for its seal for 3\d s", auditor_check())
+    assert re.search(r"has waited for its link in the hash chain for 3\d s", auditor_check())
     audit(timedelta(seconds=0))
     assert Client().get("/health/ready").json()["status"] == "ready"
 
