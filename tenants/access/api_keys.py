@@ -34,7 +34,7 @@ logger = structlog.stdlib.get_logger("tenants.api_keys")
 
 OVERLAP = timedelta(days=7)
 MAX_NETWORKS = 50
-_TOLD = ("name", "prefix", "scopes", "expires_at", "allowed_addresses")
+_AUDITED_FIELDS = ("name", "prefix", "scopes", "expires_at", "allowed_addresses")
 _TOKEN = re.compile(r"(jp[0-9a-f]{10})\.([A-Za-z0-9_-]{43})", re.ASCII)
 # Storing every use would make a busy key a hot row.
 _TOUCH_INTERVAL = timedelta(seconds=60)
@@ -87,7 +87,7 @@ def _issue(
             created_by_id=actor.id if actor.kind == "user" else None,
             expires_at=ends_at,
         )
-        after = {name: getattr(key, name) for name in _TOLD}
+        after = {name: getattr(key, name) for name in _AUDITED_FIELDS}
         record_audit(action="api_key.issued", target=key, after=after)
     return IssuedKey(key=key, token=f"{prefix}.{secret}")
 
