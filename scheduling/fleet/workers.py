@@ -105,7 +105,7 @@ def restore_worker_row(*, registration: Registration) -> None:
 def retire_worker(*, worker_id: UUID, reason: str = "") -> None:
     """Mark the worker as stopped, so that its slots no longer count.
 
-    ``reason`` says why, if nobody requested the stop.
+    ``reason`` is the cause of a stop that was not requested.
     """
     with all_tenants():
         Worker.objects.filter(pk=worker_id).update(status=Worker.Status.STOPPED, stopped_at=Now(), stop_reason=reason)
