@@ -1,4 +1,4 @@
-"""Errors of stored secrets. No message contains a value."""
+"""Errors of stored secrets. No message contains a secret's value."""
 
 from __future__ import annotations
 
