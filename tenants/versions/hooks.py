@@ -47,7 +47,7 @@ class VersionHooks[RowT: VersionedModel](ABC):
 
     @abstractmethod
     def put(self, row: RowT, content: Mapping[str, Any]) -> None:
-        """Put the content into effect: save the row with it and the version number, and notify other parts of the app."""
+        """Put the content into effect: save it and the version number, and notify other parts of the platform."""
 
     @abstractmethod
     def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
