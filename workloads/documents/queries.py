@@ -1,4 +1,4 @@
-"""Queries of datasets, and counts of their documents' chunks."""
+"""Queries of datasets, and counts of documents' chunks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def get_dataset(dataset_id: UUID) -> Dataset:
 
 
 def describe_chunk_difference(document: Any) -> LocalizableText | None:
-    """Return how the counts of a document with FOUND_CHUNKS differ from its chunks; None if they agree."""
+    """Return how the stored counts of a document differ from the number of its chunks; None if they agree.
+
+    The document must have the annotations FOUND_CHUNKS.
+    """
     done, kept = document.chunks_done, document.kept_chunks
     said = (kept, done) if kept else (done, 0)
     found = (document.found_served, document.found_waiting)
