@@ -1,4 +1,4 @@
-"""The keys of JOBS_PLATFORM that name the chat endpoint of the operator."""
+"""The keys of JOBS_PLATFORM that configure the operator's chat endpoint."""
 
 from __future__ import annotations
 
