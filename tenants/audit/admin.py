@@ -134,7 +134,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
     def chain_hash(self, entry: AuditLogEntry) -> str:
         seal = getattr(entry, "seal", None)
         return (
-            gettext("Pending: sealed within a second of the commit while an auditor runs.")
+            gettext("Not sealed yet: a running auditor seals each entry within a second of its commit.")
             if seal is None
             else seal.hash
         )

@@ -182,7 +182,7 @@ class _Verifier:
                 self._report(
                     "entry_inserted",
                     chain,
-                    gettext_noop("The entry bypassed the sealer's queue."),
+                    gettext_noop("The entry was written without being queued for sealing."),
                     entry_id=state.entry_id,
                 )
             elif state.waited.total_seconds() > self.grace_seconds:

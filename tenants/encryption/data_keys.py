@@ -46,7 +46,7 @@ class DataKeyUnavailableError(DomainError):
 
     code = "data_key_unavailable"
     category = "unavailable"
-    title = gettext_noop("The value is sealed with a key that is not available.")
+    title = gettext_noop("The value is encrypted with a key that is not available.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class SealedValueBrokenError(DomainError):
 
     code = "sealed_value_broken"
     category = "conflict"
-    title = gettext_noop("A stored value was altered, or belongs to another place.")
+    title = gettext_noop("A stored value was altered, or was copied from another row or field.")
 
 
 class UnsealedWriteError(RuntimeError):

@@ -36,7 +36,7 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
         label=gettext_lazy("Value"),
         strip=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text=gettext_lazy("The value is stored sealed and never shown again. A new value replaces it."),
+        help_text=gettext_lazy("The value is stored encrypted and never shown again. A new value replaces it."),
     )
 
     class Meta:

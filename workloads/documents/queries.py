@@ -40,8 +40,8 @@ def describe_chunk_difference(document: Any) -> LocalizableText | None:
     values = {"said": said[0], "found": found[0], "said_waiting": said[1], "found_waiting": found[1]}
     if said[1] or found[1]:
         return LocalizableText(
-            "counts %(said)s chunks and has %(found)s, counts %(said_waiting)s that wait for the rest and has "
-            "%(found_waiting)s",
+            "records %(said)s chunks that serve searches but has %(found)s, and %(said_waiting)s that do not yet "
+            "but has %(found_waiting)s",
             values,
         )
-    return LocalizableText("counts %(said)s chunks and has %(found)s", values)
+    return LocalizableText("records %(said)s chunks but has %(found)s", values)

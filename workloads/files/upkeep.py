@@ -114,7 +114,7 @@ TASKS = (
     UpkeepTask(
         "unused_files",
         gettext_noop("Unused files"),
-        gettext_noop("Deletes contents without references whose hold is over."),
+        gettext_noop("Deletes contents that no row refers to and that are no longer reserved for one."),
         HOURLY,
         sweep_contents,
     ),

@@ -37,7 +37,7 @@ class Webhook(NamedModel, TenantModel):
         _("job filter"), blank=True, db_default="", help_text=_("Filter of jobs; empty: all jobs.")
     )
     events_since = models.DateTimeField(
-        _("events since"), null=True, editable=False, help_text=_("It receives events since then.")
+        _("events since"), null=True, editable=False, help_text=_("Events after this time are sent to the webhook.")
     )
     sealed_secret = models.TextField(_("sealed secret"), editable=False)
     previous_sealed_secret = models.TextField(_("previous sealed secret"), blank=True, editable=False)

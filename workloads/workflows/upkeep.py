@@ -29,7 +29,7 @@ TASKS = (
     UpkeepTask(
         "ended_workflow_runs",
         gettext_noop("Ended workflow runs"),
-        gettext_noop("Withdraws approvals and deletes values of runs whose jobs have ended on their own."),
+        gettext_noop("Withdraws pending approvals and deletes stored values of runs whose jobs have ended."),
         timedelta(minutes=15),
         sweep_ended_runs,
     ),
