@@ -35,7 +35,10 @@ def run_startup_checks(*, ignored: Collection[str] = ()) -> None:
 
 
 def _ask() -> Sequence[CheckMessage]:
-    """Return the findings; if the database refuses connections, only that, tried once and not by each check."""
+    """Return the findings of all checks.
+
+    If the database refuses connections, return that finding instead of those of the database checks.
+    """
     # Checks of URLs, templates and admin would cost time and memory; tests run them.
     of_program = run_checks(tags=[START])
     if shut := connection_fault():

@@ -265,7 +265,7 @@ def _is_in_pipeline(raw: psycopg.Connection[Any]) -> bool:
 
 @lru_cache(maxsize=1_000)
 def _beginning(settings: tuple[tuple[str, str], ...]) -> bytes:
-    """Return a text without parameters: only then can several statements be one message."""
+    """Return the BEGIN and the settings as one text without parameters, so that they can be sent as one message."""
     texts = [
         sql.SQL("SET LOCAL {} TO {}").format(sql.Identifier(*name.split(".")), sql.Literal(value))
         for name, value in settings

@@ -47,7 +47,7 @@ class IssuedInvitation:
 def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[[str], str]) -> IssuedInvitation:
     """Invite `invitee`, a user name or e-mail address, to `tenant`. `link_of(token)` returns the URL of a token.
 
-    An earlier pending invitation of the same name is revoked. Raise `TooManyInvitationsError` if MAX_PENDING others are
+    An earlier pending invitation of the invitee is revoked. Raise `TooManyInvitationsError` if MAX_PENDING others are
     pending. An advisory lock on the tenant's invitations is held until the transaction ends.
     """
     role, invitee = read_role(role), clean_name(invitee, max_length=254)

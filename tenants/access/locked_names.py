@@ -52,7 +52,7 @@ def locked_until(user: Any) -> datetime | None:
 
 
 def _account_lockout() -> timedelta:
-    """Return how long failures for one name count; they are stored for the time of a lockout by address."""
+    """Return how long a failure counts against a name: at most AXES_COOLOFF_TIME, for which failures are stored."""
     lasts = timedelta(seconds=platform_settings.LOGIN_ACCOUNT_LOCKOUT_SECONDS)
     stored: timedelta = settings.AXES_COOLOFF_TIME
     return min(lasts, stored)

@@ -1,7 +1,7 @@
 """Requests to remove audit entries: retention and erasure write them, and the auditor process carries them out.
 
 The auditor does not trust a request. It prunes nothing sealed less than AUDIT_MINIMUM_DAYS ago. It erases a chain only
-if the platform's own chain, which is never erased, has held the request of that erasure for the grace period. Each
+if the platform's own chain, which is never erased, has contained the request of that erasure for the grace period. Each
 removal is recorded as an entry `audit.pruned` of the platform's chain.
 """
 

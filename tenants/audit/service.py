@@ -125,7 +125,7 @@ def _mask_field(name: str, value: Any, depth: int) -> Any:
 
 
 def _cut(masked: dict[str, Any], encoded: bytes) -> dict[str, Any]:
-    """Return the small fields, and the size and hash of the whole document."""
+    """Return a too large document as its small fields, with the size and hash of the whole."""
     kept: dict[str, Any] = {}
     room = DOCUMENT_LIMIT // 2
     for name, value in masked.items():

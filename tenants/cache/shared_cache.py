@@ -127,7 +127,7 @@ def cache_seconds() -> float:
 
 
 class _Shared:
-    """The connection to Redis, behind its breaker."""
+    """The connection to Redis, used through its circuit breaker."""
 
     def __init__(self) -> None:
         self.url = str(settings.CACHES["default"]["LOCATION"])
@@ -139,7 +139,7 @@ class _Shared:
         )
 
     def ask(self, command: Callable[[redis.Redis], Any]) -> Any:
-        """Return the response, or None while Redis is away."""
+        """Return the response, or None if Redis is not available."""
         breaker = breaker_of(self.url)
         if breaker.is_open():
             return None
@@ -187,7 +187,7 @@ def _get_text(client: redis.Redis, name: str) -> bytes | None:
 
 
 def _write_shared(name: str, text: bytes, seconds: float) -> None:
-    """Store the signed text for the rest of its time; nothing if the read took longer."""
+    """Store the signed text for the seconds that it is still valid; store nothing if there are none left."""
     milliseconds = int(seconds * 1_000)
     if milliseconds > 0:
         written = _TIME.pack(wall_clock())

@@ -135,7 +135,7 @@ def _stored[Row: models.Model](model: type[Row], values: Iterable[tuple[str, Any
 
 @cache
 def _columns_of(model: type[models.Model]) -> tuple[list[str], list[tuple[int, models.Field[Any, Any], list[Any]]]]:
-    """Return the attributes of a row, and the places of those that need conversion."""
+    """Return the attributes of a row, and the position, field and converters of those that need conversion."""
     fields = list(enumerate(model._meta.concrete_fields))
     converted = [(place, field, field.get_db_converters(connection)) for place, field in fields]
     return [field.attname for _, field in fields], [entry for entry in converted if entry[2]]

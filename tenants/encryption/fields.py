@@ -60,7 +60,7 @@ _NOTHING, _EMPTY = _Stored(None), _Stored({})
 
 
 class _Opening(DeferredAttribute):
-    """The attribute of a row; a sealed value is opened when it is first read."""
+    """The attribute of a row; an encrypted value is decrypted when it is first read."""
 
     field: SealedJSONField
 

@@ -128,7 +128,7 @@ class VersionsViewSetMixin(EditedRows):
 
 
 class PlanEditorViewSet(VersionsViewSetMixin, StaffViewSet):
-    """Base view set of a kind of plan that belongs to the platform."""
+    """Base of view sets of plans that belong to the platform, not to a tenant, and have versions."""
 
     request_costs: ClassVar[Mapping[str, int]] = {"versions": LIST}
     filter_backends: ClassVar[list[Any]] = [PagingOnly]

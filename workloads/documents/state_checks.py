@@ -98,7 +98,7 @@ def repair_space(order: RepairOrder) -> None:
 
 
 def _documents(piece: CheckRange, rows: int) -> tuple[list[Any], CheckPage]:
-    """Return the documents of a piece, and the look at it without its faults."""
+    """Return the documents of the range that one step checks, and the step's page without its faults."""
     documents: QuerySet[Document] = Document.objects.order_by("pk")
     if piece.tenant_id is not None:
         documents = documents.filter(tenant_id=piece.tenant_id)

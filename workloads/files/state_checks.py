@@ -105,7 +105,7 @@ def repair_bytes(order: RepairOrder) -> None:
 
 
 def _walk[Row: TenantModel](rows: QuerySet[Row], piece: CheckRange, most: int) -> tuple[list[Row], CheckPage]:
-    """Return the rows of a piece in the order of their ids, and the look at it without its faults."""
+    """Return the rows of the range that one step checks, ordered by id, and the step's page without its faults."""
     rows = rows.order_by("pk")
     if piece.tenant_id is not None:
         rows = rows.filter(tenant_id=piece.tenant_id)

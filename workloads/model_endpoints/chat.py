@@ -117,7 +117,7 @@ class _Reading:
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
 
     def take_whole(self, data: bytes) -> None:
-        """Read an answer in one piece."""
+        """Add an answer that arrived as one JSON document instead of a stream of events."""
         content = _read_json(data)
         if body_has_error(content):
             raise error_of(self._endpoint, 200, content)

@@ -77,7 +77,7 @@ class RunExecution:
     def advance(self) -> None:
         """Start as many steps as there is room for, and store the results that have arrived.
 
-        Wait briefly if there are none.
+        Wait briefly if no result has arrived yet.
         """
         self._pace.fit(used_mib=resident_mib(), allowed_mib=MEMORY_MIB[MEMORY_CLASS])
         self._start_steps()
@@ -94,7 +94,7 @@ class RunExecution:
     def _is_put_off(self, outcome: PipelineStepResult) -> bool:
         """Return True if the embedding endpoint limits its rate: no attempt is counted, and all embedding waits.
 
-        An endpoint that stays down has a breaker, which holds the whole run.
+        If the endpoint stays down, its circuit breaker makes the whole run wait.
         """
         if outcome.step.name != "embed" or outcome.error is None or not is_throttled(outcome.error):
             return False
@@ -220,6 +220,6 @@ def resident_mib() -> float:
 
 
 def _is_for_the_run(error: BaseException | None) -> bool:
-    """Return True if an error is not the entity's: the platform takes the job back, or the host lacks something."""
+    """Return True if an error concerns the whole run: the platform takes the job back, or the host lacks something."""
     of_host = StoppedError | DatabaseError | SandboxUnavailableError
     return isinstance(error, Interrupted | of_host | SystemExit | KeyboardInterrupt)

@@ -128,7 +128,7 @@ class _Writer:
 
 
 def _walk(root: LexborNode, writer: _Writer) -> None:
-    """Walk depth first without recursion, which a hostile page would exhaust."""
+    """Visit the elements depth first, without recursion, because a hostile page would exceed the recursion limit."""
     stack: list[tuple[LexborNode, bool]] = [(root, False)]
     depth = 0
     while stack:

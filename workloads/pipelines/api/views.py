@@ -250,5 +250,5 @@ def _answer(pipeline: Pipeline, *, status: int = 200) -> Response:
 
 
 def _asked(request: Request) -> dict[str, Any]:
-    """Return the filters among the query's parameters."""
+    """Return the query's parameters that are filters."""
     return {name: value for name, value in request.query_params.items() if name not in _PAGING}

@@ -53,7 +53,7 @@ def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[WorkflowFa
 
 
 def _is_header(definition: Any, path: Path) -> bool:
-    """Return True if a place is the value of a header of an http_request node."""
+    """Return True if a path leads to the value of a header of an http_request node."""
     if len(path) < 5 or path[-3:-1] != ("config", "headers") or path[-5] != "nodes":
         return False
     node = definition

@@ -71,7 +71,7 @@ def _check_scope(scope: _Scope, nodes: Mapping[str, Mapping[str, Any]], inputs: 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Checker of the variables that can be read at one place."""
+    """Checker of the variables that can be read at one place of a definition."""
 
     nodes: Mapping[str, Mapping[str, Any]]
     inputs: frozenset[str]

@@ -32,7 +32,7 @@ type Ended = tuple[Task, Result | NodeError | Interrupted]
 
 @dataclass(slots=True)
 class _AtWork:
-    """A node whose work was begun, within its dependency."""
+    """A node whose work has started, with the context of its dependency, which is closed after the work."""
 
     task: Task
     future: Future[Result]

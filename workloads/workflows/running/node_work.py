@@ -65,7 +65,7 @@ class NodeWork:
         return [one for one in begun if self.planner.is_expected(one[0])]
 
     def _do(self, task: Task) -> PreparedNode | None:
-        """Do a task at once; return its work if that takes time."""
+        """Do a task at once, or return its work if it takes time."""
         if not self.planner.is_expected(task):
             return None
         try:
