@@ -21,7 +21,7 @@ from tenants.database.platform_settings import platform_settings
 
 
 class SigningKeyMissingError(RuntimeError):
-    """This process can verify and not sign: it has AUDIT_PUBLIC_KEYS and no AUDIT_SIGNING_KEY."""
+    """This process can verify but not sign: it has AUDIT_PUBLIC_KEYS but no AUDIT_SIGNING_KEY."""
 
 
 def is_signing_key_given() -> bool:

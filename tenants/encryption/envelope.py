@@ -33,7 +33,7 @@ _QUOTED: Final = "plain"
 
 
 class SealBrokenError(ValueError):
-    """The text was not sealed with this key for this place, or was altered."""
+    """The text was altered, or was not encrypted with this key for this location."""
 
 
 class MasterKeysInvalidError(ValueError):

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class SealedValueBrokenError(DomainError):
-    """Raised if a stored value was altered or belongs to another place."""
+    """Raised if a stored value was altered or was copied from another row or field."""
 
     code = "sealed_value_broken"
     category = "conflict"
@@ -32,11 +32,11 @@ class SealedValueBrokenError(DomainError):
 
 
 class UnsealedWriteError(RuntimeError):
-    """A sealed column was written without its row: save the row, or seal the value first."""
+    """A column of encrypted values was written without its row: save the row, or encrypt the value first."""
 
 
 class MovedValueError(RuntimeError):
-    """A sealed value of one row was assigned to a new row, where it could not be opened."""
+    """An encrypted value of one row was assigned to a new row, where it could not be decrypted."""
 
 
 @dataclass(frozen=True, slots=True)
