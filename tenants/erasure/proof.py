@@ -30,7 +30,10 @@ class ErasureVerification:
 
 
 def build_proof(erasure: TenantErasure) -> dict[str, Any]:
-    """Return the proof: requester, reason, times, and how much of each table and thing was there, removed and left."""
+    """Return the proof: the requester, the reason, the times, and three counts for each table and other kind of data.
+
+    The counts are what there was before, what was removed, and what is left.
+    """
     names = sorted({*erasure.before, *erasure.removed, *erasure.after})
     return {
         "erasure": str(erasure.pk),

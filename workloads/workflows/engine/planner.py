@@ -81,7 +81,7 @@ class Planner:
         return self.state.error is None and step is not None and not step.status.is_ended
 
     def succeed(self, key: Key, outputs: Any, *, case: str | None = None, tokens: int = 0) -> None:
-        """Record that a node has succeeded, with its outputs."""
+        """Record that a node has succeeded: its outputs, the case it chose, if any, and the tokens it used."""
         self.state.tokens += tokens
         self._end_step(key, Status.DONE, outputs=outputs, case=case)
 

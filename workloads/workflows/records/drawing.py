@@ -75,8 +75,8 @@ class NodeBar:
 def draw_graph(graph: Mapping[str, Any] | None, states: Iterable[tuple[str, str]]) -> list[Drawing]:
     """Return the drawing of a run's graph, and one for each iteration in it.
 
-    ``states`` are pairs of node id and state, one for each pass of the node. A graph of more than MAX_BOXES nodes is
-    not drawn.
+    ``states`` are pairs of a node's id and a state, one for each time that the node ran; a node in an iteration runs
+    once for each item. A graph of more than MAX_BOXES nodes is not drawn.
     """
     nodes = {node["id"]: node for node in (graph or {}).get("nodes", ()) if isinstance(node.get("id"), str)}
     if not nodes or len(nodes) > MAX_BOXES:
