@@ -1,4 +1,4 @@
-"""System checks at start: the database accepts the login, row-level security binds it, and the tables are current."""
+"""System checks at start: the database accepts the login, row-level security applies to it, the tables are current."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ _verified: set[tuple[str, ...]] = set()
 
 
 def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return what is wrong with the login role of `connection`; empty if row-level security binds it."""
+    """Return what is wrong with the connection's database role, one sentence each.
+
+    The list is empty if row-level security binds the role.
+    """
     platform = platform_role()
     with planned_cursor(namedtuple_row, connection=connection) as cursor:
         cursor.execute(_LOGIN_ROLE, {"platform": platform, "auditor": auditor_role()})
@@ -75,7 +78,10 @@ def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def refuse_privileged_role(sender: Any, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Refuse a connection as a privileged role, whatever the entry point (receiver of `connection_created`)."""
+    """Close a new connection whose database role is privileged, and raise `PrivilegedRoleError`.
+
+    It is a receiver of `connection_created`, so it protects every way into the code.
+    """
     if connection.alias != APP_ALIAS:
         return
     parameters = tuple(str(connection.settings_dict[key]) for key in ("HOST", "PORT", "USER", "NAME"))
@@ -89,13 +95,16 @@ def refuse_privileged_role(sender: Any, connection: BaseDatabaseWrapper, **kwarg
 
 
 def is_database_at_hand(databases: Sequence[str] | None) -> bool:
-    """Return whether a check may use the database. If the login fails, `check_login_role` reports the reason."""
+    """Return whether a check may use the database: it was asked to, and a connection succeeds.
+
+    If the connection fails, `check_login_role` reports the reason.
+    """
     return APP_ALIAS in (databases or ()) and not connection_fault()
 
 
 @checks.register(checks.Tags.database)
 def check_login_role(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Report what refuses the login, as the first connection would (`manage.py check --database default`)."""
+    """Report why the application cannot connect to the database (`manage.py check --database default`)."""
     return connection_fault() if APP_ALIAS in (databases or ()) else []
 
 
@@ -112,7 +121,7 @@ def check_migrations(databases: Sequence[str] | None = None, **kwargs: Any) -> l
 
 
 def connection_fault() -> list[checks.CheckMessage]:
-    """Return the errors of a connection attempt; empty if it succeeds."""
+    """Connect to the database, and return the check errors if that fails; an empty list if it succeeds."""
     try:
         connections[APP_ALIAS].ensure_connection()
     except PrivilegedRoleError as error:
@@ -123,13 +132,13 @@ def connection_fault() -> list[checks.CheckMessage]:
 
 
 def unreachable_error(error: DatabaseError) -> checks.CheckMessage:
-    """Return the error of a database that cannot be reached."""
+    """Return the check error for a database that cannot be reached."""
     return checks.Error(f"No connection to the database: {error}", hint="Check DATABASE_URL.", id=DATABASE_AWAY)
 
 
 @checks.register(checks.Tags.security, deploy=True)
 def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Report unless the audit log's heads are signed and verified with configured keys (`manage.py check --deploy`)."""
+    """Report if the audit log is not signed and verified with configured keys (`manage.py check --deploy`)."""
     try:
         known_public_keys()
     except ImproperlyConfigured as error:
@@ -147,7 +156,7 @@ def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
 
 @checks.register(START)
 def check_master_keys(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Report an invalid master key: the process could neither encrypt nor decrypt."""
+    """Report an invalid key in ENCRYPTION_MASTER_KEYS, with which the process could neither encrypt nor decrypt."""
     try:
         MasterKeys(platform_settings.ENCRYPTION_MASTER_KEYS)
     except MasterKeysInvalidError as error:
@@ -159,7 +168,7 @@ def check_master_keys(**kwargs: Any) -> list[checks.CheckMessage]:
 
 @checks.register(START)
 def check_platform_settings(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Return an error for each key of JOBS_PLATFORM that no app declares, and for each value that cannot be."""
+    """Report each key of JOBS_PLATFORM that no app declares, and each value of a wrong type or out of bounds."""
     values = getattr(settings, JOBS_PLATFORM, {})
     if not isinstance(values, Mapping):
         return [checks.Error(f"{JOBS_PLATFORM} is not a dict.", id="tenants.E009")]
@@ -171,7 +180,7 @@ def check_platform_settings(**kwargs: Any) -> list[checks.CheckMessage]:
 
 @checks.register(START)
 def check_key_days(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Report a default lifetime of API keys beyond the maximum."""
+    """Report if the default lifetime of API keys is greater than the maximum."""
     if platform_settings.API_KEY_DEFAULT_DAYS <= platform_settings.API_KEY_MAX_DAYS:
         return []
     hint = "Lower API_KEY_DEFAULT_DAYS or raise API_KEY_MAX_DAYS."
@@ -180,7 +189,7 @@ def check_key_days(**kwargs: Any) -> list[checks.CheckMessage]:
 
 @checks.register(checks.Tags.security, deploy=True)
 def check_sealing(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Warn if values are stored unencrypted (`manage.py check --deploy`)."""
+    """Warn if payloads, results and checkpoints are stored unencrypted (`manage.py check --deploy`)."""
     if platform_settings.ENCRYPTION_MASTER_KEYS:
         return []
     return [

@@ -1,7 +1,7 @@
-"""The tenant context: the current tenant, in Python and in PostgreSQL at once.
+"""The tenant context: which tenant's rows are visible, set in Python and in PostgreSQL at the same time.
 
-A context variable serves the ORM guard. Two settings of the transaction (`role`, `app.tenant_id`) serve row-level
-security and end with it, so that a reused connection carries nothing over.
+The ORM managers check a context variable. Row-level security checks two settings of the transaction (`role` and
+`app.tenant_id`), which end with the transaction, so that a reused connection carries nothing over.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ActorKind = Literal["user", "api_key", "command", "system"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The visible rows: one tenant's or, if `tenant_id` is None, all tenants'."""
+    """Which rows are visible: those of one tenant or, if `tenant_id` is None, those of all tenants."""
 
     tenant_id: UUID | None
 
@@ -52,11 +52,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The actor of a change: a person, a key, a command or the platform itself, and the request.
+    """The originator of a change, for audit entries and events: a user, an API key, a command or the platform itself.
 
-    `is_of_tenant`: a tenant's key, or a person without a platform role. `may_use_secrets`: what is stored may refer to
-    the tenant's secrets; False for a request without the permission `secrets.use`. `may_manage_webhooks`: deliveries
-    may be repeated; False for a request without `webhooks.manage`.
+    `is_of_tenant` is True for a tenant's key and for a user without a platform role. `may_use_secrets` says whether
+    stored values may refer to the tenant's secrets; it is False for a request without the permission `secrets.use`.
+    `may_manage_webhooks` says whether deliveries may be repeated; it is False for a request without `webhooks.manage`.
     """
 
     kind: ActorKind
@@ -76,10 +76,10 @@ _actor: ContextVar[Actor] = ContextVar("tenancy_actor", default=SYSTEM)
 
 @contextmanager
 def tenant_context(tenant: Tenant | UUID, *, has_savepoint: bool = True) -> Iterator[None]:
-    """Open a transaction (a savepoint when nested) in which only the rows of `tenant` are visible.
+    """Open a transaction (a savepoint if nested) in which only the rows of `tenant` are visible.
 
-    Without a savepoint an error inside rolls back the outer transaction too. Raise `NoTenantError` for an unsaved
-    tenant.
+    With `has_savepoint=False` an error in the block rolls back the outer transaction too. Raise `NoTenantError` for an
+    unsaved tenant.
     """
     tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
     if tenant_id is None:
@@ -91,20 +91,21 @@ def tenant_context(tenant: Tenant | UUID, *, has_savepoint: bool = True) -> Iter
 
 @contextmanager
 def all_tenants(settings: Mapping[str, str] | None = None, *, has_savepoint: bool = True) -> Iterator[None]:
-    """Open a transaction (a savepoint when nested) in which the rows of all tenants are visible.
+    """Open a transaction (a savepoint if nested) in which the rows of all tenants are visible.
 
-    For dispatch, settlement, platform staff and the look-up of credentials; a test lists each call site. ``settings``
-    of PostgreSQL hold until the transaction ends. A block that only reads needs no savepoint.
+    It is for dispatch, settlement, platform staff and the look-up of credentials; a test lists each call site.
+    ``settings`` are PostgreSQL settings that apply until the transaction ends. A block that only reads needs no
+    savepoint.
     """
     with _scoped(Scope(tenant_id=None), settings, has_savepoint=has_savepoint):
         yield
 
 
 def query_cross_tenant(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Return the rows of one cross-tenant statement, run in its own transaction and one round trip.
+    """Run one statement in which the rows of all tenants are visible, in one round trip, and return its rows.
 
-    PostgreSQL treats statements sent together without a BEGIN as one transaction, so the settings hold for the
-    statement after them.
+    Outside a transaction, the settings and the statement are sent together without a BEGIN; PostgreSQL treats them as
+    one transaction, so that the settings apply to the statement.
     """
     connection = transaction.get_connection()
     if is_in_transaction(connection):
@@ -120,16 +121,16 @@ def query_cross_tenant(query: str, params: Sequence[Any]) -> list[tuple[Any, ...
 
 @contextmanager
 def scope_context(scope: Scope) -> Iterator[None]:
-    """Enter a scope that was decided elsewhere, such as the access of a request."""
+    """Open a transaction (a savepoint if nested) with a given scope, such as the one of a request."""
     with _scoped(scope):
         yield
 
 
 def current_scope() -> Scope | None:
-    """Return the current scope or None, checked against the connection in use.
+    """Return the current scope, or None if there is none.
 
-    A context variable is copied into threads and tasks, a connection is not: raise `ContextElsewhereError` if they
-    differ.
+    Raise `ContextElsewhereError` if the scope is not that of the connection's transaction: a context variable is copied
+    into threads and tasks, a connection is not.
     """
     scope = _scope.get()
     if scope is None:
@@ -142,7 +143,7 @@ def current_scope() -> Scope | None:
 
 
 def require_scope() -> Scope:
-    """Return the current scope; raise `NoTenantError` without one."""
+    """Return the current scope; raise `NoTenantError` if there is none."""
     scope = current_scope()
     if scope is None:
         raise NoTenantError
@@ -150,13 +151,16 @@ def require_scope() -> Scope:
 
 
 def current_tenant_id() -> UUID | None:
-    """Return the current tenant's id; None without a context and in the cross-tenant scope."""
+    """Return the id of the current scope's tenant; None without a scope and in the scope of all tenants."""
     scope = _scope.get()
     return scope.tenant_id if scope else None
 
 
 def require_tenant_id() -> UUID:
-    """Return the current tenant's id; raise `NoTenantError` or `TenantNotChosenError` if there is not exactly one."""
+    """Return the id of the current scope's tenant.
+
+    Raise `NoTenantError` without a scope, `TenantNotChosenError` in the scope of all tenants.
+    """
     tenant_id = require_scope().tenant_id
     if tenant_id is None:
         raise TenantNotChosenError
@@ -165,7 +169,7 @@ def require_tenant_id() -> UUID:
 
 @contextmanager
 def acting_as(actor: Actor) -> Iterator[None]:
-    """Set the actor of audit entries and job events in the block."""
+    """Set the actor that audit entries and job events name within the block."""
     token = _actor.set(actor)
     try:
         yield
@@ -179,7 +183,7 @@ def current_actor() -> Actor:
 
 
 def command_actor(name: str) -> Actor:
-    """Return the actor of a shell command: its name, the account and machine, and an id for this run."""
+    """Return the actor for a management command: its name, the user and machine that run it, and an id for this run."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""Named errors. A `DomainError` is caused by the caller and becomes a response; the others are program errors."""
+"""Named errors. A `DomainError` is caused by the caller and becomes a response; the others are programming errors."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Category = Literal[
 
 
 class DomainError(Exception):
-    """An error that is reported to the caller; interfaces map `category` to their own codes.
+    """An error that is reported to the caller. Interfaces map `category` to their own codes, such as HTTP statuses.
 
-    `detail` is in the reader's language. `str()` is English, for logs and stored text: the text with `values` in its
-    placeholders. `errors` holds one mapping a fault, with `code`, `detail` and, if known, the `field`. `limit` is the
-    limit that was reached, if any. `headers` are added to the HTTP response.
+    `text` with `values` in its placeholders is the message: `str()` gives it in English, for logs and stored text, and
+    `detail` in the active language. `errors` has one mapping for each fault, with `code`, `detail` and, if known,
+    `field`. `limit` is the limit that was reached, if any. `headers` are added to the HTTP response.
     """
 
     code: ClassVar[str] = "invalid"
@@ -57,7 +57,7 @@ class DomainError(Exception):
 
     @property
     def detail(self) -> str:
-        """Return the message in the reader's language."""
+        """Return the message in the active language."""
         return translate(self.text, self.values)
 
 
@@ -97,7 +97,7 @@ class NoMembershipError(DomainError):
 
 
 class TenantSuspendedError(DomainError):
-    """Raised for writes of a suspended tenant."""
+    """Raised if a caller would write to a suspended tenant."""
 
     code, category, title = "tenant_suspended", "forbidden", gettext_noop("The tenant is suspended.")
 
@@ -117,7 +117,7 @@ class PlanChangedError(DomainError):
 
 
 class PlanContentInvalidError(DomainError):
-    """Raised if a version of a plan refers to a deleted row."""
+    """Raised if a version of a plan refers to a tier that no longer exists."""
 
     code = "plan_content_invalid"
     category = "invalid"
@@ -197,7 +197,10 @@ class LastOwnerError(DomainError):
 
 
 class SpaceExceededError(DomainError):
-    """Raised if a tenant's stored data reach a limit; only deleting, or another plan, helps."""
+    """Raised if a tenant's stored data reaches a limit.
+
+    Waiting does not help: data must be deleted or the limit raised.
+    """
 
     code, category, title = "space_exceeded", "invalid", gettext_noop("The tenant has reached its storage limit.")
 
@@ -207,7 +210,7 @@ class LimitUnknownError(DomainError):
 
 
 class JsonInvalidError(DomainError):
-    """Raised if a body is not acceptable JSON."""
+    """Raised if a request body is not valid JSON or breaks the API's rules for JSON."""
 
     code, category, title = "json_invalid", "malformed", gettext_noop("The body is not valid JSON.")
 
@@ -222,7 +225,7 @@ class BodyTooLargeError(DomainError):
 
 
 class BodyTooSlowError(DomainError):
-    """Raised if a body arrives too slowly."""
+    """Raised if a client sends its request body below the minimum rate."""
 
     code, category = "body_too_slow", "too_slow"
     title = gettext_noop("The body arrived too slowly; send the request again.")
@@ -238,7 +241,7 @@ class FilterUnknownError(DomainError):
 
 
 class CursorInvalidError(DomainError):
-    """Raised if a cursor is malformed."""
+    """Raised if a pagination or resume cursor is malformed or belongs to another list."""
 
     code, category, title = "cursor_invalid", "malformed", gettext_noop("The cursor does not belong to this list.")
 
@@ -248,13 +251,13 @@ class UrlInvalidError(DomainError):
 
 
 class AddressUnknownError(DomainError):
-    """Raised if a URL names no row."""
+    """Raised if a URL is valid but names no row that the caller can see."""
 
     code, category, title = "not_found", "not_found", gettext_noop("There is no such URL.")
 
 
 class DatabaseUnavailableError(DomainError):
-    """Raised if the database is away."""
+    """Raised if the database does not respond."""
 
     code, category, title = "unavailable", "unavailable", gettext_noop("The service is temporarily unavailable.")
 

@@ -1,4 +1,4 @@
-"""Mail, if the deployment has a server for it (EMAIL_HOST)."""
+"""Outgoing mail. It is sent only if the deployment has set a mail server (EMAIL_HOST)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def deliver_mail(*, recipients: Sequence[str], subject: str, text: str) -> bool:
-    """Return whether a mail server took the mail; False without a server, or if it refuses."""
+    """Send a mail. Return True if the mail server accepted it, False if it failed or no server is set."""
     if not settings.EMAIL_HOST or not recipients:
         return False
     try:

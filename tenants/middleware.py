@@ -1,8 +1,8 @@
-"""Middleware that sets the actor and tenant of each request and opens its transaction.
+"""Middleware that sets the tenant scope and the actor of each request and opens its transaction.
 
-ATOMIC_REQUESTS opens its transaction further in, around the view, so it becomes a savepoint of this one: an error
-response has rolled the view's writes back before this transaction commits. API views run without that savepoint and
-have this transaction rolled back if they fail.
+Django's ATOMIC_REQUESTS opens a transaction around the view, which is a savepoint of this one: when the response is an
+error, the view's writes are rolled back before this transaction commits. API views run without that savepoint; if they
+fail, this transaction is rolled back.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 class LongPollMiddleware:
-    """Middleware around the transaction of a request, which holds no connection while it waits."""
+    """Middleware for long polls, outside the request's transaction, so that a waiting request holds no connection.
+
+    If the view returns a placeholder (`long_poll_response`), the middleware waits and then runs the view again.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -89,7 +92,7 @@ class LongPollMiddleware:
 
 
 class TenantMiddleware:
-    """Middleware that finds the access of an API or console request and enters its scope around the view."""
+    """Middleware that determines the access of an API or console request and sets its tenant scope around the view."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -103,7 +106,7 @@ class TenantMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """Answer 503 if the database fails at the end of the view's own transaction, which no view can catch."""
+        """Return a 503 response if the database fails at the commit around the view, which no view can catch."""
         if not isinstance(exception, (OperationalError, InterfaceError)):
             return None
         return unavailable_response(request, exception)
@@ -143,7 +146,7 @@ class TenantMiddleware:
 
 
 def unavailable_response(request: HttpRequest, error: Exception) -> HttpResponseBase | None:
-    """Return 503 as a problem or a console page; None for other paths."""
+    """Return a 503 response, as a problem under the API and as a page in the console; None for other paths."""
     if request.path_info.startswith(API_PREFIX):
         return _unavailable(error)
     return _unavailable_page(error) if request.path_info.startswith(CONSOLE_PREFIX) else None
@@ -160,7 +163,10 @@ def _unavailable_page(error: Exception) -> HttpResponseBase:
 
 
 def find_access(request: HttpRequest) -> Access:
-    """Return the access of a request by its API key or its session; `NO_ACCESS` if neither is valid."""
+    """Return the access of a request, by its API key or its session; `NO_ACCESS` if neither is valid.
+
+    A session that is over is logged out.
+    """
     is_api = request.path_info.startswith(API_PREFIX)
     authorization = request.headers.get("Authorization", "")
     if is_api and authorization.lower().startswith(_API_KEY_SCHEME):
@@ -232,7 +238,7 @@ def _rank_of(membership: Membership) -> tuple[datetime, float]:
 
 
 def choose_tenant(request: HttpRequest, membership: Membership) -> None:
-    """Show the membership's tenant in the console from the next request on, and after later log-ins."""
+    """Make the membership's tenant the one that the console shows, from the next request on and after later log-ins."""
     request.session[SESSION_TENANT] = str(membership.tenant_id)
     remember_tenant_choice(membership=membership)
 

@@ -1,4 +1,4 @@
-"""Models of the tenants app: tiers, plans, tenants, members, keys and the audit log."""
+"""All models of the tenants app, imported from the packages of their topics."""
 
 from tenants.access.models import ApiKey, Invitation, Membership, PlatformMembership, Role
 from tenants.audit.models import AuditCounter, AuditHead, AuditLogEntry, AuditPending, AuditRemoval, AuditSeal

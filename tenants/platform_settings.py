@@ -1,4 +1,4 @@
-"""The keys of JOBS_PLATFORM that tenants and its database layer read."""
+"""The keys of JOBS_PLATFORM that the tenants app and its database layer read."""
 
 from __future__ import annotations
 

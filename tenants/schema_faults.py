@@ -1,4 +1,4 @@
-"""Faults of JSON Schema in the active language, in the validator's own wording."""
+"""Error messages of JSON Schema validation, translated into the active language."""
 
 from __future__ import annotations
 
@@ -48,9 +48,10 @@ _UNQUOTED: Final = frozenset(
 
 
 def describe_fault(fault: ValidationError) -> str:
-    """Return the fault in the active language; for a long value only what was expected.
+    """Return the message of a JSON Schema error in the active language.
 
-    A message that is not the validator's own stays unchanged: no translation shows more of the value than the message.
+    For a long value the message states only what was expected. A message that is not the validator's own stays
+    unchanged, so that no translation shows more of the value than the message does.
     """
     for text in _TEXTS.get(fault.validator, ()):
         for values in _values_of(fault):

@@ -1,8 +1,8 @@
 """Signals to other apps.
 
-Signals elsewhere are telemetry only. Those without that mark carry work, because this app must not import the apps
-above it: the scheduler must react, in the transaction of the change, to changed weights, caps, pauses or suspensions of
-tenants. They are sent with `send`, so a receiver's failure rolls the change back.
+Signals marked as telemetry only report. The others carry work, because this app must not import the apps above it: the
+scheduler has to react, in the same transaction, to changed weights, caps, pauses and suspensions of tenants. They are
+sent with `send`, so an error in a receiver rolls the change back.
 """
 
 from django.dispatch import Signal

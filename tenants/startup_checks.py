@@ -1,4 +1,4 @@
-"""Start-up checks of every process: none starts in a state in which it could only do harm."""
+"""Start-up checks that every process runs, so that none starts in a state in which it could only do harm."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 class StartupCheckError(RuntimeError):
-    """Raised with the errors of the start-up checks and their cures."""
+    """Raised with the errors that the start-up checks found, and what to do about them."""
 
 
 def run_startup_checks(*, ignored: Collection[str] = ()) -> None:
-    """Log the warnings of the start-up checks; raise `StartupCheckError` for their errors.
+    """Run the start-up checks: log their warnings, and raise `StartupCheckError` if they find errors.
 
-    `ignored` are ids of errors with which this process is still useful. A web process, or one that waits, tolerates
-    that the database is away: once it is back, each new connection checks the role, and the readiness probe the tables.
-    A process that runs no plug-in tolerates a broken plug-in.
+    `ignored` are ids of errors that this process tolerates. A web process, or one that waits, tolerates that the
+    database cannot be reached: once it can, each new connection checks its role, and the readiness probe checks the
+    tables. A process that runs no plug-in tolerates a broken plug-in.
     """
     found = [message for message in _ask() if not message.is_silenced()]
     errors = [message for message in found if message.is_serious() and message.id not in ignored]
@@ -35,7 +35,10 @@ def run_startup_checks(*, ignored: Collection[str] = ()) -> None:
 
 
 def _ask() -> Sequence[CheckMessage]:
-    """Return the findings; if the database refuses connections, only that, tried once and not by each check."""
+    """Return the findings of all checks.
+
+    If the database refuses connections, return that finding instead of those of the database checks.
+    """
     # Checks of URLs, templates and admin would cost time and memory; tests run them.
     of_program = run_checks(tags=[START])
     if shut := connection_fault():

@@ -1,8 +1,7 @@
-"""Transactions of scopes, and the errors by which their session with PostgreSQL has ended.
+"""The transactions of tenant scopes, and the errors by which a session with PostgreSQL ends.
 
-A transaction begins with its first statement, and with its settings in the same message.
-
-Until then the session has no role and no tenant, so a statement that bypassed the wrapper `run_in_scope` would find no
+The transaction of a scope begins with its first statement; BEGIN and the settings of the scope are sent as one message.
+Before that the session has no role and no tenant, so a statement that bypassed the wrapper `run_in_scope` would find no
 row of any tenant.
 """
 
@@ -43,19 +42,19 @@ _CONNECTION_CLASS = "08"
 
 
 class ConnectionLostError(OperationalError):
-    """The session of the platform's connection ended, or none could be opened.
+    """Raised if the session of the platform's connection has ended, or none could be opened.
 
-    Raised where the error occurs, because Django opens another connection before the caller could inspect it. An error
-    of a statement, such as a lock timeout, leaves the session open and stays Django's own. So does an error of another
-    alias.
+    It is raised where the error occurs, because Django would open another connection before the caller could check.
+    Errors that leave the session open, such as a lock timeout, stay Django's own, as do errors of other database
+    aliases.
     """
 
 
 @contextmanager
 def statement_errors(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Raise `ConnectionLostError` if a statement in the block lost the session.
+    """Raise `ConnectionLostError` if a statement in the block loses the session.
 
-    The block runs statements of this connection and nothing else.
+    The block must use no other connection.
     """
     raw = connection.connection
     try:
@@ -67,9 +66,9 @@ def statement_errors(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 @contextmanager
 def session_errors(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Raise `ConnectionLostError` if the block failed to connect, or lost the session at a COMMIT or a FETCH.
+    """Raise `ConnectionLostError` if the block cannot connect, or loses the session at a COMMIT or a FETCH.
 
-    The block may use other connections: their errors leave the session of this one open, and are raised unchanged.
+    The block may use other connections: their errors leave this session open and are raised unchanged.
     """
     before = connection.connection
     try:
@@ -95,14 +94,15 @@ def _raise_replacement(error: Error, raw: psycopg.Connection[Any] | None) -> Non
 
 
 def is_session_timeout(error: BaseException) -> bool:
-    """Return whether PostgreSQL ended the session because this side kept its transaction open for too long."""
+    """Return whether PostgreSQL ended the session because the application kept its transaction open for too long."""
     return isinstance(error, ConnectionLostError) and isinstance(error.__cause__, _TIMED_OUT)
 
 
 def is_lost(error: psycopg.Error, connection: psycopg.Connection[Any] | None) -> bool:
-    """Return whether the error ended the session of the connection that raised it.
+    """Return whether the driver's error means that the session of the connection has ended.
 
-    An error without a SQLSTATE is the driver's own: the session is lost if the connection is closed or was never open.
+    An error without a SQLSTATE comes from the driver itself: then the session is lost if the connection is closed or
+    was never open.
     """
     if error.sqlstate is not None:
         return error.sqlstate in _ENDED or error.sqlstate.startswith(_CONNECTION_CLASS)
@@ -112,10 +112,11 @@ def is_lost(error: psycopg.Error, connection: psycopg.Connection[Any] | None) ->
 
 @dataclass(slots=True, eq=False)
 class ScopeTransaction:
-    """The transaction in which a scope is entered, on the driver's connection ``raw`` and no other.
+    """The transaction of a tenant scope on one driver connection, ``raw``.
 
-    ``scope`` is the one whose settings are active, None before and after. ``is_own``: an outermost scope opened it.
-    Then it begins with the message ``beginning``, which is None once sent, and may defer statements to the COMMIT.
+    ``scope`` is the scope whose settings are active, None before and after. If ``is_own``, a scope has opened the
+    transaction: it begins when the message ``beginning`` is sent (None afterwards), and statements may be deferred to
+    its COMMIT. Otherwise the scope was entered inside a transaction that other code had opened.
     """
 
     raw: psycopg.Connection[Any]
@@ -125,21 +126,21 @@ class ScopeTransaction:
     behind: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
     def begin(self, connection: BaseDatabaseWrapper) -> None:
-        """Begin the transaction with its settings, unless it has begun."""
+        """Send BEGIN and the settings of the scope, unless they have been sent."""
         if self.beginning is not None:
             with connection.wrap_database_errors:
                 psycopg.Cursor(self.raw).execute(self.beginning, prepare=False)
             self.beginning = None
 
     def flush_deferred(self) -> None:
-        """Run the deferred statements."""
+        """Run the deferred statements now."""
         behind, self.behind = self.behind, []
         for query, params in behind:
             with prepared_cursor() as cursor:
                 cursor.execute(query, params)
 
     def commit_with_deferred(self, connection: BaseDatabaseWrapper) -> None:
-        """Send the deferred statements together with the COMMIT, after which Django finds nothing to commit."""
+        """Send the deferred statements together with the COMMIT, so that Django has nothing left to commit."""
         behind, self.behind = self.behind, []
         if not behind:
             return
@@ -153,7 +154,7 @@ class ScopeTransaction:
                 psycopg.Cursor(self.raw).execute("COMMIT")
 
     def end(self) -> None:
-        """Discard all state; the connection is in no scope."""
+        """Reset all state, so that the connection has no scope any more."""
         self.scope, self.is_own, self.beginning, self.behind = None, False, None, []
 
 
@@ -162,13 +163,13 @@ _transactions: WeakKeyDictionary[BaseDatabaseWrapper, ScopeTransaction] = WeakKe
 
 
 def transaction_of(connection: BaseDatabaseWrapper) -> ScopeTransaction | None:
-    """Return the transaction of the connection's scopes; None if Django has opened another connection since."""
+    """Return the connection's transaction with its scope; None if it has none on the current driver connection."""
     found = _transactions.get(connection)
     return found if found is not None and found.raw is connection.connection else None
 
 
 def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    """Return whether Django is in a transaction; if it is not, the connection is open and healthy afterwards."""
+    """Return whether the connection is in a transaction. If it is not, it is open and healthy afterwards."""
     if connection.in_atomic_block:
         return True
     connection.close_if_health_check_failed()
@@ -176,7 +177,7 @@ def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
 
 
 def open_transaction(connection: BaseDatabaseWrapper, settings: Mapping[str, str]) -> ScopeTransaction:
-    """Return the transaction of an outermost scope, just inside of its `atomic`; it has not begun."""
+    """Return the transaction of an outermost scope. Call it inside of `atomic`; BEGIN is not sent yet."""
     wrap_statements(None, connection)
     raw = connection.connection
     with connection.wrap_database_errors:
@@ -188,13 +189,13 @@ def open_transaction(connection: BaseDatabaseWrapper, settings: Mapping[str, str
 
 
 def join_transaction(connection: BaseDatabaseWrapper) -> ScopeTransaction:
-    """Return the transaction of a scope inside a transaction that has no scope yet."""
+    """Return an object for a scope that is entered inside a transaction which other code has opened."""
     joined = _transactions[connection] = ScopeTransaction(connection.connection)
     return joined
 
 
 def wrap_statements(sender: object, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
-    """Add `run_in_scope` to the statements of the platform's connection (receiver of `connection_created`)."""
+    """Add `run_in_scope` to the execute wrappers of the platform's connection (receiver of `connection_created`)."""
     if connection.alias == APP_ALIAS and run_in_scope not in connection.execute_wrappers:
         # The outermost. Not the last one: Django's `execute_wrapper` removes the last one.
         connection.execute_wrappers.insert(0, run_in_scope)
@@ -207,7 +208,10 @@ def run_in_scope(
     many: bool,  # noqa: FBT001 - Django's signature
     context: dict[str, Any],
 ) -> Any:
-    """Begin the scope's transaction and run deferred statements before a statement; raise `ConnectionLostError`."""
+    """Execute wrapper: before a statement, begin the scope's transaction and run the deferred statements.
+
+    Raise `ConnectionLostError` if the session is lost.
+    """
     connection: BaseDatabaseWrapper = context["connection"]
     with statement_errors(connection):
         found = transaction_of(connection)
@@ -218,10 +222,10 @@ def run_in_scope(
 
 
 def execute_with_commit(query: str, params: Mapping[str, Any]) -> None:
-    """Run a statement without a result with the COMMIT of the scope's transaction, or before its next statement.
+    """Run a statement without a result together with the COMMIT of the scope's transaction, which saves a round trip.
 
-    This saves a round trip; its errors are raised there. It runs at once outside of a scope's own transaction, and
-    behind a pooler.
+    If another statement follows in the transaction, it runs before that one. Its errors are raised there. Outside of a
+    transaction that a scope has opened, and behind a pooler, it runs at once.
     """
     connection = transaction.get_connection()
     found = transaction_of(connection)
@@ -235,10 +239,10 @@ def execute_with_commit(query: str, params: Mapping[str, Any]) -> None:
 
 @contextmanager
 def sent_together(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Send the statements of the block without waiting for each, and raise the first error of them.
+    """Send the statements of the block to PostgreSQL without waiting for each, and raise the first error at the end.
 
-    Statements after an error do not run. Without a BEGIN they are one transaction. A connection whose wait is
-    interrupted is closed.
+    Statements after an error do not run. Without a BEGIN they are one transaction. If waiting for the results is
+    interrupted, the connection is closed.
     """
     raw: psycopg.Connection[Any] = connection.connection
     try:
@@ -261,7 +265,7 @@ def _is_in_pipeline(raw: psycopg.Connection[Any]) -> bool:
 
 @lru_cache(maxsize=1_000)
 def _beginning(settings: tuple[tuple[str, str], ...]) -> bytes:
-    """Return a text without parameters: only then can several statements be one message."""
+    """Return the BEGIN and the settings as one text without parameters, so that they can be sent as one message."""
     texts = [
         sql.SQL("SET LOCAL {} TO {}").format(sql.Identifier(*name.split(".")), sql.Literal(value))
         for name, value in settings

@@ -1,6 +1,7 @@
-"""Translation for modules that import no framework, and texts that are stored with their values.
+"""Translation for modules that import no framework, and texts that are stored together with their values.
 
-This is the only module of the pure core that uses Django, and only while it translates. All others call `gettext`.
+This is the only module of the framework-free core that uses Django, and only while it translates. The other modules
+call Django's `gettext`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class LocalizableText:
-    """An English text with its values apart; a value may be a `LocalizableText` itself, or a list of them.
+    """An English text with placeholders, and their values.
 
-    `str()` is English, for stored and logged text; `localized` is in the active language.
+    A value may itself be a `LocalizableText`, or a list of them. `str()` gives the English text, for logs and stored
+    text; `localized` gives it in the active language.
     """
 
     text: str
@@ -25,26 +27,29 @@ class LocalizableText:
 
     @property
     def localized(self) -> str:
-        """Return the text in the active language."""
+        """Return the text with its values, in the active language."""
         return translate(self.text, _rendered_values(self.values, lambda text: text.localized))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the input of `from_json`, in JSON types."""
+        """Return the text and its values as JSON types, for `from_json`."""
         return {"text": self.text, "values": {name: _to_json(value) for name, value in self.values.items()}}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the text that `to_json` has written."""
+        """Return the text that `to_json` has converted."""
         return cls(stored["text"], {name: _from_json(value) for name, value in stored["values"].items()})
 
 
 def gettext_noop(text: str) -> str:
-    """Return the text, marked for translation where it is shown; unlike Django's it needs no settings."""
+    """Return the text unchanged, and mark it for extraction by the translation tools.
+
+    Unlike Django's it needs no settings.
+    """
     return text
 
 
 def translate(text: str, values: Mapping[str, Any] | None = None) -> str:
-    """Return the text in the active language, with its values in place of `%(name)s`."""
+    """Return the text in the active language, with the values in place of `%(name)s`."""
     # Processes that extract texts from files import this module without Django.
     from django.utils.translation import gettext
 
@@ -54,7 +59,7 @@ def translate(text: str, values: Mapping[str, Any] | None = None) -> str:
 
 
 def interpolate(text: str, values: Mapping[str, Any] | None = None) -> str:
-    """Return the English text with its values in place; if the last is empty, without the blank before it."""
+    """Return the English text with the values in place of `%(name)s`, without trailing blanks."""
     return (text % values).rstrip() if values else text
 
 

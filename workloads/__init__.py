@@ -1,1 +1,1 @@
-"""Optional apps that bring job kinds: each is removed by its line in INSTALLED_APPS."""
+"""Optional apps that add job kinds. Each is installed, or removed, by its line in INSTALLED_APPS."""

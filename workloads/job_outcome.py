@@ -1,6 +1,6 @@
-"""State of the job behind a row: a job can end without running its kind's code (cancelled, crashed).
+"""Annotations with the state of a row's job. A job can end without running its kind's code (cancelled, crashed).
 
-It is read from the job in each query, so it is never out of date.
+They read the job in each query, so they are never out of date.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _REASONS: Final = {
 
 
 def with_job(rows: QuerySet[Any], *, job: str = "job_id", prefix: str = "") -> QuerySet[Any]:
-    """Annotate rows with ``job_state``, ``job_error_type`` and ``job_error_message`` of the job that ``job`` names."""
+    """Return the queryset annotated with ``job_state``, ``job_error_type`` and ``job_error_message`` of each row's job.
+
+    ``job`` is the path of the column with the job's id. The names of the annotations begin with ``prefix``.
+    """
     # By name: a plug-in imports no models of the scheduler.
     jobs = apps.get_model("scheduling", "Job").objects.filter(pk=OuterRef(job))
     names = ("state", "error_type", "error_message")
@@ -35,16 +38,19 @@ def with_job(rows: QuerySet[Any], *, job: str = "job_id", prefix: str = "") -> Q
 
 
 def error_code(is_dead: Q, *, prefix: str = "", of: str = "") -> Case:
-    """Return the error type of the job, or its state, if ``is_dead``; else the row's ``error_code``.
+    """Return an expression: the error type or the state of the job where ``is_dead`` holds, else ``error_code``.
 
-    ``of`` is the path from the row to the one that has the error, ``prefix`` that of :func:`with_job`.
+    Use it on a queryset of `with_job` with the same ``prefix``. ``of`` is the prefix of the path to ``error_code``.
     """
     code = Coalesce(NullIf(f"{prefix}job_error_type", Value("")), F(f"{prefix}job_state"))
     return Case(When(is_dead, then=code), default=F(f"{of}error_code"), output_field=CharField())
 
 
 def error_message(is_dead: Q, *, prefix: str = "", of: str = "") -> Case:
-    """Return the message of the job, or a sentence for its state, if ``is_dead``; else the ``error_message``."""
+    """Return an expression: where ``is_dead`` holds, the job's message or a sentence for its state.
+
+    Elsewhere it is the row's ``error_message``. Use it on a queryset of `with_job` with the same ``prefix``.
+    """
     reasons = [When(**{f"{prefix}job_state": state}, then=Value(reason)) for state, reason in _REASONS.items()]
     reason = Case(*reasons, default=Value(""), output_field=CharField())
     message = Coalesce(NullIf(f"{prefix}job_error_message", Value("")), reason)

@@ -1,4 +1,4 @@
-"""The client address of a request behind the deployment's trusted proxies."""
+"""Client addresses of requests that pass the deployment's trusted proxies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _IPV6_CLIENT_BITS = 64
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """Return the address that the outermost trusted proxy saw, or None.
+    """Return the client's address as the outermost trusted proxy reported it, or None if there is no valid address.
 
     An IPv6 address is returned as its /64 network.
     """
@@ -22,7 +22,7 @@ def client_address(request: HttpRequest) -> str | None:
 
 
 def is_from(request: HttpRequest, networks: Iterable[str]) -> bool:
-    """Return whether the address that the outermost trusted proxy saw lies in one of the networks."""
+    """Return whether the client's address, as the outermost trusted proxy reported it, lies in one of the networks."""
     try:
         address = ip_address(_seen(request))
     except ValueError:
@@ -33,9 +33,9 @@ def is_from(request: HttpRequest, networks: Iterable[str]) -> bool:
 
 
 def read_network(text: str) -> str:
-    """Return a network in its stored form; a single address becomes a network of one.
+    """Return a network in CIDR notation, as it is stored; a single address becomes a network of one address.
 
-    Raise ValueError if it is invalid.
+    Raise ValueError if the text is not a valid network or address.
     """
     return str(ip_network(text.strip(), strict=False))
 

@@ -27,19 +27,22 @@ from tenants.models import ApiKey, Membership
 
 
 class TenantPeopleAdmin(TenantScopedAdmin):
-    """Admin of rows that grant access to a tenant. Platform staff choose the tenant; members have their own."""
+    """Base admin of rows that grant access to a tenant.
+
+    Platform staff choose the tenant of a new row in the form; members add rows to their own tenant only.
+    """
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if self.access(request).sees_all_tenants else ("tenant",)
 
     def tenant_of(self, request: HttpRequest, form: Any) -> Any:
-        """Return the tenant that a new row belongs to."""
+        """Return the tenant of a new row: the one chosen in the form, else the tenant of the request."""
         return form.cleaned_data.get("tenant") or self.access(request).tenant
 
 
 @admin.register(Membership, site=console_site)
 class MembershipAdmin(TenantPeopleAdmin):
-    """Admin of a tenant's members and their roles."""
+    """Admin page of a tenant's members and their roles."""
 
     view_permission = Permission.MEMBERS_VIEW
     change_permission = Permission.MEMBERS_MANAGE
@@ -66,7 +69,7 @@ class MembershipAdmin(TenantPeopleAdmin):
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form of a new API key: purpose, scopes, end and networks."""
+    """Form of a new API key: its name, scopes, expiry time and allowed networks."""
 
     scopes = forms.MultipleChoiceField(
         label=gettext_lazy("Scopes"),
@@ -90,7 +93,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     )
 
     def clean(self) -> dict[str, Any]:
-        """Validate what the service would refuse, so that the errors appear at the fields."""
+        """Check the expiry time and the networks, so that their errors are shown at the fields."""
         values: dict[str, Any] = super().clean() or {}
         try:
             if not values.get("never_expires"):
@@ -103,7 +106,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(ApiKey, site=console_site)
 class ApiKeyAdmin(TenantPeopleAdmin):
-    """Admin of a tenant's API keys. A token is shown once, in the response that creates it."""
+    """Admin page of a tenant's API keys. A key's token is shown once, in the response that creates the key."""
 
     view_permission = Permission.API_KEYS_VIEW
     add_permission = Permission.API_KEYS_MANAGE

@@ -38,17 +38,20 @@ from tenants.models import ApiKey, Invitation, Membership
 
 
 class OwnRowsViewSet(EditedRows, TenantViewSet):
-    """Base of endpoints whose rows are looked up by id in the caller's tenant; other tenants' rows answer 404."""
+    """Base of endpoints that look up rows by id in the caller's tenant.
+
+    The id of another tenant's row is answered with 404.
+    """
 
     def row_of(self, pk: str) -> Any:
-        """Return the row with that id, else raise 404."""
+        """Return the row with that id; raise `AddressUnknownError` (404) if the caller cannot see such a row."""
         row = self.get_queryset().filter(pk=UUID(pk)).first()
         if row is None:
             raise AddressUnknownError("There is no such object.")
         return row
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show one row."""
+        """Return one row."""
         return self.answer(self.row_of(pk))
 
     def answer(self, row: Any, *, status: int = 200) -> Response:
@@ -77,7 +80,10 @@ class MemberViewSet(ListModelMixin, OwnRowsViewSet):
         operation_id="members_invite", request=NewMemberSerializer, responses={201: IssuedInvitationSerializer}
     )
     def create(self, request: Request) -> Response:
-        """Invite a person to the tenant. The link is in this response only, or is mailed."""
+        """Invite a person to the tenant.
+
+        The invitation link is either mailed or returned in this response only.
+        """
         asked = _read(NewMemberSerializer, request)
         link_of = partial(invitation_link, self.django_request)
         issued = invite(tenant=self.tenant, invitee=asked["user"], role=asked["role"], link_of=link_of)
@@ -86,14 +92,14 @@ class MemberViewSet(ListModelMixin, OwnRowsViewSet):
 
     @extend_schema(operation_id="members_change_role", request=RoleSerializer, responses=MemberSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change a member's role, effective from the member's next request."""
+        """Change a member's role. It applies from the member's next request on."""
         membership = self.begin_edit(lambda: self.row_of(pk))
         role = _read(RoleSerializer, request)["role"]
         return self.answer(change_role(membership=membership, role=role))
 
     @extend_schema(operation_id="members_remove", responses={204: OpenApiResponse(description="Removed.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Remove a member, effective from the member's next request."""
+        """Remove a member. The member's next request has no access to the tenant."""
         remove_member(membership=self.begin_edit(lambda: self.row_of(pk)))
         return Response(status=204)
 
@@ -116,7 +122,7 @@ class InvitationViewSet(ListModelMixin, OwnRowsViewSet):
     @extend_schema(operation_id="invitations_revoke", request=RevocationSerializer, responses=InvitationSerializer)
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
-        """End a pending invitation."""
+        """Revoke a pending invitation. An invitation that is accepted or revoked stays unchanged."""
         reason = _read(RevocationSerializer, request)["reason"]
         return self.answer(revoke_invitation(invitation=self.row_of(pk), reason=reason))
 
@@ -140,13 +146,13 @@ class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
 
     @extend_schema(operation_id="api_keys_issue", request=KeyRequestSerializer, responses={201: IssuedKeySerializer})
     def create(self, request: Request) -> Response:
-        """Issue a key. Its token is in this response only."""
+        """Issue an API key. Its token is returned in this response only."""
         return self._show(issue_api_key(tenant=self.tenant, **_read(KeyRequestSerializer, request)))
 
     @extend_schema(operation_id="api_keys_rotate", request=RevocationSerializer, responses={201: IssuedKeySerializer})
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
-        """Issue a key to replace this one, which stays valid for seven more days."""
+        """Issue a new key in place of this one, which stays valid for at most seven more days."""
         reason = _read(RevocationSerializer, request)["reason"]
         return self._show(rotate_api_key(api_key=self.row_of(pk), reason=reason))
 
@@ -157,7 +163,7 @@ class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
     @extend_schema(operation_id="api_keys_revoke", request=RevocationSerializer, responses=ApiKeySerializer)
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
-        """Revoke a key, effective from the next request."""
+        """Revoke a key. Requests with it are refused from now on."""
         reason = _read(RevocationSerializer, request)["reason"]
         return self.answer(revoke_api_key(api_key=self.row_of(pk), reason=reason))
 

@@ -1,4 +1,7 @@
-"""API keys, `PREFIX.SECRET`: found by prefix, compared by the secret's hash in constant time."""
+"""API keys of the form `PREFIX.SECRET`.
+
+A key is looked up by its prefix; the hash of its secret is compared in constant time.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ _FOUND: Mapping[str, type[Model]] = {"k": ApiKey, "t": Tenant, "p": Plan}
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A new key with its token, which is shown once and never stored."""
+    """A new API key and its token. The token is shown to the caller once and never stored."""
 
     key: ApiKey
     token: str
@@ -62,8 +65,10 @@ def issue_api_key(
 ) -> IssuedKey:
     """Issue an API key for `tenant` with the permissions of `scopes`.
 
-    Without `expires_at` it expires after API_KEY_DEFAULT_DAYS; `never_expires` makes a key that is valid until revoked.
-    `allowed_addresses` are the networks that it is accepted from; empty means from everywhere.
+    Without `expires_at` the key expires after API_KEY_DEFAULT_DAYS; with `never_expires` it is valid until it is
+    revoked. `allowed_addresses` are the networks that it is accepted from; empty means from everywhere. Raise
+    `ApiKeyLimitError` if the tenant has reached its limit of keys, `ScopeUnknownError` or `FieldInvalidError` for an
+    invalid argument.
     """
     with tenant_context(tenant):
         check_key_count(tenant.pk)
@@ -93,7 +98,7 @@ def _issue(
 
 
 def revoke_api_key(*, api_key: ApiKey, reason: str = "") -> ApiKey:
-    """Revoke a key, effective at once. Revoking it again changes nothing."""
+    """Revoke a key at once and return it. A key that is already revoked stays unchanged."""
     with tenant_context(api_key.tenant_id):
         revoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
         api_key.refresh_from_db()
@@ -106,7 +111,10 @@ def revoke_api_key(*, api_key: ApiKey, reason: str = "") -> ApiKey:
 
 @transaction.atomic
 def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
-    """Issue a key to replace `api_key`, which expires after OVERLAP. Raise `KeyEndedError` if it has ended already."""
+    """Issue a new key in place of `api_key`, which then expires after OVERLAP or at its own earlier end.
+
+    Raise `KeyEndedError` if `api_key` is expired, revoked or already rotated.
+    """
     with tenant_context(api_key.tenant_id):
         now = read_clock()
         old = (
@@ -133,7 +141,7 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
 
 
 def revoke_keys_of(*, user_id: Any, reason: str) -> int:
-    """Revoke the keys that the user has issued for the tenants of the scope. Return how many."""
+    """Revoke the keys that the user has issued for the tenants of the current scope. Return how many were revoked."""
     keys = list(ApiKey.objects.filter(created_by_id=user_id, revoked_at=None))
     for key in keys:
         revoke_api_key(api_key=key, reason=reason)
@@ -141,11 +149,11 @@ def revoke_keys_of(*, user_id: Any, reason: str) -> int:
 
 
 def authenticate_api_key(*, token: str, is_from: Callable[[Iterable[str]], bool] = bool) -> ApiKey | None:
-    """Return the valid key of `token` with its tenant and plan, or None.
+    """Return the API key of `token` with its tenant and plan, or None if the token is malformed, wrong or revoked.
 
     Raise `KeyExpiredError` if the key has expired. Raise `KeyAddressError` if the key is bound to networks and
-    `is_from(networks)` is False. A refused key's last use is not updated. The query crosses tenants: the tenant is not
-    yet known.
+    `is_from(networks)` is False. The time of last use is updated, at most once a minute, if the key is accepted. The
+    query reads the keys of all tenants, because the tenant is not known before.
     """
     match = _TOKEN.fullmatch(token)
     if match is None:
@@ -206,7 +214,10 @@ def _choose_scopes(scopes: Iterable[str]) -> list[str]:
 
 
 def choose_end(expires_at: datetime | None) -> datetime:
-    """Return the end of a new key; raise `FieldInvalidError` if it is past or too far ahead."""
+    """Return the expiry time of a new key: `expires_at`, or by default API_KEY_DEFAULT_DAYS from now.
+
+    Raise `FieldInvalidError` if the time is past or more than API_KEY_MAX_DAYS ahead.
+    """
     now = read_clock()
     if expires_at is None:
         return now + timedelta(days=platform_settings.API_KEY_DEFAULT_DAYS)
@@ -217,7 +228,10 @@ def choose_end(expires_at: datetime | None) -> datetime:
 
 
 def read_networks(texts: Iterable[str]) -> list[str]:
-    """Return the networks in their stored form; raise `FieldInvalidError` if one is invalid."""
+    """Return the networks in CIDR notation, sorted and without duplicates.
+
+    Raise `FieldInvalidError` if one is invalid or if there are more than MAX_NETWORKS.
+    """
     given = list(texts)
     if len(given) > MAX_NETWORKS:
         raise _fault("allowed_addresses", "At most %(limit)s networks are allowed.", {"limit": MAX_NETWORKS})

@@ -1,7 +1,7 @@
-"""What a request may see and do: found once by the middleware, read by API and console.
+"""The access of a request: its tenant, role and permissions, determined once by the middleware.
 
-`Authorization: Api-Key PREFIX.SECRET`: the middleware has compared it; `ApiKeyAuthentication` tells REST framework the
-outcome.
+The middleware checks the header `Authorization: Api-Key PREFIX.SECRET`. `ApiKeyAuthentication` reports the result to
+REST framework.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from tenants.models import ApiKey, Role, Tenant
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The tenant, role and permissions of a request.
+    """The tenant, role and permissions of one request.
 
-    `tenant` is None for platform staff who chose none (they see all tenants) and for callers without access. A platform
-    role replaces the roles of memberships. `refusal` explains why an identified caller has no tenant; it is raised
-    where a tenant is required.
+    `tenant` is None for platform staff who have chosen none (they see all tenants) and for callers without access.
+    Roles from memberships are ignored for a caller with a platform role. `refusal` is the error that explains why an
+    authenticated caller has no tenant; views that require a tenant raise it.
     """
 
     tenant: Tenant | None = None
@@ -48,24 +48,24 @@ class Access:
 
     @property
     def scope(self) -> Scope | None:
-        """Return the scope of rows visible to the request, or None if there is none."""
+        """Return the scope of rows visible to the request: one tenant, or all; None if the caller may see no rows."""
         if self.tenant is not None:
             return Scope(tenant_id=self.tenant.pk)
         return Scope(tenant_id=None) if self.platform_role is not None and self.refusal is None else None
 
     @property
     def own_tenant_id(self) -> UUID | None:
-        """Return the id of the tenant that the caller belongs to, or None for platform staff."""
+        """Return the id of the caller's tenant; None for platform staff and for callers without a tenant."""
         return self.tenant.pk if self.tenant is not None and self.platform_role is None else None
 
     @property
     def sees_all_tenants(self) -> bool:
-        """Return whether rows of several tenants may be listed together, so that each must show its tenant."""
+        """Return whether the request sees the rows of all tenants, so that lists must show each row's tenant."""
         return self.scope is not None and self.tenant is None
 
     @property
     def granted(self) -> frozenset[Permission]:
-        """Return the permissions of the role or key, whatever the tenant's state."""
+        """Return the permissions of the caller's role or API key, also while the tenant is suspended."""
         if self.refusal is not None:
             return NOTHING
         if self.platform_role is not None:
@@ -78,13 +78,16 @@ class Access:
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """Return the current permissions; members and keys of a suspended tenant may only read."""
+        """Return the permissions that apply now: `granted`, but only to read if the caller's tenant is suspended.
+
+        Platform staff keep all their permissions in a suspended tenant.
+        """
         if self.platform_role is None and self.tenant is not None and self.tenant.is_suspended:
             return self.granted & READ_ONLY
         return self.granted
 
     def may(self, permission: Permission) -> bool:
-        """Return whether the caller has this permission."""
+        """Return whether the caller has this permission now."""
         return permission in self.permissions
 
 
@@ -92,9 +95,9 @@ NO_ACCESS = Access()
 
 
 def access_of(request: HttpRequest | Request) -> Access:
-    """Return the access that the middleware found, or `NO_ACCESS` on paths that it skips.
+    """Return the `Access` that the middleware stored on the request, or `NO_ACCESS` on paths that the middleware skips.
 
-    REST framework's request returns the attributes of Django's.
+    It accepts Django's request and REST framework's, which forwards attribute access to Django's.
     """
     access = getattr(request, "access", NO_ACCESS)
     return access if isinstance(access, Access) else NO_ACCESS
@@ -105,7 +108,7 @@ SCHEME = "Api-Key"
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyHolder:
-    """The `request.user` of a request with an API key; it stands for no account."""
+    """The `request.user` of a request that is authenticated by an API key. It represents no user account."""
 
     key: ApiKey
     is_authenticated: bool = True
@@ -123,7 +126,11 @@ class ApiKeyHolder:
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Authenticator for API keys: 401 if the key is unknown, wrong or revoked; a code of its own if it has expired."""
+    """REST framework authentication by API key.
+
+    An unknown, wrong or revoked key is answered with 401; an expired key with 401 and the code `key_expired`; a key
+    used from an address that is not allowed with 403.
+    """
 
     def authenticate(self, request: Request) -> tuple[ApiKeyHolder, ApiKey] | None:
         if not request.headers.get("Authorization", "").lower().startswith(SCHEME.lower() + " "):

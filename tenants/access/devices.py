@@ -1,6 +1,6 @@
 """Known devices: a signed cookie that exempts a browser from the log-in limit of accounts that it has logged in to.
 
-The cookie proves no identity and grants nothing. A new password invalidates it.
+The cookie authenticates no one and grants no permission. It becomes invalid when the account's password changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MARK_CHARACTERS = 16
 
 
 def remember_device(request: HttpRequest, response: HttpResponse) -> None:
-    """Add the account of the request to the browser's cookie."""
+    """Add the account of `request.user` to the browser's device cookie. The last MAX_ACCOUNTS accounts are kept."""
     mark = _mark_of(request.user)
     marks = [mark, *(other for other in _marks(request) if other != mark)]
     response.set_signed_cookie(
@@ -38,7 +38,7 @@ def remember_device(request: HttpRequest, response: HttpResponse) -> None:
 
 
 def is_known_device(request: HttpRequest, name: str) -> bool:
-    """Return whether the browser has logged in to the account of that name with its current password."""
+    """Return whether this browser has logged in to the account with that user name under its current password."""
     marks = _marks(request)
     if not marks:
         return False

@@ -1,4 +1,4 @@
-"""Early ends of pending invitations: revoked by an owner, or because the inviter lost the right to invite."""
+"""Revocation of pending invitations, by an owner or because the inviter may no longer invite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.models import Invitation
 
 
 def revoke_invitation(*, invitation: Invitation, reason: str = "") -> Invitation:
-    """Revoke a pending invitation. An invitation that has ended stays unchanged."""
+    """Revoke a pending invitation and return it. An invitation that is accepted or revoked stays unchanged."""
     with tenant_context(invitation.tenant_id):
         pending = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
         if pending.update(revoked_at=read_clock()):
@@ -22,6 +22,6 @@ def revoke_invitation(*, invitation: Invitation, reason: str = "") -> Invitation
 
 
 def revoke_user_invitations(*, user_id: Any, reason: str) -> None:
-    """Revoke the pending invitations that the user has issued for the tenants of the scope."""
+    """Revoke the pending invitations that the user has issued for the tenants of the current scope."""
     for invitation in Invitation.objects.filter(invited_by_id=user_id, accepted_at=None, revoked_at=None):
         revoke_invitation(invitation=invitation, reason=reason)

@@ -1,6 +1,6 @@
-"""Invitations: issued by a tenant's owners, accepted through their link by an existing or a new account.
+"""Invitations: a tenant's owner issues one, and an existing or a new account accepts it through its link.
 
-Inviting reads no account, so the answer does not reveal whether the name exists.
+The code that invites reads no account, so its response does not reveal whether the invited name exists.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _SUFFIX_BYTES = 3
 
 @dataclass(frozen=True, slots=True)
 class IssuedInvitation:
-    """A new invitation. `link` is None if it is mailed after the commit, else it is shown to the inviter once."""
+    """A new invitation and its link. `link` is None if the link is mailed after the commit, else it is shown once."""
 
     invitation: Invitation
     link: str | None
 
 
 def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[[str], str]) -> IssuedInvitation:
-    """Invite `invitee`, a user name or e-mail address, to `tenant`. `link_of` returns the link of a token.
+    """Invite `invitee`, a user name or e-mail address, to `tenant`. `link_of(token)` returns the URL of a token.
 
-    An earlier invitation of the same name is revoked. Raise `TooManyInvitationsError` beyond MAX_PENDING. Locks the
-    tenant's invitations until the transaction ends.
+    An earlier pending invitation of the invitee is revoked. Raise `TooManyInvitationsError` if MAX_PENDING others are
+    pending. An advisory lock on the tenant's invitations is held until the transaction ends.
     """
     role, invitee = read_role(role), clean_name(invitee, max_length=254)
     token, now, actor = secrets.token_urlsafe(32), read_clock(), current_actor()
@@ -82,7 +82,10 @@ def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[
 
 
 def find_invitation(token: str) -> Invitation:
-    """Return the pending invitation of a token with its tenant, else raise `InvitationInvalidError`."""
+    """Return the pending invitation of a token, with its tenant.
+
+    Raise `InvitationInvalidError` if the token is unknown or its invitation is used, revoked or expired.
+    """
     with all_tenants():
         found = Invitation.objects.select_related("tenant").filter(token_hash=_hash(token)).first()
         if found is None or found.state_at(read_clock()) != "pending":
@@ -92,21 +95,21 @@ def find_invitation(token: str) -> Invitation:
 
 
 def accept_invitation(*, token: str, user: Any) -> Membership:
-    """Add `user` to the tenant of the invitation of `token`, once.
+    """Make `user` a member of the tenant that the token's invitation names. An invitation can be accepted once.
 
-    Raise `InvitationInvalidError` if it is not pending. Raise `InvitationRefusedError` for platform staff and for
-    another user than the one that it names. Raise `AlreadyMemberError` for a member.
+    Raise `InvitationInvalidError` if the invitation is not pending. Raise `InvitationRefusedError` for platform staff,
+    and if the invitation names another user. Raise `AlreadyMemberError` if `user` is already a member.
     """
     return _accept(token, user, is_new=False)
 
 
 @transaction.atomic
 def accept_with_new_account(*, token: str, username: str, password: str) -> Any:
-    """Create an account that accepts the invitation of `token`. Return the user.
+    """Create an account, accept the token's invitation with it, and return the user.
 
     A random suffix is added to `username`, so that the answer does not reveal which names are taken. The account gets
-    the e-mail address that the invitation was mailed to. Raise `InvitationRefusedError` for an invitation of a user
-    name.
+    the e-mail address that the invitation was mailed to. Raise `InvitationRefusedError` if the invitation names a user
+    instead of an e-mail address.
     """
     invitation = find_invitation(token)
     if not invitation.is_of_address:

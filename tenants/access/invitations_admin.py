@@ -1,4 +1,4 @@
-"""Console pages of invitations: the list, the form, and the page on which one is accepted."""
+"""Console pages of invitations: the list, the form of a new one, and the page on which a person accepts one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 @admin.register(Invitation, site=console_site)
 class InvitationAdmin(TenantPeopleAdmin):
-    """Admin of a tenant's invitations. The link is mailed, or shown once in the response that creates it."""
+    """Admin page of a tenant's invitations.
+
+    The link is mailed, or shown once in the response that creates the invitation.
+    """
 
     view_permission = Permission.MEMBERS_VIEW
     add_permission = Permission.MEMBERS_MANAGE
@@ -93,7 +96,7 @@ class InvitationAdmin(TenantPeopleAdmin):
 
 
 class NewAccountForm(forms.Form):
-    """Form for the name and password of the account that accepts an invitation."""
+    """Form for the user name and password of a new account that accepts an invitation."""
 
     username = forms.CharField(
         max_length=140,
@@ -107,7 +110,7 @@ class NewAccountForm(forms.Form):
 
 
 def invitation_page(request: HttpRequest) -> HttpResponse:
-    """Show the invitation of a link and accept it, as the session's account or as a new one."""
+    """Show the invitation of a link; on POST, accept it with the logged-in account or with a new one."""
     token = request.GET.get("token", "")
     user: Any = request.user
     try:

@@ -1,4 +1,4 @@
-"""The limit on a tenant's API keys."""
+"""The limit on the number of a tenant's API keys."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tenants.models import ApiKey
 
 
 def check_key_count(tenant_id: UUID) -> None:
-    """Raise `ApiKeyLimitError` if the current scope's tenant has reached its limit of API keys.
+    """Raise `ApiKeyLimitError` if the tenant has as many valid API keys as its limit allows.
 
-    Locks the tenant's count of keys until the transaction ends.
+    Call it in the tenant's scope. An advisory lock on the tenant's key count is held until the transaction ends.
     """
     LockClass.API_KEY_COUNT.hold(str(tenant_id))
     allowed = allowed_for(tenant_id, API_KEYS)
@@ -33,7 +33,7 @@ def check_key_count(tenant_id: UUID) -> None:
 
 
 def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:
-    """Return the number of the tenant's valid keys, without rotated ones."""
+    """Return the number of the tenant's valid keys as its usage of the limit on keys. Rotated keys are not counted."""
     return {API_KEYS.key: Measured(_valid_keys(tenant_id).count())}
 
 

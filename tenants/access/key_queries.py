@@ -1,4 +1,4 @@
-"""Queries for API keys: by prefix, by id, and those that expire soon."""
+"""Queries for API keys: by prefix, by id, and the keys that expire soon."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ WARNED_BEFORE: Final = timedelta(days=14)
 
 
 def find_api_key(prefix: str) -> ApiKey | None:
-    """Return the key with that prefix, of any tenant, or None."""
+    """Return the key with that prefix from any tenant, or None."""
     with all_tenants():
         key: ApiKey | None = ApiKey.objects.filter(prefix=prefix).first()
     return key
 
 
 def find_valid_key(key_id: UUID) -> ApiKey | None:
-    """Return the key with its tenant and plan, or None if it is revoked or, by the database's clock, expired."""
+    """Return the key with its tenant and plan, or None if it is unknown, revoked or expired by the database's clock."""
     return find_valid_keys({key_id}).get(key_id)
 
 
 def find_valid_keys(key_ids: Collection[UUID]) -> dict[UUID, ApiKey]:
-    """Return the valid ones of the keys, by id."""
+    """Return those of the keys that are neither revoked nor expired, with tenant and plan, keyed by id."""
     if not key_ids:
         return {}
     with all_tenants():
@@ -39,6 +39,6 @@ def find_valid_keys(key_ids: Collection[UUID]) -> dict[UUID, ApiKey]:
 
 
 def ending_keys(now: datetime) -> QuerySet[ApiKey, Any]:
-    """Return the scope's valid keys that expire within WARNED_BEFORE, the earliest first."""
+    """Return the keys of the current scope that are valid and expire within WARNED_BEFORE, the earliest first."""
     ending = ApiKey.objects.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + WARNED_BEFORE)
     return ending.order_by("expires_at", "pk")

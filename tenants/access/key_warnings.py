@@ -1,4 +1,4 @@
-"""Warnings before API keys expire: one audit entry a key, and mail to the people who can rotate it."""
+"""Warnings before API keys expire: one audit entry for each key, and mail to the people who can rotate it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAX_OWNERS: Final = 5
 
 
 def warn_of_next_ending_key() -> bool:
-    """Warn of the next key to expire that has no warning yet. Return False if there is none.
+    """Warn of the key that expires next and has had no warning yet. Return False if there is none.
 
-    The warning is committed before the mail is sent, so that no key is warned of twice. Mail that fails is logged.
+    The warning is committed before the mail is sent, so that no key is warned of twice. A failed mail is only logged.
     """
     with all_tenants():
         # A row locked by another process is left to the next run.

@@ -1,4 +1,4 @@
-"""Log-in names locked after too many wrong passwords: their state, and unlocking."""
+"""User names locked after too many wrong passwords: whether one is locked, and unlocking."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tenants.database.platform_settings import platform_settings
 
 
 class LoginHandler(AxesDatabaseHandler):
-    """axes' handler with a second limit: wrong passwords for one name, summed over all addresses.
+    """Lockout handler of django-axes with a second limit: wrong passwords for one user name, summed over all addresses.
 
-    A browser that has logged in to the account before is exempt, so that the account's owner is not locked out.
+    A browser that has logged in to the account before is exempt from this limit, so that its owner is not locked out.
     """
 
     def is_locked(self, request: HttpRequest, credentials: Any = None) -> bool:
-        """Return whether a log-in is refused before its password is checked."""
+        """Return whether the log-in is refused, whatever its password."""
         if super().is_locked(request, credentials):
             return True
         name = name_tried(request, credentials)
@@ -52,7 +52,7 @@ def locked_until(user: Any) -> datetime | None:
 
 
 def _account_lockout() -> timedelta:
-    """Return how long failures for one name count; they are stored for the time of a lockout by address."""
+    """Return how long a failure counts against a name: at most AXES_COOLOFF_TIME, for which failures are stored."""
     lasts = timedelta(seconds=platform_settings.LOGIN_ACCOUNT_LOCKOUT_SECONDS)
     stored: timedelta = settings.AXES_COOLOFF_TIME
     return min(lasts, stored)
@@ -76,9 +76,9 @@ def _account_locked_until(name: str) -> datetime | None:
 
 
 def unlock_logins(*, name: str | None = None, address: str | None = None, reason: str = "") -> int:
-    """Delete the failed log-ins of a name, an address, both together, or all without either. Return the number of rows.
+    """Delete the failed log-ins of a name, an address, both together, or all of them if neither is given.
 
-    The name need not belong to an account: mistyped names are locked as well.
+    Return the number of deleted rows. The name need not belong to an account: mistyped names are locked as well.
     """
     with all_tenants():
         forgotten = reset(username=name, ip=address)

@@ -1,4 +1,4 @@
-"""Limits on guessing passwords and API keys: counts and answers."""
+"""Limits on guessing passwords and API keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COOL_OFF = "login_cool_off"
 
 
 def refuse_login(request: HttpRequest, response: Any, credentials: Any = None) -> HttpResponse:
-    """Return the lockout page of a name; it is the same whether or not the name exists."""
+    """Return the page, with status 429, for a locked user name; it is the same whether or not the name exists."""
     seconds = int(getattr(request, COOL_OFF, settings.AXES_COOLOFF_TIME).total_seconds())
     page = render(request, "tenants/admin/locked_out.html", {"minutes": max(1, seconds // _MINUTE)}, status=429)
     page.headers["Retry-After"] = str(seconds)
@@ -33,15 +33,18 @@ def refuse_login(request: HttpRequest, response: Any, credentials: Any = None) -
 
 
 def name_tried(request: HttpRequest | None, credentials: Mapping[str, Any] | None = None) -> str | None:
-    """Return the name of a log-in as it is counted: without NUL bytes and cut to the column's length."""
+    """Return the user name of a log-in attempt in the form that failures are counted by, or None if none was given.
+
+    NUL bytes are removed, and the name is cut to the length of the column.
+    """
     name = (credentials or {}).get("username") or (request.POST.get("username") if request is not None else None)
     return None if name is None else str(name).replace("\x00", "")[:NAME_LIMIT]
 
 
 def count_wrong_key(request: HttpRequest) -> None:
-    """Count a wrong API key. Raise `KeyGuessingError` if the address exceeds its limit of the minute.
+    """Count a request with a wrong API key. Raise `KeyGuessingError` if its address exceeds the limit of this minute.
 
-    Right keys are not counted. Nothing is counted while the cache is away.
+    Nothing is counted while the cache is unavailable.
     """
     limit = platform_settings.WRONG_KEYS_PER_MINUTE
     if limit <= 0:

@@ -1,4 +1,4 @@
-"""The console's page of roles and their permissions, built from the code that decides."""
+"""The console page that shows which role has which permission, built from the definitions that are enforced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """A permission, and for each of `COLUMNS` whether it is granted."""
+    """One permission, and for each of `COLUMNS` whether that role has it."""
 
     permission: Permission
     text: str
@@ -32,7 +32,7 @@ class MatrixRow:
 
 
 def read_matrix() -> list[MatrixRow]:
-    """Return one row for each permission, in the order of declaration."""
+    """Return one row for each permission, in the order in which `Permission` declares them."""
     tenant_roles = [TENANT_ROLES[role] for role in Role.values]
     sets = [*tenant_roles, KEY_PERMISSIONS, *PLATFORM_ROLES.values()]
     return [
@@ -43,7 +43,7 @@ def read_matrix() -> list[MatrixRow]:
 
 @require_safe
 def roles_view(request: HttpRequest) -> HttpResponse:
-    """Render the matrix of roles and permissions."""
+    """Render the table of roles and permissions."""
     context = {
         **console_site.each_context(request),
         "title": gettext("Roles"),

@@ -16,7 +16,7 @@ from tenants.models import Membership, Role, Tenant
 
 
 def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Role.VIEWER) -> Membership:
-    """Add `user` to `tenant`. Raise `AlreadyMemberError` for a member."""
+    """Make `user` a member of `tenant`. Raise `AlreadyMemberError` if `user` is one already."""
     role = read_role(role)
     with tenant_context(tenant):
         membership = Membership(tenant=tenant, user_id=user.pk, role=role)
@@ -31,9 +31,9 @@ def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Rol
 
 
 def change_role(*, membership: Membership, role: Role | str) -> Membership:
-    """Change a member's role. Raise `LastOwnerError` if no owner would be left.
+    """Change a member's role. Raise `LastOwnerError` if the tenant would have no owner left.
 
-    A member who may no longer invite loses the pending invitations.
+    If the new role may not invite, the member's pending invitations are revoked.
     """
     role = read_role(role)
     with tenant_context(membership.tenant_id):
@@ -51,9 +51,9 @@ def change_role(*, membership: Membership, role: Role | str) -> Membership:
 
 
 def remove_member(*, membership: Membership) -> None:
-    """Remove a member, and revoke the keys and invitations that it issued.
+    """Remove a member from its tenant, and revoke the API keys and invitations that the member has issued for it.
 
-    Raise `LastOwnerError` for the last owner.
+    Raise `LastOwnerError` if the member is the last owner.
     """
     with tenant_context(membership.tenant_id):
         _keep_an_owner(membership)
@@ -65,7 +65,7 @@ def remove_member(*, membership: Membership) -> None:
 
 
 def remember_tenant_choice(*, membership: Membership) -> None:
-    """Store that the user chose this tenant last, so that the next log-in opens it."""
+    """Store that the user has just chosen this tenant, so that the next log-in opens it."""
     with tenant_context(membership.tenant_id):
         Membership.objects.filter(pk=membership.pk).update(last_chosen_at=Now())
 
@@ -80,7 +80,7 @@ def _keep_an_owner(leaving: Membership) -> None:
 
 
 def read_role(role: Role | str) -> Role:
-    """Return the role of that name; raise `FieldInvalidError` if there is none."""
+    """Return the role with that name; raise `FieldInvalidError` if there is none."""
     try:
         return Role(role)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Models of access: API keys, memberships, invitations, platform roles."""
+"""Models of access: API keys, memberships, invitations and platform roles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenants.tenancy.bases import NamedModel, TenantModel
 
 
 class ApiKey(NamedModel, TenantModel):
-    """An API key of one tenant. Its secret is shown once; only the SHA-256 is stored."""
+    """An API key of one tenant. Its secret is shown once; only the secret's SHA-256 hash is stored."""
 
     name = models.CharField(
         _("name"), max_length=100, help_text=_("The purpose of the key, such as the program that uses it.")
@@ -66,12 +66,12 @@ class ApiKey(NamedModel, TenantModel):
         return f"{self.name} ({self.prefix})"
 
     def is_valid_at(self, moment: datetime) -> bool:
-        """Return whether the key is neither revoked nor expired at `moment`."""
+        """Return whether, at `moment`, the key has not been revoked and has not expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > moment)
 
 
 class Role(models.TextChoices):
-    """The roles of a tenant's members."""
+    """The role of a member in a tenant."""
 
     OWNER = "owner", _("Owner")
     DEVELOPER = "developer", _("Developer")
@@ -79,7 +79,7 @@ class Role(models.TextChoices):
 
 
 class Membership(TenantModel):
-    """A user's role in a tenant; `tenants.access.permissions` lists what each role may do."""
+    """The role of one user in one tenant; `tenants.access.permissions` lists what each role may do."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="+"
@@ -110,7 +110,7 @@ class Membership(TenantModel):
 
 
 class Invitation(TenantModel):
-    """An invitation to a tenant. Its link is shown or mailed once; only the SHA-256 of the token is stored."""
+    """An invitation to a tenant. Its link is shown or mailed once; only the SHA-256 hash of its token is stored."""
 
     invitee = models.CharField(
         _("invitee"), max_length=254, help_text=_("A user name or e-mail address, as typed by the inviter.")
@@ -143,11 +143,11 @@ class Invitation(TenantModel):
 
     @property
     def is_of_address(self) -> bool:
-        """Return whether it was issued for an e-mail address, not a user name."""
+        """Return whether the invitation is for an e-mail address; otherwise it is for a user name."""
         return "@" in self.invitee
 
     def state_at(self, moment: datetime) -> str:
-        """Return `pending`, `accepted`, `revoked` or `expired`."""
+        """Return the state at `moment`: `pending`, `accepted`, `revoked` or `expired`."""
         if self.accepted_at is not None:
             return "accepted"
         if self.revoked_at is not None:
@@ -163,7 +163,7 @@ PLATFORM_ROLE_CHOICES = [
 
 
 class PlatformMembership(models.Model):
-    """A user's platform role. A superuser is an admin without one."""
+    """The platform role of one user. A superuser without such a row is a platform admin."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.PROTECT, related_name="platform_membership"

@@ -1,4 +1,4 @@
-"""Passwords given to commands: typed twice at a terminal, or one line of the standard input."""
+"""Passwords given to management commands: typed twice at a terminal, or read as one line from standard input."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from django.core.management.base import CommandError, CommandParser
 
 
 def add_password_argument(parser: CommandParser) -> None:
-    """Add the option of commands that set a password.
+    """Add `--password-stdin` to a command that sets a password.
 
-    No option takes the password itself: other users of the machine see command lines.
+    There is no option that takes the password itself, because other users of the machine can see command lines.
     """
     parser.add_argument(
         "--password-stdin", action="store_true", help="read the password from a line of the standard input"
@@ -19,7 +19,10 @@ def add_password_argument(parser: CommandParser) -> None:
 
 
 def read_password(*, from_stdin: bool) -> str:
-    """Return the password. Raise `CommandError` if the two entries differ or there is no terminal."""
+    """Return a password, read from standard input or typed twice at the terminal.
+
+    Raise `CommandError` if the two entries differ, or if standard input is not a terminal and `from_stdin` is False.
+    """
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""Platform roles and accounts. The platform always keeps an admin."""
+"""User accounts and platform roles. At least one active platform admin always remains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class UserTakenError(DomainError):
 
 
 def create_platform_admin(*, username: str, password: str, email: str = "", reason: str = "") -> Any:
-    """Create an account that is an admin of the platform."""
+    """Create a user account with the platform role admin. Raise `UserTakenError` if the user name exists.
+
+    Raise `FieldInvalidError` for an invalid field, such as a weak password.
+    """
     user = get_user_model()(username=username, email=email)
     _check_password(user, password)
     with all_tenants():
@@ -45,14 +48,17 @@ def create_platform_admin(*, username: str, password: str, email: str = "", reas
 
 
 def check_new_account(user: Any, password: str) -> None:
-    """Set the password of an account that is not stored yet. Raise `FieldInvalidError` for an invalid field."""
+    """Validate an account that is not saved yet, and set its password.
+
+    Raise `FieldInvalidError` for an invalid field.
+    """
     _check_password(user, password)
     user.set_password(password)
     _check_fields(user)
 
 
 def change_password(*, user: Any, password: str, reason: str = "") -> None:
-    """Change an account's password and end its sessions."""
+    """Change an account's password and end all its sessions. Raise `FieldInvalidError` if the password is too weak."""
     _check_password(user, password)
     with all_tenants():
         user.set_password(password)
@@ -62,7 +68,10 @@ def change_password(*, user: Any, password: str, reason: str = "") -> None:
 
 
 def grant_platform_role(*, user: Any, role: PlatformRole | str, reason: str = "") -> PlatformMembership:
-    """Set `user`'s platform role, replacing an earlier one. A superuser becomes an ordinary user."""
+    """Set the user's platform role, in place of an earlier one. The superuser flag is removed.
+
+    Raise `LastAdminError` if no active admin would be left.
+    """
     role = _read_role(role)
     with all_tenants():
         _lock_admins()
@@ -79,7 +88,10 @@ def grant_platform_role(*, user: Any, role: PlatformRole | str, reason: str = ""
 
 
 def revoke_platform_role(*, user: Any, reason: str = "") -> None:
-    """Revoke `user`'s platform role; its memberships apply from then on. Raise `NoPlatformRoleError` without a role."""
+    """Revoke the user's platform role and superuser flag; from then on the user's memberships of tenants apply.
+
+    Raise `NoPlatformRoleError` if the user has no platform role, `LastAdminError` if no active admin would be left.
+    """
     with all_tenants():
         _lock_admins()
         before = _role_of(user)
@@ -93,7 +105,10 @@ def revoke_platform_role(*, user: Any, reason: str = "") -> None:
 
 
 def deactivate_user(*, user: Any, reason: str = "") -> None:
-    """Deactivate an account: end its sessions and revoke the keys that it has issued in all tenants."""
+    """Deactivate an account, end its sessions, and revoke the API keys that it has issued in all tenants.
+
+    Raise `LastAdminError` if no active admin would be left.
+    """
     with all_tenants():
         _lock_admins()
         _keep_an_admin(user)
@@ -107,7 +122,7 @@ def deactivate_user(*, user: Any, reason: str = "") -> None:
 
 
 def activate_user(*, user: Any, reason: str = "") -> None:
-    """Allow an account to log in again."""
+    """Activate a deactivated account, so that its user can log in again."""
     with all_tenants():
         changed = _accounts().filter(pk=user.pk, is_active=False).update(is_active=True)
         user.is_active = True
@@ -116,7 +131,7 @@ def activate_user(*, user: Any, reason: str = "") -> None:
 
 
 def record_password_change(*, user: Any) -> None:
-    """Audit a changed password. The session hash has already ended the old sessions."""
+    """Write the audit entry of a changed password. Django has already ended the old sessions by their session hash."""
     with all_tenants():
         record_audit(action="user.password_changed", target=user, after={"name": user.get_username()})
 

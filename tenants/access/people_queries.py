@@ -1,4 +1,4 @@
-"""A user's platform role and memberships, read for each request so that a change applies at once."""
+"""A user's platform role and memberships, read anew for each request, so that a change applies at once."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tenants.models import Membership, PlatformMembership
 
 @dataclass(frozen=True, slots=True)
 class UserRoles:
-    """A user's platform role or, without one, its memberships with tenant and plan."""
+    """The platform role of one user or, if there is none, the user's memberships with tenant and plan."""
 
     platform_role: PlatformRole | None = None
     memberships: list[Membership] = field(default_factory=list)
 
 
 def find_user_roles(user: Any) -> UserRoles:
-    """Return the current platform role or memberships of `user`. A superuser needs neither."""
+    """Return the current platform role or, without one, the memberships of `user`. A superuser is a platform admin."""
     if user.is_superuser:
         return UserRoles(PlatformRole.ADMIN)
     with all_tenants():
@@ -35,7 +35,10 @@ def find_user_roles(user: Any) -> UserRoles:
 
 
 def find_user(name: str) -> Any:
-    """Return the account of that user name or unique e-mail address, else raise `UserNotFoundError`."""
+    """Return the account with that user name or e-mail address.
+
+    Raise `UserNotFoundError` if there is none, or if several accounts have the e-mail address.
+    """
     accounts = get_user_model()._default_manager
     found = list(accounts.filter(Q(username=name) | Q(email__iexact=name)).order_by("pk")[:3]) if name else []
     exact = [user for user in found if user.get_username() == name]

@@ -1,4 +1,4 @@
-"""Texts of the permissions for the console's choices and the documentation."""
+"""Descriptions of the permissions, for the console and the documentation."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ TEXTS: Final[Mapping[Permission, str]] = {
 
 
 def text_of(permission: Permission) -> str:
-    """Return the text of a permission, or its name if it has none."""
+    """Return the untranslated description of a permission, or the permission's name if it has none."""
     return TEXTS.get(permission, permission.value)

@@ -1,8 +1,8 @@
-"""Permissions and roles: one list for API, console and commands.
+"""Permissions and roles, shared by the API, the console and the management commands.
 
-A role is a set of permissions. Tenant roles apply within their tenant; platform roles apply in every tenant and to rows
-of no tenant. An API key has the permissions of its scopes, which never exceed `KEY_PERMISSIONS`. A view, page or action
-that declares no permission is forbidden to all. docs/reference/permissions.md shows the whole table.
+A role is a set of permissions. A tenant role applies within its tenant; a platform role applies in every tenant and to
+rows that belong to no tenant. An API key has the permissions that its scopes name, at most `KEY_PERMISSIONS`. A view,
+page or action that declares no permission is forbidden to all. docs/reference/permissions.md shows the whole table.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 
 class Permission(StrEnum):
-    """A named permission. Scopes, the schema and the audit log use its value."""
+    """The name of a permission. API key scopes, the API schema and the audit log use this value."""
 
     TENANT_VIEW = "tenant.view"  # the tenant itself, its plan, limits and usage
     TENANT_MANAGE = "tenant.manage"  # its settings
@@ -62,7 +62,7 @@ class Permission(StrEnum):
 
 
 class PlatformRole(StrEnum):
-    """A person's role for the whole platform."""
+    """The role of a user for the whole platform."""
 
     ADMIN = "admin"
     OPERATOR = "operator"
@@ -151,5 +151,5 @@ NOTHING: Final[frozenset[Permission]] = frozenset()
 
 @lru_cache(maxsize=1_000)
 def read_scopes(scopes: tuple[str, ...]) -> frozenset[Permission]:
-    """Return the permissions of a key's scopes. Unknown names grant nothing."""
+    """Return the permissions that an API key's scopes name. Unknown names grant nothing."""
     return KEY_PERMISSIONS & {permission for permission in Permission if permission in set(scopes)}

@@ -46,14 +46,17 @@ class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class ChangedRoleForm(PlatformRoleForm):
-    """Form that changes a role; the user stays."""
+    """Form that changes the role of an existing platform role; the user cannot be changed."""
 
     username = None  # type: ignore[assignment] # takes the field of the other form away
 
 
 @admin.register(PlatformMembership, site=console_site)
 class PlatformMembershipAdmin(PlatformStaffAdmin):
-    """Admin of platform roles. A superuser is an admin without a row. A change applies at once."""
+    """Admin page of platform roles. A change applies from the user's next request on.
+
+    Superusers are admins of the platform without being listed.
+    """
 
     view_permission = Permission.PEOPLE_VIEW
     add_permission = change_permission = Permission.PEOPLE_MANAGE

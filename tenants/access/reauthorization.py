@@ -1,4 +1,4 @@
-"""Re-check permissions during long responses."""
+"""Repeated permission checks during long responses."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from tenants.models import Role
 
 
 class PermissionRevokedError(Exception):
-    """Raised when the receiver of a stream has lost the permission; the stream is aborted and looks incomplete."""
+    """Raised when the receiver of a streamed response has lost the permission; the response is aborted, unfinished."""
 
 
 def require_still_authorized(request: HttpRequest, permission: Permission) -> None:
-    """Raise `PermissionRevokedError` if the caller has lost the permission; called before each page of a stream."""
+    """Raise `PermissionRevokedError` if the caller no longer has the permission.
+
+    Call it before each page of a stream.
+    """
     if not is_still_authorized(request, permission):
         raise PermissionRevokedError
 
 
 def is_still_authorized(request: HttpRequest, permission: Permission) -> bool:
-    """Return whether the caller still has the permission, by the current rows of its key or account."""
+    """Return whether the caller still has the permission, according to the API key or account as now stored."""
     began = access_of(request)
     return (_by_key(began) if began.api_key is not None else _by_user(request, began)).may(permission)
 
 
 def find_revoked(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpRequest]:
-    """Return the requests whose callers have lost their permission.
+    """Return the requests whose callers have lost the permission paired with them.
 
-    Keys are read by one statement, each session once.
+    All API keys are read with one statement, and each session is checked once.
     """
     pairs = list(asked)
     keys = find_valid_keys({key.pk for request, _ in pairs if (key := access_of(request).api_key) is not None})

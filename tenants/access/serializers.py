@@ -16,7 +16,7 @@ from tenants.models import ApiKey, Invitation, Membership, Role
 
 
 class MemberSerializer(serializers.Serializer[Membership]):
-    """A member of the tenant with its role."""
+    """A member of the tenant and the member's role."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
@@ -26,14 +26,14 @@ class MemberSerializer(serializers.Serializer[Membership]):
 
 
 class NewMemberSerializer(StrictSerializer):
-    """The person to invite, and the offered role."""
+    """Request body: the person to invite, and the role to offer."""
 
     user = NameField(max_length=254, help_text="A user name or e-mail address.")
     role = serializers.ChoiceField(choices=Role.choices, default=Role.VIEWER)
 
 
 class InvitationSerializer(serializers.Serializer[Invitation]):
-    """An invitation to the tenant; it reveals nothing about accounts."""
+    """An invitation to the tenant. It does not reveal whether the invited name has an account."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
@@ -53,13 +53,13 @@ class InvitationSerializer(serializers.Serializer[Invitation]):
 
 
 class IssuedInvitationSerializer(InvitationSerializer):
-    """A new invitation with its link."""
+    """A new invitation and its link."""
 
     link = serializers.CharField(allow_null=True, help_text="Shown only in this response; null if it was mailed.")
 
 
 class RoleSerializer(StrictSerializer):
-    """A member's new role."""
+    """Request body: the new role of a member."""
 
     role = serializers.ChoiceField(choices=Role.choices)
 
@@ -84,13 +84,13 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
 
 
 class IssuedKeySerializer(ApiKeySerializer):
-    """A new API key with its token."""
+    """A new API key and its token."""
 
     token = serializers.CharField(help_text="Shown only in this response.")
 
 
 class KeyRequestSerializer(StrictSerializer):
-    """The purpose, scopes, end and networks of a new API key."""
+    """Request body of a new API key: its name, scopes, expiry time and allowed networks."""
 
     name = NameField(max_length=100)
     scopes = serializers.ListField(
@@ -119,6 +119,6 @@ class KeyRequestSerializer(StrictSerializer):
 
 
 class RevocationSerializer(StrictSerializer):
-    """The reason of a revocation."""
+    """Request body: the reason of a revocation or rotation, for the audit log."""
 
     reason = NameField(default="", allow_blank=True, max_length=500)

@@ -1,6 +1,6 @@
-"""Audit entries of log-ins, log-outs and refused log-ins, written by receivers of Django's signals.
+"""Receivers of Django's log-in signals that write audit entries of log-ins, log-outs and failed log-ins.
 
-They are in the platform's chain, because an account belongs to no tenant.
+The entries are in the platform's chain of the audit log, because an account belongs to no tenant.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _TARGET = settings.AUTH_USER_MODEL.lower()
 
 
 def record_session_opened(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
-    """Audit a log-in (receiver of `user_logged_in`)."""
+    """Write the audit entry of a log-in (receiver of `user_logged_in`)."""
     _record("session.opened", request, user)
 
 
 def record_session_closed(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
-    """Audit a log-out (receiver of `user_logged_out`); an anonymous session's end is not audited."""
+    """Write the audit entry of a log-out (receiver of `user_logged_out`), unless the session was anonymous."""
     if user is not None:
         _record("session.closed", request, user)
 
@@ -32,9 +32,9 @@ def record_session_closed(sender: Any, request: HttpRequest | None, user: Any, *
 def record_session_refused(
     sender: Any, credentials: Mapping[str, Any], request: HttpRequest | None = None, **kwargs: Any
 ) -> None:
-    """Audit a refused log-in (receiver of `user_login_failed`).
+    """Write the audit entry of a failed log-in (receiver of `user_login_failed`).
 
-    Only names of accounts are stored: people type passwords into that field.
+    The entered name is stored only if it is the name of an account, because people type passwords into that field.
     """
     users = get_user_model()
     given = str(credentials.get(users.USERNAME_FIELD) or "").replace("\x00", "")

@@ -1,4 +1,4 @@
-"""The ends of sessions: at their greatest age, after an idle time, or with their account."""
+"""Ends of console sessions: at their maximum age, after an idle time, or together with their account."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _TOUCH_SECONDS = 60
 
 
 def begin_session(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
-    """Store when the session began (receiver of `user_logged_in`). The session already has its new key."""
+    """Store in the session the time at which it began (receiver of `user_logged_in`)."""
     if hasattr(request, "session"):
         request.session[BEGAN_AT] = request.session[SEEN_AT] = int(time.time())
 
 
 def is_session_over(request: HttpRequest) -> bool:
-    """Return whether the session is too old or was idle for too long.
+    """Return whether the session has exceeded its maximum age or idle time; if not, store the time of this activity.
 
-    Requests that a page makes by itself are no activity.
+    Requests that a page makes by itself, such as polling, are not activity.
     """
     now = int(time.time())
     began, seen = request.session.get(BEGAN_AT), request.session.get(SEEN_AT)
@@ -45,9 +45,9 @@ def is_session_over(request: HttpRequest) -> bool:
 
 
 def end_sessions_of(user_id: Any) -> int:
-    """End all sessions of an account. Return how many.
+    """Delete all sessions of an account. Return how many were deleted.
 
-    It reads all live sessions, which is acceptable because it is rare.
+    The function reads all live sessions, because Django stores no index by user. That is acceptable for a rare action.
     """
     from django.contrib.sessions.models import Session  # this module is imported before models are loaded
 

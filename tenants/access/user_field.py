@@ -1,4 +1,4 @@
-"""A form field for a user, typed by name: a list of choices would reveal all accounts."""
+"""A form field in which a user is typed by name, because a list of choices would reveal all accounts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USER_HELP = gettext_lazy("The user name or e-mail address of an account.")
 
 
 class UserField(forms.CharField):
-    """Form field that takes a user name or e-mail address and returns the user."""
+    """Form field that takes a user name or e-mail address and returns the user account."""
 
     widget = UnfoldAdminTextInputWidget
 

@@ -1,4 +1,4 @@
-"""Admin pages of accounts."""
+"""Admin pages of user accounts."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SHOWN_MEMBERSHIPS = 20
 
 
 class LoggedAdmin(PlatformStaffAdmin):
-    """Base admin of models without services: audit entries are written where Django logs changes."""
+    """Base admin of models that have no service functions: it writes audit entries where Django would log a change."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
-        """Audit a new row in place of Django's log."""
+        """Write the audit entry of a new row, instead of Django's log entry."""
         record_audit(action=f"{self.opts.model_name}.created", target=obj, after={"name": str(obj)})
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:
-        """Audit a changed row in place of Django's log."""
+        """Write the audit entry of a changed row, instead of Django's log entry."""
         (changed,) = message
         record_audit(
             action=f"{self.opts.model_name}.changed",
@@ -45,13 +45,13 @@ class LoggedAdmin(PlatformStaffAdmin):
         )
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Audit deleted rows in place of Django's log."""
+        """Write the audit entry of deleted rows, instead of Django's log entries."""
         target = AuditTarget(type=self.opts.label_lower)
         names = [str(row) for row in queryset]
         record_audit(action=f"{self.opts.model_name}.deleted", target=target, before={"names": names})
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
-        """Return the changed fields with their values before and after, masked where the field is hidden."""
+        """Return the changed fields with their values before and after; values of hidden fields are masked."""
         names = form.changed_data
         # A field that is not the model's, such as a new password, has no former value.
         return [
@@ -73,7 +73,7 @@ def _as_plain(value: Any) -> Any:
 
 
 class AccountAdmin(LoggedAdmin):
-    """Base admin of accounts, which belong to the platform."""
+    """Base admin of models that belong to the platform's accounts; it requires the `people.*` permissions."""
 
     view_permission = Permission.PEOPLE_VIEW
     add_permission = change_permission = Permission.PEOPLE_MANAGE
@@ -85,7 +85,10 @@ console_site.unregister(Group)
 
 @admin.register(get_user_model(), site=console_site)
 class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] # differs in names of parameters only
-    """Admin of accounts. Permissions come from platform roles and memberships, never from Django's flags."""
+    """Admin page of user accounts.
+
+    A user's permissions come from platform roles and memberships, never from Django's flags.
+    """
 
     empty_title = gettext_lazy("No accounts yet")
     empty_text = gettext_lazy(

@@ -38,7 +38,10 @@ class IfMatchInvalidError(DomainError):
 
 
 def read_if_match(request: Request) -> frozenset[str] | None:
-    """Return the versions in `If-Match`, or None for any."""
+    """Return the row versions that the `If-Match` header names; None if the header is absent or `*`.
+
+    Raise `IfMatchInvalidError` if the header is malformed or names more than MAX_TAGS versions.
+    """
     header = request.headers.get("If-Match")
     if header is None or header.strip() == "*":
         return None
@@ -51,23 +54,26 @@ def read_if_match(request: Request) -> frozenset[str] | None:
 
 
 def etag_headers(row: Model) -> dict[str, str]:
-    """Return the ETag header of a row's version."""
+    """Return an `ETag` response header with the row's current version."""
     return {"ETag": f'"{edition_of(row)}"'}
 
 
 class EditedRows:
-    """Mixin for views that edit rows: an edit starts from the current row, locked against other edits."""
+    """Mixin for views that edit rows: the edit starts from the current row, which is locked against other edits."""
 
     request: Request
     stale_error: ClassVar[type[DomainError]] = StaleError
 
     @property
     def is_conditional(self) -> bool:
-        """Return whether the caller accepts certain versions only."""
+        """Return whether the request's `If-Match` header names versions."""
         return read_if_match(self.request) is not None
 
     def begin_edit(self, find: Callable[[], Any]) -> Any:
-        """Return the row of ``find``, locked against edits until the request ends; 412 if its version is refused."""
+        """Return the row that ``find()`` returns, locked against other edits until the request's transaction ends.
+
+        Raise ``stale_error`` (412) if the `If-Match` header does not name the row's current version.
+        """
         editions = read_if_match(self.request)
         row = find()
         hold_for_edit(type(row), row.pk)

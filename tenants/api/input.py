@@ -1,7 +1,7 @@
-"""Strict input of the API: a body, and a value in it, is taken as it is written or refused; nothing is guessed.
+"""Strict input of the API: each value is either taken exactly as written or refused, never guessed or converted.
 
-What PostgreSQL cannot store or two readers could take differently is refused. DRF's own fields turn 7 into "7", "٣"
-into 3 and a naive time into one of the server's zone.
+Values that PostgreSQL cannot store, or that two parsers could read differently, are refused. (DRF's own fields would
+turn 7 into "7", "٣" into 3, and a time without an offset into one of the server's zone.)
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class StrictJSONParser(BaseParser):
-    """Parser of `application/json` in UTF-8, at most 32 levels deep and `max_body_bytes` of the view long."""
+    """Parser of `application/json` bodies in UTF-8, nested at most MAX_DEPTH levels deep.
+
+    A body may have as many bytes as the view's `max_body_bytes`, or the setting DATA_UPLOAD_MAX_MEMORY_SIZE.
+    """
 
     media_type = "application/json"
     renderer_class = JSONRenderer
@@ -47,13 +50,17 @@ class StrictJSONParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """Return the value of the body; raise `JsonInvalidError` or `BodyTooLargeError`."""
+        """Return the parsed body; raise `JsonInvalidError` if it is invalid, `BodyTooLargeError` if it is too long."""
         _require_utf8(media_type or self.media_type)
         return parse_json(_read(stream, parser_context or {}))
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the value of a JSON text in UTF-8; raise `JsonInvalidError` if it is invalid."""
+    """Return the value of a UTF-8 JSON text.
+
+    Raise `JsonInvalidError` for invalid JSON, duplicate keys, numbers out of range, deep nesting and unstorable
+    strings.
+    """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -148,26 +155,29 @@ def _require_storable(value: Any) -> None:
 
 
 class TextField(serializers.CharField):
-    """A JSON string; numbers are not converted."""
+    """Serializer field of a JSON string. Numbers are refused, not converted."""
 
     default_error_messages = {"not_text": gettext_lazy("Not a text.")}
 
     def to_internal_value(self, data: Any) -> str:
-        """Return the text; fail for any other type."""
+        """Return the string; fail with a validation error for any other type."""
         if not isinstance(data, str):
             self.fail("not_text")
         return str(super().to_internal_value(data))
 
 
 class NameField(TextField):
-    """A short text that people compare by eye: no control, bidirectional or zero-width characters."""
+    """Serializer field of a short text that people compare by eye: invisible characters are refused.
+
+    Those are control, bidirectional and zero-width characters.
+    """
 
     default_error_messages = {
         "invisible": gettext_lazy("Control, bidirectional and zero-width characters are not allowed.")
     }
 
     def to_internal_value(self, data: Any) -> str:
-        """Return the name; fail for invisible characters."""
+        """Return the text; fail with a validation error if it contains an invisible character."""
         name = super().to_internal_value(data)
         if find_invisible_character(name) is not None:
             self.fail("invisible")
@@ -175,24 +185,24 @@ class NameField(TextField):
 
 
 class WholeNumberField(serializers.IntegerField):
-    """A JSON integer; texts, fractions and booleans are refused."""
+    """Serializer field of a JSON integer. Strings, fractions and booleans are refused."""
 
     default_error_messages = {"not_whole": gettext_lazy("Not an integer.")}
 
     def to_internal_value(self, data: Any) -> int:
-        """Return the integer; fail for any other type."""
+        """Return the integer; fail with a validation error for any other type."""
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("not_whole")
         return int(super().to_internal_value(data))
 
 
 class NumberField(serializers.FloatField):
-    """A JSON number; texts and booleans are refused."""
+    """Serializer field of a JSON number. Strings and booleans are refused."""
 
     default_error_messages = {"not_number": gettext_lazy("Not a number.")}
 
     def to_internal_value(self, data: Any) -> float:
-        """Return the number as a float; fail for any other type."""
+        """Return the number as a float; fail with a validation error for any other type."""
         if isinstance(data, bool) or not isinstance(data, int | float):
             self.fail("not_number")
         return float(super().to_internal_value(data))
@@ -200,7 +210,7 @@ class NumberField(serializers.FloatField):
 
 @extend_schema_field(OpenApiTypes.DATETIME)
 class MomentField(serializers.Field[datetime, str, str | None, Any]):
-    """An RFC 3339 time with its offset, returned in UTC."""
+    """Serializer field of an RFC 3339 time with an offset, converted to UTC."""
 
     default_error_messages = {
         "format": gettext_lazy("Not an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z."),
@@ -208,7 +218,7 @@ class MomentField(serializers.Field[datetime, str, str | None, Any]):
     }
 
     def to_internal_value(self, data: Any) -> datetime:
-        """Return the time in UTC; fail for any other form."""
+        """Return the time in UTC; fail with a validation error for any other form."""
         if not isinstance(data, str) or not _RFC_3339.fullmatch(data):
             self.fail("format")
         try:
@@ -225,12 +235,12 @@ class MomentField(serializers.Field[datetime, str, str | None, Any]):
         return moment
 
     def to_representation(self, value: datetime | None) -> str | None:
-        """Return the time in RFC 3339, or None."""
+        """Return the time as an RFC 3339 string in UTC, or None."""
         return format_moment(value)
 
 
 def format_moment(value: datetime | None) -> str | None:
-    """Return the time in RFC 3339, UTC, with a Z."""
+    """Return the time as an RFC 3339 string in UTC that ends in Z, or None for None."""
     return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -238,7 +248,7 @@ class StrictSerializer(serializers.Serializer[Any]):
     """A serializer that refuses unknown fields, so that a typo is an error and not a default."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the validated fields; raise a validation error for unknown ones."""
+        """Return the validated fields; raise a validation error if the data has unknown fields."""
         if isinstance(data, Mapping):
             unknown = sorted(str(key) for key in data if key not in self.fields)
             if unknown:

@@ -21,7 +21,7 @@ _MAX_LIMIT = 200
 
 
 def read_limit(given: str) -> int:
-    """Return the page size; raise `FieldInvalidError` unless it is a number from 1 to 200."""
+    """Return the page size given as text; raise `FieldInvalidError` unless it is a whole number from 1 to 200."""
     if not (given.isascii() and given.isdigit() and len(given) <= 4 and 1 <= int(given) <= _MAX_LIMIT):
         raise FieldInvalidError(
             "limit: It must be a number from 1 to %(greatest)s.",
@@ -38,7 +38,7 @@ def read_limit(given: str) -> int:
 
 
 class TenantCursorPagination(CursorPagination):
-    """Pagination by id, newest first. Ids are UUIDv7, so the primary key gives the order of creation."""
+    """Cursor pagination by id, newest first: ids are UUIDv7, which sort by time of creation."""
 
     ordering = "-id"
     page_size = 50
@@ -47,12 +47,12 @@ class TenantCursorPagination(CursorPagination):
     max_page_size = _MAX_LIMIT
 
     def get_page_size(self, request: Request) -> int:
-        """Return the page size in the request, or the default."""
+        """Return the page size that the request asks for with `limit`, or the default."""
         given = request.query_params.get("limit")
         return self.page_size if given is None else read_limit(given)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """Return the cursor of the request or None; raise `CursorInvalidError` if it is malformed."""
+        """Return the request's cursor, or None if it has none; raise `CursorInvalidError` if it is malformed."""
         # Ids are unique, so a valid cursor has a position and no offset.
         cursor: Cursor | None = super().decode_cursor(request)
         if cursor is not None and (cursor.position is None or cursor.offset):
@@ -62,7 +62,7 @@ class TenantCursorPagination(CursorPagination):
     def paginate_queryset(
         self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
-        """Return the page's rows; raise `CursorInvalidError` if the cursor is malformed."""
+        """Return the rows of the page; raise `CursorInvalidError` if the cursor is malformed."""
         # The cursor is base64 of arbitrary input; only the query checks its position against the column's type.
         try:
             page: list[Any] | None = super().paginate_queryset(queryset, request, view)
@@ -72,16 +72,16 @@ class TenantCursorPagination(CursorPagination):
 
 
 class OldestFirstPagination(TenantCursorPagination):
-    """Pagination by id, oldest first."""
+    """Cursor pagination by id, oldest first."""
 
     ordering = "id"
 
 
 class PagingOnly(BaseFilterBackend):
-    """Filter backend of lists without filters: it refuses unknown parameters instead of ignoring them."""
+    """Filter backend of lists that have no filters: unknown query parameters are refused instead of ignored."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
-        """Return the rows unchanged; raise `FilterUnknownError` for an unknown parameter."""
+        """Return the queryset unchanged; raise `FilterUnknownError` for a parameter other than `cursor` and `limit`."""
         if unknown := sorted(set(request.query_params) - _PAGING):
             raise FilterUnknownError("There is no filter %(name)r; this list has none.", {"name": unknown[0][:100]})
         return queryset

@@ -1,6 +1,7 @@
-"""Errors as problem details (RFC 9457): `type, title, status, code, detail, errors`.
+"""Error responses as problem details (RFC 9457): `type, title, status, code, detail, errors`.
 
-The codes are stable. A refusal by a limit also has `limit`: its key, what is allowed and used, and when it resets.
+The codes are stable. If a limit of the tenant was reached, the body also has `limit`: its key, unit, allowed and used
+amounts, and when it resets.
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ _PHRASES: Final = {
 
 
 def problem_details(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Return the problem of an expected error; None for any other, which propagates. REST framework's handler."""
+    """Return the problem response of an expected error, or None, so that other errors propagate.
+
+    This is REST framework's exception handler. It marks the transaction for rollback.
+    """
     answer = _answer(error)
     if answer is None:
         return None
@@ -94,7 +98,10 @@ def problem_details(error: Exception, context: dict[str, Any]) -> Response | Non
 
 
 def problem_response(error: DomainError, *, cause: Exception | None = None) -> HttpResponse:
-    """Return the problem of an error outside REST framework, for a middleware that refuses a request."""
+    """Return the problem response of a domain error as a Django response, for a middleware that refuses a request.
+
+    `cause` is logged with its traceback.
+    """
     if cause is not None:
         logger.warning("Request refused: %s", error.code, exc_info=cause)
     status, body, headers = _answer_domain_error(error)
@@ -102,7 +109,7 @@ def problem_response(error: DomainError, *, cause: Exception | None = None) -> H
 
 
 def fault_response(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Return the problem of an error that was raised after the view, as its transaction ended."""
+    """Return the problem response of an error that was raised after the view, such as at its transaction's commit."""
     answer = _answer(error)
     if answer is None:
         return replace_page(response_for_exception(request, error))
@@ -111,7 +118,7 @@ def fault_response(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def replace_page(response: HttpResponse) -> HttpResponse:
-    """Replace Django's HTML error page (unknown URL, refused host, server error) by a problem."""
+    """Return a problem response in place of Django's HTML error page; any other response is returned unchanged."""
     if response.status_code < 400 or not response.headers.get("Content-Type", "").startswith("text/html"):
         return response
     body = _body(response.status_code, _code(response.status_code), _phrase(response.status_code))

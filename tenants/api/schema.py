@@ -1,4 +1,4 @@
-"""OpenAPI schema of authentication, the tenant header and problems."""
+"""OpenAPI schema of authentication, the tenant header and problem responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.api.problems import MEDIA_TYPE
 
 
 class FaultSerializer(serializers.Serializer[Any]):
-    """One fault in a request."""
+    """One invalid value in a request."""
 
     code = serializers.CharField()
     detail = serializers.CharField()
@@ -32,7 +32,7 @@ class FaultSerializer(serializers.Serializer[Any]):
 
 
 class LimitReachedSerializer(serializers.Serializer[Any]):
-    """The limit behind a refusal."""
+    """The limit that caused a request to be refused."""
 
     key = serializers.CharField()
     unit = serializers.CharField()
@@ -43,7 +43,7 @@ class LimitReachedSerializer(serializers.Serializer[Any]):
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
-    """An error according to RFC 9457."""
+    """The body of an error response, according to RFC 9457."""
 
     type = serializers.CharField()
     title = serializers.CharField()
@@ -68,7 +68,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
 
 
 class TenantAutoSchema(AutoSchema):
-    """Schema generator that adds X-Tenant and the problem response to each operation, If-Match to each edit."""
+    """Schema generator that adds the X-Tenant header and the problem response to operations, and If-Match to edits."""
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
         tenant = OpenApiParameter(

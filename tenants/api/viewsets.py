@@ -1,6 +1,6 @@
-"""The bases of every view: the rows of one tenant, strict bodies, problems, one schema.
+"""Base classes of all API views: rows of one tenant, strict bodies, problem responses, one OpenAPI schema.
 
-Each view declares the right that each of its actions needs; what is not declared is refused.
+Each view declares the permission that each of its actions requires; an action without a declaration is refused.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from tenants.models import Tenant
 
 
 class TenantPermission(BasePermission):
-    """Permission class of a tenant's resources.
+    """Permission class of views of a tenant's rows.
 
-    Platform staff read all tenants and write in one that they name. Actions in a view's `over_all_tenants` apply to all
-    tenants' rows if staff name none.
+    Platform staff may read the rows of all tenants; to write, they must name a tenant. Only the actions listed in a
+    view's `over_all_tenants` may write to the rows of all tenants at once.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -54,7 +54,7 @@ class TenantPermission(BasePermission):
 
 
 class PlatformPermission(BasePermission):
-    """Permission class of platform resources, whatever tenant the caller has named."""
+    """Permission class of views of the platform's own rows. The tenant that the caller has named does not matter."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         access = access_of(request)
@@ -69,7 +69,10 @@ class PlatformPermission(BasePermission):
 
 
 def needed_permission(request: Request, view: APIView) -> Permission | None:
-    """Return what a view declares for its action: `permissions = {"list": …, "POST": …}`, an action before a method."""
+    """Return the permission that the view declares for the request's action or method; None if it declares none.
+
+    A view declares `permissions = {"list": …, "POST": …}`; the action's entry takes precedence over the method's.
+    """
     declared: Mapping[str, Permission] = getattr(view, "permissions", {})
     method = "GET" if request.method == "HEAD" else request.method or ""
     return declared.get(getattr(view, "action", None) or "", declared.get(method))
@@ -97,9 +100,10 @@ UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 class TenantViewSet(GenericViewSet[Any]):
-    """Base view of a tenant's resource. Set `model`, or override `get_queryset` and extend its result.
+    """Base view of a tenant's rows. A subclass sets `model`, or overrides `get_queryset` and extends its result.
 
-    A class attribute `queryset` would be built at import, where no tenant is set; the manager refuses that.
+    Do not set the class attribute `queryset`: it would be built at import, where the manager raises because no tenant
+    is set.
     """
 
     model: ClassVar[type[Model]]
@@ -126,18 +130,18 @@ class TenantViewSet(GenericViewSet[Any]):
 
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Any:
-        """Return the view inside the request's transaction without a savepoint; an error rolls all of it back."""
+        """Return the view wrapped in one transaction without savepoints: an error rolls back the whole request."""
         view = transaction.atomic(savepoint=False)(super().as_view(*args, **kwargs))
         return transaction.non_atomic_requests(view)
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Return REST framework's request, and keep Django's."""
+        """Return REST framework's request, and store Django's as `django_request`."""
         self.django_request = request
         return super().initialize_request(request, *args, **kwargs)
 
     @property
     def access(self) -> Access:
-        """Return the access of this request."""
+        """Return the tenant, role and permissions of this request."""
         return access_of(self.request)
 
     @property
@@ -150,7 +154,7 @@ class TenantViewSet(GenericViewSet[Any]):
     def finalize_response(
         self, request: Any, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
-        """Add an ETag to each page of a list; answer 304 if the client has that page."""
+        """Add an ETag to each page of a list; answer 304 if the client already has that page."""
         final: HttpResponseBase = super().finalize_response(request, response, *args, **kwargs)
         if isinstance(final, Response) and request.method == "GET" and _is_page(final):
             final.headers.setdefault("Cache-Control", "private, no-cache")
@@ -158,7 +162,7 @@ class TenantViewSet(GenericViewSet[Any]):
         return final
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Return the rows of the scope."""
+        """Return the model's rows that are visible in the request's tenant scope."""
         if getattr(self, "swagger_fake_view", False):
             # The schema is generated without a request, hence without a tenant.
             return self.model._base_manager.none()
@@ -166,7 +170,7 @@ class TenantViewSet(GenericViewSet[Any]):
 
 
 def tag_page(request: HttpRequest, page: HttpResponse) -> HttpResponseBase:
-    """Return the page with the ETag of its bytes, or 304 if the client has it."""
+    """Return the page with an ETag computed from its bytes, or a 304 response if the client already has it."""
     page.headers.setdefault("ETag", etag_of(page.content.decode()))
     answer: HttpResponseBase | None = get_conditional_response(request, etag=page.headers["ETag"], response=page)
     return answer or page
@@ -177,6 +181,6 @@ def _is_page(response: Response) -> bool:
 
 
 class StaffViewSet(TenantViewSet):
-    """Base view of a platform resource."""
+    """Base view of the platform's own rows."""
 
     permission_classes: ClassVar[list[type[BasePermission]]] = [PlatformPermission]

@@ -1,6 +1,6 @@
-"""Pagination of lists whose filter has no index: each page scans a bounded number of rows.
+"""Pagination of lists whose filter has no index: each page scans at most LOOK_LIMIT rows.
 
-Such a page may hold fewer results than its limit, even none; `next` is null only at the end.
+A page may therefore hold fewer results than its limit, even none; `next` is null only at the end of the list.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _LEAST_ID, _GREATEST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
 
 class WalkedPagination(TenantCursorPagination):
-    """Pagination newest first, bounded if the view has set the rows that its filter scans."""
+    """Cursor pagination, newest first, that bounds the rows scanned for a page.
+
+    The view sets `walked` to the queryset that its filter has to scan; while `walked` is None, there is no bound.
+    """
 
     # All rows that the filter scans; None if an index serves it.
     walked: QuerySet[Any] | None = None
@@ -30,7 +33,7 @@ class WalkedPagination(TenantCursorPagination):
     _look_end: UUID | None = None
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """Return the cursor of the request or None; raise `CursorInvalidError` unless its position is a UUID."""
+        """Return the request's cursor or None; raise `CursorInvalidError` unless the cursor's position is a UUID."""
         cursor = super().decode_cursor(request)
         if cursor is None:
             return None
@@ -42,7 +45,7 @@ class WalkedPagination(TenantCursorPagination):
     def paginate_queryset(
         self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
-        """Return the page's rows among the next LOOK_LIMIT scanned rows."""
+        """Return the rows of the page; if `walked` is set, only those among the next LOOK_LIMIT scanned rows."""
         if self.walked is not None:
             queryset = queryset.filter(self._look(self.walked, self.decode_cursor(request)))
         return super().paginate_queryset(queryset, request, view)

@@ -1,1 +1,1 @@
-"""Audit log: entries, chains, seals, signed heads, verification."""
+"""The audit log: its entries, their hash chains with seals, the signed chain heads, and verification."""

@@ -1,4 +1,4 @@
-"""Admin pages of the audit log: filters, differences, export. Read-only."""
+"""Read-only admin pages of the audit log: filters, differences and export."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tenants.models import AuditLogEntry
 
 @admin.register(AuditLogEntry, site=console_site)
 class AuditLogEntryAdmin(KeysetAdmin):
-    """Admin of audit entries of people, keys and commands, newest first."""
+    """Admin page of audit entries, newest first."""
 
     view_permission = Permission.AUDIT_VIEW
     list_display = ("at", "action", "target", "actor", "reason", "place")
@@ -89,7 +89,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
 
     @costs(HEAVY)
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Download all pages of the filtered list."""
+        """Download the entries of the filtered list, of all its pages, as a file."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.access(request).may(Permission.AUDIT_EXPORT):
@@ -134,7 +134,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
     def chain_hash(self, entry: AuditLogEntry) -> str:
         seal = getattr(entry, "seal", None)
         return (
-            gettext("Pending: sealed within a second of the commit while an auditor runs.")
+            gettext("Not sealed yet: a running auditor seals each entry within a second of its commit.")
             if seal is None
             else seal.hash
         )

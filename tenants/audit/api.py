@@ -1,4 +1,4 @@
-"""The `audit-log/` endpoint and its export."""
+"""The `audit-log/` endpoint, including the export."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PAGING = frozenset({"cursor", "limit"})
 
 
 class AuditLogFilter(django_filters.FilterSet):
-    """Filters by action, target, actor, request and time."""
+    """Filters of audit entries by action, target, actor, request and time."""
 
     action = django_filters.CharFilter()
     target_type = django_filters.CharFilter()
@@ -56,7 +56,7 @@ class AuditLogFilter(django_filters.FilterSet):
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Filter backend that refuses unknown parameters: ignoring one would silently widen the answer."""
+    """Filter backend that refuses unknown query parameters: to ignore one would silently return too many entries."""
 
     def get_filterset(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
         known = {*AuditLogFilter.base_filters, *view.other_parameters.get(view.action, _PAGING)}
@@ -69,7 +69,7 @@ class StrictFilterBackend(DjangoFilterBackend):
 
 
 class OneRenderer(BaseContentNegotiation):
-    """Content negotiation that leaves `?format=` to the export."""
+    """Content negotiation that always uses the view's first renderer, so that `?format=` is free for the export."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return next((parser for parser in parsers if parser.media_type in (request.content_type or "")), None)
@@ -110,7 +110,7 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
     )
     @action(detail=False, pagination_class=None)
     def export(self, request: Request) -> StreamingHttpResponse:
-        """Download the filtered entries with all hashed fields and their seals."""
+        """Download the filtered entries with all fields that are hashed, and with their seals."""
         wanted = request.query_params.get("format", "jsonl")
         if wanted not in CONTENT_TYPES:
             raise FieldInvalidError(

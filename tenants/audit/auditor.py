@@ -1,4 +1,4 @@
-"""The auditor's database login, the only one that may seal, sign and prune the audit log."""
+"""The auditor's database login: the only one that may write seals, sign chain heads and prune the audit log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from tenants.database.conf import APP_ALIAS, AUDITOR_ALIAS
 
 @contextmanager
 def auditor_login() -> Iterator[None]:
-    """Make the auditor's login this thread's default connection. Raise `ImproperlyConfigured` if no URL is set."""
+    """Make the auditor's login the default database connection of this thread for the duration of the context.
+
+    Raise `ImproperlyConfigured` if DATABASE_AUDITOR_URL is not set.
+    """
     if AUDITOR_ALIAS not in settings.DATABASES:
         raise ImproperlyConfigured("Set DATABASE_AUDITOR_URL: the auditor needs a database login of its own.")
     kept = connections[APP_ALIAS]

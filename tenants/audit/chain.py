@@ -1,6 +1,6 @@
 """The hash chain of the audit log: the exact bytes that are hashed and signed. docs/concepts/audit.md specifies it.
 
-Pure: the sealer, the verifier and the check of an export compute the same bytes.
+The functions are pure; the sealer, the verifier and the check of an export all use them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ENTRY_FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One seal: the place of an entry in its chain, and the hash that ties it to all before it."""
+    """One seal: the position of an audit entry in its chain, and the hash of the seal before it."""
 
     chain: UUID
     sequence: int
@@ -55,7 +55,7 @@ class Link:
     sealed_at: datetime
 
     def hash(self) -> str:
-        """Return the hash of this seal."""
+        """Return the hash of this seal: the SHA-256 of its fields."""
         return _sha256(
             {
                 "chain": str(self.chain),
@@ -69,17 +69,17 @@ class Link:
 
 
 def chain_of(tenant_id: UUID | None) -> UUID:
-    """Return the chain of the entries that concern a tenant."""
+    """Return the id of the chain that holds the entries of a tenant; None selects the platform's chain."""
     return PLATFORM_CHAIN if tenant_id is None else tenant_id
 
 
 def hash_entry(entry: Mapping[str, Any]) -> str:
-    """Return the hash of an entry, given by ENTRY_FIELDS with `before` and `after` as JSON values."""
+    """Return the SHA-256 of an audit entry. `entry` maps each of ENTRY_FIELDS; `before` and `after` are parsed JSON."""
     return _sha256({name: _plain(entry[name]) for name in ENTRY_FIELDS})
 
 
 def hash_row(row: Mapping[str, Any]) -> str:
-    """Return the hash of a row from SQL, with `before` and `after` as JSON text."""
+    """Return the SHA-256 of an audit entry read by SQL, whose `before` and `after` are JSON text."""
     entry = {name: row[name] for name in ENTRY_FIELDS}
     for name in ("before", "after"):
         entry[name] = None if entry[name] is None else read_json(entry[name])
@@ -87,9 +87,9 @@ def hash_row(row: Mapping[str, Any]) -> str:
 
 
 def read_json(text: str) -> Any:
-    """Return JSON text as the value that is hashed.
+    """Return the parsed JSON, as it is hashed.
 
-    Text that Python cannot parse stays text: one such entry must not stop the sealer.
+    JSON that Python cannot parse, because it is too deep, is returned as text: one such entry must not stop the sealer.
     """
     if text.count("[") + text.count("{") > MAX_LEVELS and _count_levels(text) > MAX_LEVELS:
         return text
@@ -97,7 +97,7 @@ def read_json(text: str) -> Any:
 
 
 def head_message(*, kind: str, chain: UUID, sequence: int, chain_hash: str, signed_at: datetime, key_id: str) -> bytes:
-    """Return the bytes to sign: where a chain stood, when, and by which key."""
+    """Return the bytes to sign for a chain head: the chain's position and hash, the time, and the signing key's id."""
     return canonical(
         {
             "chain": str(chain),
@@ -112,12 +112,12 @@ def head_message(*, kind: str, chain: UUID, sequence: int, chain_hash: str, sign
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
-    """Return the canonical encoding: JSON with sorted names, no spaces, UTF-8."""
+    """Return the canonical JSON encoding: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def moment_text(moment: datetime) -> str:
-    """Return a time as it is hashed: UTC, microseconds, `2026-01-31T08:00:00.000000Z`."""
+    """Return a time in the form that is hashed: UTC with microseconds, `2026-01-31T08:00:00.000000Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -1,4 +1,7 @@
-"""The check of one chain, seal by seal. Pure: the caller reads the rows in order and passes them in."""
+"""The verification of one chain of the audit log, seal by seal.
+
+It is pure: the caller reads the seals in order and passes them in.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ FindingKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class ChainFinding:
-    """One fault and its place; ``values`` fill the placeholders of ``text``."""
+    """One fault found in a chain, and its position; ``values`` fill the placeholders of ``text``."""
 
     kind: FindingKind
     chain: UUID
@@ -44,11 +47,11 @@ class ChainFinding:
 
     @property
     def detail(self) -> str:
-        """Return the sentence with its values."""
+        """Return the text with its values filled in."""
         return interpolate(self.text, self.values)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the finding as JSON values."""
+        """Return the finding as a dict of JSON values."""
         return {
             "kind": self.kind,
             "chain": str(self.chain),
@@ -60,7 +63,7 @@ class ChainFinding:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """A stored seal, and the current hash of its entry (None if the entry is gone)."""
+    """A stored seal, and the hash of its entry as now stored (None if the entry is missing)."""
 
     sequence: int
     entry_id: UUID
@@ -73,7 +76,7 @@ class Seal:
 
 @dataclass(slots=True)
 class ChainCheck:
-    """The state of a check after the seals seen so far; it is stored as JSON between two batches."""
+    """The state of a chain's verification after the seals passed so far; it is stored as JSON between two batches."""
 
     chain: str
     sequence: int = 0
@@ -87,14 +90,14 @@ class ChainCheck:
 
     @classmethod
     def begin(cls, chain: UUID, *, sequence: int = 0, chain_hash: str = GENESIS) -> Self:
-        """Return a check that begins after a checkpoint, or at the start of the chain."""
+        """Return a new check, which starts after a checkpoint or at the beginning of the chain."""
         return cls(chain=str(chain), sequence=sequence, tips=[chain_hash], start=sequence)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def take(self, seal: Seal) -> Iterator[ChainFinding]:
-        """Check the next seal of the chain and yield its faults."""
+        """Check the next seal of the chain and yield the faults found."""
         if seal.sequence <= self.start:
             yield self._finding(
                 "seal_before_checkpoint",

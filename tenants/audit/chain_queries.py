@@ -1,4 +1,4 @@
-"""Queries that read chains page by page in the order of verification, and the backlog of entries without a seal."""
+"""Queries that read chains of the audit log page by page for verification, and count the entries without a seal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEXT_CHAIN, _SEALS, _BACKLOG = _SQL["find_next_chain"], _SQL["read_seals"], _SQ
 
 @dataclass(frozen=True, slots=True)
 class SealBacklog:
-    """The number of entries without a seal (counted up to BACKLOG_CAP) and the age of the oldest."""
+    """The number of audit entries without a seal (counted up to BACKLOG_CAP), and the age of the oldest in seconds."""
 
     waiting: int
     oldest_seconds: float
@@ -31,7 +31,10 @@ class SealBacklog:
 
 @dataclass(frozen=True, slots=True)
 class EntryState:
-    """The seal state of an entry. `waited` is None if it is sealed or not queued."""
+    """One audit entry, whether it is sealed, and how long it has waited for its seal.
+
+    `waited` is None if the entry is sealed or not queued.
+    """
 
     entry_id: UUID
     is_sealed: bool
@@ -39,7 +42,10 @@ class EntryState:
 
 
 def read_seal_backlog() -> SealBacklog:
-    """Return the scope's entries without a seal; an age above one second means that no sealer runs."""
+    """Return the current scope's backlog of entries without a seal.
+
+    If the oldest has waited for more than one second, no sealer runs.
+    """
     with planned_cursor(class_row(SealBacklog)) as cursor:
         cursor.execute(_BACKLOG, {"limit": BACKLOG_CAP})
         backlog: SealBacklog = cursor.fetchone()
@@ -47,7 +53,10 @@ def read_seal_backlog() -> SealBacklog:
 
 
 def find_next_chain(after: UUID | None) -> UUID | None:
-    """Return the next chain by id, or None. The platform's own chain comes first."""
+    """Return the id of the chain that follows `after` in the order of ids, or None at the end.
+
+    If `after` is None, the platform's own chain is returned.
+    """
     if after is None:
         return PLATFORM_CHAIN
     with planned_cursor(scalar_row) as cursor:
@@ -57,14 +66,17 @@ def find_next_chain(after: UUID | None) -> UUID | None:
 
 
 def read_seals(chain: UUID, *, after: tuple[int, UUID], limit: int) -> list[Seal]:
-    """Return the next seals of a chain with the current hashes of their entries."""
+    """Return the next seals of a chain with the hashes of their entries as now stored.
+
+    `after` is the sequence and entry id of the last seal already read.
+    """
     with planned_cursor(dict_row) as cursor:
         cursor.execute(_SEALS, {"chain": chain, "sequence": after[0], "entry": after[1], "limit": limit})
         return [_as_seal(row) for row in cursor.fetchall()]
 
 
 def read_entry_states(chain: UUID, *, after: UUID, limit: int) -> list[EntryState]:
-    """Return the next entries of the chain's tenant and whether they are sealed."""
+    """Return the next audit entries that belong in the chain, by id, and whether each is sealed."""
     statement = _SQL["read_platform_entries" if chain == PLATFORM_CHAIN else "read_entries"]
     with planned_cursor(class_row(EntryState)) as cursor:
         cursor.execute(statement, {"chain": chain, "after": after, "limit": limit})
@@ -72,19 +84,22 @@ def read_entry_states(chain: UUID, *, after: UUID, limit: int) -> list[EntryStat
 
 
 def estimate_seals(chain: UUID) -> int:
-    """Return about how many seals a verification of a chain will read."""
+    """Return approximately how many seals a verification of the chain will read."""
     seals = AuditSeal._base_manager.filter(chain=chain).order_by("sequence").values_list("sequence", flat=True)
     first, last = seals.first(), seals.last()
     return 0 if first is None or last is None else last - first + 1
 
 
 def find_checkpoint(chain: UUID) -> AuditHead | None:
-    """Return the latest checkpoint of a chain, or None."""
+    """Return the latest checkpoint of a chain (the signed head up to which it was pruned), or None."""
     return AuditHead._base_manager.filter(chain=chain, kind=AuditHead.Kind.CHECKPOINT).order_by("-sequence").first()
 
 
 def find_heads(chain: UUID, *, above: int, up_to: int | None = None) -> Sequence[AuditHead]:
-    """Return the signed heads in a range of a chain; without `up_to` only the last one above `above`."""
+    """Return the signed heads whose sequence is above `above` and at most `up_to`, in order, without final heads.
+
+    Without `up_to` only the last such head is returned.
+    """
     heads = AuditHead._base_manager.filter(chain=chain, sequence__gt=above).exclude(kind=AuditHead.Kind.FINAL)
     if up_to is None:
         return list(heads.order_by("-sequence")[:1])
@@ -92,7 +107,7 @@ def find_heads(chain: UUID, *, above: int, up_to: int | None = None) -> Sequence
 
 
 def find_counter(chain: UUID) -> AuditCounter:
-    """Return the counter of a chain; one at zero if it has none."""
+    """Return the counter of a chain (its furthest end); an unsaved one at zero if there is none."""
     return AuditCounter._base_manager.filter(chain=chain).first() or AuditCounter(chain=chain)
 
 

@@ -1,4 +1,4 @@
-"""The check of a chain's end and signed heads against its counter, which only rises."""
+"""The comparison of a verified chain with its counter, which only rises and so reveals removed seals and heads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from tenants.models import AuditCounter
 
 
 def check_counter(chain: UUID, check: ChainCheck, counter: AuditCounter) -> Iterator[ChainFinding]:
-    """Yield the faults of a completely checked chain, by its counter as read before the seals."""
+    """Yield the faults found by comparing a completely verified chain with its counter.
+
+    `counter` must have been read before the seals, so that later seals are no fault.
+    """
     end, stood, signed = check.sequence, counter.sequence, counter.signed_sequence
     if end < stood:
         text = "The chain ends at %(end)s, but its counter is at %(sequence)s."

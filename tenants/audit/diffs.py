@@ -1,4 +1,4 @@
-"""The fields that an audit entry has changed. Pure."""
+"""The fields that an audit entry has changed. The functions are pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class FieldDiff:
-    """One field before and after, as text, with the kind of its change."""
+    """One field of an audit entry: its text before and after, and the kind of its change."""
 
     name: str
     kind: DiffKind
@@ -27,7 +27,7 @@ class FieldDiff:
 
 
 def diff_documents(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[FieldDiff]:
-    """Return the fields of both documents by name, changed ones first."""
+    """Return the differences of two documents, field by field in the order of names; unchanged fields come last."""
     old, new = before or {}, after or {}
     diffs = [_diff(name, old.get(name, _ABSENT), new.get(name, _ABSENT)) for name in sorted({*old, *new})]
     return sorted(diffs, key=lambda diff: diff.kind == "same")

@@ -1,4 +1,4 @@
-"""The export of the audit log. Each export is itself audited."""
+"""The export of the audit log as JSON lines or CSV. Each export is itself recorded in the audit log."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def export_entries(
     file_format: ExportFormat,
     before_page: Callable[[], None],
 ) -> Iterator[bytes]:
-    """Audit the export and return the lines of the file, newest first, without later entries.
+    """Write an audit entry of the export at once, and return an iterator of the file's lines, newest entry first.
 
-    The lines are read after the request's transaction has ended, so each page opens the scope again. ``before_page``
-    raises if the caller has lost the permission.
+    Entries newer than that one are not exported. The lines are read in pages after the request's transaction has ended,
+    so the tenant scope is set again for each page. ``before_page()`` raises if the caller has lost the permission.
     """
     own = record_audit(
         action="audit.exported", target=AuditTarget(_TARGET), after={"format": file_format, "filters": dict(filters)}

@@ -1,4 +1,4 @@
-"""The file of signed heads: JSON lines, one head each, append-only."""
+"""The file of signed chain heads: JSON lines, one head on each line, append-only."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FIELDS = {
 
 
 def cut_torn_line(path: Path) -> None:
-    """Remove an incomplete last line that a killed run has left; its head is written again."""
+    """Remove an incomplete last line, which a killed run has left; the next run writes its head again."""
     with path.open("rb+") as file:
         written = file.read()
         file.truncate(written.rfind(b"\n") + 1)
 
 
 def read_heads(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the heads of a file; raise `FieldInvalidError` with the number of a malformed line."""
+    """Yield the heads in a file; raise `FieldInvalidError` with the line number if a line is malformed."""
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():

@@ -1,4 +1,4 @@
-"""Filters of the audit log. Each takes an exact value, because each is one range of an index."""
+"""Filters of the audit log's page. Each takes an exact value, so that an index serves it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenants.models import AuditLogEntry
 
 
 class ExactFilter(TextFilter, ABC):
-    """Filter by a complete value."""
+    """Base of filters by a complete value."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditLogEntry]) -> QuerySet[AuditLogEntry]:
         value = (self.value() or "").strip()
@@ -26,7 +26,7 @@ class ExactFilter(TextFilter, ABC):
 
     @abstractmethod
     def wanted(self, value: str) -> AuditFilter:
-        """Return the audit filter of the value."""
+        """Return the audit filter for the entered value."""
 
 
 ACTOR_KINDS = {
@@ -38,7 +38,7 @@ ACTOR_KINDS = {
 
 
 def actor_label(row: Any) -> str:
-    """Return the actor's name and kind."""
+    """Return the text that names the actor of an audit entry: name, or else id, and kind."""
     kind = gettext(ACTOR_KINDS.get(row.actor_kind, row.actor_kind))
     return f"{row.actor_label or row.actor_id} ({kind})"
 
@@ -53,7 +53,7 @@ class ActionFilter(ExactFilter):
 
 
 class TargetFilter(ExactFilter):
-    """Filter by the id or the type of a target."""
+    """Filter by a target's id, or by its type if the value looks like `app.model`."""
 
     title, parameter_name = gettext_lazy("target: an id, or a type such as tenants.tenant"), "target"
 
@@ -64,7 +64,7 @@ class TargetFilter(ExactFilter):
 
 
 class ActorFilter(ExactFilter):
-    """Filter by the name or the id of an actor."""
+    """Filter by an actor's name, or by its id if the value looks like a number or a UUID."""
 
     title, parameter_name = gettext_lazy("actor: a name or an id"), "actor"
 
@@ -88,11 +88,11 @@ class AuditTenantFilter(ExactFilter):
     title, parameter_name = gettext_lazy("tenant: its slug"), "tenant"
 
     def wanted(self, value: str) -> AuditFilter:
-        """Return the audit filter of the slug."""
+        """Return the audit filter for the tenant's slug."""
         return AuditFilter(tenant=value)
 
     def has_output(self) -> bool:
-        """Return whether the filter is shown."""
+        """Return whether the filter is shown: only if the request sees all tenants."""
         return self.is_for_all
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
@@ -101,7 +101,7 @@ class AuditTenantFilter(ExactFilter):
 
 
 class MomentFilter(RangeDateTimeFilter):
-    """Filter by time, in UTC; the end is exclusive."""
+    """Filter by a range of time in UTC; the end is exclusive."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditLogEntry]) -> QuerySet[AuditLogEntry]:
         return AuditFilter(at_or_after=self._moment("from"), before=self._moment("to")).apply(queryset)

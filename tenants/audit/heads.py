@@ -1,4 +1,4 @@
-"""Signed heads: the ends of chains, signed by a key that is not in the database."""
+"""Signed heads: each records the end of one audit chain at one time, signed by a key that is not in the database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNSIGNED, _LAST = _SQL["read_unsigned"], _SQL["read_last_heads"]
 
 @dataclass(frozen=True, slots=True)
 class SignedHead:
-    """A head as one line of the export."""
+    """A signed head in its exported form: one line of the export file."""
 
     chain: str
     kind: str
@@ -41,7 +41,10 @@ class SignedHead:
 
 
 def sign_heads() -> int:
-    """Sign the heads of all chains that have grown since their last signature. Return how many."""
+    """Sign the current end of each chain that has grown since its last signature. Return how many were signed.
+
+    Signing stops if another auditor holds the auditors' lock.
+    """
     signed = 0
     after: UUID | None = None
     while True:
@@ -58,7 +61,7 @@ def sign_heads() -> int:
 
 
 def build_head(kind: HeadKind, chain: UUID, sequence: int, chain_hash: str) -> AuditHead:
-    """Return a signed head, not yet stored."""
+    """Return a new signed head as an unsaved model instance."""
     signed_at, key_id = timezone.now(), signing_key_id()
     message = head_message(
         kind=kind, chain=chain, sequence=sequence, chain_hash=chain_hash, signed_at=signed_at, key_id=key_id
@@ -75,7 +78,7 @@ def build_head(kind: HeadKind, chain: UUID, sequence: int, chain_hash: str) -> A
 
 
 def export_head(head: AuditHead) -> SignedHead:
-    """Return the head in its exported form."""
+    """Return a stored head in its exported form."""
     return SignedHead(
         chain=str(head.chain),
         kind=head.kind,
@@ -88,7 +91,7 @@ def export_head(head: AuditHead) -> SignedHead:
 
 
 def is_head_signed(head: Mapping[str, Any]) -> bool | None:
-    """Return whether the signature of an exported head is valid; None if its key is unknown here."""
+    """Return whether the signature of an exported head is valid; None if this installation does not have the key."""
     try:
         message = head_message(
             kind=head["kind"],
@@ -105,7 +108,7 @@ def is_head_signed(head: Mapping[str, Any]) -> bool | None:
 
 
 def last_heads() -> Iterator[dict[str, Any]]:
-    """Yield the latest signed head of each chain in its exported form."""
+    """Yield the latest signed head of each chain, as a dict in the exported form."""
     after: UUID | None = None
     while True:
         with all_tenants():

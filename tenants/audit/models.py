@@ -1,4 +1,4 @@
-"""Models of the audit log: entries, and the seals, heads and removals that prove it complete."""
+"""Models of the audit log: its entries, and the seals, heads and removals that prove it complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.tenancy.bases import ModelT, ScopedManager, TenantManager, claim_fo
 
 
 class AuditLogEntry(models.Model):
-    """An audit entry, written in the transaction of its change and never altered.
+    """An audit entry, written in the same transaction as the change that it records, and never altered.
 
     `tenant` is null for platform actions that concern no tenant. A tenant sees only its own entries.
     """
@@ -67,22 +67,22 @@ class AuditLogEntry(models.Model):
         return f"{self.action} {self.target_type} {self.target_id}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the entry; raise if it is outside the current scope."""
+        """Insert the entry; raise if its tenant is outside the current scope."""
         claim_for_scope(self, require_scope())
         super().save(*args, **kwargs)
 
 
 class ChainManager(ScopedManager[ModelT]):
-    """Manager of rows of a chain, whose id is that of its tenant.
+    """Manager of rows that belong to a chain. A chain has the id of its tenant.
 
-    The platform's chain is visible across tenants only.
+    The rows of the platform's own chain are visible only in a scope of all tenants.
     """
 
     tenant_attribute = "chain"
 
 
 class AuditPending(models.Model):
-    """An entry without a seal. A trigger of the log inserts it, so that no entry is missed."""
+    """An audit entry that waits for its seal. A database trigger inserts the row, so that no entry is missed."""
 
     entry_id = models.UUIDField(primary_key=True)
     tenant_id = models.UUIDField(null=True)
@@ -92,7 +92,7 @@ class AuditPending(models.Model):
 
 
 class AuditSeal(models.Model):
-    """The place of an entry in its chain: written once by the sealer, removed by pruning only."""
+    """The position of an audit entry in its hash chain. The sealer writes it once; only pruning removes it."""
 
     entry = models.OneToOneField(
         AuditLogEntry, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="seal"
@@ -114,7 +114,7 @@ class AuditSeal(models.Model):
 
 
 class AuditHead(models.Model):
-    """A signed end of a chain. A copy kept elsewhere proves that all before it is unaltered."""
+    """The signed end of a chain at one time. A copy kept outside proves that all entries before it are unaltered."""
 
     class Kind(models.TextChoices):
         HEAD = "head", _("Head")
@@ -151,7 +151,10 @@ class AuditHead(models.Model):
 
 
 class AuditCounter(models.Model):
-    """The furthest end of a chain. Triggers of seals and heads raise it; only the tables' owner may write it."""
+    """The furthest end that a chain has reached.
+
+    Database triggers on seals and heads raise it; only the owner of the tables may write it.
+    """
 
     chain = models.UUIDField(primary_key=True)
     sequence = models.BigIntegerField(default=0)
@@ -167,10 +170,10 @@ class AuditCounter(models.Model):
 
 
 class AuditRemoval(models.Model):
-    """A request to the auditor to prune or erase a chain, with the rows removed by table."""
+    """A request to the auditor to prune or erase a chain, and the numbers of rows removed so far, by table."""
 
     class Kind(models.TextChoices):
-        """The reasons of a removal."""
+        """The reason of a removal."""
 
         RETENTION = "retention", _("Retention")
         ERASURE = "erasure", _("Erasure")

@@ -1,7 +1,7 @@
-"""Removal of audit entries: a chain's oldest up to a signed checkpoint, or a whole chain after its final head.
+"""Removal of audit entries: a chain's oldest, up to a signed checkpoint, or a whole chain after a signed final head.
 
-The auditor does it. The database's policies allow it to delete no other row, and the verifier checks the signature of
-each checkpoint and final head.
+Only the auditor's database login can do it. Row-level policies forbid it to delete any other row, and the verifier
+checks the signature of each checkpoint and final head.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ERASED = ("tenants_auditpending", "tenants_auditlogentry", "tenants_auditseal",
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The numbers of removed entries and heads, and whether more entries are old enough."""
+    """The result of one pruning: how many entries and heads were removed, and whether more entries are old enough."""
 
     entries: int
     has_more: bool
@@ -38,10 +38,11 @@ class Pruned:
 
 
 def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
-    """Remove at most `limit` of a chain's oldest entries that were sealed before `before`.
+    """Remove at most `limit` of a chain's oldest entries, all of them sealed before `before`.
 
-    `chain` is a tenant's id or PLATFORM_CHAIN. The last seal stays, so that the chain continues from it. Entries
-    without a seal are never removed.
+    Return the numbers removed. `chain` is a tenant's id or PLATFORM_CHAIN. A signed checkpoint is stored in place of
+    the removed entries. The last seal stays, so that the chain continues from it. Entries without a seal are never
+    removed. If another auditor holds the auditors' lock, nothing is removed.
     """
     with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         if not leads():
@@ -63,9 +64,10 @@ def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
 
 
 def erase_chain(chain: UUID) -> dict[str, int]:
-    """Remove all audit rows of a tenant after its signed final head. Return the rows removed by table.
+    """Remove all audit rows of a tenant. Return the numbers of removed rows, by table.
 
-    The chain's counter keeps the final head; later entries would continue from there.
+    A signed final head is written first; a trigger copies it into the chain's counter, from where later entries would
+    continue. Raise `ValueError` for the platform's own chain.
     """
     if chain == PLATFORM_CHAIN:
         raise ValueError("The platform's own chain is never erased.")

@@ -1,4 +1,4 @@
-"""Filtered queries of the audit log: each filter is one range of an index, newest first."""
+"""Filtered queries of the audit log; an index serves each filter, newest entry first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzin
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """The filters of the audit log; empty values do not filter."""
+    """Values to filter audit entries by. A field left empty does not filter."""
 
     action: str = ""
     target_type: str = ""
@@ -31,7 +31,7 @@ class AuditFilter:
     before: datetime | None = None
 
     def apply(self, entries: QuerySet[AuditLogEntry]) -> QuerySet[AuditLogEntry]:
-        """Return the entries that match."""
+        """Return the entries of the queryset that match all filters."""
         exact = {
             "action": self.action,
             "target_type": self.target_type,

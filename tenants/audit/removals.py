@@ -1,8 +1,8 @@
-"""Requests to remove audit entries: written by retention and erasure, carried out by the auditor.
+"""Requests to remove audit entries: retention and erasure write them, and the auditor process carries them out.
 
-The auditor trusts no request. It prunes nothing sealed less than AUDIT_MINIMUM_DAYS ago. It erases a chain only if the
-platform's own chain, which is never erased, has held the request of that erasure for the grace period. Each removal is
-an entry `audit.pruned` of the platform's chain.
+The auditor does not trust a request. It prunes nothing sealed less than AUDIT_MINIMUM_DAYS ago. It erases a chain only
+if the platform's own chain, which is never erased, has contained the request of that erasure for the grace period. Each
+removal is recorded as an entry `audit.pruned` of the platform's chain.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _A_DAY = timedelta(days=1)
 
 
 def request_removal(chain: UUID, kind: AuditRemoval.Kind, *, before: datetime) -> AuditRemoval:
-    """Return the chain's request of this kind, creating it if there is none."""
+    """Return the request of this kind for the chain; it is created if there is none."""
     removal = AuditRemoval(chain=chain, kind=kind, before=before)
     with all_tenants():
         AuditRemoval.objects.bulk_create([removal], ignore_conflicts=True)
@@ -36,9 +36,10 @@ def request_removal(chain: UUID, kind: AuditRemoval.Kind, *, before: datetime) -
 
 
 def carry_out_removals() -> int:
-    """Carry out a bounded part of the requests as the auditor, oldest first. Return how many were completed.
+    """Carry out a bounded part of the removal requests, oldest first. Return how many were completed.
 
-    Each request read is completed or advances by one batch, so that none starves.
+    Run it with the auditor's login. Each request that it reads is completed or advances by one batch, so that none
+    starves.
     """
     completed = turns = 0
     with all_tenants():

@@ -1,8 +1,8 @@
-"""Sealing: committed entries get the next places in their chains, in batches of one statement each.
+"""Sealing: committed audit entries get the next positions in their hash chains, one batch per transaction.
 
-Actions only append to the log, so none waits for another. The auditor seals what is committed; an entry that commits
-later gets a later place. Several auditors are safe: each batch holds a lock for its transaction, and an auditor that
-does not get the lock does nothing.
+Code that writes an entry only appends to the log, so writers do not wait for each other. The auditor seals what is
+committed; an entry that commits later gets a later position. Several auditors may run: each batch holds a lock for its
+transaction, and an auditor that does not get the lock does nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ _COLUMNS = ("entry_ids", "chains", "sequences", "entry_hashes", "previous_hashes
 
 
 def seal_entries(*, budget_seconds: float = 0.05) -> int:
-    """Seal waiting entries in batches until none is left or the time is used up. Return how many were sealed."""
+    """Seal the entries that wait, in batches, until none is left or `budget_seconds` have passed.
+
+    Return how many were sealed.
+    """
     ends_at = time.monotonic() + budget_seconds
     sealed = 0
     while True:
@@ -42,7 +45,7 @@ def seal_entries(*, budget_seconds: float = 0.05) -> int:
 
 
 def leads() -> bool:
-    """Take the auditors' lock for the current transaction; return False if another auditor holds it."""
+    """Try to take the auditors' lock until the transaction ends; return False if another auditor holds it."""
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(f"SELECT {LockClass.SEALING.attempt()}")
         return bool(cursor.fetchone())

@@ -1,7 +1,7 @@
-"""The service that writes audit entries: one for each change, in the transaction of the change.
+"""The service that writes audit entries: one for each change, in the same transaction as the change.
 
-Entries are read by many people and never changed, so they contain no secret, no payload, and no value of unbounded
-size. Secrets are recognised by the name of their field and by their shape, anywhere in a text.
+Many people read the entries, and no one can change them. So they contain no secret, no payload, and no value of
+unbounded size. Secrets are recognised by the name of their field, and by their shape anywhere in a text.
 """
 
 from __future__ import annotations
@@ -85,14 +85,14 @@ INSERT_ENTRY = f"""
 
 
 def mask_text(text: str) -> str:
-    """Return the text with secrets masked and characters that cannot be stored replaced."""
+    """Return the text with secrets masked. Characters that PostgreSQL cannot store are replaced by U+FFFD."""
     for shape in _SHAPES:
         text = shape.sub(MASK, text)
     return _UNSTORABLE.sub("\ufffd", text)
 
 
 def mask_document(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return a `before` or `after` as it is stored: plain JSON values, masked, at most DOCUMENT_LIMIT bytes."""
+    """Return a `before` or `after` document in its stored form: JSON values, masked and cut to DOCUMENT_LIMIT bytes."""
     if document is None:
         return None
     # Through JSON and back, so that exactly the stored form is masked, whatever the class.
@@ -125,7 +125,7 @@ def _mask_field(name: str, value: Any, depth: int) -> Any:
 
 
 def _cut(masked: dict[str, Any], encoded: bytes) -> dict[str, Any]:
-    """Return the small fields, and the size and hash of the whole document."""
+    """Return a too large document as its small fields, with the size and hash of the whole."""
     kept: dict[str, Any] = {}
     room = DOCUMENT_LIMIT // 2
     for name, value in masked.items():
@@ -161,7 +161,7 @@ _is_part_of_act: ContextVar[bool] = ContextVar("audit_is_part_of_act", default=F
 
 @dataclass(frozen=True, slots=True)
 class AuditTarget:
-    """The target of an action if it is no single row, such as the jobs of a filter or a file."""
+    """What an action was done to, if that is not a single model instance, such as the jobs of a filter or a file."""
 
     type: str
     id: str = ""
@@ -170,7 +170,7 @@ class AuditTarget:
 
 @contextmanager
 def suppress_nested_entries() -> Iterator[None]:
-    """Suppress audit entries in the block: it is part of a larger action whose entry the caller writes."""
+    """Suppress the audit entries of the block, because the caller writes one entry for the larger action around it."""
     token = _is_part_of_act.set(True)
     try:
         yield
@@ -186,9 +186,10 @@ def record_audit(
     after: Mapping[str, Any] | None = None,
     reason: str = "",
 ) -> AuditLogEntry:
-    """Store that the current actor did `action` (such as `tenant.suspended`) to `target`. Return the entry.
+    """Insert an audit entry that the current actor did `action`, such as `tenant.suspended`, to `target`.
 
-    Secrets and payloads are masked here, so that no caller can forget it. The sealer gives the entry its place.
+    Return the entry. Secrets and payloads are masked here, so that no caller can forget it. The entry gets its seal
+    after the commit. Inside `suppress_nested_entries` the entry is returned unsaved.
     """
     described = target if isinstance(target, AuditTarget) else _describe(target)
     values = _values(action, described, before=before, after=after, reason=reason)
@@ -199,9 +200,9 @@ def record_audit(
 
 
 def entry_parameters(*, action: str, target: AuditTarget, after: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the parameters of `INSERT_ENTRY` for a statement that writes entry and change together.
+    """Return the parameters of `INSERT_ENTRY`, for a statement that writes the change and its audit entry together.
 
-    Return None inside `suppress_nested_entries`: no entry is to be written.
+    Return None inside `suppress_nested_entries`, where no entry is to be written.
     """
     if _is_part_of_act.get():
         return None

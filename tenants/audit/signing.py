@@ -1,6 +1,7 @@
-"""Ed25519 keys of the audit log's signed heads: the private key from the environment, old public keys kept.
+"""Ed25519 keys that sign the heads of the audit log's chains.
 
-Signing needs AUDIT_SIGNING_KEY; verification needs AUDIT_PUBLIC_KEYS only.
+Signing needs the private key AUDIT_SIGNING_KEY; verification needs AUDIT_PUBLIC_KEYS only, which lists the current and
+earlier public keys.
 """
 
 from __future__ import annotations
@@ -20,38 +21,38 @@ from tenants.database.platform_settings import platform_settings
 
 
 class SigningKeyMissingError(RuntimeError):
-    """This process can verify and not sign: it has AUDIT_PUBLIC_KEYS and no AUDIT_SIGNING_KEY."""
+    """This process can verify but not sign: it has AUDIT_PUBLIC_KEYS but no AUDIT_SIGNING_KEY."""
 
 
 def is_signing_key_given() -> bool:
-    """Return whether the key is from the environment; otherwise it is derived from SECRET_KEY, for development."""
+    """Return whether AUDIT_SIGNING_KEY is set. If not, the key is derived from SECRET_KEY, for development."""
     return bool(platform_settings.AUDIT_SIGNING_KEY)
 
 
 def require_signing_key() -> None:
-    """Raise `ImproperlyConfigured` or `SigningKeyMissingError` unless this process has a durable key to sign with."""
+    """Raise `ImproperlyConfigured` or `SigningKeyMissingError` unless this process has a lasting key to sign with."""
     if not (is_signing_key_given() or platform_settings.IS_SECRET_KEY_GIVEN):
         raise ImproperlyConfigured("Set AUDIT_SIGNING_KEY: the auditor signs with it.")
     _private_key()
 
 
 def sign(message: bytes) -> str:
-    """Return the signature of `message` in base64."""
+    """Return the base64 signature of `message` by this process's signing key."""
     return base64.b64encode(_private_key().sign(message)).decode()
 
 
 def signing_key_id() -> str:
-    """Return the id of this process's signing key."""
+    """Return the id of the key that this process signs with."""
     return key_id_of(public_key_text())
 
 
 def public_key_text() -> str:
-    """Return the public key of the signing key in base64, which verification elsewhere needs."""
+    """Return the base64 public key of this process's signing key, as other processes need it for verification."""
     return _text_of(_private_key().public_key())
 
 
 def is_signed(message: bytes, *, signature: str, key_id: str) -> bool | None:
-    """Return whether the signature is that key's; None if the key is unknown here."""
+    """Return whether `signature` is valid for `message` and the key; None if this process does not have the key."""
     key = known_public_keys().get(key_id)
     if key is None:
         return None
@@ -63,7 +64,7 @@ def is_signed(message: bytes, *, signature: str, key_id: str) -> bool | None:
 
 
 def known_public_keys() -> dict[str, Ed25519PublicKey]:
-    """Return the public keys of the current and earlier signing keys, by id."""
+    """Return the current and earlier public keys, by key id."""
     texts = list(platform_settings.AUDIT_PUBLIC_KEYS)
     if is_signing_key_given() or not texts:
         texts.append(public_key_text())
@@ -71,7 +72,7 @@ def known_public_keys() -> dict[str, Ed25519PublicKey]:
 
 
 def key_id_of(public_key: str) -> str:
-    """Return the id of a public key: the first 16 hexadecimals of the SHA-256 of its 32 bytes."""
+    """Return the id of a public key: the first 16 hexadecimal digits of the SHA-256 of its 32 bytes."""
     return hashlib.sha256(base64.b64decode(public_key)).hexdigest()[:16]
 
 

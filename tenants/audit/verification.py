@@ -1,7 +1,7 @@
-"""Verification of the audit log: every chain, seal by seal, against its entries and the signed heads.
+"""Verification of the audit log: each chain is walked seal by seal and compared with its entries and signed heads.
 
-It runs in batches, each in its own transaction, so that neither memory nor an old snapshot grows with the log. It can
-resume after any batch.
+It runs in batches, each in its own transaction, so that memory use stays bounded and no transaction stays open for
+long. It can resume after any batch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NO_ID: Final = UUID(int=0)
 
 @dataclass(slots=True)
 class ChainVerification:
-    """The counts and findings of a verification. `next` is where to resume, or None at the end."""
+    """The counts and findings of one verification. `next` is the position to resume from, or None if it is complete."""
 
     findings: list[ChainFinding] = field(default_factory=list)
     chains: int = 0
@@ -52,7 +52,7 @@ class ChainVerification:
         return self.next is None
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of verified rows and of findings."""
+        """Return the numbers of verified chains, seals, entries and heads, and of findings."""
         return {
             "chains": self.chains,
             "seals": self.seals,
@@ -89,9 +89,11 @@ def verify_chains(
     heads: Iterable[Mapping[str, Any]] = (),
     grace_seconds: float = GRACE_SECONDS,
 ) -> ChainVerification:
-    """Verify a tenant's chain, or all chains, until `deadline` (of `time.monotonic()`), starting at `after`.
+    """Verify the chain of one tenant, or all chains, until done or until `deadline`, a value of `time.monotonic()`.
 
-    `heads` are exported heads kept elsewhere; they count as much as those in the database.
+    `after` is the `next` of an earlier call, to resume from. `heads` are exported heads from outside the database; they
+    are checked like the stored ones. An entry may lack its seal for `grace_seconds`. Raise `CursorInvalidError` if
+    `after` is malformed or belongs to another tenant's chain.
     """
     verifier = _Verifier(tenant, heads, grace_seconds)
     place = _Place.from_text(after) if after else verifier.begin_after(None)
@@ -107,7 +109,7 @@ def verify_chains(
 
 
 def chain_scope(tenant: Tenant | None) -> AbstractContextManager[None]:
-    """Return the scope in which a tenant's chain is verified; all tenants for None."""
+    """Return a context manager for the scope in which a tenant's chain can be read; None stands for all tenants."""
     return all_tenants() if tenant is None else tenant_context(tenant)
 
 
@@ -180,7 +182,7 @@ class _Verifier:
                 self._report(
                     "entry_inserted",
                     chain,
-                    gettext_noop("The entry bypassed the sealer's queue."),
+                    gettext_noop("The entry was written without being queued for sealing."),
                     entry_id=state.entry_id,
                 )
             elif state.waited.total_seconds() > self.grace_seconds:

@@ -1,1 +1,1 @@
-"""Caches in process memory and in Redis."""
+"""Caches in process memory and in Redis, and guards of the use of Redis."""

@@ -1,4 +1,4 @@
-"""Process caches with a bound on entries and age, for values that are read after the permission check."""
+"""A process-local cache that is bounded in entries and age. Permissions must be checked before each read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Hashable
 
 
 class BoundedCache[Key: Hashable, Value]:
-    """A least-recently-used cache whose entries expire; threads share it.
+    """A thread-safe least-recently-used cache of at most ``most`` entries, each of which expires after ``seconds``.
 
-    All readers share a value, so it must not be changed.
+    All readers get the same object, so they must not change it.
     """
 
     def __init__(self, most: int, seconds: float) -> None:
@@ -34,7 +34,7 @@ class BoundedCache[Key: Hashable, Value]:
             return value
 
     def put(self, key: Key, value: Value) -> None:
-        """Store ``value``, and evict the least recently used entries beyond the bound."""
+        """Store ``value``. If the cache then has too many entries, the least recently used ones are removed."""
         with self._lock:
             self._entries[key] = (time.monotonic() + self._seconds, value)
             self._entries.move_to_end(key)

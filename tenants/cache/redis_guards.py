@@ -1,12 +1,12 @@
-"""Guards of the use of Redis: a circuit breaker for each server, and codes that sign what passes through it.
+"""Guards of the use of Redis: a circuit breaker for each server, and signatures of the values that pass through it.
 
-One breaker is shared by all optional uses of a process: caches, rates, wakes. A server that does not answer costs one
-time-out; then no use asks it for OPEN_SECONDS. After that one of them asks, and the others go on without Redis until it
-has been answered. What must be known of Redis itself, such as by a probe of the dispatcher, asks in any case, and an
-answer closes the breaker.
+All optional uses of one Redis server in a process (caches, rates, wake-ups) share one breaker. A server that does not
+answer costs one time-out; then the breaker is open for OPEN_SECONDS and the uses continue without Redis. After that,
+one of them tries, and the others continue without Redis until it has been answered. Code that must learn the state of
+Redis itself, such as a probe of the dispatcher, tries in any case, and an answer closes the breaker.
 
-Redis is not trusted: a process accepts from it only what another process of the platform has written, with an
-HMAC-SHA-256 under keys derived from SECRET_KEY. A key that was replaced stays valid for verification as long as
+Redis is not trusted: a process accepts from it only values that another process of the platform has written and signed
+by HMAC-SHA-256, under keys derived from SECRET_KEY. A replaced key stays valid for verification as long as
 SECRET_KEY_FALLBACKS lists it.
 """
 
@@ -32,7 +32,7 @@ LOG_SECONDS: Final = 60.0
 
 
 class RedisBreaker:
-    """The breaker of one server."""
+    """The circuit breaker of one Redis server, shared by the threads of this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,11 +41,14 @@ class RedisBreaker:
 
     @property
     def is_closed(self) -> bool:
-        """Return whether the last attempt succeeded."""
+        """Return whether the last noted attempt succeeded, or none has been noted yet."""
         return self._ask_again_at is None
 
     def is_open(self) -> bool:
-        """Return whether to continue without Redis. After OPEN_SECONDS one caller gets False and tries for all."""
+        """Return whether the caller should continue without Redis.
+
+        After OPEN_SECONDS one caller gets False, so that it tries Redis for all.
+        """
         if self._ask_again_at is None:
             return False
         with self._lock:
@@ -56,7 +59,7 @@ class RedisBreaker:
             return False
 
     def note_failure(self) -> None:
-        """Open the breaker, or keep it open."""
+        """Open the breaker for OPEN_SECONDS from now."""
         self._ask_again_at = time.monotonic() + OPEN_SECONDS
 
     def note_success(self) -> None:
@@ -66,7 +69,7 @@ class RedisBreaker:
 
 
 def breaker_of(url: str) -> RedisBreaker:
-    """Return the breaker of a URL's server, whatever the user and database."""
+    """Return the breaker of the Redis server in the URL, whatever the user, password and database in it."""
     return _breaker_of(urlsplit(url).netloc.rpartition("@")[2])
 
 
@@ -79,12 +82,12 @@ logger = logging.getLogger(__name__)
 
 
 def sign(purpose: str, *parts: bytes) -> bytes:
-    """Return the code of the parts for one purpose; it is not valid for another purpose."""
+    """Return the HMAC of the parts for one purpose. It is not valid for another purpose."""
     return _code(settings.SECRET_KEY, purpose, _framed(parts))
 
 
 def is_signed(purpose: str, code: bytes, *parts: bytes) -> bool:
-    """Return whether the code is that of the parts under SECRET_KEY or one of its fallbacks."""
+    """Return whether `code` is the HMAC of the parts for this purpose, under SECRET_KEY or one of its fallbacks."""
     text = _framed(parts)
     return any(
         constant_time_compare(code, _code(key, purpose, text))
@@ -93,7 +96,10 @@ def is_signed(purpose: str, code: bytes, *parts: bytes) -> bool:
 
 
 class RefusalCount:
-    """A counter of refusals that logs the first at once, and then at most one line a minute with the count."""
+    """A counter of refusals by reason.
+
+    It logs the first of a reason at once, then at most one line a minute with the count.
+    """
 
     def __init__(self, event: str) -> None:
         self._event = event
@@ -101,7 +107,7 @@ class RefusalCount:
         self._logged_at: dict[str, float] = {}
 
     def note(self, reason: str) -> None:
-        """Count one refusal, and log the count if the last line for this reason is a minute old."""
+        """Count one refusal, and log the count if the last log line for this reason is at least LOG_SECONDS old."""
         now = time.monotonic()
         self._counts[reason] = self._counts.get(reason, 0) + 1
         if now - self._logged_at.get(reason, -LOG_SECONDS) >= LOG_SECONDS:

@@ -7,7 +7,10 @@ from typing import Any
 
 
 class JSONSerializer:
-    """JSON for Django's Redis cache; integers stay plain, so that Redis can increment them."""
+    """JSON serializer for Django's Redis cache.
+
+    Integers are stored as plain numbers, so that Redis can increment them.
+    """
 
     def dumps(self, value: Any) -> int | bytes:
         """Return the stored form; raise TypeError for a value that JSON cannot hold."""

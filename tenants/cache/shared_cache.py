@@ -1,9 +1,9 @@
-"""A cache with three levels for values that every request reads and that seldom change: memory, Redis, PostgreSQL.
+"""A cache with three levels (memory, Redis, PostgreSQL) for values that each request reads and that seldom change.
 
-No invalidation is needed. A value read from PostgreSQL stays in Redis for KEPT_SECONDS, counted from before the read,
-and a process keeps what it found for as long again. After a change every process has the new value within twice that
-and one response of Redis: less than a second. If Redis is away, each process reads PostgreSQL at the same rate. ADR
-0023 gives the reasons.
+Values are not invalidated but expire. A value read from PostgreSQL stays in Redis for CONFIGURATION_CACHE_SECONDS,
+counted from before the read, and a process keeps a value that it found for as long again. After a change each process
+has the new value within twice that time and one response of Redis: less than a second by default. If Redis does not
+answer, each process reads PostgreSQL at the same rate. ADR 0023 gives the reasons.
 
 Redis is not trusted: a document there carries an HMAC over its name, its time of writing and its text. A document that
 the platform did not write, or wrote under another name or more than a minute ago, counts as missing.
@@ -54,9 +54,9 @@ class _Kept[Value]:
 
 
 class SharedCache[Value]:
-    """A cache of values by key. ``decode`` converts a JSON document into the value, which no caller may change.
+    """A cache of values by key. ``decode`` converts a JSON document into the value, which callers must not change.
 
-    A document for which ``is_secret`` returns True stays in this process's memory.
+    A document for which ``is_secret`` returns True is cached in this process's memory only, not in Redis.
     """
 
     def __init__(
@@ -69,7 +69,10 @@ class SharedCache[Value]:
         self._remembered = 0
 
     def get(self, key: str, read: Callable[[], Any]) -> Value:
-        """Return the value, less than a second old. ``read`` returns its document from PostgreSQL."""
+        """Return the value of a key, at most two cache periods old. ``read`` returns its JSON document from PostgreSQL.
+
+        If caches are disabled, ``read`` is called each time.
+        """
         seconds = cache_seconds()
         if not seconds:
             return self._decode(read())
@@ -97,7 +100,10 @@ class SharedCache[Value]:
         return value
 
     def forget(self, key: str) -> None:
-        """Remove the value from memory and Redis; call it after the commit of a change."""
+        """Remove the value of a key from this process's memory and from Redis.
+
+        Call it after a change has been committed.
+        """
         self._kept.pop(key, None)
         _drop_shared(self._name_of(key))
 
@@ -116,12 +122,12 @@ class SharedCache[Value]:
 
 
 def cache_seconds() -> float:
-    """Return how long each level keeps a value; 0 disables the caches."""
+    """Return for how many seconds each level of the cache keeps a value; 0 if caches are disabled."""
     return float(platform_settings.CONFIGURATION_CACHE_SECONDS)
 
 
 class _Shared:
-    """The connection to Redis, behind its breaker."""
+    """The connection to Redis, used through its circuit breaker."""
 
     def __init__(self) -> None:
         self.url = str(settings.CACHES["default"]["LOCATION"])
@@ -133,7 +139,7 @@ class _Shared:
         )
 
     def ask(self, command: Callable[[redis.Redis], Any]) -> Any:
-        """Return the response, or None while Redis is away."""
+        """Return the response, or None if Redis is not available."""
         breaker = breaker_of(self.url)
         if breaker.is_open():
             return None
@@ -181,7 +187,7 @@ def _get_text(client: redis.Redis, name: str) -> bytes | None:
 
 
 def _write_shared(name: str, text: bytes, seconds: float) -> None:
-    """Store the signed text for the rest of its time; nothing if the read took longer."""
+    """Store the signed text for the seconds that it is still valid; store nothing if there are none left."""
     milliseconds = int(seconds * 1_000)
     if milliseconds > 0:
         written = _TIME.pack(wall_clock())

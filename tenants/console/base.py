@@ -1,6 +1,6 @@
 """Base classes of all console pages: rows of one tenant, no facets, no deletion, actions by POST only.
 
-A page declares the permissions that it needs; undeclared actions are refused. A test covers every page.
+A page declares the permissions that it requires; an action that declares none is refused. A test covers every page.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic at run
 
 
 class ConsoleAdmin(PostActionsMixin, ModelAdmin):
-    """Base of all pages: the database decides which rows are visible, this class which actions are permitted."""
+    """Base of all admin pages: the database decides which rows are visible, this class which actions are permitted."""
 
     show_facets = ShowFacets.NEVER
     show_full_result_count = False
@@ -73,7 +73,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
     action_permissions: ClassVar[Mapping[str, Permission]] = {}
 
     def access(self, request: HttpRequest) -> Access:
-        """Return the access of this request."""
+        """Return the tenant, role and permissions of the request."""
         return access_of(request)
 
     def _may(self, request: HttpRequest, needed: Permission | None) -> bool:
@@ -83,29 +83,29 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return self._may(request, self.view_permission)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Return whether the request may view."""
+        """Return whether the caller has the page's `view_permission`."""
         return self._may(request, self.view_permission)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Return whether the request may add."""
+        """Return whether the caller has the page's `add_permission`."""
         return self._may(request, self.add_permission)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Return whether the request may change."""
+        """Return whether the caller has the page's `change_permission`."""
         return self._may(request, self.change_permission)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Return False: rows are ended by actions, never deleted."""
+        """Return False: a row is never deleted here; an action ends it."""
         return False
 
     @display(description=ModelAdmin.action_checkbox.short_description)
     def action_checkbox(self, obj: Model) -> SafeString:
-        """Return unfold's checkbox without rendering its template for each row: only the key differs."""
+        """Return the row's checkbox, without rendering unfold's template for each row: only the key differs."""
         before, after = _checkbox_around_key(get_language())
         return format_html("{}{}{}", before, obj.pk, after)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the list; raise `IncorrectLookupParameters` if PostgreSQL cannot compare what the URL filters by."""
+        """Return the change list; raise `IncorrectLookupParameters` if PostgreSQL refuses a value in the URL."""
         if not request.GET:
             return super().get_changelist_instance(request)
         try:
@@ -117,7 +117,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return shown
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Return whether the URL may filter by the column."""
+        """Return whether the URL may filter by this lookup: not by hidden, JSON, binary or array columns."""
         # Django accepts any own column from the URL; filters on a masked payload would reveal it letter by letter.
         try:
             field = self.opts.get_field(lookup.split("__", maxsplit=1)[0])
@@ -128,7 +128,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return bool(super().lookup_allowed(lookup, value, request))
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Run an action on the selected rows; raise `BadRequest` for a malformed key."""
+        """Run an action on the selected rows; raise `BadRequest` if a selected key is malformed."""
         try:
             for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.to_python(key)
@@ -138,22 +138,22 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return response
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the actions that the request may run."""
+        """Return the actions on selected rows that the caller may run."""
         offered = super().get_actions(request)
         return {name: act for name, act in offered.items() if self._may(request, self.action_permissions.get(name))}
 
     def guard(self, view: View, permission: Permission, *, cacheable: bool = False, takes_files: bool = False) -> View:
-        """Return a view for `get_urls` behind log-in and permission, whose body may contain files if `takes_files`."""
+        """Return a view for `get_urls` that requires log-in and the permission; it accepts files if `takes_files`."""
         guarded = guard_view(self.admin_site, view, permission, cacheable=cacheable)
         guarded.max_body_bytes = MAX_UPLOAD_BYTES if takes_files else None  # type: ignore[attr-defined]
         return guarded
 
     def related_values(self, obj: Any) -> Mapping[str, Any]:
-        """Return values of other rows, by label, that the row's page shows and that are edited with it."""
+        """Return values of other rows, by label, that this row's page shows and that are part of its conflict check."""
         return {}
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> type[ModelForm[Any]]:
-        """Return the form; of an existing row with the fields that detect concurrent changes."""
+        """Return the form class; the form of an existing row also detects concurrent changes."""
         if obj is not None and self.has_change_permission(request, obj):
             own = kwargs.get("form", self.form)
             readonly = self.get_readonly_fields(request, obj)
@@ -162,7 +162,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the fieldsets; of an existing row with the hidden field of `with_conflict_check`."""
+        """Return the fieldsets; those of an existing row include the hidden field that detects concurrent changes."""
         fieldsets = list(super().get_fieldsets(request, obj))
         if obj is None or not self.has_change_permission(request, obj) or SEEN in flatten_fieldsets(fieldsets):
             return fieldsets
@@ -172,7 +172,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Show a change that a service refuses as a message on the page; nothing of it is stored."""
+        """Show or save the form of a row. If a service refuses the change, show its message and store nothing."""
         # Before any look-up of rows: a caller without a tenant has no scope to query in.
         if object_id is not None and not self.has_view_or_change_permission(request):
             raise PermissionDenied
@@ -186,11 +186,11 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return response
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Refuse deletion: rows are ended by actions."""
+        """Raise `PermissionDenied`: a row is never deleted here; an action ends it."""
         raise PermissionDenied
 
     def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Refuse Django's history: the audit log is the history."""
+        """Raise `PermissionDenied`: the audit log takes the place of Django's history page."""
         raise PermissionDenied
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, *args: Any) -> NoReturn:
@@ -208,27 +208,27 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
 
 
 class TenantScopedAdmin(ConsoleAdmin):
-    """Base of pages of a tenant's rows: members see their tenant's, platform staff all with the tenant in front.
+    """Base of pages of tenants' rows: members see their tenant's rows, platform staff those of all tenants.
 
-    Permissions come from roles, never from Django's. `save_model` must call a service.
+    Permissions come from roles, never from Django's permissions. `save_model` must call a service function.
     """
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """Return the columns, with the tenant if several tenants' rows are shown."""
+        """Return the columns, with a tenant column if rows of several tenants are listed."""
         columns = list(super().get_list_display(request))
         if self.access(request).sees_all_tenants and self._has_tenant and "tenant" not in columns:
             columns.insert(1, "tenant")
         return columns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows, with their tenants if several tenants' rows are shown."""
+        """Return the visible rows, joined with their tenants if rows of several tenants are listed."""
         queryset: QuerySet[Any] = super().get_queryset(request)
         if self.access(request).sees_all_tenants and self._has_tenant:
             return queryset.select_related("tenant")
         return queryset
 
     def get_form(self, request: HttpRequest, obj: Model | None = None, **kwargs: Any) -> type[ModelForm[Any]]:
-        """Return the form, with choices of the row's own tenant."""
+        """Return the form class, whose foreign keys offer only rows of the edited row's tenant."""
         # In the cross-tenant scope a choice would offer all tenants' rows; only those of the row's tenant fit.
         request.form_tenant_id = getattr(obj, "tenant_id", None)  # type: ignore[attr-defined]
         form: type[ModelForm[Any]] = super().get_form(request, obj, **kwargs)
@@ -237,7 +237,7 @@ class TenantScopedAdmin(ConsoleAdmin):
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> ModelChoiceField[Any] | None:
-        """Return the field of a foreign key, with choices of the row's own tenant."""
+        """Return the form field of a foreign key, which offers only rows of the edited row's tenant."""
         related: Any = db_field.remote_field.model
         tenant_id = getattr(request, "form_tenant_id", None)
         if tenant_id is not None and _has_tenant(related):
@@ -251,14 +251,14 @@ class TenantScopedAdmin(ConsoleAdmin):
 
 
 class ReadOnlyAdmin(TenantScopedAdmin):
-    """Base of pages of rows that only actions change: jobs, executions, the audit log."""
+    """Base of read-only pages, such as jobs, executions and the audit log: no form adds or changes their rows."""
 
     add_permission: ClassVar[None] = None
     change_permission: ClassVar[None] = None
 
 
 class OfItsPage:
-    """Mixin of inline rows: the page around them has checked the permission to change."""
+    """Mixin of admin inlines: it permits everything, because the page around the inline has checked the permission."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
@@ -274,11 +274,11 @@ class OfItsPage:
 
 
 class PlatformStaffAdmin(ConsoleAdmin):
-    """Base of pages of platform rows, whose permissions no member of a tenant has."""
+    """Base of pages of the platform's own rows; only platform roles have the permissions that they require."""
 
 
 def guard_view(site: AdminSite, view: View, permission: Permission, *, cacheable: bool = False) -> View:
-    """Return a view of the console that requires the permission."""
+    """Return a console view that requires log-in and the permission."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

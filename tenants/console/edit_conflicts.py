@@ -21,7 +21,7 @@ UNREADABLE = gettext_lazy("The form has no record of the values that you saw. Re
 
 
 class FormMarksField(forms.CharField):
-    """Hidden form field with digests of the values that were shown."""
+    """Hidden form field that holds digests of the values which the form showed when it was opened."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -36,12 +36,12 @@ class FormMarksField(forms.CharField):
 
 
 def marks_of(values: Mapping[str, Any]) -> str:
-    """Return the digests of values by their names, for a hidden field."""
+    """Return a JSON object with the digest of each value by its name, for a hidden form field."""
     return json.dumps({name: digest_of(value) for name, value in values.items()})
 
 
 def changed_since(sent: str, values: Mapping[str, Any]) -> list[str]:
-    """Return the names of values that differ from their digests; raise ValueError for malformed digests."""
+    """Return the names of values that do not match the submitted digests; raise ValueError if these are malformed."""
     seen = json.loads(sent)
     if not isinstance(seen, dict):
         raise ValueError("The digests must be an object.")  # noqa: TRY004 - a text that is none, as the others
@@ -49,7 +49,7 @@ def changed_since(sent: str, values: Mapping[str, Any]) -> list[str]:
 
 
 def with_current_marks(sent: Any, values: Mapping[str, str]) -> Any:
-    """Return the submitted data with other values in hidden fields."""
+    """Return a copy of the submitted data in which the given fields have new values."""
     data = sent.copy()
     for name, value in values.items():
         data[name] = value
@@ -57,19 +57,22 @@ def with_current_marks(sent: Any, values: Mapping[str, str]) -> Any:
 
 
 def conflict_message(changed_fields: Sequence[str]) -> str:
-    """Return the message for a person whose form is out of date."""
+    """Return the message for a person whose form shows outdated values of these fields."""
     return ADVICE.format(what="; ".join(changed_fields))
 
 
 def current_value_text(label: str, value: Any) -> str:
-    """Return a label with its current value."""
+    """Return the sentence that names a field by its label and states its current value, cut to MAX_SHOWN characters."""
     text = gettext("empty") if value in (None, "") else str(value)
     shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
     return gettext("%(label)s is now %(shown)s") % {"label": label, "shown": shown}
 
 
 class ConflictCheckedForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
-    """Form of an existing row. `beside` are values of other rows that its page shows, by label."""
+    """Form of an existing row that reports values changed since it was opened, instead of overwriting them.
+
+    `beside` maps labels to values of other rows that the page shows and that are checked as well.
+    """
 
     seen = FormMarksField()
     beside: ClassVar[Mapping[str, Any]] = {}
@@ -118,6 +121,6 @@ class ConflictCheckedForm(forms.ModelForm):  # type: ignore[type-arg] # not gene
 
 
 def with_conflict_check(form: Any, beside: Mapping[str, Any], *, without: Iterable[Any]) -> type[ConflictCheckedForm]:
-    """Return the form class with the hidden field added; ``without`` are fields that are only shown."""
+    """Return a subclass of the form that detects concurrent changes; fields named in ``without`` are only shown."""
     removed = dict.fromkeys(name for name in without if name in form.declared_fields)
     return type(form.__name__, (ConflictCheckedForm, form), {"beside": beside, **removed})

@@ -1,4 +1,4 @@
-"""Form fields for JSON, with the same rules as the API's parser."""
+"""Form fields for JSON, which follow the same rules as the API's JSON parser."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tenants.exceptions import JsonInvalidError
 
 
 class StrictJSONField(forms.JSONField):
-    """JSON form field that refuses what the API does: deep nesting, large numbers, NUL, surrogates, double keys."""
+    """JSON form field that refuses what the API does: deep nesting, large numbers, NUL, surrogates, duplicate keys."""
 
     def to_python(self, value: Any) -> Any:
-        """Return the value; raise `ValidationError` for invalid JSON."""
+        """Return the parsed value; raise `ValidationError` for invalid JSON."""
         if self.disabled or value in self.empty_values or not isinstance(value, str):
             return super().to_python(value)
         try:
@@ -26,7 +26,7 @@ class StrictJSONField(forms.JSONField):
             raise ValidationError(refusal.detail, code="invalid") from refusal
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """Return the value to show in the form again."""
+        """Return the value that the form shows again after an invalid submission."""
         if self.disabled or not isinstance(data, str):
             return super().bound_data(data, initial)
         try:
@@ -43,10 +43,10 @@ class StrictJSONField(forms.JSONField):
 
 
 class IndentedJSONField(StrictJSONField):
-    """The same field, shown with one member a line and letters unescaped."""
+    """Strict JSON form field that shows the value indented, with letters unescaped."""
 
     def prepare_value(self, value: Any) -> Any:
-        """Return the JSON text to show."""
+        """Return the indented JSON text that the form shows."""
         return value if isinstance(value, InvalidJSONInput) else json.dumps(value, indent=2, ensure_ascii=False)
 
 

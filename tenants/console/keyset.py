@@ -1,7 +1,6 @@
-"""Console lists of unbounded length: pages by key instead of by number, without a total count.
+"""Console lists of unbounded length: paged by key instead of by page number, without a total count.
 
-The ids are UUIDv7, so the order of ids is the order of time and a page is one range of the primary index, however deep
-it lies.
+The ids are UUIDv7, so they sort by time, and a page is one range of the primary index, however deep in the list it is.
 """
 
 from __future__ import annotations
@@ -23,7 +22,10 @@ LOOK_LIMIT = 20_000
 
 
 class KeysetChangeList(ChangeList):
-    """Change list, newest first. ``newer_url`` and ``older_url`` lead to the neighbouring pages, or are None."""
+    """Change list, newest first.
+
+    ``newer_url`` and ``older_url`` link to the neighbouring pages; None if there is none.
+    """
 
     newer_url: str | None = None
     older_url: str | None = None
@@ -31,18 +33,18 @@ class KeysetChangeList(ChangeList):
     look_limit: int | None = None
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
-        """Return the lookups of the URL without the keys of pages and view parameters."""
+        """Return the filters in the URL: its parameters without the page keys and the page's own view parameters."""
         lookups: dict[str, Any] = super().get_filters_params(params)
         for key in (BEFORE, AFTER, *getattr(self.model_admin, "view_parameters", ())):
             lookups.pop(key, None)
         return lookups
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
-        """Return the order of the ids, newest first."""
+        """Return the ordering: by id, newest first, whatever the URL says."""
         return ["-pk"]
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read one page from its key."""
+        """Read the rows of the page that the URL's key selects, and set the links to the neighbouring pages."""
         before, after = _key(request, BEFORE), _key(request, AFTER)
         size, is_upward = self.list_per_page, after is not None
         beyond = Q(pk__gt=after) if is_upward else Q() if before is None else Q(pk__lt=before)
@@ -85,7 +87,7 @@ class KeysetChangeList(ChangeList):
 
 
 class KeysetAdmin(ReadOnlyAdmin):
-    """A read-only list of rows whose ids are UUIDv7."""
+    """Base of read-only lists of rows whose ids are UUIDv7."""
 
     change_list_template = "tenants/admin/keyset_list.html"
     sortable_by = ()
@@ -96,18 +98,18 @@ class KeysetAdmin(ReadOnlyAdmin):
     walked_filters: ClassVar[frozenset[str]] = frozenset()
 
     def is_look_bounded(self, request: HttpRequest) -> bool:
-        """Return whether the page scans with a bound: it has a filter without an index, and no search."""
+        """Return whether a page scans at most LOOK_LIMIT rows: if it has a filter without an index, and no search."""
         return not request.GET.get("q") and any(request.GET.get(name) for name in self.walked_filters)
 
     def rows_of_look(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows that a filter without an index scans, narrowed by an index."""
+        """Return the rows that a filter without an index has to scan, narrowed by those filters that have one."""
         if slug := request.GET.get("tenant"):
             # By its key, which has an index; a join by slug would sort all of its rows.
             rows = rows.filter(tenant_id=Tenant.objects.filter(slug=slug).values_list("pk", flat=True).first())
         return rows
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        """Return the change list class."""
+        """Return the class of the change list."""
         return KeysetChangeList
 
 
@@ -117,7 +119,7 @@ def _key(request: HttpRequest, name: str) -> UUID | None:
 
 
 def parse_uuid(text: str) -> UUID | None:
-    """Return the UUID in the text, or None."""
+    """Return the text as a UUID, or None if it is not one."""
     try:
         return UUID(text.strip())
     except ValueError:

@@ -1,4 +1,4 @@
-"""Links into the console for people."""
+"""Links to console pages, for use in messages to people."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.urls import reverse
 
 
 def invitation_link(request: HttpRequest, token: str) -> str:
-    """Return the URL of the page that accepts an invitation, on the host of the request.
+    """Return the URL of the page on which an invitation is accepted, on the host of the request.
 
-    The token is in the query: logs contain paths without queries.
+    The token is in the query string, because logs contain paths without queries.
     """
     return request.build_absolute_uri(f"{reverse('admin:invitation')}?{urlencode({'token': token})}")

@@ -1,4 +1,4 @@
-"""Lists and pages whose changing parts the browser polls."""
+"""Console lists and pages whose changing parts the browser polls."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ ROWS_TEMPLATE = "tenants/admin/live_rows.html"
 
 
 class LiveListMixin(ConsoleAdmin):
-    """Mixin of a list whose rows are polled every five seconds; filters, search and order are those of its URL."""
+    """Mixin of a list whose rows the browser polls every five seconds; the poll keeps filters, search and order."""
 
     change_list_template = "tenants/admin/live_list.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the URLs with that of the polled rows."""
+        """Return the URLs of the page, with one more for the polled rows."""
         if self.view_permission is None:
             return super().get_urls()
         rows = self.guard(self.rows_view, self.view_permission, cacheable=True)
         return [path("rows/", rows, name=_name_of(self, "rows")), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Render the list, which polls the URL of its rows."""
+        """Render the list with the URL from which the browser polls its rows."""
         address = f"{reverse(f'admin:{_name_of(self, "rows")}')}?{request.GET.urlencode()}"
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "rows_address": address})
         return response
 
     def rows_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the rows only, or 304 if they are unchanged."""
+        """Return the HTML of the rows only, or 304 if the browser already has it."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         page = self.changelist_view(request)
@@ -46,14 +46,14 @@ class LiveListMixin(ConsoleAdmin):
 
 
 class LivePageMixin(ConsoleAdmin):
-    """Mixin of a row's page whose first part, the row's current state, is polled every five seconds."""
+    """Mixin of a row's page on which the browser polls the first part, the row's current state, every five seconds."""
 
     @abstractmethod
     def render_now(self, request: HttpRequest, object_id: str) -> str | None:
-        """Return the HTML of the row's current state, or None if the row is gone."""
+        """Return the HTML of the row's current state, or None if the row does not exist any more."""
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the URLs with that of the polled state."""
+        """Return the URLs of the page, with one more for the polled state."""
         if self.view_permission is None:
             return super().get_urls()
         now = self.guard(self.now_view, self.view_permission, cacheable=True)
@@ -62,7 +62,7 @@ class LivePageMixin(ConsoleAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Render the page with the row's current state."""
+        """Render the page, including the row's current state."""
         context = {**(extra_context or {})}
         part = self.render_now(request, object_id) if self.has_view_permission(request) else None
         if part is not None:
@@ -72,7 +72,7 @@ class LivePageMixin(ConsoleAdmin):
         return response
 
     def now_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Return the row's current state only, or 304 if it is unchanged."""
+        """Return the HTML of the row's current state only, or 304 if the browser already has it."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         part = self.render_now(request, object_id)

@@ -1,4 +1,7 @@
-"""Page fragments that the browser polls: cached in memory for all viewers of the same rows, answered with an ETag."""
+"""Page fragments that the browser polls.
+
+They are cached in memory for all viewers of the same rows, and have an ETag.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +53,8 @@ class _Entry:
 class CachedPart:
     """A cached page fragment, the same for all viewers of the same rows in the same language.
 
-    One thread renders it at a time. Entries are kept by tenant. HTML is never stored in Redis: write access there would
-    be write access to the pages of the platform's staff.
+    Only one thread at a time renders an entry; entries are separate by tenant. The HTML is never stored in Redis,
+    because who can write there could then write into the pages of the platform's staff.
     """
 
     def __init__(self, name: str) -> None:
@@ -60,10 +63,11 @@ class CachedPart:
         self._entries: dict[str, _Entry] = {}
 
     def get(self, draw: Callable[[], SafeString], *, variant: str = "") -> Fragment:
-        """Return the fragment, rendered at most KEPT_SECONDS ago, or STALE_SECONDS ago while another thread renders it.
+        """Return the fragment; ``draw`` renders it if the cached one is older than KEPT_SECONDS.
 
-        Wait for the other thread's lock if the fragment is older. ``variant`` names the viewer's permissions or choices
-        that the fragment depends on. Render it each time if caches are off.
+        While another thread renders it, a fragment of up to STALE_SECONDS is returned; for an older one the caller
+        waits. ``variant`` names the viewer's permissions or choices that the fragment depends on. If caches are
+        disabled, it is rendered each time.
         """
         if not cache_seconds():
             return fragment_of(draw())
@@ -83,7 +87,7 @@ class CachedPart:
             entry.lock.release()
 
     def clear(self) -> None:
-        """Remove all entries, so that the next request renders the fragment."""
+        """Remove all entries, so that the next request renders the fragment again."""
         with self._lock:
             self._entries = {}
 
@@ -103,17 +107,17 @@ class CachedPart:
 
 
 def fragment_of(body: SafeString) -> Fragment:
-    """Return the body with its ETag."""
+    """Return the HTML as a fragment, with its ETag."""
     return Fragment(body, etag_of(body))
 
 
 def etag_of(body: str) -> str:
-    """Return the ETag of a fragment."""
+    """Return the ETag of a fragment's HTML: a quoted hash of it."""
     return quote_etag(hashlib.sha256(body.encode()).hexdigest()[:32])
 
 
 def part_response(request: HttpRequest, body: str, *, etag: str | None = None, status: int = 200) -> HttpResponseBase:
-    """Return the fragment with this status, or 304 if it has the ETag that the request names.
+    """Return a response with the HTML and this status, or 304 if the browser already has the HTML.
 
     The ETag is computed from the body if none is given.
     """

@@ -35,7 +35,10 @@ REASON_LIMIT = 500
 
 @dataclass(frozen=True, slots=True)
 class PostAction:
-    """A button: its permission, the rows that it is offered for, and whether it needs a reason, an end and the slug."""
+    """A button on a row's page: its permission, for which rows it is offered, and which inputs it asks for.
+
+    The inputs are a reason, an end time and, as confirmation, the row's slug.
+    """
 
     label: str | Promise
     permission: Permission
@@ -56,7 +59,7 @@ def post_action(
     is_danger: bool = False,
     is_offered: Callable[[Any], bool] = lambda row: True,
 ) -> Callable[[Act], Act]:
-    """Declare an admin's method as an action that its page offers as a button."""
+    """Return a decorator that makes an admin's method an action, offered as a button on the row's page."""
 
     def describe(act: Act) -> Act:
         """Attach the declaration to the method."""
@@ -68,7 +71,10 @@ def post_action(
 
 
 def until_of(request: HttpRequest) -> datetime | None:
-    """Return when the action's effect ends, as the form gave it in UTC; None if it was left empty."""
+    """Return the submitted end time of the action's effect, read as UTC if it has no offset; None if left empty.
+
+    Raise `FieldInvalidError` if it is not a time.
+    """
     text = request.POST.get("until", "").strip()
     if not text:
         return None
@@ -80,12 +86,12 @@ def until_of(request: HttpRequest) -> datetime | None:
 
 
 def read_reason(request: HttpRequest) -> str:
-    """Return the reason of the form, without NUL bytes and cut to REASON_LIMIT."""
+    """Return the submitted reason, without NUL bytes and cut to REASON_LIMIT characters."""
     return request.POST.get("reason", "").replace("\x00", "").strip()[:REASON_LIMIT]
 
 
 class PostActionsMixin(ModelAdmin):
-    """Mixin that serves `post_actions` of an admin at `<row>/act/<name>/` and shows them above its form."""
+    """Mixin that shows an admin's `post_actions` above the form and runs them at `<row>/act/<name>/`."""
 
     post_actions: ClassVar[tuple[str, ...]] = ()
     change_form_outer_before_template = "tenants/admin/post_actions.html"
@@ -96,7 +102,7 @@ class PostActionsMixin(ModelAdmin):
         return [path("<path:object_id>/act/<slug:name>/", view, name=name), *super().get_urls()]
 
     def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
-        """Run the action on POST; answer 405 to other methods."""
+        """Run the action on the row on POST; answer 405 to other methods."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         action = self._described(name)

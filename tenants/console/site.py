@@ -1,4 +1,4 @@
-"""The admin site of the console. Apps register their pages on it and draw their own pages in its frame."""
+"""The admin site of the console, on which each app registers its pages."""
 
 from __future__ import annotations
 

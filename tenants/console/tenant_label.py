@@ -9,7 +9,7 @@ from tenants.access.caller import access_of
 
 
 def tenant_label(request: HttpRequest) -> list[str] | None:
-    """Return the text and the colour of the label, or None for callers without access."""
+    """Return the label's text and colour, or None for callers without access to a tenant."""
     access = access_of(request)
     if access.sees_all_tenants:
         return [gettext("All tenants"), "warning"]

@@ -1,1 +1,1 @@
-"""PostgreSQL access: connection options, lost sessions, prepared statements, row-level security, locks."""
+"""PostgreSQL access: connection options, prepared statements, row-level security, advisory locks, lost sessions."""

@@ -37,7 +37,7 @@ class BootstrapError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LoginRole:
-    """A role that logs in."""
+    """The name and password of a database role that can log in."""
 
     name: str
     password: str
@@ -45,7 +45,7 @@ class LoginRole:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The databases and roles to create."""
+    """The names of the databases and roles to create."""
 
     database: str
     owner: LoginRole
@@ -55,16 +55,16 @@ class Layout:
 
     @property
     def template(self) -> str:
-        """Return the name of the empty database with the extension, from which the owner creates test databases."""
+        """Return the name of the empty database, with the extension, from which the owner creates test databases."""
         return f"{self.database}_template"
 
 
 def bootstrap_database(
     admin_url: str, *, database: str, owner: LoginRole, app: LoginRole, auditor: LoginRole, platform: str
 ) -> None:
-    """Create roles, databases, template and extension, and verify them.
+    """Create the roles, the database, the template database and the extension, then verify the roles.
 
-    It is idempotent. Raise `BootstrapError` if the server is too old or a role has excess rights.
+    It may be repeated. Raise `BootstrapError` if the server is too old or a role has more rights than it should.
     """
     layout = Layout(database=database, owner=owner, app=app, auditor=auditor, platform=platform)
     with psycopg.connect(admin_url, autocommit=True, **connection_options()) as connection:
@@ -87,7 +87,7 @@ def bootstrap_database(
 
 
 def role_statements(layout: Layout, server_version: int) -> Iterator[sql.Composed]:
-    """Yield the statements for roles, membership in the platform role, and timeouts. Passwords are set separately."""
+    """Yield the SQL that creates the roles, grants the platform role and sets the time-outs; it sets no passwords."""
     owner, app, platform = (sql.Identifier(name) for name in (layout.owner.name, layout.app.name, layout.platform))
     for name, options in (
         (layout.owner.name, "LOGIN CREATEDB NOINHERIT NOCREATEROLE"),
@@ -112,7 +112,7 @@ def role_statements(layout: Layout, server_version: int) -> Iterator[sql.Compose
 
 
 def database_statements(layout: Layout, database: str) -> Iterator[sql.Composed]:
-    """Yield the statements inside a database: its owner, the rights to connect and create, the extension."""
+    """Yield the SQL to run inside a database: its owner, the rights to connect and create, and the extension."""
     names = (layout.owner.name, layout.app.name, layout.auditor.name, layout.platform)
     owner, app, auditor, platform = map(sql.Identifier, names)
     name = sql.Identifier(database)
@@ -126,7 +126,7 @@ def database_statements(layout: Layout, database: str) -> Iterator[sql.Composed]
 
 
 def printed_sql(layout: Layout, server_version: int) -> str:
-    """Return the statements as a script for psql; the passwords are variables such as `owner_password`."""
+    """Return all statements as a script for psql; the passwords are psql variables such as `owner_password`."""
     lines = [
         "-- psql -v ON_ERROR_STOP=1 -v owner_password=… -v app_password=… -v auditor_password=… -f THIS_FILE ADMIN_URL"
     ]

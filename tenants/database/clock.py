@@ -1,4 +1,4 @@
-"""The database's clock, which decides all times, whatever the machine's clock shows."""
+"""The clock of the database server, which is used for all stored times, because machines' clocks differ."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from django.db import connection
 
 
 def read_clock() -> datetime:
-    """Return when the current transaction began; it is constant within the transaction."""
+    """Return the time at which the current transaction began; it stays the same within the transaction."""
     return _ask("SELECT now()")
 
 
 def read_moment() -> datetime:
-    """Return the current time, which advances within a transaction."""
+    """Return the current time by the database's clock; it advances within a transaction."""
     return _ask("SELECT clock_timestamp()")
 
 

@@ -1,4 +1,4 @@
-"""Names of database roles and connections, read from the settings at use."""
+"""Names of database roles and connections, read from the settings on each call."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ TENANT_SETTING = "app.tenant_id"
 
 
 def platform_role() -> str:
-    """Return the cross-tenant role, which sees the rows of all tenants and cannot log in."""
+    """Return the name of the cross-tenant role, which sees the rows of all tenants and cannot log in."""
     return str(platform_settings.DATABASE_PLATFORM_ROLE)
 
 
 def auditor_role() -> str:
-    """Return the login role that alone seals, signs and prunes the audit log."""
+    """Return the name of the only role that may seal, sign and prune the audit log."""
     return str(platform_settings.DATABASE_AUDITOR_ROLE)
 
 
 def cross_tenant_role() -> str:
-    """Return the role that sees the rows of all tenants: the platform's, or "none" for the auditor's login."""
+    """Return the database role to set in the scope of all tenants.
+
+    It is the platform role, or "none" (no change of role) under the auditor's login.
+    """
     return "none" if connections[APP_ALIAS].settings_dict["USER"] == auditor_role() else platform_role()
 
 
 def app_role() -> str:
-    """Return the restricted role that the application logs in as."""
+    """Return the name of the restricted role that the application logs in as."""
     return str(settings.DATABASES[APP_ALIAS]["USER"])
 
 
 def default_max_concurrency() -> int:
-    """Return the default cap on a tenant's jobs in flight in a new plan."""
+    """Return the maximum of a tenant's concurrent jobs that a new plan gets by default."""
     return int(platform_settings.TENANT_ISOLATED_TASK_CONCURRENCY)

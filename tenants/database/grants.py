@@ -1,4 +1,4 @@
-"""Grants of the roles on each table, derived from the policies so that both always agree."""
+"""Table privileges of the database roles, derived from the row-level policies so that both always agree."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ class TableGrants:
 
 
 def grant_tables(connection: BaseDatabaseWrapper, tables: Iterable[str] | None = None) -> list[TableGrants]:
-    """Set the grants of `tables` (all of the owner's, if None) from their policies in one transaction; return them."""
+    """Replace the privileges on `tables` (None: all tables of the owner) by those that follow from their policies.
+
+    It runs in one transaction. Return the privileges.
+    """
     with transaction.atomic(using=connection.alias), planned_cursor(namedtuple_row, connection=connection) as cursor:
         roles = {"platform": platform_role(), "auditor": auditor_role()}
         parameters = {**roles, "tables": None if tables is None else list(tables)}
@@ -56,7 +59,7 @@ def grant_tables(connection: BaseDatabaseWrapper, tables: Iterable[str] | None =
 
 
 def grant_after_migrate(sender: AppConfig, using: str, **kwargs: Any) -> None:
-    """Grant privileges on tables whose migrations do not (receiver of `post_migrate`)."""
+    """Set the privileges on all tables after a migration (receiver of `post_migrate`)."""
     if using == OWNER_ALIAS:
         grant_tables(connections[using])
 

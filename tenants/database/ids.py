@@ -1,4 +1,4 @@
-"""UUIDv7 ids (RFC 9562): sortable by creation, safe to expose, generated without the database."""
+"""UUIDv7 ids (RFC 9562): they sort by time of creation, reveal no count, and are generated without the database."""
 
 from __future__ import annotations
 
@@ -53,21 +53,21 @@ os.register_at_fork(after_in_child=_clock.start_afresh)
 
 
 def uuid7() -> uuid.UUID:
-    """Return a new UUIDv7, greater than every earlier one of this process even when the clock steps back."""
+    """Return a new UUIDv7, greater than every earlier one of this process, even if the clock was set back."""
     return uuid7s(1)[0]
 
 
 def uuid7s(count: int) -> list[uuid.UUID]:
-    """Return `count` UUIDv7s in order, in one batch."""
+    """Return `count` new UUIDv7s in ascending order."""
     seed, *tails = struct.unpack(f">Q{count}I", os.urandom(8 + 4 * count))
     milliseconds, first = _clock.take(count, seed & _COUNTER_SEED_MASK)
     return [_assemble(milliseconds, first + place, tail) for place, tail in enumerate(tails)]
 
 
 def uuid7_floor(moment: datetime) -> uuid.UUID:
-    """Return the least UUIDv7 of the millisecond of `moment` (aware), as the bound of a time range.
+    """Return the least UUIDv7 of the millisecond of `moment`, as the bound of a range of ids by time.
 
-    Times before 1970, of which there are no ids, return the least bound of all.
+    For a time before 1970 return the least UUIDv7 of all. Raise ValueError if `moment` has no time zone.
     """
     if moment.tzinfo is None:
         raise ValueError("uuid7_floor needs an aware datetime.")

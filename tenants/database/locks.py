@@ -1,15 +1,15 @@
-"""The advisory locks of the platform, in one place: no two locks share a key, and no number is elsewhere.
+"""The advisory locks of the platform, all declared here so that no two share a key.
 
-A lock has a class and, within it, a key: a number (a pool's id, or the hash of a tenant), or a text, such as a tenant's
-id with a name, hashed to 64 bits with the class as the seed. PostgreSQL keeps pairs of numbers apart from single ones,
-so the two forms never collide.
+A lock has a class and a key within it. The key is either a number (such as a pool's id, or the hash of a tenant's id)
+or a text (such as a tenant's id with a name), hashed to 64 bits with the class as the seed. PostgreSQL keeps pairs of
+numbers apart from single numbers, so the two forms never collide.
 
-A named statement takes a lock by ``pg_advisory_xact_lock(%(tick_lock)s::int, …)`` or similar, with the number of the
-class as the parameter. The key of a tenant is ``hashtext(tenant_id::text)``: two tenants with one hash sometimes wait
-for each other, which is harmless.
+A statement takes a lock by ``pg_advisory_xact_lock(%(tick_lock)s::int, …)`` or similar, with the number of the class as
+a parameter. The key of a tenant is ``hashtext(tenant_id::text)``: two tenants with the same hash sometimes wait for
+each other, which is harmless.
 
-Every lock belongs to a transaction and ends with it. A session's lock would stay on a connection that a pooler gives to
-another client, and would be released on one that never held it.
+Every lock belongs to a transaction and is released at its end. A lock of the session would stay on a connection that a
+pooler gives to another client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from django.db import connection
 
 @unique
 class LockClass(IntEnum):
-    """The classes of locks. A class's number is four letters of its name and never changes."""
+    """A class of advisory locks. Its number is four letters of its name in ASCII and never changes."""
 
     # Held by one process of many, for one run of a duty; those of a pool with its id.
     TICK = 0x7469636B
@@ -58,22 +58,22 @@ class LockClass(IntEnum):
     FILE_CONTENT = 0x66696C65
 
     def take(self, key: str = "0") -> str:
-        """Return SQL that waits for the lock. ``key`` is an SQL expression: an integer of at most four bytes."""
+        """Return an SQL expression that waits for the lock. ``key`` is an SQL expression of a four-byte integer."""
         return f"pg_advisory_xact_lock({self.value}, ({key})::int)"
 
     def attempt(self, key: str = "0") -> str:
-        """Return SQL that tries to take the lock, and is false if it is held elsewhere."""
+        """Return an SQL expression that takes the lock if it is free; it is false if another transaction holds it."""
         return f"pg_try_advisory_xact_lock({self.value}, ({key})::int)"
 
     def take_named(self, text: str) -> str:
-        """Return SQL that waits for the lock of a name.
+        """Return an SQL expression that waits for the lock with a text as its key.
 
-        ``text`` is an SQL expression; a tenant's begins with its id.
+        ``text`` is an SQL expression; a tenant's text begins with its id.
         """
         return f"pg_advisory_xact_lock(hashtextextended({text}, {self.value}))"
 
     def hold(self, name: str | None = None) -> None:
-        """Wait for the lock, or for that of a name, and hold it until the transaction ends."""
+        """Wait for the lock of the class, or of ``name`` within it, and hold it until the transaction ends."""
         text = self.take() if name is None else self.take_named("%s")
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {text}", None if name is None else [name])

@@ -1,4 +1,4 @@
-"""The ``.sql`` files beside migrations, as texts for `migrations.RunSQL`."""
+"""Loader of the ``.sql`` files beside migrations, for `migrations.RunSQL`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from tenants.database.conf import auditor_role, platform_role
 
 
 def load_migration_sql(migration_file: str, name: str) -> str:
-    """Return the text of ``sql/NAME.sql`` beside a migration.
+    """Return the text of ``sql/NAME.sql`` beside a migration, with the names of the roles filled in.
 
-    The file names the roles as psql's variables, ``:"platform"`` and ``:"auditor"``: their names are settings.
+    The file writes the roles as the psql variables ``:"platform"`` and ``:"auditor"``, because their names are
+    settings.
     """
     text = Path(migration_file).parent.joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
     for variable, role in (("platform", platform_role()), ("auditor", auditor_role())):

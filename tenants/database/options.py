@@ -1,4 +1,4 @@
-"""Options of every connection to PostgreSQL, which detect a vanished server within seconds."""
+"""Options of every connection to PostgreSQL, so that a server which has vanished is noticed within seconds."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ _OPTIONS: Mapping[str, int] = MappingProxyType(
 
 
 def connection_options(given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """Return libpq's options of a connection; those in its URL take precedence."""
+    """Return the libpq options of a connection; the options in ``given`` take precedence."""
     return {**_OPTIONS, **given}

@@ -1,6 +1,6 @@
-"""Partitions by time of creation, created and dropped by functions that the owner owns.
+"""Partitions by time of creation. Two SQL functions, owned by the tables' owner, create and drop them.
 
-The application's roles own no tables; the two functions do only this, and only the platform role may call them.
+The application's roles own no tables, so they need these functions. Only the platform role may call them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _PARTITIONS_WITHOUT = _SQL["find_partitions_without"]
 
 
 def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> str:
-    """Create the partition of `table` for rows created in [starts_at, ends_at).
+    """Create the partition of `table` for the ids of rows created in [starts_at, ends_at). Return the partition's name.
 
-    Return its name. Cross-tenant scope only.
+    Call it in the scope of all tenants.
     """
     values: dict[str, Any] = {"table": table, "from_id": uuid7_floor(starts_at), "to_id": uuid7_floor(ends_at)}
     with planned_cursor(scalar_row) as cursor:
@@ -32,22 +32,22 @@ def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> s
 
 
 def drop_partition(*, partition: str) -> None:
-    """Drop a partition with its rows; never the default one. Cross-tenant scope only."""
+    """Drop a partition and its rows; the default partition is never dropped. Call it in the scope of all tenants."""
     with planned_cursor() as cursor:
         cursor.execute(_SQL["drop_partition"], {"partition": partition})
 
 
 class AddPartitionedIndex(migrations.AddIndex):
-    """AddIndex for a partitioned table in use: partition by partition, without blocking writers.
+    """AddIndex for a partitioned table in use: the index is built partition by partition, without blocking writers.
 
-    PostgreSQL builds no index on a partitioned table concurrently, but takes over those of its partitions. The
-    migration must not be atomic. Started again after an interruption, it continues.
+    PostgreSQL cannot build an index on a partitioned table concurrently, but it adopts indexes built on the partitions.
+    The migration must not be atomic. If it was interrupted, run it again: it continues.
     """
 
     atomic = False
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        """Create the index on the table and on each partition that lacks it."""
+        """Create the index on the table, and on each partition that does not have it yet."""
         model = to_state.apps.get_model(app_label, self.model_name)
         columns = sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(model._meta.get_field(name).column), sql.SQL(order or "ASC"))

@@ -1,6 +1,7 @@
-"""The settings of the product: keys of one dict, `settings.JOBS_PLATFORM`, read through one object with defaults.
+"""The settings of the product: keys of one dict, `settings.JOBS_PLATFORM`, read as attributes of `platform_settings`.
 
-Each app declares its keys once, in its own `platform_settings.py`. What a tenant can set is in `tenants.settings`.
+Each app declares its keys with their defaults in its own `platform_settings.py`. What a tenant can set is in
+`tenants.settings`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ NAME = "JOBS_PLATFORM"
 
 @dataclass(frozen=True)
 class PlatformSetting:
-    """One key of JOBS_PLATFORM. The type of its default is the type of its values."""
+    """The declaration of one key of JOBS_PLATFORM. Its values must have the type of its default."""
 
     name: str
     default: Any
@@ -35,7 +36,7 @@ class PlatformSetting:
 
     @property
     def type_name(self) -> str:
-        """Return the name of the type, as the manual prints it."""
+        """Return the name of the type as the manual prints it, such as "list of str"."""
         match self.default:
             case list():
                 return f"list of {self.item_type.__name__}"
@@ -46,7 +47,10 @@ class PlatformSetting:
         return type(self.default).__name__
 
     def find_fault(self, value: Any) -> str | None:
-        """Return what is wrong with a value; None if nothing is. A value of a wrong type may be a secret: no repr."""
+        """Return a message about what is wrong with a value, or None if it is valid.
+
+        A value of a wrong type is not quoted in the message, because it may be a secret.
+        """
         if not self._is_of_type(value):
             return f"{self.name} is of type {type(value).__name__}; it must be {self.type_name}."
         if self.choices and value not in self.choices:
@@ -84,7 +88,7 @@ def _is_a(value: Any, wanted: type) -> bool:
 
 
 class PlatformSettings:
-    """Attributes with the values of the declared keys at the moment of the access."""
+    """An object whose attributes are the declared keys; each access returns the key's current value or its default."""
 
     # None can be set: values come from the settings alone.
     __slots__ = ("_read",)
@@ -102,7 +106,7 @@ class PlatformSettings:
 
 @dataclass(frozen=True)
 class PlatformSettingRule:
-    """What must hold between the values of several keys."""
+    """A condition on the values of several keys, and the message if it is not met."""
 
     message: str
     is_met: Callable[[PlatformSettings], bool]
@@ -113,7 +117,10 @@ _rules: list[PlatformSettingRule] = []
 
 
 def declare(*declarations: PlatformSetting | PlatformSettingRule) -> None:
-    """Add keys and rules; called once by each module `platform_settings.py` when it is imported."""
+    """Register keys and rules. Each module `platform_settings.py` calls it once, at import.
+
+    Raise ValueError for a duplicate.
+    """
     for declaration in declarations:
         if isinstance(declaration, PlatformSettingRule):
             _rules.append(declaration)
@@ -124,17 +131,17 @@ def declare(*declarations: PlatformSetting | PlatformSettingRule) -> None:
 
 
 def declared_settings() -> list[PlatformSetting]:
-    """Return the keys that have been declared so far."""
+    """Return the declarations of all keys that have been registered so far."""
     return list(_declared.values())
 
 
 def find_unknown(values: Mapping[str, Any]) -> list[str]:
-    """Return a message for each key that no app has declared, with the closest one that is."""
+    """Return a message for each key that no app has declared; it suggests the declared key with the closest name."""
     return [_unknown(name) for name in values if name not in _declared]
 
 
 def find_faults(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a message for each value of a wrong type or out of bounds; if there is none, for each broken rule."""
+    """Yield a message for each value of a wrong type or out of bounds; if all are valid, one for each broken rule."""
     faults = [
         fault
         for name, value in values.items()

@@ -1,7 +1,7 @@
-"""Cursors for statements that run for every job: PostgreSQL keeps them parsed and planned.
+"""Cursors for statements that run for every job: PostgreSQL keeps these statements parsed and planned.
 
-More than half of the cost of a short statement is parsing, adding row-level security and planning. Django's own cursors
-put the values into the text, so that each text is new; here they are sent as parameters.
+Parsing, adding row-level security and planning are more than half of the cost of a short statement. Django's own
+cursors put the values into the text, so that each text is new; these cursors send the values as parameters.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ _watch: Watch | None = None
 
 
 def watch_statements(watch: Watch | None) -> None:
-    """Enter ``watch`` around each prepared statement, which instruments of the driver do not see; None stops that."""
+    """Enter ``watch(text)`` around each statement of a prepared cursor from now on; None stops that.
+
+    It is for tracing, because instrumentation of the driver does not see these statements.
+    """
     global _watch  # noqa: PLW0603 - of this process
     _watch = watch
 
@@ -106,16 +109,17 @@ def _moment_loader() -> type[Loader]:
 
 
 def set_config(settings: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return the statement that sets these settings until the transaction ends, and its values.
+    """Return a statement, and its parameters, that sets PostgreSQL settings until the transaction ends.
 
-    Unlike `SET LOCAL` the function takes parameters, and sets all of them in one round trip, the role too.
+    Unlike `SET LOCAL` the function `set_config` takes parameters and sets all of them, even the role, in one round
+    trip.
     """
     text = "SELECT " + ", ".join(["set_config(%s, %s, true)"] * len(settings))
     return text, [part for name_and_value in settings.items() for part in name_and_value]
 
 
 class PreparedCursor(psycopg.Cursor[Any]):
-    """A driver cursor that prepares each statement at its first run; behind a pooler it prepares none."""
+    """A psycopg cursor that prepares each statement at its first run; behind a connection pooler it prepares none."""
 
     def __init__(
         self,
@@ -132,14 +136,21 @@ class PreparedCursor(psycopg.Cursor[Any]):
     @property
     @override
     def adapters(self) -> AdaptersMap:
-        """Return the connection's map for all such cursors: filling a map costs more than a short statement."""
+        """Return the adapters that all such cursors of the connection share.
+
+        To fill a map for each cursor would cost more than a short statement.
+        """
         return self._shared_adapters
 
     @override
     def execute(
         self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool | None = None
     ) -> Self:
-        """Run a statement: prepared if it runs for a few jobs, planned for its values if it runs for many."""
+        """Run a statement and return the cursor.
+
+        The statement is prepared, unless a parameter is a list of more than MOST_VALUES items: then it is planned anew
+        for these values.
+        """
         with nullcontext() if _watch is None else _watch(query):
             if _has_long_list(params):
                 # With its values in the text it is planned for them, even if plan_cache_mode forces generic plans.
@@ -168,11 +179,11 @@ def _has_long_list(params: Any) -> bool:
 
 @contextmanager
 def prepared_cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[CursorWrapper]:
-    """Yield a cursor of the platform's connection whose statements are prepared at their first run and kept.
+    """Yield a cursor of the default connection whose statements are prepared at their first run and kept.
 
-    ``row_factory`` builds the rows, such as ``namedtuple_row`` and ``class_row(…)`` of psycopg. Integers are sent as
-    ``bigint``, or each size of number would make another statement. A pooler in transaction mode gives each transaction
-    another session, so behind one nothing is kept.
+    ``row_factory`` builds the rows, such as psycopg's ``namedtuple_row`` and ``class_row(…)``. Integers are sent as
+    ``bigint``, because each size of integer would be another statement. Behind a pooler in transaction mode nothing is
+    kept, because each transaction may run in another session.
     """
     connection = transaction.get_connection()
     connection.close_if_health_check_failed()
@@ -193,9 +204,9 @@ def prepared_cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[Cursor
 def planned_cursor(
     row_factory: RowFactory[Any] = tuple_row, *, connection: BaseDatabaseWrapper | None = None
 ) -> Iterator[CursorWrapper]:
-    """Yield a Django cursor whose statements are planned for their values each time; rows as above.
+    """Yield a Django cursor whose statements PostgreSQL plans anew each time, for the values given.
 
-    It belongs to the platform's connection if no other is given.
+    ``row_factory`` builds the rows, as for `prepared_cursor`. Without ``connection`` the default connection is used.
     """
     with (connection or transaction.get_connection()).cursor() as cursor:
         cursor.cursor.row_factory = row_factory

@@ -35,7 +35,10 @@ class OrphanRowsError(RuntimeError):
 
 @contextmanager
 def cross_tenant_migration(schema_editor: BaseDatabaseSchemaEditor) -> Iterator[None]:
-    """See and write the rows of all tenants in a data migration: FORCE binds the owner too."""
+    """Run a block of a data migration as the platform role, which sees and writes the rows of all tenants.
+
+    Row-level security is forced, so the owner of the tables alone would see no rows.
+    """
     connection = schema_editor.connection
     with transaction.atomic(using=connection.alias):
         with connection.cursor() as cursor:
@@ -47,10 +50,10 @@ def cross_tenant_migration(schema_editor: BaseDatabaseSchemaEditor) -> Iterator[
 
 
 class EnableRowSecurity(Operation):
-    """Operation that enables and forces row-level security on a table, with its policies and the grants that follow.
+    """Migration operation that enables and forces row-level security on a table, with its policies and privileges.
 
     `column` holds the tenant's id; None makes every row visible to all (plans, tiers). `app_may` and `platform_may`
-    limit the commands of a tenant and of the platform; None allows all.
+    list the SQL commands allowed to a tenant and to the platform role; None allows all.
     """
 
     reduces_to_sql = True
@@ -119,10 +122,11 @@ class EnableRowSecurity(Operation):
 
 
 class AddCompositeForeignKey(Operation):
-    """A foreign key over (tenant_id, id), so that no row can refer to another tenant's.
+    """Migration operation for a foreign key over (tenant_id, id), so that no row can refer to another tenant's row.
 
-    Django's own constraint is omitted by `db_constraint=False` on the field. `on_delete` is PostgreSQL's, with SET NULL
-    limited to the columns other than the first. Checked immediately, deferrable on demand.
+    Set `db_constraint=False` on the model field, so that Django adds no constraint of its own. `on_delete` is the
+    action of PostgreSQL; SET NULL and SET DEFAULT apply to all columns but the first. The constraint is checked
+    immediately and can be deferred.
     """
 
     reduces_to_sql = True
@@ -156,7 +160,7 @@ class AddCompositeForeignKey(Operation):
         """Change nothing: the constraint is not part of Django's model state."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        """Add the constraint; raise `OrphanRowsError` if rows violate it."""
+        """Add the constraint; raise `OrphanRowsError` if existing rows violate it."""
         table = _table_of(to_state, app_label, self.model_name)
         target = _table_of(to_state, *self.to.split("."))
         if not schema_editor.collect_sql:
@@ -222,10 +226,10 @@ class AddCompositeForeignKey(Operation):
 
 
 class CreatePartitionedModel(migrations.CreateModel):
-    """CreateModel whose table is partitioned by range of its UUIDv7 `id`, that is by time of creation.
+    """CreateModel whose table is partitioned by range of its UUIDv7 `id`, and so by time of creation.
 
-    A default partition takes rows outside of all others; `tenants.database.partitions` creates and drops the others. On
-    a partitioned table a unique constraint must contain `id`.
+    A default partition takes the rows that no other partition covers; `tenants.database.partitions` creates and drops
+    the others. A unique constraint on a partitioned table must contain `id`.
     """
 
     _template_suffix = " PARTITION BY RANGE (id)"

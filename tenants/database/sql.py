@@ -1,9 +1,9 @@
 """Loader of named SQL statements from the ``.sql`` file beside a module.
 
-``-- name: claim_jobs`` starts a statement, ``-- fragment: gate`` a part of statements; the comment lines below it
-describe it. A line ``-- include: gate`` is replaced by the text of that name in the same file, or in a ``shared.sql``
-of its package, of the packages around it or of this one. Parameters are psycopg's: ``%(job_id)s``. Comments and
-indentation are not sent: psycopg parses a text of more than 4,096 characters at each call.
+``-- name: claim_jobs`` starts a statement and ``-- fragment: gate`` starts a part to include; comment lines below it
+describe it. The line ``-- include: gate`` is replaced by the text of that name, from the same file or from a
+``shared.sql`` in its package, in a package around it or in this package. Parameters are psycopg's: ``%(job_id)s``.
+Comments and indentation are removed, because psycopg parses texts of more than 4,096 characters at each call.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LAYOUT = re.compile(r"^\s*(?:--(?! include: ).*\n\s*)*", re.MULTILINE)
 
 
 def load_sql(module_file: str) -> Mapping[str, str]:
-    """Return by name the texts of the ``.sql`` file beside a module, and of the shared files, with their includes.
+    """Return the texts of a module's ``.sql`` file and of the shared files, by name, with their includes filled in.
 
     Raise ValueError if a name occurs twice or an include names no text.
     """

@@ -1,8 +1,8 @@
-"""A probe that PostgreSQL accepts writes, which the answer to a SELECT does not show.
+"""A probe of whether PostgreSQL accepts writes, which the answer to a SELECT does not show.
 
-A probe writes to the log and to the data disk and leaves nothing there: a message in the log, flushed by the commit,
-and a result too large for its memory, which PostgreSQL puts into a file and deletes. Both need what a submission needs:
-a server that is no read-only standby, and room on both disks. Each process probes once in five seconds.
+The probe writes to the write-ahead log and to the data disk, and leaves nothing there: a logical message, flushed by
+the commit, and a result too large for memory, which PostgreSQL puts into a temporary file. So it finds a read-only
+standby and a full disk. Each process probes at most once in five seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ READ_ONLY = "PostgreSQL is read-only."
 
 
 def find_write_fault() -> str:
-    """Write, and return why that failed; empty if it did not. The transaction is this thread's own."""
+    """Try to write, and return why that failed; return an empty string if it succeeded.
+
+    It runs a transaction of its own and closes this thread's connection.
+    """
     try:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             cursor.execute(*set_config(_SETTINGS))
@@ -44,16 +47,16 @@ def _first_line(error: Exception) -> str:
 
 @dataclass
 class WriteWatch:
-    """The last result of this process's probe; other threads wait for the one that probes."""
+    """The last result of this process's write probe. While one thread probes, other threads wait for its result."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _probe_again_at: float = 0.0
     _fault: str = ""
 
     def read(self) -> str:
-        """Return the fault of a probe that is at most KEPT_SECONDS old; empty if there was none.
+        """Return the fault found by a probe at most KEPT_SECONDS ago; an empty string if there was none.
 
-        The probe has its own thread and connection, because the caller may be inside a transaction.
+        The probe runs in its own thread and connection, because the caller may be inside a transaction.
         """
         with self._lock:
             if time.monotonic() >= self._probe_again_at:

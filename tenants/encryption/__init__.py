@@ -1,1 +1,1 @@
-"""Encryption at rest: each value is sealed with a data key of its tenant, which a master key wraps (ADR 0028)."""
+"""Encryption at rest: a data key of the tenant encrypts each value, and a master key encrypts that key (ADR 0028)."""

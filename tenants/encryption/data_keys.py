@@ -1,7 +1,7 @@
-"""A process cache of tenants' data keys: read once, unwrapped, kept for a minute, bounded by the number of tenants.
+"""A process-local cache of tenants' decrypted data keys, kept for a minute and bounded by the number of tenants.
 
-Cached keys stay valid: a data key's bytes never change. Only the key that seals changes, and a process may use the
-former one for a minute after a rotation.
+Cached keys stay valid, because the bytes of a data key never change. A rotation changes only which key encrypts new
+values; a process may use the former one for up to a minute after it.
 """
 
 from __future__ import annotations
@@ -46,12 +46,15 @@ class DataKeyUnavailableError(DomainError):
 
     code = "data_key_unavailable"
     category = "unavailable"
-    title = gettext_noop("The value is sealed with a key that is not available.")
+    title = gettext_noop("The value is encrypted with a key that is not available.")
 
 
 @dataclass(frozen=True, slots=True)
 class TenantKeys:
-    """A tenant's unwrapped data keys; `faults` has the reasons for keys that could not be unwrapped."""
+    """The decrypted data keys of one tenant; `faults` has the reason for each key that could not be decrypted.
+
+    `current_id` is the key that encrypts new values, `digest_key_id` the oldest key, from which hashes are keyed.
+    """
 
     tenant_id: UUID
     keys: Mapping[UUID, DataKey]
@@ -63,7 +66,7 @@ class TenantKeys:
     EMPTY_REASON: ClassVar[str] = "The key does not belong to the tenant."
 
     def key(self, key_id: UUID) -> DataKey:
-        """Return one of the keys; raise `DataKeyUnavailableError` with the reason."""
+        """Return the key with that id; raise `DataKeyUnavailableError` with the reason if there is none."""
         if (found := self.keys.get(key_id)) is not None:
             return found
         raise DataKeyUnavailableError(
@@ -71,7 +74,7 @@ class TenantKeys:
         )
 
     def digest_secret(self) -> bytes:
-        """Return the secret of hashes; raise `DataKeyUnavailableError`."""
+        """Return the secret that hashes are keyed with; raise `DataKeyUnavailableError` if it is not available."""
         assert self.digest_key_id is not None  # callers have created a first key before they hash
         if (found := self.digest_secrets.get(self.digest_key_id)) is not None:
             return found
@@ -80,12 +83,12 @@ class TenantKeys:
 
 
 def is_sealing() -> bool:
-    """Return whether values are sealed when written, that is whether there is a master key."""
+    """Return whether values are encrypted when written, which is so if a master key is configured."""
     return bool(platform_settings.ENCRYPTION_MASTER_KEYS)
 
 
 def master_keys() -> MasterKeys:
-    """Return the keys of ENCRYPTION_MASTER_KEYS; raise `ImproperlyConfigured` if one is invalid."""
+    """Return the master keys of ENCRYPTION_MASTER_KEYS; raise `ImproperlyConfigured` if one is invalid."""
     return _read_master_keys(tuple(platform_settings.ENCRYPTION_MASTER_KEYS))
 
 
@@ -98,14 +101,14 @@ def _read_master_keys(texts: tuple[str, ...]) -> MasterKeys:
 
 
 def sealing_key(tenant_id: UUID) -> DataKey:
-    """Return the key that seals the tenant's values now, creating the tenant's first."""
+    """Return the key that encrypts the tenant's new values; create it if the tenant has none."""
     keys = _keys_with_first(tenant_id)
     assert keys.current_id is not None  # created here, or earlier by another process
     return keys.key(keys.current_id)
 
 
 def opening_key(tenant_id: UUID, key_id: UUID) -> DataKey:
-    """Return one of the tenant's keys; raise `DataKeyUnavailableError`."""
+    """Return the tenant's key with that id, to decrypt a value; raise `DataKeyUnavailableError` if it is missing."""
     keys = _keys_of(tenant_id)
     if key_id not in keys.keys:
         # Just created by another process, or rewrapped by a master key that is available here.
@@ -114,16 +117,16 @@ def opening_key(tenant_id: UUID, key_id: UUID) -> DataKey:
 
 
 def require_keys(tenant_id: UUID) -> None:
-    """Raise `DataKeyUnavailableError` if the tenant's values could not be sealed here."""
+    """Raise `DataKeyUnavailableError` if this process cannot encrypt values of the tenant."""
     keys = _keys_of(tenant_id)
     if keys.current_id is not None:
         keys.key(keys.current_id)
 
 
 def digest_of(tenant_id: UUID, plain: bytes) -> bytes:
-    """Return a hash of a tenant's value that may be stored.
+    """Return a hash of a tenant's value that may be stored; without encryption return `plain` unchanged.
 
-    It is keyed while values are sealed, so that the value cannot be guessed from it.
+    The hash is keyed with a secret of the tenant, so that the value cannot be guessed from it.
     """
     if not is_sealing():
         return plain
@@ -131,14 +134,14 @@ def digest_of(tenant_id: UUID, plain: bytes) -> bytes:
 
 
 def preload_keys(tenant_ids: Iterable[UUID]) -> None:
-    """Load the keys of many tenants into the cache, by one statement if any is missing. The scope must see them."""
+    """Load the keys of many tenants into the cache with one statement. Call it in a scope that sees those tenants."""
     missing = [tenant_id for tenant_id in set(tenant_ids) if _kept(tenant_id) is None]
     if missing:
         _read_and_keep(missing)
 
 
 def forget_keys() -> None:
-    """Clear the cache, so that the next use reads the keys again."""
+    """Clear the cache, so that the next use reads the keys from the database."""
     with _guard:
         _cache.clear()
 
@@ -225,7 +228,7 @@ def _make_first(tenant_id: UUID) -> None:
 
 
 def new_data_key(tenant_id: UUID) -> TenantDataKey:
-    """Return a new key of a tenant, wrapped and not stored yet."""
+    """Return a new data key of a tenant, encrypted by the current master key, as an unsaved instance."""
     masters, key_id = master_keys(), uuid7()
     wrapped = masters.wrap(new_secret(), tenant_id=tenant_id, key_id=key_id)
     return _rows()(id=key_id, tenant_id=tenant_id, wrapped=wrapped, master_key_id=masters.current_id)

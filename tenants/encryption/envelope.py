@@ -1,8 +1,9 @@
-"""AES-256-GCM over data keys and values. Pure: it reads no setting and no table.
+"""AES-256-GCM encryption of data keys and of values. The functions are pure: they read no setting and no table.
 
-A master key wraps data keys, a data key seals values. A value's place (tenant, table, row, field) is authenticated with
-it, so that it opens nowhere else. A nonce is 12 random bytes: enough for 2^32 values under one data key.
-`rotate_encryption_keys --new-data-keys` starts another data key.
+A master key encrypts ("wraps") data keys; a data key encrypts ("seals") values. The location of a value (tenant, table,
+row, field) is authenticated with it, so that a value copied to another location cannot be decrypted. A nonce is 12
+random bytes, which is enough for 2^32 values under one data key. `rotate_encryption_keys --new-data-keys` starts
+another data key.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _QUOTED: Final = "plain"
 
 
 class SealBrokenError(ValueError):
-    """The text was not sealed with this key for this place, or was altered."""
+    """The text was altered, or was not encrypted with this key for this location."""
 
 
 class MasterKeysInvalidError(ValueError):
@@ -41,7 +42,7 @@ class MasterKeysInvalidError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SealContext:
-    """The place of a value; the value can be opened only there."""
+    """The location of an encrypted value. The value can be decrypted only for this location."""
 
     tenant_id: UUID
     table: str
@@ -55,7 +56,7 @@ class SealContext:
 
 @dataclass(frozen=True, slots=True)
 class DataKey:
-    """A tenant's key for values."""
+    """A key that encrypts and decrypts values of one tenant."""
 
     id: UUID
     cipher: AESGCM
@@ -66,7 +67,10 @@ class DataKey:
 
 
 class MasterKeys:
-    """The keys that wrap data keys, the current one first; the others unwrap what they have wrapped before."""
+    """The master keys, which encrypt data keys.
+
+    The first one is current; the others only decrypt what they have encrypted.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
         secrets = [_read_key(text) for text in texts]
@@ -77,36 +81,36 @@ class MasterKeys:
         return master_id in self._ciphers
 
     def wrap(self, secret: bytes, *, tenant_id: UUID, key_id: UUID) -> bytes:
-        """Return a data key wrapped by the current master key."""
+        """Return a data key encrypted by the current master key."""
         return _encrypt(self._ciphers[self.current_id], secret, _associated_of_key(tenant_id, key_id))
 
     def unwrap(self, wrapped: bytes, *, master_id: str, tenant_id: UUID, key_id: UUID) -> bytes:
-        """Return the unwrapped data key.
+        """Return the decrypted data key.
 
-        Raise KeyError without its master key, and `SealBrokenError` if the wrapped bytes were altered.
+        Raise KeyError if its master key is not configured, `SealBrokenError` if the encrypted bytes were altered.
         """
         return _decrypt(self._ciphers[master_id], wrapped, _associated_of_key(tenant_id, key_id))
 
 
 def master_id_of(secret: bytes) -> str:
-    """Return the id of a master key, a hash of its bytes, so that two keys never share one."""
+    """Return the id of a master key: the first 16 hexadecimal digits of a hash of its bytes."""
     return hashlib.sha256(b"master key id\n" + secret).hexdigest()[:16]
 
 
 def new_secret() -> bytes:
-    """Return a new data key."""
+    """Return the random bytes of a new data key."""
     return os.urandom(KEY_BYTES)
 
 
 def seal(value: Any, key: DataKey, place: SealContext) -> dict[str, str]:
-    """Return a JSON value in its stored, sealed form."""
+    """Return a JSON value encrypted for its location, in the form in which it is stored."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     sealed = base64.b64encode(_encrypt(key.cipher, text.encode(), place.associated)).decode()
     return {MARK: f"{_VERSION}:{key.id.hex}:{sealed}"}
 
 
 def unseal(text: str, key: DataKey, place: SealContext) -> Any:
-    """Return the value that was sealed for the place; raise `SealBrokenError` for any other text, key or place."""
+    """Return the decrypted value; raise `SealBrokenError` unless it was encrypted with this key for this location."""
     try:
         sealed = base64.b64decode(text.rpartition(":")[2], validate=True)
     except binascii.Error as error:
@@ -115,7 +119,7 @@ def unseal(text: str, key: DataKey, place: SealContext) -> Any:
 
 
 def key_id_of(text: str) -> UUID:
-    """Return the id of the data key that sealed a text; raise `SealBrokenError` for other texts."""
+    """Return the id of the data key that encrypted the text; raise `SealBrokenError` if it is no encrypted value."""
     version, _, rest = text.partition(":")
     name = rest.partition(":")[0]
     if version != _VERSION or len(name) != 32:
@@ -132,12 +136,15 @@ def _read_key_id(name: str) -> UUID:
 
 
 def quote(value: Any) -> Any:
-    """Return a plain value in its stored form; one that looks sealed is quoted."""
+    """Return a plain value in its stored form.
+
+    A value that looks like an encrypted one is wrapped to tell them apart.
+    """
     return {MARK: {_QUOTED: value}} if type(value) is dict and len(value) == 1 and MARK in value else value
 
 
 def unquote(stored: Any) -> tuple[str | None, Any]:
-    """Return the sealed text or the plain value; the other one is None."""
+    """Return a pair from a stored value: the encrypted text and None, or None and the plain value."""
     if type(stored) is not dict or len(stored) != 1 or MARK not in stored:
         return None, stored
     inner = stored[MARK]
@@ -148,7 +155,7 @@ def unquote(stored: Any) -> tuple[str | None, Any]:
 
 
 def digest_key(secret: bytes) -> bytes:
-    """Return the key for hashes derived from a data key; it does not reveal the data key."""
+    """Return the key for hashes that is derived from a data key; the data key cannot be computed from it."""
     return hmac.digest(secret, b"digests of values", "sha256")
 
 

@@ -1,7 +1,7 @@
-"""JSON columns with sealed values: sealed by the row when written, opened when the row's attribute is read.
+"""JSON columns whose values are encrypted when a row is saved, and decrypted when the row's attribute is first read.
 
 A read without the row (`values_list`, raw SQL) returns a `SealedValue`, which is neither a mapping nor a text. It must
-be opened for the row that it was read from, so that omitting this is an error and never a leak.
+be decrypted for the row that it was read from; code that forgets to do so fails instead of leaking a value.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ logger = logging.getLogger(__name__)
 
 
 class SealedValueBrokenError(DomainError):
-    """Raised if a stored value was altered or belongs to another place."""
+    """Raised if a stored value was altered or was copied from another row or field."""
 
     code = "sealed_value_broken"
     category = "conflict"
-    title = gettext_noop("A stored value was altered, or belongs to another place.")
+    title = gettext_noop("A stored value was altered, or was copied from another row or field.")
 
 
 class UnsealedWriteError(RuntimeError):
-    """A sealed column was written without its row: save the row, or seal the value first."""
+    """A column of encrypted values was written without its row: save the row, or encrypt the value first."""
 
 
 class MovedValueError(RuntimeError):
-    """A sealed value of one row was assigned to a new row, where it could not be opened."""
+    """An encrypted value of one row was assigned to a new row, where it could not be decrypted."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealedValue:
-    """A sealed value as read from the database. `repr` reveals nothing of it."""
+    """An encrypted value as read from the database. Its `repr` reveals nothing."""
 
     text: str
 
@@ -60,7 +60,7 @@ _NOTHING, _EMPTY = _Stored(None), _Stored({})
 
 
 class _Opening(DeferredAttribute):
-    """The attribute of a row; a sealed value is opened when it is first read."""
+    """The attribute of a row; an encrypted value is decrypted when it is first read."""
 
     field: SealedJSONField
 
@@ -81,7 +81,7 @@ class _Opening(DeferredAttribute):
 
 
 class SealedJSONField(models.JSONField):
-    """A JSON column of a tenant's table with sealed values. Its model has `tenant_id` and a UUID primary key."""
+    """A JSON column with encrypted values. Its model must have `tenant_id` and a UUID primary key."""
 
     descriptor_class = _Opening
     # All such columns, for the command that seals old rows and the test that no column is missing.
@@ -89,33 +89,33 @@ class SealedJSONField(models.JSONField):
 
     @override
     def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
-        """Register the column when a model is defined."""
+        """Add the column to `all_fields` when a model is defined."""
         super().contribute_to_class(cls, name, private_only)
         if not cls._meta.abstract:
             self.all_fields.append(self)
 
     def deconstruct(self) -> Any:
-        """Return a plain JSONField, so that migrations do not change."""
+        """Return the deconstruction of a plain JSONField, so that migrations do not refer to this class."""
         name, _, arguments, keywords = super().deconstruct()
         return name, "django.db.models.JSONField", arguments, keywords
 
     def stored(self, value: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
-        """Return the JSON to write for a row. None and {} are not sealed."""
+        """Return the JSON to write into a row: encrypted if encryption is on. None and {} are never encrypted."""
         if not value or not is_sealing():
             return quote(value)
         return seal(value, sealing_key(tenant_id), self._place(tenant_id, row_id))
 
     def opened(self, stored: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
-        """Return the value of the JSON that a statement has read for a row; an empty one is never sealed."""
+        """Return the decrypted value of the column's JSON, as a raw statement has read it from a row."""
         if not stored:
             return stored
         text, plain = unquote(stored)
         return plain if text is None else self.open(SealedValue(text), tenant_id=tenant_id, row_id=row_id)
 
     def open(self, value: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
-        """Return the value of a `values_list` item of a row.
+        """Return the decrypted value of the column, as `values_list` has read it from a row.
 
-        Raise `DataKeyUnavailableError` or `SealedValueBrokenError`.
+        Raise `DataKeyUnavailableError` or `SealedValueBrokenError` if it cannot be decrypted.
         """
         if type(value) is not SealedValue:
             return value
@@ -126,13 +126,13 @@ class SealedJSONField(models.JSONField):
             raise SealedValueBrokenError(f"{self.model._meta.label} {row_id}, {self.name}: {error}") from error
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """Return a plain value, or one that is still sealed."""
+        """Return the value if it is stored in plain, else a `SealedValue`."""
         text, plain = unquote(super().from_db_value(value, expression, connection))
         return plain if text is None else SealedValue(text)
 
     @override
     def pre_save(self, model_instance: Any, add: bool) -> Any:
-        """Return the row's value, sealed for the row."""
+        """Return the row's value in the form to write, encrypted for this row."""
         value = model_instance.__dict__[self.attname]
         if hasattr(value, "resolve_expression"):
             return value
@@ -146,7 +146,7 @@ class SealedJSONField(models.JSONField):
         return _Stored(self.stored(value, tenant_id=model_instance.tenant_id, row_id=model_instance.pk))
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        """Return the value for the statement; raise `UnsealedWriteError` if it must be sealed and is not."""
+        """Return the value for the statement; raise `UnsealedWriteError` if it should be encrypted and is not."""
         if isinstance(value, _Stored):
             return super().get_db_prep_save(value.value, connection)
         if hasattr(value, "resolve_expression") or not value:
@@ -160,7 +160,7 @@ class SealedJSONField(models.JSONField):
 
 
 def sealed_field(model: type[models.Model], name: str) -> SealedJSONField:
-    """Return the sealed column, for services that read or write it without its rows."""
+    """Return the encrypted column of that name, for services that read or write it without model instances."""
     field = model._meta.get_field(name)
     assert isinstance(field, SealedJSONField)
     return field
@@ -169,9 +169,9 @@ def sealed_field(model: type[models.Model], name: str) -> SealedJSONField:
 def open_readable_rows(
     model: type[models.Model], name: str, rows: Iterable[tuple[UUID, UUID, Any]]
 ) -> Iterator[tuple[UUID, Any]]:
-    """Yield ids and opened values from `values_list("pk", "tenant_id", name)`; all tenants' keys by one statement.
+    """Yield the id and the decrypted value of each row; `rows` come from `values_list("pk", "tenant_id", name)`.
 
-    Rows that cannot be opened are logged and left out.
+    The keys of all tenants are read with one statement. A row that cannot be decrypted is logged and left out.
     """
     field = sealed_field(model, name)
     for row_id, tenant_id, value in _with_keys(rows):

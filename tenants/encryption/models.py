@@ -1,4 +1,4 @@
-"""The model of data keys, which a master key that is in no table wraps."""
+"""The model of tenants' data keys. They are stored encrypted by a master key, which is in no table."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from tenants.tenancy.bases import TenantModel
 
 
 class TenantDataKey(TenantModel):
-    """A data key. The one not retired seals new values; each opens the values that it has sealed.
+    """A data key of one tenant.
 
-    The oldest also hashes, for the tenant's lifetime: hashes are compared and never opened, so they are not rotated.
+    The one that is not retired encrypts new values; each decrypts the values it has encrypted. The oldest also keys the
+    tenant's hashes, for the tenant's lifetime: hashes are compared and never decrypted, so they cannot be rotated.
     """
 
     wrapped = models.BinaryField(max_length=60, help_text="Nonce, key and tag: AES-256-GCM under the master key.")

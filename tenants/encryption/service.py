@@ -1,6 +1,7 @@
-"""Key management for tenants' values: create missing keys, rewrap after a change of the master key, replace.
+"""Management of tenants' data keys: create missing ones, re-encrypt them by a new master key, replace them.
 
-No value is changed: a rewrapped key is the same key, and a former key still opens the values that it has sealed.
+No stored value changes: a re-encrypted key is the same key, and a replaced key still decrypts the values that it has
+encrypted.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ class NoMasterKeyError(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class KeyPage:
-    """The number of changed keys; ``last`` is the key or tenant to continue after, None at the end."""
+    """The number of keys changed by one call; ``last`` is the key or tenant to continue after, None at the end."""
 
     changed: int
     last: UUID | None
 
 
 def require_master_key() -> None:
-    """Raise `NoMasterKeyError` without a master key."""
+    """Raise `NoMasterKeyError` if no master key is configured."""
     if not is_sealing():
         raise NoMasterKeyError
 
 
 def make_missing_keys() -> int:
-    """Create first keys for up to BATCH_KEYS tenants without one. Return how many; 0 at the end."""
+    """Create a data key for up to BATCH_KEYS tenants that have none. Return for how many; 0 means that none is left."""
     require_master_key()
     with all_tenants():
         own = TenantDataKey.objects.filter(tenant_id=OuterRef("pk"))
@@ -57,9 +58,9 @@ def make_missing_keys() -> int:
 
 
 def rewrap_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS) -> KeyPage:
-    """Rewrap the next keys of other master keys by the current one, audited.
+    """Re-encrypt, by the current master key, the next data keys that other master keys have encrypted. Audit it.
 
-    Raise `DataKeyUnavailableError` for a key whose master key is not available; then no key of the page changes.
+    Raise `DataKeyUnavailableError` if a needed master key is not configured; then no key of this call changes.
     """
     require_master_key()
     masters = master_keys()
@@ -88,7 +89,10 @@ def rewrap_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS) -> KeyPage:
 
 
 def replace_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS, tenant: Tenant | None = None) -> KeyPage:
-    """Create new keys that seal the next tenants' values, audited; every process uses them within a minute."""
+    """Give the next tenants a new data key, which encrypts their values from now on. Audit it.
+
+    Other processes use the new keys within a minute.
+    """
     require_master_key()
     with all_tenants():
         in_use = TenantDataKey.objects.filter(retired_at__isnull=True, tenant_id__gt=after)

@@ -1,1 +1,1 @@
-"""Complete deletion of a tenant with a proof: requested, run in restartable steps, recounted."""
+"""Complete deletion of a tenant: it is requested, runs in restartable steps, and ends with a recount as proof."""

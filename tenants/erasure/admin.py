@@ -21,7 +21,7 @@ from tenants.models import ErasureStatus, TenantErasure
 
 @admin.register(TenantErasure, site=console_site)
 class TenantErasureAdmin(PlatformStaffAdmin):
-    """Admin of erasures: viewed, cancelled while possible, and recounted; never changed."""
+    """Admin page of tenant erasures. One can be cancelled while it is pending, and recounted when it is complete."""
 
     view_permission = Permission.TENANTS_ERASE
     list_display = ("id", "status", "subject_id", "requested_by", "requested_at", "starts_at", "finished_at")

@@ -1,4 +1,4 @@
-"""The tables with rows of a tenant, read from the database's catalog so that none is missed."""
+"""The tables that hold rows of a tenant, read from PostgreSQL's catalog so that none is missed."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ _COUNT = sql.SQL("SELECT count(*) FROM public.{table} WHERE {column} = %s")
 
 @dataclass(frozen=True, slots=True)
 class TenantTable:
-    """A table and its column with the tenant's id."""
+    """A table, and the column in which it holds the tenant's id."""
 
     name: str
     column: str
 
 
 def tenant_tables() -> list[TenantTable]:
-    """Return all tenant tables except the records of erasures, referring tables before referenced ones."""
+    """Return all tables with rows of tenants, a referring table before the table that it refers to.
+
+    The records that outlive a tenant, erasures and audit counters, are left out.
+    """
     with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_COLUMNS, {})
         columns: dict[str, str] = {}
@@ -56,12 +59,12 @@ def tenant_tables() -> list[TenantTable]:
 
 
 def count_rows(tenant_id: UUID) -> Mapping[str, int]:
-    """Return the number of the tenant's rows in each table."""
+    """Return the number of the tenant's rows in each table, by table name."""
     return {table.name: _run(_COUNT, table, [tenant_id]) for table in tenant_tables()}
 
 
 def delete_rows(table: TenantTable, tenant_id: UUID, *, most: int) -> int:
-    """Delete up to `most` of the tenant's rows. Return how many."""
+    """Delete up to `most` of the tenant's rows from the table. Return how many were deleted."""
     return _run(_DELETE, table, [tenant_id, most, tenant_id])
 
 

@@ -1,6 +1,6 @@
-"""Erasers of tenant data outside of tables with the tenant's id: running work, files, keys of other stores.
+"""Erasers: functions that remove a tenant's data outside its tables, such as running work, files and Redis keys.
 
-An app names an `Eraser` by its dotted path in `tenant_eraser` of its AppConfig, so that this package depends on no app.
+An app names its `Eraser` by a dotted path in `tenant_eraser` of its AppConfig, so that this package depends on no app.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """The result of one call. `note` gives the reason to wait while `is_done` is False."""
+    """The result of one call of an eraser. While `is_done` is False, `note` says why the erasure has to wait."""
 
     is_done: bool
     removed: Mapping[str, int] = field(default_factory=dict)
@@ -24,9 +24,9 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """The two functions of an eraser, which run in the cross-tenant scope with the tenant's id only.
+    """The two functions of an eraser, which run in the scope of all tenants.
 
-    `erase(tenant_id, most)` removes up to so many things and may be repeated; `count(tenant_id)` returns what is left.
+    `erase(tenant_id, most)` removes at most `most` things and may be repeated; `count(tenant_id)` returns what is left.
     """
 
     erase: Callable[[UUID, int], Erased]
@@ -34,7 +34,7 @@ class Eraser:
 
 
 def find_erasers() -> Iterator[tuple[str, Eraser]]:
-    """Yield the label and the eraser of each app that has one, in the order of INSTALLED_APPS."""
+    """Yield the label and the eraser of each app that declares one, in the order of INSTALLED_APPS."""
     for config in apps.get_app_configs():
         path = getattr(config, "tenant_eraser", None)
         if path is not None:
@@ -42,6 +42,6 @@ def find_erasers() -> Iterator[tuple[str, Eraser]]:
 
 
 def count_outside(tenant_id: UUID) -> dict[str, int]:
-    """Return the counts of all erasers, by `app:thing`."""
+    """Return what is left of the tenant outside its tables, as counted by all erasers; the keys are `app:thing`."""
     found = ((label, eraser.count(tenant_id)) for label, eraser in find_erasers())
     return {f"{label}:{thing}": number for label, counts in found for thing, number in counts.items()}

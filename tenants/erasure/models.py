@@ -1,4 +1,4 @@
-"""The model of tenant erasures, whose rows outlive the tenants."""
+"""The model of tenant erasures, whose rows remain after the tenants are gone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.database.ids import uuid7
 
 
 class ErasureStatus(models.TextChoices):
-    """The states of an erasure. It can be cancelled while `pending`, the grace period."""
+    """The state of an erasure. It can be cancelled while `pending`, that is during the grace period."""
 
     PENDING = "pending", _("Pending")
     RUNNING = "running", _("Running")
@@ -24,10 +24,10 @@ OPEN_STATUSES = (ErasureStatus.PENDING, ErasureStatus.RUNNING)
 
 
 class TenantErasure(models.Model):
-    """The erasure of a tenant: requested, run in steps, and proved.
+    """The erasure of one tenant: its request, its progress and its proof.
 
     It stores only the tenant's id and a hash of its slug, which can be recomputed from the slug. `removed` counts rows
-    by table and things by name; `before` and `after` are full counts over the catalog.
+    by table and other things by name; `before` and `after` are complete counts of the same.
     """
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)

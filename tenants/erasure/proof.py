@@ -1,4 +1,4 @@
-"""The proof of an erasure: counts before, removed and after; and the recount at any later time."""
+"""The proof of an erasure: the numbers before, removed and after; and a recount at any later time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenants.models import ErasureStatus, TenantErasure
 
 @dataclass(frozen=True, slots=True)
 class ErasureVerification:
-    """The result of a recount; `left` has the rows and things that should be gone."""
+    """The result of a recount; `left` has the numbers of rows and things that still exist and should not."""
 
     erasure: TenantErasure
     left: Mapping[str, int]
@@ -30,7 +30,10 @@ class ErasureVerification:
 
 
 def build_proof(erasure: TenantErasure) -> dict[str, Any]:
-    """Return the proof: requester, reason, times, and for each table and thing its count before, removed and after."""
+    """Return the proof: the requester, the reason, the times, and three counts for each table and other kind of data.
+
+    The counts are what there was before, what was removed, and what is left.
+    """
     names = sorted({*erasure.before, *erasure.removed, *erasure.after})
     return {
         "erasure": str(erasure.pk),
@@ -53,13 +56,16 @@ def build_proof(erasure: TenantErasure) -> dict[str, Any]:
 
 
 def hash_proof(proof: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the proof as canonical JSON."""
+    """Return the SHA-256 of the proof, encoded as canonical JSON."""
     text = json.dumps(proof, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def verify_erasure(*, erasure_id: UUID) -> ErasureVerification:
-    """Recount the erased tenant's data now, and compare the proof with its hash."""
+    """Count again what is left of the erased tenant, and compare the stored proof with its hash.
+
+    Raise `ErasureNotFoundError` if there is no such erasure.
+    """
     with all_tenants():
         erasure = TenantErasure.objects.filter(pk=erasure_id).first()
         if erasure is None:
@@ -71,7 +77,10 @@ def verify_erasure(*, erasure_id: UUID) -> ErasureVerification:
 
 
 def find_erasure(*, erasure_id: UUID | None = None, subject_id: UUID | None = None) -> TenantErasure:
-    """Return an erasure by its id, or the newest of a tenant; raise `ErasureNotFoundError`."""
+    """Return the erasure with that id, or the newest erasure of a tenant if `subject_id` is given.
+
+    Raise `ErasureNotFoundError` if there is none.
+    """
     wanted = {"pk": erasure_id} if subject_id is None else {"subject_id": subject_id}
     with all_tenants():
         erasure = TenantErasure.objects.filter(**wanted).order_by("-pk").first()

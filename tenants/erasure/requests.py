@@ -19,7 +19,11 @@ from tenants.translation import LocalizableText
 
 
 def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasure:
-    """Request the erasure of a suspended tenant after the grace period; `confirm` repeats its slug."""
+    """Request the erasure of a suspended tenant. It starts after the grace period. `confirm` must be the tenant's slug.
+
+    Raise `ErasureRefusedError` if it is not, or if the tenant is not suspended; `ErasureOpenError` if an erasure of the
+    tenant is already pending or running.
+    """
     kept = require_reason(reason)
     with all_tenants():
         locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
@@ -47,7 +51,10 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
 
 
 def cancel_erasure(*, erasure_id: UUID, reason: str) -> TenantErasure:
-    """Cancel an erasure before it has begun; the tenant stays suspended."""
+    """Cancel a pending erasure; the tenant stays suspended.
+
+    Raise `ErasureNotFoundError` if there is no such erasure, `ErasureRefusedError` if it is no longer pending.
+    """
     kept = require_reason(reason)
     with all_tenants():
         erasure = TenantErasure.objects.select_for_update(no_key=True).filter(pk=erasure_id).first()
@@ -64,11 +71,11 @@ def cancel_erasure(*, erasure_id: UUID, reason: str) -> TenantErasure:
 
 
 def record_erasure(erasure: TenantErasure, action: str, *, reason: str = "", **facts: object) -> None:
-    """Write an audit entry of the platform, because the tenant's entries are deleted with it."""
+    """Write an audit entry about an erasure to the platform's chain, because the tenant's own entries are deleted."""
     target = AuditTarget("tenants.tenanterasure", str(erasure.pk))
     record_audit(action=action, target=target, after={"subject_id": str(erasure.subject_id), **facts}, reason=reason)
 
 
 def hash_slug(slug: str) -> str:
-    """Return the hash of a slug that the record stores."""
+    """Return the SHA-256 of a tenant's slug, as the erasure's record stores it."""
     return hashlib.sha256(slug.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""The erasure as a pipeline of named steps: count → every app's eraser → rows → chain → prove.
+"""The steps of an erasure: count → the eraser of each app → rows → audit chain → prove.
 
-Each call of `advance` is one transaction that does one bounded part and stores the progress. If it is killed, the next
-call repeats that part or continues after it. Any number of processes may call it.
+Each call of `advance` is one transaction that does one bounded part and stores the progress. After a crash the next
+call repeats the part that was not committed. Any number of processes may call it.
 """
 
 from __future__ import annotations
@@ -41,14 +41,17 @@ _KEYS = TenantDataKey._meta.db_table
 
 
 def due_erasures() -> list[UUID]:
-    """Return the erasures that have work to do now, oldest first."""
+    """Return the ids of the erasures that are running, or pending with their grace period over, oldest first."""
     with all_tenants():
         due = Q(status=ErasureStatus.RUNNING) | Q(status=ErasureStatus.PENDING, starts_at__lte=read_moment())
         return list(TenantErasure.objects.filter(due).order_by("pk").values_list("pk", flat=True))
 
 
 def advance(erasure_id: UUID, *, most: int = BATCH_ROWS) -> bool:
-    """Do one bounded part of an erasure. Return whether another call now would find work."""
+    """Do one bounded part of an erasure in a transaction. Return whether another call would find work at once.
+
+    Return False if the erasure is not due, or if another process works on it.
+    """
     with all_tenants():
         erasure = TenantErasure.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=erasure_id).first()
         if erasure is None or not _is_due(erasure):
@@ -152,7 +155,7 @@ def _prove(erasure: TenantErasure) -> bool:
 
 
 class ErasureIncompleteError(RuntimeError):
-    """Raised if removed rows are still there; the transaction rolls back and the next run tries again."""
+    """Raised if data of the tenant is left at the end. The transaction rolls back, and the next run tries again."""
 
 
 def _steps() -> list[str]:

@@ -1,1 +1,1 @@
-"""Limits: declarations, overrides, usage, warnings."""
+"""Limits of tenants: their declarations, overrides, usage and warnings."""

@@ -1,4 +1,4 @@
-"""Limits in the console: a panel on the tenant's page, and the admin of overrides."""
+"""Limits in the console: the usage panel on the tenant's page, and the admin page of overrides."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PERIODS = {
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """A limit as the panel shows it."""
+    """One limit and its usage, as texts for the usage panel."""
 
     line: UsageLine
     glyph: str
@@ -84,7 +84,7 @@ def _amount(amount: int | None, limit: Limit) -> str:
 
 
 def describe_limit(key: str) -> str:
-    """Return title and unit of a limit, for the editors of plans and overrides."""
+    """Return the title and unit of a limit, for the forms of plans and overrides."""
     limit = limits().get(key)
     if limit is None:
         return gettext("not declared by an installed app")
@@ -92,19 +92,25 @@ def describe_limit(key: str) -> str:
 
 
 def limit_choices() -> list[tuple[str, str]]:
-    """Return the limits that may be overridden here; those with a column of the tenant are edited on its page."""
+    """Return the limits that can be overridden in this form, as choices of key and description.
+
+    Limits that are fields of the tenant are left out, because they are edited on the tenant's page.
+    """
     return [(limit.key, describe_limit(limit.key)) for limit in limits().values() if not limit.tenant_column]
 
 
 class TenantLimitForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
-    """Form of an override; the page chooses its fields."""
+    """Form of a limit override; the admin page chooses its fields."""
 
     key = forms.ChoiceField(label=gettext_lazy("Limit"), choices=limit_choices, widget=UnfoldAdminSelectWidget)
 
 
 @admin.register(TenantLimit, site=console_site)
 class TenantLimitAdmin(TenantScopedAdmin):
-    """Admin of overrides: a tenant's value in place of its plan's, the reason, and the end."""
+    """Admin page of limit overrides.
+
+    An override is a value for one tenant in place of its plan's, with a reason and an end.
+    """
 
     empty_title = gettext_lazy("No override")
     empty_text = gettext_lazy(

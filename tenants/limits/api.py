@@ -1,4 +1,4 @@
-"""The `usage/` endpoint: limits and usage of a tenant; platform staff set overrides."""
+"""The `usage/` endpoint: a tenant's limits and usage; platform staff set and clear overrides there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tenants.models import TenantUsage
 
 
 class UsageLineSerializer(serializers.Serializer[UsageLine]):
-    """One limit of a tenant."""
+    """One limit of a tenant and its usage."""
 
     key = serializers.CharField(source="limit.key")
     title = serializers.CharField(source="limit.title")
@@ -40,7 +40,7 @@ class UsageLineSerializer(serializers.Serializer[UsageLine]):
 
 
 class LimitWarningSerializer(serializers.Serializer[Any]):
-    """A percentage of a limit that was reached this month."""
+    """A warning that the tenant has used this percentage of a limit this month."""
 
     key = serializers.CharField()
     percent = serializers.IntegerField()
@@ -50,7 +50,7 @@ class LimitWarningSerializer(serializers.Serializer[Any]):
 # One object, although its action is called `list`.
 @extend_schema_serializer(many=False)
 class UsageSerializer(serializers.Serializer[Usage]):
-    """All limits of a tenant; months are calendar months in UTC."""
+    """All limits of a tenant with their usage. A month is a calendar month in UTC."""
 
     starts_at = serializers.DateTimeField()
     ends_at = serializers.DateTimeField()
@@ -59,7 +59,7 @@ class UsageSerializer(serializers.Serializer[Usage]):
 
 
 class LimitOverrideSerializer(StrictSerializer):
-    """A tenant's value in place of its plan's."""
+    """Request body of an override: the tenant's value of a limit in place of its plan's."""
 
     value = WholeNumberField(min_value=0, max_value=MAX_LIMIT_VALUE, help_text="In the limit's own unit.")
     reason = NameField(max_length=500)
@@ -69,7 +69,7 @@ class LimitOverrideSerializer(StrictSerializer):
 
 
 class LimitClearingSerializer(StrictSerializer):
-    """The reason to clear an override."""
+    """Request body: the reason why an override is cleared."""
 
     reason = NameField(max_length=500)
 
@@ -91,13 +91,13 @@ class UsageViewSet(TenantViewSet):
 
     @extend_schema(operation_id="usage_retrieve", responses=UsageSerializer)
     def list(self, request: Request) -> Response:
-        """Show every limit: what is used, allowed and left, and when it resets."""
+        """Return every limit: how much is used, allowed and left, and when it resets."""
         return self._answer()
 
     @extend_schema(operation_id="usage_override", request=LimitOverrideSerializer, responses=UsageSerializer)
     @action(detail=True, methods=["post"])
     def override(self, request: Request, key: str) -> Response:
-        """Override a limit of this tenant's plan, effective within a second."""
+        """Override a limit of the tenant's plan. It takes effect within a second."""
         body = LimitOverrideSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         set_tenant_limit(tenant=self.tenant, key=key, **body.validated_data)
@@ -106,7 +106,7 @@ class UsageViewSet(TenantViewSet):
     @extend_schema(operation_id="usage_clear", request=LimitClearingSerializer, responses=UsageSerializer)
     @action(detail=True, methods=["post"])
     def clear(self, request: Request, key: str) -> Response:
-        """Clear the override, so that the plan's limit applies again."""
+        """Clear the override of a limit, so that the plan's limit applies again."""
         body = LimitClearingSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         clear_tenant_limit(tenant=self.tenant, key=key, reason=body.validated_data["reason"])

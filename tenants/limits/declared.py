@@ -1,8 +1,8 @@
-"""Declarations of limits by apps, and the form in which a reached limit is reported.
+"""Declarations of limits, and the form in which a reached limit is reported.
 
-An app lists its limits in `limits` of its AppConfig, and names in `measures_usage` a function
-`(tenant_id) -> {key: amount}` for those whose use is no counter of `TenantUsage`. How much a tenant is
-allowed is found by `tenants.limits.usage`: its own override, else its plan's number, else the default.
+An app lists its limits in `limits` of its AppConfig. For limits whose usage is not a counter of `TenantUsage`, it names
+in `measures_usage` a function `(tenant_id, limits) -> {key: Measured}`. The value that applies to a tenant comes from
+`tenants.limits.usage`: the tenant's override, else the plan's value, else the default.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_LIMIT_VALUE: Final = 2**43
 
 
 class LimitPeriod(StrEnum):
-    """The period over which a limit counts."""
+    """The period over which a limit is counted."""
 
     MONTH = "month"  # calendar months in UTC
     MINUTE = "minute"
@@ -35,11 +35,11 @@ class LimitPeriod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limited quantity.
+    """The declaration of one limited quantity.
 
-    `plan_column` and `tenant_column` name the columns that hold the values, if any; otherwise they are PlanLimit and
-    TenantLimit rows. `counts_per_unit` is the number of counted items in one unit. `default` None: no limit unless plan
-    or tenant set one.
+    `plan_column` and `tenant_column` name the columns that hold its values, if any; otherwise `PlanLimit` and
+    `TenantLimit` rows hold them. `counts_per_unit` is how much the counter rises for one unit of the limit. If
+    `default` is None, there is no limit unless the plan or an override sets one.
     """
 
     key: str
@@ -57,7 +57,7 @@ class Limit:
 
 
 class LimitState(StrEnum):
-    """The state of a tenant's usage against a limit."""
+    """How close a tenant's usage is to a limit."""
 
     OK = "ok"
     NEAR = "near"
@@ -65,7 +65,7 @@ class LimitState(StrEnum):
 
 
 class Source(StrEnum):
-    """The source of a limit's value."""
+    """Where the value of a limit comes from."""
 
     OVERRIDE = "override"
     PLAN = "plan"
@@ -74,7 +74,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LimitReached:
-    """The reached limit of a refusal; `resets_at` is None if waiting alone does not help."""
+    """The limit that caused a refusal. `resets_at` is None if waiting alone does not help."""
 
     key: str
     unit: str
@@ -83,7 +83,7 @@ class LimitReached:
     resets_at: datetime | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Return the member `limit` of a problem."""
+        """Return the dict that a problem response has as its `limit`."""
         return {
             "key": self.key,
             "unit": self.unit,
@@ -95,7 +95,7 @@ class LimitReached:
 
 
 def state_of(used: int | float | None, allowed: int | None) -> LimitState:
-    """Return the state: near from 80 %, exceeded when nothing is left."""
+    """Return the state of a usage: `NEAR` from 80 % of the limit, `EXCEEDED` when nothing is left, else `OK`."""
     if used is None or allowed is None or not used:
         return LimitState.OK
     if used >= allowed:
@@ -104,25 +104,25 @@ def state_of(used: int | float | None, allowed: int | None) -> LimitState:
 
 
 def month_of(moment: datetime) -> date:
-    """Return the first day of the calendar month in UTC, which names a period."""
+    """Return the first day of the calendar month of `moment` in UTC; counters use it as the name of the month."""
     return moment.astimezone(UTC).date().replace(day=1)
 
 
 def month_end(moment: datetime) -> datetime:
-    """Return when the month of `moment` ends and the next begins."""
+    """Return the time in UTC at which the month of `moment` ends and the next one begins."""
     first = month_of(moment)
     year, month = (first.year + 1, 1) if first.month == 12 else (first.year, first.month + 1)
     return datetime(year, month, 1, tzinfo=UTC)
 
 
 def format_moment(moment: datetime) -> str:
-    """Return the time in RFC 3339, UTC, as the API writes it."""
+    """Return the time as an RFC 3339 string in UTC, to the second."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @cache
 def limits() -> Mapping[str, Limit]:
-    """Return every limit that an installed app declares, in the order of the apps."""
+    """Return all limits that the installed apps declare, by key, in the order of the apps."""
     from django.apps import apps
 
     declared = [limit for config in apps.get_app_configs() for limit in getattr(config, "limits", ())]
@@ -132,7 +132,7 @@ def limits() -> Mapping[str, Limit]:
 
 
 def get_limit(key: str) -> Limit:
-    """Return the declaration of a limit, else raise `LimitUnknownError`."""
+    """Return the declaration of the limit with that key; raise `LimitUnknownError` if there is none."""
     limit = limits().get(key)
     if limit is None:
         raise LimitUnknownError(
@@ -157,7 +157,7 @@ _CHANGELIST: Final = "_changelist"
 
 
 def costs[View: Callable[..., Any]](units: int) -> Callable[[View], View]:
-    """Return a decorator that declares the cost of a page of the console."""
+    """Return a decorator that sets the request cost of a console page."""
 
     def declare(view: View) -> View:
         """Set the cost of the page."""
@@ -169,7 +169,10 @@ def costs[View: Callable[..., Any]](units: int) -> Callable[[View], View]:
 
 @lru_cache(maxsize=1_000)
 def cost_of(view: Callable[..., Any], method: str, url_name: str = "") -> int:
-    """Return the cost of a request to a view: what it declares, else 2 for a list or a change, else 1."""
+    """Return what a request to the view costs, in units of the caller's request rate.
+
+    It is the cost that the view declares, else 2 for a list or a change, else 1.
+    """
     method = "GET" if method == "HEAD" else method
     declared_cost = getattr(view, "request_cost", None)
     if declared_cost is not None:

@@ -14,6 +14,6 @@ class ApiKeyLimitError(DomainError):
 
 
 class RequestRateError(DomainError):
-    """Raised if a caller's requests cost more than its rate allows."""
+    """Raised if a caller's requests cost more than its request rate allows."""
 
     code, category, title = "rate_limited", "limited", gettext_noop("Requests exceed the rate.")

@@ -1,4 +1,4 @@
-"""Models of a tenant's limit overrides, usage counters and limit warnings."""
+"""Models of limits: a tenant's overrides, usage counters and warnings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenants.tenancy.bases import TenantManager, TenantModel
 
 
 class TenantLimit(TenantModel):
-    """An override of one limit of a tenant's plan, until it expires."""
+    """An override of one limit for one tenant. It applies in place of the plan's value until it expires."""
 
     key = models.CharField(_("key"), max_length=100)
     value = models.PositiveBigIntegerField(_("value"), help_text=_("In the limit's own unit."))
@@ -36,9 +36,10 @@ class TenantLimit(TenantModel):
 
 
 class TenantUsage(models.Model):
-    """A counter of one tenant: of a calendar month (its first day), or of the current state with the period 1970-01-01.
+    """A usage counter of one tenant: of a calendar month, or of the current state.
 
-    It is written in the transaction of what it counts, by one statement for many rows; a consistency check recounts it.
+    `period` is the first day of the month in UTC, or 1970-01-01 for the current state. The counter is written in the
+    same transaction as the rows that it counts; a consistency check recounts it.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "key", "period")
@@ -54,7 +55,10 @@ class TenantUsage(models.Model):
 
 
 class LimitWarning(models.Model):
-    """A warning that a tenant has reached this percentage of a limit this month; one each."""
+    """A warning that a tenant has used this percentage of a limit this month.
+
+    There is at most one for each percentage.
+    """
 
     pk = models.CompositePrimaryKey("tenant_id", "key", "period", "percent")
     tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, db_index=False, related_name="+")

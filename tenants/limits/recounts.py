@@ -1,4 +1,4 @@
-"""Recounts of the counters of stored data, a page of tenants at a time."""
+"""Recounts of the counters of stored data, one page of tenants at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RECOUNTED = (
 
 @dataclass(frozen=True, slots=True)
 class CounterDifference:
-    """A counter that differs from the sum of its rows."""
+    """A usage counter whose value differs from the recounted sum of its rows."""
 
     tenant_id: UUID
     key: str
@@ -31,7 +31,7 @@ class CounterDifference:
     recounted: int
 
     def values(self) -> dict[str, Any]:
-        """Return the values of its message."""
+        """Return the values for the placeholders of the message about this difference."""
         return {
             "tenant": self.tenant_id,
             "counter": self.key,
@@ -42,9 +42,9 @@ class CounterDifference:
 
 @dataclass(frozen=True, slots=True)
 class StoredCounter:
-    """The counter of a limit of ``Span.NOW``, and the rows that it counts.
+    """The counter of a limit with `LimitPeriod.NOW`, and the rows that it counts.
 
-    ``table`` has one or more rows a tenant; ``amount`` is SQL that sums those of one tenant.
+    ``table`` has one or more rows for each tenant; ``amount`` is an SQL aggregate over the rows of one tenant.
     """
 
     limit: Limit
@@ -52,7 +52,10 @@ class StoredCounter:
     amount: str
 
     def verify_page(self, page: TenantPage, *, repair: bool = False) -> Sequence[CounterDifference]:
-        """Return the counters of a page of tenants that differ; ``repair`` writes the recount, in one transaction."""
+        """Recount the counters of a page of tenants and return those that differ; with ``repair`` also correct them.
+
+        It runs in one transaction.
+        """
         parameters: dict[str, Any] = {**page.parameters(), "key": self.limit.key, "period": NO_PERIOD}
         recounted = _RECOUNTED.format(amount=self.amount, table=self.table, in_page=_SQL["in_page"])
         with all_tenants(), planned_cursor(class_row(CounterDifference)) as cursor:

@@ -1,4 +1,4 @@
-"""Overrides of a tenant's limits. Each change has a reason and applies at once."""
+"""Overrides of a tenant's limits. Each change requires a reason and applies at once."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ MAX_RELEASED = 1_000
 def set_tenant_limit(
     *, tenant: Tenant, key: str, value: int, reason: str, expires_at: datetime | None = None
 ) -> TenantLimit | None:
-    """Override one limit of the tenant's plan until it expires or is cleared. Return the override.
+    """Override one limit for the tenant until `expires_at` or until it is cleared. Return the override.
 
-    Return None for a limit with a column of the tenant; such an override does not expire.
+    A limit with a column of the tenant is written to the tenant instead; then None is returned, and `expires_at` is
+    refused. Raise `LimitUnknownError`, `ReasonRequiredError` or `FieldInvalidError` for an invalid argument.
     """
     limit = get_limit(key)
     reason = require_reason(reason)
@@ -55,7 +56,7 @@ def set_tenant_limit(
 
 
 def clear_tenant_limit(*, tenant: Tenant, key: str, reason: str) -> bool:
-    """Clear a tenant's override. Return whether there was one."""
+    """Clear a tenant's override of a limit. Return whether there was one."""
     limit = get_limit(key)
     reason = require_reason(reason)
     if limit.tenant_column:
@@ -73,7 +74,7 @@ def clear_tenant_limit(*, tenant: Tenant, key: str, reason: str) -> bool:
 
 
 def expire_tenant_limits() -> int:
-    """Delete expired overrides. Return how many. Cross-tenant scope only."""
+    """Delete up to MAX_EXPIRED expired overrides. Return how many were deleted. Call it in the scope of all tenants."""
     expired = list(
         TenantLimit.objects.select_for_update(no_key=True, skip_locked=True)
         .filter(expires_at__lte=Now())
@@ -88,9 +89,9 @@ def expire_tenant_limits() -> int:
 
 
 def release_ended_periods() -> int:
-    """Notify the scheduler of tenants whose limit of an ended month was used up.
+    """Notify the scheduler of tenants that had used up a limit in a month that has ended, so that their jobs run again.
 
-    Return how many. Cross-tenant scope only.
+    Return the number of tenants. Call it in the scope of all tenants.
     """
     # By the database's clock: released too early, a tenant would be found held, and not be checked again.
     this_month = RawSQL(MONTH, [], output_field=DateField())  # noqa: S611 - a constant
@@ -111,7 +112,10 @@ def _announce(tenant_ids: Sequence[UUID]) -> None:
 
 
 def warn_after_change(*, tenant_ids: Sequence[UUID], **_: object) -> None:
-    """Warn of limits that a changed plan or override has reached (receiver of `tenant_scheduling_changed`)."""
+    """Warn tenants of limits that they have reached because of a changed plan or override.
+
+    It is a receiver of `tenant_scheduling_changed`.
+    """
     warn_of_usage(tenant_ids)
 
 

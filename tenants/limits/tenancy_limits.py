@@ -1,4 +1,4 @@
-"""Limits of the tenants app: API keys, and request rates."""
+"""The limits that the tenants app declares: on API keys and on request rates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ API_KEYS: Final = Limit(
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """The two limits of a request bucket: its fill rate and its capacity."""
+    """The two limits of a token bucket for requests: its refill rate per minute and its capacity."""
 
     name: str
     per_minute: Limit

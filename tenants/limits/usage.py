@@ -1,4 +1,4 @@
-"""A tenant's use of its limits: how much it is allowed, how much it has stored, and the warnings as it comes near."""
+"""The limits that apply to a tenant, the counters of its stored data, and the warnings when it comes near a limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CHANGE = _SQL["change_stored"]
 
 @dataclass(frozen=True, slots=True)
 class EffectiveLimit:
-    """A tenant's limit at this time; `allowed` None means no limit."""
+    """The value of a limit that applies to a tenant now; `allowed` is None if there is no limit."""
 
     limit: Limit
     allowed: int | None
@@ -38,7 +38,10 @@ class EffectiveLimit:
 
 
 def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Mapping[str, EffectiveLimit]:
-    """Return limits of a tenant of the current scope by key, all or ``only`` some, in order, by one statement."""
+    """Return the limits that apply to a tenant of the current scope, by key, read with one statement.
+
+    All declared limits are returned, or those in ``only``.
+    """
     known = limits() if only is None else {limit.key: limit for limit in only}
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_EFFECTIVE, described(known.values(), [tenant_id]))
@@ -51,19 +54,19 @@ def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Ma
 
 
 class CachedLimits:
-    """A cache of the limits ``only`` that each request reads, less than a second old."""
+    """A cache of those limits of tenants that each request reads. A value is less than a second old."""
 
     def __init__(self, name: str, only: Iterable[Limit]) -> None:
         self._only = tuple(only)
         self._kept = SharedCache(name, _limits_of)
 
     def get(self, tenant_id: UUID) -> Mapping[str, EffectiveLimit]:
-        """Return the limits of a tenant of the current scope by key."""
+        """Return the limits that apply to a tenant of the current scope, by key."""
         return self._kept.get(str(tenant_id), lambda: _document_of(effective_limits(tenant_id, self._only)))
 
 
 def allowed_for(tenant_id: UUID, limit: Limit) -> int | None:
-    """Return the value of one limit for a tenant of the current scope; None means no limit."""
+    """Return the value of one limit for a tenant of the current scope; None if there is no limit."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_EFFECTIVE, described([limit], [tenant_id]))
         row = cursor.fetchone()
@@ -71,7 +74,7 @@ def allowed_for(tenant_id: UUID, limit: Limit) -> int | None:
 
 
 def described(wanted: Iterable[Limit], tenant_ids: Iterable[UUID]) -> dict[str, Any]:
-    """Return the parameters of the fragment ``allowed_limits``."""
+    """Return the parameters that the SQL fragment ``allowed_limits`` needs for these limits and tenants."""
     chosen = list(wanted)
     return {
         "keys": [limit.key for limit in chosen],
@@ -102,9 +105,9 @@ def _limits_of(document: list[list[Any]]) -> Mapping[str, EffectiveLimit]:
 
 
 def warn_of_usage(tenant_ids: Sequence[UUID]) -> int:
-    """Warn those of the tenants whose counters have reached a percentage of a limit.
+    """Store a warning for each of the tenants whose counters have newly reached a percentage of a limit.
 
-    Return the number of new warnings.
+    Return the number of new warnings. After the commit the signal `limit_warned` is sent for each.
     """
     counted = [limit for limit in limits().values() if limit.is_counter and limit.warns]
     parameters = described(counted, tenant_ids) | {
@@ -115,7 +118,10 @@ def warn_of_usage(tenant_ids: Sequence[UUID]) -> int:
 
 
 def note_level(*, tenant_id: UUID, limit: Limit, used: int, allowed: int) -> int:
-    """Warn of a limit without a counter, whose usage the caller has. Return the number of new warnings."""
+    """Store warnings about a limit without a counter, whose current usage is given.
+
+    Return the number of new warnings.
+    """
     reached = [percent for percent in WARNING_PERCENTS if used > 0 and used * 100 >= percent * allowed]
     if not reached:
         return 0
@@ -142,7 +148,10 @@ _FACTS = "%(used)s%(wanted)s"
 
 
 def change_stored(*, tenant_id: UUID, limit: Limit, change: int) -> None:
-    """Count data about to be stored, or deleted; raise `SpaceExceededError` if the limit does not allow it."""
+    """Add `change` to the counter of data that a tenant stores; `change` is negative for deleted data.
+
+    Call it before the data is stored. Raise `SpaceExceededError` if the limit does not allow so much more.
+    """
     if not change:
         return
     units = allowed_for(tenant_id, limit) if change > 0 else None
@@ -159,9 +168,9 @@ def change_stored(*, tenant_id: UUID, limit: Limit, change: int) -> None:
 
 
 def check_room(*, tenant_id: UUID, limit: Limit, wanted: int = 1) -> None:
-    """Raise `SpaceExceededError` if so much more may not be stored, before work is done for it.
+    """Raise `SpaceExceededError` if the tenant may not store `wanted` more. Call it before work is done for the data.
 
-    It locks nothing: `change_stored` decides between concurrent callers.
+    It locks nothing, so `change_stored` still decides between concurrent callers.
     """
     allowed = allowed_for(tenant_id, limit)
     if allowed is not None and read_stored(tenant_id, limit) + wanted > allowed * limit.counts_per_unit:
@@ -169,13 +178,13 @@ def check_room(*, tenant_id: UUID, limit: Limit, wanted: int = 1) -> None:
 
 
 def read_stored(tenant_id: UUID, limit: Limit) -> int:
-    """Return how much a tenant stores now, by its counter."""
+    """Return how much the tenant stores now, according to its counter."""
     counter = TenantUsage.objects.filter(tenant_id=tenant_id, key=limit.key, period=NO_PERIOD)
     return counter.values_list("amount", flat=True).first() or 0
 
 
 def space_exceeded(tenant_id: UUID, limit: Limit, *, allowed: int, wanted: int) -> SpaceExceededError:
-    """Return the error with the current usage."""
+    """Return the error that a storage limit is reached, with the tenant's current usage in its message."""
     used = read_stored(tenant_id, limit)
     values = {
         "title": LocalizableText(limit.title),

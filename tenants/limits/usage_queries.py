@@ -1,4 +1,4 @@
-"""Limits and usage of a tenant, for API, console and command."""
+"""Queries of a tenant's limits and usage, for the API, the console and a command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.models import LimitWarning, TenantUsage
 
 
 class Measured(NamedTuple):
-    """A measured usage, and seconds until all of it is free again; ``note`` explains what the number excludes."""
+    """A measured usage. ``seconds`` pass until all of it is free again; ``note`` says what the number excludes."""
 
     used: int
     seconds: float = 0.0
@@ -30,9 +30,10 @@ type Measure = Callable[[UUID, Mapping[str, EffectiveLimit]], Mapping[str, Measu
 
 @dataclass(frozen=True, slots=True)
 class UsageLine:
-    """One limit with its usage.
+    """One limit of a tenant and its usage.
 
-    `used` is None if each request or job is checked by itself; `allowed` is None without a limit.
+    `used` is None for a limit that is checked for each request or job by itself; `allowed` is None if there is no
+    limit.
     """
 
     limit: Limit
@@ -47,7 +48,7 @@ class UsageLine:
 
     @property
     def part(self) -> float | None:
-        """Return the used fraction of the limit, at most 1; None if it is not summed up or has no limit."""
+        """Return the used fraction of the limit, at most 1; None if nothing is counted or there is no limit."""
         if self.used is None or not self.allowed:
             return None
         return min(1.0, self.used / self.allowed)
@@ -55,7 +56,7 @@ class UsageLine:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """All limits of a tenant in a month, and its warnings."""
+    """All limits of a tenant with their usage this month, and the warnings of this month."""
 
     starts_at: datetime
     ends_at: datetime
@@ -64,7 +65,10 @@ class Usage:
 
 
 def read_usage(tenant_id: UUID) -> Usage:
-    """Return the usage of a tenant of the current scope: four statements and one read of the rate bucket."""
+    """Return the usage of all limits of a tenant of the current scope.
+
+    It takes four SQL statements and one read of the request rates in Redis.
+    """
     now = datetime.now(UTC)
     month = month_of(now)
     limits = effective_limits(tenant_id)

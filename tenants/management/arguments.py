@@ -1,4 +1,4 @@
-"""Argument types of commands; an invalid value is refused with a valid example."""
+"""Argument types of management commands. The error for an invalid value shows a valid example."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 
 def moment(text: str) -> datetime:
-    """Return an ISO 8601 time with its offset."""
+    """Return the text as an aware datetime; it must be an ISO 8601 time with an offset."""
     try:
         value = datetime.fromisoformat(text)
     except ValueError as error:
@@ -18,7 +18,7 @@ def moment(text: str) -> datetime:
 
 
 def positive(text: str) -> int:
-    """Return an integer above zero."""
+    """Return the text as an integer above zero."""
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise ArgumentTypeError(f"{text!r} is not a positive number.")
     return int(text)

@@ -1,1 +1,1 @@
-"""Plans and tiers: weights and limits of tenants."""
+"""Plans and tiers. A tenant's plan sets its weight and limits."""

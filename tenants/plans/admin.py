@@ -1,4 +1,4 @@
-"""Admin pages of tiers and plans; one service call saves a plan with its limits."""
+"""Admin pages of tiers and plans. A plan is saved together with its limits by one service call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, v
 
 @admin.register(Tier, site=console_site)
 class TierAdmin(PlatformStaffAdmin):
-    """Admin of tiers."""
+    """Admin page of tiers."""
 
     empty_title = gettext_lazy("No tier")
     empty_text = gettext_lazy("Plans belong to tiers, and CFS plans share the slots among tiers. Add one above.")
@@ -46,7 +46,7 @@ class TierAdmin(PlatformStaffAdmin):
 
 
 class PlanLimitInline(OfItsPage, TabularInline):
-    """Inline of a plan's limits that plug-ins declare."""
+    """Inline of a plan's values for the limits that plug-ins declare."""
 
     model = PlanLimit
     fields = ("key", "value", "meaning")
@@ -67,7 +67,7 @@ class PlanLimitInline(OfItsPage, TabularInline):
 
 
 class RetryRulesField(forms.CharField):
-    """Form field for retry rules as lines of text."""
+    """Form field that shows and reads retry rules as lines of text."""
 
     widget = UnfoldAdminTextareaWidget
 
@@ -85,7 +85,7 @@ class RetryRulesField(forms.CharField):
 
 
 class PlanForm(VersionForm):
-    """Form of a plan's fields and of the options of a version."""
+    """Form of a plan: its fields, and the reason and effective time of its new version."""
 
     retry_rules = RetryRulesField(
         label=gettext_lazy("Retry rules"),
@@ -106,7 +106,7 @@ class PlanForm(VersionForm):
 
 @admin.register(Plan, site=console_site)
 class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
-    """Admin of plans. A change applies to all tenants of the plan at once."""
+    """Admin page of plans. A change applies to all tenants of the plan at once."""
 
     empty_title = gettext_lazy("No plan")
     empty_text = gettext_lazy("Every tenant needs a plan: limits, weight and slots. Add one above.")
@@ -131,30 +131,30 @@ class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
     change_form_outer_after_template = "tenants/admin/plan_after.html"
 
     def get_fields(self, request: HttpRequest, obj: Plan | None = None) -> Any:
-        """Return the fields; of an existing plan with those of a version."""
+        """Return the form's fields; for an existing plan also those of its next version."""
         own = ("slug", *PLAN_FIELDS)
         if not self.has_change_permission(request):
             return (*own, "version")
         return (*own, "version", *VERSION_FIELDS) if obj else (*own, "reason")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> tuple[str, ...]:
-        """Return the fields that cannot be edited."""
+        """Return the fields that the form shows but does not edit."""
         return ("slug", "version") if obj else ()
 
     def related_values(self, obj: Plan) -> dict[str, str]:
-        """Return the plan's limits, which the page shows."""
+        """Return the plan's limits as one text, so that the conflict check includes them."""
         return {"Limits": ", ".join(f"{limit.key} {limit.value:,}" for limit in obj.limits.order_by("key"))}
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Render the form with the declared limits."""
+        """Render the form, with the declared limits in its context."""
         context["declared_limits"] = list(limits().values())
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
-        """Do nothing: `save_related` saves the plan with its limits."""
+        """Do nothing: `save_related` saves the plan together with its limits."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Create or update the plan with its limits."""
+        """Create or update the plan together with its limits."""
         rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]
         limits = {row["key"]: row["value"] for row in rows if not row.get("DELETE")}
         values = form.cleaned_data

@@ -30,7 +30,7 @@ _MAX_INTEGER = 2**31 - 1
 
 
 class RetryRuleSerializer(StrictSerializer):
-    """A plan's retry rule for a kind: a maximum, delays, or both."""
+    """A plan's retry rule for one kind of job: a maximum of retries, delays between them, or both."""
 
     max_retries = WholeNumberField(
         min_value=0, max_value=MOST_RETRIES, required=False, help_text="A maximum: it never raises a kind's own number."
@@ -71,7 +71,7 @@ class PlanSerializer(serializers.Serializer[Plan]):
 
 
 class PlanChangeSerializer(PlanEditSerializer):
-    """New values of some fields; `limits` replaces all limits of plug-ins."""
+    """Request body: new values of some fields of a plan. `limits` replaces all limits that plug-ins declare."""
 
     name = NameField(max_length=100, required=False)
     tier = NameField(max_length=50, required=False, help_text="Its slug.")
@@ -96,7 +96,7 @@ class PlanChangeSerializer(PlanEditSerializer):
 
 @extend_schema_view(**version_operations("plans"))
 class PlanViewSet(PlanEditorViewSet):
-    """Plans of all tenants."""
+    """The plans that tenants can have."""
 
     model = Plan
     serializer_class = PlanSerializer
@@ -112,17 +112,20 @@ class PlanViewSet(PlanEditorViewSet):
 
     @extend_schema(operation_id="plans_list", responses=PlanSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """List plans."""
+        """List all plans."""
         return super().list(request)
 
     @extend_schema(operation_id="plans_retrieve")
     def retrieve(self, request: Request, slug: str) -> Response:
-        """Show a plan and its scheduled versions."""
+        """Return a plan and its scheduled versions."""
         return self.answer(get_plan(slug))
 
     @extend_schema(operation_id="plans_update", request=PlanChangeSerializer)
     def partial_update(self, request: Request, slug: str) -> Response:
-        """Change a plan, now or from a time on; it applies to all its tenants, waiting jobs included."""
+        """Change a plan, now or from a later time on.
+
+        The change applies to all its tenants and also to jobs that wait.
+        """
         changes, options = self.read(PlanChangeSerializer).split()
         limits = changes.pop("limits", None)
         plan = self.begin_plan_edit(slug, options)

@@ -14,7 +14,7 @@ from tenants.versions.models import VersionedModel, VersionFacts
 
 
 class Tier(NamedModel):
-    """A service class, such as sandbox, team or professional."""
+    """A service class that plans belong to, such as sandbox, team or professional."""
 
     # The slug is the key: rules and settings refer to it, and it does not change.
     slug = models.SlugField(_("slug"), primary_key=True, max_length=50)
@@ -37,7 +37,10 @@ MOST_CONCURRENCY = 100_000
 
 
 class Plan(NamedModel, VersionedModel):
-    """The weight and limits of every tenant on the plan; limits that a plug-in declares are `PlanLimit` rows."""
+    """A plan: the weight and the limits of every tenant that has it.
+
+    Limits that plug-ins declare are `PlanLimit` rows; the others are columns.
+    """
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(_("slug"), unique=True, max_length=50)
@@ -89,7 +92,7 @@ class Plan(NamedModel, VersionedModel):
 
 
 class PlanLimit(models.Model):
-    """A plan's value of a limit that a plug-in declares, such as `document_indexing.files_per_batch`."""
+    """A plan's value for a limit that a plug-in declares, such as `document_indexing.files_per_batch`."""
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     plan = models.ForeignKey(
@@ -109,7 +112,7 @@ class PlanLimit(models.Model):
 
 
 class PlanVersion(VersionFacts):
-    """A version of a plan with its limits."""
+    """One version of a plan, including its limits."""
 
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="versions", db_index=False)
 

@@ -9,12 +9,12 @@ from tenants.models import Plan
 
 
 def find_plans() -> QuerySet[Plan]:
-    """Return all plans with their limits."""
+    """Return a queryset of all plans that prefetches their limits."""
     return Plan.objects.prefetch_related("limits")
 
 
 def get_plan(slug: str) -> Plan:
-    """Return the plan with that slug; raise `PlanNotFoundError`."""
+    """Return the plan with that slug; raise `PlanNotFoundError` if there is none."""
     plan = find_plans().filter(slug=slug).first()
     if plan is None:
         raise PlanNotFoundError("There is no plan %(slug)r.", {"slug": slug})

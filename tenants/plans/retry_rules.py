@@ -1,7 +1,7 @@
-"""A plan's retry rules by kind; kinds are plain names here. Pure except for the error class.
+"""A plan's retry rules by kind of job. Kinds are only names in this module.
 
-``{"*": {"max_retries": 5}, "http_call": {"max_retries": 2, "delays_seconds": [30, 60]}}``: the name ``*`` means every
-kind, and a kind's own rule takes precedence.
+An example is ``{"*": {"max_retries": 5}, "http_call": {"max_retries": 2, "delays_seconds": [30, 60]}}``: the name ``*``
+stands for every kind, and the rule of a kind itself takes precedence.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LINE = re.compile(
 
 
 def check_retry_rules(rules: Any) -> None:
-    """Raise Django's ValidationError that describes the first invalid rule."""
+    """Raise Django's ValidationError if a rule is invalid; its message describes the first such rule."""
     if not isinstance(rules, Mapping):
         raise ValidationError(translate("It must be an object of rules by kind."))
     if len(rules) > MOST_RULES:
@@ -83,7 +83,10 @@ def _write_rule(kind: str, rule: Mapping[str, Any]) -> str:
 
 
 def read_retry_rules(text: str) -> dict[str, dict[str, Any]]:
-    """Return the rules of a text, one a line; raise ValidationError with the number of an invalid line."""
+    """Return the rules written in a text, one on each line.
+
+    Raise Django's ValidationError with the number of the line that is invalid.
+    """
     rules: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not (line := line.strip()):

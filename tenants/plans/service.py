@@ -1,4 +1,4 @@
-"""Changes of tiers and plans, which apply to their tenants at once."""
+"""Changes of tiers and plans. A change applies to all their tenants at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLAN_FIELDS = (
 
 
 def create_tier(*, slug: str, name: str, rank: int) -> Tier:
-    """Create a tier; a greater rank is a better one."""
+    """Create a tier. A greater rank is a better tier."""
     with all_tenants():
         tier = Tier()
         created = assign(tier, {"slug": clean_slug(slug), "name": clean_name(name, max_length=100), "rank": rank})
@@ -43,7 +43,10 @@ def create_tier(*, slug: str, name: str, rank: int) -> Tier:
 
 
 def update_tier(*, tier: Tier, changes: Mapping[str, Any]) -> Tier:
-    """Change `name` or `rank` of a tier; the slug stays, because others refer to it."""
+    """Change the `name` or `rank` of a tier; raise `FieldInvalidError` for any other field.
+
+    The slug cannot change, because plans and rules refer to it.
+    """
     if strays := set(changes) - {"name", "rank"}:
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     with all_tenants():
@@ -56,7 +59,7 @@ def update_tier(*, tier: Tier, changes: Mapping[str, Any]) -> Tier:
 
 
 def create_plan(*, values: Mapping[str, Any], limits: Mapping[str, int] | None = None, reason: str = "") -> Plan:
-    """Create a plan with the given fields and the limits of plug-ins."""
+    """Create a plan with the given fields and values for limits that plug-ins declare, as its first version."""
     with all_tenants():
         plan = Plan()
         created = assign(plan, values)
@@ -76,9 +79,10 @@ def update_plan(
     expected_version: int | None = None,
     effective_from: datetime | None = None,
 ) -> PlanVersion | None:
-    """Change fields of a plan, and replace its limits if `limits` is given, as its next version.
+    """Change fields of a plan, and replace its limits if `limits` is given. Return the new version.
 
-    Return None if nothing changes. Raise `PlanChangedError` if the plan is not at `expected_version`.
+    With `effective_from` the version takes effect at that time, else now. Return None if nothing changes. Raise
+    `PlanChangedError` if the plan's version is not `expected_version`.
     """
     if strays := set(changes) - set(PLAN_FIELDS):
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})

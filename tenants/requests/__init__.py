@@ -1,1 +1,1 @@
-"""Requests: bodies, slow clients, long polls."""
+"""Handling of HTTP requests: their bodies, slow clients and long polls."""

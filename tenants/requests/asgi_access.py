@@ -1,4 +1,4 @@
-"""The access of an ASGI request, found before Django has its body."""
+"""The access of an ASGI request, determined before Django reads the request's body."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from tenants.url_prefixes import API_PREFIX, CONSOLE_PREFIX
 
 
 class BodyLimits(NamedTuple):
-    """The maximum size of a body, and the owner whose space it takes: a tenant, or the platform (None)."""
+    """The maximum size of a request body in bytes, and the owner that its space is counted for.
+
+    The owner is a tenant, or None for the platform.
+    """
 
     limit: int
     owner: UUID | None = None
@@ -29,7 +32,7 @@ ANONYMOUS_BOUNDS = BodyLimits(MAX_ANONYMOUS_BYTES)
 
 
 def body_limits_of(scope: dict[str, Any]) -> BodyLimits:
-    """Return the bounds of a body: its route's limit if the credentials are valid, else 64 KiB.
+    """Return the limits of a request's body: those of its route if the credentials are valid, else 64 KiB.
 
     Raise `DatabaseUnavailableError` if the credentials cannot be looked up.
     """

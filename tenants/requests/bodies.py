@@ -1,10 +1,10 @@
-"""Request bodies: their maximum size, their place in memory or files, and the space for all of them.
+"""Request bodies: their maximum size, whether they are kept in memory or in files, and the space for all of them.
 
-The limit is that of the route if the request has access, and small otherwise. A larger body that declares its length is
-refused before it is read.
+The maximum is that of the route if the request has access, and small otherwise. A larger body that declares its length
+is refused before it is read.
 
-Bodies are read completely before a transaction is opened. A slow client would otherwise keep a transaction open and
-idle until PostgreSQL ended it, and its upload would fail. A client below the minimum rate is cut off.
+Bodies are read completely before a transaction is opened. Otherwise a slow client would keep a transaction idle until
+PostgreSQL ended it, and its upload would fail. A client below the minimum rate is disconnected.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ LEAST_BYTES_PER_SECOND = 128 * 1024
 
 
 class BodySpace:
-    """The bytes that bodies may take in this process's temporary files; one owner may take half of them.
+    """The space for request bodies in this process's temporary files, in bytes. One owner may take half of it.
 
-    An owner is a tenant; platform staff are one owner together (None).
+    An owner is a tenant; all platform staff together are one owner (None).
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class BodySpace:
         self._lock = threading.Lock()
 
     def take(self, owner: UUID | None, size: int) -> None:
-        """Take bytes; raise `BodiesBusyError` if fewer are left, in total or for the owner."""
+        """Reserve `size` bytes for the owner; raise `BodiesBusyError` if fewer are free, in total or for this owner."""
         with self._lock:
             is_full = self._taken.total() + size > platform_settings.BODY_SPACE_BYTES
             if is_full or self._taken[owner] + size > largest_share():
@@ -71,12 +71,12 @@ space = BodySpace()
 
 
 def largest_share() -> int:
-    """Return how many bytes of the space one owner may take."""
+    """Return how many bytes of the space one owner may take at most."""
     return int(platform_settings.BODY_SPACE_BYTES) // 2
 
 
 class BodyReservation:
-    """The bytes of one request in `space`; leaving the context releases them."""
+    """The bytes that one request has reserved in `space`. They are released when the context exits."""
 
     def __init__(self, content_type: str | None) -> None:
         # Files are written a second time when the body is parsed.
@@ -91,9 +91,9 @@ class BodyReservation:
         space.give_back(self._owner, self._taken)
 
     def take(self, size: int, *, owner: UUID | None) -> None:
-        """Take space for so many more bytes of the body, all for one owner.
+        """Reserve space for `size` more bytes of the body; all calls must name the same owner.
 
-        Raise `BodiesBusyError` if none is left, `BodyTooLargeError` if there is never enough.
+        Raise `BodiesBusyError` if not enough is free now, `BodyTooLargeError` if the space could never hold the body.
         """
         require_size(self._taken // self._copies + size, largest_share() // self._copies)
         space.take(owner, self._copies * size)
@@ -102,10 +102,10 @@ class BodyReservation:
 
 
 class BodyInput(io.IOBase):
-    """The `wsgi.input` of a request: the client's stream, and after `replace` a file with what was received.
+    """The `wsgi.input` of a request: the client's stream, or after `replace` a file with the received body.
 
-    Django keeps the methods of this object when it makes the request, so another object in the environment would not be
-    read.
+    Django keeps a reference to this object when it creates the request, so replacing the entry of the WSGI environment
+    later would have no effect.
     """
 
     def __init__(self, source: Any) -> None:
@@ -121,24 +121,26 @@ class BodyInput(io.IOBase):
         return line
 
     def replace(self, file: IO[bytes]) -> None:
-        """Read from the file from now on."""
+        """Read from the file instead of the client from now on."""
         self._source, self.is_received = file, True
 
 
 def wrap_body_input(sender: Any, environ: dict[str, Any] | None = None, **kwargs: Any) -> None:
-    """Make the body of a WSGI request replaceable (receiver of `request_started`, before Django makes the request)."""
+    """Put a `BodyInput` around the request's `wsgi.input`.
+
+    It is a receiver of `request_started`, which is sent before Django creates the request.
+    """
     if environ is not None:
         environ["wsgi.input"] = BodyInput(environ["wsgi.input"])
 
 
 @contextmanager
 def received_body(request: HttpRequest, *, has_access: bool, owner: UUID | None = None) -> Iterator[None]:
-    """Read the body from the client into memory, or into a temporary file if it is large.
+    """Within the context, hold the request's body in memory, or in a temporary file if it is large.
 
-    Raise `LengthRequiredError`, `BodyTooLargeError` and `BodiesBusyError` before anything is read, `BodyTooSlowError`
-    if the client is cut off meanwhile. Read nothing if the request has no access: its view reads a short body itself,
-    and reads an early end once the client is cut off. Under ASGI the entrance has bounded the body, and Django has read
-    it.
+    Raise `LengthRequiredError`, `BodyTooLargeError` or `BodiesBusyError` before anything is read, and
+    `BodyTooSlowError` if the client is disconnected as too slow. Nothing is read for a request without access: its view
+    reads a short body itself. Under ASGI nothing is read either, because the body has been limited and read before.
     """
     if not isinstance(request, WSGIRequest):
         yield
@@ -179,7 +181,7 @@ def _copy_body(body: BodyInput, length: int, spool: IO[bytes], receipt: ReceiveP
 
 
 def limit_of_route(path: str, method: str | None) -> int:
-    """Return how many bytes the body of a request with access may have, by its view or the view's action."""
+    """Return the maximum size, in bytes, of the body of a request with access, as its view or action declares it."""
     try:
         view = resolve(path).func
     except Resolver404:
@@ -191,7 +193,7 @@ def limit_of_route(path: str, method: str | None) -> int:
 
 
 def require_size(size: int, limit: int) -> None:
-    """Raise `BodyTooLargeError` if the size is above the limit."""
+    """Raise `BodyTooLargeError` if `size` is greater than `limit` (both in bytes)."""
     if size > limit:
         raise BodyTooLargeError("The body is larger than %(limit)s bytes.", {"limit": limit})
 
@@ -205,15 +207,15 @@ def _declared_length(request: WSGIRequest, *, has_access: bool) -> int:
 
 
 def seconds_for(size: int) -> float:
-    """Return within how many seconds from a request's start so many bytes of its body must arrive."""
+    """Return within how many seconds of a request's start `size` bytes of its body must have arrived."""
     return float(platform_settings.RECEIVE_GRACE_SECONDS) + size / LEAST_BYTES_PER_SECOND
 
 
 class ReceiveProgress:
-    """The receipt of one request over a socket, and when it is cut off.
+    """The progress of receiving one request from a socket, and its deadline.
 
-    A thread that reads from a socket cannot be interrupted, so its socket is shut down for reading from outside: a read
-    that blocks ends at once, and the answer can still be written.
+    A thread that reads from a socket cannot be interrupted. So another thread shuts the socket down for reading when
+    the deadline has passed: the blocked read returns, and the response can still be written.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -223,11 +225,11 @@ class ReceiveProgress:
         self.is_cut_off = False
 
     def note(self, size: int) -> None:
-        """Extend the deadline by the time for the bytes of the body that have been received so far."""
+        """Extend the deadline according to the total number of bytes received so far."""
         self._ends_at = self._began_at + seconds_for(size)
 
     def end(self) -> None:
-        """Remove the deadline: the request was received completely."""
+        """Remove the deadline, because the request has been received completely."""
         self._ends_at = math.inf
 
     def cut_off_if_late(self) -> None:
@@ -243,7 +245,7 @@ _open: dict[socket.socket, ReceiveProgress] = {}
 
 @contextmanager
 def receiving(sock: socket.socket) -> Iterator[ReceiveProgress]:
-    """Watch a socket while a thread serves a request that comes over it."""
+    """Watch a socket for slowness while a thread serves a request from it. Yield the progress of the request."""
     receipt = _open[sock] = ReceiveProgress(sock)
     try:
         yield receipt
@@ -252,11 +254,11 @@ def receiving(sock: socket.socket) -> Iterator[ReceiveProgress]:
 
 
 def receipt_of(environ: Mapping[str, Any]) -> ReceiveProgress | None:
-    """Return the receipt of the request with this WSGI environment, or None if its server watches none."""
+    """Return the progress of the request with this WSGI environment; None if its server does not watch sockets."""
     return _open.get(environ["gunicorn.socket"]) if "gunicorn.socket" in environ else None
 
 
 def cut_off_slow_clients() -> None:
-    """Shut down every socket whose request is late."""
+    """Shut down, for reading, each watched socket whose request has missed its deadline."""
     for receipt in list(_open.values()):
         receipt.cut_off_if_late()

@@ -1,4 +1,4 @@
-"""Long polls: a waiting request holds no transaction, connection or place, and its view then runs a second time."""
+"""Long polls: a view asks to wait, the request waits without transaction or connection, then the view runs again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _looks = threading.BoundedSemaphore(LOOKS_AT_ONCE)
 
 
 def release_resources(request: HttpRequest) -> None:
-    """Release the connection while the request waits, and under ASGI its place at the entrance."""
+    """Close the connection before the request waits; under ASGI also give up its place among the admitted requests."""
     close_connection()
     leave: Callable[[], object] | None = getattr(request, "scope", {}).get(LEAVE_ENTRANCE)
     if leave is not None:
@@ -30,7 +30,7 @@ def release_resources(request: HttpRequest) -> None:
 
 @contextmanager
 def polling_turn() -> Iterator[None]:
-    """Hold the semaphore of concurrent queries in the block; close the connection afterwards."""
+    """Limit how many released requests query at once; close the connection at the end of the block."""
     with _looks:
         try:
             yield
@@ -39,7 +39,7 @@ def polling_turn() -> Iterator[None]:
 
 
 def close_connection() -> None:
-    """Close the thread's connection; its next query opens another."""
+    """Close the thread's database connection. The next query opens another one."""
     # In a test the connection belongs to the test's transaction.
     if not connection.in_atomic_block:
         connection.close()
@@ -54,9 +54,9 @@ places = threading.BoundedSemaphore(platform_settings.WAITS_PER_PROCESS)
 
 @dataclass(frozen=True, slots=True)
 class LongPoll:
-    """The wait of a request: its length, and whether there is news.
+    """The wait that a view asks for: its maximum length in seconds, and what ends it earlier.
 
-    The function runs in no transaction and no scope.
+    `has_news()` returns whether there is something to report. It is called without a transaction and a tenant scope.
     """
 
     seconds: float
@@ -64,18 +64,18 @@ class LongPoll:
 
 
 def long_poll_response(request: HttpRequest, wait: LongPoll) -> HttpResponse:
-    """Return the placeholder of a view that wants to wait. It is never sent: the view runs again."""
+    """Return the placeholder response of a view that wants to wait. It is never sent, because the view runs again."""
     request.wait = wait  # type: ignore[attr-defined]
     return HttpResponse(status=204)
 
 
 def has_long_polled(request: HttpRequest) -> bool:
-    """Return whether the view runs the second time and must answer."""
+    """Return whether the request has waited already, so that the view must answer now."""
     return bool(getattr(request, "has_waited", False))
 
 
 def poll_until_due(wait: LongPoll) -> None:
-    """Poll until there is news, the time is over, or the database does not answer."""
+    """Poll `wait.has_news` until it returns True, the time is over, or the database does not respond."""
     give_up_at = time.monotonic() + wait.seconds
     pause = FIRST_PAUSE_SECONDS
     while (left := give_up_at - time.monotonic()) > 0:

@@ -1,1 +1,1 @@
-"""Stored secrets and references to them."""
+"""Stored secrets of tenants, and references to them in texts."""

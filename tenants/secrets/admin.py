@@ -1,4 +1,4 @@
-"""Admin pages of stored secrets; values are never shown."""
+"""Admin pages of stored secrets. The values are never shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = ("version", "created_at", "created_by", "changed_at", "changed_by", "las
 
 
 class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form of a new secret, or of a secret's next value."""
+    """Form that stores a new secret, or replaces the value of an existing one."""
 
     bound_to = forms.CharField(
         label=gettext_lazy("Bound to"),
@@ -36,7 +36,7 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
         label=gettext_lazy("Value"),
         strip=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text=gettext_lazy("The value is stored sealed and never shown again. A new value replaces it."),
+        help_text=gettext_lazy("The value is stored encrypted and never shown again. A new value replaces it."),
     )
 
     class Meta:
@@ -67,7 +67,7 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(TenantSecret, site=console_site)
 class TenantSecretAdmin(TenantScopedAdmin):
-    """Admin of credentials for requests to other hosts, by name."""
+    """Admin page of a tenant's secrets: named credentials that jobs send to other hosts."""
 
     view_permission = Permission.SECRETS_USE
     add_permission = change_permission = Permission.SECRETS_MANAGE
@@ -94,7 +94,7 @@ class TenantSecretAdmin(TenantScopedAdmin):
         return ("name", "hosts", *SHOWN) if obj is not None else ()
 
     def related_values(self, obj: TenantSecret) -> dict[str, str]:
-        """Return the version, which differs if the value or the hosts were replaced."""
+        """Return the secret's version for the conflict check; it rises when the value or the hosts are replaced."""
         return {gettext("Version"): str(obj.version)}
 
     def save_model(self, request: HttpRequest, obj: TenantSecret, form: Any, change: bool) -> None:

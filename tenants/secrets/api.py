@@ -47,7 +47,7 @@ class SecretSerializer(serializers.ModelSerializer[TenantSecret]):
 
 
 class SecretVersionSerializer(StrictSerializer):
-    """A new value of a secret."""
+    """Request body: a new value of a secret."""
 
     value = TextField(max_length=MAX_VALUE_CHARACTERS, trim_whitespace=False, help_text="It is never shown again.")
     hosts = serializers.ListField(
@@ -60,7 +60,7 @@ class SecretVersionSerializer(StrictSerializer):
 
 
 class NewSecretSerializer(StrictSerializer):
-    """A secret to store."""
+    """Request body: a secret to store."""
 
     name = NameField(max_length=MAX_NAME_CHARACTERS, help_text="It is used as `{{ secrets.name }}`.")
     value = TextField(max_length=MAX_VALUE_CHARACTERS, trim_whitespace=False, help_text="It is never shown again.")
@@ -72,7 +72,7 @@ class NewSecretSerializer(StrictSerializer):
 
 
 class SecretViewSet(ListModelMixin, EditedRows, TenantViewSet):
-    """Credentials for requests to other hosts."""
+    """Named credentials that jobs send to other hosts."""
 
     model = TenantSecret
     serializer_class = SecretSerializer
@@ -90,19 +90,19 @@ class SecretViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="secrets_create", request=NewSecretSerializer, responses={201: SecretSerializer})
     def create(self, request: Request) -> Response:
-        """Store a secret, sealed; 409 `no_master_key` if the platform has no key to seal it with."""
+        """Store a secret encrypted; answer 409 `no_master_key` if the platform has no key to encrypt it with."""
         body = NewSecretSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         return _answer(create_secret(tenant=self.tenant, **body.validated_data), status=201)
 
     @extend_schema(operation_id="secrets_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show a secret without its value."""
+        """Return a secret without its value."""
         return _answer(get_secret(UUID(pk)))
 
     @extend_schema(operation_id="secrets_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a secret; jobs that still refer to it fail with `secret_unknown`."""
+        """Delete a secret. Jobs that still refer to it fail with `secret_unknown`."""
         delete_secret(secret=self.begin_edit(lambda: get_secret(UUID(pk))))
         return Response(status=204)
 
@@ -111,7 +111,7 @@ class SecretViewSet(ListModelMixin, EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"], url_path="versions", filter_backends=[], pagination_class=None)
     def add_version(self, request: Request, pk: str) -> Response:
-        """Replace the value, and the hosts if they are given; the former value is destroyed."""
+        """Replace the secret's value, and its hosts if they are given. The former value is destroyed."""
         body = SecretVersionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         return _answer(rotate_secret(secret_id=UUID(pk), **body.validated_data), status=201)

@@ -1,4 +1,4 @@
-"""Errors of stored secrets. No message contains a value."""
+"""Errors of stored secrets. No message contains a secret's value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class SecretHostRefusedError(DomainError):
 
 
 class SecretInvalidError(DomainError):
-    code, category, title = "secret_invalid", "invalid", gettext_noop("The secret is not valid.")
+    code, category = "secret_invalid", "invalid"
+    title = gettext_noop("The name, value or hosts of the secret are not valid.")
 
 
 class SecretNameTakenError(DomainError):

@@ -1,4 +1,4 @@
-"""The model of a tenant's named secrets, which are written and used, and never shown."""
+"""The model of a tenant's named secrets. Values can be stored and used, but are never shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_HOST_CHARACTERS = 255
 
 
 class TenantSecret(NamedModel, TenantModel):
-    """The newest version of one secret, sealed; a new value overwrites the former one."""
+    """The newest version of one secret, encrypted; a new value overwrites the former one."""
 
     name = models.CharField(_("name"), max_length=MAX_NAME_CHARACTERS, help_text=_("It is used as {{ secrets.name }}."))
     hosts = ArrayField(

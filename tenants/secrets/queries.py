@@ -1,4 +1,4 @@
-"""Access to stored secrets: opened for one outgoing request, never for display."""
+"""Read access to stored secrets. They are decrypted for one outgoing request, never for display."""
 
 from __future__ import annotations
 
@@ -20,20 +20,26 @@ _TOUCH_INTERVAL = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class OpenSecret:
-    """An opened secret for requests to its hosts; `repr` does not show the value."""
+    """A decrypted secret, for requests to its hosts; its `repr` does not show the value."""
 
     name: str
     hosts: tuple[str, ...]
     value: str = field(repr=False)
 
     def value_for(self, host: str) -> str:
-        """Return the value for a request to the host; raise `SecretHostRefusedError` for one it is not bound to."""
+        """Return the value for a request to the host.
+
+        Raise `SecretHostRefusedError` unless the secret is bound to it.
+        """
         refuse_other_host(self.name, self.hosts, host)
         return self.value
 
 
 def get_secret(secret_id: UUID, *, is_locked: bool = False) -> TenantSecret:
-    """Return a secret of the scope, sealed; raise `SecretNotFoundError` for another tenant's as for none."""
+    """Return a secret of the current scope, still encrypted; with `is_locked` lock its row.
+
+    Raise `SecretNotFoundError` if there is none, also for another tenant's secret.
+    """
     rows = TenantSecret.objects.select_for_update(no_key=True) if is_locked else TenantSecret.objects.all()
     secret: TenantSecret | None = rows.filter(pk=secret_id).first()
     if secret is None:
@@ -42,9 +48,9 @@ def get_secret(secret_id: UUID, *, is_locked: bool = False) -> TenantSecret:
 
 
 def open_secrets(tenant_id: UUID, names: Iterable[str], host: str) -> Mapping[str, OpenSecret]:
-    """Return the named secrets, opened in their newest versions for a request to the host.
+    """Return the named secrets of a tenant, decrypted, for a request to the host. Update their times of last use.
 
-    Raise `SecretUnknownError` or `SecretHostRefusedError` before anything is opened, and any error of opening.
+    Raise `SecretUnknownError` or `SecretHostRefusedError` before anything is decrypted, or any error of the decryption.
     """
     wanted = sorted(set(names))
     with tenant_context(tenant_id):

@@ -1,7 +1,7 @@
-"""References to stored secrets in texts, `{{ secrets.name }}`: parsing, and where they are allowed. Pure.
+"""References to stored secrets in texts, `{{ secrets.name }}`: how they are parsed and where they are allowed.
 
-A reference is replaced by its value only in the headers of an outgoing request, while the request to a bound host is
-built (`scheduling.kit.http.secret_headers`).
+A reference is replaced by its value only in the headers of an outgoing request to a host that the secret is bound to,
+when the request is built (`scheduling.kit.http.secret_headers`). The functions of this module are pure.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ type Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """A reference to a stored secret by its name."""
+    """A reference to a stored secret, by the secret's name."""
 
     name: str
 
@@ -40,7 +40,7 @@ class SecretReference:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFault:
-    """A misplaced or malformed reference."""
+    """A reference that is malformed, or at a place where references are not allowed."""
 
     code: str
     path: Path
@@ -48,17 +48,17 @@ class ReferenceFault:
 
     @property
     def pointer(self) -> str:
-        """Return the place as a JSON pointer."""
+        """Return the position of the text as a JSON pointer."""
         return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in self.path)
 
     @property
     def json_path(self) -> str:
-        """Return the place as faults of payloads write it."""
+        """Return the position of the text in the form that errors of payloads use, such as `$.headers[0]`."""
         return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
 
 
 def split_references(text: str) -> tuple[str | SecretReference, ...]:
-    """Return the text as its literal pieces and the references between them, without empty pieces."""
+    """Return the text split into literal pieces and the references between them, without empty pieces."""
     if WORD not in text:
         return (text,)
     pieces = _REFERENCE.split(text)
@@ -67,7 +67,7 @@ def split_references(text: str) -> tuple[str | SecretReference, ...]:
 
 
 def is_reference(value: object) -> bool:
-    """Return whether a value is one reference and nothing else."""
+    """Return whether a value is a text that consists of one reference only."""
     return isinstance(value, str) and _REFERENCE.fullmatch(value.strip()) is not None
 
 
@@ -77,19 +77,20 @@ def names_in(text: str) -> list[str]:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether the name is valid for a secret."""
+    """Return whether the text is a valid name of a secret."""
     return _NAME.fullmatch(name) is not None
 
 
 def mentions_secret(text: str) -> bool:
-    """Return whether a text contains something like a reference, well-formed or not."""
+    """Return whether a text contains a reference, or something that looks like one."""
     return WORD in text and _MENTION.search(text) is not None
 
 
 def faults_of_references(document: Any, may_stand_at: Callable[[Path], bool]) -> Iterator[ReferenceFault]:
-    """Yield a fault for each text of a JSON document with a misplaced or malformed reference.
+    """Yield a fault for each text of a JSON document with a malformed or misplaced reference.
 
-    Names of members are texts too, and no place for a reference. Never recurses.
+    `may_stand_at(path)` returns whether a reference is allowed there; in the names of members it never is. The function
+    does not recurse.
     """
     for path, text, is_name in _texts_in(document):
         if not mentions_secret(text):
@@ -111,7 +112,7 @@ def faults_of_references(document: Any, may_stand_at: Callable[[Path], bool]) ->
 
 
 def has_references(document: Any) -> bool:
-    """Return whether any text of a JSON document refers to a secret."""
+    """Return whether any text of a JSON document contains a reference, or something that looks like one."""
     return any(mentions_secret(text) for _, text, _ in _texts_in(document))
 
 

@@ -1,4 +1,7 @@
-"""Service that stores, replaces and deletes secrets, each in one transaction with an audit entry without the value."""
+"""Service that stores, replaces and deletes secrets.
+
+Each change is one transaction with an audit entry, which does not contain the value.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 def create_secret(*, tenant: Tenant, name: str, value: str, hosts: Sequence[str], reason: str = "") -> TenantSecret:
-    """Store a new secret, sealed. Return it.
+    """Store a new secret encrypted, and return it.
 
     Raise `NoMasterKeyError`, `SecretInvalidError`, `SecretLimitError` or `SecretNameTakenError`.
     """
@@ -55,9 +58,10 @@ def create_secret(*, tenant: Tenant, name: str, value: str, hosts: Sequence[str]
 
 
 def rotate_secret(*, secret_id: UUID, value: str, hosts: Sequence[str] | None = None, reason: str = "") -> TenantSecret:
-    """Overwrite the value of a secret of the scope as its next version, used by requests from now on.
+    """Replace the value of a secret of the current scope, and return it. Later requests use the new value.
 
-    Hosts change only with a new value: otherwise a caller could widen them and have the old value sent anywhere.
+    The hosts can change only together with the value: otherwise a caller could widen them and have the old value sent
+    anywhere. Raise `NoMasterKeyError`, `SecretNotFoundError` or `SecretInvalidError`.
     """
     require_master_key()
     with transaction.atomic():
@@ -74,13 +78,13 @@ def rotate_secret(*, secret_id: UUID, value: str, hosts: Sequence[str] | None = 
 
 @transaction.atomic
 def delete_secret(*, secret: TenantSecret, reason: str = "") -> None:
-    """Delete a secret; jobs that still refer to it fail with `secret_unknown`."""
+    """Delete a secret. Jobs that still refer to it fail with `secret_unknown`."""
     record_audit(action="secret.deleted", target=secret, before=_facts(secret), reason=reason)
     secret.delete()
 
 
 def put_secret(*, tenant: Tenant, name: str, value: str, hosts: Sequence[str], reason: str = "") -> TenantSecret:
-    """Store a secret, or replace the one of that name."""
+    """Store a secret, or replace the value and hosts of the existing one with that name. Return it."""
     with tenant_context(tenant):
         found = TenantSecret.objects.filter(name=name).values_list("pk", flat=True).first()
         if found is None:
@@ -89,7 +93,7 @@ def put_secret(*, tenant: Tenant, name: str, value: str, hosts: Sequence[str], r
 
 
 def require_master_key() -> None:
-    """Raise `NoMasterKeyError`, with its cure, if values could not be sealed."""
+    """Raise `NoMasterKeyError`, with advice on what to do, if values cannot be encrypted."""
     if not is_sealing():
         raise NoMasterKeyError(
             "Secrets need encryption, and ENCRYPTION_MASTER_KEYS is empty: set it for every process "
@@ -104,7 +108,10 @@ def require_use_of_secrets() -> None:
 
 
 def check_secret(*, name: str, value: str, hosts: Sequence[str]) -> list[str]:
-    """Return the hosts in their stored form; raise `SecretInvalidError`, which never contains the value."""
+    """Check a secret before it is stored, and return its hosts in their stored form.
+
+    Raise `SecretInvalidError` with a list of faults, which never contain the value.
+    """
     faults: list[dict[str, Any]] = []
     if not is_secret_name(name):
         faults.append(

@@ -1,1 +1,1 @@
-"""Settings of tenants: declared by apps, stored by tenant."""
+"""Settings of tenants: the apps declare them, and each tenant stores its own values."""

@@ -26,7 +26,7 @@ LISTED_TENANTS = 100
 
 @admin.register(TenantSettings, site=console_site)
 class TenantSettingsAdmin(ReadOnlyAdmin):
-    """Admin of settings: members reach their tenant's page, platform staff choose a tenant first."""
+    """Admin page of tenants' settings: members see their tenant's page, platform staff choose a tenant first."""
 
     view_permission = Permission.TENANT_VIEW
 
@@ -35,7 +35,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         return [path("of/<uuid:tenant_id>/", page, name="tenants_tenantsettings_of"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the tenant's own page, or the list of tenants to choose from."""
+        """Show the settings of the request's tenant, or a list of tenants to choose from."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         tenant = self.access(request).tenant
@@ -64,7 +64,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         return self._show(request, row.tenant_id)
 
     def settings_view(self, request: HttpRequest, tenant_id: UUID) -> HttpResponse:
-        """Show the page; a POST changes the edited settings and redirects to it."""
+        """Show the settings page of a tenant; on POST, save the changed settings and redirect to the page."""
         if request.method not in {"GET", "HEAD", "POST"}:
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         return self._show(request, tenant_id, sent=request.POST if request.method == "POST" else None)

@@ -1,4 +1,4 @@
-"""The `tenants/me/settings/` endpoint: a tenant's settings and their declarations."""
+"""The `tenants/me/settings/` endpoint: a tenant's settings and how they are declared."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _schemas: BoundedCache[str, tuple[Sequence[SettingGroup], Any]] = BoundedCache(
 
 
 class SettingsSerializer(serializers.Serializer[Any]):
-    """A tenant's settings by key."""
+    """All settings of a tenant, by key."""
 
     version = serializers.IntegerField(help_text="Incremented with each change; also the ETag.")
     values = serializers.DictField(
@@ -51,7 +51,7 @@ class SettingsSerializer(serializers.Serializer[Any]):
 
 
 class SettingsChangeSerializer(serializers.Serializer[Any]):
-    """New values by key, and keys to reset to their defaults."""
+    """Request body: new values by key, and keys to reset to their defaults."""
 
     values = serializers.DictField(required=False, default=dict)
     reset = serializers.ListField(child=serializers.CharField(max_length=200), required=False, default=list)
@@ -81,7 +81,7 @@ class SettingDescriptionSerializer(serializers.Serializer[Any]):
 
 
 class SettingGroupSerializer(serializers.Serializer[Any]):
-    """The settings of one part of the platform or of one plug-in."""
+    """The settings that one app or plug-in declares."""
 
     title = serializers.CharField()
     settings = SettingDescriptionSerializer(many=True)
@@ -103,7 +103,7 @@ class TenantSettingsViewSet(EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="tenants_me_settings_retrieve")
     def retrieve(self, request: Request) -> Response:
-        """Show every setting: the tenant's own values and the defaults."""
+        """Return every setting with the tenant's own value or the default."""
         return _answer(read_stored(self.tenant.pk))
 
     @extend_schema(
@@ -112,7 +112,7 @@ class TenantSettingsViewSet(EditedRows, TenantViewSet):
         responses=SettingsSerializer,
     )
     def partial_update(self, request: Request) -> Response:
-        """Change settings or reset them to their defaults, all or nothing."""
+        """Change settings, or reset them to their defaults. Either all changes are stored or none."""
         before = self.begin_edit(lambda: read_stored(self.tenant.pk))
         body = SettingsChangeSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -130,7 +130,7 @@ class TenantSettingsViewSet(EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="tenants_me_settings_schema", responses=SettingGroupSerializer(many=True))
     def describe(self, request: Request) -> Response:
-        """Show the declared settings, their schemas and when a change applies."""
+        """Return the declarations of all settings: their schemas, defaults, and when a change takes effect."""
         groups, language = setting_groups(), get_language() or ""
         kept = _schemas.get(language)
         if kept is None or kept[0] != groups:

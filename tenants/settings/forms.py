@@ -1,4 +1,4 @@
-"""The form of a tenant's settings, built from their declarations."""
+"""The form of a tenant's settings, built from the declarations of the settings."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tenants.settings.schema import Setting, SettingGroup, setting_groups
 
 
 class SettingsForm(forms.Form):
-    """A form with a field for each setting under its key, and a checkbox that resets it to its default.
+    """Form with a field for each setting and a checkbox that resets the setting to its default.
 
-    `changes` and `resets` are the arguments of the service; unchanged values are not included.
+    `changes` and `resets` return the arguments of the service; settings that were not edited are left out.
     """
 
     version = forms.IntegerField(widget=forms.HiddenInput)
@@ -50,9 +50,9 @@ class SettingsForm(forms.Form):
                 )
 
     def tell_stale(self, version: int) -> None:
-        """Report what has changed since the form was rendered.
+        """Report, as a form error, which settings have changed since the form was rendered.
 
-        The typed values stay; saving again overwrites the changes.
+        The submitted values stay in the form; saving again overwrites those changes.
         """
         try:
             names = changed_since(self.data.get("seen", ""), self._marked())
@@ -70,7 +70,7 @@ class SettingsForm(forms.Form):
         return {setting.key: self._values[setting.key] for setting in _settings() if not setting.is_secret}
 
     def changes(self) -> dict[str, Any]:
-        """Return the values that differ from those shown, without those that are reset."""
+        """Return the submitted values that differ from the shown ones, by key, except those of settings to be reset."""
         return {
             setting.key: self.cleaned_data[setting.key]
             for setting in _settings()
@@ -80,7 +80,7 @@ class SettingsForm(forms.Form):
         }
 
     def resets(self) -> list[str]:
-        """Return the keys to reset to their defaults."""
+        """Return the keys of the settings to reset to their defaults."""
         return [setting.key for setting in _settings() if self.cleaned_data[reset_name(setting)]]
 
     def _is_changed(self, setting: Setting) -> bool:
@@ -92,7 +92,7 @@ class SettingsForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """One setting as the page renders it."""
+    """One setting in the form in which the page's template renders it."""
 
     setting: Setting
     field: forms.BoundField
@@ -102,7 +102,7 @@ class SettingRow:
 
 
 def setting_rows(group: SettingGroup, form: SettingsForm, stored: Mapping[str, Any]) -> list[SettingRow]:
-    """Return the settings of a group with their fields."""
+    """Return the settings of a group, with their form fields, for the page's template."""
     return [
         SettingRow(
             setting=setting,
@@ -116,12 +116,12 @@ def setting_rows(group: SettingGroup, form: SettingsForm, stored: Mapping[str, A
 
 
 def reset_name(setting: Setting) -> str:
-    """Return the name of a setting's reset checkbox."""
+    """Return the name of the checkbox that resets the setting."""
     return f"reset:{setting.key}"
 
 
 def field_of(setting: Setting) -> forms.Field:
-    """Return the form field that fits the setting's schema; JSON as text if none does."""
+    """Return the form field that fits the setting's schema; a field of JSON text if no other fits."""
     schema = setting.schema
     options: dict[str, Any] = {"label": gettext(setting.title), "required": False}
     types = schema.get("type")

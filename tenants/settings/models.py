@@ -1,4 +1,4 @@
-"""The model of a tenant's settings."""
+"""The model that stores a tenant's settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.tenancy.bases import TenantModel
 
 
 class TenantSettings(TenantModel):
-    """The tenant's values that differ from the defaults, by key; a tenant without a row has set none.
+    """The settings of one tenant that differ from the defaults, by key. A tenant that has set none may have no row.
 
     The installed apps declare the keys and their meaning (`tenants.settings.schema`).
     """

@@ -1,7 +1,7 @@
-"""Which settings a tenant has, declared by the installed apps, each with its schema, default and words; their values.
+"""Declarations of the settings that a tenant has, and functions that read their values.
 
-An app names its group in its AppConfig: `tenant_settings = "package.module:SETTINGS"`. Apps other than the two of the
-core prefix their keys with their own label, so that no two plug-ins collide.
+An app names its group of settings in its AppConfig: `tenant_settings = "package.module:SETTINGS"`. Apps other than
+`tenants` and `scheduling` begin their keys with their own label, so that no two plug-ins collide.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ _STORED = load_sql(__file__)["read_settings"]
 
 
 class SettingsInvalidError(Exception):
-    """Raised if an app declares an invalid group, or a key that is not its own or taken."""
+    """Raised if an app declares an invalid group, or a key that is taken or lacks the app's label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting. `schema` is JSON Schema 2020-12; the default must fit it.
+    """The declaration of one setting. `schema` is JSON Schema 2020-12, and the default must match it.
 
-    `editor` says who may change it: callers with `tenant.manage`, or the platform only. `plan_limit` is the key of a
-    plan's limit that a number may not exceed. A secret value is stored as a secret, bound to the host of the URL in the
-    setting `host_of`; the setting itself is a reference to it.
+    `editor` says who may change it: callers with `tenant.manage`, or only the platform. `plan_limit` is the key of a
+    plan's limit that the value may not exceed. The value of a secret setting is stored as a `TenantSecret`, bound to
+    the host of the URL in the setting `host_of`; the setting itself then holds a reference to it.
     """
 
     key: str
@@ -73,28 +73,31 @@ class Setting:
 
     @property
     def secret_name(self) -> str:
-        """Return the name under which the value of a secret is stored."""
+        """Return the name of the `TenantSecret` that stores the setting's value."""
         return self.key.replace(".", "_")
 
     @property
     def own_reference(self) -> str:
-        """Return the reference stored in place of a value that was given to the setting itself."""
+        """Return the reference to that secret, which the setting holds in place of its value."""
         return str(SecretReference(self.secret_name))
 
     def faults(self, value: Any) -> list[str]:
-        """Return what is wrong with a value, in the reader's language."""
+        """Return what is wrong with a value, in the active language; empty if the value is valid."""
         if self.is_secret and is_reference(value):
             return []
         return [describe_fault(fault) for fault in _validator(self.key).iter_errors(value)]
 
     def shown(self, value: Any) -> Any:
-        """Return the value for display and the audit log: of a secret its reference."""
+        """Return the value for display and for the audit log: for a secret its reference or a mask."""
         return MASK if self.is_secret and value not in (None, "") and not is_reference(value) else value
 
 
 @dataclass(frozen=True, slots=True)
 class SettingGroup:
-    """The settings of one app, under one heading."""
+    """The settings that one app declares, under one heading.
+
+    ``check(values)`` returns messages by key, for rules that involve several settings.
+    """
 
     title: str
     settings: tuple[Setting, ...]
@@ -102,17 +105,17 @@ class SettingGroup:
 
 
 def setting_groups() -> list[SettingGroup]:
-    """Return all groups, the core's first."""
+    """Return the declared groups of settings, in the order of INSTALLED_APPS."""
     return list(_declared()[0])
 
 
 def all_settings() -> Mapping[str, Setting]:
-    """Return every setting by its key, in the order of the groups."""
+    """Return all declared settings by key, in the order of the groups."""
     return _declared()[1]
 
 
 def get_setting(key: str) -> Setting:
-    """Return the setting of that key; raise `SettingUnknownError` if no installed app declares it."""
+    """Return the setting with that key; raise `SettingUnknownError` if no installed app declares it."""
     setting = all_settings().get(key)
     if setting is None:
         raise SettingUnknownError("There is no setting %(key)r.", {"key": key})
@@ -120,7 +123,7 @@ def get_setting(key: str) -> Setting:
 
 
 def reset() -> None:
-    """Clear the caches, for tests that add a group."""
+    """Clear the caches of declarations, for tests that add a group."""
     _declared.cache_clear()
     _validator.cache_clear()
 
@@ -160,19 +163,22 @@ def _validator(key: str) -> Any:
 
 
 def settings_of(tenant: Tenant | UUID) -> Mapping[str, Any]:
-    """Return every declared setting with the tenant's value or its default; less than a second old."""
+    """Return the values of all declared settings for a tenant, by key: its own or the defaults.
+
+    The values come from a cache and are less than a second old.
+    """
     tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
     return _kept.get(str(tenant_id), lambda: _read_values(tenant_id))
 
 
 def tenant_setting(tenant: Tenant | UUID, key: str) -> Any:
-    """Return one setting of the tenant; raise `SettingUnknownError` for an undeclared key."""
+    """Return the tenant's value of one setting; raise `SettingUnknownError` if no installed app declares the key."""
     get_setting(key)
     return settings_of(tenant)[key]
 
 
 def read_stored(tenant_id: UUID) -> TenantSettings:
-    """Return the tenant's current row; an unsaved one of version 0 if it has set nothing."""
+    """Return the row of the tenant's settings; an unsaved one with version 0 if the tenant has none."""
     if current_scope() is None:
         with tenant_context(tenant_id):
             return _read(tenant_id)
@@ -180,20 +186,23 @@ def read_stored(tenant_id: UUID) -> TenantSettings:
 
 
 def effective_values(stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the declared settings; a stored value that its schema refuses counts as not set."""
+    """Return the values of all declared settings, given the stored ones.
+
+    A stored value that no longer matches its schema is ignored in favour of the default.
+    """
     return {key: _value(setting, stored) for key, setting in all_settings().items()}
 
 
 def orphaned_keys(stored: Mapping[str, Any]) -> list[str]:
-    """Return the stored keys of plug-ins that are not installed; a plug-in that returns finds its values again.
+    """Return the stored keys that no installed app declares. If the plug-in is installed again, its values apply again.
 
-    The values are not shown: which of them are secret is unknown.
+    Only the keys are returned, because it is not known which of the values are secret.
     """
     return sorted(key for key in stored if key not in all_settings())
 
 
 def forget_settings(tenant_id: UUID) -> None:
-    """Remove the tenant's settings from the cache; other processes follow within a second."""
+    """Remove the tenant's settings from the cache; in other processes they expire within a second."""
     _kept.forget(str(tenant_id))
 
 

@@ -1,7 +1,7 @@
-"""Secrets among a tenant's settings: the values are stored as secrets, the settings are references.
+"""Secret settings: their values are stored as `TenantSecret` rows, and the settings hold references to them.
 
-A setting's secret is bound to the host of the URL beside it. When that host changes, the secret is deleted: a value
-given for one host is never sent to another.
+A setting's secret is bound to the host of the URL in another setting. When that host changes, the secret is deleted: a
+value given for one host is never sent to another.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from tenants.settings.schema import Setting, all_settings
 
 
 def move_secrets(tenant: Tenant, before: Mapping[str, Any], stored: Mapping[str, Any], given: Collection[str]) -> Any:
-    """Return the settings to store, without secret values, which are stored, replaced or deleted here.
+    """Store the secret values among the changed settings as secrets, and return the settings with references instead.
 
-    `given` are the keys that the change sets. Raise the errors of storing a secret, with the setting as the field.
+    Secrets that are no longer referred to, or whose host has changed, are deleted. `given` are the keys that the change
+    sets. Raise `SettingsRefusedError`, with the setting as its field, if a secret cannot be stored.
     """
     kept = dict(stored)
     for setting in all_settings().values():

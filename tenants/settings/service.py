@@ -1,4 +1,7 @@
-"""Changes of a tenant's settings: validated together, versioned, audited with references in place of secrets."""
+"""Service that changes a tenant's settings, as a whole: values are validated together, versioned and audited.
+
+The audit entry contains references in place of secrets.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,11 @@ def change_settings(
     by_platform: bool = False,
     reason: str = "",
 ) -> TenantSettings:
-    """Set `values` and reset the keys of `reset` to their defaults, all or nothing. Return the row.
+    """Set `values` and reset the settings named in `reset` to their defaults. Return the row of settings.
 
-    Raise `SettingsStaleError` if the settings are not at `version`. Without a difference nothing is written. A secret
-    is stored as such, and deleted when the host that it is bound to changes.
+    Either all changes are stored or none; nothing is written if nothing changes. A secret value is stored as a secret,
+    which is deleted when the host that it is bound to changes. Raise `SettingsStaleError` if the settings are not at
+    `version`, `SettingUnknownError`, `SettingForbiddenError` or `SettingsRefusedError` if a change is refused.
     """
     with tenant_context(tenant):
         row = _lock(tenant)

@@ -1,4 +1,4 @@
-"""Settings of a tenant that are independent of kinds."""
+"""The tenant settings that the tenants app declares."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def _zones() -> frozenset[str]:
 
 @FORMATS.checks("timezone")
 def is_timezone(value: object) -> bool:
-    """Return whether the text is a name of the IANA time zone database; True for other types."""
+    """Return whether a text is a name in the IANA time zone database.
+
+    It is True for other types, as JSON Schema requires.
+    """
     return not isinstance(value, str) or value in _zones()
 
 

@@ -1,1 +1,1 @@
-"""Tenants: models, services and pages."""
+"""Tenants: their models, services, API and pages."""

@@ -31,7 +31,7 @@ from tenants.tenancy.service import (
 
 @admin.register(Tenant, site=console_site)
 class TenantAdmin(TenantScopedAdmin):
-    """Admin of tenants: the platform creates, changes and suspends them; members see and may pause their own."""
+    """Admin page of tenants: the platform creates, changes and suspends them; members see and may pause their own."""
 
     empty_title = gettext_lazy("No tenants yet")
     empty_text = gettext_lazy("Jobs belong to tenants. Add one above, or run “manage.py create_tenant”.")
@@ -88,7 +88,7 @@ class TenantAdmin(TenantScopedAdmin):
         return [path("choose/", choose, name="tenants_tenant_choose"), *super().get_urls()]
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
-        """Switch a member of several tenants to another of them."""
+        """Switch the console to another tenant that the user is a member of."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         for membership in find_user_roles(request.user).memberships:

@@ -42,22 +42,22 @@ class OwnTenantViewSet(TenantViewSet):
 
     @extend_schema(operation_id="tenants_me_retrieve")
     def retrieve(self, request: Request) -> Response:
-        """Show the tenant, its plan and its limits."""
+        """Return the tenant, its plan and its limits."""
         return Response(self.get_serializer(self.tenant).data)
 
     @extend_schema(operation_id="tenants_me_pause", request=StopSerializer)
     def pause(self, request: Request) -> Response:
-        """Pause the tenant's jobs: they are accepted and wait."""
+        """Pause the tenant: its jobs are still accepted, but wait."""
         return self._answer(pause_tenant(tenant=self.tenant, **self._read(StopSerializer)))
 
     @extend_schema(operation_id="tenants_me_drain", request=StopSerializer)
     def drain(self, request: Request) -> Response:
-        """Drain the tenant: accept no new jobs while existing ones run."""
+        """Drain the tenant: new jobs are refused, and existing ones run."""
         return self._answer(drain_tenant(tenant=self.tenant, **self._read(StopSerializer)))
 
     @extend_schema(operation_id="tenants_me_resume", request=WhySerializer)
     def resume(self, request: Request) -> Response:
-        """Resume the tenant after a pause or drain; 409 `stopped_by_platform` if the platform has stopped it."""
+        """End a pause and a drain of the tenant; answer 409 `stopped_by_platform` if only the platform may end them."""
         return self._answer(resume_tenant(tenant=self.tenant, **self._read(WhySerializer)))
 
     def _read(self, serializer_class: type[StopSerializer | WhySerializer]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class OwnTenantViewSet(TenantViewSet):
 
 
 class PlatformTenantViewSet(StaffViewSet):
-    """Tenants for platform staff, with all that stops their work."""
+    """All tenants, for platform staff, with the suspensions, pauses and drains that stop their work."""
 
     model = Tenant
     serializer_class = TenantStopsSerializer
@@ -90,14 +90,14 @@ class PlatformTenantViewSet(StaffViewSet):
 
     @extend_schema(operation_id="tenants_list", responses=TenantStopsSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """List tenants, newest first."""
+        """List all tenants, newest first."""
         with all_tenants():
             page = self.paginate_queryset(self.filter_queryset(Tenant.objects.select_related("plan")))
             return self.get_paginated_response(TenantStopsSerializer(page, many=True).data)
 
     @extend_schema(operation_id="tenants_retrieve")
     def retrieve(self, request: Request, slug: str) -> Response:
-        """Show a tenant and what stops its work."""
+        """Return a tenant with its suspension, pause and drain."""
         return self._answer(find_tenant(slug))
 
     @extend_schema(operation_id="tenants_suspend", request=SuspensionSerializer)
@@ -110,25 +110,25 @@ class PlatformTenantViewSet(StaffViewSet):
     @extend_schema(operation_id="tenants_reinstate", request=WhySerializer)
     @action(detail=True, methods=["post"])
     def reinstate(self, request: Request, slug: str) -> Response:
-        """End a suspension."""
+        """End a tenant's suspension."""
         return self._answer(reinstate_tenant(tenant=find_tenant(slug), **self._read(WhySerializer)))
 
     @extend_schema(operation_id="tenants_pause", request=StopSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, slug: str) -> Response:
-        """Pause a tenant: jobs are accepted and wait."""
+        """Pause a tenant: its jobs are still accepted, but wait."""
         return self._answer(pause_tenant(tenant=find_tenant(slug), **self._read(StopSerializer)))
 
     @extend_schema(operation_id="tenants_resume", request=WhySerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, slug: str) -> Response:
-        """End a tenant's pause and drain; a suspension stays."""
+        """End a tenant's pause and drain. A suspension stays."""
         return self._answer(resume_tenant(tenant=find_tenant(slug), **self._read(WhySerializer)))
 
     @extend_schema(operation_id="tenants_drain", request=StopSerializer)
     @action(detail=True, methods=["post"])
     def drain(self, request: Request, slug: str) -> Response:
-        """Drain a tenant: accept no new jobs while existing ones run."""
+        """Drain a tenant: new jobs are refused, and existing ones run."""
         return self._answer(drain_tenant(tenant=find_tenant(slug), **self._read(StopSerializer)))
 
     def _read(self, serializer_class: type[StopSerializer | WhySerializer]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Bases of models: names, rows of a tenant, facts of a pause.
+"""Base classes of models: rows with a name, rows of a tenant, rows that can be paused.
 
-The first barrier between tenants is the manager: without a tenant context it raises instead of returning rows.
+The managers are the first barrier between tenants: without a tenant scope they raise an error instead of returning
+rows.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ _INVISIBLE_CHARACTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uf
 
 
 def find_invisible_character(text: str) -> str | None:
-    """Return the first invisible character, which could make two texts look the same; None without one."""
+    """Return the first invisible character of the text, or None.
+
+    Invisible characters can make two texts look the same.
+    """
     for character in text:
         if unicodedata.category(character) in _INVISIBLE_CATEGORIES or character in _INVISIBLE_CHARACTERS:
             return character
@@ -37,9 +41,9 @@ def find_invisible_character(text: str) -> str | None:
 
 
 def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str:
-    """Return `value` stripped and in NFC.
+    """Return `value` stripped and in Unicode normal form NFC.
 
-    Raise `FieldInvalidError` if it is empty, too long or has invisible characters.
+    Raise `FieldInvalidError` if it is empty, too long or contains invisible characters.
     """
     name = unicodedata.normalize("NFC", value.strip())
     if not name:
@@ -55,7 +59,10 @@ def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str
 
 
 def clean_slug(value: str, *, field: str = "slug") -> str:
-    """Return `value`; raise `FieldInvalidError` unless it is 1 to 50 lower-case letters, digits and inner hyphens."""
+    """Return `value` unchanged; raise `FieldInvalidError` if it is not a valid slug.
+
+    A slug has 1 to 50 lower-case letters, digits and hyphens, and no hyphen at either end.
+    """
     if not _SLUG.fullmatch(value):
         raise _invalid(field, translate("Use 1 to 50 lower-case letters, digits and hyphens, no hyphen at either end."))
     return value
@@ -69,10 +76,9 @@ ModelT = TypeVar("ModelT", bound=models.Model)
 
 
 def claim_for_scope(instance: models.Model, scope: Scope, tenant_attribute: str = "tenant_id") -> None:
-    """Fill the tenant of a new row from the context; raise `ForeignTenantError` for another tenant's row.
+    """Set the tenant of a new row to that of the current scope; raise `ForeignTenantError` if it has another tenant.
 
-    In the cross-tenant scope nothing is filled: raise `TenantNotChosenError` without a tenant, unless the column may be
-    null.
+    In the scope of all tenants nothing is set; raise `TenantNotChosenError` if the row has no tenant but needs one.
     """
     tenant_id: UUID | None = getattr(instance, tenant_attribute)
     if scope.tenant_id is None:
@@ -85,10 +91,10 @@ def claim_for_scope(instance: models.Model, scope: Scope, tenant_attribute: str 
 
 
 class TenantQuerySet(models.QuerySet[ModelT]):
-    """A queryset whose bulk inserts are guarded like `save()`."""
+    """QuerySet whose bulk inserts check the tenant of each row, as `save()` does."""
 
     def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
-        """Insert rows after checking that each belongs to the scope."""
+        """Insert rows after setting and checking the tenant of each, as `claim_for_scope` does."""
         rows = list(objs)
         scope = require_scope()
         for row in rows:
@@ -97,9 +103,9 @@ class TenantQuerySet(models.QuerySet[ModelT]):
 
 
 class ScopedManager(models.Manager[ModelT]):
-    """A manager with the current tenant's rows, or all in the cross-tenant scope.
+    """Manager that returns the rows of the current scope: those of one tenant, or of all tenants.
 
-    Without a context: `NoTenantError`.
+    Without a scope it raises `NoTenantError`.
     """
 
     tenant_attribute = "tenant_id"
@@ -112,27 +118,30 @@ class ScopedManager(models.Manager[ModelT]):
         return queryset.filter(**{self.tenant_attribute: scope.tenant_id})
 
     def none(self) -> models.QuerySet[ModelT]:
-        """Return an empty queryset, which needs no tenant: descriptions of views (filters, OpenAPI) use it."""
+        """Return an empty queryset.
+
+        It needs no scope, because filters and the OpenAPI schema ask for it outside of requests.
+        """
         return super().get_queryset().none()
 
 
 class TenantManager(ScopedManager[ModelT]):
-    """The default manager of every model with a `tenant_id`."""
+    """Default manager of every model with a `tenant_id`."""
 
     _queryset_class = TenantQuerySet
 
 
 class TenantSelfManager(ScopedManager[ModelT]):
-    """The manager of the tenants themselves, filtered by their own id."""
+    """Manager of the model `Tenant`, whose rows are filtered by their own id."""
 
     tenant_attribute = "id"
 
 
 class TenantModel(models.Model):
-    """Base of rows that belong to one tenant.
+    """Base of models whose rows belong to one tenant.
 
-    The migration that creates the table needs `rls.EnableRowSecurity`, which a test checks, and a unique constraint on
-    (tenant, id) if other rows refer to it with `rls.AddCompositeForeignKey`.
+    The migration that creates the table must enable row-level security with `rls.EnableRowSecurity`, which a test
+    checks. If other rows refer to it with `rls.AddCompositeForeignKey`, it needs a unique constraint on (tenant, id).
     """
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
@@ -147,20 +156,20 @@ class TenantModel(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the row; raise if it is outside the current scope."""
+        """Save the row; raise an error if its tenant is outside the current scope."""
         # Saving a row does not use the default manager, so the guard is repeated here.
         claim_for_scope(self, require_scope())
         super().save(*args, **kwargs)
 
 
 class NamedModel(models.Model):
-    """Base of rows with a `name` without invisible characters; forms report them at the field."""
+    """Base of models with a `name` that must not contain invisible characters."""
 
     class Meta:
         abstract = True
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        """Validate the fields; raise `ValidationError` for invisible characters in the name."""
+        """Validate the fields; the name is invalid if it contains an invisible character."""
         faults: dict[str, Any] = {}
         try:
             super().clean_fields(exclude)
@@ -179,7 +188,10 @@ class NamedModel(models.Model):
 
 
 class PauseFacts(models.Model):
-    """Facts of a pause: by which actor, since when, and until when; empty if a person must end it."""
+    """Base of models that can be paused: who paused the row, when, and until when.
+
+    `paused_until` is empty if the pause has to be ended manually.
+    """
 
     paused_by = models.CharField(_("paused by"), max_length=200, blank=True, default="", editable=False)
     paused_at = models.DateTimeField(_("paused at"), null=True, blank=True, editable=False)

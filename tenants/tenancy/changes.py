@@ -1,4 +1,4 @@
-"""Assignment of new values to a row, with the difference for the audit log."""
+"""Assignment of new values to a model instance, with the difference for the audit log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.exceptions import FieldInvalidError
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The changed fields with their values before and after, as the audit log stores them."""
+    """The fields that have changed, with their values before and after, as the audit log stores them."""
 
     before: dict[str, Any]
     after: dict[str, Any]
@@ -24,9 +24,9 @@ class Difference:
 
 
 def assign(row: models.Model, changes: Mapping[str, Any]) -> Difference:
-    """Set `changes` (by field name) on `row` without saving it, and return what differs.
+    """Set fields of a model instance without saving it, and return the difference.
 
-    Raise `FieldInvalidError` with every field whose value its model refuses.
+    `changes` maps field names to values. Raise `FieldInvalidError`, which lists every field with an invalid value.
     """
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""Optimistic locking: the version of a row that a caller has read, so that concurrent edits are not overwritten.
+"""Optimistic locking: an edit names the version of the row that was read, so that other edits are not overwritten.
 
-An edit by API or console first locks the row's edit lock: other edits wait until it is committed and then see its
-result. The lock is taken before any other, so it cannot deadlock with them.
+An edit by the API or the console first takes the row's edit lock: other edits wait until it is committed, and then see
+its result. The lock is taken before any other, so it cannot deadlock with them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ class StaleError(DomainError):
 
 
 def edition_of(row: models.Model) -> str:
-    """Return the version if every change of the row increments it, else a digest of the whole row."""
+    """Return the version of a row as text.
+
+    It is the row's `version` if every change increments that, else a digest of all its columns.
+    """
     version = getattr(row, "version", None)
     if isinstance(version, int) and getattr(row, "is_edited_by_version", True):
         return str(version)
@@ -36,18 +39,18 @@ def edition_of(row: models.Model) -> str:
 
 
 def digest_of(value: Any) -> str:
-    """Return a short digest of a value."""
+    """Return a short digest of a value that can be encoded as JSON."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
 
 
 def hold_for_edit(model: type[models.Model], key: object) -> None:
-    """Lock edits of the row with this key until the transaction ends. A row's key belongs to one tenant."""
+    """Take the edit lock of the row with this primary key until the transaction ends."""
     LockClass.EDITED_ROW.hold(f"{model._meta.label_lower}:{key}")
 
 
 def refuse_stale(row: models.Model, editions: Collection[str] | None, *, error: type[DomainError] = StaleError) -> None:
-    """Raise ``error`` unless the locked row is at one of the versions; None accepts any."""
+    """Raise ``error`` if the row's current version is none of ``editions``; None accepts any version."""
     current = edition_of(row)
     if editions is not None and current not in editions:
         raise error(f"It is at version {current} now.", headers={"ETag": f'"{current}"'})

@@ -22,9 +22,9 @@ class TenantStatus(models.TextChoices):
 class Tenant(NamedModel, PauseFacts):
     """A customer of the platform.
 
-    `status` is set by the platform (suspended: no job is accepted or dispatched). A paused tenant's jobs are accepted
-    and wait. A draining tenant's new jobs are refused while existing ones run. A tenant may pause and drain itself, but
-    not change or end a pause or drain by the platform.
+    Only the platform sets `status`; the jobs of a suspended tenant are neither accepted nor dispatched. The jobs of a
+    paused tenant are accepted and wait. A draining tenant's new jobs are refused while existing ones run. A tenant may
+    pause and drain itself, but cannot change or end a pause or drain that the platform has set.
     """
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
@@ -94,10 +94,10 @@ class Tenant(NamedModel, PauseFacts):
 
     @property
     def concurrency_cap(self) -> int:
-        """Return the cap on jobs in flight: the tenant's own number, else its plan's."""
+        """Return the maximum of jobs in flight: the tenant's own number, else its plan's."""
         return self.plan.max_concurrency if self.max_concurrency is None else self.max_concurrency
 
     @property
     def effective_weight(self) -> Decimal:
-        """Return the plan's weight times the tenant's own factor."""
+        """Return the weight that the scheduler uses: the plan's weight times the tenant's own factor."""
         return self.plan.weight * self.weight_factor

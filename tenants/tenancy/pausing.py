@@ -1,4 +1,4 @@
-"""Common parts of pauses, drains and suspensions: reason, actor and end."""
+"""Functions shared by pauses, drains and suspensions: checks of the reason and the end, and the actor's name."""
 
 from __future__ import annotations
 
@@ -17,28 +17,34 @@ LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def require_reason(reason: str, *, max_length: int = REASON_LIMIT) -> str:
-    """Return the reason in its stored form; raise `ReasonRequiredError` if it is empty."""
+    """Return the reason, stripped and validated; raise `ReasonRequiredError` if it is empty."""
     if not reason.strip():
         raise ReasonRequiredError
     return clean_name(reason, field="reason", max_length=max_length)
 
 
 def expect_reason(reason: str, *, max_length: int = REASON_LIMIT) -> str:
-    """Return the reason like `require_reason`; only the platform itself may give none."""
+    """Return the reason, stripped and validated; only for the platform itself (actor `system`) may it be empty.
+
+    Raise `ReasonRequiredError` if it is empty for another actor.
+    """
     if current_actor().kind == "system" and not reason.strip():
         return ""
     return require_reason(reason, max_length=max_length)
 
 
 def actor_words() -> str:
-    """Return the current actor as pages show it: `user:ada`, `command:root@host`, `system`."""
+    """Return the current actor as it is stored and shown: `user:ada`, `command:root@host`, `system`."""
     actor = current_actor()
     name = actor.label or actor.id
     return actor.kind if actor.kind == "system" or not name else f"{actor.kind}:{name}"[:200]
 
 
 def check_until(until: datetime | None, *, field: str = "until") -> datetime:
-    """Return the database's current time; raise `FieldInvalidError` for an `until` that is naive or past."""
+    """Return the current time of the database's clock.
+
+    Raise `FieldInvalidError` if `until` is naive or not in the future.
+    """
     now = read_moment()
     if until is not None and (until.tzinfo is None or not now < until < LATEST):
         detail = gettext("It must be a future time before the year %(year)s, with a time zone.") % {"year": LATEST.year}

@@ -1,4 +1,4 @@
-"""Queries for tenants: by slug before a context is entered, and page by page over all."""
+"""Queries for tenants: by slug, before a scope is set, and page by page over all tenants."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.models import PlanLimit, Tenant
 
 
 def find_tenant(slug: str) -> Tenant:
-    """Return the tenant with that slug and its plan, else raise `TenantNotFoundError`."""
+    """Return the tenant with that slug, with its plan; raise `TenantNotFoundError` if there is none."""
     with all_tenants():
         tenant = Tenant.objects.select_related("plan").filter(slug=slug).first()
     if tenant is None:
@@ -21,7 +21,7 @@ def find_tenant(slug: str) -> Tenant:
 
 
 def plan_limit(tenant: Tenant, key: str) -> int | None:
-    """Return the plan's value of a plug-in's limit `key`; None if the plan sets none."""
+    """Return the value that the tenant's plan sets for a plug-in's limit; None if it sets none."""
     return PlanLimit.objects.filter(plan_id=tenant.plan_id, key=key).values_list("value", flat=True).first()
 
 
@@ -32,7 +32,10 @@ BEFORE_ALL, BEHIND_ALL = UUID(int=0), UUID(int=2**128 - 1)
 
 @dataclass(frozen=True, slots=True)
 class TenantPage:
-    """All ids after ``after`` up to ``until``, including those of deleted tenants."""
+    """A range of tenant ids, after ``after`` up to and including ``until``. It covers the ids of deleted tenants too.
+
+    ``tenants`` is the number of existing tenants in it.
+    """
 
     after: UUID
     until: UUID
@@ -44,12 +47,12 @@ class TenantPage:
         return self.until == BEHIND_ALL
 
     def parameters(self) -> dict[str, UUID]:
-        """Return the parameters of the fragment ``in_page``."""
+        """Return the parameters of the SQL fragment ``in_page``, which selects the rows of this page."""
         return {"after": self.after, "until": self.until}
 
 
 def read_page(*, after: UUID = BEFORE_ALL) -> TenantPage:
-    """Return the page of tenants after ``after``."""
+    """Return the page of up to TENANTS_PER_PAGE tenants whose ids follow ``after``."""
     with all_tenants():
         ids = Tenant.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)
         found = list(ids[:TENANTS_PER_PAGE])
@@ -58,7 +61,7 @@ def read_page(*, after: UUID = BEFORE_ALL) -> TenantPage:
 
 
 def read_pages() -> Iterator[TenantPage]:
-    """Yield all pages in order."""
+    """Yield pages that together cover all tenants, in the order of ids."""
     page = read_page()
     yield page
     while not page.is_last:

@@ -16,7 +16,7 @@ class NoBodySerializer(StrictSerializer):
 
 
 class PlanSummarySerializer(serializers.Serializer[Any]):
-    """A tenant's plan and what it grants."""
+    """A tenant's plan, with its weight and limits."""
 
     slug = serializers.CharField()
     name = serializers.CharField()
@@ -34,7 +34,7 @@ class PlanSummarySerializer(serializers.Serializer[Any]):
 
 
 class TenantSerializer(serializers.ModelSerializer[Tenant]):
-    """A tenant for its members and keys."""
+    """A tenant, as its members and API keys see it."""
 
     plan = PlanSummarySerializer(read_only=True)
     # A string, not an enumeration: plug-ins have fields of this name with other choices.
@@ -71,7 +71,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
 
 
 class TenantStopsSerializer(serializers.Serializer[Tenant]):
-    """A tenant for platform staff: its plan, and all that stops its work, by which actor and until when."""
+    """A tenant, as platform staff see it: with its suspension, pause and drain, their actors and their ends."""
 
     id = serializers.UUIDField()
     slug = serializers.CharField()
@@ -99,7 +99,7 @@ class TenantStopsSerializer(serializers.Serializer[Tenant]):
 
 
 class StopSerializer(StrictSerializer):
-    """The reason to stop a tenant's work, and when the stop ends automatically."""
+    """Request body: the reason to stop a tenant's work, and when the stop ends automatically."""
 
     reason = NameField(max_length=500)
     until = MomentField(
@@ -108,25 +108,25 @@ class StopSerializer(StrictSerializer):
 
 
 class SuspensionSerializer(StopSerializer):
-    """The reason and the end of a suspension, and whether running jobs are cancelled."""
+    """Request body of a suspension: its reason, its end, and whether running jobs are cancelled."""
 
     cancel_running = serializers.BooleanField(required=False, default=False)
 
 
 class WhySerializer(StrictSerializer):
-    """An optional reason."""
+    """Request body: an optional reason, for the audit log."""
 
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
 
 class ReasonSerializer(StrictSerializer):
-    """A required reason."""
+    """Request body: a required reason, for the audit log."""
 
     reason = NameField(max_length=500)
 
 
 class AuditLogEntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
-    """An audit entry of a person, a key or a command."""
+    """An audit entry, and its seal if it has one."""
 
     before = serializers.DictField(read_only=True, allow_null=True)
     after = serializers.DictField(read_only=True, allow_null=True)

@@ -1,4 +1,4 @@
-"""Service for tenants. Every change runs in the cross-tenant scope, is audited, and notifies the scheduler."""
+"""Service for tenants. Each change runs in the scope of all tenants, is audited, and notifies the scheduler."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ class StoppedByPlatformError(DomainError):
 
 
 def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
-    """Create a tenant on `plan` (a Plan or its slug); the name is the slug if none is given."""
+    """Create a tenant with a plan, given as a `Plan` or a slug. Without a name the slug is the name.
+
+    Raise `SlugTakenError` if the slug is taken, `PlanNotFoundError` if there is no such plan.
+    """
     slug = clean_slug(slug)
     name = clean_name(name or slug)
     with all_tenants():
@@ -83,14 +86,17 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
 
 
 def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "") -> Tenant:
-    """Change `name`, `plan`, `weight_factor` or `max_concurrency` of a tenant; the scheduler is notified at once."""
+    """Change `name`, `plan`, `weight_factor` or `max_concurrency` of a tenant; the scheduler is notified at once.
+
+    Raise `FieldInvalidError` for any other field or an invalid value.
+    """
     if strays := set(changes) - _EDITABLE_FIELDS:
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     return _change(tenant, "tenant.updated", dict(changes), reason)
 
 
 def change_plan(*, tenant: Tenant, plan: Plan | str, reason: str = "") -> Tenant:
-    """Move a tenant to another plan."""
+    """Give a tenant another plan, given as a `Plan` or a slug."""
     with all_tenants():
         return _change(tenant, "tenant.plan_changed", {"plan": _find_plan(plan)}, reason)
 
@@ -98,9 +104,9 @@ def change_plan(*, tenant: Tenant, plan: Plan | str, reason: str = "") -> Tenant
 def suspend_tenant(
     *, tenant: Tenant, reason: str, until: datetime | None = None, cancel_running: bool = False
 ) -> Tenant:
-    """Suspend a tenant: no job is accepted or dispatched.
+    """Suspend a tenant: from now on none of its jobs is accepted or dispatched.
 
-    Running jobs continue unless `cancel_running`. Suspending a suspended tenant changes reason and end.
+    Running jobs continue unless `cancel_running`. If the tenant is suspended already, the reason and the end change.
     """
     changes = {
         "status": TenantStatus.SUSPENDED,
@@ -115,7 +121,7 @@ def suspend_tenant(
 
 
 def reinstate_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
-    """End a suspension; raise `ErasureOpenError` while the tenant is being erased."""
+    """End a tenant's suspension; raise `ErasureOpenError` while an erasure of the tenant is pending or running."""
     with all_tenants():
         # A request for erasure holds this lock: without it, one that is in progress would not be seen.
         _lock(tenant)
@@ -125,10 +131,10 @@ def reinstate_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
 
 
 def pause_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) -> Tenant:
-    """Pause a tenant: its jobs are accepted and wait. A tenant may pause itself.
+    """Pause a tenant: its jobs are still accepted, but wait. A tenant may pause itself.
 
-    Pausing a paused tenant changes reason and end. Raise `StoppedByPlatformError` if a tenant changes a pause by the
-    platform.
+    If the tenant is paused already, the reason and the end change. Raise `StoppedByPlatformError` if a tenant would
+    change a pause that the platform has set.
     """
     changes = {
         "is_paused": True,
@@ -140,7 +146,10 @@ def pause_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) 
 
 
 def drain_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) -> Tenant:
-    """Drain a tenant: accept no new jobs while existing ones run. Permissions are those of a pause."""
+    """Drain a tenant: new jobs are refused, and existing ones run. A tenant may drain itself.
+
+    Raise `StoppedByPlatformError` if a tenant would change a drain that the platform has set.
+    """
     changes = {
         "is_draining": True,
         "drain_reason": require_reason(reason),
@@ -152,9 +161,10 @@ def drain_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) 
 
 
 def resume_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
-    """End a pause and a drain; a suspension stays.
+    """End a tenant's pause and drain. A suspension stays.
 
-    A tenant ends only its own stops. Raise `StoppedByPlatformError` if only the platform's are left.
+    A tenant can end only the stops that it has set itself. Raise `StoppedByPlatformError` if all that is left was set
+    by the platform.
     """
     with all_tenants():
         locked = _lock(tenant)
@@ -170,7 +180,10 @@ def resume_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
 
 
 def expire_due_tenant_stops() -> int:
-    """End the tenants' pauses, drains and suspensions that are due. Return how many. Safe to run concurrently."""
+    """End the pauses, drains and suspensions whose end time is reached. Return how many were ended.
+
+    One call ends at most LIFT_LIMIT of each. Several processes may run it at once.
+    """
     lifted = 0
     with all_tenants():
         now = check_until(None)

@@ -8,7 +8,7 @@ from tenants.models import Tenant
 
 
 def describe_suspension(tenant: Tenant, *, as_json: bool) -> str:
-    """Return one line: a sentence, or the facts as JSON."""
+    """Return one line about a tenant's suspension: a sentence, or JSON if `as_json`."""
     until = tenant.suspended_until.isoformat() if tenant.suspended_until else None
     if as_json:
         since = tenant.suspended_at.isoformat() if tenant.suspended_at else None

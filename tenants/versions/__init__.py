@@ -1,1 +1,1 @@
-"""Versions of editable rows: author, reason, difference, effective time, rollback and withdrawal."""
+"""Versions of editable rows: their author, reason, difference and effective time; rollback and withdrawal."""

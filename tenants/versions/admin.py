@@ -1,4 +1,4 @@
-"""Admin parts of versioned rows: the form of an edit, the list of versions, rollback and withdrawal."""
+"""Admin parts for versioned rows: the form of an edit, the list of versions, rollback and withdrawal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VERSION_FIELDS = ("reason", "effective_from", "seen_version")
 
 
 class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form of an edit: the reason, the effective time, and the version that was read."""
+    """Base form of an edit that creates a version: its reason, its effective time, and the version that was shown."""
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -63,11 +63,14 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["seen_version"].initial = self.instance.version
 
     def is_valid(self) -> bool:
-        """Return whether it may be saved; a preview may not."""
+        """Return whether the input may be saved; it may not if it was sent only for a preview."""
         return super().is_valid() and not self.is_preview
 
     def clean(self) -> dict[str, Any] | None:
-        """Validate the form; add the service's refusal, and an error if the version is stale."""
+        """Validate the form.
+
+        Add the service's refusal as an error, and another error if the shown version is outdated.
+        """
         cleaned: dict[str, Any] | None = super().clean()
         if self.refusal is not None:
             self.add_error(None, self.refusal.detail)
@@ -81,12 +84,12 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
 
     @property
     def is_stale(self) -> bool:
-        """Return whether the row was saved by another edit since this form was rendered."""
+        """Return whether another edit has saved the row since this form was rendered."""
         seen = self.cleaned_data.get("seen_version")
         return not self.is_preview and seen is not None and seen != self.instance.version
 
     def options(self) -> dict[str, Any]:
-        """Return the options of the version for the service."""
+        """Return the reason, expected version and effective time, as keyword arguments of the service."""
         given = self.cleaned_data
         effective_from: datetime | None = given.get("effective_from")
         return {
@@ -97,13 +100,13 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class VersionsMixin(ModelAdmin):
-    """Mixin that shows a row's newest versions on its page; the page takes its actions from `version_acts`."""
+    """Mixin that shows the newest versions of a row on its page. `version_acts` provides the page's actions on them."""
 
     versioned: ClassVar[Versioned[Any]]
     change_form_outer_after_template = "tenants/admin/versions.html"
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> type[Any]:
-        """Return the form class with the refusal and the preview flag of the request."""
+        """Return the form class, with this request's refusal by the service and preview flag as class attributes."""
         form: type[Any] = super().get_form(request, obj, **kwargs)
         refusal = getattr(request, "version_refusal", None)
         return type(form.__name__, (form,), {"refusal": refusal, "is_preview": is_preview(request)})
@@ -119,7 +122,7 @@ class VersionsMixin(ModelAdmin):
         return response
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Render the form with the row's versions."""
+        """Render the form with the newest versions in its context."""
         row = context.get("original")
         if row is not None:
             context["versions"] = self.describe_versions(row)
@@ -127,7 +130,7 @@ class VersionsMixin(ModelAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def describe_versions(self, row: Any) -> list[dict[str, Any]]:
-        """Return the newest versions with their differences, for the template."""
+        """Return the newest versions with their differences, for the page's template."""
         return [
             {"row": version, "diffs": diff_documents(version.before, version.after)}
             for version in versions_of(row)[:SHOWN_VERSIONS]
@@ -135,7 +138,7 @@ class VersionsMixin(ModelAdmin):
 
 
 def version_acts(permission: Permission) -> tuple[Callable[..., str | HttpResponse], Callable[..., str | HttpResponse]]:
-    """Return the actions `rollback` and `withdraw` of a page, offered beside each version, not above the form."""
+    """Return the actions `rollback` and `withdraw`, which a page offers beside each version, not above the form."""
 
     @post_action(label=gettext_lazy("Roll back"), permission=permission, is_offered=lambda row: False)
     def rollback(page: Any, request: HttpRequest, row: Any, reason: str) -> str:
@@ -159,12 +162,12 @@ def version_acts(permission: Permission) -> tuple[Callable[..., str | HttpRespon
 
 
 def is_preview(request: HttpRequest) -> bool:
-    """Return whether a form was sent as a preview, by the button for browsers without scripts."""
+    """Return whether a form was sent by its preview button, which serves browsers without scripts."""
     return request.method == "POST" and "_preview" in request.POST
 
 
 def asked_number(request: HttpRequest) -> int:
-    """Return the number of the version that an action names."""
+    """Return the number of the version that an action was submitted for; raise `FieldInvalidError` if it is missing."""
     number = _number_in(request, "number")
     if number is None:
         raise FieldInvalidError("number: It must be the number of a version.")
@@ -172,7 +175,7 @@ def asked_number(request: HttpRequest) -> int:
 
 
 def seen_version(request: HttpRequest) -> int | None:
-    """Return the version that was in effect when the page was rendered."""
+    """Return the submitted number of the version that was in effect when the page was rendered, or None."""
     return _number_in(request, "seen_version")
 
 

@@ -1,4 +1,4 @@
-"""API of versions: serializers and the actions of every view set of versioned rows."""
+"""API of versions: serializers, and the actions that the view sets of versioned rows share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_NUMBER = 2**31 - 1
 
 
 class VersionSerializer(serializers.Serializer[VersionFacts]):
-    """A version with its whole content."""
+    """A version with its whole content, and its difference from the version in effect when it was written."""
 
     number = serializers.IntegerField()
     author = serializers.CharField()
@@ -41,14 +41,14 @@ class VersionSerializer(serializers.Serializer[VersionFacts]):
 
 
 class WaitingVersionSerializer(serializers.Serializer[VersionFacts]):
-    """A version that is scheduled for a time."""
+    """A version that will take effect at a scheduled time."""
 
     number = serializers.IntegerField()
     effective_from = serializers.DateTimeField()
 
 
 class VersionOptionsSerializer(StrictSerializer):
-    """Options of every new version."""
+    """Options that every request for a new version may have."""
 
     expected_version = WholeNumberField(
         required=False, min_value=1, max_value=MAX_NUMBER, help_text="409 if another version is in effect."
@@ -57,7 +57,7 @@ class VersionOptionsSerializer(StrictSerializer):
 
 
 class PlanEditSerializer(VersionOptionsSerializer):
-    """A change of a plan and its reason."""
+    """Base of request bodies that change a plan: the options of a new version, and the reason."""
 
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
@@ -65,28 +65,31 @@ class PlanEditSerializer(VersionOptionsSerializer):
     options = ("reason", "expected_version", "effective_from")
 
     def split(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the plan's own new values, and the options."""
+        """Return two dicts: the new values of the plan's own fields, and the options of the version."""
         given = dict(self.validated_data)
         rest = {name: given.pop(name) for name in self.options if name in given}
         return given, rest
 
 
 class RollbackSerializer(VersionOptionsSerializer):
-    """The version whose content becomes the next version, and the reason."""
+    """Request body: the number of the version whose content becomes the next version, and the reason."""
 
     number = WholeNumberField(min_value=1, max_value=MAX_NUMBER)
     reason = NameField(max_length=500)
 
 
 class WithdrawalSerializer(StrictSerializer):
-    """The scheduled version that is withdrawn, and the reason."""
+    """Request body: the number of the scheduled version to withdraw, and the reason."""
 
     number = WholeNumberField(min_value=1, max_value=MAX_NUMBER)
     reason = NameField(max_length=500)
 
 
 class VersionsViewSetMixin(EditedRows):
-    """Versions, rollback and withdrawal of the rows of a view set, which `version_operations` names in the schema."""
+    """Mixin for view sets of versioned rows: list of versions, rollback and withdrawal.
+
+    `version_operations` names its operations in the OpenAPI schema.
+    """
 
     versioned: ClassVar[Versioned[Any]]
     # The function that finds a row by the arguments of its URL.
@@ -94,13 +97,13 @@ class VersionsViewSetMixin(EditedRows):
 
     @action(detail=True, methods=["get"])
     def versions(self: Any, request: Request, **address: str) -> Response:
-        """List the versions, newest first."""
+        """List the versions of the row, newest first."""
         page = self.paginate_queryset(self.filter_queryset(versions_of(self.find(*address.values()))))
         return self.get_paginated_response(VersionSerializer(page, many=True).data)
 
     @action(detail=True, methods=["post"])
     def rollback(self: Any, request: Request, **address: str) -> Response:
-        """Make an older version's content the next version."""
+        """Make the content of an older version the next version."""
         row = self.find(*address.values())
         self.versioned.roll_back(row, **self.read(RollbackSerializer).validated_data)
         return self.answer(row)
@@ -113,30 +116,33 @@ class VersionsViewSetMixin(EditedRows):
         return self.answer(row)
 
     def read(self, serializer_class: type[Any]) -> Any:
-        """Return the validated body."""
+        """Return the serializer with the validated request body."""
         body = serializer_class(data=self.request.data)
         body.is_valid(raise_exception=True)
         return body
 
     def answer(self: Any, row: Any) -> Response:
-        """Return a response with the current row, even if it was renamed."""
+        """Return a response with the row as it is now, looked up by id because an edit may have renamed it."""
         found = self.get_queryset().get(pk=row.pk)
         return Response(self.get_serializer(found).data, headers=etag_headers(found))
 
 
 class PlanEditorViewSet(VersionsViewSetMixin, StaffViewSet):
-    """A kind of plan of the platform."""
+    """Base of view sets of plans that belong to the platform, not to a tenant, and have versions."""
 
     request_costs: ClassVar[Mapping[str, int]] = {"versions": LIST}
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
 
     def list(self, request: Request) -> Response:
-        """List the plans."""
+        """List all plans."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def begin_plan_edit(self, name: str, options: dict[str, Any]) -> Any:
-        """Return the plan to edit; with `If-Match` require the version that the header names."""
+        """Return the plan to edit, locked against other edits.
+
+        With an `If-Match` header, the version that it names becomes the `expected_version` in ``options``.
+        """
         plan = self.begin_edit(lambda: self.find(name))
         if self.is_conditional:
             options.setdefault("expected_version", plan.version)
@@ -144,7 +150,7 @@ class PlanEditorViewSet(VersionsViewSetMixin, StaffViewSet):
 
 
 def version_operations(prefix: str) -> dict[str, Any]:
-    """Return the arguments by which `extend_schema_view` names the operations of a view set."""
+    """Return the arguments for `extend_schema_view` that name the version operations of a view set."""
     return {
         "versions": extend_schema(operation_id=f"{prefix}_versions", responses=VersionSerializer(many=True)),
         "rollback": extend_schema(operation_id=f"{prefix}_rollback", request=RollbackSerializer),
@@ -153,6 +159,6 @@ def version_operations(prefix: str) -> dict[str, Any]:
 
 
 def versioned_permissions(manage: Permission) -> Mapping[str, Permission]:
-    """Return the permissions of the actions that every kind of plan has."""
+    """Return the permissions of the actions that every kind of plan has; ``manage`` is that of the changing ones."""
     looks = dict.fromkeys(("list", "retrieve", "versions"), Permission.PLATFORM_VIEW)
     return looks | dict.fromkeys(("partial_update", "rollback", "withdraw"), manage)

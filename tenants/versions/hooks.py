@@ -1,4 +1,4 @@
-"""The interface of a kind of versioned rows."""
+"""The interface that each kind of versioned rows implements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ type Content = dict[str, Any]
 
 
 class VersionHooks[RowT: VersionedModel](ABC):
-    """The operations that differ between the kinds of versioned rows."""
+    """The operations in which the kinds of versioned rows differ. A subclass describes the rows of one model."""
 
     noun: ClassVar[str]
     # The foreign key by which a version refers to its row.
@@ -31,49 +31,52 @@ class VersionHooks[RowT: VersionedModel](ABC):
 
     @abstractmethod
     def find(self, name: str) -> RowT:
-        """Return the row of this name in the current scope; raise a DomainError if there is none."""
+        """Return the row with that name in the current scope; raise a DomainError if there is none."""
 
     @abstractmethod
     def lock(self, row: RowT) -> RowT:
-        """Return the current row, locked; raise a DomainError if it is gone."""
+        """Return the row as now stored, locked; raise a DomainError if it does not exist any more."""
 
     @abstractmethod
     def describe(self, row: RowT) -> Content:
-        """Return the whole content in effect."""
+        """Return the content of the row that is in effect, complete."""
 
     @abstractmethod
     def check(self, row: RowT, content: Mapping[str, Any]) -> None:
-        """Raise a DomainError unless the content can take effect now."""
+        """Raise a DomainError if the content cannot take effect now."""
 
     @abstractmethod
     def put(self, row: RowT, content: Mapping[str, Any]) -> None:
-        """Put the content into effect, save the row with its version, and notify those concerned."""
+        """Put the content into effect: save it and the version number, and notify other parts of the platform."""
 
     @abstractmethod
     def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the content as fields that are compared one by one."""
+        """Return the content as a flat dict; its values are compared one by one to find differences."""
 
     def scope(self, row: RowT) -> AbstractContextManager[None]:
-        """Return the scope in which the row and its versions are read and written, with a savepoint of its own."""
+        """Return a context manager for the scope, with a savepoint, in which the row and its versions are accessed."""
         return all_tenants()
 
     def authorise(self, content: Mapping[str, Any]) -> None:  # noqa: B027 - a kind need not have it
-        """Raise a DomainError if the current actor may not write this content; not called when its time comes."""
+        """Raise a DomainError if the current actor may not write this content.
+
+        It is called when a version is written, and not when a scheduled one takes effect.
+        """
 
     def check_due(self, row: RowT, content: Mapping[str, Any]) -> None:
-        """Raise a DomainError unless a content that was validated when written can still take effect."""
+        """Raise a DomainError if scheduled content, valid when it was written, cannot take effect any more."""
         self.check(row, content)
 
     def overtaken(self, row: RowT, expected: int) -> DomainError:
-        """Return the error for an edit of a row that is no longer at the expected version."""
+        """Return the error for an edit whose expected version is not the row's current one."""
         return PlanChangedError(
             "The plan is at version %(current)s, not %(version)s.", {"current": row.version, "version": expected}
         )
 
     def audited(self, difference: Difference) -> Difference:
-        """Return the part of a difference that the audit log stores."""
+        """Return the part of a difference that the audit log stores. By default it is all of it."""
         return difference
 
     def effects(self, row: RowT) -> Mapping[str, Any]:
-        """Return what a change of the row would affect now."""
+        """Return what a change of the row would affect now, for the preview. By default it is empty."""
         return {}

@@ -13,7 +13,7 @@ from tenants.database.ids import uuid7
 
 
 class VersionedModel(models.Model):
-    """A versioned row: each edit is a version, and one of them is in effect."""
+    """Base of rows whose edits are stored as versions; one version is in effect."""
 
     # Whether every change of the row is a version; then the number is used for optimistic locking
     # (`tenants.tenancy.editions`).
@@ -28,14 +28,15 @@ class VersionedModel(models.Model):
 
 
 class VersionFacts(models.Model):
-    """The whole content of a row from a time on; a model of them has a foreign key with the related name `versions`.
+    """Base of versions: each row holds the whole content that applies from a time on.
 
-    Rows stay as written; the outcome is written once, which a trigger enforces. ``before`` and ``after`` hold the
-    difference from the version in effect when the row was written.
+    A concrete model adds a foreign key to the versioned row with the related name `versions`. A version is never
+    changed, except that its outcome is written once; a trigger enforces this. ``before`` and ``after`` hold the
+    difference from the version that was in effect when this one was written.
     """
 
     class Outcome(models.TextChoices):
-        """The states of a version."""
+        """The state of a version: scheduled, in effect at some time, withdrawn, or refused when it was due."""
 
         WAITING = "waiting", _("scheduled")
         APPLIED = "applied", _("took effect")

@@ -1,4 +1,4 @@
-"""Queries for the versions of any versioned row."""
+"""Queries for the versions of versioned rows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def versions_of(row: Any) -> QuerySet[VersionFacts]:
 
 
 def waiting_versions(row: Any) -> QuerySet[VersionFacts]:
-    """Return the scheduled versions, the next one first."""
+    """Return the scheduled versions of a row, the next one first."""
     waiting = versions_of(row).filter(outcome=VersionFacts.Outcome.WAITING)
     return waiting.order_by("effective_from", "number")

@@ -1,6 +1,7 @@
 """Registry of the kinds of versioned rows.
 
-An app lists the paths of its own in ``versioned`` of its AppConfig, such as ``("my_app.templates:TEMPLATES",)``.
+An app lists its own kinds by dotted path in ``versioned`` of its AppConfig, such as
+``("my_app.templates:TEMPLATES",)``.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from tenants.versions.service import Versioned
 
 
 class VersionedNameTakenError(Exception):
-    """Raised if two kinds of rows have one name."""
+    """Raised if two kinds of versioned rows have the same name."""
 
 
 @cache
 def versioned() -> Mapping[str, Versioned[Any]]:
-    """Return every kind by its name, such as ``cfs-plan``, in the order of the apps."""
+    """Return all kinds of versioned rows by name, such as ``cfs-plan``, in the order of the apps."""
     found: dict[str, Versioned[Any]] = {}
     for config in apps.get_app_configs():
         for path in getattr(config, "versioned", ()):

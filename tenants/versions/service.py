@@ -1,6 +1,7 @@
-"""Service for versions: each edit is a row, in effect at once or at its time; a rollback is another edit.
+"""Service for versions: each edit writes a version, which takes effect at once or at a scheduled time.
 
-A version holds the whole content. A scheduled one replaces, at its time, the content then in effect.
+A version holds the whole content. A scheduled one replaces the content that is in effect at its time. A rollback is an
+edit with the content of an older version.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ TURN_ROWS = 50
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The effect of a content: the difference from what is in effect, its faults, and what it would affect."""
+    """What a content would change: its difference from the content in effect, its faults, and what it would affect."""
 
     difference: Difference
     faults: Sequence[Mapping[str, Any]]
@@ -45,10 +46,10 @@ class Preview:
 
 
 class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
-    """The versioned rows of one model; a row is locked before its versions."""
+    """Service for the versioned rows of one model. A row is always locked before its versions."""
 
     def begin(self, row: RowT, *, content: Content | None = None, reason: str = "") -> None:
-        """Write the first version of a new row; without ``content`` that of the row."""
+        """Write the first version of a new row, with ``content`` or else the row's own content."""
         first = self._version(row, 1, self.describe(row) if content is None else content, Difference({}, {}), reason)
         first.outcome, first.outcome_at = Outcome.APPLIED, read_clock()
         first.save(force_insert=True)
@@ -63,10 +64,11 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
         expected_version: int | None = None,
         effective_from: datetime | None = None,
     ) -> VersionFacts | None:
-        """Write what ``revise`` returns for the content in effect as the next version; return None if nothing changes.
+        """Write the next version of a row and return it; return None if nothing changes.
 
-        Raise the error of `overtaken` if the row is not at ``expected_version``. Without ``effective_from`` the version
-        is in effect with the transaction.
+        ``revise`` gets the content in effect and returns the new one. With ``effective_from`` the version is scheduled,
+        else it takes effect in this transaction. Raise the error of `overtaken` if the row is not at
+        ``expected_version``.
         """
         with self.scope(row):
             locked = self.lock(row)
@@ -87,7 +89,7 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             return version
 
     def roll_back(self, row: RowT, number: int, *, reason: str, **options: Any) -> VersionFacts | None:
-        """Write the content of an older version as the next one; return None if it is in effect already."""
+        """Write the content of an older version as the next version; return None if it is in effect already."""
         reason = require_reason(reason)
         with self.scope(row):
             old = self._find(row, number)
@@ -95,7 +97,10 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             return self.edit(row, lambda content: old.content, reason=reason, action=action, **options)
 
     def withdraw(self, row: RowT, number: int, *, reason: str) -> VersionFacts:
-        """Withdraw a scheduled version, so that it never takes effect."""
+        """Withdraw a scheduled version, so that it never takes effect.
+
+        Raise `VersionNotWaitingError` if the version is not scheduled any more.
+        """
         reason = require_reason(reason)
         with self.scope(row):
             locked = self.lock(row)
@@ -114,7 +119,7 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             return version
 
     def preview(self, row: RowT, content: Content) -> Preview:
-        """Compare a content with the one in effect; write nothing."""
+        """Compare a content with the one in effect, without writing anything."""
         with self.scope(row):
             faults: Sequence[Mapping[str, Any]] = ()
             try:
@@ -124,7 +129,10 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             return Preview(self._compare(self.describe(row), content), faults, self.effects(row))
 
     def apply_due(self) -> int:
-        """Apply the versions that are due by the database's clock; return how many. Needs `all_tenants`."""
+        """Put scheduled versions into effect whose time has come, at most TURN_ROWS. Return how many took effect.
+
+        Call it in the scope of all tenants. Versions of a row that is locked by an edit wait for the next call.
+        """
         due = self.versions.objects.filter(outcome=Outcome.WAITING, effective_from__lte=Now())
         due = due.select_related(self.owner).defer("content", "before", "after")
         versions = list(due.order_by("effective_from", "number")[:TURN_ROWS])

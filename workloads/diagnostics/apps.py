@@ -1,4 +1,4 @@
-"""App of the diagnostic job kinds."""
+"""The Django app of the diagnostic job kinds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 
 class DiagnosticsConfig(AppConfig):
-    """Diagnostic job kinds; those that misbehave need DIAGNOSTIC_KINDS."""
+    """App configuration of the diagnostic job kinds. Those that misbehave are available only with DIAGNOSTIC_KINDS."""
 
     name = "workloads.diagnostics"
     label = "diagnostics"

@@ -1,4 +1,4 @@
-"""Job kinds that do nothing, or do harm on purpose.
+"""Processors of diagnostic job kinds, which do nothing or misbehave on purpose.
 
 ``noop`` and ``sleep`` are always safe. The others show how the platform handles a job that kills its worker, fails,
 never reaches a safe point or exhausts memory.
@@ -31,7 +31,7 @@ _SECONDS_SCHEMA = {"type": "number", "minimum": 0, "maximum": MAX_SLEEP_SECONDS}
 
 
 class NoopProcessor(TaskProcessor):
-    """Processor of the kind `noop`."""
+    """Processor of the kind `noop`, whose jobs complete at once."""
 
     kind = "noop"
     title = gettext_noop("Do nothing")
@@ -42,7 +42,7 @@ class NoopProcessor(TaskProcessor):
 
 
 class SleepProcessor(TaskProcessor):
-    """Processor of the kind `sleep`."""
+    """Processor of the kind `sleep`, whose jobs sleep for the requested time and can be interrupted."""
 
     kind = "sleep"
     title = gettext_noop("Sleep")
@@ -69,7 +69,7 @@ class SleepProcessor(TaskProcessor):
 
 
 class CrashProcessor(TaskProcessor):
-    """Processor of the kind `crash`."""
+    """Processor of the kind `crash`, whose jobs kill their own process."""
 
     kind = "crash"
     title = gettext_noop("Kill the worker's process")
@@ -95,7 +95,7 @@ class CrashProcessor(TaskProcessor):
 
 
 class FailProcessor(TaskProcessor):
-    """Processor of the kind `fail`."""
+    """Processor of the kind `fail`, whose jobs raise the requested error."""
 
     kind = "fail"
     title = gettext_noop("Fail")
@@ -136,7 +136,7 @@ class FailProcessor(TaskProcessor):
 
 
 class SpinProcessor(TaskProcessor):
-    """Processor of the kind `spin`."""
+    """Processor of the kind `spin`, whose jobs use a processor without reaching a safe point."""
 
     kind = "spin"
     title = gettext_noop("Spin without a safe point")
@@ -165,7 +165,7 @@ class SpinProcessor(TaskProcessor):
 
 
 class AllocateProcessor(TaskProcessor):
-    """Processor of the kind `allocate`."""
+    """Processor of the kind `allocate`, whose jobs hold the requested amount of memory."""
 
     kind = "allocate"
     title = gettext_noop("Allocate memory")

@@ -1,1 +1,1 @@
-"""App of datasets, documents and chunks: cleaning, splitting, embedding and search. It has no job kinds."""
+"""The app of datasets, documents and chunks: cleaning, splitting, embedding and search. It declares no job kinds."""

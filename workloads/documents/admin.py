@@ -1,4 +1,4 @@
-"""Admin of datasets and chunks, with a page to try out search."""
+"""Admin pages of datasets and chunks, with a page to try out a search."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SearchForm(forms.Form):
 
 @admin.register(Dataset, site=console_site)
 class DatasetAdmin(TenantScopedAdmin):
-    """Admin of datasets and their settings; files are uploaded on the page of documents."""
+    """Admin page of datasets and their settings. Files are uploaded on the page of documents."""
 
     empty_title = gettext_lazy("No datasets yet")
     empty_text = gettext_lazy(
@@ -91,7 +91,10 @@ class DatasetAdmin(TenantScopedAdmin):
 
     @costs(SEARCH)
     def search_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Search the dataset and show the matching chunks. Changes nothing, so the query is in the URL."""
+        """Search the dataset and show the matching chunks.
+
+        The query is in the URL, because a search changes nothing.
+        """
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         dataset = self.get_object(request, object_id)
@@ -126,7 +129,7 @@ class DatasetAdmin(TenantScopedAdmin):
 
 @admin.register(Chunk, site=console_site)
 class ChunkAdmin(ReadOnlyAdmin):
-    """Read-only admin of chunks."""
+    """Read-only admin page of chunks."""
 
     empty_title = gettext_lazy("No chunks yet")
     empty_text = gettext_lazy("Documents are split into chunks during indexing. Upload one to a dataset.")

@@ -1,4 +1,4 @@
-"""App of datasets, documents and chunks."""
+"""The Django app of datasets, documents and chunks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workloads.documents.limits import LIMITS
 
 
 class RetrievalConfig(AppConfig):
-    """Datasets, documents, chunks and search."""
+    """App configuration of datasets, documents, chunks and search."""
 
     name = "workloads.documents"
     label = "retrieval"

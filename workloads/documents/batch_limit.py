@@ -1,4 +1,4 @@
-"""Limit of files in one batch, checked at upload and again when a job runs."""
+"""The limit on the number of files in one batch. It is checked at upload, and again when a job runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from workloads.documents.limits import FILES_PER_BATCH
 
 
 def files_allowed(tenant: Tenant) -> int:
-    """Return how many files the tenant may upload in one batch now. Call it in the tenant's context."""
+    """Return how many files the tenant may upload in one batch now. Call it in the tenant's scope."""
     allowed = allowed_for(tenant.pk, FILES_PER_BATCH)
     assert allowed is not None  # it has a default
     return allowed
 
 
 def check_batch_limit(tenant: Tenant, files: int) -> None:
-    """Raise BatchTooLargeError if fewer than ``files`` files are allowed now."""
+    """Raise `BatchTooLargeError` if a batch of ``files`` files is larger than the tenant is allowed now."""
     allowed = files_allowed(tenant)
     if files > allowed:
         limit = LimitReached(FILES_PER_BATCH.key, FILES_PER_BATCH.unit, allowed, files)

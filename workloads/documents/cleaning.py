@@ -1,4 +1,4 @@
-"""Cleaning of extracted blocks: control characters, running headers, sentences broken by the margin."""
+"""Cleaning of extracted blocks: control characters, running page headers, and lines broken by the margin."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MIN_PAGES_FOR_RUNNING_LINES = 4
 
 
 def clean_blocks(blocks: Iterable[Block]) -> list[Block]:
-    """Normalise every block, drop running headers and footers, and drop blocks that are then empty."""
+    """Return the blocks with clean text, without page headers and footers, and without blocks that are then empty."""
     pages: list[Block] = []
     cleaned: list[Block] = []
     for block in blocks:
@@ -53,7 +53,7 @@ def clean_blocks(blocks: Iterable[Block]) -> list[Block]:
 
 
 def remove_addresses(blocks: Iterable[Block], *, urls: bool, emails: bool) -> list[Block]:
-    """Remove web addresses, e-mail addresses or both from cleaned blocks, and drop blocks that are then empty."""
+    """Return cleaned blocks without their web or e-mail addresses, and without blocks that are then empty."""
     patterns = [pattern for pattern, is_wanted in ((_URLS, urls), (_EMAILS, emails)) if is_wanted]
     kept = []
     for block in blocks:
@@ -68,7 +68,7 @@ def remove_addresses(blocks: Iterable[Block], *, urls: bool, emails: bool) -> li
 
 
 def clean_text(text: str) -> str:
-    """Compose characters (NFC), drop the unprintable ones, collapse spaces and runs of blank lines."""
+    """Return the text in Unicode form NFC, without unprintable characters, repeated spaces and repeated blank lines."""
     text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", text))
     text = _SPACES.sub(" ", _UNPRINTABLE.sub("", text))
     lines = (line.strip() for line in text.split("\n"))
@@ -76,7 +76,7 @@ def clean_text(text: str) -> str:
 
 
 def unwrap_lines(text: str) -> str:
-    """Join lines that were broken by the margin, without a space between two CJK characters."""
+    """Return the text with lines joined that the margin had broken, without a space between two CJK characters."""
     text = _HYPHENATED.sub("", text)
     lines = text.split("\n")
     full = _FULL_LINE_SHARE * max(len(line) for line in lines)

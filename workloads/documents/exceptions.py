@@ -50,4 +50,4 @@ class BatchTooLargeError(DomainError):
 
 
 class DocumentGoneError(Exception):
-    """Deleted document, or one that another job has taken over."""
+    """Raised if a document was deleted, or another job has taken it over."""

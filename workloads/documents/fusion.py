@@ -1,4 +1,4 @@
-"""Reciprocal rank fusion: several rankings merged by rank, since their scores are not comparable."""
+"""Reciprocal rank fusion: it merges rankings by the ranks of the items, because their scores are not comparable."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ RANK_CONSTANT = 60
 def fuse_rankings[Item: Hashable](
     rankings: Sequence[Sequence[Item]], *, limit: int, constant: int = RANK_CONSTANT
 ) -> list[tuple[Item, float]]:
-    """Return the best ``limit`` items by the sum of 1 / (constant + rank) over the rankings, best first.
+    """Return the best ``limit`` items, with their scores, best first.
 
-    Ranks count from 1. Equal sums keep the order in which the rankings first list the items.
+    The score is the sum of 1 / (constant + rank) over the rankings; ranks count from 1. Items with equal scores keep
+    the order in which the rankings first list them.
     """
     scores: dict[Item, float] = {}
     for ranking in rankings:

@@ -1,4 +1,4 @@
-"""Limits of the app: files per batch, chunks."""
+"""The limits that this app declares: files per batch, and chunks."""
 
 from __future__ import annotations
 

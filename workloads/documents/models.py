@@ -1,4 +1,4 @@
-"""Models of search: datasets of documents, documents of chunks."""
+"""Models of datasets, their documents, and the documents' chunks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_URL_LENGTH = 2_000
 
 
 class DocumentStatus(models.TextChoices):
-    """Phases of a document, in order."""
+    """The phase that a document is in, in the order of the phases."""
 
     WAITING = gettext_noop("waiting"), _("Waiting")
     PARSING = gettext_noop("parsing"), _("Parsing")
@@ -39,7 +39,7 @@ class DocumentStatus(models.TextChoices):
 
 
 class Dataset(NamedModel, TenantModel):
-    """Documents that are searched together, with one set of splitting settings and one embedding model."""
+    """A set of documents that are searched together, with common settings for splitting and one embedding model."""
 
     name = models.CharField(_("name"), max_length=100)
     description = models.CharField(_("description"), max_length=1_000, blank=True)
@@ -76,12 +76,12 @@ class Dataset(NamedModel, TenantModel):
 
     @property
     def split_settings(self) -> SplitSettings:
-        """Settings by which its documents are split."""
+        """Return the settings with which the dataset's documents are split."""
         return SplitSettings(chunk_size=self.chunk_size, overlap=self.chunk_overlap)
 
     @property
     def settings_key(self) -> str:
-        """Key that is equal for two indexings if they make equal chunks of equal content."""
+        """Return a key of the settings. If the keys of two indexings are equal, equal content gives equal chunks."""
         text = f"{self.chunk_size}:{self.chunk_overlap}:{self.embedding_model}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -89,11 +89,11 @@ class Dataset(NamedModel, TenantModel):
 class Document(TenantModel):
     """One file, text or page of a dataset, and the progress of its indexing.
 
-    ``status`` is what its job wrote last; cancelled, suspended and dead are read from the job. ``passages_digest`` and
-    ``chunks_done`` are where an interrupted indexing resumes. ``kept_chunks`` counts chunks of an earlier indexing that
-    serve searches until the current one is complete; 0 if new chunks are served as they are stored. ``served_model``
-    made the vectors of the chunks that are served. A document with a ``source_url`` has no content until its job has
-    fetched it.
+    ``status`` is what its job wrote last; whether the job is cancelled, suspended or dead is read from the job.
+    ``passages_digest`` and ``chunks_done`` say where an interrupted indexing resumes. ``kept_chunks`` counts the chunks
+    of an earlier indexing that serve searches until the current one is complete; if it is 0, new chunks serve searches
+    as soon as they are stored. ``served_model`` is the model that made the vectors which serve searches. A document
+    with a ``source_url`` has no content until its job has fetched it.
     """
 
     # Rows refer to each other by (tenant, id); the constraints are in the migration.
@@ -159,9 +159,9 @@ class Document(TenantModel):
 
 
 class Chunk(TenantModel):
-    """A passage of a document with its vector and its terms.
+    """A passage of a document, with its vector and its search terms.
 
-    A chunk that is not served waits for the rest of its document, whose earlier chunks serve searches until then.
+    A chunk with ``is_served`` False waits for the rest of its document, whose earlier chunks serve searches until then.
     """
 
     dataset = models.ForeignKey(

@@ -1,4 +1,4 @@
-"""Queries of datasets, and counts of their documents' chunks."""
+"""Queries of datasets, and counts of documents' chunks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def get_dataset(dataset_id: UUID) -> Dataset:
 
 
 def describe_chunk_difference(document: Any) -> LocalizableText | None:
-    """Return how the counts of a document with FOUND_CHUNKS differ from its chunks; None if they agree."""
+    """Return how the stored counts of a document differ from the number of its chunks; None if they agree.
+
+    The document must have the annotations FOUND_CHUNKS.
+    """
     done, kept = document.chunks_done, document.kept_chunks
     said = (kept, done) if kept else (done, 0)
     found = (document.found_served, document.found_waiting)
@@ -37,8 +40,8 @@ def describe_chunk_difference(document: Any) -> LocalizableText | None:
     values = {"said": said[0], "found": found[0], "said_waiting": said[1], "found_waiting": found[1]}
     if said[1] or found[1]:
         return LocalizableText(
-            "counts %(said)s chunks and has %(found)s, counts %(said_waiting)s that wait for the rest and has "
-            "%(found_waiting)s",
+            "records %(said)s chunks that serve searches but has %(found)s, and %(said_waiting)s that do not yet "
+            "but has %(found_waiting)s",
             values,
         )
-    return LocalizableText("counts %(said)s chunks and has %(found)s", values)
+    return LocalizableText("records %(said)s chunks but has %(found)s", values)

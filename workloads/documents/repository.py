@@ -1,6 +1,7 @@
-"""A processor's reads and writes of documents. Reads enter the tenant's context; effects run in the job's own.
+"""A processor's database reads and writes of documents.
 
-Each effect names the state that it expects: a late one changes nothing and raises DocumentGoneError, which rolls its
+Reads set the scope of the document's tenant. Writes run in the transaction of the job's checkpoint, and each checks
+that the document still belongs to the job: if not, it changes nothing and raises `DocumentGoneError`, which rolls the
 transaction back.
 """
 
@@ -40,7 +41,7 @@ _APPEND_CHUNKS = load_sql(__file__)["append_chunks"]
 
 @dataclass(frozen=True, slots=True)
 class DocumentSource:
-    """What indexing reads of a document; ``job_id`` is the job that indexes it."""
+    """What indexing needs to know of a document; ``job_id`` is the job that indexes it."""
 
     id: UUID
     job_id: UUID
@@ -62,7 +63,7 @@ class DocumentSource:
 
 
 def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> DocumentSource:
-    """Return the document as a job needs it; raise DocumentGoneError if it was deleted."""
+    """Return what a job needs to know of a document; raise `DocumentGoneError` if it was deleted."""
     with tenant_context(tenant_id):
         document = Document.objects.select_related("dataset").filter(pk=document_id).first()
     if document is None:
@@ -71,7 +72,7 @@ def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> Document
 
 
 def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
-    """Return the source for a document that has been read."""
+    """Return the `DocumentSource` of a document that has been read, for a job."""
     return DocumentSource(
         id=document.pk,
         job_id=job_id,
@@ -94,35 +95,35 @@ def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
 
 
 def check_batch(tenant_id: UUID, batch_id: UUID) -> None:
-    """Raise BatchTooLargeError if the batch holds more documents than the plan allows now."""
+    """Raise `BatchTooLargeError` if the batch has more documents than the plan allows now."""
     with tenant_context(tenant_id):
         tenant = Tenant.objects.get(pk=tenant_id)
         check_batch_limit(tenant, Document.objects.filter(batch_id=batch_id).count())
 
 
 def take_over(source: DocumentSource) -> None:
-    """Effect: assign the document to this job.
+    """Assign the document to this job, in the current transaction.
 
-    A requeued dead letter is a new job for the same document. If two run at once, the later one continues at the
-    other's mark, and the next effect of the earlier one raises.
+    A dead letter that is requeued gives a second job for the same document. If two jobs run at once, the later one
+    continues where the other has stopped, and the next write of the earlier one raises `DocumentGoneError`.
     """
     if not Document.objects.filter(pk=source.id).update(job_id=source.job_id):
         raise DocumentGoneError(f"The document {source.id} was deleted.")
 
 
 def enter_phases(source: DocumentSource, phases: Sequence[tuple[DocumentStatus, float]]) -> None:
-    """Effect: enter these phases, each so many seconds ago, the last of which is current.
+    """Store that the document has entered these phases, each given with the number of seconds since then.
 
-    Clears the error of an earlier attempt.
+    The last one becomes its status. The error of an earlier attempt is cleared.
     """
     times = {f"{status.value}_at": Now() - timedelta(seconds=seconds) for status, seconds in phases}
     _update(source, status=phases[-1][0], error_code="", error_message="", error_at=None, **times)
 
 
 def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
-    """Effect: store the number of passages and delete chunks of other passages, except those that are kept.
+    """Store the number of passages, and delete chunks of other passages, but not those that serve searches meanwhile.
 
-    Raise SpaceExceededError if the tenant has no room for so many beside those that are kept.
+    Raise `SpaceExceededError` if the tenant has no room for so many chunks beside those.
     """
     document = _lock(source)
     take_chunks(document, total)
@@ -140,7 +141,7 @@ def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
 
 
 def resume_chunks(source: DocumentSource) -> None:
-    """Effect: resume the same passages at the mark."""
+    """Set the document's status back to indexing, to continue after its stored chunks. Its error is cleared."""
     _update(
         source,
         status=DocumentStatus.INDEXING,
@@ -152,9 +153,9 @@ def resume_chunks(source: DocumentSource) -> None:
 
 
 def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: Vectors) -> bool:
-    """Effect: store the next passages, which begin exactly at the document's mark.
+    """Store the next passages as chunks, exactly after those already stored. Return whether a pause was requested.
 
-    Return True if a pause of the document was requested meanwhile.
+    Raise `DocumentGoneError` if another job has changed the document.
     """
     parameters: dict[str, Any] = {
         "document_id": source.id,
@@ -178,7 +179,7 @@ def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: 
 
 
 def complete(source: DocumentSource) -> None:
-    """Effect: mark the document completed, serve its chunks to searches, and delete the kept ones."""
+    """Mark the document completed, let its new chunks serve searches, and delete the chunks that served before."""
     document = _lock(source)
     if document.kept_chunks:
         Chunk.objects.filter(document_id=source.id, is_served=True).delete()
@@ -194,7 +195,7 @@ def complete(source: DocumentSource) -> None:
 
 
 def take_content(source: DocumentSource, content: StoredContent, *, content_type: str) -> None:
-    """Effect: store what was fetched from the document's address, in place of earlier content."""
+    """Store what was fetched from the document's URL as its content, in place of earlier content."""
     document = _lock(source)
     if document.storage_key and document.storage_key != content.key:
         discard_on_commit(document.tenant_id, document.storage_key)
@@ -209,7 +210,7 @@ def take_content(source: DocumentSource, content: StoredContent, *, content_type
 
 
 def fail(source: DocumentSource, *, code: str, message: str) -> None:
-    """Effect: mark the document as failed."""
+    """Mark the document as failed, with the error's code and message."""
     _update(
         source,
         status=DocumentStatus.ERROR,
@@ -220,7 +221,7 @@ def fail(source: DocumentSource, *, code: str, message: str) -> None:
 
 
 def await_retry(source: DocumentSource, *, code: str, message: str) -> None:
-    """Effect: record a failed attempt; the document waits for the next one, with the reason shown."""
+    """Store the error of a failed attempt and set the status to waiting, because the job is retried."""
     _update(
         source,
         status=DocumentStatus.WAITING,

@@ -1,4 +1,4 @@
-"""Search in one dataset: by meaning, by words, or by both fused."""
+"""Search in one dataset: by meaning, by words, or by both."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ type Ranking = list[tuple[UUID, float]]
 
 
 class SearchMode(StrEnum):
-    """How chunks are found."""
+    """How chunks are found: by both rankings fused, by vectors only, or by words only."""
 
     HYBRID = "hybrid"
     VECTOR = "vector"
@@ -46,7 +46,7 @@ class SearchMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that matched, with its document; scores are comparable within one result only."""
+    """A chunk that matched a search, with its document. Scores can be compared only within one result."""
 
     chunk: Chunk
     score: float
@@ -54,13 +54,13 @@ class Hit:
 
 @dataclass(slots=True)
 class Timings:
-    """Duration of the parts of a search, in milliseconds."""
+    """The durations of the parts of a search, in milliseconds, by the name of the part."""
 
     parts: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Measure the duration of the block."""
+        """Measure the duration of the block under this name."""
         began = time.perf_counter()
         yield
         self.parts[name] = round((time.perf_counter() - began) * 1_000, 1)
@@ -74,9 +74,10 @@ def search_dataset(
     mode: SearchMode = SearchMode.HYBRID,
     timings: Timings | None = None,
 ) -> list[Hit]:
-    """Return the best ``top_k`` (at most 50) chunks of a dataset of the current tenant, best first.
+    """Return the best ``top_k`` (at most 50) chunks of a dataset for a query, best first.
 
-    Writes the duration of its parts into ``timings``.
+    Call it in the tenant's scope. The durations of its parts are added to ``timings``. Raise
+    `EmbeddingModelMismatchError` or `EmbeddingUnavailableError` if the query cannot be embedded.
     """
     timings = timings or Timings()
     limit = max(1, min(top_k, MAX_TOP_K))
@@ -97,7 +98,10 @@ def search_dataset(
 
 
 def rank_by_vector(dataset: Dataset, query: str, limit: int) -> Ranking:
-    """Return chunk ids by their cosine with the query's vector."""
+    """Return the ids of up to ``limit`` chunks with their scores: the cosine of their vector and the query's.
+
+    Raise `EmbeddingModelMismatchError` or `EmbeddingUnavailableError` if the query cannot be embedded.
+    """
     if dataset.embedding_model != current_model_name():
         raise EmbeddingModelMismatchError(
             "The dataset was embedded by %(model)s; %(current)s is in use. Search by text, or re-index the dataset.",
@@ -135,7 +139,7 @@ def _documents_of_other_models(dataset: Dataset) -> list[UUID]:
 
 
 def rank_by_text(dataset: Dataset, query: str, limit: int) -> Ranking:
-    """Return chunk ids by the words that they share with the query, rare words first."""
+    """Return the ids and scores of up to ``limit`` chunks that share words with the query; rare words weigh more."""
     terms = to_tsqueries(query_terms(query)[:_MAX_TERMS])
     if not terms:
         return []

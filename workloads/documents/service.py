@@ -1,4 +1,4 @@
-"""Changes of datasets: each in one transaction with its audit entry."""
+"""Service that changes datasets. Each change is one transaction with its audit entry."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def create_dataset(
     chunk_size: int | None = None,
     chunk_overlap: int | None = None,
 ) -> Dataset:
-    """Create an empty dataset for the current embedding model.
+    """Create an empty dataset for the embedding model in use.
 
-    Missing settings take the tenant's defaults; the overlap of small chunks is at most half.
+    Missing settings take the tenant's defaults. The default overlap is at most half of the chunk size. Raise
+    `DatasetSettingsInvalidError` or `DatasetNameTakenError`.
     """
     defaults = settings_of(tenant)
     if chunk_size is None:
@@ -48,7 +49,7 @@ def create_dataset(
 
 
 def update_dataset(*, dataset: Dataset, **changes: str | int) -> Dataset:
-    """Change name, description or settings. New settings apply to documents that are indexed from then on."""
+    """Change the name, description or settings of a dataset. Settings apply to documents that are indexed later."""
     unknown = changes.keys() - set(_SETTABLE)
     if unknown:
         raise TypeError(gettext("A dataset has no settings %(names)s.") % {"names": ", ".join(sorted(unknown))})
@@ -63,7 +64,7 @@ def update_dataset(*, dataset: Dataset, **changes: str | int) -> Dataset:
 
 
 def delete_dataset(*, dataset: Dataset) -> None:
-    """Delete a dataset without documents; raise DatasetInUseError if it has some."""
+    """Delete a dataset; raise `DatasetInUseError` if it has documents."""
     with transaction.atomic():
         # The lock blocks uploads: a new document refers to the dataset's row.
         locked: Dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)

@@ -1,4 +1,4 @@
-"""Counter of the chunks of a tenant's documents, updated with the documents and verified by a recount."""
+"""The counter of the chunks of a tenant's documents. It is updated with the documents, and verified by a recount."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ CHUNK_COUNTER = StoredCounter(VECTOR_CHUNKS, "retrieval_document", "sum(coalesce
 
 
 def take_chunks(document: Document, total: int) -> None:
-    """Count the chunks that a document will have; raise SpaceExceededError if there is no room for them."""
+    """Count the chunks that a document will have; raise `SpaceExceededError` if the tenant has no room for them."""
     change = total - (document.chunks_total or 0)
     change_stored(tenant_id=document.tenant_id, limit=VECTOR_CHUNKS, change=change)
 
 
 def release_chunks(document: Document) -> None:
-    """Subtract the chunks of a document that is about to be deleted."""
+    """Subtract from the counter all chunks of a document that is about to be deleted."""
     change = -(document.chunks_total or 0) - document.kept_chunks
     change_stored(tenant_id=document.tenant_id, limit=VECTOR_CHUNKS, change=change)
 
 
 def release_stored_content(document: Document) -> None:
-    """Subtract the chunks that served searches while the document was re-indexed."""
+    """Subtract from the counter the chunks that served searches while the document was re-indexed."""
     change_stored(tenant_id=document.tenant_id, limit=VECTOR_CHUNKS, change=-document.kept_chunks)

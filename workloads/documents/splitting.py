@@ -1,4 +1,4 @@
-"""Splitting of blocks into passages: what is embedded, searched and shown."""
+"""Splitting of blocks into passages, which are what is embedded, searched and shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ type _Path = tuple[tuple[int, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class SplitSettings:
-    """Maximum length of a passage and overlap of the next one, both in estimated tokens."""
+    """The maximum length of a passage, and how much of it the next one repeats, both in estimated tokens."""
 
     chunk_size: int = DEFAULT_CHUNK_SIZE
     overlap: int = DEFAULT_OVERLAP
@@ -38,8 +38,8 @@ class SplitSettings:
 class Passage:
     """One future chunk: its position in the document, its text, and its location.
 
-    ``location`` holds ``heading`` (the path of headings above it) and ``page``, ``line``, ``row`` or ``paragraph`` of
-    its beginning; ``page_end`` if it ends on a later page.
+    ``location`` holds ``heading`` (the path of headings above the passage) and ``page``, ``line``, ``row`` or
+    ``paragraph`` at which it begins; ``page_end`` if it ends on a later page.
     """
 
     position: int
@@ -48,25 +48,25 @@ class Passage:
 
     @property
     def heading(self) -> str:
-        """Path of headings as one line."""
+        """Return the path of headings as one line."""
         return " › ".join(self.location.get("heading", ()))
 
 
 def estimate_tokens(text: str) -> int:
-    """Return the estimated number of tokens of the embedding's vocabulary."""
+    """Return the estimated number of tokens that the embedding model makes of the text."""
     unspaced = len(UNSPACED.findall(text))
     return round(unspaced * _TOKENS_AN_UNSPACED_CHARACTER + (len(text) - unspaced) / _LETTERS_A_TOKEN)
 
 
 def split_blocks(blocks: Iterable[Block], settings: SplitSettings) -> list[Passage]:
-    """Split the document into passages. Deterministic: equal blocks and settings give equal passages."""
+    """Split a document's blocks into passages. Equal blocks and settings always give equal passages."""
     return list(_split(blocks, settings))
 
 
 def split_sections(blocks: Iterable[Block], settings: SplitSettings, *, level: int) -> list[Passage]:
-    """Split as `split_blocks`, but let no passage cross a heading of ``level`` or above.
+    """Split blocks as `split_blocks` does, but so that no passage crosses a heading of ``level`` or above.
 
-    A heading directly under another begins no section.
+    A heading that directly follows another one begins no section.
     """
     passages: list[Passage] = []
     for path, section in _sections(blocks, level):
@@ -75,7 +75,10 @@ def split_sections(blocks: Iterable[Block], settings: SplitSettings, *, level: i
 
 
 def passages_digest(passages: Sequence[Passage]) -> str:
-    """Return the SHA-256 of texts and locations: with an equal digest a resumed job may continue where it stopped."""
+    """Return the SHA-256 of the texts and locations.
+
+    A job may continue where it stopped if the digest is still the same.
+    """
     digest = hashlib.sha256()
     for passage in passages:
         digest.update(f"{passage.text}\0{sorted(passage.location.items())}\0".encode())

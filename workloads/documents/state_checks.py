@@ -1,4 +1,4 @@
-"""Consistency checks of documents: their jobs, their chunks, and the counters of chunks."""
+"""Consistency checks of documents against their jobs and chunks, and of the counters of chunks."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _ORPHANS = _SQL["find_orphans"]
 
 
 def check_jobs(piece: CheckRange) -> CheckPage:
-    """Find documents whose jobs were deleted before they ended."""
+    """Find documents that wait for a job which does not exist."""
     return Table("retrieval_document").look(_JOBS, piece)
 
 
 def check_chunks(piece: CheckRange) -> CheckPage:
-    """Find documents whose numbers of chunks differ from those stored."""
+    """Find documents whose stored numbers of chunks differ from the chunks that exist."""
     with all_tenants():
         rows, look = _documents(piece, CHUNK_ROWS)
         counted = Document.objects.filter(pk__in=[row.pk for row in rows]).annotate(**FOUND_CHUNKS)
@@ -64,12 +64,12 @@ def _chunk_fault(document: Document, difference: LocalizableText) -> Consistency
 
 
 def check_orphans(piece: CheckRange) -> CheckPage:
-    """Find chunks that searches return but that belong to no document of their dataset."""
+    """Find chunks that belong to no document of their dataset."""
     return Table("retrieval_chunk").look(_ORPHANS, piece)
 
 
 def repair_orphans(order: RepairOrder) -> None:
-    """Delete those that still have the fault."""
+    """Delete those of the reported chunks that still belong to no document."""
     assert order.tenant_id is not None  # every chunk has one
     documents = Document.objects.filter(
         pk=OuterRef("document_id"), tenant_id=OuterRef("tenant_id"), dataset_id=OuterRef("dataset_id")
@@ -78,7 +78,7 @@ def repair_orphans(order: RepairOrder) -> None:
 
 
 def check_space(piece: CheckRange) -> CheckPage:
-    """Compare counters of chunks with the documents."""
+    """Compare each tenant's counter of chunks with the sum over its documents."""
 
     def find(page: TenantPage) -> Iterable[ConsistencyFault]:
         for row in CHUNK_COUNTER.verify_page(page):
@@ -92,13 +92,13 @@ def check_space(piece: CheckRange) -> CheckPage:
 
 
 def repair_space(order: RepairOrder) -> None:
-    """Set the counter to the sum over the documents."""
+    """Set a tenant's counter of chunks to the sum over its documents."""
     assert order.tenant_id is not None  # every counter has one
     CHUNK_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
 
 
 def _documents(piece: CheckRange, rows: int) -> tuple[list[Any], CheckPage]:
-    """Return the documents of a piece, and the look at it without its faults."""
+    """Return the documents of the range that one step checks, and the step's page without its faults."""
     documents: QuerySet[Document] = Document.objects.order_by("pk")
     if piece.tenant_id is not None:
         documents = documents.filter(tenant_id=piece.tenant_id)

@@ -1,4 +1,4 @@
-"""Tenant settings of splitting documents."""
+"""The tenant settings of splitting documents: the defaults for new datasets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHUNK_OVERLAP_TOKENS = Setting(
 
 
 def check_overlap(values: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return an error if a chunk repeats more than half of itself."""
+    """Return an error for the overlap if it is more than half of the chunk size, else an empty dict."""
     if 2 * values[CHUNK_OVERLAP_TOKENS.key] > values[CHUNK_TOKENS.key]:
         return {CHUNK_OVERLAP_TOKENS.key: gettext("At most half of %(key)s.") % {"key": CHUNK_TOKENS.key}}
     return {}

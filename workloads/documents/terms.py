@@ -1,8 +1,8 @@
-"""Terms of full text search in any script, computed here and not by PostgreSQL's parser.
+"""Terms of full text search in any script. They are computed by this module and not by PostgreSQL's parser.
 
 PostgreSQL's ``simple`` configuration makes one token of a whole Chinese sentence, and where its parser ends a word
-depends on the server's locale. So the lexemes are made in Python, for chunks and queries alike: folded words of spaced
-scripts, overlapping pairs of characters of unspaced ones.
+depends on the server's locale. So this module makes the lexemes, for chunks and queries alike: normalised words in
+scripts with spaces, overlapping pairs of characters in scripts without.
 """
 
 from __future__ import annotations
@@ -38,15 +38,19 @@ _STOP_WORDS = frozenset(
 
 
 def fold(text: str) -> str:
-    """Return one spelling for all: compatibility forms composed, case folded, accents of Latin, Greek and Cyrillic
-    dropped.
+    """Return the text normalised so that case, compatibility forms and most accents do not matter.
+
+    Accents are removed from Latin, Greek and Cyrillic letters.
     """
     decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
     return unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed))
 
 
 def iterate_terms(text: str) -> Iterator[str]:
-    """Yield the terms of a text in order: words, and the bigrams of unspaced runs (a single character as itself)."""
+    """Yield the terms of a text in order: words, and the overlapping pairs of characters in scripts without spaces.
+
+    A single such character is a term by itself.
+    """
     for match in _RUN.finditer(fold(text)):
         run = match.group()
         if match["unspaced"] is None:
@@ -58,13 +62,13 @@ def iterate_terms(text: str) -> Iterator[str]:
 
 
 def query_terms(query: str) -> list[str]:
-    """Return the distinct terms to search for; stop words only if there are no others."""
+    """Return the distinct terms of a query. Stop words are left out, unless there are no other terms."""
     terms = list(dict.fromkeys(iterate_terms(query)))
     return [term for term in terms if term not in _STOP_WORDS] or terms
 
 
 def to_tsvector(text: str, *, heading: str = "") -> str:
-    """Return the chunk as the text form of a tsvector: the heading's terms weigh A, the text's own D."""
+    """Return the text form of a tsvector for a chunk: the heading's terms have weight A, those of the text weight D."""
     positions: dict[str, list[str]] = {}
     position = 0
     for weight, part in (("A", heading), ("", text)):
@@ -75,11 +79,11 @@ def to_tsvector(text: str, *, heading: str = "") -> str:
 
 
 def to_tsqueries(terms: Iterable[str]) -> list[str]:
-    """Return each term as the text form of a tsquery."""
+    """Return each term in the text form of a tsquery."""
     return [quote_lexeme(term) for term in terms]
 
 
 def quote_lexeme(term: str) -> str:
-    """Return the term in quotes, as PostgreSQL reads lexemes."""
+    """Return the term quoted as PostgreSQL expects a lexeme."""
     escaped = term.replace("\\", "\\\\").replace("'", "''")
     return f"'{escaped}'"

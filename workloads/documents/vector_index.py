@@ -1,7 +1,8 @@
-"""Approximate index for one large dataset.
+"""Approximate vector index (HNSW) of one large dataset.
 
-There is no HNSW index over all tenants: filtered by tenant, it returns neighbours of other tenants and few or none of
-the tenant's own, and the planner chooses it silently. A partial index of one dataset has only its rows.
+There is no such index over all tenants: filtered by tenant, it would return neighbours from other tenants and few or
+none of the tenant's own, and the planner would choose it without notice. A partial index has the rows of one dataset
+only.
 """
 
 from __future__ import annotations
@@ -24,26 +25,29 @@ _OWN_INDEXES = _SQL["find_indexes"]
 
 
 def index_name(dataset_id: UUID) -> str:
-    """Return the name that the dataset's index has."""
+    """Return the name of a dataset's index, whether it exists or not."""
     return f"{_PREFIX}{dataset_id.hex}"
 
 
 def has_vector_index(dataset_id: UUID) -> bool:
-    """Return True if the dataset has a valid index; one that is being built, or failed, does not count."""
+    """Return whether the dataset has a valid index; one that is being built or has failed is not valid."""
     with connection.cursor() as cursor:
         cursor.execute(_IS_VALID, {"name": f"public.{index_name(dataset_id)}"})
         return bool(cursor.fetchone() == (True,))
 
 
 def widen_search(limit: int) -> None:
-    """Let an approximate search of this transaction examine enough neighbours, and continue until it has ``limit``."""
+    """Let index searches in this transaction examine enough neighbours, and go on until they have ``limit`` results."""
     view = max(_MIN_VIEW, min(_VIEW_FACTOR * limit, _MAX_VIEW))
     with connection.cursor() as cursor:
         cursor.execute(*set_config({"hnsw.ef_search": str(view), "hnsw.iterative_scan": "strict_order"}))
 
 
 def create_index(cursor: CursorWrapper, dataset_id: UUID) -> None:
-    """Build the dataset's index without blocking reads and writes; call it outside a transaction, as the owner."""
+    """Build the index of a dataset without blocking reads and writes.
+
+    Call it outside of a transaction, with a cursor of the tables' owner.
+    """
     statement = sql.SQL(
         "CREATE INDEX CONCURRENTLY {name} ON public.retrieval_chunk USING hnsw (embedding vector_ip_ops)"
         " WHERE dataset_id = {dataset}"
@@ -52,12 +56,15 @@ def create_index(cursor: CursorWrapper, dataset_id: UUID) -> None:
 
 
 def drop_index(cursor: CursorWrapper, name: str) -> None:
-    """Drop an index of one dataset without blocking reads and writes; call it outside a transaction, as the owner."""
+    """Drop the index of a dataset without blocking reads and writes.
+
+    Call it outside of a transaction, with a cursor of the tables' owner.
+    """
     statement = sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS public.{}").format(sql.Identifier(name))
     cursor.execute(statement.as_string(cursor.connection))
 
 
 def list_indexes(cursor: CursorWrapper) -> set[str]:
-    """Return the names of all datasets' indexes, valid or not."""
+    """Return the names of the indexes of all datasets, valid or not."""
     cursor.execute(_OWN_INDEXES, {})
     return {name for (name,) in cursor.fetchall()}

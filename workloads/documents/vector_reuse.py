@@ -1,4 +1,4 @@
-"""Reuse of a tenant's vectors: an equal text is not embedded twice by the same model.
+"""Reuse of a tenant's vectors: a text is not embedded again if a chunk has its vector from the same model.
 
 The chunks themselves are the cache, so nothing else can be stale, grow or survive an erasure. Vectors are never shared
 between tenants.
@@ -22,12 +22,12 @@ CACHE = "embeddings"
 
 
 def digest_of_text(model: str, text: str) -> UUID:
-    """Return a digest that is equal for texts with the same vector."""
+    """Return a digest of the model and the text, which determine the vector."""
     return UUID(bytes=hashlib.sha256(f"{model}\x00{text}".encode("utf-8", "surrogatepass")).digest()[:16])
 
 
 def known_vectors(tenant_id: UUID, texts: Sequence[str], *, model: str) -> dict[UUID, Any]:
-    """Return the vectors that chunks of the tenant have for these texts, by the digests of the texts."""
+    """Return the vectors that chunks of the tenant already have for these texts, by the digests of the texts."""
     digests = {digest_of_text(model, text) for text in texts}
     with tenant_context(tenant_id):
         rows = Chunk.objects.filter(vector_digest__in=digests)
@@ -41,7 +41,7 @@ def combine(
 ) -> tuple[Vectors, int]:
     """Return one vector per text, in order, and how many of them were known.
 
-    ``embed`` is called at most once, with the distinct texts that are not known. Reads no table.
+    ``embed`` is called at most once, with the distinct texts that are not known. The function reads no table.
     """
     digests = [digest_of_text(model, text) for text in texts]
     reused = sum(digest in known for digest in digests)

@@ -1,1 +1,1 @@
-"""Tenants' files in the storage: one copy of each content, kept as long as a row refers to it."""
+"""Files of tenants in the file storage. Each content is stored once per tenant, as long as a row refers to it."""

@@ -1,4 +1,4 @@
-"""Admin of uploaded files: upload, view, download, delete."""
+"""Admin pages of uploaded files: upload, download and deletion."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOTE = gettext_lazy("All files are accepted or none. Content that is already st
 
 
 class FileUploadForm(forms.Form):
-    """Form of an upload: files, and their tenant if a user of the platform uploads them."""
+    """Form of an upload: the files and, for platform staff, the tenant."""
 
     def __init__(self, *args: Any, own: Tenant | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,7 +45,7 @@ class FileUploadForm(forms.Form):
 
 @admin.register(UploadedFile, site=console_site)
 class UploadedFileAdmin(ReadOnlyAdmin):
-    """Admin of files that tenants have uploaded; every change is an action."""
+    """Admin page of the files that tenants have uploaded. Files are changed by actions only."""
 
     empty_title = gettext_lazy("No files yet")
     empty_text = gettext_lazy(
@@ -79,7 +79,7 @@ class UploadedFileAdmin(ReadOnlyAdmin):
         return [path("upload/", upload, name="files_uploadedfile_upload"), *super().get_urls()]
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
-        """Store files: all of them, or none with the reasons."""
+        """Show the form of an upload; on POST all files are stored, or none, with the reasons."""
         own = self.access(request).tenant
         if request.method == "POST":
             files = {"files": request.FILES.getlist("files")}

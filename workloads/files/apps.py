@@ -1,4 +1,4 @@
-"""App of stored contents and uploaded files."""
+"""The Django app of stored contents and uploaded files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workloads.files.limits import LIMITS
 
 
 class FilesConfig(AppConfig):
-    """Contents by their hash, their references and upkeep, and files that tenants upload."""
+    """App configuration of stored contents, with their references and upkeep, and of uploaded files."""
 
     name = "workloads.files"
     label = "files"

@@ -1,4 +1,4 @@
-"""Download of a file by a link."""
+"""View that downloads a file by a link."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from workloads.files.links import open_link
 
 @require_GET
 def download(request: HttpRequest) -> HttpResponseBase:
-    """Return the file as an attachment: no browser shows an uploaded file as a page of this host.
+    """Return the file as an attachment, so that browsers do not show an uploaded file as a page of this host.
 
-    The link's token is in the query, which no log of the platform stores.
+    The link's token is in the query string, which no log of the platform contains.
     """
     try:
         found = open_link(request.GET.get("link", ""))

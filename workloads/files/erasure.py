@@ -1,4 +1,7 @@
-"""Erasure of a tenant's files. Their references are rows, which other erasers delete."""
+"""Eraser of a tenant's files in the storage.
+
+The rows that refer to them are deleted by the other steps of the erasure.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from tenants.erasure.erasers import Erased, Eraser
 
 
 def erase(tenant_id: UUID, most: int) -> Erased:
-    """Delete up to `most` of the tenant's files, referred to or not."""
+    """Delete up to `most` of the tenant's files, whether rows refer to them or not."""
     keys = list(islice(_files(str(tenant_id)), most))
     for key in keys:
         default_storage.delete(key)

@@ -10,7 +10,7 @@ from tenants.exceptions import DomainError
 
 
 class UploadRefusedError(DomainError):
-    """Refused upload: no file was stored; ``errors`` has the reasons by file."""
+    """Raised if an upload is refused: no file was stored; ``errors`` has the reasons by file."""
 
     code = "upload_refused"
     category = "invalid"
@@ -24,7 +24,7 @@ class FileNotFoundInTenantError(DomainError):
 
 
 class LinkInvalidError(DomainError):
-    """Link that was not made here, was changed, or has expired; the answer does not reveal which."""
+    """Raised for a link that is forged, altered or expired; the message does not reveal which."""
 
     code = "not_found"
     category = "not_found"
@@ -38,6 +38,9 @@ class FileUnreadableError(DomainError):
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
-    """Return the errors that a storage raises for an unreadable file: OSError, and boto3's if a storage uses it."""
+    """Return the exception classes that the storage raises for an unreadable file.
+
+    These are OSError and, if boto3 is in use, its own classes.
+    """
     botocore = sys.modules.get("botocore.exceptions")
     return (OSError,) if botocore is None else (OSError, botocore.BotoCoreError, botocore.ClientError)

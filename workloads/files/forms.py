@@ -10,13 +10,13 @@ from django.utils.translation import gettext
 
 
 class ManyFilesInput(forms.FileInput):
-    """Django's file input, for several files."""
+    """Django's file input, which accepts several files."""
 
     allow_multiple_selected = True
 
 
 class ManyFilesField(forms.FileField):
-    """The files of one input; the upload validates each."""
+    """Form field of several files. It returns them unchecked; the upload validates each."""
 
     widget = ManyFilesInput
 

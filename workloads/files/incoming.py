@@ -1,4 +1,4 @@
-"""Validation of the files of an upload before any is stored."""
+"""Check of the files of an upload, before any of them is stored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ type TypeFinder = Callable[[str, File[bytes]], str | None]
 
 @dataclass(frozen=True, slots=True)
 class IncomingFile:
-    """A file that passed validation."""
+    """A file of an upload that has passed the checks."""
 
     name: str
     content_type: str
@@ -36,7 +36,7 @@ class IncomingFile:
 
 
 def guess_type(name: str, file: File[bytes]) -> str:
-    """Return the type by the name alone. It is sent with downloads; nothing here depends on it."""
+    """Return the media type that the name suggests. It is only sent with downloads; nothing else depends on it."""
     del file
     return mimetypes.guess_type(name)[0] or UNKNOWN_TYPE
 
@@ -44,9 +44,10 @@ def guess_type(name: str, file: File[bytes]) -> str:
 def inspect_files(
     files: Sequence[File[bytes]], *, find_type: TypeFinder = guess_type, wanted: str = ""
 ) -> list[IncomingFile]:
-    """Return all files with their type and hash; raise UploadRefusedError with an error for each bad file.
+    """Return the files with their types and hashes.
 
-    ``wanted`` describes the types that ``find_type`` accepts.
+    Raise `UploadRefusedError`, with an error for each bad file, if any. ``find_type`` returns the media type of a file,
+    or None to refuse it; ``wanted`` describes the types that it accepts.
     """
     if not files:
         raise UploadRefusedError(
@@ -71,7 +72,7 @@ def inspect_files(
 
 
 def name_of(file: File[bytes]) -> str:
-    """Return the file's name without folders, in Unicode form NFC."""
+    """Return the name of the file without folders, in Unicode form NFC."""
     name = (file.name or "").replace("\\", "/").rsplit("/", 1)[-1]
     return unicodedata.normalize("NFC", name).strip()
 

@@ -1,4 +1,4 @@
-"""Limit of the app: bytes that a tenant stores."""
+"""The limit that this app declares: on the bytes that a tenant stores."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Links that allow the download of one file until they expire.
+"""Links by which one file can be downloaded without a login, until they expire.
 
-A link is signed and names its tenant, its file and its end. Nothing of it is stored: only the deletion of the file or
-the erasure of its tenant ends it earlier.
+A link is signed, and contains its tenant, its file and its expiry time. It is not stored, so it can end earlier only if
+its file is deleted or its tenant erased.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SALT = "files.download"
 
 @dataclass(frozen=True, slots=True)
 class DownloadLink:
-    """Path of a download, without its host, and the time at which it expires."""
+    """The path of a download, without the host, and the time at which it expires."""
 
     path: str
     expires_at: datetime
@@ -36,7 +36,7 @@ class DownloadLink:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """File of a link. The content is a private copy, verified by its hash."""
+    """The file that a link leads to. The content is a temporary copy, verified by its hash."""
 
     name: str
     content_type: str
@@ -47,7 +47,7 @@ class Download:
 def make_link(*, file: UploadedFile, seconds: int = DEFAULT_SECONDS, reason: str = "") -> DownloadLink:
     """Return a link to the file that is valid for ``seconds``.
 
-    The audit log records its creator, since the link allows anyone to read the file.
+    An audit entry records who created it, because anyone who has the link can read the file.
     """
     expires_at = (timezone.now() + timedelta(seconds=seconds)).replace(microsecond=0)
     token = signing.dumps([file.tenant_id.hex, file.pk.hex, int(expires_at.timestamp())], salt=_SALT)
@@ -61,7 +61,11 @@ def make_link(*, file: UploadedFile, seconds: int = DEFAULT_SECONDS, reason: str
 
 
 def open_link(token: str) -> Download:
-    """Return the file of a link; raise LinkInvalidError for an invalid or expired one."""
+    """Return the file that a link leads to.
+
+    Raise `LinkInvalidError` if the link is invalid or expired, or its file is deleted; `FileUnreadableError` if the
+    storage fails.
+    """
     try:
         tenant, file, expires = signing.loads(token, salt=_SALT)
         tenant_id, file_id, end = UUID(hex=tenant), UUID(hex=file), datetime.fromtimestamp(expires, UTC)

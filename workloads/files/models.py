@@ -10,10 +10,10 @@ from tenants.tenancy.bases import TenantModel
 
 
 class Content(TenantModel):
-    """One copy of some bytes in the storage, of one tenant.
+    """Some bytes in the file storage, stored once per tenant.
 
-    Rows refer to it by its ``key``. Until ``held_until`` it counts as used, since a row that refers to it may still be
-    committed.
+    Rows refer to it by its ``key``. Until ``held_until`` it counts as used even without a row, because a row that
+    refers to it may still be committed.
     """
 
     key = models.CharField(max_length=200)
@@ -30,7 +30,7 @@ class Content(TenantModel):
 
 
 class UploadedFile(TenantModel):
-    """A file uploaded by a user of the tenant and referred to by its id; ``key`` is its content's."""
+    """A file that was uploaded to a tenant and is referred to by its id; ``key`` is the key of its content."""
 
     name = models.CharField(_("name"), max_length=255)
     content_type = models.CharField(_("content type"), max_length=100)

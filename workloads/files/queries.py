@@ -9,7 +9,7 @@ from workloads.files.models import UploadedFile
 
 
 def get_file(file_id: UUID) -> UploadedFile:
-    """Return one uploaded file of the current scope; raise FileNotFoundInTenantError if there is none."""
+    """Return one uploaded file of the current scope; raise `FileNotFoundInTenantError` if there is none."""
     file: UploadedFile | None = UploadedFile.objects.filter(pk=file_id).first()
     if file is None:
         raise FileNotFoundInTenantError

@@ -1,7 +1,8 @@
-"""References to stored contents, which an app declares by the dotted path in ``file_references`` of its AppConfig.
+"""Registry of the columns that refer to stored contents.
 
-The path leads to a sequence of pairs: a tenant's model, and the name of its field that holds the key of a content. The
-field needs an index that begins with the tenant, since every clean-up queries it.
+An app declares them by a dotted path in ``file_references`` of its AppConfig. The path leads to a sequence of pairs: a
+tenant's model, and the name of its field that holds the key of a content. The field needs an index that begins with the
+tenant, because every clean-up queries it.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ type FileReference = tuple[type[TenantModel], str]
 
 
 class FileReferencesInvalidError(Exception):
-    """Value of ``file_references`` that cannot be imported, or names a field that its model does not have."""
+    """Raised if ``file_references`` cannot be imported, or names a field that its model does not have."""
 
 
 def file_references() -> Sequence[FileReference]:
-    """Return all fields that hold keys of contents, in the order in which the apps list them."""
+    """Return all fields that hold keys of contents, in the order in which the apps declare them."""
     return _all()
 
 
 def used_keys(keys: Collection[str]) -> set[str]:
-    """Return those of the keys that a row of the current scope refers to: one statement per field."""
+    """Return those of the keys that a row of the current scope refers to. It runs one statement per field."""
     used: set[str] = set()
     # A key begins with its tenant, and so does the index.
     tenants = {key.split("/", 1)[0] for key in keys}
@@ -40,7 +41,7 @@ def used_keys(keys: Collection[str]) -> set[str]:
 
 
 def reset() -> None:
-    """Clear the cache of references; for tests that add one."""
+    """Clear the cache of declared references, for tests that add one."""
     _all.cache_clear()
 
 

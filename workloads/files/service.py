@@ -1,4 +1,4 @@
-"""Changes of uploaded files: each in one transaction with its audit entry."""
+"""Service that changes uploaded files. Each change is one transaction with its audit entry."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _AUDITED_NAMES = 20
 
 
 def upload_files(*, tenant: Tenant, files: Sequence[File[bytes]]) -> list[UploadedFile]:
-    """Store files: all of them or none. The same content twice is two files and one copy.
+    """Store all the files or none, and return their rows. Files with equal content share one stored copy.
 
-    Raise UploadRefusedError or SpaceExceededError; then nothing was stored.
+    Raise `UploadRefusedError` or `SpaceExceededError`; then nothing is stored.
     """
     with discard_on_error(tenant.pk) as written, tenant_context(tenant):
         incoming = inspect_files(files)
@@ -53,7 +53,10 @@ def upload_files(*, tenant: Tenant, files: Sequence[File[bytes]]) -> list[Upload
 
 @transaction.atomic
 def delete_file(*, file: UploadedFile, reason: str = "") -> None:
-    """Delete an uploaded file. Its content is deleted with the last reference; work that still needs it fails."""
+    """Delete an uploaded file.
+
+    Its content is deleted when no row refers to it any more; jobs that still need it fail.
+    """
     before = {"name": file.name, "bytes": file.size_bytes, "sha256": file.sha256}
     record_audit(action="file.deleted", target=file, before=before, reason=reason)
     discard_on_commit(file.tenant_id, file.key)

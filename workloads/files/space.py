@@ -1,4 +1,4 @@
-"""Counter of the bytes of a tenant's contents."""
+"""The counter of the bytes that a tenant stores."""
 
 from __future__ import annotations
 

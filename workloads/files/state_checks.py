@@ -1,4 +1,4 @@
-"""Consistency checks of files: contents with their files, references with their contents, and the counters."""
+"""Consistency checks of files: of contents with the storage, of references with contents, and of the counters."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_files(piece: CheckRange) -> CheckPage:
 
 
 def check_use(piece: CheckRange) -> CheckPage:
-    """Find contents that the hourly clean-up has left behind."""
+    """Find contents without a reference that the hourly clean-up should have deleted."""
     with all_tenants():
         rows, look = _walk(Content.objects.filter(held_until__lte=Now() - UNUSED_AFTER), piece, ROWS)
         used = used_keys([row.key for row in rows])
@@ -61,7 +61,7 @@ def check_use(piece: CheckRange) -> CheckPage:
 
 
 def check_references(piece: CheckRange) -> CheckPage:
-    """Find rows whose contents are not stored, one field after the other."""
+    """Find rows that refer to a content which does not exist, one field after the other."""
     number = int(str(piece.after.get("field", 0)))
     references = file_references()
     if number >= len(references):
@@ -85,7 +85,7 @@ def check_references(piece: CheckRange) -> CheckPage:
 
 
 def check_bytes(piece: CheckRange) -> CheckPage:
-    """Compare counters of bytes with the contents."""
+    """Compare each tenant's counter of bytes with the sum over its contents."""
 
     def find(page: TenantPage) -> Iterable[ConsistencyFault]:
         for row in STORAGE_COUNTER.verify_page(page):
@@ -99,13 +99,13 @@ def check_bytes(piece: CheckRange) -> CheckPage:
 
 
 def repair_bytes(order: RepairOrder) -> None:
-    """Set the counter to the sum over the contents."""
+    """Set a tenant's counter of bytes to the sum over its contents."""
     assert order.tenant_id is not None  # every counter has one
     STORAGE_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
 
 
 def _walk[Row: TenantModel](rows: QuerySet[Row], piece: CheckRange, most: int) -> tuple[list[Row], CheckPage]:
-    """Return the rows of a piece in the order of their ids, and the look at it without its faults."""
+    """Return the rows of the range that one step checks, ordered by id, and the step's page without its faults."""
     rows = rows.order_by("pk")
     if piece.tenant_id is not None:
         rows = rows.filter(tenant_id=piece.tenant_id)

@@ -1,9 +1,9 @@
-"""Storage of files by content: one copy per tenant, kept as long as a row refers to it.
+"""Storage of files by their content: one copy per tenant, kept as long as a row refers to it.
 
 Storing and deleting hold the same lock on the content until their transaction ends, so a file is never deleted while
-the same bytes are being stored. A content stored before the row that refers to it is held for an hour. The tenant's
-counter of bytes is locked last, after the file was written, so that concurrent uploads do not wait for one another's
-writing.
+the same bytes are being stored. A content that is stored before the row which refers to it is kept for at least an
+hour. The tenant's counter of bytes is locked last, after the file is written, so that concurrent uploads do not wait
+for each other's writing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LOCK_CONTENTS = load_sql(__file__)["lock_contents"]
 
 
 class StoredFileError(TransientError):
-    """File that is missing from the storage or differs from what was stored; a storage that recovers may fix it."""
+    """Raised if a file is missing from the storage or differs from what was stored. A retry may succeed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="file_not_stored")
@@ -49,7 +49,7 @@ class StoredFileError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class StoredContent:
-    """A content as a row of the same tenant refers to it."""
+    """The key, hash and size of a content, for a row that refers to it."""
 
     key: str
     sha256: str
@@ -58,7 +58,7 @@ class StoredContent:
 
 @dataclass(frozen=True, slots=True)
 class NewContent:
-    """Bytes to store, with their hash and size. ``file`` is seekable."""
+    """Bytes to store, with their hash and size; ``file`` must be seekable."""
 
     sha256: str
     size_bytes: int
@@ -66,15 +66,15 @@ class NewContent:
 
 
 def store_bytes(tenant_id: UUID, data: bytes) -> StoredContent:
-    """Store bytes ahead of the row that refers to them, which must be committed within an hour.
+    """Store bytes before the row that refers to them. That row must be committed within an hour.
 
-    Raise SpaceExceededError if the tenant has no room for them.
+    Raise `SpaceExceededError` if the tenant has no room for them.
     """
     return _store_ahead(tenant_id, NewContent(hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data)))
 
 
 def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
-    """Store a seekable file like `store_bytes`, in parts: it may be larger than the memory."""
+    """Store a seekable file as `store_bytes` does. It is read in parts, so it may be larger than the memory."""
     digest, size = hashlib.sha256(), 0
     file.seek(0)
     while part := file.read(_PART_BYTES):
@@ -84,9 +84,10 @@ def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
 
 
 def fetch(key: str, sha256: str) -> IO[bytes]:
-    """Return a private copy on local disk, verified by its hash and deleted when it is closed.
+    """Return a temporary copy of a content on the local disk, verified by its hash. It is deleted when it is closed.
 
-    ``key`` comes from a row of the tenant, never from outside: its owner is not checked here.
+    ``key`` must come from a row of the tenant and never from outside, because its owner is not checked. Raise
+    `StoredFileError` if the file cannot be read or differs.
     """
     copy: IO[Any] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     digest = hashlib.sha256()
@@ -107,22 +108,25 @@ def fetch(key: str, sha256: str) -> IO[bytes]:
 
 
 def read_bytes(key: str, sha256: str) -> bytes:
-    """Return a whole content, verified by its hash."""
+    """Return the whole content as bytes, verified by its hash; raise `StoredFileError` as `fetch` does."""
     with fetch(key, sha256) as copy:
         return copy.read()
 
 
 def discard_on_commit(tenant_id: UUID, *keys: str) -> None:
-    """Delete these contents after this transaction if no row refers to them any more.
+    """Delete these contents after the commit of this transaction, unless rows still refer to them.
 
-    If the storage is unavailable, that is logged and the next upkeep deletes them.
+    If the storage fails, the error is logged, and the next upkeep deletes them.
     """
     for key in keys:
         transaction.on_commit(partial(discard_unused, tenant_id, key), robust=True)
 
 
 def discard_unused(tenant_id: UUID, key: str) -> bool:
-    """Delete the content unless a row of the tenant refers to it or it is held; return True if it was deleted."""
+    """Delete the content, unless a row of the tenant refers to it or it is still held.
+
+    Return whether it was deleted.
+    """
     with tenant_context(tenant_id):
         lock_contents([key])
         if used_keys([key]):
@@ -138,7 +142,10 @@ def discard_unused(tenant_id: UUID, key: str) -> bool:
 
 @contextmanager
 def discard_on_error(tenant_id: UUID) -> Iterator[list[str]]:
-    """Wrap a transaction that stores: delete the contents appended to the list if it fails."""
+    """Delete the contents whose keys are appended to the yielded list, if the block raises an exception.
+
+    The block is a transaction that stores contents.
+    """
     written: list[str] = []
     try:
         yield written
@@ -152,9 +159,10 @@ def discard_on_error(tenant_id: UUID) -> Iterator[list[str]]:
 def store_contents(
     tenant_id: UUID, contents: Collection[NewContent], *, written: list[str], hold: timedelta = timedelta(0)
 ) -> None:
-    """Store contents in the transaction of the rows that refer to them; those already stored do not count again.
+    """Store contents in the transaction of the rows that refer to them. Contents that exist already take no more space.
 
-    ``written`` is :func:`discard_on_error`'s. Raise SpaceExceededError if the tenant has no room for them.
+    ``written`` is the list of `discard_on_error`. For the time ``hold`` they count as used without a row. Raise
+    `SpaceExceededError` if the tenant has no room for them.
     """
     by_key = {storage_key(tenant_id, content.sha256): content for content in contents}
     lock_contents(by_key)
@@ -182,12 +190,15 @@ def store_contents(
 
 
 def storage_key(tenant_id: UUID, sha256: str) -> str:
-    """Return the key under which a content of the tenant is stored."""
+    """Return the key under which a content with this hash is stored for the tenant."""
     return f"{tenant_id}/{sha256[:2]}/{sha256}"
 
 
 def lock_contents(keys: Iterable[str]) -> None:
-    """Lock these contents against storing and deleting until the transaction ends, always in one order."""
+    """Lock these contents against storing and deleting until the transaction ends.
+
+    They are locked in the order of the keys.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value})
 

@@ -1,4 +1,4 @@
-"""Upkeep of files: deletes contents without references and reports missing files."""
+"""Upkeep of files: it deletes contents that no row refers to, and reports files that are missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
 
 
 def sweep_contents(budget: UpkeepBudget) -> UpkeepStep:
-    """Delete contents without references whose hold is over, a batch per step."""
+    """Delete contents that no row refers to and that are no longer held, one batch per step."""
     after = str(budget.cursor.get("content", ""))
     with all_tenants():
         rows = list(_contents(after).filter(held_until__lte=Now())[: budget.batch_rows])
@@ -38,7 +38,7 @@ def sweep_contents(budget: UpkeepBudget) -> UpkeepStep:
 
 
 def sweep_files(budget: UpkeepBudget) -> UpkeepStep:
-    """Sweep one folder of the storage per step, then check contents in batches."""
+    """Delete files without a content, one folder of the storage per step; then find contents without a file."""
     if "content" in budget.cursor:
         return _find_missing_files(str(budget.cursor["content"]))
     folder = _next_folder(str(budget.cursor.get("folder", "")))
@@ -114,7 +114,7 @@ TASKS = (
     UpkeepTask(
         "unused_files",
         gettext_noop("Unused files"),
-        gettext_noop("Deletes contents without references whose hold is over."),
+        gettext_noop("Deletes contents that no row refers to and that are no longer reserved for one."),
         HOURLY,
         sweep_contents,
     ),

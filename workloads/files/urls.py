@@ -1,4 +1,4 @@
-"""URL of file downloads, outside API and console: it needs no login."""
+"""The URL of file downloads. It is outside of API and console, because it needs no log-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""App of the kind `http_call`."""
+"""The Django app of the job kind `http_call`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 
 class HttpCallConfig(AppConfig):
-    """The kind `http_call`, which calls a URL for a tenant."""
+    """App configuration of the job kind `http_call`, which calls a URL for a tenant."""
 
     name = "workloads.http_call"
     label = "http_call"

@@ -1,4 +1,4 @@
-"""Schema of a call's payload, and the request that it describes."""
+"""The JSON Schema of the payload of an HTTP call, and the request that a payload describes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SCHEMA: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, and the statuses that count as its success."""
+    """One HTTP request, and the statuses that count as success."""
 
     method: str
     url: str
@@ -66,12 +66,15 @@ class Call:
     expected: frozenset[int]
 
     def is_expected(self, status: int) -> bool:
-        """Return True if a response with this status completes the job."""
+        """Return whether a response with this status completes the job."""
         return status in self.expected if self.expected else 200 <= status < 300
 
 
 def read_call(payload: Mapping[str, Any], *, idempotency_key: str) -> Call:
-    """Return the request that a valid payload describes."""
+    """Return the request that a valid payload describes.
+
+    ``idempotency_key`` is sent as a header, unless the payload turns that off or sets the header itself.
+    """
     headers = dict(payload.get("headers", {}))
     method = payload.get("method") or ("POST" if {"json", "body"} & payload.keys() else "GET")
     body = str(payload.get("body", "")).encode()

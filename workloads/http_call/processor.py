@@ -1,7 +1,7 @@
-"""One HTTP request, whose response is the job's result.
+"""The processor of the kind `http_call`: one HTTP request, whose response is the job's result.
 
-An expected status completes the job. A client error, which a retry would repeat, is permanent. Server errors, too many
-requests and network failures are retried.
+An expected status completes the job. A client error, which a retry would only repeat, is permanent. Server errors, 429
+(too many requests) and network failures are retried.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HEALING_STATUSES = frozenset({408, 425, 429})
 
 
 class HttpCall(TaskProcessor):
-    """Processor of the kind `http_call`."""
+    """Processor of the kind `http_call`. Each job sends one HTTP request per attempt."""
 
     kind = "http_call"
     title = gettext_noop("HTTP call")
@@ -68,7 +68,7 @@ class HttpCall(TaskProcessor):
 
 
 def conclude(call: Call, answer: Answer) -> Complete:
-    """Return the result if the response is expected; raise its error otherwise."""
+    """Return the job's result for an expected status; raise `TransientError` or `PermanentError` for any other."""
     if call.is_expected(answer.status):
         return Complete(result_of(answer))
     message, code = f"{answer.url} answered with the status {answer.status}.", f"http_{answer.status}"
@@ -78,7 +78,7 @@ def conclude(call: Call, answer: Answer) -> Complete:
 
 
 def result_of(answer: Answer) -> Json:
-    """Return what is stored of a response: never a cookie or a token, and the beginning of the body."""
+    """Return the part of a response that is stored: the beginning of the body, and headers with secrets masked."""
     text = text_of(answer)
     return {
         "status": answer.status,

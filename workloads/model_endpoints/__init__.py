@@ -1,1 +1,1 @@
-"""Clients of model endpoints with OpenAI's API, usable by any job kind. It has no kinds of its own."""
+"""Clients of model endpoints with OpenAI's API, for use by any job kind. The package declares no job kinds."""

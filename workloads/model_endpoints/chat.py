@@ -1,4 +1,4 @@
-"""Chat with a model: `POST …/chat/completions`, read as a stream, with its tokens counted."""
+"""Chat with a model by `POST …/chat/completions`. The answer is read as a stream, and its tokens are counted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHARACTERS_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A request to a model. ``options`` are sent unchanged, such as ``temperature`` and ``max_tokens``."""
+    """A chat request. ``options``, such as ``temperature`` and ``max_tokens``, are sent unchanged."""
 
     messages: Sequence[Mapping[str, str]]
     model: str
@@ -30,7 +30,7 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """Answer of a model. ``is_estimated``: the endpoint reported no tokens, so they were estimated."""
+    """The answer of a model. If ``is_estimated``, the endpoint reported no token counts, and these are estimates."""
 
     text: str
     model: str
@@ -41,7 +41,7 @@ class ChatAnswer:
 
     @property
     def total_tokens(self) -> int:
-        """Tokens of the prompt and the answer."""
+        """Return the number of tokens of the prompt and the answer."""
         return self.prompt_tokens + self.completion_tokens
 
 
@@ -52,10 +52,10 @@ async def chat(
     limits: Limits = CHAT_LIMITS,
     on_text: Callable[[str], object] = lambda text: None,
 ) -> ChatAnswer:
-    """Return a model's answer; call ``on_text`` with each part as it arrives, unmasked.
+    """Return a model's answer. ``on_text`` is called with each part as it arrives; secrets in the parts are not masked.
 
-    Raise TransientError for errors that may pass (429, 5xx, an answer that broke off), with the delay that the endpoint
-    names, and PermanentError for the rest.
+    Raise `TransientError` for errors that may pass (429, 5xx, an answer that broke off), with the delay that the
+    endpoint asks for; `DependencyRefusedError` if the endpoint refuses every request; `PermanentError` for the rest.
     """
     body = {
         **asked.options,
@@ -117,7 +117,7 @@ class _Reading:
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
 
     def take_whole(self, data: bytes) -> None:
-        """Read an answer in one piece."""
+        """Add an answer that arrived as one JSON document instead of a stream of events."""
         content = _read_json(data)
         if body_has_error(content):
             raise error_of(self._endpoint, 200, content)

@@ -1,4 +1,4 @@
-"""Endpoints of models: the operator's, shared by all tenants, or one of a tenant's own."""
+"""Endpoints of models: the operator's, which all tenants share, or a tenant's own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tenants.database.platform_settings import platform_settings
 
 @dataclass(frozen=True, slots=True)
 class ModelEndpoint:
-    """A base URL with its key, which is a stored secret if it is a tenant's.
+    """The base URL of an endpoint, its key and its default model. The key of a tenant's endpoint is a stored secret.
 
-    ``is_shared``: it is the operator's, so it may be inside the operator's network.
+    If ``is_shared``, it belongs to the operator, so its URL may be inside of the operator's network.
     """
 
     url: str
@@ -24,7 +24,7 @@ class ModelEndpoint:
 
     @property
     def headers(self) -> Sequence[tuple[str, HeaderValue]]:
-        """Headers of each request."""
+        """Return the headers of each request to the endpoint."""
         named: list[tuple[str, HeaderValue]] = [("Content-Type", "application/json")]
         if not self.key:
             return named
@@ -34,14 +34,17 @@ class ModelEndpoint:
 
     @property
     def dependency(self) -> Dependency:
-        """Dependency that fails with the endpoint."""
+        """Return the dependency whose circuit breaker opens when the endpoint fails."""
         if self.is_shared:
             return Dependency("llm", is_shared=True)
         return Dependency(read_target(self.url).authority[:MAX_DEPENDENCY_CHARACTERS])
 
 
 def chat_endpoint(*, url: str = "", key: HeaderValue = "", model: str = "") -> ModelEndpoint:
-    """Return the tenant's own endpoint if it names one, else the operator's; raise PermanentError if there is none."""
+    """Return the tenant's own endpoint if ``url`` is given, else the operator's.
+
+    Raise `PermanentError` if neither is configured.
+    """
     if url:
         return ModelEndpoint(url.rstrip("/"), key, model)
     if not platform_settings.LLM_API_URL:

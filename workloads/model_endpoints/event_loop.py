@@ -1,6 +1,6 @@
-"""The one event loop of a process, in its own thread, for calls that a processor makes concurrently.
+"""The one event loop of a process, which runs in its own thread, for calls that a processor makes concurrently.
 
-A worker's child creates it at first use, so that no fork inherits a loop without its thread.
+A worker's child process creates it at first use, so that no fork inherits a loop without its thread.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ _running: list[_Running] = []
 
 
 def submit[T](work: Coroutine[Any, Any, T]) -> Future[T]:
-    """Start ``work`` on the loop; cancelling the future cancels it at its next await."""
+    """Start ``work`` on the event loop and return its future.
+
+    To cancel the future cancels ``work`` at its next await.
+    """
     return asyncio.run_coroutine_threadsafe(work, _loop())
 
 
 def run[T](work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` on the loop and block this thread until it ends."""
+    """Run ``work`` on the event loop, and block this thread until it ends. Return its result."""
     return submit(work).result()
 
 

@@ -1,4 +1,4 @@
-"""The keys of JOBS_PLATFORM that name the chat endpoint of the operator."""
+"""The keys of JOBS_PLATFORM that configure the operator's chat endpoint."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from tenants.database.platform_settings import PlatformSetting, declare
 
 declare(
     PlatformSetting("LLM_API_URL", "", "Base URL of the chat endpoint for tenants without one of their own."),
-    PlatformSetting("LLM_API_KEY", "", "Key of the embedding endpoint."),
+    PlatformSetting("LLM_API_KEY", "", "Key of the chat endpoint."),
     PlatformSetting("LLM_MODEL", "", "The model for nodes that name none."),
 )

@@ -1,4 +1,4 @@
-"""Classification of a model endpoint's error: it refuses every request, is down, or refuses this request."""
+"""Classification of a model endpoint's errors: it refuses every request, is down, or refuses this request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REQUEST_NAMES = frozenset({"invalid_request_error", "context_length_exceeded", 
 
 @dataclass(frozen=True, slots=True)
 class EndpointName:
-    """Name of an endpoint in errors, the prefix of their codes, its key, which they must not quote, and a mask."""
+    """How errors name an endpoint: its title, the prefix of their codes, its key (which is masked), and a mask."""
 
     title: str
     code: str
@@ -32,17 +32,17 @@ class EndpointName:
 
 
 def body_has_error(content: Any) -> bool:
-    """Return True if a body that came with the status 200 is an error."""
+    """Return whether the body of a response with the status 200 is an error."""
     return isinstance(content, Mapping) and bool(content.get("error")) and "choices" not in content
 
 
 def error_of(
     endpoint: EndpointName, status: int, body: bytes | Mapping[str, Any], *, retry_after_seconds: float | None = None
 ) -> Exception:
-    """Return the error for a failed response, with the provider's message, masked.
+    """Return the exception for a failed response, with the provider's message, in which secrets are masked.
 
-    An error body with the status 200 counts by the status that it names; one that names none counts as a refusal of
-    every request.
+    The status of an error body that came with 200 is the one that the body names. A body that names none counts as a
+    refusal of every request.
     """
     error = _error_in(body)
     names = {str(error.get(name)) for name in ("code", "type") if error.get(name)}

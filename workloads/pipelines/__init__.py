@@ -1,1 +1,1 @@
-"""Pipelines: files, pages and texts become searchable chunks, by a definition that tenants edit."""
+"""Pipelines: definitions, edited by tenants, by which files, pages and texts become searchable chunks."""

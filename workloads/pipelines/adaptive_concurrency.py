@@ -1,6 +1,6 @@
-"""Concurrency of a run's entities: the setting's maximum, reduced while memory or an endpoint is short.
+"""The number of entities that a run processes at once: it is reduced while memory or an endpoint is short.
 
-Pure: the clock and the memory in use are passed in.
+The code is pure: the time and the memory in use are passed in.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ MEMORY_SHARE = 0.8
 
 @dataclass(slots=True)
 class AdaptiveConcurrency:
-    """Width of a run: halved by a push-back, one less while memory is short, one more after as many successes as it is
-    wide.
+    """The current number (``width``) of entities that a run processes at once, at most ``most``.
+
+    An overloaded endpoint halves it, and each check that finds too much memory in use reduces it by one. After as many
+    successful steps as it is wide, it grows by one.
     """
 
     most: int
@@ -26,16 +28,16 @@ class AdaptiveConcurrency:
         self.width = self.width or self.most
 
     def succeed(self) -> None:
-        """Record a successful step."""
+        """Count a successful step; after ``width`` of them the width grows by one."""
         self._successes += 1
         if self._successes >= self.width:
             self._successes = 0
             self.width = min(self.most, self.width + 1)
 
     def push_back(self, *, begun_at: float, now: float) -> None:
-        """Halve the width after an endpoint limited its rate or asked for a pause.
+        """Halve the width, because an endpoint has limited its rate or asked for a pause.
 
-        Steps that had begun before the last halving do not halve it again.
+        A step that began before the last halving does not halve it again.
         """
         self._successes = 0
         if begun_at >= self._narrowed_at:
@@ -43,7 +45,7 @@ class AdaptiveConcurrency:
             self.width = max(1, self.width // 2)
 
     def fit(self, *, used_mib: float, allowed_mib: float) -> None:
-        """Reduce the width if too much memory is in use."""
+        """Reduce the width by one if too much memory is in use."""
         if used_mib > MEMORY_SHARE * allowed_mib:
             self._successes = 0
             self.width = max(1, self.width - 1)

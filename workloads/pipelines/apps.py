@@ -1,4 +1,4 @@
-"""App of pipelines: one line in INSTALLED_APPS adds the kind, and removes it."""
+"""The Django app of pipelines. A line in INSTALLED_APPS adds the job kind `rag_pipeline`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import workloads.pipelines.platform_settings  # noqa: F401 - declares the keys t
 
 
 class RagPipelineConfig(AppConfig):
-    """The kind rag_pipeline with its tables, API, admin and upkeep."""
+    """App configuration of the job kind `rag_pipeline`, with its tables, API, admin pages and upkeep tasks."""
 
     name = "workloads.pipelines"
     label = "rag_pipeline"

@@ -1,6 +1,6 @@
-"""Schema of a pipeline's definition, its validation with places, and the values that a run reads.
+"""The JSON Schema of a pipeline's definition, its validation, and the settings that a run reads from it.
 
-Pure: whether its datasets and files exist is checked when it is saved.
+The code is pure: whether its dataset and files exist is checked when a definition is saved.
 """
 
 from __future__ import annotations
@@ -186,19 +186,19 @@ SCHEMA: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class PipelineFault:
-    """A fault in a definition, and its place."""
+    """A fault in a definition; ``field`` is its position as a JSON path."""
 
     field: str
     detail: str
     code: str = "definition_invalid"
 
     def as_json(self) -> dict[str, str]:
-        """Return the fault as problem details list it."""
+        """Return the fault as an item of ``errors`` in a problem response."""
         return {"field": self.field, "code": self.code, "detail": self.detail}
 
 
 def find_faults(definition: object) -> list[PipelineFault]:
-    """Return all faults of a definition, each with its place; an empty list if it can be saved."""
+    """Return the faults of a definition, each with its position; an empty list if it is valid."""
     faults = _schema_faults(SCHEMA, definition, "$")
     if faults or not isinstance(definition, Mapping):
         return faults
@@ -210,19 +210,19 @@ def find_faults(definition: object) -> list[PipelineFault]:
 
 
 def find_source_faults(sources: object, place: str = "$.sources") -> list[PipelineFault]:
-    """Return the faults of a run's requested sources."""
+    """Return the faults of the sources that were requested for a run, each with its position."""
     faults = _schema_faults(SOURCES_SCHEMA, sources, place)
     return faults or _source_faults(sources, place)  # type: ignore[arg-type] # the schema has said so
 
 
 def sources_of(definition: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the sources of a valid definition."""
+    """Return the sources in a valid definition."""
     sources: Sequence[Mapping[str, Any]] = definition.get("datasource", {}).get("sources", ())
     return sources
 
 
 def read_settings(definition: Mapping[str, Any]) -> IndexingSettings:
-    """Return the indexing settings of a valid definition, with defaults for missing ones."""
+    """Return the indexing settings in a valid definition; missing ones have their defaults."""
     extract, clean, split, embed = (definition.get(key, {}) for key in ("extract", "clean", "split", "embed"))
     size = int(split.get("chunk_size", DEFAULT_CHUNK_SIZE))
     most = int(extract.get("max_characters", DEFAULT_CHARACTERS))
@@ -239,7 +239,10 @@ def read_settings(definition: Mapping[str, Any]) -> IndexingSettings:
 
 
 def settings_key(settings: IndexingSettings, embedding_model: str) -> str:
-    """Return a key that is equal for settings with which equal content makes equal chunks; never a dataset's own."""
+    """Return a key of the settings and the model. If the keys are equal, equal content gives equal chunks.
+
+    It never equals the key of a dataset's own settings.
+    """
     parts = (
         "pipeline",
         settings.remove_urls,

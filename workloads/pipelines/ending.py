@@ -1,4 +1,4 @@
-"""Ending of runs and entities, by the processor, or by upkeep for a job that ended without running its code."""
+"""The end of runs and entities. The processor ends them, or upkeep if their job ended without running its code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _END_RUNS = load_sql(__file__)["end_runs"]
 
 
 def close_entities(entities: QuerySet[Any], *, state: EntityState, code: str, message: str) -> int:
-    """End the open ones of the entities; return how many they were."""
+    """End those of the entities that are open, with this state and error. Return how many."""
     ended: int = entities.filter(state__in=OPEN_ENTITIES).update(
         state=state, ended_at=Now(), error_code=code[:64], error_message=message
     )
@@ -27,9 +27,10 @@ def close_entities(entities: QuerySet[Any], *, state: EntityState, code: str, me
 
 
 def end_runs(run_ids: Collection[UUID]) -> int:
-    """End those runs that have no open entity, and release what their steps left in the file storage.
+    """End those of the runs that have no open entity, and release their intermediate files. Return how many ended.
 
-    Their rows are locked first: of two jobs that end the last entities of a run, the second reads what the first wrote.
+    The rows of the runs are locked first: of two jobs that end the last entities of a run, the second reads what the
+    first has written.
     """
     runs = list(run_ids)
     list(PipelineRun.objects.select_for_update(no_key=True).filter(pk__in=runs).order_by("pk").values_list("pk"))

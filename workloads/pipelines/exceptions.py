@@ -50,7 +50,7 @@ class PipelineInUseError(DomainError):
 
 
 class PipelineDefinitionError(DomainError):
-    """Invalid definition; ``errors`` has each fault with its place as a JSON path."""
+    """Raised for an invalid definition; ``errors`` has each fault with its position as a JSON path."""
 
     code = "definition_invalid"
     category = "invalid"
@@ -58,7 +58,7 @@ class PipelineDefinitionError(DomainError):
 
 
 class SourcesInvalidError(DomainError):
-    """Invalid sources; ``errors`` has each fault with its place as a JSON path."""
+    """Raised for invalid sources of a run; ``errors`` has each fault with its position as a JSON path."""
 
     code = "sources_invalid"
     category = "invalid"

@@ -1,4 +1,4 @@
-"""Form of a pipeline: its definition as JSON, each fault shown with its place."""
+"""Form of a pipeline. Its definition is edited as JSON; each fault is shown with its position."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXAMPLE = {
 
 
 class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form of a pipeline with the definition of its latest version."""
+    """Form of a pipeline, with the definition of its latest version."""
 
     own_tenant: ClassVar[Tenant | None] = None
 

@@ -1,4 +1,4 @@
-"""Models of pipelines, their versions, their runs, and the entities of a run."""
+"""Models of pipelines, their versions, their runs, and the runs' entities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.tenancy.bases import NamedModel, TenantModel
 
 
 class PipelineRunState(models.TextChoices):
-    """State of a run; the last four are final, until one of its entities is retried."""
+    """The state of a pipeline run. The last four are final, unless one of the run's entities is retried."""
 
     WAITING = gettext_noop("waiting"), _("Waiting")
     RUNNING = gettext_noop("running"), _("Running")
@@ -22,7 +22,7 @@ class PipelineRunState(models.TextChoices):
 
 
 class EntityState(models.TextChoices):
-    """State of one entity of a run; the last three are final, until it is retried."""
+    """The state of one entity of a run. The last three are final, unless the entity is retried."""
 
     WAITING = gettext_noop("waiting"), _("Waiting")
     RUNNING = gettext_noop("running"), _("Running")
@@ -36,7 +36,7 @@ OPEN_RUNS = (PipelineRunState.WAITING, PipelineRunState.RUNNING)
 
 
 class Pipeline(NamedModel, TenantModel):
-    """A definition that is edited; each edit is a version."""
+    """A named pipeline. Its definition is in its versions; each edit of it is a version."""
 
     name = models.CharField(_("name"), max_length=100)
     description = models.CharField(_("description"), max_length=1_000, blank=True)
@@ -56,7 +56,10 @@ class Pipeline(NamedModel, TenantModel):
 
 
 class PipelineVersion(TenantModel):
-    """A saved definition, which never changes. ``dataset_id`` is what its ``load`` named at that time."""
+    """One saved version of a pipeline's definition, which never changes.
+
+    ``dataset_id`` is the dataset that its ``load`` named when it was saved.
+    """
 
     # Rows refer to each other by (tenant, id); the constraints are in the migration.
     pipeline = models.ForeignKey(
@@ -87,7 +90,10 @@ class PipelineVersion(TenantModel):
 
 
 class PipelineRun(TenantModel):
-    """One run of one version. ``job_id`` is the whole run's job; an entity that is retried has a job of its own."""
+    """One run of one version of a pipeline.
+
+    ``job_id`` is the job of the whole run; a retried entity has its own job.
+    """
 
     pipeline = models.ForeignKey(
         Pipeline, models.CASCADE, verbose_name=_("pipeline"), db_constraint=False, db_index=False, related_name="runs"
@@ -133,10 +139,10 @@ class PipelineRun(TenantModel):
 
 
 class PipelineEntity(TenantModel):
-    """One source of a run on its way to a document: a file, a page, a text.
+    """One source of a run (a file, a page or a text) on its way to a document.
 
-    ``job_id`` is the job that may write it. ``content_key`` and ``passages_key`` locate in the file storage what one
-    step left for the next; ``document_id`` is the document that its chunks are loaded into.
+    Only the job ``job_id`` may write it. ``content_key`` and ``passages_key`` locate, in the file storage, what one
+    step has left for the next. ``document_id`` is the document that its chunks are loaded into.
     """
 
     run = models.ForeignKey(

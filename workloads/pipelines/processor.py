@@ -1,7 +1,7 @@
-"""Processor of a pipeline's run: many entities at once, each from its source to the chunks of a document.
+"""The processor of pipeline runs: it takes many entities at once from their sources to the chunks of documents.
 
-Threads compute; the processor's own thread stores, under the fencing token and in batches. Whatever stops a run, it
-resumes from what was committed and repeats nothing of that. See docs/how-to/pipelines.md.
+Threads compute; the processor's own thread writes to the database, under the job's fencing token and in batches.
+Whatever stops a run, it resumes from what was committed and repeats nothing of that. See docs/how-to/pipelines.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TURN_SECONDS = 600.0
 
 
 class RagPipeline(TaskProcessor):
-    """Processor of the kind `rag_pipeline`."""
+    """Processor of the kind `rag_pipeline`. Each job is one run of a pipeline, or the retry of one entity."""
 
     kind = "rag_pipeline"
     memory_class = MEMORY_CLASS
@@ -49,7 +49,7 @@ class RagPipeline(TaskProcessor):
 
     @classmethod
     def preload(cls) -> None:
-        """Load the embedding model in the worker's parent, whose children then share its memory."""
+        """Load the embedding model in the worker's parent process, so that its children share the memory."""
         get_embedder().load()
 
     def process(self, context: JobContext) -> Outcome:
@@ -73,7 +73,11 @@ class RagPipeline(TaskProcessor):
         return Complete(repository.read_result(plan))
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
-        """Store with the run why it cannot continue; the platform's policy decides about a retry."""
+        """Store a permanent error with the run and its open entities.
+
+        Whether the job is retried is the platform's policy (None). If the host has no sandbox, the job waits for
+        another worker instead.
+        """
         if isinstance(error, SandboxUnavailableError):
             return error.wait_from({})
         if not isinstance(error, PermanentError) or isinstance(error, RunGoneError):
@@ -83,7 +87,7 @@ class RagPipeline(TaskProcessor):
 
 
 def check_still_allowed(plan: RunPlan) -> None:
-    """Raise PermanentError if plan or settings have changed since the run was requested."""
+    """Raise `PermanentError` if the plan no longer allows so many entities, or if the embedding model has changed."""
     if plan.entity_id is None:
         try:
             repository.check_batch(plan)

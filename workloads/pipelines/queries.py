@@ -1,4 +1,4 @@
-"""Queries of pipelines, runs and entities, combined with the state of their jobs."""
+"""Queries of pipelines, runs and entities. The stored states are combined with the states of their jobs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RETRYABLE_STATES = (EntityState.ERROR.value, EntityState.CANCELLED.value)
 
 
 def get_pipeline(pipeline_id: UUID) -> Pipeline:
-    """Return one pipeline of the current scope; raise PipelineNotFoundError if there is none."""
+    """Return one pipeline of the current scope; raise `PipelineNotFoundError` if there is none."""
     pipeline: Pipeline | None = Pipeline.objects.filter(pk=pipeline_id).first()
     if pipeline is None:
         raise PipelineNotFoundError
@@ -41,13 +41,16 @@ def get_pipeline(pipeline_id: UUID) -> Pipeline:
 
 
 def find_versions(pipeline_id: UUID) -> QuerySet[PipelineVersion]:
-    """Return the versions of a pipeline of the current scope; raise PipelineNotFoundError if there is none."""
+    """Return a queryset of a pipeline's versions.
+
+    Raise `PipelineNotFoundError` if the current scope has no such pipeline.
+    """
     versions: QuerySet[PipelineVersion] = PipelineVersion.objects.filter(pipeline=get_pipeline(pipeline_id))
     return versions
 
 
 def get_version(pipeline_id: UUID, number: int) -> PipelineVersion:
-    """Return one version of a pipeline; raise PipelineVersionNotFoundError if there is none."""
+    """Return the version of a pipeline with that number; raise `PipelineVersionNotFoundError` if there is none."""
     version = find_versions(pipeline_id).filter(number=number).first()
     if version is None:
         raise PipelineVersionNotFoundError
@@ -55,10 +58,11 @@ def get_version(pipeline_id: UUID, number: int) -> PipelineVersion:
 
 
 def find_runs() -> QuerySet[Any]:
-    """Return the runs of the current scope with ``shown_state``, ``shown_error_code`` and ``shown_error_message``.
+    """Return a queryset of the current scope's runs, annotated with ``shown_state`` and the shown error.
 
-    A job can end without running its code (cancelled, crashed, timed out): its run is then over, whatever the row
-    stores until upkeep closes it. The job's state is read each time, so this is never out of date.
+    A job can end without running its code (cancelled, crashed, timed out); its run is then shown as ended, even before
+    upkeep closes it. The annotations read the job's state each time, so they are never out of date. Those of the error
+    are ``shown_error_code`` and ``shown_error_message``.
     """
     runs: QuerySet[Any] = PipelineRun.objects.select_related("version", "pipeline")
     is_open = Q(state__in=OPEN_RUNS)
@@ -78,9 +82,9 @@ def find_runs() -> QuerySet[Any]:
 
 
 def get_run(run_id: UUID) -> Any:
-    """Return one run of the current scope as :func:`find_runs` does.
+    """Return one run of the current scope, annotated as by `find_runs`.
 
-    Raise PipelineRunNotFoundError if there is none.
+    Raise `PipelineRunNotFoundError` if there is none.
     """
     run = find_runs().filter(pk=run_id).first()
     if run is None:
@@ -89,7 +93,10 @@ def get_run(run_id: UUID) -> Any:
 
 
 def find_entities() -> QuerySet[Any]:
-    """Return the entities of the current scope like `find_runs`, without their sources, which may be whole texts."""
+    """Return a queryset of the current scope's entities, annotated as by `find_runs`.
+
+    It defers the entities' sources, which may be whole texts.
+    """
     entities: QuerySet[Any] = PipelineEntity.objects.defer("source")
     is_open = Q(state__in=OPEN_ENTITIES)
     is_dead = is_open & Q(job_state__in=DEAD_STATES)
@@ -108,7 +115,10 @@ def find_entities() -> QuerySet[Any]:
 
 
 def get_entity(entity_id: UUID) -> Any:
-    """Return one entity of the current scope as :func:`find_entities` does; raise EntityNotFoundError if none."""
+    """Return one entity of the current scope, annotated as by `find_entities`.
+
+    Raise `EntityNotFoundError` if there is none.
+    """
     entity = find_entities().filter(pk=entity_id).first()
     if entity is None:
         raise EntityNotFoundError

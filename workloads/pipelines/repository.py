@@ -1,6 +1,7 @@
-"""The processor's reads and writes of runs and entities. Reads enter the tenant's context; effects run in the job's.
+"""The processor's database reads and writes of runs and entities.
 
-Each effect names the job that may write the entity, so that a late one changes nothing.
+Reads set the scope of the run's tenant. Writes run in the transaction of the job's checkpoint; they are limited to
+entities that still belong to the job, so that a late one changes nothing.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ _MAX_ERROR_LENGTH = 1_000
 
 
 class RunGoneError(PermanentError):
-    """Run that was deleted."""
+    """Raised if the run of a job was deleted."""
 
     def __init__(self, run_id: object) -> None:
         super().__init__(f"There is no run {run_id}.", code="run_gone")
 
 
 class EntityGoneError(Exception):
-    """Entity that was deleted, or that another job has taken over."""
+    """Raised if an entity was deleted, or another job has taken it over."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Work of a job: a run, or one entity of it, with its settings and dataset."""
+    """What a job has to do: a run, or one entity of it, with the settings and the dataset."""
 
     tenant_id: UUID
     job_id: UUID
@@ -56,7 +57,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class RunEntity:
-    """An entity as its job reads it."""
+    """What a job needs to know of an entity."""
 
     id: UUID
     position: int
@@ -68,7 +69,10 @@ class RunEntity:
 
 
 def read_plan(context: JobContext) -> RunPlan:
-    """Return the run of a job; raise RunGoneError, or PermanentError if its dataset was deleted."""
+    """Return what the job has to do.
+
+    Raise `RunGoneError` if its run was deleted, `PermanentError` if its dataset was.
+    """
     run_id = UUID(context.payload["run_id"])
     entity_id = context.payload.get("entity_id")
     with tenant_context(context.tenant_id):
@@ -93,13 +97,13 @@ def read_plan(context: JobContext) -> RunPlan:
 
 
 def check_batch(plan: RunPlan) -> None:
-    """Raise BatchTooLargeError if the run has more entities than the plan allows now."""
+    """Raise `BatchTooLargeError` if the run has more entities than the plan allows now."""
     with tenant_context(plan.tenant_id):
         check_batch_limit(Tenant.objects.get(pk=plan.tenant_id), plan.entities_total)
 
 
 def read_entities(plan: RunPlan) -> list[RunEntity]:
-    """Return the job's open entities in order."""
+    """Return the job's entities that have not ended, in the order of their sources."""
     own = ("id", "position", "name", "source", "state", "attempt")
     with tenant_context(plan.tenant_id):
         rows = _own(plan).filter(state__in=OPEN_ENTITIES).order_by("position").values(*own, *STATE_FIELDS)
@@ -107,7 +111,7 @@ def read_entities(plan: RunPlan) -> list[RunEntity]:
 
 
 def item_of(plan: RunPlan, entity: RunEntity) -> IndexingItem:
-    """Return the entity as an item for indexing steps, with no content in memory yet."""
+    """Return the entity as an item for the indexing steps. Its content is not read yet."""
     return IndexingItem(
         tenant_id=plan.tenant_id,
         name=entity.name,
@@ -126,10 +130,10 @@ def count_ended(plan: RunPlan) -> int:
 
 
 def take_over(plan: RunPlan) -> None:
-    """Effect: assign the run's open entities to this job and mark the run running.
+    """Assign the open entities of the run to this job, and mark the run as running.
 
-    A job that is run again is a new job for the same run: it takes up what the old one has not completed. An entity
-    that is retried alone, by a job of its own, stays with that job.
+    If a job is requeued, a new job works on the same run: it takes over what the old one has not completed. An entity
+    that is retried alone stays with the job of its retry.
     """
     run = PipelineRun.objects.select_for_update(no_key=True).filter(pk=plan.run_id).first()
     if run is None:
@@ -148,32 +152,35 @@ def take_over(plan: RunPlan) -> None:
 
 
 def begin(plan: RunPlan, entity_ids: Sequence[UUID]) -> None:
-    """Effect: mark these entities as running."""
+    """Mark these entities as running, and count an attempt of each."""
     _own(plan).filter(pk__in=entity_ids).update(
         state=EntityState.RUNNING, attempt=F("attempt") + 1, started_at=Coalesce(F("started_at"), Now())
     )
 
 
 def change(plan: RunPlan, entity_id: UUID, **changes: Any) -> None:
-    """Effect: change an open entity; raise EntityGoneError if it is not this job's."""
+    """Change columns of an open entity; raise `EntityGoneError` if it was deleted or belongs to another job."""
     if not _own(plan).filter(pk=entity_id, state__in=OPEN_ENTITIES).update(**changes):
         raise EntityGoneError(f"The entity {entity_id} was deleted or is another job's.")
 
 
 def complete(plan: RunPlan, entity_id: UUID, **changes: Any) -> None:
-    """Effect: mark the entity completed, since every chunk is stored."""
+    """Mark the entity completed, because all its chunks are stored. Raise `EntityGoneError` as `change` does."""
     done = {"state": EntityState.COMPLETED, "ended_at": Now(), "error_code": "", "error_message": ""}
     change(plan, entity_id, **done, **changes)
 
 
 def fail(plan: RunPlan, entity_id: UUID, *, code: str, message: str, is_final: bool, **changes: Any) -> None:
-    """Effect: mark the entity as failed, or as waiting for its next attempt with the reason shown."""
+    """Store an error with the entity. If ``is_final`` it ends in error, else it waits for its next attempt."""
     ending = {"state": EntityState.ERROR, "ended_at": Now()} if is_final else {"state": EntityState.WAITING}
     change(plan, entity_id, error_code=code[:64], error_message=message[:_MAX_ERROR_LENGTH], **ending, **changes)
 
 
 def fail_all(context: JobContext, *, code: str, message: str) -> None:
-    """Effect: fail all open entities of a job that cannot continue; the run ends unless other jobs work on it."""
+    """End all open entities of a job that cannot continue, with its error.
+
+    The run ends unless other jobs work on it.
+    """
     run_id, message = UUID(context.payload["run_id"]), message[:_MAX_ERROR_LENGTH]
     runs = PipelineRun.objects.filter(pk=run_id)
     runs.filter(job_id=context.job_id).update(error_code=code[:64], error_message=message)
@@ -183,12 +190,12 @@ def fail_all(context: JobContext, *, code: str, message: str) -> None:
 
 
 def finish(plan: RunPlan) -> None:
-    """Effect: end the run unless another job works on one of its entities; this job has none left."""
+    """End the run, unless another job works on one of its entities. This job must have no open entity left."""
     end_runs([plan.run_id])
 
 
 def read_result(plan: RunPlan) -> dict[str, Any]:
-    """Return how the job's entities ended."""
+    """Return the job's result: how many of its entities ended in each state, and the number of chunks."""
     with tenant_context(plan.tenant_id):
         rows = _own(plan).values("state").annotate(entities=Count("pk"), chunks=Sum("chunks_done"))
         states = {row["state"]: row for row in rows}
@@ -198,7 +205,7 @@ def read_result(plan: RunPlan) -> dict[str, Any]:
 
 
 def count_states(plan: RunPlan) -> None:
-    """Effect: set the run's counters to the counts of its entities."""
+    """Set the run's counters to the numbers of its entities in each state."""
     with connection.cursor() as cursor:
         cursor.execute(_COUNT_STATES, {"run_id": plan.run_id})
 

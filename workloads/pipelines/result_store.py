@@ -1,4 +1,4 @@
-"""Storing of results that threads have computed: each takes effect once or not at all, in a checkpoint."""
+"""Storage of results that threads have computed. Each is stored completely or not at all, in a checkpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ORDER: Final = {"fetch": 0, "prepare": 1, "reload": 2, "embed": 3}
 
 @dataclass(frozen=True, slots=True)
 class EntityResult:
-    """Result of a step on an entity's item: an item, a batch, or the error that it raised."""
+    """The result of a step on an entity: ``value`` is an item or a batch, or ``error`` is what the step raised."""
 
     entity: RunEntity
     item: IndexingItem
@@ -40,7 +40,7 @@ class EntityResult:
 
 @dataclass(frozen=True, slots=True)
 class StoredBatch:
-    """An entity and its item after a result was stored; ``error`` is the reason of a refusal or failure."""
+    """An entity and its item after a result was stored; ``error`` is why it was refused or failed."""
 
     entity: RunEntity
     item: IndexingItem
@@ -49,10 +49,10 @@ class StoredBatch:
 
 
 def store_results(plan: RunPlan, results: Sequence[EntityResult]) -> dict[UUID, StoredBatch]:
-    """Effect: store the results, each in a savepoint, so that a refusal of one does not affect the others.
+    """Store the results in the current transaction, each in a savepoint, so that a refused one affects no other.
 
-    There are as many as threads have ended since the last call, each with statements on its own tables. Those that take
-    room run in one order, so that two runs of a tenant do not deadlock.
+    Call it with the results of all threads that have finished since the last call. The statements that count storage
+    run in a fixed order, so that two runs of a tenant do not deadlock.
     """
     in_order = sorted(results, key=lambda result: _ORDER[result.step])
     stored = {result.entity.id: _store_or_refuse(plan, result) for result in in_order}

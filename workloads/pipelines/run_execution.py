@@ -1,4 +1,4 @@
-"""One start of a run: pass steps to the threads and store their results, as long as there is work and time."""
+"""Execution of a run by one start of its job: it gives steps to threads and stores their results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_WAIT_SECONDS = 60.0
 
 @dataclass(slots=True)
 class EntityWork:
-    """An entity in progress, with the item that its steps have left in memory."""
+    """An entity in progress, with the item that its last step has left in memory."""
 
     entity: RunEntity
     item: IndexingItem
@@ -44,7 +44,7 @@ class EntityWork:
 
 
 class RunExecution:
-    """Entities of a job and their progress in this start."""
+    """The entities of a job, and their progress in this start of the job."""
 
     def __init__(
         self,
@@ -71,11 +71,14 @@ class RunExecution:
 
     @property
     def has_work(self) -> bool:
-        """True if an entity is open."""
+        """Return whether an entity has not ended yet."""
         return bool(self._works)
 
     def advance(self) -> None:
-        """Start as many steps as there is room for, and store the results that have arrived."""
+        """Start as many steps as there is room for, and store the results that have arrived.
+
+        Wait briefly if no result has arrived yet.
+        """
         self._pace.fit(used_mib=resident_mib(), allowed_mib=MEMORY_MIB[MEMORY_CLASS])
         self._start_steps()
         outcomes = self._crew.take(timeout_seconds=LOOK_SECONDS)
@@ -91,7 +94,7 @@ class RunExecution:
     def _is_put_off(self, outcome: PipelineStepResult) -> bool:
         """Return True if the embedding endpoint limits its rate: no attempt is counted, and all embedding waits.
 
-        An endpoint that stays down has a breaker, which holds the whole run.
+        If the endpoint stays down, its circuit breaker makes the whole run wait.
         """
         if outcome.step.name != "embed" or outcome.error is None or not is_throttled(outcome.error):
             return False
@@ -102,7 +105,7 @@ class RunExecution:
 
     @property
     def is_waiting(self) -> bool:
-        """True if no step is running and none is due."""
+        """Return whether no step is running and none can be started now."""
         return not self._crew.busy and not any(self._choose(self._clock()))
 
     def _start_steps(self) -> None:
@@ -201,14 +204,14 @@ def _wait_asked(error: BaseException, *, otherwise: float) -> float:
 
 
 def is_throttled(error: BaseException) -> bool:
-    """Return True if an endpoint limits its rate."""
+    """Return whether the error means that an endpoint has limited its rate."""
     if not isinstance(error, TransientError):
         return False
     return error.retry_after_seconds is not None or error.code in {"http_429", "embedding_unavailable"}
 
 
 def resident_mib() -> float:
-    """Return the memory of this process, its share of the embedding model included; 0 if it cannot be read."""
+    """Return the memory of this process in MiB, with shared pages such as the embedding model; 0 if it is unknown."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):
@@ -217,6 +220,6 @@ def resident_mib() -> float:
 
 
 def _is_for_the_run(error: BaseException | None) -> bool:
-    """Return True if an error is not the entity's: the platform takes the job back, or the host lacks something."""
+    """Return True if an error concerns the whole run: the platform takes the job back, or the host lacks something."""
     of_host = StoppedError | DatabaseError | SandboxUnavailableError
     return isinstance(error, Interrupted | of_host | SystemExit | KeyboardInterrupt)

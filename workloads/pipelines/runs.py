@@ -1,4 +1,4 @@
-"""Starting of runs, and retrying of single entities."""
+"""Services that start runs and retry single entities."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def start_run(
     has_priority: bool = False,
     is_rate_limited: bool = False,
 ) -> PipelineRun:
-    """Run a version of a pipeline, the latest if ``number`` is None, over its own sources or the given ones.
+    """Start a run of a pipeline's version (None: the latest), over the given sources or those in its definition.
 
-    Raise the faults of the sources, BatchTooLargeError or SpaceExceededError if the plan has no room, or what
-    submission raises; then nothing was begun.
+    Raise `PipelineNotFoundError`, `PipelineVersionNotFoundError`, `SourcesInvalidError`, `SourcesMissingError`,
+    `BatchTooLargeError`, `SpaceExceededError`, or the errors of `submit_job`; then nothing is stored.
     """
     with tenant_context(tenant):
         version = _find_version(pipeline_id, number)
@@ -77,9 +77,10 @@ def start_run(
 
 @transaction.atomic
 def retry_entity(*, entity_id: UUID, reason: str = "", is_rate_limited: bool = False) -> PipelineEntity:
-    """Retry one entity that is in error or was cancelled, by a new job that follows its last one.
+    """Retry one entity that is in error or was cancelled, in a new job whose parent is the entity's last job.
 
-    The run continues and ends again; its other entities are not changed.
+    The run continues and ends again; its other entities are not changed. Raise `EntityNotFoundError` or
+    `EntityNotRetryableError`.
     """
     found = find_entities().filter(pk=entity_id).values_list("run_id", "tenant_id").first()
     if found is None:

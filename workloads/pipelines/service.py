@@ -1,4 +1,7 @@
-"""Changes of pipelines: each in one transaction with its audit entry. A saved definition is a permanent version."""
+"""Service that changes pipelines. Each change is one transaction with its audit entry.
+
+Each saved definition is a version, which never changes.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,9 @@ _SETTABLE = ("name", "description")
 def create_pipeline(
     *, tenant: Tenant, name: str, definition: object, description: str = "", note: str = ""
 ) -> Pipeline:
-    """Create a pipeline with this definition as its first version; raise PipelineDefinitionError with each fault and
-    its
-    place.
+    """Create a pipeline with this definition as its first version.
+
+    Raise `PipelineDefinitionError`, with each fault and its position, or `PipelineNameTakenError`.
     """
     with tenant_context(tenant):
         dataset_id = check_definition(definition)
@@ -48,7 +51,7 @@ def create_pipeline(
 
 
 def update_pipeline(*, pipeline_id: UUID, **changes: str) -> Pipeline:
-    """Change name or description; definitions are changed by versions."""
+    """Change the name or description of a pipeline. Its definition is changed by `save_version`."""
     unknown = changes.keys() - set(_SETTABLE)
     if unknown:
         raise TypeError(gettext("A pipeline has no fields %(names)s.") % {"names": ", ".join(sorted(unknown))})
@@ -65,9 +68,10 @@ def update_pipeline(*, pipeline_id: UUID, **changes: str) -> Pipeline:
 def save_version(
     *, pipeline_id: UUID, definition: object, note: str = "", expected_version: int | None = None
 ) -> PipelineVersion:
-    """Save a definition as the pipeline's next version, which later runs use; open runs keep theirs.
+    """Save a definition as the pipeline's next version. Runs that start later use it; open runs keep their version.
 
-    Raise PipelineChangedError if the latest version is not ``expected_version``.
+    Raise `PipelineChangedError` if the latest version is not ``expected_version``, `PipelineDefinitionError` if the
+    definition is invalid.
     """
     with transaction.atomic():
         pipeline = _lock(pipeline_id)
@@ -90,7 +94,10 @@ def save_version(
 
 
 def delete_pipeline(*, pipeline_id: UUID, reason: str = "") -> None:
-    """Delete a pipeline with its versions and ended runs; the documents that it has loaded stay."""
+    """Delete a pipeline with its versions and ended runs; the documents that it has loaded stay.
+
+    Raise `PipelineInUseError` if one of its runs has not ended.
+    """
     with transaction.atomic():
         pipeline = _lock(pipeline_id)
         if find_runs().filter(pipeline=pipeline, shown_state__in=[*OPEN_RUNS, "paused"]).exists():
@@ -101,10 +108,7 @@ def delete_pipeline(*, pipeline_id: UUID, reason: str = "") -> None:
 
 
 def check_definition(definition: object) -> UUID:
-    """Return the id of the dataset that a definition loads into.
-
-    Raise PipelineDefinitionError if it cannot be saved.
-    """
+    """Return the id of the dataset that a definition loads into; raise `PipelineDefinitionError` if it is invalid."""
     faults = find_faults(definition) or find_secret_faults(definition)
     if not faults:
         check_use_of_secrets(definition)

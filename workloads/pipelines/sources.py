@@ -1,4 +1,4 @@
-"""Conversion of a run's sources to its entities, with a check that uploaded files are the tenant's."""
+"""Conversion of a run's sources into its entities, with a check that uploaded files belong to the tenant."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_NAME_LENGTH = 255
 
 
 def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list[PipelineFault]:
-    """Return a fault for each source whose file is not in the current scope, such as another tenant's."""
+    """Return a fault for each source whose file the current scope does not have, such as a file of another tenant."""
     files = _find_files(sources)
     return [
         PipelineFault(f"{place}[{index}].file", gettext("There is no such file."), "not_found")
@@ -31,14 +31,17 @@ def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list
 
 
 def hold_files(sources: Sequence[Mapping[str, Any]]) -> None:
-    """Lock the contents of the sources' files against deletion until the transaction, which refers to them, ends."""
+    """Lock the contents of the sources' files until the transaction ends, so that they are not deleted meanwhile.
+
+    In the same transaction, rows must refer to the contents.
+    """
     lock_contents(file.key for file in _find_files(sources).values())
 
 
 def new_entities(run: PipelineRun, sources: Sequence[Mapping[str, Any]]) -> Iterator[PipelineEntity]:
-    """Yield an entity for each source, in order; a file's entity refers to its content from then on.
+    """Yield an unsaved entity for each source, in order. The entity of a file refers to the file's content.
 
-    Call :func:`hold_files` and :func:`find_missing_files` first: the files must be locked and exist.
+    Call `hold_files` and `find_missing_files` before: the files must exist and be locked.
     """
     files = _find_files(sources)
     for position, source in enumerate(sources):

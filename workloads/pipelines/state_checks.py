@@ -1,4 +1,4 @@
-"""Consistency checks of pipelines: the jobs that runs wait for, the counters of runs, the documents of entities."""
+"""Consistency checks of pipelines: the jobs of entities, the counters of runs, the documents of entities."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _JOBS, _COUNTS, _CHUNKS = _SQL["find_without_job"], _SQL["find_wrong_counts"], _
 
 
 def check_jobs(piece: CheckRange) -> CheckPage:
-    """Find open entities whose jobs were deleted."""
+    """Find open entities whose job does not exist."""
     return Table("rag_pipeline_pipelineentity").look(_JOBS, piece)
 
 
@@ -30,7 +30,7 @@ def check_counts(piece: CheckRange) -> CheckPage:
 
 
 def check_chunks(piece: CheckRange) -> CheckPage:
-    """Find completed entities whose documents have other chunks, or are not completed."""
+    """Find completed entities whose document has another number of chunks, or is not completed."""
     return Table("rag_pipeline_pipelineentity").look(_CHUNKS, piece)
 
 

@@ -1,4 +1,7 @@
-"""Steps of a run's entities, for the threads of one run, made of the indexing steps that all kinds share."""
+"""The steps of a run's entities, for the threads of one run.
+
+They are made of the indexing steps that all kinds share.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ type Computed = IndexingItem | EmbeddedBatch
 
 
 class ParserSlots:
-    """A semaphore for threads that call ``check_running`` while they wait for it."""
+    """A semaphore whose waiting threads call ``check_running``, which may raise an exception to end the wait."""
 
     def __init__(self, slots: int, check_running: Callable[[], object]) -> None:
         self._semaphore = threading.Semaphore(slots)
@@ -42,7 +45,7 @@ class ParserSlots:
 
 
 def thread_context(context: JobContext, check_running: Callable[[], object]) -> StepContext:
-    """Return what the threads of one run share; ``check_running`` may raise to end a step."""
+    """Return the `StepContext` that a run's threads share; ``check_running`` may raise an exception to end a step."""
     lock = threading.Lock()
 
     @contextmanager
@@ -66,7 +69,7 @@ def thread_context(context: JobContext, check_running: Callable[[], object]) -> 
 def next_step(
     entity: RunEntity, item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]
 ) -> tuple[str, Callable[[], Computed]]:
-    """Return the name of an entity's next step and the function that computes it: fetch, prepare, reload or embed."""
+    """Return the name of an entity's next step (fetch, prepare, reload or embed) and the function that computes it."""
     if item.source is not None:
         return "embed", lambda: steps.embed(item, context, known)
     if item.state.passages_key:
@@ -77,7 +80,10 @@ def next_step(
 
 
 def fetch(source: Mapping[str, Any], item: IndexingItem, context: StepContext) -> IndexingItem:
-    """Return the item with the content of a text or of a page; opened headers are not stored."""
+    """Return the item with the content of a source of the type text or url.
+
+    Secrets in the headers of a request are decrypted for it and not stored.
+    """
     if source["type"] == "text":
         return steps.fetch_text(item, source["text"])
     url = source["url"]

@@ -1,8 +1,7 @@
-"""Threads that compute steps for a run: each step in a copy of the caller's context, each thread with its own
-connection.
+"""Threads that compute the steps of a run. A step runs in a copy of the caller's context variables.
 
-They commit nothing. A step's result or error is returned to the calling thread, which alone holds the job's fencing
-token.
+Each thread has its own database connection and commits nothing. The result or error of a step is returned to the
+calling thread, which alone holds the job's fencing token.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ LEAVE_SECONDS = 5.0
 
 
 class StoppedError(Exception):
-    """Interruption of a step because its run stops; the step is repeated when the run resumes."""
+    """Raised in a step if its run stops. The step is repeated when the run resumes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineStep:
-    """A step for a thread to compute for an entity, and its start time."""
+    """A step that a thread computes for an entity, and the time at which it was given to the thread."""
 
     entity_id: UUID
     name: str
@@ -40,7 +39,7 @@ class PipelineStep:
 
 @dataclass(frozen=True, slots=True)
 class PipelineStepResult:
-    """Result of a step: a value or an error."""
+    """The result of a step: a value or an error."""
 
     step: PipelineStep
     value: Any = None
@@ -48,7 +47,7 @@ class PipelineStepResult:
 
 
 class StepThreadPool:
-    """A pool with as many threads as there are steps at once."""
+    """A pool that starts a thread whenever a step is queued while all its threads are busy."""
 
     def __init__(self) -> None:
         self._tasks: SimpleQueue[tuple[Context, PipelineStep] | None] = SimpleQueue()
@@ -69,7 +68,7 @@ class StepThreadPool:
             thread.join(max(0.0, ends_at - time.monotonic()))
 
     def check_running(self) -> None:
-        """Raise StoppedError if the run stops; steps call it several times a second."""
+        """Raise `StoppedError` if the run stops. Steps call it several times a second."""
         if self._is_stopped.is_set():
             raise StoppedError
 
@@ -85,7 +84,7 @@ class StepThreadPool:
         self._tasks.put((copy_context(), step))
 
     def take(self, *, timeout_seconds: float) -> list[PipelineStepResult]:
-        """Return the available outcomes; wait for the first up to the timeout."""
+        """Return the results that are available; wait up to the timeout for the first one."""
         taken: list[PipelineStepResult] = []
         with suppress(Empty):
             taken.append(self._outcomes.get(timeout=timeout_seconds))

@@ -1,4 +1,4 @@
-"""Upkeep of pipelines: closes runs whose jobs ended without running their code, and prunes old ones."""
+"""Upkeep of pipelines: it closes runs whose jobs ended without running their code, and deletes old runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
 
 def close_runs(budget: UpkeepBudget) -> UpkeepStep:
-    """Close entities whose jobs have ended, a batch per step; then the runs that have no open entity left."""
+    """Close entities whose jobs have ended, one batch per step, and then the runs that have no open entity left."""
     if "entity" in budget.cursor or not budget.cursor:
         return _close_entities(str(budget.cursor.get("entity", _BEFORE_ALL)), budget.batch_rows)
     with all_tenants():
@@ -48,7 +48,7 @@ def _close_entities(after: str, rows: int) -> UpkeepStep:
 
 
 def prune_runs(budget: UpkeepBudget) -> UpkeepStep:
-    """Delete ended runs with their entities after the retention period; documents stay."""
+    """Delete runs, with their entities, PIPELINE_RUN_DAYS after their end; their documents stay."""
     with all_tenants():
         old = PipelineRun.objects.exclude(state__in=OPEN_RUNS).filter(
             ended_at__lt=Now() - timedelta(days=platform_settings.PIPELINE_RUN_DAYS)

@@ -1,1 +1,1 @@
-"""Webhooks: signed notifications of external services, retried until delivered."""
+"""Webhooks: signed notifications of events, sent to tenants' URLs and retried until they are accepted."""

@@ -1,4 +1,4 @@
-"""Admin of webhooks and their delivery attempts."""
+"""Admin pages of webhooks and of their delivery attempts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from workloads.webhooks.service import (
 
 @admin.register(Webhook, site=console_site)
 class WebhookAdmin(TenantScopedAdmin):
-    """Admin of webhooks; the secret is shown once, in the response to its creation."""
+    """Admin page of webhooks. A webhook's secret is shown once, in the response that creates or replaces it."""
 
     view_permission = Permission.TENANT_VIEW
     add_permission = change_permission = Permission.WEBHOOKS_MANAGE
@@ -105,7 +105,7 @@ class WebhookAdmin(TenantScopedAdmin):
 
 @admin.register(Delivery, site=console_site)
 class DeliveryAdmin(KeysetAdmin):
-    """Admin of delivery attempts, newest first."""
+    """Admin page of delivery attempts, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("event", "webhook", "attempt", "status", "error", "seconds", "created_at")

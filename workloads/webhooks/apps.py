@@ -1,4 +1,4 @@
-"""App of the kind `webhook_delivery` and its endpoints."""
+"""The Django app of webhooks and of the job kind `webhook_delivery`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 
 class WebhooksConfig(AppConfig):
-    """Webhooks of tenants and the results of their deliveries."""
+    """App configuration of webhooks and of their deliveries."""
 
     name = "workloads.webhooks"
     label = "webhooks"

@@ -1,4 +1,4 @@
-"""Reads of a delivery's webhook, and the record of its attempts."""
+"""Database reads of the webhook that a delivery goes to, and the record of the attempts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ OVERLAP = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """URL of a webhook and the secrets that sign its deliveries."""
+    """The URL of a webhook, and the secrets that sign its deliveries."""
 
     url: str
     secrets: tuple[str, ...]
 
 
 def get_webhook(webhook_id: UUID, *, is_locked: bool = False) -> Webhook:
-    """Return a webhook of the scope; raise `WebhookNotFoundError` if there is none or it is another tenant's."""
+    """Return a webhook of the current scope; with ``is_locked`` lock its row.
+
+    Raise `WebhookNotFoundError` if there is none, also for another tenant's webhook.
+    """
     rows = Webhook.objects.select_related("tenant__plan")
     if is_locked:
         rows = rows.select_for_update(no_key=True, of=("self",))
@@ -37,7 +40,10 @@ def get_webhook(webhook_id: UUID, *, is_locked: bool = False) -> Webhook:
 
 
 def read_endpoint(*, tenant_id: UUID, webhook_id: UUID) -> Endpoint:
-    """Return the URL of a delivery and the secrets that sign it, the current one first."""
+    """Return the URL of a webhook and the secrets that sign its deliveries, the current one first.
+
+    Raise `WebhookNotFoundError` or `SecretUnreadableError`.
+    """
     with tenant_context(tenant_id):
         webhook = get_webhook(webhook_id)
         sealed = [webhook.sealed_secret]
@@ -58,7 +64,7 @@ def record_attempt(
     error: str = "",
     answer: str = "",
 ) -> None:
-    """Record an attempt, whatever the job's outcome; do nothing if the webhook was deleted meanwhile."""
+    """Store a delivery attempt and its result in a transaction of its own, unless the webhook was deleted meanwhile."""
     with tenant_context(tenant_id):
         if not Webhook.objects.select_for_update(no_key=True).filter(pk=webhook_id).exists():
             return

@@ -1,4 +1,4 @@
-"""Form of a webhook: each fault is shown with its field, by the same checks as in the API."""
+"""Form of a webhook. It applies the same checks as the API, and shows each fault at its field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workloads.webhooks.service import EDITABLE_FIELDS, check_values
 
 
 class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form of a webhook: its URL and its events."""
+    """Form of a webhook: its name, URL, events and job filter."""
 
     events = forms.MultipleChoiceField(
         label=gettext_lazy("Events of jobs"),

@@ -1,4 +1,4 @@
-"""Models of webhooks and their delivery attempts."""
+"""Models of webhooks and of their delivery attempts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ MAX_EVENT = 64
 
 
 class Webhook(NamedModel, TenantModel):
-    """A URL of the tenant that is notified of events; its secret is stored sealed and shown only when it is created."""
+    """A URL of the tenant that is notified of events.
+
+    Its secret is stored encrypted, and shown once when it is created.
+    """
 
     name = models.CharField(_("name"), max_length=100)
     url = models.CharField(
@@ -34,7 +37,7 @@ class Webhook(NamedModel, TenantModel):
         _("job filter"), blank=True, db_default="", help_text=_("Filter of jobs; empty: all jobs.")
     )
     events_since = models.DateTimeField(
-        _("events since"), null=True, editable=False, help_text=_("It receives events since then.")
+        _("events since"), null=True, editable=False, help_text=_("Events after this time are sent to the webhook.")
     )
     sealed_secret = models.TextField(_("sealed secret"), editable=False)
     previous_sealed_secret = models.TextField(_("previous sealed secret"), blank=True, editable=False)
@@ -59,7 +62,7 @@ class Webhook(NamedModel, TenantModel):
 
 
 class Delivery(TenantModel):
-    """One delivery attempt and its result."""
+    """One attempt to deliver an event to a webhook, and its result."""
 
     webhook = models.ForeignKey(
         Webhook,
@@ -92,5 +95,5 @@ class Delivery(TenantModel):
 
     @property
     def is_delivered(self) -> bool:
-        """True if the receiver accepted the delivery."""
+        """Return whether the receiver accepted the delivery, which it does by a status from 200 to 299."""
         return self.status is not None and 200 <= self.status < 300

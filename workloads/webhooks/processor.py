@@ -1,6 +1,6 @@
-"""Delivery to a webhook: one signed POST per attempt, retried until it is accepted.
+"""The processor of webhook deliveries: one signed POST request per attempt, retried until it is accepted.
 
-Each attempt has the same id and body, and its own time and signature.
+All attempts of a delivery have the same id and body; each has its own time and signature.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GONE = 410
 
 
 class WebhookDelivery(TaskProcessor):
-    """Processor of the kind `webhook_delivery`."""
+    """Processor of the kind `webhook_delivery`. Each job delivers one event to one webhook."""
 
     kind = KIND
     title = gettext_noop("Webhook delivery")
@@ -71,7 +71,10 @@ class WebhookDelivery(TaskProcessor):
 
 
 def find_endpoint(context: JobContext) -> Endpoint:
-    """Return the job's endpoint; raise PermanentError if the webhook was deleted or its secret cannot be read."""
+    """Return the URL and secrets of the job's webhook.
+
+    Raise `PermanentError` if the webhook was deleted or its secret cannot be decrypted.
+    """
     try:
         return read_endpoint(tenant_id=context.tenant_id, webhook_id=UUID(context.payload["webhook"]))
     except WebhookNotFoundError as error:
@@ -81,7 +84,7 @@ def find_endpoint(context: JobContext) -> Endpoint:
 
 
 def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
-    """Make the call, and record the attempt."""
+    """Send the request and record the attempt. Return the response, or raise the error of a failed request."""
     body = body_of(context)
     now, began = int(time.time()), time.monotonic()
     signed = headers_of(endpoint.secrets, message_id=context.idempotency_key, timestamp=now, body=body)
@@ -119,7 +122,7 @@ def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
 
 
 def body_of(context: JobContext) -> bytes:
-    """Return the body, the same bytes at each attempt."""
+    """Return the request's body, which is the same bytes at each attempt."""
     message = {"id": context.idempotency_key, "type": context.payload["event"], "data": context.payload["data"]}
     if "timestamp" in context.payload:
         message["timestamp"] = context.payload["timestamp"]
@@ -127,7 +130,10 @@ def body_of(context: JobContext) -> bytes:
 
 
 def conclude(answer: Answer) -> Complete:
-    """Complete the job on 2xx; raise PermanentError on 410 and TransientError on any other status."""
+    """Return the job's result for a 2xx status.
+
+    Raise `PermanentError` for 410, `TransientError` for any other status.
+    """
     if 200 <= answer.status < 300:
         return Complete({"status": answer.status})
     message, code = f"The webhook answered with the status {answer.status}.", f"http_{answer.status}"

@@ -1,4 +1,4 @@
-"""Services of webhooks: create, change, test, rotate the secret, delete."""
+"""Services that create, change, test and delete webhooks and replace their secrets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EDITABLE_FIELDS: Final = ("name", "url", "events", "job_filter")
 
 @dataclass(frozen=True, slots=True)
 class ShownSecret:
-    """A webhook with its secret, which is not shown again."""
+    """A webhook and its secret, which is shown to the caller once."""
 
     webhook: Webhook
     secret: str
@@ -45,7 +45,10 @@ class ShownSecret:
 def create_webhook(
     *, tenant: Tenant, name: str, url: str, events: Sequence[str] = (), job_filter: str = ""
 ) -> ShownSecret:
-    """Create a webhook that is notified of these events of jobs from now on. Only the result contains its secret."""
+    """Create a webhook, which is notified of the given events of jobs from now on. Only the result contains its secret.
+
+    Raise `TooManyWebhooksError`, `WebhookNameTakenError`, `WebhookUrlError` or `WebhookEventsError`.
+    """
     values = check_values({"name": name, "url": url, "events": events, "job_filter": job_filter})
     secret = new_secret()
     with tenant_context(tenant):
@@ -61,7 +64,10 @@ def create_webhook(
 
 @transaction.atomic
 def update_webhook(*, webhook_id: UUID, changes: Mapping[str, Any], reason: str = "") -> Webhook:
-    """Change fields of a webhook of the scope. First events apply from now on."""
+    """Change fields of a webhook of the current scope.
+
+    If it had no events before, it receives the given ones from now on.
+    """
     webhook = get_webhook(webhook_id, is_locked=True)
     difference = assign(webhook, check_values(changes))
     if not difference:
@@ -83,7 +89,7 @@ def update_webhook(*, webhook_id: UUID, changes: Mapping[str, Any], reason: str 
 
 
 def check_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values as they are stored; raise the error of the first invalid one."""
+    """Return the values of a webhook's fields as they are stored; raise the error of the first invalid one."""
     checked = dict(values)
     if "url" in checked:
         _check_url(checked["url"])
@@ -96,7 +102,10 @@ def check_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @transaction.atomic
 def rotate_secret(*, webhook_id: UUID, reason: str = "") -> ShownSecret:
-    """Replace the secret of a webhook of the scope; the previous one signs beside it for a day."""
+    """Replace the secret of a webhook of the current scope.
+
+    For a day, deliveries are also signed with the previous one.
+    """
     secret = new_secret()
     webhook = get_webhook(webhook_id, is_locked=True)
     before = webhook.rotated_at or webhook.created_at
@@ -115,13 +124,13 @@ def rotate_secret(*, webhook_id: UUID, reason: str = "") -> ShownSecret:
 
 @transaction.atomic
 def delete_webhook(*, webhook: Webhook, reason: str = "") -> None:
-    """Delete a webhook with the record of its deliveries; its open deliveries become dead letters."""
+    """Delete a webhook with the record of its deliveries. Deliveries that are not yet accepted become dead letters."""
     record_audit(action="webhook.deleted", target=webhook, before=_facts(webhook), reason=reason)
     webhook.delete()
 
 
 def try_webhook(*, webhook: Webhook) -> UUID:
-    """Deliver an empty event, so that the owner can check that it arrives. Return the id of the job."""
+    """Submit a delivery of the event TEST_EVENT, so that the owner can see whether it arrives. Return the job's id."""
     payload = {"webhook": str(webhook.pk), "event": TEST_EVENT, "data": {"webhook": webhook.name}}
     request = JobRequest(kind=KIND, payload=payload, is_internal=True)
     job_id: UUID = submit_job(tenant=webhook.tenant, request=request, is_rate_limited=True).job.pk
@@ -129,7 +138,7 @@ def try_webhook(*, webhook: Webhook) -> UUID:
 
 
 def deliveries_of(webhook: Webhook) -> QuerySet[Delivery]:
-    """Return the delivery attempts of a webhook."""
+    """Return a queryset of a webhook's delivery attempts."""
     deliveries: QuerySet[Delivery] = Delivery.objects.filter(webhook=webhook)
     return deliveries
 

@@ -1,8 +1,8 @@
-"""Signing of deliveries by the Standard Webhooks specification, and sealing of their secrets.
+"""Signatures of deliveries by the Standard Webhooks specification, and encryption of the webhooks' secrets.
 
-The signature covers the message's id, the time of the attempt and the body, so that none of them can be changed and a
-replayed delivery is recognised by its time. The secret is stored encrypted with a key derived from SECRET_KEY: a copy
-of the database alone signs nothing.
+A signature covers the message's id, the time of the attempt and the body, so that none of them can be changed and a
+replayed delivery is recognised by its time. A secret is stored encrypted with a key derived from SECRET_KEY, so that a
+copy of the database alone cannot sign anything.
 """
 
 from __future__ import annotations
@@ -22,23 +22,26 @@ SECRET_BYTES: Final = 32
 
 
 class SecretUnreadableError(Exception):
-    """Secret that was sealed with a SECRET_KEY unknown to this process: rotate the webhook's secret."""
+    """Raised for a secret that was encrypted with a SECRET_KEY unknown to this process.
+
+    Replace the webhook's secret then.
+    """
 
 
 def new_secret() -> str:
-    """Return a new secret in the form in which it is shown once."""
+    """Return a new secret, in the form in which it is shown once."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def sign(secret: str, *, message_id: str, timestamp: int, body: bytes) -> str:
-    """Return one signature, such as `v1,K5oZ…`."""
+    """Return the signature of a message by one secret, such as `v1,K5oZ…`."""
     key = base64.b64decode(secret.removeprefix(PREFIX))
     signed = b".".join([message_id.encode(), str(timestamp).encode(), body])
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 def headers_of(known: Sequence[str], *, message_id: str, timestamp: int, body: bytes) -> list[tuple[str, str]]:
-    """Return the headers of a delivery, signed with each of the secrets; a receiver needs one match."""
+    """Return the headers of a delivery, signed with each of the secrets; one signature that matches is enough."""
     signatures = [sign(secret, message_id=message_id, timestamp=timestamp, body=body) for secret in known]
     return [
         ("Webhook-Id", message_id),
@@ -48,12 +51,15 @@ def headers_of(known: Sequence[str], *, message_id: str, timestamp: int, body: b
 
 
 def seal(secret: str) -> str:
-    """Return the secret in its stored form."""
+    """Return the secret encrypted, as it is stored."""
     return _box().encrypt(secret.encode()).decode()
 
 
 def unseal(sealed: str) -> str:
-    """Return the secret; raise SecretUnreadableError if neither SECRET_KEY nor a fallback has sealed it."""
+    """Return the decrypted secret; raise `SecretUnreadableError` if it was encrypted with none of the known keys.
+
+    These are SECRET_KEY and its fallbacks.
+    """
     try:
         return _box().decrypt(sealed.encode()).decode()
     except InvalidToken as error:

@@ -1,4 +1,4 @@
-"""Subscriptions of webhooks to events of jobs."""
+"""The subscriptions of webhooks to events of jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workloads.webhooks.models import Webhook
 
 
 def read_subscriptions() -> Iterable[EventSubscription]:
-    """Yield the subscriptions of the current scope's tenants, from one statement."""
+    """Yield the subscriptions of all webhooks that the current scope can see, read with one statement."""
     for webhook in Webhook.objects.filter(events_since__isnull=False).only(
         "tenant_id", "events", "job_filter", "events_since"
     ):

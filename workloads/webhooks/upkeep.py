@@ -1,4 +1,4 @@
-"""Upkeep that keeps the record of deliveries for a month."""
+"""Upkeep of webhooks: delivery attempts are kept for thirty days."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEPT = timedelta(days=30)
 
 
 def prune_deliveries(budget: UpkeepBudget) -> UpkeepStep:
-    """Delete the oldest attempts beyond the month."""
+    """Delete the oldest delivery attempts that are more than thirty days old, one batch per step."""
     with all_tenants():
         old = Delivery.objects.filter(pk__lt=uuid7_floor(read_clock() - KEPT)).order_by("pk")
         ids = list(old.values_list("pk", flat=True)[: budget.batch_rows])

@@ -1,1 +1,1 @@
-"""The kind workflow_execution: graphs of nodes that tenants write as JSON, run step by step."""
+"""The job kind workflow_execution: runs of workflows, which are graphs of nodes that tenants write as JSON."""

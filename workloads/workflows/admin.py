@@ -1,4 +1,4 @@
-"""Admin of workflows, with their definitions as JSON, and of approvals."""
+"""Admin pages of workflows, with their definitions as JSON, and of approvals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FIELDS = ("name", "description", "definition")
 
 @admin.register(Workflow, site=console_site)
 class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
-    """Admin of workflows; a changed definition becomes the next version."""
+    """Admin page of workflows. A changed definition is saved as the workflow's next version."""
 
     empty_title = gettext_lazy("No workflows yet")
     empty_text = gettext_lazy("A workflow is a graph of steps that one job runs. Add one above.")
@@ -121,7 +121,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def describe_versions(self, row: Workflow) -> list[dict[str, Any]]:
-        """Return the newest versions; each has a page with its definition and differences."""
+        """Return the newest versions, each with the URL of the page that shows its definition and differences."""
         address = "admin:workflow_execution_workflow_version"
         return [
             {"row": version, "url": reverse(address, args=[row.pk, version.number])}
@@ -138,7 +138,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         return {"diffs": diff_documents(difference.before, difference.after), "runs": preview.effects["runs"]}
 
     def version_view(self, request: HttpRequest, object_id: Any, number: int) -> HttpResponse:
-        """Show a version as it was saved."""
+        """Show a version's definition as it was saved, and what it changed."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET"])
         workflow = self._workflow(request, object_id)
@@ -157,7 +157,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         return TemplateResponse(request, "workflow_execution/admin/version.html", context)
 
     def run_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
-        """Read the inputs, and submit a run of the version in effect."""
+        """Show a form for the inputs of a run; on POST, submit a run of the version in effect."""
         workflow = self._workflow(request, object_id)
         form = RunForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
@@ -200,7 +200,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
 
 
 class ApprovalStateFilter(admin.SimpleListFilter):
-    """Filter by an approval's current state."""
+    """Filter of approvals by their current state."""
 
     title, parameter_name = gettext_lazy("state"), "state"
 
@@ -213,7 +213,7 @@ class ApprovalStateFilter(admin.SimpleListFilter):
 
 @admin.register(Approval, site=console_site)
 class ApprovalAdmin(ReadOnlyAdmin):
-    """Admin of approvals, newest first; deciding is an action."""
+    """Admin page of approvals, newest first. They are decided by the actions approve and reject."""
 
     view_permission = Permission.WORKFLOWS_VIEW
     list_display = ("title", "workflow", "shown_state", "expires_at", "decided_by", "created_at")

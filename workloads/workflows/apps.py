@@ -1,4 +1,4 @@
-"""App of workflows: one line in INSTALLED_APPS adds the kind, and removes it."""
+"""The Django app of workflows. A line in INSTALLED_APPS adds the job kind `workflow_execution`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import workloads.model_endpoints.platform_settings  # noqa: F401 - declares the 
 
 
 class WorkflowExecutionConfig(AppConfig):
-    """The kind workflow_execution with its API, admin and upkeep."""
+    """App configuration of the job kind `workflow_execution`, with its API, admin pages and upkeep tasks."""
 
     name = "workloads.workflows"
     label = "workflow_execution"

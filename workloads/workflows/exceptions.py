@@ -44,7 +44,7 @@ class WorkflowInUseError(DomainError):
 
 
 class WorkflowDefinitionError(DomainError):
-    """Invalid definition; `errors` has each fault with its code and its place, a JSON pointer into the definition."""
+    """Raised for an invalid definition. `errors` has each fault with its code and its position as a JSON pointer."""
 
     code = "definition_invalid"
     category = "invalid"

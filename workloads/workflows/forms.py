@@ -1,4 +1,4 @@
-"""Forms of a workflow: each fault of a definition is shown with the field, with its place."""
+"""Forms of workflows. The faults of a definition are shown at its field, each with its position."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EMPTY = {
 
 
 class WorkflowForm(VersionForm):
-    """Form of a workflow with the definition in effect."""
+    """Form of a workflow, with the definition of the version in effect."""
 
     own_tenant: ClassVar[Tenant | None] = None
 
@@ -66,7 +66,7 @@ class WorkflowForm(VersionForm):
         self.fields["definition"].initial = EMPTY if current is None else current.content
 
     def clean_definition(self) -> Any:
-        """Return the definition; raise ValidationError with the place of each fault as a JSON pointer."""
+        """Return the definition; raise ValidationError with all faults, each with its position as a JSON pointer."""
         definition = self.cleaned_data["definition"]
         tenant = self.own_tenant or self.cleaned_data.get("tenant")
         if tenant is None:
@@ -80,7 +80,7 @@ class WorkflowForm(VersionForm):
 
 
 class RunForm(forms.Form):
-    """Form of a run's inputs."""
+    """Form for the inputs of a run."""
 
     inputs = StrictJSONField(
         label=gettext_lazy("Inputs"),
@@ -90,7 +90,7 @@ class RunForm(forms.Form):
     )
 
     def clean_inputs(self) -> Any:
-        """Return the inputs; raise ValidationError unless they are an object or None."""
+        """Return the inputs, an object or None; raise ValidationError for other JSON."""
         inputs = self.cleaned_data["inputs"]
         if inputs is not None and not isinstance(inputs, dict):
             raise forms.ValidationError(gettext("The inputs must be a JSON object."))

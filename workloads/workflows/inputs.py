@@ -1,4 +1,4 @@
-"""Inputs of a run, validated against the start node's declaration, with its defaults. Pure."""
+"""The inputs of a run, checked against the declarations of the start node. The code is pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def read_inputs(graph: Graph, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """Return the inputs with defaults for missing ones, and their faults."""
+    """Return the inputs, with defaults for missing ones, and a list of faults, which is empty if they are valid."""
     inputs: dict[str, Any] = {}
     strange = given.keys() - graph.inputs.keys()
     faults = [

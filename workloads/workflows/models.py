@@ -1,4 +1,4 @@
-"""Models of workflows, their versions, approvals, and the large values of open runs."""
+"""Models of workflows, their versions, their approvals, and the large values of open runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.versions.models import VersionedModel, VersionFacts
 
 
 class ApprovalState(models.TextChoices):
-    """State of an approval."""
+    """The state of an approval."""
 
     PENDING = "pending", _("Pending")
     APPROVED = "approved", _("Approved")
@@ -21,7 +21,7 @@ class ApprovalState(models.TextChoices):
 
 
 class Workflow(NamedModel, TenantModel, VersionedModel):
-    """A named workflow; its versions hold the definition, and new runs are pinned to the one in effect."""
+    """A named workflow. Its versions hold the definitions; a new run is pinned to the version in effect."""
 
     # Name and description change without a version.
     is_edited_by_version = False
@@ -43,7 +43,7 @@ class Workflow(NamedModel, TenantModel, VersionedModel):
 
 
 class WorkflowVersion(TenantModel, VersionFacts):
-    """A saved definition; never changed afterwards, since runs are pinned to it."""
+    """One version of a workflow's definition. It never changes, because runs are pinned to it."""
 
     # Rows refer to each other by (tenant, id); the constraint is in the migration.
     workflow = models.ForeignKey(Workflow, models.CASCADE, db_constraint=False, db_index=False, related_name="versions")
@@ -60,7 +60,10 @@ class WorkflowVersion(TenantModel, VersionFacts):
 
 
 class Approval(TenantModel):
-    """A question of a run to people. ``node`` is the node that asks, with the indexes of the iterations around it."""
+    """A decision that a workflow run requests from people.
+
+    ``node`` is the key of the node that requests it: its id, with the indexes of the iterations around it.
+    """
 
     workflow = models.ForeignKey(
         Workflow, models.CASCADE, verbose_name=_("workflow"), db_constraint=False, db_index=False, related_name="+"
@@ -93,7 +96,7 @@ class Approval(TenantModel):
 
 
 class RunValue(TenantModel):
-    """Output of a node that is too large for the checkpoint; deleted at the end of the run."""
+    """The output of a node that is too large for the checkpoint. It is deleted when the run ends."""
 
     job_id = models.UUIDField()
     number = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""The kind: one run of one version of a workflow."""
+"""The processor of the kind `workflow_execution`: its jobs run one version of a workflow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workloads.workflows.tenant_settings import SETTINGS
 
 
 class WorkflowExecution(TaskProcessor):
-    """Processor of the kind `workflow_execution`."""
+    """Processor of the kind `workflow_execution`. Each job is one run of a workflow."""
 
     kind = "workflow_execution"
     title = gettext_noop("Workflow run")

@@ -1,4 +1,4 @@
-"""Queries of workflows, versions and approvals of the current scope."""
+"""Queries of the workflows, versions and approvals that the current scope can see."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TERMINAL_STATES = ("completed", "cancelled", "discarded", "quarantined")
 
 
 def get_workflow(workflow_id: UUID) -> Workflow:
-    """Return one workflow of the current scope; raise WorkflowNotFoundError if there is none."""
+    """Return one workflow of the current scope; raise `WorkflowNotFoundError` if there is none."""
     workflow: Workflow | None = Workflow.objects.filter(pk=workflow_id).first()
     if workflow is None:
         raise WorkflowNotFoundError
@@ -25,19 +25,22 @@ def get_workflow(workflow_id: UUID) -> Workflow:
 
 
 def get_version(workflow_id: UUID, number: int) -> WorkflowVersion | None:
-    """Return one version of a workflow, whatever its outcome; None if there is none of this number."""
+    """Return the version of a workflow with that number, also if it is scheduled, withdrawn or refused; else None."""
     versions = WorkflowVersion.objects.select_related("workflow")
     version: WorkflowVersion | None = versions.filter(workflow_id=workflow_id, number=number).first()
     return version
 
 
 def list_versions(workflow: Workflow) -> QuerySet[Any]:
-    """Return the versions of a workflow, newest first, without their definitions and differences."""
+    """Return a queryset of the versions of a workflow, newest first, that defers their definitions and differences."""
     return versions_of(workflow).defer("content", "before", "after")
 
 
 def get_pinned(workflow_id: UUID, number: int | None) -> WorkflowVersion | None:
-    """Return the version for a run: the one in effect, or the one of this number if it ever was in effect."""
+    """Return the version that a run is to use, or None if there is none.
+
+    Without ``number`` it is the version in effect, else the version with that number if it was ever in effect.
+    """
     versions = WorkflowVersion.objects.select_related("workflow").filter(
         workflow_id=workflow_id, outcome=WorkflowVersion.Outcome.APPLIED
     )
@@ -48,10 +51,10 @@ def get_pinned(workflow_id: UUID, number: int | None) -> WorkflowVersion | None:
 
 
 def find_approvals() -> QuerySet[Approval]:
-    """Return the approvals of the current scope with ``shown_state``: an approval that no run waits for is not pending.
+    """Return a queryset of the current scope's approvals, annotated with ``shown_state``.
 
-    A job can end without running its code, and an approval can expire before its run has read that. Both are checked at
-    each read, so the state is never out of date.
+    Unlike the stored state it is not pending if the approval has expired or its job has ended without running its code.
+    Both are checked at each read, so it is never out of date.
     """
     jobs = _jobs().filter(pk=OuterRef("job_id"))
     approvals: QuerySet[Approval] = Approval.objects.select_related("workflow").annotate(
@@ -69,7 +72,10 @@ def find_approvals() -> QuerySet[Approval]:
 
 
 def get_approval(approval_id: UUID) -> Approval:
-    """Return one approval as :func:`find_approvals` does; raise ApprovalNotFoundError if there is none."""
+    """Return one approval of the current scope, annotated with ``shown_state``.
+
+    Raise `ApprovalNotFoundError` if there is none.
+    """
     approval = find_approvals().filter(pk=approval_id).first()
     if approval is None:
         raise ApprovalNotFoundError
@@ -77,18 +83,18 @@ def get_approval(approval_id: UUID) -> Approval:
 
 
 def has_ended(job_id: UUID) -> bool:
-    """Return True if the job of a run has ended or was deleted."""
+    """Return whether the job of a run has ended or does not exist any more."""
     return not _jobs().filter(pk=job_id).exclude(state__in=TERMINAL_STATES).exists()
 
 
 def has_open_runs(workflow_id: UUID) -> bool:
-    """Return True if a job of the workflow has not ended."""
+    """Return whether a run of the workflow has not ended."""
     waiting = _open_records(workflow_id).values("job_id")
     return bool(_jobs().filter(pk__in=waiting).exclude(state__in=TERMINAL_STATES).exists())
 
 
 def count_open_runs(workflow_id: UUID) -> dict[int, int]:
-    """Return how many runs of a workflow have not ended, by the version to which they are pinned."""
+    """Return how many runs of a workflow have not ended, by the number of the version that they are pinned to."""
     open_jobs = _jobs().filter(pk=OuterRef("job_id")).exclude(state__in=TERMINAL_STATES)
     records = _open_records(workflow_id).filter(Exists(open_jobs)).order_by("workflow_version")
     return dict(records.values_list("workflow_version").annotate(runs=Count("pk")))

@@ -1,4 +1,4 @@
-"""Starting of runs and deciding of approvals: each in one transaction with its audit entry."""
+"""Services that start runs and decide approvals, each in one transaction."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def start_run(
     is_rate_limited: bool = False,
     **options: Any,
 ) -> Submission:
-    """Submit a run, pinned to a version (the one in effect if None); ``options`` are those of any job.
+    """Submit a run of a workflow, pinned to a version (None: the one in effect). ``options`` are those of any job.
 
-    Raise RunInputsInvalidError, or what submission raises.
+    Raise `WorkflowVersionNotFoundError`, `RunInputsInvalidError`, or the errors of `submit_job` if it is refused.
     """
     with tenant_context(tenant):
         pinned = _pin(workflow, version)
@@ -55,7 +55,10 @@ def start_run(
 
 
 def decide_approval(*, approval_id: UUID, is_approved: bool, comment: str = "") -> Approval:
-    """Decide an approval of the current scope, once; its run continues. Raise ApprovalEndedError if it is too late."""
+    """Approve or reject an approval of the current scope, and wake its run. Return the approval.
+
+    Raise `ApprovalEndedError` if it is already decided or expired, or if its run has ended.
+    """
     state = ApprovalState.APPROVED if is_approved else ApprovalState.REJECTED
     actor = current_actor()
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Changes of workflows: each in one transaction with its audit entry."""
+"""Service that changes workflows. Each change is one transaction with its audit entry."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MAX_DEFINITION_BYTES = 512 * 1024
 
 
 def check_definition(tenant: Tenant | UUID, definition: Any) -> None:
-    """Raise WorkflowDefinitionError with every fault and its place."""
+    """Raise `WorkflowDefinitionError` if the definition is invalid, with each fault and its position."""
     if len(json.dumps(definition, ensure_ascii=False).encode("utf-8", "replace")) > MAX_DEFINITION_BYTES:
         raise WorkflowDefinitionError(
             "The definition has more than %(limit)s bytes.", {"limit": f"{MAX_DEFINITION_BYTES:,}"}
@@ -53,7 +53,7 @@ def check_definition(tenant: Tenant | UUID, definition: Any) -> None:
 
 
 def check_use_of_secrets(definition: Any) -> None:
-    """Raise `SecretUseDeniedError` if the definition refers to secrets and the actor may not use them."""
+    """Raise `SecretUseDeniedError` if the definition refers to secrets and the current actor may not use them."""
     if has_references(definition):
         require_use_of_secrets()
 
@@ -61,7 +61,7 @@ def check_use_of_secrets(definition: Any) -> None:
 def create_workflow(
     *, tenant: Tenant, name: str, definition: Mapping[str, Any], description: str = "", note: str = ""
 ) -> Workflow:
-    """Create a workflow with its first version."""
+    """Create a workflow with its first version. Raise `WorkflowNameTakenError` if the name is taken."""
     check_definition(tenant, definition)
     check_use_of_secrets(definition)
     with tenant_context(tenant):
@@ -73,7 +73,7 @@ def create_workflow(
 
 
 def update_workflow(*, workflow: Workflow, **changes: str) -> Workflow:
-    """Change name or description; the definition is changed by a new version."""
+    """Change the name or description of a workflow. The definition is changed by `add_version`."""
     if unknown := changes.keys() - {"name", "description"}:
         raise TypeError(f"A workflow has no {', '.join(sorted(unknown))}.")
     with transaction.atomic():
@@ -94,9 +94,10 @@ def add_version(
     based_on: int | None = None,
     effective_from: datetime | None = None,
 ) -> WorkflowVersion:
-    """Store a definition as the next version; open runs keep theirs.
+    """Store a definition as the next version of a workflow; open runs keep their version.
 
-    ``based_on`` is the version that the caller has read; raise WorkflowChangedError if another is in effect now.
+    With ``effective_from`` it takes effect at that time, else now. ``based_on`` is the version that the caller has
+    read: raise `WorkflowChangedError` if it is not the one in effect.
     """
     version = WORKFLOWS.edit(
         workflow,
@@ -109,9 +110,9 @@ def add_version(
 
 
 def delete_workflow(*, workflow: Workflow, reason: str = "") -> None:
-    """Delete a workflow with its versions; raise WorkflowInUseError while a run of it has not ended.
+    """Delete a workflow with its versions and approvals; the records of its runs stay.
 
-    Ended runs stay.
+    Raise `WorkflowInUseError` while a run of it has not ended.
     """
     with transaction.atomic():
         locked = _lock(workflow)

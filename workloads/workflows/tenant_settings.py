@@ -1,4 +1,4 @@
-"""Tenant settings of workflows: the tenant's own, and limits that the platform sets."""
+"""The tenant settings of workflows: some the tenant can change, others (limits) only the platform."""
 
 from __future__ import annotations
 

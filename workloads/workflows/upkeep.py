@@ -1,4 +1,4 @@
-"""Upkeep of workflows: leftovers of runs whose jobs have ended without running their code."""
+"""Upkeep of workflows: it removes what is left of runs whose jobs have ended without running their code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WITHDRAW, _FORGET = _SQL["withdraw_approvals"], _SQL["delete_values"]
 
 
 def sweep_ended_runs(budget: UpkeepBudget) -> UpkeepStep:
-    """Withdraw approvals that no run waits for, and delete values that no run reads."""
+    """Withdraw pending approvals and delete stored values of runs whose jobs have ended."""
     with all_tenants(), connection.cursor() as cursor:
         counts = {}
         for name, statement in (("approvals_withdrawn", _WITHDRAW), ("values_removed", _FORGET)):
@@ -29,7 +29,7 @@ TASKS = (
     UpkeepTask(
         "ended_workflow_runs",
         gettext_noop("Ended workflow runs"),
-        gettext_noop("Withdraws approvals and deletes values of runs whose jobs have ended on their own."),
+        gettext_noop("Withdraws pending approvals and deletes stored values of runs whose jobs have ended."),
         timedelta(minutes=15),
         sweep_ended_runs,
     ),

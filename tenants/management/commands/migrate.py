@@ -1,4 +1,4 @@
-"""Django's `migrate`, run as the owner of the tables."""
+"""Django's `migrate`, run under the database login that owns the tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Command(MigrateCommand):
 
 
 def refuse_foreign_history(alias: str) -> None:
-    """Raise CommandError if the tables were made by migrations that do not begin with this version's first one."""
+    """Raise CommandError if the tables were created by the migrations of a development version before 1.0."""
     applied = MigrationRecorder(connections[alias]).applied_migrations()
     if _FIRST not in applied and any(app == _FIRST[0] for app, _ in applied):
         raise CommandError(

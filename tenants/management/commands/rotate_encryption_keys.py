@@ -1,4 +1,4 @@
-"""Command that rewraps all data keys by the current master key, or replaces them."""
+"""Command that re-encrypts all data keys by the current master key, or replaces them."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
 
 def assignment(text: str) -> tuple[str, Any]:
-    """Return key and value of `KEY=VALUE`; the value is JSON, or else a text."""
+    """Return the key and the value of a text `KEY=VALUE`. The value is parsed as JSON, else taken as text."""
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise ArgumentTypeError(f"{text!r} is not written as KEY=VALUE.")

@@ -1,4 +1,4 @@
-"""Command that unlocks log-in names and addresses after wrong passwords."""
+"""Command that unlocks user names and addresses that are locked after wrong passwords."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command that shows the versions of a plan, a CFS plan or another versioned row, and rolls back to one."""
+"""Command that lists the versions of a plan, a CFS plan or another versioned object, and rolls back to one."""
 
 from __future__ import annotations
 

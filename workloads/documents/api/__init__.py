@@ -1,1 +1,1 @@
-"""Datasets and search over HTTP."""
+"""The REST API of datasets and searches."""

@@ -37,14 +37,14 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
 
 
 class DatasetNameField(NameField):
-    """Field of a dataset's name, in Unicode form NFC, since names are unique."""
+    """Serializer field of a dataset's name, converted to Unicode normal form NFC because names are unique."""
 
     def to_internal_value(self, data: Any) -> str:
         return unicodedata.normalize("NFC", super().to_internal_value(data))
 
 
 class DatasetChangesSerializer(StrictSerializer):
-    """Fields of a dataset that can be changed; sizes in tokens."""
+    """Request body: the fields of a dataset that can be changed. Sizes are in tokens."""
 
     name = DatasetNameField(max_length=100, required=False)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
@@ -53,13 +53,13 @@ class DatasetChangesSerializer(StrictSerializer):
 
 
 class NewDatasetSerializer(DatasetChangesSerializer):
-    """Fields of a new dataset, of which the name is required."""
+    """Request body: a new dataset. Only the name is required."""
 
     name = DatasetNameField(max_length=100)
 
 
 class SearchSerializer(StrictSerializer):
-    """A search in a dataset."""
+    """Request body: a search in a dataset."""
 
     query = TextField(max_length=MAX_QUERY_LENGTH)
     top_k = WholeNumberField(min_value=1, max_value=MAX_TOP_K, default=10)
@@ -75,11 +75,11 @@ class HitDocumentSerializer(serializers.Serializer[Any]):
 
 @extend_schema_field(LOCATION_SCHEMA)
 class LocationField(serializers.DictField):
-    """Where in its document a chunk begins."""
+    """Serializer field for the position in its document at which a chunk begins."""
 
 
 class HitSerializer(serializers.Serializer[Any]):
-    """A chunk that matched. Scores are comparable within one answer only."""
+    """A chunk that matched a search. Scores can be compared only within one answer."""
 
     chunk = serializers.UUIDField(source="chunk.pk")
     score = serializers.FloatField()
@@ -89,7 +89,7 @@ class HitSerializer(serializers.Serializer[Any]):
 
 
 class SearchAnswerSerializer(serializers.Serializer[Any]):
-    """Matching chunks, best first."""
+    """The chunks that match a search, best first."""
 
     results = HitSerializer(many=True)
     milliseconds = serializers.DictField(child=serializers.FloatField(), help_text="Durations by part.")

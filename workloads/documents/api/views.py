@@ -1,4 +1,4 @@
-"""Views of `datasets/`."""
+"""API views of `datasets/`."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="datasets_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return a dataset."""
+        """Return one dataset."""
         return _answer(get_dataset(UUID(pk)))
 
     @extend_schema(operation_id="datasets_update", request=DatasetChangesSerializer, responses=DatasetSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change a dataset. New settings apply to documents that are indexed from then on."""
+        """Change a dataset. New settings apply to documents that are indexed from now on."""
         dataset = self.begin_edit(lambda: get_dataset(UUID(pk)))
         body = DatasetChangesSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -69,7 +69,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="datasets_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a dataset that has no documents."""
+        """Delete a dataset. Answer 409 `dataset_in_use` if it has documents."""
         delete_dataset(dataset=self.begin_edit(lambda: get_dataset(UUID(pk))))
         return Response(status=204)
 

@@ -1,13 +1,14 @@
-"""The parsing process: a file on standard input, blocks as lines of JSON on standard output.
+"""The parsing process: it reads a file from standard input and writes its blocks to standard output, as JSON lines.
 
-    {"block": {"text": …, "location": {…}, "level": 0}}     any number of them
-    {"end": {"blocks": 12}}                                the last line, or
-    {"error": {"code": …, "message": …}}                   the file's fault, or
-    {"fault": "…"}                                         the program's, or
-    {"unprotected": ["files", …]}                          the host's: the file was not read
+    {"block": {"text": …, "location": {…}, "level": 0}}     any number of lines
+    {"end": {"blocks": 12}}                                the last line, or instead of it one of:
+    {"error": {"code": …, "message": …}}                   the file is at fault
+    {"fault": "…"}                                         the program is at fault
+    {"unprotected": ["files", …]}                          the host has no sandbox; the file was not read
 
-It binds itself before it reads: limits of memory, processor time and files, death with its parent, and the sandbox,
-which it tests. From then on it has no environment, opens no file but modules, and reaches no network and no process.
+Before it reads the file, the process restricts itself: it limits its memory, processor time and files, dies with its
+parent, and enters the sandbox, which it tests. From then on it has no environment, opens no file but modules, and
+reaches no network and no other process.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ type Reader = Callable[[bytes], Iterator[Block]]
 
 
 def main(arguments: list[str]) -> int:
-    """Run with three arguments: the media type, the limits as JSON, the parent's process id."""
+    """Run the process. The arguments are the media type, the limits as JSON, and the process id of the parent."""
     content_type, limits, parent = arguments[0], json.loads(arguments[1]), int(arguments[2])
     die_with_parent(parent)
     bind(limits)
@@ -65,14 +66,14 @@ def main(arguments: list[str]) -> int:
 
 
 def die_with_parent(parent: int) -> None:
-    """Request SIGKILL for the end of the parent's thread; exit if it has ended already."""
+    """Have the kernel kill this process when its parent ends; exit at once if that has happened already."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
 
 
 def bind(limits: dict[str, Any]) -> None:
-    """Set the limits of this process; none can be raised again."""
+    """Set the resource limits of this process. It cannot raise them again."""
     memory, cpu = int(limits["memory_bytes"]), int(limits["cpu_seconds"])
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + _CPU_GRACE_SECONDS))
@@ -82,13 +83,16 @@ def bind(limits: dict[str, Any]) -> None:
 
 
 def enter_sandbox() -> list[str]:
-    """Clear the environment and enter the sandbox. Return the protections that the self-test did not confirm."""
+    """Clear the environment and enter the sandbox. Return those protections that the self-test did not confirm."""
     os.environ.clear()
     return list(layers.enter(_PACKAGES).missing)
 
 
 def reader_of(content_type: str) -> Reader:
-    """Return the format's reader and import only that: the other libraries would cost time and memory."""
+    """Return the function that reads files of this media type.
+
+    Only its module is imported, because the other formats' libraries would cost time and memory.
+    """
     if content_type == "application/pdf":
         from workloads.documents.extraction.pdf import read_pdf as read
     elif content_type.startswith("application/"):

@@ -1,4 +1,4 @@
-"""Decoding of bytes in any known encoding."""
+"""Decoding of text files whose encoding is not known."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _SAMPLE_BYTES = 256 * 1024
 
 
 def decode(data: bytes, *, is_html: bool = False) -> str:
-    """Decode by byte-order mark, as UTF-8, by the charset that an HTML page declares, then by statistics.
+    """Return the bytes as text. The encoding comes from a byte-order mark, else UTF-8 is tried, then guesses.
 
-    Raise FileDamagedError if the bytes are text in no encoding.
+    The guesses are the charset that an HTML page declares, and statistics. Raise `FileDamagedError` if the bytes are
+    text in no encoding.
     """
     for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):

@@ -1,4 +1,4 @@
-"""Reader of Word documents by python-docx, which checks the archive first."""
+"""Reader of Word documents (.docx) by python-docx. The archive is checked before it is read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ _DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 
 
 def read_docx(data: bytes) -> Iterator[Block]:
-    """Yield headings, paragraphs and table rows in order."""
+    """Yield the headings, paragraphs and table rows of a Word document in order.
+
+    Raise `FileEncryptedError`, `FileDamagedError` or `FileTooComplexError` if it cannot be read.
+    """
     if data.startswith(OLE_MAGIC):
         if OLE_STREAM_OF_ENCRYPTED_DOCX in data:
             raise FileEncryptedError

@@ -1,4 +1,4 @@
-"""Permanent errors of files. Each code is shown as the reason and is stable."""
+"""Errors of files that cannot be read. Their codes are shown to users and stay stable."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ SANDBOX_WAIT_SECONDS = 30.0
 
 
 class FileEncryptedError(PermanentError):
-    """File that cannot be read without a password."""
+    """Raised for a file that cannot be read without a password."""
 
     def __init__(self, message: str = "The file is encrypted; upload it without a password.") -> None:
         super().__init__(message, code=ENCRYPTED)
 
 
 class FileDamagedError(PermanentError):
-    """File that is truncated, or does not match its first bytes."""
+    """Raised for a file that is truncated, or whose content does not match its first bytes."""
 
     def __init__(self, message: str = "The file is damaged or incomplete.") -> None:
         super().__init__(message, code=DAMAGED)
 
 
 class FileTooComplexError(PermanentError):
-    """File that takes more memory, time or depth than a document may."""
+    """Raised for a file that needs more memory, time or nesting than a document may use."""
 
     def __init__(self, message: str = "The file exceeds the limits of a document.") -> None:
         super().__init__(message, code=TOO_COMPLEX)
 
 
 class FileWithoutTextError(PermanentError):
-    """File that opens but has no text."""
+    """Raised for a file that can be opened but contains no text."""
 
     def __init__(
         self, message: str = "The file has no text. A scan needs text recognition before it can be indexed."
@@ -46,7 +46,7 @@ class FileWithoutTextError(PermanentError):
 
 
 class SandboxUnavailableError(TransientError):
-    """Missing sandbox: the kernel cannot isolate a parser. Jobs wait and use no attempt."""
+    """Raised if the worker's kernel cannot isolate a parser. Jobs wait for another worker, without using an attempt."""
 
     def __init__(self, unprotected: Sequence[str]) -> None:
         super().__init__(
@@ -55,7 +55,7 @@ class SandboxUnavailableError(TransientError):
         )
 
     def wait_from(self, state: Json) -> Snoozed:
-        """Return the outcome of a job that waits, from ``state``, for a worker that has the sandbox."""
+        """Return the outcome with which a job waits, keeping ``state``, for a worker that has the sandbox."""
         return Snoozed(state, SANDBOX_WAIT_SECONDS, SANDBOX_UNAVAILABLE)
 
 
@@ -68,5 +68,5 @@ _BY_CODE = {
 
 
 def error_of(code: str, message: str) -> PermanentError:
-    """Return the error for a code that a parsing process reported; raise KeyError for an unknown code."""
+    """Return the error for a code and message that a parsing process reported; raise KeyError for an unknown code."""
     return _BY_CODE[code](message)

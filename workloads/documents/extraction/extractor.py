@@ -1,4 +1,4 @@
-"""The worker's side of extraction: starts the parsing process and reads its output within limits."""
+"""The worker's side of extraction: it starts the parsing process and reads its output within limits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CRASH_SIGNALS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE})
 
 
 class ParsingInterruptedError(TransientError):
-    """Parsing process that was killed or failed by a defect of the program; another attempt may succeed."""
+    """Raised if the parsing process was killed, or failed by a defect of the program. Another attempt may succeed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="parsing_interrupted")
@@ -50,11 +50,11 @@ def extract_blocks(
     limits: ParsingLimits | None = None,
     at_safe_point: Callable[[], object] = lambda: None,
 ) -> list[Block]:
-    """Return all blocks of a file on disk, read from its beginning.
+    """Return all blocks of text in a file on disk.
 
-    ``at_safe_point`` is called several times a second and may raise to stop. Raise FileEncryptedError,
-    FileDamagedError, FileTooComplexError or FileWithoutTextError for a file that can never be read,
-    ParsingInterruptedError for a failure that is not the file's, and SandboxUnavailableError if this host cannot
+    ``at_safe_point`` is called several times a second and may raise an exception to stop. Raise `FileEncryptedError`,
+    `FileDamagedError`, `FileTooComplexError` or `FileWithoutTextError` for a file that can never be read,
+    `ParsingInterruptedError` for a failure that is not the file's, and `SandboxUnavailableError` if this host cannot
     isolate a compromised parser.
     """
     limits = limits or ParsingLimits()

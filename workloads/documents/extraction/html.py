@@ -1,4 +1,4 @@
-"""Reader of HTML by selectolax (lexbor): text in blocks, without scripts, styles and navigation."""
+"""Reader of HTML by selectolax (lexbor): the text in blocks, without scripts, styles and navigation."""
 
 from __future__ import annotations
 
@@ -87,12 +87,15 @@ _SPACE = re.compile(r"\s+")
 
 
 def read_html(data: bytes) -> Iterator[Block]:
-    """Yield headings and blocks of text; ``paragraph`` counts the blocks."""
+    """Yield the headings and blocks of text of an HTML file. Their ``paragraph`` counts the blocks."""
     yield from html_blocks(decode(data, is_html=True))
 
 
 def html_blocks(html: str) -> Iterator[Block]:
-    """Yield the blocks of a page. Its title is the first heading if the body has none of level 1."""
+    """Yield the blocks of an HTML page.
+
+    Its title comes first as a heading, unless the body has a heading of level 1.
+    """
     tree = LexborHTMLParser(html)
     writer = _Writer()
     if tree.body is not None:
@@ -125,7 +128,7 @@ class _Writer:
 
 
 def _walk(root: LexborNode, writer: _Writer) -> None:
-    """Walk depth first without recursion, which a hostile page would exhaust."""
+    """Visit the elements depth first, without recursion, because a hostile page would exceed the recursion limit."""
     stack: list[tuple[LexborNode, bool]] = [(root, False)]
     depth = 0
     while stack:

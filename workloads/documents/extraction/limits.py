@@ -1,4 +1,4 @@
-"""Limits of the parsing of one file, set in the parsing process before it reads the file."""
+"""Limits of parsing one file. The parsing process sets them before it reads the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ParsingLimits:
-    """Limits of one parsing process, each far above what real documents of 50 MiB took in trials."""
+    """The limits of one parsing process. Each is far above what real documents of 50 MiB took in trials."""
 
     memory_bytes: int = 1024 * MIB
     cpu_seconds: int = 90
@@ -22,7 +22,7 @@ class ParsingLimits:
     needs_sandbox: bool = True
 
     def as_arguments(self) -> dict[str, Any]:
-        """Return the limits as JSON for the process."""
+        """Return the limits as a dict, which is passed to the process as JSON."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""Reader of Markdown by markdown-it: the words without the marks, with headings and lines."""
+"""Reader of Markdown by markdown-it: the words without the markup, with headings and line numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CELLS = frozenset({"th_open", "th_close", "td_open", "td_close"})
 
 
 def read_markdown(data: bytes) -> Iterator[Block]:
-    """Yield one block per heading, paragraph, list item, code block or table row; ``line`` is the line in the file."""
+    """Yield one block per heading, paragraph, list item, code block or table row. ``line`` is its line in the file."""
     text = decode(data).replace("\r\n", "\n").replace("\r", "\n")
     front_matter = _FRONT_MATTER.match(text)
     body = text[front_matter.end() :] if front_matter else text

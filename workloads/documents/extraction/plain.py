@@ -1,4 +1,4 @@
-"""Reader of plain text, by paragraphs."""
+"""Reader of plain text, split into paragraphs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from workloads.documents.extraction.decoding import decode
 
 
 def read_text(data: bytes) -> Iterator[Block]:
-    """Yield one block per paragraph, that is per run of lines between blank ones; ``line`` is its first."""
+    """Yield one block per paragraph, that is per run of lines between blank lines.
+
+    ``line`` is its first line in the file.
+    """
     lines: list[str] = []
     first = 1
     for number, line in enumerate(decode(data).splitlines(), start=1):

@@ -1,4 +1,4 @@
-"""Detection of a file's type by its first bytes. The name's suffix only distinguishes formats of text.
+"""Detection of a file's type by its first bytes. The suffix of its name only distinguishes formats of text.
 
 It runs in the web process on untrusted bytes: it reads only the first bytes, uses no statistics, opens no archive, and
 takes time linear in its input. The parsing process checks the rest of the file.
@@ -54,7 +54,7 @@ _MAX_CONTROL_SHARE = 0.01
 
 
 class ContentType(StrEnum):
-    """Media types that can be read."""
+    """A media type of files that can be read."""
 
     PDF = "application/pdf"
     DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -79,7 +79,7 @@ _TEXT_SUFFIXES = {
 
 
 def sniff(name: str, content: io.BufferedIOBase) -> ContentType | None:
-    """Return the type of a seekable file, or None if it cannot be read. The position is at the beginning afterwards."""
+    """Return the type of a seekable file, or None if it cannot be read. The file's position is 0 afterwards."""
     content.seek(0)
     head = content.read(HEAD_BYTES)
     try:

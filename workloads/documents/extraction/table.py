@@ -1,4 +1,4 @@
-"""Reader of CSV by rows: each row repeats the column names, so that a chunk from the middle has them too."""
+"""Reader of CSV files. Each row repeats the names of the columns, so that a chunk from the middle has them too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_CELL_CHARACTERS = 10 * 1024 * 1024
 
 
 def read_csv(data: bytes) -> Iterator[Block]:
-    """Yield one block per row; ``row`` counts the rows of the file, its header included."""
+    """Yield one block per row of a CSV file. ``row`` counts the rows of the file, including its header."""
     text = decode(data)
     csv.field_size_limit(_MAX_CELL_CHARACTERS)
     header: Sequence[str] = ()

@@ -1,1 +1,1 @@
-"""The kind `document_indexing`: it turns uploaded files into searchable chunks."""
+"""The job kind `document_indexing`, which turns uploaded files into searchable chunks."""

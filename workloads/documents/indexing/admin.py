@@ -1,4 +1,4 @@
-"""Admin of documents: upload, progress, retry, pause, delete."""
+"""Admin pages of documents: upload, progress, retry, pause and deletion."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _UPLOAD_NOTE = gettext_lazy(
 
 
 class DocumentUploadForm(forms.Form):
-    """Form of an upload: files and their dataset."""
+    """Form of an upload: the files, and the dataset to add them to."""
 
     dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
 
@@ -57,7 +57,7 @@ class DocumentUploadForm(forms.Form):
 
 
 class ReindexForm(forms.Form):
-    """Form of re-indexing a dataset: which documents, and why."""
+    """Form that re-indexes a dataset: which documents, and why."""
 
     dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
     everything = forms.BooleanField(
@@ -74,7 +74,7 @@ class ReindexForm(forms.Form):
 
 
 class ShownStatusFilter(admin.SimpleListFilter):
-    """Filter by the status that is shown, which can come from the job."""
+    """Filter of documents by their shown status, which may come from the state of the document's job."""
 
     title, parameter_name = gettext_lazy("status"), "status"
 
@@ -86,7 +86,7 @@ class ShownStatusFilter(admin.SimpleListFilter):
 
 
 class DatasetFilter(admin.SimpleListFilter):
-    """Filter by the datasets that the request may read."""
+    """Filter of documents by dataset; it offers the datasets that the request can see."""
 
     title, parameter_name = gettext_lazy("dataset"), "dataset"
 
@@ -101,7 +101,7 @@ class DatasetFilter(admin.SimpleListFilter):
 
 @admin.register(Document, site=console_site)
 class DocumentAdmin(ReadOnlyAdmin):
-    """Admin of documents with their progress; every change is an action."""
+    """Admin page of documents with their progress. Documents are changed by actions only."""
 
     empty_title = gettext_lazy("No documents yet")
     empty_text = gettext_lazy("Upload files to a dataset above; each becomes a document and is indexed by a job.")
@@ -220,7 +220,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         ]
 
     def reindex_view(self, request: HttpRequest) -> HttpResponse:
-        """Re-index a dataset's documents after a preview."""
+        """Show the form that re-indexes a dataset's documents; on POST, submit the jobs."""
         form = ReindexForm(request.POST if request.method == "POST" else None, initial=request.GET.dict())
         if form.is_valid():
             asked, dataset = form.cleaned_data, form.cleaned_data["dataset"]
@@ -254,7 +254,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "files/admin/upload.html", context)
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
-        """Add files to a dataset: all of them, or none with the reasons."""
+        """Show the form that adds files to a dataset. On POST all files are added, or none, with the reasons."""
         if request.method == "POST":
             form = DocumentUploadForm(request.POST, {"files": request.FILES.getlist("files")})
             if form.is_valid() and self._has_taken(request, form):

@@ -1,4 +1,4 @@
-"""App of document indexing: one line in INSTALLED_APPS adds the kind, and removes it."""
+"""The Django app of document indexing. A line in INSTALLED_APPS adds the job kind `document_indexing`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 
 class DocumentIndexingConfig(AppConfig):
-    """The kind document_indexing with its API, admin and command."""
+    """App configuration of the job kind `document_indexing`, with its API, admin pages and command."""
 
     name = "workloads.documents.indexing"
     label = "document_indexing"

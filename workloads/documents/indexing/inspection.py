@@ -1,4 +1,4 @@
-"""Validation of the files of an upload."""
+"""Check of the files of an upload."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from workloads.files.incoming import IncomingFile, inspect_files
 
 
 def inspect_documents(files: Sequence[File[bytes]]) -> list[IncomingFile]:
-    """Return all files with the type that their content shows; raise UploadRefusedError with an error for each bad
-    file.
+    """Return the files with the types that their content shows.
+
+    Raise `UploadRefusedError`, with an error for each file that cannot be read, if there is any.
     """
     return inspect_files(
         files,

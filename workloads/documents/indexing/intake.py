@@ -1,4 +1,4 @@
-"""Creation of jobs for new documents."""
+"""Submission of jobs for new documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from workloads.documents.models import Dataset, Document
 
 
 def lock_dataset(dataset: Dataset) -> Dataset:
-    """Return the current dataset, locked against change and deletion until the documents refer to it."""
+    """Return the dataset as now stored, locked until the transaction ends; raise `DatasetNotFoundError` if it is gone.
+
+    The lock prevents that it is changed or deleted before the new documents refer to it.
+    """
     locked: Dataset | None = Dataset.objects.select_for_update(no_key=True).filter(pk=dataset.pk).first()
     if locked is None:
         raise DatasetNotFoundError
@@ -22,9 +25,9 @@ def lock_dataset(dataset: Dataset) -> Dataset:
 
 
 def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: str, is_rate_limited: bool) -> UUID:
-    """Submit one job per document, all in one batch, or none. Return the batch's id.
+    """Submit one job per document, all in one batch, or none if one is refused. Return the batch's id.
 
-    Sets the documents' ``job_id``; the caller stores it.
+    It sets the ``job_id`` of each document; the caller saves them.
     """
     batch = create_batch(tenant=tenant, label=label, kind=DocumentIndexing.kind, total=len(documents))
     requests = [
@@ -37,5 +40,5 @@ def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: st
 
 
 def label_of(documents: int, dataset: Dataset, *, what: str = "into") -> str:
-    """Return the label of a batch."""
+    """Return the label of a batch, such as "3 documents into Manuals"."""
     return f"{documents} document{'' if documents == 1 else 's'} {what} {dataset.name}"

@@ -1,4 +1,4 @@
-"""Reporting of a document's current phase."""
+"""Reporting of the phase that a document is in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ SHORT_SECONDS = 0.5
 
 
 class PhaseProgress:
-    """Writer of a document's phases. A resumed document keeps its phase, since its chunks were visible already."""
+    """Writer of a document's phases.
+
+    A document that is resumed stays in its phase, because some of its chunks are stored already.
+    """
 
     def __init__(self, context: JobContext, source: DocumentSource) -> None:
         self._context = context
@@ -24,14 +27,14 @@ class PhaseProgress:
         self._written_at = -math.inf
 
     def begin(self) -> None:
-        """Take the document over. It enters parsing at once if no other phase comes first."""
+        """Assign the document to this job. It enters the phase parsing at once if nothing else comes first."""
         is_parsed = not (self._source.is_pause_asked or self._source.is_fetch_due or self._source.chunks_done)
         if is_parsed:
             self._unwritten.append((DocumentStatus.PARSING, time.monotonic()))
         self._context.checkpoint(self._context.state, self._take_over)
 
     def enter(self, status: DocumentStatus) -> None:
-        """Enter the next phase."""
+        """Enter the next phase. It is written at once only if the last write is SHORT_SECONDS old."""
         if not self._source.chunks_done:
             self._unwritten.append((status, time.monotonic()))
             if time.monotonic() - self._written_at >= SHORT_SECONDS:
@@ -40,7 +43,7 @@ class PhaseProgress:
         self._context.should_yield()
 
     def write(self) -> None:
-        """Effect: write the phases entered since the last write."""
+        """Write the phases entered since the last write, in the current transaction."""
         now = time.monotonic()
         unwritten, self._unwritten = self._unwritten, []
         if unwritten:

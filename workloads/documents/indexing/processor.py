@@ -1,4 +1,7 @@
-"""Processor of one document: fetch → extract → clean → split → embed → store, each chunk stored exactly once."""
+"""The processor of the kind `document_indexing`: fetch → extract → clean → split → embed → store.
+
+Each chunk is stored exactly once, also if the job is interrupted and continues.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ _PAGE_LIMITS = Limits(read_seconds=30.0, total_seconds=120.0, body_bytes=MAX_FIL
 
 
 class DocumentIndexing(TaskProcessor):
-    """Processor of the kind `document_indexing`."""
+    """Processor of the kind `document_indexing`. Each job indexes one document."""
 
     kind = "document_indexing"
     memory_class = "medium"
@@ -65,7 +68,7 @@ class DocumentIndexing(TaskProcessor):
 
     @classmethod
     def preload(cls) -> None:
-        """Load the embedding model in the worker's parent, whose children then share its memory."""
+        """Load the embedding model in the worker's parent process, so that its children share the memory."""
         get_embedder().load()
 
     def process(self, context: JobContext) -> Outcome:
@@ -86,7 +89,10 @@ class DocumentIndexing(TaskProcessor):
         return index(context, item, step_context, phases)
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
-        """Store the error with the document; the platform's policy decides about a retry."""
+        """Store the error with the document. Whether the job is retried is decided by the platform's policy (None).
+
+        A job whose document is gone is discarded; one whose host has no sandbox waits for another worker.
+        """
         if isinstance(error, DocumentGoneError):
             return Discard(str(error), PermanentError(str(error), code=GONE))
         code = getattr(error, "code", type(error).__name__)
@@ -100,13 +106,13 @@ class DocumentIndexing(TaskProcessor):
 
 
 def read_source(context: JobContext) -> DocumentSource:
-    """Return the job's document."""
+    """Return what the job needs to know of its document; raise `DocumentGoneError` if it was deleted."""
     document_id = UUID(context.payload["document_id"])
     return repository.read_source(context.tenant_id, document_id, job_id=context.job_id)
 
 
 def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
-    """Return the document as an item for indexing steps, with no content in memory yet."""
+    """Return the document as an item for the indexing steps. Its content is not read yet."""
     return IndexingItem(
         tenant_id=context.tenant_id,
         name=source.name,
@@ -128,9 +134,9 @@ def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
 
 
 def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
-    """Raise PermanentError if plan or settings have changed since the upload.
+    """Raise `PermanentError` if the plan or the embedding model no longer allows to index the document.
 
-    A re-indexed document is not checked again.
+    The number of files in the batch is not checked for a document that is indexed again.
     """
     try:
         if not source.kept_chunks:
@@ -141,7 +147,7 @@ def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
 
 
 def fetch_content(context: JobContext, item: IndexingItem, step_context: StepContext) -> IndexingItem:
-    """Fetch the document's address, store the content as the document's own, and return the item with it."""
+    """Fetch the document's URL, store the response as the document's content, and return the item with it."""
     source = item.document
     item = steps.fetch_page(item, source.source_url, step_context, limits=_PAGE_LIMITS)
     content_type, data = item.state.content_type, item.data or b""
@@ -153,7 +159,7 @@ def fetch_content(context: JobContext, item: IndexingItem, step_context: StepCon
 
 
 def prepare(context: JobContext, item: IndexingItem, step_context: StepContext, phases: PhaseProgress) -> IndexingItem:
-    """Return the item with its passages: extract, clean and split, each as a phase of the document."""
+    """Return the item with its passages: extract, clean and split its content, each as a phase of the document."""
     item = steps.extract(item, step_context)
     pages = {block.location["page"] for block in item.blocks if "page" in block.location}
     context.log("extracted", file=item.name, blocks=len(item.blocks), pages=len(pages) or None)
@@ -166,7 +172,7 @@ def prepare(context: JobContext, item: IndexingItem, step_context: StepContext, 
 
 
 def index(context: JobContext, item: IndexingItem, step_context: StepContext, phases: PhaseProgress) -> Outcome:
-    """Embed and store the passages that are not stored yet, batch by batch."""
+    """Embed and store the passages that are not stored yet, batch by batch. Return the outcome of the job."""
     item, put_off = begin(context, item, phases)
     while not item.is_whole:
         try:
@@ -190,10 +196,11 @@ def index(context: JobContext, item: IndexingItem, step_context: StepContext, ph
 
 
 def begin(context: JobContext, item: IndexingItem, phases: PhaseProgress) -> tuple[IndexingItem, Effects | None]:
-    """Begin or resume the document. Also return an effect to run with the first batch if it needs no own transaction.
+    """Begin or resume storing the chunks of the document. Return the item, and a function to call with the first batch.
 
-    The document's own mark decides, since it moves in the transaction that stores the chunks. It is valid while the
-    passages are identical to the last byte.
+    That function is None unless the beginning needs no transaction of its own. Where to resume is read from the
+    document, which is updated in the transactions that store its chunks; it applies if the passages are the same as
+    then.
     """
 
     def effects() -> None:
@@ -214,7 +221,10 @@ def begin(context: JobContext, item: IndexingItem, phases: PhaseProgress) -> tup
 def store_batch(
     context: JobContext, item: IndexingItem, batch: EmbeddedBatch, put_off: Effects | None
 ) -> tuple[IndexingItem, bool]:
-    """Store a batch, after ``put_off``; return the item after it, and whether a pause was requested."""
+    """Store a batch of chunks, after calling ``put_off``.
+
+    Return the item after it, and whether a pause was requested.
+    """
     stored = item.with_progress(len(batch.passages))
     asked: list[bool] = []
 
@@ -231,8 +241,9 @@ def store_batch(
 
 
 def checkpoint(context: JobContext, item: IndexingItem, effects: Effects) -> None:
-    """Run effects with the item's state as the job's checkpoint; raise PermanentError if there is no room for the
-    chunks.
+    """Call ``effects`` in a transaction that stores the item's state as the job's checkpoint.
+
+    Raise `PermanentError` if the tenant has no room for the chunks.
     """
     try:
         context.checkpoint(item.state.as_json(), effects)

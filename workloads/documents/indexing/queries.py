@@ -1,4 +1,4 @@
-"""Queries of documents, combined with the state of their jobs."""
+"""Queries of documents. The stored status is combined with the state of the document's job."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ SHOWN_STATUSES = [*DocumentStatus.values, PAUSED]
 
 
 def find_documents() -> QuerySet[Document]:
-    """Return the documents of the current scope with ``shown_status``, ``shown_error_code``, ``shown_error_message``.
+    """Return a queryset of the current scope's documents, annotated with ``shown_status`` and the shown error.
 
-    A job can end without running its code (cancelled, crashed, timed out): its document is then in error, in any phase.
-    The job's state is read each time, so this is never out of date.
+    A job can end without running its code (cancelled, crashed, timed out); its document is then shown as in error. The
+    annotations read the job's state each time, so they are never out of date. Those of the error are
+    ``shown_error_code`` and ``shown_error_message``.
     """
     is_settled = Q(status__in=[DocumentStatus.COMPLETED, DocumentStatus.ERROR])
     is_dead = Q(job_state__in=DEAD_STATES) & ~is_settled
@@ -39,8 +40,9 @@ def find_documents() -> QuerySet[Document]:
 
 
 def get_document(document_id: UUID) -> Document:
-    """Return one document of the current scope as :func:`find_documents` does; raise DocumentNotFoundError if there is
-    none.
+    """Return one document of the current scope, annotated as by `find_documents`.
+
+    Raise `DocumentNotFoundError` if there is none.
     """
     document = find_documents().filter(pk=document_id).first()
     if document is None:

@@ -1,6 +1,6 @@
-"""Re-indexing of documents: with other settings, with another file, or from their addresses.
+"""Re-indexing of documents: with other settings, with another file, or from their URLs.
 
-Old chunks serve searches until the new chunks of the document are complete; one transaction swaps them. A document
+The old chunks of a document serve searches until its new ones are complete; one transaction swaps them. A document
 whose new indexing fails keeps its old chunks.
 """
 
@@ -41,7 +41,7 @@ _RENEWED = (
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Result of re-indexing a dataset. ``remaining`` documents are left for another request."""
+    """The result of re-indexing a dataset. ``remaining`` outdated documents are left for another request."""
 
     batch_id: UUID | None
     documents: int
@@ -52,10 +52,10 @@ class Renewal:
 def reindex_document(
     *, tenant: Tenant, document_id: UUID, refetch: bool = False, is_rate_limited: bool = False, reason: str = ""
 ) -> Document:
-    """Re-index a document with its dataset's current settings; with ``refetch``, fetch its address first.
+    """Re-index a document with its dataset's current settings; with ``refetch``, its URL is fetched first. Return it.
 
-    Its job is cancelled if it has not ended. Raise DocumentDuplicateError, DocumentHasNoAddressError, or what
-    submission raises.
+    A job that still indexes it is cancelled. Raise `DocumentDuplicateError`, `DocumentHasNoAddressError`,
+    `EmbeddingModelMismatchError`, `DocumentBusyError`, or the errors of `submit_jobs`.
     """
     document, dataset = _take(tenant, document_id)
     if refetch and not document.source_url:
@@ -75,10 +75,10 @@ def reindex_document(
 def replace_document(
     *, tenant: Tenant, document_id: UUID, file: File[bytes], is_rate_limited: bool = False, reason: str = ""
 ) -> Document:
-    """Replace a document's file and index it; old chunks serve searches until the new ones are complete.
+    """Replace a document's file and index it. The old chunks serve searches until the new ones are complete.
 
-    Raise UploadRefusedError, SpaceExceededError, DocumentDuplicateError, or what submission raises; then nothing has
-    changed.
+    Raise `UploadRefusedError`, `SpaceExceededError`, `DocumentDuplicateError`, or the errors of `submit_jobs`; then
+    nothing has changed.
     """
     with discard_on_error(tenant.pk) as written, tenant_context(tenant):
         incoming = inspect_documents([file])[0]
@@ -107,10 +107,11 @@ def replace_document(
 def reindex_dataset(
     *, tenant: Tenant, dataset: Dataset, everything: bool = False, is_rate_limited: bool = False, reason: str = ""
 ) -> Renewal:
-    """Re-index outdated documents of a dataset; with ``everything``, all whose indexing has ended.
+    """Re-index the outdated documents of a dataset; with ``everything``, all whose indexing has ended.
 
-    A document is outdated if its dataset's settings or the embedding model have changed. Documents still being indexed
-    are left out. After a change of the model, documents are found by words only until each has its new vectors.
+    A document is outdated if it was indexed with other settings of the dataset, or by another embedding model.
+    Documents that are being indexed are left out. After a change of the model, a document is found by words only until
+    it has its new vectors.
     """
     with tenant_context(tenant):
         dataset = lock_dataset(dataset)

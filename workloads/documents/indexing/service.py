@@ -1,6 +1,6 @@
-"""Changes of one document: retry, pause, resume, delete. Most are passed on to its job.
+"""Service that retries, pauses, resumes and deletes one document, mostly by acting on its job.
 
-Re-indexing is in `renewal`.
+Re-indexing is in `reindexing`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ _HANDED_OUT = ("dispatched", "executing")
 
 @transaction.atomic
 def retry_document(*, document_id: UUID, reason: str = "") -> Document:
-    """Retry a document whose job failed or waits for a retry; chunks that are stored stay.
+    """Retry a document whose job has failed or waits for a retry. Chunks that are stored already are kept.
 
-    Raise DocumentNotFoundError, or what the job raises, such as InvalidTransitionError for one that runs.
+    Raise `DocumentNotFoundError`, `DocumentBusyError`, or the errors of `retry_job`, such as `InvalidTransitionError`
+    for a job that runs.
     """
     job_id = _own_job_of(document_id)
     with suppress_nested_entries():
@@ -50,9 +51,9 @@ def retry_document(*, document_id: UUID, reason: str = "") -> Document:
 
 @transaction.atomic
 def pause_document(*, document_id: UUID, reason: str = "") -> None:
-    """Pause a document until it is resumed: a waiting one at once, a running one at its next chunks.
+    """Pause the indexing of a document until it is resumed: at once if its job waits, after its next chunks if it runs.
 
-    The rest of its batch continues. Raise InvalidTransitionError for a document whose job has ended.
+    Other documents of its batch continue. Raise `InvalidTransitionError` if its job has ended.
     """
     job_id = _own_job_of(document_id)
     try:
@@ -71,7 +72,7 @@ def pause_document(*, document_id: UUID, reason: str = "") -> None:
 
 @transaction.atomic
 def resume_document(*, document_id: UUID, reason: str = "") -> None:
-    """Resume a paused document, or withdraw a pause that has not begun."""
+    """Resume a paused document, or withdraw the request for a pause that has not begun."""
     job_id = _own_job_of(document_id)
     was_asked = Document.objects.filter(pk=document_id, is_pause_asked=True).update(is_pause_asked=False)
     try:
@@ -88,7 +89,7 @@ def resume_document(*, document_id: UUID, reason: str = "") -> None:
 
 @transaction.atomic
 def delete_document(*, document_id: UUID, reason: str = "") -> None:
-    """Delete a document with its chunks, cancel its job, and delete its file if no other row uses it."""
+    """Delete a document with its chunks, cancel its job, and delete its file unless other rows refer to it."""
     cancel_indexing(_read(document_id).job_id, reason="Its document was deleted.")
     document = _lock(document_id)
     record_audit(
@@ -104,7 +105,7 @@ def delete_document(*, document_id: UUID, reason: str = "") -> None:
 
 
 def cancel_indexing(job_id: UUID, *, reason: str) -> None:
-    """Cancel the job of a document, unless it has ended or does more than index this document."""
+    """Cancel the job of a document, unless it has ended or does more than to index this document."""
     if _is_others(job_id):
         return
     try:

@@ -1,4 +1,4 @@
-"""Tenant setting that bounds the chunks of one document."""
+"""The tenant setting that limits the number of chunks of one document."""
 
 from __future__ import annotations
 

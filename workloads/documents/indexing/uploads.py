@@ -1,4 +1,4 @@
-"""Uploads: all files or none, one job per document, no content indexed twice."""
+"""Uploads of documents. All files are accepted or none, one job indexes each, and no content is indexed twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from workloads.files.store import NewContent, discard_on_error, lock_contents, s
 
 @dataclass(frozen=True, slots=True)
 class DocumentUpload:
-    """One file of an upload and its document, which existed already if the content was there."""
+    """One file of an upload and its document. If ``is_duplicate``, the dataset had its content already."""
 
     name: str
     document: Document
@@ -35,7 +35,7 @@ class DocumentUpload:
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """Result of an upload; ``batch_id`` is None if every file was there already."""
+    """The result of an upload. ``batch_id`` is None if the dataset had every file already."""
 
     batch_id: UUID | None
     files: list[DocumentUpload]
@@ -44,10 +44,10 @@ class UploadResult:
 def upload_documents(
     *, tenant: Tenant, dataset: Dataset, files: Sequence[File[bytes]], is_rate_limited: bool = False
 ) -> UploadResult:
-    """Add files to a dataset and submit a job for each new content; ``is_rate_limited`` as in `submit_jobs`.
+    """Add files to a dataset, and submit a job for each file with new content.
 
-    Raise BatchTooLargeError, UploadRefusedError, SpaceExceededError, or what submission raises; then nothing was
-    stored.
+    ``is_rate_limited`` is passed on to `submit_jobs`. Raise `BatchTooLargeError`, `UploadRefusedError`,
+    `SpaceExceededError`, or the errors of `submit_jobs`; then nothing is stored.
     """
     with discard_on_error(tenant.pk) as written, tenant_context(tenant):
         check_batch_limit(tenant, len(files))
@@ -57,7 +57,7 @@ def upload_documents(
 def add_text(
     *, tenant: Tenant, dataset: Dataset, name: str, text: str, content_type: ContentType, is_rate_limited: bool = False
 ) -> UploadResult:
-    """Add a text to a dataset as a file of this type; raise what uploading raises."""
+    """Add a text to a dataset, as a file of this type. It raises the same errors as `upload_documents`."""
     data = text.encode()
     file = IncomingFile(name, content_type, len(data), hashlib.sha256(data).hexdigest(), ContentFile(data))
     with discard_on_error(tenant.pk) as written, tenant_context(tenant):
@@ -67,9 +67,9 @@ def add_text(
 def add_address(
     *, tenant: Tenant, dataset: Dataset, url: str, name: str = "", is_rate_limited: bool = False
 ) -> UploadResult:
-    """Add the page or file of an address to a dataset; its job fetches it.
+    """Add the page or file at a URL to a dataset. Its job fetches it. A dataset has each URL only once.
 
-    A dataset has each address once. Raise UrlRefusedError for an invalid address, and what uploading raises.
+    Raise `UrlRefusedError` for an invalid URL, `SpaceExceededError`, or the errors of `submit_jobs`.
     """
     target = read_target(url)
     with tenant_context(tenant):
@@ -95,7 +95,7 @@ def add_address(
 
 
 def name_of_address(shown: str) -> str:
-    """Return a document's name made from its address, shown without its query."""
+    """Return the name of a document that is made from its URL; ``shown`` is the URL without its query."""
     return shown.partition("://")[2].rstrip("/")[-MAX_NAME_LENGTH:] or shown
 
 

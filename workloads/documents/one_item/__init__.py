@@ -1,1 +1,1 @@
-"""Indexing of one item, a document or an entity of a run: values, steps that compute, and effects that store."""
+"""Indexing of one item, which is a document or an entity of a pipeline run: values, steps that compute, and storage."""

@@ -1,4 +1,4 @@
-"""Input and output of indexing steps: settings, state and content of one item."""
+"""The values that indexing steps take and return: the settings, state and content of one item."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PassagesUnreadableError(TransientError):
-    """Stored passages that cannot be parsed; the item is prepared again."""
+    """Raised if stored passages cannot be parsed. The item is then prepared again."""
 
     def __init__(self) -> None:
         super().__init__("The stored passages cannot be read.", code="passages_unreadable")
@@ -26,7 +26,7 @@ class PassagesUnreadableError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class IndexingSettings:
-    """How content is extracted, cleaned, split and embedded; None means no limit.
+    """How content is extracted, cleaned, split and embedded. A maximum of None means that there is no limit.
 
     ``split_mode`` is ``fixed`` or ``markdown``; only ``markdown`` uses ``heading_level``. ``batch_size`` is the number
     of chunks that are embedded and stored at a time.
@@ -45,10 +45,10 @@ class IndexingSettings:
 
 @dataclass(frozen=True, slots=True)
 class IndexingState:
-    """Progress of one item, by reference only: what a later start needs.
+    """The progress of one item: what a later start of the job needs. It holds references, not the content.
 
-    Stored as JSON in a job's checkpoint and, under the same names, in the columns of an entity. A later start resumes
-    at the ``chunks_done`` of the document, not at the one here.
+    It is stored as JSON in a job's checkpoint and, under the same names, in the columns of a pipeline entity. A later
+    start resumes at the ``chunks_done`` of the document, not at the value in this object.
     """
 
     content_key: str = ""
@@ -62,7 +62,7 @@ class IndexingState:
     chunks_total: int | None = None
 
     def as_json(self) -> Json:
-        """Return the fields as a checkpoint stores them, from which a job's progress is read."""
+        """Return the state as JSON values, for a job's checkpoint."""
         return {**asdict(self), "document_id": str(self.document_id) if self.document_id else None}
 
 
@@ -71,10 +71,10 @@ STATE_FIELDS: Final = tuple(one.name for one in fields(IndexingState))
 
 @dataclass(frozen=True, slots=True)
 class IndexingItem:
-    """One document or entity during indexing.
+    """One document or pipeline entity while it is indexed.
 
     ``file_name`` decides the type of a text whose content does not. ``data``, ``blocks`` and ``passages`` are in memory
-    only; a step drops what it has consumed. ``source`` is the document, or None before it exists.
+    only; a step drops what it has used up. ``source`` is the document, or None before it exists.
     """
 
     tenant_id: UUID
@@ -91,47 +91,47 @@ class IndexingItem:
 
     @property
     def document(self) -> DocumentSource:
-        """The document; raise ValueError before it exists."""
+        """Return the document of the item; raise ValueError if it does not exist yet."""
         if self.source is None:
             raise ValueError(f"{self.name} has no document yet.")
         return self.source
 
     @property
     def is_whole(self) -> bool:
-        """True if every passage is stored."""
+        """Return whether every passage is stored."""
         return bool(self.passages) and self.state.chunks_done == len(self.passages)
 
     @property
     def is_resumed(self) -> bool:
-        """True if the document was begun with exactly these passages."""
+        """Return whether the storing of exactly these passages was begun before."""
         return self.document.passages_digest == self.digest
 
     def next_batch(self) -> Sequence[Passage]:
-        """Return the passages that are embedded and stored next."""
+        """Return the passages that are to be embedded and stored next."""
         return self.passages[self.state.chunks_done : self.state.chunks_done + self.settings.batch_size]
 
     def with_state(self, **changes: Any) -> IndexingItem:
-        """Return the item with changes of its state."""
+        """Return a copy of the item with these changes of its state."""
         return replace(self, state=replace(self.state, **changes))
 
     def with_progress(self, count: int) -> IndexingItem:
-        """Return the item with ``count`` more passages stored."""
+        """Return a copy of the item with ``count`` more passages stored."""
         return self.with_state(chunks_done=self.state.chunks_done + count)
 
     def begun(self) -> IndexingItem:
-        """Return the item as `storing.begin` leaves it: at the document's mark if it is resumed, else at 0."""
+        """Return a copy of the item at its start: the document's stored chunks if it is resumed, else no chunk."""
         done = self.document.chunks_done if self.is_resumed else 0
         return self.with_state(chunks_done=done, chunks_total=len(self.passages))
 
 
 def passages_to_bytes(passages: Sequence[Passage]) -> bytes:
-    """Return passages as JSON."""
+    """Return the passages as JSON, in UTF-8."""
     rows = [[passage.text, passage.location] for passage in passages]
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def passages_from_bytes(data: bytes) -> list[Passage]:
-    """Return the passages that :func:`passages_to_bytes` wrote; raise PassagesUnreadableError for anything else."""
+    """Return the passages that `passages_to_bytes` has written; raise `PassagesUnreadableError` for anything else."""
     try:
         return [Passage(position, text, location) for position, (text, location) in enumerate(json.loads(data))]
     except (TypeError, ValueError) as error:

@@ -1,6 +1,6 @@
-"""Computing steps of one item: fetch, extract, clean, split, load passages, embed.
+"""The computing steps of indexing one item: fetch, extract, clean, split, load passages, embed.
 
-Each returns the item as the step leaves it. They write nothing and read no table, so they may run in threads.
+Each returns a copy of the item after the step. They write nothing and read no table, so they may run in threads.
 """
 
 from __future__ import annotations
@@ -46,10 +46,11 @@ _HEALING_STATUSES = frozenset({408, 425, 429})
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """What steps need of the job that runs them.
+    """What the steps need from the job that runs them.
 
-    ``check_running`` is called several times a second and may raise to end a step. ``dependency`` is the job context's.
-    The slots bound how many parsers and how many calls of the model run at once in this process.
+    ``check_running()`` is called several times a second and may raise an exception to end a step. ``dependency`` is the
+    method of the job's context. The slots limit how many parsers and how many calls of a local model run at once in
+    this process.
     """
 
     check_running: Callable[[], object]
@@ -60,7 +61,7 @@ class StepContext:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedBatch:
-    """Passages with their vectors, of which ``reused`` were not computed again."""
+    """A batch of passages and their vectors. ``reused`` of the vectors existed already and were not computed again."""
 
     passages: Sequence[Passage]
     vectors: Vectors
@@ -68,7 +69,7 @@ class EmbeddedBatch:
 
 
 def fetch_text(item: IndexingItem, text: str) -> IndexingItem:
-    """Return the item with a text as its content."""
+    """Return the item with a given text as its content."""
     data = text.encode("utf-8", "replace")
     content_type = sniff(item.file_name, io.BytesIO(data)) or ContentType.TEXT
     return replace(item, data=data).with_state(content_type=content_type.value, size_bytes=len(data))
@@ -82,10 +83,11 @@ def fetch_page(
     limits: Limits,
     headers: Sequence[tuple[str, HeaderValue]] = (),
 ) -> IndexingItem:
-    """Return the item with the content of a page.
+    """Return the item with the content of the page or file at a URL.
 
-    Raise TransientError or PermanentError for the server's errors, with the codes ``http_<status>``,
-    ``file_too_large``, ``file_empty`` and ``type_unknown``, and Interrupted while the breaker of its host is open.
+    For errors of the server raise `TransientError` or `PermanentError`, with the codes ``http_<status>``,
+    ``file_too_large``, ``file_empty`` and ``type_unknown``; raise `Interrupted` while the circuit breaker of the host
+    is open.
     """
     if not any(name.lower() == "accept" for name, _ in headers):
         headers = [_ACCEPT, *headers]
@@ -104,7 +106,10 @@ def fetch_page(
 
 
 def extract(item: IndexingItem, context: StepContext) -> IndexingItem:
-    """Return the item with the blocks of its stored content; raise FileTooComplexError for more text than allowed."""
+    """Return the item with the blocks of text in its stored content.
+
+    Raise `FileTooComplexError` if it has more text than the settings allow, or any error of `extract_blocks`.
+    """
     settings, state = item.settings, item.state
     with fetch(state.content_key, state.content_sha256) as file, context.parser_slot:
         content_type = state.content_type or sniff(item.file_name, file)  # type: ignore[arg-type]
@@ -119,7 +124,7 @@ def extract(item: IndexingItem, context: StepContext) -> IndexingItem:
 
 
 def clean(item: IndexingItem) -> IndexingItem:
-    """Return the item with clean blocks, without addresses where its settings remove them."""
+    """Return the item with clean blocks; URLs and e-mail addresses are removed if its settings say so."""
     settings, blocks = item.settings, clean_blocks(item.blocks)
     if settings.remove_urls or settings.remove_emails:
         blocks = remove_addresses(blocks, urls=settings.remove_urls, emails=settings.remove_emails)
@@ -127,9 +132,9 @@ def clean(item: IndexingItem) -> IndexingItem:
 
 
 def split(item: IndexingItem) -> IndexingItem:
-    """Return the item with its passages, which are the same for the same content and settings.
+    """Return the item with its passages, which are always the same for the same content and settings.
 
-    Raise FileWithoutTextError if there is none, FileTooComplexError if there are more than allowed.
+    Raise `FileWithoutTextError` if there is no passage, `FileTooComplexError` if there are more than allowed.
     """
     settings = item.settings
     if settings.split_mode == "markdown":
@@ -144,15 +149,16 @@ def split(item: IndexingItem) -> IndexingItem:
 
 
 def load_passages(item: IndexingItem) -> IndexingItem:
-    """Return the item with the passages that an earlier start has stored."""
+    """Return the item with the passages that an earlier start of the job has stored."""
     passages = passages_from_bytes(read_bytes(item.state.passages_key, item.state.passages_sha256))
     return replace(item, passages=passages, digest=passages_digest(passages))
 
 
 def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -> EmbeddedBatch:
-    """Return the item's next batch with its vectors; ``known`` are vectors by the digests of their texts.
+    """Return the next batch of the item with its vectors.
 
-    Raise EndpointRateLimitedError outside the dependency's block: an endpoint that limits its rate has not failed.
+    ``known`` maps digests of texts to vectors that exist already. `EndpointRateLimitedError` is raised outside of the
+    dependency's block, so that the breaker does not count it as a failure.
     """
     context.check_running()
     batch = item.next_batch()
@@ -162,7 +168,7 @@ def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -
 
 
 def require_current_model(model: str) -> None:
-    """Raise PermanentError if another embedding model is in use than the dataset's."""
+    """Raise `PermanentError` if ``model`` is not the embedding model in use."""
     if model != current_model_name():
         raise PermanentError(
             f"The dataset is embedded by {model}; {current_model_name()} is in use.", code=MODEL_CHANGED
@@ -170,12 +176,15 @@ def require_current_model(model: str) -> None:
 
 
 def is_model_local() -> bool:
-    """Return True if the embedding model runs in this process."""
+    """Return whether the embedding model runs in this process."""
     return get_embedder().dependency is None
 
 
 def new_model_slot() -> AbstractContextManager[Any]:
-    """Return a lock if the model runs in this process, where it serves one thread at a time."""
+    """Return a lock if the embedding model runs in this process, where it serves one thread at a time.
+
+    Otherwise return a null context.
+    """
     return threading.Lock() if is_model_local() else nullcontext()
 
 

@@ -1,4 +1,4 @@
-"""Reads and effects of indexing one item. Effects run in the caller's transaction."""
+"""Database reads and writes of indexing one item. The writes run in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ from workloads.files.store import NewContent, StoredContent, storage_key, store_
 
 
 def store_content(item: IndexingItem, written: list[str]) -> IndexingItem:
-    """Effect: store the item's data for the row that will refer to it; ``written`` is `discard_on_error`'s.
+    """Store the item's data as content of the file storage, in the current transaction.
 
-    Raise SpaceExceededError.
+    Return the item with the content. A row must refer to the content before the commit. ``written`` is the list of
+    `discard_on_error`. Raise `SpaceExceededError` if the tenant has no room for it.
     """
     assert item.data is not None  # fetched just before
     return with_content(item, _keep(item, item.data, written))
 
 
 def store_passages(item: IndexingItem, written: list[str]) -> IndexingItem:
-    """Effect: store the item's passages for the row that will refer to them. Raise SpaceExceededError."""
+    """Store the item's passages in the file storage, in the current transaction. Return the item with their key.
+
+    A row must refer to them before the commit. Raise `SpaceExceededError` if the tenant has no room for them.
+    """
     content = _keep(item, passages_to_bytes(item.passages), written)
     return item.with_state(passages_key=content.key, passages_sha256=content.sha256)
 
 
 def with_content(item: IndexingItem, content: StoredContent) -> IndexingItem:
-    """Return the item with a stored content in place of its data."""
+    """Return a copy of the item with a stored content in place of its data."""
     return replace(item, data=None).with_state(
         content_key=content.key, content_sha256=content.sha256, size_bytes=content.size_bytes
     )
@@ -41,11 +45,11 @@ def with_content(item: IndexingItem, content: StoredContent) -> IndexingItem:
 def open_document(
     item: IndexingItem, *, dataset_id: UUID, settings_key: str, job_id: UUID, batch_id: UUID
 ) -> IndexingItem:
-    """Effect: find or create the dataset's document of the item's content, for this job, and begin its passages.
+    """Find or create the dataset's document with the item's content, and begin or resume storing its chunks.
 
-    Documents of equal content and ``settings_key`` have equal chunks: such a document is used again and resumes where
-    another job left it, unless it is completed. A row of the caller refers to the content until here. Raise
-    SpaceExceededError.
+    Documents with equal content and equal ``settings_key`` have equal chunks, so an existing one is used again, and
+    resumed where another job left it unless it is completed. Until the call, a row of the caller must refer to the
+    content. It runs in the current transaction. Raise `SpaceExceededError` if the tenant has no room for the chunks.
     """
     state = item.state
     dataset = Dataset.objects.select_for_update(no_key=True).get(pk=dataset_id)
@@ -77,9 +81,9 @@ def open_document(
 
 
 def begin(item: IndexingItem) -> IndexingItem:
-    """Effect: resume the document if it was begun with these passages, else begin it from its first chunk.
+    """Begin storing the chunks of the document, or resume it if it was begun with the same passages. Return the item.
 
-    Raise SpaceExceededError if the tenant has no room for all of them.
+    It runs in the current transaction. Raise `SpaceExceededError` if the tenant has no room for all chunks.
     """
     if item.is_resumed:
         repository.resume_chunks(item.document)
@@ -89,18 +93,21 @@ def begin(item: IndexingItem) -> IndexingItem:
 
 
 def read_known_vectors(item: IndexingItem) -> dict[UUID, Any]:
-    """Return those vectors of the item's next batch that chunks of the tenant already have, for `steps.embed`."""
+    """Return those vectors for the item's next batch that chunks of the tenant already have, for `steps.embed`."""
     texts = [passage.text for passage in item.next_batch()]
     return known_vectors(item.tenant_id, texts, model=item.embedding_model)
 
 
 def store_batch(item: IndexingItem, batch: EmbeddedBatch) -> bool:
-    """Effect: store a batch exactly at the document's mark. Return True if a pause of the document was requested."""
+    """Store a batch of chunks after those already stored, in the current transaction.
+
+    Return whether a pause of the document was requested. Raise `DocumentGoneError` if another job has taken it over.
+    """
     return repository.append_chunks(item.document, batch.passages, batch.vectors)
 
 
 def complete(item: IndexingItem) -> None:
-    """Effect: mark the document completed; from then on its chunks serve searches."""
+    """Mark the document completed, in the current transaction. From the commit on its chunks serve searches."""
     repository.complete(item.document)
 
 

@@ -1,1 +1,1 @@
-"""API of uploaded files."""
+"""The REST API of uploaded files."""

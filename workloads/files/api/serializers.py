@@ -1,4 +1,4 @@
-"""Serializers of uploaded files and their links."""
+"""Serializers of uploaded files, and of links to them."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class FileSerializer(serializers.Serializer[Any]):
 
 
 class FileUploadSerializer(serializers.Serializer[Any]):
-    """Files as `multipart/form-data`."""
+    """Request body of an upload: files as `multipart/form-data`."""
 
     files = serializers.ListField(child=serializers.FileField(), help_text="Of any type; at most 50 MiB each.")
 
 
 class FileUploadAnswerSerializer(serializers.Serializer[Any]):
-    """The stored files, in the order sent."""
+    """The stored files, in the order in which they were sent."""
 
     files = FileSerializer(many=True)
 
 
 class LinkRequestSerializer(StrictSerializer):
-    """How long a link is valid."""
+    """Request body: for how many seconds a link is valid."""
 
     seconds = WholeNumberField(min_value=MIN_SECONDS, max_value=MAX_SECONDS, default=DEFAULT_SECONDS)
 
 
 class LinkSerializer(serializers.Serializer[Any]):
-    """A link to a file. It allows a download without a key until it expires."""
+    """A link to a file. Until it expires, the file can be downloaded with it without an API key."""
 
     url = serializers.URLField()
     expires_at = serializers.DateTimeField()

@@ -1,4 +1,4 @@
-"""Views of `files/`."""
+"""API views of `files/`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from workloads.files.service import delete_file, upload_files
 
 
 class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
-    """Files of the tenant, referred to by their ids."""
+    """Uploaded files of the tenant, which jobs and documents refer to by id."""
 
     model = UploadedFile
     serializer_class = FileSerializer
@@ -64,7 +64,7 @@ class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
         responses={201: FileUploadAnswerSerializer},
     )
     def create(self, request: Request) -> Response:
-        """Upload files. All are accepted, or none, with an error for each refused file."""
+        """Upload files. All are accepted or none; then each refused file has an error."""
         files = upload_files(tenant=self.tenant, files=request.FILES.getlist("files"))
         return Response(FileUploadAnswerSerializer({"files": files}).data, status=201)
 
@@ -76,14 +76,17 @@ class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="files_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a file. Its links stop working, and work that still needs it fails."""
+        """Delete a file. Links to it stop working, and jobs that still need it fail."""
         delete_file(file=self.begin_edit(lambda: get_file(UUID(pk))))
         return Response(status=204)
 
     @extend_schema(operation_id="files_link", request=LinkRequestSerializer, responses=LinkSerializer)
     @action(detail=True, methods=["post"])
     def link(self, request: Request, pk: str) -> Response:
-        """Create a link for a download without a key. The audit log records its creator."""
+        """Create a link by which the file can be downloaded without an API key.
+
+        The audit log records who created it.
+        """
         body = LinkRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         link = make_link(file=get_file(UUID(pk)), seconds=body.validated_data["seconds"])

@@ -1,4 +1,4 @@
-"""Admin of pipelines: edit, run, progress, retry."""
+"""Admin pages of pipelines, their versions, runs and entities."""
 
 from __future__ import annotations
 

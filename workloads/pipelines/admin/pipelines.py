@@ -1,4 +1,4 @@
-"""Admin of pipelines and their versions: edited as JSON, run by a button."""
+"""Admin pages of pipelines and their versions. Definitions are edited as JSON; a button starts a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEWEST_RUNS = 10
 
 @admin.register(Pipeline, site=console_site)
 class PipelineAdmin(TenantScopedAdmin):
-    """Admin of pipelines; saving another definition creates the next version."""
+    """Admin page of pipelines. A changed definition is saved as the pipeline's next version."""
 
     empty_title = gettext_lazy("No pipelines yet")
     empty_text = gettext_lazy("A pipeline loads, splits and indexes its sources. Add one above, then run it.")
@@ -114,7 +114,7 @@ class PipelineAdmin(TenantScopedAdmin):
 
 @admin.register(PipelineVersion, site=console_site)
 class PipelineVersionAdmin(ReadOnlyAdmin):
-    """Read-only admin of saved definitions."""
+    """Read-only admin page of the saved versions of definitions."""
 
     empty_title = gettext_lazy("No versions yet")
     empty_text = gettext_lazy("Each change of a pipeline's definition is a version. Save one on the pipeline's page.")

@@ -1,4 +1,4 @@
-"""Admin of runs and their entities, each retried on its own."""
+"""Admin pages of pipeline runs and of their entities, each of which can be retried alone."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class EntityStateFilter(_ShownStateFilter):
 
 @admin.register(PipelineRun, site=console_site)
 class PipelineRunAdmin(ReadOnlyAdmin):
-    """Admin of runs with their entities; each entity is retried on its own."""
+    """Admin page of pipeline runs with their entities."""
 
     empty_title = gettext_lazy("No pipeline runs yet")
     empty_text = gettext_lazy("Run a pipeline from its page; each run appears here with its progress.")
@@ -87,7 +87,7 @@ class PipelineRunAdmin(ReadOnlyAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
-        """Return the part of the page that changes while the run continues."""
+        """Return the HTML of the part of the page that changes while the run continues, or 304 if it is the same."""
         run = self.get_queryset(request).filter(pk=pk).first()
         if run is None:
             raise Http404
@@ -118,7 +118,7 @@ class PipelineRunAdmin(ReadOnlyAdmin):
 
 @admin.register(PipelineEntity, site=console_site)
 class PipelineEntityAdmin(ReadOnlyAdmin):
-    """Admin of the entities of all runs."""
+    """Admin page of the entities of all runs. An entity in error or cancelled can be retried alone."""
 
     empty_title = gettext_lazy("No entities yet")
     empty_text = gettext_lazy("A run creates an entity for each of its sources. Run a pipeline from its page.")

@@ -1,1 +1,1 @@
-"""API of pipelines, runs and entities."""
+"""The REST API of pipelines, runs and entities."""

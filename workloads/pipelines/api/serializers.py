@@ -39,23 +39,26 @@ def _alternative(part: Mapping[str, Any]) -> dict[str, Any]:
 
 @extend_schema_field(_inlined(SCHEMA))
 class PipelineDefinitionField(serializers.JSONField):
-    """A definition, which the service validates; each fault names its place."""
+    """Serializer field for the definition of a pipeline.
+
+    The service validates it and names the position of each fault.
+    """
 
 
 @extend_schema_field(_inlined(SOURCES_SCHEMA))
 class SourcesField(serializers.JSONField):
-    """Sources of a run, which the service validates; each fault names its place."""
+    """Serializer field for the sources of a run. The service validates them and names the position of each fault."""
 
 
 class PipelineNameField(NameField):
-    """Field of a pipeline's name, in Unicode form NFC, since names are unique."""
+    """Serializer field of a pipeline's name, converted to Unicode normal form NFC because names are unique."""
 
     def to_internal_value(self, data: Any) -> str:
         return unicodedata.normalize("NFC", super().to_internal_value(data))
 
 
 class PipelineSerializer(serializers.Serializer[Any]):
-    """A pipeline; its definition is that of its latest version."""
+    """A pipeline without its definition, which belongs to its versions."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -65,7 +68,7 @@ class PipelineSerializer(serializers.Serializer[Any]):
 
 
 class NewPipelineSerializer(StrictSerializer):
-    """A pipeline with its first definition."""
+    """Request body: a pipeline with its first definition."""
 
     name = PipelineNameField(max_length=100)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
@@ -74,14 +77,14 @@ class NewPipelineSerializer(StrictSerializer):
 
 
 class PipelineChangesSerializer(StrictSerializer):
-    """Fields of a pipeline that can be changed; a definition is changed by saving a version."""
+    """Request body: the fields of a pipeline that can be changed without a new version."""
 
     name = PipelineNameField(max_length=100, required=False)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
 
 
 class PipelineVersionSummarySerializer(serializers.Serializer[Any]):
-    """A version without its definition."""
+    """A version of a pipeline, without its definition."""
 
     number = serializers.IntegerField()
     dataset = serializers.UUIDField(source="dataset_id", help_text="The dataset that it loads into.")
@@ -91,13 +94,13 @@ class PipelineVersionSummarySerializer(serializers.Serializer[Any]):
 
 
 class PipelineVersionSerializer(PipelineVersionSummarySerializer):
-    """A saved definition."""
+    """A version of a pipeline, with its definition."""
 
     definition = PipelineDefinitionField()
 
 
 class NewPipelineVersionSerializer(StrictSerializer):
-    """A definition to save as the next version."""
+    """Request body: a definition to save as the next version."""
 
     definition = PipelineDefinitionField()
     note = NameField(max_length=500, required=False, allow_blank=True, default="")
@@ -110,7 +113,7 @@ class NewPipelineVersionSerializer(StrictSerializer):
 
 
 class NewPipelineRunSerializer(StrictSerializer):
-    """A run to start."""
+    """Request body: a run to start."""
 
     version = WholeNumberField(
         required=False, min_value=1, max_value=MAX_NUMBER, help_text="A version's number; absent: the latest."
@@ -122,14 +125,14 @@ class NewPipelineRunSerializer(StrictSerializer):
 
 
 class PipelineErrorSerializer(serializers.Serializer[Any]):
-    """Why something failed."""
+    """Why a run or an entity has failed."""
 
     code = serializers.CharField()
     message = serializers.CharField()
 
 
 class EntityCountsSerializer(serializers.Serializer[Any]):
-    """Number of a run's entities, in total and by outcome."""
+    """The number of a run's entities: in total, completed, in error and cancelled."""
 
     total = serializers.IntegerField(source="entities_total")
     completed = serializers.IntegerField(source="entities_completed")
@@ -148,7 +151,7 @@ class _ShownSerializer(serializers.Serializer[Any]):
 
 
 class PipelineRunSerializer(_ShownSerializer):
-    """A run and its progress."""
+    """A run of a pipeline, and its progress."""
 
     id = serializers.UUIDField()
     pipeline = serializers.UUIDField(source="pipeline_id")
@@ -164,7 +167,7 @@ class PipelineRunSerializer(_ShownSerializer):
 
 
 class PipelineEntitySerializer(_ShownSerializer):
-    """One source of a run and its progress."""
+    """One source of a run, and the progress of loading it."""
 
     id = serializers.UUIDField()
     run = serializers.UUIDField(source="run_id")
@@ -184,19 +187,19 @@ class PipelineEntitySerializer(_ShownSerializer):
 
 
 class PipelineRunQuerySerializer(StrictSerializer):
-    """Filters of the list of runs."""
+    """Query parameters that filter the list of runs."""
 
     pipeline = serializers.UUIDField(required=False)
     state = serializers.ChoiceField(choices=SHOWN_RUN_STATES, required=False)
 
 
 class PipelineEntityQuerySerializer(StrictSerializer):
-    """Filters of the list of entities."""
+    """Query parameters that filter the list of entities."""
 
     state = serializers.ChoiceField(choices=SHOWN_ENTITY_STATES, required=False)
 
 
 class EntityRetrySerializer(StrictSerializer):
-    """Optional reason for the retry of an entity."""
+    """Request body: an optional reason for the retry of an entity."""
 
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")

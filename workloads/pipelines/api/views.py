@@ -1,4 +1,4 @@
-"""Views of `pipelines/`, their versions, `pipeline-runs/` and `entities/`."""
+"""API views of `pipelines/`, their versions, `pipeline-runs/` and `entities/`."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ _PAGING = frozenset({"limit", "cursor"})
 
 
 class ByPosition(TenantCursorPagination):
-    """Pagination of one run's entities in the order of their sources."""
+    """Cursor pagination of one run's entities, in the order of their sources."""
 
     ordering = "position"
 
 
 class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
-    """Definitions by which files, pages and texts become searchable chunks."""
+    """Pipelines: definitions by which files, pages and texts become searchable chunks."""
 
     model = Pipeline
     serializer_class = PipelineSerializer
@@ -73,7 +73,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="pipelines_create", request=NewPipelineSerializer, responses={201: PipelineSerializer})
     def create(self, request: Request) -> Response:
-        """Create a pipeline; its definition is its version 1."""
+        """Create a pipeline. Its definition is saved as version 1."""
         body = NewPipelineSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         pipeline = create_pipeline(tenant=self.tenant, **body.validated_data)
@@ -83,12 +83,12 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="pipelines_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return a pipeline."""
+        """Return a pipeline without its definition, which belongs to its versions."""
         return _answer(get_pipeline(UUID(pk)))
 
     @extend_schema(operation_id="pipelines_update", request=PipelineChangesSerializer, responses=PipelineSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change name or description; a definition is changed by saving a version."""
+        """Change the name or description of a pipeline. Its definition is changed by saving a version."""
         pipeline = self.begin_edit(lambda: get_pipeline(UUID(pk)))
         body = PipelineChangesSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -96,7 +96,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="pipelines_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a pipeline with its versions and ended runs; documents stay."""
+        """Delete a pipeline with its versions and ended runs. The documents that it has loaded stay."""
         delete_pipeline(pipeline_id=self.begin_edit(lambda: get_pipeline(UUID(pk))).pk)
         return Response(status=204)
 
@@ -105,7 +105,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def runs(self, request: Request, pk: str) -> Response:
-        """Run a version over its own sources or the given ones, in one job."""
+        """Run a version of the pipeline as one job, over the sources in its definition or those in the request."""
         body = NewPipelineRunSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = body.validated_data
@@ -130,7 +130,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
 
 class PipelineVersionViewSet(TenantViewSet):
-    """Versions of a pipeline's definition."""
+    """The versions of a pipeline's definition."""
 
     model = PipelineVersion
     serializer_class = PipelineVersionSerializer
@@ -154,7 +154,7 @@ class PipelineVersionViewSet(TenantViewSet):
         responses={201: PipelineVersionSerializer},
     )
     def create(self, request: Request, pipeline_id: str) -> Response:
-        """Save a definition as the next version, which later runs use."""
+        """Save a definition as the next version. Runs that start later use it."""
         body = NewPipelineVersionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         version = save_version(pipeline_id=UUID(pipeline_id), **body.validated_data)
@@ -187,7 +187,7 @@ class PipelineRunViewSet(TenantViewSet):
         responses=PipelineRunSerializer(many=True),
     )
     def list(self, request: Request) -> Response:
-        """List runs, newest first."""
+        """List pipeline runs, newest first."""
         query = PipelineRunQuerySerializer(data=_asked(request))
         query.is_valid(raise_exception=True)
         names = {"pipeline": "pipeline_id", "state": "shown_state"}
@@ -197,7 +197,7 @@ class PipelineRunViewSet(TenantViewSet):
 
     @extend_schema(operation_id="pipeline_runs_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return a run."""
+        """Return a pipeline run."""
         return Response(PipelineRunSerializer(get_run(UUID(pk))).data)
 
     @extend_schema(
@@ -218,7 +218,7 @@ class PipelineRunViewSet(TenantViewSet):
 
 
 class PipelineEntityViewSet(TenantViewSet):
-    """Single entities of runs."""
+    """Entities: the single sources of runs."""
 
     model = PipelineEntity
     serializer_class = PipelineEntitySerializer
@@ -230,7 +230,7 @@ class PipelineEntityViewSet(TenantViewSet):
 
     @extend_schema(operation_id="entities_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return an entity of a pipeline's run."""
+        """Return an entity of a pipeline run."""
         return Response(PipelineEntitySerializer(get_entity(UUID(pk))).data)
 
     @extend_schema(
@@ -238,7 +238,7 @@ class PipelineEntityViewSet(TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """Retry an entity that is in error or was cancelled, by a job of its own. Other entities are not changed."""
+        """Retry an entity that is in error or was cancelled, in a new job. Other entities are not changed."""
         body = EntityRetrySerializer(data=request.data)
         body.is_valid(raise_exception=True)
         retry_entity(entity_id=UUID(pk), reason=body.validated_data["reason"], is_rate_limited=True)
@@ -250,5 +250,5 @@ def _answer(pipeline: Pipeline, *, status: int = 200) -> Response:
 
 
 def _asked(request: Request) -> dict[str, Any]:
-    """Return the filters among the query's parameters."""
+    """Return the query's parameters that are filters."""
     return {name: value for name, value in request.query_params.items() if name not in _PAGING}

@@ -11,7 +11,7 @@ from workloads.webhooks.service import ShownSecret
 
 
 class WebhookWriteSerializer(StrictSerializer):
-    """Fields of a webhook to create or change."""
+    """Request body: the fields of a webhook to create or change."""
 
     name = NameField(max_length=100, help_text="Unique within the tenant.")
     url = NameField(max_length=MAX_URL, help_text="http or https; private and internal addresses are refused.")
@@ -32,7 +32,7 @@ class WebhookWriteSerializer(StrictSerializer):
 
 
 class WebhookSerializer(serializers.Serializer[Webhook]):
-    """A URL of the tenant that is notified of events."""
+    """A webhook: a URL of the tenant that is notified of events."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
@@ -45,20 +45,20 @@ class WebhookSerializer(serializers.Serializer[Webhook]):
 
 
 class ShownSecretSerializer(serializers.Serializer[ShownSecret]):
-    """A webhook with its secret, which only this response contains."""
+    """A webhook with its secret. Only this response contains the secret."""
 
     webhook = WebhookSerializer()
     secret = serializers.CharField(help_text="`whsec_` and the key in base64; it verifies the signatures.")
 
 
 class TestDeliverySerializer(serializers.Serializer[None]):
-    """A requested delivery."""
+    """A test delivery that was submitted."""
 
     job = serializers.UUIDField(help_text="The job that delivers.")
 
 
 class DeliverySerializer(serializers.Serializer[Delivery]):
-    """One delivery attempt."""
+    """One attempt to deliver an event to a webhook."""
 
     id = serializers.UUIDField()
     job = serializers.UUIDField(source="job_id")

@@ -1,4 +1,4 @@
-"""Views of `webhooks/` and their deliveries."""
+"""API views of `webhooks/` and their deliveries."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from workloads.webhooks.service import (
 
 
 class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
-    """URLs of the tenant that are notified of events."""
+    """Webhooks: URLs of the tenant that are notified of events."""
 
     model = Webhook
     serializer_class = WebhookSerializer
@@ -63,7 +63,7 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
         operation_id="webhooks_create", request=WebhookWriteSerializer, responses={201: ShownSecretSerializer}
     )
     def create(self, request: Request) -> Response:
-        """Create a webhook. Its secret is in this response only."""
+        """Create a webhook. Its secret is returned in this response only."""
         body = WebhookWriteSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         shown = create_webhook(tenant=self.tenant, **body.validated_data)
@@ -77,7 +77,7 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="webhooks_update", request=WebhookWriteSerializer, responses=WebhookSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change the given fields; the secret stays."""
+        """Change the given fields of a webhook. Its secret stays the same."""
         webhook = self.begin_edit(lambda: get_webhook(UUID(pk)))
         body = WebhookWriteSerializer(data=request.data, partial=True)
         body.is_valid(raise_exception=True)
@@ -86,14 +86,14 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="webhooks_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a webhook. Its open deliveries become dead letters."""
+        """Delete a webhook. Deliveries that are not yet accepted become dead letters."""
         delete_webhook(webhook=self.begin_edit(lambda: get_webhook(UUID(pk))))
         return Response(status=204)
 
     @extend_schema(operation_id="webhooks_rotate", request=WhySerializer, responses=ShownSecretSerializer)
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def rotate(self, request: Request, pk: str) -> Response:
-        """Replace its secret. For a day deliveries are also signed with the previous one."""
+        """Replace a webhook's secret. For a day, deliveries are signed with both the new and the previous secret."""
         body = WhySerializer(data=request.data)
         body.is_valid(raise_exception=True)
         shown = rotate_secret(webhook_id=UUID(pk), reason=body.validated_data["reason"])
@@ -106,7 +106,7 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def test(self, request: Request, pk: str) -> Response:
-        """Deliver the event `webhook.test` to test the webhook."""
+        """Submit a delivery of the event `webhook.test`, to test the webhook."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         job_id = try_webhook(webhook=get_webhook(UUID(pk)))
         return Response(TestDeliverySerializer({"job": job_id}).data, status=202)
@@ -114,6 +114,6 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @extend_schema(operation_id="webhooks_deliveries_list", responses=DeliverySerializer(many=True))
     @action(detail=True, serializer_class=DeliverySerializer)
     def deliveries(self, request: Request, pk: str) -> Response:
-        """List the delivery attempts of the last thirty days, newest first."""
+        """List a webhook's delivery attempts of the last thirty days, newest first."""
         rows = self.filter_queryset(deliveries_of(get_webhook(UUID(pk))))
         return self.get_paginated_response(DeliverySerializer(self.paginate_queryset(rows), many=True).data)

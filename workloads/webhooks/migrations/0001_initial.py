@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                     "events_since",
                     models.DateTimeField(
                         editable=False,
-                        help_text="It receives events since then.",
+                        help_text="Events after this time are sent to the webhook.",
                         null=True,
                         verbose_name="events since",
                     ),

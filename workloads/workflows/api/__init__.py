@@ -1,1 +1,1 @@
-"""API of workflows, their versions and runs, and approvals."""
+"""The REST API of workflows, their versions and runs, and approvals."""

@@ -1,4 +1,4 @@
-"""Views of `approvals/`."""
+"""API views of `approvals/`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PAGING = frozenset({"limit", "cursor"})
 
 
 class ApprovalViewSet(TenantViewSet):
-    """Questions of runs to people."""
+    """Approvals: questions that workflow runs ask people."""
 
     model = Approval
     serializer_class = ApprovalSerializer
@@ -48,13 +48,13 @@ class ApprovalViewSet(TenantViewSet):
 
     @extend_schema(operation_id="approvals_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return an approval."""
+        """Return one approval."""
         return Response(ApprovalSerializer(get_approval(UUID(pk))).data)
 
     @extend_schema(operation_id="approvals_decide", request=ApprovalDecisionSerializer, responses=ApprovalSerializer)
     @action(detail=True, methods=["post"])
     def decide(self, request: Request, pk: str) -> Response:
-        """Decide an approval, once. Its run continues at once."""
+        """Decide an approval. Each can be decided once, and its run continues at once."""
         body = ApprovalDecisionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         answer = body.validated_data

@@ -13,11 +13,11 @@ from workloads.workflows.models import Approval, ApprovalState, Workflow, Workfl
 
 @extend_schema_field({"type": "object", "description": "By the schema at `workflows/schema/`."})
 class WorkflowDefinitionField(serializers.DictField):
-    """A definition; each fault names its place."""
+    """Serializer field for the definition of a workflow, a JSON object."""
 
 
 class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
-    """A workflow."""
+    """A workflow without its definition."""
 
     latest_version = serializers.IntegerField(
         source="version", read_only=True, help_text="Number of the version in effect."
@@ -30,7 +30,7 @@ class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
 
 
 class WorkflowVersionSummarySerializer(serializers.ModelSerializer[WorkflowVersion]):
-    """A version without its definition."""
+    """A version of a workflow, without its definition."""
 
     note = serializers.CharField(source="reason", read_only=True, help_text="A note on the changes.")
     created_by = serializers.CharField(source="author", read_only=True)
@@ -53,7 +53,10 @@ class WorkflowVersionSummarySerializer(serializers.ModelSerializer[WorkflowVersi
 
 
 class WorkflowVersionSerializer(WorkflowVersionSummarySerializer):
-    """A version with its definition, and its difference from the version in effect when it was written."""
+    """A version of a workflow with its definition, and its difference from the version it was compared with.
+
+    That is the version which was in effect when this one was written.
+    """
 
     definition = WorkflowDefinitionField(source="content")
     before = serializers.DictField(help_text="Nodes, edges and other parts that differed, with their former content.")
@@ -65,14 +68,14 @@ class WorkflowVersionSerializer(WorkflowVersionSummarySerializer):
 
 
 class WorkflowChangesSerializer(StrictSerializer):
-    """Fields of a workflow that can be changed."""
+    """Request body: the fields of a workflow that can be changed without a new version."""
 
     name = NameField(max_length=100, required=False)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
 
 
 class NewWorkflowSerializer(WorkflowChangesSerializer):
-    """A new workflow with its first version."""
+    """Request body: a new workflow with its first version."""
 
     name = NameField(max_length=100)
     definition = WorkflowDefinitionField()
@@ -80,7 +83,7 @@ class NewWorkflowSerializer(WorkflowChangesSerializer):
 
 
 class NewVersionSerializer(StrictSerializer):
-    """The next version of a workflow."""
+    """Request body: the next version of a workflow."""
 
     definition = WorkflowDefinitionField()
     note = TextField(max_length=500, default="", allow_blank=True, help_text="A note on the changes.")
@@ -93,13 +96,13 @@ class NewVersionSerializer(StrictSerializer):
 
 
 class DefinitionSerializer(StrictSerializer):
-    """A definition to check."""
+    """Request body: a definition to check or to compare."""
 
     definition = WorkflowDefinitionField()
 
 
 class DefinitionFaultSerializer(serializers.Serializer[Any]):
-    """A fault at one place of a definition."""
+    """One fault in a definition, and where it is."""
 
     code = serializers.CharField()
     pointer = serializers.CharField(help_text="A JSON pointer into the definition.")
@@ -107,14 +110,14 @@ class DefinitionFaultSerializer(serializers.Serializer[Any]):
 
 
 class CheckedSerializer(serializers.Serializer[Any]):
-    """Result of checking a definition."""
+    """The result of checking a definition."""
 
     is_valid = serializers.BooleanField()
     faults = DefinitionFaultSerializer(many=True)
 
 
 class WorkflowPreviewSerializer(CheckedSerializer):
-    """Changes that a definition would make."""
+    """What a definition would change, compared with the version in effect."""
 
     before = serializers.DictField(help_text="Nodes, edges and other parts that differ, as in the version in effect.")
     after = serializers.DictField(help_text="The same parts as in the definition.")
@@ -125,7 +128,7 @@ class WorkflowPreviewSerializer(CheckedSerializer):
 
 
 class NewRunSerializer(StrictSerializer):
-    """A run to start."""
+    """Request body: a run to start."""
 
     inputs = serializers.DictField(default=dict, help_text="The inputs that the start node declares.")
     version = WholeNumberField(min_value=1, required=False, help_text="Default: the version in effect.")
@@ -139,7 +142,7 @@ class NewRunSerializer(StrictSerializer):
 
 
 class RunAnswerSerializer(serializers.Serializer[Any]):
-    """A submitted run: `workflow-runs/{run}/` shows it, `jobs/{job}/` its job."""
+    """A submitted run. `workflow-runs/{run}/` shows the run, `jobs/{job}/` its job."""
 
     run = serializers.UUIDField()
     job = serializers.UUIDField()
@@ -148,7 +151,7 @@ class RunAnswerSerializer(serializers.Serializer[Any]):
 
 
 class ApprovalSerializer(serializers.ModelSerializer[Approval]):
-    """A question of a run to people."""
+    """An approval: a question that a workflow run asks people, and its answer."""
 
     state = serializers.ChoiceField(source="shown_state", choices=ApprovalState.choices)
     workflow = serializers.UUIDField(source="workflow_id")
@@ -176,14 +179,14 @@ class ApprovalSerializer(serializers.ModelSerializer[Approval]):
 
 
 class ApprovalQuerySerializer(StrictSerializer):
-    """Filters of the list of approvals."""
+    """Query parameters that filter the list of approvals."""
 
     state = serializers.ChoiceField(choices=ApprovalState.choices, required=False)
     workflow = serializers.UUIDField(required=False)
 
 
 class ApprovalDecisionSerializer(StrictSerializer):
-    """A decision."""
+    """Request body: the decision of an approval, and a comment."""
 
     decision = serializers.ChoiceField(choices=["approved", "rejected"])
     comment = TextField(max_length=1_000, default="", allow_blank=True)

@@ -1,4 +1,4 @@
-"""URLs of workflows in `/api/v1/`."""
+"""URLs of workflows and approvals in `/api/v1/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views of `workflows/` and their versions."""
+"""API views of `workflows/` and their versions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _OPERATIONS = {name: operation for name, operation in version_operations("workfl
 
 @extend_schema_view(**_OPERATIONS)
 class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
-    """Graphs of nodes that run as jobs."""
+    """Workflows: graphs of nodes that run as jobs."""
 
     model = Workflow
     serializer_class = WorkflowSerializer
@@ -87,19 +87,19 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
 
     @extend_schema(operation_id="workflows_create", request=NewWorkflowSerializer, responses={201: WorkflowSerializer})
     def create(self, request: Request) -> Response:
-        """Create a workflow with its first version; 422 `definition_invalid` names the place of each fault."""
+        """Create a workflow with its first version. Answer 422 `definition_invalid` with the position of each fault."""
         body = NewWorkflowSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         return _answer(create_workflow(tenant=self.tenant, **body.validated_data), status=201)
 
     @extend_schema(operation_id="workflows_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return a workflow. Its versions have its definition."""
+        """Return a workflow without its definition, which belongs to its versions."""
         return _answer(get_workflow(UUID(pk)))
 
     @extend_schema(operation_id="workflows_update", request=WorkflowChangesSerializer, responses=WorkflowSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change name or description."""
+        """Change the name or the description of a workflow."""
         workflow = self.begin_edit(lambda: get_workflow(UUID(pk)))
         body = WorkflowChangesSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -107,7 +107,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
 
     @extend_schema(operation_id="workflows_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a workflow with its versions; 409 `workflow_in_use` while a run of it has not ended."""
+        """Delete a workflow with its versions. Answer 409 `workflow_in_use` while a run of it has not ended."""
         delete_workflow(workflow=self.begin_edit(lambda: get_workflow(UUID(pk))))
         return Response(status=204)
 
@@ -126,7 +126,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     )
     @versions.mapping.post
     def add_version(self, request: Request, pk: str) -> Response:
-        """Store the next version, in effect now or from a given time. Open runs keep theirs."""
+        """Store the next version. It takes effect now or at a given time; open runs keep their version."""
         workflow = get_workflow(UUID(pk))
         body = NewVersionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -138,7 +138,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     )
     @action(detail=True, url_path="versions/(?P<number>[0-9]{1,9})", filter_backends=[], pagination_class=None)
     def version(self, request: Request, pk: str, number: str) -> Response:
-        """Return a version with its definition."""
+        """Return one version of a workflow with its definition."""
         version = get_version(get_workflow(UUID(pk)).pk, int(number))
         if version is None:
             raise WorkflowVersionNotFoundError
@@ -147,7 +147,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     @extend_schema(operation_id="workflows_preview", request=DefinitionSerializer, responses=WorkflowPreviewSerializer)
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def preview(self, request: Request, pk: str) -> Response:
-        """Compare a definition with the version in effect. Nothing is stored."""
+        """Compare a definition with the version in effect, without storing it."""
         definition = self.read(DefinitionSerializer).validated_data["definition"]
         preview = WORKFLOWS.preview(get_workflow(UUID(pk)), definition)
         answer = {
@@ -163,7 +163,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     @extend_schema(operation_id="workflows_runs_create", request=NewRunSerializer, responses={201: RunAnswerSerializer})
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def runs(self, request: Request, pk: str) -> Response:
-        """Submit a run, pinned to a version; 422 `inputs_invalid` names each invalid input."""
+        """Submit a run of a workflow, pinned to one version. Answer 422 `inputs_invalid` with each invalid input."""
         workflow = get_workflow(UUID(pk))
         body = NewRunSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -182,7 +182,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     @extend_schema(operation_id="workflows_check", request=DefinitionSerializer, responses=CheckedSerializer)
     @action(detail=False, methods=["post"], filter_backends=[], pagination_class=None)
     def check(self, request: Request) -> Response:
-        """Check a definition. Nothing is stored."""
+        """Check a definition without storing it."""
         body = DefinitionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         try:

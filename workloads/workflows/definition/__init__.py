@@ -1,1 +1,4 @@
-"""Definitions of workflows: schema, graph and validation. Pure."""
+"""Definitions of workflows: their schema, graph and validation.
+
+The code is pure: it uses neither database nor settings.
+"""

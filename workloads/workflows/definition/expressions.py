@@ -1,7 +1,7 @@
-"""Expressions by which a node reads other nodes' outputs: a reference, a template, or a constant.
+"""Expressions by which a node reads the outputs of other nodes: a reference, a template or a constant.
 
-A reference is a dotted path, such as ``nodes.ask.text`` or ``inputs.question``. Inside an iteration ``item`` and
-``index`` are the current element.
+A reference is a dotted path, such as ``nodes.ask.text`` or ``inputs.question``. Inside an iteration, ``item`` and
+``index`` are the current element and its number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ type Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """Part of a node's config that reads variables; ``pointer`` is its place below the config."""
+    """A part of a node's config that reads variables; ``pointer`` is its position within the config."""
 
     pointer: str
     kind: Literal["template", "reference"]
@@ -34,11 +34,11 @@ class Expression:
 
 
 class ExpressionInvalidError(Exception):
-    """Template or reference that cannot be parsed; the message is the reason."""
+    """Raised if a template or reference cannot be parsed; the message is the reason."""
 
 
 def of_value(pointer: str, value: Any) -> Iterator[Expression]:
-    """Yield the expression of a value in one of its three forms."""
+    """Yield the expression in a config value, if it has the form ``{"ref": …}`` or ``{"template": …}``."""
     if not isinstance(value, Mapping):
         return
     if isinstance(value.get("ref"), str):
@@ -48,7 +48,10 @@ def of_value(pointer: str, value: Any) -> Iterator[Expression]:
 
 
 def paths_in(expression: Expression) -> list[Path]:
-    """Return the variables that an expression reads, each as the names of its path as far as they are known."""
+    """Return the variables that an expression reads, each as the names of its path, such as ``("inputs", "city")``.
+
+    Only the constant part of a path is returned. Raise `ExpressionInvalidError` if the expression cannot be parsed.
+    """
     if expression.kind == "reference":
         if not _REFERENCE.fullmatch(expression.text):
             raise ExpressionInvalidError(

@@ -1,4 +1,4 @@
-"""A valid definition in the form that the engine walks."""
+"""The graph of a valid definition, in the form that the engine walks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ DEFAULT_RETRY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An edge from one node to another; with ``case`` None it is taken in every case."""
+    """An edge from one node to another.
+
+    It is followed only in the case ``case`` of its source, or always if that is None.
+    """
 
     source: str
     target: str
@@ -24,7 +27,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Node:
-    """One node; ``parent`` is the iteration whose graph contains it."""
+    """One node of a workflow; ``parent`` is the id of the iteration whose graph contains it, or None."""
 
     id: str
     type: str
@@ -38,12 +41,12 @@ class Node:
 
     @property
     def kind(self) -> NodeType:
-        """The node's type."""
+        """Return the type of the node."""
         return NODE_TYPES[self.type]
 
     @classmethod
     def read(cls, content: Mapping[str, Any], parent: str | None) -> Node:
-        """Return a node from its definition."""
+        """Return the node that a part of a definition describes."""
         kind, retry = NODE_TYPES[content["type"]], content.get("retry", {})
         return cls(
             id=content["id"],
@@ -59,7 +62,7 @@ class Node:
 
 
 class Graph:
-    """All nodes by id, including those of iterations, with their edges."""
+    """All nodes of a workflow by id, with their edges, including the nodes inside iterations."""
 
     def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
         self.nodes: Mapping[str, Node] = {node.id: node for node in nodes}
@@ -85,13 +88,13 @@ class Graph:
 
     @cached_property
     def inputs(self) -> Mapping[str, Mapping[str, Any]]:
-        """Declared inputs of a run, by name."""
+        """Return the inputs that the start node declares, by name."""
         start = next(node for node in self.scopes[None] if node.type == "start")
         declared: Mapping[str, Mapping[str, Any]] = start.config.get("inputs", {})
         return declared
 
     def describe(self) -> dict[str, Any]:
-        """Return the graph as the pages of a run draw it."""
+        """Return the nodes and edges as dicts, as the pages of a run draw them."""
         nodes = [
             {
                 "id": node.id,
@@ -109,7 +112,7 @@ class Graph:
 
 
 def graphs_in(definition: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str | None]]:
-    """Yield the graph of a definition and those of its iterations, each with its iteration."""
+    """Yield the definition's own graph with None, then the graph of each iteration with the iteration's id."""
     pending: list[tuple[Mapping[str, Any], str | None]] = [(definition, None)]
     while pending:
         graph, parent = pending.pop(0)

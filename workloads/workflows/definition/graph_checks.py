@@ -1,4 +1,4 @@
-"""Checks of a definition's graph: ids, ends, edges, cycles. The definition's schema must be valid."""
+"""Checks of a definition's graph: its ids, ends, edges and cycles. The definition must match the JSON Schema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ type Found = tuple[str, str, str]
 
 
 def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
-    """Yield the faults of a definition's graph and of those of its iterations."""
+    """Yield the faults in a definition's graph and in the graphs of its iterations, as (code, pointer, detail)."""
     seen: dict[str, str] = {}
     pending: list[tuple[Mapping[str, Any], str]] = [(definition, "")]
     while pending:
@@ -36,7 +36,7 @@ def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
 
 
 def depth_of(definition: Mapping[str, Any]) -> int:
-    """Return the nesting depth of the iterations of a valid definition; 0 without any."""
+    """Return how deep the iterations of a valid definition are nested; 0 if there is none."""
     inner = (node["config"]["graph"] for node in definition["nodes"] if node["type"] == "iteration")
     return max((1 + depth_of(graph) for graph in inner), default=0)
 

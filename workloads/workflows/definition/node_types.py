@@ -1,4 +1,4 @@
-"""Types of nodes: config, outputs and cases of each. Pure."""
+"""The types of nodes, each with its config, outputs and cases. The code is pure."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def _no_cases(config: Config) -> tuple[str, ...]:
 class NodeType:
     """One type of node.
 
-    ``outputs`` are what a node produces; None if its config names them. ``cases`` name its outgoing branches.
+    ``outputs`` are the names of what such a node produces; None if its config names them. ``cases(config)`` returns the
+    names of its outgoing branches.
     """
 
     name: str
@@ -102,7 +103,7 @@ class NodeType:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """JSON Schema of its config."""
+        """Return the JSON Schema of a node's config."""
         schema: dict[str, Any] = {"type": "object", "properties": dict(self.properties), "additionalProperties": False}
         if self.required:
             schema["required"] = list(self.required)

@@ -1,4 +1,4 @@
-"""Published JSON Schema of definitions, for editors."""
+"""The JSON Schema of workflow definitions, which is published for editors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ GRAPH: Final[dict[str, Any]] = {
 
 
 def definition_schema() -> dict[str, Any]:
-    """Return the JSON Schema 2020-12 of a whole definition."""
+    """Return the JSON Schema (2020-12) of a complete definition."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Workflow",

@@ -1,4 +1,4 @@
-"""Budget of one rendering of a template: steps, time, and the size of all values that it creates."""
+"""The budget of rendering a template once: its steps, its time, and the size of all values that it creates."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ BUDGET: Final = "__budget"
 
 
 class TemplateRefusedError(Exception):
-    """Template outside the language, too long or too deep; the message is the reason."""
+    """Raised for a template that uses unsupported constructs, is too long or too deep; the message is the reason."""
 
 
 class TemplateFailedError(Exception):
-    """Template that could not be rendered; the message is the reason."""
+    """Raised if rendering a template fails; the message is the reason."""
 
 
 class RenderBudget:
-    """Remaining budget of one rendering."""
+    """What is left of the budget of one rendering."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -38,7 +38,7 @@ class RenderBudget:
         self._ends_at = time.monotonic() + MAX_SECONDS
 
     def spend(self, size: int = 0) -> None:
-        """Charge an operation on a value of this size; raise TemplateFailedError if the budget is used up."""
+        """Charge one operation on a value of this size; raise `TemplateFailedError` if the budget is used up."""
         self._steps += 1 + size // _SIZE_OF_STEP
         if self._steps > MAX_STEPS:
             raise TemplateFailedError(
@@ -50,7 +50,7 @@ class RenderBudget:
             )
 
     def make(self, value: Any) -> None:
-        """Charge a value that an operation has created."""
+        """Charge a value that an operation has created; raise `TemplateFailedError` if the budget is used up."""
         size = size_of(value)
         self._made += size if isinstance(value, str) else size * _CHARACTERS_OF_ELEMENT
         if self._made > MAX_MADE_CHARACTERS:
@@ -64,14 +64,15 @@ class RenderBudget:
 
 
 def size_of(value: Any) -> int:
-    """Return the characters of a text or the elements of a list or object; 1 for anything else."""
+    """Return the number of characters of a text, or of elements of a list or object; 1 for any other value."""
     return len(value) if isinstance(value, str | list | tuple | Mapping) else 1
 
 
 def check_whole(value: Any) -> None:
-    """Raise TemplateFailedError if a value, with everything nested in it, is larger than an output may be.
+    """Raise `TemplateFailedError` if a value, with everything nested in it, is larger than an output may be.
 
-    A list that contains another one twice counts it twice: nested often enough, few elements would be unbounded.
+    A list that is contained twice counts twice, because a few elements nested often enough would otherwise be
+    unbounded.
     """
     total, pending = 0, [value]
     while pending:
@@ -85,7 +86,7 @@ def check_whole(value: Any) -> None:
 
 
 def check_length(length: int) -> None:
-    """Raise TemplateFailedError if a text is longer than an output may be."""
+    """Raise `TemplateFailedError` if a text of this length is longer than an output may be."""
     if length > MAX_OUTPUT_CHARACTERS:
         raise TemplateFailedError(
             translate(

@@ -1,4 +1,4 @@
-"""Filters and tests of templates. Each charges the rendering's budget for its operands and its result."""
+"""Filters and tests of templates. Each charges the budget of the rendering for its operands and its result."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _SIZE_OF_LOOKUP: Final = 100
 
 
 def budget_of(context: Context) -> RenderBudget:
-    """Return the budget of the rendering."""
+    """Return the budget of the rendering that the Jinja context belongs to."""
     budget: RenderBudget = context[BUDGET]
     return budget
 
 
 def is_number(value: Any) -> bool:
-    """Return True if arithmetic accepts the value."""
+    """Return whether the value is a number that arithmetic in templates accepts: its absolute value is below 2**53."""
     return isinstance(value, int | float) and abs(value) < 2**53
 
 
@@ -189,13 +189,13 @@ TEST_NAMES: Final = frozenset(
 
 
 def make_filters() -> dict[str, Callable[..., Any]]:
-    """Return the filters by name, those of the compiler included."""
+    """Return all filters by name, including those that the template compiler inserts."""
     known: dict[str, Callable[..., Any]] = {name: FILTERS[name] for name in _JINJA_FILTERS} | dict(_OWN_FILTERS)
     charged = {name: _charged(function) for name, function in known.items()}
     return charged | {COUNTED: _counted, WEIGHED: _weighed, SLICED: _sliced, BUILT: _built}
 
 
 def make_tests() -> dict[str, Callable[..., Any]]:
-    """Return the tests by name."""
+    """Return all tests by name."""
     known: dict[str, Any] = {**TESTS}
     return {name: _charged(known[name]) for name in TEST_NAMES}

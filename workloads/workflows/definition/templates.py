@@ -1,8 +1,9 @@
-"""Templates of tenants: a subset of Jinja2 with bounded output, steps and time.
+"""Templates that tenants write: a subset of Jinja2 with bounded output, steps and time.
 
-Constructs that make large values from small ones (calls, macros, concatenation in loops, multiplied texts) are not in
-the language. Every filter, test, operator and loop turn draws on one budget of steps, time and size, and none takes
-longer than its operands are large. So every template ends. Pure except for a clock.
+Constructs that make large values from small ones (calls, macros, concatenation in loops, multiplied texts) are not
+supported. Every filter, test, operator and loop pass is charged to one budget of steps, time and size, and the time of
+each is bounded by the size of its operands, so that rendering always ends. The code is pure, except that it reads a
+clock.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def parse_template(source: str) -> nodes.Template:
-    """Return the tree of a template; raise TemplateRefusedError, or Jinja's TemplateSyntaxError."""
+    """Return the syntax tree of a template; raise `TemplateRefusedError`, or Jinja's TemplateSyntaxError."""
     if len(source) > MAX_SOURCE_CHARACTERS:
         raise TemplateRefusedError(
             translate("The template has more than %(limit)s characters.", {"limit": f"{MAX_SOURCE_CHARACTERS:,}"})
@@ -158,7 +159,7 @@ def _check_language(node: nodes.Node) -> None:
 
 
 def render_template(source: str, variables: Mapping[str, Any]) -> str:
-    """Return the text that a template makes of variables; raise TemplateFailedError if it fails."""
+    """Return the text of a template rendered with the variables; raise `TemplateFailedError` if that fails."""
     budget = RenderBudget()
     parts: list[str] = []
     length = 0

@@ -1,4 +1,4 @@
-"""Validation of definitions: each fault has a code, a place as a JSON pointer, and a message."""
+"""Validation of definitions. Each fault has a code, a message, and its position as a JSON pointer."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ MAX_FAULTS = 100
 
 @dataclass(frozen=True, slots=True)
 class WorkflowFault:
-    """One fault; ``pointer`` is its place in the definition."""
+    """One fault in a definition; ``pointer`` is its position as a JSON pointer."""
 
     code: str
     pointer: str
     detail: str
 
     def describe(self) -> dict[str, str]:
-        """Return the fault for the API."""
+        """Return the fault as a dict, for the API."""
         return asdict(self)
 
 
 def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[WorkflowFault]:
-    """Return all faults of a definition in the order of their places; an empty list for a valid one.
+    """Return the first MAX_FAULTS faults of a definition; an empty list if it is valid.
 
-    The schema is checked first: the graph is checked only if the schema is valid.
+    The schema, the references to secrets, the graph and the variables are checked in this order. Each is checked only
+    if the ones before it have no fault.
     """
     faults = list(_faults_of_shape(definition, "", depth=0, max_depth=max_depth))
     if not faults:
@@ -52,7 +53,7 @@ def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[WorkflowFa
 
 
 def _is_header(definition: Any, path: Path) -> bool:
-    """Return True if a place is the value of a header of an http_request node."""
+    """Return True if a path leads to the value of a header of an http_request node."""
     if len(path) < 5 or path[-3:-1] != ("config", "headers") or path[-5] != "nodes":
         return False
     node = definition

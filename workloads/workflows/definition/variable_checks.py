@@ -1,4 +1,4 @@
-"""Checks that every variable is available when a node reads it. The definition's graph must be valid."""
+"""Checks that every variable exists when a node reads it. The definition's graph must be valid."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class _Scope:
 
 
 def check_variables(definition: Mapping[str, Any]) -> Iterator[Found]:
-    """Yield every reference and template that reads a variable that does not exist or may come later."""
+    """Yield a fault, as (code, pointer, detail), for each expression that reads a variable which may not exist then.
+
+    A variable may not exist if it is undeclared, or the output of a node that may not have ended.
+    """
     start = next(node for node in definition["nodes"] if node["type"] == "start")
     inputs = frozenset(start.get("config", {}).get("inputs", {}))
     nodes: dict[str, Mapping[str, Any]] = {}
@@ -68,7 +71,7 @@ def _check_scope(scope: _Scope, nodes: Mapping[str, Mapping[str, Any]], inputs: 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Checker of the variables that can be read at one place."""
+    """Checker of the variables that can be read at one place of a definition."""
 
     nodes: Mapping[str, Mapping[str, Any]]
     inputs: frozenset[str]

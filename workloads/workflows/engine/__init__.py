@@ -1,1 +1,1 @@
-"""Planning of a run: ready nodes, effects of results, and the run's state. Pure."""
+"""The engine of workflow runs: which nodes are ready, what their results change, the run's state. The code is pure."""

@@ -1,4 +1,4 @@
-"""Evaluation of conditions."""
+"""Evaluation of the conditions of condition nodes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ORDERED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 
 def choose_case(config: Mapping[str, Any], reading: Reading) -> str:
-    """Return the name of the first case that holds, else ``else``."""
+    """Return the name of the first case of a condition node that is true, or ``else`` if none is."""
     for case in config["cases"]:
         how = all if "all" in case else any
         if how(_holds(test, reading) for test in case.get("all") or case["any"]):
@@ -34,7 +34,10 @@ def _holds(test: Mapping[str, Any], reading: Reading) -> bool:
 
 
 def compare(left: Any, operator: str, right: Any) -> bool:
-    """Return True if a test holds. A missing value is null; values of two kinds are neither equal nor ordered."""
+    """Return whether a test is true, such as `left le right`.
+
+    A missing value counts as null. Values of different types are never equal, and have no order.
+    """
     match operator:
         case "eq":
             return _is_same(left, right)

@@ -1,7 +1,7 @@
-"""The planner: chooses the next tasks and applies their results. Plain values in and out, no clock.
+"""The planner of a run: it chooses the next tasks and applies their results. It is pure and reads no clock.
 
-A node is ready when all its incoming edges are decided and at least one is taken; when none is, it is skipped. An
-iteration opens a scope for each of its items, a limited number at a time, and ends when all have ended.
+A node is ready when all its incoming edges are decided and at least one is taken; if none is taken, it is skipped. An
+iteration opens a scope for each of its items, a limited number at a time, and ends when all of them have ended.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_MESSAGE_CHARACTERS: Final = 1_000
 
 
 class Planner:
-    """A run of a graph. ``take_changes`` returns the steps that have changed since its last call."""
+    """The planner of one run of a graph. It changes ``state``; ``take_changes`` returns what has changed."""
 
     def __init__(self, graph: Graph, state: WorkflowRunProgress, bounds: Bounds) -> None:
         self.graph = graph
@@ -42,14 +42,14 @@ class Planner:
 
     @property
     def is_ended(self) -> bool:
-        """True if the run has ended, with or without an error."""
+        """Return whether the run has ended, with or without an error."""
         if self.state.error is not None:
             return True
         steps = [self.state.steps.get(Key(node.id)) for node in self.graph.scopes[None]]
         return all(step is not None and step.status.is_ended for step in steps)
 
     def plan(self, now: float, *, room: int = 1_000_000) -> list[Task]:
-        """Return up to ``room`` ready tasks, each once; process the nodes that need no work."""
+        """Return up to ``room`` tasks that can start now, each only once, and process the nodes that need no work."""
         tasks: list[Task] = []
         if self.state.error is None and self.state.active_seconds > self.bounds.max_seconds:
             self._end("time_limit", f"The run has worked for more than {self.bounds.max_seconds:g} s.")
@@ -66,27 +66,27 @@ class Planner:
         return [] if self.state.error is not None else tasks
 
     def next_due(self) -> float | None:
-        """Return when the first of the waiting nodes is due; None if none waits for a time."""
+        """Return the earliest time at which a waiting node is due; None if no node waits for a time."""
         dues = [step.due_at for step in self.state.steps.values() if step.due_at is not None]
         return min(dues, default=None)
 
     @property
     def awaits_decision(self) -> bool:
-        """True if a node waits for a person."""
+        """Return whether a node waits for a person's decision."""
         return any(step.wait is WaitCause.DECISION for step in self.state.steps.values())
 
     def is_expected(self, task: Task) -> bool:
-        """Return True if a task's result is still wanted: the run or the enclosing item may have ended."""
+        """Return whether a task's result is still wanted; it is not if the run or the enclosing item has ended."""
         step = self.state.steps.get(task.key)
         return self.state.error is None and step is not None and not step.status.is_ended
 
     def succeed(self, key: Key, outputs: Any, *, case: str | None = None, tokens: int = 0) -> None:
-        """Record a node's success."""
+        """Record that a node has succeeded: its outputs, the case it chose, if any, and the tokens it used."""
         self.state.tokens += tokens
         self._end_step(key, Status.DONE, outputs=outputs, case=case)
 
     def fail(self, key: Key, error: NodeError, now: float) -> None:
-        """Record a failed attempt: schedule a retry, or fail the node."""
+        """Record a failed attempt of a node: schedule a retry, continue with the error as output, or fail the node."""
         step, node = self.state.steps[key], self.graph.nodes[key.node_id]
         message = error.message[:MAX_MESSAGE_CHARACTERS]
         self._forget(key)
@@ -108,21 +108,21 @@ class Planner:
         self._fail_around(key, error.code, message)
 
     def wait(self, key: Key, why: WaitCause, due_at: float | None) -> None:
-        """Let a node wait for a time or for a person's decision."""
+        """Let a node wait until ``due_at``, for a person's decision, or both."""
         step = self.state.steps[key]
         step.wait, step.due_at = why, due_at
         self._forget(key)
         self._set(key, Status.WAITING)
 
     def open_items(self, key: Key, count: int, items: Any) -> None:
-        """Open an iteration with ``count`` items; ``items`` are their values, for its nodes to read."""
+        """Open an iteration with ``count`` items; ``items`` are the values that its nodes read."""
         step = self.state.steps[key]
         step.count, step.outputs = count, items
         self._forget(key)
         self._set(key, Status.RUNNING)
 
     def close_item(self, key: Key, index: int, value: Any) -> None:
-        """Store the result of an item and drop its steps."""
+        """Store the result of one item of an iteration, and drop the states of its nodes."""
         self.state.steps[key].items[index] = value
         self._drop_item(key, index)
 
@@ -131,7 +131,7 @@ class Planner:
         self._end(code, message)
 
     def take_changes(self) -> dict[Key, NodeProgress]:
-        """Return the steps that have changed since the last call, as they are now or were at their end."""
+        """Return copies of the node states that have changed since the last call."""
         changes, self._changes = self._changes, {}
         return changes
 
@@ -223,7 +223,7 @@ class Planner:
         self.fail_item(Key(node.parent, key.path[:-1]), key.path[-1], code, message)
 
     def fail_item(self, around: Key, index: int, code: str, message: str) -> None:
-        """Fail an item of an iteration: it is left out, or the iteration fails with it."""
+        """Fail one item of an iteration: it is skipped, or the iteration fails with it, as its config says."""
         iteration, step = self.graph.nodes[around.node_id], self.state.steps[around]
         if iteration.config.get("on_item_error") == "skip":
             step.failed += 1

@@ -1,6 +1,6 @@
-"""State of a run in compact form: the checkpoint of the run's job.
+"""The state of a run in a compact form, which is the checkpoint of the run's job.
 
-An output is stored as a list of one value, or as the number under which it was offloaded.
+An output is stored as a list of one value or, if it is large, as the number of the `RunValue` that it was moved to.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ type Stored = list[Any] | int | None
 
 
 def inline(value: Any) -> Stored:
-    """Return a value in the form that is stored in the state itself."""
+    """Return a value in the form in which the state itself stores it."""
     return [value]
 
 
 class Status(StrEnum):
-    """Status of a node. A node that is not in the state has not begun."""
+    """The status of a node in a run. A node that has not begun has no entry in the state."""
 
     RUNNING = "r"
     WAITING = "w"
@@ -34,12 +34,12 @@ class Status(StrEnum):
 
     @property
     def is_ended(self) -> bool:
-        """True if the node changes no more."""
+        """Return whether the node has ended, so that its status does not change any more."""
         return self in (Status.DONE, Status.FAILED, Status.SKIPPED)
 
 
 class WaitCause(StrEnum):
-    """Reason for which a node waits."""
+    """What a waiting node waits for."""
 
     RETRY = "retry"
     TIME = "time"
@@ -48,7 +48,7 @@ class WaitCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A node of a run: its id and, inside iterations, the indexes of the items, outermost first."""
+    """The key of a node in a run: its id and, inside iterations, the indexes of the items, outermost first."""
 
     node_id: str
     path: Indexes = ()
@@ -58,14 +58,14 @@ class Key:
 
     @classmethod
     def read(cls, text: str) -> Key:
-        """Return a key from its form in the state."""
+        """Return the key that its text in the state describes."""
         node_id, _, path = text.partition("@")
         return cls(node_id, tuple(int(index) for index in path.split(".")) if path else ())
 
 
 @dataclass(frozen=True, slots=True)
 class NodeError:
-    """Error of a node. ``is_transient``: a retry may succeed."""
+    """The error of a node. If ``is_transient``, a retry may succeed."""
 
     code: str
     message: str
@@ -75,9 +75,10 @@ class NodeError:
 
 @dataclass(slots=True)
 class NodeProgress:
-    """One node of a run. ``version`` rises with every change; ``items`` are the results of an iteration's items.
+    """The state of one node in a run. ``version`` rises with every change.
 
-    A failed item that is left out is None.
+    For an iteration, ``items`` maps the index of each ended item to its result; it is None for a failed item that is
+    skipped.
     """
 
     status: Status
@@ -93,7 +94,7 @@ class NodeProgress:
     failed: int = 0
 
     def write(self) -> dict[str, Any]:
-        """Return the step as JSON, without default values."""
+        """Return the node's state as JSON values; fields with their default value are omitted."""
         content: dict[str, Any] = {"s": self.status.value, "v": self.version}
         if self.attempt != 1:
             content["a"] = self.attempt
@@ -110,7 +111,7 @@ class NodeProgress:
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> NodeProgress:
-        """Return a step from its JSON."""
+        """Return the node's state from the JSON values that `write` returned."""
         error = content.get("e")
         return cls(
             status=Status(content["s"]),
@@ -129,7 +130,10 @@ class NodeProgress:
 
 @dataclass(slots=True)
 class WorkflowRunProgress:
-    """A whole run. ``version`` is that of its record, ``values`` the number of values offloaded so far."""
+    """The state of a whole run.
+
+    ``version`` is the version of the run's record; ``values`` counts the `RunValue` rows.
+    """
 
     workflow_version: int
     inputs: Stored = None
@@ -143,7 +147,7 @@ class WorkflowRunProgress:
     error: tuple[str, str] | None = None
 
     def write(self) -> dict[str, Any]:
-        """Return the state as JSON: the checkpoint."""
+        """Return the state as JSON values, which are the job's checkpoint."""
         content: dict[str, Any] = {
             "format": FORMAT,
             "workflow_version": self.workflow_version,
@@ -162,7 +166,7 @@ class WorkflowRunProgress:
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> WorkflowRunProgress:
-        """Return a run from its last checkpoint."""
+        """Return the state of a run from its last checkpoint."""
         error = content.get("error")
         return cls(
             workflow_version=content["workflow_version"],

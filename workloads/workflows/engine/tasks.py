@@ -1,4 +1,4 @@
-"""Tasks that the planner returns, and the bounds of a run."""
+"""The tasks that the planner returns, and the limits of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workloads.workflows.engine.state import Key
 
 
 class TaskType(StrEnum):
-    """Action of a task: run a node, collect the result of one item, or gather those of all items of an iteration."""
+    """What a task does: run a node, collect the result of one item of an iteration, or gather those of all items."""
 
     RUN = "run"
     COLLECT = "collect"
@@ -19,7 +19,7 @@ class TaskType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task for a node; ``index`` is the item that is collected."""
+    """A task for one node. ``index`` is the item whose result is collected."""
 
     key: Key
     node: Node
@@ -30,7 +30,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Bounds of a run."""
+    """The limits of one run: its number of steps, and its working time in seconds."""
 
     max_steps: int = 500
     max_seconds: float = 1_200.0

@@ -1,4 +1,4 @@
-"""Variables that a node can read: the run's inputs, the outputs of earlier nodes, and the current item."""
+"""The variables that a node can read: the run's inputs, the outputs of earlier nodes, and the current item."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ type Variables = Mapping[str, Any]
 
 
 class VariableMissingError(Exception):
-    """Reference to a missing value; the message names it."""
+    """Raised if a reference names a value that does not exist; the message names it."""
 
 
 class Reading:
-    """Variables at one place in a run; only those that are read are loaded."""
+    """The variables that can be read at one position in a run. Values are loaded only when they are read."""
 
     def __init__(
         self, graph: Graph, state: WorkflowRunProgress, load: Load, *, path: Indexes, parent: str | None
@@ -33,7 +33,7 @@ class Reading:
         self._parent = parent
 
     def variables(self, expressions: Iterable[Expression]) -> Variables:
-        """Return the variables that the expressions read."""
+        """Return the variables that the expressions read, as nested dicts."""
         found: dict[str, Any] = {}
         for expression in expressions:
             for path in _paths_of(expression):
@@ -41,11 +41,11 @@ class Reading:
         return found
 
     def render(self, source: str) -> str:
-        """Return the text of a template here."""
+        """Return the text of a template rendered with the variables at this position."""
         return render_template(source, self.variables([Expression("", "template", source)]))
 
     def look_up(self, reference: str) -> Any:
-        """Return the value of a reference; raise VariableMissingError if there is none."""
+        """Return the value of a reference; raise `VariableMissingError` if it does not exist."""
         value: Any = self.variables([Expression("", "reference", reference)])
         for name in reference.split("."):
             try:
@@ -55,7 +55,7 @@ class Reading:
         return value
 
     def evaluate(self, value: Mapping[str, Any]) -> Any:
-        """Return the value of an expression in one of its three forms."""
+        """Return the value of a config value ``{"ref": …}``, ``{"template": …}`` or ``{"value": …}``."""
         if "ref" in value:
             return self.look_up(value["ref"])
         if "template" in value:

@@ -1,4 +1,7 @@
-"""Behaviour of the nodes, one module per type: each prepares its work from its variables, and chooses where it runs."""
+"""What the nodes of each type do, one module per type.
+
+The `prepare` function of a module reads the node's variables and returns its work and where the work runs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`approval`: requests a decision, and continues with it or at the timeout."""
+"""Nodes of type `approval`: they request a decision from people and continue with it, or at the timeout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_TEXT_CHARACTERS = 20_000
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Render the question now: it does not change afterwards."""
+    """Return the request for a decision. Its title and text are rendered now and do not change afterwards."""
     title = place.reading.render(place.config["title"]).strip()[:MAX_TITLE_CHARACTERS] or place.node.id
     text = place.reading.render(place.config["text"])[:MAX_TEXT_CHARACTERS] if "text" in place.config else ""
     seconds = float(place.config.get("timeout_seconds", DEFAULT_SECONDS))

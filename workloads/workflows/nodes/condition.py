@@ -1,4 +1,4 @@
-"""`condition`: chooses the first case that holds."""
+"""Nodes of type `condition`: they choose the first case that is true."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Prepare the choice; the chosen case is the branch, and an output."""
+    """Return the work that chooses the case. The case decides which edges are followed, and is also an output."""
 
     def choose() -> NodeOutput:
         case = choose_case(place.config, place.reading)

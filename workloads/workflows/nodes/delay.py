@@ -1,4 +1,4 @@
-"""`delay`: continues after some time; the run's slot is free meanwhile."""
+"""Nodes of type `delay`: they continue after some time. The run occupies no slot meanwhile."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from workloads.workflows.nodes.work import NodeContext, PreparedNode, WaitReques
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Prepare the time to wait."""
+    """Return the request to wait for the configured time."""
     seconds = float(place.config["seconds"])
     return PreparedNode(inputs={"seconds": seconds}, now=lambda: WaitRequest(WaitCause.TIME, seconds))

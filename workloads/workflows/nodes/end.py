@@ -1,4 +1,4 @@
-"""`end`: the outputs of the run."""
+"""Nodes of type `end`: they evaluate the outputs of the run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Prepare the outputs that the definition names."""
+    """Return the outputs that the node's config names."""
     outputs = {name: place.reading.evaluate(value) for name, value in place.config.get("outputs", {}).items()}
     return PreparedNode(now=lambda: NodeOutput(outputs))

@@ -1,4 +1,4 @@
-"""`http_request`: calls a URL through the outgoing HTTP client, and ends by the response's status."""
+"""Nodes of type `http_request`: they send a request by the outgoing HTTP client and fail on unexpected statuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEALING_STATUSES = frozenset({408, 425, 429})
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Build the request now; the node depends on its host."""
+    """Build the request now, and return the work that sends it. The node depends on the host of the URL."""
     config = place.config
     method = config.get("method", "GET")
     url = place.reading.render(config["url"]).strip()

@@ -1,4 +1,4 @@
-"""`iteration`: a graph for each item of a list."""
+"""Nodes of type `iteration`: they run a graph for each item of a list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from workloads.workflows.tenant_settings import MAX_ITEMS
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Read the list once; it does not change afterwards."""
+    """Return the items, which are read once and do not change afterwards.
+
+    Raise `PermanentError` if they are not a list, or are more than the tenant's limit.
+    """
     items = place.reading.evaluate(place.config["items"])
     if not isinstance(items, list):
         raise PermanentError(f"Its items are not a list but of the type {type(items).__name__}.", code="items_invalid")

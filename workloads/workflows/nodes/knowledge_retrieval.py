@@ -1,4 +1,4 @@
-"""`knowledge_retrieval`: searches a dataset of the tenant."""
+"""Nodes of type `knowledge_retrieval`: they search a dataset of the tenant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_TOP_K = 5
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Prepare a search in a thread, with a connection of its own that is scoped to the run's tenant."""
+    """Return the search. It runs in a thread, with its own database connection in the scope of the run's tenant."""
     asked = {
         "dataset": str(_read_id(place.reading.render(place.config["dataset"]))),
         "query": place.reading.render(place.config["query"])[:MAX_QUERY_LENGTH],

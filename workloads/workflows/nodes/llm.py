@@ -1,4 +1,7 @@
-"""`llm`: sends a chat to a model by OpenAI's API, at the tenant's endpoint or the platform's, and counts the tokens."""
+"""Nodes of type `llm`: they send a chat to a model by OpenAI's API and count the tokens.
+
+The endpoint is the tenant's own or the platform's.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _OPTIONS = ("temperature", "max_tokens")
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Render the messages now; the answer streams in on the event loop."""
+    """Render the messages now, and return the work that sends them and streams the answer on the event loop."""
     settings, config = place.run.settings, place.config
     url = settings[LLM_URL.key]
     key = open_header(place.run.tenant_id, url, settings[LLM_KEY.key]) if url else ""

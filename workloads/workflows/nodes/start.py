@@ -1,4 +1,4 @@
-"""`start`: the inputs of the run."""
+"""Nodes of type `start`: they return the inputs of the run."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Prepare the inputs, which were validated when the run was submitted."""
+    """Return the run's inputs, which were validated when the run was submitted."""
     return PreparedNode(now=lambda: NodeOutput(place.run.inputs))

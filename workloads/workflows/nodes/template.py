@@ -1,4 +1,4 @@
-"""`template`: a text made of variables."""
+"""Nodes of type `template`: they render a text from variables."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Prepare the rendering, which is done at once: its output, steps and time are bounded."""
+    """Return the rendering, which is done at once because its output, steps and time are bounded."""
     return PreparedNode(now=lambda: NodeOutput({"text": place.reading.render(place.config["template"])}))

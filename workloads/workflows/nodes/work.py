@@ -1,4 +1,4 @@
-"""Input and output of a node's work."""
+"""What a node's work gets and returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workloads.workflows.engine.variables import Reading
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """Facts of a whole run. ``idempotency_key`` is the same at each start of its job."""
+    """What the nodes of a run share. ``idempotency_key`` stays the same when the run's job is started again."""
 
     tenant_id: UUID
     run_id: UUID
@@ -26,7 +26,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class NodeContext:
-    """A node that is about to work, and its variables."""
+    """A node that is about to run, and the variables that it can read."""
 
     key: Key
     node: Node
@@ -35,18 +35,18 @@ class NodeContext:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The node's config."""
+        """Return the node's config."""
         return self.node.config
 
     @property
     def idempotency_key(self) -> str:
-        """Key that is the same at each attempt of this node of this run."""
+        """Return a key that stays the same for all attempts of this node in this run."""
         return f"{self.run.idempotency_key}:{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeOutput:
-    """Result of a node that is done. ``case`` names the chosen branch."""
+    """The result of a node that has succeeded. ``case`` names the branch that it chose."""
 
     outputs: Mapping[str, Any] = field(default_factory=dict)
     case: str | None = None
@@ -55,14 +55,14 @@ class NodeOutput:
 
 @dataclass(frozen=True, slots=True)
 class OpenedIteration:
-    """Result of a node that runs a graph for each of these items."""
+    """The result of an iteration node: the items for each of which its graph is run."""
 
     items: Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class WaitRequest:
-    """Result of a node that waits for a time, or for a person's decision until then."""
+    """The result of a node that waits ``seconds``, or at most that long for a person's decision."""
 
     why: WaitCause
     seconds: float
@@ -75,10 +75,11 @@ type Result = NodeOutput | OpenedIteration | WaitRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedNode:
-    """A node's work: one of ``now``, ``later`` on the event loop, and ``aside`` in a thread.
+    """The work of a node, given by one of three functions: ``now``, ``later`` or ``aside``.
 
-    Work ``now`` takes negligible time. ``inputs`` are shown on the run's page. ``dependency`` is the external service,
-    and ``usual_seconds`` its time limit unless the node sets a lower one.
+    ``now`` is called at once and must take negligible time; ``later`` runs on the event loop, ``aside`` in a thread.
+    ``inputs`` are shown on the run's page. ``dependency`` is the external service that the work needs, and
+    ``usual_seconds`` is its timeout unless the node sets a lower one.
     """
 
     inputs: Mapping[str, Any] = field(default_factory=dict)

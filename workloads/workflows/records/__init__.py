@@ -1,1 +1,1 @@
-"""Records of workflow runs and their nodes: format, storage and queries."""
+"""Records of workflow runs and of their nodes: their format, storage and queries."""

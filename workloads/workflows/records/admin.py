@@ -1,4 +1,4 @@
-"""Admin of workflow runs: a list by key, and a page of each with its graph and its timeline."""
+"""Admin pages of workflow runs: a list paged by key, and a page for each run with its graph and timeline."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BODY_TEMPLATE = "workflow_storage/admin/run_body.html"
 
 
 class WorkflowRunStateFilter(admin.SimpleListFilter):
-    """Filter by the state that is shown, which can come from the job."""
+    """Filter of runs by their shown state, which may come from the state of the run's job."""
 
     title, parameter_name = gettext_lazy("state"), "state"
 
@@ -49,7 +49,7 @@ class WorkflowRunStateFilter(admin.SimpleListFilter):
 
 @admin.register(WorkflowRun, site=console_site)
 class WorkflowRunAdmin(KeysetAdmin):
-    """Read-only admin of runs, newest first."""
+    """Read-only admin page of workflow runs, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("run", "state_badge", "job", "steps", "tokens", "started", "took", "error")
@@ -74,7 +74,10 @@ class WorkflowRunAdmin(KeysetAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Search by id; each condition uses an index."""
+        """Return the runs whose id, job id or workflow id is the search term.
+
+        An index serves each of these conditions.
+        """
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -90,7 +93,7 @@ class WorkflowRunAdmin(KeysetAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the run's own page in place of a form."""
+        """Show the page of the run, in place of a form."""
         if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
             raise PermissionDenied  # runs are read-only
         shown = self._shown(object_id)
@@ -110,7 +113,7 @@ class WorkflowRunAdmin(KeysetAdmin):
         return TemplateResponse(request, "workflow_storage/admin/run_page.html", context)
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
-        """Return the part of the page that changes while the run continues."""
+        """Return the HTML of that part of the page which changes while the run continues."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         return part_response(request, render_to_string(BODY_TEMPLATE, self._shown(str(object_id)), request))
@@ -127,7 +130,7 @@ class WorkflowRunAdmin(KeysetAdmin):
 
     @post_action(label=gettext_lazy("Reveal values"), permission=Permission.JOBS_REVEAL, asks_reason=True)
     def reveal(self, request: HttpRequest, run: WorkflowRun, reason: str) -> HttpResponse:
-        """Show the values in the response to this POST only: in no URL, no cache and no message."""
+        """Show the values of a run in the response to this POST only, so that they are in no URL, cache or message."""
         reveal_run(run_id=run.pk, reason=reason)
         whole = get_run(run.pk)
         nodes = find_nodes(run.pk).order_by("id")[:SHOWN_NODES]
@@ -181,7 +184,7 @@ class WorkflowRunAdmin(KeysetAdmin):
 
 
 def job_url(run: WorkflowRun) -> str:
-    """Return the URL of a run's job; empty in a console without the scheduler's pages."""
+    """Return the URL of the page of a run's job; an empty string in a console without the scheduler's pages."""
     try:
         return reverse("admin:scheduling_job_change", args=[run.job_id])
     except NoReverseMatch:

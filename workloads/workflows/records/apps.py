@@ -1,4 +1,4 @@
-"""App of workflow runs and their nodes, with the kind that stores runs from outside."""
+"""The Django app of workflow runs, with the job kind that stores runs executed outside the platform."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import workloads.workflows.records.platform_settings  # noqa: F401 - declares th
 
 
 class WorkflowStorageConfig(AppConfig):
-    """Runs of workflows, kept as long as their jobs."""
+    """App configuration of workflow runs, which are kept as long as their jobs."""
 
     name = "workloads.workflows.records"
     label = "workflow_storage"

@@ -1,4 +1,7 @@
-"""Layout of a run's graph and timeline as shapes. Pure: it draws any graph, also one that cannot be run."""
+"""Layout of a run's graph and timeline as shapes.
+
+The code is pure. It draws any graph, even one that could not be run.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _MOST_TELLING: Final = ("failed", "running", "waiting", "paused", "cancelled", "
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A node at its position. ``state`` is empty before it begins; ``passes`` counts its executions."""
+    """The box of a node in the drawing. ``state`` is empty before the node begins; ``passes`` counts its executions."""
 
     node_id: str
     title: str
@@ -36,13 +39,13 @@ class Box:
 
     @property
     def short_title(self) -> str:
-        """The title, shortened to fit into the box."""
+        """Return the title, cut to fit into the box."""
         return self.title if len(self.title) <= TITLE_CHARACTERS else f"{self.title[: TITLE_CHARACTERS - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
 class EdgePath:
-    """An edge as the path of a curve, with its label in the middle."""
+    """The line of an edge, as an SVG path, with the position of its label."""
 
     path: str
     label: str
@@ -52,7 +55,7 @@ class EdgePath:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A graph, or the inner graph of an iteration whose title is ``inside``."""
+    """The drawing of a workflow's graph, or of the graph inside the iteration whose title is ``inside``."""
 
     inside: str
     boxes: Sequence[Box]
@@ -63,15 +66,17 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class NodeBar:
-    """A span of time on a scale of ``TIMELINE_UNITS``."""
+    """A bar of the timeline: its position and width on a scale of ``TIMELINE_UNITS``."""
 
     left: int
     width: int
 
 
 def draw_graph(graph: Mapping[str, Any] | None, states: Iterable[tuple[str, str]]) -> list[Drawing]:
-    """Return the drawing of a run's graph and one of each iteration in it; ``states`` are (node id, state), once per
-    pass.
+    """Return the drawing of a run's graph, and one for each iteration in it.
+
+    ``states`` are pairs of a node's id and a state, one for each time that the node ran; a node in an iteration runs
+    once for each item. A graph of more than MAX_BOXES nodes is not drawn.
     """
     nodes = {node["id"]: node for node in (graph or {}).get("nodes", ()) if isinstance(node.get("id"), str)}
     if not nodes or len(nodes) > MAX_BOXES:
@@ -93,7 +98,10 @@ def draw_graph(graph: Mapping[str, Any] | None, states: Iterable[tuple[str, str]
 
 
 def draw_bars(spans: Sequence[tuple[datetime | None, datetime | None]], *, now: datetime) -> list[NodeBar | None]:
-    """Return one bar per span, from the first start to the last end; an open span ends at ``now``."""
+    """Return the bar of each span on a scale from the first start to the last end; None for a span without a start.
+
+    A span without an end reaches to ``now``.
+    """
     starts = [start for start, _ in spans if start is not None]
     if not starts:
         return [None for _ in spans]

@@ -14,7 +14,7 @@ class WorkflowRunNotFoundError(DomainError):
 
 
 class RunTakenError(DomainError):
-    """Record from outside with the id of a job, of a run of the engine, or of a run of another tenant."""
+    """Raised if a record from outside has the id of a job, of a run of the platform, or of another tenant's run."""
 
     code = "workflow_run_taken"
     category = "conflict"

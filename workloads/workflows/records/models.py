@@ -17,10 +17,11 @@ OPEN_STATES = [state.value for state in RecordState if not state.is_terminal]
 
 
 class RecordedModel(TenantModel):
-    """Common fields of runs and nodes: a head of one version, and two values each with its own version.
+    """Base of runs and nodes.
 
-    A value is stored in its row. If it is large, the row has its beginning as text, and ``…_key`` locates it in the
-    file storage. Only :mod:`upserts` writes rows.
+    A row has a head (state, error, times) at one version, and two values with their own versions. A value is stored in
+    its row. If it is large, the row holds its beginning as text, and ``…_key`` locates the whole in the file storage.
+    Only :mod:`upserts` writes rows.
     """
 
     version = models.PositiveIntegerField(_("version"))
@@ -45,12 +46,12 @@ class RecordedModel(TenantModel):
 
     @property
     def is_terminal(self) -> bool:
-        """True if the stored state is final."""
+        """Return whether the stored state is final."""
         return self.state in TERMINAL_STATES
 
     @property
     def elapsed_seconds(self) -> float | None:
-        """Seconds from its start to its end; None before that."""
+        """Return the seconds from the start to the end; None if there is no end yet."""
         if self.started_at is None or self.ended_at is None:
             return None
         return max(0.0, (self.ended_at - self.started_at).total_seconds())
@@ -69,10 +70,11 @@ def _value_indexes(prefix: str) -> list[models.Index]:
 
 
 class WorkflowRun(RecordedModel):
-    """One recorded run of a version of a workflow; the recorder chooses its id, a UUIDv7.
+    """One run of a version of a workflow. The id is a UUIDv7, given by whatever records the run.
 
-    ``job_id`` is the job that runs it; for a run recorded outside the platform (``is_external``) the job that stored
-    its newest version. :mod:`queries` adds the state of the first kind of job (cancelled, dead).
+    ``job_id`` is the job that runs it or, for a run executed outside the platform (``is_external``), the job that
+    stored its newest version. The functions in :mod:`queries` combine the stored state with the state of a job that
+    runs it, which may have been cancelled or have failed.
     """
 
     workflow_id = models.UUIDField(_("workflow id"))
@@ -108,7 +110,7 @@ class WorkflowRun(RecordedModel):
 class NodeRun(RecordedModel):
     """One node of a run, once for each pass of the iterations around it.
 
-    ``run_version`` is the version of the run with which it was last written, so it is never beyond its run's.
+    ``run_version`` is the version of the run with which the row was last written; it is never higher than the run's.
     """
 
     # Rows refer to each other by (tenant, id); the constraints are in the migration.

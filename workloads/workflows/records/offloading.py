@@ -1,4 +1,4 @@
-"""Offloading of large values: a preview in the row, the whole in the file storage."""
+"""Storage of large values: the row holds the beginning, the file storage the whole."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ VALUES: Final = ("inputs", "outputs")
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """A value as its row holds it. ``content`` is the whole, or its beginning as text if it ``is_preview``.
+    """A value as its row stores it.
 
-    A preview without a ``key`` is all there is: the tenant's storage had no room for the rest.
+    ``content`` is the value or, if it ``is_preview``, the beginning of its JSON as text. A preview without a ``key`` is
+    all that exists, because the tenant's storage had no room for the rest.
     """
 
     content: Any
@@ -35,15 +36,15 @@ class StoredValue:
 
     @property
     def is_preview(self) -> bool:
-        """True if the row holds only the beginning."""
+        """Return whether the row holds only the beginning of the value."""
         return isinstance(self.content, str)
 
     def read(self) -> Any:
-        """Return the whole value, from the file storage if it is there."""
+        """Return the whole value, reading the file storage if it is there; raise `StoredFileError` if that fails."""
         return json.loads(read_bytes(self.key, self.sha256)) if self.key else self.content
 
     def read_or_preview(self) -> Any:
-        """Return the whole value, or its preview if the file storage fails."""
+        """Return the whole value, or its beginning as text if the file storage fails."""
         try:
             return self.read()
         except StoredFileError as error:
@@ -52,7 +53,7 @@ class StoredValue:
 
 
 def value_of(row: Any, name: str) -> StoredValue | None:
-    """Return a value of a run or a node; None if it is not set."""
+    """Return the ``inputs`` or ``outputs`` of a run or node; None if they are not set."""
     if not getattr(row, f"{name}_version"):
         return None
     return StoredValue(
@@ -64,7 +65,7 @@ def value_of(row: Any, name: str) -> StoredValue | None:
 
 
 def offload(row: Row) -> Row:
-    """Return the row with all columns of its values, large values stored as files in the current transaction."""
+    """Return the row with all columns of its values. Large values are stored as files, in the current transaction."""
     stored = dict(row)
     for name in VALUES:
         stored |= _place(UUID(row["tenant_id"]), name, row[name], is_said=bool(row[f"{name}_version"]))

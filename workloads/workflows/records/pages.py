@@ -1,4 +1,4 @@
-"""Context of a run's page: its graph with the states of its nodes, its timeline, sizes and keys of its values."""
+"""The template context of a run's page: its graph with the nodes' states, its timeline, and facts about its values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN_KEYS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class OffloadedValue:
-    """Size and keys of a value whose content is not shown."""
+    """The size and the keys of a value whose content is not shown."""
 
     size_bytes: int
     keys: Sequence[str]
@@ -31,7 +31,7 @@ class OffloadedValue:
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """A node on the timeline; ``bar`` is None before it begins."""
+    """A node on the timeline. ``bar`` is None before the node begins."""
 
     node: NodeRun
     state: str
@@ -43,7 +43,10 @@ class TimelineRow:
 
 
 def run_page_context(run_id: UUID) -> dict[str, Any]:
-    """Return the part of the page that changes while the run continues; raise RunNotFoundError if there is no run."""
+    """Return the context of that part of the page which changes while the run continues.
+
+    Raise `WorkflowRunNotFoundError` if there is no such run.
+    """
     picture = read_picture(run_id, most_nodes=SHOWN_NODES)
     run = picture.run
     return {
@@ -62,12 +65,12 @@ def run_page_context(run_id: UUID) -> dict[str, Any]:
 
 
 def is_over(picture: RunPicture) -> bool:
-    """Return True if the run has ended, after which its page is not polled."""
+    """Return whether the run has ended. The page of an ended run is not polled."""
     return picture.run.shown_state in TERMINAL_STATES
 
 
 def offloaded_value_of(value: StoredValue | None) -> OffloadedValue | None:
-    """Return the size of a value, and its top-level keys if its row holds the whole."""
+    """Return the size of a value, and its top-level keys unless its row holds only the beginning; None for None."""
     if value is None:
         return None
     keys = sorted(value.content) if isinstance(value.content, dict) else []

@@ -1,4 +1,4 @@
-"""The key of JOBS_PLATFORM that stored workflow runs read."""
+"""The key of JOBS_PLATFORM that the storage of workflow runs reads."""
 
 from __future__ import annotations
 

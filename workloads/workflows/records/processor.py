@@ -1,4 +1,4 @@
-"""The kind that stores a run recorded outside the platform."""
+"""The processor of the kind `workflow_storage`: its jobs store runs executed outside the platform."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workloads.workflows.records.repository import save_external_record
 
 
 class WorkflowStorage(TaskProcessor):
-    """Processor of the kind `workflow_storage`."""
+    """Processor of the kind `workflow_storage`. Each job stores one record of a run."""
 
     kind = "workflow_storage"
     title = gettext_noop("Storing of workflow runs")

@@ -1,8 +1,8 @@
-"""Queries of runs and nodes, combined with the state of the job.
+"""Queries of workflow runs and their nodes. The stored states are combined with the state of the run's job.
 
-A write stores a run with its nodes in one transaction, and one statement reads both, so no node is ahead of its run. A
-job can end without running its code (cancelled, crashed): its run and all its nodes have ended then. The job of a run
-recorded outside the platform only stores it: such a run is shown as recorded.
+A run and its nodes are written in one transaction and read by one statement, so no node is newer than its run. A job
+can end without running its code (cancelled, crashed); its run and all its nodes are then shown as ended. The job of a
+run executed outside the platform only stores it, so such a run is shown as recorded.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LOOKS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Filter of the list of runs; empty means all."""
+    """Values to filter workflow runs by. A field left empty does not filter."""
 
     states: Sequence[str] = ()
     workflow_id: UUID | None = None
@@ -41,7 +41,10 @@ class RunFilter:
     created_before: datetime | None = None
 
     def condition(self) -> Q:
-        """Return the condition for runs as :func:`find_runs` returns them."""
+        """Return the filter as a Q.
+
+        Apply it to a queryset of `find_runs`, because it may use the annotation `shown_state`.
+        """
         condition = Q()
         if self.states:
             condition &= Q(shown_state__in=self.states)
@@ -60,29 +63,33 @@ class RunFilter:
 
 @dataclass(frozen=True, slots=True)
 class RunPicture:
-    """A run with its nodes at one moment."""
+    """A run and its nodes, as they were at one moment."""
 
     run: Any
     nodes: Sequence[Any]
 
 
 def find_runs(asked: RunFilter | None = None) -> QuerySet[WorkflowRun]:
-    """Return runs of the current scope with ``shown_state``, ``shown_error_code`` and ``shown_error_message``."""
+    """Return a queryset of the current scope's runs that match the filter.
+
+    It is annotated with ``shown_state``, ``shown_error_code`` and ``shown_error_message``, which take the run's job
+    into account.
+    """
     runs = _as_shown(WorkflowRun.objects.all(), job="job_id", prefix="")
     return runs.filter(asked.condition()) if asked else runs
 
 
 def scan_runs(asked: RunFilter) -> QuerySet[WorkflowRun] | None:
-    """Return the rows that a list scans because no index finds its states; None if one does."""
+    """Return the queryset of all rows that a list has to scan; None if an index finds the wanted states."""
     if not asked.states or set(asked.states) <= _OPEN_SHOWN:
         return None
     return WorkflowRun.objects.filter(replace(asked, states=()).condition())
 
 
 def get_run(run_id: UUID) -> WorkflowRun:
-    """Return one run of the current scope as :func:`find_runs` does.
+    """Return one run of the current scope, annotated as by `find_runs`.
 
-    Raise WorkflowRunNotFoundError if there is none.
+    Raise `WorkflowRunNotFoundError` if there is none.
     """
     run = find_runs().filter(pk=run_id).first()
     if run is None:
@@ -91,7 +98,10 @@ def get_run(run_id: UUID) -> WorkflowRun:
 
 
 def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
-    """Return the nodes of a run with ``shown_state``; a node is open only while its run is."""
+    """Return a queryset of a run's nodes, annotated with ``shown_state``.
+
+    A node is shown as open only while its run is.
+    """
     nodes = _as_shown(NodeRun.objects.filter(run_id=run_id), job="run__job_id", prefix="run_", of="run__")
     is_left = Q(state__in=OPEN_STATES) & Q(run_shown_state__in=_TERMINAL)
     shown = Case(
@@ -105,7 +115,7 @@ def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
 
 
 def get_node(run_id: UUID, node_key: UUID) -> NodeRun:
-    """Return one node of a run of the current scope; raise WorkflowRunNotFoundError if there is none."""
+    """Return one node of a run of the current scope; raise `WorkflowRunNotFoundError` if there is none."""
     node = find_nodes(run_id).filter(pk=node_key).first()
     if node is None:
         raise WorkflowRunNotFoundError("The run has no such node.")
@@ -113,7 +123,7 @@ def get_node(run_id: UUID, node_key: UUID) -> NodeRun:
 
 
 def read_picture(run_id: UUID, *, most_nodes: int) -> RunPicture:
-    """Return a run with its first nodes at one moment, without the nodes' values."""
+    """Return a run and its first ``most_nodes`` nodes, as they were at one moment, without the nodes' values."""
     heavy = [*(f"run__{name}" for name in HEAVY_FIELDS), "inputs", "outputs"]
     nodes_of = find_nodes(run_id).select_related("run").defer(*heavy).order_by("id")[:most_nodes]
     for _ in range(_LOOKS):

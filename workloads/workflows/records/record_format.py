@@ -1,4 +1,7 @@
-"""Records from outside as JSON: the payload of the job that stores them. Pure: it imports no framework."""
+"""Records of runs executed outside the platform, as the JSON payload of the job that stores them.
+
+The code is pure: it imports no framework.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from workloads.workflows.records.rows import storable
 
 
 def to_payload(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a validated body as JSON that PostgreSQL stores: ids and moments as texts, moments in UTC."""
+    """Return a validated request body as JSON that PostgreSQL can store: ids and times become texts, times in UTC."""
     nodes = [_with_texts(node) for node in body.get("nodes", ())]
     payload: dict[str, Any] = storable({"run": _with_texts(body["run"]), "nodes": nodes})
     return payload
 
 
 def read_record(payload: Mapping[str, Any], *, tenant_id: UUID, job_id: UUID) -> tuple[RunRecord, list[NodeRecord]]:
-    """Return the records of a payload, as a run from outside of this tenant and this job."""
+    """Return the record of the run and those of its nodes from a job's payload, for this tenant and job."""
     run, run_id = payload["run"], UUID(payload["run"]["id"])
     record = RunRecord(
         run_id=run_id,

@@ -1,6 +1,6 @@
-"""Records of a run and of its nodes, as an engine or a client writes them. Pure: it imports no framework.
+"""The records of a run and of its nodes, as an engine or a client writes them. The code is pure.
 
-An engine writes at its safe points, inside the transaction of the checkpoint::
+An engine writes them at its safe points, in the transaction of the checkpoint::
 
     context.checkpoint(state, effects=lambda: save_records(run, nodes))
 
@@ -22,7 +22,7 @@ type JsonObject = Mapping[str, Any]
 
 
 class RecordState(StrEnum):
-    """State of a run or a node."""
+    """The state of a run or a node."""
 
     RUNNING = gettext_noop("running")
     WAITING = gettext_noop("waiting")
@@ -33,7 +33,7 @@ class RecordState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """True if the state is final."""
+        """Return whether the state is final."""
         return self in TERMINAL_STATES
 
 
@@ -46,13 +46,13 @@ SHOWN_STATES: Final = (*(state.value for state in RecordState), PAUSED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A run at ``version``.
+    """The record of a run at one ``version``, which begins at 1 and rises with every change.
 
-    ``version`` begins at 1 and rises with every change. None for ``inputs``, ``outputs``, ``graph`` or ``started_at``
-    keeps the stored value, so a write carries only what changed. ``graph`` is what the run's pages draw, ``{"nodes":
-    [{"id", "type", "title", "parent"?}], "edges": [{"source", "target", "label"?}]}``; it is set once, or the same each
-    time. ``parent`` is the id of the iteration that contains a node. ``is_external`` marks a run that was recorded
-    outside the platform; ``job_id`` is then the job that stores this record.
+    If ``inputs``, ``outputs``, ``graph`` or ``started_at`` is None, the stored value is kept, so a write needs to
+    contain only what has changed. ``graph`` is what the run's pages draw, ``{"nodes": [{"id", "type", "title",
+    "parent"?}], "edges": [{"source", "target", "label"?}]}``; it must not change once it is set. ``parent`` is the id
+    of the iteration that contains a node. ``is_external`` marks a run that was executed outside the platform;
+    ``job_id`` is then the job that stores this record.
     """
 
     run_id: UUID
@@ -77,10 +77,10 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
-    """A node of a run at ``version``, which is the node's own.
+    """The record of a node at one ``version``; each node has its own versions.
 
-    ``path`` holds the indexes of the iterations around the node, () at the top. None for ``inputs``, ``outputs`` or
-    ``started_at`` keeps the stored value, as with a run.
+    ``path`` holds the indexes of the iterations around the node; it is empty outside of iterations. If ``inputs``,
+    ``outputs`` or ``started_at`` is None, the stored value is kept.
     """
 
     run_id: UUID

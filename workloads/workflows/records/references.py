@@ -1,4 +1,4 @@
-"""Columns of runs that refer to contents of the file storage."""
+"""The columns of runs and nodes that refer to contents of the file storage."""
 
 from __future__ import annotations
 

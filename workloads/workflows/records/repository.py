@@ -1,4 +1,4 @@
-"""Storing of records of runs and nodes, in the caller's transaction and the context of the run's tenant."""
+"""Storage of records of runs and nodes, in the caller's transaction and in the scope of the run's tenant."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ID_KEY = "workflow_storage_workflowrun_pkey"
 
 
 def save_records(run: RunRecord, nodes: Sequence[NodeRecord] = ()) -> None:
-    """Upsert a run and nodes of it: two statements, one without nodes. Raise ValueError for a node of another run.
+    """Insert or update a run and nodes of it, with one statement each. Raise ValueError for a node of another run.
 
-    A run from outside that has the same id is left as it is, with its nodes.
+    A stored run with the same id that was executed outside the platform stays unchanged, with its nodes.
     """
     rows = _rows_of(run, nodes)
     if upsert_runs([run_row(run)]) or not _is_external(run.run_id):
@@ -29,9 +29,10 @@ def save_records(run: RunRecord, nodes: Sequence[NodeRecord] = ()) -> None:
 
 
 def save_external_record(run: RunRecord, nodes: Sequence[NodeRecord]) -> bool:
-    """Upsert a record from outside; return False, and store nothing, if the run has ended at a lower version.
+    """Insert or update the record of a run executed outside the platform, and of nodes of it.
 
-    Raise RunTakenError if the id belongs to a run of the engine or of another tenant.
+    Return False, and change nothing, if the stored run has ended at a lower version. Raise `RunTakenError` if the id
+    belongs to a run of the platform or of another tenant.
     """
     rows = _rows_of(run, nodes)
     _upsert_external(run_row(run))

@@ -1,4 +1,4 @@
-"""Conversion of records to rows: plain JSON, bounded, without what PostgreSQL rejects."""
+"""Conversion of records to rows: plain JSON of limited size, without characters that PostgreSQL refuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_WORKFLOW_NAME: Final = 200
 
 
 def run_row(run: RunRecord) -> Row:
-    """Return the row of a run's record."""
+    """Return the row for the record of a run, as JSON values."""
     return {
         "id": str(run.run_id),
         "tenant_id": str(run.tenant_id),
@@ -37,7 +37,7 @@ def run_row(run: RunRecord) -> Row:
 
 
 def node_row(node: NodeRecord, *, tenant_id: UUID, run_version: int) -> Row:
-    """Return the row of a node's record, in a write of that version of its run."""
+    """Return the row for the record of a node, written together with the given version of its run, as JSON values."""
     return {
         "id": str(uuid7()),
         "tenant_id": str(tenant_id),
@@ -53,8 +53,9 @@ def node_row(node: NodeRecord, *, tenant_id: UUID, run_version: int) -> Row:
 
 
 def storable(value: Any) -> Any:
-    """Return a value as JSON that PostgreSQL accepts: without NUL, unpaired surrogates and infinities; other types
-    become text.
+    """Return a value as JSON that PostgreSQL can store: without NUL characters, unpaired surrogates and infinities.
+
+    Values of other types become texts.
     """
     match value:
         case None | bool() | int():

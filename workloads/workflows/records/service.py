@@ -1,4 +1,4 @@
-"""Services of runs: audited reads of their values, and records from outside."""
+"""Services of workflow runs: audited reads of their values, and submission of records from outside."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from workloads.workflows.records.record_format import to_payload
 
 
 def reveal_run(*, run_id: UUID, reason: str) -> WorkflowRun:
-    """Record that the values of a run and of its nodes are read, with the reason; return the run.
+    """Write an audit entry that the values of a run and its nodes are read, with the reason. Return the run.
 
-    Raise ReasonRequiredError if the reason is blank.
+    Raise `ReasonRequiredError` if the reason is blank.
     """
     if not reason.strip():
         raise ReasonRequiredError("Give the reason for viewing the values.")
@@ -34,9 +34,10 @@ def reveal_run(*, run_id: UUID, reason: str) -> WorkflowRun:
 
 
 def submit_record(*, tenant: Tenant, body: Mapping[str, Any], is_rate_limited: bool = False) -> UUID:
-    """Submit a job that stores a record from outside and return its id; the API's serializer has validated ``body``.
+    """Submit a job that stores the record of a run executed outside the platform. Return the job's id.
 
-    Raise RunTakenError if the id is that of a job or of a run of the engine, or what submission raises.
+    ``body`` must have been validated by the API's serializer. Raise `RunTakenError` if the run's id belongs to a job or
+    to a run of the platform, and the errors of `submit_job` if the submission is refused.
     """
     with tenant_context(tenant):
         if _is_of_platform(body["run"]["id"]):

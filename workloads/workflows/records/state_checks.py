@@ -1,4 +1,4 @@
-"""Consistency checks of workflow runs: their jobs and their nodes."""
+"""Consistency checks of workflow runs against their jobs, and of their nodes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _RUNS, _NODES = _SQL["check_runs"], _SQL["check_nodes"]
 
 
 def check_runs(piece: CheckRange) -> CheckPage:
-    """Find open runs whose jobs were deleted or have completed."""
+    """Find open runs whose job does not exist or has completed."""
     yesterday = uuid7_floor(timezone.now() - timedelta(days=1))
     return Table(WorkflowRun._meta.db_table).look(_RUNS, piece, parameters={"yesterday": yesterday})
 
 
 def check_nodes(piece: CheckRange) -> CheckPage:
-    """Find nodes that are ahead of their runs."""
+    """Find nodes that were written with a higher version of their run than the stored one."""
     return Table(NodeRun._meta.db_table).look(_NODES, piece)
 
 

@@ -1,6 +1,4 @@
-"""Upkeep of workflow runs: each is kept as long as its job, so by the tenant's plan, and pruned with its nodes and
-files.
-"""
+"""Upkeep of workflow runs: a run is deleted, with its nodes and files, after its job has been deleted."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ _FIND, _PRUNE = _SQL["find_old_runs"], _SQL["prune_runs"]
 
 @dataclass(frozen=True, slots=True)
 class PrunedRuns:
-    """Rows that one step removed, of the first tenant that had any; None if none had."""
+    """The rows that one step removed, all of one tenant; `tenant_id` is None if there were none to remove."""
 
     tenant_id: UUID | None
     runs: int = 0
@@ -38,7 +36,7 @@ class PrunedRuns:
 
 
 def prune_runs(budget: UpkeepBudget) -> UpkeepStep:
-    """Delete runs whose jobs were deleted, with their nodes; then the files without other references."""
+    """Delete runs whose jobs were deleted, with their nodes, and then their files that nothing else refers to."""
     after = UUID(str(budget.cursor.get("after", NO_TENANT)))
     limit = min(RUNS_PER_STEP, budget.batch_rows)
     with all_tenants():

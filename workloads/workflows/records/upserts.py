@@ -1,8 +1,9 @@
-"""Upserts of runs and nodes: each row is merged with the stored one by versions.
+"""Upserts of runs and nodes. Each row is merged with the stored one by comparing versions.
 
-A row has a head, which a row of a higher version replaces as a whole, and two values, each with the version that set
-it. So neither order nor number of the writes matters: the newest of each part stays. No write of a higher version
-changes a row in a terminal state; a write of a lower version still stores the values that it alone has.
+A row has a head (state, error, times), which a row of a higher version replaces as a whole, and two values, each with
+the version that set it. So neither the order nor the number of writes matters: the newest of each part is kept. Once a
+row is in a terminal state, a write of a higher version changes nothing; a write of a lower version still stores the
+values that it alone has.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ UPSERT_NODES: Final = _SQL["upsert_nodes"]
 
 
 def upsert_runs(rows: Sequence[Row]) -> int:
-    """Store runs of different ids in the current transaction; return how many rows were inserted or changed."""
+    """Insert or update runs with different ids, in the current transaction.
+
+    Return how many rows were inserted or changed.
+    """
     return _upsert(UPSERT_RUNS, sorted(rows, key=lambda row: (row["tenant_id"], row["id"])))
 
 
 def upsert_nodes(rows: Sequence[Row]) -> int:
-    """Store different nodes in the current transaction; return how many rows were inserted or changed."""
+    """Insert or update different nodes, in the current transaction. Return how many rows were inserted or changed."""
     return _upsert(UPSERT_NODES, sorted(rows, key=_node_key))
 
 

@@ -1,4 +1,4 @@
-"""Display of run states in the console: a glyph, a tone and the word, never a colour alone."""
+"""How the console displays the states of runs: by a glyph, a tone and a word, never by a colour alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MINUTE, _HOUR = 60, 3_600
 
 @dataclass(frozen=True, slots=True)
 class StateMark:
-    """Display of a state; tones are those of the console's style sheet."""
+    """The glyph and the tone of a state. The tones are defined in the console's style sheet."""
 
     glyph: str
     tone: str
@@ -36,12 +36,12 @@ NOT_BEGUN: Final = StateMark("○", "quiet")
 
 
 def mark_of(state: str) -> StateMark:
-    """Return the mark of a state; for an unknown one that of a node that has not begun."""
+    """Return the mark of a state; for an unknown state, the mark of a node that has not begun."""
     return MARKS.get(state, NOT_BEGUN)
 
 
 def badge(state: str) -> SafeString:
-    """Return a state as HTML, as in the console's other lists."""
+    """Return the HTML that shows a state in the console's lists."""
     mark = mark_of(state)
     return format_html(
         '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>',
@@ -52,7 +52,7 @@ def badge(state: str) -> SafeString:
 
 
 def seconds_in_words(seconds: float | None) -> str:
-    """Return a duration as text."""
+    """Return a duration in seconds as text, such as "12.5 s" or "3 min 20 s"; "–" for None."""
     if seconds is None:
         return "–"
     if seconds < 1:

@@ -1,1 +1,1 @@
-"""Execution of a run on a worker: runs the planner's tasks and stores the state at every safe point."""
+"""Execution of a workflow run on a worker: it does the planner's tasks and stores the state at each safe point."""

@@ -1,4 +1,4 @@
-"""Places where nodes work: at once, on the event loop of the process, or in a thread of the run."""
+"""The work of nodes that takes time: on the event loop of the process, or in a thread of the run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ type Ended = tuple[Task, Result | NodeError | Interrupted]
 
 @dataclass(slots=True)
 class _AtWork:
-    """A node whose work was begun, within its dependency."""
+    """A node whose work has started, with the context of its dependency, which is closed after the work."""
 
     task: Task
     future: Future[Result]
@@ -40,7 +40,7 @@ class _AtWork:
 
 
 class NodeConcurrency:
-    """Running nodes of a run."""
+    """The nodes of a run whose work is in progress."""
 
     def __init__(self, context: JobContext, *, threads: int) -> None:
         self._context = context
@@ -52,7 +52,7 @@ class NodeConcurrency:
         return len(self._at_work)
 
     def begin(self, task: Task, work: PreparedNode) -> None:
-        """Start a node's work; raise Interrupted if the breaker of its dependency is open."""
+        """Start a node's work; raise `Interrupted` if the circuit breaker of its dependency is open."""
         stack = ExitStack()
         if work.dependency is not None:
             stack.enter_context(self._context.dependency(work.dependency))
@@ -65,20 +65,20 @@ class NodeConcurrency:
         self._at_work.append(_AtWork(task, future, stack))
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Return the work that has ended, as soon as any has; an empty list after the timeout."""
+        """Wait up to ``seconds`` until some work has ended. Return the work that has ended, which may be none."""
         wait([one.future for one in self._at_work], timeout=seconds, return_when=FIRST_COMPLETED)
         ended = [one for one in self._at_work if one.future.done()]
         self._at_work = [one for one in self._at_work if not one.future.done()]
         return [(one.task, _answer_of(one)) for one in ended]
 
     def drop(self, is_wanted: Callable[[Task], bool]) -> None:
-        """Cancel the work of nodes whose results are not needed any more."""
+        """Cancel the work of tasks for which ``is_wanted`` returns False."""
         for one in self._at_work:
             if not is_wanted(one.task):
                 one.future.cancel()
 
     def close(self) -> None:
-        """Cancel all work; a running thread finishes, and its result is dropped."""
+        """Cancel all work. A thread that is running is waited for, and its result is dropped."""
         for one in self._at_work:
             one.future.cancel()
         self._at_work.clear()
@@ -87,7 +87,10 @@ class NodeConcurrency:
 
 
 def failure_of(error: Exception) -> NodeError:
-    """Return the node's error for an exception of its work. Raise the exception if the database is unavailable."""
+    """Return the error of a node for an exception that its work raised.
+
+    If the database is unavailable, raise the exception instead: then the whole run has to be repeated.
+    """
     match error:
         case OperationalError() if "statement timeout" in str(error):
             return NodeError("timed_out", "The database took too long.", is_transient=True)

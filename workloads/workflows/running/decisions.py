@@ -16,7 +16,7 @@ _ON_TIMEOUT: Mapping[str, str] = {"approve": APPROVED, "reject": REJECTED}
 
 
 def apply_decisions(planner: Planner, values: Values, decisions: Mapping[str, Approval], now: float) -> None:
-    """Let each node whose approval is decided continue."""
+    """Let each node continue, or fail, whose approval has been decided, has timed out or was withdrawn."""
     waiting = [key for key, step in planner.state.steps.items() if step.wait is WaitCause.DECISION]
     for key in waiting:
         approval = decisions.get(str(key))

@@ -1,4 +1,4 @@
-"""Work of the planner's tasks: done at once if it takes negligible time, else prepared for the lanes."""
+"""The work of the planner's tasks: it is done at once if it takes negligible time, else prepared to run aside."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ INLINE_SECONDS: Final = 0.05
 
 @dataclass(slots=True)
 class NodeWork:
-    """Work of one start of a run. ``is_idle``: the last `advance` had nothing to do."""
+    """The work of a run between one start of its job and the next.
+
+    ``is_idle``: the last `advance` found nothing to do.
+    """
 
     context: JobContext
     planner: Planner
@@ -46,7 +49,7 @@ class NodeWork:
     is_idle: bool = False
 
     def advance(self, room: int) -> list[tuple[Task, PreparedNode]]:
-        """Do the work that takes negligible time, and prepare up to ``room`` tasks that take longer."""
+        """Do the work that takes negligible time, and return up to ``room`` tasks with work that takes longer."""
         begun: list[tuple[Task, PreparedNode]] = []
         until = time.monotonic() + INLINE_SECONDS
         while time.monotonic() < until:
@@ -62,7 +65,7 @@ class NodeWork:
         return [one for one in begun if self.planner.is_expected(one[0])]
 
     def _do(self, task: Task) -> PreparedNode | None:
-        """Do a task at once; return its work if that takes time."""
+        """Do a task at once, or return its work if it takes time."""
         if not self.planner.is_expected(task):
             return None
         try:
@@ -101,7 +104,7 @@ class NodeWork:
         return Reading(self.planner.graph, self.planner.state, self.values.load, path=path, parent=parent)
 
     def apply(self, task: Task, result: Result) -> None:
-        """Apply a node's result to the state."""
+        """Apply the result of a node's work to the run's state."""
         now = self.clock()
         match result:
             case NodeOutput(outputs=outputs, case=case, tokens=tokens):
@@ -128,7 +131,7 @@ class NodeWork:
         )
 
     def fail(self, task: Task, error: NodeError) -> None:
-        """Apply a node's error to the run."""
+        """Log the error of a node's work and apply it to the run's state."""
         self.context.log(error.message, level="warning", node=str(task.key), code=error.code, attempt=task.attempt)
         if task.act is TaskType.COLLECT and task.index is not None:
             self.planner.fail_item(task.key, task.index, error.code, error.message)

@@ -1,4 +1,4 @@
-"""Records for the pages of a run: the run and its changed nodes."""
+"""The records that the pages of a run show: of the run, and of its changed nodes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATES: Mapping[Status, RecordState] = {
 
 @dataclass(slots=True)
 class Recording:
-    """Records of one run, made from its state."""
+    """Builder of the records of one run from its state."""
 
     tenant_id: UUID
     run_id: UUID
@@ -44,7 +44,7 @@ class Recording:
         outputs: Mapping[str, Any] | None = None,
         ended_at: float | None = None,
     ) -> RunRecord:
-        """Return the run's current record, with a new version."""
+        """Return the record of the run as it is now. The version of the run's record is incremented."""
         self.state.version += 1
         code, message = self.state.error or ("", "")
         return RunRecord(
@@ -68,7 +68,7 @@ class Recording:
         )
 
     def nodes(self, changes: Mapping[Key, NodeProgress], now: float) -> Sequence[NodeRecord]:
-        """Return the current records of the changed nodes."""
+        """Return the records of the changed nodes as they are now."""
         records = [self._node(key, step, now) for key, step in changes.items()]
         self.inputs.clear()
         self.tokens.clear()

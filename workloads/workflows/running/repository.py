@@ -1,4 +1,4 @@
-"""A run's reads and writes of its own tables. Writes belong in the effects of a checkpoint."""
+"""Database reads and writes of a run in progress. The writes belong into the transaction of a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workloads.workflows.queries import get_pinned
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """The version to which a run is pinned."""
+    """The version of a workflow that a run is pinned to."""
 
     workflow_id: UUID
     workflow_name: str
@@ -28,9 +28,9 @@ class Pinned:
 
 
 def read_version(tenant_id: UUID, workflow_id: UUID, number: int | None) -> Pinned:
-    """Return a version of a workflow of the tenant, the one in effect if ``number`` is None.
+    """Return the version of a tenant's workflow with that number; without a number, the version in effect.
 
-    Raise PermanentError if there is no such version, or if it never was in effect.
+    Raise `PermanentError` if there is no such version, or if it was never in effect.
     """
     with tenant_context(tenant_id):
         version = get_pinned(workflow_id, number)
@@ -40,7 +40,10 @@ def read_version(tenant_id: UUID, workflow_id: UUID, number: int | None) -> Pinn
 
 
 def read_value(tenant_id: UUID, job_id: UUID, number: int) -> tuple[str, str]:
-    """Return the key and hash of an offloaded value."""
+    """Return the storage key and hash of a run's value that is too large for the checkpoint.
+
+    Raise `PermanentError` if it is missing.
+    """
     with tenant_context(tenant_id):
         row = RunValue.objects.filter(job_id=job_id, number=number).values_list("storage_key", "sha256").first()
     if row is None:
@@ -49,9 +52,9 @@ def read_value(tenant_id: UUID, job_id: UUID, number: int) -> tuple[str, str]:
 
 
 def read_decisions(tenant_id: UUID, job_id: UUID) -> dict[str, Approval]:
-    """Return the decisions on a run's approvals, by node; expired ones are timed out.
+    """Return the approvals of a run that are not pending, by node. Expired ones are marked as timed out first.
 
-    Waits for a concurrent decision, which is then either returned or refused.
+    If a person is deciding one at the same time, the function waits; the decision is then either returned or refused.
     """
     with tenant_context(tenant_id):
         asked = Approval.objects.filter(job_id=job_id)
@@ -62,7 +65,7 @@ def read_decisions(tenant_id: UUID, job_id: UUID) -> dict[str, Approval]:
 
 
 def end_run(job_id: UUID) -> None:
-    """Withdraw the run's approvals and delete its values. The clean-up of files removes the contents."""
+    """Withdraw the pending approvals of a run and delete its `RunValue` rows. A clean-up later deletes their files."""
     Approval.objects.filter(job_id=job_id, state=ApprovalState.PENDING).update(
         state=ApprovalState.WITHDRAWN, decided_at=Now()
     )
@@ -70,13 +73,13 @@ def end_run(job_id: UUID) -> None:
 
 
 def store(values: Sequence[RunValue], approvals: Sequence[Approval]) -> None:
-    """Store what a safe point keeps beside the state."""
+    """Insert the rows that a safe point stores besides the checkpoint."""
     RunValue.objects.bulk_create(values)
     Approval.objects.bulk_create(approvals)
 
 
 def database_clock() -> Callable[[], float]:
-    """Return a clock of seconds since 1970 by the database, independent of this machine's clock."""
+    """Return a function that returns the database's time in seconds since 1970, whatever this machine's clock shows."""
     asked_at = time.monotonic()
     offset = read_moment().timestamp() - asked_at
     return lambda: time.monotonic() + offset

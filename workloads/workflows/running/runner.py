@@ -1,7 +1,8 @@
-"""One start of a run: it continues from its checkpoint until the run ends, waits, or yields its slot.
+"""One start of a run's job: it continues from the checkpoint until the run ends, waits, or yields its slot.
 
-Each turn plans, does at once what takes negligible time, stores the state, begins the rest, and collects results; it is
-a safe point. Stored work is never repeated; work that was begun and not stored begins again on the worker that resumes.
+Each turn of the loop plans, does at once what takes negligible time, stores the state, begins the rest, and collects
+results. The stored state is a safe point: work in it is never repeated; work that was begun and not stored is begun
+again by the worker that resumes the run.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ MAX_RESULT_CHARACTERS: Final = 32 * 1024
 
 
 class Runner:
-    """Execution of a run by its job."""
+    """Execution of one run by one start of its job."""
 
     def __init__(self, context: JobContext) -> None:
         self.context = context
@@ -64,7 +65,7 @@ class Runner:
         self.interruption: Interrupted | None = None
 
     def run(self) -> Outcome:
-        """Continue as far as possible."""
+        """Continue the run as far as possible, and return the outcome of the job."""
         if self.state.error is not None:
             raise self._failure()
         try:

@@ -1,4 +1,4 @@
-"""Outputs of nodes: small values stay in the state, large ones go to the file storage."""
+"""Storage of the nodes' outputs: small values stay in the run's state, large ones go to the file storage."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_LOADED: Final = 64
 
 
 class Values:
-    """Values of one run."""
+    """The values of one run, small and large."""
 
     def __init__(self, tenant_id: UUID, job_id: UUID, state: WorkflowRunProgress) -> None:
         self._tenant_id = tenant_id
@@ -38,7 +38,7 @@ class Values:
         self._new: list[RunValue] = []
 
     def load(self, stored: Stored) -> Any:
-        """Return a stored value."""
+        """Return the value for its stored form; a large value is read from the file storage."""
         if stored is None:
             return None
         if isinstance(stored, list):
@@ -50,18 +50,21 @@ class Values:
         return self._loaded[stored]
 
     def keep(self, value: Any) -> Stored:
-        """Return the form of a value in the state; a large one is stored now, and its row with the next checkpoint."""
+        """Return the stored form of a value.
+
+        A large value is written to the file storage now, its row with the next checkpoint.
+        """
         value = storable(value)
         data = _encode(value)
         return inline(value) if len(data) <= INLINE_BYTES else self._put_aside(value, data)
 
     def take_new(self) -> list[RunValue]:
-        """Return the rows of the values offloaded since the last call."""
+        """Return the rows of the large values that were stored since the last call."""
         new, self._new = self._new, []
         return new
 
     def write_state(self) -> dict[str, Any]:
-        """Return the checkpoint, offloading values until it is small enough."""
+        """Return the checkpoint. Values are moved to the file storage until it is small enough."""
         content = self._state.write()
         if _size(content) <= FULL_BYTES:
             return content

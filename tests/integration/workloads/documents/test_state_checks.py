@@ -59,7 +59,7 @@ def test_each_mismatch_of_a_document_is_found(
     faults = found()
     assert faults == {
         "document_without_job": [str(document.pk)],
-        "document_chunks": [f"Document {document.pk} counts 7 chunks and has 1."],
+        "document_chunks": [f"Document {document.pk} records 7 chunks but has 1."],
     }
     # Rows of a customer are not changed by a repair.
     assert not verify(repair=True).is_clean

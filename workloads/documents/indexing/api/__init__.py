@@ -1,1 +1,1 @@
-"""API of documents."""
+"""The REST API of documents."""

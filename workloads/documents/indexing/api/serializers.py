@@ -18,7 +18,7 @@ TEXT_FORMATS = {"text": ContentType.TEXT, "markdown": ContentType.MARKDOWN}
 
 
 class PhasesSerializer(serializers.Serializer[Any]):
-    """Times at which the document entered each phase; null for phases not reached."""
+    """The times at which the document entered each phase; null for phases that it has not reached."""
 
     waiting = serializers.DateTimeField(source="created_at")
     parsing = serializers.DateTimeField(source="parsing_at", allow_null=True)
@@ -30,7 +30,7 @@ class PhasesSerializer(serializers.Serializer[Any]):
 
 
 class DocumentErrorSerializer(serializers.Serializer[Any]):
-    """Why a document is not indexed, or why its last attempt failed."""
+    """Why a document could not be indexed, or why its last attempt failed."""
 
     code = serializers.CharField()
     message = serializers.CharField()
@@ -67,7 +67,7 @@ class DocumentSerializer(serializers.Serializer[Any]):
 
 
 class UploadedDocumentSerializer(DocumentSerializer):
-    """A file of an upload with its document."""
+    """One file of an upload, with its document."""
 
     duplicate_of = serializers.UUIDField(
         allow_null=True,
@@ -76,14 +76,14 @@ class UploadedDocumentSerializer(DocumentSerializer):
 
 
 class UploadAnswerSerializer(serializers.Serializer[Any]):
-    """Result of an upload, file by file in the order sent."""
+    """The result of an upload, file by file in the order in which they were sent."""
 
     batch = serializers.UUIDField(allow_null=True, help_text="Null if every file was already in the dataset.")
     documents = UploadedDocumentSerializer(many=True)
 
 
 class UploadSerializer(serializers.Serializer[Any]):
-    """Files as `multipart/form-data`."""
+    """Request body of an upload: files as `multipart/form-data`."""
 
     files = serializers.ListField(
         child=serializers.FileField(), help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each."
@@ -91,13 +91,13 @@ class UploadSerializer(serializers.Serializer[Any]):
 
 
 class FileBodySerializer(serializers.Serializer[Any]):
-    """One file as `multipart/form-data`."""
+    """Request body: one file as `multipart/form-data`."""
 
     file = serializers.FileField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB.")
 
 
 class NewTextSerializer(StrictSerializer):
-    """A text that becomes a document."""
+    """Request body: a text to index as a document."""
 
     name = NameField(max_length=MAX_NAME_LENGTH)
     text = TextField(max_length=MAX_TEXT_LENGTH)
@@ -105,14 +105,14 @@ class NewTextSerializer(StrictSerializer):
 
 
 class NewAddressSerializer(StrictSerializer):
-    """A URL whose page or file becomes a document."""
+    """Request body: the URL of a page or file to index as a document."""
 
     url = TextField(max_length=MAX_URL_LENGTH)
     name = NameField(max_length=MAX_NAME_LENGTH, required=False, default="")
 
 
 class ReindexSerializer(StrictSerializer):
-    """How and why a document is re-indexed."""
+    """Request body that re-indexes a document: whether its URL is fetched again, and the reason."""
 
     refetch = serializers.BooleanField(
         default=False, help_text="First fetch its URL again; for documents that have one."
@@ -121,7 +121,7 @@ class ReindexSerializer(StrictSerializer):
 
 
 class ReindexDatasetSerializer(StrictSerializer):
-    """Which documents of a dataset are re-indexed, and why."""
+    """Request body that re-indexes a dataset: which of its documents, and the reason."""
 
     all = serializers.BooleanField(
         default=False, help_text="All documents whose indexing has ended, not only outdated ones."
@@ -130,7 +130,7 @@ class ReindexDatasetSerializer(StrictSerializer):
 
 
 class RenewalSerializer(serializers.Serializer[Any]):
-    """What is re-indexed now, and how many outdated documents remain for another request."""
+    """How many documents are re-indexed now, and how many outdated ones are left for another request."""
 
     batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="Null when there is nothing to do.")
     documents = serializers.IntegerField()
@@ -138,7 +138,7 @@ class RenewalSerializer(serializers.Serializer[Any]):
 
 
 class DocumentQuerySerializer(StrictSerializer):
-    """Filters of the list of documents."""
+    """Query parameters that filter the list of documents."""
 
     dataset = serializers.UUIDField(required=False)
     batch = serializers.UUIDField(required=False)
@@ -146,6 +146,6 @@ class DocumentQuerySerializer(StrictSerializer):
 
 
 class ReasonBodySerializer(StrictSerializer):
-    """Optional reason for an action."""
+    """Request body: an optional reason for an action."""
 
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")

@@ -1,4 +1,4 @@
-"""Views of `datasets/{id}/documents/` and `documents/`."""
+"""API views of `datasets/{id}/documents/` and `documents/`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _PAGING = frozenset({"limit", "cursor"})
 
 
 class DatasetDocumentsViewSet(TenantViewSet):
-    """Documents of one dataset."""
+    """The documents of one dataset."""
 
     model = Document
     serializer_class = DocumentSerializer
@@ -73,7 +73,7 @@ class DatasetDocumentsViewSet(TenantViewSet):
         },
     )
     def create(self, request: Request, dataset_id: str) -> Response:
-        """Upload files. All are accepted, or none, with an error for each refused file."""
+        """Upload files to a dataset. All are accepted or none; then each refused file has an error."""
         dataset = get_dataset(UUID(dataset_id))
         upload = upload_documents(
             tenant=self.tenant, dataset=dataset, files=request.FILES.getlist("files"), is_rate_limited=True
@@ -82,7 +82,7 @@ class DatasetDocumentsViewSet(TenantViewSet):
 
 
 class DatasetSourcesViewSet(TenantViewSet):
-    """Other sources of a dataset's documents: texts, URLs, and re-indexing of all."""
+    """Other ways to fill a dataset: from a text, from a URL, and by re-indexing its documents."""
 
     model = Document
     serializer_class = DocumentSerializer
@@ -98,7 +98,7 @@ class DatasetSourcesViewSet(TenantViewSet):
         operation_id="datasets_documents_from_text", request=NewTextSerializer, responses={202: UploadAnswerSerializer}
     )
     def add_text(self, request: Request, dataset_id: str) -> Response:
-        """Create a document from a text. A text that the dataset has already is not indexed again."""
+        """Create a document from a text. A text that the dataset already has is not indexed again."""
         body = NewTextSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = body.validated_data
@@ -118,7 +118,7 @@ class DatasetSourcesViewSet(TenantViewSet):
         responses={202: UploadAnswerSerializer},
     )
     def add_address(self, request: Request, dataset_id: str) -> Response:
-        """Create a document from an address, which its job fetches. A dataset has each address once."""
+        """Create a document from a URL, which the document's job fetches. A dataset has each URL only once."""
         body = NewAddressSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         dataset = get_dataset(UUID(dataset_id))
@@ -132,9 +132,9 @@ class DatasetSourcesViewSet(TenantViewSet):
         operation_id="datasets_reindex", request=ReindexDatasetSerializer, responses={202: RenewalSerializer}
     )
     def reindex(self, request: Request, dataset_id: str) -> Response:
-        """Re-index documents of the dataset that its settings have outdated.
+        """Re-index those documents of a dataset that were indexed with other settings than its current ones.
 
-        Old chunks serve searches until the new ones are complete.
+        The old chunks of a document serve searches until its new ones are complete.
         """
         body = ReindexDatasetSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -150,7 +150,7 @@ class DatasetSourcesViewSet(TenantViewSet):
 
 
 class DocumentViewSet(EditedRows, TenantViewSet):
-    """Files of the tenant and the progress of their indexing."""
+    """The tenant's documents, and the progress of their indexing."""
 
     model = Document
     serializer_class = DocumentSerializer
@@ -188,14 +188,14 @@ class DocumentViewSet(EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="documents_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a document with its chunks and cancel its job."""
+        """Delete a document with its chunks, and cancel its job."""
         delete_document(document_id=self.begin_edit(lambda: get_document(UUID(pk))).pk)
         return Response(status=204)
 
     @extend_schema(operation_id="documents_retry", request=ReasonBodySerializer, responses=DocumentSerializer)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """Retry a document whose job failed. Chunks that are stored stay."""
+        """Retry a document whose job has failed. Chunks that are stored already are kept."""
         return self._act(retry_document, pk)
 
     @extend_schema(operation_id="documents_pause", request=ReasonBodySerializer, responses=DocumentSerializer)
@@ -213,9 +213,9 @@ class DocumentViewSet(EditedRows, TenantViewSet):
     @extend_schema(operation_id="documents_reindex", request=ReindexSerializer, responses=DocumentSerializer)
     @action(detail=True, methods=["post"])
     def reindex(self, request: Request, pk: str) -> Response:
-        """Re-index a document with its dataset's current settings.
+        """Re-index a document with the current settings of its dataset.
 
-        Old chunks serve searches until the new ones are complete.
+        Its old chunks serve searches until the new ones are complete.
         """
         body = ReindexSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -229,7 +229,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"], parser_classes=[MultiPartParser])
     def replace(self, request: Request, pk: str) -> Response:
-        """Replace a document's file. Old chunks serve searches until the new ones are complete."""
+        """Replace a document's file and index it. The old chunks serve searches until the new ones are complete."""
         document = get_document(UUID(pk))
         body = FileBodySerializer(data=request.data)
         body.is_valid(raise_exception=True)

@@ -1,4 +1,4 @@
-"""Command that builds an approximate index for each large dataset and drops those no longer needed."""
+"""Command that builds an approximate vector index for each large dataset, and drops those no longer needed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Command(BaseCommand):
 
 
 def large_datasets() -> list[UUID]:
-    """Return the datasets with more chunks than are searched exactly."""
+    """Return the ids of the datasets that have too many chunks for an exact search."""
     with all_tenants():
         sizes = Chunk.objects.values("dataset_id").annotate(chunks=Count("id"))
         return list(

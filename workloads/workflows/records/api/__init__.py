@@ -1,1 +1,1 @@
-"""API of workflow runs."""
+"""The REST API of workflow runs."""

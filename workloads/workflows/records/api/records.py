@@ -1,4 +1,4 @@
-"""Serializers of a record from outside, bounded by what is stored and drawn."""
+"""Serializers of records of runs that were executed outside the platform. They limit what is stored and drawn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 
 
 class IdField(serializers.UUIDField):
-    """A UUID as a string; numbers are rejected."""
+    """Serializer field of a UUID given as a string; numbers are refused."""
 
     def to_internal_value(self, data: Any) -> UUID:
         if not isinstance(data, str):
@@ -38,7 +38,7 @@ class IdField(serializers.UUIDField):
 
 
 class RunIdField(IdField):
-    """The id of a run: a UUIDv7, by whose time runs are listed and kept."""
+    """Serializer field of a run's id: a UUIDv7, because runs are listed and kept by the time in their id."""
 
     default_error_messages = {
         "version": gettext_lazy("Not a UUIDv7."),
@@ -55,7 +55,7 @@ class RunIdField(IdField):
 
 
 class RecordedWorkflowSerializer(StrictSerializer):
-    """The workflow that was run."""
+    """The workflow of a recorded run, with its version."""
 
     id = IdField()
     version = WholeNumberField(min_value=1, max_value=MAX_NUMBER)
@@ -63,7 +63,7 @@ class RecordedWorkflowSerializer(StrictSerializer):
 
 
 class RecordedErrorSerializer(StrictSerializer):
-    """The error of a run or a node."""
+    """The error of a recorded run or node."""
 
     code = NameField(max_length=MAX_ERROR_CODE)
     message = TextField(max_length=MAX_ERROR_MESSAGE, default="", allow_blank=True)
@@ -79,7 +79,7 @@ class GraphNodeSerializer(StrictSerializer):
 
 
 class GraphEdgeSerializer(StrictSerializer):
-    """An edge of the graph, by the ids of its nodes."""
+    """An edge of the graph that the run's page draws, given by the ids of its nodes."""
 
     source = NameField(max_length=100)
     target = NameField(max_length=100)
@@ -87,14 +87,14 @@ class GraphEdgeSerializer(StrictSerializer):
 
 
 class GraphSerializer(StrictSerializer):
-    """The graph of a run."""
+    """The graph that the run's page draws."""
 
     nodes = GraphNodeSerializer(many=True, max_length=MAX_GRAPH_NODES)
     edges = GraphEdgeSerializer(many=True, max_length=MAX_GRAPH_EDGES)
 
 
 class RecordedSerializer(StrictSerializer):
-    """The fields that a run and a node share; a missing value leaves the stored one."""
+    """Base of the records of runs and nodes. A field that is absent keeps its stored value."""
 
     version = WholeNumberField(
         min_value=1, max_value=MAX_NUMBER, help_text="Incremented with each change; the newest record is kept."
@@ -108,7 +108,7 @@ class RecordedSerializer(StrictSerializer):
 
 
 class RecordedRunSerializer(RecordedSerializer):
-    """A run as of its version."""
+    """The record of a run at one version."""
 
     id = RunIdField(help_text="A UUIDv7 of the run's start, made by the client.")
     workflow = RecordedWorkflowSerializer()
@@ -118,7 +118,7 @@ class RecordedRunSerializer(RecordedSerializer):
 
 
 class RecordedNodeSerializer(RecordedSerializer):
-    """A node as of its version, which is the node's own."""
+    """The record of a node at one version. Each node has its own versions."""
 
     node = NameField(max_length=100)
     path = serializers.ListField(
@@ -133,7 +133,7 @@ class RecordedNodeSerializer(RecordedSerializer):
 
 
 class RecordSerializer(StrictSerializer):
-    """A run and those of its nodes that changed."""
+    """Request body: the record of a run, and those of its nodes that have changed."""
 
     run = RecordedRunSerializer()
     nodes = RecordedNodeSerializer(many=True, max_length=MAX_NODES, required=False)
@@ -148,7 +148,7 @@ class RecordSerializer(StrictSerializer):
 
 
 class RecordAnswerSerializer(serializers.Serializer[Any]):
-    """A record that was accepted: `jobs/{job}/` shows the job that stores it."""
+    """A record that was accepted. `jobs/{job}/` shows the job that stores it."""
 
     run = serializers.UUIDField()
     job = serializers.UUIDField()

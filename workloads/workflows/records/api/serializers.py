@@ -1,4 +1,4 @@
-"""Serializers of runs, nodes and their values."""
+"""Serializers of workflow runs, their nodes and their values."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from workloads.workflows.records.records import SHOWN_STATES
 
 
 class RunErrorSerializer(serializers.Serializer[Any]):
-    """Why it failed, or why its last attempt failed."""
+    """Why a run or node has failed, or why its last attempt has failed."""
 
     code = serializers.CharField()
     message = serializers.CharField()
 
 
 class ValueSerializer(serializers.Serializer[Any]):
-    """Size and keys of a value, and for callers with `jobs.reveal` its content."""
+    """The size and the keys of a value; for callers with `jobs.reveal` also its content."""
 
     size_bytes = serializers.IntegerField(help_text="Size of its JSON.")
     keys = serializers.ListField(child=serializers.CharField(), help_text="The top-level keys, if they are known.")
@@ -32,9 +32,10 @@ class ValueSerializer(serializers.Serializer[Any]):
 
 @extend_schema_field(ValueSerializer(allow_null=True))
 class ValueField(serializers.Field[Any, Any, Any, Any]):
-    """``inputs`` or ``outputs`` of a row; null while not set.
+    """Serializer field for the ``inputs`` or ``outputs`` of a row; null if they are not set.
 
-    The context's ``reveals`` is True if the content is shown, ``reads_whole`` if large values are fetched.
+    In the serializer's context, ``reveals`` says whether the content is shown, ``reads_whole`` whether a large value is
+    read from the file storage.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -49,7 +50,7 @@ class ValueField(serializers.Field[Any, Any, Any, Any]):
 
 
 def describe_value(value: StoredValue, *, reveals: bool, reads_whole: bool = False) -> dict[str, Any]:
-    """Return a value for the API; masked, only its size and its keys."""
+    """Return a value as the API shows it: with its content if ``reveals``, else only its size and keys."""
     content = value.read_or_preview() if reveals and reads_whole else value.content
     is_preview = isinstance(content, str)
     return {
@@ -62,7 +63,7 @@ def describe_value(value: StoredValue, *, reveals: bool, reads_whole: bool = Fal
 
 
 class RunWorkflowSerializer(serializers.Serializer[Any]):
-    """The workflow and version of a run."""
+    """The workflow of a run, with its version."""
 
     id = serializers.UUIDField(source="workflow_id")
     version = serializers.IntegerField(source="workflow_version")
@@ -70,7 +71,7 @@ class RunWorkflowSerializer(serializers.Serializer[Any]):
 
 
 class WorkflowRunSummarySerializer(serializers.Serializer[Any]):
-    """A run in a list: everything except its values and its graph."""
+    """A run as lists show it, without its values and its graph."""
 
     id = serializers.UUIDField()
     workflow = RunWorkflowSerializer(source="*")
@@ -104,7 +105,7 @@ class WorkflowRunSerializer(WorkflowRunSummarySerializer):
 
 
 class NodeRunSerializer(serializers.Serializer[Any]):
-    """One node of a run; `path` holds the indexes of the iterations around it."""
+    """One node of a run. `path` holds the indexes of the iterations around the node."""
 
     id = serializers.UUIDField()
     node = serializers.CharField(source="node_id")
@@ -128,7 +129,7 @@ class NodeRunSerializer(serializers.Serializer[Any]):
 
 
 class RunQuerySerializer(StrictSerializer):
-    """Filters of the list of runs."""
+    """Query parameters that filter the list of runs."""
 
     state = serializers.ChoiceField(choices=SHOWN_STATES, required=False)
     workflow = serializers.UUIDField(required=False)
@@ -137,7 +138,7 @@ class RunQuerySerializer(StrictSerializer):
     created_before = MomentField(required=False, help_text="Exclusive.")
 
     def to_filter(self) -> RunFilter:
-        """Return the parameters as the query's filter."""
+        """Return the validated parameters as a `RunFilter`."""
         values = self.validated_data
         return RunFilter(
             states=(values["state"],) if "state" in values else (),

@@ -1,4 +1,4 @@
-"""Views of `workflow-runs/`: runs and their nodes, and records of runs from outside."""
+"""API views of `workflow-runs/`: runs, their nodes, and records of runs executed outside the platform."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PAGING = frozenset({"limit", "cursor"})
 
 
 class WorkflowRunViewSet(TenantViewSet):
-    """Recorded runs of workflows."""
+    """Runs of workflows, as recorded by the platform or by a client."""
 
     model = WorkflowRun
     serializer_class = WorkflowRunSerializer
@@ -52,7 +52,7 @@ class WorkflowRunViewSet(TenantViewSet):
         responses=WorkflowRunSummarySerializer(many=True),
     )
     def list(self, request: Request) -> Response:
-        """List runs, newest first."""
+        """List workflow runs, newest first."""
         asked = {name: value for name, value in request.query_params.items() if name not in _PAGING}
         query = RunQuerySerializer(data=asked)
         query.is_valid(raise_exception=True)
@@ -64,9 +64,9 @@ class WorkflowRunViewSet(TenantViewSet):
 
     @extend_schema(operation_id="workflow_runs_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return one run.
+        """Return one run, with its whole values for callers with `jobs.reveal`.
 
-        Callers with `jobs.reveal` get its whole values; reads by the platform's users are audited.
+        Each read of values by platform staff is audited.
         """
         context = self._reveal(UUID(pk))
         return Response(WorkflowRunSerializer(get_run(UUID(pk)), context={**context, "reads_whole": True}).data)
@@ -74,7 +74,7 @@ class WorkflowRunViewSet(TenantViewSet):
     @extend_schema(operation_id="workflow_runs_nodes_list", responses=NodeRunSerializer(many=True))
     @action(detail=True, pagination_class=OldestFirstPagination, filter_backends=[PagingOnly])
     def nodes(self, request: Request, pk: str) -> Response:
-        """List the nodes of a run in the order of their start, with the beginning of large values."""
+        """List the nodes of a run in the order in which they started. Of large values only the beginning is shown."""
         context = self._reveal(UUID(pk))
         page = self.paginate_queryset(self.filter_queryset(find_nodes(get_run(UUID(pk)).pk)))
         return self.get_paginated_response(NodeRunSerializer(page, many=True, context=context).data)
@@ -92,7 +92,10 @@ class WorkflowRunViewSet(TenantViewSet):
     )
     @action(detail=False, methods=["post"], pagination_class=None)
     def records(self, request: Request) -> Response:
-        """Submit a job that stores a run from outside. The newest version stays, whatever the order of the requests."""
+        """Submit a job that stores the record of a run executed outside the platform.
+
+        The record with the highest version is kept, whatever the order of the requests.
+        """
         body = RecordSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         job_id = submit_record(tenant=self.tenant, body=body.validated_data, is_rate_limited=True)

@@ -357,7 +357,7 @@ def test_planted_chunks_are_found_and_orphans_deleted(
     done = document.chunks_done
     assert found == {
         "orphan_chunk": [str(elsewhere.pk)],
-        "document_chunks": [f"Document {document.pk} counts {done} chunks and has {done + 1}."],
+        "document_chunks": [f"Document {document.pk} records {done} chunks but has {done + 1}."],
     }
     assert verify(repair=True).is_clean
     assert verify().is_clean
@@ -365,7 +365,10 @@ def test_planted_chunks_are_found_and_orphans_deleted(
     found = {code: [str(example) for example in finding.examples] for (code, _), finding in verify().findings.items()}
     assert found == {
         "document_chunks": [
-            f"Document {document.pk} counts {done} chunks and has {done}, counts 0 that wait for the rest and has 1."
+            (
+                f"Document {document.pk} records {done} chunks that serve searches but has {done}, "
+                "and 0 that do not yet but has 1."
+            )
         ]
     }
 

@@ -1,4 +1,4 @@
-"""Command that indexes files with a progress bar and prints the result of each."""
+"""Command that uploads files to a dataset, shows a progress bar, and prints the result of each file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ENDED = frozenset({"completed", "error"})
 
 @dataclass(slots=True)
 class Intake:
-    """Result of each upload, and the latest state of each document."""
+    """The uploads of one run of the command, and the documents as last read."""
 
     tenant: Tenant
     dataset: Dataset
@@ -43,14 +43,14 @@ class Intake:
     documents: dict[UUID, Document] = field(default_factory=dict)
 
     def refresh(self) -> None:
-        """Read the state of the documents."""
+        """Read the documents again."""
         ids = {file.document.pk for upload in self.uploads for file in upload.files}
         with tenant_context(self.tenant):
             self.documents = find_documents().in_bulk(list(ids))
 
     @property
     def ended(self) -> list[Document]:
-        """Documents that are completed or in error."""
+        """Return the documents that are completed or in error."""
         return [document for document in self.documents.values() if document.shown_status in _ENDED]  # type: ignore[attr-defined]
 
     @property
@@ -58,7 +58,7 @@ class Intake:
         return len(self.ended) == len(self.documents)
 
     def describe(self) -> dict[str, Any]:
-        """Return the facts for JSON."""
+        """Return the result of each file as JSON values."""
         return {
             "dataset": str(self.dataset.pk),
             "batches": [str(upload.batch_id) for upload in self.uploads if upload.batch_id],
@@ -111,7 +111,10 @@ class Command(BaseCommand):
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the named files and those in the named folders, in order; raise CommandError for a path that is neither."""
+    """Yield the given files and the files in the given folders, in order; hidden files are left out.
+
+    Raise CommandError for a path that is neither a file nor a folder.
+    """
     for path in paths:
         if path.is_dir():
             yield from sorted(inner for inner in path.rglob("*") if inner.is_file() and not inner.name.startswith("."))
@@ -122,7 +125,10 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def take(tenant: Tenant, dataset_name: str, paths: Sequence[Path]) -> Intake:
-    """Upload all files, in batches as large as the plan allows, after all were validated."""
+    """Check all files, then upload them in batches as large as the plan allows.
+
+    Raise CommandError if there are none.
+    """
     if not paths:
         raise CommandError("There are no files in these folders.")
     with tenant_context(tenant):
@@ -140,7 +146,7 @@ def take(tenant: Tenant, dataset_name: str, paths: Sequence[Path]) -> Intake:
 
 
 def wait(intake: Intake, timeout_seconds: float | None, console: Console) -> None:
-    """Show progress until every document has ended; raise CommandError at the timeout."""
+    """Show the progress until every document has ended; raise CommandError at the timeout."""
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
