@@ -92,7 +92,7 @@ def force_circuit(
 
 
 def circuit_target(kind: str, tenant_id: UUID | None) -> AuditTarget:
-    """Return the target of a breaker's audit entries, in the log of its tenant or of the platform."""
+    """Return the target of a breaker's audit entries: in its tenant's log, or in the platform's without a tenant."""
     return AuditTarget("scheduling.sharedcircuit" if tenant_id is None else "scheduling.circuit", kind, tenant_id)
 
 

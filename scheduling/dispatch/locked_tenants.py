@@ -17,7 +17,7 @@ SEEN_WITHIN = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class LockedTenant:
-    """A tenant that ticks skip: since when its rows are locked, and which server process locks them, if known."""
+    """A tenant that dispatch ticks skip because its rows are locked: since when, and by which session, if known."""
 
     slug: str
     since: datetime

@@ -27,7 +27,7 @@ class JobRuntime(Protocol):
         """
 
     def in_settlement(self, effects: Effects) -> None:
-        """Keep ``effects`` for the transaction that settles this execution as completed."""
+        """Keep ``effects`` and run them in the transaction that records this execution as completed."""
 
     def report_progress(self, current: int, total: int, message: str) -> None:
         """Keep the progress, ``current`` of ``total`` in any unit, and write it at most once a second.

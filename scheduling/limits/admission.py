@@ -83,7 +83,7 @@ def refuse_draining_tenant(tenant: Tenant, now: datetime) -> None:
 
 
 def seconds_left(until: datetime | None, now: datetime) -> int:
-    """Return the seconds after which a refused client should retry: until the drain ends, if an end is set."""
+    """Return the seconds after which a refused client should retry: at the drain's end, else a fixed time."""
     return DRAIN_RETRY_AFTER_SECONDS if until is None else max(1, int((until - now).total_seconds()) + 1)
 
 

@@ -133,7 +133,7 @@ class Seat:
         memory_limit_mib: int | None = None,
         retry_delay_seconds: float = 0.0,
     ) -> None:
-        """Record what the parent needs to settle the current execution if the child dies."""
+        """Record what the parent needs to end the current execution if the child process dies."""
         slot = self._slot
         slot.attempt, slot.crash_count = attempt, crash_count
         slot.max_retries, slot.retry_delay_ms = max_retries, int(retry_delay_seconds * 1_000)

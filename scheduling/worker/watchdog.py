@@ -116,7 +116,7 @@ class WatchedLoop:
     def is_late(self, elapsed: float, limit_seconds: float) -> bool:
         """Add ``elapsed`` seconds if the loop has not moved since the last check; return whether it has stalled.
 
-        It has stalled if these seconds exceed its limit.
+        It has stalled if the added seconds exceed ``limit_seconds``.
         """
         if self.turns != self._seen_turns:
             self._seen_turns, self.still_seconds = self.turns, 0.0

@@ -82,7 +82,7 @@ class ChainManager(ScopedManager[ModelT]):
 
 
 class AuditPending(models.Model):
-    """An audit entry that waits for its seal. A database trigger inserts the row, so that no entry is missed."""
+    """An audit entry that is not part of its hash chain yet; a database trigger inserts the row with the entry."""
 
     entry_id = models.UUIDField(primary_key=True)
     tenant_id = models.UUIDField(null=True)

@@ -49,7 +49,7 @@ def _request_limits(name: str, titles: tuple[str, str], counts: tuple[str, str])
 
 KEY_REQUESTS: Final = _request_limits(
     "key",
-    (gettext_noop("Requests of a key per minute"), gettext_noop("Request burst of a key")),
+    (gettext_noop("Requests of an API key per minute"), gettext_noop("Request burst of an API key")),
     (
         gettext_noop("Maximum cost of one API key's requests per minute."),
         gettext_noop("Maximum cost of a burst after idle time."),

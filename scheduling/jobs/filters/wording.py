@@ -11,7 +11,7 @@ from scheduling.jobs.filters.terms import WORDS, Term, write_value
 
 # By field: the clause, and its negation.
 _CLAUSES = {
-    WORDS: (gettext_noop("that name “%(values)s”"), gettext_noop("that do not name “%(values)s”")),
+    WORDS: (gettext_noop("that match the word “%(values)s”"), gettext_noop("that do not match the word “%(values)s”")),
     "state": (gettext_noop("whose state is %(values)s"), gettext_noop("whose state is not %(values)s")),
     "queue": (gettext_noop("in queue %(values)s"), gettext_noop("not in queue %(values)s")),
     "kind": (gettext_noop("of kind %(values)s"), gettext_noop("not of kind %(values)s")),

@@ -75,7 +75,7 @@ class SavedViewPages(KeysetAdmin):
 
         def act() -> str:
             delete_view(view_id=view_id, user=_person(request))
-            return _("The view is deleted.")
+            return _("The view was deleted.")
 
         return _done(request, act, list_url(JobFilter()))
 

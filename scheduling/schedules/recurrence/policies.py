@@ -34,7 +34,7 @@ class OverlapPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Due times of a schedule: ``made`` are submitted now, ``missed`` are given up. Both are sorted, oldest first."""
+    """Due times of a schedule: ``made`` are submitted now, ``missed`` are skipped. Both are sorted, oldest first."""
 
     made: tuple[datetime, ...]
     missed: tuple[datetime, ...]

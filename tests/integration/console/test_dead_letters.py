@@ -73,7 +73,7 @@ def test_causes_are_listed_with_links_and_requeue(console: Console, acme_user: U
 
 
 def test_empty_list_of_causes_names_the_next_step(console: Console, acme_user: User, acme: Tenant) -> None:
-    assert "No dead letters wait" in text_of(console(acme_user), GROUPS)
+    assert "No dead letters are waiting" in text_of(console(acme_user), GROUPS)
 
 
 def test_causes_show_their_tenants_only_to_the_platform(

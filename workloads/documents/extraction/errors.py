@@ -55,7 +55,7 @@ class SandboxUnavailableError(TransientError):
         )
 
     def wait_from(self, state: Json) -> Snoozed:
-        """Return the outcome with which a job waits, keeping ``state``, for a worker that has the sandbox."""
+        """Return the outcome of a job that keeps ``state`` and waits for a worker that has the sandbox."""
         return Snoozed(state, SANDBOX_WAIT_SECONDS, SANDBOX_UNAVAILABLE)
 
 

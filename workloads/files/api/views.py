@@ -70,7 +70,7 @@ class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="files_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return one file."""
+        """Return the facts of one file, without its bytes."""
         file = get_file(UUID(pk))
         return Response(FileSerializer(file).data, headers=etag_headers(file))
 

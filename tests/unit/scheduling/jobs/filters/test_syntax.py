@@ -202,7 +202,7 @@ def test_age_is_frozen_as_a_time(text: str, frozen: str) -> None:
             "dead_letter:discarded died:>2026-01-01",
             "Jobs with a dead letter of reason discarded, with a dead letter created after 2026-01-01 (UTC).",
         ),
-        ('"100 %(values)s"', "Jobs that name “100 %(values)s”."),
+        ('"100 %(values)s"', "Jobs that match the word “100 %(values)s”."),
     ],
 )
 def test_filter_is_described_in_words(text: str, words: str) -> None:
