@@ -20,6 +20,7 @@ from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.locks import LockClass
 from tenants.exceptions import FieldInvalidError
+from tenants.limits.declared import LimitReached
 from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
 from tenants.settings.schema import tenant_setting
@@ -174,9 +175,13 @@ def _assign(schedule: Schedule, values: Mapping[str, Any]) -> Difference:
 
 def _take_room(tenant: Tenant) -> None:
     LockClass.SCHEDULE_COUNT.hold(str(tenant.pk))
-    limit = allowed_for(tenant.pk, SCHEDULE_COUNT)
-    if limit is not None and Schedule.objects.count() >= limit:
-        raise ScheduleLimitError("The plan allows %(limit)s schedules.", {"limit": limit})
+    allowed = allowed_for(tenant.pk, SCHEDULE_COUNT)
+    if allowed is not None and (used := Schedule.objects.count()) >= allowed:
+        raise ScheduleLimitError(
+            "The plan allows %(limit)s schedules.",
+            {"limit": allowed},
+            limit=LimitReached(SCHEDULE_COUNT.key, SCHEDULE_COUNT.unit, allowed, used),
+        )
 
 
 def _check_name(schedule: Schedule) -> None:

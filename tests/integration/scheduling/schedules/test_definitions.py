@@ -9,11 +9,13 @@ import pytest
 from django.db import transaction
 
 from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
+from scheduling.limits.declared import SCHEDULE_COUNT
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.definitions import delete_schedule, pause_schedule, resume_schedule, update_schedule
 from scheduling.schedules.runs import run_schedule_now
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import ReasonRequiredError
+from tenants.limits.declared import LimitReached
 from tenants.models import AuditLogEntry, Tenant
 from tenants.plans.service import update_plan
 from tenants.settings.service import change_settings
@@ -78,8 +80,9 @@ def test_schedule_faster_than_the_plan_allows_is_refused(acme: Tenant, make_sche
 def test_number_of_schedules_is_limited_by_the_plan(acme: Tenant, globex: Tenant, make_schedule: MakeSchedule) -> None:
     update_plan(plan=acme.plan, changes={}, limits={"schedules.count": 1})
     make_schedule(acme)
-    with pytest.raises(ScheduleLimitError):
+    with pytest.raises(ScheduleLimitError) as caught:
         make_schedule(acme)
+    assert caught.value.limit == LimitReached("schedules.count", SCHEDULE_COUNT.unit, 1, 1)
     make_schedule(globex)  # schedules of another tenant do not count
 
 

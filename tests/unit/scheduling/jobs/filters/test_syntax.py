@@ -175,6 +175,12 @@ def test_example_of_each_field_is_parsed(field: object) -> None:
     assert parse(example_text).text == example_text
 
 
+@pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
+def test_each_field_has_a_clause_and_a_negation(field: object) -> None:
+    example_text = field.example  # type: ignore[attr-defined]
+    assert parse(example_text).in_words() != parse(f"-{example_text}").in_words()
+
+
 @pytest.mark.parametrize(
     ("text", "frozen"),
     [
