@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tenants.database.conf import TENANT_SETTING, cross_tenant_role
+from tenants.database.conf import APP_ALIAS, TENANT_SETTING
 from tenants.database.ids import uuid7
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor, set_config
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
 from tenants.transactions import (
@@ -243,9 +244,15 @@ def _nested(
 
 
 def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    role = cross_tenant_role() if scope is not None and scope.is_all_tenants else "none"
+    role = _cross_tenant_role() if scope is not None and scope.is_all_tenants else "none"
     tenant = str(scope.tenant_id) if scope is not None and scope.tenant_id is not None else ""
     return {"role": role, TENANT_SETTING: tenant, **(settings or {})}
+
+
+def _cross_tenant_role() -> str:
+    """Return the role that sees the rows of all tenants: the platform's, or "none" for the auditor's login."""
+    login = connections[APP_ALIAS].settings_dict["USER"]
+    return "none" if login == platform_settings.DATABASE_AUDITOR_ROLE else platform_settings.DATABASE_PLATFORM_ROLE
 
 
 def _write_settings(scope: Scope | None, settings: Mapping[str, str] | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 
 from tenants.database.platform_settings import platform_settings
 
@@ -21,11 +21,6 @@ def platform_role() -> str:
 def auditor_role() -> str:
     """Return the login role that alone seals, signs and prunes the audit log."""
     return str(platform_settings.DATABASE_AUDITOR_ROLE)
-
-
-def cross_tenant_role() -> str:
-    """Return the role that sees the rows of all tenants: the platform's, or "none" for the auditor's login."""
-    return "none" if connections[APP_ALIAS].settings_dict["USER"] == auditor_role() else platform_role()
 
 
 def app_role() -> str:
