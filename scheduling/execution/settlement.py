@@ -27,9 +27,9 @@ from tenants.database.ids import uuid7s
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import is_sealing, preload_keys
+from tenants.encryption.data_keys import preload_keys
 from tenants.encryption.envelope import quote
-from tenants.encryption.fields import sealed_field
+from tenants.encryption.fields import is_sealing, sealed_field
 
 _SQL = load_sql(__file__)
 _SETTLE_ONE, _SETTLE_MANY = _SQL["settle_one"], _SQL["settle_many"]

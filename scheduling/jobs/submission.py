@@ -34,7 +34,7 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.rows import new_row
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import digest_of
+from tenants.encryption.fields import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Tenant
 from tenants.settings.schema import tenant_setting

@@ -6,7 +6,6 @@ former one for a minute after a rotation.
 
 from __future__ import annotations
 
-import hmac
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -79,11 +78,6 @@ class TenantKeys:
         raise DataKeyUnavailableError("Data key %(key)s: %(reason)s", {"key": self.digest_key_id, "reason": reason})
 
 
-def is_sealing() -> bool:
-    """Return whether values are sealed when written, that is whether there is a master key."""
-    return bool(platform_settings.ENCRYPTION_MASTER_KEYS)
-
-
 def master_keys() -> MasterKeys:
     """Return the keys of ENCRYPTION_MASTER_KEYS; raise `ImproperlyConfigured` if one is invalid."""
     return _read_master_keys(tuple(platform_settings.ENCRYPTION_MASTER_KEYS))
@@ -120,14 +114,9 @@ def require_keys(tenant_id: UUID) -> None:
         keys.key(keys.current_id)
 
 
-def digest_of(tenant_id: UUID, plain: bytes) -> bytes:
-    """Return a hash of a tenant's value that may be stored.
-
-    It is keyed while values are sealed, so that the value cannot be guessed from it.
-    """
-    if not is_sealing():
-        return plain
-    return hmac.digest(_keys_with_first(tenant_id).digest_secret(), plain, "sha256")
+def digest_secret(tenant_id: UUID) -> bytes:
+    """Return the secret of the tenant's hashes, creating the tenant's first key."""
+    return _keys_with_first(tenant_id).digest_secret()
 
 
 def preload_keys(tenant_ids: Iterable[UUID]) -> None:
