@@ -21,8 +21,7 @@ from benchmarks.harness.processes import GROUPS, read_processor_seconds, serving
 from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US
 from scheduling.dispatch.broker import Hint
 from scheduling.dispatch.tick import run_tick
-from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import start_executions
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.models import Worker
@@ -99,9 +98,7 @@ def _cycle(worker: Registration, hints: list[Hint], costs: Costs) -> int:
         start = partial(start_executions, execution_ids=hint.execution_ids, token=hint.token)
         started = costs.timed("start", partial(start, worker_id=worker.worker_id))
         settlements = [
-            replace(
-                settlement_builders.completed(one.execution_id, one.fence, {}), began_us=10 * place, measured_us=WORK_US
-            )
+            replace(Settlement.completed(one.execution_id, one.fence, {}), began_us=10 * place, measured_us=WORK_US)
             for place, one in enumerate(started)
         ]
         costs.timed("settlement", partial(settle, settlements))

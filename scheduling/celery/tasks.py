@@ -23,8 +23,8 @@ from scheduling.upkeep.partitions import maintain_partitions as make_partitions
 from scheduling.upkeep.runs import UpkeepTakenOverError, has_begun_since
 from scheduling.upkeep.runs import run_upkeep as start_upkeep
 from scheduling.upkeep.tenant_runs import run_tenant_upkeep
-from scheduling.worker.connections import check_connection
 from scheduling.worker.local_worker import local_worker
+from scheduling.worker.process_state import check_connection
 from tenants.context import Actor, acting_as
 from tenants.tenancy.queries import find_tenant
 

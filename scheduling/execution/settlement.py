@@ -20,6 +20,7 @@ from scheduling import signals
 from scheduling.conf import BY_INDEX
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import FenceLostError
+from scheduling.jobs.lifecycle import JobState
 from scheduling.kit import registry
 from scheduling.models import Execution, Job, LiveExecution
 from tenants.context import all_tenants, tenant_context
@@ -118,6 +119,22 @@ class Settlement:
     retry_after_seconds: float | None = None
     progress: Progress | None = None
     owner: tuple[UUID, UUID] | None = None
+
+    @classmethod
+    def completed(
+        cls, execution_id: UUID, fence: int, result: Any, *, owner: tuple[UUID, UUID] | None = None
+    ) -> Settlement:
+        """Return the settlement of a completed job."""
+        return cls(
+            execution_id,
+            fence,
+            outcome=Execution.Outcome.COMPLETED,
+            state=JobState.COMPLETED,
+            event="execution.completed",
+            result=result,
+            is_sample=True,
+            owner=owner,
+        )
 
     def bill(self, *, peak_memory_kib: int | None, began_us: int | None = None, measured_us: int | None = None) -> None:
         """Set the execution's cost when it is over. Raise ValueError for measured time without a begin."""

@@ -1,75 +1,15 @@
-"""Memory of processes: its measurement from /proc, and its protection from other processes of the account."""
+"""Memory of other processes: its measurement from /proc, and its protection from processes of the account."""
 
 from __future__ import annotations
 
 import os
-import resource
-import time
 from pathlib import Path
 from typing import Any
 
 from scheduling.sandbox.kernel import set_dumpable
+from scheduling.worker.process_state import open_peak_file
 
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1_024
-_RESET_PEAK = b"5"
-
-# A reading stays valid for this long.
-_FRESH_NS = 1_000_000
-
-# The peak when it was last reset, by process id.
-_forgotten: tuple[int, int] | None = None
-# The file that resets it, by process id: it stays open, since a non-dumpable process cannot open it (see `hiding`).
-_peak_file: tuple[int, int] | None = None
-# The time and value of the last reading.
-_read_at_ns, _read_kib = 0, 0
-
-
-def reset_peak() -> bool:
-    """Reset the kernel's peak of this process; return whether that succeeded.
-
-    A peak that has not risen since its last reset is left: it is the process's peak since then. Most jobs that take a
-    millisecond raise nothing, and three system calls would be a part of one. The reading at the end of the previous
-    job, less than a millisecond ago, is reused.
-    """
-    global _forgotten  # noqa: PLW0603 - state of the process
-    is_fresh = time.monotonic_ns() - _read_at_ns < _FRESH_NS
-    if _forgotten == (os.getpid(), _read_kib if is_fresh else read_peak_kib()):
-        return True
-    if not _forget_peak():
-        return False
-    _forgotten = (os.getpid(), read_peak_kib())
-    return True
-
-
-def open_peak_file() -> int | None:
-    """Return the open file that resets this process's peak; None if it cannot be opened."""
-    global _peak_file  # noqa: PLW0603 - state of the process
-    if _peak_file is None or _peak_file[0] != os.getpid():
-        try:
-            descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
-        except OSError:
-            return None
-        # An inherited one is the parent's.
-        if _peak_file is not None:
-            os.close(_peak_file[1])
-        _peak_file = (os.getpid(), descriptor)
-    return _peak_file[1]
-
-
-def _forget_peak() -> bool:
-    descriptor = open_peak_file()
-    try:
-        return descriptor is not None and os.write(descriptor, _RESET_PEAK) == len(_RESET_PEAK)
-    except OSError:
-        return False
-
-
-def read_peak_kib() -> int:
-    """Return the peak resident memory of this process in KiB since `reset_peak`, accurate to a few pages."""
-    global _read_at_ns, _read_kib  # noqa: PLW0603 - state of the process
-    _read_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    _read_at_ns = time.monotonic_ns()
-    return _read_kib
 
 
 def read_resident_kib(pid: int) -> int | None:

@@ -16,7 +16,7 @@ from scheduling.dispatch.republish import republish_unstarted
 from scheduling.dispatch.wakes import fold_wakes
 from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import run_sweep
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_executions
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_jobs
@@ -83,9 +83,7 @@ def start_all(members: Sequence[LiveExecution], worker: Registration) -> list[St
 
 
 def complete_all(started: Sequence[StartedExecution]) -> None:
-    assert len(settle([settlement_builders.completed(one.execution_id, one.fence, None) for one in started])) == len(
-        started
-    )
+    assert len(settle([Settlement.completed(one.execution_id, one.fence, None) for one in started])) == len(started)
 
 
 def in_flight_of(tenant: Tenant) -> int:

@@ -8,8 +8,7 @@ import pytest
 
 from scheduling.dispatch import broker
 from scheduling.dispatch.tick import run_tick
-from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.fleet.workers import Registration
 from scheduling.models import Job, JobDue, Queue, WorkerPool
 from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
@@ -45,7 +44,7 @@ def test_settlement_wake_names_its_queue(acme: Tenant, worker: Registration, tic
     tick()
     started = begin(start, job)
     broker.drain_signals()
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settle([Settlement.completed(started.execution_id, started.fence, None)])
     assert broker.drain_signals().queues == {name_of(job)}
 
 
@@ -94,7 +93,7 @@ def test_tenant_below_its_cap_again_wakes_other_pools(
     started = begin(start, job)
     create_routing_rule(values={"position": 1, "kind": "sleep", "queue": far})
     submit(acme, kind="sleep", payload={"seconds": 0})
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settle([Settlement.completed(started.execution_id, started.fence, None)])
     result = tick()
     assert result.has_woken_others == (cap == 1)
 
