@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants.database.conf import APP_ALIAS, TENANT_SETTING
 from tenants.database.ids import uuid7
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor, set_config
-from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
+from tenants.exceptions import ContextElsewhereError, ForeignTenantError, NoTenantError, TenantNotChosenError
 from tenants.transactions import (
     is_in_transaction,
     join_transaction,
@@ -148,6 +148,22 @@ def require_scope() -> Scope:
     if scope is None:
         raise NoTenantError
     return scope
+
+
+def claim_for_scope(instance: models.Model, scope: Scope, tenant_attribute: str = "tenant_id") -> None:
+    """Fill the tenant of a new row from the context; raise `ForeignTenantError` for another tenant's row.
+
+    In the cross-tenant scope nothing is filled: raise `TenantNotChosenError` without a tenant, unless the column may be
+    null.
+    """
+    tenant_id: UUID | None = getattr(instance, tenant_attribute)
+    if scope.tenant_id is None:
+        if tenant_id is None and not instance._meta.get_field(tenant_attribute).null:
+            raise TenantNotChosenError
+    elif tenant_id is None:
+        setattr(instance, tenant_attribute, scope.tenant_id)
+    elif tenant_id != scope.tenant_id:
+        raise ForeignTenantError(f"{instance._meta.label} of tenant {tenant_id} in the context of {scope.tenant_id}.")
 
 
 def current_tenant_id() -> UUID | None:
