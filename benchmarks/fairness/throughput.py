@@ -236,7 +236,7 @@ def _time_ticks(size: Size) -> float:
     analyse()
     pool = WorkerPool.objects.get(name=POOL)
     register_worker(pool_name=POOL, hostname="benchmark", pid=1, slots=JOBS)
-    with patch("scheduling.dispatch.broker.publish", lambda hints: ()):
+    with patch("scheduling.celery.publishing.publish", lambda hints: ()):
         _offer_slots(0)
         while run_tick(pool.pk).has_more:  # fold the wake-ups of the fill, without a free slot
             pass

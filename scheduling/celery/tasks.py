@@ -12,9 +12,8 @@ from celery import shared_task
 from celery.exceptions import Reject
 
 from scheduling.celery.external_processes import PlatformTask
-from scheduling.celery.message_signing import SUBMIT_TASK, TIME_HEADER, signing_time
+from scheduling.celery.publishing import SUBMIT_TASK, TIME_HEADER, publish_upkeep, signing_time
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, MAX_MESSAGE_JOBS, RUN_UPKEEP_TASK
-from scheduling.dispatch.broker import publish_upkeep
 from scheduling.exceptions import UpkeepBusyError
 from scheduling.execution.message import execute as execute_message
 from scheduling.models import UpkeepRun

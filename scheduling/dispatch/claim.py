@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from psycopg.rows import namedtuple_row, scalar_row
 
-from scheduling.dispatch.broker import Hint
+from scheduling.celery.publishing import Hint
 from scheduling.dispatch.read import PoolReading
 from scheduling.fairness.gcra import Rate, take
 from scheduling.fairness.shares import Pick, PoolShare

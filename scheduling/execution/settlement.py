@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 
 from scheduling import signals
 from scheduling.conf import BY_INDEX
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import FenceLostError
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit import registry

@@ -14,7 +14,7 @@ from django.db import transaction
 from psycopg.rows import scalar_row
 
 from scheduling import signals, tracing
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import (
     IdempotencyInFlightError,
     IdempotencyMismatchError,

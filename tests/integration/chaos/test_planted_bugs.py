@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from scheduling.dispatch import claim, read, wakes
+from scheduling.dispatch import claim, collect, read
 from scheduling.exceptions import FenceLostError
 from scheduling.execution import checkpoints, rescue, settlement, settlement_builders
 from scheduling.execution.settlement import Settlement
@@ -148,7 +148,7 @@ def leases_never_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def caps_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
-    for module, name in ((claim, "_RESERVE"), (read, "_TENANTS_FAIR"), (wakes, "_FOLD_TENANTS")):
+    for module, name in ((claim, "_RESERVE"), (read, "_TENANTS_FAIR"), (collect, "_FOLD_TENANTS")):
         patch.setattr(module, name, getattr(module, name).replace(CAP, "1000"))
 
 

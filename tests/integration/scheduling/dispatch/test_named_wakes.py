@@ -62,7 +62,7 @@ def test_earlier_wake_is_taken_with_later_news() -> None:
     assert broker.wait_for_wake(1.0)
     broker.wake_dispatcher({"far"})
     assert broker.drain_signals() == broker.DispatchSignals(queues=frozenset({"near", "far"}))
-    assert not broker._client().exists(broker.WAKE_KEY)
+    assert not broker.client().exists(broker.WAKE_KEY)
 
 
 def test_each_submission_wakes_and_its_news_are_taken_once() -> None:
@@ -75,7 +75,7 @@ def test_each_submission_wakes_and_its_news_are_taken_once() -> None:
 
 def test_invalid_bytes_in_news_are_an_unknown_queue() -> None:
     for key in (broker.NEWS_KEY, broker.FILLED_KEY):
-        broker._client().sadd(key, b"\xff\xfe")
+        broker.client().sadd(key, b"\xff\xfe")
     assert broker.drain_signals() == broker.DispatchSignals(
         False, frozenset({"\ufffd\ufffd"}), frozenset({"\ufffd\ufffd"})
     )

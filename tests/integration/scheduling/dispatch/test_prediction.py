@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from psycopg.types.json import Jsonb
 
-from scheduling.dispatch import rows
+from scheduling.dispatch import pick
 from scheduling.dispatch.collect import collect_settled
 from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import Settlement, settle
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 SECOND = 1_000_000
 SUMS = ("n", "sum_x", "sum_y", "sum_xx", "sum_xy", "sum_yy", "least_us", "most_us")
-SQL = load_sql(rows.__file__)
+SQL = load_sql(pick.__file__)
 READ = f"""
     SELECT {SQL["predicted_us"]}
     FROM jsonb_to_record(%s) AS r(tenant_id uuid, kind text, payload_bytes int, used_us bigint)

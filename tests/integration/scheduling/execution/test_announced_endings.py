@@ -164,17 +164,17 @@ def test_ending_tokens_are_read_once_and_invalid_ones_dropped() -> None:
     tokens = [uuid4(), uuid4()]
     for token in tokens:
         broker.announce_ending(token, "a")
-    broker._client().rpush(broker.ENDING_KEY, "nonsense", b"\xff" * 15)
-    assert broker._client().exists(broker.WAKE_KEY)
+    broker.client().rpush(broker.ENDING_KEY, "nonsense", b"\xff" * 15)
+    assert broker.client().exists(broker.WAKE_KEY)
     assert broker.wait_for_wake(0.1)
-    assert not broker._client().exists(broker.WAKE_KEY)
+    assert not broker.client().exists(broker.WAKE_KEY)
     assert broker.drain_signals() == broker.DispatchSignals(queues=frozenset({"a"}), endings=tuple(tokens))
     assert broker.drain_signals() == broker.DispatchSignals()
 
 
 def test_ending_tokens_are_limited() -> None:
     for _ in range(3):
-        broker._client().rpush(broker.ENDING_KEY, *[uuid4().bytes] * broker.MOST_ENDINGS)
+        broker.client().rpush(broker.ENDING_KEY, *[uuid4().bytes] * broker.MOST_ENDINGS)
     last = uuid4()
     broker.announce_ending(last, "a")
     taken = broker.drain_signals().endings

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from scheduling.dispatch import broker
-from scheduling.dispatch.broker import Hint
+from scheduling.celery import publishing
+from scheduling.celery.publishing import Hint
 from scheduling.dispatch.republish import republish_unstarted
 from scheduling.exceptions import FenceLostError
 from scheduling.execution.rescue import run_sweep
@@ -42,7 +42,7 @@ def broker_takes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
         return hints[room[0] :]
 
-    monkeypatch.setattr(broker, "publish", publish)
+    monkeypatch.setattr(publishing, "publish", publish)
     return room
 
 
