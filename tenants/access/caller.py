@@ -28,7 +28,7 @@ from tenants.access.permissions import (
 )
 from tenants.context import Scope
 from tenants.exceptions import DomainError
-from tenants.models import ApiKey, Role, Tenant
+from tenants.models import ApiKey, Role, Tenant, TenantStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Access:
     @property
     def permissions(self) -> frozenset[Permission]:
         """Return the current permissions; members and keys of a suspended tenant may only read."""
-        if self.platform_role is None and self.tenant is not None and self.tenant.is_suspended:
+        if self.platform_role is None and self.tenant is not None and self.tenant.status == TenantStatus.SUSPENDED:
             return self.granted & READ_ONLY
         return self.granted
 
