@@ -11,7 +11,7 @@ from scheduling.dispatch.claim import Claim, count_messages
 from scheduling.dispatch.pick import Picked
 from scheduling.dispatch.read import PoolReading
 from scheduling.dispatch.wakes import append_wakes
-from scheduling.fairness.key_nodes import KEY_WEIGHT_MILLI, virtual_service
+from scheduling.fairness.nodes import KEY_WEIGHT_MILLI, virtual_service
 from scheduling.fairness.run_queue import lines_of
 from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
 from tenants.database.prepared import prepared_cursor

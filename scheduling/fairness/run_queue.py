@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import chain, repeat
 from typing import Protocol
 
-from scheduling.fairness.key_nodes import UNREAD, KeyNode, KeyNodes
-from scheduling.fairness.nodes import Capacity, QueueNode, TenantNode
+from scheduling.fairness.nodes import UNREAD, Capacity, KeyNode, KeyNodes, QueueNode, TenantNode
 from scheduling.fairness.shares import (
     KeyShare,
     MergeRule,

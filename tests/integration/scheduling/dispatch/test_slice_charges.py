@@ -10,7 +10,7 @@ from django.db import connection
 from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution
-from scheduling.fairness.key_nodes import virtual_service
+from scheduling.fairness.nodes import virtual_service
 from scheduling.fleet.workers import Registration
 from scheduling.models import (
     CFSPlan,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduling.fairness.key_nodes import corrected, rejoined, virtual_service
 from scheduling.fairness.lab import Arrival, OrderPolicy, SimulatedTenant, simulate
+from scheduling.fairness.nodes import corrected, rejoined, virtual_service
 from scheduling.fairness.run_queue import EstimatedJobs, ReadJobs, keys_to_read, pick_fair, reason_of, rows_to_read
 from scheduling.fairness.shares import MergeRule, PickReason, PoolShare, ReadRows, ReadyJob, TenantShare
 from tests.unit.scheduling.fairness.shares import SECOND, key, keyed, pool, queue, tenant
