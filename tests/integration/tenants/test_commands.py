@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from tenants.access.api_keys import authenticate_api_key
+from tenants.access.caller import authenticate_api_key
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, TenantStatus
 from tenants.signals import running_work_unwanted

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from tenants.access.api_keys import authenticate_api_key
+from tenants.access.caller import authenticate_api_key
 from tenants.access.memberships import add_member
 from tenants.context import all_tenants, tenant_context
 from tenants.models import ApiKey, AuditLogEntry, Membership, Plan, Role, Tenant, TenantStatus
