@@ -246,7 +246,5 @@ def _ask(buckets: Sequence[Bucket], wanted: int, *, is_whole: bool = False) -> l
             _outage.note_failure(error)
         else:
             _outage.note_success()
-            return [
-                Grant(int(granted), int(backlog), remaining) for backlog, remaining in batched(states, 2, strict=True)
-            ]
+            return [Grant(int(granted), int(backlog), remaining) for backlog, remaining in batched(states, 2)]
     return _local.take(buckets, wanted, is_whole=is_whole)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, cached_property
 from uuid import UUID
 
 import structlog
@@ -43,7 +43,7 @@ from tenants.models import ApiKey, Plan, Role, Tenant, TenantStatus
 logger = structlog.stdlib.get_logger("tenants.api_keys")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Access:
     """The tenant, role and permissions of a request.
 
@@ -88,9 +88,9 @@ class Access:
             return read_scopes(tuple(self.api_key.scopes))
         return TENANT_ROLES[self.role] if self.role is not None else NOTHING
 
-    @property
+    @cached_property
     def permissions(self) -> frozenset[Permission]:
-        """Return the current permissions; members and keys of a suspended tenant may only read."""
+        """Return the permissions at the first use; members and keys of a suspended tenant may only read."""
         if self.platform_role is None and self.tenant is not None and self.tenant.status == TenantStatus.SUSPENDED:
             return self.granted & READ_ONLY
         return self.granted

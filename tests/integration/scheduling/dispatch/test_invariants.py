@@ -163,7 +163,7 @@ def test_illegal_history_is_found(
         check_histories()
 
 
-@pytest.mark.parametrize("forgotten", ["fold_wakes", "hold", "stage_held"])
+@pytest.mark.parametrize("forgotten", ["fold_wakes", "hold_refused_rows", "stage_held"])
 def test_idle_slot_is_found(
     acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch, forgotten: str
 ) -> None:
@@ -171,8 +171,8 @@ def test_idle_slot_is_found(
     submit(acme, 9, "sleep", payload={"seconds": 0})
     if forgotten != "stage_held":
         submit(acme)
-        monkeypatch.setattr(tick_module, forgotten, lambda *_: () if forgotten == "hold" else 0)
-    while tick().has_more and forgotten != "hold":
+        monkeypatch.setattr(tick_module, forgotten, lambda *_: () if forgotten == "hold_refused_rows" else 0)
+    while tick().has_more and forgotten != "hold_refused_rows":
         pass
     if forgotten == "stage_held":
         resume_kind(kind="sleep")
