@@ -257,7 +257,7 @@ def _take(drawn: Sequence[_Drawn], cost: int) -> _Charge:
 def _headers(drawn: Sequence[_Drawn], buckets: Sequence[Bucket], grants: Sequence[Grant]) -> dict[str, str]:
     """Return the two rate limit headers of the IETF draft: the policies, and what is left of each."""
     left = [
-        f'"{one.policy}";r={grant.remaining(bucket.rate)};t={math.ceil(grant.backlog_us / 1_000_000)}'
+        f'"{one.policy}";r={grant.remaining};t={math.ceil(grant.backlog_us / 1_000_000)}'
         for one, bucket, grant in zip(drawn, buckets, grants, strict=True)
     ]
     policies = [f'"{one.policy}";q={one.per_minute};w=60' for one in drawn]

@@ -29,7 +29,7 @@ class SchedulingConfig(AppConfig):
     def ready(self) -> None:
         from scheduling import checks  # noqa: F401 - registers on import
         from scheduling.celery import tasks  # noqa: F401 - registers on import
-        from scheduling.celery.message_signing import sign_messages
+        from scheduling.celery.publishing import sign_messages
         from scheduling.dispatch.wakes import connect_tenant_signals
         from scheduling.observability import connect_observers
         from scheduling.stops.tenant_work import connect_suspension_signals

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tenants.database.conf import TENANT_SETTING, cross_tenant_role
+from tenants.database.conf import APP_ALIAS, TENANT_SETTING
 from tenants.database.ids import uuid7
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor, set_config
-from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
+from tenants.exceptions import ContextElsewhereError, ForeignTenantError, NoTenantError, TenantNotChosenError
 from tenants.transactions import (
     is_in_transaction,
     join_transaction,
@@ -150,6 +151,21 @@ def require_scope() -> Scope:
     return scope
 
 
+def claim_for_scope(instance: models.Model, scope: Scope, tenant_attribute: str = "tenant_id") -> None:
+    """Set the tenant of a new row to that of the current scope; raise `ForeignTenantError` if it has another tenant.
+
+    In the scope of all tenants nothing is set; raise `TenantNotChosenError` if the row has no tenant but needs one.
+    """
+    tenant_id: UUID | None = getattr(instance, tenant_attribute)
+    if scope.tenant_id is None:
+        if tenant_id is None and not instance._meta.get_field(tenant_attribute).null:
+            raise TenantNotChosenError
+    elif tenant_id is None:
+        setattr(instance, tenant_attribute, scope.tenant_id)
+    elif tenant_id != scope.tenant_id:
+        raise ForeignTenantError(f"{instance._meta.label} of tenant {tenant_id} in the context of {scope.tenant_id}.")
+
+
 def current_tenant_id() -> UUID | None:
     """Return the id of the current scope's tenant; None without a scope and in the scope of all tenants."""
     scope = _scope.get()
@@ -247,9 +263,18 @@ def _nested(
 
 
 def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    role = cross_tenant_role() if scope is not None and scope.is_all_tenants else "none"
+    role = _cross_tenant_role() if scope is not None and scope.is_all_tenants else "none"
     tenant = str(scope.tenant_id) if scope is not None and scope.tenant_id is not None else ""
     return {"role": role, TENANT_SETTING: tenant, **(settings or {})}
+
+
+def _cross_tenant_role() -> str:
+    """Return the database role to set in the scope of all tenants.
+
+    It is the platform role, or "none" (no change of role) under the auditor's login.
+    """
+    login = connections[APP_ALIAS].settings_dict["USER"]
+    return "none" if login == platform_settings.DATABASE_AUDITOR_ROLE else platform_settings.DATABASE_PLATFORM_ROLE
 
 
 def _write_settings(scope: Scope | None, settings: Mapping[str, str] | None = None) -> None:

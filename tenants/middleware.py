@@ -24,8 +24,7 @@ from django.utils.functional import SimpleLazyObject
 from structlog.contextvars import bound_contextvars
 
 from tenants.access.addresses import is_from
-from tenants.access.api_keys import authenticate_api_key
-from tenants.access.caller import NO_ACCESS, Access
+from tenants.access.caller import NO_ACCESS, Access, authenticate_api_key
 from tenants.access.errors import KeyAddressError, KeyExpiredError
 from tenants.access.memberships import remember_tenant_choice
 from tenants.access.people_queries import find_user_roles

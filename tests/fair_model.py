@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
-from scheduling.fairness.key_nodes import corrected, rejoined
+from scheduling.fairness.nodes import corrected, rejoined
 from scheduling.fairness.run_queue import ReadJobs, pick_fair
 from scheduling.fairness.shares import (
     KeyShare,

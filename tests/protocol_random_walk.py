@@ -235,7 +235,7 @@ class Walk:
         )
         if hand.job.id in self.poison:
             return crash
-        completed = settlement_builders.completed(*execution, None)
+        completed = Settlement.completed(*execution, None)
         failed = settlement_builders.failed(
             *execution, fail, failed_attempts=attempts, policy=policy, uniform=self.random.uniform
         )
@@ -328,6 +328,6 @@ class Walk:
                 self.begin_popped(worker)
                 while worker.hands:
                     hand = worker.hands.pop()
-                    self.store.settle(settlement_builders.completed(hand.live_id, hand.fence, None), hand.job)
+                    self.store.settle(Settlement.completed(hand.live_id, hand.fence, None), hand.job)
         self.sweep()
         self.let_pass(5.0 if self.store.live else 60.0)

@@ -18,11 +18,10 @@ from benchmarks.harness.filling import DAYS, add_past, add_past_days, add_tenant
 from benchmarks.harness.jobs import NOOP_US, SETTLE_SECONDS, count_waiting, verify_platform, warm_up
 from benchmarks.harness.parts import POOL, Finding, MeasureFailedError, at_most, shown
 from benchmarks.harness.processes import GROUPS, read_processor_seconds, serving
+from scheduling.celery.publishing import Hint
 from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US
-from scheduling.dispatch.broker import Hint
 from scheduling.dispatch.tick import run_tick
-from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import start_executions
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.models import Worker
@@ -64,7 +63,7 @@ def measure_cycle(folder: Path) -> list[Finding]:
     worker = register_worker(pool_name=POOL, hostname="benchmark", pid=os.getpid(), slots=SLOTS)
     hints: list[Hint] = []
     # Published hints are collected in the list.
-    with patch("scheduling.dispatch.broker.publish", lambda published: hints.extend(published) or []):
+    with patch("scheduling.celery.publishing.publish", lambda published: hints.extend(published) or []):
         for _ in range(WARM_UP_CYCLES):
             _cycle(worker, hints, Costs())
         costs, done, until = Costs(), 0, time.monotonic() + SECONDS
@@ -99,9 +98,7 @@ def _cycle(worker: Registration, hints: list[Hint], costs: Costs) -> int:
         start = partial(start_executions, execution_ids=hint.execution_ids, token=hint.token)
         started = costs.timed("start", partial(start, worker_id=worker.worker_id))
         settlements = [
-            replace(
-                settlement_builders.completed(one.execution_id, one.fence, {}), began_us=10 * place, measured_us=WORK_US
-            )
+            replace(Settlement.completed(one.execution_id, one.fence, {}), began_us=10 * place, measured_us=WORK_US)
             for place, one in enumerate(started)
         ]
         costs.timed("settlement", partial(settle, settlements))

@@ -13,7 +13,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.test import Client
+from django.test import Client, override_settings
 
 from benchmarks.console.addresses import Address, api_addresses, console_addresses
 from benchmarks.harness.filling import ask
@@ -157,8 +157,8 @@ class Timing:
 
 def take_sample(tenant: Tenant) -> list[Finding]:
     """Request all URLs; the database must be filled, and the tenant have the most rows."""
-    settings.JOBS_PLATFORM = settings.JOBS_PLATFORM | {"METRICS_TOKEN": METRICS_TOKEN}
-    return judge([_time(client, address) for client, address in _requests(tenant)])
+    with override_settings(JOBS_PLATFORM=settings.JOBS_PLATFORM | {"METRICS_TOKEN": METRICS_TOKEN}):
+        return judge([_time(client, address) for client, address in _requests(tenant)])
 
 
 def judge(timings: Sequence[Timing]) -> list[Finding]:

@@ -20,8 +20,7 @@ from benchmarks.peers.benchmark import drain
 from benchmarks.peers.playground import BARE_CELERY, PROGRAMS
 from jobsplatform.demo.provision import ACTOR
 from scheduling.dispatch.tick import run_tick
-from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.fleet.workers import register_worker
 from scheduling.models import CFSPlan, LiveExecution, Queue, WorkerPool
 from scheduling.plans.service import update_cfs_plan
@@ -237,7 +236,7 @@ def _time_ticks(size: Size) -> float:
     analyse()
     pool = WorkerPool.objects.get(name=POOL)
     register_worker(pool_name=POOL, hostname="benchmark", pid=1, slots=JOBS)
-    with patch("scheduling.dispatch.broker.publish", lambda hints: ()):
+    with patch("scheduling.celery.publishing.publish", lambda hints: ()):
         _offer_slots(0)
         while run_tick(pool.pk).has_more:  # fold the wake-ups of the fill, without a free slot
             pass
@@ -255,7 +254,7 @@ def _time_tick(pool_id: int, submitters: Sequence[UUID]) -> float:
     run_statement("UPDATE scheduling_execution_live SET started_at = clock_timestamp() - interval '1 second'")
     with all_tenants():
         live = list(LiveExecution.objects.values_list("pk", "fence"))
-    settle([settlement_builders.completed(execution_id, fence, None) for execution_id, fence in live])
+    settle([Settlement.completed(execution_id, fence, None) for execution_id, fence in live])
     fill_backlog(submitters, JOBS, payload={}, one_by_one=True)
     _offer_slots(JOBS)
     began = time.perf_counter()

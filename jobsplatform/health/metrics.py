@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from scheduling.diagnosis.starts import stall_watch
-from scheduling.dispatch import broker
+from scheduling.dispatch import broker_probes
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fleet.announced_kinds import unknown_kinds_of
 from scheduling.models import Worker, WorkerPool
@@ -251,7 +251,7 @@ def _gauge(name: str, about: str, samples: Iterable[Sample], labels: list[str] |
 
 def _is_broker_up() -> bool:
     try:
-        broker.probe()
+        broker_probes.probe()
     except BrokerUnavailableError:
         return False
     return True

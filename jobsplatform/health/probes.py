@@ -14,7 +14,7 @@ from health_check.base import HealthCheck
 from health_check.exceptions import ServiceUnavailable
 
 from scheduling.diagnosis.starts import STALLED_AFTER, stall_watch
-from scheduling.dispatch import broker
+from scheduling.dispatch import broker_probes
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fleet.auditors import find_auditor_fault
 from scheduling.models import PoolClock
@@ -62,7 +62,7 @@ class Broker(HealthCheck):
     def run(self) -> None:
         """Raise ServiceUnavailable if the broker does not respond."""
         try:
-            broker.probe()
+            broker_probes.probe()
         except BrokerUnavailableError as error:
             # The full text may name the address, which outsiders must not see.
             raise ServiceUnavailable("The broker does not respond.") from error

@@ -7,7 +7,7 @@ from jobsplatform.settings.env import env
 CELERY_BROKER_URL = env.str("REDIS_URL")
 CELERY_TIMEZONE = "UTC"
 
-# JSON only: no message contains code. Workers accept none without a signature (scheduling.celery.message_signing).
+# JSON only: no message contains code. Workers accept none without a signature (scheduling.celery.publishing).
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"

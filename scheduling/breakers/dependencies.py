@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.execution.settlement import DependencyReport, storable_text
 from scheduling.models import JobEvent
 from tenants.context import all_tenants, tenant_context

@@ -12,7 +12,7 @@ from django.db import transaction
 from psycopg.rows import namedtuple_row
 
 from scheduling.breakers.rules import CircuitState
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import CircuitNotFoundError, DependencyNameError
 from scheduling.kit import registry
 from scheduling.kit.base import Dependency

@@ -24,8 +24,8 @@ from scheduling.breakers.rules import (
 )
 from scheduling.breakers.service import circuit_target
 from scheduling.conf import STAGE_ROWS, circuit_policy
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.dispatch.leadership import try_to_lead
-from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import KindUnknownError
 from scheduling.kit import registry
 from tenants.audit.service import record_audit

@@ -14,7 +14,7 @@ from scheduling.bulk.effect import BacklogChange
 from scheduling.bulk.moves import move_jobs
 from scheduling.bulk.priorities import set_priorities
 from scheduling.bulk.queries import UNCHANGED
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.execution.settlement_builders import Failure
 from scheduling.jobs.cancellation import cancel_here
 from scheduling.jobs.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState

@@ -12,10 +12,10 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tenants.context import require_scope
+from tenants.context import claim_for_scope, require_scope
 from tenants.database.ids import uuid7
 from tenants.encryption.fields import SealedJSONField
-from tenants.tenancy.bases import TenantManager, TenantModel, claim_for_scope
+from tenants.tenancy.bases import TenantManager, TenantModel
 
 
 class BulkOperation(models.Model):

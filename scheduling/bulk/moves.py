@@ -11,7 +11,7 @@ from django.db import transaction
 from psycopg.rows import class_row, scalar_row
 
 from scheduling import signals
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.jobs.storing import actor_label
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s

@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row
 from psycopg.types.json import Jsonb
 
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.jobs.storing import actor_label
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s

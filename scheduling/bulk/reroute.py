@@ -21,7 +21,7 @@ from psycopg.rows import class_row, scalar_row
 from scheduling.bulk.moves import TABLES, WaitingPosition, announce_moves, move_places
 from scheduling.bulk.queries import FrozenJobs
 from scheduling.bulk.records import create_operation, end_operation
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.queries import CappedCount
 from scheduling.jobs.routing.service import Routes

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from django.db import InternalError, connection
 
 from scheduling.bulk.turns import open_operations, try_turn
-from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.process_state import CONNECTION_ERRORS
 
 logger = logging.getLogger(__name__)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from celery import Celery
 from celery.app import app_or_default
 
-
-def celery_app() -> Celery:
-    """Return Celery's default application of this process."""
-    return app_or_default()
+# Returns the app that the process has made its default one.
+celery_app: Callable[[], Celery] = app_or_default
 
 
 def app_name() -> str:

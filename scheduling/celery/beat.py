@@ -15,7 +15,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.fleet.processes import ProcessPulse
 from scheduling.models import ProcessHeartbeat
-from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.process_state import CONNECTION_ERRORS
 from scheduling.worker.watchdog import Watchdog
 from tenants.database.platform_settings import platform_settings
 from tenants.startup_checks import StartupCheckError, run_startup_checks

@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from django_celery_beat.models import PeriodicTask
 
 from scheduling.celery.app import celery_app
-from scheduling.celery.message_signing import OWN_PREFIX, SUBMIT_TASK
+from scheduling.celery.publishing import OWN_PREFIX, SUBMIT_TASK
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.fleet.queries import read_liveness
 from scheduling.kit import registry

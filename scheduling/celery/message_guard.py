@@ -21,7 +21,7 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 from kombu.transport import redis as redis_transport
 
 from scheduling import signals
-from scheduling.celery.message_signing import OWN_PREFIX, fault_of, is_submission_of_beat
+from scheduling.celery.publishing import OWN_PREFIX, fault_of, is_submission_of_beat
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,8 @@ from celery import shared_task
 from celery.exceptions import Reject
 
 from scheduling.celery.external_processes import PlatformTask
-from scheduling.celery.message_signing import SUBMIT_TASK, TIME_HEADER, signing_time
+from scheduling.celery.publishing import SUBMIT_TASK, TIME_HEADER, publish_upkeep, signing_time
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, MAX_MESSAGE_JOBS, RUN_UPKEEP_TASK
-from scheduling.dispatch.broker import publish_upkeep
 from scheduling.exceptions import UpkeepBusyError
 from scheduling.execution.message import execute as execute_message
 from scheduling.models import UpkeepRun
@@ -23,8 +22,8 @@ from scheduling.upkeep.partitions import maintain_partitions as make_partitions
 from scheduling.upkeep.runs import UpkeepTakenOverError, has_begun_since
 from scheduling.upkeep.runs import run_upkeep as start_upkeep
 from scheduling.upkeep.tenant_runs import run_tenant_upkeep
-from scheduling.worker.connections import check_connection
 from scheduling.worker.local_worker import local_worker
+from scheduling.worker.process_state import check_connection
 from tenants.context import Actor, acting_as
 from tenants.tenancy.queries import find_tenant
 

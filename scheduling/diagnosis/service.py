@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 
 from scheduling.breakers.queries import count_open_circuits
 from scheduling.diagnosis.checks import Check, Health, check_flow, check_locked_tenants, check_refused, check_sandboxes
-from scheduling.dispatch import broker
+from scheduling.dispatch import broker_probes
 from scheduling.dispatch.locked_tenants import read_locked_tenants
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fleet.announced_kinds import UnknownKind, unknown_kinds_of
@@ -83,7 +83,7 @@ def _database_checks() -> Iterator[Check]:
 
 def _broker_checks() -> Iterator[Check]:
     try:
-        policy = broker.read_eviction_policy()
+        policy = broker_probes.read_eviction_policy()
     except BrokerUnavailableError:
         yield Check(
             gettext("broker"),

@@ -1,28 +1,29 @@
-"""The publisher of messages to workers, and the channel through which processes wake the dispatcher.
+"""The dispatcher's wake-up channel in the broker; what it carries may be lost without losing work.
 
-Everything sent here may be lost without losing work: PostgreSQL holds every job. The module keeps one Redis client and
-uses the process's circuit breaker, so that an unreachable broker does not slow down submissions.
+The module keeps one Redis client and uses the process's circuit breaker, so that an unreachable broker does not slow
+down submissions. A wake-up of each job is fire-and-forget (`CLIENT REPLY OFF`): waiting for the answer, and choosing a
+connection in the driver, takes several times as long as sending.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import redis
+from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
+from redis.connection import SSLConnection
 from redis.retry import Retry
 
-from scheduling.celery.app import celery_app
-from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
-from scheduling.dispatch.fire_and_forget import Command, FireAndForgetRedis
-from scheduling.exceptions import BrokerUnavailableError
-from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, RefusalCount, breaker_of
+from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, breaker_of
 from tenants.database.platform_settings import platform_settings
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
@@ -37,24 +38,18 @@ LATE_WAKE_KEPT_SECONDS = 10
 # Tokens of messages whose work is done and whose settlement is in progress.
 ENDING_KEY = "jobsplatform:dispatch:ending"
 MOST_ENDINGS = 1_000
-# It disappears when the broker restarts empty; its absence means that every message is lost.
-EPOCH_KEY = "jobsplatform:broker:epoch"
 CONNECT_TIMEOUT_SECONDS = 0.5
 SOCKET_TIMEOUT_SECONDS = 5.0
 
+# Commands need no answer for this long after the last one, so that a dead server is noticed.
+HEARD_SECONDS = 1.0
+# Commands are sent with answers for this long after a failure; a connection is replaced at this age, because names may
+# resolve differently by then.
+RENEWED_SECONDS = 60.0
+LOCK_SECONDS = 0.05
+
 BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """The body of one Celery message: the executions to start, one after another.
-
-    A worker starts an execution only if ``token`` is still its dispatch token.
-    """
-
-    queue_name: str
-    execution_ids: Sequence[UUID]
-    token: UUID
+type Command = tuple[str | bytes | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +77,8 @@ def _impatient_client() -> redis.Redis:
 
 
 @cache
-def _client() -> redis.Redis:
+def client() -> redis.Redis:
+    """Return the process's client of the broker."""
     return redis.Redis.from_url(
         platform_settings.REDIS_URL,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -92,78 +88,118 @@ def _client() -> redis.Redis:
 
 def _ask[Answer](command: Callable[[], Answer], otherwise: Answer) -> Answer:
     """Return the broker's answer, or ``otherwise`` while it is unreachable."""
-    if _breaker().is_open():
+    if breaker().is_open():
         return otherwise
     try:
         answer = command()
     except BROKER_ERRORS:
-        _breaker().note_failure()
+        breaker().note_failure()
         return otherwise
-    _breaker().note_success()
+    breaker().note_success()
     return answer
 
 
-def _breaker() -> RedisBreaker:
+def breaker() -> RedisBreaker:
+    """Return the process's circuit breaker of the broker."""
     return breaker_of(platform_settings.REDIS_URL)
 
 
-_notifier = FireAndForgetRedis(_impatient_client)
-_refused_messages = RefusalCount("broker.publishing_failed")
-# Of the last message that was refused.
-MOST_FAULT_CHARACTERS = 200
-_last_fault = ""
+class FireAndForgetRedis:
+    """A Redis connection on which the server does not answer, shared by all threads and opened on first use.
 
-
-def fault_of_last_failure() -> str:
-    """Return why the broker last refused a message of this process; an empty text if it never did."""
-    return _last_fault
-
-
-def _note_fault(error: Exception) -> None:
-    global _last_fault  # noqa: PLW0603 - state of this process
-    # PostgreSQL stores it, and text from Redis may hold any character.
-    _last_fault = f"{type(error).__name__}: {error}"[:MOST_FAULT_CHARACTERS].replace("\0", " ")
-    _refused_messages.note(_last_fault)
-
-
-def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
-    """Publish the messages in order; return those that the broker did not accept, empty if all were sent."""
-    sent = 0
-    try:
-        with celery_app().producer_or_acquire() as producer:
-            try:
-                for hint in hints:
-                    celery_app().signature(EXECUTE_TASK).apply_async(
-                        args=[[str(execution_id) for execution_id in hint.execution_ids], str(hint.token)],
-                        queue=hint.queue_name,
-                        producer=producer,
-                        ignore_result=True,
-                        retry=False,
-                    )
-                    sent += 1
-            except BROKER_ERRORS:
-                # The connection may be half-open: collect it, and the next publish reconnects. The pool stays: closed
-                # it would refuse for ever, and emptied it would block.
-                producer.connection.collect()
-                raise
-    except BROKER_ERRORS as error:
-        _note_fault(error)
-        return hints[sent:]
-    return ()
-
-
-def publish_upkeep(name: str, tenant_id: UUID | None = None) -> None:
-    """Publish a message that runs an upkeep task, for the platform or one tenant, to the queue of the maintenance pool.
-
-    Raise BrokerUnavailableError if the broker does not accept it.
+    Commands are sent with answers instead if the server answers despite REPLY OFF, if the connection is encrypted,
+    since pending answers are then not visible, or if ``client`` cannot connect in time.
     """
-    arguments = [name] if tenant_id is None else [name, str(tenant_id)]
-    try:
-        celery_app().signature(RUN_UPKEEP_TASK).apply_async(
-            args=arguments, queue=UPKEEP_QUEUE, ignore_result=True, retry=False
-        )
-    except BROKER_ERRORS as error:
-        raise BrokerUnavailableError(str(error)) from error
+
+    def __init__(self, client: Callable[[], redis.Redis]) -> None:
+        self._client = client
+        self._heard_until = 0.0
+        self._asked_until = 0.0
+        self._renew()
+        # In a fork the socket belongs to the parent, and the lock may be held by a thread that does not exist here.
+        os.register_at_fork(after_in_child=self._renew)
+
+    def send_commands(self, *commands: Command, fallback: Callable[[], redis.Redis]) -> bool:
+        """Send the commands; about once a second send them through the client of ``fallback`` and wait for the answers.
+
+        Return whether the server answered. Raise the driver's error if such an answer shows that the commands fail.
+        """
+        now = time.monotonic()
+        if self._asked_until <= now < self._heard_until and self._send(commands, now):
+            return False
+        try:
+            with fallback().pipeline(transaction=False) as pipe:
+                asking: Any = pipe
+                for command in commands:
+                    asking.execute_command(*command)
+                asking.execute()
+        except BaseException:
+            self._heard_until = self._opened_at = 0.0
+            raise
+        self._heard_until = time.monotonic() + HEARD_SECONDS
+        return True
+
+    def _renew(self) -> None:
+        self._guard = threading.Lock()
+        # Untyped in the driver.
+        self._connection: Any = None
+        self._opened_at = 0.0
+
+    def _send(self, commands: tuple[Command, ...], now: float) -> bool:
+        """Return whether the commands were sent."""
+        text = b"".join(map(_packed, commands))
+        if not self._guard.acquire(timeout=LOCK_SECONDS):
+            return False
+        try:
+            if not self._is_silent(now):
+                self._close()
+                self._open(now)
+            self._connection.send_packed_command([text], check_health=False)
+        except (redis.RedisError, OSError):
+            # The next answered command reports the cause.
+            self._close()
+            self._asked_until = now + RENEWED_SECONDS
+            return False
+        finally:
+            self._guard.release()
+        return True
+
+    def _is_silent(self, now: float) -> bool:
+        """Return whether there is a connection that is young enough and has nothing to read."""
+        if self._connection is None or now - self._opened_at > RENEWED_SECONDS:
+            return False
+        try:
+            if self._connection.can_read():
+                raise redis.ResponseError("the server answers despite CLIENT REPLY OFF")
+        except redis.ConnectionError:
+            # The server closed it.
+            return False
+        return True
+
+    def _open(self, now: float) -> None:
+        pool = self._client().connection_pool
+        if issubclass(pool.connection_class, SSLConnection):
+            raise redis.ConnectionError("pending answers are not visible on an encrypted connection")
+        # The pool's own connections are limited.
+        self._connection = pool.connection_class(**pool.connection_kwargs)
+        self._opened_at = now
+        self._connection.connect()
+        self._connection.send_command("CLIENT", "REPLY", "OFF", check_health=False)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._connection = None
+
+
+@lru_cache(maxsize=1_000)
+def _packed(command: Command) -> bytes:
+    """Return the command in Redis's wire format: https://redis.io/docs/latest/develop/reference/protocol-spec/."""
+    parts = [part if isinstance(part, bytes) else str(part).encode() for part in command]
+    return b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)])
+
+
+_notifier = FireAndForgetRedis(_impatient_client)
 
 
 def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
@@ -177,6 +213,12 @@ def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> N
     _tell(*_news(names, FILLED_KEY if is_filled and names else NEWS_KEY))
 
 
+def wake_on_commit(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
+    """Wake the dispatcher after this transaction commits; the arguments are those of `wake_dispatcher`."""
+    named = frozenset(queues)
+    transaction.on_commit(lambda: wake_dispatcher(named, is_filled=is_filled))
+
+
 def announce_ending(token: UUID, queue: str) -> None:
     """Notify the dispatcher that a message's work is done, so that it reuses the slot while the message is settled."""
     ending = [("RPUSH", ENDING_KEY, token.bytes), ("LTRIM", ENDING_KEY, -MOST_ENDINGS, -1)]
@@ -184,16 +226,16 @@ def announce_ending(token: UUID, queue: str) -> None:
 
 
 def _tell(*commands: Command) -> None:
-    if _breaker().is_open():
+    if breaker().is_open():
         return
     try:
         is_answered = _notifier.send_commands(*commands, fallback=_impatient_client)
     except BROKER_ERRORS:
-        _breaker().note_failure()
+        breaker().note_failure()
     else:
         # A sent command alone does not show that the server works.
         if is_answered:
-            _breaker().note_success()
+            breaker().note_success()
 
 
 def _news(names: Sequence[str], key: str) -> list[Command]:
@@ -203,10 +245,10 @@ def _news(names: Sequence[str], key: str) -> list[Command]:
 
 def drain_signals() -> DispatchSignals:
     """Return and remove the signals since the last call; ``is_everything`` is set if the broker does not answer."""
-    if _breaker().is_open():
+    if breaker().is_open():
         return DispatchSignals(is_everything=True)
     try:
-        with _client().pipeline(transaction=False) as pipe:
+        with client().pipeline(transaction=False) as pipe:
             # Names are stored before their wake, so deleting the wake first loses none.
             pipe.delete(WAKE_KEY)
             pipe.spop(NEWS_KEY, MOST_NEWS)
@@ -215,7 +257,7 @@ def drain_signals() -> DispatchSignals:
             _, found, filled, endings = pipe.execute()
     except BROKER_ERRORS:
         # Removed news may be lost on the way.
-        _breaker().note_failure()
+        breaker().note_failure()
         return DispatchSignals(is_everything=True)
     tokens = tuple(UUID(bytes=token) for token in endings or () if len(token) == 16)
     names = _texts_of(found)
@@ -228,59 +270,25 @@ def _texts_of(names: Iterable[bytes]) -> frozenset[str]:
 
 def wait_for_wake(timeout_seconds: float) -> bool:
     """Block until a wake arrives or the time is over; return whether a wake arrived."""
-    if not _breaker().is_open():
+    if not breaker().is_open():
         try:
-            return _client().blpop([WAKE_KEY], timeout=timeout_seconds) is not None
+            return client().blpop([WAKE_KEY], timeout=timeout_seconds) is not None
         except BROKER_ERRORS:
-            _breaker().note_failure()
+            breaker().note_failure()
     time.sleep(timeout_seconds)
     return False
 
 
 def request_repeated_tick(pool_id: int) -> None:
     """Request that the process which is ticking the pool ticks it once more, because a wake came during the tick."""
-    _ask(lambda: _client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS), otherwise=None)
+    _ask(lambda: client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS), otherwise=None)
 
 
 def pop_repeated_tick(pool_id: int) -> bool:
     """Return whether a repeated tick of the pool was requested, and clear the request; False without an answer."""
-    return _ask(lambda: bool(_client().delete(LATE_WAKE_KEY.format(pool_id))), otherwise=False)
-
-
-def probe() -> None:
-    """Raise BrokerUnavailableError unless the broker answers now."""
-    try:
-        _client().ping()
-    except BROKER_ERRORS as error:
-        raise BrokerUnavailableError(str(error)) from error
-    _breaker().note_success()
+    return _ask(lambda: bool(client().delete(LATE_WAKE_KEY.format(pool_id))), otherwise=False)
 
 
 def evaluate(script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
     """Run a Lua script in the broker and return its result; raise one of BROKER_ERRORS."""
-    return _client().eval(script, len(keys), *keys, *arguments)
-
-
-def read_eviction_policy() -> str:
-    """Return the name of the policy by which the broker evicts keys when its memory is full.
-
-    Raise BrokerUnavailableError.
-    """
-    try:
-        memory: dict[str, Any] = _client().info("memory")
-    except BROKER_ERRORS as error:
-        raise BrokerUnavailableError(str(error)) from error
-    return str(memory.get("maxmemory_policy", "unknown"))
-
-
-def is_epoch_new() -> bool:
-    """Return whether the broker has lost all its keys since the last call of any process, and mark it as seen.
-
-    Raise BrokerUnavailableError.
-    """
-    try:
-        is_new = bool(_client().set(EPOCH_KEY, uuid4().hex, nx=True))
-    except BROKER_ERRORS as error:
-        raise BrokerUnavailableError(str(error)) from error
-    _breaker().note_success()
-    return is_new
+    return client().eval(script, len(keys), *keys, *arguments)

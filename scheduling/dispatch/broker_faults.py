@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from scheduling.dispatch import broker
+from scheduling.celery import publishing
 from tenants.context import all_tenants
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
@@ -28,11 +28,11 @@ def record_refused_hints(pool_id: int) -> None:
     The pool is not ticked again before the broker answers.
     """
     with all_tenants(), prepared_cursor() as cursor:
-        cursor.execute(_NOTE_REFUSAL, {"fault": broker.fault_of_last_failure(), "pool_id": pool_id})
+        cursor.execute(_NOTE_REFUSAL, {"fault": publishing.fault_of_last_failure(), "pool_id": pool_id})
 
 
 def record_refused_republish(queue_names: Collection[str]) -> None:
     """Record that the broker refused messages of these queues that were to be published again."""
     with all_tenants(), prepared_cursor() as cursor:
-        values: dict[str, Any] = {"fault": broker.fault_of_last_failure(), "queues": list(queue_names)}
+        values: dict[str, Any] = {"fault": publishing.fault_of_last_failure(), "queues": list(queue_names)}
         cursor.execute(_NOTE_REFUSED_QUEUES, values)

@@ -14,7 +14,7 @@ from typing import Any
 from kombu.transport.redis import Channel
 
 from scheduling.conf import UPKEEP_QUEUE
-from scheduling.dispatch import broker
+from scheduling.dispatch import broker, broker_probes
 from scheduling.exceptions import BrokerUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def expected_types(queue_names: Iterable[str]) -> Mapping[str, str]:
         broker.NEWS_KEY: "set",
         broker.FILLED_KEY: "set",
         broker.ENDING_KEY: "list",
-        broker.EPOCH_KEY: "string",
+        broker_probes.EPOCH_KEY: "string",
     }
     for name in {UPKEEP_QUEUE, *queue_names}:
         expected |= {_of_priority(name, step): "list" for step in Channel.priority_steps}
@@ -66,7 +66,7 @@ def remove_wrong_types(queue_names: Iterable[str]) -> int:
     """
     expected = expected_types(queue_names)
     try:
-        removed: list[Any] = broker.evaluate(_REMOVE, [broker.EPOCH_KEY, *expected], list(expected.values()))
+        removed: list[Any] = broker.evaluate(_REMOVE, [broker_probes.EPOCH_KEY, *expected], list(expected.values()))
     except broker.BROKER_ERRORS as error:
         raise BrokerUnavailableError(str(error)) from error
     if removed:

@@ -16,9 +16,10 @@ from uuid import UUID, uuid4
 
 from psycopg.rows import namedtuple_row, scalar_row
 
-from scheduling.dispatch.broker import Hint
+from scheduling.celery.publishing import Hint
 from scheduling.dispatch.read import PoolReading
 from scheduling.fairness.gcra import Rate, take
+from scheduling.fairness.run_queue import level_of, reason_of
 from scheduling.fairness.shares import Pick, PoolShare
 from tenants.database.ids import uuid7s
 from tenants.database.prepared import prepared_cursor
@@ -114,7 +115,7 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
         "job_ids": [pick.job.job_id for pick in picks],
         "queue_ids": [pick.queue_id for pick in picks],
         "costs": [pick.job.cost_us for pick in picks],
-        "predictions": [pick.job.whole_us for pick in picks],
+        "predictions": [pick.job.predicted_us for pick in picks],
         "execution_ids": [claim.execution_id for claim in claims],
         "message_ids": [claim.message_id for claim in claims],
         "tokens": [claim.token for claim in claims],
@@ -131,8 +132,8 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
         "key_runner_up_tags": [pick.key_runner_up for pick in picks],
         "in_flights": [pick.turn[1] for pick in picks],
         "waitings": [tenants[pick.tenant_entity_id].waiting for pick in picks],
-        "levels": [pick.level.value if pick.level else None for pick in picks],
-        "reasons": [pick.reason.value for pick in picks],
+        "levels": [level.value if (level := level_of(pick)) else None for pick in picks],
+        "reasons": [reason_of(pick).value for pick in picks],
     }
 
 

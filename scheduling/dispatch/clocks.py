@@ -11,7 +11,8 @@ from scheduling.dispatch.claim import Claim, count_messages
 from scheduling.dispatch.pick import Picked
 from scheduling.dispatch.read import PoolReading
 from scheduling.dispatch.wakes import append_wakes
-from scheduling.fairness.key_nodes import KEY_WEIGHT_MILLI, virtual_service
+from scheduling.fairness.nodes import KEY_WEIGHT_MILLI, virtual_service
+from scheduling.fairness.run_queue import lines_of
 from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
@@ -158,7 +159,7 @@ def _write_entities(pool_id: int, outcome: TickRecord, undone: _Undone) -> None:
 def _moves(outcome: TickRecord, tenant: TenantShare, claimed: _Claimed, undone: _Undone) -> Iterator[_LineMove]:
     """Yield the tenant's lines that changed."""
     tags = outcome.result.tenants.get(tenant.entity_id)
-    for line in tenant.lines:
+    for line in lines_of(tenant):
         id_, read = line.entity_id, outcome.picked.rows.get(line.entity_id)
         if read is None:
             continue
@@ -168,7 +169,7 @@ def _moves(outcome: TickRecord, tenant: TenantShare, claimed: _Claimed, undone: 
             continue
         before = tenant.own_vruntime if id_ == tenant.entity_id else line.vruntime
         vruntime = (tags.keys.get(id_, before) if tags else before) - undone.lines[id_]
-        estimate = read.jobs[jobs - 1].whole_us if jobs else None
+        estimate = read.jobs[jobs - 1].predicted_us if jobs else None
         yield _LineMove(id_, vruntime, jobs, claimed.messages[id_], rank, estimate, is_guess)
 
 
@@ -179,7 +180,7 @@ def _tenant_row(
     own = next((move for move in moves if move.entity_id == tenant.entity_id), None)
     tags = outcome.result.tenants.get(tenant.entity_id)
     claimed, messages = (own.claimed, own.messages) if own else (0, 0)
-    own_lines = [line.head_rank for line in tenant.lines if line.entity_id == tenant.entity_id]
+    own_lines = [line.head_rank for line in lines_of(tenant) if line.entity_id == tenant.entity_id]
     return (
         tenant.entity_id,
         (tags.vruntime if tags else tenant.vruntime) - undone.tenants[tenant.entity_id],

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import dict_row, scalar_row
+from psycopg.rows import dict_row, namedtuple_row, scalar_row
 
-from scheduling.conf import STAGE_ROWS
-from scheduling.dispatch.rows import memory_gate_parameters
+from scheduling.conf import STAGE_ROWS, WAKE_ROWS
+from scheduling.dispatch.pick import memory_gate_parameters
 from scheduling.execution.settlement import longest_us
 from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
 from tenants.database.ids import uuid7s
@@ -27,6 +27,7 @@ _SQL = load_sql(__file__)
 _LOOK = _SQL["look"]
 _SET_CLOCK = _SQL["set_clock"]
 _COLLECT_ALL, _COLLECT_PLACES = _SQL["collect_all"], _SQL["collect_places"]
+_FOLD_KEYS, _FOLD_TENANTS = _SQL["fold_keys"], _SQL["fold_tenants"]
 _COUNT_DUE = _SQL["count_due"]
 _STAGE_DUE = _SQL["stage_due"]
 _STAGE_HELD = _SQL["stage_held"]
@@ -95,6 +96,25 @@ def collect_settled(pool_id: int, free: list[UUID] | None = None, *, places: Seq
     if near := [tenant_id for tenant_id in found if tenant_id is not None]:
         warn_of_usage(near)
     return None in found
+
+
+def fold_wakes(pool_id: int, free: list[UUID] | None = None) -> int:
+    """Delete up to WAKE_ROWS wake rows of the pool and update their entities, in two statements; return how many.
+
+    An edited plan may wake a hundred thousand tenants, so wakes of single jobs come before such bulk. ``free``: read
+    only wakes of these tenants; None: of all.
+    """
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_FOLD_KEYS, {"pool_id": pool_id, "limit": WAKE_ROWS, "free": free})
+        rows = cursor.fetchall()
+        if news := [row for row in rows if row.entity_id is not None]:
+            parameters = {
+                "ids": [row.entity_id for row in news],
+                "deltas": [row.delta for row in news],
+                "keys_deltas": [row.keys_delta for row in news],
+            }
+            cursor.execute(_FOLD_TENANTS, parameters)
+    return int(rows[0].wakes)
 
 
 def stage_due() -> int:

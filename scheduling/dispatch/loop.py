@@ -16,7 +16,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from scheduling import signals
 from scheduling.conf import TICK_JOBS
-from scheduling.dispatch import broker
+from scheduling.dispatch import broker, broker_probes
 from scheduling.dispatch.broker_faults import record_broker_outage
 from scheduling.dispatch.broker_types import remove_wrong_types
 from scheduling.dispatch.duties import HEARTBEAT, Duty, DutyRoster
@@ -205,7 +205,7 @@ class DispatchLoop:
         """Probe the broker, and republish if it restarted empty or came back after an absence."""
         try:
             remove_wrong_types(self._queue_names)
-            is_new = broker.is_epoch_new()
+            is_new = broker_probes.is_epoch_new()
         except BrokerUnavailableError:
             if not self._is_broker_away:
                 logger.warning("dispatcher.broker_away", exc_info=True)

@@ -1,3 +1,45 @@
+-- name: read_rows
+-- Read the first ready jobs of lines with their predicted costs and gates.
+SELECT a.entity_id, r.rank, r.job_id, r.kind,
+    -- A rate counts jobs, so jobs of a rated queue do not share a message.
+    r.travels_alone OR q.dispatches_per_minute IS NOT NULL AS travels_alone,
+    -- include: predicted_us
+    AS predicted_us,
+    -- include: gate_before
+    AS gate
+FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
+    -- With a LIMIT each row is found by its key: for a few thousand tenants the planner would otherwise read all rows.
+    CROSS JOIN LATERAL (SELECT queue_id FROM scheduling_schedulingentity WHERE id = a.entity_id LIMIT 1) e
+    JOIN scheduling_queue q ON q.id = e.queue_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM scheduling_job_ready r WHERE r.entity_id = a.entity_id
+          AND (%(kind)s::text IS NULL OR r.kind = %(kind)s)
+        ORDER BY r.rank, r.job_id LIMIT a.asked
+    ) r
+    -- include: cost_sums
+ORDER BY a.entity_id, r.rank, r.job_id;
+
+-- name: read_keys_fair
+-- Read the first runnable keys of tenants in fair order.
+SELECT e.id AS parent_id, k.id AS entity_id, k.vruntime, k.in_flight, k.head_rank, k.waiting, k.estimate_us
+FROM unnest(%(entity_ids)s::bigint[], %(limits)s::int[]) AS e(id, n) CROSS JOIN LATERAL (
+    SELECT * FROM scheduling_schedulingentity k
+    -- include: is_wanted_key
+    ORDER BY k.vruntime, k.in_flight, k.head_rank, k.id LIMIT e.n
+) k;
+
+-- name: read_keys_fifo
+-- Read the first runnable keys of tenants in order of arrival.
+SELECT e.id AS parent_id, k.id AS entity_id, k.vruntime, k.in_flight, k.head_rank, k.waiting, k.estimate_us
+FROM unnest(%(entity_ids)s::bigint[], %(limits)s::int[]) AS e(id, n) CROSS JOIN LATERAL (
+    SELECT * FROM scheduling_schedulingentity k
+    -- include: is_wanted_key
+    ORDER BY k.head_rank, k.in_flight, k.id LIMIT e.n
+) k;
+
+-- fragment: is_wanted_key
+WHERE k.parent_id = e.id AND k.is_runnable AND (%(only)s::bigint[] IS NULL OR k.id = ANY(%(only)s::bigint[]))
+
 -- name: lock_picks
 -- Lock picked ready rows that no other transaction has locked. The whole key is compared: a row that has moved
 -- meanwhile is a different one.

@@ -12,8 +12,8 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row
 
 from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_WORK_US, TICK_JOBS
+from scheduling.dispatch.pick import read_keys
 from scheduling.dispatch.reserve import with_reserve
-from scheduling.dispatch.rows import read_keys
 from scheduling.fairness.run_queue import rows_to_read
 from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, TenantShare
 from scheduling.models import CFSPlan

@@ -15,9 +15,9 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.conf import BY_INDEX, LOCK_TIMEOUT_MS, TICK_IDLE_TIMEOUT_MS
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.dispatch.collect import collect_settled, lead_pool
 from scheduling.dispatch.locked import lock_what_is_free
-from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.execution.settlement import longest_us
 from scheduling.models import SettledRefused
 from tenants.context import all_tenants

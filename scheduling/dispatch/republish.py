@@ -7,9 +7,9 @@ from uuid import uuid4
 from psycopg.rows import class_row
 
 from scheduling import signals
+from scheduling.celery import publishing
+from scheduling.celery.publishing import Hint
 from scheduling.conf import TICK_JOBS
-from scheduling.dispatch import broker
-from scheduling.dispatch.broker import Hint
 from scheduling.dispatch.broker_faults import record_refused_republish
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
@@ -34,7 +34,7 @@ def republish_unstarted(*, is_epoch_new: bool = False) -> int:
     if not hints:
         return 0
     # Refused messages exceed the age again later, and are retried then.
-    unsent = broker.publish(hints)
+    unsent = publishing.publish(hints)
     if unsent:
         record_refused_republish({hint.queue_name for hint in unsent})
     signals.messages_republished.send(None, count=len(hints) - len(unsent))

@@ -16,8 +16,8 @@ from psycopg.rows import namedtuple_row, scalar_row
 from scheduling import signals
 from scheduling.dispatch.claim import limit_rates, tokens
 from scheduling.dispatch.leadership import try_to_lead
+from scheduling.dispatch.pick import read_rows
 from scheduling.dispatch.read import read_pool, rows_wanted
-from scheduling.dispatch.rows import read_rows
 from scheduling.fairness.run_queue import ReadJobs
 from scheduling.fairness.shares import KeyShare, TenantShare
 from scheduling.fairness.slices import Running, choose_yields

@@ -12,6 +12,7 @@ from django.db import OperationalError, transaction
 
 from scheduling import signals, tracing
 from scheduling.breakers.state import update_circuits
+from scheduling.celery import publishing
 from scheduling.conf import BY_INDEX, LOCK_TIMEOUT_MS, MAX_MESSAGE_JOBS, TICK_IDLE_TIMEOUT_MS, TICK_JOBS, WAKE_ROWS
 from scheduling.dispatch import broker
 from scheduling.dispatch.broker_faults import record_refused_hints
@@ -28,13 +29,11 @@ from scheduling.dispatch.claim import (
     spend_rates,
 )
 from scheduling.dispatch.clocks import TickRecord, advance_clocks
-from scheduling.dispatch.collect import collect_settled, hold_refused_rows, lead_pool, stage_due, stage_held
+from scheduling.dispatch.collect import collect_settled, fold_wakes, hold_refused_rows, lead_pool, stage_due, stage_held
 from scheduling.dispatch.locked import is_lock_timeout, lock_what_is_free, note_held_capacities, note_locked
-from scheduling.dispatch.pick import Picked, pick_and_lock
+from scheduling.dispatch.pick import Picked, pick_and_lock, read_rows
 from scheduling.dispatch.read import PoolReading, read_pool, rows_wanted
-from scheduling.dispatch.rows import read_rows
 from scheduling.dispatch.slice_charges import charge_slices
-from scheduling.dispatch.wakes import fold_wakes
 from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle
 from scheduling.fairness.shares import Pick
@@ -258,7 +257,7 @@ def _publish(pool_id: int, claims: Sequence[Claim]) -> int:
     # A tick serves many traces, so its span belongs to none of them and links to all.
     links = [claim.traceparent for claim in claims if claim.traceparent]
     with tracing.span("job.dispatch", links=links, pool_id=pool_id, jobs=len(claims)):
-        hints = broker.publish(hints_of(claims))
+        hints = publishing.publish(hints_of(claims))
         unsent = {execution_id for hint in hints for execution_id in hint.execution_ids}
     if not unsent:
         return 0

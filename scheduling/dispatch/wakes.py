@@ -10,22 +10,16 @@ among the keys of its tenant: waiting earns no credit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
-from django.db import transaction
-from psycopg.rows import namedtuple_row
-
-from scheduling.conf import WAKE_ROWS
-from scheduling.dispatch.broker import wake_dispatcher
+from scheduling.dispatch.broker import wake_on_commit
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.signals import tenant_scheduling_changed
 
 _SQL = load_sql(__file__)
 _APPEND_WAKES, _WAKE_TENANTS = _SQL["append_wakes"], _SQL["wake_tenants"]
-_FOLD_KEYS = _SQL["fold_keys"]
-_FOLD_TENANTS = _SQL["fold_tenants"]
 
 # More tenants at once are bulk, and are folded after the news of single jobs.
 BULK_TENANTS = 100
@@ -36,12 +30,6 @@ def append_wakes(rows: Sequence[tuple[UUID, int, int, int]]) -> None:
     names = ("tenant_ids", "entity_ids", "queue_ids", "waiting_deltas")
     with prepared_cursor() as cursor:
         cursor.execute(_APPEND_WAKES, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
-
-
-def wake_on_commit(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
-    """Wake the dispatcher after this transaction commits; the arguments are those of :func:`wake_dispatcher`."""
-    named = frozenset(queues)
-    transaction.on_commit(lambda: wake_dispatcher(named, is_filled=is_filled))
 
 
 def wake_tenants(*, tenant_ids: Sequence[UUID]) -> None:
@@ -58,22 +46,3 @@ def connect_tenant_signals() -> None:
         wake_tenants(tenant_ids=tenant_ids)
 
     tenant_scheduling_changed.connect(on_change, weak=False, dispatch_uid="scheduling.wakes.listen_to_tenants")
-
-
-def fold_wakes(pool_id: int, free: list[UUID] | None = None) -> int:
-    """Delete up to WAKE_ROWS wake rows of the pool and update their entities, in two statements; return how many.
-
-    An edited plan may wake a hundred thousand tenants, so wakes of single jobs come before such bulk. ``free``: read
-    only wakes of these tenants; None: of all.
-    """
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_FOLD_KEYS, {"pool_id": pool_id, "limit": WAKE_ROWS, "free": free})
-        rows = cursor.fetchall()
-        if news := [row for row in rows if row.entity_id is not None]:
-            parameters = {
-                "ids": [row.entity_id for row in news],
-                "deltas": [row.delta for row in news],
-                "keys_deltas": [row.keys_delta for row in news],
-            }
-            cursor.execute(_FOLD_TENANTS, parameters)
-    return int(rows[0].wakes)

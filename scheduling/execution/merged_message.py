@@ -22,9 +22,9 @@ from scheduling.conf import MESSAGE_SECONDS
 from scheduling.execution import settlement_builders
 from scheduling.execution.logs.buffer import MAX_BUFFERED_LINES, LogBuffer, write_buffers
 from scheduling.execution.logs.job_log import END_SECONDS, JobLogWriter
-from scheduling.execution.processing import ExecutionResult, log_writer_of
+from scheduling.execution.processing import ExecutionResult, log_writer_of, settle_with_effects
 from scheduling.execution.settlement import Settlement
-from scheduling.execution.settling import settle_with_effects, settle_with_logs
+from scheduling.execution.settling import settle_with_logs
 from scheduling.execution.start import StartedExecution, StartedTurn, announce_starts
 from scheduling.worker.control_block import Cause, Seat
 

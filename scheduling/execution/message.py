@@ -23,14 +23,19 @@ from scheduling.dispatch.broker import announce_ending
 from scheduling.dispatch.claim import give_back_token
 from scheduling.execution import settlement_builders
 from scheduling.execution.merged_message import MergedMessage
-from scheduling.execution.processing import ExecutionResult, log_writer_of, run_execution
-from scheduling.execution.settling import settle_together, settle_with_effects
+from scheduling.execution.processing import ExecutionResult, log_writer_of, run_execution, settle_with_effects
+from scheduling.execution.settling import settle_together
 from scheduling.execution.start import StartedExecution, StartedTurn, announce_starts, start_executions
 from scheduling.kit import registry
-from scheduling.worker import orphan_processes
-from scheduling.worker.connections import check_connection, drop_open_transaction, retry_on_disconnect
 from scheduling.worker.control_block import Seat
 from scheduling.worker.local_worker import LocalWorker
+from scheduling.worker.process_state import (
+    check_connection,
+    drop_open_transaction,
+    has_failed,
+    is_exhausted,
+    retry_on_disconnect,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -91,14 +96,14 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
     except Exception as error:
         # These no longer run: their lease must not be renewed.
         seat.release()
-        if orphan_processes.has_failed(error):
+        if has_failed(error):
             raise SystemExit(EXIT_SPOILED) from error
         raise
     finally:
         worker.permits.finish(child_index)
     # Not in a `finally`: while this process is being ended, the parent must still find the slot held.
     seat.release()
-    if is_spoiled or orphan_processes.is_exhausted():
+    if is_spoiled or is_exhausted():
         logger.warning("child.replaced")
         raise SystemExit(EXIT_SPOILED)
 

@@ -79,9 +79,9 @@ def settlement_of(
             return _pause_of(answer, started)
         case Complete(result=result):
             result = storable_result(result, max_bytes=MAX_RESULT_BYTES)
-            return settlement_builders.completed(execution_id, fence, result, owner=started.owner)
+            return Settlement.completed(execution_id, fence, result, owner=started.owner)
         case None:
-            return settlement_builders.completed(execution_id, fence, None)
+            return Settlement.completed(execution_id, fence, None)
         case Mapping():
             return settlement_of(Complete(answer), started, policy)
     raise AnswerInvalidError(

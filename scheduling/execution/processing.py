@@ -1,4 +1,4 @@
-"""The run of one execution: its processor works, and each way in which that ends gives a settlement."""
+"""The run of one execution: its processor works, each way in which that ends gives a settlement, and that is stored."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ from typing import Any
 from django.db import connection
 
 from scheduling import tracing
-from scheduling.exceptions import KindUnknownError
+from scheduling.exceptions import FenceLostError, KindUnknownError
 from scheduling.execution import policy, settlement_builders
 from scheduling.execution.logs.job_log import JobLogWriter, capturing
 from scheduling.execution.policy import settlement_of_lost_session
 from scheduling.execution.runtime import ExecutionRuntime
 from scheduling.execution.settlement import Settlement
+from scheduling.execution.settlement import settle as settle_executions
 from scheduling.execution.start import StartedExecution
 from scheduling.jobs.result_cache.service import ResultCache
 from scheduling.kit import registry
 from scheduling.kit.base import Interrupted, JobContext, Outcome, TaskProcessor
 from scheduling.kit.retry import RetryPolicy, plain_delay_seconds
-from scheduling.worker import memory, orphan_processes
-from scheduling.worker.connections import drop_open_transaction
+from scheduling.worker import process_state
 from scheduling.worker.control_block import Seat
+from scheduling.worker.orphan_processes import end_processes_of_job
+from scheduling.worker.process_state import CONNECTION_ERRORS, retry_on_disconnect
 from tenants.settings.schema import settings_of
-from tenants.transactions import session_errors
+from tenants.transactions import is_session_timeout, session_errors
 
 logger = logging.getLogger(__name__)
+
+# Finished work waits this long for an unavailable database; then the lease decides.
+SETTLE_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +87,13 @@ def log_writer_of(started: StartedExecution, *, is_shared: bool = False) -> JobL
 def run_execution(started: StartedExecution, seat: Seat, span: tracing.Span, log: JobLogWriter) -> ExecutionResult:
     """Run a started execution, and return its result, which the caller settles."""
     began = time.monotonic()
-    is_peak_known = memory.reset_peak()
+    is_peak_known = process_state.reset_peak()
     try:
         # In a copy of the context, so that context variables that a processor sets end with its job.
         pending = copy_context().run(run_processor, started, seat, log)
-        peak_kib = memory.read_peak_kib() if is_peak_known else None
-        orphan_processes.end_processes_of_job(log)
+        peak_kib = process_state.read_peak_kib() if is_peak_known else None
+        if process_state.has_left_processes():
+            end_processes_of_job(log)
         is_spoiled = _is_spoiled()
     finally:
         seconds = time.monotonic() - began
@@ -99,11 +105,11 @@ def run_execution(started: StartedExecution, seat: Seat, span: tracing.Span, log
 
 
 def _is_spoiled() -> bool:
-    if drop_open_transaction():
+    if process_state.drop_open_transaction():
         # Code that holds that transaction may still use the connection during a later job, even of another tenant.
         logger.error("processor.left_transaction_open")
         return True
-    return orphan_processes.is_exhausted()
+    return process_state.is_exhausted()
 
 
 def run_processor(started: StartedExecution, seat: Seat, log: JobLogWriter) -> PendingSettlement:
@@ -151,6 +157,35 @@ def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
         dependencies=before.dependencies,
         progress=before.progress,
     )
+
+
+def settle_with_effects(pending: PendingSettlement, started: StartedExecution) -> None:
+    """Store a settlement and run its effects in one transaction; if the effects fail, settle the attempt as failed."""
+    if pending.settlement is None:
+        logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
+        return
+    settlement = pending.settlement
+    try:
+        settled = retry_on_disconnect(
+            lambda: settle_executions([settlement], effects=pending.effects),
+            give_up_after_seconds=SETTLE_PATIENCE_SECONDS,
+        )
+    except FenceLostError:
+        settled = []
+    except Exception as error:
+        is_away = isinstance(error, CONNECTION_ERRORS) and not is_session_timeout(error)
+        if is_away:
+            logger.exception("execution.not_settled", extra={"execution_id": str(started.execution_id)})
+            return
+        if pending.effects is None:
+            raise
+        # The effects are the processor's code: their failure fails the attempt.
+        retries = policy.retry_policy(started, registry.get(started.kind))
+        failure = policy.failure_of(error, started, retries)
+        settle_with_effects(PendingSettlement(with_costs_of(settlement, failure)), started)
+        return
+    if not settled:
+        logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
 
 
 def _settings(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[str, Any]:

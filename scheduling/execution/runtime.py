@@ -33,8 +33,8 @@ from scheduling.kit.base import (
     LogLevel,
     PermanentError,
 )
-from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.control_block import Cause, Seat
+from scheduling.worker.process_state import CONNECTION_ERRORS
 from tenants.context import tenant_context
 
 # The longest time until a progress report is visible.

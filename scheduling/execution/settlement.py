@@ -18,8 +18,9 @@ from psycopg.rows import class_row
 
 from scheduling import signals
 from scheduling.conf import BY_INDEX
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import FenceLostError
+from scheduling.jobs.lifecycle import JobState
 from scheduling.kit import registry
 from scheduling.models import Execution, Job, LiveExecution
 from tenants.context import all_tenants, tenant_context
@@ -27,9 +28,9 @@ from tenants.database.ids import uuid7s
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import is_sealing, preload_keys
+from tenants.encryption.data_keys import preload_keys
 from tenants.encryption.envelope import quote
-from tenants.encryption.fields import sealed_field
+from tenants.encryption.fields import is_sealing, sealed_field
 
 _SQL = load_sql(__file__)
 _SETTLE_ONE, _SETTLE_MANY = _SQL["settle_one"], _SQL["settle_many"]
@@ -119,6 +120,22 @@ class Settlement:
     retry_after_seconds: float | None = None
     progress: Progress | None = None
     owner: tuple[UUID, UUID] | None = None
+
+    @classmethod
+    def completed(
+        cls, execution_id: UUID, fence: int, result: Any, *, owner: tuple[UUID, UUID] | None = None
+    ) -> Settlement:
+        """Return the settlement of a completed job."""
+        return cls(
+            execution_id,
+            fence,
+            outcome=Execution.Outcome.COMPLETED,
+            state=JobState.COMPLETED,
+            event="execution.completed",
+            result=result,
+            is_sample=True,
+            owner=owner,
+        )
 
     def bill(self, *, peak_memory_kib: int | None, began_us: int | None = None, measured_us: int | None = None) -> None:
         """Set the cost of the execution after its run; raise ValueError for measured time without a start."""

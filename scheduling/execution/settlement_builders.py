@@ -53,20 +53,6 @@ class Failure:
 DEADLINE_PASSED = Failure("deadline_passed", "The deadline passed before the job was completed.", "")
 
 
-def completed(execution_id: UUID, fence: int, result: Any, *, owner: Owner | None = None) -> Settlement:
-    """Return the settlement of a completed job."""
-    return Settlement(
-        execution_id,
-        fence,
-        outcome=Outcome.COMPLETED,
-        state=JobState.COMPLETED,
-        event="execution.completed",
-        result=result,
-        is_sample=True,
-        owner=owner,
-    )
-
-
 def failed(
     execution_id: UUID,
     fence: int,

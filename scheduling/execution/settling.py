@@ -1,4 +1,4 @@
-"""Storing of settlements: one with the processor's effects, or those of a whole message in one statement."""
+"""Settlement of the executions of a merged message: in one statement, together with their log lines."""
 
 from __future__ import annotations
 
@@ -7,51 +7,14 @@ from collections.abc import Callable, Sequence
 
 from django.db import connection
 
-from scheduling.exceptions import FenceLostError
-from scheduling.execution import policy
 from scheduling.execution.logs.buffer import LogBuffer, drained, write_buffers
 from scheduling.execution.logs.job_log import END_SECONDS
-from scheduling.execution.processing import PendingSettlement, with_costs_of
+from scheduling.execution.processing import SETTLE_PATIENCE_SECONDS
 from scheduling.execution.settlement import SettledExecution, Settlement
 from scheduling.execution.settlement import settle as settle_executions
-from scheduling.execution.start import StartedExecution
-from scheduling.kit import registry
-from scheduling.worker.connections import CONNECTION_ERRORS, retry_on_disconnect
-from tenants.transactions import is_session_timeout
+from scheduling.worker.process_state import CONNECTION_ERRORS, retry_on_disconnect
 
 logger = logging.getLogger(__name__)
-
-# Finished work waits this long for an unavailable database; then the lease decides.
-SETTLE_PATIENCE_SECONDS = 60.0
-
-
-def settle_with_effects(pending: PendingSettlement, started: StartedExecution) -> None:
-    """Store a settlement and run its effects in one transaction; if the effects fail, settle the attempt as failed."""
-    if pending.settlement is None:
-        logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
-        return
-    settlement = pending.settlement
-    try:
-        settled = retry_on_disconnect(
-            lambda: settle_executions([settlement], effects=pending.effects),
-            give_up_after_seconds=SETTLE_PATIENCE_SECONDS,
-        )
-    except FenceLostError:
-        settled = []
-    except Exception as error:
-        is_away = isinstance(error, CONNECTION_ERRORS) and not is_session_timeout(error)
-        if is_away:
-            logger.exception("execution.not_settled", extra={"execution_id": str(started.execution_id)})
-            return
-        if pending.effects is None:
-            raise
-        # The effects are the processor's code: their failure fails the attempt.
-        retries = policy.retry_policy(started, registry.get(started.kind))
-        failure = policy.failure_of(error, started, retries)
-        settle_with_effects(PendingSettlement(with_costs_of(settlement, failure)), started)
-        return
-    if not settled:
-        logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
 
 
 def settle_with_logs(settlements: Sequence[Settlement], logs: Sequence[LogBuffer]) -> None:

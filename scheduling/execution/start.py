@@ -21,8 +21,8 @@ from tenants.database.ids import uuid7s
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import DataKeyUnavailableError, is_sealing, preload_keys, require_keys
-from tenants.encryption.fields import SealedValueBrokenError, sealed_field
+from tenants.encryption.data_keys import DataKeyUnavailableError, preload_keys, require_keys
+from tenants.encryption.fields import SealedValueBrokenError, is_sealing, sealed_field
 
 _SQL = load_sql(__file__)
 _START_ONE, _START_MANY = _SQL["start_one"], _SQL["start_many"]

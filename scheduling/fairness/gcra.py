@@ -41,14 +41,19 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The result of a request for tokens; ``backlog_us`` is how far the arrival time is then ahead of now."""
+    """The answer to a request for tokens.
+
+    ``backlog_us`` is how far the arrival time lies ahead after it, ``remaining`` the tokens that would be granted then.
+    """
 
     granted: int
     backlog_us: int
+    remaining: int
 
-    def remaining(self, rate: Rate) -> int:
-        """Return how many more tokens would be granted now."""
-        return (rate.horizon_us - self.backlog_us) // rate.interval_us
+    @classmethod
+    def of(cls, rate: Rate, granted: int, backlog_us: int) -> Grant:
+        """Return the grant after which the arrival time lies so far ahead."""
+        return cls(granted, backlog_us, (rate.horizon_us - backlog_us) // rate.interval_us)
 
     def wait_us(self, rate: Rate, nth: int = 1) -> int:
         """Return the microseconds until the ``nth`` next token is available; 0 if it is available now."""
@@ -62,10 +67,10 @@ def take(tat_us: int, now_us: int, rate: Rate, wanted: int) -> Grant:
     """
     backlog = min(max(0, tat_us - now_us), rate.horizon_us)
     granted = min(max(0, wanted), (rate.horizon_us - backlog) // rate.interval_us)
-    return Grant(granted, backlog + granted * rate.interval_us)
+    return Grant.of(rate, granted, backlog + granted * rate.interval_us)
 
 
 def give_back(tat_us: int, now_us: int, rate: Rate, tokens: int) -> Grant:
     """Give back tokens that were taken and not used; return the grant with the reduced backlog."""
     backlog = min(max(0, tat_us - now_us), rate.horizon_us)
-    return Grant(0, max(0, backlog - tokens * rate.interval_us))
+    return Grant.of(rate, 0, max(0, backlog - tokens * rate.interval_us))

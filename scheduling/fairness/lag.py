@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from scheduling.fairness.key_nodes import MILLI, UNITS_PER_MICROSECOND
+from scheduling.fairness.nodes import MILLI, UNITS_PER_MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,142 @@
-"""The upper nodes of the fair-share tree: a tenant's capacity, a tenant in a queue, a queue; and open messages.
+"""Nodes of the tree: the lines of a tenant's jobs, the tenant in a queue, its capacity, the queue.
 
-Small jobs share a message. This does not change the order of the picks: a picked job joins the open message of its
-queue and kind, if there is one, and then needs no slot of its own. No job is skipped to fill a message.
+A line holds the jobs of one fair key, or all of a tenant that has no keys. Virtual time is slot time divided by weight,
+in integers. A microsecond of slot time at weight 1 is 1,000 units, so a 64-bit column holds centuries of a busy pool,
+and shares of small jobs at large weights do not drown in rounding.
 """
 
 from __future__ import annotations
 
-from heapq import heapify
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heapreplace
 from uuid import UUID
 
-from scheduling.fairness.key_nodes import KeyNodes, Turn
-from scheduling.fairness.shares import MergeRule, ReadyJob
+from scheduling.fairness.shares import ReadyJob
 
+UNITS_PER_MICROSECOND = 1_000
+MILLI = 1_000
+# Stands for a job that exists but was not read: picking past it would be a guess.
+UNREAD = ReadyJob(job_id=None, rank=0, kind="", cost_us=0)
+KEY_WEIGHT_MILLI = 1_000
+# A child's place among its siblings: (virtual start time, in flight, rank of its first job, id), least first.
+type Turn = tuple[int, int, int, int]
 # A turn with its tenant. Two places of one tenant may be equal; those of two tenants differ in the id.
 type Place = tuple[int, int, int, int, TenantNode]
+
+
+def virtual_service(cost_us: int, weight_milli: int) -> int:
+    """Return the virtual time that ``cost_us`` of slot time adds at weight ``weight_milli`` / 1000."""
+    return cost_us * UNITS_PER_MICROSECOND * MILLI // weight_milli
+
+
+def corrected(vruntime: int, *, predicted_us: int, measured_us: int, weight_milli: int) -> int:
+    """Return the virtual time after the predicted charge in it is replaced by the measured one."""
+    return vruntime - virtual_service(predicted_us, weight_milli) + virtual_service(measured_us, weight_milli)
+
+
+def rejoined(vruntime: int, parent_virtual_time: int) -> int:
+    """Return the virtual time at which a child becomes eligible again: time without jobs earns no credit."""
+    return max(vruntime, parent_virtual_time)
+
+
+class KeyNode:
+    """The jobs of one node in the order in which they start: ``head`` is the next one or None, ``rest`` the others."""
+
+    __slots__ = ("entity_id", "head", "in_flight", "place", "rank", "rest", "taken", "vruntime")
+
+    def __init__(
+        self, entity_id: int, rest: Iterator[ReadyJob | None], *, vruntime: int = 0, in_flight: int = 0, rank: int = 0
+    ) -> None:
+        self.entity_id = entity_id
+        self.rest = rest
+        self.vruntime = vruntime
+        self.in_flight = in_flight
+        self.rank = rank
+        self.taken = 0
+        self.place: tuple[int, int, int, int, KeyNode] | None = None
+        self.advance()
+
+    def advance(self) -> None:
+        """Make the next job the head; a job that was not read is assumed to have the rank of the job before it."""
+        self.head = head = next(self.rest, None)
+        if head is not None and head is not UNREAD:
+            self.rank = head.rank
+
+
+class KeyNodes:
+    """The nodes of one tenant; ``ready`` counts those with jobs, ``virtual_time`` is the clock that they share."""
+
+    __slots__ = ("_heap", "_is_fifo", "_only", "_ranks", "all", "ready", "virtual_time")
+
+    def __init__(self, lines: Sequence[KeyNode], *, virtual_time: int = 0, is_fifo: bool = False) -> None:
+        self.all = lines
+        self.virtual_time = virtual_time
+        self.ready = sum(line.head is not None for line in lines)
+        self._is_fifo = is_fifo
+        # One line needs no choice, and no heap.
+        self._only = lines[0] if len(lines) == 1 else None
+        ready = [] if self._only else [line for line in lines if line.head is not None]
+        self._heap = [self._stand(line) for line in ready]
+        heapify(self._heap)
+        self._ranks = [(line.rank, line.entity_id, line) for line in ready]
+        heapify(self._ranks)
+
+    def next(self) -> KeyNode:
+        """Return the node whose job is next in order; at least one node must have jobs."""
+        if self._only is not None:
+            return self._only
+        heap = self._heap
+        while (place := heap[0])[4].place is not place:
+            heappop(heap)
+        return place[4]
+
+    def tag_after_next(self) -> int | None:
+        """Return the virtual time of the node after the next one; None without one, or in order of rank.
+
+        No entry of the heap may be stale when it is called.
+        """
+        return None if self._is_fifo else min((place[0] for place in self._heap[1:3]), default=None)
+
+    def least_rank(self) -> int:
+        """Return the rank of the job that has waited longest; at least one node must have jobs.
+
+        Stale entries found on the way are corrected.
+        """
+        if self._only is not None:
+            return self._only.rank
+        ranks = self._ranks
+        while True:
+            rank, entity_id, line = ranks[0]
+            if line.head is None:
+                heappop(ranks)
+            elif line.rank != rank:
+                heapreplace(ranks, (line.rank, entity_id, line))
+            else:
+                return rank
+
+    def charge(self, line: KeyNode, service: int, *, messages: int) -> None:
+        """Take the first job of ``line``, which must be the next in order, and charge ``service`` of virtual time.
+
+        ``messages`` is the number of new messages that the job needs.
+        """
+        if line.vruntime > self.virtual_time:  # noqa: PLR1730 - `max` costs more than the rest
+            self.virtual_time = line.vruntime
+        line.vruntime += service
+        line.in_flight += messages
+        line.taken += 1
+        line.advance()
+        if line.head is None:
+            self.ready -= 1
+            if self._only is None:
+                heappop(self._heap)
+                line.place = None
+        elif self._only is None:
+            heapreplace(self._heap, self._stand(line))
+
+    def _stand(self, line: KeyNode) -> tuple[int, int, int, int, KeyNode]:
+        order = line.rank if self._is_fifo else line.vruntime
+        line.place = place = (order, line.in_flight, line.rank, line.entity_id, line)
+        return place
 
 
 class Capacity:
@@ -140,69 +263,3 @@ class QueueNode:
         """Return the place of the tenant after the first, or None; no entry of the heap may be stale."""
         heap = self.heap
         return min(heap[1:3])[:4] if len(heap) > 1 else None
-
-
-class Message:
-    """An open message: small jobs of one queue and kind, with the ``tenants`` and ``lines`` that they come from."""
-
-    __slots__ = ("cost_us", "jobs", "lines", "number", "tenants")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.jobs = 0
-        self.cost_us = 0
-        self.tenants: set[UUID] = set()
-        self.lines: set[int] = set()
-
-    def add(self, tenant_id: UUID, line_id: int, job: ReadyJob) -> None:
-        self.jobs += 1
-        self.cost_us += job.cost_us
-        self.tenants.add(tenant_id)
-        self.lines.add(line_id)
-
-
-class OpenMessages:
-    """The messages of one tick: how many there are, and the open one of each queue and kind."""
-
-    __slots__ = ("_open", "_rule", "count")
-
-    def __init__(self, rule: MergeRule | None) -> None:
-        self._rule = rule
-        self._open: dict[tuple[int, str], Message] = {}
-        self.count = 0
-
-    def clear(self) -> None:
-        """Forget the messages of the last tick."""
-        self._open.clear()
-        self.count = 0
-
-    def joined_by(self, queue_id: int, job: ReadyJob | None) -> Message | None:
-        """Return the message that the job would join; None if it needs one of its own."""
-        if self._rule is None or job is None or not job.may_merge:
-            return None
-        message = self._open.get((queue_id, job.kind))
-        if message is None or message.jobs >= self._rule.jobs or message.cost_us + job.cost_us > self._rule.total_us:
-            return None
-        return message
-
-    def may_take(self, queue_id: int, tenant_id: UUID | None) -> bool:
-        """Return whether a job that was not read might join an open message of its queue.
-
-        With ``tenant_id``, only messages that already have a job of this tenant count.
-        """
-        return any(
-            message.jobs < self._rule.jobs and (tenant_id is None or tenant_id in message.tenants)
-            for (of_queue, _), message in self._open.items()
-            if self._rule is not None and of_queue == queue_id
-        )
-
-    def place(self, message: Message | None, queue_id: int, tenant_id: UUID, line_id: int, job: ReadyJob) -> int:
-        """Put a picked job into ``message``, or into a new one if that is None; return the message's number."""
-        if message is None:
-            number = self.count
-            self.count += 1
-            if self._rule is None or not job.may_merge:
-                return number
-            self._open[queue_id, job.kind] = message = Message(number)
-        message.add(tenant_id, line_id, job)
-        return message.number

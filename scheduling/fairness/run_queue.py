@@ -7,16 +7,16 @@ times slower).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Protocol
 
-from scheduling.fairness.key_nodes import UNREAD, KeyNode, KeyNodes
-from scheduling.fairness.nodes import Capacity, QueueNode, TenantNode
+from scheduling.fairness.nodes import UNREAD, Capacity, KeyNode, KeyNodes, QueueNode, TenantNode
 from scheduling.fairness.shares import (
     KeyShare,
     MergeRule,
     Pick,
+    PickReason,
     PickResult,
     PoolShare,
     QueueTags,
@@ -24,6 +24,7 @@ from scheduling.fairness.shares import (
     ReadyJob,
     TenantShare,
     TenantTags,
+    TreeLevel,
 )
 from scheduling.fairness.tree import FairTree
 
@@ -104,6 +105,11 @@ def _grow(pool: PoolShare, supply: JobSource) -> FairTree:
     return FairTree(queues, virtual_time=pool.virtual_time, merging=pool.merging)
 
 
+def lines_of(share: TenantShare) -> Sequence[TenantShare | KeyShare]:
+    """Return the tenant's keys, or itself as its only line without keys."""
+    return share.keys or (share,)
+
+
 def _plant(share: TenantShare, queue: QueueNode, capacity: Capacity, supply: JobSource) -> None:
     lines = [
         KeyNode(
@@ -113,7 +119,7 @@ def _plant(share: TenantShare, queue: QueueNode, capacity: Capacity, supply: Job
             in_flight=line.in_flight,
             rank=line.head_rank,
         )
-        for line in share.lines
+        for line in lines_of(share)
     ]
     ranks = [line.rank for line in lines if line.head is not None] if share.keys else []
     TenantNode(
@@ -190,6 +196,39 @@ def _take(tree: FairTree, queue: QueueNode) -> Pick | None:
     )
 
 
+def level_of(pick: Pick) -> TreeLevel | None:
+    """Return the level that decided: its tenant's, else its queue's, else its key's; None without a choice."""
+    if pick.runner_up is not None:
+        return TreeLevel.TENANT
+    if pick.queue_runner_up is not None:
+        return TreeLevel.QUEUE
+    return None if pick.key_runner_up is None else TreeLevel.KEY
+
+
+def reason_of(pick: Pick) -> PickReason:
+    """Return why the pick was next at the level that decided."""
+    if pick.is_reserved:
+        return PickReason.RESERVED
+    if pick.runner_up is not None:
+        return _reason_of_tenant(pick, pick.runner_up)
+    if pick.queue_runner_up is not None:
+        is_tie = pick.queue_start_tag == pick.queue_runner_up
+    elif pick.key_runner_up is not None:
+        is_tie = pick.key_start_tag == pick.key_runner_up
+    else:
+        return PickReason.ONLY_CANDIDATE
+    return PickReason.TIE if is_tie else PickReason.LEAST_VIRTUAL_TIME
+
+
+def _reason_of_tenant(pick: Pick, runner_up: tuple[int, int, int, int]) -> PickReason:
+    """Return the first number in which the tenant and its runner-up differ; the id settles the rest."""
+    if pick.turn[0] != runner_up[0]:
+        return PickReason.ARRIVAL_ORDER if pick.is_fifo else PickReason.LEAST_VIRTUAL_TIME
+    if pick.turn[1] != runner_up[1]:
+        return PickReason.TIE_IN_FLIGHT
+    return PickReason.ARRIVAL_ORDER if pick.is_fifo else PickReason.TIE_LONGEST_WAITING
+
+
 def _take_from(tree: FairTree, queue: QueueNode) -> int | None:
     """Take the queue's next job; return its line's entity, or None if it was not read."""
     line = queue.heap[0][4].lines.next()
@@ -217,7 +256,7 @@ def rows_to_read(pool: PoolShare) -> dict[int, int]:
         line.entity_id: max(taken[line.entity_id] + 1, 2 if queue.is_fifo else 1)
         for queue in pool.queues
         for tenant in queue.tenants
-        for line in tenant.lines
+        for line in lines_of(tenant)
     }
 
 

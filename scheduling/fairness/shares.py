@@ -51,11 +51,6 @@ class TenantShare:
     keys: Sequence[KeyShare] = ()
     entitled_slots: float = 0.0
 
-    @property
-    def lines(self) -> Sequence[TenantShare | KeyShare]:
-        """Return the tenant's keys, or the tenant itself if it has none."""
-        return self.keys or (self,)
-
 
 @dataclass(frozen=True, slots=True)
 class QueueShare:
@@ -111,8 +106,8 @@ class PoolShare:
 class ReadyJob(NamedTuple):
     """A job that may start, and what its dispatch is charged, in microseconds of slot time.
 
-    ``may_merge``: it may share a message, because it is small and its kind allows that. ``predicted_us`` is the
-    predicted cost if it differs from the charge.
+    ``may_merge``: it is small, its kind allows it and nothing is held against it. ``predicted_us`` is the predicted
+    cost of the whole job, of which the charge may be the first slice; 0 for a job that was not read from the database.
     """
 
     job_id: UUID | None
@@ -120,12 +115,7 @@ class ReadyJob(NamedTuple):
     kind: str
     cost_us: int
     may_merge: bool = False
-    predicted_us: int | None = None
-
-    @property
-    def whole_us(self) -> int:
-        """Return the predicted cost of the whole job in microseconds."""
-        return self.cost_us if self.predicted_us is None else self.predicted_us
+    predicted_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,43 +171,6 @@ class Pick(NamedTuple):
     is_fifo: bool = False
     queue_runner_up: int | None = None
     key_runner_up: int | None = None
-
-    @property
-    def level(self) -> TreeLevel | None:
-        """Return the level that decided the pick, or None if there was no choice.
-
-        It is the tenant's level if there was another tenant, else the queue's, else the key's.
-        """
-        if self.runner_up is not None:
-            return TreeLevel.TENANT
-        if self.queue_runner_up is not None:
-            return TreeLevel.QUEUE
-        return None if self.key_runner_up is None else TreeLevel.KEY
-
-    @property
-    def reason(self) -> PickReason:
-        """Return why the job was next, at the level that decided."""
-        if self.is_reserved:
-            return PickReason.RESERVED
-        match self.level:
-            case TreeLevel.TENANT:
-                return self._reason_of_tenant()
-            case TreeLevel.QUEUE:
-                is_tie = self.queue_start_tag == self.queue_runner_up
-            case TreeLevel.KEY:
-                is_tie = self.key_start_tag == self.key_runner_up
-            case _:
-                return PickReason.ONLY_CANDIDATE
-        return PickReason.TIE if is_tie else PickReason.LEAST_VIRTUAL_TIME
-
-    def _reason_of_tenant(self) -> PickReason:
-        """Return the first number in which the tenant and its runner-up differ; the id settles the rest."""
-        assert self.runner_up is not None
-        if self.turn[0] != self.runner_up[0]:
-            return PickReason.ARRIVAL_ORDER if self.is_fifo else PickReason.LEAST_VIRTUAL_TIME
-        if self.turn[1] != self.runner_up[1]:
-            return PickReason.TIE_IN_FLIGHT
-        return PickReason.ARRIVAL_ORDER if self.is_fifo else PickReason.TIE_LONGEST_WAITING
 
 
 @dataclass(frozen=True, slots=True)

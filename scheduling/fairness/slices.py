@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, takewhile
 from uuid import UUID
 
-from scheduling.fairness.key_nodes import KEY_WEIGHT_MILLI, UNREAD, corrected
+from scheduling.fairness.nodes import KEY_WEIGHT_MILLI, UNREAD, corrected
 from scheduling.fairness.run_queue import JobSource, pick_fair
 from scheduling.fairness.shares import KeyShare, PickResult, PoolShare, QueueShare, ReadyJob, TenantShare
 

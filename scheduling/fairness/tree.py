@@ -4,28 +4,89 @@ At each level the next is the eligible child of least virtual start time. Ties g
 then to the one that waits longest, then to the lower id. A dispatch charges the job's predicted cost, divided by the
 weight, at every level on its way; its end corrects that to the measured cost. Keys weigh the same.
 
-A tick builds the tree from what it has read and picks once; a simulation keeps it over time. A waiting child is in a
-heap of its parent. If its place changes it gets a new entry, and the old one is skipped when it comes up, so that every
-change costs the logarithm of its siblings.
+A tick builds the tree from what it has read and picks once; a simulation keeps it over time (`lab.growing_tree`). A
+waiting child is in a heap of its parent. If its place changes it gets a new entry, and the old one is skipped when it
+comes up, so that every change costs the logarithm of its siblings.
+
+Small jobs share a message. This does not change the order of the picks: a picked job joins the open message of its
+queue and kind, if there is one, and then needs no slot of its own. No job is skipped to fill a message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush, heapreplace
+from heapq import heappop, heapreplace
 from operator import attrgetter
+from uuid import UUID
 
-from scheduling.fairness.key_nodes import (
-    KEY_WEIGHT_MILLI,
-    UNREAD,
-    GrowingKeyNode,
-    KeyNode,
-    corrected,
-    rejoined,
-    virtual_service,
-)
-from scheduling.fairness.nodes import Capacity, OpenMessages, QueueNode, TenantNode
+from scheduling.fairness.nodes import KEY_WEIGHT_MILLI, UNREAD, Capacity, QueueNode, rejoined, virtual_service
 from scheduling.fairness.shares import MergeRule, ReadyJob
+
+
+class Message:
+    """An open message: small jobs of one queue and kind, with the ``tenants`` and ``lines`` that they come from."""
+
+    __slots__ = ("cost_us", "jobs", "lines", "number", "tenants")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.jobs = 0
+        self.cost_us = 0
+        self.tenants: set[UUID] = set()
+        self.lines: set[int] = set()
+
+    def add(self, tenant_id: UUID, line_id: int, job: ReadyJob) -> None:
+        self.jobs += 1
+        self.cost_us += job.cost_us
+        self.tenants.add(tenant_id)
+        self.lines.add(line_id)
+
+
+class OpenMessages:
+    """The messages of one tick: how many there are, and the open one of each queue and kind."""
+
+    __slots__ = ("_open", "_rule", "count")
+
+    def __init__(self, rule: MergeRule | None) -> None:
+        self._rule = rule
+        self._open: dict[tuple[int, str], Message] = {}
+        self.count = 0
+
+    def clear(self) -> None:
+        """Forget the messages of the last tick."""
+        self._open.clear()
+        self.count = 0
+
+    def joined_by(self, queue_id: int, job: ReadyJob | None) -> Message | None:
+        """Return the message that the job would join; None if it needs one of its own."""
+        if self._rule is None or job is None or not job.may_merge:
+            return None
+        message = self._open.get((queue_id, job.kind))
+        if message is None or message.jobs >= self._rule.jobs or message.cost_us + job.cost_us > self._rule.total_us:
+            return None
+        return message
+
+    def may_take(self, queue_id: int, tenant_id: UUID | None) -> bool:
+        """Return whether a job that was not read might join an open message of its queue.
+
+        With ``tenant_id``, only messages that already have a job of this tenant count.
+        """
+        return any(
+            message.jobs < self._rule.jobs and (tenant_id is None or tenant_id in message.tenants)
+            for (of_queue, _), message in self._open.items()
+            if self._rule is not None and of_queue == queue_id
+        )
+
+    def place(self, message: Message | None, queue_id: int, tenant_id: UUID, line_id: int, job: ReadyJob) -> int:
+        """Put a picked job into ``message``, or into a new one if that is None; return the message's number."""
+        if message is None:
+            number = self.count
+            self.count += 1
+            if self._rule is None or not job.may_merge:
+                return number
+            self._open[queue_id, job.kind] = message = Message(number)
+        message.add(tenant_id, line_id, job)
+        return message.number
 
 
 class FairTree:
@@ -44,8 +105,6 @@ class FairTree:
         self.cost_of = cost_of
         self.messages = OpenMessages(merging)
         self._full: list[Capacity] = []
-        self._freed: list[Capacity] = []
-        self._corrected: list[tuple[TenantNode, KeyNode]] = []
 
     def open_tick(self) -> None:
         """Begin a tick; a queue that has jobs again after a time without starts at the pool's virtual time."""
@@ -61,13 +120,6 @@ class FairTree:
         while self._full:
             for tenant in self._full.pop().nodes:
                 tenant.place = None
-
-    def has_any(self) -> bool:
-        """Return whether any queue has a tenant in its heap, which may be waiting below its cap."""
-        for queue in self.queues:  # noqa: SIM110 - `any` takes three times as long
-            if queue.heap:
-                return True
-        return False
 
     def next_queue(self) -> QueueNode | None:
         """Return the next queue in order; None if no job may start."""
@@ -157,86 +209,3 @@ class FairTree:
             heappop(heap)
             tenant.place = None
         return job, number
-
-    # For simulations over time.
-
-    def arrive(self, tenant: TenantNode, line: GrowingKeyNode, job: ReadyJob) -> None:
-        """Add a job that arrives behind the others of its line."""
-        if tenant.lines.append(line, job):
-            self._restand(tenant)
-
-    def give_back(self, tenant: TenantNode, line: GrowingKeyNode, job: ReadyJob) -> None:
-        """Put a job that has yielded back before the others of its line."""
-        tenant.lines.put_first(line, job)
-        self._restand(tenant)
-
-    def occupy(self, tenant: TenantNode, line: KeyNode, *, sign: int = 1) -> None:
-        """Count a message of one job as in flight at every level without a charge; ``sign`` -1 removes it."""
-        queue, capacity = tenant.queue, tenant.capacity
-        line.in_flight += sign
-        tenant.in_flight += sign
-        queue.in_flight += sign
-        queue.room -= sign
-        capacity.room -= sign
-
-    def end(self, tenant: TenantNode, line: KeyNode, *, charged_us: int, measured_us: int) -> None:
-        """Record the end of a dispatch: free its slot, and replace its charge by the measured cost."""
-        self.occupy(tenant, line, sign=-1)
-        if tenant.capacity.room == 1:
-            self._freed.append(tenant.capacity)
-        if charged_us != measured_us:
-            queue, change = tenant.queue, {"predicted_us": charged_us, "measured_us": measured_us}
-            line.vruntime = corrected(line.vruntime, weight_milli=KEY_WEIGHT_MILLI, **change)
-            tenant.vruntime = corrected(tenant.vruntime, weight_milli=tenant.weight_milli, **change)
-            queue.vruntime = corrected(queue.vruntime, weight_milli=queue.weight_milli, **change)
-            self._corrected.append((tenant, line))
-        tenant.lines.reposition(line)
-        if tenant.place is not None:
-            heappush(tenant.queue.heap, tenant.stand())
-
-    def charge_on(self, tenant: TenantNode, line: KeyNode, cost_us: int) -> None:
-        """Charge a job that runs longer than it was charged for, as if it were dispatched again now.
-
-        It keeps its slot out of order, so no clock passes a waiting child.
-        """
-        queue = tenant.queue
-        while queue.heap and queue.heap[0][4].place is not queue.heap[0]:
-            heappop(queue.heap)
-        first = [queue.heap[0][4].vruntime] if queue.heap else []
-        backlogged = [other.vruntime for other in self.queues if other.is_backlogged]
-        self.virtual_time = max(self.virtual_time, min([queue.vruntime, *backlogged]))
-        queue.virtual_time = max(queue.virtual_time, min([tenant.vruntime, *first]))
-        tenant.lines.advance_clock(line.vruntime)
-        queue.vruntime += virtual_service(cost_us, queue.weight_milli)
-        tenant.vruntime += virtual_service(cost_us, tenant.weight_milli)
-        line.vruntime += virtual_service(cost_us, KEY_WEIGHT_MILLI)
-        tenant.lines.reposition(line)
-        if tenant.place is not None:
-            heappush(queue.heap, tenant.stand())
-
-    def fold(self) -> None:
-        """Apply all ends of this moment, and put tenants back into the heaps that are below their cap again.
-
-        A clock never exceeds an eligible child: one that a correction moves below it lowers it, or returning tenants
-        would wait for service that was only predicted.
-        """
-        while self._corrected:
-            tenant, line = self._corrected.pop()
-            queue = tenant.queue
-            tenant.lines.hold_back(line)
-            if tenant.place is not None:
-                queue.virtual_time = min(queue.virtual_time, tenant.vruntime)
-            if queue.is_backlogged:
-                self.virtual_time = min(self.virtual_time, queue.vruntime)
-        while self._freed:
-            for tenant in self._freed.pop().nodes:
-                if tenant.lines.ready and tenant.place is None:
-                    self._restand(tenant)
-
-    def _restand(self, tenant: TenantNode) -> None:
-        """Give a tenant with jobs its place if it is below its cap. Time without jobs earns no credit."""
-        if tenant.place is None:
-            if tenant.capacity.room <= 0:
-                return
-            tenant.vruntime = rejoined(tenant.vruntime, tenant.queue.virtual_time)
-        heappush(tenant.queue.heap, tenant.stand())

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
 
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import WorkerNotFoundError, WorkerNotRunningError
 from scheduling.fleet.announced_kinds import refresh_announced_kinds
 from scheduling.kit import registry

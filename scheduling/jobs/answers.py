@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
-from uuid import UUID
 
 from django.utils.translation import gettext
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from scheduling.conf import MAX_BULK_JOBS, MAX_TAGS
+from scheduling.conf import MAX_TAGS
 from scheduling.exceptions import PayloadInvalidError
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest
-from scheduling.jobs.serializers import JobAnswerQuerySerializer, Reveals, show_job
+from scheduling.jobs.serializers import (
+    ErrorSerializer,
+    JobAnswerQuerySerializer,
+    JobOriginSerializer,
+    JobSummarySerializer,
+    Reveals,
+    WaitingSerializer,
+)
+from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.limits.admission import RateStatus
 from scheduling.models import Job
+from scheduling.schedules.queries import origin_of
+from scheduling.tracing import trace_id_of
 from tenants.access.caller import Access, access_of
 from tenants.access.permissions import Permission
 from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
-from tenants.api.schema import LimitReachedSerializer
 from tenants.exceptions import FieldInvalidError
 
 MINIMAL = "return=minimal"
@@ -71,7 +79,7 @@ def read_request(body: Any, idempotency_key: str | None) -> JobRequest:
     A shared serializer validates it. Only for an invalid body is a new serializer created, which builds the errors.
     """
     try:
-        values = _kept_serializer().run_validation(body)
+        values = _kept_submission_serializer().run_validation(body)
     except serializers.ValidationError:
         JobSubmissionSerializer(data=body).is_valid(raise_exception=True)
         raise
@@ -79,7 +87,7 @@ def read_request(body: Any, idempotency_key: str | None) -> JobRequest:
 
 
 @cache
-def _kept_serializer() -> JobSubmissionSerializer:
+def _kept_submission_serializer() -> JobSubmissionSerializer:
     """Return one serializer for all requests: a new one copies its fields, which takes longer than parsing a job."""
     return JobSubmissionSerializer()
 
@@ -87,72 +95,6 @@ def _kept_serializer() -> JobSubmissionSerializer:
 def to_request(values: dict[str, Any], idempotency_key: str | None = None) -> JobRequest:
     """Return the JobRequest for values that `JobSubmissionSerializer` has validated."""
     return JobRequest(**values | {"tags": tuple(dict.fromkeys(values["tags"]))}, idempotency_key=idempotency_key)
-
-
-class AddedJobsSerializer(StrictSerializer):
-    """Many jobs to be submitted; each is checked separately, so that one fault rejects one job."""
-
-    jobs = JobSubmissionSerializer(many=True, help_text=f"At most {MAX_BULK_JOBS}.")
-
-
-class BulkSubmissionSerializer(AddedJobsSerializer):
-    """Many jobs to be submitted, optionally to an open batch."""
-
-    batch = serializers.UUIDField(required=False, help_text="The open batch to add them to.")
-
-
-class AcceptedJobSerializer(serializers.Serializer[Any]):
-    """An accepted job of a bulk submission, by its index in the request."""
-
-    index = serializers.IntegerField()
-    id = serializers.UUIDField()
-
-
-class RejectedJobSerializer(serializers.Serializer[Any]):
-    """A refused job of a bulk submission, with the reason."""
-
-    index = serializers.IntegerField()
-    code = serializers.CharField()
-    detail = serializers.CharField()
-    retry_after_seconds = serializers.IntegerField(allow_null=True, help_text="Seconds until a retry is useful.")
-    limit = LimitReachedSerializer(allow_null=True, help_text="The limit that was reached, if any.")
-
-
-class BulkSubmissionResultSerializer(serializers.Serializer[Any]):
-    """The result of a bulk submission for each of its jobs."""
-
-    accepted = AcceptedJobSerializer(many=True)
-    rejected = RejectedJobSerializer(many=True)
-
-
-def parse_bulk(body: Any, *, others: frozenset[str] = frozenset()) -> list[Any]:
-    """Return the unvalidated jobs in the body of a bulk request.
-
-    ``others`` names the fields that the body may have beside ``jobs``. Raise FieldInvalidError if the body has other
-    fields, no list of jobs, or too many or no jobs.
-    """
-    if not isinstance(body, Mapping) or set(body) - others != {"jobs"} or not isinstance(body["jobs"], list):
-        raise FieldInvalidError('The body must be an object with the one field "jobs", a list.')
-    jobs = body["jobs"]
-    if not 1 <= len(jobs) <= MAX_BULK_JOBS:
-        fault = {
-            "field": "jobs",
-            "code": "field_invalid",
-            "detail": gettext("A request must contain 1 to %(limit)s jobs.") % {"limit": MAX_BULK_JOBS},
-        }
-        raise FieldInvalidError(fault["detail"], errors=[fault])
-    return jobs
-
-
-def parse_batch(body: Mapping[str, Any]) -> UUID | None:
-    """Return the batch id in the body of a bulk request, or None; raise FieldInvalidError if it is not an id."""
-    if "batch" not in body:
-        return None
-    try:
-        return UUID(str(serializers.UUIDField().run_validation(body["batch"])))
-    except serializers.ValidationError as error:
-        fault = {"field": "batch", "code": "field_invalid", "detail": gettext("It must be the id of a batch.")}
-        raise FieldInvalidError(fault["detail"], errors=[fault]) from error
 
 
 def parse_idempotency_key(header: str | None) -> str | None:
@@ -178,6 +120,75 @@ def includes_waiting(request: Request) -> bool:
     if not request.query_params:
         return False
     return bool(JobAnswerQuerySerializer.parse(request.query_params).validated_data["include"] == "waiting")
+
+
+class StoredJobSerializer(JobSummarySerializer):
+    """A job as stored, without the explanation of its wait.
+
+    The serializer's `context["reveals"]` decides whether payload and result are shown.
+    """
+
+    payload = serializers.SerializerMethodField(help_text="Null if it is masked.")
+    result = serializers.SerializerMethodField(help_text="Null if it is masked, or without a result.")
+    is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see the payload.")
+    idempotency_key = serializers.CharField(allow_null=True)
+    schedule = serializers.SerializerMethodField(help_text="The schedule that submitted it, if any.")
+    trace_id = serializers.SerializerMethodField(help_text="The trace of its submission, if any.")
+
+    def get_trace_id(self, job: Job) -> str | None:
+        return trace_id_of(job.traceparent)
+
+    @extend_schema_field(JobOriginSerializer(allow_null=True))
+    def get_schedule(self, job: Job) -> Any:
+        fire = None if self.context.get("is_submitted") else origin_of(job)
+        return None if fire is None else JobOriginSerializer(fire).data
+
+    @extend_schema_field(serializers.DictField(allow_null=True))
+    def get_payload(self, job: Job) -> Any:
+        return None if self.get_is_masked(job) else job.payload
+
+    @extend_schema_field(serializers.JSONField(allow_null=True))
+    def get_result(self, job: Job) -> Any:
+        return None if self.context.get("reveals", "nothing") == "nothing" else job.result
+
+    def get_is_masked(self, job: Job) -> bool:
+        return bool(self.context.get("reveals", "nothing") != "everything")
+
+    @extend_schema_field(ErrorSerializer(allow_null=True))
+    def get_error(self, job: Job) -> Any:
+        return ErrorSerializer(job).data if job.error_type else None
+
+
+class JobSerializer(StoredJobSerializer):
+    """A job with the explanation of its wait."""
+
+    waiting = serializers.SerializerMethodField(help_text="Null for a job that does not wait.")
+
+    @extend_schema_field(WaitingSerializer(allow_null=True))
+    def get_waiting(self, job: Job) -> Any:
+        waiting = why_waiting(job)
+        return None if waiting is None else WaitingSerializer(waiting).data
+
+
+def show_job(job: Job, *, reveals: Reveals, is_submitted: bool = False, has_waiting: bool = True) -> dict[str, Any]:
+    """Return the representation of a job, with payload and result as far as ``reveals`` allows.
+
+    ``is_submitted``: this request submitted the job, so it has no schedule. ``has_waiting``: explain its wait, which
+    takes 10 to 15 statements.
+    """
+    shown: dict[str, Any] = _kept_serializer(reveals, is_submitted, has_waiting).to_representation(job)
+    return shown
+
+
+@cache
+def _kept_serializer(
+    reveals: Reveals,
+    is_submitted: bool,  # noqa: FBT001 - the keys of a cache
+    has_waiting: bool,  # noqa: FBT001 - the keys of a cache
+) -> StoredJobSerializer:
+    """Return the serializer shared by all such answers: a new one copies its fields at each use."""
+    serializer = JobSerializer if has_waiting else StoredJobSerializer
+    return serializer(context={"reveals": reveals, "is_submitted": is_submitted})
 
 
 def job_response(

@@ -17,7 +17,9 @@ from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuer
 from scheduling.execution.api import ExecutionSerializer
 from scheduling.jobs.answers import (
     RATE_HEADERS,
+    JobSerializer,
     JobSubmissionSerializer,
+    StoredJobSerializer,
     add_job_count,
     add_rate_headers,
     includes_waiting,
@@ -26,6 +28,7 @@ from scheduling.jobs.answers import (
     new_job_response,
     parse_idempotency_key,
     read_request,
+    show_job,
     submission_response,
     visible_values,
 )
@@ -51,10 +54,7 @@ from scheduling.jobs.serializers import (
     CancellationSerializer,
     JobAnswerQuerySerializer,
     JobEventSerializer,
-    JobSerializer,
     JobSummarySerializer,
-    StoredJobSerializer,
-    show_job,
 )
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job

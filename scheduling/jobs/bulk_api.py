@@ -10,19 +10,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
-from scheduling.jobs.answers import (
-    RATE_HEADERS,
+from scheduling.jobs.answers import RATE_HEADERS, JobSubmissionSerializer, add_job_count, add_rate_headers, to_request
+from scheduling.jobs.batches.service import add_jobs
+from scheduling.jobs.bulk_requests import (
     BulkSubmissionResultSerializer,
     BulkSubmissionSerializer,
-    JobSubmissionSerializer,
     RejectedJobSerializer,
-    add_job_count,
-    add_rate_headers,
     parse_batch,
     parse_bulk,
-    to_request,
 )
-from scheduling.jobs.batches.service import add_jobs
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import BulkSubmission, submit_jobs
 from scheduling.limits.admission import check_bulk_size

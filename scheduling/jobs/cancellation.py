@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from psycopg.rows import class_row
 
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
 from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import settle_here

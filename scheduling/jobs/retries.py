@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from scheduling.conf import WEBHOOK_KIND
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError, KindInternalError, KindUnknownError
 from scheduling.jobs.lifecycle import REPLAYABLE_STATES, JobState
 from scheduling.jobs.requests import JobRequest, retry_policy_on

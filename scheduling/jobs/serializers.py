@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Literal
 
 from drf_spectacular.utils import extend_schema_field
@@ -12,10 +11,8 @@ from scheduling.api.filters import QuerySerializer
 from scheduling.jobs.history import visible_event_data
 from scheduling.jobs.models import STATE_CHOICES
 from scheduling.jobs.waits.job_eta import StartTime
-from scheduling.jobs.waits.reasons import Explanation, why_waiting
+from scheduling.jobs.waits.reasons import Explanation
 from scheduling.models import Job, JobEvent, ScheduleFire
-from scheduling.schedules.queries import origin_of
-from scheduling.tracing import trace_id_of
 from tenants.api.input import MomentField, NameField, StrictSerializer
 
 # What an answer contains of a job beside its state: nothing, its result, or also its payload.
@@ -125,81 +122,12 @@ class JobOriginSerializer(serializers.Serializer[ScheduleFire]):
     fire_time = MomentField()
 
 
-class StoredJobSerializer(JobSummarySerializer):
-    """A job as stored, without the explanation of its wait.
-
-    The serializer's `context["reveals"]` decides whether payload and result are shown.
-    """
-
-    payload = serializers.SerializerMethodField(help_text="Null if it is masked.")
-    result = serializers.SerializerMethodField(help_text="Null if it is masked, or without a result.")
-    is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see the payload.")
-    idempotency_key = serializers.CharField(allow_null=True)
-    schedule = serializers.SerializerMethodField(help_text="The schedule that submitted it, if any.")
-    trace_id = serializers.SerializerMethodField(help_text="The trace of its submission, if any.")
-
-    def get_trace_id(self, job: Job) -> str | None:
-        return trace_id_of(job.traceparent)
-
-    @extend_schema_field(JobOriginSerializer(allow_null=True))
-    def get_schedule(self, job: Job) -> Any:
-        fire = None if self.context.get("is_submitted") else origin_of(job)
-        return None if fire is None else JobOriginSerializer(fire).data
-
-    @extend_schema_field(serializers.DictField(allow_null=True))
-    def get_payload(self, job: Job) -> Any:
-        return None if self.get_is_masked(job) else job.payload
-
-    @extend_schema_field(serializers.JSONField(allow_null=True))
-    def get_result(self, job: Job) -> Any:
-        return None if self.context.get("reveals", "nothing") == "nothing" else job.result
-
-    def get_is_masked(self, job: Job) -> bool:
-        return bool(self.context.get("reveals", "nothing") != "everything")
-
-    @extend_schema_field(ErrorSerializer(allow_null=True))
-    def get_error(self, job: Job) -> Any:
-        return ErrorSerializer(job).data if job.error_type else None
-
-
-class JobSerializer(StoredJobSerializer):
-    """A job with the explanation of its wait."""
-
-    waiting = serializers.SerializerMethodField(help_text="Null for a job that does not wait.")
-
-    @extend_schema_field(WaitingSerializer(allow_null=True))
-    def get_waiting(self, job: Job) -> Any:
-        waiting = why_waiting(job)
-        return None if waiting is None else WaitingSerializer(waiting).data
-
-
 class JobAnswerQuerySerializer(QuerySerializer):
     """Query parameters of actions whose response is a job."""
 
     include = serializers.ChoiceField(
         choices=["waiting"], default=None, help_text="`waiting` adds the explanation of the wait, as in `GET`."
     )
-
-
-def show_job(job: Job, *, reveals: Reveals, is_submitted: bool = False, has_waiting: bool = True) -> dict[str, Any]:
-    """Return the representation of a job, with payload and result as far as ``reveals`` allows.
-
-    ``is_submitted``: this request submitted the job, so it has no schedule. ``has_waiting``: explain its wait, which
-    takes 10 to 15 statements.
-    """
-    shown: dict[str, Any] = _kept_serializer(reveals, is_submitted, has_waiting).to_representation(job)
-    return shown
-
-
-@cache
-def _kept_serializer(
-    reveals: Reveals,
-    is_submitted: bool,  # noqa: FBT001 - the keys of a cache
-    has_waiting: bool,  # noqa: FBT001 - the keys of a cache
-) -> StoredJobSerializer:
-    """Return the serializer shared by all such answers: a new one copies its fields at each use."""
-    serializer = JobSerializer if has_waiting else StoredJobSerializer
-    return serializer(context={"reveals": reveals, "is_submitted": is_submitted})
 
 
 class JobEventSerializer(serializers.Serializer[JobEvent]):

@@ -18,12 +18,11 @@ from scheduling.jobs.fair_share_nodes import Line
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import Job
 from tenants.audit.service import INSERT_ENTRY, AuditTarget, entry_parameters
-from tenants.context import Actor, current_actor, require_scope
+from tenants.context import Actor, claim_for_scope, current_actor, require_scope
 from tenants.database.ids import uuid7s
 from tenants.database.prepared import prepared_cursor
 from tenants.database.rows import array_literal, note_inserted
 from tenants.encryption.fields import sealed_field
-from tenants.tenancy.bases import claim_for_scope
 from tenants.transactions import execute_with_commit
 
 SYSTEM_ACTOR = "system"

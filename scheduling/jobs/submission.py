@@ -14,7 +14,7 @@ from django.db import transaction
 from psycopg.rows import scalar_row
 
 from scheduling import signals, tracing
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import (
     IdempotencyInFlightError,
     IdempotencyMismatchError,
@@ -34,9 +34,9 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.rows import new_row
 from tenants.database.sql import load_sql
-from tenants.encryption.data_keys import digest_of
+from tenants.encryption.fields import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
-from tenants.models import Tenant
+from tenants.models import Tenant, TenantStatus
 from tenants.settings.schema import tenant_setting
 
 _SQL = load_sql(__file__)
@@ -112,7 +112,7 @@ def submit_jobs(
         tracing.span("job.submit", jobs=len(requests), tenant=tenant.slug),
         tenant_context(tenant, has_savepoint=has_savepoint),
     ):
-        if tenant.is_suspended:
+        if tenant.status == TenantStatus.SUSPENDED:
             raise TenantSuspendedError
         intake = _Intake.open(tenant, batch, len(requests))
         intake.recognise_repeats(requests)

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.waiting_jobs import LOOKS, end_waiting, make_ready

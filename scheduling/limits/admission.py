@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Self
 from uuid import UUID
 
@@ -38,6 +39,8 @@ NEVER_RETRY_AFTER_SECONDS = 3_600
 # Within this distance of the limit a tenant's submissions are serialized, so that each counts the others. Beyond it
 # they run concurrently: the limit is exact unless more than sixteen full bulks of one tenant are stored at once.
 NEAR_JOBS = 16 * MAX_BULK_JOBS
+# Plans have few rates.
+_rate = lru_cache(maxsize=1_000)(Rate.per_minute)
 _OF_SUBMISSION = CachedLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS))
 
 
@@ -193,7 +196,7 @@ class SubmissionAllowance:
     def take_tokens(self, wanted: int) -> TokenGrant:
         """Take tokens for ``wanted`` jobs from the tenant's bucket, or as many as it has; return the grant."""
         per_minute, burst = self._allowed(SUBMITS_PER_MINUTE.key), self._allowed(SUBMIT_BURST.key)
-        rate = Rate.per_minute(per_minute, burst)
+        rate = _rate(per_minute, burst)
         grant = None if rate is None else rate_buckets.take(self.tenant_id, rate, wanted)
         return TokenGrant(self.tenant_id, self.standing.now, per_minute, rate, grant)
 
@@ -219,9 +222,7 @@ class TokenGrant:
     def standing(self) -> RateStatus:
         if self.rate is None or self.grant is None:
             return RateStatus(0, 0, NEVER_RETRY_AFTER_SECONDS)
-        return RateStatus(
-            self.rate.burst, self.grant.remaining(self.rate), math.ceil(self.grant.backlog_us / 1_000_000)
-        )
+        return RateStatus(self.rate.burst, self.grant.remaining, math.ceil(self.grant.backlog_us / 1_000_000))
 
     def refusal(self, nth: int) -> RateLimitedError:
         """Return the error for the ``nth`` job that got no token, with the seconds to wait."""

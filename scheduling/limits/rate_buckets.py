@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import batched
 from typing import Any
 from uuid import UUID
 
@@ -41,7 +42,7 @@ SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local wanted, is_whole = tonumber(ARGV[1]), ARGV[2] == '1'
-local intervals, backlogs, granted = {}, {}, math.max(0, wanted)
+local intervals, horizons, backlogs, granted = {}, {}, {}, math.max(0, wanted)
 for place, key in ipairs(KEYS) do
     local interval, burst = tonumber(ARGV[2 * place + 1]), tonumber(ARGV[2 * place + 2])
     local horizon = interval * burst
@@ -49,7 +50,7 @@ for place, key in ipairs(KEYS) do
     if type(held) == 'table' then held = redis.call('DEL', key) end
     local backlog = math.min(math.max(0, (tonumber(held) or 0) - now), horizon)
     granted = math.min(granted, math.floor((horizon - backlog) / interval))
-    intervals[place], backlogs[place] = interval, backlog
+    intervals[place], horizons[place], backlogs[place] = interval, horizon, backlog
 end
 if is_whole and granted < wanted then granted = 0 end
 local answer = {granted}
@@ -58,7 +59,8 @@ for place, key in ipairs(KEYS) do
     if wanted ~= 0 then
         redis.call('SET', key, string.format('%.0f', now + backlog), 'PX', math.floor(backlog / 1000) + 1)
     end
-    answer[place + 1] = string.format('%.0f', backlog)
+    answer[2 * place] = string.format('%.0f', backlog)
+    answer[2 * place + 1] = math.floor((horizons[place] - backlog) / intervals[place])
 end
 return answer
 """
@@ -242,10 +244,10 @@ def _ask(buckets: Sequence[Bucket], wanted: int, *, is_whole: bool = False) -> l
         keys = [f"{KEY_PREFIX}{bucket.name}" for bucket in buckets]
         rates = [number for bucket in buckets for number in (bucket.rate.interval_us, bucket.rate.burst)]
         try:
-            granted, *backlogs = _script()(keys, wanted, int(is_whole), *rates)
+            granted, *states = _script()(keys, wanted, int(is_whole), *rates)
         except (redis.RedisError, OSError) as error:
             _outage.note_failure(error)
         else:
             _outage.note_success()
-            return [Grant(int(granted), int(backlog)) for backlog in backlogs]
+            return [Grant(int(granted), int(backlog), remaining) for backlog, remaining in batched(states, 2)]
     return _local.take(buckets, wanted, is_whole=is_whole)

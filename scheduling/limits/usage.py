@@ -38,7 +38,7 @@ def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[st
     rate = Rate.per_minute(limits[SUBMITS_PER_MINUTE.key].allowed or 0, limits[SUBMIT_BURST.key].allowed or 0)
     if rate is not None:
         grant = rate_buckets.read_bucket(tenant_id, rate)
-        used = rate.burst - grant.remaining(rate)
+        used = rate.burst - grant.remaining
         note = REDIS_AWAY if rate_buckets.is_away() else ""
         measured[SUBMIT_BURST.key] = Measured(used, grant.backlog_us / 1_000_000, note)
     return measured

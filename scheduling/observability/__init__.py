@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scheduling.observability import event_log, metrics
+from scheduling.observability.receivers import connect_counters, connect_log
 
 
 def connect_observers() -> None:
     """Connect the receivers for logs and metrics in this process."""
-    event_log.connect()
-    metrics.connect()
+    connect_log()
+    connect_counters()

@@ -1,4 +1,4 @@
-"""Prometheus metrics, which receivers of the signals update.
+"""Prometheus counters, fed by the receivers of signals.
 
 Every process counts for itself. If PROMETHEUS_MULTIPROC_DIR names a folder that the processes of a machine share
 (`run_platform` sets it), any of them exports the sum. Labels are names that operators choose (kinds, queues, tiers,
@@ -8,22 +8,10 @@ pools), never tenants.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
-
-from scheduling import signals
-from scheduling.breakers.queries import dependency_label
-from scheduling.execution.settlement import SettledExecution
-from scheduling.execution.start import StartedTurn
-from scheduling.models import Execution
-from tenants.signals import cache_asked, limit_warned
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 # Before the first counter, which opens a file there.
@@ -86,35 +74,7 @@ UPKEEP = Counter("upkeep_runs", "Runs of upkeep tasks.", ["task", "outcome"], na
 LIMIT_WARNINGS = Counter(
     "limit_warnings", "Limits that a tenant approached or reached.", ["limit", "percent"], namespace=PREFIX
 )
-
-
 CACHE_READS = Counter("cache_reads", "Reads of cached values, by source.", ["cache", "place"], namespace=PREFIX)
-
-
-def connect() -> None:
-    """Connect the receivers that update the metrics to the signals."""
-    receivers = (
-        (signals.jobs_submitted, _on_submitted),
-        (signals.jobs_dispatched, _on_dispatched),
-        (signals.waiting_jobs_moved, _on_moved),
-        (signals.dispatch_undone, _on_undone),
-        (signals.broker_emptied, _on_emptied),
-        (signals.duty_ended, _on_duty_ended),
-        (signals.executions_started, _on_started),
-        (signals.executions_ended, _on_ended),
-        (signals.executions_rescued, _on_rescued),
-        (signals.upkeep_ended, _on_upkeep),
-        (limit_warned, _on_limit_warned),
-        (cache_asked, _on_cache_asked),
-        (signals.messages_republished, _on_republished),
-        (signals.message_refused, _on_refused),
-        (signals.circuit_opened, _on_circuit_opened),
-        (signals.yields_decided, _on_yields_decided),
-        (signals.worker_given_up, _on_given_up),
-        (signals.tenants_left_out, _on_left_out),
-    )
-    for signal, receiver in receivers:
-        signal.connect(receiver, dispatch_uid=f"scheduling.metrics.{receiver.__name__}")
 
 
 def scrape_registry() -> CollectorRegistry:
@@ -124,100 +84,3 @@ def scrape_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry
-
-
-def _on_submitted(sender: object, *, kind: str, queue: str, tier: str, count: int, **_: Any) -> None:
-    SUBMITTED.labels(kind, queue, tier).inc(count)
-
-
-def _on_dispatched(sender: object, *, count: int, seconds: float, **_: Any) -> None:
-    DISPATCHED.inc(count)
-    TICK.observe(seconds)
-
-
-def _on_moved(sender: object, *, event: str, count: int, **_: Any) -> None:
-    MOVED.labels(event).inc(count)
-
-
-def _on_undone(sender: object, *, count: int, **_: Any) -> None:
-    UNDONE.inc(count)
-
-
-def _on_refused(sender: object, *, reason: str, **_: Any) -> None:
-    REFUSED.labels(reason).inc()
-
-
-def _on_emptied(sender: object, **_: Any) -> None:
-    EMPTIED.inc()
-
-
-def _on_duty_ended(sender: object, *, duty: str, seconds: float, is_failed: bool, **_: Any) -> None:
-    DUTY.labels(duty).observe(seconds)
-    if is_failed:
-        DUTY_FAILURES.labels(duty).inc()
-
-
-def _on_started(sender: object, *, executions: Sequence[StartedTurn], **_: Any) -> None:
-    routes = _grouped(executions, attrgetter("kind", "queue", "tier"))
-    for (kind, queue, tier), begun in routes.items():
-        STARTED.labels(kind, queue, tier).inc(len(begun))
-        pickup, wait = PICKUP.labels(queue), WAIT.labels(queue, tier)
-        for one in begun:
-            pickup.observe(one.pickup_seconds)
-            if one.wait_seconds is not None:
-                wait.observe(one.wait_seconds)
-
-
-def _on_ended(sender: object, *, executions: Sequence[SettledExecution], **_: Any) -> None:
-    routes = _grouped(executions, attrgetter("kind", "queue", "tier", "outcome"))
-    for (kind, queue, tier, outcome), ended in routes.items():
-        ENDED.labels(kind, queue, tier, outcome).inc(len(ended))
-        run = RUN.labels(queue, tier)
-        for one in ended:
-            run.observe(one.seconds)
-        if outcome == Execution.Outcome.YIELDED:
-            YIELDS.labels("yielded").inc(len(ended))
-
-
-def _grouped[T](executions: Sequence[T], route: Callable[[T], tuple[str, ...]]) -> Mapping[tuple[str, ...], list[T]]:
-    groups: dict[tuple[str, ...], list[T]] = defaultdict(list)
-    for execution in executions:
-        groups[route(execution)].append(execution)
-    return groups
-
-
-def _on_rescued(sender: object, *, count: int, reason: str, **_: Any) -> None:
-    RESCUED.labels(reason).inc(count)
-
-
-def _on_upkeep(sender: object, *, name: str, outcome: str, **_: Any) -> None:
-    UPKEEP.labels(name, outcome).inc()
-
-
-def _on_limit_warned(sender: object, *, key: str, percent: int, **_: Any) -> None:
-    LIMIT_WARNINGS.labels(key, percent).inc()
-
-
-def _on_cache_asked(sender: object, *, cache: str, place: str, count: int, **_: Any) -> None:
-    CACHE_READS.labels(cache, place).inc(count)
-
-
-def _on_republished(sender: object, *, count: int, **_: Any) -> None:
-    REPUBLISHED.inc(count)
-
-
-def _on_circuit_opened(sender: object, *, kind: str, dependency: str, tenant_id: UUID | None, **_: Any) -> None:
-    CIRCUITS.labels(kind, dependency_label(dependency, is_shared=tenant_id is None)).inc()
-
-
-def _on_yields_decided(sender: object, *, requested: int, withdrawn: int, **_: Any) -> None:
-    YIELDS.labels("requested").inc(requested)
-    YIELDS.labels("withdrawn").inc(withdrawn)
-
-
-def _on_left_out(sender: object, *, holders: Mapping[UUID, int | None], **_: Any) -> None:
-    LEFT_OUT.inc(len(holders))
-
-
-def _on_given_up(sender: object, *, pool: str, reason: str, **_: Any) -> None:
-    GIVEN_UP.labels(pool, reason).inc()

@@ -11,7 +11,7 @@ from typing import Any, cast
 from django.core.exceptions import ValidationError
 
 from scheduling.bulk.reroute import request_reroute
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import CFSPlanInvalidError, CFSPlanNotFoundError
 from scheduling.models import CFSPlan, CFSPlanTier, CFSPlanVersion, Queue
 from scheduling.plans.queries import get_cfs_plan

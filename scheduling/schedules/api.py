@@ -14,9 +14,9 @@ from rest_framework.reverse import reverse
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer, page_response
 from scheduling.exceptions import ScheduleStaleError
-from scheduling.jobs.answers import includes_waiting, new_job_response
+from scheduling.jobs.answers import StoredJobSerializer, includes_waiting, new_job_response
 from scheduling.jobs.queries import get_job
-from scheduling.jobs.serializers import CancellationSerializer, JobAnswerQuerySerializer, StoredJobSerializer
+from scheduling.jobs.serializers import CancellationSerializer, JobAnswerQuerySerializer
 from scheduling.models import Schedule
 from scheduling.schedules.definitions import (
     create_schedule,

@@ -24,7 +24,7 @@ from django_celery_beat.models import (
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from scheduling.celery.beat_tasks import find_fault, find_undelivered
-from scheduling.celery.message_signing import SUBMIT_TASK
+from scheduling.celery.publishing import SUBMIT_TASK
 from scheduling.console.links import job_link
 from scheduling.console.tags import badge
 from scheduling.schedules.beat_submissions import check_submission

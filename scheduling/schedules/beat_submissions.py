@@ -10,7 +10,7 @@ from typing import Any
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from scheduling import signals
-from scheduling.celery.message_signing import is_late
+from scheduling.celery.publishing import is_late
 from scheduling.exceptions import MessageLateError, OptionInvalidError
 from scheduling.jobs.requests import JobRequest, check_request
 from scheduling.jobs.routing.service import Routes

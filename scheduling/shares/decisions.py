@@ -15,7 +15,7 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from scheduling.fairness.key_nodes import UNITS_PER_MICROSECOND
+from scheduling.fairness.nodes import UNITS_PER_MICROSECOND
 from scheduling.models import Job, Queue
 from scheduling.shares.raw import fetch_rows
 from tenants.context import require_scope

@@ -17,7 +17,7 @@ from uuid import UUID
 from psycopg.rows import class_row, namedtuple_row
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
-from scheduling.fairness.key_nodes import MILLI, UNITS_PER_MICROSECOND
+from scheduling.fairness.nodes import MILLI, UNITS_PER_MICROSECOND
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from scheduling.fairness.key_nodes import MILLI, UNITS_PER_MICROSECOND
+from scheduling.fairness.nodes import MILLI, UNITS_PER_MICROSECOND
 from scheduling.models import Queue
 from scheduling.shares.raw import fetch_rows
 from tenants.context import require_scope

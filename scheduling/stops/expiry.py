@@ -5,8 +5,8 @@ from __future__ import annotations
 from psycopg.rows import namedtuple_row
 
 from scheduling.breakers.service import expire_forced_circuits
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.dispatch.leadership import try_to_lead
-from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.models import QueueClock
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants

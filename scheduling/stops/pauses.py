@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.kit import registry
 from scheduling.models import Drain, KindPause, Queue, QueueClock, WorkerPool
 from tenants.audit.service import AuditTarget, record_audit

@@ -14,7 +14,7 @@ from django.db import InternalError, connection
 from scheduling.dispatch.duties import Duty, DutyRoster
 from scheduling.fleet.processes import ProcessPulse
 from scheduling.models import ProcessHeartbeat
-from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.process_state import CONNECTION_ERRORS
 from tenants.audit.heads import sign_heads
 from tenants.audit.removals import carry_out_removals
 from tenants.audit.sealing import seal_entries

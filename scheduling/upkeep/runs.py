@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
 
 from scheduling import signals
-from scheduling.dispatch import broker
+from scheduling.celery import publishing
 from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnavailableError
 from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.upkeep import registry
@@ -106,7 +106,7 @@ def request_upkeep(*, name: str) -> None:
     with all_tenants():
         record_audit(action="upkeep.requested", target=AuditTarget("scheduling.upkeep", task.name))
         try:
-            broker.publish_upkeep(name)
+            publishing.publish_upkeep(name)
         except BrokerUnavailableError as error:
             # The original text contains the broker's address, which does not help the caller.
             raise UpkeepUnavailableError(

@@ -12,8 +12,8 @@ from psycopg import sql
 
 from scheduling.models import BulkOperation, Job, Schedule
 from tenants.context import all_tenants
-from tenants.encryption.data_keys import digest_of, preload_keys
-from tenants.encryption.fields import SealedJSONField, SealedValue
+from tenants.encryption.data_keys import preload_keys
+from tenants.encryption.fields import SealedJSONField, SealedValue, digest_of
 from tenants.encryption.service import FIRST, require_master_key
 
 # With their values, which may be large.

@@ -14,8 +14,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
+from scheduling.celery import publishing
 from scheduling.consistency.chains import NO_PLACE
-from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnknownError
 from scheduling.models import TenantUpkeepRun
 from scheduling.upkeep import registry
@@ -144,7 +144,7 @@ def _resume(task: UpkeepTask, tenant_id: UUID) -> TenantUpkeepRun:
 
 def _publish(name: str, tenant_id: UUID) -> None:
     try:
-        broker.publish_upkeep(name, tenant_id)
+        publishing.publish_upkeep(name, tenant_id)
     except BrokerUnavailableError:
         logger.warning("upkeep.not_published", exc_info=True)
 

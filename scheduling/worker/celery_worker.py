@@ -35,20 +35,22 @@ from scheduling.fleet.workers import Registration, register_worker, retire_worke
 from scheduling.sandbox.isolated import probe_sandbox
 from scheduling.worker.canary_sender import CANARY_LATE, CanaryThread, canary_queue
 from scheduling.worker.children import ChildTaskPool
-from scheduling.worker.connections import (
-    CONNECTION_ERRORS,
-    keep_connections,
-    name_connections,
-    preconnect,
-    retry_on_disconnect,
-)
 from scheduling.worker.consumer import ConsumerQueues, has_open_fetch
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.local_worker import LocalWorker, set_local_worker
 from scheduling.worker.memory import hide_child, hide_worker
-from scheduling.worker.orphan_processes import adopt_orphans, end_descendants, note_limits
+from scheduling.worker.orphan_processes import end_descendants
 from scheduling.worker.preloading import freeze_garbage_collector, preload_kinds
+from scheduling.worker.process_state import (
+    CONNECTION_ERRORS,
+    adopt_orphans,
+    keep_connections,
+    name_connections,
+    note_limits,
+    preconnect,
+    retry_on_disconnect,
+)
 from scheduling.worker.slots import SlotSemaphore
 from scheduling.worker.watchdog import EXIT_STATUS, Watchdog
 from tenants.database.platform_settings import platform_settings

@@ -21,12 +21,12 @@ from scheduling.execution.leases import heartbeat
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import restore_worker_row
 from scheduling.worker.child_exit import ExitCause, find_exit_cause, is_child_alive, settlements_for_exited_child
-from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.consumer import ConsumerQueues
 from scheduling.worker.control_block import BusyChild, Cause
 from scheduling.worker.local_worker import LocalWorker
 from scheduling.worker.memory import read_resident_kib
 from scheduling.worker.orphan_processes import OrphanSweep, children_of_parent, send
+from scheduling.worker.process_state import CONNECTION_ERRORS
 from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)

@@ -1,18 +1,13 @@
-"""What jobs leave behind in the process that runs them: other processes, open descriptors, threads.
+"""The end of processes that outlive their job: they are ended and reaped, and no orphan of a dead child is left either.
 
-Processes that outlive their job are ended and reaped, and so are orphans of a dead child. A pool's child adopts the
-orphans among its descendants, and the worker's parent those of a child that died. A daemon cannot escape: neither
-setsid(2) nor a double fork changes which process adopts it.
-
-A child with too many descriptors, threads or processes left is replaced before another job begins in it.
+A pool's child adopts the orphans among its descendants, and the worker's parent those of a child that died. A daemon
+cannot escape: neither setsid(2) nor a double fork changes which process adopts it.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import resource
 import signal
 import time
 from collections import defaultdict
@@ -20,10 +15,7 @@ from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from scheduling.sandbox.kernel import PR_SET_CHILD_SUBREAPER, prctl
-from scheduling.worker.connections import CONNECTION_ERRORS
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scheduling.execution.logs.job_log import JobLogWriter
@@ -37,15 +29,6 @@ END_SECONDS = 1.0
 _LOOK_SECONDS = 0.01
 _DEAD = frozenset("ZX")
 
-# The adopting process: a copy of it that a job forks has none of its duties.
-_adopting_pid = 0
-# The most descriptors that jobs may leave open in a child, or half of its limit.
-MAX_DESCRIPTORS = 512
-MAX_THREADS = 512
-# It has one link a thread, and these.
-_TASKS = Path("/proc/self/task")
-_OTHER_LINKS = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -56,31 +39,8 @@ class Process:
     command: str
 
 
-def adopt_orphans(**_: Any) -> None:
-    """Make this process the parent of every descendant whose own parent ends."""
-    global _adopting_pid  # noqa: PLW0603 - state of the process
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    _adopting_pid = os.getpid()
-
-
-def is_adopting() -> bool:
-    """Return whether this process adopts orphans, and therefore ends what jobs leave behind."""
-    return _adopting_pid == os.getpid()
-
-
-def has_children() -> bool:
-    """Return whether this process has a child, including dead ones that are not reaped; takes one system call."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
-
-
 def end_processes_of_job(log: JobLogWriter) -> None:
     """End the processes that a job has left running, and record them in the job's log and the worker's."""
-    if not is_adopting() or not has_children():
-        return
     try:
         ended = end_descendants()
     except OSError:
@@ -185,58 +145,3 @@ def _command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return b""
-
-
-_most_descriptors = MAX_DESCRIPTORS
-
-
-def note_limits(**_: Any) -> None:
-    """Record the limit of open descriptors of a new child, before a job can lower it."""
-    global _most_descriptors  # noqa: PLW0603 - state of the process
-    soft_limit, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    _most_descriptors = (
-        MAX_DESCRIPTORS if soft_limit == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, soft_limit // 2)
-    )
-
-
-def is_exhausted() -> bool:
-    """Return whether jobs have left so much in this child that it must be replaced, and log what."""
-    if not is_adopting():
-        return False
-    descriptors, threads = _count_descriptors(), _TASKS.stat().st_nlink - _OTHER_LINKS
-    if descriptors <= _most_descriptors and threads <= MAX_THREADS and not has_children():
-        return False
-    logger.warning(
-        "child.exhausted", extra={"descriptors": descriptors, "threads": threads, "has_children": has_children()}
-    )
-    return True
-
-
-def has_failed(error: Exception) -> bool:
-    """Return whether a message failed because of this child's state, so that the next might too; log that.
-
-    Errors of an unavailable database say nothing about the child, nor does a limit that affects the whole worker.
-    """
-    if not is_adopting() or isinstance(error, CONNECTION_ERRORS):
-        return is_exhausted()
-    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
-        return is_exhausted()
-    logger.error("child.failed", exc_info=error)
-    return True
-
-
-def _count_descriptors() -> int:
-    """Return a lower bound of the open descriptors: those below the lowest free one, which the kernel returns."""
-    try:
-        lowest = os.dup(0)
-    except OSError:
-        return sum(map(_is_open, range(2 * MAX_DESCRIPTORS)))
-    os.close(lowest)
-    return lowest
-
-
-def _is_open(descriptor: int) -> bool:
-    with suppress(OSError):
-        os.fstat(descriptor)
-        return True
-    return False

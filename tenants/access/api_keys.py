@@ -1,49 +1,32 @@
-"""API keys of the form `PREFIX.SECRET`.
-
-A key is looked up by its prefix; the hash of its secret is compared in constant time.
-"""
+"""API keys: they are issued, rotated and revoked; `caller` authenticates requests by them."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
-import structlog
 from django.db import transaction
-from django.db.models import Model, Q
 from django.db.models.functions import Now
 
 from tenants.access.addresses import read_network
-from tenants.access.errors import KeyAddressError, KeyEndedError, KeyExpiredError
+from tenants.access.caller import hash_secret
+from tenants.access.errors import KeyEndedError
 from tenants.access.key_count import check_key_count
 from tenants.access.permissions import KEY_PERMISSIONS
 from tenants.audit.service import record_audit, suppress_nested_entries
-from tenants.context import current_actor, query_cross_tenant, tenant_context
+from tenants.context import current_actor, tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.platform_settings import platform_settings
-from tenants.database.rows import read_rows, select_list
 from tenants.exceptions import FieldInvalidError, ScopeUnknownError
-from tenants.models import ApiKey, Plan, Tenant
+from tenants.models import ApiKey, Tenant
 from tenants.tenancy.bases import clean_name
-
-logger = structlog.stdlib.get_logger("tenants.api_keys")
 
 OVERLAP = timedelta(days=7)
 MAX_NETWORKS = 50
 _AUDITED_FIELDS = ("name", "prefix", "scopes", "expires_at", "allowed_addresses")
-_TOKEN = re.compile(r"(jp[0-9a-f]{10})\.([A-Za-z0-9_-]{43})", re.ASCII)
-# Storing every use would make a busy key a hot row.
-_TOUCH_INTERVAL = timedelta(seconds=60)
-_NO_HASH = "0" * 64
-# Models by their aliases in the statement.
-_FOUND: Mapping[str, type[Model]] = {"k": ApiKey, "t": Tenant, "p": Plan}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +69,7 @@ def _issue(
             tenant=tenant,
             name=clean_name(name, max_length=100),
             prefix=prefix,
-            secret_hash=_hash(secret),
+            secret_hash=hash_secret(secret),
             scopes=_choose_scopes(scopes),
             allowed_addresses=read_networks(allowed_addresses),
             created_by_id=actor.id if actor.kind == "user" else None,
@@ -148,62 +131,6 @@ def revoke_keys_of(*, user_id: Any, reason: str) -> int:
     return len(keys)
 
 
-def authenticate_api_key(*, token: str, is_from: Callable[[Iterable[str]], bool] = bool) -> ApiKey | None:
-    """Return the API key of `token` with its tenant and plan, or None if the token is malformed, wrong or revoked.
-
-    Raise `KeyExpiredError` if the key has expired. Raise `KeyAddressError` if the key is bound to networks and
-    `is_from(networks)` is False. The time of last use is updated, at most once a minute, if the key is accepted. The
-    query reads the keys of all tenants, because the tenant is not known before.
-    """
-    match = _TOKEN.fullmatch(token)
-    if match is None:
-        return None
-    prefix, secret = match.groups()
-    key, is_touch_due, is_expired = _find(prefix)
-    # An unknown prefix costs the same comparison as a wrong secret.
-    is_right = hmac.compare_digest(_hash(secret), key.secret_hash if key else _NO_HASH)
-    if key is None or not is_right:
-        return None
-    if is_expired:
-        raise KeyExpiredError
-    if key.allowed_addresses and not is_from(key.allowed_addresses):
-        logger.warning("api_key.refused", code=KeyAddressError.code, prefix=prefix, tenant_id=str(key.tenant_id))
-        raise KeyAddressError
-    if is_touch_due:
-        with tenant_context(key.tenant_id):
-            ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())
-    return key
-
-
-def _find(prefix: str) -> tuple[ApiKey | None, bool, bool]:
-    """Return the key with its tenant and plan, whether to store its last use, and whether it has expired.
-
-    The key is None if it is unknown or revoked.
-    """
-    rows = query_cross_tenant(_find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix])
-    if not rows:
-        return None, False, False
-    (found,) = rows
-    key, tenant, plan = read_rows(_FOUND, found)
-    assert isinstance(key, ApiKey)
-    assert isinstance(tenant, Tenant)
-    assert isinstance(plan, Plan)
-    tenant.plan = plan
-    key.tenant = tenant
-    return key, bool(found[-2]), bool(found[-1])
-
-
-@cache
-def _find_statement() -> str:
-    return f"""
-        SELECT {select_list(_FOUND)}, k.last_used_at IS NULL
-            OR k.last_used_at < statement_timestamp() - make_interval(secs => %s),
-            coalesce(k.expires_at <= statement_timestamp(), false)
-        FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-        WHERE k.prefix = %s AND k.revoked_at IS NULL
-    """  # noqa: S608 - names of columns
-
-
 def _choose_scopes(scopes: Iterable[str]) -> list[str]:
     wanted = set(scopes)
     if strays := wanted - KEY_PERMISSIONS:
@@ -239,15 +166,6 @@ def read_networks(texts: Iterable[str]) -> list[str]:
         return sorted({read_network(text) for text in given})
     except ValueError as error:
         raise _fault("allowed_addresses", "%(error)s", {"error": error}) from error
-
-
-def _is_touch_due() -> Q:
-    return Q(last_used_at=None) | Q(last_used_at__lt=Now() - _TOUCH_INTERVAL)
-
-
-def _hash(secret: str) -> str:
-    # 256 random bits cannot be guessed, so a fast hash is enough.
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _fault(name: str, text: str, values: Mapping[str, Any]) -> FieldInvalidError:

@@ -1,14 +1,23 @@
 """The access of a request: its tenant, role and permissions, determined once by the middleware.
 
-The middleware checks the header `Authorization: Api-Key PREFIX.SECRET`. `ApiKeyAuthentication` reports the result to
-REST framework.
+`Authorization: Api-Key PREFIX.SECRET`: a key is found by its prefix, and its secret's hash compared in constant time,
+by the middleware; `ApiKeyAuthentication` passes the outcome to REST framework.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache, cached_property
 from uuid import UUID
 
+import structlog
+from django.db.models import Model, Q
+from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from rest_framework.authentication import BaseAuthentication
@@ -26,12 +35,15 @@ from tenants.access.permissions import (
     PlatformRole,
     read_scopes,
 )
-from tenants.context import Scope
+from tenants.context import Scope, query_cross_tenant, tenant_context
+from tenants.database.rows import read_rows, select_list
 from tenants.exceptions import DomainError
-from tenants.models import ApiKey, Role, Tenant
+from tenants.models import ApiKey, Plan, Role, Tenant, TenantStatus
+
+logger = structlog.stdlib.get_logger("tenants.api_keys")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Access:
     """The tenant, role and permissions of one request.
 
@@ -76,13 +88,10 @@ class Access:
             return read_scopes(tuple(self.api_key.scopes))
         return TENANT_ROLES[self.role] if self.role is not None else NOTHING
 
-    @property
+    @cached_property
     def permissions(self) -> frozenset[Permission]:
-        """Return the permissions that apply now: `granted`, but only to read if the caller's tenant is suspended.
-
-        Platform staff keep all their permissions in a suspended tenant.
-        """
-        if self.platform_role is None and self.tenant is not None and self.tenant.is_suspended:
+        """Return the permissions at the first use; members and keys of a suspended tenant may only read."""
+        if self.platform_role is None and self.tenant is not None and self.tenant.status == TenantStatus.SUSPENDED:
             return self.granted & READ_ONLY
         return self.granted
 
@@ -104,6 +113,12 @@ def access_of(request: HttpRequest | Request) -> Access:
 
 
 SCHEME = "Api-Key"
+_TOKEN = re.compile(r"(jp[0-9a-f]{10})\.([A-Za-z0-9_-]{43})", re.ASCII)
+# Storing every use would make a busy key a hot row.
+_TOUCH_INTERVAL = timedelta(seconds=60)
+_NO_HASH = "0" * 64
+# Models by their aliases in the statement.
+_FOUND: Mapping[str, type[Model]] = {"k": ApiKey, "t": Tenant, "p": Plan}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +163,69 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return SCHEME
+
+
+def authenticate_api_key(*, token: str, is_from: Callable[[Iterable[str]], bool] = bool) -> ApiKey | None:
+    """Return the API key of `token` with its tenant and plan, or None if the token is malformed, wrong or revoked.
+
+    Raise `KeyExpiredError` if the key has expired. Raise `KeyAddressError` if the key is bound to networks and
+    `is_from(networks)` is False. The time of last use is updated, at most once a minute, if the key is accepted. The
+    query reads the keys of all tenants, because the tenant is not known before.
+    """
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        return None
+    prefix, secret = match.groups()
+    key, is_touch_due, is_expired = _find(prefix)
+    # An unknown prefix costs the same comparison as a wrong secret.
+    is_right = hmac.compare_digest(hash_secret(secret), key.secret_hash if key else _NO_HASH)
+    if key is None or not is_right:
+        return None
+    if is_expired:
+        raise KeyExpiredError
+    if key.allowed_addresses and not is_from(key.allowed_addresses):
+        logger.warning("api_key.refused", code=KeyAddressError.code, prefix=prefix, tenant_id=str(key.tenant_id))
+        raise KeyAddressError
+    if is_touch_due:
+        with tenant_context(key.tenant_id):
+            ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())
+    return key
+
+
+def _find(prefix: str) -> tuple[ApiKey | None, bool, bool]:
+    """Return the key with its tenant and plan, whether to store its last use, and whether it has expired.
+
+    The key is None if it is unknown or revoked.
+    """
+    rows = query_cross_tenant(_find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix])
+    if not rows:
+        return None, False, False
+    (found,) = rows
+    key, tenant, plan = read_rows(_FOUND, found)
+    assert isinstance(key, ApiKey)
+    assert isinstance(tenant, Tenant)
+    assert isinstance(plan, Plan)
+    tenant.plan = plan
+    key.tenant = tenant
+    return key, bool(found[-2]), bool(found[-1])
+
+
+@cache
+def _find_statement() -> str:
+    return f"""
+        SELECT {select_list(_FOUND)}, k.last_used_at IS NULL
+            OR k.last_used_at < statement_timestamp() - make_interval(secs => %s),
+            coalesce(k.expires_at <= statement_timestamp(), false)
+        FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+        WHERE k.prefix = %s AND k.revoked_at IS NULL
+    """  # noqa: S608 - names of columns
+
+
+def _is_touch_due() -> Q:
+    return Q(last_used_at=None) | Q(last_used_at__lt=Now() - _TOUCH_INTERVAL)
+
+
+def hash_secret(secret: str) -> str:
+    """Return the stored hash of a key's secret."""
+    # 256 random bits cannot be guessed, so a fast hash is enough.
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -179,7 +179,8 @@ class NameField(TextField):
     def to_internal_value(self, data: Any) -> str:
         """Return the text; fail with a validation error if it contains an invisible character."""
         name = super().to_internal_value(data)
-        if find_invisible_character(name) is not None:
+        # Printable ASCII, the usual case, has none.
+        if not (name.isascii() and name.isprintable()) and find_invisible_character(name) is not None:
             self.fail("invisible")
         return name
 

@@ -11,9 +11,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from tenants.audit.chain import GENESIS, PLATFORM_CHAIN
-from tenants.context import require_scope
+from tenants.context import claim_for_scope, require_scope
 from tenants.database.ids import uuid7
-from tenants.tenancy.bases import ModelT, ScopedManager, TenantManager, claim_for_scope
+from tenants.tenancy.bases import ModelT, ScopedManager, TenantManager
 
 
 class AuditLogEntry(models.Model):

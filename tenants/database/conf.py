@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 
 from tenants.database.platform_settings import platform_settings
 
@@ -21,14 +21,6 @@ def platform_role() -> str:
 def auditor_role() -> str:
     """Return the name of the only role that may seal, sign and prune the audit log."""
     return str(platform_settings.DATABASE_AUDITOR_ROLE)
-
-
-def cross_tenant_role() -> str:
-    """Return the database role to set in the scope of all tenants.
-
-    It is the platform role, or "none" (no change of role) under the auditor's login.
-    """
-    return "none" if connections[APP_ALIAS].settings_dict["USER"] == auditor_role() else platform_role()
 
 
 def app_role() -> str:

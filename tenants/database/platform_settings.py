@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
 NAME = "JOBS_PLATFORM"
 
@@ -88,20 +90,27 @@ def _is_a(value: Any, wanted: type) -> bool:
 
 
 class PlatformSettings:
-    """An object whose attributes are the declared keys; each access returns the key's current value or its default."""
-
-    # None can be set: values come from the settings alone.
-    __slots__ = ("_read",)
+    """Attributes with the values of the declared keys, each read at its first access and kept until `forget`."""
 
     def __init__(self, read: Callable[[], Mapping[str, Any]]) -> None:
-        self._read = read
+        vars(self)["_read"] = read
 
     def __getattr__(self, name: str) -> Any:
+        """Return the value of a key that is not kept, and keep it as an attribute of the instance."""
         declared = _declared.get(name)
         if declared is None:
             raise AttributeError(_unknown(name))
         value = self._read().get(name, declared.default)
-        return float(value) if isinstance(declared.default, float) else value
+        kept = vars(self)[name] = float(value) if isinstance(declared.default, float) else value
+        return kept
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name} cannot be set: values come from the settings alone.")
+
+    def forget(self) -> None:
+        """Drop the kept values, so that each is read again."""
+        for name in _declared:
+            vars(self).pop(name, None)
 
 
 @dataclass(frozen=True)
@@ -159,3 +168,10 @@ def _unknown(name: str) -> str:
 
 
 platform_settings = PlatformSettings(lambda: getattr(settings, NAME, {}))
+
+
+@receiver(setting_changed, dispatch_uid="tenants.database.platform_settings")
+def _forget_values(*, setting: str, **_: Any) -> None:
+    """Read the keys again after `override_settings`; a running process never changes its settings."""
+    if setting == NAME:
+        platform_settings.forget()

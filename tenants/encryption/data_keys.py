@@ -6,7 +6,6 @@ values; a process may use the former one for up to a minute after it.
 
 from __future__ import annotations
 
-import hmac
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -82,11 +81,6 @@ class TenantKeys:
         raise DataKeyUnavailableError("Data key %(key)s: %(reason)s", {"key": self.digest_key_id, "reason": reason})
 
 
-def is_sealing() -> bool:
-    """Return whether values are encrypted when written, which is so if a master key is configured."""
-    return bool(platform_settings.ENCRYPTION_MASTER_KEYS)
-
-
 def master_keys() -> MasterKeys:
     """Return the master keys of ENCRYPTION_MASTER_KEYS; raise `ImproperlyConfigured` if one is invalid."""
     return _read_master_keys(tuple(platform_settings.ENCRYPTION_MASTER_KEYS))
@@ -123,14 +117,9 @@ def require_keys(tenant_id: UUID) -> None:
         keys.key(keys.current_id)
 
 
-def digest_of(tenant_id: UUID, plain: bytes) -> bytes:
-    """Return a hash of a tenant's value that may be stored; without encryption return `plain` unchanged.
-
-    The hash is keyed with a secret of the tenant, so that the value cannot be guessed from it.
-    """
-    if not is_sealing():
-        return plain
-    return hmac.digest(_keys_with_first(tenant_id).digest_secret(), plain, "sha256")
+def digest_secret(tenant_id: UUID) -> bytes:
+    """Return the secret of the tenant's hashes, creating the tenant's first key."""
+    return _keys_with_first(tenant_id).digest_secret()
 
 
 def preload_keys(tenant_ids: Iterable[UUID]) -> None:

@@ -1,4 +1,4 @@
-"""JSON columns whose values are encrypted when a row is saved, and decrypted when the row's attribute is first read.
+"""Sealed values: JSON columns, sealed by the row when written and opened when its attribute is read, and keyed hashes.
 
 A read without the row (`values_list`, raw SQL) returns a `SealedValue`, which is neither a mapping nor a text. It must
 be decrypted for the row that it was read from; code that forgets to do so fails instead of leaking a value.
@@ -6,6 +6,7 @@ be decrypted for the row that it was read from; code that forgets to do so fails
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,14 @@ from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.translation import gettext_noop
 
-from tenants.encryption.data_keys import DataKeyUnavailableError, is_sealing, opening_key, preload_keys, sealing_key
+from tenants.database.platform_settings import platform_settings
+from tenants.encryption.data_keys import (
+    DataKeyUnavailableError,
+    digest_secret,
+    opening_key,
+    preload_keys,
+    sealing_key,
+)
 from tenants.encryption.envelope import SealBrokenError, SealContext, key_id_of, quote, seal, unquote, unseal
 from tenants.exceptions import DomainError
 
@@ -37,6 +45,19 @@ class UnsealedWriteError(RuntimeError):
 
 class MovedValueError(RuntimeError):
     """An encrypted value of one row was assigned to a new row, where it could not be decrypted."""
+
+
+def is_sealing() -> bool:
+    """Return whether values are encrypted when written, which is so if a master key is configured."""
+    return bool(platform_settings.ENCRYPTION_MASTER_KEYS)
+
+
+def digest_of(tenant_id: UUID, plain: bytes) -> bytes:
+    """Return a hash of a tenant's value that may be stored; without encryption return `plain` unchanged.
+
+    The hash is keyed with a secret of the tenant, so that the value cannot be guessed from it.
+    """
+    return hmac.digest(digest_secret(tenant_id), plain, "sha256") if is_sealing() else plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from tenants.context import all_tenants
 from tenants.database.clock import read_moment
 from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import ErasureNotFoundError, ErasureOpenError, ErasureRefusedError
-from tenants.models import ErasureStatus, Tenant, TenantErasure
+from tenants.models import ErasureStatus, Tenant, TenantErasure, TenantStatus
 from tenants.tenancy.pausing import actor_words, require_reason
 from tenants.translation import LocalizableText
 
@@ -29,7 +29,7 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
         locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         if confirm != locked.slug:
             raise ErasureRefusedError("Enter the tenant's slug to confirm.")
-        if not locked.is_suspended:
+        if locked.status != TenantStatus.SUSPENDED:
             raise ErasureRefusedError("Only a suspended tenant can be erased; suspend it first.")
         now = read_moment()
         # A suspension that ended by itself would admit the tenant during its erasure.

@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 
 from tenants.audit.service import record_audit
 from tenants.context import current_actor, tenant_context
-from tenants.encryption.data_keys import is_sealing
+from tenants.encryption.fields import is_sealing
 from tenants.encryption.service import NoMasterKeyError
 from tenants.models import Tenant, TenantSecret
 from tenants.secrets.errors import SecretInvalidError, SecretLimitError, SecretNameTakenError, SecretUseDeniedError

@@ -17,7 +17,7 @@ from tenants.console.site import console_site
 from tenants.erasure.requests import request_erasure
 from tenants.limits.admin import override_address, usage_panel
 from tenants.middleware import choose_tenant
-from tenants.models import Tenant
+from tenants.models import Tenant, TenantStatus
 from tenants.tenancy.service import (
     create_tenant,
     drain_tenant,
@@ -142,7 +142,7 @@ class TenantAdmin(TenantScopedAdmin):
         asks_reason=True,
         asks_until=True,
         is_danger=True,
-        is_offered=lambda tenant: not tenant.is_suspended,
+        is_offered=lambda tenant: tenant.status != TenantStatus.SUSPENDED,
     )
     def suspend(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         suspend_tenant(tenant=tenant, reason=reason, until=until_of(request))
@@ -151,7 +151,7 @@ class TenantAdmin(TenantScopedAdmin):
     @post_action(
         label=gettext_lazy("Reinstate"),
         permission=Permission.TENANTS_OPERATE,
-        is_offered=lambda tenant: tenant.is_suspended,
+        is_offered=lambda tenant: tenant.status == TenantStatus.SUSPENDED,
     )
     def reinstate(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         reinstate_tenant(tenant=tenant)
@@ -163,7 +163,7 @@ class TenantAdmin(TenantScopedAdmin):
         asks_reason=True,
         asks_slug=True,
         is_danger=True,
-        is_offered=lambda tenant: tenant.is_suspended,
+        is_offered=lambda tenant: tenant.status == TenantStatus.SUSPENDED,
     )
     def erase(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         erasure = request_erasure(tenant=tenant, reason=reason, confirm=request.POST.get("confirm", ""))

@@ -10,16 +10,15 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
-from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tenants.context import Scope, require_scope
+from tenants.context import claim_for_scope, require_scope
 from tenants.database.ids import uuid7
-from tenants.exceptions import FieldInvalidError, ForeignTenantError, TenantNotChosenError
+from tenants.exceptions import FieldInvalidError
 from tenants.translation import translate
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?", re.ASCII)
@@ -73,21 +72,6 @@ def _invalid(field: str, detail: str) -> FieldInvalidError:
 
 
 ModelT = TypeVar("ModelT", bound=models.Model)
-
-
-def claim_for_scope(instance: models.Model, scope: Scope, tenant_attribute: str = "tenant_id") -> None:
-    """Set the tenant of a new row to that of the current scope; raise `ForeignTenantError` if it has another tenant.
-
-    In the scope of all tenants nothing is set; raise `TenantNotChosenError` if the row has no tenant but needs one.
-    """
-    tenant_id: UUID | None = getattr(instance, tenant_attribute)
-    if scope.tenant_id is None:
-        if tenant_id is None and not instance._meta.get_field(tenant_attribute).null:
-            raise TenantNotChosenError
-    elif tenant_id is None:
-        setattr(instance, tenant_attribute, scope.tenant_id)
-    elif tenant_id != scope.tenant_id:
-        raise ForeignTenantError(f"{instance._meta.label} of tenant {tenant_id} in the context of {scope.tenant_id}.")
 
 
 class TenantQuerySet(models.QuerySet[ModelT]):

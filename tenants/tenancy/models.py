@@ -88,11 +88,6 @@ class Tenant(NamedModel, PauseFacts):
         return self.name
 
     @property
-    def is_suspended(self) -> bool:
-        """Return whether the platform has suspended the tenant."""
-        return self.status == TenantStatus.SUSPENDED
-
-    @property
     def concurrency_cap(self) -> int:
         """Return the maximum of jobs in flight: the tenant's own number, else its plan's."""
         return self.plan.max_concurrency if self.max_concurrency is None else self.max_concurrency

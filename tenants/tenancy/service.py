@@ -11,7 +11,8 @@ from django.utils.translation import gettext_noop
 
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants, current_actor
-from tenants.encryption.data_keys import is_sealing, new_data_key
+from tenants.encryption.data_keys import new_data_key
+from tenants.encryption.fields import is_sealing
 from tenants.exceptions import (
     DomainError,
     ErasureOpenError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tenants.models import Tenant
+from tenants.models import Tenant, TenantStatus
 
 
 def describe_suspension(tenant: Tenant, *, as_json: bool) -> str:
@@ -21,6 +21,6 @@ def describe_suspension(tenant: Tenant, *, as_json: bool) -> str:
             "suspended_until": until,
         }
         return json.dumps(facts, ensure_ascii=False)
-    if not tenant.is_suspended:
+    if tenant.status != TenantStatus.SUSPENDED:
         return f"{tenant.slug} is active."
     return f"{tenant.slug} is suspended{f' until {until}' if until else ''}: {tenant.status_reason}"

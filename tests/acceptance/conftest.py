@@ -93,13 +93,13 @@ def db(
     acceptance_broker_url: str,
 ) -> Iterator[None]:
     """Commit in the acceptance database: processes read what a test writes."""
-    broker._client.cache_clear()
+    broker.client.cache_clear()
     with django_db_blocker.unblock(), override_platform_settings(REDIS_URL=acceptance_broker_url):
         acceptance_database.use()
         yield
         connections[APP_ALIAS].close()
         django_db_setup.use()
-    broker._client.cache_clear()
+    broker.client.cache_clear()
 
 
 @pytest.fixture

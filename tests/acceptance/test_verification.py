@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from celery import current_app
 
+from scheduling.celery import publishing
 from scheduling.conf import RUN_UPKEEP_TASK, UPKEEP_QUEUE
-from scheduling.dispatch import broker
 from scheduling.models import TenantUpkeepRun
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.context import all_tenants
@@ -37,7 +37,7 @@ def test_worker_verifies_a_requested_chain(platform: Platform, acme: Tenant, mon
         pause_tenant(tenant=acme, reason="a trial")
         resume_tenant(tenant=acme)
     eventually(lambda: not unsealed(acme), what="all entries are sealed")
-    monkeypatch.setattr(broker, "publish_upkeep", publish)
+    monkeypatch.setattr(publishing, "publish_upkeep", publish)
     requested = request_tenant_run(name=AUDIT_TASK, tenant=acme).run
 
     def finished() -> TenantUpkeepRun | None:

@@ -281,7 +281,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "tenants/access/people_queries.py": ({"find_user_roles"}, "a request has no context before its login"),
     "tenants/context.py": ({"query_cross_tenant"}, "within a transaction the statement runs in all_tenants()"),
-    "tenants/access/api_keys.py": ({"_find"}, "the key determines the tenant, not the caller"),
+    "tenants/access/caller.py": ({"_find"}, "the key determines the tenant, not the caller"),
     "tenants/access/invitations.py": (
         {"accept_with_new_account", "find_invitation"},
         "the link determines the tenant; an account belongs to no tenant",

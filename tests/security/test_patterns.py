@@ -206,7 +206,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "tenants/secrets/references.py:_MENTION": ("search", (("", "{{"), ("{{", " "), ("", "{{ - "), ("", "{{ secret"))),
     "tenants/secrets/references.py:_NAME": ("fullmatch", (("", "a_"),)),
     "tenants/secrets/references.py:_REFERENCE": ("finditer", (("", "{{"), ("{{", " "), ("{{ secrets.", "a"))),
-    "tenants/access/api_keys.py:_TOKEN": ("fullmatch", (("jp0123456789.", "a"),)),
+    "tenants/access/caller.py:_TOKEN": ("fullmatch", (("jp0123456789.", "a"),)),
     "tenants/secrets/service.py:_LABEL": ("fullmatch", (("", "a-"),)),
     "tenants/settings/schema.py:KEY": ("fullmatch", (("", "a_"),)),
 }

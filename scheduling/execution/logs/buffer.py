@@ -15,7 +15,7 @@ from django.db import connection
 
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import Level, LogLine, LogRoom, LogWrite, append_job_logs, append_job_logs_here
-from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.process_state import CONNECTION_ERRORS
 
 logger = logging.getLogger(__name__)
 

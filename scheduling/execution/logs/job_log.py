@@ -28,7 +28,7 @@ from django.db import connection
 from scheduling.execution.logs.buffer import LogBuffer, write_buffers
 from scheduling.execution.logs.lines import make_line
 from scheduling.kit.base import TaskProcessor
-from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.process_state import CONNECTION_ERRORS
 
 logger = logging.getLogger(__name__)
 

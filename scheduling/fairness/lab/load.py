@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from scheduling.fairness.key_nodes import MILLI
 from scheduling.fairness.lab.terms import Arrivals, EntityShape, OrderPolicy, QueueShape, Rules, TreeShape
+from scheduling.fairness.nodes import MILLI
 
 SECOND_US = 1_000_000
 

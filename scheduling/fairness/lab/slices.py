@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import Any, cast
 from uuid import UUID
 
-from scheduling.fairness.key_nodes import GrowingKeyNode
+from scheduling.fairness.lab.growing_tree import GrowingKeyNode
 from scheduling.fairness.lab.slots import Simulation
 from scheduling.fairness.lab.terms import Timeline
 from scheduling.fairness.nodes import QueueNode, TenantNode

@@ -8,11 +8,10 @@ from math import inf
 from operator import attrgetter
 from uuid import UUID
 
-from scheduling.fairness.key_nodes import GrowingKeyNode, KeyNodes
+from scheduling.fairness.lab.growing_tree import GrowingKeyNode, GrowingKeyNodes, GrowingTree
 from scheduling.fairness.lab.terms import FAIR, FOREVER, Arrivals, OrderPolicy, Predictor, Rules, Timeline, TreeShape
 from scheduling.fairness.nodes import Capacity, QueueNode, TenantNode
 from scheduling.fairness.shares import ReadyJob
-from scheduling.fairness.tree import FairTree
 
 
 class Simulation:
@@ -63,7 +62,7 @@ class Simulation:
                 number,
                 queues[row.queue],
                 capacities[row.tenant],
-                KeyNodes(list(lines[number].values()), is_fifo=queues[row.queue].is_fifo),
+                GrowingKeyNodes(list(lines[number].values()), is_fifo=queues[row.queue].is_fifo),
                 weight_milli=row.weight_milli,
                 vruntime=row.vruntime,
             )
@@ -71,7 +70,7 @@ class Simulation:
         ]
         self.tenant_of = [self.tenants[entity] for entity in self.arrivals.entity]
         self.line_of = [lines[entity][number] for entity, number in zip(self.arrivals.entity, numbers, strict=True)]
-        self.tree = FairTree(queues, cost_of=self.choose_charge())
+        self.tree = GrowingTree(queues, cost_of=self.choose_charge())
 
     def run(self) -> Timeline:
         """Simulate until no job is left, the time is over or enough jobs have started; return the timeline."""

@@ -9,8 +9,8 @@ from math import inf, log
 from random import Random
 from typing import Any
 
-from scheduling.fairness.key_nodes import MILLI
 from scheduling.fairness.lab.terms import Arrivals, EntityShape, OrderPolicy, QueueShape, TreeShape
+from scheduling.fairness.nodes import MILLI
 
 SECOND_US = 1_000_000
 # More jobs would need more memory than a simulation should.

@@ -16,14 +16,7 @@ from rest_framework.reverse import reverse
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer, page_response
 from scheduling.conf import MAX_BULK_JOBS, MAX_TAGS, WEBHOOK_KIND
-from scheduling.jobs.answers import (
-    RATE_HEADERS,
-    AddedJobsSerializer,
-    BulkSubmissionResultSerializer,
-    JobSubmissionSerializer,
-    add_rate_headers,
-    parse_bulk,
-)
+from scheduling.jobs.answers import RATE_HEADERS, JobSubmissionSerializer, add_rate_headers
 from scheduling.jobs.api import UNLISTED
 from scheduling.jobs.batches.cancelling import cancel_batch
 from scheduling.jobs.batches.completion import CompletionJob
@@ -31,6 +24,7 @@ from scheduling.jobs.batches.models import MAX_BATCH_LABEL
 from scheduling.jobs.batches.queries import BatchError, count_states, get_batch, group_errors
 from scheduling.jobs.batches.service import add_jobs, close_batch, open_batch
 from scheduling.jobs.bulk_api import bulk_response, read_requests
+from scheduling.jobs.bulk_requests import AddedJobsSerializer, BulkSubmissionResultSerializer, parse_bulk
 from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.queries import find_jobs, scan_jobs
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest

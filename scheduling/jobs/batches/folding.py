@@ -10,8 +10,8 @@ from uuid import UUID
 
 from psycopg.rows import namedtuple_row
 
+from scheduling.dispatch.broker import wake_on_commit
 from scheduling.dispatch.leadership import try_to_lead
-from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.waiting_jobs import make_ready
 from tenants.context import all_tenants

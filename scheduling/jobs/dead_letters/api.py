@@ -20,7 +20,7 @@ from scheduling.api.filters import (
     DeadLetterQuerySerializer,
     page_response,
 )
-from scheduling.jobs.answers import includes_waiting, mask_validation_errors, new_job_response
+from scheduling.jobs.answers import StoredJobSerializer, includes_waiting, mask_validation_errors, new_job_response
 from scheduling.jobs.dead_letters.groups import DeadLetterGroup, group_dead_letters
 from scheduling.jobs.dead_letters.queries import (
     Attempt,
@@ -33,7 +33,7 @@ from scheduling.jobs.dead_letters.queries import (
 from scheduling.jobs.dead_letters.service import requeue_dead_letter
 from scheduling.jobs.history import EXECUTION_STATES
 from scheduling.jobs.reveals import reveal_payload
-from scheduling.jobs.serializers import ErrorSerializer, JobAnswerQuerySerializer, StoredJobSerializer
+from scheduling.jobs.serializers import ErrorSerializer, JobAnswerQuerySerializer
 from scheduling.models import DeadLetter
 from tenants.access.permissions import Permission
 from tenants.api.input import NameField, StrictSerializer

@@ -19,8 +19,7 @@ from scheduling.jobs.lifecycle import JobState
 from scheduling.kit.base import Complete, JobContext, TaskProcessor
 from scheduling.models import Job, KeptResult
 from tenants.context import require_tenant_id, tenant_context
-from tenants.encryption.data_keys import digest_of
-from tenants.encryption.fields import SealedValueBrokenError, sealed_field
+from tenants.encryption.fields import SealedValueBrokenError, digest_of, sealed_field
 from tenants.signals import cache_asked
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
-from tenants.context import require_scope
+from tenants.context import claim_for_scope, require_scope
 from tenants.database.ids import uuid7
-from tenants.tenancy.bases import TenantManager, claim_for_scope
+from tenants.tenancy.bases import TenantManager
 
 
 class SavedView(models.Model):

@@ -21,7 +21,7 @@ from scheduling.models import WorkerPool
 from scheduling.observability.exporter import export_counters
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from scheduling.observability.pool_load import read_pool_load
-from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.process_state import CONNECTION_ERRORS
 from tenants.checks import DATABASE_AWAY
 from tenants.context import acting_as, command_actor
 from tenants.management.arguments import positive

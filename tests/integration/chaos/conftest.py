@@ -16,7 +16,7 @@ from scheduling.dispatch.tick import TickResult
 from scheduling.execution import settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.rescue import run_sweep
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_executions
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.requests import JobRequest
@@ -99,7 +99,7 @@ class Platform:
         )
 
     def complete(self, started: StartedExecution) -> None:
-        new_settlement = settlement_builders.completed(started.execution_id, started.fence, None)
+        new_settlement = Settlement.completed(started.execution_id, started.fence, None)
         began = self._began.get(started.execution_id)
         seconds = None if began is None else time.monotonic() - began
         settle([new_settlement], effects=lambda: self._leave(started, SETTLED, seconds))

@@ -9,9 +9,10 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from scheduling.dispatch import claim, read, wakes
+from scheduling.dispatch import claim, collect, read
 from scheduling.exceptions import FenceLostError
 from scheduling.execution import checkpoints, rescue, settlement, settlement_builders
+from scheduling.execution.settlement import Settlement
 from scheduling.jobs.lifecycle import JobState
 from tenants import transactions
 from tenants.context import all_tenants
@@ -54,7 +55,7 @@ def a_job_is_settled_twice(platform: Platform, acme: Tenant) -> Terms:
     started = platform.begin(request)
     platform.step(started)
     platform.complete(started)
-    settlement.settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settlement.settle([Settlement.completed(started.execution_id, started.fence, None)])
     platform.tick()
     if is_dispatched(request):
         platform.complete(platform.begin(request))
@@ -138,8 +139,8 @@ def no_fence_at_checkpoints(patch: pytest.MonkeyPatch) -> None:
 
 
 def completed_jobs_wait_again(patch: pytest.MonkeyPatch) -> None:
-    completed = settlement_builders.completed
-    patch.setattr(settlement_builders, "completed", lambda *args: replace(completed(*args), state=JobState.AVAILABLE))
+    completed = Settlement.completed
+    patch.setattr(Settlement, "completed", lambda *args: replace(completed(*args), state=JobState.AVAILABLE))
 
 
 def leases_never_end(patch: pytest.MonkeyPatch) -> None:
@@ -147,7 +148,7 @@ def leases_never_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def caps_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
-    for module, name in ((claim, "_RESERVE"), (read, "_TENANTS_FAIR"), (wakes, "_FOLD_TENANTS")):
+    for module, name in ((claim, "_RESERVE"), (read, "_TENANTS_FAIR"), (collect, "_FOLD_TENANTS")):
         patch.setattr(module, name, getattr(module, name).replace(CAP, "1000"))
 
 

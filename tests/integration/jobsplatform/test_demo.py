@@ -7,7 +7,7 @@ from jobsplatform.demo.readings import Counts, read_counts, read_death_reasons, 
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
-from tenants.access.api_keys import authenticate_api_key
+from tenants.access.caller import authenticate_api_key
 from tenants.context import tenant_context
 from tenants.tenancy.queries import find_tenant
 

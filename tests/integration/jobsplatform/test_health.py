@@ -30,7 +30,7 @@ CHECKS = ("database", "migrations", "writes", "broker", "dispatcher", "publishin
 @pytest.fixture(autouse=True)
 def fresh_client() -> None:
     """Drop the broker's client that another test has redirected."""
-    broker._client.cache_clear()
+    broker.client.cache_clear()
     stall_watch.__init__()  # type: ignore[misc]
 
 

@@ -14,7 +14,7 @@ from jobsplatform.settings.env import BASE_DIR
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution import settlement_builders
 from scheduling.execution.leases import heartbeat
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import start_execution
 from scheduling.fleet.processes import ProcessPulse
 from scheduling.fleet.workers import Registration, register_worker
@@ -234,7 +234,7 @@ def test_prediction_error_is_exported_by_kind(
     tick()
     live, fence = begin(worker)
     assert 'jobsplatform_prediction_error_ratio{kind="noop"}' not in scrape(change_platform_settings)
-    settle([settlement_builders.completed(live.id, fence, None)])
+    settle([Settlement.completed(live.id, fence, None)])
     tick()
     samples = scrape(change_platform_settings)
     # The queue expected a second; the job took almost none.

@@ -9,7 +9,7 @@ import pytest
 from django.db.models.functions import Now
 
 from scheduling.bulk import reroute, turns
-from scheduling.dispatch import broker, fire_and_forget, leadership
+from scheduling.dispatch import broker, leadership
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.execution.start import StartedExecution, start_execution
 from scheduling.fleet.workers import Registration, register_worker
@@ -29,9 +29,9 @@ def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Messages have arrived when a call returns, so that a test can read them, and a busy machine causes no timeout.
     """
-    monkeypatch.setattr(fire_and_forget, "HEARD_SECONDS", 0.0)
+    monkeypatch.setattr(broker, "HEARD_SECONDS", 0.0)
     monkeypatch.setattr(broker._notifier, "_heard_until", 0.0)
-    monkeypatch.setattr(broker, "_impatient_client", broker._client)
+    monkeypatch.setattr(broker, "_impatient_client", broker.client)
     for name in ("WAKE_KEY", "NEWS_KEY", "FILLED_KEY", "ENDING_KEY", "LATE_WAKE_KEY"):
         monkeypatch.setattr(broker, name, f"{getattr(broker, name)}:{uuid4().hex}")
 

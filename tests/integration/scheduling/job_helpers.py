@@ -10,7 +10,7 @@ from django.db import connection
 
 from scheduling.dispatch.tick import TickResult
 from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
@@ -47,7 +47,7 @@ def begin(start: Start, job: Job) -> StartedExecution:
 def complete(start: Start, job: Job) -> None:
     """Start a dispatched job and settle it as completed."""
     started = begin(start, job)
-    assert settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    assert settle([Settlement.completed(started.execution_id, started.fence, None)])
 
 
 def fail(start: Start, job: Job, *, is_permanent: bool = False) -> None:

@@ -19,8 +19,9 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
+from scheduling.celery import publishing
 from scheduling.celery.tasks import read_hint
-from scheduling.dispatch import broker
+from scheduling.dispatch import broker_probes
 from scheduling.exceptions import FenceLostError
 from scheduling.execution import settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
@@ -155,13 +156,13 @@ class ProtocolMachine(ProtocolSides):
     @rule()
     def tick_with_the_broker_away(self) -> None:
         """Tick with the broker unreachable: claims are undone."""
-        refused: list[broker.Hint] = []
+        refused: list[publishing.Hint] = []
 
-        def refuse(hints: Sequence[broker.Hint]) -> Sequence[broker.Hint]:
+        def refuse(hints: Sequence[publishing.Hint]) -> Sequence[publishing.Hint]:
             refused.extend(hints)
             return hints
 
-        with mock.patch.object(broker, "publish", refuse):
+        with mock.patch.object(publishing, "publish", refuse):
             self.tick_both()
         with all_tenants():
             undone = [id_ for hint in refused for id_ in hint.execution_ids]
@@ -191,7 +192,7 @@ class ProtocolMachine(ProtocolSides):
 
     @rule()
     def look_at_broker(self) -> None:
-        if not self.client.exists(broker.EPOCH_KEY):
+        if not self.client.exists(broker_probes.EPOCH_KEY):
             self.model.republish(is_epoch_new=True)
         self.dispatcher._probe_broker()
         self.read_tokens()

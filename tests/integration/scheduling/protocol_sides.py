@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from scheduling.dispatch.loop import DispatchLoop
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_executions
 from scheduling.fleet.workers import register_worker
 from scheduling.kit.retry import RetryPolicy
@@ -174,7 +174,7 @@ def verdict_on(one: StartedExecution, way: str) -> settlement_builders.Settlemen
     id_, fence = one.execution_id, one.fence
     match way:
         case "completed":
-            return settlement_builders.completed(id_, fence, {"ok": True})
+            return Settlement.completed(id_, fence, {"ok": True})
         case "failed" | "permanent":
             failure = settlement_builders.Failure("ValueError", "no", "", is_permanent=way == "permanent")
             policy = RetryPolicy(one.max_retries)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import run_sweep
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_executions
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_jobs
@@ -153,7 +153,7 @@ class Walk:
         failure = settlement_builders.Failure("ValueError", "no", "", is_permanent=self.random.random() < 0.3)
         return self.random.choice(
             [
-                lambda: settlement_builders.completed(id_, fence, {"ok": True}),
+                lambda: Settlement.completed(id_, fence, {"ok": True}),
                 lambda: settlement_builders.yielded(id_, fence, {"at": 1}),
                 lambda: settlement_builders.put_off(id_, fence, {"at": 1}, seconds=5),
                 lambda: settlement_builders.suspended(id_, fence, {"at": 1}, seconds=5),
@@ -178,7 +178,7 @@ class Walk:
                     id_, fence, crash_count=0, was_alone=False, cause="killed", is_lost=True, was_merged=True
                 ),
                 lambda: settlement_builders.returned(id_, fence, cause="time"),
-                lambda: replace(settlement_builders.completed(id_, fence, None), began_us=700, measured_us=300),
+                lambda: replace(Settlement.completed(id_, fence, None), began_us=700, measured_us=300),
                 lambda: settlement_builders.failed(
                     id_, fence, failure, failed_attempts=execution.attempt, policy=RetryPolicy(execution.max_retries)
                 ),

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models.functions import Now
 
-from scheduling.dispatch import rows as rows_module
+from scheduling.dispatch import pick as pick_module
 from scheduling.dispatch.read import MERGING
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.fairness.gcra import Rate, take
@@ -38,7 +38,7 @@ from tests.integration.scheduling.random_walk import MOST_TICKS
 from tests.integration.scheduling.random_walk_with_stops import StoppingWalk
 from tests.integration.scheduling.startable_jobs import read_idle_slots
 
-_SQL = load_sql(rows_module.__file__)
+_SQL = load_sql(pick_module.__file__)
 _READY = f"""
 SELECT r.job_id, r.entity_id, r.rank, r.kind, {_SQL["predicted_us"]},
     r.travels_alone OR q.dispatches_per_minute IS NOT NULL

@@ -19,7 +19,7 @@ from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.erasure.requests import request_erasure
 from tenants.exceptions import ErasureOpenError
-from tenants.models import ErasureStatus, Tenant, TenantErasure
+from tenants.models import ErasureStatus, Tenant, TenantErasure, TenantStatus
 from tenants.tenancy.service import create_tenant, reinstate_tenant, suspend_tenant
 from tests.auditing import audit_once
 from tests.platform_settings import ChangePlatformSettings
@@ -70,7 +70,7 @@ def test_tenant_is_not_reinstated_beside_a_new_erasure(transactional_db: None) -
             wait_until(is_another_waiting)
         assert answer.result(timeout=20) == ErasureOpenError.code
     with all_tenants():
-        assert Tenant.objects.get(pk=tenant.pk).is_suspended
+        assert Tenant.objects.get(pk=tenant.pk).status == TenantStatus.SUSPENDED
 
 
 @pytest.mark.django_db(transaction=True)

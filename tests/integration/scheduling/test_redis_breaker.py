@@ -13,7 +13,7 @@ import redis
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from scheduling.dispatch import broker
+from scheduling.dispatch import broker, broker_probes
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
@@ -56,7 +56,7 @@ def own(tmp_path: Path, settings: Settings, change_platform_settings: ChangePlat
     change_platform_settings(CONFIGURATION_CACHE_SECONDS=1)
     forget_clients()
     use_everything()
-    assert broker._breaker().is_closed
+    assert broker.breaker().is_closed
     yield server
     server.kill()
     forget_clients()
@@ -105,23 +105,23 @@ def test_unresponsive_server_costs_one_timeout_in_two_seconds(own: OwnBroker, cl
     clock.now += OPEN_SECONDS
     use_everything()
     assert len(waits) == 2
-    assert broker._breaker().is_closed
+    assert broker.breaker().is_closed
     assert not rate_buckets.is_away()
 
 
 def test_answer_to_a_probe_closes_the_breaker(own: OwnBroker, clock: Clock) -> None:
-    broker._breaker().note_failure()
+    broker.breaker().note_failure()
     assert rate_buckets.is_away()
-    broker.probe()
-    assert broker._breaker().is_closed
+    broker_probes.probe()
+    assert broker.breaker().is_closed
 
 
 def test_probe_calls_despite_an_open_breaker_and_leaves_it_open(own: OwnBroker, clock: Clock) -> None:
-    broker._breaker().note_failure()
+    broker.breaker().note_failure()
     own.kill()
     with pytest.raises(BrokerUnavailableError):
-        broker.is_epoch_new()
-    assert broker._breaker().is_open()
+        broker_probes.is_epoch_new()
+    assert broker.breaker().is_open()
 
 
 def test_one_caller_probes_when_the_time_is_over(clock: Clock) -> None:

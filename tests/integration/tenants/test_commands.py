@@ -8,9 +8,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from tenants.access.api_keys import authenticate_api_key
+from tenants.access.caller import authenticate_api_key
 from tenants.context import all_tenants
-from tenants.models import AuditLogEntry
+from tenants.models import AuditLogEntry, TenantStatus
 from tenants.signals import running_work_unwanted
 from tenants.tenancy.queries import find_tenant
 
@@ -48,7 +48,7 @@ def test_suspension_and_reinstatement_are_audited_with_reasons(acme):
     stopped = suspension("suspend_tenant", "acme", "--reason", "unpaid", "--until", "2999-01-01T00:00:00Z")
     assert (stopped["status"], stopped["reason"]) == ("suspended", "unpaid")
     assert stopped["suspended_until"] == "2999-01-01T00:00:00+00:00"
-    assert find_tenant("acme").is_suspended
+    assert find_tenant("acme").status == TenantStatus.SUSPENDED
     going_on = suspension("reinstate_tenant", "acme", "--reason", "paid")
     assert going_on == {
         "slug": "acme",

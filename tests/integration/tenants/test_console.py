@@ -9,10 +9,10 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from tenants.access.api_keys import authenticate_api_key
+from tenants.access.caller import authenticate_api_key
 from tenants.access.memberships import add_member
 from tenants.context import all_tenants, tenant_context
-from tenants.models import ApiKey, AuditLogEntry, Membership, Plan, Role, Tenant
+from tenants.models import ApiKey, AuditLogEntry, Membership, Plan, Role, Tenant, TenantStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -82,11 +82,11 @@ def test_staff_suspends_a_tenant_with_a_reason_and_reinstates_it(acme, staff):
     with all_tenants():
         suspended = Tenant.objects.get(pk=acme.pk)
         entry = AuditLogEntry.objects.get(action="tenant.suspended")
-    assert (suspended.is_suspended, suspended.status_reason) == (True, "unpaid")
+    assert (suspended.status == TenantStatus.SUSPENDED, suspended.status_reason) == (True, "unpaid")
     assert (entry.actor_kind, entry.actor_label, entry.reason) == ("user", "stella", "unpaid")
     act(client, acme, "reinstate")
     with all_tenants():
-        assert not Tenant.objects.get(pk=acme.pk).is_suspended
+        assert Tenant.objects.get(pk=acme.pk).status != TenantStatus.SUSPENDED
 
 
 def test_act_without_its_reason_is_refused(acme, staff):
@@ -94,7 +94,7 @@ def test_act_without_its_reason_is_refused(acme, staff):
     page = console_of(staff).get(answer.url)
     assert page.status_code == 200
     with all_tenants():
-        assert not Tenant.objects.get(pk=acme.pk).is_suspended
+        assert Tenant.objects.get(pk=acme.pk).status != TenantStatus.SUSPENDED
 
 
 def test_member_may_pause_its_tenant_but_not_suspend_it(acme, acme_user):
@@ -103,7 +103,7 @@ def test_member_may_pause_its_tenant_but_not_suspend_it(acme, acme_user):
     assert act(client, acme, "pause", reason="holiday").status_code == 302
     with all_tenants():
         tenant = Tenant.objects.get(pk=acme.pk)
-    assert (tenant.is_paused, tenant.is_suspended) == (True, False)
+    assert (tenant.is_paused, tenant.status == TenantStatus.SUSPENDED) == (True, False)
 
 
 def test_act_on_another_tenants_row_is_not_found(globex, acme_user):

@@ -15,7 +15,7 @@ from tenants.exceptions import (
     SlugTakenError,
     TenantNotFoundError,
 )
-from tenants.models import ApiKey, AuditLogEntry, Plan, PlanLimit, Tenant, Tier
+from tenants.models import ApiKey, AuditLogEntry, Plan, PlanLimit, Tenant, TenantStatus, Tier
 from tenants.plans.service import create_plan, create_tier, update_plan, update_tier
 from tenants.signals import tenant_scheduling_changed
 from tenants.tenancy.queries import find_tenant, plan_limit
@@ -142,11 +142,11 @@ def test_field_with_its_own_act_cannot_be_edited(acme, field):
 def test_suspension_and_pause_are_independent(acme, announced):
     suspend_tenant(tenant=acme, reason="unpaid")
     pause_tenant(tenant=acme, reason="holiday")
-    assert (reloaded(acme).is_suspended, reloaded(acme).is_paused) == (True, True)
+    assert (reloaded(acme).status == TenantStatus.SUSPENDED, reloaded(acme).is_paused) == (True, True)
     resume_tenant(tenant=acme)
-    assert (reloaded(acme).is_suspended, reloaded(acme).is_paused) == (True, False)
+    assert (reloaded(acme).status == TenantStatus.SUSPENDED, reloaded(acme).is_paused) == (True, False)
     reinstate_tenant(tenant=acme)
-    assert not reloaded(acme).is_suspended
+    assert reloaded(acme).status != TenantStatus.SUSPENDED
     assert len(announced) == 4
 
 
@@ -167,7 +167,7 @@ def test_failing_scheduler_rolls_the_change_back(acme):
             suspend_tenant(tenant=acme, reason="unpaid")
     finally:
         tenant_scheduling_changed.disconnect(fail)
-    assert not reloaded(acme).is_suspended
+    assert reloaded(acme).status != TenantStatus.SUSPENDED
     assert entries("tenant.suspended") == []
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.test import override_settings
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from scheduling.celery import message_signing
+from scheduling.celery import publishing
 from scheduling.celery import tasks as upkeep
 from scheduling.celery.tasks import SUBMIT_TASK
 from scheduling.conf import CANARY_TASK, RUN_UPKEEP_TASK
@@ -114,17 +114,17 @@ def replayed_due_time(world: World) -> str:
     every = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.create(name="often", task=SUBMIT_TASK, interval=every)
     message = published(SUBMIT_TASK, [], WORK, periodic_task_name="often")
-    now = message_signing.time.time()
+    now = publishing.time.time()
     refused = receive(message)
     # Many due times later.
-    with patch.object(message_signing.time, "time", lambda: now + 3_600):
+    with patch.object(publishing.time, "time", lambda: now + 3_600):
         return _reasons_and_rest([*refused, *receive(message)], _jobs())
 
 
 def submission_replayed_after_a_day(world: World) -> str:
     message = published(SUBMIT_TASK, [], WORK)
-    now = message_signing.time.time()
-    with patch.object(message_signing.time, "time", lambda: now + A_DAY):
+    now = publishing.time.time()
+    with patch.object(publishing.time, "time", lambda: now + A_DAY):
         return _reasons_and_rest(receive(message), _jobs())
 
 
@@ -132,8 +132,8 @@ def due_time_replayed_after_a_day(world: World) -> str:
     every = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.HOURS)
     PeriodicTask.objects.create(name="often", task=SUBMIT_TASK, interval=every)
     message = published(SUBMIT_TASK, [], WORK, periodic_task_name="often")
-    now = message_signing.time.time()
-    with patch.object(message_signing.time, "time", lambda: now + A_DAY):
+    now = publishing.time.time()
+    with patch.object(publishing.time, "time", lambda: now + A_DAY):
         refused = receive(message, message)
     with all_tenants():
         entries = AuditLogEntry.objects.filter(action="beat.refused").count()
@@ -151,8 +151,8 @@ def forged_partitions(world: World) -> str:
 
 
 def replayed_upkeep(world: World) -> str:
-    now = message_signing.time.time()
-    with patch.object(message_signing.time, "time", lambda: now - 3_600):
+    now = publishing.time.time()
+    with patch.object(publishing.time, "time", lambda: now - 3_600):
         message = published(RUN_UPKEEP_TASK, ["partitions"], {})
     return _reasons_and_rest(receive(message, message, message), _runs())
 

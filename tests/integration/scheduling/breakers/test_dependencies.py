@@ -13,7 +13,7 @@ from scheduling.breakers.dependencies import check_breaker, report_probe_result
 from scheduling.breakers.rules import CircuitState
 from scheduling.breakers.state import prune_circuits
 from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import DependencyReport, settle
+from scheduling.execution.settlement import DependencyReport, Settlement, settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.jobs.lifecycle import JobState
@@ -58,9 +58,7 @@ def fail_at(start: Start, job: Job, *reports: DependencyReport) -> None:
 
 def complete_with(start: Start, job: Job, *reports: DependencyReport) -> None:
     started = begin(start, job)
-    assert settle(
-        [replace(settlement_builders.completed(started.execution_id, started.fence, None), dependencies=reports)]
-    )
+    assert settle([replace(Settlement.completed(started.execution_id, started.fence, None), dependencies=reports)])
 
 
 def snooze(start: Start, job: Job, name: str = API, *, is_shared: bool = False) -> None:

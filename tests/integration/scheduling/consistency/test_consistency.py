@@ -27,7 +27,7 @@ from scheduling.consistency.verification import StateReport, verify
 from scheduling.dispatch import tick as tick_module
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import start_execution
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_job
@@ -482,11 +482,7 @@ class Crowd:
         policy = settlement_builders.RetryPolicy(started.max_retries)
         failed = settlement_builders.failed(id_, fence, failure, failed_attempts=attempt, policy=policy)
         settle(
-            [
-                dice.choice(
-                    [settlement_builders.completed(id_, fence, None), settlement_builders.shut_down(id_, fence), failed]
-                )
-            ]
+            [dice.choice([Settlement.completed(id_, fence, None), settlement_builders.shut_down(id_, fence), failed])]
         )
 
     def cancel(self, dice: random.Random) -> None:

@@ -23,7 +23,7 @@ type Verdict = Callable[[object, int], Settlement]
 FAILURE = settlement_builders.Failure("ValueError", "no", "")
 RETRIES = settlement_builders.RetryPolicy(max_retries=3)
 ENDINGS: dict[str, Verdict] = {
-    "completed": lambda id_, fence: settlement_builders.completed(id_, fence, None),
+    "completed": lambda id_, fence: Settlement.completed(id_, fence, None),
     "failed": lambda id_, fence: settlement_builders.failed(id_, fence, FAILURE, failed_attempts=1, policy=RETRIES),
     "timed_out": lambda id_, fence: settlement_builders.failed(
         id_, fence, FAILURE, failed_attempts=1, policy=RETRIES, outcome=settlement_builders.Outcome.TIMED_OUT

@@ -13,11 +13,12 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
+from scheduling.celery import publishing
 from scheduling.diagnosis import checks as flow_checks
 from scheduling.diagnosis import service as module
 from scheduling.diagnosis.service import Check, Health, diagnose
 from scheduling.diagnosis.starts import stall_watch
-from scheduling.dispatch import broker
+from scheduling.dispatch import broker_probes
 from scheduling.dispatch.broker_faults import record_refused_hints
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.execution.leases import heartbeat
@@ -150,7 +151,7 @@ def test_heartbeat_measures_the_clock(all_processes: Registration, monkeypatch: 
 
 
 def test_broker_that_evicts_fails(all_processes: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "read_eviction_policy", lambda: "allkeys-lru")
+    monkeypatch.setattr(broker_probes, "read_eviction_policy", lambda: "allkeys-lru")
     assert check_of("eviction policy").state is Health.FAILURE
 
 
@@ -160,7 +161,7 @@ def test_unreachable_broker_fails_and_its_address_is_hidden(
     def refuse() -> str:
         raise BrokerUnavailableError("redis://:secret@host")
 
-    monkeypatch.setattr(broker, "read_eviction_policy", refuse)
+    monkeypatch.setattr(broker_probes, "read_eviction_policy", refuse)
     check = check_of("broker")
     assert check.state is Health.FAILURE
     assert "secret" not in check.measured
@@ -254,7 +255,7 @@ def test_database_refusing_writes_fails(
 def test_broker_refusing_messages_fails_with_its_answer(
     all_processes: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker, "_last_fault", "ReadOnlyError: You can't write against a read only replica.")
+    monkeypatch.setattr(publishing, "_last_fault", "ReadOnlyError: You can't write against a read only replica.")
     record_refused_hints(WorkerPool.objects.get(name="default").pk)
     check = check_of("publishing")
     assert (check.state, "default (ReadOnlyError: You can't" in check.measured) == (Health.FAILURE, True)

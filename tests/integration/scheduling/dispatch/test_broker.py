@@ -9,8 +9,9 @@ import pytest
 from celery import current_app
 from kombu import Connection, pools
 
+from scheduling.celery import publishing
+from scheduling.celery.publishing import Hint
 from scheduling.dispatch import broker
-from scheduling.dispatch.broker import Hint
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.worker.canary_sender import CANARY_KEPT_SECONDS, canary_queue, publish_canary
 
@@ -40,7 +41,7 @@ def _forget_connections() -> None:
 
 def test_publish_returns_the_unsent_hints_at_every_failure(broker_away: None, hints: list[Hint]) -> None:
     for _ in range(3):
-        assert list(broker.publish(hints)) == hints
+        assert list(publishing.publish(hints)) == hints
 
 
 def test_unsent_canary_raises(broker_away: None) -> None:
@@ -51,7 +52,7 @@ def test_unsent_canary_raises(broker_away: None) -> None:
 def test_canary_waits_in_its_workers_queue_and_expires() -> None:
     queue = canary_queue(uuid4())
     publish_canary(queue, 7)
-    client = broker._client.__wrapped__()
+    client = broker.client.__wrapped__()
     assert client.llen(queue.name) == 1
     assert 0 < client.ttl(queue.name) <= CANARY_KEPT_SECONDS
     client.delete(queue.name)

@@ -9,8 +9,8 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from scheduling.dispatch import broker
-from scheduling.dispatch.broker import Hint
+from scheduling.celery import publishing
+from scheduling.celery.publishing import Hint
 from scheduling.dispatch.broker_faults import record_broker_outage
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.lifecycle import JobState
@@ -82,7 +82,7 @@ def test_broker_refusing_messages_is_a_waiting_reason(
     def refuse(hints: Sequence[Hint]) -> Sequence[Hint]:
         return hints
 
-    monkeypatch.setattr(broker, "publish", refuse)
+    monkeypatch.setattr(publishing, "publish", refuse)
     (job,) = submit(acme)
     assert tick().unpublished == 1
     assert codes(job) == ["broker_away"]

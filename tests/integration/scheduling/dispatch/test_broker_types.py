@@ -12,8 +12,9 @@ from kombu import Connection, pools
 from kombu.transport.redis import Channel
 from pytest_django import Settings
 
-from scheduling.dispatch import broker, fire_and_forget
-from scheduling.dispatch.broker import Hint
+from scheduling.celery import publishing
+from scheduling.celery.publishing import Hint
+from scheduling.dispatch import broker, broker_probes
 from scheduling.dispatch.broker_types import expected_types, remove_wrong_types
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fairness.gcra import Rate
@@ -47,7 +48,7 @@ def client(
     change_platform_settings(REDIS_URL=own.url)
     settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": own.url}}
     _forget_clients()
-    monkeypatch.setattr(fire_and_forget, "HEARD_SECONDS", 0.0)
+    monkeypatch.setattr(broker, "HEARD_SECONDS", 0.0)
     monkeypatch.setattr(broker._notifier, "_heard_until", 0.0)
     app = current_app._get_current_object()
     monkeypatch.setattr(app, "connection_for_write", lambda *_, **__: Connection(own.url))
@@ -81,13 +82,13 @@ def own_channel() -> None:
 
 @pytest.mark.parametrize("key", EVERY_KEY)
 def test_key_of_a_wrong_type_is_removed_as_lost_messages(client: redis.Redis, key: str) -> None:
-    broker.is_epoch_new()
+    broker_probes.is_epoch_new()
     plant(client, key)
     assert remove_wrong_types([QUEUE]) == 1
     assert not client.exists(key)
-    assert broker.is_epoch_new()
+    assert broker_probes.is_epoch_new()
     assert remove_wrong_types([QUEUE]) == 0
-    assert not broker.is_epoch_new()
+    assert not broker_probes.is_epoch_new()
 
 
 def test_keys_of_their_own_type_stay(client: redis.Redis) -> None:
@@ -109,23 +110,23 @@ def test_messages_and_wakes_arrive_after_the_removal(client: redis.Redis) -> Non
     for key in EVERY_KEY:
         plant(client, key)
     assert remove_wrong_types([QUEUE]) == len(EVERY_KEY)
-    assert list(broker.publish(hints())) == []
+    assert list(publishing.publish(hints())) == []
     assert client.llen(QUEUE) == 2
     broker.wake_dispatcher([QUEUE])
     assert broker.wait_for_wake(5.0)
     assert QUEUE in broker.drain_signals().queues
-    assert broker._breaker().is_closed
+    assert broker.breaker().is_closed
 
 
 def test_publishing_failure_is_logged_once_with_its_cause(
     client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker._refused_messages.__init__("broker.publishing_failed")  # type: ignore[misc]
+    publishing._refused_messages.__init__("broker.publishing_failed")  # type: ignore[misc]
     plant(client, QUEUE)
     for _ in range(3):
         unsent = hints()
-        assert list(broker.publish(unsent)) == unsent
-    assert "WRONGTYPE" in broker.fault_of_last_failure()
+        assert list(publishing.publish(unsent)) == unsent
+    assert "WRONGTYPE" in publishing.fault_of_last_failure()
     lines = [record for record in caplog.records if record.message == "broker.publishing_failed"]
     assert len(lines) == 1
     assert "WRONGTYPE" in lines[0].reason  # type: ignore[attr-defined]
@@ -165,16 +166,16 @@ def test_cached_value_of_a_wrong_type_is_replaced(
 
 def test_removal_raises_if_the_broker_is_unreachable(change_platform_settings: ChangePlatformSettings) -> None:
     change_platform_settings(REDIS_URL="redis://127.0.0.1:9/0")
-    broker._client.cache_clear()
+    broker.client.cache_clear()
     with pytest.raises(BrokerUnavailableError):
         remove_wrong_types([])
-    broker._client.cache_clear()
+    broker.client.cache_clear()
 
 
 def test_keys_written_by_publishing_have_expected_types(client: redis.Redis) -> None:
     """Cover the keys of publishing; the chaos test covers those of a whole platform."""
-    broker.publish(hints())
-    broker.is_epoch_new()
+    publishing.publish(hints())
+    broker_probes.is_epoch_new()
     broker.wake_dispatcher([QUEUE], is_filled=True)
     broker.announce_ending(uuid4(), QUEUE)
     written = {key.decode(): client.type(key).decode() for key in client.scan_iter()}

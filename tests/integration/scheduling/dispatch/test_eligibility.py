@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.fairness.key_nodes import virtual_service
+from scheduling.fairness.nodes import virtual_service
 from scheduling.fleet.workers import Registration, retire_worker
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest

@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 import redis
 
-from scheduling.dispatch import fire_and_forget
-from scheduling.dispatch.fire_and_forget import FireAndForgetRedis
+from scheduling.dispatch import broker
+from scheduling.dispatch.broker import FireAndForgetRedis
 from tenants.database.platform_settings import platform_settings
 from tests.acceptance.processes import eventually
 from tests.brokers import broker_administrator
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("verified_for_an_hour")
 @pytest.fixture
 def verified_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accept a connection as verified for an hour, so that a slow machine causes no further check."""
-    monkeypatch.setattr(fire_and_forget, "HEARD_SECONDS", 3_600.0)
+    monkeypatch.setattr(broker, "HEARD_SECONDS", 3_600.0)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def awaited(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return found
 
 
-def send_to(way: FireAndForgetRedis, *commands: fire_and_forget.Command) -> None:
+def send_to(way: FireAndForgetRedis, *commands: broker.Command) -> None:
     way.send_commands(*commands, fallback=way._client)
 
 
@@ -95,7 +95,7 @@ def test_bytes_and_texts_arrive_unchanged(way: FireAndForgetRedis, client: redis
 def test_reply_is_awaited_again_after_a_while(
     way: FireAndForgetRedis, key: str, awaited: list[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fire_and_forget, "HEARD_SECONDS", 0.0)
+    monkeypatch.setattr(broker, "HEARD_SECONDS", 0.0)
     for _ in range(3):
         send_to(way, ("RPUSH", key, 1))
     assert len(awaited) == 3
@@ -173,7 +173,7 @@ def test_failed_send_awaits_a_reply_and_the_next_connection_is_silent(
 def test_old_connection_is_reopened_and_leaks_no_place_in_the_pool(
     way: FireAndForgetRedis, client: redis.Redis, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fire_and_forget, "RENEWED_SECONDS", -1.0)
+    monkeypatch.setattr(broker, "RENEWED_SECONDS", -1.0)
     for number in range(120):
         send_to(way, ("RPUSH", key, number))
     until(client, key, [str(number).encode() for number in range(120)])

@@ -8,15 +8,15 @@ from uuid import UUID
 
 import pytest
 
+from scheduling.celery import publishing
+from scheduling.celery.publishing import Hint
 from scheduling.conf import MAX_MESSAGE_JOBS
-from scheduling.dispatch import broker
-from scheduling.dispatch.broker import Hint
+from scheduling.dispatch.collect import fold_wakes
 from scheduling.dispatch.read import read_pool
 from scheduling.dispatch.republish import republish_unstarted
-from scheduling.dispatch.wakes import fold_wakes
 from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import run_sweep
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_executions
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_jobs
@@ -83,9 +83,7 @@ def start_all(members: Sequence[LiveExecution], worker: Registration) -> list[St
 
 
 def complete_all(started: Sequence[StartedExecution]) -> None:
-    assert len(settle([settlement_builders.completed(one.execution_id, one.fence, None) for one in started])) == len(
-        started
-    )
+    assert len(settle([Settlement.completed(one.execution_id, one.fence, None) for one in started])) == len(started)
 
 
 def in_flight_of(tenant: Tenant) -> int:
@@ -335,21 +333,21 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[Hint]:
         hints.extend(given)
         return ()
 
-    monkeypatch.setattr(broker, "publish", publish)
+    monkeypatch.setattr(publishing, "publish", publish)
     return hints
 
 
 def test_message_refused_by_the_broker_is_undone_whole(
     acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker, "publish", lambda hints: hints[1:])
+    monkeypatch.setattr(publishing, "publish", lambda hints: hints[1:])
     submit(acme, 220)
     know_estimates()
     result = tick()
     assert (result.dispatched, result.unpublished) == (200, 20)
     assert [len(message) for message in messages()] == [200]
     assert in_flight_of(acme) == 2  # until the next tick has folded it
-    monkeypatch.setattr(broker, "publish", lambda hints: ())
+    monkeypatch.setattr(publishing, "publish", lambda hints: ())
     assert tick().dispatched == 20
     assert in_flight_of(acme) == 2
 
@@ -416,7 +414,7 @@ def test_unmerged_jobs_travel_alone_after_every_kind_of_return(
         resume_kind(kind="noop")
     else:
         with monkeypatch.context() as patch:
-            patch.setattr(broker, "publish", lambda hints: hints)
+            patch.setattr(publishing, "publish", lambda hints: hints)
             tick()
     warm_up(tick)
     assert [len(message) for message in messages()] == [1, 1]

@@ -8,8 +8,7 @@ import pytest
 
 from scheduling.dispatch import broker
 from scheduling.dispatch.tick import run_tick
-from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.fleet.workers import Registration
 from scheduling.models import Job, JobDue, Queue, WorkerPool
 from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
@@ -45,7 +44,7 @@ def test_settlement_wake_names_its_queue(acme: Tenant, worker: Registration, tic
     tick()
     started = begin(start, job)
     broker.drain_signals()
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settle([Settlement.completed(started.execution_id, started.fence, None)])
     assert broker.drain_signals().queues == {name_of(job)}
 
 
@@ -63,7 +62,7 @@ def test_earlier_wake_is_taken_with_later_news() -> None:
     assert broker.wait_for_wake(1.0)
     broker.wake_dispatcher({"far"})
     assert broker.drain_signals() == broker.DispatchSignals(queues=frozenset({"near", "far"}))
-    assert not broker._client().exists(broker.WAKE_KEY)
+    assert not broker.client().exists(broker.WAKE_KEY)
 
 
 def test_each_submission_wakes_and_its_news_are_taken_once() -> None:
@@ -76,7 +75,7 @@ def test_each_submission_wakes_and_its_news_are_taken_once() -> None:
 
 def test_invalid_bytes_in_news_are_an_unknown_queue() -> None:
     for key in (broker.NEWS_KEY, broker.FILLED_KEY):
-        broker._client().sadd(key, b"\xff\xfe")
+        broker.client().sadd(key, b"\xff\xfe")
     assert broker.drain_signals() == broker.DispatchSignals(
         False, frozenset({"\ufffd\ufffd"}), frozenset({"\ufffd\ufffd"})
     )
@@ -94,7 +93,7 @@ def test_tenant_below_its_cap_again_wakes_other_pools(
     started = begin(start, job)
     create_routing_rule(values={"position": 1, "kind": "sleep", "queue": far})
     submit(acme, kind="sleep", payload={"seconds": 0})
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settle([Settlement.completed(started.execution_id, started.fence, None)])
     result = tick()
     assert result.has_woken_others == (cap == 1)
 

@@ -10,10 +10,10 @@ import pytest
 from django.db import connection
 from psycopg.types.json import Jsonb
 
-from scheduling.dispatch import rows
+from scheduling.dispatch import pick
 from scheduling.dispatch.collect import collect_settled
 from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.fairness.prediction import CostSums, Sample, cut_outlier, fold, predict
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.suspension import resume_job, suspend_job
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 SECOND = 1_000_000
 SUMS = ("n", "sum_x", "sum_y", "sum_xx", "sum_xy", "sum_yy", "least_us", "most_us")
-SQL = load_sql(rows.__file__)
+SQL = load_sql(pick.__file__)
 READ = f"""
     SELECT {SQL["predicted_us"]}
     FROM jsonb_to_record(%s) AS r(tenant_id uuid, kind text, payload_bytes int, used_us bigint)
@@ -184,7 +184,7 @@ def test_sliced_job_is_learned_whole_and_resumes_with_the_rest_predicted(
         assert LiveExecution.objects.get().predicted_us == 60 * SECOND - used
     started = begin(start, job)
     let_run(10)
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settle([Settlement.completed(started.execution_id, started.fence, None)])
     tick()
     cost = costs()
     assert cost is not None
@@ -256,7 +256,7 @@ def test_prediction_error_is_stored_with_its_sign(acme: Tenant, tick: Tick, work
     tick()
     started = begin(start, job)
     let_run(10)
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settle([Settlement.completed(started.execution_id, started.fence, None)])
     tick()
     with all_tenants():
         cost = TenantKindCost.objects.get()

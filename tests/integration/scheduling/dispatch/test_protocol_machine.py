@@ -63,7 +63,7 @@ def machines(
 
 
 def _forget_connections() -> None:
-    broker._client.cache_clear()
+    broker.client.cache_clear()
     pools.reset()
     current_app._pool = None
     current_app.amqp._producer_pool = None

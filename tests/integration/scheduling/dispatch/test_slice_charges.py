@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 
 from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution
-from scheduling.fairness.key_nodes import virtual_service
+from scheduling.fairness.nodes import virtual_service
 from scheduling.fleet.workers import Registration
 from scheduling.models import (
     CFSPlan,
@@ -173,7 +173,7 @@ def test_end_of_a_job_corrects_the_charge_and_trains_the_prediction(
     execution = begin(start, job)
     run_for(execution, ran)
     tick()
-    new_settlement = settlement_builders.completed(execution.execution_id, execution.fence, None)
+    new_settlement = Settlement.completed(execution.execution_id, execution.fence, None)
     new_settlement.bill(peak_memory_kib=None, began_us=0, measured_us=ran * SECOND_US)
     assert settle([new_settlement])
     tick()

@@ -19,7 +19,7 @@ from scheduling.execution import settlement_builders
 from scheduling.execution.leases import heartbeat
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution
-from scheduling.fairness.key_nodes import virtual_service
+from scheduling.fairness.nodes import virtual_service
 from scheduling.fleet.workers import Registration, register_worker
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import JobState

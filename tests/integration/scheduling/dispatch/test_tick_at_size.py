@@ -12,10 +12,11 @@ import pytest
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from scheduling.dispatch import collect
 from scheduling.dispatch import tick as tick_module
-from scheduling.dispatch import wakes
+from scheduling.dispatch.collect import fold_wakes
 from scheduling.dispatch.tick import run_tick
-from scheduling.dispatch.wakes import BULK_TENANTS, fold_wakes, wake_tenants
+from scheduling.dispatch.wakes import BULK_TENANTS, wake_tenants
 from scheduling.fleet.workers import Registration
 from scheduling.models import FairShareNode, Queue, TenantCapacity, Wake, Worker, WorkerPool
 from tenants.context import all_tenants
@@ -167,7 +168,7 @@ def test_tick_reads_by_index_as_many_rows_as_its_slots_need(
 def test_plan_change_that_wakes_many_tenants_is_folded_in_parts(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (wakes, tick_module):
+    for module in (collect, tick_module):
         monkeypatch.setattr(module, "WAKE_ROWS", 50)
     add_idle_tenants(acme, 2 * BULK_TENANTS)
     with all_tenants():

@@ -29,7 +29,7 @@ DEADLINE_SECONDS = 20.0
 @pytest.fixture(autouse=True)
 def no_wakes(pool: WorkerPool) -> None:
     """Remove the wakes of other tests."""
-    broker._client().delete(broker.WAKE_KEY)
+    broker.client().delete(broker.WAKE_KEY)
     broker.pop_repeated_tick(pool.pk)
 
 

@@ -10,8 +10,7 @@ import pytest
 from scheduling.dispatch import broker
 from scheduling.dispatch.read import read_pool
 from scheduling.dispatch.tick import run_tick
-from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import CFSPlan, Job, LiveExecution, Queue, QueueClock, Worker, WorkerPool
@@ -55,7 +54,7 @@ def test_slot_of_a_settling_message_counts_as_free(acme: Tenant, pool: WorkerPoo
     # That slot is taken now, and another announcement changes nothing.
     assert run_tick(pool.pk, ending=[token]).dispatched == 0
     assert states([first, second, third]) == [JobState.EXECUTING, JobState.DISPATCHED, JobState.AVAILABLE]
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settle([Settlement.completed(started.execution_id, started.fence, None)])
     assert run_tick(pool.pk, ending=[token]).dispatched == 0
     assert states([first, second, third]) == [JobState.COMPLETED, JobState.DISPATCHED, JobState.AVAILABLE]
     assert faults_of("counters", "ready") == []
@@ -77,7 +76,7 @@ def test_tenant_at_its_cap_reuses_its_settling_slot(
         # The other tenant, with its own queue, had more service, so that it comes later.
         assert own[0].queue_id != others[0].queue_id
         QueueClock.objects.filter(queue_id=others[0].queue_id).update(vruntime=10**15)
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settle([Settlement.completed(started.execution_id, started.fence, None)])
     assert run_tick(pool.pk).dispatched == 1
     assert states([*own, *others]) == ["completed", "dispatched", "available", "available"]
 
@@ -102,7 +101,7 @@ def test_unfolded_settlements_slot_is_kept_for_a_tenant_at_its_cap(
 
     def settle_first(*positional: object, **named: object) -> object:
         monkeypatch.undo()
-        beside(lambda: settle([settlement_builders.completed(started.execution_id, started.fence, None)])).join()
+        beside(lambda: settle([Settlement.completed(started.execution_id, started.fence, None)])).join()
         return read_pool(*positional, **named)
 
     monkeypatch.setattr(f"{run_tick.__module__}.read_pool", settle_first)
@@ -165,17 +164,17 @@ def test_ending_tokens_are_read_once_and_invalid_ones_dropped() -> None:
     tokens = [uuid4(), uuid4()]
     for token in tokens:
         broker.announce_ending(token, "a")
-    broker._client().rpush(broker.ENDING_KEY, "nonsense", b"\xff" * 15)
-    assert broker._client().exists(broker.WAKE_KEY)
+    broker.client().rpush(broker.ENDING_KEY, "nonsense", b"\xff" * 15)
+    assert broker.client().exists(broker.WAKE_KEY)
     assert broker.wait_for_wake(0.1)
-    assert not broker._client().exists(broker.WAKE_KEY)
+    assert not broker.client().exists(broker.WAKE_KEY)
     assert broker.drain_signals() == broker.DispatchSignals(queues=frozenset({"a"}), endings=tuple(tokens))
     assert broker.drain_signals() == broker.DispatchSignals()
 
 
 def test_ending_tokens_are_limited() -> None:
     for _ in range(3):
-        broker._client().rpush(broker.ENDING_KEY, *[uuid4().bytes] * broker.MOST_ENDINGS)
+        broker.client().rpush(broker.ENDING_KEY, *[uuid4().bytes] * broker.MOST_ENDINGS)
     last = uuid4()
     broker.announce_ending(last, "a")
     taken = broker.drain_signals().endings

@@ -142,9 +142,7 @@ class JobStart:
             )
         self.step()
         result = Complete(answer).result
-        return self.end(
-            settlement_builders.completed(self.started.execution_id, self.started.fence, result), *self.effects
-        )
+        return self.end(Settlement.completed(self.started.execution_id, self.started.fence, result), *self.effects)
 
     def end(self, settlement: Settlement, *effects: Effects) -> bool:
         def run_all() -> None:

@@ -8,13 +8,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from scheduling.dispatch import broker
-from scheduling.dispatch.broker import Hint
+from scheduling.celery import publishing
+from scheduling.celery.publishing import Hint
 from scheduling.dispatch.republish import republish_unstarted
 from scheduling.exceptions import FenceLostError
-from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import run_sweep
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import (
@@ -43,7 +42,7 @@ def broker_takes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
         return hints[room[0] :]
 
-    monkeypatch.setattr(broker, "publish", publish)
+    monkeypatch.setattr(publishing, "publish", publish)
     return room
 
 
@@ -147,10 +146,10 @@ def test_effects_of_a_settlement_with_a_lost_fence_are_rolled_back(
         Batch.objects.create(label="effect", kind="noop", total=1)
 
     with pytest.raises(FenceLostError):
-        settle([settlement_builders.completed(started.execution_id, started.fence - 1, None)], effects=effects)
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)], effects=effects)
+        settle([Settlement.completed(started.execution_id, started.fence - 1, None)], effects=effects)
+    settle([Settlement.completed(started.execution_id, started.fence, None)], effects=effects)
     with pytest.raises(FenceLostError):
-        settle([settlement_builders.completed(started.execution_id, started.fence, None)], effects=effects)
+        settle([Settlement.completed(started.execution_id, started.fence, None)], effects=effects)
     with tenant_context(acme):
         assert Batch.objects.count() == 1
 

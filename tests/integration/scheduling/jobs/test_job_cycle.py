@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import start_execution
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_job
@@ -27,7 +27,7 @@ def test_job_is_dispatched_started_and_completed(acme: Tenant, tick: Tick, worke
     assert reload(job).state == JobState.DISPATCHED
     started = begin(start, job)
     assert (started.attempt, started.fence, reload(job).state) == (1, 1, JobState.EXECUTING)
-    settle([settlement_builders.completed(started.execution_id, started.fence, {"answer": 42})])
+    settle([Settlement.completed(started.execution_id, started.fence, {"answer": 42})])
     done = reload(job)
     assert (done.state, done.result, done.attempt) == (JobState.COMPLETED, {"answer": 42}, 0)
     with all_tenants():
@@ -41,7 +41,7 @@ def test_ledger_balances_after_completion(acme: Tenant, tick: Tick, worker: Regi
     (job,) = submit(acme)
     tick()
     started = begin(start, job)
-    (settled,) = settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    (settled,) = settle([Settlement.completed(started.execution_id, started.fence, None)])
     with all_tenants():
         assert sum(charge.microseconds for charge in Charge.objects.all()) == settled.measured_us
 
@@ -55,7 +55,7 @@ def test_counters_return_to_zero_after_the_next_tick(
         entity = FairShareNode.objects.get()
         assert (entity.in_flight, entity.waiting) == (1, 0)
     started = begin(start, job)
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settle([Settlement.completed(started.execution_id, started.fence, None)])
     tick()
     with all_tenants():
         entity = FairShareNode.objects.get()
@@ -90,7 +90,7 @@ def test_tenant_at_its_cap_continues_when_its_slot_is_free(
         job = Job.objects.in_flight().first()
     assert job is not None
     started = begin(start, job)
-    settle([settlement_builders.completed(started.execution_id, started.fence, None)])
+    settle([Settlement.completed(started.execution_id, started.fence, None)])
     assert tick().dispatched == 1
 
 
@@ -125,7 +125,7 @@ def test_settlement_with_an_old_fence_changes_nothing(
     )
     tick()
     begin(start, job)
-    assert settle([settlement_builders.completed(zombie.execution_id, zombie.fence, None)]) == []
+    assert settle([Settlement.completed(zombie.execution_id, zombie.fence, None)]) == []
     assert reload(job).state == JobState.EXECUTING
 
 

@@ -25,7 +25,7 @@ from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.exceptions import IdempotencyMismatchError
 from scheduling.execution import policy, settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import JobState
@@ -150,7 +150,7 @@ def test_merged_jobs_of_many_tenants_start_and_settle_sealed(
     tick()
     begun = [begin(start, job) for job in jobs]
     assert [started.payload["of"] for started in begun] == ["acme", "globex"]
-    settle([settlement_builders.completed(started.execution_id, started.fence, {"of": MARKER}) for started in begun])
+    settle([Settlement.completed(started.execution_id, started.fence, {"of": MARKER}) for started in begun])
     assert [reload(job).result for job in jobs] == [{"of": MARKER}] * 2
     assert MARKER not in everything()
 
@@ -160,7 +160,7 @@ def test_empty_values_are_not_sealed(acme: Tenant, tick: Tick, worker: Registrat
     (job,) = submit(acme)
     tick()
     started = begin(start, job)
-    settle([settlement_builders.completed(started.execution_id, started.fence, value)])
+    settle([Settlement.completed(started.execution_id, started.fence, value)])
     assert raw(job) == {"payload": {}, "checkpoint": {}, "result": value}
     assert reload(job).result == value
 
@@ -184,7 +184,7 @@ def test_payload_that_looks_sealed_is_stored_as_a_payload(
     started = begin(start, job)
     assert started.payload == payload
     save_checkpoint(tenant_id=acme.pk, job_id=job.pk, fence=started.fence, state=payload)
-    settle([settlement_builders.completed(started.execution_id, started.fence, payload)])
+    settle([Settlement.completed(started.execution_id, started.fence, payload)])
     done = reload(job)
     assert (done.result, done.checkpoint) == (payload, payload)
 
@@ -471,7 +471,7 @@ def test_old_rows_are_sealed_by_a_repeatable_command(
     jobs = [submit_job(tenant=acme, request=request).job, *submit(globex, 2, payload=PAYLOAD), *submit(globex)]
     tick()
     started = begin(start, jobs[1])
-    settle([settlement_builders.completed(started.execution_id, started.fence, {"answer": MARKER})])
+    settle([Settlement.completed(started.execution_id, started.fence, {"answer": MARKER})])
     assert MARKER in everything()
     change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     assert seal_all() == {"jobs": 3, "schedules": 0, "bulk operations": 0}

@@ -33,7 +33,7 @@ from scheduling.stops.queries import list_stops, read_drain_progress, read_targe
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
-from tenants.models import AuditLogEntry, Tenant
+from tenants.models import AuditLogEntry, Tenant, TenantStatus
 from tenants.tenancy.service import drain_tenant, pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant
 from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
 
@@ -164,7 +164,7 @@ def test_suspension_ends_at_its_time(acme: Tenant) -> None:
     assert expire_due_stops() == 1
     with all_tenants():
         acme.refresh_from_db()
-    assert not acme.is_suspended
+    assert acme.status != TenantStatus.SUSPENDED
     assert acme.status_reason == ""
 
 

@@ -14,8 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from scheduling.celery import tasks
-from scheduling.dispatch import broker
+from scheduling.celery import publishing, tasks
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import UpkeepRun
 from scheduling.upkeep.registry import UpkeepStep
@@ -34,7 +33,7 @@ RUN = "/api/v1/upkeep/partitions/run/"
 def published(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the tasks that were sent to the maintenance pool."""
     names: list[str] = []
-    monkeypatch.setattr(broker, "publish_upkeep", names.append)
+    monkeypatch.setattr(publishing, "publish_upkeep", names.append)
     monkeypatch.setattr(tasks, "publish_upkeep", names.append)
     return names
 
@@ -112,7 +111,7 @@ def test_run_now_without_a_broker_is_refused_and_not_audited(
     def away(name: str) -> None:
         raise BrokerUnavailableError("no answer")
 
-    monkeypatch.setattr(broker, "publish_upkeep", away)
+    monkeypatch.setattr(publishing, "publish_upkeep", away)
     response = staff_api.post(RUN)
     assert (response.status_code, response.json()["code"]) == (503, "broker_unavailable")
     with all_tenants():

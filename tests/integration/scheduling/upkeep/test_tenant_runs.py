@@ -11,8 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from scheduling import signals
-from scheduling.celery import tasks
-from scheduling.dispatch import broker
+from scheduling.celery import publishing, tasks
 from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnknownError
 from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep
@@ -38,7 +37,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, UUID | None]]:
     def publish(name: str, tenant_id: UUID | None = None) -> None:
         sent.append((name, tenant_id))
 
-    monkeypatch.setattr(broker, "publish_upkeep", publish)
+    monkeypatch.setattr(publishing, "publish_upkeep", publish)
     monkeypatch.setattr(tasks, "publish_upkeep", publish)
     monkeypatch.setattr(tasks, "check_connection", lambda: None)
     return sent
@@ -188,7 +187,7 @@ def test_request_stays_while_the_broker_is_away(
     def refuse(name: str, tenant_id: UUID | None = None) -> None:
         raise BrokerUnavailableError("away")
 
-    monkeypatch.setattr(broker, "publish_upkeep", refuse)
+    monkeypatch.setattr(publishing, "publish_upkeep", refuse)
     assert request(acme).is_new
     assert "upkeep.not_published" in [record.message for record in caplog.records]
     assert [row.outcome for row in rows()] == [Outcome.REQUESTED]

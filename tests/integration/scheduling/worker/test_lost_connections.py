@@ -14,7 +14,7 @@ from scheduling.celery.beat import BeatingScheduler
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution import message as execution
 from scheduling.models import LiveExecution, Worker, WorkerPool
-from scheduling.worker import celery_worker, connections
+from scheduling.worker import celery_worker, process_state
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -74,7 +74,7 @@ def test_beat_keeps_its_schedule_during_an_outage_and_reloads_it(monkeypatch: py
 
 def test_lost_connection_has_no_open_transaction(is_away: Callable[[], None]) -> None:
     is_away()
-    assert connections.drop_open_transaction() is False
+    assert process_state.drop_open_transaction() is False
 
 
 def test_open_transaction_is_dropped_without_a_new_connection(
@@ -83,7 +83,7 @@ def test_open_transaction_is_dropped_without_a_new_connection(
     connection.set_autocommit(False)
     with monkeypatch.context() as away:
         away.setattr(connection, "connect", refuse)
-        assert connections.drop_open_transaction() is True
+        assert process_state.drop_open_transaction() is True
     connection.set_autocommit(True)
 
 

@@ -227,7 +227,7 @@ def test_error_of_the_job_itself_uses_an_attempt(
 def test_settlement_effects_that_time_out_use_an_attempt(
     acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduling.execution.settling.SETTLE_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("scheduling.execution.processing.SETTLE_PATIENCE_SECONDS", 0.1)
     set_processor(lambda context: context.in_settlement(lambda: time_out("idle_in_transaction_session_timeout")))
     (job,) = submit(acme, kind="scripted")
     job: Job = run(job)

@@ -16,7 +16,7 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from scheduling.execution import merged_message, processing, settling
+from scheduling.execution import merged_message, processing, settlement, settling
 from scheduling.execution import message as execution
 from scheduling.execution.logs import job_log
 from scheduling.execution.message import SlotUse
@@ -61,13 +61,14 @@ def is_free(local: LocalWorker) -> bool:
 def free_at_settlements(monkeypatch: pytest.MonkeyPatch, local: LocalWorker) -> list[bool]:
     """Return whether the slot was free at each settlement."""
     seen: list[bool] = []
-    settle = settling.settle_executions
+    settle = settlement.settle
 
     def note(settlements: Sequence[Settlement], **how: Any) -> list[SettledExecution]:
         seen.append(is_free(local))
         return settle(settlements, **how)
 
-    monkeypatch.setattr(settling, "settle_executions", note)
+    for module in (processing, settling):
+        monkeypatch.setattr(module, "settle_executions", note)
     return seen
 
 
@@ -206,7 +207,8 @@ def slow(monkeypatch: pytest.MonkeyPatch, pass_an_hour: Callable[[], None]) -> N
     monkeypatch.setattr(execution, "start", partial(after, execution.start))
     monkeypatch.setattr(job_log, "write_buffers", partial(before, job_log.write_buffers))
     monkeypatch.setattr(merged_message, "write_buffers", partial(before, merged_message.write_buffers))
-    monkeypatch.setattr(settling, "settle_executions", partial(before, settling.settle_executions))
+    for module in (processing, settling):
+        monkeypatch.setattr(module, "settle_executions", partial(before, settlement.settle))
 
 
 def log(context: JobContext) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tenants.access.api_keys import authenticate_api_key, revoke_api_key
+from tenants.access.api_keys import revoke_api_key
+from tenants.access.caller import authenticate_api_key
 from tenants.access.memberships import add_member, change_role, remove_member
 from tenants.access.people_queries import find_user_roles
 from tenants.context import tenant_context

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from rest_framework.test import APIClient
 
-from tenants.access.api_keys import authenticate_api_key
+from tenants.access.caller import authenticate_api_key
 from tenants.access.memberships import add_member
 from tenants.access.people import activate_user, deactivate_user, grant_platform_role, revoke_platform_role
 from tenants.access.permissions import PlatformRole

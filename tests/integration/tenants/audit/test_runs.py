@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import translation
 from rest_framework.test import APIClient
 
-from scheduling.dispatch import broker
+from scheduling.celery import publishing
 from scheduling.models import TenantUpkeepRun
 from scheduling.upkeep.runs import run_upkeep
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run, run_tenant_upkeep
@@ -39,7 +39,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, UUID | None]]:
     def publish(name: str, tenant_id: UUID | None = None) -> None:
         sent.append((name, tenant_id))
 
-    monkeypatch.setattr(broker, "publish_upkeep", publish)
+    monkeypatch.setattr(publishing, "publish_upkeep", publish)
     return sent
 
 

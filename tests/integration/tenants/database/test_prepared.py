@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import pytest
 from django.db import DataError, connection, transaction
 
-from tenants.access.api_keys import authenticate_api_key
+from tenants.access.caller import authenticate_api_key
 from tenants.context import all_tenants
 from tenants.database import prepared
 from tenants.database.prepared import prepared_cursor

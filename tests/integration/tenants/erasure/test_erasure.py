@@ -228,10 +228,10 @@ def without_broker(change_platform_settings: ChangePlatformSettings) -> Iterator
 
     def leave() -> None:
         change_platform_settings(REDIS_URL="redis://127.0.0.1:1/0")
-        broker._client.cache_clear()
+        broker.client.cache_clear()
 
     yield leave
-    broker._client.cache_clear()
+    broker.client.cache_clear()
 
 
 def test_erasure_waits_for_an_unreachable_broker(

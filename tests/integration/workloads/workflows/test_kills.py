@@ -12,7 +12,7 @@ import pytest
 
 from scheduling.execution import settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
-from scheduling.execution.settlement import settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_execution
 from scheduling.kit.base import Complete, Effects, JobContext, Json, Yielded
 from scheduling.models import LiveExecution
@@ -136,7 +136,7 @@ def test_stored_results_are_not_recomputed_after_kills(
             continue
         assert isinstance(outcome, Complete)
         assert settle(
-            [settlement_builders.completed(started.execution_id, started.fence, dict(outcome.result or {}))],
+            [Settlement.completed(started.execution_id, started.fence, dict(outcome.result or {}))],
             effects=lambda: [effects() for effects in runtime.effects],  # noqa: B023 - of this very turn
         )
         break

@@ -129,7 +129,6 @@ class World:
 
     def broker(self) -> SimpleNamespace:
         return SimpleNamespace(
-            is_epoch_new=self.probe_epoch,
             wait_for_wake=self.wait_for_wake,
             drain_signals=self.drain_signals,
             DispatchSignals=DispatchSignals,
@@ -180,6 +179,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
         monkeypatch.setattr(module, "record_broker_outage", world.record_broker_outage)
         monkeypatch.setattr(module, "broker", world.broker())
+        monkeypatch.setattr(module, "broker_probes", SimpleNamespace(is_epoch_new=world.probe_epoch))
         monkeypatch.setattr(module, "remove_wrong_types", world.remove_wrong_types)
         for part in (module, duties):
             monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: world.now))

@@ -49,22 +49,22 @@ def test_rate_per_minute_has_an_interval(tokens: int, burst: int, rate: Rate | N
 def test_request_is_granted_up_to_the_remaining_bucket(
     tat: int, now: int, wanted: int, granted: int, backlog: int
 ) -> None:
-    assert take(tat, now, RATE, wanted) == Grant(granted, backlog)
+    assert take(tat, now, RATE, wanted) == Grant.of(RATE, granted, backlog)
 
 
 def test_grant_has_remaining_tokens_and_wait_times() -> None:
     grant = take(0, 0, RATE, 4)
-    assert (grant.remaining(RATE), grant.wait_us(RATE)) == (1, 0)
+    assert (grant.remaining, grant.wait_us(RATE)) == (1, 0)
     empty = take(4 * SECOND, 0, RATE, 9)
-    assert (empty.granted, empty.remaining(RATE)) == (1, 0)
+    assert (empty.granted, empty.remaining) == (1, 0)
     assert [empty.wait_us(RATE, nth) for nth in (1, 2, 5)] == [SECOND, 2 * SECOND, 5 * SECOND]
 
 
 def test_returned_tokens_can_be_taken_again_up_to_the_burst() -> None:
     taken = take(0, 0, RATE, 3)
-    assert give_back(taken.backlog_us, 0, RATE, 3) == Grant(0, 0)
-    assert give_back(taken.backlog_us, 0, RATE, 1).remaining(RATE) == 3
-    assert give_back(0, 0, RATE, 50).remaining(RATE) == 5
+    assert give_back(taken.backlog_us, 0, RATE, 3) == Grant(0, 0, RATE.burst)
+    assert give_back(taken.backlog_us, 0, RATE, 1).remaining == 3
+    assert give_back(0, 0, RATE, 50).remaining == 5
 
 
 WISHES = st.lists(st.tuples(st.integers(0, 5 * MINUTE_US), st.integers(0, 40)), min_size=1, max_size=60)

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.fairness.key_nodes import virtual_service
 from scheduling.fairness.lag import BackloggedTenant, lags_us
+from scheduling.fairness.nodes import virtual_service
 
 A, B, C = uuid4(), uuid4(), uuid4()
 SECOND_US = 1_000_000

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduling.fairness.run_queue import EstimatedJobs, pick_fair
+from scheduling.fairness.run_queue import EstimatedJobs, pick_fair, reason_of
 from scheduling.fairness.shares import Pick, PickReason, PoolShare, QueueShare, TenantShare
 from tests.unit.scheduling.fairness.shares import SECOND, pool, queue, tenant
 
@@ -36,7 +36,7 @@ def test_reserved_slots_prefer_tenants_below_entitlement_and_never_idle(
     share = replace(pool(queue(*entitled), room=room), reserved=reserved)
     picks = pick_fair(share, EstimatedJobs()).picks
     assert [pick.entity_id for pick in picks] == expected
-    assert [pick.reason is PickReason.RESERVED for pick in picks] == [
+    assert [reason_of(pick) is PickReason.RESERVED for pick in picks] == [
         n >= room - reserved and pick.entity_id == 2 for n, pick in enumerate(picks)
     ]
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduling.fairness.key_nodes import corrected, rejoined, virtual_service
 from scheduling.fairness.lab import Arrival, OrderPolicy, SimulatedTenant, simulate
-from scheduling.fairness.run_queue import EstimatedJobs, ReadJobs, keys_to_read, pick_fair, rows_to_read
+from scheduling.fairness.nodes import corrected, rejoined, virtual_service
+from scheduling.fairness.run_queue import EstimatedJobs, ReadJobs, keys_to_read, pick_fair, reason_of, rows_to_read
 from scheduling.fairness.shares import MergeRule, PickReason, PoolShare, ReadRows, ReadyJob, TenantShare
 from tests.unit.scheduling.fairness.shares import SECOND, key, keyed, pool, queue, tenant
 
@@ -102,7 +102,7 @@ def test_ties_between_queues_prefer_fewest_in_flight_then_longest_waiting(
 )
 def test_each_pick_has_its_reason_and_runner_up(tenants: list[TenantShare], reason: PickReason) -> None:
     pick = pick_fair(pool(queue(*tenants), room=1), EstimatedJobs()).picks[0]
-    assert pick.reason == reason
+    assert reason_of(pick) == reason
     assert pick.turn[3] == pick.tenant_entity_id
     turns = [(one.vruntime, one.in_flight, one.head_rank, one.entity_id) for one in tenants]
     others = [turn for turn in turns if turn != pick.turn]

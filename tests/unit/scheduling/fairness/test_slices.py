@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduling.fairness.key_nodes import virtual_service
+from scheduling.fairness.nodes import virtual_service
 from scheduling.fairness.run_queue import EstimatedJobs, pick_fair
 from scheduling.fairness.shares import KeyShare, PoolShare, TenantShare
 from scheduling.fairness.slices import Running, choose_yields, unkeyed_jobs

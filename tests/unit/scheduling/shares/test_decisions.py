@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.fairness.run_queue import EstimatedJobs, pick_fair
+from scheduling.fairness.run_queue import EstimatedJobs, level_of, pick_fair, reason_of
 from scheduling.fairness.shares import Pick, PickReason, PoolShare, TreeLevel
 from tests.unit.scheduling.fairness.shares import key, keyed, pool, queue, tenant
 
@@ -40,7 +40,7 @@ def first_pick(share: PoolShare) -> Pick:
 )
 def test_level_is_the_nearest_with_a_competitor(share: PoolShare, level: TreeLevel | None, reason: PickReason) -> None:
     pick = first_pick(share)
-    assert (pick.level, pick.reason) == (level, reason)
+    assert (level_of(pick), reason_of(pick)) == (level, reason)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_level_is_the_nearest_with_a_competitor(share: PoolShare, level: TreeLev
 def test_reason_under_fifo_is_never_virtual_time(other: dict[str, int], reason: PickReason) -> None:
     share = pool(queue(tenant(1, vruntime=50), tenant(2, **other), is_fifo=True))
     pick = first_pick(share)
-    assert (pick.tenant_entity_id, pick.is_fifo, pick.reason) == (1, True, reason)
+    assert (pick.tenant_entity_id, pick.is_fifo, reason_of(pick)) == (1, True, reason)
 
 
 def test_every_level_has_the_tag_of_its_runner_up() -> None:

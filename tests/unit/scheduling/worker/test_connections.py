@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import IntegrityError, InterfaceError, OperationalError
 
-from scheduling.worker import connections
-from scheduling.worker.connections import retry_on_disconnect
+from scheduling.worker import process_state
+from scheduling.worker.process_state import retry_on_disconnect
 
 
 class Operation:
@@ -27,7 +27,7 @@ class Operation:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return the list of the seconds waited between attempts."""
     waited: list[float] = []
-    monkeypatch.setattr(connections, "sleep", waited.append)
+    monkeypatch.setattr(process_state, "sleep", waited.append)
     return waited
 
 

@@ -1,4 +1,4 @@
-"""JOBS_PLATFORM: keys with defaults, read at the moment of use, and checked."""
+"""JOBS_PLATFORM: keys with defaults, read at the first use and after each change, and checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage
 from django.test import override_settings
 
 from tenants.checks import check_platform_settings
-from tenants.database.platform_settings import PlatformSetting, declare, platform_settings
+from tenants.database.platform_settings import PlatformSetting, PlatformSettings, declare, platform_settings
 from tests.platform_settings import ChangePlatformSettings, override_platform_settings
 
 
@@ -27,10 +27,11 @@ def test_missing_key_has_its_default() -> None:
 
 
 def test_missing_setting_counts_as_an_empty_dict() -> None:
-    with override_settings():
+    with override_settings(JOBS_PLATFORM={"LEASE_SECONDS": 3}):
         from django.conf import settings
 
         del settings.JOBS_PLATFORM
+        platform_settings.forget()
         assert platform_settings.LEASE_SECONDS == 10.0
 
 
@@ -41,6 +42,21 @@ def test_change_takes_effect_at_once_and_keeps_other_keys(change_platform_settin
     with override_platform_settings(LEASE_SECONDS=4):
         assert (platform_settings.LEASE_SECONDS, platform_settings.SWEEP_SECONDS) == (4.0, 2.0)
     assert platform_settings.LEASE_SECONDS == 3.0
+
+
+def test_value_is_read_once() -> None:
+    reads: list[None] = []
+
+    def read() -> dict[str, Any]:
+        reads.append(None)
+        return {"LEASE_SECONDS": 3}
+
+    found = PlatformSettings(read)
+    assert [found.LEASE_SECONDS, found.LEASE_SECONDS] == [3.0, 3.0]
+    assert len(reads) == 1
+    found.forget()
+    assert found.LEASE_SECONDS == 3.0
+    assert len(reads) == 2
 
 
 def test_integer_value_of_a_float_key_becomes_a_float(change_platform_settings: ChangePlatformSettings) -> None:
