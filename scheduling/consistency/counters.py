@@ -57,7 +57,6 @@ KINDS: Mapping[str, FaultKind] = {
         _RECOUNT,
     ),
 }
-COUNTER_NAMES = tuple(KINDS)
 # The row that a statement names by a noun and an id.
 ROW_WORDS = {"entity": gettext_noop("entity %(id)s"), "tenant": gettext_noop("tenant %(id)s")}
 _SQL = load_sql(__file__)

@@ -13,8 +13,6 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# Gate of their jobs, followed by the id of the pool.
-UNKNOWN = "unknown"
 # A rolling deploy ends before; a kind unknown for longer has no worker.
 ALARM_AFTER = timedelta(minutes=5)
 

@@ -73,16 +73,6 @@ def store_bytes(tenant_id: UUID, data: bytes) -> StoredContent:
     return _store_ahead(tenant_id, NewContent(hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data)))
 
 
-def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
-    """Store a seekable file as `store_bytes` does. It is read in parts, so it may be larger than the memory."""
-    digest, size = hashlib.sha256(), 0
-    file.seek(0)
-    while part := file.read(_PART_BYTES):
-        digest.update(part)
-        size += len(part)
-    return _store_ahead(tenant_id, NewContent(digest.hexdigest(), size, file))
-
-
 def fetch(key: str, sha256: str) -> IO[bytes]:
     """Return a temporary copy of a content on the local disk, verified by its hash. It is deleted when it is closed.
 

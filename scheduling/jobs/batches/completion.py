@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
-from uuid import UUID
 
 from scheduling.jobs.requests import JobRequest
 from scheduling.models import Batch
-
-EXAMPLE_ID = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
