@@ -44,6 +44,7 @@ from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.database.clock import read_moment
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError
 
 BODY_TEMPLATE = "scheduling/dashboards/bulk_body.html"
@@ -121,9 +122,7 @@ class BulkOperationAdmin(KeysetAdmin):
 
     def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         """Return the HTML of the part of the page that the browser refreshes while the operation runs."""
-        operation = self.get_queryset(request).filter(pk=pk).first()
-        if operation is None:
-            raise Http404
+        operation = first_or_raise(self.get_queryset(request).filter(pk=pk), Http404)
         return part_response(request, _render_body(request, operation))
 
     def start_view(self, request: HttpRequest) -> HttpResponse:

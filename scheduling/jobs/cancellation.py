@@ -23,6 +23,7 @@ from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s
 from tenants.database.prepared import prepared_cursor
+from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
 
@@ -48,9 +49,7 @@ def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
     A running job is requested to stop and stays ``executing`` until it does. Raise JobNotFoundError, and
     InvalidTransitionError for a job that has ended.
     """
-    job = Job.objects.filter(pk=job_id).first()
-    if job is None:
-        raise JobNotFoundError
+    job = first_or_raise(Job.objects.filter(pk=job_id), JobNotFoundError)
     before = job.state
     is_cancelled = not job.is_terminal and bool(cancel_here([job_id], reason=reason))
     job = Job.objects.get(pk=job_id)  # read again, not refreshed: a refresh would decrypt

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from scheduling.exceptions import ExecutionNotFoundError
 from scheduling.models import Execution, Job, JobEvent, LiveExecution
+from tenants.database.reads import first_or_raise
 
 # The phase of an execution, or its outcome.
 EXECUTION_STATES = [*LiveExecution.Phase.choices, *Execution.Outcome.choices]
@@ -121,7 +122,5 @@ def get_execution(execution_id: UUID) -> ExecutionRecord:
     if live is not None:
         return ExecutionRecord.of_live(live)
     # It may have ended between the two reads; the reverse is impossible.
-    ended = Execution.objects.filter(id=execution_id).first()
-    if ended is None:
-        raise ExecutionNotFoundError
+    ended = first_or_raise(Execution.objects.filter(id=execution_id), ExecutionNotFoundError)
     return ExecutionRecord.of_ended(ended)

@@ -18,6 +18,7 @@ from scheduling.models import Job
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin
 from tenants.console.post_actions import post_action
+from tenants.database.reads import first_or_raise
 
 
 class JobReplayPages(PayloadEditor, KeysetAdmin):
@@ -43,9 +44,7 @@ class JobReplayPages(PayloadEditor, KeysetAdmin):
             return HttpResponseNotAllowed(["POST"])
         if not self.access(request).may(Permission.JOBS_RETRY):
             raise PermissionDenied
-        job = find_jobs().filter(pk=object_id).first()
-        if job is None:
-            raise Http404("There is no such job.")
+        job = first_or_raise(find_jobs().filter(pk=object_id), Http404("There is no such job."))
 
         def run(payload: dict[str, Any], reason: str) -> Job:
             return replay_job(job_id=job.pk, payload=payload, reason=reason)

@@ -18,6 +18,7 @@ from scheduling.jobs.waiting_jobs import LOOKS, end_waiting, make_ready
 from scheduling.models import Job, JobSuspended
 from tenants.audit.service import record_audit
 from tenants.database.prepared import prepared_cursor
+from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
 
@@ -90,10 +91,7 @@ def _is_done(act: Callable[[], set[UUID]]) -> bool:
 
 
 def _find(job_id: UUID) -> Job:
-    job = Job.objects.filter(pk=job_id).first()
-    if job is None:
-        raise JobNotFoundError
-    return job
+    return first_or_raise(Job.objects.filter(pk=job_id), JobNotFoundError)
 
 
 def _audited(job: Job, action: str, reason: str) -> Job:

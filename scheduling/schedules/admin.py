@@ -35,6 +35,7 @@ from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError
 from tenants.limits.declared import SEARCH, costs
 
@@ -126,9 +127,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     def backfill_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Show the times that a backfill of the posted span covers; submit their jobs if "run" was posted."""
-        schedule = find_schedules().filter(pk=object_id).first()
-        if schedule is None:
-            raise Http404(gettext("There is no such schedule."))
+        schedule = first_or_raise(find_schedules().filter(pk=object_id), Http404(gettext("There is no such schedule.")))
         form = BackfillForm(request.POST or None)
         plan: Backfill | None = None
         if request.method == "POST" and form.is_valid():

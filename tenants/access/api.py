@@ -33,6 +33,7 @@ from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.console.links import invitation_link
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import AddressUnknownError
 from tenants.models import ApiKey, Invitation, Membership
 
@@ -45,10 +46,7 @@ class OwnRowsViewSet(EditedRows, TenantViewSet):
 
     def row_of(self, pk: str) -> Any:
         """Return the row with that id; raise `AddressUnknownError` (404) if the caller cannot see such a row."""
-        row = self.get_queryset().filter(pk=UUID(pk)).first()
-        if row is None:
-            raise AddressUnknownError("There is no such object.")
-        return row
+        return first_or_raise(self.get_queryset().filter(pk=UUID(pk)), AddressUnknownError("There is no such object."))
 
     def retrieve(self, request: Request, pk: str) -> Response:
         """Return one row."""

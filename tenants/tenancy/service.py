@@ -11,6 +11,7 @@ from django.utils.translation import gettext_noop
 
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants, current_actor
+from tenants.database.reads import first_or_raise
 from tenants.encryption.data_keys import is_sealing, new_data_key
 from tenants.exceptions import (
     DomainError,
@@ -232,18 +233,15 @@ def _change(tenant: Tenant, action: str, changes: dict[str, Any], reason: str) -
 
 
 def _lock(tenant: Tenant) -> Tenant:
-    locked = (
-        Tenant.objects.select_related("plan").select_for_update(no_key=True, of=("self",)).filter(pk=tenant.pk).first()
+    return first_or_raise(
+        Tenant.objects.select_related("plan").select_for_update(no_key=True, of=("self",)).filter(pk=tenant.pk),
+        TenantNotFoundError,
     )
-    if locked is None:
-        raise TenantNotFoundError
-    return locked
 
 
 def _find_plan(plan: Plan | str) -> Plan:
     if isinstance(plan, Plan):
         return plan
-    found = Plan.objects.filter(slug=plan).first()
-    if found is None:
-        raise PlanNotFoundError("There is no plan %(plan)r.", {"plan": plan})
-    return found
+    return first_or_raise(
+        Plan.objects.filter(slug=plan), PlanNotFoundError("There is no plan %(plan)r.", {"plan": plan})
+    )

@@ -21,6 +21,7 @@ from psycopg.rows import scalar_row
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7s
 from tenants.database.prepared import planned_cursor
+from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
@@ -231,12 +232,10 @@ def await_retry(source: DocumentSource, *, code: str, message: str) -> None:
 
 
 def _lock(source: DocumentSource) -> Document:
-    document: Document | None = (
-        Document.objects.select_for_update(no_key=True).filter(pk=source.id, job_id=source.job_id).first()
+    return first_or_raise(
+        Document.objects.select_for_update(no_key=True).filter(pk=source.id, job_id=source.job_id),
+        DocumentGoneError(f"The document {source.id} was deleted or is indexed by another job."),
     )
-    if document is None:
-        raise DocumentGoneError(f"The document {source.id} was deleted or is indexed by another job.")
-    return document
 
 
 def _update(source: DocumentSource, **changes: object) -> None:

@@ -21,6 +21,7 @@ from tenants.access.permissions import Permission
 from tenants.access.reauthorization import require_still_authorized
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.polled_parts import etag_of, part_response
+from tenants.database.reads import first_or_raise
 
 SHOWN_LINES = 200
 LOG_TEMPLATE = "scheduling/dashboards/parts/job_log.html"
@@ -88,7 +89,4 @@ def _chosen(request: HttpRequest) -> dict[str, str]:
 
 
 def _job(job_id: UUID) -> Job:
-    job = find_jobs().filter(pk=job_id).first()
-    if job is None:
-        raise Http404(gettext("There is no such job."))
-    return job
+    return first_or_raise(find_jobs().filter(pk=job_id), Http404(gettext("There is no such job.")))
