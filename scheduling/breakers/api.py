@@ -169,14 +169,12 @@ class SharedCircuitViewSet(StaffViewSet):
 
 
 def _reset(request: Request, kind: str, tenant_id: UUID | None) -> Circuit:
-    body = ResetCircuitSerializer(data=request.data)
-    body.is_valid(raise_exception=True)
+    body = ResetCircuitSerializer.of(request.data)
     return reset_circuit(kind=kind, tenant_id=tenant_id, **body.validated_data)
 
 
 def _force(request: Request, kind: str, tenant_id: UUID | None) -> Circuit:
-    body = ForceCircuitSerializer(data=request.data)
-    body.is_valid(raise_exception=True)
+    body = ForceCircuitSerializer.of(request.data)
     values = dict(body.validated_data)
     is_open = values.pop("state") == "open"
     return force_circuit(kind=kind, tenant_id=tenant_id, is_open=is_open, **values)

@@ -76,8 +76,7 @@ class BulkOperationViewSet(TenantViewSet):
         platform accounts reach the jobs of all tenants. `reroute` takes no filter: it moves waiting jobs to the queues
         that the current routing rules give, and needs a platform role with `fairness.manage`.
         """
-        body = BulkRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = BulkRequestSerializer.of(request.data)
         given = body.validated_data
         self._check(given["operation"], given["payload_patch"])
         if given["operation"] == BulkOperation.Operation.REROUTE:
@@ -128,8 +127,7 @@ class BulkOperationViewSet(TenantViewSet):
                 )
 
     def _reason(self, request: Request) -> str:
-        body = BulkReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = BulkReasonSerializer.of(request.data)
         return str(body.validated_data["reason"])
 
     def _started(self, operation: BulkOperation, request: Request) -> Response:

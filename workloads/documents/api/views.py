@@ -49,8 +49,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @extend_schema(operation_id="datasets_create", request=NewDatasetSerializer, responses={201: DatasetSerializer})
     def create(self, request: Request) -> Response:
         """Create a dataset."""
-        body = NewDatasetSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = NewDatasetSerializer.of(request.data)
         dataset = create_dataset(tenant=self.tenant, **body.validated_data)
         return _answer(dataset, status=201)
 
@@ -63,8 +62,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change a dataset. New settings apply to documents that are indexed from now on."""
         dataset = self.begin_edit(lambda: get_dataset(UUID(pk)))
-        body = DatasetChangesSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = DatasetChangesSerializer.of(request.data)
         return _answer(update_dataset(dataset=dataset, **body.validated_data))
 
     @extend_schema(operation_id="datasets_destroy", responses={204: OpenApiResponse(description="Deleted.")})
@@ -77,8 +75,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def search(self, request: Request, pk: str) -> Response:
         """Return the chunks that match a query, by words, by meaning, or by both."""
-        body = SearchSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = SearchSerializer.of(request.data)
         asked = body.validated_data
         timings = Timings()
         hits = search_dataset(

@@ -87,8 +87,7 @@ class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
         The audit log records who created it.
         """
-        body = LinkRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = LinkRequestSerializer.of(request.data)
         link = make_link(file=get_file(UUID(pk)), seconds=body.validated_data["seconds"])
         answer = {"url": request.build_absolute_uri(link.path), "expires_at": link.expires_at}
         return Response(LinkSerializer(answer).data)

@@ -64,8 +64,7 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
     )
     def create(self, request: Request) -> Response:
         """Create a webhook. Its secret is returned in this response only."""
-        body = WebhookWriteSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = WebhookWriteSerializer.of(request.data)
         shown = create_webhook(tenant=self.tenant, **body.validated_data)
         return Response(ShownSecretSerializer(shown).data, status=201)
 
@@ -79,8 +78,7 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change the given fields of a webhook. Its secret stays the same."""
         webhook = self.begin_edit(lambda: get_webhook(UUID(pk)))
-        body = WebhookWriteSerializer(data=request.data, partial=True)
-        body.is_valid(raise_exception=True)
+        body = WebhookWriteSerializer.of(request.data, partial=True)
         webhook = update_webhook(webhook_id=webhook.pk, changes=body.validated_data)
         return Response(WebhookSerializer(webhook).data, headers=etag_headers(webhook))
 
@@ -94,8 +92,7 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def rotate(self, request: Request, pk: str) -> Response:
         """Replace a webhook's secret. For a day, deliveries are signed with both the new and the previous secret."""
-        body = WhySerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = WhySerializer.of(request.data)
         shown = rotate_secret(webhook_id=UUID(pk), reason=body.validated_data["reason"])
         return Response(ShownSecretSerializer(shown).data)
 

@@ -54,8 +54,7 @@ class WorkflowRunViewSet(TenantViewSet):
     def list(self, request: Request) -> Response:
         """List workflow runs, newest first."""
         asked = {name: value for name, value in request.query_params.items() if name not in _PAGING}
-        query = RunQuerySerializer(data=asked)
-        query.is_valid(raise_exception=True)
+        query = RunQuerySerializer.of(asked)
         run_filter = query.to_filter()
         assert isinstance(self.paginator, WalkedPagination)  # named above
         self.paginator.walked = scan_runs(run_filter)
@@ -96,8 +95,7 @@ class WorkflowRunViewSet(TenantViewSet):
 
         The record with the highest version is kept, whatever the order of the requests.
         """
-        body = RecordSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = RecordSerializer.of(request.data)
         job_id = submit_record(tenant=self.tenant, body=body.validated_data, is_rate_limited=True)
         answer = {"run": body.validated_data["run"]["id"], "job": job_id}
         return Response(RecordAnswerSerializer(answer).data, status=202)
