@@ -30,7 +30,7 @@ from tenants.audit.service import suppress_nested_entries
 from tenants.context import require_scope
 from tenants.database.clock import read_clock, read_moment
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import FieldInvalidError
@@ -186,9 +186,7 @@ def _look(at: RerouteCursor, *, is_narrow: bool) -> list[Waiting]:
     names = ("after_entity", "after_rank", "after_job") if at.phase in _OF_READY else ("after_job",)
     after = dict(zip(names, at.after or _BEGINNING[-len(names) :], strict=True))
     limit = PAYLOAD_ROWS if is_narrow and at.phase != "suspended" else LOOK_ROWS
-    with prepared_cursor(class_row(Waiting)) as cursor:
-        cursor.execute(_LOOK[at.phase], {**after, "limit": limit})
-        rows: list[Waiting] = cursor.fetchall()
+    rows: list[Waiting] = fetch_all(_LOOK[at.phase], {**after, "limit": limit}, class_row(Waiting))
     return rows[:PAYLOAD_ROWS] if is_narrow else rows
 
 

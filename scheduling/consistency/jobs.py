@@ -15,7 +15,7 @@ from scheduling.consistency.walk import Table
 from scheduling.execution import settlement_builders
 from scheduling.jobs.lifecycle import DEAD_STATES
 from tenants.database.ids import uuid7s
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 JOB_NOWHERE = FaultKind(
@@ -87,9 +87,7 @@ def repair_jobs(order: RepairOrder) -> None:
 
 
 def _make_available(values: dict[str, Any]) -> Sequence[str]:
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_MAKE_AVAILABLE, values)
-        job_ids = [str(job_id) for job_id in cursor.fetchall()]
+    job_ids = [str(job_id) for job_id in fetch_all(_MAKE_AVAILABLE, values, scalar_row, is_planned=True)]
     append_repair_events(job_ids, code=JOB_WITHOUT_EXECUTION.code)
     return job_ids
 

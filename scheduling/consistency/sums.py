@@ -21,7 +21,7 @@ from scheduling.upkeep.retention.rules import RetentionClass, least_cutoff
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all, planned_cursor
 from tenants.database.sql import load_sql
 from tenants.limits.declared import month_of
 from tenants.tenancy.queries import TenantPage
@@ -111,9 +111,8 @@ def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int,
 
 
 def _find_unbalanced(page: TenantPage) -> Iterator[ConsistencyFault]:
-    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_BALANCES, page.parameters())
-        rows = cursor.fetchall()
+    with all_tenants():
+        rows = fetch_all(_BALANCES, page.parameters(), is_planned=True)
     for row in rows:
         values = {"tenant": row.tenant_id, "microseconds": f"{row.us:,}"}
         detail = LocalizableText("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)

@@ -16,7 +16,7 @@ from psycopg.rows import scalar_row
 from scheduling.dispatch.rows import RowsReading
 from scheduling.fairness.run_queue import ReadJobs, pick_fair
 from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 # The most repetitions of a pick in which rows turned out to be locked.
@@ -86,6 +86,4 @@ def _lock(picks: Iterable[Pick], *, is_careful: bool) -> set[UUID]:
         "ranks": [pick.job.rank for pick in wanted],
         "job_ids": [pick.job.job_id for pick in wanted],
     }
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_LOCK_WITH_JOBS if is_careful else _LOCK, values)
-        return set(cursor.fetchall())
+    return set(fetch_all(_LOCK_WITH_JOBS if is_careful else _LOCK, values, scalar_row))

@@ -18,7 +18,7 @@ from scheduling.conf import MERGE_BELOW_US
 from scheduling.fairness.run_queue import keys_to_read
 from scheduling.fairness.shares import KeyShare, PoolShare, ReadRows, ReadyJob, TenantShare
 from scheduling.kit import registry
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -102,12 +102,10 @@ def read_keys(
         "limits": list(limits.values()),
         "only": None if only is None else list(only),
     }
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_KEYS_FIFO if is_fifo else _KEYS_FAIR, values)
-        for row in cursor.fetchall():
-            keys[row.parent_id].append(
-                KeyShare(row.entity_id, row.vruntime, row.in_flight, row.head_rank, row.waiting, row.estimate_us)
-            )
+    for row in fetch_all(_KEYS_FIFO if is_fifo else _KEYS_FAIR, values):
+        keys[row.parent_id].append(
+            KeyShare(row.entity_id, row.vruntime, row.in_flight, row.head_rank, row.waiting, row.estimate_us)
+        )
     unread = {found[-1].entity_id for entity_id, found in keys.items() if len(found) == limits[entity_id]}
 
     def with_keys(tenant: TenantShare) -> TenantShare:

@@ -14,7 +14,7 @@ from psycopg.rows import scalar_row
 from scheduling.models import ProcessHeartbeat
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one, prepared_cursor
 from tenants.database.sql import load_sql
 
 # Retention of the rows of ended processes.
@@ -27,9 +27,7 @@ _SKEW = _SQL["measure_clock_skew"]
 
 def measure_clock_skew() -> float:
     """Return by how many seconds this machine's clock is ahead of the database's, including the query's latency."""
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_SKEW, {"clock": time.time()})
-        skew: float = cursor.fetchone()
+    skew: float = fetch_one(_SKEW, {"clock": time.time()}, scalar_row)
     return skew
 
 

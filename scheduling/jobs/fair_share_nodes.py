@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row, scalar_row
+from psycopg.rows import scalar_row
 
 from scheduling.models import FairShareNode, TenantCapacity
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
@@ -79,9 +79,7 @@ def _open_lines(statements: Iterable[str], parameters: dict[str, Any]) -> None:
 
 
 def _own_ids(tenant: Tenant, queue_ids: Collection[int]) -> dict[int, int]:
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_OWN, {"tenant_id": tenant.pk, "queue_ids": sorted(queue_ids)})
-        found = {row.queue_id: row.id for row in cursor.fetchall()}
+    found = {row.queue_id: row.id for row in fetch_all(_OWN, {"tenant_id": tenant.pk, "queue_ids": sorted(queue_ids)})}
     missing = sorted(set(queue_ids) - set(found))
     if not missing:
         return found

@@ -18,7 +18,7 @@ from psycopg.rows import dict_row, scalar_row
 from tenants.audit.chain import GENESIS, Link, chain_of, hash_row
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one, prepared_cursor
 from tenants.database.sql import load_sql
 
 TURN_ENTRIES: Final = 500
@@ -46,9 +46,7 @@ def seal_entries(*, budget_seconds: float = 0.05) -> int:
 
 def leads() -> bool:
     """Try to take the auditors' lock until the transaction ends; return False if another auditor holds it."""
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(f"SELECT {LockClass.SEALING.attempt()}")
-        return bool(cursor.fetchone())
+    return bool(fetch_one(f"SELECT {LockClass.SEALING.attempt()}", row_factory=scalar_row))
 
 
 def _seal_turn() -> tuple[int, int]:

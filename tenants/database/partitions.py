@@ -11,7 +11,7 @@ from typing import Any
 from psycopg.rows import scalar_row
 
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_one, planned_cursor
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -23,9 +23,7 @@ def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> s
     Call it in the scope of all tenants.
     """
     values: dict[str, Any] = {"table": table, "from_id": uuid7_floor(starts_at), "to_id": uuid7_floor(ends_at)}
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_SQL["create_partition"], values)
-        return str(cursor.fetchone())
+    return str(fetch_one(_SQL["create_partition"], values, scalar_row, is_planned=True))
 
 
 def drop_partition(*, partition: str) -> None:

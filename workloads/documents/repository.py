@@ -20,7 +20,7 @@ from psycopg.rows import scalar_row
 
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7s
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
@@ -171,9 +171,7 @@ def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: 
         "searches": [to_tsvector(passage.text, heading=passage.heading) for passage in passages],
         "digests": [digest_of_text(source.embedding_model, passage.text) for passage in passages],
     }
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_APPEND_CHUNKS, parameters)
-        rows = cursor.fetchall()
+    rows = fetch_all(_APPEND_CHUNKS, parameters, scalar_row, is_planned=True)
     if len(rows) != len(passages):
         raise DocumentGoneError(f"The document {source.id} was changed by another job.")
     return bool(rows[0])
