@@ -7,7 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from scheduling.bulk.effect import EFFECT_NOTES, WaitRow
 from scheduling.bulk.queries import UNCHANGED
@@ -16,8 +16,9 @@ from scheduling.bulk.turns import CHANGED_MEANWHILE, run_to_end
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import BulkOperation
 from tenants.api.input import parse_json
-from tenants.context import Scope, acting_as, command_actor, scope_context
-from tenants.exceptions import DomainError, JsonInvalidError
+from tenants.context import Scope, scope_context
+from tenants.exceptions import JsonInvalidError
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
 
 type Facts = dict[str, Any]
@@ -25,7 +26,7 @@ type Facts = dict[str, Any]
 _PASSED = frozenset(JobState) | {UNCHANGED, CHANGED_MEANWHILE}
 
 
-class BulkCommand(BaseCommand):
+class BulkCommand(PlatformCommand):
     """Management command that runs one operation for each named tenant, or one over all tenants.
 
     It runs all operations, then exits with status 1 if one failed or a job was refused.
@@ -64,10 +65,7 @@ class BulkCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         outcomes: list[Facts] = []
         try:
-            with acting_as(command_actor(type(self).__module__.rpartition(".")[2])):
-                outcomes.extend(self._run(slug, options) for slug in dict.fromkeys(options["tenant"]) or [None])
-        except DomainError as refusal:
-            raise CommandError(refusal.detail) from refusal
+            outcomes.extend(self._run(slug, options) for slug in dict.fromkeys(options["tenant"]) or [None])
         finally:
             if outcomes:
                 self._print(outcomes, is_json=options["json"])

@@ -6,14 +6,15 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from scheduling.schedules.commands import schedule_id, schedule_scope
 from scheduling.schedules.runs import Backfill, backfill_schedule
 from tenants.management.arguments import moment
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Submit a job for each time of a span that has none; exit status 1 if any is refused."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -25,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with schedule_scope(options["schedule"], command="backfill_schedule") as schedule:
+        with schedule_scope(options["schedule"]) as schedule:
             done = backfill_schedule(
                 schedule_id=schedule.pk,
                 since=options["since"],

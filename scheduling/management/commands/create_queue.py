@@ -6,15 +6,12 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from scheduling.models import Queue
 from scheduling.topology.service import QUEUE_FIELDS, create_queue
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Create a queue in a worker pool; its running workers consume it from their next heartbeat on."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -40,13 +37,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         values = {name: options[name] for name in QUEUE_FIELDS if options[name] is not None}
-        try:
-            with acting_as(command_actor("create_queue")):
-                queue = create_queue(
-                    name=options["name"], pool=options["pool"], values=values, reason=options["reason"]
-                )
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        queue = create_queue(name=options["name"], pool=options["pool"], values=values, reason=options["reason"])
         if options["json"]:
             facts = {
                 "name": queue.name,

@@ -6,15 +6,12 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from scheduling.models import MemoryClass
 from scheduling.topology.service import POOL_FIELDS, create_worker_pool
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Create a worker pool; “run_worker --pool NAME” starts a worker of it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,11 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         values = {name: options[name] for name in POOL_FIELDS if options[name] is not None}
-        try:
-            with acting_as(command_actor("create_worker_pool")):
-                pool = create_worker_pool(name=options["name"], values=values, reason=options["reason"])
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        pool = create_worker_pool(name=options["name"], values=values, reason=options["reason"])
         if options["json"]:
             facts = {"name": pool.name, **{name: getattr(pool, name) for name in POOL_FIELDS}}
             self.stdout.write(json.dumps(facts, ensure_ascii=False))

@@ -7,17 +7,15 @@ from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
-
 from scheduling.upkeep.stored_values import MODELS, PAGE_ROWS, seal_page
 from tenants.audit.service import AuditTarget, record_audit
-from tenants.context import acting_as, all_tenants, command_actor
+from tenants.context import all_tenants
 from tenants.encryption.service import FIRST, TARGET, make_missing_keys, require_master_key
-from tenants.exceptions import DomainError
 from tenants.management.arguments import positive
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Create a data key for every tenant, and encrypt payloads, patches, results and checkpoints "
         "that are stored in plain. It works in small batches beside normal operation, skips encrypted "
@@ -35,12 +33,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            require_master_key()
-            with acting_as(command_actor("encrypt_stored_values")):
-                counts = self._seal(options["after"], options["batch"])
-        except DomainError as refusal:
-            raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
+        require_master_key()
+        counts = self._seal(options["after"], options["batch"])
         if options["json"]:
             self.stdout.write(json.dumps(counts))
         else:

@@ -7,14 +7,14 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from scheduling.fairness.lab.workload_loads import write_workload
 from scheduling.what_if.recent_load import read_recent_load
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Write the last hour of a pool as a workload file for simulate_fairness and what_if, without payloads."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,10 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print counts and notes as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            recent = read_recent_load(options["pool"])
-        except DomainError as error:
-            raise CommandError(f"{error.code}: {error.detail}") from error
+        recent = read_recent_load(options["pool"])
         if not recent.load.places:
             raise CommandError("Nothing to write: no jobs arrived in the last hour and none wait.")
         text = write_workload(recent.load, with_names=options["names"])

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.queries import get_job
@@ -16,16 +16,17 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
 from tenants.api.input import parse_json
-from tenants.context import acting_as, command_actor, tenant_context
+from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
+from tenants.management.base import PlatformCommand
 from tenants.models import Tenant
 from tenants.tenancy.queries import find_tenant
 
 POLL_SECONDS = 0.1
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Submit one job. With --wait, exit status 0 means that it completed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -53,13 +54,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the job as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            tenant = find_tenant(options["tenant"])
-            with acting_as(command_actor("submit_job")):
-                job = submit_job(tenant=tenant, request=_request(options)).job
-        except DomainError as error:
-            faults = "".join(f"\n  {fault.get('field', '')} {fault['detail']}" for fault in error.errors)
-            raise CommandError(f"{error.code}: {error.detail}{faults}") from error
+        tenant = find_tenant(options["tenant"])
+        job = submit_job(tenant=tenant, request=_request(options)).job
         if not options["wait"]:
             self._print(job, options)
             return

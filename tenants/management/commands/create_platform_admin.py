@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from tenants.access.passwords import add_password_argument, read_password
 from tenants.access.people import create_platform_admin
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Create an account that is an admin of the platform: the first one, or when no admin can log in."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,13 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         username, password = options["username"], read_password(from_stdin=options["password_stdin"])
-        try:
-            with acting_as(command_actor("create_platform_admin")):
-                create_platform_admin(
-                    username=username, password=password, email=options["email"], reason=options["reason"]
-                )
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        create_platform_admin(username=username, password=password, email=options["email"], reason=options["reason"])
         if options["json"]:
             self.stdout.write(json.dumps({"username": username, "role": "admin"}, ensure_ascii=False))
         else:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.service import create_tenant
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Create a tenant on a plan."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,11 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the tenant as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor("create_tenant")):
-                tenant = create_tenant(slug=options["slug"], plan=options["plan"], name=options["name"])
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        tenant = create_tenant(slug=options["slug"], plan=options["plan"], name=options["name"])
         if options["json"]:
             facts = {"id": str(tenant.pk), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
             self.stdout.write(json.dumps(facts, ensure_ascii=False))

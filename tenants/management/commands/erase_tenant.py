@@ -6,20 +6,19 @@ import json
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from tenants.context import acting_as, command_actor
 from tenants.erasure.proof import find_erasure
 from tenants.erasure.requests import cancel_erasure, request_erasure
 from tenants.erasure.steps import advance
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.models import TenantErasure
 from tenants.tenancy.queries import find_tenant
 
 LOOK_SECONDS = 0.5
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Delete a suspended tenant with all its rows, files and keys, and print the proof. The erasure starts "
         "after the grace period (ERASURE_GRACE_SECONDS); upkeep runs it, or this command with --wait."
@@ -36,11 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the record as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor("erase_tenant")):
-                erasure = self._act(options)
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        erasure = self._act(options)
         self._print(erasure, options)
 
     def _act(self, options: dict[str, Any]) -> TenantErasure:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from tenants.access.people import grant_platform_role, revoke_platform_role
 from tenants.access.people_queries import find_user
 from tenants.access.permissions import PlatformRole
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 NO_ROLE = "none"
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Set a user's platform role (admin, operator, auditor); `none` revokes it. Create the first admin with "
         "`create_platform_admin`."
@@ -32,15 +31,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         role, reason = options["role"], options["reason"]
-        try:
-            with acting_as(command_actor("grant_platform_role")):
-                user = find_user(options["username"])
-                if role == NO_ROLE:
-                    revoke_platform_role(user=user, reason=reason)
-                else:
-                    grant_platform_role(user=user, role=role, reason=reason)
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        user = find_user(options["username"])
+        if role == NO_ROLE:
+            revoke_platform_role(user=user, reason=reason)
+        else:
+            grant_platform_role(user=user, role=role, reason=reason)
         if options["json"]:
             facts = {"username": user.get_username(), "role": None if role == NO_ROLE else role}
             self.stdout.write(json.dumps(facts, ensure_ascii=False))

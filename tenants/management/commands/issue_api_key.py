@@ -6,21 +6,20 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from tenants.access.api_keys import issue_api_key
 from tenants.access.permissions import DEVELOPER_KEY_SCOPES, KEY_PERMISSIONS
-from tenants.context import acting_as, command_actor
 from tenants.database.platform_settings import platform_settings
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
 
 # In place of a list: all scopes that a key can have of a developer's permissions.
 DEVELOPER = "developer"
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Issue an API key of a tenant and print it; it cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -49,18 +48,14 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the key with its id as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor("issue_api_key")):
-                issued = issue_api_key(
-                    tenant=find_tenant(options["tenant"]),
-                    name=options["name"],
-                    scopes=_scopes(options["scopes"]),
-                    expires_at=_expiry(options["expires_in_days"]),
-                    never_expires=options["never_expires"],
-                    allowed_addresses=options["address"],
-                )
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        issued = issue_api_key(
+            tenant=find_tenant(options["tenant"]),
+            name=options["name"],
+            scopes=_scopes(options["scopes"]),
+            expires_at=_expiry(options["expires_in_days"]),
+            never_expires=options["never_expires"],
+            allowed_addresses=options["address"],
+        )
         if options["json"]:
             key = issued.key
             facts = {

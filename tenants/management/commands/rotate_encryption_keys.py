@@ -6,16 +6,15 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from tenants.context import acting_as, command_actor
 from tenants.encryption.service import FIRST, replace_keys, require_master_key, rewrap_keys
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.models import Tenant
 from tenants.tenancy.queries import find_tenant
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Rewrap every data key by the first key of ENCRYPTION_MASTER_KEYS; no value is rewritten, and the "
         "command may be repeated. Afterwards the former master key is no longer needed. With --new-data-keys, "
@@ -30,13 +29,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["tenant"] and not options["new_data_keys"]:
             raise CommandError("--tenant requires --new-data-keys: the master key is changed for all tenants.")
-        try:
-            require_master_key()
-            tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
-            with acting_as(command_actor("rotate_encryption_keys")):
-                facts = {"rewrapped": _rewrap(), "replaced": _replace(tenant) if options["new_data_keys"] else 0}
-        except DomainError as refusal:
-            raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
+        require_master_key()
+        tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
+        facts = {"rewrapped": _rewrap(), "replaced": _replace(tenant) if options["new_data_keys"] else 0}
         if options["json"]:
             self.stdout.write(json.dumps(facts))
         else:

@@ -6,17 +6,16 @@ import json
 from argparse import ArgumentTypeError
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.models import TenantSettings
 from tenants.settings.schema import all_settings, effective_values, orphaned_keys, read_stored
 from tenants.settings.service import change_settings
 from tenants.tenancy.queries import find_tenant
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Show a tenant's settings; with --set and --reset change them first, all or nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,22 +35,17 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the settings as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            tenant = find_tenant(options["tenant"])
-            if options["set"] or options["reset"]:
-                with acting_as(command_actor("tenant_settings")):
-                    row = change_settings(
-                        tenant=tenant,
-                        values=dict(options["set"]),
-                        reset=options["reset"],
-                        reason=options["reason"],
-                        by_platform=True,
-                    )
-            else:
-                row = read_stored(tenant.pk)
-        except DomainError as error:
-            faults = "".join(f"\n  {fault.get('field', '')}: {fault['detail']}" for fault in error.errors)
-            raise CommandError(f"{error.code}: {error.detail}{faults}") from error
+        tenant = find_tenant(options["tenant"])
+        if options["set"] or options["reset"]:
+            row = change_settings(
+                tenant=tenant,
+                values=dict(options["set"]),
+                reset=options["reset"],
+                reason=options["reason"],
+                by_platform=True,
+            )
+        else:
+            row = read_stored(tenant.pk)
         self._print(row, as_json=options["json"])
 
     def _print(self, row: TenantSettings, *, as_json: bool) -> None:

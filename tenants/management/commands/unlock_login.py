@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from tenants.access.locked_names import unlock_logins
-from tenants.context import acting_as, command_actor
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Delete failed log-ins: of a name, an address, a name from an address, or all."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,8 +25,7 @@ class Command(BaseCommand):
         name, address = options["username"], options["address"]
         if bool(name or address) == options["all"]:
             raise CommandError("Give a name, --address or both; or --all alone.")
-        with acting_as(command_actor("unlock_login")):
-            forgotten = unlock_logins(name=name, address=address, reason=options["reason"])
+        forgotten = unlock_logins(name=name, address=address, reason=options["reason"])
         if options["json"]:
             self.stdout.write(json.dumps({"forgotten": forgotten}))
         else:

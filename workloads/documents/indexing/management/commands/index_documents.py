@@ -14,12 +14,12 @@ from typing import Any
 from uuid import UUID
 
 from django.core.files.base import File
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tenants.context import acting_as, command_actor, tenant_context
-from tenants.exceptions import DomainError
+from tenants.context import tenant_context
+from tenants.management.base import PlatformCommand
 from tenants.models import Tenant
 from tenants.tenancy.queries import find_tenant
 from workloads.documents.batch_limit import files_allowed
@@ -70,7 +70,7 @@ class Intake:
         }
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Upload files to a dataset of a tenant and wait until they are indexed. The exit status is 0 only if all "
         "were indexed."
@@ -86,12 +86,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         paths = list(find_files(options["paths"]))
-        try:
-            with acting_as(command_actor("index_documents")):
-                intake = take(find_tenant(options["tenant"]), options["dataset"], paths)
-        except DomainError as refusal:
-            reasons = [f"  {fault['detail']}" for fault in refusal.errors]
-            raise CommandError("\n".join([refusal.detail, *reasons])) from refusal
+        intake = take(find_tenant(options["tenant"]), options["dataset"], paths)
         intake.refresh()
         if not options["no_wait"]:
             wait(intake, options["timeout"], Console(stderr=True, quiet=options["verbosity"] == 0))

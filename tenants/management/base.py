@@ -1,0 +1,23 @@
+"""Base of the commands that call services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from tenants.context import acting_as, command_actor
+from tenants.exceptions import DomainError
+
+
+class PlatformCommand(BaseCommand):
+    """Command whose changes are audited under its name, and which reports a refusal as an error of its own."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command; raise CommandError with the code, the detail and the faults of a DomainError."""
+        try:
+            with acting_as(command_actor(type(self).__module__.rpartition(".")[2])):
+                return super().execute(*args, **options)
+        except DomainError as error:
+            faults = [": ".join(filter(None, (fault.get("field"), fault["detail"]))) for fault in error.errors]
+            raise CommandError("\n  ".join([f"{error.code}: {error.detail}", *faults])) from error
