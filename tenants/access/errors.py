@@ -14,15 +14,11 @@ class KeyExpiredError(DomainError):
 
 
 class KeyAddressError(DomainError):
-    code = "key_address"
-    category = "forbidden"
-    title = gettext_noop("The API key is not accepted from this address.")
+    code, category, title = "key_address", "forbidden", gettext_noop("The API key is not accepted from this address.")
 
 
 class KeyEndedError(DomainError):
-    code = "key_ended"
-    category = "conflict"
-    title = gettext_noop("The API key is revoked or expired; issue a new one.")
+    code, category, title = "key_ended", "conflict", gettext_noop("The API key is revoked or expired; issue a new one.")
 
 
 class InvitationInvalidError(DomainError):

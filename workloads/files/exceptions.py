@@ -18,17 +18,13 @@ class UploadRefusedError(DomainError):
 
 
 class FileNotFoundInTenantError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such file.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such file.")
 
 
 class LinkInvalidError(DomainError):
     """Raised for a link that is forged, altered or expired; the message does not reveal which."""
 
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such link, or it has expired.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such link, or it has expired.")
 
 
 class FileUnreadableError(DomainError):

@@ -8,27 +8,19 @@ from tenants.exceptions import DomainError
 
 
 class WorkflowNotFoundError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such workflow.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such workflow.")
 
 
 class WorkflowVersionNotFoundError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("The workflow has no such version.")
+    code, category, title = "not_found", "not_found", gettext_noop("The workflow has no such version.")
 
 
 class WorkflowNameTakenError(DomainError):
-    code = "workflow_name_taken"
-    category = "conflict"
-    title = gettext_noop("A workflow with this name already exists.")
+    code, category, title = "workflow_name_taken", "conflict", gettext_noop("A workflow with this name already exists.")
 
 
 class WorkflowInvalidError(DomainError):
-    code = "workflow_invalid"
-    category = "invalid"
-    title = gettext_noop("The workflow is not valid.")
+    code, category, title = "workflow_invalid", "invalid", gettext_noop("The workflow is not valid.")
 
 
 class WorkflowChangedError(DomainError):
@@ -46,9 +38,7 @@ class WorkflowInUseError(DomainError):
 class WorkflowDefinitionError(DomainError):
     """Raised for an invalid definition. `errors` has each fault with its code and its position as a JSON pointer."""
 
-    code = "definition_invalid"
-    category = "invalid"
-    title = gettext_noop("The definition is not valid.")
+    code, category, title = "definition_invalid", "invalid", gettext_noop("The definition is not valid.")
 
 
 class RunInputsInvalidError(DomainError):
@@ -58,9 +48,7 @@ class RunInputsInvalidError(DomainError):
 
 
 class ApprovalNotFoundError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such approval.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such approval.")
 
 
 class ApprovalEndedError(DomainError):

@@ -8,9 +8,7 @@ from tenants.exceptions import DomainError
 
 
 class DocumentNotFoundError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such document.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such document.")
 
 
 class DocumentDuplicateError(DomainError):
