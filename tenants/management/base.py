@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -21,3 +22,7 @@ class PlatformCommand(BaseCommand):
         except DomainError as error:
             faults = [": ".join(filter(None, (fault.get("field"), fault["detail"]))) for fault in error.errors]
             raise CommandError("\n  ".join([f"{error.code}: {error.detail}", *faults])) from error
+
+    def show(self, options: dict[str, Any], facts: Any, text: str) -> None:
+        """Print the facts as JSON if --json is given, else the text."""
+        self.stdout.write(json.dumps(facts, ensure_ascii=False, default=str) if options["json"] else text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -38,14 +37,6 @@ class Command(PlatformCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         values = {name: options[name] for name in QUEUE_FIELDS if options[name] is not None}
         queue = create_queue(name=options["name"], pool=options["pool"], values=values, reason=options["reason"])
-        if options["json"]:
-            facts = {
-                "name": queue.name,
-                "pool": queue.pool.name,
-                **{name: getattr(queue, name) for name in QUEUE_FIELDS},
-            }
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(
-                f"Created the queue {queue} in the pool {queue.pool}. Route jobs to it by a routing rule or a tier row."
-            )
+        facts = {"name": queue.name, "pool": queue.pool.name, **{name: getattr(queue, name) for name in QUEUE_FIELDS}}
+        text = f"Created the queue {queue} in the pool {queue.pool}. Route jobs to it by a routing rule or a tier row."
+        self.show(options, facts, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -26,8 +25,6 @@ class Command(PlatformCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         values = {name: options[name] for name in POOL_FIELDS if options[name] is not None}
         pool = create_worker_pool(name=options["name"], values=values, reason=options["reason"])
-        if options["json"]:
-            facts = {"name": pool.name, **{name: getattr(pool, name) for name in POOL_FIELDS}}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(f"Created the worker pool {pool}. Start a worker of it with “run_worker --pool {pool}”.")
+        facts = {"name": pool.name, **{name: getattr(pool, name) for name in POOL_FIELDS}}
+        text = f"Created the worker pool {pool}. Start a worker of it with “run_worker --pool {pool}”."
+        self.show(options, facts, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
@@ -35,10 +34,7 @@ class Command(PlatformCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         require_master_key()
         counts = self._seal(options["after"], options["batch"])
-        if options["json"]:
-            self.stdout.write(json.dumps(counts))
-        else:
-            self.stdout.write(", ".join(f"{number:,} {name}" for name, number in counts.items()) + " sealed.")
+        self.show(options, counts, ", ".join(f"{number:,} {name}" for name, number in counts.items()) + " sealed.")
 
     def _seal(self, after: UUID, batch: int) -> dict[str, int]:
         """Encrypt the values batch by batch, and commit each batch.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
@@ -26,11 +25,8 @@ class Command(PlatformCommand):
         with all_tenants():
             job = get_job(options["job"])
             waiting = why_waiting(job)
-        if options["json"]:
-            facts = {"id": str(job.pk), "state": job.state, "waiting": asdict(waiting) if waiting else None}
-            self.stdout.write(json.dumps(facts, default=str))
-        else:
-            self.stdout.write("\n".join(describe(job, waiting)))
+        facts = {"id": str(job.pk), "state": job.state, "waiting": asdict(waiting) if waiting else None}
+        self.show(options, facts, "\n".join(describe(job, waiting)))
 
 
 def describe(job: Job, waiting: Explanation | None) -> list[str]:

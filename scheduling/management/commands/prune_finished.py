@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -35,11 +34,12 @@ class Command(PlatformCommand):
         tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
         days = options["older_than_days"]
         counts = self._count(tenant, days) if options["dry_run"] else self._prune(tenant, days)
-        if options["json"]:
-            self.stdout.write(json.dumps({**counts, "dry_run": options["dry_run"]}))
-        else:
-            jobs = f"{counts['finished_jobs']:,} finished and {counts['failed_jobs']:,} failed jobs"
-            self.stdout.write(f"{jobs} {'would be' if options['dry_run'] else 'were'} removed.")
+        jobs = f"{counts['finished_jobs']:,} finished and {counts['failed_jobs']:,} failed jobs"
+        self.show(
+            options,
+            {**counts, "dry_run": options["dry_run"]},
+            f"{jobs} {'would be' if options['dry_run'] else 'were'} removed.",
+        )
 
     def _count(self, tenant: Tenant | None, days: int | None) -> dict[str, int]:
         finished = sum(count_prunable(page)[0] for page in pages(RetentionClass.FINISHED_JOBS, tenant, days))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -105,10 +104,7 @@ class Command(PlatformCommand):
             answer = self._answer(change, options)
         except (WorkloadInvalidError, TooManyJobsError, UnknownNameError) as error:
             raise CommandError(str(error), returncode=BAD_FILE) from error
-        if options["json"]:
-            self.stdout.write(json.dumps(describe(answer), ensure_ascii=False))
-        else:
-            self.stdout.write("\n".join(render(answer)))
+        self.show(options, describe(answer), "\n".join(render(answer)))
 
     def _answer(self, change: Change, options: dict[str, Any]) -> WhatIf:
         if options["workload"] is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -26,7 +25,8 @@ class Command(PlatformCommand):
         user = find_user(options["username"])
         password = read_password(from_stdin=options["password_stdin"])
         change_password(user=user, password=password, reason=options["reason"])
-        if options["json"]:
-            self.stdout.write(json.dumps({"username": user.get_username()}, ensure_ascii=False))
-        else:
-            self.stdout.write(f"{user.get_username()} has a new password and is logged out everywhere.")
+        self.show(
+            options,
+            {"username": user.get_username()},
+            f"{user.get_username()} has a new password and is logged out everywhere.",
+        )

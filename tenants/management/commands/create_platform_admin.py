@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -25,7 +24,4 @@ class Command(PlatformCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         username, password = options["username"], read_password(from_stdin=options["password_stdin"])
         create_platform_admin(username=username, password=password, email=options["email"], reason=options["reason"])
-        if options["json"]:
-            self.stdout.write(json.dumps({"username": username, "role": "admin"}, ensure_ascii=False))
-        else:
-            self.stdout.write(f"{username} is admin of the platform.")
+        self.show(options, {"username": username, "role": "admin"}, f"{username} is admin of the platform.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -22,8 +21,5 @@ class Command(PlatformCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = create_tenant(slug=options["slug"], plan=options["plan"], name=options["name"])
-        if options["json"]:
-            facts = {"id": str(tenant.pk), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(f"Tenant {tenant.slug} is on the plan {tenant.plan.slug}.")
+        facts = {"id": str(tenant.pk), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
+        self.show(options, facts, f"Tenant {tenant.slug} is on the plan {tenant.plan.slug}.")

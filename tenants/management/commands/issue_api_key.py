@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,19 +55,16 @@ class Command(PlatformCommand):
             never_expires=options["never_expires"],
             allowed_addresses=options["address"],
         )
-        if options["json"]:
-            key = issued.key
-            facts = {
-                "id": str(key.pk),
-                "tenant": options["tenant"],
-                "name": key.name,
-                "scopes": key.scopes,
-                "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
-                "token": issued.token,
-            }
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(issued.token)
+        key = issued.key
+        facts = {
+            "id": str(key.pk),
+            "tenant": options["tenant"],
+            "name": key.name,
+            "scopes": key.scopes,
+            "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
+            "token": issued.token,
+        }
+        self.show(options, facts, issued.token)
 
 
 def _scopes(names: list[str]) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -25,8 +24,9 @@ class Command(PlatformCommand):
         if key is None:
             raise CommandError(f"There is no key with the prefix {options['prefix']!r}.")
         key = revoke_api_key(api_key=key, reason=options["reason"])
-        if options["json"]:
-            revoked_at = key.revoked_at.isoformat() if key.revoked_at else None
-            self.stdout.write(json.dumps({"prefix": key.prefix, "name": key.name, "revoked_at": revoked_at}))
-        else:
-            self.stdout.write(f"The key {key} is revoked.")
+        revoked_at = key.revoked_at.isoformat() if key.revoked_at else None
+        self.show(
+            options,
+            {"prefix": key.prefix, "name": key.name, "revoked_at": revoked_at},
+            f"The key {key} is revoked.",
+        )

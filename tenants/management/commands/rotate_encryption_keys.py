@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -32,10 +31,7 @@ class Command(PlatformCommand):
         require_master_key()
         tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
         facts = {"rewrapped": _rewrap(), "replaced": _replace(tenant) if options["new_data_keys"] else 0}
-        if options["json"]:
-            self.stdout.write(json.dumps(facts))
-        else:
-            self.stdout.write(f"{facts['rewrapped']:,} data keys were rewrapped, {facts['replaced']:,} replaced.")
+        self.show(options, facts, f"{facts['rewrapped']:,} data keys were rewrapped, {facts['replaced']:,} replaced.")
 
 
 def _rewrap() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -26,7 +25,4 @@ class Command(PlatformCommand):
         if bool(name or address) == options["all"]:
             raise CommandError("Give a name, --address or both; or --all alone.")
         forgotten = unlock_logins(name=name, address=address, reason=options["reason"])
-        if options["json"]:
-            self.stdout.write(json.dumps({"forgotten": forgotten}))
-        else:
-            self.stdout.write(f"{forgotten:,} failed log-ins are deleted.")
+        self.show(options, {"forgotten": forgotten}, f"{forgotten:,} failed log-ins are deleted.")
