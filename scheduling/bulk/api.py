@@ -127,8 +127,7 @@ class BulkOperationViewSet(TenantViewSet):
                 )
 
     def _reason(self, request: Request) -> str:
-        body = BulkReasonSerializer.of(request.data)
-        return str(body.validated_data["reason"])
+        return str(BulkReasonSerializer.of(request.data).validated_data["reason"])
 
     def _started(self, operation: BulkOperation, request: Request) -> Response:
         answer = self._answer(operation.pk, status=201)

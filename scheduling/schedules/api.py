@@ -148,8 +148,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"])
     def backfill(self, request: Request, pk: str) -> Response:
         """Submit a job for each time of a span that has no job; with `dry_run`, the default, only list these times."""
-        body = BackfillSerializer.of(request.data)
-        values = body.validated_data
+        values = BackfillSerializer.of(request.data).validated_data
         done = backfill_schedule(
             schedule_id=UUID(pk),
             since=values["since"],

@@ -154,8 +154,7 @@ class PoolViewSet(StoppableViewSet):
     @extend_schema(operation_id="pools_create", request=NewPoolSerializer, responses={201: TargetSerializer})
     def create(self, request: Request) -> Response:
         """Add a worker pool. It has no workers until some are started with its name."""
-        body = NewPoolSerializer.of(request.data)
-        values = dict(body.validated_data)
+        values = dict(NewPoolSerializer.of(request.data).validated_data)
         name, reason = values.pop("name"), values.pop("reason")
         create_worker_pool(name=name, values=values, reason=reason)
         return self.answer_new(name)

@@ -140,8 +140,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change a dataset. New settings apply to documents that are indexed from now on."""
         dataset = self.begin_edit(lambda: get_dataset(UUID(pk)))
-        body = DatasetChangesSerializer.of(request.data)
-        return _answer(update_dataset(dataset=dataset, **body.validated_data))
+        return _answer(update_dataset(dataset=dataset, **DatasetChangesSerializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="datasets_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
@@ -153,8 +152,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def search(self, request: Request, pk: str) -> Response:
         """Return the chunks that match a query, by words, by meaning, or by both."""
-        body = SearchSerializer.of(request.data)
-        asked = body.validated_data
+        asked = SearchSerializer.of(request.data).validated_data
         timings = Timings()
         hits = search_dataset(
             dataset=get_dataset(UUID(pk)),

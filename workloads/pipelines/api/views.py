@@ -104,8 +104,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def runs(self, request: Request, pk: str) -> Response:
         """Run a version of the pipeline as one job, over the sources in its definition or those in the request."""
-        body = NewPipelineRunSerializer.of(request.data)
-        asked = body.validated_data
+        asked = NewPipelineRunSerializer.of(request.data).validated_data
         run = start_run(
             tenant=self.tenant,
             pipeline_id=UUID(pk),

@@ -54,7 +54,6 @@ class ApprovalViewSet(TenantViewSet):
     @action(detail=True, methods=["post"])
     def decide(self, request: Request, pk: str) -> Response:
         """Decide an approval. Each can be decided once, and its run continues at once."""
-        body = ApprovalDecisionSerializer.of(request.data)
-        answer = body.validated_data
+        answer = ApprovalDecisionSerializer.of(request.data).validated_data
         decide_approval(approval_id=UUID(pk), is_approved=answer["decision"] == "approved", comment=answer["comment"])
         return Response(ApprovalSerializer(get_approval(UUID(pk))).data)

@@ -100,8 +100,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change the name or the description of a workflow."""
         workflow = self.begin_edit(lambda: get_workflow(UUID(pk)))
-        body = WorkflowChangesSerializer.of(request.data)
-        return _answer(update_workflow(workflow=workflow, **body.validated_data))
+        return _answer(update_workflow(workflow=workflow, **WorkflowChangesSerializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="workflows_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:

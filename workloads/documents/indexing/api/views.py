@@ -99,8 +99,7 @@ class DatasetSourcesViewSet(TenantViewSet):
     )
     def add_text(self, request: Request, dataset_id: str) -> Response:
         """Create a document from a text. A text that the dataset already has is not indexed again."""
-        body = NewTextSerializer.of(request.data)
-        asked = body.validated_data
+        asked = NewTextSerializer.of(request.data).validated_data
         upload = add_text(
             tenant=self.tenant,
             dataset=get_dataset(UUID(dataset_id)),
@@ -134,8 +133,7 @@ class DatasetSourcesViewSet(TenantViewSet):
 
         The old chunks of a document serve searches until its new ones are complete.
         """
-        body = ReindexDatasetSerializer.of(request.data)
-        asked = body.validated_data
+        asked = ReindexDatasetSerializer.of(request.data).validated_data
         renewal = reindex_dataset(
             tenant=self.tenant,
             dataset=get_dataset(UUID(dataset_id)),
