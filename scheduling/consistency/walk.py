@@ -8,12 +8,23 @@ from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, connection
+from django.db.models import QuerySet
 from psycopg.errors import QueryCanceled
 from psycopg.rows import class_row
 
-from scheduling.consistency.registry import NOT_PROVED, CheckPage, CheckRange, ConsistencyFault, Cursor, StateCheck
+from scheduling.consistency.registry import (
+    NOT_PROVED,
+    CheckPage,
+    CheckRange,
+    ConsistencyFault,
+    Cursor,
+    FaultKind,
+    StateCheck,
+)
 from tenants.context import all_tenants
 from tenants.database.prepared import planned_cursor
+from tenants.limits.recounts import StoredCounter
+from tenants.tenancy.bases import TenantModel
 from tenants.tenancy.queries import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
 from tenants.translation import LocalizableText
 
@@ -91,6 +102,30 @@ def check_page(piece: CheckRange, find: Callable[[TenantPage], Iterable[Consiste
     until = {"tenant": str(page.until)}
     is_last = page.is_last or piece.tenant_id is not None
     return CheckPage(replace(piece, until=until), faults, None if is_last else until, {"tenants": page.tenants})
+
+
+def look_at_counter(piece: CheckRange, counter: StoredCounter, kind: FaultKind, detail: str) -> CheckPage:
+    """Compare a counter of each tenant with a recount; ``detail`` words a difference, with its values in it."""
+
+    def find(page: TenantPage) -> Iterable[ConsistencyFault]:
+        for row in counter.verify_page(page):
+            yield ConsistencyFault(kind.code, row.tenant_id, row.key, LocalizableText(detail, row.values()))
+
+    return check_page(piece, find)
+
+
+def read_rows[Row: TenantModel](rows: QuerySet[Row], piece: CheckRange, most: int) -> tuple[list[Row], CheckPage]:
+    """Return the rows of a piece in the order of their ids, and the look at it without its faults."""
+    rows = rows.order_by("pk")
+    if piece.tenant_id is not None:
+        rows = rows.filter(tenant_id=piece.tenant_id)
+    if after := piece.after.get("id"):
+        rows = rows.filter(pk__gt=after)
+    if until := (piece.until or {}).get("id"):
+        rows = rows.filter(pk__lte=until)
+    found = list(rows[:most])
+    end = {"id": str(found[-1].pk)} if len(found) == most else {}
+    return found, CheckPage(replace(piece, until=end), (), end or None)
 
 
 def page_of_one(tenant_id: UUID) -> TenantPage:
