@@ -24,6 +24,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
 
 from scheduling.bulk.admin import start_url
 from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
@@ -55,7 +56,7 @@ class JobReplayPages(PayloadEditor, KeysetAdmin):
     """A mixin for the admin of jobs: the action that shows the payload in a form, and the view that submits it."""
 
     def get_urls(self) -> list[URLPattern]:
-        edited = self.guard(self.replay_view, Permission.JOBS_REVEAL)
+        edited = self.guard(require_POST(self.replay_view), Permission.JOBS_REVEAL)
         return [path("<uuid:object_id>/replay/", edited, name="scheduling_job_replay"), *super().get_urls()]
 
     @post_action(
@@ -70,8 +71,6 @@ class JobReplayPages(PayloadEditor, KeysetAdmin):
 
     def replay_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         """Run the ended job again, as a new job, with the payload entered in the form."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         if not self.access(request).may(Permission.JOBS_RETRY):
             raise PermissionDenied
         job = first_or_raise(find_jobs().filter(pk=object_id), Http404("There is no such job."))
@@ -112,7 +111,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return jobs.select_related("tenant") if self.access(request).sees_all_tenants else jobs
 
     def get_urls(self) -> list[URLPattern]:
-        body = self.guard(self.body_view, Permission.JOBS_VIEW, cacheable=True)
+        body = self.guard(require_safe(self.body_view), Permission.JOBS_VIEW, cacheable=True)
         return [
             path("<uuid:object_id>/body/", body, name="scheduling_job_body"),
             *super().get_urls(),
@@ -149,8 +148,6 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
         """Render the part of the job's page that changes with the job; the browser polls it until the job has ended."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         job = self._job(request, str(object_id))
         return part_response(request, self._body(request, job), status=STOP_POLLING if job.is_terminal else 200)
 

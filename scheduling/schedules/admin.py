@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_POST
 
 from scheduling.console.filters import KindFilter, TenantFilter
 from scheduling.console.help_texts import HelpfulMixin
@@ -102,7 +103,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
             obj.pk = create_schedule(tenant=form.own_tenant or form.cleaned_data["tenant"], values=values).pk
 
     def get_urls(self) -> list[URLPattern]:
-        preview = self.guard(self.preview_view, Permission.SCHEDULES_VIEW)
+        preview = self.guard(require_POST(self.preview_view), Permission.SCHEDULES_VIEW)
         backfill = self.guard(self.backfill_view, Permission.SCHEDULES_MANAGE)
         return [
             path("preview/", preview, name="scheduling_schedule_preview"),
@@ -121,8 +122,6 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     @costs(SEARCH)
     def preview_view(self, request: HttpRequest) -> HttpResponse:
         """Return an HTML fragment with the next ten runs for the values of the posted form; save nothing."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         return HttpResponse(draw_preview(request.POST, request))
 
     def backfill_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:

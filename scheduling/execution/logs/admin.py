@@ -7,11 +7,12 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
+from django.views.decorators.http import require_safe
 
 from scheduling.execution.logs.queries import read_log_end, stream_log
 from scheduling.execution.logs.service import LEVELS
@@ -31,8 +32,8 @@ class JobLogPages(KeysetAdmin):
     """A mixin for the admin of jobs: the log panel of a job's page, and views for its lines and for a download."""
 
     def get_urls(self) -> list[URLPattern]:
-        part = self.guard(self.log_view, Permission.LOGS_VIEW, cacheable=True)
-        file = self.guard(self.log_download_view, Permission.LOGS_VIEW)
+        part = self.guard(require_safe(self.log_view), Permission.LOGS_VIEW, cacheable=True)
+        file = self.guard(require_safe(self.log_download_view), Permission.LOGS_VIEW)
         return [
             path("<uuid:object_id>/log/", part, name="scheduling_job_log"),
             path("<uuid:object_id>/log/download/", file, name="scheduling_job_log_download"),
@@ -57,14 +58,10 @@ class JobLogPages(KeysetAdmin):
 
     def log_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
         """Render only the lines of the panel; answer 304 if the browser's copy is current."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         return part_response(request, self._log_part(request, _job(object_id)))
 
     def log_download_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
         """Stream the whole log as text."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         job = _job(object_id)
         before_page = partial(require_still_authorized, request, Permission.LOGS_VIEW)
         response = StreamingHttpResponse(
