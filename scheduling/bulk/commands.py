@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -68,7 +67,7 @@ class BulkCommand(PlatformCommand):
             outcomes.extend(self._run(slug, options) for slug in dict.fromkeys(options["tenant"]) or [None])
         finally:
             if outcomes:
-                self._print(outcomes, is_json=options["json"])
+                self._print(outcomes, options)
         if failed := [
             outcome["error"] or "The bulk operation has not ended." for outcome in outcomes if outcome.pop("has_failed")
         ]:
@@ -92,15 +91,15 @@ class BulkCommand(PlatformCommand):
             operation = run_to_end(operation)
         return {"tenant": slug, **_operation_facts(operation, is_awaited=not options["no_wait"])}
 
-    def _print(self, outcomes: list[Facts], *, is_json: bool) -> None:
+    def _print(self, outcomes: list[Facts], options: dict[str, Any]) -> None:
         shown = [{name: value for name, value in outcome.items() if name != "has_failed"} for outcome in outcomes]
-        if is_json:
-            self.stdout.write(json.dumps(shown, ensure_ascii=False))
-            return
-        for outcome in shown:
-            for name, value in outcome.items():
-                if value not in ({}, [], "", None):
-                    self.stdout.write(f"{name.replace('_', ' ')}: {_words(value)}")
+        lines = [
+            f"{name.replace('_', ' ')}: {_words(value)}"
+            for outcome in shown
+            for name, value in outcome.items()
+            if value not in ({}, [], "", None)
+        ]
+        self.show(options, shown, "\n".join(lines))
 
 
 def _read_patch(text: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from argparse import ArgumentParser
 from dataclasses import asdict
@@ -51,7 +50,7 @@ class TargetCommand(PlatformCommand):
         else:
             state = read_state(options["target"], options["name"])
             facts, text = asdict(state), describe(options["target"], state)
-        self.stdout.write(json.dumps(facts, default=str) if options["json"] else text)
+        self.show(options, facts, text)
 
 
 def add_stop_arguments(parser: ArgumentParser) -> None:

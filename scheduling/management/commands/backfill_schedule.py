@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -34,20 +33,9 @@ class Command(PlatformCommand):
                 is_dry_run=options["dry_run"],
                 reason=options["reason"],
             )
-        if options["json"]:
-            self.stdout.write(json.dumps(_facts(done, is_dry_run=options["dry_run"])))
-        else:
-            self._tell(done, is_dry_run=options["dry_run"])
+        self.show(options, _facts(done, is_dry_run=options["dry_run"]), _text(done, is_dry_run=options["dry_run"]))
         if done.refused:
             raise CommandError(f"{len(done.refused)} times were refused, the first with {done.refused[0][1]}")
-
-    def _tell(self, done: Backfill, *, is_dry_run: bool) -> None:
-        if is_dry_run:
-            for time in done.times:
-                self.stdout.write(time.isoformat())
-        verb = "would be submitted" if is_dry_run else "submitted"
-        count = len(done.times) if is_dry_run else done.submitted
-        self.stdout.write(f"{count} {verb}, {done.skipped} had their jobs already.")
 
 
 def _facts(done: Backfill, *, is_dry_run: bool) -> dict[str, Any]:
@@ -58,3 +46,10 @@ def _facts(done: Backfill, *, is_dry_run: bool) -> dict[str, Any]:
         "submitted": done.submitted,
         "refused": [{"fire_time": time.isoformat(), "reason": reason} for time, reason in done.refused],
     }
+
+
+def _text(done: Backfill, *, is_dry_run: bool) -> str:
+    skipped = f"{done.skipped} had their jobs already."
+    if not is_dry_run:
+        return f"{done.submitted} submitted, {skipped}"
+    return "\n".join([*(time.isoformat() for time in done.times), f"{len(done.times)} would be submitted, {skipped}"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -28,7 +27,7 @@ class Command(PlatformCommand):
                 schedules = schedules.filter(tenant=tenant)
             for schedule in schedules.iterator():
                 facts = _facts(schedule)
-                self.stdout.write(json.dumps(facts, ensure_ascii=False) if options["json"] else _line(facts))
+                self.show(options, facts, _line(facts))
 
 
 def _facts(schedule: Any) -> dict[str, Any]:

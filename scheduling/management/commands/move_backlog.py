@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -28,7 +27,7 @@ class Command(PlatformCommand):
                 start_reroute(reason=options["reason"])
             rows = list(find_operations().filter(operation=BulkOperation.Operation.REROUTE)[:SHOWN])
         for row in rows:
-            self.stdout.write(json.dumps(_facts(row), ensure_ascii=False) if options["json"] else _line(row))
+            self.show(options, _facts(row), _line(row))
 
 
 def _facts(row: BulkOperation) -> dict[str, Any]:

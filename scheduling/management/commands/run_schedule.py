@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -23,4 +22,4 @@ class Command(PlatformCommand):
         with schedule_scope(options["schedule"]) as schedule:
             fire = run_schedule_now(schedule_id=schedule.pk, reason=options["reason"])
         facts = {"schedule": str(schedule.pk), "fire_time": fire.fire_time.isoformat(), "job": str(fire.job_id)}
-        self.stdout.write(json.dumps(facts) if options["json"] else facts["job"])
+        self.show(options, facts, facts["job"])

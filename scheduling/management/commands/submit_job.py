@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
@@ -65,12 +64,9 @@ class Command(PlatformCommand):
             raise CommandError(f"The job is {job.state}. {job.error_message}".strip())
 
     def _print(self, job: Job, options: dict[str, Any]) -> None:
-        if not options["json"]:
-            self.stdout.write(f"{job.id} {job.state}")
-            return
         facts = {"id": str(job.id), "kind": job.kind, "state": job.state, "result": job.result}
         error = {"type": job.error_type, "message": job.error_message} if job.error_type else None
-        self.stdout.write(json.dumps({**facts, "error": error}, ensure_ascii=False))
+        self.show(options, {**facts, "error": error}, f"{job.id} {job.state}")
 
 
 def json_object(text: str) -> dict[str, Any]:

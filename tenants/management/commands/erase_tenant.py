@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -36,7 +35,9 @@ class Command(PlatformCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         erasure = self._act(options)
-        self._print(erasure, options)
+        facts: dict[str, Any] = {name: getattr(erasure, name) for name in ("status", "proof", "proof_sha256")}
+        facts |= {"id": str(erasure.pk), "starts_at": erasure.starts_at.isoformat()}
+        self.show(options, facts, _describe(erasure))
 
     def _act(self, options: dict[str, Any]) -> TenantErasure:
         tenant = find_tenant(options["slug"])
@@ -49,19 +50,13 @@ class Command(PlatformCommand):
             erasure = find_erasure(erasure_id=erasure.pk)
         return erasure
 
-    def _print(self, erasure: TenantErasure, options: dict[str, Any]) -> None:
-        if options["json"]:
-            facts: dict[str, Any] = {
-                "id": str(erasure.pk),
-                "status": erasure.status,
-                "starts_at": erasure.starts_at.isoformat(),
-            }
-            facts |= {"proof": erasure.proof, "proof_sha256": erasure.proof_sha256}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        elif erasure.proof is None:
-            self.stdout.write(f"{erasure} is {erasure.status}; it starts at {erasure.starts_at.isoformat()}.")
-        else:
-            for name, counts in erasure.proof["counts"].items():
-                if counts["before"] or counts["removed"]:
-                    self.stdout.write(f"{name}: {counts['before']:,} before, {counts['after']:,} after")
-            self.stdout.write(f"{erasure} is completed. SHA-256 of its proof: {erasure.proof_sha256}")
+
+def _describe(erasure: TenantErasure) -> str:
+    if erasure.proof is None:
+        return f"{erasure} is {erasure.status}; it starts at {erasure.starts_at.isoformat()}."
+    lines = [
+        f"{name}: {counts['before']:,} before, {counts['after']:,} after"
+        for name, counts in erasure.proof["counts"].items()
+        if counts["before"] or counts["removed"]
+    ]
+    return "\n".join([*lines, f"{erasure} is completed. SHA-256 of its proof: {erasure.proof_sha256}"])

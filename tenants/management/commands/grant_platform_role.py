@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -32,14 +31,10 @@ class Command(PlatformCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         role, reason = options["role"], options["reason"]
         user = find_user(options["username"])
+        facts = {"username": user.get_username(), "role": None if role == NO_ROLE else role}
         if role == NO_ROLE:
             revoke_platform_role(user=user, reason=reason)
+            self.show(options, facts, f"{user.get_username()} no longer has a platform role.")
         else:
             grant_platform_role(user=user, role=role, reason=reason)
-        if options["json"]:
-            facts = {"username": user.get_username(), "role": None if role == NO_ROLE else role}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        elif role == NO_ROLE:
-            self.stdout.write(f"{user.get_username()} no longer has a platform role.")
-        else:
-            self.stdout.write(f"{user.get_username()} is {role} of the platform.")
+            self.show(options, facts, f"{user.get_username()} is {role} of the platform.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -25,11 +24,7 @@ class Command(PlatformCommand):
         tenant = find_tenant(options["tenant"])
         with tenant_context(tenant):
             usage = read_usage(tenant.pk)
-        if options["json"]:
-            self.stdout.write(json.dumps(_facts(options["tenant"], usage)))
-            return
-        for line in usage.lines:
-            self.stdout.write(_sentence(line))
+        self.show(options, _facts(options["tenant"], usage), "\n".join(map(_sentence, usage.lines)))
 
 
 def _facts(slug: str, usage: Usage) -> dict[str, Any]:

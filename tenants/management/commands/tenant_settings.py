@@ -46,22 +46,18 @@ class Command(PlatformCommand):
             )
         else:
             row = read_stored(tenant.pk)
-        self._print(row, as_json=options["json"])
+        self._print(row, options)
 
-    def _print(self, row: TenantSettings, *, as_json: bool) -> None:
+    def _print(self, row: TenantSettings, options: dict[str, Any]) -> None:
         declared = all_settings()
         values = {key: declared[key].shown(value) for key, value in effective_values(row.stored).items()}
         orphaned = orphaned_keys(row.stored)
-        if as_json:
-            changed = [key for key in declared if key in row.stored]
-            facts = {"version": row.version, "values": values, "changed": changed, "orphaned": orphaned}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-            return
-        for key, value in values.items():
-            note = "" if key in row.stored else "  (default)"
-            self.stdout.write(f"{key} = {json.dumps(value, ensure_ascii=False)}{note}")
-        for key in orphaned:
-            self.stdout.write(f"{key}  (stored; no installed plug-in declares it)")
+        changed = [key for key in declared if key in row.stored]
+        facts = {"version": row.version, "values": values, "changed": changed, "orphaned": orphaned}
+        notes = {key: "" if key in row.stored else "  (default)" for key in values}
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}{notes[key]}" for key, value in values.items()]
+        lines += [f"{key}  (stored; no installed plug-in declares it)" for key in orphaned]
+        self.show(options, facts, "\n".join(lines))
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -44,7 +43,7 @@ class Command(PlatformCommand):
             row.refresh_from_db()
             for version in versions_of(row):
                 facts = _facts(version, is_current=version.number == row.version)
-                self.stdout.write(json.dumps(facts, ensure_ascii=False) if options["json"] else _line(facts))
+                self.show(options, facts, _line(facts))
 
 
 def _find(kind: Versioned[Any], options: dict[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
@@ -90,19 +89,16 @@ class Command(PlatformCommand):
         intake.refresh()
         if not options["no_wait"]:
             wait(intake, options["timeout"], Console(stderr=True, quiet=options["verbosity"] == 0))
-        self._report(intake, as_json=options["json"])
+        facts = intake.describe()
+        self.show(options, facts, "\n".join(map(_sentence, facts["documents"])))
         if not options["no_wait"]:
             _require_all_indexed(intake)
 
-    def _report(self, intake: Intake, *, as_json: bool) -> None:
-        facts = intake.describe()
-        if as_json:
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-            return
-        for entry in facts["documents"]:
-            reason = f" ({entry['error']['code']}: {entry['error']['message']})" if entry["error"] else ""
-            known = ", already in the dataset" if entry["is_duplicate"] else ""
-            self.stdout.write(f"{entry['name']}: {entry['status']}{known}{reason}")
+
+def _sentence(entry: dict[str, Any]) -> str:
+    reason = f" ({entry['error']['code']}: {entry['error']['message']})" if entry["error"] else ""
+    known = ", already in the dataset" if entry["is_duplicate"] else ""
+    return f"{entry['name']}: {entry['status']}{known}{reason}"
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[Path]:
