@@ -32,6 +32,7 @@ from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.prepared import fetch_all, fetch_one, prepared_cursor
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
 # The most breakers that one turn half-opens or forgets.
@@ -107,15 +108,7 @@ def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[Execu
     now = None
     for row in fetch_all(_TAKE_NEWS, {"limit": STAGE_ROWS, "free": free}):
         now = row.now
-        ending = ExecutionEnd(
-            tenant_id=row.tenant_id,
-            job_id=row.job_id,
-            fingerprint=row.fingerprint,
-            error_type=row.error_type,
-            error_message=row.error_message,
-            at=row.at,
-            retry_after_seconds=row.retry_after_seconds,
-        )
+        ending = from_row(ExecutionEnd, row)
         for owner in (row.tenant_id, None) if row.is_shared else (row.tenant_id,):
             endings[CircuitName(owner, row.kind, row.dependency)].append(ending)
     return endings, now
@@ -136,18 +129,7 @@ def _read_standings(names: list[CircuitName]) -> dict[CircuitName, _Row]:
 
 
 def _standing_of(row: Any) -> CircuitRecord:
-    return CircuitRecord(
-        state=CircuitState(row.state),
-        failures=row.failures,
-        fingerprint=row.fingerprint,
-        error_type=row.error_type,
-        error_message=row.error_message,
-        counted_from=row.counted_from,
-        opened_at=row.opened_at,
-        until=row.until,
-        probe_job_id=row.probe_job_id,
-        tenants=_parsed(row.tenants),
-    )
+    return from_row(CircuitRecord, row, state=CircuitState(row.state), tenants=_parsed(row.tenants))
 
 
 def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, CircuitRecord | None]) -> None:

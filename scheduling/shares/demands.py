@@ -20,6 +20,7 @@ from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitleme
 from scheduling.fairness.key_nodes import MILLI, UNITS_PER_MICROSECOND
 from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import fetch_all
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
 DEMAND_LIMIT = 5_000
@@ -194,11 +195,9 @@ def _share_out(demands: Sequence[DemandClass]) -> Iterator[tuple[DemandClass, fl
 def _read_tenants(limit: int) -> list[DemandClass]:
     """Return the tenants with jobs in flight, and at most ``limit`` of those that only wait."""
     return [
-        DemandClass(
-            queue_id=row.queue_id,
-            weight_milli=row.weight_milli,
-            cap=row.cap,
-            is_backlogged=row.is_backlogged,
+        from_row(
+            DemandClass,
+            row,
             count=1,
             served=row.weight_milli * row.vruntime,
             members=[(row.tenant_id, row.vruntime)],

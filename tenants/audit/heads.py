@@ -16,6 +16,7 @@ from tenants.audit.sealing import leads
 from tenants.audit.signing import is_signed, sign, signing_key_id
 from tenants.context import all_tenants
 from tenants.database.prepared import planned_cursor
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 from tenants.models import AuditHead
 
@@ -79,15 +80,7 @@ def build_head(kind: HeadKind, chain: UUID, sequence: int, chain_hash: str) -> A
 
 def export_head(head: AuditHead) -> SignedHead:
     """Return a stored head in its exported form."""
-    return SignedHead(
-        chain=str(head.chain),
-        kind=head.kind,
-        sequence=head.sequence,
-        hash=head.hash,
-        signed_at=moment_text(head.signed_at),
-        key_id=head.key_id,
-        signature=head.signature,
-    )
+    return from_row(SignedHead, head, chain=str(head.chain), signed_at=moment_text(head.signed_at))
 
 
 def is_head_signed(head: Mapping[str, Any]) -> bool | None:

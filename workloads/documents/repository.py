@@ -21,7 +21,7 @@ from psycopg.rows import scalar_row
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7s
 from tenants.database.prepared import fetch_all
-from tenants.database.reads import first_or_raise
+from tenants.database.reads import first_or_raise, from_row
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
@@ -74,24 +74,13 @@ def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> Document
 
 def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
     """Return the `DocumentSource` of a document that has been read, for a job."""
-    return DocumentSource(
-        id=document.pk,
+    return from_row(
+        DocumentSource,
+        document,
         job_id=job_id,
         status=DocumentStatus(document.status),
-        name=document.name,
-        content_type=document.content_type,
-        storage_key=document.storage_key,
-        sha256=document.sha256,
-        size_bytes=document.size_bytes,
-        batch_id=document.batch_id,
         split_settings=document.dataset.split_settings,
         embedding_model=document.dataset.embedding_model,
-        passages_digest=document.passages_digest,
-        chunks_done=document.chunks_done,
-        kept_chunks=document.kept_chunks,
-        source_url=document.source_url,
-        is_fetch_due=document.is_fetch_due,
-        is_pause_asked=document.is_pause_asked,
     )
 
 

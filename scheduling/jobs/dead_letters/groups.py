@@ -20,6 +20,7 @@ from scheduling.jobs.queries import COUNT_LIMIT, CappedCount
 from tenants.context import require_scope
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import planned_cursor
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
 MAX_GROUPS = 200
@@ -119,14 +120,12 @@ def _merge(parts: Sequence[Any], counted: int) -> DeadLetterGroup:
         key=lambda share: (-share.count.value, share.slug),
     )
     last = max(parts, key=lambda row: row.last_id)
-    return DeadLetterGroup(
-        kind=last.kind,
-        fingerprint=last.fingerprint,
+    return from_row(
+        DeadLetterGroup,
+        last,
         count=CappedCount(sum(share.count.value for share in shares), any(share.count.is_capped for share in shares)),
         first_at=min(row.first_at for row in parts),
         last_at=max(row.last_at for row in parts),
-        last_id=last.last_id,
-        job_id=last.job_id,
         type=last.error_type,
         message=last.error_message,
         pattern=normalised_message(last.error_type, last.error_message),
