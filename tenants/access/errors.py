@@ -8,8 +8,7 @@ from tenants.exceptions import DomainError
 
 
 class KeyExpiredError(DomainError):
-    code = "key_expired"
-    category = "unauthenticated"
+    code, category = "key_expired", "unauthenticated"
     title = gettext_noop("The API key has expired; ask an owner of the tenant for a new one.")
 
 
@@ -22,18 +21,15 @@ class KeyEndedError(DomainError):
 
 
 class InvitationInvalidError(DomainError):
-    code = "invitation_invalid"
-    category = "not_found"
+    code, category = "invitation_invalid", "not_found"
     title = gettext_noop("The invitation is unknown, used, revoked or expired; ask for a new one.")
 
 
 class InvitationRefusedError(DomainError):
-    code = "invitation_refused"
-    category = "forbidden"
+    code, category = "invitation_refused", "forbidden"
     title = gettext_noop("This account cannot accept the invitation.")
 
 
 class TooManyInvitationsError(DomainError):
-    code = "too_many_invitations"
-    category = "conflict"
+    code, category = "too_many_invitations", "conflict"
     title = gettext_noop("Too many invitations are pending; revoke some first.")

@@ -59,8 +59,7 @@ _SCHEDULING_FIELDS = frozenset({"plan", "weight_factor", "max_concurrency", "sta
 
 
 class StoppedByPlatformError(DomainError):
-    code = "stopped_by_platform"
-    category = "conflict"
+    code, category = "stopped_by_platform", "conflict"
     title = gettext_noop("The platform has stopped the tenant's work; only the platform can resume it.")
 
 

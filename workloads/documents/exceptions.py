@@ -24,14 +24,12 @@ class DatasetSettingsInvalidError(DomainError):
 
 
 class EmbeddingModelMismatchError(DomainError):
-    code = "embedding_model_mismatch"
-    category = "conflict"
+    code, category = "embedding_model_mismatch", "conflict"
     title = gettext_noop("The dataset was embedded by another model than the one in use.")
 
 
 class EmbeddingUnavailableError(DomainError):
-    code = "embedding_unavailable"
-    category = "unavailable"
+    code, category = "embedding_unavailable", "unavailable"
     title = gettext_noop("The embedding endpoint does not respond at the moment.")
 
 

@@ -12,9 +12,7 @@ from tenants.exceptions import DomainError
 class UploadRefusedError(DomainError):
     """Raised if an upload is refused: no file was stored; ``errors`` has the reasons by file."""
 
-    code = "upload_refused"
-    category = "invalid"
-    title = gettext_noop("The upload was refused; no file was stored.")
+    code, category, title = "upload_refused", "invalid", gettext_noop("The upload was refused; no file was stored.")
 
 
 class FileNotFoundInTenantError(DomainError):
@@ -28,8 +26,7 @@ class LinkInvalidError(DomainError):
 
 
 class FileUnreadableError(DomainError):
-    code = "file_not_stored"
-    category = "unavailable"
+    code, category = "file_not_stored", "unavailable"
     title = gettext_noop("The file cannot be read from the storage at the moment.")
 
 

@@ -33,8 +33,7 @@ class PipelineChangedError(DomainError):
 
 
 class PipelineInUseError(DomainError):
-    code = "pipeline_in_use"
-    category = "conflict"
+    code, category = "pipeline_in_use", "conflict"
     title = gettext_noop("A run of the pipeline has not ended; cancel its job or wait for its end.")
 
 
@@ -51,12 +50,10 @@ class SourcesInvalidError(DomainError):
 
 
 class SourcesMissingError(DomainError):
-    code = "sources_missing"
-    category = "invalid"
+    code, category = "sources_missing", "invalid"
     title = gettext_noop("Neither the run nor the definition names a source.")
 
 
 class EntityNotRetryableError(DomainError):
-    code = "invalid_transition"
-    category = "conflict"
+    code, category = "invalid_transition", "conflict"
     title = gettext_noop("Only an entity that is in error or was cancelled can be retried.")

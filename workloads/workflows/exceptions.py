@@ -24,14 +24,12 @@ class WorkflowInvalidError(DomainError):
 
 
 class WorkflowChangedError(DomainError):
-    code = "workflow_changed"
-    category = "conflict"
+    code, category = "workflow_changed", "conflict"
     title = gettext_noop("The workflow has a newer version than the one that was read.")
 
 
 class WorkflowInUseError(DomainError):
-    code = "workflow_in_use"
-    category = "conflict"
+    code, category = "workflow_in_use", "conflict"
     title = gettext_noop("Runs of the workflow have not ended; wait for them, or cancel their jobs.")
 
 
@@ -42,8 +40,7 @@ class WorkflowDefinitionError(DomainError):
 
 
 class RunInputsInvalidError(DomainError):
-    code = "inputs_invalid"
-    category = "invalid"
+    code, category = "inputs_invalid", "invalid"
     title = gettext_noop("The inputs do not match those that the workflow declares.")
 
 
@@ -52,6 +49,5 @@ class ApprovalNotFoundError(DomainError):
 
 
 class ApprovalEndedError(DomainError):
-    code = "approval_ended"
-    category = "conflict"
+    code, category = "approval_ended", "conflict"
     title = gettext_noop("The approval is already decided or has expired.")

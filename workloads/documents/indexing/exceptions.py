@@ -12,18 +12,15 @@ class DocumentNotFoundError(DomainError):
 
 
 class DocumentDuplicateError(DomainError):
-    code = "document_duplicate"
-    category = "conflict"
+    code, category = "document_duplicate", "conflict"
     title = gettext_noop("Another document of the dataset already has this content with the same chunk settings.")
 
 
 class DocumentHasNoAddressError(DomainError):
-    code = "document_without_address"
-    category = "conflict"
+    code, category = "document_without_address", "conflict"
     title = gettext_noop("The document has no URL, so it cannot be fetched again.")
 
 
 class DocumentBusyError(DomainError):
-    code = "document_busy"
-    category = "conflict"
+    code, category = "document_busy", "conflict"
     title = gettext_noop("The document is being changed by another request; try again.")
