@@ -7,15 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import (
-    Http404,
-    HttpRequest,
-    HttpResponse,
-    HttpResponseBase,
-    HttpResponseNotAllowed,
-    HttpResponseRedirect,
-    QueryDict,
-)
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -24,7 +16,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from scheduling.bulk.forms import BulkForm
 from scheduling.bulk.page import bulk_row, what_words
@@ -96,7 +88,7 @@ class BulkOperationAdmin(KeysetAdmin):
         return (queryset.filter(pk=wanted) if wanted else queryset.none()) if search_term.strip() else queryset, False
 
     def get_urls(self) -> list[URLPattern]:
-        start = self.guard(self.start_view, Permission.JOBS_BULK)
+        start = self.guard(require_http_methods(["GET", "HEAD", "POST"])(self.start_view), Permission.JOBS_BULK)
         part = self.guard(require_safe(self.part_view), Permission.JOBS_VIEW)
         return [
             path("start/", start, name="scheduling_bulkoperation_start"),
@@ -127,8 +119,6 @@ class BulkOperationAdmin(KeysetAdmin):
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
         """Show the form and a preview of the operation; start it if "run" was posted."""
-        if request.method not in {"GET", "HEAD", "POST"}:
-            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         access = self.access(request)
         operations = [name for name in OF_FILTERS if access.may(permission_of(name))]
         given = request.POST if request.method == "POST" else request.GET
