@@ -18,7 +18,7 @@ from scheduling.execution.rescue import rescue_lost
 from scheduling.execution.settlement import Settlement, settle_here
 from scheduling.jobs.lifecycle import WAITING_STATES, JobState
 from scheduling.models import Execution
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, planned_cursor
 from tenants.database.sql import load_sql
 
 EXECUTION_ASTRAY = FaultKind(
@@ -108,8 +108,7 @@ def _close(live: Sequence[Any], states: dict[UUID, str]) -> None:
 
 def _agree_on_phase(live: Sequence[Any], states: dict[UUID, str]) -> None:
     begun = [row.job_id for row in live if row.has_begun and states.get(row.job_id) == JobState.DISPATCHED]
-    with planned_cursor() as cursor:
-        cursor.execute(_BEGIN, {"job_ids": begun})
+    execute(_BEGIN, {"job_ids": begun}, is_planned=True)
     append_repair_events(begun, code=EXECUTION_PHASE_DIFFERS.code)
     settle_here(
         [

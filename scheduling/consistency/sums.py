@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.utils.translation import gettext_noop
 from psycopg.rows import namedtuple_row
 
@@ -21,7 +20,7 @@ from scheduling.upkeep.retention.rules import RetentionClass, least_cutoff
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import fetch_all, planned_cursor
+from tenants.database.prepared import execute, fetch_all, planned_cursor
 from tenants.database.sql import load_sql
 from tenants.limits.declared import month_of
 from tenants.tenancy.queries import TenantPage
@@ -68,8 +67,7 @@ def repair_usage(order: RepairOrder) -> None:
     assert order.tenant_id is not None  # every counter has a tenant
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
     stop_ticks(pools)
-    with connection.cursor() as cursor:
-        cursor.execute(_REPAIR, _parameters(page_of_one(order.tenant_id)))
+    execute(_REPAIR, _parameters(page_of_one(order.tenant_id)), is_planned=True)
 
 
 def find_usage(page: TenantPage) -> list[ConsistencyFault]:

@@ -10,7 +10,7 @@ from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.models import WorkerPool
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, prepared_cursor
 from tenants.database.sql import load_sql
 
 # A rolling deploy ends before; a kind unknown for longer has no worker.
@@ -47,8 +47,7 @@ def tend_announced_kinds() -> None:
     """Store the kinds that live workers announce, and the kinds with waiting jobs that no live worker announces."""
     with all_tenants():
         refresh_announced_kinds()
-        with prepared_cursor() as cursor:
-            cursor.execute(_NOTE_UNKNOWN)
+        execute(_NOTE_UNKNOWN)
 
 
 def refresh_announced_kinds() -> int:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
-
 from scheduling.breakers.queries import count_open_circuits
 from scheduling.fleet.queries import Liveness, read_liveness
 from scheduling.jobs.queries import CappedCount
@@ -21,7 +19,7 @@ from tenants.context import require_scope
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import set_config
+from tenants.database.prepared import execute, set_config
 from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
@@ -98,8 +96,7 @@ class Measures:
 def read_measures(*, tenant_limit: int) -> Measures:
     """Return all measured values, in about fifteen queries; four fewer if ``tenant_limit`` is 0."""
     require_scope()
-    with connection.cursor() as cursor:
-        cursor.execute(*set_config({"statement_timeout": str(SCRAPE_TIMEOUT_MS)}))
+    execute(*set_config({"statement_timeout": str(SCRAPE_TIMEOUT_MS)}), is_planned=True)
     liveness = read_liveness()
     return Measures(
         queues=read_queue_measures(),

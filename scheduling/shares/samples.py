@@ -11,7 +11,7 @@ from scheduling.dispatch.leadership import try_to_lead
 from scheduling.shares.demands import DemandCount, EntitledTenant
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, prepared_cursor
 from tenants.database.sql import load_sql
 
 SAMPLE_SECONDS = 10.0
@@ -72,8 +72,7 @@ def _take_sample() -> Iterator[int]:
     with all_tenants():
         rows = list(_rows(census.greatest(), *span))
         if rows:
-            with prepared_cursor() as cursor:
-                cursor.execute(_ADD, dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
+            execute(_ADD, dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
     yield len(rows)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
 from psycopg.rows import scalar_row
 
 from scheduling.models import Charge, Execution, JobError, JobEvent, JobLog
@@ -15,7 +14,7 @@ from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
 from tenants.database.partitions import create_partition
-from tenants.database.prepared import fetch_all, fetch_one, set_config
+from tenants.database.prepared import execute, fetch_all, fetch_one, set_config
 from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
 
@@ -95,6 +94,5 @@ def _midnight() -> datetime:
 
 def _make(table: str, starts_at: datetime) -> str:
     with all_tenants():
-        with connection.cursor() as cursor:
-            cursor.execute(*set_config({"lock_timeout": LOCK_TIMEOUT}))
+        execute(*set_config({"lock_timeout": LOCK_TIMEOUT}), is_planned=True)
         return create_partition(table=table, starts_at=starts_at, ends_at=starts_at + timedelta(days=1))

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg.rows import scalar_row
 
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import fetch_one, planned_cursor
+from tenants.database.prepared import execute, fetch_one
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -28,5 +28,4 @@ def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> s
 
 def drop_partition(*, partition: str) -> None:
     """Drop a partition and its rows; the default partition is never dropped. Call it in the scope of all tenants."""
-    with planned_cursor() as cursor:
-        cursor.execute(_SQL["drop_partition"], {"partition": partition})
+    execute(_SQL["drop_partition"], {"partition": partition}, is_planned=True)

@@ -231,6 +231,13 @@ def fetch_one(
         return cursor.fetchone()
 
 
+def execute(statement: str, values: Any = None, *, is_planned: bool = False) -> int:
+    """Run one statement like `fetch_all` and return the number of its rows."""
+    with _cursor(tuple_row, is_planned=is_planned) as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.rowcount)
+
+
 def _cursor(row_factory: RowFactory[Any], *, is_planned: bool) -> AbstractContextManager[CursorWrapper]:
     return planned_cursor(row_factory) if is_planned else prepared_cursor(row_factory)
 

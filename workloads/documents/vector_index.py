@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from tenants.database.prepared import set_config
+from tenants.database.prepared import execute, set_config
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -39,8 +39,7 @@ def has_vector_index(dataset_id: UUID) -> bool:
 def widen_search(limit: int) -> None:
     """Let index searches in this transaction examine enough neighbours, and go on until they have ``limit`` results."""
     view = max(_MIN_VIEW, min(_VIEW_FACTOR * limit, _MAX_VIEW))
-    with connection.cursor() as cursor:
-        cursor.execute(*set_config({"hnsw.ef_search": str(view), "hnsw.iterative_scan": "strict_order"}))
+    execute(*set_config({"hnsw.ef_search": str(view), "hnsw.iterative_scan": "strict_order"}), is_planned=True)
 
 
 def create_index(cursor: CursorWrapper, dataset_id: UUID) -> None:

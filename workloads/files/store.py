@@ -21,12 +21,13 @@ from uuid import UUID
 
 from django.core.files.base import File
 from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Greatest, Now
 
 from scheduling.kit.base import TransientError
 from tenants.context import tenant_context
 from tenants.database.locks import LockClass
+from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 from tenants.limits.usage import change_stored, check_room
 from workloads.files.exceptions import storage_errors
@@ -189,8 +190,7 @@ def lock_contents(keys: Iterable[str]) -> None:
 
     They are locked in the order of the keys.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value})
+    execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value}, is_planned=True)
 
 
 def _store_ahead(tenant_id: UUID, content: NewContent) -> StoredContent:

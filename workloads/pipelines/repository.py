@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Count, F, Sum
 from django.db.models.functions import Coalesce, Now
 
 from scheduling.kit.base import JobContext, PermanentError
 from tenants.context import tenant_context
+from tenants.database.prepared import execute
 from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
@@ -205,8 +205,7 @@ def read_result(plan: RunPlan) -> dict[str, Any]:
 
 def count_states(plan: RunPlan) -> None:
     """Set the run's counters to the numbers of its entities in each state."""
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT_STATES, {"run_id": plan.run_id})
+    execute(_COUNT_STATES, {"run_id": plan.run_id}, is_planned=True)
 
 
 def _entity_of(row: dict[str, Any]) -> RunEntity:

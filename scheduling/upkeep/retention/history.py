@@ -21,7 +21,7 @@ from scheduling.upkeep.retention.rules import Cutoffs, RetentionClass, first_due
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor, uuid7s
 from tenants.database.partitions import drop_partition
-from tenants.database.prepared import planned_cursor, set_config
+from tenants.database.prepared import execute, planned_cursor, set_config
 from tenants.database.sql import load_sql
 from tenants.tenancy.queries import read_pages
 
@@ -84,8 +84,7 @@ def drop_oldest_day(table: str) -> DroppedDay:
             # The long read comes first, then the lock that blocks all others.
             sums = _day_sums(table, oldest.since, oldest.until)
             _close(sums)
-            with connection.cursor() as cursor:
-                cursor.execute(*set_config({"lock_timeout": LOCK_TIMEOUT}))
+            execute(*set_config({"lock_timeout": LOCK_TIMEOUT}), is_planned=True)
             drop_partition(partition=oldest.name)
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):

@@ -13,7 +13,7 @@ from psycopg.rows import namedtuple_row
 from scheduling.jobs.lifecycle import DEAD_STATES, TERMINAL_STATES, JobState
 from scheduling.upkeep.retention.rules import Cutoffs, first_due
 from tenants.context import all_tenants
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, planned_cursor
 from tenants.database.sql import load_sql
 
 FINISHED_STATES = tuple(sorted(TERMINAL_STATES - DEAD_STATES))
@@ -51,9 +51,8 @@ def prune_failed_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
 
 def prune_batches(cutoffs: Cutoffs, *, limit: int) -> int:
     """Delete at most ``limit`` old batches that have no jobs any more; return how many were deleted."""
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(_SQL["prune_batches"], {**cutoffs.parameters(), "limit": limit})
-        return int(cursor.rowcount)
+    with all_tenants():
+        return execute(_SQL["prune_batches"], {**cutoffs.parameters(), "limit": limit}, is_planned=True)
 
 
 def count_prunable(cutoffs: Cutoffs) -> tuple[int, int]:

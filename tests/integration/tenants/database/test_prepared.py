@@ -16,7 +16,7 @@ from psycopg.rows import scalar_row
 from tenants.access.api_keys import authenticate_api_key
 from tenants.context import all_tenants
 from tenants.database import prepared
-from tenants.database.prepared import fetch_all, fetch_one, prepared_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one, prepared_cursor
 from tenants.models import Tenant
 from tests.keys import issue_api_key
 
@@ -58,6 +58,14 @@ def test_rows_are_fetched_by_a_prepared_or_a_planned_statement() -> None:
         assert fetch_one(f"{statement} OFFSET 1", {"most": 2}, scalar_row, is_planned=True) == 2
         assert fetch_one(statement, {"most": 0}) is None
         assert len(_kept("AS fetched(n)")) == 1
+
+
+def test_number_of_rows_of_a_statement_is_returned() -> None:
+    statement = "SELECT FROM generate_series(1, %(most)s) AS counted"
+    with transaction.atomic():
+        assert execute(statement, {"most": 3}) == 3
+        assert execute(statement, {"most": 0}, is_planned=True) == 0
+        assert len(_kept("AS counted")) == 1
 
 
 @pytest.mark.parametrize(
