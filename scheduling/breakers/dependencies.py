@@ -11,7 +11,7 @@ from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.execution.settlement import DependencyReport, storable_text
 from scheduling.models import JobEvent
 from tenants.context import all_tenants, tenant_context
-from tenants.database.prepared import fetch_all, planned_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -66,8 +66,8 @@ def report_probe_result(*, tenant_id: UUID, kind: str, job_id: UUID, report: Dep
         "error_message": storable_text(report.error_message)[:200],
         "retry_after_seconds": report.retry_after_seconds,
     }
-    with all_tenants(), planned_cursor() as cursor:
-        cursor.execute(_TELL, values)
+    with all_tenants():
+        execute(_TELL, values, is_planned=True)
         wake_on_commit()
 
 

@@ -31,7 +31,7 @@ from scheduling.kit import registry
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import fetch_all, fetch_one, prepared_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one
 from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
@@ -139,11 +139,10 @@ def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, Circu
         if standing is not None and (name not in before or standing != before[name].standing)
     }
     gone = [before[name].id for name, standing in after.items() if standing is None and name in before]
-    with prepared_cursor() as cursor:
-        if put:
-            cursor.execute(_PUT_STANDINGS, _columns_of(put))
-        if gone:
-            cursor.execute(_FORGET, {"ids": gone})
+    if put:
+        execute(_PUT_STANDINGS, _columns_of(put))
+    if gone:
+        execute(_FORGET, {"ids": gone})
 
 
 def _columns_of(standings: Mapping[CircuitName, CircuitRecord]) -> dict[str, list[Any]]:

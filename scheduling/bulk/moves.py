@@ -16,7 +16,7 @@ from scheduling.jobs.storing import actor_label
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s
 from tenants.database.locks import LockClass
-from tenants.database.prepared import fetch_all, prepared_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -72,12 +72,10 @@ def move_places(wanted: Sequence[tuple[WaitingPosition, int]], tables: Iterable[
         "lines_lock": LockClass.LINES.value,
     }
     moved: set[UUID] = set()
-    with prepared_cursor(scalar_row) as cursor:
-        for statement in _PUT_LINES:
-            cursor.execute(statement, parameters)
-        for table in tables:
-            cursor.execute(_MOVE[table], parameters)
-            moved.update(cursor.fetchall())
+    for statement in _PUT_LINES:
+        execute(statement, parameters)
+    for table in tables:
+        moved.update(fetch_all(_MOVE[table], parameters, scalar_row))
     return moved
 
 

@@ -30,7 +30,7 @@ from tenants.audit.service import suppress_nested_entries
 from tenants.context import require_scope
 from tenants.database.clock import read_clock, read_moment
 from tenants.database.locks import LockClass
-from tenants.database.prepared import fetch_all, prepared_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import FieldInvalidError
@@ -106,10 +106,8 @@ def request_reroute(*, cause: str) -> None:
 
 def _replace_open(reason: str) -> BulkOperation:
     """Create the reroute and abort an unfinished earlier one, which worked with the former rules."""
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_LOCK_REROUTES, {"reroute_lock": LockClass.REROUTE.value})
-        cursor.execute(_COUNT_WAITING)
-        waiting = cursor.fetchone()
+    execute(_LOCK_REROUTES, {"reroute_lock": LockClass.REROUTE.value})
+    waiting = fetch_one(_COUNT_WAITING, row_factory=scalar_row)
     rows = BulkOperation.objects.select_for_update(no_key=True)
     for former in rows.filter(operation=BulkOperation.Operation.REROUTE, finished_at__isnull=True):
         with suppress_nested_entries():

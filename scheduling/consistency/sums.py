@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.utils.translation import gettext_noop
-from psycopg.rows import namedtuple_row
 
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, RepairOrder, StateCheck
 from scheduling.consistency.walk import check_page, page_of_one
@@ -20,7 +19,7 @@ from scheduling.upkeep.retention.rules import RetentionClass, least_cutoff
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import execute, fetch_all, planned_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 from tenants.limits.declared import month_of
 from tenants.tenancy.queries import TenantPage
@@ -80,11 +79,9 @@ def find_usage(page: TenantPage) -> list[ConsistencyFault]:
         "charges_since": uuid7_floor(executions_since - YOUNG),
         "limit": MAX_CHARGES,
     }
-    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_DIFFERENCES, parameters)
-        months = cursor.fetchall()
-        cursor.execute(_CHARGES, charges)
-        executions = cursor.fetchall()
+    with all_tenants():
+        months = fetch_all(_DIFFERENCES, parameters, is_planned=True)
+        executions = fetch_all(_CHARGES, charges, is_planned=True)
     return [
         *(usage_fault(USAGE, row.tenant_id, f"{row.period:%Y-%m}", row.counted_us, row.measured_us) for row in months),
         *(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.db.models import QuerySet
 from psycopg.errors import QueryCanceled
 from psycopg.rows import class_row
@@ -22,7 +22,7 @@ from scheduling.consistency.registry import (
     StateCheck,
 )
 from tenants.context import all_tenants
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one
 from tenants.limits.recounts import StoredCounter
 from tenants.tenancy.bases import TenantModel
 from tenants.tenancy.queries import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
@@ -51,12 +51,12 @@ class Table:
 
         The statement must include this table's SQL fragment for the range.
         """
-        with all_tenants(), planned_cursor(class_row(ConsistencyFault)) as cursor:
+        with all_tenants():
             if piece.until is None:
                 piece = replace(piece, until=self._find_end(piece, rows))
-            cursor.execute(_PLANNING)
-            cursor.execute(statement, {**(parameters or {}), **self.values_of(piece)})
-            faults = cursor.fetchall()
+            execute(_PLANNING, is_planned=True)
+            values = {**(parameters or {}), **self.values_of(piece)}
+            faults = fetch_all(statement, values, class_row(ConsistencyFault), is_planned=True)
         return CheckPage(piece, faults, piece.until or None)
 
     def values_of(self, piece: CheckRange) -> dict[str, Any]:
@@ -71,9 +71,7 @@ class Table:
         of_tenant = "" if piece.tenant_id is None else " AND tenant_id = %(tenant_id)s"
         statement = f"SELECT {key} FROM {self.name} WHERE ({key}) > ({marks}){of_tenant}"  # noqa: S608 - names
         values = {**self._values("after", piece.after), "tenant_id": piece.tenant_id, "before_last": rows - 1}
-        with connection.cursor() as cursor:
-            cursor.execute(f"{statement} ORDER BY {key} OFFSET %(before_last)s LIMIT 1", values)
-            row = cursor.fetchone()
+        row = fetch_one(f"{statement} ORDER BY {key} OFFSET %(before_last)s LIMIT 1", values, is_planned=True)
         return {} if row is None else {name: str(value) for name, value in zip(self.key, row, strict=True)}
 
     def _values(self, name: str, cursor: Cursor | None) -> dict[str, str]:

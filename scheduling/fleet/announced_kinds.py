@@ -10,7 +10,7 @@ from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.models import WorkerPool
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import execute, prepared_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 
 # A rolling deploy ends before; a kind unknown for longer has no worker.
@@ -55,9 +55,8 @@ def refresh_announced_kinds() -> int:
 
     Wake the dispatcher if a pool changed, so that jobs of announced kinds are released at once.
     """
-    with all_tenants(), prepared_cursor() as cursor:
-        cursor.execute(_REFRESH, {"lease_seconds": platform_settings.LEASE_SECONDS})
-        changed = len(cursor.fetchall())
+    with all_tenants():
+        changed = len(fetch_all(_REFRESH, {"lease_seconds": platform_settings.LEASE_SECONDS}))
         if changed:
             wake_on_commit()
     return changed

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
+from psycopg.rows import scalar_row
 
-from tenants.database.prepared import execute, set_config
+from tenants.database.prepared import execute, fetch_one, set_config
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -31,9 +31,8 @@ def index_name(dataset_id: UUID) -> str:
 
 def has_vector_index(dataset_id: UUID) -> bool:
     """Return whether the dataset has a valid index; one that is being built or has failed is not valid."""
-    with connection.cursor() as cursor:
-        cursor.execute(_IS_VALID, {"name": f"public.{index_name(dataset_id)}"})
-        return bool(cursor.fetchone() == (True,))
+    values = {"name": f"public.{index_name(dataset_id)}"}
+    return fetch_one(_IS_VALID, values, scalar_row, is_planned=True) is True
 
 
 def widen_search(limit: int) -> None:

@@ -12,14 +12,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.errors.fingerprints import normalised_message
 from scheduling.jobs.planner_hints import force_index_scans
 from scheduling.jobs.queries import COUNT_LIMIT, CappedCount
 from tenants.context import require_scope
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
@@ -77,15 +75,13 @@ def group_dead_letters(
 
     ``since`` and ``until`` bound the creation times that the letters' ids contain; ``kinds`` restricts the kinds.
     """
-    with planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_PARTS, {"tenant_id": require_scope().tenant_id, "parts": MAX_PARTS})
-        found = cursor.fetchall()
-        parts = [part for part in found if not kinds or part.kind in kinds]
-        counted = count_limit(len(parts))
-        # The planner would read a part that it believes to be small as a whole, or every letter, to count it.
-        with force_index_scans():
-            cursor.execute(_DESCRIBED, {**_ranges(since, until), **_columns(parts), "counted": counted})
-        rows = cursor.fetchall()
+    found = fetch_all(_PARTS, {"tenant_id": require_scope().tenant_id, "parts": MAX_PARTS}, is_planned=True)
+    parts = [part for part in found if not kinds or part.kind in kinds]
+    counted = count_limit(len(parts))
+    # The planner would read a part that it believes to be small as a whole, or every letter, to count it.
+    with force_index_scans():
+        values = {**_ranges(since, until), **_columns(parts), "counted": counted}
+        rows = fetch_all(_DESCRIBED, values, is_planned=True)
     same: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         same.setdefault((row.kind, row.fingerprint), []).append(row)

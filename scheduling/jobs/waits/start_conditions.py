@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.breakers.rules import CircuitState
 from scheduling.dispatch.locked_tenants import locked_since
 from scheduling.fairness.gcra import Rate, take
@@ -18,7 +16,7 @@ from scheduling.limits.declared import WORKER_SECONDS
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one
 from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 from tenants.limits.usage import allowed_for
@@ -88,11 +86,9 @@ class StartConditions:
 def read_start_conditions(job: Job) -> StartConditions:
     """Return everything that a job's start depends on, by two statements of bounded cost."""
     with all_tenants(has_savepoint=False):  # the pool's executions in flight are of all tenants
-        with prepared_cursor(namedtuple_row) as cursor:
-            values: dict[str, Any] = {"job_id": job.pk, "tenant_id": job.tenant_id, "queue_id": job.queue_id}
-            values |= {"kind": job.kind, "lease_seconds": platform_settings.LEASE_SECONDS, "usage": WORKER_SECONDS.key}
-            cursor.execute(_READ_STANDING, values)
-            row = cursor.fetchone()
+        values: dict[str, Any] = {"job_id": job.pk, "tenant_id": job.tenant_id, "queue_id": job.queue_id}
+        values |= {"kind": job.kind, "lease_seconds": platform_settings.LEASE_SECONDS, "usage": WORKER_SECONDS.key}
+        row = fetch_one(_READ_STANDING, values)
         allowed = allowed_for(job.tenant_id, WORKER_SECONDS)
     return from_row(
         StartConditions,
