@@ -102,8 +102,8 @@ def check_page(piece: CheckRange, find: Callable[[TenantPage], Iterable[Consiste
     return CheckPage(replace(piece, until=until), faults, None if is_last else until, {"tenants": page.tenants})
 
 
-def look_at_counter(piece: CheckRange, counter: StoredCounter, kind: FaultKind, detail: str) -> CheckPage:
-    """Compare a counter of each tenant with a recount; ``detail`` words a difference, with its values in it."""
+def check_stored_counter(piece: CheckRange, counter: StoredCounter, kind: FaultKind, detail: str) -> CheckPage:
+    """Compare a counter of each tenant with a recount; ``detail`` is the text of a difference, with placeholders."""
 
     def find(page: TenantPage) -> Iterable[ConsistencyFault]:
         for row in counter.verify_page(page):
@@ -113,7 +113,7 @@ def look_at_counter(piece: CheckRange, counter: StoredCounter, kind: FaultKind, 
 
 
 def read_rows[Row: TenantModel](rows: QuerySet[Row], piece: CheckRange, most: int) -> tuple[list[Row], CheckPage]:
-    """Return the rows of a piece in the order of their ids, and the look at it without its faults."""
+    """Return the rows of a piece in the order of their ids, and its page of the check, without faults."""
     rows = rows.order_by("pk")
     if piece.tenant_id is not None:
         rows = rows.filter(tenant_id=piece.tenant_id)

@@ -12,7 +12,7 @@ from tenants.exceptions import DomainError
 
 
 class PlatformCommand(BaseCommand):
-    """Command whose changes are audited under its name, and which reports a refusal as an error of its own."""
+    """Command whose changes are audited under its name and which reports a DomainError as a CommandError."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; raise CommandError with the code, the detail and the faults of a DomainError."""

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_noop
 
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, RepairOrder, StateCheck
-from scheduling.consistency.walk import Table, look_at_counter, page_of_one, read_rows
+from scheduling.consistency.walk import Table, check_stored_counter, page_of_one, read_rows
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
@@ -79,7 +79,7 @@ def check_space(piece: CheckRange) -> CheckPage:
     detail = gettext_noop(
         "Tenant %(tenant)s: the counter %(counter)s is %(counted)s, but its documents add up to %(recounted)s."
     )
-    return look_at_counter(piece, CHUNK_COUNTER, SPACE, detail)
+    return check_stored_counter(piece, CHUNK_COUNTER, SPACE, detail)
 
 
 def repair_space(order: RepairOrder) -> None:

@@ -19,7 +19,7 @@ from scheduling.consistency.registry import (
     RepairOrder,
     StateCheck,
 )
-from scheduling.consistency.walk import look_at_counter, page_of_one, read_rows
+from scheduling.consistency.walk import check_stored_counter, page_of_one, read_rows
 from tenants.context import all_tenants
 from workloads.files.models import Content
 from workloads.files.references import file_references, used_keys
@@ -85,7 +85,7 @@ def check_bytes(piece: CheckRange) -> CheckPage:
     detail = gettext_noop(
         "Tenant %(tenant)s: the counter %(counter)s is %(counted)s, but its contents add up to %(recounted)s."
     )
-    return look_at_counter(piece, STORAGE_COUNTER, BYTES, detail)
+    return check_stored_counter(piece, STORAGE_COUNTER, BYTES, detail)
 
 
 def repair_bytes(order: RepairOrder) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from scheduling.jobs.requests import JobRequest
 from scheduling.models import Batch
 
-# Fields that concern the batch; all others are passed on to the job.
+# Fields that concern the batch; all others are fields of the job's request.
 _OF_BATCH = frozenset({"summary_as", "only_if_completed"})
 
 
