@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -34,10 +33,6 @@ class Command(PlatformCommand):
         except OSError as error:
             raise CommandError(f"{options['out']}: {error.strerror or error}") from error
         jobs, tenants = len(recent.load.arrivals), len(recent.load.tenants)
-        if options["json"]:
-            notes = [{"code": note.code, "text": str(note.text)} for note in recent.notes]
-            self.stdout.write(json.dumps({"jobs": jobs, "tenants": tenants, "notes": notes}, ensure_ascii=False))
-            return
-        for note in recent.notes:
-            self.stdout.write(f"Note: {note.text}")
-        self.stdout.write(f"{jobs:,} jobs of {tenants:,} tenants.")
+        notes = [{"code": note.code, "text": str(note.text)} for note in recent.notes]
+        lines = [*(f"Note: {note['text']}" for note in notes), f"{jobs:,} jobs of {tenants:,} tenants."]
+        self.show(options, {"jobs": jobs, "tenants": tenants, "notes": notes}, "\n".join(lines))

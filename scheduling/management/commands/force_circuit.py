@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -30,7 +29,5 @@ class Command(PlatformCommand):
             until=options["until"],
             reason=options["reason"],
         )
-        if options["json"]:
-            self.stdout.write(json.dumps(circuit_facts(circuit, tenant=options["tenant"])))
-        else:
-            self.stdout.write(f"The breaker of {options['kind']} of {whose} is {circuit.get_state_display()}.")
+        text = f"The breaker of {options['kind']} of {whose} is {circuit.get_state_display()}."
+        self.show(options, circuit_facts(circuit, tenant=options["tenant"]), text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -27,7 +26,5 @@ class Command(PlatformCommand):
             dependency=options["dependency"],
             reason=options["reason"],
         )
-        if options["json"]:
-            self.stdout.write(json.dumps(circuit_facts(circuit, tenant=options["tenant"])))
-        else:
-            self.stdout.write(f"Jobs of kind {options['kind']} of {whose} are released.")
+        text = f"Jobs of kind {options['kind']} of {whose} are released."
+        self.show(options, circuit_facts(circuit, tenant=options["tenant"]), text)

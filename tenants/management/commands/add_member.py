@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -28,8 +27,5 @@ class Command(PlatformCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         tenant, user = find_tenant(options["tenant"]), find_user(options["user"])
         add_member(tenant=tenant, user=user, role=options["role"])
-        if options["json"]:
-            facts = {"tenant": tenant.slug, "username": user.get_username(), "role": options["role"]}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(f"{user} is a member of {tenant.slug} ({options['role']}).")
+        facts = {"tenant": tenant.slug, "username": user.get_username(), "role": options["role"]}
+        self.show(options, facts, f"{user} is a member of {tenant.slug} ({options['role']}).")

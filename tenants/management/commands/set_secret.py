@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from getpass import getpass
 from typing import Any
@@ -40,8 +39,5 @@ class Command(PlatformCommand):
             hosts=options["host"],
             reason=options["reason"],
         )
-        if options["json"]:
-            facts = {"name": secret.name, "version": secret.version, "hosts": list(secret.hosts)}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(f"{secret.name}: version {secret.version}, for {', '.join(secret.hosts)}")
+        facts = {"name": secret.name, "version": secret.version, "hosts": list(secret.hosts)}
+        self.show(options, facts, f"{secret.name}: version {secret.version}, for {', '.join(secret.hosts)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -31,7 +30,7 @@ class Command(PlatformCommand):
         if options["clear"] == (options["value"] is not None):
             raise CommandError("Give either a value or --clear.")
         sentence = _change(options)
-        self.stdout.write(json.dumps(_facts(options)) if options["json"] else sentence)
+        self.show(options, _facts(options), sentence)
 
 
 def _change(options: dict[str, Any]) -> str:
