@@ -37,6 +37,7 @@ class BulkCommand(PlatformCommand):
     condition: ClassVar[str] = ""
     parameter_names: ClassVar[Sequence[str]] = ()
     takes_patch: ClassVar[bool] = False
+    json_help = "print the result as JSON, an object for each tenant"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("filter", metavar="FILTER", help='filter, such as "state:retryable age:>1h"')
@@ -59,7 +60,6 @@ class BulkCommand(PlatformCommand):
                 help="merged into each payload of one tenant's ended jobs (RFC 7396: null removes a member)",
             )
         parser.add_argument("--no-wait", action="store_true", help="leave the operation to the dispatchers")
-        parser.add_argument("--json", action="store_true", help="print the result as JSON, an object for each tenant")
 
     def handle(self, *args: Any, **options: Any) -> None:
         outcomes: list[Facts] = []

@@ -31,7 +31,6 @@ class TargetCommand(PlatformCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("target", choices=self.scopes, help="type of the target")
         parser.add_argument("name", help="its name; a tenant's slug; a worker's id or HOSTNAME:PID")
-        parser.add_argument("--json", action="store_true", help="print its state as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.act(options)

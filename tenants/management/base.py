@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
@@ -13,6 +13,14 @@ from tenants.exceptions import DomainError
 
 class PlatformCommand(BaseCommand):
     """Command whose changes are audited under its name and which reports a DomainError as a CommandError."""
+
+    json_help = "print the result as JSON"
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Return the command's parser, with the argument --json."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.add_argument("--json", action="store_true", help=self.json_help)
+        return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; raise CommandError with the code, the detail and the faults of a DomainError."""

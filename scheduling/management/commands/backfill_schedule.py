@@ -22,7 +22,6 @@ class Command(PlatformCommand):
         parser.add_argument("--to", dest="until", type=moment, required=True, metavar="TIME", help="inclusive")
         parser.add_argument("--reason", default="", help="kept in the audit log")
         parser.add_argument("--dry-run", action="store_true", help="list the times; submit nothing")
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with schedule_scope(options["schedule"]) as schedule:

@@ -32,7 +32,6 @@ class Command(PlatformCommand):
             "--expected-seconds", type=float, help="assumed cost of a kind that has not run yet (default: 1)"
         )
         parser.add_argument("--reason", default="", help="kept in the audit log")
-        parser.add_argument("--json", action="store_true", help="print the queue as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         values = {name: options[name] for name in QUEUE_FIELDS if options[name] is not None}

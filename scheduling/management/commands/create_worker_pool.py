@@ -20,7 +20,6 @@ class Command(PlatformCommand):
             "--memory-mib", type=int, choices=MemoryClass.values, help="memory of each child (default: 1024)"
         )
         parser.add_argument("--reason", default="", help="kept in the audit log")
-        parser.add_argument("--json", action="store_true", help="print the pool as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         values = {name: options[name] for name in POOL_FIELDS if options[name] is not None}

@@ -29,7 +29,6 @@ class Command(PlatformCommand):
             default=FIRST,
             help="skip the jobs up to this id, which an earlier run has printed",
         )
-        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         require_master_key()

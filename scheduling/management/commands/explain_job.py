@@ -19,7 +19,6 @@ class Command(PlatformCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("job", type=UUID, metavar="ID", help="the job's id")
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with all_tenants():

@@ -20,7 +20,6 @@ class Command(PlatformCommand):
         parser.add_argument("out", type=Path, metavar="OUT.toml", help="new file")
         parser.add_argument("--pool", help="default: the one that serves most queues")
         parser.add_argument("--names", action="store_true", help="include the slugs of tenants (default: numbers)")
-        parser.add_argument("--json", action="store_true", help="print counts and notes as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         recent = read_recent_load(options["pool"])

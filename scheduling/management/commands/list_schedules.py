@@ -14,10 +14,10 @@ from tenants.tenancy.queries import find_tenant
 
 class Command(PlatformCommand):
     help = "List the schedules of all tenants, or of one, with their next times and last outcomes."
+    json_help = "print one JSON object a line"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", metavar="SLUG", help="only this tenant's schedules (default: all)")
-        parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = find_tenant(options["tenant"]) if options["tenant"] else None

@@ -16,10 +16,10 @@ SHOWN = 10
 
 class Command(PlatformCommand):
     help = "With --reason, move waiting jobs to the queues of the current routing; then list the last moves."
+    json_help = "print the moves as JSON, one object a line"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--reason", default="", help="reason, for the audit log; without it no move is started")
-        parser.add_argument("--json", action="store_true", help="print the moves as JSON, one object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with all_tenants():

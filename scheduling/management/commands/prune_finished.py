@@ -28,7 +28,6 @@ class Command(PlatformCommand):
         parser.add_argument("--older-than-days", type=positive, help="days to keep, instead of the plans' retention")
         parser.add_argument("--tenant", help="only this tenant")
         parser.add_argument("--dry-run", action="store_true", help="count only; remove nothing")
-        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None

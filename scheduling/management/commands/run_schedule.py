@@ -16,7 +16,6 @@ class Command(PlatformCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("schedule", type=schedule_id, metavar="ID", help="list_schedules shows the ids")
         parser.add_argument("--reason", default="", help="kept in the audit log")
-        parser.add_argument("--json", action="store_true", help="print schedule, fire time and job as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with schedule_scope(options["schedule"]) as schedule:

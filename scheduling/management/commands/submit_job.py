@@ -50,7 +50,6 @@ class Command(PlatformCommand):
             metavar="SECONDS",
             help="time limit of --wait (default: %(default)s)",
         )
-        parser.add_argument("--json", action="store_true", help="print the job as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = find_tenant(options["tenant"])

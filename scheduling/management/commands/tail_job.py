@@ -21,12 +21,12 @@ CHUNK_LINES = 500
 
 class Command(PlatformCommand):
     help = "Print a job's log, oldest first; with --follow until the job has ended."
+    json_help = "print each line as a JSON object"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("job", type=UUID, metavar="ID", help="the job's id")
         parser.add_argument("--follow", action="store_true", help="print new lines until the job has ended")
         parser.add_argument("--level", choices=list(LEVELS), default="debug", help="lowest level to print")
-        parser.add_argument("--json", action="store_true", help="print each line as a JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         job = find_job(options["job"])

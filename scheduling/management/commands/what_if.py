@@ -91,7 +91,6 @@ class Command(PlatformCommand):
             metavar="FILE.toml",
             help="workload file, instead of the last hour; an entry is a plan",
         )
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         change = Change(

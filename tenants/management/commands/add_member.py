@@ -22,7 +22,6 @@ class Command(PlatformCommand):
         parser.add_argument(
             "--role", choices=Role.values, default=Role.VIEWER, help="role in the tenant (default: %(default)s)"
         )
-        parser.add_argument("--json", action="store_true", help="print the member as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant, user = find_tenant(options["tenant"]), find_user(options["user"])

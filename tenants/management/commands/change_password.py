@@ -19,7 +19,6 @@ class Command(PlatformCommand):
         parser.add_argument("username", help="the user's name or e-mail address")
         add_password_argument(parser)
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the account as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = find_user(options["username"])

@@ -19,7 +19,6 @@ class Command(PlatformCommand):
         parser.add_argument("--email", default="", help="the account's e-mail address (default: none)")
         add_password_argument(parser)
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the account as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         username, password = options["username"], read_password(from_stdin=options["password_stdin"])

@@ -17,7 +17,6 @@ class Command(PlatformCommand):
         parser.add_argument("slug", help="1 to 50 lower-case letters, digits and hyphens")
         parser.add_argument("--plan", required=True, help="the plan's slug, such as sandbox, team or professional")
         parser.add_argument("--name", default="", help="the display name (default: the slug)")
-        parser.add_argument("--json", action="store_true", help="print the tenant as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = create_tenant(slug=options["slug"], plan=options["plan"], name=options["name"])

@@ -31,7 +31,6 @@ class Command(PlatformCommand):
             "--wait", action="store_true", help="run the erasure in this command, including the grace period"
         )
         parser.add_argument("--cancel", action="store_true", help="cancel an erasure that has not started")
-        parser.add_argument("--json", action="store_true", help="print the record as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         erasure = self._act(options)

@@ -26,7 +26,6 @@ class Command(PlatformCommand):
             "role", choices=[*(role.value for role in PlatformRole), NO_ROLE], help="the role; `none` revokes it"
         )
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the user and its role as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         role, reason = options["role"], options["reason"]

@@ -44,7 +44,6 @@ class Command(PlatformCommand):
             metavar="CIDR",
             help="a network that the key is accepted from; may be repeated",
         )
-        parser.add_argument("--json", action="store_true", help="print the key with its id as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         issued = issue_api_key(

@@ -18,7 +18,6 @@ class Command(PlatformCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="the tenant's slug")
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the tenant's state as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = reinstate_tenant(tenant=find_tenant(options["slug"]), reason=options["reason"])

@@ -17,7 +17,6 @@ class Command(PlatformCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("prefix", help="the part of the key before its dot")
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the key as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         key = find_api_key(options["prefix"])

@@ -23,7 +23,6 @@ class Command(PlatformCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--new-data-keys", action="store_true", help="create a new data key for each tenant")
         parser.add_argument("--tenant", help="with --new-data-keys: only for this tenant")
-        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["tenant"] and not options["new_data_keys"]:

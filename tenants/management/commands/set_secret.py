@@ -27,7 +27,6 @@ class Command(PlatformCommand):
             help="a host that it is sent to, such as api.example.com or *.example.com; may be repeated",
         )
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print name, version and hosts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         # Not an argument: all users of the machine can see the arguments of a process.

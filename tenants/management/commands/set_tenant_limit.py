@@ -24,7 +24,6 @@ class Command(PlatformCommand):
         parser.add_argument(
             "--until", type=moment, metavar="TIME", help="the plan's limit applies again from this time on"
         )
-        parser.add_argument("--json", action="store_true", help="print the override as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["clear"] == (options["value"] is not None):

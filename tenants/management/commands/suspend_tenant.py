@@ -24,7 +24,6 @@ class Command(PlatformCommand):
         parser.add_argument("--reason", required=True, help="why; shown to the tenant, and stored in the audit log")
         parser.add_argument("--until", type=moment, metavar="TIME", help="the suspension ends at this time")
         parser.add_argument("--cancel-running", action="store_true", help="also cancel running jobs")
-        parser.add_argument("--json", action="store_true", help="print the tenant's state as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = suspend_tenant(

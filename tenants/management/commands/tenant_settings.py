@@ -32,7 +32,6 @@ class Command(PlatformCommand):
             "--reset", action="append", default=[], metavar="KEY", help="reset to the default; may be repeated"
         )
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the settings as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = find_tenant(options["tenant"])

@@ -18,7 +18,6 @@ class Command(PlatformCommand):
         parser.add_argument("--address", help="only from this address")
         parser.add_argument("--all", action="store_true", help="all names from all addresses")
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the number of deleted log-ins as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, address = options["username"], options["address"]

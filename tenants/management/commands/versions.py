@@ -21,6 +21,7 @@ SHOWN_CHARACTERS = 80
 
 class Command(PlatformCommand):
     help = "List the versions of an object, newest first; roll back to one, or withdraw a scheduled one."
+    json_help = "print the versions as JSON, one per line"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=list(versioned()), help="the kind of object")
@@ -33,7 +34,6 @@ class Command(PlatformCommand):
         acts.add_argument("--withdraw", type=positive, metavar="NUMBER", help="withdraw this scheduled version")
         parser.add_argument("--reason", default="", help="why; required by both")
         parser.add_argument("--effective-from", type=moment, metavar="TIME", help="for a rollback; default: at once")
-        parser.add_argument("--json", action="store_true", help="print the versions as JSON, one per line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         kind = versioned()[options["kind"]]

@@ -81,7 +81,6 @@ class Command(PlatformCommand):
         parser.add_argument("--dataset", required=True, help="the dataset's name; it is created if missing")
         parser.add_argument("--no-wait", action="store_true", help="return as soon as the files are accepted")
         parser.add_argument("--timeout", type=_positive, metavar="SECONDS", help="stop waiting after this time")
-        parser.add_argument("--json", action="store_true", help="print the result of each file as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         paths = list(find_files(options["paths"]))
