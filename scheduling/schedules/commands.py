@@ -22,7 +22,7 @@ def schedule_id(text: str) -> UUID:
 
 @contextmanager
 def schedule_scope(wanted: UUID) -> Iterator[Schedule]:
-    """Run the block in one transaction of the schedule's tenant."""
+    """Run the block in the schedule's tenant context."""
     with all_tenants():
         schedule = get_schedule(wanted)
     with tenant_context(schedule.tenant_id):

@@ -26,7 +26,10 @@ USER_HELP = gettext_lazy("The user name or e-mail address of an account.")
 
 
 class UserField(forms.CharField):
-    """Form field that takes a user name or e-mail address and returns the user account."""
+    """Form field that takes a user name or e-mail address and returns the user account.
+
+    The name is typed, because a list of choices would reveal all accounts.
+    """
 
     widget = UnfoldAdminTextInputWidget
 
