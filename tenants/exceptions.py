@@ -119,14 +119,12 @@ class PlanChangedError(DomainError):
 class PlanContentInvalidError(DomainError):
     """Raised if a version of a plan refers to a tier that no longer exists."""
 
-    code = "plan_content_invalid"
-    category = "invalid"
+    code, category = "plan_content_invalid", "invalid"
     title = gettext_noop("The version refers to an object that no longer exists.")
 
 
 class EffectiveFromPastError(DomainError):
-    code = "effective_from_past"
-    category = "invalid"
+    code, category = "effective_from_past", "invalid"
     title = gettext_noop("The effective time must not be in the past.")
 
 
@@ -135,8 +133,7 @@ class VersionNotFoundError(DomainError):
 
 
 class VersionNotWaitingError(DomainError):
-    code = "version_not_waiting"
-    category = "conflict"
+    code, category = "version_not_waiting", "conflict"
     title = gettext_noop("Only a scheduled version can be withdrawn.")
 
 
@@ -181,15 +178,12 @@ class NoPlatformRoleError(DomainError):
 
 
 class LastAdminError(DomainError):
-    code = "last_admin"
-    category = "conflict"
+    code, category = "last_admin", "conflict"
     title = gettext_noop("The platform must keep at least one admin who can log in.")
 
 
 class KeyGuessingError(DomainError):
-    code = "too_many_wrong_keys"
-    category = "limited"
-    title = gettext_noop("Too many wrong API keys; try again later.")
+    code, category, title = "too_many_wrong_keys", "limited", gettext_noop("Too many wrong API keys; try again later.")
 
 
 class LastOwnerError(DomainError):

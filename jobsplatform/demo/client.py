@@ -62,10 +62,6 @@ class TenantClient:
         """Submit a job; return its id."""
         return UUID(self._post("jobs/", json={"kind": kind, "payload": payload})["id"])
 
-    def read_job(self, job_id: UUID) -> dict[str, Any]:
-        """Return the JSON of a job."""
-        return _answer(self._http.get(f"jobs/{job_id}/"))
-
     def create_dataset(self, name: str) -> str:
         """Create a dataset; return its id."""
         return str(self._post("datasets/", json={"name": name})["id"])

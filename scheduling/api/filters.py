@@ -67,9 +67,7 @@ class QuerySerializer(StrictSerializer):
         """
         if "limit" in parameters:
             read_limit(str(parameters["limit"]))
-        query = cls(data={name: given for name, given in parameters.lists() if name not in _PAGING})
-        query.is_valid(raise_exception=True)
-        return query
+        return cls.of({name: given for name, given in parameters.lists() if name not in _PAGING})
 
     def to_internal_value(self, data: Any) -> Any:
         values: dict[str, Any] = {}

@@ -169,14 +169,10 @@ class SharedCircuitViewSet(StaffViewSet):
 
 
 def _reset(request: Request, kind: str, tenant_id: UUID | None) -> Circuit:
-    body = ResetCircuitSerializer(data=request.data)
-    body.is_valid(raise_exception=True)
-    return reset_circuit(kind=kind, tenant_id=tenant_id, **body.validated_data)
+    return reset_circuit(kind=kind, tenant_id=tenant_id, **ResetCircuitSerializer.of(request.data).validated_data)
 
 
 def _force(request: Request, kind: str, tenant_id: UUID | None) -> Circuit:
-    body = ForceCircuitSerializer(data=request.data)
-    body.is_valid(raise_exception=True)
-    values = dict(body.validated_data)
+    values = dict(ForceCircuitSerializer.of(request.data).validated_data)
     is_open = values.pop("state") == "open"
     return force_circuit(kind=kind, tenant_id=tenant_id, is_open=is_open, **values)

@@ -20,7 +20,6 @@ def add_circuit_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--dependency", default="", help="the dependency (default: the kind itself)")
     parser.add_argument("--shared", action="store_true", help="the breaker shared by all tenants")
     parser.add_argument("--reason", default="", help="the reason, for the audit log")
-    parser.add_argument("--json", action="store_true", help="print the breaker as JSON")
 
 
 def named_tenant(options: Mapping[str, Any]) -> tuple[UUID | None, str]:

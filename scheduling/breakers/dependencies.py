@@ -7,13 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.execution.settlement import DependencyReport, storable_text
 from scheduling.models import JobEvent
 from tenants.context import all_tenants, tenant_context
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -43,9 +41,8 @@ def check_breaker(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_sha
     The job that probes a breaker may use it. ``until`` of the result is None if some breaker has no end.
     """
     values: dict[str, Any] = {"tenant_id": tenant_id, "kind": kind, "name": name, "is_shared": is_shared}
-    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_STANDINGS, values)
-        rows = cursor.fetchall()
+    with all_tenants():
+        rows = fetch_all(_STANDINGS, values, is_planned=True)
     barring = [row.until for row in rows if row.probe_job_id != job_id]
     if not barring:
         return BreakerCheck(is_probe=bool(rows))
@@ -69,8 +66,8 @@ def report_probe_result(*, tenant_id: UUID, kind: str, job_id: UUID, report: Dep
         "error_message": storable_text(report.error_message)[:200],
         "retry_after_seconds": report.retry_after_seconds,
     }
-    with all_tenants(), planned_cursor() as cursor:
-        cursor.execute(_TELL, values)
+    with all_tenants():
+        execute(_TELL, values, is_planned=True)
         wake_on_commit()
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from psycopg.rows import namedtuple_row
 
 from scheduling.breakers.rules import CircuitState
 from scheduling.dispatch.broker import wake_on_commit
@@ -19,7 +18,7 @@ from scheduling.kit.base import Dependency
 from scheduling.models import Circuit
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants, tenant_context
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 from tenants.tenancy.pausing import actor_words, check_until, expect_reason
 
@@ -101,9 +100,7 @@ def expire_forced_circuits() -> int:
 
     The caller must hold the lock that makes it the only process, and see all tenants.
     """
-    with planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_LET_GO)
-        ended = cursor.fetchall()
+    ended = fetch_all(_LET_GO, is_planned=True)
     for row in ended:  # rarely more than one
         circuit = Circuit(tenant_id=row.tenant_id, kind=row.kind, dependency=row.dependency)
         _record("circuit.reset", circuit, None, {"state": CircuitState.CLOSING}, BECAUSE)

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from psycopg.rows import namedtuple_row, scalar_row
+from psycopg.rows import scalar_row
 
 from scheduling import signals
 from scheduling.breakers.rules import (
@@ -31,7 +31,8 @@ from scheduling.kit import registry
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
 # The most breakers that one turn half-opens or forgets.
@@ -105,21 +106,11 @@ def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[Execu
     """
     endings: dict[CircuitName, list[ExecutionEnd]] = defaultdict(list)
     now = None
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_TAKE_NEWS, {"limit": STAGE_ROWS, "free": free})
-        for row in cursor.fetchall():
-            now = row.now
-            ending = ExecutionEnd(
-                tenant_id=row.tenant_id,
-                job_id=row.job_id,
-                fingerprint=row.fingerprint,
-                error_type=row.error_type,
-                error_message=row.error_message,
-                at=row.at,
-                retry_after_seconds=row.retry_after_seconds,
-            )
-            for owner in (row.tenant_id, None) if row.is_shared else (row.tenant_id,):
-                endings[CircuitName(owner, row.kind, row.dependency)].append(ending)
+    for row in fetch_all(_TAKE_NEWS, {"limit": STAGE_ROWS, "free": free}):
+        now = row.now
+        ending = from_row(ExecutionEnd, row)
+        for owner in (row.tenant_id, None) if row.is_shared else (row.tenant_id,):
+            endings[CircuitName(owner, row.kind, row.dependency)].append(ending)
     return endings, now
 
 
@@ -131,27 +122,14 @@ def _read_standings(names: list[CircuitName]) -> dict[CircuitName, _Row]:
         "kinds": [name.kind for name in names],
         "dependencies": [name.dependency for name in names],
     }
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_LOCK_STANDINGS, values)
-        return {
-            CircuitName(row.tenant_id, row.kind, row.dependency): _Row(row.id, _standing_of(row))
-            for row in cursor.fetchall()
-        }
+    return {
+        CircuitName(row.tenant_id, row.kind, row.dependency): _Row(row.id, _standing_of(row))
+        for row in fetch_all(_LOCK_STANDINGS, values)
+    }
 
 
 def _standing_of(row: Any) -> CircuitRecord:
-    return CircuitRecord(
-        state=CircuitState(row.state),
-        failures=row.failures,
-        fingerprint=row.fingerprint,
-        error_type=row.error_type,
-        error_message=row.error_message,
-        counted_from=row.counted_from,
-        opened_at=row.opened_at,
-        until=row.until,
-        probe_job_id=row.probe_job_id,
-        tenants=_parsed(row.tenants),
-    )
+    return from_row(CircuitRecord, row, state=CircuitState(row.state), tenants=_parsed(row.tenants))
 
 
 def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, CircuitRecord | None]) -> None:
@@ -161,11 +139,10 @@ def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, Circu
         if standing is not None and (name not in before or standing != before[name].standing)
     }
     gone = [before[name].id for name, standing in after.items() if standing is None and name in before]
-    with prepared_cursor() as cursor:
-        if put:
-            cursor.execute(_PUT_STANDINGS, _columns_of(put))
-        if gone:
-            cursor.execute(_FORGET, {"ids": gone})
+    if put:
+        execute(_PUT_STANDINGS, _columns_of(put))
+    if gone:
+        execute(_FORGET, {"ids": gone})
 
 
 def _columns_of(standings: Mapping[CircuitName, CircuitRecord]) -> dict[str, list[Any]]:
@@ -226,9 +203,7 @@ def _run(statement: str) -> int:
         "idle_seconds": IDLE_SECONDS,
         "cool_down_seconds": circuit_policy().cool_down_seconds,
     }
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(statement, values)
-        return int(cursor.fetchone())
+    return int(fetch_one(statement, values, scalar_row))
 
 
 def _parsed(value: Any) -> Mapping[str, int]:

@@ -7,15 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import (
-    Http404,
-    HttpRequest,
-    HttpResponse,
-    HttpResponseBase,
-    HttpResponseNotAllowed,
-    HttpResponseRedirect,
-    QueryDict,
-)
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -24,7 +16,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from scheduling.bulk.forms import BulkForm
 from scheduling.bulk.page import bulk_row, what_words
@@ -44,6 +36,7 @@ from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
 from tenants.database.clock import read_moment
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError
 
 BODY_TEMPLATE = "scheduling/dashboards/bulk_body.html"
@@ -95,7 +88,7 @@ class BulkOperationAdmin(KeysetAdmin):
         return (queryset.filter(pk=wanted) if wanted else queryset.none()) if search_term.strip() else queryset, False
 
     def get_urls(self) -> list[URLPattern]:
-        start = self.guard(self.start_view, Permission.JOBS_BULK)
+        start = self.guard(require_http_methods(["GET", "HEAD", "POST"])(self.start_view), Permission.JOBS_BULK)
         part = self.guard(require_safe(self.part_view), Permission.JOBS_VIEW)
         return [
             path("start/", start, name="scheduling_bulkoperation_start"),
@@ -121,15 +114,11 @@ class BulkOperationAdmin(KeysetAdmin):
 
     def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         """Return the HTML of the part of the page that the browser refreshes while the operation runs."""
-        operation = self.get_queryset(request).filter(pk=pk).first()
-        if operation is None:
-            raise Http404
+        operation = first_or_raise(self.get_queryset(request).filter(pk=pk), Http404)
         return part_response(request, _render_body(request, operation))
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
         """Show the form and a preview of the operation; start it if "run" was posted."""
-        if request.method not in {"GET", "HEAD", "POST"}:
-            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         access = self.access(request)
         operations = [name for name in OF_FILTERS if access.may(permission_of(name))]
         given = request.POST if request.method == "POST" else request.GET

@@ -76,8 +76,7 @@ class BulkOperationViewSet(TenantViewSet):
         platform accounts reach the jobs of all tenants. `reroute` takes no filter: it moves waiting jobs to the queues
         that the current routing rules give, and needs a platform role with `fairness.manage`.
         """
-        body = BulkRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = BulkRequestSerializer.of(request.data)
         given = body.validated_data
         self._check(given["operation"], given["payload_patch"])
         if given["operation"] == BulkOperation.Operation.REROUTE:
@@ -128,9 +127,7 @@ class BulkOperationViewSet(TenantViewSet):
                 )
 
     def _reason(self, request: Request) -> str:
-        body = BulkReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        return str(body.validated_data["reason"])
+        return str(BulkReasonSerializer.of(request.data).validated_data["reason"])
 
     def _started(self, operation: BulkOperation, request: Request) -> Response:
         answer = self._answer(operation.pk, status=201)

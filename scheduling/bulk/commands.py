@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from scheduling.bulk.effect import EFFECT_NOTES, WaitRow
 from scheduling.bulk.queries import UNCHANGED
@@ -16,8 +15,9 @@ from scheduling.bulk.turns import CHANGED_MEANWHILE, run_to_end
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import BulkOperation
 from tenants.api.input import parse_json
-from tenants.context import Scope, acting_as, command_actor, scope_context
-from tenants.exceptions import DomainError, JsonInvalidError
+from tenants.context import Scope, scope_context
+from tenants.exceptions import JsonInvalidError
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
 
 type Facts = dict[str, Any]
@@ -25,7 +25,7 @@ type Facts = dict[str, Any]
 _PASSED = frozenset(JobState) | {UNCHANGED, CHANGED_MEANWHILE}
 
 
-class BulkCommand(BaseCommand):
+class BulkCommand(PlatformCommand):
     """Management command that runs one operation for each named tenant, or one over all tenants.
 
     It runs all operations, then exits with status 1 if one failed or a job was refused.
@@ -37,6 +37,7 @@ class BulkCommand(BaseCommand):
     condition: ClassVar[str] = ""
     parameter_names: ClassVar[Sequence[str]] = ()
     takes_patch: ClassVar[bool] = False
+    json_help = "print the result as JSON, an object for each tenant"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("filter", metavar="FILTER", help='filter, such as "state:retryable age:>1h"')
@@ -59,18 +60,14 @@ class BulkCommand(BaseCommand):
                 help="merged into each payload of one tenant's ended jobs (RFC 7396: null removes a member)",
             )
         parser.add_argument("--no-wait", action="store_true", help="leave the operation to the dispatchers")
-        parser.add_argument("--json", action="store_true", help="print the result as JSON, an object for each tenant")
 
     def handle(self, *args: Any, **options: Any) -> None:
         outcomes: list[Facts] = []
         try:
-            with acting_as(command_actor(type(self).__module__.rpartition(".")[2])):
-                outcomes.extend(self._run(slug, options) for slug in dict.fromkeys(options["tenant"]) or [None])
-        except DomainError as refusal:
-            raise CommandError(refusal.detail) from refusal
+            outcomes.extend(self._run(slug, options) for slug in dict.fromkeys(options["tenant"]) or [None])
         finally:
             if outcomes:
-                self._print(outcomes, is_json=options["json"])
+                self._print(outcomes, options)
         if failed := [
             outcome["error"] or "The bulk operation has not ended." for outcome in outcomes if outcome.pop("has_failed")
         ]:
@@ -94,15 +91,15 @@ class BulkCommand(BaseCommand):
             operation = run_to_end(operation)
         return {"tenant": slug, **_operation_facts(operation, is_awaited=not options["no_wait"])}
 
-    def _print(self, outcomes: list[Facts], *, is_json: bool) -> None:
+    def _print(self, outcomes: list[Facts], options: dict[str, Any]) -> None:
         shown = [{name: value for name, value in outcome.items() if name != "has_failed"} for outcome in outcomes]
-        if is_json:
-            self.stdout.write(json.dumps(shown, ensure_ascii=False))
-            return
-        for outcome in shown:
-            for name, value in outcome.items():
-                if value not in ({}, [], "", None):
-                    self.stdout.write(f"{name.replace('_', ' ')}: {_words(value)}")
+        lines = [
+            f"{name.replace('_', ' ')}: {_words(value)}"
+            for outcome in shown
+            for name, value in outcome.items()
+            if value not in ({}, [], "", None)
+        ]
+        self.show(options, shown, "\n".join(lines))
 
 
 def _read_patch(text: str) -> dict[str, Any]:

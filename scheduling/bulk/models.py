@@ -139,10 +139,6 @@ class BulkOperation(models.Model):
         self.position = {} if last_id is None else {"after": str(last_id)}
 
     @property
-    def ineligible_count(self) -> int:
-        return sum(self.ineligible.values())
-
-    @property
     def is_undoable(self) -> bool:
         """Return whether the operation has ended and changed priorities or queues; an undo cannot be undone."""
         values = (self.Operation.REPRIORITISE, self.Operation.MOVE_QUEUE)

@@ -16,7 +16,7 @@ from scheduling.jobs.storing import actor_label
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -46,9 +46,7 @@ def move_jobs(targets: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
     """
     if not targets:
         return {}
-    with prepared_cursor(class_row(WaitingPosition)) as cursor:
-        cursor.execute(_FIND_PLACES, {"job_ids": list(targets)})
-        places: list[WaitingPosition] = cursor.fetchall()
+    places: list[WaitingPosition] = fetch_all(_FIND_PLACES, {"job_ids": list(targets)}, class_row(WaitingPosition))
     wanted = [(place, targets[place.job_id]) for place in places if place.queue_id != targets[place.job_id]]
     moved = move_places(wanted, TABLES, cause=reason)
     if moved:
@@ -74,12 +72,10 @@ def move_places(wanted: Sequence[tuple[WaitingPosition, int]], tables: Iterable[
         "lines_lock": LockClass.LINES.value,
     }
     moved: set[UUID] = set()
-    with prepared_cursor(scalar_row) as cursor:
-        for statement in _PUT_LINES:
-            cursor.execute(statement, parameters)
-        for table in tables:
-            cursor.execute(_MOVE[table], parameters)
-            moved.update(cursor.fetchall())
+    for statement in _PUT_LINES:
+        execute(statement, parameters)
+    for table in tables:
+        moved.update(fetch_all(_MOVE[table], parameters, scalar_row))
     return moved
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row
 from psycopg.types.json import Jsonb
 
 from scheduling.dispatch.broker import wake_on_commit
@@ -14,7 +13,7 @@ from scheduling.jobs.storing import actor_label
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 EVENT = "job.reprioritised"
@@ -39,9 +38,7 @@ def set_priorities(priorities: Mapping[UUID, int], *, reason: str) -> dict[UUID,
         "request_id": actor.request_id,
         "data": Jsonb({"reason": reason} if reason else {}),
     }
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_SET_PRIORITIES, values)
-        formers = {row.id: row.former for row in cursor.fetchall()}
+    formers = {row.id: row.former for row in fetch_all(_SET_PRIORITIES, values)}
     if formers:
         wake_on_commit()
     return formers

@@ -30,7 +30,7 @@ from tenants.audit.service import suppress_nested_entries
 from tenants.context import require_scope
 from tenants.database.clock import read_clock, read_moment
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import FieldInvalidError
@@ -106,10 +106,8 @@ def request_reroute(*, cause: str) -> None:
 
 def _replace_open(reason: str) -> BulkOperation:
     """Create the reroute and abort an unfinished earlier one, which worked with the former rules."""
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_LOCK_REROUTES, {"reroute_lock": LockClass.REROUTE.value})
-        cursor.execute(_COUNT_WAITING)
-        waiting = cursor.fetchone()
+    execute(_LOCK_REROUTES, {"reroute_lock": LockClass.REROUTE.value})
+    waiting = fetch_one(_COUNT_WAITING, row_factory=scalar_row)
     rows = BulkOperation.objects.select_for_update(no_key=True)
     for former in rows.filter(operation=BulkOperation.Operation.REROUTE, finished_at__isnull=True):
         with suppress_nested_entries():
@@ -186,9 +184,7 @@ def _look(at: RerouteCursor, *, is_narrow: bool) -> list[Waiting]:
     names = ("after_entity", "after_rank", "after_job") if at.phase in _OF_READY else ("after_job",)
     after = dict(zip(names, at.after or _BEGINNING[-len(names) :], strict=True))
     limit = PAYLOAD_ROWS if is_narrow and at.phase != "suspended" else LOOK_ROWS
-    with prepared_cursor(class_row(Waiting)) as cursor:
-        cursor.execute(_LOOK[at.phase], {**after, "limit": limit})
-        rows: list[Waiting] = cursor.fetchall()
+    rows: list[Waiting] = fetch_all(_LOOK[at.phase], {**after, "limit": limit}, class_row(Waiting))
     return rows[:PAYLOAD_ROWS] if is_narrow else rows
 
 

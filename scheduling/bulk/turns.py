@@ -30,7 +30,7 @@ from scheduling.models import BulkFormer, BulkOperation, Job
 from tenants.context import Scope, acting_as, all_tenants, scope_context
 from tenants.database.clock import read_clock, read_moment
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one
 from tenants.database.sql import load_sql
 from tenants.transactions import ConnectionLostError, session_errors
 
@@ -74,14 +74,12 @@ def take_turn(opened: ClaimedOperation) -> bool:
     next scan, so that ticks of the dispatcher are not delayed.
     """
     with scope_context(Scope(tenant_id=opened.tenant_id)):
-        with prepared_cursor(scalar_row) as cursor:
-            values: dict[str, Any] = {
-                "operation_id": str(opened.id),
-                "operation_lock": LockClass.BULK_OPERATION.value,
-                "idle_timeout": str(TURN_IDLE_TIMEOUT_MS),
-            }
-            cursor.execute(_LOCK_OPERATION, values)
-            is_mine = cursor.fetchone()
+        values: dict[str, Any] = {
+            "operation_id": str(opened.id),
+            "operation_lock": LockClass.BULK_OPERATION.value,
+            "idle_timeout": str(TURN_IDLE_TIMEOUT_MS),
+        }
+        is_mine = fetch_one(_LOCK_OPERATION, values, scalar_row)
         # An abort holds the row briefly; a plan edit that ends a reroute holds it until its commit.
         operation = _free_rows().filter(pk=opened.id).first() if is_mine else None
         if operation is None or not operation.is_open:

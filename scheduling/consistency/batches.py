@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.db import connection
 from django.utils.translation import gettext_noop
 
 from scheduling.consistency.registry import CheckPage, CheckRange, FaultKind, RepairOrder, StateCheck
 from scheduling.consistency.walk import Table
 from scheduling.dispatch.rejected_rows import restore_rows
+from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 
 BATCH_SHORT = FaultKind(
@@ -49,9 +49,8 @@ def check_batches(piece: CheckRange) -> CheckPage:
 
 def repair_batches(order: RepairOrder) -> None:
     """Write the recounted numbers, and let the next tick check whether each of the batches has ended."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK_BATCHES, {"ids": order.subjects})
-        cursor.execute(_COUNT_BATCHES, {"ids": order.subjects})
+    for statement in (_LOCK_BATCHES, _COUNT_BATCHES):
+        execute(statement, {"ids": order.subjects}, is_planned=True)
 
 
 def check_refused_rows(piece: CheckRange) -> CheckPage:

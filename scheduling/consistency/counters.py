@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import connection
 from django.utils.translation import gettext_noop
-from psycopg.rows import namedtuple_row
 
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, RepairOrder, StateCheck
 from scheduling.consistency.walk import check_page
@@ -16,7 +14,7 @@ from scheduling.dispatch.tick import stop_ticks
 from scheduling.dispatch.wakes import wake_tenants
 from scheduling.models import WorkerPool
 from tenants.context import all_tenants
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
@@ -57,7 +55,6 @@ KINDS: Mapping[str, FaultKind] = {
         _RECOUNT,
     ),
 }
-COUNTER_NAMES = tuple(KINDS)
 # The row that a statement names by a noun and an id.
 ROW_WORDS = {"entity": gettext_noop("entity %(id)s"), "tenant": gettext_noop("tenant %(id)s")}
 _SQL = load_sql(__file__)
@@ -88,9 +85,8 @@ def repair_counters(order: RepairOrder) -> None:
     assert order.tenant_id is not None  # every counter has a tenant
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
     stop_ticks(pools)
-    with connection.cursor() as cursor:
-        for statement in (_LINES, _KEYS, _CAPACITY):
-            cursor.execute(statement, {"tenant_id": order.tenant_id})
+    for statement in (_LINES, _KEYS, _CAPACITY):
+        execute(statement, {"tenant_id": order.tenant_id}, is_planned=True)
     wake_tenants(tenant_ids=[order.tenant_id])
 
 
@@ -109,12 +105,10 @@ def fault_of(counter: str, tenant_id: UUID, row: str, counted: int, recounted: i
 
 def _find_differences(page: TenantPage) -> list[ConsistencyFault]:
     faults: list[ConsistencyFault] = []
-    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+    with all_tenants():
         for counter, statement in _RECOUNTS.items():
-            cursor.execute(statement, {**page.parameters(), "limit": MAX_DIFFERENCES})
-            faults += [
-                fault_of(counter, row.tenant_id, row.row, row.counted, row.recounted) for row in cursor.fetchall()
-            ]
+            rows = fetch_all(statement, {**page.parameters(), "limit": MAX_DIFFERENCES}, is_planned=True)
+            faults += [fault_of(counter, row.tenant_id, row.row, row.counted, row.recounted) for row in rows]
     return faults
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.utils.translation import gettext_noop
-from psycopg.rows import namedtuple_row
 
 from scheduling.consistency.registry import CheckPage, CheckRange, FaultKind, RepairOrder, StateCheck
 from scheduling.consistency.waiting import append_repair_events
@@ -18,7 +17,7 @@ from scheduling.execution.rescue import rescue_lost
 from scheduling.execution.settlement import Settlement, settle_here
 from scheduling.jobs.lifecycle import WAITING_STATES, JobState
 from scheduling.models import Execution
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 
 EXECUTION_ASTRAY = FaultKind(
@@ -68,14 +67,12 @@ def repair_executions(order: RepairOrder) -> None:
         rescue_lost()
         return
     ids = {"ids": order.subjects}
-    with planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_LOCK, ids)
-        live = cursor.fetchall()
-        cursor.execute(_LOCK_JOBS, {"job_ids": [row.job_id for row in live]})
-        states = {job.id: job.state for job in cursor.fetchall()}
-        if order.code == FENCE_DIFFERS.code:
-            for statement in _RAISE_FENCES:
-                cursor.execute(statement, ids)
+    live = fetch_all(_LOCK, ids, is_planned=True)
+    jobs = fetch_all(_LOCK_JOBS, {"job_ids": [row.job_id for row in live]}, is_planned=True)
+    states = {job.id: job.state for job in jobs}
+    if order.code == FENCE_DIFFERS.code:
+        for statement in _RAISE_FENCES:
+            execute(statement, ids, is_planned=True)
     if order.code == EXECUTION_ASTRAY.code:
         _close(live, states)
     elif order.code == EXECUTION_PHASE_DIFFERS.code:
@@ -108,8 +105,7 @@ def _close(live: Sequence[Any], states: dict[UUID, str]) -> None:
 
 def _agree_on_phase(live: Sequence[Any], states: dict[UUID, str]) -> None:
     begun = [row.job_id for row in live if row.has_begun and states.get(row.job_id) == JobState.DISPATCHED]
-    with planned_cursor() as cursor:
-        cursor.execute(_BEGIN, {"job_ids": begun})
+    execute(_BEGIN, {"job_ids": begun}, is_planned=True)
     append_repair_events(begun, code=EXECUTION_PHASE_DIFFERS.code)
     settle_here(
         [

@@ -11,7 +11,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.utils.translation import gettext_noop
-from psycopg.rows import namedtuple_row
 
 from scheduling.consistency.executions import CLOSED_EVENT
 from scheduling.consistency.jobs import JOBS
@@ -23,7 +22,7 @@ from scheduling.upkeep.retention.rules import RetentionClass, least_cutoff
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 from tenants.tenancy.queries import TenantPage
 
@@ -89,9 +88,9 @@ def find_ghost_executions(piece: CheckRange) -> CheckPage:
 
 
 def _find_ghosts(page: TenantPage) -> list[ConsistencyFault]:
-    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_GAPS, page.parameters())
-        return [ConsistencyFault(HISTORY_WITHOUT_TENANT.code, row.tenant_id, row.name) for row in cursor.fetchall()]
+    with all_tenants():
+        rows = fetch_all(_GAPS, page.parameters(), is_planned=True)
+    return [ConsistencyFault(HISTORY_WITHOUT_TENANT.code, row.tenant_id, row.name) for row in rows]
 
 
 def _beginning_at(piece: CheckRange, least: UUID) -> CheckRange:

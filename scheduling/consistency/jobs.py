@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import connection
 from django.utils.translation import gettext_noop
 from psycopg.rows import scalar_row
 
@@ -15,7 +14,7 @@ from scheduling.consistency.walk import Table
 from scheduling.execution import settlement_builders
 from scheduling.jobs.lifecycle import DEAD_STATES
 from tenants.database.ids import uuid7s
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 
 JOB_NOWHERE = FaultKind(
@@ -75,11 +74,10 @@ def repair_jobs(order: RepairOrder) -> None:
         "letter_ids": uuid7s(len(order.subjects)),
         "late": settlement_builders.DEADLINE_PASSED.fingerprint,
     }
-    with connection.cursor() as cursor:
-        for statement in _LOCK:
-            cursor.execute(statement, values)
-        if order.code in _STATEMENTS:
-            cursor.execute(_STATEMENTS[order.code], values)
+    for statement in _LOCK:
+        execute(statement, values, is_planned=True)
+    if order.code in _STATEMENTS:
+        execute(_STATEMENTS[order.code], values, is_planned=True)
     if order.code == JOB_NOWHERE.code:
         restore_waiting_rows(order.tenant_id, order.subjects)
     elif order.code == JOB_WITHOUT_EXECUTION.code:
@@ -87,9 +85,7 @@ def repair_jobs(order: RepairOrder) -> None:
 
 
 def _make_available(values: dict[str, Any]) -> Sequence[str]:
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_MAKE_AVAILABLE, values)
-        job_ids = [str(job_id) for job_id in cursor.fetchall()]
+    job_ids = [str(job_id) for job_id in fetch_all(_MAKE_AVAILABLE, values, scalar_row, is_planned=True)]
     append_repair_events(job_ids, code=JOB_WITHOUT_EXECUTION.code)
     return job_ids
 

@@ -9,14 +9,14 @@ from typing import Any, Self
 
 from django.utils import timezone
 from django.utils.translation import gettext_noop
-from psycopg.rows import class_row, namedtuple_row, scalar_row
+from psycopg.rows import class_row, scalar_row
 
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, StateCheck
 from scheduling.consistency.walk import check_page
 from scheduling.statistics.rollups import outcomes
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
 from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
@@ -118,22 +118,16 @@ class RollupCheck:
 
 
 def _compare(statement: str, parameters: Mapping[str, Any]) -> list[RollupDifference]:
-    with planned_cursor(class_row(RollupDifference)) as cursor:
-        cursor.execute(statement, parameters)
-        return list(cursor.fetchall())
+    return fetch_all(statement, parameters, class_row(RollupDifference), is_planned=True)
 
 
 def _sums(statement: str, parameters: Mapping[str, Any]) -> KindSums:
-    with planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(statement, parameters)
-        return {row.name: (row.executions, row.worker_us) for row in cursor.fetchall()}
+    return {row.name: (row.executions, row.worker_us) for row in fetch_all(statement, parameters, is_planned=True)}
 
 
 def begin_recent_check(*, hours: int = HOURS) -> RollupCheck:
     """Return a new check of the last whole hours."""
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_SQL["read_last_hour"], {"commit_seconds": LONGEST_COMMIT_SECONDS})
-        until = cursor.fetchone()
+    until = fetch_one(_SQL["read_last_hour"], {"commit_seconds": LONGEST_COMMIT_SECONDS}, scalar_row, is_planned=True)
     return RollupCheck(until - timedelta(hours=hours), until)
 
 

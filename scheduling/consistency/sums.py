@@ -8,9 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.utils.translation import gettext_noop
-from psycopg.rows import namedtuple_row
 
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, RepairOrder, StateCheck
 from scheduling.consistency.walk import check_page, page_of_one
@@ -21,7 +19,7 @@ from scheduling.upkeep.retention.rules import RetentionClass, least_cutoff
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 from tenants.limits.declared import month_of
 from tenants.tenancy.queries import TenantPage
@@ -68,8 +66,7 @@ def repair_usage(order: RepairOrder) -> None:
     assert order.tenant_id is not None  # every counter has a tenant
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
     stop_ticks(pools)
-    with connection.cursor() as cursor:
-        cursor.execute(_REPAIR, _parameters(page_of_one(order.tenant_id)))
+    execute(_REPAIR, _parameters(page_of_one(order.tenant_id)), is_planned=True)
 
 
 def find_usage(page: TenantPage) -> list[ConsistencyFault]:
@@ -82,11 +79,9 @@ def find_usage(page: TenantPage) -> list[ConsistencyFault]:
         "charges_since": uuid7_floor(executions_since - YOUNG),
         "limit": MAX_CHARGES,
     }
-    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_DIFFERENCES, parameters)
-        months = cursor.fetchall()
-        cursor.execute(_CHARGES, charges)
-        executions = cursor.fetchall()
+    with all_tenants():
+        months = fetch_all(_DIFFERENCES, parameters, is_planned=True)
+        executions = fetch_all(_CHARGES, charges, is_planned=True)
     return [
         *(usage_fault(USAGE, row.tenant_id, f"{row.period:%Y-%m}", row.counted_us, row.measured_us) for row in months),
         *(
@@ -111,9 +106,8 @@ def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int,
 
 
 def _find_unbalanced(page: TenantPage) -> Iterator[ConsistencyFault]:
-    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_BALANCES, page.parameters())
-        rows = cursor.fetchall()
+    with all_tenants():
+        rows = fetch_all(_BALANCES, page.parameters(), is_planned=True)
     for row in rows:
         values = {"tenant": row.tenant_id, "microseconds": f"{row.us:,}"}
         detail = LocalizableText("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)

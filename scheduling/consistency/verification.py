@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, OperationalError, connection
+from django.db import IntegrityError, OperationalError
 
 from scheduling.consistency.registry import (
     CheckPage,
@@ -28,6 +28,7 @@ from scheduling.consistency.registry import (
 from scheduling.consistency.walk import iterate_pages
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
+from tenants.database.prepared import execute
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tenants.translation import LocalizableText
@@ -213,8 +214,7 @@ def _repair(check: StateCheck, order: RepairOrder) -> None:
     assert check.repair is not None  # checked by the caller
     try:
         with all_tenants():
-            with connection.cursor() as cursor:
-                cursor.execute(_LOCK_TIMEOUT)
+            execute(_LOCK_TIMEOUT, is_planned=True)
             check.repair(order)
             # Rows of a deleted tenant are recorded in the platform's own chain.
             tenant_id = Tenant.objects.filter(pk__in=[order.tenant_id]).values_list("pk", flat=True).first()

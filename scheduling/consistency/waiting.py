@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection
 from django.utils.translation import gettext_noop
 
 from scheduling.consistency.registry import CheckPage, CheckRange, FaultKind, RepairOrder, StateCheck
@@ -18,6 +17,7 @@ from scheduling.jobs.storing import actor_label
 from scheduling.models import Job, JobEvent
 from tenants.context import current_actor, tenant_context
 from tenants.database.clock import read_clock
+from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
@@ -69,9 +69,8 @@ class WaitingTable:
         is_in_wrong_line = order.code == PLACE_IN_WRONG_LINE.code
         wrong = _SQL[f"displace_{self.name}"] if is_in_wrong_line else _SQL[f"remove_{self.name}"]
         values = {**self.table.values_of(order.piece), "job_ids": order.subjects, "states": list(self.states)}
-        with connection.cursor() as cursor:
-            for statement in (_SQL[f"lock_{self.name}"], _LOCK_JOBS, wrong):
-                cursor.execute(statement, values)
+        for statement in (_SQL[f"lock_{self.name}"], _LOCK_JOBS, wrong):
+            execute(statement, values, is_planned=True)
         if is_in_wrong_line and order.tenant_id is not None:
             restore_waiting_rows(order.tenant_id, order.subjects)
 
@@ -85,9 +84,8 @@ def restore_waiting_rows(tenant_id: UUID, job_ids: Sequence[str]) -> None:
     with tenant_context(tenant_id):
         tenant = Tenant.objects.get(pk=tenant_id)
         node_ids(tenant, set(Job.objects.filter(pk__in=job_ids).values_list("queue_id", "fair_key")))
-        with connection.cursor() as cursor:
-            for statement in _PUT:
-                cursor.execute(statement, {"job_ids": list(job_ids)})
+        for statement in _PUT:
+            execute(statement, {"job_ids": list(job_ids)}, is_planned=True)
         wake_tenants(tenant_ids=[tenant_id])
 
 

@@ -7,13 +7,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.db import OperationalError, connection
+from django.db import OperationalError
+from django.db.models import QuerySet
 from psycopg.errors import QueryCanceled
 from psycopg.rows import class_row
 
-from scheduling.consistency.registry import NOT_PROVED, CheckPage, CheckRange, ConsistencyFault, Cursor, StateCheck
+from scheduling.consistency.registry import (
+    NOT_PROVED,
+    CheckPage,
+    CheckRange,
+    ConsistencyFault,
+    Cursor,
+    FaultKind,
+    StateCheck,
+)
 from tenants.context import all_tenants
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one
+from tenants.limits.recounts import StoredCounter
+from tenants.tenancy.bases import TenantModel
 from tenants.tenancy.queries import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
 from tenants.translation import LocalizableText
 
@@ -40,12 +51,12 @@ class Table:
 
         The statement must include this table's SQL fragment for the range.
         """
-        with all_tenants(), planned_cursor(class_row(ConsistencyFault)) as cursor:
+        with all_tenants():
             if piece.until is None:
                 piece = replace(piece, until=self._find_end(piece, rows))
-            cursor.execute(_PLANNING)
-            cursor.execute(statement, {**(parameters or {}), **self.values_of(piece)})
-            faults = cursor.fetchall()
+            execute(_PLANNING, is_planned=True)
+            values = {**(parameters or {}), **self.values_of(piece)}
+            faults = fetch_all(statement, values, class_row(ConsistencyFault), is_planned=True)
         return CheckPage(piece, faults, piece.until or None)
 
     def values_of(self, piece: CheckRange) -> dict[str, Any]:
@@ -60,9 +71,7 @@ class Table:
         of_tenant = "" if piece.tenant_id is None else " AND tenant_id = %(tenant_id)s"
         statement = f"SELECT {key} FROM {self.name} WHERE ({key}) > ({marks}){of_tenant}"  # noqa: S608 - names
         values = {**self._values("after", piece.after), "tenant_id": piece.tenant_id, "before_last": rows - 1}
-        with connection.cursor() as cursor:
-            cursor.execute(f"{statement} ORDER BY {key} OFFSET %(before_last)s LIMIT 1", values)
-            row = cursor.fetchone()
+        row = fetch_one(f"{statement} ORDER BY {key} OFFSET %(before_last)s LIMIT 1", values, is_planned=True)
         return {} if row is None else {name: str(value) for name, value in zip(self.key, row, strict=True)}
 
     def _values(self, name: str, cursor: Cursor | None) -> dict[str, str]:
@@ -91,6 +100,30 @@ def check_page(piece: CheckRange, find: Callable[[TenantPage], Iterable[Consiste
     until = {"tenant": str(page.until)}
     is_last = page.is_last or piece.tenant_id is not None
     return CheckPage(replace(piece, until=until), faults, None if is_last else until, {"tenants": page.tenants})
+
+
+def check_stored_counter(piece: CheckRange, counter: StoredCounter, kind: FaultKind, detail: str) -> CheckPage:
+    """Compare a counter of each tenant with a recount; ``detail`` is the text of a difference, with placeholders."""
+
+    def find(page: TenantPage) -> Iterable[ConsistencyFault]:
+        for row in counter.verify_page(page):
+            yield ConsistencyFault(kind.code, row.tenant_id, row.key, LocalizableText(detail, row.values()))
+
+    return check_page(piece, find)
+
+
+def read_rows[Row: TenantModel](rows: QuerySet[Row], piece: CheckRange, most: int) -> tuple[list[Row], CheckPage]:
+    """Return the rows of a piece in the order of their ids, and its page of the check, without faults."""
+    rows = rows.order_by("pk")
+    if piece.tenant_id is not None:
+        rows = rows.filter(tenant_id=piece.tenant_id)
+    if after := piece.after.get("id"):
+        rows = rows.filter(pk__gt=after)
+    if until := (piece.until or {}).get("id"):
+        rows = rows.filter(pk__lte=until)
+    found = list(rows[:most])
+    end = {"id": str(found[-1].pk)} if len(found) == most else {}
+    return found, CheckPage(replace(piece, until=end), (), end or None)
 
 
 def page_of_one(tenant_id: UUID) -> TenantPage:

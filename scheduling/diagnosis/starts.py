@@ -18,7 +18,7 @@ from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 STALLED_AFTER = timedelta(seconds=15)
@@ -44,9 +44,7 @@ def find_stalled_pools() -> list[str]:
             "lines": _LINES,
             "lease_seconds": platform_settings.LEASE_SECONDS,
         }
-        with prepared_cursor(scalar_row) as cursor:
-            cursor.execute(_STALLED, values)
-            return list(cursor.fetchall())
+        return fetch_all(_STALLED, values, scalar_row)
 
 
 @dataclass

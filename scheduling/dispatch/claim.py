@@ -22,7 +22,7 @@ from scheduling.fairness.gcra import Rate, take
 from scheduling.fairness.run_queue import level_of, reason_of
 from scheduling.fairness.shares import Pick, PoolShare
 from tenants.database.ids import uuid7s
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -68,9 +68,7 @@ def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
     A tenant whose capacity row is locked counts as one without room.
     """
     counts = count_messages(picks, lambda pick: pick.tenant_id)
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())})
-        reserved = set(cursor.fetchall())
+    reserved = set(fetch_all(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())}, scalar_row))
     return [pick for pick in picks if pick.tenant_id in reserved]
 
 
@@ -205,14 +203,12 @@ def limit_rates(reading: PoolReading) -> tuple[PoolReading, Mapping[int, QueueRa
     """Return a copy of the reading with the queues' room limited to the tokens of their rates, and these rates."""
     if not reading.rated:
         return reading, {}
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_RATED, {"queue_ids": list(reading.rated)})
-        rates = {
-            row.queue_id: QueueRate(
-                Rate.of_queue(row.dispatches_per_minute, row.dispatch_burst), row.arrival_us, row.now_us
-            )
-            for row in cursor.fetchall()
-        }
+    rates = {
+        row.queue_id: QueueRate(
+            Rate.of_queue(row.dispatches_per_minute, row.dispatch_burst), row.arrival_us, row.now_us
+        )
+        for row in fetch_all(_RATED, {"queue_ids": list(reading.rated)})
+    }
     queues = [
         replace(queue, room=tokens(rates[queue.queue_id], queue.room)) if queue.queue_id in rates else queue
         for queue in reading.share.queues

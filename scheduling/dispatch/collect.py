@@ -18,7 +18,7 @@ from scheduling.execution.settlement import longest_us
 from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
 from tenants.database.ids import uuid7s
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one, prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.limits.declared import WARNING_PERCENTS
 from tenants.limits.usage import warn_of_usage
@@ -158,6 +158,4 @@ def _count_due() -> int:
 
 
 def _run(statement: str, parameters: dict[str, Any]) -> int:
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(statement, parameters)
-        return int(cursor.fetchone())
+    return int(fetch_one(statement, parameters, scalar_row))

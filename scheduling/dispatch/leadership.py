@@ -6,7 +6,7 @@ from psycopg.rows import scalar_row
 
 from scheduling.conf import LOCK_TIMEOUT_MS, TICK_IDLE_TIMEOUT_MS
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one
 from tenants.database.sql import load_sql
 
 _LEAD = load_sql(__file__)["try_to_lead"]
@@ -24,6 +24,4 @@ def try_to_lead(lock: LockClass, of: int = 0) -> bool:
         "idle_timeout": str(TICK_IDLE_TIMEOUT_MS),
         "lock_timeout": str(LOCK_TIMEOUT_MS),
     }
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_LEAD, values)
-        return bool(cursor.fetchone())
+    return bool(fetch_one(_LEAD, values, scalar_row))

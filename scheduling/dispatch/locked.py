@@ -19,7 +19,7 @@ from scheduling import signals
 from scheduling.conf import STAGE_ROWS, TICK_JOBS, WAKE_ROWS
 from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 
 # Ticks of a pool stay careful for this long after the last lock that they met: a careless tick costs a lock time-out.
@@ -88,8 +88,7 @@ def note_locked(
 
 def note_held_capacities(pool_id: int, tenant_ids: Collection[UUID]) -> None:
     """Record the tenants whose capacity row a transaction other than a tick has locked; the next tick skips them."""
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_HOLDERS_OF_CAPACITY, {"tenants": list(tenant_ids), "tick_lock": LockClass.TICK.value})
-        holders = {row.tenant_id: row.pid for row in cursor.fetchall()}
+    values = {"tenants": list(tenant_ids), "tick_lock": LockClass.TICK.value}
+    holders = {row.tenant_id: row.pid for row in fetch_all(_HOLDERS_OF_CAPACITY, values)}
     if holders:
         note_locked(pool_id, holders)

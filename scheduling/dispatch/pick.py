@@ -23,7 +23,7 @@ from scheduling.conf import MERGE_BELOW_US
 from scheduling.fairness.run_queue import ReadJobs, keys_to_read, pick_fair
 from scheduling.fairness.shares import KeyShare, Pick, PickResult, PoolShare, ReadRows, ReadyJob, TenantShare
 from scheduling.kit import registry
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -112,12 +112,10 @@ def read_keys(
         "limits": list(limits.values()),
         "only": None if only is None else list(only),
     }
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_KEYS_FIFO if is_fifo else _KEYS_FAIR, values)
-        for row in cursor.fetchall():
-            keys[row.parent_id].append(
-                KeyShare(row.entity_id, row.vruntime, row.in_flight, row.head_rank, row.waiting, row.estimate_us)
-            )
+    for row in fetch_all(_KEYS_FIFO if is_fifo else _KEYS_FAIR, values):
+        keys[row.parent_id].append(
+            KeyShare(row.entity_id, row.vruntime, row.in_flight, row.head_rank, row.waiting, row.estimate_us)
+        )
     unread = {found[-1].entity_id for entity_id, found in keys.items() if len(found) == limits[entity_id]}
 
     def with_keys(tenant: TenantShare) -> TenantShare:
@@ -189,6 +187,4 @@ def _lock(picks: Iterable[Pick], *, is_careful: bool) -> set[UUID]:
         "ranks": [pick.job.rank for pick in wanted],
         "job_ids": [pick.job.job_id for pick in wanted],
     }
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_LOCK_WITH_JOBS if is_careful else _LOCK, values)
-        return set(cursor.fetchall())
+    return set(fetch_all(_LOCK_WITH_JOBS if is_careful else _LOCK, values, scalar_row))

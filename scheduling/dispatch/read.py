@@ -18,7 +18,7 @@ from scheduling.fairness.run_queue import rows_to_read
 from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, TenantShare
 from scheduling.models import CFSPlan
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -261,13 +261,11 @@ def _read_tenants(
         "slice_us": slice_us,
         "free": free,
     }
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_TENANTS_FIFO if is_fifo else _TENANTS_FAIR, values)
-        for row in cursor.fetchall():
-            found.by_queue[row.queue_id].append(_tenant_of(row))
-            found.room[row.tenant_id] = row.room
-            if row.keys_waiting > 0:
-                found.own_lines[row.entity_id] = None if row.own_rank is None else _own_line_of(row)
+    for row in fetch_all(_TENANTS_FIFO if is_fifo else _TENANTS_FAIR, values):
+        found.by_queue[row.queue_id].append(_tenant_of(row))
+        found.room[row.tenant_id] = row.room
+        if row.keys_waiting > 0:
+            found.own_lines[row.entity_id] = None if row.own_rank is None else _own_line_of(row)
     return found
 
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, connection, transaction
-from psycopg.rows import namedtuple_row, scalar_row
+from psycopg.rows import scalar_row
 
 from scheduling.conf import BY_INDEX, LOCK_TIMEOUT_MS, TICK_IDLE_TIMEOUT_MS
 from scheduling.dispatch.broker import wake_on_commit
@@ -22,7 +22,7 @@ from scheduling.execution.settlement import longest_us
 from scheduling.models import SettledRefused
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 
 logger = logging.getLogger(__name__)
@@ -59,9 +59,7 @@ def quarantine_rejected(pool_id: int) -> int:
         with connection.cursor() as cursor:
             # A foreign key would otherwise fail only at the commit, for all rows.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        with prepared_cursor(namedtuple_row) as cursor:
-            cursor.execute(_ROWS, {"pool_id": pool_id, "tenant_ids": free, "limit": MAX_MESSAGES})
-            rows = cursor.fetchall()
+        rows = fetch_all(_ROWS, {"pool_id": pool_id, "tenant_ids": free, "limit": MAX_MESSAGES})
         # A message has one slot: its rows are folded together. Rows without a message hold none.
         groups = groupby(rows, key=lambda row: row.message_id or row.place)
         messages = [[row.place for row in group] for _, group in groups]

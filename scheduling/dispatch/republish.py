@@ -13,7 +13,7 @@ from scheduling.conf import TICK_JOBS
 from scheduling.dispatch.broker_faults import record_refused_republish
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 _RENEW = load_sql(__file__)["renew_unstarted"]
@@ -25,12 +25,10 @@ def republish_unstarted(*, is_epoch_new: bool = False) -> int:
     With ``is_epoch_new``, the broker restarted empty: the messages of all unstarted executions are due at once.
     """
     age = 0.0 if is_epoch_new else platform_settings.REPUBLISH_AFTER_SECONDS
-    with all_tenants(), prepared_cursor(class_row(Hint)) as cursor:
-        cursor.execute(
-            _RENEW,
-            {"age": age, "limit": TICK_JOBS, "tokens": [uuid4() for _ in range(TICK_JOBS)]},
+    with all_tenants():
+        hints = fetch_all(
+            _RENEW, {"age": age, "limit": TICK_JOBS, "tokens": [uuid4() for _ in range(TICK_JOBS)]}, class_row(Hint)
         )
-        hints = cursor.fetchall()
     if not hints:
         return 0
     # Refused messages exceed the age again later, and are retried then.

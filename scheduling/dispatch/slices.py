@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row, scalar_row
+from psycopg.rows import scalar_row
 
 from scheduling import signals
 from scheduling.dispatch.claim import limit_rates, tokens
@@ -25,7 +25,7 @@ from scheduling.kit import registry
 from scheduling.models import CFSPlan
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -36,9 +36,8 @@ _ASK = _SQL["request_yields"]
 
 def request_slice_yields() -> None:
     """Request yields in each pool in which a slice is used up or a yield was requested; a duty of the dispatcher."""
-    with all_tenants(), prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_POOLS, {"strategy": CFSPlan.Strategy.TIME_SLICE})
-        pool_ids = cursor.fetchall()
+    with all_tenants():
+        pool_ids = fetch_all(_POOLS, {"strategy": CFSPlan.Strategy.TIME_SLICE}, scalar_row)
     for pool_id in pool_ids:
         request_yields_in_pool(pool_id)
 
@@ -74,9 +73,8 @@ def _choose(pool_id: int) -> Sequence[UUID]:
 
 def _read_running(pool_id: int) -> list[Running]:
     """Return the running executions of the pool; empty if the active plan slices no time."""
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_RUNNING, {"pool_id": pool_id, "strategy": CFSPlan.Strategy.TIME_SLICE})
-        return [_running_of(row) for row in cursor.fetchall()]
+    values = {"pool_id": pool_id, "strategy": CFSPlan.Strategy.TIME_SLICE}
+    return [_running_of(row) for row in fetch_all(_RUNNING, values)]
 
 
 def _running_of(row: Any) -> Running:

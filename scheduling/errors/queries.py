@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from scheduling.models import DeadLetter, Execution, JobError
 from tenants.context import require_scope
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 # Occurrences that a list of groups reads; above it only the newest are counted, which the list shows.
@@ -69,9 +69,7 @@ def group_errors(*, since: datetime, until: datetime) -> ErrorGroups:
         "window": ERROR_WINDOW,
         "groups": MAX_GROUPS,
     }
-    with planned_cursor(dict_row) as cursor:
-        cursor.execute(_GROUPS, parameters)
-        rows = cursor.fetchall()
+    rows = fetch_all(_GROUPS, parameters, dict_row, is_planned=True)
     looked_at = max((row.pop("looked_at") for row in rows), default=0)
     return ErrorGroups([ErrorGroup(**row) for row in rows], is_capped=looked_at >= ERROR_WINDOW)
 

@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.models import Worker
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 _BEAT = load_sql(__file__)["heartbeat"]
@@ -62,9 +60,8 @@ def heartbeat(
         "execution_ids": list(fences.keys()),
         "fences": list(fences.values()),
     }
-    with all_tenants(), prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_BEAT, values)
-        rows = cursor.fetchall()
+    with all_tenants():
+        rows = fetch_all(_BEAT, values)
     return HeartbeatResult(
         is_worker_known=rows[0].status is not None,
         is_draining=rows[0].status == Worker.Status.DRAINING,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row, scalar_row
+from psycopg.rows import scalar_row
 
 from scheduling import signals
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 # A worker that was lost longer ago has no relevant session left.
@@ -29,17 +29,13 @@ def end_lost_sessions() -> int:
 
     Such a worker is disconnected or stalled: its executions are lost, and its further writes would not count.
     """
-    with all_tenants(), prepared_cursor(scalar_row) as cursor:
-        cursor.execute(
-            _LOST_WORKERS, {"lease_seconds": platform_settings.LEASE_SECONDS, "look_back_seconds": LOOK_BACK_SECONDS}
-        )
-        names = [session_name(worker_id) for worker_id in cursor.fetchall()]
+    values = {"lease_seconds": platform_settings.LEASE_SECONDS, "look_back_seconds": LOOK_BACK_SECONDS}
+    with all_tenants():
+        names = [session_name(worker_id) for worker_id in fetch_all(_LOST_WORKERS, values, scalar_row)]
     if not names:
         return 0
     # Under the login role: the cross-tenant role does not own the sessions.
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_END, {"names": names})
-        ended = [row.application_name for row in cursor.fetchall() if row.is_ended]
+    ended = [row.application_name for row in fetch_all(_END, {"names": names}) if row.is_ended]
     if ended:
         signals.sessions_ended.send(None, count=len(ended), workers=sorted(set(ended)))
     return len(ended)

@@ -21,7 +21,7 @@ from scheduling.models import DeadLetter
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, prepared_cursor
 from tenants.database.sql import load_sql
 
 LOST_WORKER = "The worker's lease expired."
@@ -98,9 +98,7 @@ def rescue_lost() -> int:
 
 def _discard_expired() -> int:
     """Discard waiting jobs whose deadline passed; executions in flight are ended by their worker."""
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_LATE, {"limit": STAGE_ROWS})
-        late = cursor.fetchall()
+    late = fetch_all(_LATE, {"limit": STAGE_ROWS}, scalar_row)
     return len(
         end_waiting(
             late,

@@ -19,7 +19,7 @@ from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7s
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import DataKeyUnavailableError, preload_keys, require_keys
 from tenants.encryption.fields import SealedValueBrokenError, is_sealing, sealed_field
@@ -153,10 +153,7 @@ def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[
         "memory_key": PEAK_MEMORY.key,
         "memory_default": PEAK_MEMORY.default,
     }
-    with prepared_cursor(dict_row) as cursor:
-        cursor.execute(_START_ONE if len(named) == 1 else _START_MANY, values)
-        rows: list[dict[str, Any]] = cursor.fetchall()
-    return rows
+    return fetch_all(_START_ONE if len(named) == 1 else _START_MANY, values, dict_row)
 
 
 def _read_rows(rows: Sequence[dict[str, Any]]) -> list[StartedExecution]:

@@ -10,11 +10,9 @@ from scheduling.dispatch.broker import wake_on_commit
 from scheduling.models import WorkerPool
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 
-# Gate of their jobs, followed by the id of the pool.
-UNKNOWN = "unknown"
 # A rolling deploy ends before; a kind unknown for longer has no worker.
 ALARM_AFTER = timedelta(minutes=5)
 
@@ -49,8 +47,7 @@ def tend_announced_kinds() -> None:
     """Store the kinds that live workers announce, and the kinds with waiting jobs that no live worker announces."""
     with all_tenants():
         refresh_announced_kinds()
-        with prepared_cursor() as cursor:
-            cursor.execute(_NOTE_UNKNOWN)
+        execute(_NOTE_UNKNOWN)
 
 
 def refresh_announced_kinds() -> int:
@@ -58,9 +55,8 @@ def refresh_announced_kinds() -> int:
 
     Wake the dispatcher if a pool changed, so that jobs of announced kinds are released at once.
     """
-    with all_tenants(), prepared_cursor() as cursor:
-        cursor.execute(_REFRESH, {"lease_seconds": platform_settings.LEASE_SECONDS})
-        changed = len(cursor.fetchall())
+    with all_tenants():
+        changed = len(fetch_all(_REFRESH, {"lease_seconds": platform_settings.LEASE_SECONDS}))
         if changed:
             wake_on_commit()
     return changed

@@ -14,7 +14,7 @@ from psycopg.rows import scalar_row
 from scheduling.models import ProcessHeartbeat
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_one
 from tenants.database.sql import load_sql
 
 # Retention of the rows of ended processes.
@@ -27,9 +27,7 @@ _SKEW = _SQL["measure_clock_skew"]
 
 def measure_clock_skew() -> float:
     """Return by how many seconds this machine's clock is ahead of the database's, including the query's latency."""
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_SKEW, {"clock": time.time()})
-        skew: float = cursor.fetchone()
+    skew: float = fetch_one(_SKEW, {"clock": time.time()}, scalar_row)
     return skew
 
 
@@ -42,17 +40,9 @@ class ProcessPulse:
 
     def beat(self) -> None:
         """Write the heartbeat. The first call also deletes rows of processes that ended more than KEPT ago."""
-        with all_tenants(), prepared_cursor() as cursor:
+        with all_tenants():
             if self._id is None:
                 self._id = uuid7()
                 ProcessHeartbeat.objects.filter(heartbeat_at__lt=Now() - KEPT).delete()
-            cursor.execute(
-                _BEAT,
-                {
-                    "id": self._id,
-                    "role": self._role,
-                    "hostname": platform.node()[:200],
-                    "pid": os.getpid(),
-                    "clock": time.time(),
-                },
-            )
+            values = {"id": self._id, "role": self._role, "hostname": platform.node()[:200], "pid": os.getpid()}
+            execute(_BEAT, {**values, "clock": time.time()})

@@ -16,6 +16,7 @@ from scheduling.models import LiveExecution, ProcessHeartbeat, Worker
 from scheduling.shares.raw import fetch_rows
 from tenants.context import all_tenants, require_scope
 from tenants.database.platform_settings import platform_settings
+from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 
 WORKER_ROLE = "worker"
@@ -93,10 +94,7 @@ def list_workers() -> QuerySet[Worker]:
 
 def get_worker(worker_id: UUID) -> Worker:
     """Return the worker with this id; raise WorkerNotFoundError if there is none."""
-    worker = list_workers().filter(pk=worker_id).first()
-    if worker is None:
-        raise WorkerNotFoundError
-    return worker
+    return first_or_raise(list_workers().filter(pk=worker_id), WorkerNotFoundError)
 
 
 def list_current_executions(worker_id: UUID) -> Sequence[LiveExecution]:

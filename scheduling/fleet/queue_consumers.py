@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.fairness.balance import QueueLoad
 from scheduling.models import Queue, QueueStanding, RoutingRule
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 # A process reads the few rows at most once in this time, regardless of its submissions.
@@ -102,9 +100,7 @@ def measure_queues(*, sums_work: bool = True) -> Mapping[str, bool]:
                 "sums_work": weighs_work and sums_work,
                 "keeps_work": weighs_work and not sums_work,
             }
-            with prepared_cursor(namedtuple_row) as cursor:
-                cursor.execute(_MEASURE, values)
-                changed = {row.name: row.is_on for row in cursor.fetchall()}
+            changed = {row.name: row.is_on for row in fetch_all(_MEASURE, values)}
     for name, is_on in changed.items():
         if is_on:
             logger.warning("queue.without_consumer", extra={"queue": name})

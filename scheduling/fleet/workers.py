@@ -18,6 +18,7 @@ from scheduling.models import Queue, Worker, WorkerPool
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError
 from tenants.translation import LocalizableText
 
@@ -123,9 +124,7 @@ def resume_worker(*, worker_id: UUID, reason: str = "") -> None:
 
 def _switch(worker_id: UUID, before: Worker.Status, after: Worker.Status, action: str, reason: str) -> None:
     with all_tenants():
-        worker = Worker.objects.select_for_update(no_key=True).filter(pk=worker_id).first()
-        if worker is None:
-            raise WorkerNotFoundError
+        worker = first_or_raise(Worker.objects.select_for_update(no_key=True).filter(pk=worker_id), WorkerNotFoundError)
         if worker.status == after:
             return
         if worker.status != before:

@@ -24,6 +24,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
 
 from scheduling.bulk.admin import start_url
 from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
@@ -34,20 +35,59 @@ from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
 from scheduling.jobs.list_admin import JobListPages
 from scheduling.jobs.page import BODY_TEMPLATE, job_page_context
+from scheduling.jobs.payload_editor import Edited, PayloadEditor
 from scheduling.jobs.queries import find_jobs
-from scheduling.jobs.replay_admin import JobReplayPages
-from scheduling.jobs.retries import retry_job
+from scheduling.jobs.retries import replay_job, retry_job
 from scheduling.jobs.reveals import reveal_payload
 from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import BulkOperation, Job
 from tenants.access.permissions import Permission
-from tenants.console.keyset import parse_uuid
+from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.polled_parts import STOP_POLLING, etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
+from tenants.database.reads import first_or_raise
 
 HEAVY_FIELDS = ("payload", "result", "checkpoint", "error_message", "payload_hash")
 RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
+
+
+class JobReplayPages(PayloadEditor, KeysetAdmin):
+    """A mixin for the admin of jobs: the action that shows the payload in a form, and the view that submits it."""
+
+    def get_urls(self) -> list[URLPattern]:
+        edited = self.guard(require_POST(self.replay_view), Permission.JOBS_REVEAL)
+        return [path("<uuid:object_id>/replay/", edited, name="scheduling_job_replay"), *super().get_urls()]
+
+    @post_action(
+        label=gettext_lazy("Edit payload and retry"),
+        permission=Permission.JOBS_REVEAL,
+        asks_reason=True,
+        is_offered=lambda job: job.state in REPLAYABLE_STATES,
+    )
+    def edit(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
+        """Show the payload in a form, in the response to this POST only."""
+        return self.open_editor(request, _edited(job), reason)
+
+    def replay_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """Run the ended job again, as a new job, with the payload entered in the form."""
+        if not self.access(request).may(Permission.JOBS_RETRY):
+            raise PermissionDenied
+        job = first_or_raise(find_jobs().filter(pk=object_id), Http404("There is no such job."))
+
+        def run(payload: dict[str, Any], reason: str) -> Job:
+            return replay_job(job_id=job.pk, payload=payload, reason=reason)
+
+        return self.submit_edited(request, _edited(job), run)
+
+
+def _edited(job: Job) -> Edited:
+    return Edited(
+        job_id=job.pk,
+        kind=job.kind,
+        address=reverse("admin:scheduling_job_replay", args=[job.pk]),
+        back=reverse("admin:scheduling_job_change", args=[job.pk]),
+    )
 
 
 @admin.register(Job, site=console_site)
@@ -71,7 +111,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return jobs.select_related("tenant") if self.access(request).sees_all_tenants else jobs
 
     def get_urls(self) -> list[URLPattern]:
-        body = self.guard(self.body_view, Permission.JOBS_VIEW, cacheable=True)
+        body = self.guard(require_safe(self.body_view), Permission.JOBS_VIEW, cacheable=True)
         return [
             path("<uuid:object_id>/body/", body, name="scheduling_job_body"),
             *super().get_urls(),
@@ -108,8 +148,6 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
         """Render the part of the job's page that changes with the job; the browser polls it until the job has ended."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         job = self._job(request, str(object_id))
         return part_response(request, self._body(request, job), status=STOP_POLLING if job.is_terminal else 200)
 

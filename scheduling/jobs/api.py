@@ -193,8 +193,7 @@ class JobViewSet(TenantViewSet):
     def cancel(self, request: Request, pk: str) -> Response:
         """Cancel a job: a waiting one at once, a running one at its next safe point."""
         has_waiting = includes_waiting(request)
-        body = CancellationSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = CancellationSerializer.of(request.data)
         job = cancel_job(job_id=UUID(pk), reason=body.validated_data["reason"])
         is_done = job.state == JobState.CANCELLED
         return job_response(request, job, has_waiting=has_waiting, status=200 if is_done else 202)

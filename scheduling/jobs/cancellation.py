@@ -22,7 +22,8 @@ from scheduling.models import Job
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
+from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
 
@@ -48,9 +49,7 @@ def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
     A running job is requested to stop and stays ``executing`` until it does. Raise JobNotFoundError, and
     InvalidTransitionError for a job that has ended.
     """
-    job = Job.objects.filter(pk=job_id).first()
-    if job is None:
-        raise JobNotFoundError
+    job = first_or_raise(Job.objects.filter(pk=job_id), JobNotFoundError)
     before = job.state
     is_cancelled = not job.is_terminal and bool(cancel_here([job_id], reason=reason))
     job = Job.objects.get(pk=job_id)  # read again, not refreshed: a refresh would decrypt
@@ -124,7 +123,4 @@ def _request_cancel(job_ids: list[UUID], reason: str) -> list[_InFlight]:
         "request_id": actor.request_id,
         "reason": reason,
     }
-    with prepared_cursor(class_row(_InFlight)) as cursor:
-        cursor.execute(_REQUEST_CANCEL, values)
-        rows: list[_InFlight] = cursor.fetchall()
-    return rows
+    return fetch_all(_REQUEST_CANCEL, values, class_row(_InFlight))

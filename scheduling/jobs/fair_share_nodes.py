@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row, scalar_row
+from psycopg.rows import scalar_row
 
 from scheduling.models import FairShareNode, TenantCapacity
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
@@ -63,25 +63,18 @@ def delete_idle_key_nodes(limit: int) -> int:
     queue.
     """
     parameters = {"kept": KEPT_IDLE_KEYS, "limit": limit, "lines_lock": LockClass.LINES.value}
-    with all_tenants(), prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_LOCK_IDLE, parameters)
-        tenants = cursor.fetchall()
-        if not tenants:
-            return 0
-        cursor.execute(_REMOVE, parameters | {"tenants": tenants})
-        return int(cursor.rowcount)
+    with all_tenants():
+        tenants = fetch_all(_LOCK_IDLE, parameters, scalar_row)
+        return execute(_REMOVE, parameters | {"tenants": tenants}) if tenants else 0
 
 
 def _open_lines(statements: Iterable[str], parameters: dict[str, Any]) -> None:
-    with prepared_cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement, parameters | {"lines_lock": LockClass.LINES.value})
+    for statement in statements:
+        execute(statement, parameters | {"lines_lock": LockClass.LINES.value})
 
 
 def _own_ids(tenant: Tenant, queue_ids: Collection[int]) -> dict[int, int]:
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_OWN, {"tenant_id": tenant.pk, "queue_ids": sorted(queue_ids)})
-        found = {row.queue_id: row.id for row in cursor.fetchall()}
+    found = {row.queue_id: row.id for row in fetch_all(_OWN, {"tenant_id": tenant.pk, "queue_ids": sorted(queue_ids)})}
     missing = sorted(set(queue_ids) - set(found))
     if not missing:
         return found

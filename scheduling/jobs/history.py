@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from scheduling.exceptions import ExecutionNotFoundError
 from scheduling.models import Execution, Job, JobEvent, LiveExecution
+from tenants.database.reads import first_or_raise, from_row
 
 # The phase of an execution, or its outcome.
 EXECUTION_STATES = [*LiveExecution.Phase.choices, *Execution.Outcome.choices]
@@ -44,43 +45,31 @@ class ExecutionRecord:
     @classmethod
     def of_ended(cls, row: Execution) -> ExecutionRecord:
         """Build the record of an ended execution from its row."""
-        return cls(
-            id=row.id,
-            job_id=row.job_id,
-            number=row.number,
-            kind=row.kind,
+        return from_row(
+            cls,
+            row,
             state=row.outcome,
-            worker_id=row.worker_id,
-            dispatched_at=row.dispatched_at,
-            started_at=row.started_at,
-            ended_at=row.ended_at,
             seconds=row.measured_us / 1_000_000,
             predicted_seconds=row.predicted_us / 1_000_000,
-            error_type=row.error_type,
-            error_message=row.error_message,
             # A deferred traceback is not needed.
             traceback="" if "traceback" in row.get_deferred_fields() else row.traceback,
-            peak_memory_kib=row.peak_memory_kib,
+            is_yield_requested=False,
         )
 
     @classmethod
     def of_live(cls, row: LiveExecution) -> ExecutionRecord:
         """Build the record of an execution in flight from its row."""
-        return cls(
-            id=row.id,
-            job_id=row.job_id,
-            number=row.number,
-            kind=row.kind,
+        return from_row(
+            cls,
+            row,
             state=row.phase,
-            worker_id=row.worker_id,
-            dispatched_at=row.dispatched_at,
-            started_at=row.started_at,
             ended_at=None,
             seconds=None,
             predicted_seconds=row.expected_us / 1_000_000,
             error_type="",
             error_message="",
             traceback="",
+            peak_memory_kib=None,
             is_yield_requested=row.yield_requested_at is not None,
         )
 
@@ -121,7 +110,5 @@ def get_execution(execution_id: UUID) -> ExecutionRecord:
     if live is not None:
         return ExecutionRecord.of_live(live)
     # It may have ended between the two reads; the reverse is impossible.
-    ended = Execution.objects.filter(id=execution_id).first()
-    if ended is None:
-        raise ExecutionNotFoundError
+    ended = first_or_raise(Execution.objects.filter(id=execution_id), ExecutionNotFoundError)
     return ExecutionRecord.of_ended(ended)

@@ -57,8 +57,3 @@ ALLOWED_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 def is_allowed(before: JobState, after: JobState) -> bool:
     """Return whether a job may change from ``before`` to ``after`` in one step."""
     return after in ALLOWED_TRANSITIONS[before]
-
-
-def sources_of(after: JobState) -> tuple[str, ...]:
-    """Return the states from which a job may change to ``after``, sorted; an update to ``after`` must check them."""
-    return tuple(sorted(state for state in JobState if is_allowed(state, after)))

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
 
 from scheduling.jobs.filters import FIELDS, FilterSyntaxError, JobFilter, parse
 from scheduling.jobs.filters.terms import write_value
@@ -63,8 +64,8 @@ class JobListPages(SavedViewPages):
     view_parameters = frozenset({PEEK})
 
     def get_urls(self) -> list[URLPattern]:
-        facets = self.guard(self.facets_view, Permission.JOBS_VIEW, cacheable=True)
-        news = self.guard(self.news_view, Permission.JOBS_VIEW, cacheable=True)
+        facets = self.guard(require_safe(self.facets_view), Permission.JOBS_VIEW, cacheable=True)
+        news = self.guard(require_safe(self.news_view), Permission.JOBS_VIEW, cacheable=True)
         return [
             path("facets/", facets, name="scheduling_job_facets"),
             path("news/", news, name="scheduling_job_news"),
@@ -102,15 +103,11 @@ class JobListPages(SavedViewPages):
 
     def facets_view(self, request: HttpRequest) -> HttpResponseBase:
         """Render how many of the filter's jobs have each state, queue and kind, counted among the newest rows."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         context = facet_context(_readable(request), timezone.now())
         return part_response(request, render_to_string(FACETS_TEMPLATE, context, request))
 
     def news_view(self, request: HttpRequest) -> HttpResponseBase:
         """Render how many of the filter's jobs are newer than the newest job in the list (`since`)."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         given = request.GET.get(SINCE)
         since = None if given is None else parse_uuid(given)
         if given is not None and since is None:

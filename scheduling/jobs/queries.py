@@ -15,6 +15,7 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.models import MARK_FIELDS
 from scheduling.jobs.querysets import JobQuerySet
 from scheduling.models import Job
+from tenants.database.reads import first_or_raise
 
 COUNT_LIMIT = 10_000
 EVERY_JOB = JobFilter()
@@ -51,7 +52,5 @@ def get_job(job_id: UUID) -> Job:
 
 def read_mark(job_id: UUID) -> str:
     """Return `Job.mark`, which changes whenever the job does; for polling. Raise JobNotFoundError."""
-    job = Job.objects.filter(id=job_id).only(*MARK_FIELDS).first()
-    if job is None:
-        raise JobNotFoundError
+    job = first_or_raise(Job.objects.filter(id=job_id).only(*MARK_FIELDS), JobNotFoundError)
     return job.mark

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from scheduling.conf import WEBHOOK_KIND
 from scheduling.dispatch.broker import wake_on_commit
@@ -22,6 +22,7 @@ from scheduling.limits.admission import RateStatus
 from scheduling.models import DeadLetter, Job
 from tenants.audit.service import AuditTarget, record_audit, suppress_nested_entries
 from tenants.context import current_actor, tenant_context
+from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import DataKeyUnavailableError
 from tenants.encryption.fields import SealedValueBrokenError
@@ -169,9 +170,8 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mappin
         _submit_anew(tenant_id, list(group), bulk, payloads)
     requeued = [(letters[old_id].pk, new.pk) for old_id, new in bulk.replayed.items() if old_id in letters]
     if requeued:
-        with connection.cursor() as cursor:
-            values = {"letter_ids": [letter for letter, _ in requeued], "job_ids": [job for _, job in requeued]}
-            cursor.execute(_NOTE_REQUEUED, values)
+        values = {"letter_ids": [letter for letter, _ in requeued], "job_ids": [job for _, job in requeued]}
+        execute(_NOTE_REQUEUED, values, is_planned=True)
 
 
 def refusal_of_replay(kind: str) -> DomainError | None:

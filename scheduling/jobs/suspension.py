@@ -17,7 +17,8 @@ from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.waiting_jobs import LOOKS, end_waiting, make_ready
 from scheduling.models import Job, JobSuspended
 from tenants.audit.service import record_audit
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute
+from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
 
@@ -62,8 +63,7 @@ def wake_jobs(*, job_ids: Sequence[UUID]) -> set[UUID]:
     A job that still runs is marked, so that it is not suspended afterwards. Jobs that a person suspended stay so. The
     caller writes the audit entry.
     """
-    with prepared_cursor() as cursor:
-        cursor.execute(_REQUEST_WAKE, {"job_ids": list(job_ids)})
+    execute(_REQUEST_WAKE, {"job_ids": list(job_ids)})
     # Afterwards: a job that was settled meanwhile is suspended by now.
     own = JobSuspended.objects.filter(job_id__in=job_ids, is_own=True).order_by("job_id").select_for_update(no_key=True)
     woken = make_ready(list(own.values_list("job_id", flat=True)), from_states=[JobState.SUSPENDED], event=WOKEN)
@@ -90,10 +90,7 @@ def _is_done(act: Callable[[], set[UUID]]) -> bool:
 
 
 def _find(job_id: UUID) -> Job:
-    job = Job.objects.filter(pk=job_id).first()
-    if job is None:
-        raise JobNotFoundError
-    return job
+    return first_or_raise(Job.objects.filter(pk=job_id), JobNotFoundError)
 
 
 def _audited(job: Job, action: str, reason: str) -> Job:

@@ -21,7 +21,7 @@ from scheduling.jobs.storing import actor_label
 from scheduling.models import Job
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 # The most tries for a job that moves between two statements.
@@ -117,9 +117,7 @@ def _run(
         "request_id": actor.request_id,
         **parameters,
     }
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(statement, values)
-        moved = set(cursor.fetchall())
+    moved = set(fetch_all(statement, values, scalar_row))
     if moved:
         facts = {"event": event, "state": parameters.get("state", JobState.AVAILABLE.value), "count": len(moved)}
         transaction.on_commit(lambda: signals.waiting_jobs_moved.send(None, **facts))

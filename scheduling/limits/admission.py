@@ -10,8 +10,6 @@ from functools import lru_cache
 from typing import Self
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.conf import MAX_BULK_JOBS
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.exceptions import BulkTooLargeError, DrainingError, QuotaExceededError, RateLimitedError
@@ -21,7 +19,7 @@ from scheduling.limits.declared import JOBS_PER_BULK, MAX_WAITING_JOBS, SUBMIT_B
 from scheduling.models import Drain
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one
 from tenants.database.sql import load_sql
 from tenants.limits.declared import LimitReached, month_end
 from tenants.limits.service import expire_tenant_limits, release_ended_periods
@@ -106,9 +104,7 @@ class SubmissionFacts:
 
 def read_submission_facts(tenant_id: UUID) -> SubmissionFacts:
     """Return the present state of the tenant, in one query of the current transaction."""
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_READ_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
-        row = cursor.fetchone()
+    row = fetch_one(_READ_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
     return SubmissionFacts(
         now=row.now,
         waiting=int(row.waiting),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
 from scheduling.limits.declared import (
@@ -15,7 +13,7 @@ from scheduling.limits.declared import (
     SUBMIT_BURST,
     SUBMITS_PER_MINUTE,
 )
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one
 from tenants.database.sql import load_sql
 from tenants.limits.usage import EffectiveLimit
 from tenants.limits.usage_queries import Measured
@@ -27,9 +25,7 @@ REDIS_AWAY = "The broker is unavailable: each web process counts by itself until
 
 def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:
     """Return the use of those limits that are measured on request: waiting jobs, jobs in flight, schedules, tokens."""
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_NOW, {"tenant_id": tenant_id})
-        row = cursor.fetchone()
+    row = fetch_one(_NOW, {"tenant_id": tenant_id})
     measured = {
         MAX_WAITING_JOBS.key: Measured(int(row.waiting)),
         MAX_CONCURRENCY.key: Measured(int(row.in_flight)),

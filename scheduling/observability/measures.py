@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
-
 from scheduling.breakers.queries import count_open_circuits
 from scheduling.fleet.queries import Liveness, read_liveness
 from scheduling.jobs.queries import CappedCount
@@ -21,7 +19,8 @@ from tenants.context import require_scope
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import set_config
+from tenants.database.prepared import execute, set_config
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
 # Scheduled jobs and jobs in backoff are read soonest first up to this limit; suspended jobs in any order.
@@ -97,8 +96,7 @@ class Measures:
 def read_measures(*, tenant_limit: int) -> Measures:
     """Return all measured values, in about fifteen queries; four fewer if ``tenant_limit`` is 0."""
     require_scope()
-    with connection.cursor() as cursor:
-        cursor.execute(*set_config({"statement_timeout": str(SCRAPE_TIMEOUT_MS)}))
+    execute(*set_config({"statement_timeout": str(SCRAPE_TIMEOUT_MS)}), is_planned=True)
     liveness = read_liveness()
     return Measures(
         queues=read_queue_measures(),
@@ -132,19 +130,14 @@ def read_queue_measures() -> list[QueueMeasure]:
     for row in fetch_rows(_QUEUES):
         counted, since = due.get(row.queue_id), oldest.get(row.queue_id)
         measures.append(
-            QueueMeasure(
-                name=row.name,
-                pool=row.pool,
-                waiting=row.waiting,
+            from_row(
+                QueueMeasure,
+                row,
                 scheduled=counted.scheduled if counted else 0,
                 backing_off=counted.backing_off if counted else 0,
                 suspended=suspended.get(row.queue_id, 0),
                 oldest_seconds=max(0.0, (row.now - since).total_seconds()) if since else 0.0,
                 predicted_seconds=row.predicted_us / 1e6,
-                dispatched=row.dispatched,
-                executing=row.executing,
-                messages=row.messages,
-                is_unread=row.is_unread,
             )
         )
     return measures

@@ -93,7 +93,7 @@ class CFSPlanViewSet(PlanEditorViewSet):
     @extend_schema(operation_id="cfs_plans_update", request=CFSPlanChangeSerializer)
     def partial_update(self, request: Request, name: str) -> Response:
         """Change a CFS plan now or at a later time; a change of the active plan applies from the next tick."""
-        fields, options = self.read(CFSPlanChangeSerializer).split()
+        fields, options = CFSPlanChangeSerializer.of(request.data).split()
         tiers = fields.pop("tiers", None)
         plan = self.begin_plan_edit(name, options)
         update_cfs_plan(plan=plan, fields=fields, tiers=_tier_rows(tiers), **options)
@@ -104,7 +104,7 @@ class CFSPlanViewSet(PlanEditorViewSet):
     def activate(self, request: Request, name: str) -> Response:
         """Activate the plan; it applies from the next tick on. Refused if the plan has no queue for some tier."""
         plan = get_cfs_plan(name)
-        activate_cfs_plan(plan=plan, reason=self.read(ReasonSerializer).validated_data["reason"])
+        activate_cfs_plan(plan=plan, reason=ReasonSerializer.of(request.data).validated_data["reason"])
         return self.answer(plan)
 
 

@@ -172,16 +172,6 @@ class FairShareNode(models.Model):
     def __str__(self) -> str:
         return f"{self.tenant_id} in {self.queue_id}"
 
-    @property
-    def total_in_flight(self) -> int:
-        """Return the number of messages in flight, including those of its fair keys."""
-        return self.in_flight + self.keys_in_flight
-
-    @property
-    def total_waiting(self) -> int:
-        """Return the number of waiting jobs, including those of its fair keys."""
-        return self.waiting + self.keys_waiting
-
 
 class TenantCapacity(models.Model):
     """Number of a tenant's messages in flight over all pools; a conditional update claims one."""

@@ -17,6 +17,7 @@ from scheduling.models import CFSPlan, CFSPlanTier, CFSPlanVersion, Queue
 from scheduling.plans.queries import get_cfs_plan
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import PlanContentInvalidError
 from tenants.models import Tier
 from tenants.versions.hooks import Content
@@ -117,10 +118,7 @@ class _CFSPlans(Versioned[CFSPlan]):
         return get_cfs_plan(name)
 
     def lock(self, plan: CFSPlan) -> CFSPlan:
-        locked = CFSPlan.objects.select_for_update(no_key=True).filter(pk=plan.pk).first()
-        if locked is None:
-            raise CFSPlanNotFoundError
-        return locked
+        return first_or_raise(CFSPlan.objects.select_for_update(no_key=True).filter(pk=plan.pk), CFSPlanNotFoundError)
 
     def describe(self, plan: CFSPlan) -> Content:
         rows = plan.tiers.select_related("queue")

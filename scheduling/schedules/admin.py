@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_POST
 
 from scheduling.console.filters import KindFilter, TenantFilter
 from scheduling.console.help_texts import HelpfulMixin
@@ -35,6 +36,7 @@ from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError
 from tenants.limits.declared import SEARCH, costs
 
@@ -101,7 +103,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
             obj.pk = create_schedule(tenant=form.own_tenant or form.cleaned_data["tenant"], values=values).pk
 
     def get_urls(self) -> list[URLPattern]:
-        preview = self.guard(self.preview_view, Permission.SCHEDULES_VIEW)
+        preview = self.guard(require_POST(self.preview_view), Permission.SCHEDULES_VIEW)
         backfill = self.guard(self.backfill_view, Permission.SCHEDULES_MANAGE)
         return [
             path("preview/", preview, name="scheduling_schedule_preview"),
@@ -120,15 +122,11 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     @costs(SEARCH)
     def preview_view(self, request: HttpRequest) -> HttpResponse:
         """Return an HTML fragment with the next ten runs for the values of the posted form; save nothing."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         return HttpResponse(draw_preview(request.POST, request))
 
     def backfill_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Show the times that a backfill of the posted span covers; submit their jobs if "run" was posted."""
-        schedule = find_schedules().filter(pk=object_id).first()
-        if schedule is None:
-            raise Http404(gettext("There is no such schedule."))
+        schedule = first_or_raise(find_schedules().filter(pk=object_id), Http404(gettext("There is no such schedule.")))
         form = BackfillForm(request.POST or None)
         plan: Backfill | None = None
         if request.method == "POST" and form.is_valid():

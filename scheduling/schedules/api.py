@@ -78,8 +78,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     )
     def create(self, request: Request) -> Response:
         """Create a schedule, which is enabled at once."""
-        body = ScheduleWriteSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = ScheduleWriteSerializer.of(request.data)
         schedule = create_schedule(tenant=self.tenant, values=body.to_values())
         answer = self._answer(schedule, status=201)
         answer["Location"] = reverse("schedule-detail", args=[schedule.pk], request=request)
@@ -103,8 +102,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         schedule = self.begin_edit(lambda: get_schedule(UUID(pk)))
         # A pause or a command may have changed it since.
         version = schedule.version if self.is_conditional else None
-        body = ScheduleWriteSerializer(data=request.data, partial=True)
-        body.is_valid(raise_exception=True)
+        body = ScheduleWriteSerializer.of(request.data, partial=True)
         return self._answer(update_schedule(schedule_id=UUID(pk), changes=body.to_values(), version=version))
 
     @extend_schema(operation_id="schedules_delete", responses={204: None})
@@ -117,8 +115,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: str) -> Response:
         """Pause a schedule; missed times are not caught up."""
-        body = ReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = ReasonSerializer.of(request.data)
         return self._answer(pause_schedule(schedule_id=UUID(pk), reason=body.validated_data["reason"]))
 
     @extend_schema(operation_id="schedules_resume", request=NoBodySerializer, responses=ScheduleSerializer)
@@ -138,8 +135,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     def run_now(self, request: Request, pk: str) -> Response:
         """Submit the schedule's job at once, even if an earlier job is unfinished or the schedule is paused."""
         has_waiting = includes_waiting(request)
-        body = CancellationSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = CancellationSerializer.of(request.data)
         fire = run_schedule_now(schedule_id=UUID(pk), reason=body.validated_data["reason"], is_rate_limited=True)
         assert fire.job_id is not None  # otherwise it would have been refused
         return new_job_response(request, get_job(fire.job_id), has_waiting=has_waiting)
@@ -152,9 +148,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"])
     def backfill(self, request: Request, pk: str) -> Response:
         """Submit a job for each time of a span that has no job; with `dry_run`, the default, only list these times."""
-        body = BackfillSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        values = body.validated_data
+        values = BackfillSerializer.of(request.data).validated_data
         done = backfill_schedule(
             schedule_id=UUID(pk),
             since=values["since"],
@@ -186,8 +180,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
         """Return the given timing in words with its next ten runs and notes on clock changes; save nothing."""
-        body = PreviewRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = PreviewRequestSerializer.of(request.data)
         timing = read_timing({"timezone": default_zone(self.tenant.pk), **body.validated_data})
         runs = preview(timing.recurrence, starts_at=timing.starts_at, ends_at=timing.ends_at)
         cron = timing.recurrence.cron

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from django.core.management.base import CommandError
-
 from scheduling.models import Schedule
 from scheduling.schedules.queries import get_schedule
-from tenants.context import acting_as, all_tenants, command_actor, tenant_context
-from tenants.exceptions import DomainError
+from tenants.context import all_tenants, tenant_context
 
 
 def schedule_id(text: str) -> UUID:
@@ -24,12 +21,9 @@ def schedule_id(text: str) -> UUID:
 
 
 @contextmanager
-def schedule_scope(wanted: UUID, *, command: str) -> Iterator[Schedule]:
-    """Run the block in the schedule's tenant context, as the command's actor. Raise CommandError for a DomainError."""
-    try:
-        with all_tenants():
-            schedule = get_schedule(wanted)
-        with acting_as(command_actor(command)), tenant_context(schedule.tenant_id):
-            yield schedule
-    except DomainError as error:
-        raise CommandError(f"{error.code}: {error.detail}") from error
+def schedule_scope(wanted: UUID) -> Iterator[Schedule]:
+    """Run the block in the schedule's tenant context."""
+    with all_tenants():
+        schedule = get_schedule(wanted)
+    with tenant_context(schedule.tenant_id):
+        yield schedule

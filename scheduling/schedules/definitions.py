@@ -19,6 +19,7 @@ from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.locks import LockClass
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import FieldInvalidError
 from tenants.limits.declared import LimitReached
 from tenants.limits.usage import allowed_for
@@ -158,10 +159,7 @@ def lock_schedule(schedule_id: UUID) -> Schedule:
     Raise ScheduleNotFoundError if the current tenant context has no such schedule.
     """
     rows = Schedule.objects.select_related("tenant__plan").select_for_update(no_key=True, of=("self",))
-    schedule = rows.filter(pk=schedule_id).first()
-    if schedule is None:
-        raise ScheduleNotFoundError
-    return schedule
+    return first_or_raise(rows.filter(pk=schedule_id), ScheduleNotFoundError)
 
 
 def _assign(schedule: Schedule, values: Mapping[str, Any]) -> Difference:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from django.contrib.postgres.functions import TransactionNow
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 
 from scheduling.conf import FIRE_BATCH, TICK_IDLE_TIMEOUT_MS
 from scheduling.models import Schedule, ScheduleFire
@@ -24,7 +24,7 @@ from scheduling.schedules.rules import next_fire, recurrence_of
 from scheduling.schedules.runs import new_fire, submit_fires
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.database.clock import read_clock
-from tenants.database.prepared import set_config
+from tenants.database.prepared import execute, set_config
 from tenants.encryption.data_keys import DataKeyUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -80,8 +80,7 @@ def plan_fires(schedule: Schedule, now: datetime) -> FirePlan:
 
 def _begin() -> datetime:
     """Return the database's time, and limit the transaction's idle time, so that a stopped process loses its locks."""
-    with connection.cursor() as cursor:
-        cursor.execute(*set_config({"idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS)}))
+    execute(*set_config({"idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS)}), is_planned=True)
     return read_clock()
 
 

@@ -10,14 +10,14 @@ from typing import Self
 from uuid import UUID
 
 from django.db import transaction
-from psycopg.rows import namedtuple_row, scalar_row
+from psycopg.rows import scalar_row
 
 from scheduling import signals
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.recurrence import OverlapPolicy
 from tenants.audit.service import record_audit
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 
@@ -89,10 +89,8 @@ class Overlaps:
         open_runs: dict[UUID, list[UUID]] = defaultdict(list)
         if not ids:
             return cls(open_runs, set())
-        with planned_cursor(namedtuple_row) as cursor:
-            cursor.execute(_OPEN_RUNS, {"schedule_ids": ids})
-            for row in cursor.fetchall():
-                open_runs[row.schedule_id].append(row.job_id)
+        for row in fetch_all(_OPEN_RUNS, {"schedule_ids": ids}, is_planned=True):
+            open_runs[row.schedule_id].append(row.job_id)
         waiting = ScheduleFire.objects.filter(schedule__in=ids, outcome=ScheduleFire.Outcome.WAITING)
         return cls(open_runs, set(waiting.values_list("schedule_id", flat=True)))
 
@@ -143,9 +141,7 @@ def lock_released(limit: int) -> list[ScheduleFire]:
 
     Return them sorted by tenant.
     """
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_RELEASED, {"limit": limit})
-        ids = cursor.fetchall()
+    ids = fetch_all(_RELEASED, {"limit": limit}, scalar_row, is_planned=True)
     if not ids:
         return []
     fires = ScheduleFire.objects.filter(pk__in=ids).select_related("schedule__tenant__plan")

@@ -11,6 +11,7 @@ from scheduling.exceptions import ScheduleNotFoundError
 from scheduling.models import Job, Schedule, ScheduleFire
 from scheduling.schedules.recurrence import Cron, CronInvalidError, PreviewedRun, Recurrence, preview_runs
 from tenants.database.clock import read_clock
+from tenants.database.reads import first_or_raise
 from tenants.models import AuditLogEntry
 from tenants.settings.schema import tenant_setting
 from tenants.settings.tenancy_settings import TIMEZONE
@@ -29,10 +30,7 @@ def find_schedules() -> QuerySet[Schedule]:
 
 def get_schedule(schedule_id: UUID) -> Schedule:
     """Return a schedule in the current tenant context; raise ScheduleNotFoundError if there is none."""
-    schedule = find_schedules().filter(pk=schedule_id).first()
-    if schedule is None:
-        raise ScheduleNotFoundError
-    return schedule
+    return first_or_raise(find_schedules().filter(pk=schedule_id), ScheduleNotFoundError)
 
 
 def fires_of(schedule: Schedule) -> QuerySet[ScheduleFire]:

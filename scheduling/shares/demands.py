@@ -14,12 +14,13 @@ from itertools import islice
 from math import inf
 from uuid import UUID
 
-from psycopg.rows import class_row, namedtuple_row
+from psycopg.rows import class_row
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
 from scheduling.fairness.nodes import MILLI, UNITS_PER_MICROSECOND
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
 DEMAND_LIMIT = 5_000
@@ -113,9 +114,7 @@ class DemandCount:
 
     def count_on(self) -> None:
         """Count the tenants in the next window of the table."""
-        with prepared_cursor(namedtuple_row) as cursor:
-            cursor.execute(_WINDOW, {"after": self._after, "limit": WINDOW_ROWS})
-            rows = cursor.fetchall()
+        rows = fetch_all(_WINDOW, {"after": self._after, "limit": WINDOW_ROWS})
         self._after = rows[0].last_id
         if self._after is None:
             self._end()
@@ -195,27 +194,19 @@ def _share_out(demands: Sequence[DemandClass]) -> Iterator[tuple[DemandClass, fl
 
 def _read_tenants(limit: int) -> list[DemandClass]:
     """Return the tenants with jobs in flight, and at most ``limit`` of those that only wait."""
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_DEMANDS, {"limit": limit})
-        return [
-            DemandClass(
-                queue_id=row.queue_id,
-                weight_milli=row.weight_milli,
-                cap=row.cap,
-                is_backlogged=row.is_backlogged,
-                count=1,
-                served=row.weight_milli * row.vruntime,
-                members=[(row.tenant_id, row.vruntime)],
-            )
-            for row in cursor.fetchall()
-        ]
+    return [
+        from_row(
+            DemandClass,
+            row,
+            count=1,
+            served=row.weight_milli * row.vruntime,
+            members=[(row.tenant_id, row.vruntime)],
+        )
+        for row in fetch_all(_DEMANDS, {"limit": limit})
+    ]
 
 
 def _read_pools() -> tuple[dict[int, int], list[_Queue]]:
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_SLOTS, {"lease_seconds": platform_settings.LEASE_SECONDS})
-        slots = {row.pool_id: int(row.slots) for row in cursor.fetchall()}
-    with prepared_cursor(class_row(_Queue)) as cursor:
-        cursor.execute(_QUEUES)
-        queues = cursor.fetchall()
-    return slots, queues
+    values = {"lease_seconds": platform_settings.LEASE_SECONDS}
+    slots = {row.pool_id: int(row.slots) for row in fetch_all(_SLOTS, values)}
+    return slots, fetch_all(_QUEUES, row_factory=class_row(_Queue))

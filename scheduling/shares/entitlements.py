@@ -18,7 +18,7 @@ from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitleme
 from scheduling.models import CFSPlan, FairShareNode, Queue
 from scheduling.statistics.throughput import EndedCounts
 from tenants.context import require_scope
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
@@ -136,9 +136,7 @@ def read_in_flight(now: datetime, since: datetime) -> list[InFlight]:
     In the context of one tenant, a message shared with other tenants' jobs counts as held by that tenant alone.
     """
     require_scope()  # raw SQL bypasses the managers' check, so it is here
-    with planned_cursor(class_row(InFlight)) as cursor:
-        cursor.execute(_IN_FLIGHT, {"now": now, "since": since})
-        return list(cursor.fetchall())
+    return fetch_all(_IN_FLIGHT, {"now": now, "since": since}, class_row(InFlight), is_planned=True)
 
 
 def read_fair_share(

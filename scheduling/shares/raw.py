@@ -8,7 +8,7 @@ from typing import Any
 from psycopg.rows import RowFactory, namedtuple_row
 
 from tenants.context import require_scope
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 
 
 def fetch_rows(
@@ -16,6 +16,4 @@ def fetch_rows(
 ) -> list[Any]:
     """Return all rows of a SQL statement; raise an error outside a tenant context, as model managers do."""
     require_scope()
-    with planned_cursor(row_factory) as cursor:
-        cursor.execute(statement, parameters or {})
-        return list(cursor.fetchall())
+    return fetch_all(statement, parameters or {}, row_factory, is_planned=True)

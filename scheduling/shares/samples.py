@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.shares.demands import DemandCount, EntitledTenant
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_one
 from tenants.database.sql import load_sql
 
 SAMPLE_SECONDS = 10.0
@@ -72,8 +70,7 @@ def _take_sample() -> Iterator[int]:
     with all_tenants():
         rows = list(_rows(census.greatest(), *span))
         if rows:
-            with prepared_cursor() as cursor:
-                cursor.execute(_ADD, dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
+            execute(_ADD, dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
     yield len(rows)
 
 
@@ -81,12 +78,10 @@ def _take_span() -> tuple[datetime, datetime] | None:
     """Return start and end of the time that this sample covers, or None if no sample is to be taken now."""
     if not try_to_lead(LockClass.SHARE_SAMPLE):
         return None
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_TURN, {"fresh_seconds": FRESH_SECONDS})
-        turn = cursor.fetchone()
-        if turn is None:
-            return None
-        cursor.execute(_NOTE)
+    turn = fetch_one(_TURN, {"fresh_seconds": FRESH_SECONDS})
+    if turn is None:
+        return None
+    execute(_NOTE)
     return None if turn.last is None or turn.is_off else (max(turn.last, turn.now - LONGEST_GAP), turn.now)
 
 

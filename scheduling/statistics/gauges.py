@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.statistics.throughput import WINDOW
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_one
 from tenants.database.sql import load_sql
 
 GAUGE_SECONDS = 2.0
@@ -55,19 +53,14 @@ def sample_gauges(*, fresh_seconds: float = 0.0, tenants_fresh_seconds: float = 
     with all_tenants():
         if not try_to_lead(LockClass.GAUGES):
             return 0
-        with prepared_cursor(namedtuple_row) as cursor:
-            cursor.execute(_IS_FRESH, {"fresh": fresh_seconds, "tenants_fresh": tenants_fresh_seconds})
-            found = cursor.fetchone()
-            if found.is_fresh:
-                return 0
-            values = {
-                "window": WINDOW.total_seconds(),
-                "heads": HEAD_LIMIT,
-                "back_offs": BACK_OFF_LIMIT,
-                "lease": platform_settings.LEASE_SECONDS,
-            }
-            written = 0
-            for statement in (_QUEUES, _POOLS, *(() if found.are_tenants_fresh else (_TENANTS,))):
-                cursor.execute(statement, values)
-                written += cursor.rowcount
-    return written
+        found = fetch_one(_IS_FRESH, {"fresh": fresh_seconds, "tenants_fresh": tenants_fresh_seconds})
+        if found.is_fresh:
+            return 0
+        values = {
+            "window": WINDOW.total_seconds(),
+            "heads": HEAD_LIMIT,
+            "back_offs": BACK_OFF_LIMIT,
+            "lease": platform_settings.LEASE_SECONDS,
+        }
+        statements = (_QUEUES, _POOLS, *(() if found.are_tenants_fresh else (_TENANTS,)))
+        return sum(execute(statement, values) for statement in statements)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 
 # In seconds; a bucket reaches from one bound to below the next, the last one is unbounded.
@@ -27,15 +27,6 @@ BOUNDS: tuple[float, ...] = (
     86_400.0,
 )
 BUCKETS = len(BOUNDS) + 1
-
-
-def add(histograms: Iterable[Sequence[int]]) -> list[int]:
-    """Return the sum of these histograms, bucket by bucket."""
-    total = [0] * BUCKETS
-    for counts in histograms:
-        for bucket, count in enumerate(counts):
-            total[bucket] += count
-    return total
 
 
 def percentile(counts: Sequence[int], part: float) -> float | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection
+from psycopg.rows import scalar_row
 
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.statistics.histogram import BOUNDS
 from scheduling.statistics.throughput import COMPLETED, FAILED
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
+from tenants.database.prepared import execute, fetch_one
 from tenants.database.sql import load_sql
 
 # Measured at some 5 ms a thousand for 100 tenants and 15 for 10,000, which bounds a fold, for which ticks wait, to 50
@@ -64,22 +65,19 @@ def fold_tallies(*, limit: int | None = None) -> int:
     with all_tenants():
         if not try_to_lead(LockClass.ROLLUPS):
             return 0
-        with connection.cursor() as cursor:
-            cursor.execute(
-                _FOLD, {"limit": FOLD_ROWS if limit is None else limit, "bounds": list(BOUNDS), **outcomes()}
-            )
-            folded = int(cursor.fetchone()[0])
-            cursor.execute(_NOTE)
+        values = {"limit": FOLD_ROWS if limit is None else limit, "bounds": list(BOUNDS), **outcomes()}
+        folded = int(fetch_one(_FOLD, values, scalar_row, is_planned=True))
+        execute(_NOTE, is_planned=True)
     return folded
 
 
 def prune_rollups(*, limit: int) -> dict[str, int]:
     """Delete at most ``limit`` rows of each rollup that are older than its retention; return the numbers by rollup."""
     counts = {}
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants():
         for (table, column), days in KEPT_DAYS.items():
-            cursor.execute(_DELETE.format(table=table, column=column), [days, limit])
-            counts[table.removeprefix("scheduling_")] = cursor.rowcount
+            deleted = execute(_DELETE.format(table=table, column=column), [days, limit], is_planned=True)
+            counts[table.removeprefix("scheduling_")] = deleted
     return counts
 
 

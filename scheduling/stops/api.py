@@ -68,8 +68,7 @@ class StoppableViewSet(StaffViewSet):
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, name: str) -> Response:
         """End the pause and the drain, if any."""
-        body = WhySerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = WhySerializer.of(request.data)
         stops.resume(scope=self.scope, name=name, reason=body.validated_data["reason"])
         return self.answer(name)
 
@@ -104,8 +103,7 @@ class StoppableViewSet(StaffViewSet):
         return Response({"next": None, "previous": None, "results": self.get_serializer(states, many=True).data})
 
     def _asked(self, request: Request) -> tuple[str, datetime | None]:
-        body = StopRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = StopRequestSerializer.of(request.data)
         return body.validated_data["reason"], body.validated_data["until"]
 
 
@@ -156,9 +154,7 @@ class PoolViewSet(StoppableViewSet):
     @extend_schema(operation_id="pools_create", request=NewPoolSerializer, responses={201: TargetSerializer})
     def create(self, request: Request) -> Response:
         """Add a worker pool. It has no workers until some are started with its name."""
-        body = NewPoolSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        values = dict(body.validated_data)
+        values = dict(NewPoolSerializer.of(request.data).validated_data)
         name, reason = values.pop("name"), values.pop("reason")
         create_worker_pool(name=name, values=values, reason=reason)
         return self.answer_new(name)
@@ -194,8 +190,7 @@ class WorkerViewSet(StaffViewSet):
     @action(detail=True, methods=["post"])
     def drain(self, request: Request, pk: str) -> Response:
         """Stop dispatching to a worker. Its running jobs continue; then it stays idle or exits."""
-        body = WhySerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = WhySerializer.of(request.data)
         drain_worker(worker_id=UUID(pk), reason=body.validated_data["reason"])
         return self._answer(UUID(pk))
 

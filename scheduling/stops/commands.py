@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from argparse import ArgumentParser
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from scheduling.fleet.queries import list_workers
 from scheduling.models import Worker
 from scheduling.stops.queries import TargetState, read_target_state
 from scheduling.stops.service import StopScope, check_target
-from tenants.context import acting_as, all_tenants, command_actor
+from tenants.context import all_tenants
 from tenants.database.clock import read_moment
-from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
+from tenants.management.base import PlatformCommand
 
 SCOPES = [scope.value for scope in StopScope]
 WORKER = "worker"
 
 
-class TargetCommand(BaseCommand):
+class TargetCommand(PlatformCommand):
     """Management command that changes a target and then prints the target's state."""
 
     scopes = SCOPES
@@ -32,14 +31,9 @@ class TargetCommand(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("target", choices=self.scopes, help="type of the target")
         parser.add_argument("name", help="its name; a tenant's slug; a worker's id or HOSTNAME:PID")
-        parser.add_argument("--json", action="store_true", help="print its state as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor(type(self).__module__.rpartition(".")[2])):
-                self.act(options)
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        self.act(options)
         self.report(options)
 
     @abstractmethod
@@ -55,7 +49,7 @@ class TargetCommand(BaseCommand):
         else:
             state = read_state(options["target"], options["name"])
             facts, text = asdict(state), describe(options["target"], state)
-        self.stdout.write(json.dumps(facts, default=str) if options["json"] else text)
+        self.show(options, facts, text)
 
 
 def add_stop_arguments(parser: ArgumentParser) -> None:

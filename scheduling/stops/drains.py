@@ -12,7 +12,7 @@ from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.database.clock import read_moment
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
@@ -49,15 +49,11 @@ def _note_drained_targets(now: datetime) -> int:
 
 
 def _is_left(drain: Drain) -> bool:
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_IS_LEFT[Drain.Scope(drain.scope)], {"name": drain.name})
-        return bool(cursor.fetchone())
+    return bool(fetch_one(_IS_LEFT[Drain.Scope(drain.scope)], {"name": drain.name}, scalar_row))
 
 
 def _note_drained_tenants() -> int:
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_DRAINED_TENANTS, {"settling_seconds": SETTLING_SECONDS})
-        tenant_ids = cursor.fetchall()
+    tenant_ids = fetch_all(_DRAINED_TENANTS, {"settling_seconds": SETTLING_SECONDS}, scalar_row)
     for tenant in Tenant.objects.filter(pk__in=tenant_ids):
         assert tenant.draining_at is not None  # the statement selected them by it
         assert tenant.drained_at is not None

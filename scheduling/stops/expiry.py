@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.breakers.service import expire_forced_circuits
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.dispatch.leadership import try_to_lead
@@ -11,7 +9,7 @@ from scheduling.models import QueueClock
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 from tenants.tenancy.service import expire_due_tenant_stops
 
@@ -28,9 +26,7 @@ def expire_due_stops() -> int:
     with all_tenants():
         if not try_to_lead(LockClass.STOPS_LIFTED):
             return 0
-        with prepared_cursor(namedtuple_row) as cursor:
-            cursor.execute(_LIFT)
-            lifted = cursor.fetchall()
+        lifted = fetch_all(_LIFT)
         for row in lifted:  # rarely more than one
             record_audit(
                 action=f"{'pool' if row.noun == 'workerpool' else row.noun}.resumed",

@@ -20,7 +20,7 @@ from psycopg.rows import class_row, dict_row
 
 from scheduling.models import JobEvent
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
 
 FEED_PAGE = 500
@@ -82,9 +82,7 @@ class FedEvent:
 
 def read_horizon() -> Horizon:
     """Return the present bounds for reading a feed."""
-    with planned_cursor(class_row(Horizon)) as cursor:
-        cursor.execute(_HORIZON)
-        horizon: Horizon = cursor.fetchone()
+    horizon: Horizon = fetch_one(_HORIZON, row_factory=class_row(Horizon), is_planned=True)
     return horizon
 
 
@@ -110,9 +108,8 @@ def read_feed(
         "job": job_id,
         "limit": limit,
     }
-    with planned_cursor(dict_row) as cursor:
-        cursor.execute(_FEED_OF_ALL if job_id is None else _FEED_OF_JOB, values)
-        return [_fed(**row) for row in cursor.fetchall()]
+    statement = _FEED_OF_ALL if job_id is None else _FEED_OF_JOB
+    return [_fed(**row) for row in fetch_all(statement, values, dict_row, is_planned=True)]
 
 
 def _fed(number: int, kind: str, data: str, **values: Any) -> FedEvent:

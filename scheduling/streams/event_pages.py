@@ -14,7 +14,7 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 # Events of all tenants that a page scans, and that it returns.
@@ -86,9 +86,7 @@ def read_page(
         "limit": MAX_RETURNED,
         "per_tenant": MAX_PER_TENANT if len(tenant_ids) > 1 else MAX_SCANNED,
     }
-    with planned_cursor(dict_row) as cursor:
-        cursor.execute(_PAGE, values)
-        rows = cursor.fetchall()
+    rows = fetch_all(_PAGE, values, dict_row, is_planned=True)
     names = [field.name for field in fields(PublishedEvent)]
     events = [PublishedEvent(**{name: row[name] for name in names}) for row in rows if row["id"] is not None]
     page = rows[0]  # each row has the numbers of the page

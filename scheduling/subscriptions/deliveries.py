@@ -20,6 +20,7 @@ from scheduling.jobs.submission import BulkSubmission, submit_jobs
 from scheduling.streams.event_pages import PublishedEvent
 from scheduling.subscriptions.registry import EVENT_OF_STATE, EventSubscription
 from tenants.context import tenant_context
+from tenants.database.reads import from_row
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Tenant
 
@@ -160,15 +161,5 @@ def _rest_of(refusal: DomainError) -> float:
 
 
 def _traits_of(event: PublishedEvent) -> JobFacts:
-    return JobFacts(
-        kind=event.kind,
-        queue=event.queue,
-        tags=event.tags,
-        fair_key=event.fair_key,
-        key=event.key,
-        batch=event.batch_id,
-        parent=event.parent_id,
-        priority=event.priority,
-        error_type=event.error_type,
-        error_fingerprint=fingerprint_of(event.error_type, event.error_message) if event.error_type else "",
-    )
+    fingerprint = fingerprint_of(event.error_type, event.error_message) if event.error_type else ""
+    return from_row(JobFacts, event, batch=event.batch_id, parent=event.parent_id, error_fingerprint=fingerprint)

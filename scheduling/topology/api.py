@@ -135,9 +135,7 @@ class QueueViewSet(StoppableViewSet):
     @extend_schema(operation_id="queues_create", request=NewQueueSerializer, responses={201: QueueSerializer})
     def create(self, request: Request) -> Response:
         """Add a queue to a pool; the pool's workers consume it from their next heartbeat on."""
-        body = NewQueueSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        values = dict(body.validated_data)
+        values = dict(NewQueueSerializer.of(request.data).validated_data)
         name, pool, reason = values.pop("name"), values.pop("pool"), values.pop("reason")
         create_queue(name=name, pool=pool, values=values, reason=reason)
         return self.answer_new(name)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy, gettext_noop
+from django.views.decorators.http import require_POST
 
 from scheduling.console.code_names import count_words
 from scheduling.console.filters import UpkeepTaskFilter
@@ -50,10 +51,8 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
     )
 
     def get_urls(self) -> list[URLPattern]:
-        run = path(
-            "run/<slug:name>/", self.guard(self.run_view, Permission.UPKEEP_RUN), name="scheduling_upkeeprun_run"
-        )
-        return [run, *super().get_urls()]
+        run = self.guard(require_POST(self.run_view), Permission.UPKEEP_RUN)
+        return [path("run/<slug:name>/", run, name="scheduling_upkeeprun_run"), *super().get_urls()]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList
@@ -69,8 +68,6 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
 
     def run_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Request a run of a task on the maintenance workers; only POST is allowed."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         try:
             title = gettext(find_upkeep_status(name).task.title)
             request_upkeep(name=name)
@@ -146,7 +143,7 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
     readonly_fields = fields
 
     def get_urls(self) -> list[URLPattern]:
-        verify = self.guard(self.verify_view, Permission.AUDIT_VIEW)
+        verify = self.guard(require_POST(self.verify_view), Permission.AUDIT_VIEW)
         return [path("verify/", verify, name="scheduling_tenantupkeeprun_verify"), *super().get_urls()]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -174,8 +171,6 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
     @costs(HEAVY)
     def verify_view(self, request: HttpRequest) -> HttpResponse:
         """Request a verification of the current tenant's audit chain, or of all chains, and redirect to its result."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         try:
             tenant = self._shown_tenant(request)
             if tenant is None:

@@ -180,8 +180,7 @@ class TenantRunViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
     )
     def create(self, request: Request) -> Response:
         """Request a run over the tenant, or return the unfinished one; poll its URL until `is_open` is false."""
-        asked = RunTaskSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        asked = RunTaskSerializer.of(request.data)
         requested = request_tenant_run(name=asked.validated_data["task"], tenant=self.tenant)
         answer = Response(self.get_serializer(requested.run).data, status=202 if requested.is_new else 200)
         answer["Location"] = reverse("upkeep-run-detail", args=[requested.run.pk], request=request)

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
-from psycopg.rows import namedtuple_row, scalar_row
+from psycopg.rows import scalar_row
 
 from scheduling.models import Charge, Execution, JobError, JobEvent, JobLog
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
 from tenants.database.partitions import create_partition
-from tenants.database.prepared import planned_cursor, set_config
+from tenants.database.prepared import execute, fetch_all, fetch_one, set_config
 from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
 
@@ -60,9 +59,9 @@ def maintain_partitions(*, days_ahead: int = DAYS_AHEAD) -> list[str]:
 
 def list_partitions(table: str) -> list[Partition]:
     """Return the partitions of a table, without its default partition."""
-    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_PARTITIONS, {"table": table})
-        found = [(row.name, _BOUNDS.search(row.bounds)) for row in cursor.fetchall()]
+    with all_tenants():
+        rows = fetch_all(_PARTITIONS, {"table": table}, is_planned=True)
+    found = [(row.name, _BOUNDS.search(row.bounds)) for row in rows]
     return [Partition(name, UUID(bounds[1]), UUID(bounds[2])) for name, bounds in found if bounds is not None]
 
 
@@ -84,9 +83,8 @@ def estimate_default_rows() -> int:
 
     They hold the rows of the first day, and of days for which a partition was missing.
     """
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_IN_DEFAULT, {"tables": [f"{table}_default" for table in HISTORY_TABLES]})
-        return int(cursor.fetchone())
+    tables = [f"{table}_default" for table in HISTORY_TABLES]
+    return int(fetch_one(_IN_DEFAULT, {"tables": tables}, scalar_row, is_planned=True))
 
 
 def _midnight() -> datetime:
@@ -96,6 +94,5 @@ def _midnight() -> datetime:
 
 def _make(table: str, starts_at: datetime) -> str:
     with all_tenants():
-        with connection.cursor() as cursor:
-            cursor.execute(*set_config({"lock_timeout": LOCK_TIMEOUT}))
+        execute(*set_config({"lock_timeout": LOCK_TIMEOUT}), is_planned=True)
         return create_partition(table=table, starts_at=starts_at, ends_at=starts_at + timedelta(days=1))

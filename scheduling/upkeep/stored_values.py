@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from psycopg import sql
 
 from scheduling.models import BulkOperation, Job, Schedule
 from tenants.context import all_tenants
+from tenants.database.prepared import execute
 from tenants.encryption.data_keys import preload_keys
 from tenants.encryption.fields import SealedJSONField, SealedValue, digest_of
 from tenants.encryption.service import FIRST, require_master_key
@@ -90,5 +90,4 @@ def _write(model: type[Any], fields: list[SealedJSONField], rows: list[dict[str,
         changes=sql.SQL(", ").join(changes),
         columns=sql.SQL(", ").join(columns),
     )
-    with connection.cursor() as cursor:
-        cursor.execute(statement.as_string(None), [json.dumps(rows)])
+    execute(statement.as_string(None), [json.dumps(rows)], is_planned=True)

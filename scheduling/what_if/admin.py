@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
 from scheduling.what_if.page import WhatIfQuestion, draw_what_if
 from tenants.access.permissions import Permission
@@ -23,7 +24,7 @@ class WhatIfMixin(PlatformStaffAdmin):
     ask: Callable[[Any, Mapping[str, Any]], WhatIfQuestion]
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.guard(self.what_if_view, Permission.PLATFORM_VIEW)
+        view = self.guard(require_POST(self.what_if_view), Permission.PLATFORM_VIEW)
         return [path("<path:object_id>/what-if/", view, name=self._what_if_name), *super().get_urls()]
 
     @property
@@ -33,8 +34,6 @@ class WhatIfMixin(PlatformStaffAdmin):
     @costs(HEAVY)
     def what_if_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the HTML of the panel for the posted form values; save nothing."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         plan = self.get_object(request, object_id)
         if plan is None:
             raise Http404

@@ -201,7 +201,6 @@ class WhatIfViewSet(StaffViewSet):
 
         Nothing is changed. Needs the permission `platform.view`.
         """
-        body = WhatIfRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = WhatIfRequestSerializer.of(request.data)
         answer = answer_what_if(body.change, pool=body.validated_data.get("pool"))
         return Response(WhatIfSerializer(answer).data)

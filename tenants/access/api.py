@@ -33,6 +33,7 @@ from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.console.links import invitation_link
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import AddressUnknownError
 from tenants.models import ApiKey, Invitation, Membership
 
@@ -45,10 +46,7 @@ class OwnRowsViewSet(EditedRows, TenantViewSet):
 
     def row_of(self, pk: str) -> Any:
         """Return the row with that id; raise `AddressUnknownError` (404) if the caller cannot see such a row."""
-        row = self.get_queryset().filter(pk=UUID(pk)).first()
-        if row is None:
-            raise AddressUnknownError("There is no such object.")
-        return row
+        return first_or_raise(self.get_queryset().filter(pk=UUID(pk)), AddressUnknownError("There is no such object."))
 
     def retrieve(self, request: Request, pk: str) -> Response:
         """Return one row."""
@@ -84,7 +82,7 @@ class MemberViewSet(ListModelMixin, OwnRowsViewSet):
 
         The invitation link is either mailed or returned in this response only.
         """
-        asked = _read(NewMemberSerializer, request)
+        asked = NewMemberSerializer.of(request.data).validated_data
         link_of = partial(invitation_link, self.django_request)
         issued = invite(tenant=self.tenant, invitee=asked["user"], role=asked["role"], link_of=link_of)
         answer = {**InvitationSerializer(issued.invitation).data, "link": issued.link}
@@ -94,7 +92,7 @@ class MemberViewSet(ListModelMixin, OwnRowsViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change a member's role. It applies from the member's next request on."""
         membership = self.begin_edit(lambda: self.row_of(pk))
-        role = _read(RoleSerializer, request)["role"]
+        role = RoleSerializer.of(request.data).validated_data["role"]
         return self.answer(change_role(membership=membership, role=role))
 
     @extend_schema(operation_id="members_remove", responses={204: OpenApiResponse(description="Removed.")})
@@ -123,7 +121,7 @@ class InvitationViewSet(ListModelMixin, OwnRowsViewSet):
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         """Revoke a pending invitation. An invitation that is accepted or revoked stays unchanged."""
-        reason = _read(RevocationSerializer, request)["reason"]
+        reason = RevocationSerializer.of(request.data).validated_data["reason"]
         return self.answer(revoke_invitation(invitation=self.row_of(pk), reason=reason))
 
 
@@ -147,13 +145,13 @@ class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
     @extend_schema(operation_id="api_keys_issue", request=KeyRequestSerializer, responses={201: IssuedKeySerializer})
     def create(self, request: Request) -> Response:
         """Issue an API key. Its token is returned in this response only."""
-        return self._show(issue_api_key(tenant=self.tenant, **_read(KeyRequestSerializer, request)))
+        return self._show(issue_api_key(tenant=self.tenant, **KeyRequestSerializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="api_keys_rotate", request=RevocationSerializer, responses={201: IssuedKeySerializer})
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
         """Issue a new key in place of this one, which stays valid for at most seven more days."""
-        reason = _read(RevocationSerializer, request)["reason"]
+        reason = RevocationSerializer.of(request.data).validated_data["reason"]
         return self._show(rotate_api_key(api_key=self.row_of(pk), reason=reason))
 
     def _show(self, issued: IssuedKey) -> Response:
@@ -164,11 +162,5 @@ class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         """Revoke a key. Requests with it are refused from now on."""
-        reason = _read(RevocationSerializer, request)["reason"]
+        reason = RevocationSerializer.of(request.data).validated_data["reason"]
         return self.answer(revoke_api_key(api_key=self.row_of(pk), reason=reason))
-
-
-def _read(serializer: type[Any], request: Request) -> dict[str, Any]:
-    body = serializer(data=request.data)
-    body.is_valid(raise_exception=True)
-    return dict(body.validated_data)

@@ -8,36 +8,28 @@ from tenants.exceptions import DomainError
 
 
 class KeyExpiredError(DomainError):
-    code = "key_expired"
-    category = "unauthenticated"
+    code, category = "key_expired", "unauthenticated"
     title = gettext_noop("The API key has expired; ask an owner of the tenant for a new one.")
 
 
 class KeyAddressError(DomainError):
-    code = "key_address"
-    category = "forbidden"
-    title = gettext_noop("The API key is not accepted from this address.")
+    code, category, title = "key_address", "forbidden", gettext_noop("The API key is not accepted from this address.")
 
 
 class KeyEndedError(DomainError):
-    code = "key_ended"
-    category = "conflict"
-    title = gettext_noop("The API key is revoked or expired; issue a new one.")
+    code, category, title = "key_ended", "conflict", gettext_noop("The API key is revoked or expired; issue a new one.")
 
 
 class InvitationInvalidError(DomainError):
-    code = "invitation_invalid"
-    category = "not_found"
+    code, category = "invitation_invalid", "not_found"
     title = gettext_noop("The invitation is unknown, used, revoked or expired; ask for a new one.")
 
 
 class InvitationRefusedError(DomainError):
-    code = "invitation_refused"
-    category = "forbidden"
+    code, category = "invitation_refused", "forbidden"
     title = gettext_noop("This account cannot accept the invitation.")
 
 
 class TooManyInvitationsError(DomainError):
-    code = "too_many_invitations"
-    category = "conflict"
+    code, category = "too_many_invitations", "conflict"
     title = gettext_noop("Too many invitations are pending; revoke some first.")

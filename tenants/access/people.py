@@ -21,9 +21,7 @@ from tenants.models import PlatformMembership
 
 
 class UserTakenError(DomainError):
-    code = "user_taken"
-    category = "conflict"
-    title = gettext_noop("An account with this name already exists.")
+    code, category, title = "user_taken", "conflict", gettext_noop("An account with this name already exists.")
 
 
 def create_platform_admin(*, username: str, password: str, email: str = "", reason: str = "") -> Any:

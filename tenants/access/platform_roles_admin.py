@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import format_lazy
@@ -13,12 +14,33 @@ from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.access.people import grant_platform_role, revoke_platform_role
+from tenants.access.people_queries import find_user
 from tenants.access.permissions import Permission
-from tenants.access.user_field import USER_HELP, UserField
 from tenants.console.base import PlatformStaffAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
+from tenants.exceptions import UserNotFoundError
 from tenants.models import PlatformMembership
+
+USER_HELP = gettext_lazy("The user name or e-mail address of an account.")
+
+
+class UserField(forms.CharField):
+    """Form field that takes a user name or e-mail address and returns the user account.
+
+    The name is typed, because a list of choices would reveal all accounts.
+    """
+
+    widget = UnfoldAdminTextInputWidget
+
+    def __init__(self, *, max_length: int = 254, help_text: Any = USER_HELP, **kwargs: Any) -> None:
+        super().__init__(max_length=max_length, help_text=help_text, **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return find_user(super().clean(value))
+        except UserNotFoundError as refusal:
+            raise ValidationError(refusal.detail) from refusal
 
 
 class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]

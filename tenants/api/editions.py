@@ -32,8 +32,7 @@ EDITING_METHODS = frozenset({"PATCH", "PUT", "DELETE"})
 
 
 class IfMatchInvalidError(DomainError):
-    code = "if_match_invalid"
-    category = "malformed"
+    code, category = "if_match_invalid", "malformed"
     title = gettext_noop('If-Match must be an ETag, such as "3", a list of ETags, or *.')
 
 

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, Self
 
 from django.conf import settings
 from django.utils.http import parse_header_parameters
@@ -247,6 +247,13 @@ def format_moment(value: datetime | None) -> str | None:
 
 class StrictSerializer(serializers.Serializer[Any]):
     """A serializer that refuses unknown fields, so that a typo is an error and not a default."""
+
+    @classmethod
+    def of(cls, data: Any, *, partial: bool = False) -> Self:
+        """Return the serializer of valid data; raise a validation error otherwise."""
+        serializer = cls(data=data, partial=partial)
+        serializer.is_valid(raise_exception=True)
+        return serializer
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the validated fields; raise a validation error if the data has unknown fields."""

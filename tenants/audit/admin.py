@@ -8,19 +8,13 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import (
-    HttpRequest,
-    HttpResponse,
-    HttpResponseBadRequest,
-    HttpResponseBase,
-    HttpResponseNotAllowed,
-    StreamingHttpResponse,
-)
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase, StreamingHttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_POST
 
 from tenants.access.permissions import Permission
 from tenants.access.reauthorization import require_still_authorized
@@ -71,7 +65,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
         return ("tenant", *self.readonly_fields)
 
     def get_urls(self) -> list[URLPattern]:
-        export = self.admin_site.admin_view(self.export_view)
+        export = self.admin_site.admin_view(require_POST(self.export_view))
         return [path("export/", export, name="tenants_auditlogentry_export"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -90,8 +84,6 @@ class AuditLogEntryAdmin(KeysetAdmin):
     @costs(HEAVY)
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """Download the entries of the filtered list, of all its pages, as a file."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         if not self.access(request).may(Permission.AUDIT_EXPORT):
             raise PermissionDenied
         wanted = request.POST.get("format", "")

@@ -12,7 +12,7 @@ from psycopg.rows import class_row, dict_row, scalar_row
 
 from tenants.audit.chain import PLATFORM_CHAIN, hash_row
 from tenants.audit.chain_check import Seal
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
 from tenants.models import AuditCounter, AuditHead, AuditSeal
 
@@ -46,9 +46,7 @@ def read_seal_backlog() -> SealBacklog:
 
     If the oldest has waited for more than one second, no sealer runs.
     """
-    with planned_cursor(class_row(SealBacklog)) as cursor:
-        cursor.execute(_BACKLOG, {"limit": BACKLOG_CAP})
-        backlog: SealBacklog = cursor.fetchone()
+    backlog: SealBacklog = fetch_one(_BACKLOG, {"limit": BACKLOG_CAP}, class_row(SealBacklog), is_planned=True)
     return backlog
 
 
@@ -59,9 +57,7 @@ def find_next_chain(after: UUID | None) -> UUID | None:
     """
     if after is None:
         return PLATFORM_CHAIN
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_NEXT_CHAIN, {"after": after})
-        found: UUID | None = cursor.fetchone()
+    found: UUID | None = fetch_one(_NEXT_CHAIN, {"after": after}, scalar_row, is_planned=True)
     return found
 
 
@@ -70,17 +66,16 @@ def read_seals(chain: UUID, *, after: tuple[int, UUID], limit: int) -> list[Seal
 
     `after` is the sequence and entry id of the last seal already read.
     """
-    with planned_cursor(dict_row) as cursor:
-        cursor.execute(_SEALS, {"chain": chain, "sequence": after[0], "entry": after[1], "limit": limit})
-        return [_as_seal(row) for row in cursor.fetchall()]
+    values = {"chain": chain, "sequence": after[0], "entry": after[1], "limit": limit}
+    return [_as_seal(row) for row in fetch_all(_SEALS, values, dict_row, is_planned=True)]
 
 
 def read_entry_states(chain: UUID, *, after: UUID, limit: int) -> list[EntryState]:
     """Return the next audit entries that belong in the chain, by id, and whether each is sealed."""
     statement = _SQL["read_platform_entries" if chain == PLATFORM_CHAIN else "read_entries"]
-    with planned_cursor(class_row(EntryState)) as cursor:
-        cursor.execute(statement, {"chain": chain, "after": after, "limit": limit})
-        return list(cursor.fetchall())
+    return fetch_all(
+        statement, {"chain": chain, "after": after, "limit": limit}, class_row(EntryState), is_planned=True
+    )
 
 
 def estimate_seals(chain: UUID) -> int:

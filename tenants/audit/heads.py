@@ -9,13 +9,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.utils import timezone
-from psycopg.rows import namedtuple_row
 
 from tenants.audit.chain import HeadKind, head_message, moment_text
 from tenants.audit.sealing import leads
 from tenants.audit.signing import is_signed, sign, signing_key_id
 from tenants.context import all_tenants
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 from tenants.models import AuditHead
 
@@ -48,11 +48,10 @@ def sign_heads() -> int:
     signed = 0
     after: UUID | None = None
     while True:
-        with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+        with all_tenants():
             if not leads():
                 return signed
-            cursor.execute(_UNSIGNED, {"after": after, "limit": _BATCH_CHAINS})
-            due = cursor.fetchall()
+            due = fetch_all(_UNSIGNED, {"after": after, "limit": _BATCH_CHAINS}, is_planned=True)
             AuditHead.objects.bulk_create([build_head("head", row.chain, row.sequence, row.hash) for row in due])
         signed += len(due)
         if len(due) < _BATCH_CHAINS:
@@ -79,15 +78,7 @@ def build_head(kind: HeadKind, chain: UUID, sequence: int, chain_hash: str) -> A
 
 def export_head(head: AuditHead) -> SignedHead:
     """Return a stored head in its exported form."""
-    return SignedHead(
-        chain=str(head.chain),
-        kind=head.kind,
-        sequence=head.sequence,
-        hash=head.hash,
-        signed_at=moment_text(head.signed_at),
-        key_id=head.key_id,
-        signature=head.signature,
-    )
+    return from_row(SignedHead, head, chain=str(head.chain), signed_at=moment_text(head.signed_at))
 
 
 def is_head_signed(head: Mapping[str, Any]) -> bool | None:

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
-from psycopg.rows import namedtuple_row
-
 from tenants.audit.chain import PLATFORM_CHAIN
 from tenants.audit.chain_queries import find_counter
 from tenants.audit.heads import build_head
 from tenants.audit.sealing import leads
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_one
 from tenants.database.sql import load_sql
 from tenants.models import AuditHead, AuditSeal
 
@@ -44,7 +41,7 @@ def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
     the removed entries. The last seal stays, so that the chain continues from it. Entries without a seal are never
     removed. If another auditor holds the auditors' lock, nothing is removed.
     """
-    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+    with all_tenants():
         if not leads():
             return Pruned(0, has_more=True)
         oldest = list(
@@ -58,8 +55,7 @@ def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
             return Pruned(0, has_more=False)
         sequence, chain_hash = old[-1]
         build_head("checkpoint", chain, sequence, chain_hash).save(force_insert=True)
-        cursor.execute(_PRUNE, {"chain": chain, "sequence": sequence})
-        pruned = cursor.fetchone()
+        pruned = fetch_one(_PRUNE, {"chain": chain, "sequence": sequence}, is_planned=True)
     return Pruned(pruned.seals, has_more=len(old) == limit, heads=pruned.heads)
 
 
@@ -72,14 +68,13 @@ def erase_chain(chain: UUID) -> dict[str, int]:
     if chain == PLATFORM_CHAIN:
         raise ValueError("The platform's own chain is never erased.")
     removed = {}
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants():
         # Excludes the sealer: rows that it had just sealed would stay behind.
         LockClass.SEALING.hold()
         counter = find_counter(chain)
         build_head("final", chain, counter.sequence, counter.hash).save(force_insert=True)
         for table in _ERASED:
-            cursor.execute(_SQL[f"erase_{table}"], {"chain": chain})
-            removed[table] = cursor.rowcount
+            removed[table] = execute(_SQL[f"erase_{table}"], {"chain": chain}, is_planned=True)
     # The final head is deleted with the others and not counted.
     removed[AuditHead._meta.db_table] -= 1
     return removed

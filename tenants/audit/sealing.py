@@ -18,7 +18,7 @@ from psycopg.rows import dict_row, scalar_row
 from tenants.audit.chain import GENESIS, Link, chain_of, hash_row
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one
 from tenants.database.sql import load_sql
 
 TURN_ENTRIES: Final = 500
@@ -46,27 +46,24 @@ def seal_entries(*, budget_seconds: float = 0.05) -> int:
 
 def leads() -> bool:
     """Try to take the auditors' lock until the transaction ends; return False if another auditor holds it."""
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(f"SELECT {LockClass.SEALING.attempt()}")
-        return bool(cursor.fetchone())
+    return bool(fetch_one(f"SELECT {LockClass.SEALING.attempt()}", row_factory=scalar_row))
 
 
 def _seal_turn() -> tuple[int, int]:
     """Seal one batch in a transaction. Return how many queue rows it removed and how many entries it sealed."""
-    with all_tenants(_SETTINGS), prepared_cursor(dict_row) as cursor:
+    with all_tenants(_SETTINGS):
         if not leads():
             return 0, 0
-        cursor.execute(_WAITING, {"limit": TURN_ENTRIES})
-        waiting = cursor.fetchall()
+        waiting = fetch_all(_WAITING, {"limit": TURN_ENTRIES}, dict_row)
         if not waiting:
             return 0, 0
         # A queue row written by hand has no entry, or a sealed one: only the queue row is removed.
         entries = [row for row in waiting if row["id"] is not None and not row["is_sealed"]]
-        cursor.execute(_HEADS, {"chains": list({chain_of(entry["tenant"]) for entry in entries})})
-        heads = {row["chain"]: (row["sequence"], row["hash"]) for row in cursor.fetchall()}
+        last = fetch_all(_HEADS, {"chains": list({chain_of(entry["tenant"]) for entry in entries})})
+        heads = {row.chain: (row.sequence, row.hash) for row in last}
         seals = _link(entries, heads)
         columns = {name: [seal[place] for seal in seals] for place, name in enumerate(_COLUMNS)}
-        cursor.execute(_SEAL, {"taken": [row["entry_id"] for row in waiting], **columns})
+        execute(_SEAL, {"taken": [row["entry_id"] for row in waiting], **columns})
     return len(waiting), len(seals)
 
 

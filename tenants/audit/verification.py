@@ -47,10 +47,6 @@ class ChainVerification:
     def is_intact(self) -> bool:
         return not self.findings
 
-    @property
-    def is_complete(self) -> bool:
-        return self.next is None
-
     def counts(self) -> dict[str, int]:
         """Return the numbers of verified chains, seals, entries and heads, and of findings."""
         return {

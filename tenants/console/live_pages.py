@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_safe
 
 from tenants.console.base import ConsoleAdmin
 from tenants.console.polled_parts import etag_of, part_response
@@ -25,7 +26,7 @@ class LiveListMixin(ConsoleAdmin):
         """Return the URLs of the page, with one more for the polled rows."""
         if self.view_permission is None:
             return super().get_urls()
-        rows = self.guard(self.rows_view, self.view_permission, cacheable=True)
+        rows = self.guard(require_safe(self.rows_view), self.view_permission, cacheable=True)
         return [path("rows/", rows, name=_name_of(self, "rows")), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -36,8 +37,6 @@ class LiveListMixin(ConsoleAdmin):
 
     def rows_view(self, request: HttpRequest) -> HttpResponseBase:
         """Return the HTML of the rows only, or 304 if the browser already has it."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         page = self.changelist_view(request)
         # An invalid filter redirects to the list without it.
         if not isinstance(page, TemplateResponse):
@@ -56,7 +55,7 @@ class LivePageMixin(ConsoleAdmin):
         """Return the URLs of the page, with one more for the polled state."""
         if self.view_permission is None:
             return super().get_urls()
-        now = self.guard(self.now_view, self.view_permission, cacheable=True)
+        now = self.guard(require_safe(self.now_view), self.view_permission, cacheable=True)
         return [path("<slug:object_id>/now/", now, name=_name_of(self, "now")), *super().get_urls()]
 
     def change_view(
@@ -73,8 +72,6 @@ class LivePageMixin(ConsoleAdmin):
 
     def now_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Return the HTML of the row's current state only, or 304 if the browser already has it."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         part = self.render_now(request, object_id)
         if part is None:
             raise Http404("There is no such object.")

@@ -22,7 +22,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg.abc import AdaptContext, DumperKey, Loader
 from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.pq import Format, TransactionStatus
-from psycopg.rows import RowFactory, tuple_row
+from psycopg.rows import RowFactory, namedtuple_row, tuple_row
 from psycopg.types.array import BaseListDumper, ListBinaryDumper, ListDumper
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
@@ -211,6 +211,35 @@ def planned_cursor(
     with (connection or transaction.get_connection()).cursor() as cursor:
         cursor.cursor.row_factory = row_factory
         yield cursor
+
+
+def fetch_all(
+    statement: str, values: Any = None, row_factory: RowFactory[Any] = namedtuple_row, *, is_planned: bool = False
+) -> list[Any]:
+    """Run one statement and return its rows: prepared, or, with ``is_planned``, planned for its values."""
+    with _cursor(row_factory, is_planned=is_planned) as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def fetch_one(
+    statement: str, values: Any = None, row_factory: RowFactory[Any] = namedtuple_row, *, is_planned: bool = False
+) -> Any:
+    """Run one statement like `fetch_all` and return its first row; None if there is none."""
+    with _cursor(row_factory, is_planned=is_planned) as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchone()
+
+
+def execute(statement: str, values: Any = None, *, is_planned: bool = False) -> int:
+    """Run one statement like `fetch_all` and return the number of its rows."""
+    with _cursor(tuple_row, is_planned=is_planned) as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.rowcount)
+
+
+def _cursor(row_factory: RowFactory[Any], *, is_planned: bool) -> AbstractContextManager[CursorWrapper]:
+    return planned_cursor(row_factory) if is_planned else prepared_cursor(row_factory)
 
 
 def _renew_plans(raw: psycopg.Connection[Any], kept: _Kept) -> None:

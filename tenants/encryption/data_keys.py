@@ -43,8 +43,7 @@ MOST_TENANTS: Final = 2_000
 class DataKeyUnavailableError(DomainError):
     """Raised if a data key is missing or cannot be unwrapped here."""
 
-    code = "data_key_unavailable"
-    category = "unavailable"
+    code, category = "data_key_unavailable", "unavailable"
     title = gettext_noop("The value is encrypted with a key that is not available.")
 
 

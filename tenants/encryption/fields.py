@@ -34,8 +34,7 @@ logger = logging.getLogger(__name__)
 class SealedValueBrokenError(DomainError):
     """Raised if a stored value was altered or was copied from another row or field."""
 
-    code = "sealed_value_broken"
-    category = "conflict"
+    code, category = "sealed_value_broken", "conflict"
     title = gettext_noop("A stored value was altered, or was copied from another row or field.")
 
 

@@ -28,8 +28,7 @@ TARGET = "tenants.tenantdatakey"
 
 
 class NoMasterKeyError(DomainError):
-    code = "no_master_key"
-    category = "conflict"
+    code, category = "no_master_key", "conflict"
     title = gettext_noop("ENCRYPTION_MASTER_KEYS is empty, so values are stored unencrypted.")
 
 

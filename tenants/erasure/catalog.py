@@ -10,9 +10,8 @@ from uuid import UUID
 
 from django.db import connection
 from psycopg import sql
-from psycopg.rows import namedtuple_row
 
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 from tenants.models import AuditCounter, TenantErasure
 
@@ -40,15 +39,12 @@ def tenant_tables() -> list[TenantTable]:
 
     The records that outlive a tenant, erasures and audit counters, are left out.
     """
-    with planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_COLUMNS, {})
-        columns: dict[str, str] = {}
-        for table in cursor.fetchall():
-            compared = _COMPARED.search(table.found)
-            if table.found == "tenant_id" or compared:
-                columns.setdefault(table.name, "tenant_id" if compared is None else compared[1])
-        cursor.execute(_REFERENCES)
-        references = cursor.fetchall()
+    columns: dict[str, str] = {}
+    for table in fetch_all(_COLUMNS, {}, is_planned=True):
+        compared = _COMPARED.search(table.found)
+        if table.found == "tenant_id" or compared:
+            columns.setdefault(table.name, "tenant_id" if compared is None else compared[1])
+    references = fetch_all(_REFERENCES, is_planned=True)
     for record in (TenantErasure, AuditCounter):
         del columns[record._meta.db_table]
     order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(sorted(columns), ()))

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from tenants.context import all_tenants
+from tenants.database.reads import first_or_raise
 from tenants.erasure.catalog import count_rows
 from tenants.erasure.erasers import count_outside
 from tenants.exceptions import ErasureNotFoundError
@@ -67,9 +68,7 @@ def verify_erasure(*, erasure_id: UUID) -> ErasureVerification:
     Raise `ErasureNotFoundError` if there is no such erasure.
     """
     with all_tenants():
-        erasure = TenantErasure.objects.filter(pk=erasure_id).first()
-        if erasure is None:
-            raise ErasureNotFoundError
+        erasure = first_or_raise(TenantErasure.objects.filter(pk=erasure_id), ErasureNotFoundError)
         counts = {**count_rows(erasure.subject_id), **count_outside(erasure.subject_id)}
     left = {name: number for name, number in counts.items() if number}
     is_intact = erasure.proof is not None and hash_proof(erasure.proof) == erasure.proof_sha256

@@ -98,8 +98,7 @@ class UsageViewSet(TenantViewSet):
     @action(detail=True, methods=["post"])
     def override(self, request: Request, key: str) -> Response:
         """Override a limit of the tenant's plan. It takes effect within a second."""
-        body = LimitOverrideSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = LimitOverrideSerializer.of(request.data)
         set_tenant_limit(tenant=self.tenant, key=key, **body.validated_data)
         return self._answer()
 
@@ -107,8 +106,7 @@ class UsageViewSet(TenantViewSet):
     @action(detail=True, methods=["post"])
     def clear(self, request: Request, key: str) -> Response:
         """Clear the override of a limit, so that the plan's limit applies again."""
-        body = LimitClearingSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = LimitClearingSerializer.of(request.data)
         clear_tenant_limit(tenant=self.tenant, key=key, reason=body.validated_data["reason"])
         return self._answer()
 

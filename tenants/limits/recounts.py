@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from tenants.context import all_tenants
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 from tenants.limits.declared import NO_PERIOD, Limit
 from tenants.tenancy.queries import TenantPage
@@ -58,11 +58,11 @@ class StoredCounter:
         """
         parameters: dict[str, Any] = {**page.parameters(), "key": self.limit.key, "period": NO_PERIOD}
         recounted = _RECOUNTED.format(amount=self.amount, table=self.table, in_page=_SQL["in_page"])
-        with all_tenants(), planned_cursor(class_row(CounterDifference)) as cursor:
+        compare = recounted + _SQL["compare_counters"]
+        with all_tenants():
             if repair:
-                cursor.execute(_SQL["lock_counters"], parameters)
-            cursor.execute(recounted + _SQL["compare_counters"], parameters)
-            differences = list(cursor.fetchall())
+                execute(_SQL["lock_counters"], parameters, is_planned=True)
+            differences = fetch_all(compare, parameters, class_row(CounterDifference), is_planned=True)
             if repair and differences:
-                cursor.execute(recounted + _SQL["write_counters"], parameters)
+                execute(recounted + _SQL["write_counters"], parameters, is_planned=True)
         return differences

@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from psycopg.rows import dict_row, namedtuple_row, scalar_row
+from psycopg.rows import dict_row, scalar_row
 
 from tenants.cache.shared_cache import SharedCache
-from tenants.database.prepared import planned_cursor, prepared_cursor
+from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
 from tenants.exceptions import SpaceExceededError
 from tenants.limits.declared import NO_PERIOD, WARNING_PERCENTS, Limit, LimitReached, Source, limits
@@ -43,9 +43,7 @@ def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Ma
     All declared limits are returned, or those in ``only``.
     """
     known = limits() if only is None else {limit.key: limit for limit in only}
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_EFFECTIVE, described(known.values(), [tenant_id]))
-        rows = {row.key: row for row in cursor.fetchall()}
+    rows = {row.key: row for row in fetch_all(_EFFECTIVE, described(known.values(), [tenant_id]))}
     return {
         key: EffectiveLimit(limit, rows[key].value, Source(rows[key].source), rows[key].expires_at)
         for key, limit in known.items()
@@ -67,9 +65,7 @@ class CachedLimits:
 
 def allowed_for(tenant_id: UUID, limit: Limit) -> int | None:
     """Return the value of one limit for a tenant of the current scope; None if there is no limit."""
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_EFFECTIVE, described([limit], [tenant_id]))
-        row = cursor.fetchone()
+    row = fetch_one(_EFFECTIVE, described([limit], [tenant_id]))
     return None if row is None else row.value
 
 
@@ -130,9 +126,7 @@ def note_level(*, tenant_id: UUID, limit: Limit, used: int, allowed: int) -> int
 
 
 def _write(statement: str, parameters: dict[str, Any]) -> int:
-    with planned_cursor(dict_row) as cursor:
-        cursor.execute(statement, parameters)
-        warnings = cursor.fetchall()
+    warnings = fetch_all(statement, parameters, dict_row, is_planned=True)
     if warnings:
         transaction.on_commit(lambda: _tell(warnings))
     return len(warnings)
@@ -158,9 +152,7 @@ def change_stored(*, tenant_id: UUID, limit: Limit, change: int) -> None:
     allowed = None if units is None else units * limit.counts_per_unit
     parameters: dict[str, Any] = {"tenant_id": tenant_id, "key": limit.key, "period": NO_PERIOD}
     parameters |= {"change": change, "allowed": allowed}
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_CHANGE, parameters)
-        amount = cursor.fetchone()
+    amount = fetch_one(_CHANGE, parameters, scalar_row, is_planned=True)
     if amount is None:
         raise space_exceeded(tenant_id, limit, allowed=units or 0, wanted=change)
     if units is not None and limit.warns:

@@ -126,7 +126,7 @@ class PlanViewSet(PlanEditorViewSet):
 
         The change applies to all its tenants and also to jobs that wait.
         """
-        changes, options = self.read(PlanChangeSerializer).split()
+        changes, options = PlanChangeSerializer.of(request.data).split()
         limits = changes.pop("limits", None)
         plan = self.begin_plan_edit(slug, options)
         update_plan(plan=plan, changes=changes, limits=limits, **options)

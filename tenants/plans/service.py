@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import FieldInvalidError, PlanContentInvalidError, PlanNotFoundError
 from tenants.limits.declared import MAX_LIMIT_VALUE
 from tenants.models import Plan, PlanLimit, PlanVersion, Tenant, Tier
@@ -109,10 +110,7 @@ class _Plans(Versioned[Plan]):
         return get_plan(name)
 
     def lock(self, plan: Plan) -> Plan:
-        locked = Plan.objects.select_for_update(no_key=True).filter(pk=plan.pk).first()
-        if locked is None:
-            raise PlanNotFoundError
-        return locked
+        return first_or_raise(Plan.objects.select_for_update(no_key=True).filter(pk=plan.pk), PlanNotFoundError)
 
     def describe(self, plan: Plan) -> Content:
         limits = dict(PlanLimit.objects.filter(plan=plan).values_list("key", "value"))
@@ -144,9 +142,10 @@ class _Plans(Versioned[Plan]):
         return {name: content[name] for name in PLAN_FIELDS if name != "retry_rules"} | rules | limits
 
     def _assign(self, plan: Plan, content: Mapping[str, Any]) -> None:
-        tier = Tier.objects.filter(pk=content["tier"]).first()
-        if tier is None:
-            raise PlanContentInvalidError("The tier %(tier)r no longer exists.", {"tier": content["tier"]})
+        tier = first_or_raise(
+            Tier.objects.filter(pk=content["tier"]),
+            PlanContentInvalidError("The tier %(tier)r no longer exists.", {"tier": content["tier"]}),
+        )
         assign(plan, {name: content[name] for name in PLAN_FIELDS} | {"tier": tier})
 
 

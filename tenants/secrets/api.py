@@ -91,8 +91,7 @@ class SecretViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @extend_schema(operation_id="secrets_create", request=NewSecretSerializer, responses={201: SecretSerializer})
     def create(self, request: Request) -> Response:
         """Store a secret encrypted; answer 409 `no_master_key` if the platform has no key to encrypt it with."""
-        body = NewSecretSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = NewSecretSerializer.of(request.data)
         return _answer(create_secret(tenant=self.tenant, **body.validated_data), status=201)
 
     @extend_schema(operation_id="secrets_retrieve")
@@ -112,8 +111,7 @@ class SecretViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"], url_path="versions", filter_backends=[], pagination_class=None)
     def add_version(self, request: Request, pk: str) -> Response:
         """Replace the secret's value, and its hosts if they are given. The former value is destroyed."""
-        body = SecretVersionSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = SecretVersionSerializer.of(request.data)
         return _answer(rotate_secret(secret_id=UUID(pk), **body.validated_data), status=201)
 
 

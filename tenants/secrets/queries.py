@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from tenants.context import tenant_context
+from tenants.database.reads import first_or_raise
 from tenants.models import TenantSecret
 from tenants.secrets.errors import SecretHostRefusedError, SecretNotFoundError, SecretUnknownError
 
@@ -41,10 +42,7 @@ def get_secret(secret_id: UUID, *, is_locked: bool = False) -> TenantSecret:
     Raise `SecretNotFoundError` if there is none, also for another tenant's secret.
     """
     rows = TenantSecret.objects.select_for_update(no_key=True) if is_locked else TenantSecret.objects.all()
-    secret: TenantSecret | None = rows.filter(pk=secret_id).first()
-    if secret is None:
-        raise SecretNotFoundError
-    return secret
+    return first_or_raise(rows.filter(pk=secret_id), SecretNotFoundError)
 
 
 def open_secrets(tenant_id: UUID, names: Iterable[str], host: str) -> Mapping[str, OpenSecret]:

@@ -19,7 +19,6 @@ MISPLACED: Final = "secret_misplaced"
 INVALID: Final = "secret_reference_invalid"
 # A document without this text has no reference and need not be searched.
 WORD: Final = "secrets"
-MAX_FAULTS: Final = 20
 _NAME: Final = re.compile(NAME_PATTERN)
 _REFERENCE: Final = re.compile(rf"\{{\{{[ ]*+secrets\.({NAME_PATTERN})[ ]*+\}}\}}")
 # Includes forms that Jinja would read as a reference: {{- secrets["name"] }}.
@@ -69,11 +68,6 @@ def split_references(text: str) -> tuple[str | SecretReference, ...]:
 def is_reference(value: object) -> bool:
     """Return whether a value is a text that consists of one reference only."""
     return isinstance(value, str) and _REFERENCE.fullmatch(value.strip()) is not None
-
-
-def names_in(text: str) -> list[str]:
-    """Return the names of the secrets that a text refers to."""
-    return [piece.name for piece in split_references(text) if isinstance(piece, SecretReference)]
 
 
 def is_secret_name(name: str) -> bool:

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext
+from django.views.decorators.http import require_http_methods
 
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
@@ -31,7 +32,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
     view_permission = Permission.TENANT_VIEW
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.guard(self.settings_view, Permission.TENANT_VIEW)
+        page = self.guard(require_http_methods(["GET", "HEAD", "POST"])(self.settings_view), Permission.TENANT_VIEW)
         return [path("of/<uuid:tenant_id>/", page, name="tenants_tenantsettings_of"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -65,8 +66,6 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
 
     def settings_view(self, request: HttpRequest, tenant_id: UUID) -> HttpResponse:
         """Show the settings page of a tenant; on POST, save the changed settings and redirect to the page."""
-        if request.method not in {"GET", "HEAD", "POST"}:
-            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         return self._show(request, tenant_id, sent=request.POST if request.method == "POST" else None)
 
     def _show(self, request: HttpRequest, tenant_id: UUID, *, sent: QueryDict | None = None) -> HttpResponse:

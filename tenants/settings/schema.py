@@ -23,7 +23,7 @@ from psycopg.rows import scalar_row
 
 from tenants.cache.shared_cache import SharedCache
 from tenants.context import current_scope, tenant_context
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one
 from tenants.database.sql import load_sql
 from tenants.exceptions import SettingUnknownError
 from tenants.models import Tenant, TenantSettings
@@ -209,9 +209,8 @@ def forget_settings(tenant_id: UUID) -> None:
 def _read_values(tenant_id: UUID) -> Mapping[str, Any]:
     """Return the stored values only."""
     scope = nullcontext() if current_scope() is not None else tenant_context(tenant_id)
-    with scope, prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_STORED, {"tenant_id": tenant_id})
-        return cursor.fetchone() or {}
+    with scope:
+        return fetch_one(_STORED, {"tenant_id": tenant_id}, scalar_row) or {}
 
 
 def _read(tenant_id: UUID) -> TenantSettings:

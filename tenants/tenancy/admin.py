@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_POST
 
 from tenants.access.people_queries import find_user_roles
 from tenants.access.permissions import Permission
@@ -84,13 +85,11 @@ class TenantAdmin(TenantScopedAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def get_urls(self) -> list[URLPattern]:
-        choose = self.guard(self.choose_view, Permission.TENANT_VIEW)
+        choose = self.guard(require_POST(self.choose_view), Permission.TENANT_VIEW)
         return [path("choose/", choose, name="tenants_tenant_choose"), *super().get_urls()]
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
         """Switch the console to another tenant that the user is a member of."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         for membership in find_user_roles(request.user).memberships:
             if membership.tenant.slug == request.POST.get("tenant"):
                 choose_tenant(request, membership)

@@ -48,22 +48,17 @@ class OwnTenantViewSet(TenantViewSet):
     @extend_schema(operation_id="tenants_me_pause", request=StopSerializer)
     def pause(self, request: Request) -> Response:
         """Pause the tenant: its jobs are still accepted, but wait."""
-        return self._answer(pause_tenant(tenant=self.tenant, **self._read(StopSerializer)))
+        return self._answer(pause_tenant(tenant=self.tenant, **StopSerializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="tenants_me_drain", request=StopSerializer)
     def drain(self, request: Request) -> Response:
         """Drain the tenant: new jobs are refused, and existing ones run."""
-        return self._answer(drain_tenant(tenant=self.tenant, **self._read(StopSerializer)))
+        return self._answer(drain_tenant(tenant=self.tenant, **StopSerializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="tenants_me_resume", request=WhySerializer)
     def resume(self, request: Request) -> Response:
         """End a pause and a drain of the tenant; answer 409 `stopped_by_platform` if only the platform may end them."""
-        return self._answer(resume_tenant(tenant=self.tenant, **self._read(WhySerializer)))
-
-    def _read(self, serializer_class: type[StopSerializer | WhySerializer]) -> dict[str, Any]:
-        body = serializer_class(data=self.request.data)
-        body.is_valid(raise_exception=True)
-        return dict(body.validated_data)
+        return self._answer(resume_tenant(tenant=self.tenant, **WhySerializer.of(request.data).validated_data))
 
     def _answer(self, tenant: Tenant) -> Response:
         return Response(self.get_serializer(tenant).data)
@@ -104,37 +99,32 @@ class PlatformTenantViewSet(StaffViewSet):
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, slug: str) -> Response:
         """Suspend a tenant: no job is accepted or dispatched. Running jobs continue unless `cancel_running`."""
-        values = self._read(SuspensionSerializer)
+        values = SuspensionSerializer.of(request.data).validated_data
         return self._answer(suspend_tenant(tenant=find_tenant(slug), **values))
 
     @extend_schema(operation_id="tenants_reinstate", request=WhySerializer)
     @action(detail=True, methods=["post"])
     def reinstate(self, request: Request, slug: str) -> Response:
         """End a tenant's suspension."""
-        return self._answer(reinstate_tenant(tenant=find_tenant(slug), **self._read(WhySerializer)))
+        return self._answer(reinstate_tenant(tenant=find_tenant(slug), **WhySerializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="tenants_pause", request=StopSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, slug: str) -> Response:
         """Pause a tenant: its jobs are still accepted, but wait."""
-        return self._answer(pause_tenant(tenant=find_tenant(slug), **self._read(StopSerializer)))
+        return self._answer(pause_tenant(tenant=find_tenant(slug), **StopSerializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="tenants_resume", request=WhySerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, slug: str) -> Response:
         """End a tenant's pause and drain. A suspension stays."""
-        return self._answer(resume_tenant(tenant=find_tenant(slug), **self._read(WhySerializer)))
+        return self._answer(resume_tenant(tenant=find_tenant(slug), **WhySerializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="tenants_drain", request=StopSerializer)
     @action(detail=True, methods=["post"])
     def drain(self, request: Request, slug: str) -> Response:
         """Drain a tenant: new jobs are refused, and existing ones run."""
-        return self._answer(drain_tenant(tenant=find_tenant(slug), **self._read(StopSerializer)))
-
-    def _read(self, serializer_class: type[StopSerializer | WhySerializer]) -> dict[str, Any]:
-        body = serializer_class(data=self.request.data)
-        body.is_valid(raise_exception=True)
-        return dict(body.validated_data)
+        return self._answer(drain_tenant(tenant=find_tenant(slug), **StopSerializer.of(request.data).validated_data))
 
     def _answer(self, tenant: Tenant) -> Response:
         return Response(TenantStopsSerializer(tenant).data)

@@ -21,9 +21,7 @@ _DIGITS = 16
 
 
 class StaleError(DomainError):
-    code = "stale"
-    category = "stale"
-    title = gettext_noop("The object has changed since it was read.")
+    code, category, title = "stale", "stale", gettext_noop("The object has changed since it was read.")
 
 
 def edition_of(row: models.Model) -> str:

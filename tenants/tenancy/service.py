@@ -11,6 +11,7 @@ from django.utils.translation import gettext_noop
 
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants, current_actor
+from tenants.database.reads import first_or_raise
 from tenants.encryption.data_keys import new_data_key
 from tenants.encryption.fields import is_sealing
 from tenants.exceptions import (
@@ -59,8 +60,7 @@ _SCHEDULING_FIELDS = frozenset({"plan", "weight_factor", "max_concurrency", "sta
 
 
 class StoppedByPlatformError(DomainError):
-    code = "stopped_by_platform"
-    category = "conflict"
+    code, category = "stopped_by_platform", "conflict"
     title = gettext_noop("The platform has stopped the tenant's work; only the platform can resume it.")
 
 
@@ -233,18 +233,15 @@ def _change(tenant: Tenant, action: str, changes: dict[str, Any], reason: str) -
 
 
 def _lock(tenant: Tenant) -> Tenant:
-    locked = (
-        Tenant.objects.select_related("plan").select_for_update(no_key=True, of=("self",)).filter(pk=tenant.pk).first()
+    return first_or_raise(
+        Tenant.objects.select_related("plan").select_for_update(no_key=True, of=("self",)).filter(pk=tenant.pk),
+        TenantNotFoundError,
     )
-    if locked is None:
-        raise TenantNotFoundError
-    return locked
 
 
 def _find_plan(plan: Plan | str) -> Plan:
     if isinstance(plan, Plan):
         return plan
-    found = Plan.objects.filter(slug=plan).first()
-    if found is None:
-        raise PlanNotFoundError("There is no plan %(plan)r.", {"plan": plan})
-    return found
+    return first_or_raise(
+        Plan.objects.filter(slug=plan), PlanNotFoundError("There is no plan %(plan)r.", {"plan": plan})
+    )

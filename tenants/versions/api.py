@@ -105,21 +105,15 @@ class VersionsViewSetMixin(EditedRows):
     def rollback(self: Any, request: Request, **address: str) -> Response:
         """Make the content of an older version the next version."""
         row = self.find(*address.values())
-        self.versioned.roll_back(row, **self.read(RollbackSerializer).validated_data)
+        self.versioned.roll_back(row, **RollbackSerializer.of(request.data).validated_data)
         return self.answer(row)
 
     @action(detail=True, methods=["post"])
     def withdraw(self: Any, request: Request, **address: str) -> Response:
         """Withdraw a scheduled version, so that it never takes effect."""
         row = self.find(*address.values())
-        self.versioned.withdraw(row, **self.read(WithdrawalSerializer).validated_data)
+        self.versioned.withdraw(row, **WithdrawalSerializer.of(request.data).validated_data)
         return self.answer(row)
-
-    def read(self, serializer_class: type[Any]) -> Any:
-        """Return the serializer with the validated request body."""
-        body = serializer_class(data=self.request.data)
-        body.is_valid(raise_exception=True)
-        return body
 
     def answer(self: Any, row: Any) -> Response:
         """Return a response with the row as it is now, looked up by id because an edit may have renamed it."""

@@ -7,11 +7,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import Truncator
 from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_safe
 
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin, TenantScopedAdmin
@@ -86,7 +87,7 @@ class DatasetAdmin(TenantScopedAdmin):
         return HttpResponseRedirect(reverse("admin:retrieval_dataset_changelist"))
 
     def get_urls(self) -> list[URLPattern]:
-        search = self.guard(self.search_view, Permission.DATASETS_VIEW)
+        search = self.guard(require_safe(self.search_view), Permission.DATASETS_VIEW)
         return [path("<path:object_id>/search/", search, name="retrieval_dataset_search"), *super().get_urls()]
 
     @costs(SEARCH)
@@ -95,8 +96,6 @@ class DatasetAdmin(TenantScopedAdmin):
 
         The query is in the URL, because a search changes nothing.
         """
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         dataset = self.get_object(request, object_id)
         if dataset is None:
             raise Http404

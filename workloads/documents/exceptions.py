@@ -8,45 +8,33 @@ from tenants.exceptions import DomainError
 
 
 class DatasetNotFoundError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such dataset.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such dataset.")
 
 
 class DatasetNameTakenError(DomainError):
-    code = "dataset_name_taken"
-    category = "conflict"
-    title = gettext_noop("A dataset with this name already exists.")
+    code, category, title = "dataset_name_taken", "conflict", gettext_noop("A dataset with this name already exists.")
 
 
 class DatasetInUseError(DomainError):
-    code = "dataset_in_use"
-    category = "conflict"
-    title = gettext_noop("The dataset has documents; delete them first.")
+    code, category, title = "dataset_in_use", "conflict", gettext_noop("The dataset has documents; delete them first.")
 
 
 class DatasetSettingsInvalidError(DomainError):
-    code = "settings_invalid"
-    category = "invalid"
-    title = gettext_noop("The settings are inconsistent.")
+    code, category, title = "settings_invalid", "invalid", gettext_noop("The settings are inconsistent.")
 
 
 class EmbeddingModelMismatchError(DomainError):
-    code = "embedding_model_mismatch"
-    category = "conflict"
+    code, category = "embedding_model_mismatch", "conflict"
     title = gettext_noop("The dataset was embedded by another model than the one in use.")
 
 
 class EmbeddingUnavailableError(DomainError):
-    code = "embedding_unavailable"
-    category = "unavailable"
+    code, category = "embedding_unavailable", "unavailable"
     title = gettext_noop("The embedding endpoint does not respond at the moment.")
 
 
 class BatchTooLargeError(DomainError):
-    code = "batch_too_large"
-    category = "invalid"
-    title = gettext_noop("The plan allows fewer files in one batch.")
+    code, category, title = "batch_too_large", "invalid", gettext_noop("The plan allows fewer files in one batch.")
 
 
 class DocumentGoneError(Exception):

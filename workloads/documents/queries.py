@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import Count, Q
 
+from tenants.database.reads import first_or_raise
 from tenants.translation import LocalizableText
 from workloads.documents.exceptions import DatasetNotFoundError
 from workloads.documents.models import Dataset
@@ -21,10 +22,7 @@ FOUND_CHUNKS: Mapping[str, Count] = {
 
 def get_dataset(dataset_id: UUID) -> Dataset:
     """Return one dataset of the current scope; raise DatasetNotFoundError if there is none."""
-    dataset: Dataset | None = Dataset.objects.filter(pk=dataset_id).first()
-    if dataset is None:
-        raise DatasetNotFoundError
-    return dataset
+    return first_or_raise(Dataset.objects.filter(pk=dataset_id), DatasetNotFoundError)
 
 
 def describe_chunk_difference(document: Any) -> LocalizableText | None:

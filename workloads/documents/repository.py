@@ -20,7 +20,8 @@ from psycopg.rows import scalar_row
 
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7s
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
+from tenants.database.reads import first_or_raise, from_row
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
@@ -73,24 +74,13 @@ def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> Document
 
 def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
     """Return the `DocumentSource` of a document that has been read, for a job."""
-    return DocumentSource(
-        id=document.pk,
+    return from_row(
+        DocumentSource,
+        document,
         job_id=job_id,
         status=DocumentStatus(document.status),
-        name=document.name,
-        content_type=document.content_type,
-        storage_key=document.storage_key,
-        sha256=document.sha256,
-        size_bytes=document.size_bytes,
-        batch_id=document.batch_id,
         split_settings=document.dataset.split_settings,
         embedding_model=document.dataset.embedding_model,
-        passages_digest=document.passages_digest,
-        chunks_done=document.chunks_done,
-        kept_chunks=document.kept_chunks,
-        source_url=document.source_url,
-        is_fetch_due=document.is_fetch_due,
-        is_pause_asked=document.is_pause_asked,
     )
 
 
@@ -170,9 +160,7 @@ def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: 
         "searches": [to_tsvector(passage.text, heading=passage.heading) for passage in passages],
         "digests": [digest_of_text(source.embedding_model, passage.text) for passage in passages],
     }
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_APPEND_CHUNKS, parameters)
-        rows = cursor.fetchall()
+    rows = fetch_all(_APPEND_CHUNKS, parameters, scalar_row, is_planned=True)
     if len(rows) != len(passages):
         raise DocumentGoneError(f"The document {source.id} was changed by another job.")
     return bool(rows[0])
@@ -231,12 +219,10 @@ def await_retry(source: DocumentSource, *, code: str, message: str) -> None:
 
 
 def _lock(source: DocumentSource) -> Document:
-    document: Document | None = (
-        Document.objects.select_for_update(no_key=True).filter(pk=source.id, job_id=source.job_id).first()
+    return first_or_raise(
+        Document.objects.select_for_update(no_key=True).filter(pk=source.id, job_id=source.job_id),
+        DocumentGoneError(f"The document {source.id} was deleted or is indexed by another job."),
     )
-    if document is None:
-        raise DocumentGoneError(f"The document {source.id} was deleted or is indexed by another job.")
-    return document
 
 
 def _update(source: DocumentSource, **changes: object) -> None:

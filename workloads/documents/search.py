@@ -11,10 +11,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.kit.base import PermanentError, TransientError
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 from workloads.documents.embedding import current_model_name, get_embedder
 from workloads.documents.exceptions import EmbeddingModelMismatchError, EmbeddingUnavailableError
@@ -152,9 +150,7 @@ def _scope_of(dataset: Dataset) -> dict[str, Any]:
 
 
 def _rank(statement: str, parameters: dict[str, Any]) -> Ranking:
-    with planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(statement, parameters)
-        return [(row.id, float(row.score)) for row in cursor.fetchall()]
+    return [(row.id, float(row.score)) for row in fetch_all(statement, parameters, is_planned=True)]
 
 
 def _read_hits(best: Sequence[tuple[UUID, float]]) -> list[Hit]:

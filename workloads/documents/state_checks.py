@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_noop
 
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, RepairOrder, StateCheck
-from scheduling.consistency.walk import Table, check_page, page_of_one
+from scheduling.consistency.walk import Table, check_stored_counter, page_of_one, read_rows
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
-from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 from workloads.documents.models import Chunk, Document
 from workloads.documents.queries import FOUND_CHUNKS, describe_chunk_difference
@@ -51,7 +48,7 @@ def check_jobs(piece: CheckRange) -> CheckPage:
 def check_chunks(piece: CheckRange) -> CheckPage:
     """Find documents whose stored numbers of chunks differ from the chunks that exist."""
     with all_tenants():
-        rows, look = _documents(piece, CHUNK_ROWS)
+        rows, look = read_rows(Document.objects.all(), piece, CHUNK_ROWS)
         counted = Document.objects.filter(pk__in=[row.pk for row in rows]).annotate(**FOUND_CHUNKS)
         faults = [_chunk_fault(row, difference) for row in counted if (difference := describe_chunk_difference(row))]
     return replace(look, faults=faults, counts={"documents": len(rows)})
@@ -79,36 +76,16 @@ def repair_orphans(order: RepairOrder) -> None:
 
 def check_space(piece: CheckRange) -> CheckPage:
     """Compare each tenant's counter of chunks with the sum over its documents."""
-
-    def find(page: TenantPage) -> Iterable[ConsistencyFault]:
-        for row in CHUNK_COUNTER.verify_page(page):
-            detail = LocalizableText(
-                "Tenant %(tenant)s: the counter %(counter)s is %(counted)s, but its documents add up to %(recounted)s.",
-                row.values(),
-            )
-            yield ConsistencyFault(SPACE.code, row.tenant_id, row.key, detail)
-
-    return check_page(piece, find)
+    detail = gettext_noop(
+        "Tenant %(tenant)s: the counter %(counter)s is %(counted)s, but its documents add up to %(recounted)s."
+    )
+    return check_stored_counter(piece, CHUNK_COUNTER, SPACE, detail)
 
 
 def repair_space(order: RepairOrder) -> None:
     """Set a tenant's counter of chunks to the sum over its documents."""
     assert order.tenant_id is not None  # every counter has one
     CHUNK_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
-
-
-def _documents(piece: CheckRange, rows: int) -> tuple[list[Any], CheckPage]:
-    """Return the documents of the range that one step checks, and the step's page without its faults."""
-    documents: QuerySet[Document] = Document.objects.order_by("pk")
-    if piece.tenant_id is not None:
-        documents = documents.filter(tenant_id=piece.tenant_id)
-    if after := piece.after.get("id"):
-        documents = documents.filter(pk__gt=after)
-    if until := (piece.until or {}).get("id"):
-        documents = documents.filter(pk__lte=until)
-    found = list(documents[:rows])
-    end = {"id": str(found[-1].pk)} if len(found) == rows else {}
-    return found, CheckPage(replace(piece, until=end), (), end or None)
 
 
 CHECKS = (

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
+from psycopg.rows import scalar_row
 
-from tenants.database.prepared import set_config
+from tenants.database.prepared import execute, fetch_one, set_config
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -31,16 +31,14 @@ def index_name(dataset_id: UUID) -> str:
 
 def has_vector_index(dataset_id: UUID) -> bool:
     """Return whether the dataset has a valid index; one that is being built or has failed is not valid."""
-    with connection.cursor() as cursor:
-        cursor.execute(_IS_VALID, {"name": f"public.{index_name(dataset_id)}"})
-        return bool(cursor.fetchone() == (True,))
+    values = {"name": f"public.{index_name(dataset_id)}"}
+    return fetch_one(_IS_VALID, values, scalar_row, is_planned=True) is True
 
 
 def widen_search(limit: int) -> None:
     """Let index searches in this transaction examine enough neighbours, and go on until they have ``limit`` results."""
     view = max(_MIN_VIEW, min(_VIEW_FACTOR * limit, _MAX_VIEW))
-    with connection.cursor() as cursor:
-        cursor.execute(*set_config({"hnsw.ef_search": str(view), "hnsw.iterative_scan": "strict_order"}))
+    execute(*set_config({"hnsw.ef_search": str(view), "hnsw.iterative_scan": "strict_order"}), is_planned=True)
 
 
 def create_index(cursor: CursorWrapper, dataset_id: UUID) -> None:

@@ -12,28 +12,21 @@ from tenants.exceptions import DomainError
 class UploadRefusedError(DomainError):
     """Raised if an upload is refused: no file was stored; ``errors`` has the reasons by file."""
 
-    code = "upload_refused"
-    category = "invalid"
-    title = gettext_noop("The upload was refused; no file was stored.")
+    code, category, title = "upload_refused", "invalid", gettext_noop("The upload was refused; no file was stored.")
 
 
 class FileNotFoundInTenantError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such file.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such file.")
 
 
 class LinkInvalidError(DomainError):
     """Raised for a link that is forged, altered or expired; the message does not reveal which."""
 
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such link, or it has expired.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such link, or it has expired.")
 
 
 class FileUnreadableError(DomainError):
-    code = "file_not_stored"
-    category = "unavailable"
+    code, category = "file_not_stored", "unavailable"
     title = gettext_noop("The file cannot be read from the storage at the moment.")
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
 from django.core.files.storage import default_storage
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
 
@@ -20,11 +19,8 @@ from scheduling.consistency.registry import (
     RepairOrder,
     StateCheck,
 )
-from scheduling.consistency.walk import check_page, page_of_one
+from scheduling.consistency.walk import check_stored_counter, page_of_one, read_rows
 from tenants.context import all_tenants
-from tenants.tenancy.bases import TenantModel
-from tenants.tenancy.queries import TenantPage
-from tenants.translation import LocalizableText
 from workloads.files.models import Content
 from workloads.files.references import file_references, used_keys
 from workloads.files.space import STORAGE_COUNTER
@@ -46,7 +42,7 @@ BYTES = FaultKind(
 def check_files(piece: CheckRange) -> CheckPage:
     """Find contents whose files are not in the storage."""
     with all_tenants():
-        rows, look = _walk(Content.objects.all(), piece, FILE_ROWS)
+        rows, look = read_rows(Content.objects.all(), piece, FILE_ROWS)
     missing = [row for row in rows if not default_storage.exists(row.key)]
     return replace(look, faults=[ConsistencyFault(NO_FILE.code, row.tenant_id, row.key) for row in missing])
 
@@ -54,7 +50,7 @@ def check_files(piece: CheckRange) -> CheckPage:
 def check_use(piece: CheckRange) -> CheckPage:
     """Find contents without a reference that the hourly clean-up should have deleted."""
     with all_tenants():
-        rows, look = _walk(Content.objects.filter(held_until__lte=Now() - UNUSED_AFTER), piece, ROWS)
+        rows, look = read_rows(Content.objects.filter(held_until__lte=Now() - UNUSED_AFTER), piece, ROWS)
         used = used_keys([row.key for row in rows])
     unused = [row for row in rows if row.key not in used]
     return replace(look, faults=[ConsistencyFault(UNUSED.code, row.tenant_id, row.key) for row in unused])
@@ -69,7 +65,7 @@ def check_references(piece: CheckRange) -> CheckPage:
     model, field = references[number]
     with all_tenants():
         kept = Content.objects.filter(tenant_id=OuterRef("tenant_id"), key=OuterRef(field))
-        rows, look = _walk(model.objects.all(), piece, ROWS)
+        rows, look = read_rows(model.objects.all(), piece, ROWS)
         lost = model.objects.filter(~Exists(kept), pk__in=[row.pk for row in rows]).exclude(**{field: ""})
         faults = [
             ConsistencyFault(NO_CONTENT.code, row.tenant_id, str(row.pk), f"{model._meta.label}: {getattr(row, field)}")
@@ -86,36 +82,16 @@ def check_references(piece: CheckRange) -> CheckPage:
 
 def check_bytes(piece: CheckRange) -> CheckPage:
     """Compare each tenant's counter of bytes with the sum over its contents."""
-
-    def find(page: TenantPage) -> Iterable[ConsistencyFault]:
-        for row in STORAGE_COUNTER.verify_page(page):
-            detail = LocalizableText(
-                "Tenant %(tenant)s: the counter %(counter)s is %(counted)s, but its contents add up to %(recounted)s.",
-                row.values(),
-            )
-            yield ConsistencyFault(BYTES.code, row.tenant_id, row.key, detail)
-
-    return check_page(piece, find)
+    detail = gettext_noop(
+        "Tenant %(tenant)s: the counter %(counter)s is %(counted)s, but its contents add up to %(recounted)s."
+    )
+    return check_stored_counter(piece, STORAGE_COUNTER, BYTES, detail)
 
 
 def repair_bytes(order: RepairOrder) -> None:
     """Set a tenant's counter of bytes to the sum over its contents."""
     assert order.tenant_id is not None  # every counter has one
     STORAGE_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
-
-
-def _walk[Row: TenantModel](rows: QuerySet[Row], piece: CheckRange, most: int) -> tuple[list[Row], CheckPage]:
-    """Return the rows of the range that one step checks, ordered by id, and the step's page without its faults."""
-    rows = rows.order_by("pk")
-    if piece.tenant_id is not None:
-        rows = rows.filter(tenant_id=piece.tenant_id)
-    if after := piece.after.get("id"):
-        rows = rows.filter(pk__gt=after)
-    if until := (piece.until or {}).get("id"):
-        rows = rows.filter(pk__lte=until)
-    found = list(rows[:most])
-    end = {"id": str(found[-1].pk)} if len(found) == most else {}
-    return found, CheckPage(replace(piece, until=end), (), end or None)
 
 
 CHECKS = (

@@ -21,12 +21,13 @@ from uuid import UUID
 
 from django.core.files.base import File
 from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Greatest, Now
 
 from scheduling.kit.base import TransientError
 from tenants.context import tenant_context
 from tenants.database.locks import LockClass
+from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 from tenants.limits.usage import change_stored, check_room
 from workloads.files.exceptions import storage_errors
@@ -71,16 +72,6 @@ def store_bytes(tenant_id: UUID, data: bytes) -> StoredContent:
     Raise `SpaceExceededError` if the tenant has no room for them.
     """
     return _store_ahead(tenant_id, NewContent(hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data)))
-
-
-def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
-    """Store a seekable file as `store_bytes` does. It is read in parts, so it may be larger than the memory."""
-    digest, size = hashlib.sha256(), 0
-    file.seek(0)
-    while part := file.read(_PART_BYTES):
-        digest.update(part)
-        size += len(part)
-    return _store_ahead(tenant_id, NewContent(digest.hexdigest(), size, file))
 
 
 def fetch(key: str, sha256: str) -> IO[bytes]:
@@ -199,8 +190,7 @@ def lock_contents(keys: Iterable[str]) -> None:
 
     They are locked in the order of the keys.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value})
+    execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value}, is_planned=True)
 
 
 def _store_ahead(tenant_id: UUID, content: NewContent) -> StoredContent:

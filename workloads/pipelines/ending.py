@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from psycopg.rows import scalar_row
 
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 from workloads.files.store import discard_on_commit
 from workloads.pipelines.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun
@@ -34,9 +34,7 @@ def end_runs(run_ids: Collection[UUID]) -> int:
     """
     runs = list(run_ids)
     list(PipelineRun.objects.select_for_update(no_key=True).filter(pk__in=runs).order_by("pk").values_list("pk"))
-    with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_END_RUNS, {"runs": runs})
-        ended = cursor.fetchall()
+    ended = fetch_all(_END_RUNS, {"runs": runs}, scalar_row, is_planned=True)
     if ended:
         _release(PipelineEntity.objects.filter(run_id__in=ended))
     return len(ended)

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 from django.utils.translation import gettext_noop
 
+from tenants.database.reads import first_or_raise
 from workloads.job_outcome import CANCELLED, DEAD_STATES, FAILED_STATES, SUSPENDED, error_code, error_message, with_job
 from workloads.pipelines.exceptions import (
     EntityNotFoundError,
@@ -34,10 +35,7 @@ RETRYABLE_STATES = (EntityState.ERROR.value, EntityState.CANCELLED.value)
 
 def get_pipeline(pipeline_id: UUID) -> Pipeline:
     """Return one pipeline of the current scope; raise `PipelineNotFoundError` if there is none."""
-    pipeline: Pipeline | None = Pipeline.objects.filter(pk=pipeline_id).first()
-    if pipeline is None:
-        raise PipelineNotFoundError
-    return pipeline
+    return first_or_raise(Pipeline.objects.filter(pk=pipeline_id), PipelineNotFoundError)
 
 
 def find_versions(pipeline_id: UUID) -> QuerySet[PipelineVersion]:
@@ -51,10 +49,7 @@ def find_versions(pipeline_id: UUID) -> QuerySet[PipelineVersion]:
 
 def get_version(pipeline_id: UUID, number: int) -> PipelineVersion:
     """Return the version of a pipeline with that number; raise `PipelineVersionNotFoundError` if there is none."""
-    version = find_versions(pipeline_id).filter(number=number).first()
-    if version is None:
-        raise PipelineVersionNotFoundError
-    return version
+    return first_or_raise(find_versions(pipeline_id).filter(number=number), PipelineVersionNotFoundError)
 
 
 def find_runs() -> QuerySet[Any]:
@@ -86,10 +81,7 @@ def get_run(run_id: UUID) -> Any:
 
     Raise `PipelineRunNotFoundError` if there is none.
     """
-    run = find_runs().filter(pk=run_id).first()
-    if run is None:
-        raise PipelineRunNotFoundError
-    return run
+    return first_or_raise(find_runs().filter(pk=run_id), PipelineRunNotFoundError)
 
 
 def find_entities() -> QuerySet[Any]:
@@ -119,7 +111,4 @@ def get_entity(entity_id: UUID) -> Any:
 
     Raise `EntityNotFoundError` if there is none.
     """
-    entity = find_entities().filter(pk=entity_id).first()
-    if entity is None:
-        raise EntityNotFoundError
-    return entity
+    return first_or_raise(find_entities().filter(pk=entity_id), EntityNotFoundError)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Count, F, Sum
 from django.db.models.functions import Coalesce, Now
 
 from scheduling.kit.base import JobContext, PermanentError
 from tenants.context import tenant_context
+from tenants.database.prepared import execute
+from tenants.database.reads import first_or_raise
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 from workloads.documents.batch_limit import check_batch_limit
@@ -76,9 +77,7 @@ def read_plan(context: JobContext) -> RunPlan:
     run_id = UUID(context.payload["run_id"])
     entity_id = context.payload.get("entity_id")
     with tenant_context(context.tenant_id):
-        run = PipelineRun.objects.select_related("version").filter(pk=run_id).first()
-        if run is None:
-            raise RunGoneError(run_id)
+        run = first_or_raise(PipelineRun.objects.select_related("version").filter(pk=run_id), RunGoneError(run_id))
         dataset = Dataset.objects.filter(pk=run.version.dataset_id).first()
     if dataset is None:
         raise PermanentError("The dataset that this version loads into was deleted.", code="dataset_gone")
@@ -135,9 +134,9 @@ def take_over(plan: RunPlan) -> None:
     If a job is requeued, a new job works on the same run: it takes over what the old one has not completed. An entity
     that is retried alone stays with the job of its retry.
     """
-    run = PipelineRun.objects.select_for_update(no_key=True).filter(pk=plan.run_id).first()
-    if run is None:
-        raise RunGoneError(plan.run_id)
+    run = first_or_raise(
+        PipelineRun.objects.select_for_update(no_key=True).filter(pk=plan.run_id), RunGoneError(plan.run_id)
+    )
     entities = PipelineEntity.objects.filter(run_id=plan.run_id).exclude(state=EntityState.COMPLETED)
     if plan.entity_id is not None:
         taken = entities.filter(pk=plan.entity_id).exclude(job_id=plan.job_id)
@@ -206,8 +205,7 @@ def read_result(plan: RunPlan) -> dict[str, Any]:
 
 def count_states(plan: RunPlan) -> None:
     """Set the run's counters to the numbers of its entities in each state."""
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT_STATES, {"run_id": plan.run_id})
+    execute(_COUNT_STATES, {"run_id": plan.run_id}, is_planned=True)
 
 
 def _entity_of(row: dict[str, Any]) -> RunEntity:

@@ -14,6 +14,7 @@ from scheduling.jobs.submission import submit_job
 from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
+from tenants.database.reads import first_or_raise
 from tenants.limits.usage import check_room
 from tenants.models import Tenant
 from tenants.translation import LocalizableText
@@ -82,9 +83,7 @@ def retry_entity(*, entity_id: UUID, reason: str = "", is_rate_limited: bool = F
     The run continues and ends again; its other entities are not changed. Raise `EntityNotFoundError` or
     `EntityNotRetryableError`.
     """
-    found = find_entities().filter(pk=entity_id).values_list("run_id", "tenant_id").first()
-    if found is None:
-        raise EntityNotFoundError
+    found = first_or_raise(find_entities().filter(pk=entity_id).values_list("run_id", "tenant_id"), EntityNotFoundError)
     run_id, tenant_id = found
     # The run first, in the lock order of the code that ends it.
     run = PipelineRun.objects.select_for_update(no_key=True).get(pk=run_id)
@@ -107,16 +106,12 @@ def retry_entity(*, entity_id: UUID, reason: str = "", is_rate_limited: bool = F
 
 
 def _find_version(pipeline_id: UUID, number: int | None) -> PipelineVersion:
-    pipeline: Pipeline | None = Pipeline.objects.filter(pk=pipeline_id).first()
-    if pipeline is None:
-        raise PipelineNotFoundError
+    pipeline: Pipeline = first_or_raise(Pipeline.objects.filter(pk=pipeline_id), PipelineNotFoundError)
     versions = PipelineVersion.objects.select_related("pipeline")
-    version: PipelineVersion | None = versions.filter(
-        pipeline=pipeline, number=pipeline.latest_number if number is None else number
-    ).first()
-    if version is None:
-        raise PipelineVersionNotFoundError("The pipeline has no version %(number)s.", {"number": number})
-    return version
+    return first_or_raise(
+        versions.filter(pipeline=pipeline, number=pipeline.latest_number if number is None else number),
+        PipelineVersionNotFoundError("The pipeline has no version %(number)s.", {"number": number}),
+    )
 
 
 def _begin(

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 
 from tenants.audit.service import record_audit
 from tenants.context import current_actor, tenant_context
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from workloads.documents.models import Dataset
@@ -161,10 +162,7 @@ def _save(pipeline: Pipeline) -> None:
 
 
 def _lock(pipeline_id: UUID) -> Pipeline:
-    pipeline: Pipeline | None = Pipeline.objects.select_for_update().filter(pk=pipeline_id).first()
-    if pipeline is None:
-        raise PipelineNotFoundError
-    return pipeline
+    return first_or_raise(Pipeline.objects.select_for_update().filter(pk=pipeline_id), PipelineNotFoundError)
 
 
 def _facts(pipeline: Pipeline) -> dict[str, str | int]:

@@ -11,7 +11,7 @@ from psycopg.rows import scalar_row
 from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one
 from tenants.database.sql import load_sql
 from workloads.pipelines.ending import end_runs
 from workloads.pipelines.models import OPEN_RUNS, PipelineRun
@@ -29,20 +29,16 @@ def close_runs(budget: UpkeepBudget) -> UpkeepStep:
     if "entity" in budget.cursor or not budget.cursor:
         return _close_entities(str(budget.cursor.get("entity", _BEFORE_ALL)), budget.batch_rows)
     with all_tenants():
-        with planned_cursor(scalar_row) as cursor:
-            cursor.execute(_RUNS_WITHOUT_OPEN, {"runs": RUNS_PER_STEP})
-            runs = cursor.fetchall()
+        runs = fetch_all(_RUNS_WITHOUT_OPEN, {"runs": RUNS_PER_STEP}, scalar_row, is_planned=True)
         ended = end_runs(runs) if runs else 0
     is_full = len(runs) == RUNS_PER_STEP and ended > 0
     return UpkeepStep({"runs_closed": ended}, has_more=is_full, cursor={"runs": True} if is_full else {})
 
 
 def _close_entities(after: str, rows: int) -> UpkeepStep:
-    with all_tenants(), planned_cursor(scalar_row) as cursor:
-        cursor.execute(_LAST_OPEN, {"after": after, "before_last": rows - 1})
-        last = cursor.fetchone()
-        cursor.execute(_CLOSE_ENTITIES, {"after": after, "rows": rows})
-        closed = cursor.rowcount
+    with all_tenants():
+        last = fetch_one(_LAST_OPEN, {"after": after, "before_last": rows - 1}, scalar_row, is_planned=True)
+        closed = execute(_CLOSE_ENTITIES, {"after": after, "rows": rows}, is_planned=True)
     cursor_after = {"entity": str(last)} if last else {"runs": True}
     return UpkeepStep({"entities_closed": closed}, has_more=True, cursor=cursor_after)
 

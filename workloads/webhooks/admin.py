@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -12,23 +13,61 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
+from scheduling.subscriptions.registry import JOB_EVENTS, MAX_FILTER_CHARACTERS
 from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
-from workloads.webhooks.forms import WebhookForm
+from tenants.exceptions import DomainError
 from workloads.webhooks.models import Delivery, Webhook
 from workloads.webhooks.service import (
     EDITABLE_FIELDS,
     ShownSecret,
+    check_values,
     create_webhook,
     delete_webhook,
     rotate_secret,
     try_webhook,
     update_webhook,
 )
+
+
+class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Form of a webhook: its name, URL, events and job filter."""
+
+    events = forms.MultipleChoiceField(
+        label=gettext_lazy("Events of jobs"),
+        choices=[(name, name) for name in JOB_EVENTS],
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+        help_text=gettext_lazy(
+            "Events of the tenant's jobs that it receives from now on. Without any, only those of batches that name it."
+        ),
+    )
+    job_filter = forms.CharField(
+        label=gettext_lazy("Job filter"),
+        required=False,
+        max_length=MAX_FILTER_CHARACTERS,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("A filter such as kind:noop tag:night; empty: all jobs."),
+    )
+
+    class Meta:
+        model = Webhook
+        fields = EDITABLE_FIELDS
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or {}
+        for name in EDITABLE_FIELDS:
+            if name in values:
+                try:
+                    values |= check_values({name: values[name]})
+                except DomainError as refusal:
+                    self.add_error(name, refusal.detail)
+        return values
 
 
 @admin.register(Webhook, site=console_site)

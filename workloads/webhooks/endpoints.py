@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
+from tenants.database.reads import first_or_raise
 from workloads.webhooks.exceptions import WebhookNotFoundError
 from workloads.webhooks.models import MAX_ANSWER, MAX_ERROR, Delivery, Webhook
 from workloads.webhooks.signing import unseal
@@ -33,10 +34,7 @@ def get_webhook(webhook_id: UUID, *, is_locked: bool = False) -> Webhook:
     rows = Webhook.objects.select_related("tenant__plan")
     if is_locked:
         rows = rows.select_for_update(no_key=True, of=("self",))
-    webhook: Webhook | None = rows.filter(pk=webhook_id).first()
-    if webhook is None:
-        raise WebhookNotFoundError
-    return webhook
+    return first_or_raise(rows.filter(pk=webhook_id), WebhookNotFoundError)
 
 
 def read_endpoint(*, tenant_id: UUID, webhook_id: UUID) -> Endpoint:

@@ -8,12 +8,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_safe
 
 from tenants.access.permissions import Permission
 from tenants.audit.diffs import diff_documents
@@ -104,7 +105,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         run = self.guard(self.run_view, Permission.JOBS_SUBMIT)
-        version = self.guard(self.version_view, Permission.WORKFLOWS_VIEW)
+        version = self.guard(require_safe(self.version_view), Permission.WORKFLOWS_VIEW)
         return [
             path("<uuid:object_id>/run/", run, name="workflow_execution_workflow_run"),
             path("<uuid:object_id>/versions/<int:number>/", version, name="workflow_execution_workflow_version"),
@@ -139,8 +140,6 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
 
     def version_view(self, request: HttpRequest, object_id: Any, number: int) -> HttpResponse:
         """Show a version's definition as it was saved, and what it changed."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET"])
         workflow = self._workflow(request, object_id)
         version = WorkflowVersion.objects.filter(workflow=workflow, number=number).first()
         if version is None:

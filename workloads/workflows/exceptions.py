@@ -8,62 +8,46 @@ from tenants.exceptions import DomainError
 
 
 class WorkflowNotFoundError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such workflow.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such workflow.")
 
 
 class WorkflowVersionNotFoundError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("The workflow has no such version.")
+    code, category, title = "not_found", "not_found", gettext_noop("The workflow has no such version.")
 
 
 class WorkflowNameTakenError(DomainError):
-    code = "workflow_name_taken"
-    category = "conflict"
-    title = gettext_noop("A workflow with this name already exists.")
+    code, category, title = "workflow_name_taken", "conflict", gettext_noop("A workflow with this name already exists.")
 
 
 class WorkflowInvalidError(DomainError):
-    code = "workflow_invalid"
-    category = "invalid"
-    title = gettext_noop("The workflow is not valid.")
+    code, category, title = "workflow_invalid", "invalid", gettext_noop("The workflow is not valid.")
 
 
 class WorkflowChangedError(DomainError):
-    code = "workflow_changed"
-    category = "conflict"
+    code, category = "workflow_changed", "conflict"
     title = gettext_noop("The workflow has a newer version than the one that was read.")
 
 
 class WorkflowInUseError(DomainError):
-    code = "workflow_in_use"
-    category = "conflict"
+    code, category = "workflow_in_use", "conflict"
     title = gettext_noop("Runs of the workflow have not ended; wait for them, or cancel their jobs.")
 
 
 class WorkflowDefinitionError(DomainError):
     """Raised for an invalid definition. `errors` has each fault with its code and its position as a JSON pointer."""
 
-    code = "definition_invalid"
-    category = "invalid"
-    title = gettext_noop("The definition is not valid.")
+    code, category, title = "definition_invalid", "invalid", gettext_noop("The definition is not valid.")
 
 
 class RunInputsInvalidError(DomainError):
-    code = "inputs_invalid"
-    category = "invalid"
+    code, category = "inputs_invalid", "invalid"
     title = gettext_noop("The inputs do not match those that the workflow declares.")
 
 
 class ApprovalNotFoundError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such approval.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such approval.")
 
 
 class ApprovalEndedError(DomainError):
-    code = "approval_ended"
-    category = "conflict"
+    code, category = "approval_ended", "conflict"
     title = gettext_noop("The approval is already decided or has expired.")

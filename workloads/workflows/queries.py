@@ -9,6 +9,7 @@ from django.apps import apps
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Now
 
+from tenants.database.reads import first_or_raise
 from tenants.versions.queries import versions_of
 from workloads.workflows.exceptions import ApprovalNotFoundError, WorkflowNotFoundError
 from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion
@@ -18,10 +19,7 @@ TERMINAL_STATES = ("completed", "cancelled", "discarded", "quarantined")
 
 def get_workflow(workflow_id: UUID) -> Workflow:
     """Return one workflow of the current scope; raise `WorkflowNotFoundError` if there is none."""
-    workflow: Workflow | None = Workflow.objects.filter(pk=workflow_id).first()
-    if workflow is None:
-        raise WorkflowNotFoundError
-    return workflow
+    return first_or_raise(Workflow.objects.filter(pk=workflow_id), WorkflowNotFoundError)
 
 
 def get_version(workflow_id: UUID, number: int) -> WorkflowVersion | None:
@@ -76,10 +74,7 @@ def get_approval(approval_id: UUID) -> Approval:
 
     Raise `ApprovalNotFoundError` if there is none.
     """
-    approval = find_approvals().filter(pk=approval_id).first()
-    if approval is None:
-        raise ApprovalNotFoundError
-    return approval
+    return first_or_raise(find_approvals().filter(pk=approval_id), ApprovalNotFoundError)
 
 
 def has_ended(job_id: UUID) -> bool:

@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
+from tenants.database.reads import first_or_raise
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.secrets.references import has_references
@@ -138,19 +139,13 @@ class _Workflows(Versioned[Workflow]):
     writes_unchanged = True
 
     def find(self, name: str) -> Workflow:
-        workflow: Workflow | None = Workflow.objects.filter(name=name).first()
-        if workflow is None:
-            raise WorkflowNotFoundError
-        return workflow
+        return first_or_raise(Workflow.objects.filter(name=name), WorkflowNotFoundError)
 
     def scope(self, row: Workflow) -> AbstractContextManager[None]:
         return tenant_context(row.tenant_id)
 
     def lock(self, row: Workflow) -> Workflow:
-        locked: Workflow | None = Workflow.objects.select_for_update(no_key=True).filter(pk=row.pk).first()
-        if locked is None:
-            raise WorkflowNotFoundError
-        return locked
+        return first_or_raise(Workflow.objects.select_for_update(no_key=True).filter(pk=row.pk), WorkflowNotFoundError)
 
     def describe(self, row: Workflow) -> Content:
         content: Content = WorkflowVersion.objects.values_list("content", flat=True).get(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db import connection
 from django.utils.translation import gettext_noop
 
 from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.context import all_tenants
+from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -17,11 +17,12 @@ _WITHDRAW, _FORGET = _SQL["withdraw_approvals"], _SQL["delete_values"]
 
 def sweep_ended_runs(budget: UpkeepBudget) -> UpkeepStep:
     """Withdraw pending approvals and delete stored values of runs whose jobs have ended."""
-    with all_tenants(), connection.cursor() as cursor:
-        counts = {}
-        for name, statement in (("approvals_withdrawn", _WITHDRAW), ("values_removed", _FORGET)):
-            cursor.execute(statement, {"rows": budget.batch_rows})
-            counts[name] = cursor.rowcount
+    statements = {"approvals_withdrawn": _WITHDRAW, "values_removed": _FORGET}
+    with all_tenants():
+        counts = {
+            name: execute(statement, {"rows": budget.batch_rows}, is_planned=True)
+            for name, statement in statements.items()
+        }
     return UpkeepStep(counts, has_more=budget.batch_rows in counts.values())
 
 

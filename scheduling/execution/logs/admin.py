@@ -7,11 +7,12 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
+from django.views.decorators.http import require_safe
 
 from scheduling.execution.logs.queries import read_log_end, stream_log
 from scheduling.execution.logs.service import LEVELS
@@ -21,6 +22,7 @@ from tenants.access.permissions import Permission
 from tenants.access.reauthorization import require_still_authorized
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.polled_parts import etag_of, part_response
+from tenants.database.reads import first_or_raise
 
 SHOWN_LINES = 200
 LOG_TEMPLATE = "scheduling/dashboards/parts/job_log.html"
@@ -30,8 +32,8 @@ class JobLogPages(KeysetAdmin):
     """A mixin for the admin of jobs: the log panel of a job's page, and views for its lines and for a download."""
 
     def get_urls(self) -> list[URLPattern]:
-        part = self.guard(self.log_view, Permission.LOGS_VIEW, cacheable=True)
-        file = self.guard(self.log_download_view, Permission.LOGS_VIEW)
+        part = self.guard(require_safe(self.log_view), Permission.LOGS_VIEW, cacheable=True)
+        file = self.guard(require_safe(self.log_download_view), Permission.LOGS_VIEW)
         return [
             path("<uuid:object_id>/log/", part, name="scheduling_job_log"),
             path("<uuid:object_id>/log/download/", file, name="scheduling_job_log_download"),
@@ -56,14 +58,10 @@ class JobLogPages(KeysetAdmin):
 
     def log_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
         """Render only the lines of the panel; answer 304 if the browser's copy is current."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         return part_response(request, self._log_part(request, _job(object_id)))
 
     def log_download_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
         """Stream the whole log as text."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         job = _job(object_id)
         before_page = partial(require_still_authorized, request, Permission.LOGS_VIEW)
         response = StreamingHttpResponse(
@@ -88,7 +86,4 @@ def _chosen(request: HttpRequest) -> dict[str, str]:
 
 
 def _job(job_id: UUID) -> Job:
-    job = find_jobs().filter(pk=job_id).first()
-    if job is None:
-        raise Http404(gettext("There is no such job."))
-    return job
+    return first_or_raise(find_jobs().filter(pk=job_id), Http404(gettext("There is no such job.")))

@@ -72,9 +72,7 @@ class JobLogQuerySerializer(JobLogTextQuerySerializer):
     @classmethod
     def parse(cls, parameters: QueryDict) -> Self:
         # `limit` belongs to this list; there is no cursor.
-        query = cls(data=dict(parameters.lists()))
-        query.is_valid(raise_exception=True)
-        return query
+        return cls.of(dict(parameters.lists()))
 
 
 class JobLogLineSerializer(serializers.Serializer[JobLog]):

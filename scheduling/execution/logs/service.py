@@ -9,14 +9,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.conf import MAX_LOG_BYTES
 from scheduling.models import JobLog
 from scheduling.tenant_settings import LOG_LEVEL
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 Level = JobLog.Level
@@ -86,9 +84,7 @@ def append_job_logs_here(writes: Sequence[LogWrite]) -> list[LogRoom]:
         "full_level": Level.WARNING,
         "full": LOG_FULL,
     }
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_APPEND, parameters)
-        rooms = {row.job_id: LogRoom(row.lowest, row.is_full) for row in cursor.fetchall()}
+    rooms = {row.job_id: LogRoom(row.lowest, row.is_full) for row in fetch_all(_APPEND, parameters)}
     return [rooms[write.job_id] for write in writes]
 
 

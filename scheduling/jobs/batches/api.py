@@ -219,8 +219,7 @@ class BatchViewSet(TenantViewSet):
     )
     def create(self, request: Request) -> Response:
         """Create a batch with its first jobs; if one of the jobs is refused, nothing is created."""
-        body = BatchCreationSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = BatchCreationSerializer.of(request.data)
         requests = body.to_requests()
         check_bulk_size(tenant_id=self.tenant.pk, jobs=len(requests))
         batch, bulk = open_batch(
@@ -285,7 +284,6 @@ class BatchViewSet(TenantViewSet):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Close a batch and cancel its jobs: waiting ones within seconds, running ones at their next safe point."""
-        body = BatchCancellationSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = BatchCancellationSerializer.of(request.data)
         batch = cancel_batch(batch_id=UUID(pk), reason=body.validated_data["reason"])
         return Response(BatchDetailSerializer(batch).data, status=202)

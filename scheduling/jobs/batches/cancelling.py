@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
@@ -22,7 +23,7 @@ from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import Actor, acting_as, all_tenants
 from tenants.database.clock import read_moment
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_all
 from tenants.database.sql import load_sql
 
 CANCEL_ACTOR = Actor(kind="system", id="batch", label="batch")
@@ -65,10 +66,9 @@ def tend_cancellations() -> int:
     with acting_as(CANCEL_ACTOR), all_tenants():
         if not try_to_lead(LockClass.BATCHES_CANCELLED):
             return 0
-        with prepared_cursor(scalar_row) as cursor:
-            cursor.execute(_CANCEL_ORPHANED, {"states": sorted(TERMINAL_STATES)})
-            cursor.execute(_LEFT_BEHIND, {"states": _OPEN_STATES, "seconds": RETRY_SECONDS, "limit": MOST_STARTED})
-            batch_ids = cursor.fetchall()
+        execute(_CANCEL_ORPHANED, {"states": sorted(TERMINAL_STATES)})
+        values: dict[str, Any] = {"states": _OPEN_STATES, "seconds": RETRY_SECONDS, "limit": MOST_STARTED}
+        batch_ids = fetch_all(_LEFT_BEHIND, values, scalar_row)
         with suppress_nested_entries():
             for batch in Batch.objects.filter(pk__in=batch_ids).order_by("pk"):
                 _start(batch, batch.cancel_reason)

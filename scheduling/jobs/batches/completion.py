@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
-from uuid import UUID
 
 from scheduling.jobs.requests import JobRequest
 from scheduling.models import Batch
 
-EXAMPLE_ID = UUID(int=0)
+# Fields that concern the batch; all others are fields of the job's request.
+_OF_BATCH = frozenset({"summary_as", "only_if_completed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,8 @@ class CompletionJob:
         payload = dict(self.payload)
         if self.summary_as:
             payload[self.summary_as] = dict(summary)
-        return JobRequest(
-            kind=self.kind,
-            payload=payload,
-            queue=self.queue,
-            priority=self.priority,
-            fair_key=self.fair_key,
-            tags=tuple(self.tags),
-            max_retries=self.max_retries,
-            is_internal=self.is_internal,
-        )
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _OF_BATCH}
+        return JobRequest(**{**given, "payload": payload, "tags": tuple(self.tags)})
 
 
 def summarise(batch: Batch) -> dict[str, Any]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.dispatch.leadership import try_to_lead
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.waiting_jobs import make_ready
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one
 from tenants.database.sql import load_sql
 
 FOLD_ROWS = 10_000
@@ -31,13 +29,10 @@ def fold_batches(*, limit: int = FOLD_ROWS) -> int:
     with all_tenants():
         if not try_to_lead(LockClass.BATCHES):
             return 0
-        with prepared_cursor(namedtuple_row) as cursor:
-            cursor.execute(_FOLD, {"limit": limit})
-            done = cursor.fetchone()
-            if done.looked == limit and not done.folded:
-                # All of these belong to locked batches; the ones behind them must not wait for those.
-                cursor.execute(_FOLD, {"limit": None})
-                done = cursor.fetchone()
+        done = fetch_one(_FOLD, {"limit": limit})
+        if done.looked == limit and not done.folded:
+            # All of these belong to locked batches; the ones behind them must not wait for those.
+            done = fetch_one(_FOLD, {"limit": None})
         if done.waiting:
             resume_parents(done.waiting)
     return int(done.folded)

@@ -11,6 +11,7 @@ from django.db.models import Count, Max
 from scheduling.exceptions import BatchNotFoundError
 from scheduling.jobs.lifecycle import DEAD_STATES, JobState
 from scheduling.models import Batch, Job
+from tenants.database.reads import first_or_raise
 
 ERROR_GROUPS = 20
 
@@ -27,10 +28,7 @@ class BatchError:
 
 def get_batch(batch_id: UUID) -> Batch:
     """Return one batch; raise `BatchNotFoundError`, also for another tenant's."""
-    batch: Batch | None = Batch.objects.filter(id=batch_id).first()
-    if batch is None:
-        raise BatchNotFoundError
-    return batch
+    return first_or_raise(Batch.objects.filter(id=batch_id), BatchNotFoundError)
 
 
 def count_states(batch: Batch) -> dict[str, int]:

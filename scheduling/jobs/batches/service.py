@@ -21,6 +21,7 @@ from tenants.audit.service import record_audit, suppress_nested_entries
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7
+from tenants.database.reads import first_or_raise
 from tenants.models import Tenant
 
 
@@ -121,10 +122,7 @@ def lock_batch(batch_id: UUID) -> Batch:
 
     Raise BatchNotFoundError unless the batch is visible in the current tenant context.
     """
-    batch: Batch | None = Batch.objects.select_for_update(no_key=True).filter(pk=batch_id).first()
-    if batch is None:
-        raise BatchNotFoundError
-    return batch
+    return first_or_raise(Batch.objects.select_for_update(no_key=True).filter(pk=batch_id), BatchNotFoundError)
 
 
 def close_locked_batch(batch: Batch) -> None:

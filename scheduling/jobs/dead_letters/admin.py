@@ -9,13 +9,14 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
 
 from scheduling.console.filters import KindFilter, ReasonFilter, RequeuedFilter, TenantFilter
 from scheduling.console.links import job_link
@@ -42,8 +43,8 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
     """A mixin for the admin of dead letters: two views, and the action that opens the payload editor."""
 
     def get_urls(self) -> list[URLPattern]:
-        groups = self.guard(self.groups_view, Permission.JOBS_VIEW)
-        edited = self.guard(self.requeue_edited_view, Permission.JOBS_REVEAL)
+        groups = self.guard(require_safe(self.groups_view), Permission.JOBS_VIEW)
+        edited = self.guard(require_POST(self.requeue_edited_view), Permission.JOBS_REVEAL)
         return [
             path("groups/", groups, name="scheduling_deadletter_groups"),
             path("<uuid:object_id>/requeue-edited/", edited, name="scheduling_deadletter_requeue_edited"),
@@ -52,8 +53,6 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
 
     def groups_view(self, request: HttpRequest) -> HttpResponse:
         """Show the causes of the dead letters that have not been requeued, the most frequent first."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         found = group_dead_letters()
         urls = [self.requeue_all_url(request, cause_of(group.kind, group.fingerprint)) for group in found.groups]
         context = {
@@ -85,8 +84,6 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
 
     def requeue_edited_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         """Requeue the letter's job with the payload entered in the form; show a fault beside the form."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         if not self.access(request).may(Permission.JOBS_RETRY):
             raise PermissionDenied
         try:

@@ -238,8 +238,7 @@ class DeadLetterViewSet(TenantViewSet):
     def requeue(self, request: Request, pk: str) -> Response:
         """Submit the job again, as a new job linked to the dead one, with the request's `payload` if it has one."""
         has_waiting = includes_waiting(request)
-        body = RequeueSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = RequeueSerializer.of(request.data)
         payload = body.validated_data.get("payload")
         self._check_edit(payload)
         with mask_validation_errors(self.access):

@@ -12,14 +12,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.errors.fingerprints import normalised_message
 from scheduling.jobs.planner_hints import force_index_scans
 from scheduling.jobs.queries import COUNT_LIMIT, CappedCount
 from tenants.context import require_scope
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 
 MAX_GROUPS = 200
@@ -76,15 +75,13 @@ def group_dead_letters(
 
     ``since`` and ``until`` bound the creation times that the letters' ids contain; ``kinds`` restricts the kinds.
     """
-    with planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_PARTS, {"tenant_id": require_scope().tenant_id, "parts": MAX_PARTS})
-        found = cursor.fetchall()
-        parts = [part for part in found if not kinds or part.kind in kinds]
-        counted = count_limit(len(parts))
-        # The planner would read a part that it believes to be small as a whole, or every letter, to count it.
-        with force_index_scans():
-            cursor.execute(_DESCRIBED, {**_ranges(since, until), **_columns(parts), "counted": counted})
-        rows = cursor.fetchall()
+    found = fetch_all(_PARTS, {"tenant_id": require_scope().tenant_id, "parts": MAX_PARTS}, is_planned=True)
+    parts = [part for part in found if not kinds or part.kind in kinds]
+    counted = count_limit(len(parts))
+    # The planner would read a part that it believes to be small as a whole, or every letter, to count it.
+    with force_index_scans():
+        values = {**_ranges(since, until), **_columns(parts), "counted": counted}
+        rows = fetch_all(_DESCRIBED, values, is_planned=True)
     same: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         same.setdefault((row.kind, row.fingerprint), []).append(row)
@@ -119,14 +116,12 @@ def _merge(parts: Sequence[Any], counted: int) -> DeadLetterGroup:
         key=lambda share: (-share.count.value, share.slug),
     )
     last = max(parts, key=lambda row: row.last_id)
-    return DeadLetterGroup(
-        kind=last.kind,
-        fingerprint=last.fingerprint,
+    return from_row(
+        DeadLetterGroup,
+        last,
         count=CappedCount(sum(share.count.value for share in shares), any(share.count.is_capped for share in shares)),
         first_at=min(row.first_at for row in parts),
         last_at=max(row.last_at for row in parts),
-        last_id=last.last_id,
-        job_id=last.job_id,
         type=last.error_type,
         message=last.error_message,
         pattern=normalised_message(last.error_type, last.error_message),

@@ -13,6 +13,7 @@ from scheduling.exceptions import DeadLetterNotFoundError
 from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.history import ExecutionRecord, ended_executions_of
 from scheduling.models import DeadLetter, Job, Worker
+from tenants.database.reads import first_or_raise
 
 # The attempts shown with a letter; a job with more has them all on its own page.
 ATTEMPT_LIMIT = 50
@@ -50,10 +51,7 @@ def scan_dead_letters(letter_filter: JobFilter) -> QuerySet[DeadLetter] | None:
 
 def get_dead_letter(dead_letter_id: UUID) -> DeadLetter:
     """Return one dead letter; raise `DeadLetterNotFoundError`, also for another tenant's."""
-    letter = DeadLetter.objects.filter(id=dead_letter_id).first()
-    if letter is None:
-        raise DeadLetterNotFoundError
-    return letter
+    return first_or_raise(DeadLetter.objects.filter(id=dead_letter_id), DeadLetterNotFoundError)
 
 
 def describe_dead_letter(letter: DeadLetter) -> DeadLetterDetail:

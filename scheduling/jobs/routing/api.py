@@ -65,8 +65,6 @@ class RoutingTrialViewSet(StaffViewSet):
 
         Nothing is stored.
         """
-        body = RouteQuestionSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
+        given = RouteQuestionSerializer.of(request.data).validated_data
         trial = try_route(kind=given["kind"], tier=given["tier"], payload=given["payload"], queue=given["queue"])
         return Response(RouteAnswerSerializer(trial).data)

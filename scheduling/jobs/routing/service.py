@@ -22,7 +22,7 @@ from scheduling.kit import registry
 from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
 from tenants.cache.shared_cache import SharedCache
 from tenants.database.ids import uuid7
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one
 from tenants.database.rows import rows_of_json
 from tenants.database.sql import load_sql
 
@@ -52,9 +52,7 @@ def cached_routes() -> RouteTable:
 
 
 def _read() -> Mapping[str, Any]:
-    with prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_ROUTES)
-        document: Mapping[str, Any] = cursor.fetchone()
+    document: Mapping[str, Any] = fetch_one(_ROUTES, row_factory=scalar_row)
     return document
 
 

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.models import AbstractBaseUser
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
 from scheduling.exceptions import SavedViewNotFoundError
 from scheduling.jobs.filters import JobFilter
@@ -29,9 +30,9 @@ class SavedViewPages(KeysetAdmin):
     """A mixin for the admin of jobs: the list of saved views, and views that save, rename and delete one."""
 
     def get_urls(self) -> list[URLPattern]:
-        save = self.guard(self.save_view, SAVING)
-        rename = self.guard(self.rename_view, SAVING)
-        forget = self.guard(self.forget_view, SAVING)
+        save = self.guard(require_POST(self.save_view), SAVING)
+        rename = self.guard(require_POST(self.rename_view), SAVING)
+        forget = self.guard(require_POST(self.forget_view), SAVING)
         return [
             path("views/", save, name="scheduling_job_view_save_act"),
             path("views/<uuid:view_id>/rename/", rename, name="scheduling_job_view_rename_act"),
@@ -87,9 +88,7 @@ def _person(request: HttpRequest) -> AbstractBaseUser:
 
 
 def _done(request: HttpRequest, act: Callable[[], str], address: str) -> HttpResponse:
-    """Run the action on POST, show its message, and redirect to the list."""
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
+    """Run the action, show its message, and redirect to the list."""
     try:
         messages.success(request, act())
     except SavedViewNotFoundError as error:

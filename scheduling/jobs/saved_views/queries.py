@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from scheduling.exceptions import SavedViewNotFoundError
 from scheduling.models import SavedView
 from tenants.context import require_scope
+from tenants.database.reads import first_or_raise
 
 # The most views that are listed; the services limit a user's own to fewer.
 SHOWN_VIEWS = 100
@@ -25,10 +26,7 @@ def list_views(user: AbstractBaseUser) -> list[SavedView]:
 
 def get_view(view_id: UUID, user: AbstractBaseUser) -> SavedView:
     """Return a view that the user may see; raise `SavedViewNotFoundError` for any other."""
-    view = _visible(user).filter(pk=view_id).first()
-    if view is None:
-        raise SavedViewNotFoundError
-    return view
+    return first_or_raise(_visible(user).filter(pk=view_id), SavedViewNotFoundError)
 
 
 def _visible(user: AbstractBaseUser) -> QuerySet[SavedView]:

@@ -13,14 +13,12 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.fairness.eta import Backlog, Estimate, EtaInput, QueueBacklogs, estimate_start
 from scheduling.jobs.waits.start_conditions import StartConditions
 from scheduling.models import CFSPlan, Job, Queue
 from scheduling.shares.entitlements import effective_weights
 from tenants.context import all_tenants
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 # The most jobs that are counted; beyond it the number is "more than".
@@ -64,12 +62,12 @@ class StartTime:
 def read_ahead(job: Job) -> JobsAhead:
     """Return the jobs before this one in its tenant's order, by one statement, or two if they are too many."""
     values = _values(job)
-    rows = _fetch(_AHEAD, values)
+    rows = fetch_all(_AHEAD, values)
     jobs, work_us = sum(row.jobs for row in rows), sum(row.jobs * row.mean_us for row in rows)
     deviation = sum(row.jobs * row.deviation for row in rows) / jobs if jobs else 1.0
     if jobs <= COUNT_LIMIT:
         return JobsAhead(jobs, work_us, is_more=False, deviation=deviation)
-    line = _fetch(_BEHIND, values)[0]
+    line = fetch_all(_BEHIND, values)[0]
     # Counted from the near end; in the middle of a long line, estimated from both ends.
     least, others = jobs - 1, line.waiting - line.behind
     estimated = others - 1 if line.behind <= COUNT_LIMIT else (least + others) // 2
@@ -109,10 +107,10 @@ def _outlook(job: Job, ahead: JobsAhead, standing: StartConditions) -> EtaInput:
     values = _values(job)
     queues = list(Queue.objects.filter(pool_id=job.queue.pool_id))
     plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers").first()
-    running = _fetch(_RUNNING, values)
+    running = fetch_all(_RUNNING, values)
     backlogs, means = _backlogs(values)
     if plan is not None and plan.strategy == CFSPlan.Strategy.NOP:
-        before = _fetch(_QUEUE_AHEAD, values)[0]
+        before = fetch_all(_QUEUE_AHEAD, values)[0]
         own, backlogs[job.queue_id] = Backlog(1.0, before.work_us, inf, before.jobs), []
     else:
         own = _own_backlog(values, ahead, standing, means.get(job.queue_id))
@@ -132,7 +130,7 @@ def _outlook(job: Job, ahead: JobsAhead, standing: StartConditions) -> EtaInput:
 
 def _own_backlog(values: Mapping[str, Any], ahead: JobsAhead, standing: StartConditions, mean: float | None) -> Backlog:
     """Return the tenant's work before the job, plus its lead over the others in its queue."""
-    rows = _fetch(_OWN, values)
+    rows = fetch_all(_OWN, values)
     weight, vruntime = (rows[0].weight, rows[0].vruntime) if rows else (1.0, 0)
     lead_us = 0.0 if mean is None else max(0.0, (vruntime - mean) / 1_000 * float(weight))
     return Backlog(float(weight), ahead.work_us + lead_us, standing.tenant_cap, ahead.jobs)
@@ -142,7 +140,7 @@ def _backlogs(values: Mapping[str, Any]) -> tuple[dict[int, Sequence[Backlog]], 
     """Return the others' backlogs by queue, and the weighted mean of their virtual times."""
     backlogs: dict[int, list[Backlog]] = defaultdict(list)
     weighted: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for row in _fetch(_BACKLOGS, values):
+    for row in fetch_all(_BACKLOGS, values):
         backlogs[row.queue_id].append(Backlog(row.weight, row.work_us, row.cap, row.jobs))
         weighted[row.queue_id][0] += row.weight
         weighted[row.queue_id][1] += row.weight * row.vruntime
@@ -171,10 +169,3 @@ def _values(job: Job) -> dict[str, Any]:
         "job_id": job.pk,
         "limit": COUNT_LIMIT,
     }
-
-
-def _fetch(statement: str, values: Mapping[str, Any]) -> list[Any]:
-    with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(statement, values)
-        rows: list[Any] = cursor.fetchall()
-    return rows

@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from scheduling.models import JobEvent
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 # The cause of a wait in the job's events, and the code of the reason.
@@ -67,6 +67,4 @@ def read_key_wait(*, tenant_id: UUID, job_id: UUID) -> KeyWait:
 
 def find_missing_keys() -> Sequence[MissingKey]:
     """Return the missing data keys for which jobs wait, found among the MOST_JOBS that are due the soonest."""
-    with prepared_cursor(class_row(MissingKey)) as cursor:
-        cursor.execute(_WAITING, {"jobs": MOST_JOBS, "cause": DATA_KEY_MISSING})
-        return list(cursor.fetchall())
+    return fetch_all(_WAITING, {"jobs": MOST_JOBS, "cause": DATA_KEY_MISSING}, class_row(MissingKey))

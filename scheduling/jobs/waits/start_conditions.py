@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from psycopg.rows import namedtuple_row
-
 from scheduling.breakers.rules import CircuitState
 from scheduling.dispatch.locked_tenants import locked_since
 from scheduling.fairness.gcra import Rate, take
@@ -18,7 +16,8 @@ from scheduling.limits.declared import WORKER_SECONDS
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import fetch_one
+from tenants.database.reads import from_row
 from tenants.database.sql import load_sql
 from tenants.limits.usage import allowed_for
 
@@ -87,32 +86,22 @@ class StartConditions:
 def read_start_conditions(job: Job) -> StartConditions:
     """Return everything that a job's start depends on, by two statements of bounded cost."""
     with all_tenants(has_savepoint=False):  # the pool's executions in flight are of all tenants
-        with prepared_cursor(namedtuple_row) as cursor:
-            values: dict[str, Any] = {"job_id": job.pk, "tenant_id": job.tenant_id, "queue_id": job.queue_id}
-            values |= {"kind": job.kind, "lease_seconds": platform_settings.LEASE_SECONDS, "usage": WORKER_SECONDS.key}
-            cursor.execute(_READ_STANDING, values)
-            row = cursor.fetchone()
+        values: dict[str, Any] = {"job_id": job.pk, "tenant_id": job.tenant_id, "queue_id": job.queue_id}
+        values |= {"kind": job.kind, "lease_seconds": platform_settings.LEASE_SECONDS, "usage": WORKER_SECONDS.key}
+        row = fetch_one(_READ_STANDING, values)
         allowed = allowed_for(job.tenant_id, WORKER_SECONDS)
-    return StartConditions(
-        now=row.now,
-        due_at=row.due_at,
+    return from_row(
+        StartConditions,
+        row,
         suspension=ActiveStop(row.is_suspended, row.suspension_reason, row.suspended_until),
         tenant_pause=ActiveStop(row.is_tenant_paused, row.tenant_pause_reason, row.tenant_paused_until),
-        tenant_cap=row.tenant_cap,
-        tenant_in_flight=row.tenant_in_flight,
         queue_pause=ActiveStop(row.is_queue_paused, row.queue_pause_reason, row.queue_paused_until),
-        queue_cap=row.queue_cap,
-        queue_in_flight=row.queue_in_flight,
         rate_opens_at=_rate_opens_at(row.now, row.dispatches_per_minute, row.dispatch_burst, row.arrival_us),
         kind_pause=ActiveStop(row.is_kind_paused, row.kind_pause_reason, row.kind_paused_until),
         circuit=_circuit(row),
         pool_pause=ActiveStop(row.is_pool_paused, row.pool_pause_reason, row.pool_paused_until),
-        memory_mib=row.memory_mib,
         memory_need=registry.memory_needs().get(job.kind, 0),
-        is_kind_announced=row.is_kind_announced,
         pool_drain=ActiveStop(row.is_pool_drained, row.pool_drain_reason, row.pool_drained_until),
-        slots=row.slots,
-        in_flight=row.in_flight,
         is_ticked=is_recent(row.ticked_at, row.now),
         is_broker_away=is_recent(row.broker_away_at, row.now),
         locked_since=locked_since(_parsed(row.locked), row.now),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from scheduling.schedules.commands import schedule_id, schedule_scope
 from scheduling.schedules.runs import Backfill, backfill_schedule
 from tenants.management.arguments import moment
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Submit a job for each time of a span that has none; exit status 1 if any is refused."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -22,10 +22,9 @@ class Command(BaseCommand):
         parser.add_argument("--to", dest="until", type=moment, required=True, metavar="TIME", help="inclusive")
         parser.add_argument("--reason", default="", help="kept in the audit log")
         parser.add_argument("--dry-run", action="store_true", help="list the times; submit nothing")
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with schedule_scope(options["schedule"], command="backfill_schedule") as schedule:
+        with schedule_scope(options["schedule"]) as schedule:
             done = backfill_schedule(
                 schedule_id=schedule.pk,
                 since=options["since"],
@@ -33,20 +32,9 @@ class Command(BaseCommand):
                 is_dry_run=options["dry_run"],
                 reason=options["reason"],
             )
-        if options["json"]:
-            self.stdout.write(json.dumps(_facts(done, is_dry_run=options["dry_run"])))
-        else:
-            self._tell(done, is_dry_run=options["dry_run"])
+        self.show(options, _facts(done, is_dry_run=options["dry_run"]), _text(done, is_dry_run=options["dry_run"]))
         if done.refused:
             raise CommandError(f"{len(done.refused)} times were refused, the first with {done.refused[0][1]}")
-
-    def _tell(self, done: Backfill, *, is_dry_run: bool) -> None:
-        if is_dry_run:
-            for time in done.times:
-                self.stdout.write(time.isoformat())
-        verb = "would be submitted" if is_dry_run else "submitted"
-        count = len(done.times) if is_dry_run else done.submitted
-        self.stdout.write(f"{count} {verb}, {done.skipped} had their jobs already.")
 
 
 def _facts(done: Backfill, *, is_dry_run: bool) -> dict[str, Any]:
@@ -57,3 +45,10 @@ def _facts(done: Backfill, *, is_dry_run: bool) -> dict[str, Any]:
         "submitted": done.submitted,
         "refused": [{"fire_time": time.isoformat(), "reason": reason} for time, reason in done.refused],
     }
+
+
+def _text(done: Backfill, *, is_dry_run: bool) -> str:
+    skipped = f"{done.skipped} had their jobs already."
+    if not is_dry_run:
+        return f"{done.submitted} submitted, {skipped}"
+    return "\n".join([*(time.isoformat() for time in done.times), f"{len(done.times)} would be submitted, {skipped}"])

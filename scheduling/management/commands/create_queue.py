@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from scheduling.models import Queue
 from scheduling.topology.service import QUEUE_FIELDS, create_queue
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Create a queue in a worker pool; its running workers consume it from their next heartbeat on."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,25 +32,10 @@ class Command(BaseCommand):
             "--expected-seconds", type=float, help="assumed cost of a kind that has not run yet (default: 1)"
         )
         parser.add_argument("--reason", default="", help="kept in the audit log")
-        parser.add_argument("--json", action="store_true", help="print the queue as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         values = {name: options[name] for name in QUEUE_FIELDS if options[name] is not None}
-        try:
-            with acting_as(command_actor("create_queue")):
-                queue = create_queue(
-                    name=options["name"], pool=options["pool"], values=values, reason=options["reason"]
-                )
-        except DomainError as error:
-            raise CommandError(error.detail) from error
-        if options["json"]:
-            facts = {
-                "name": queue.name,
-                "pool": queue.pool.name,
-                **{name: getattr(queue, name) for name in QUEUE_FIELDS},
-            }
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(
-                f"Created the queue {queue} in the pool {queue.pool}. Route jobs to it by a routing rule or a tier row."
-            )
+        queue = create_queue(name=options["name"], pool=options["pool"], values=values, reason=options["reason"])
+        facts = {"name": queue.name, "pool": queue.pool.name, **{name: getattr(queue, name) for name in QUEUE_FIELDS}}
+        text = f"Created the queue {queue} in the pool {queue.pool}. Route jobs to it by a routing rule or a tier row."
+        self.show(options, facts, text)

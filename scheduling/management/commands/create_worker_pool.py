@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from scheduling.models import MemoryClass
 from scheduling.topology.service import POOL_FIELDS, create_worker_pool
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Create a worker pool; “run_worker --pool NAME” starts a worker of it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,17 +20,10 @@ class Command(BaseCommand):
             "--memory-mib", type=int, choices=MemoryClass.values, help="memory of each child (default: 1024)"
         )
         parser.add_argument("--reason", default="", help="kept in the audit log")
-        parser.add_argument("--json", action="store_true", help="print the pool as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         values = {name: options[name] for name in POOL_FIELDS if options[name] is not None}
-        try:
-            with acting_as(command_actor("create_worker_pool")):
-                pool = create_worker_pool(name=options["name"], values=values, reason=options["reason"])
-        except DomainError as error:
-            raise CommandError(error.detail) from error
-        if options["json"]:
-            facts = {"name": pool.name, **{name: getattr(pool, name) for name in POOL_FIELDS}}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(f"Created the worker pool {pool}. Start a worker of it with “run_worker --pool {pool}”.")
+        pool = create_worker_pool(name=options["name"], values=values, reason=options["reason"])
+        facts = {"name": pool.name, **{name: getattr(pool, name) for name in POOL_FIELDS}}
+        text = f"Created the worker pool {pool}. Start a worker of it with “run_worker --pool {pool}”."
+        self.show(options, facts, text)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
-
 from scheduling.upkeep.stored_values import MODELS, PAGE_ROWS, seal_page
 from tenants.audit.service import AuditTarget, record_audit
-from tenants.context import acting_as, all_tenants, command_actor
+from tenants.context import all_tenants
 from tenants.encryption.service import FIRST, TARGET, make_missing_keys, require_master_key
-from tenants.exceptions import DomainError
 from tenants.management.arguments import positive
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Create a data key for every tenant, and encrypt payloads, patches, results and checkpoints "
         "that are stored in plain. It works in small batches beside normal operation, skips encrypted "
@@ -32,19 +29,11 @@ class Command(BaseCommand):
             default=FIRST,
             help="skip the jobs up to this id, which an earlier run has printed",
         )
-        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            require_master_key()
-            with acting_as(command_actor("encrypt_stored_values")):
-                counts = self._seal(options["after"], options["batch"])
-        except DomainError as refusal:
-            raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
-        if options["json"]:
-            self.stdout.write(json.dumps(counts))
-        else:
-            self.stdout.write(", ".join(f"{number:,} {name}" for name, number in counts.items()) + " sealed.")
+        require_master_key()
+        counts = self._seal(options["after"], options["batch"])
+        self.show(options, counts, ", ".join(f"{number:,} {name}" for name, number in counts.items()) + " sealed.")
 
     def _seal(self, after: UUID, batch: int) -> dict[str, int]:
         """Encrypt the values batch by batch, and commit each batch.

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
-
 from scheduling.jobs.queries import get_job
 from scheduling.jobs.waits.reasons import Explanation, why_waiting
 from scheduling.models import Job
 from tenants.context import all_tenants
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Explain why a job waits: every reason, its place, the work before it and its expected start."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("job", type=UUID, metavar="ID", help="the job's id")
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with all_tenants():
-                job = get_job(options["job"])
-                waiting = why_waiting(job)
-        except DomainError as error:
-            raise CommandError(f"{error.code}: {error.detail}") from error
-        if options["json"]:
-            facts = {"id": str(job.pk), "state": job.state, "waiting": asdict(waiting) if waiting else None}
-            self.stdout.write(json.dumps(facts, default=str))
-        else:
-            self.stdout.write("\n".join(describe(job, waiting)))
+        with all_tenants():
+            job = get_job(options["job"])
+            waiting = why_waiting(job)
+        facts = {"id": str(job.pk), "state": job.state, "waiting": asdict(waiting) if waiting else None}
+        self.show(options, facts, "\n".join(describe(job, waiting)))
 
 
 def describe(job: Job, waiting: Explanation | None) -> list[str]:

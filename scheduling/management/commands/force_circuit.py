@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from scheduling.breakers.commands import add_circuit_arguments, circuit_facts, named_tenant
 from scheduling.breakers.service import force_circuit
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Force a circuit breaker open (its jobs wait) or closed (its jobs run); reset_circuit ends this."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,20 +20,14 @@ class Command(BaseCommand):
         parser.add_argument("--until", type=moment, help="end of the forced state, such as 2026-01-31T09:30Z")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor("force_circuit")):
-                tenant_id, whose = named_tenant(options)
-                circuit = force_circuit(
-                    kind=options["kind"],
-                    tenant_id=tenant_id,
-                    dependency=options["dependency"],
-                    is_open=options["state"] == "open",
-                    until=options["until"],
-                    reason=options["reason"],
-                )
-        except DomainError as error:
-            raise CommandError(error.detail) from error
-        if options["json"]:
-            self.stdout.write(json.dumps(circuit_facts(circuit, tenant=options["tenant"])))
-        else:
-            self.stdout.write(f"The breaker of {options['kind']} of {whose} is {circuit.get_state_display()}.")
+        tenant_id, whose = named_tenant(options)
+        circuit = force_circuit(
+            kind=options["kind"],
+            tenant_id=tenant_id,
+            dependency=options["dependency"],
+            is_open=options["state"] == "open",
+            until=options["until"],
+            reason=options["reason"],
+        )
+        text = f"The breaker of {options['kind']} of {whose} is {circuit.get_state_display()}."
+        self.show(options, circuit_facts(circuit, tenant=options["tenant"]), text)

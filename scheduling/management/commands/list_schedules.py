@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
-
-from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.models import Schedule
 from scheduling.schedules.queries import cron_sentence, find_schedules
 from tenants.context import all_tenants
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "List the schedules of all tenants, or of one, with their next times and last outcomes."
+    json_help = "print one JSON object a line"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", metavar="SLUG", help="only this tenant's schedules (default: all)")
-        parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            tenant = find_tenant(options["tenant"]) if options["tenant"] else None
-        except DomainError as error:
-            raise CommandError(f"{error.code}: {error.detail}") from error
+        tenant = find_tenant(options["tenant"]) if options["tenant"] else None
         with all_tenants():
             schedules = find_schedules().order_by("tenant__slug", "name")
             if tenant is not None:
                 schedules = schedules.filter(tenant=tenant)
             for schedule in schedules.iterator():
                 facts = _facts(schedule)
-                self.stdout.write(json.dumps(facts, ensure_ascii=False) if options["json"] else _line(facts))
+                self.show(options, facts, _line(facts))
 
 
 def _facts(schedule: Any) -> dict[str, Any]:

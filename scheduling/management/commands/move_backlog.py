@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
-
-from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.bulk.queries import find_operations
 from scheduling.bulk.reroute import start_reroute
 from scheduling.models import BulkOperation
-from tenants.context import acting_as, all_tenants, command_actor
-from tenants.exceptions import DomainError
+from tenants.context import all_tenants
+from tenants.management.base import PlatformCommand
 
 SHOWN = 10
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "With --reason, move waiting jobs to the queues of the current routing; then list the last moves."
+    json_help = "print the moves as JSON, one object a line"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--reason", default="", help="reason, for the audit log; without it no move is started")
-        parser.add_argument("--json", action="store_true", help="print the moves as JSON, one object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with all_tenants(), acting_as(command_actor("move_backlog")):
+        with all_tenants():
             if options["reason"]:
-                try:
-                    start_reroute(reason=options["reason"])
-                except DomainError as refusal:
-                    raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
+                start_reroute(reason=options["reason"])
             rows = list(find_operations().filter(operation=BulkOperation.Operation.REROUTE)[:SHOWN])
         for row in rows:
-            self.stdout.write(json.dumps(_facts(row), ensure_ascii=False) if options["json"] else _line(row))
+            self.show(options, _facts(row), _line(row))
 
 
 def _facts(row: BulkOperation) -> dict[str, Any]:

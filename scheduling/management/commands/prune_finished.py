@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from scheduling.upkeep.retention.jobs import PrunedJobs, count_prunable, prune_failed_jobs, prune_finished_jobs
 from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, RetentionClass, read_cutoffs
 from tenants.audit.service import AuditTarget, record_audit
-from tenants.context import acting_as, all_tenants, command_actor
-from tenants.exceptions import DomainError
+from tenants.context import all_tenants
 from tenants.management.arguments import positive
+from tenants.management.base import PlatformCommand
 from tenants.models import Tenant
 from tenants.tenancy.queries import find_tenant
 
 BATCH_ROWS = 1_000
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Remove ended jobs that are older than the plans' retention, or than a number of days, in small batches."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--older-than-days", type=positive, help="days to keep, instead of the plans' retention")
         parser.add_argument("--tenant", help="only this tenant")
         parser.add_argument("--dry-run", action="store_true", help="count only; remove nothing")
-        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
-        except DomainError as refusal:
-            raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
+        tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
         days = options["older_than_days"]
         counts = self._count(tenant, days) if options["dry_run"] else self._prune(tenant, days)
-        if options["json"]:
-            self.stdout.write(json.dumps({**counts, "dry_run": options["dry_run"]}))
-        else:
-            jobs = f"{counts['finished_jobs']:,} finished and {counts['failed_jobs']:,} failed jobs"
-            self.stdout.write(f"{jobs} {'would be' if options['dry_run'] else 'were'} removed.")
+        jobs = f"{counts['finished_jobs']:,} finished and {counts['failed_jobs']:,} failed jobs"
+        self.show(
+            options,
+            {**counts, "dry_run": options["dry_run"]},
+            f"{jobs} {'would be' if options['dry_run'] else 'were'} removed.",
+        )
 
     def _count(self, tenant: Tenant | None, days: int | None) -> dict[str, int]:
         finished = sum(count_prunable(page)[0] for page in pages(RetentionClass.FINISHED_JOBS, tenant, days))
@@ -57,18 +52,17 @@ class Command(BaseCommand):
         """
         meant = {"tenant": tenant.slug if tenant else "all", "older_than_days": days or "by the plans' retention"}
         counts, is_whole = {"finished_jobs": 0, "failed_jobs": 0}, False
-        with acting_as(command_actor("prune_finished")):
-            _record("jobs.pruning", tenant, meant)
-            try:
-                for kept, prune in (
-                    (RetentionClass.FINISHED_JOBS, prune_finished_jobs),
-                    (RetentionClass.FAILED_JOBS, prune_failed_jobs),
-                ):
-                    for removed in _remove(kept, prune, tenant, days):
-                        counts[str(kept)] += removed
-                is_whole = True
-            finally:
-                _record("jobs.pruned", tenant, {**counts, **meant, "is_whole": is_whole})
+        _record("jobs.pruning", tenant, meant)
+        try:
+            for kept, prune in (
+                (RetentionClass.FINISHED_JOBS, prune_finished_jobs),
+                (RetentionClass.FAILED_JOBS, prune_failed_jobs),
+            ):
+                for removed in _remove(kept, prune, tenant, days):
+                    counts[str(kept)] += removed
+            is_whole = True
+        finally:
+            _record("jobs.pruned", tenant, {**counts, **meant, "is_whole": is_whole})
         return counts
 
 

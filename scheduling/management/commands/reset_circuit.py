@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from scheduling.breakers.commands import add_circuit_arguments, circuit_facts, named_tenant
 from scheduling.breakers.service import reset_circuit
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Close the circuit breaker of a tenant's jobs of one kind, even if it is forced; its jobs are released at once."
     )
@@ -23,18 +19,12 @@ class Command(BaseCommand):
         add_circuit_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor("reset_circuit")):
-                tenant_id, whose = named_tenant(options)
-                circuit = reset_circuit(
-                    kind=options["kind"],
-                    tenant_id=tenant_id,
-                    dependency=options["dependency"],
-                    reason=options["reason"],
-                )
-        except DomainError as error:
-            raise CommandError(error.detail) from error
-        if options["json"]:
-            self.stdout.write(json.dumps(circuit_facts(circuit, tenant=options["tenant"])))
-        else:
-            self.stdout.write(f"Jobs of kind {options['kind']} of {whose} are released.")
+        tenant_id, whose = named_tenant(options)
+        circuit = reset_circuit(
+            kind=options["kind"],
+            tenant_id=tenant_id,
+            dependency=options["dependency"],
+            reason=options["reason"],
+        )
+        text = f"Jobs of kind {options['kind']} of {whose} are released."
+        self.show(options, circuit_facts(circuit, tenant=options["tenant"]), text)

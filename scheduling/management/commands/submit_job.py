@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.queries import get_job
@@ -16,16 +15,17 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
 from tenants.api.input import parse_json
-from tenants.context import acting_as, command_actor, tenant_context
+from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
+from tenants.management.base import PlatformCommand
 from tenants.models import Tenant
 from tenants.tenancy.queries import find_tenant
 
 POLL_SECONDS = 0.1
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Submit one job. With --wait, exit status 0 means that it completed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -50,16 +50,10 @@ class Command(BaseCommand):
             metavar="SECONDS",
             help="time limit of --wait (default: %(default)s)",
         )
-        parser.add_argument("--json", action="store_true", help="print the job as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            tenant = find_tenant(options["tenant"])
-            with acting_as(command_actor("submit_job")):
-                job = submit_job(tenant=tenant, request=_request(options)).job
-        except DomainError as error:
-            faults = "".join(f"\n  {fault.get('field', '')} {fault['detail']}" for fault in error.errors)
-            raise CommandError(f"{error.code}: {error.detail}{faults}") from error
+        tenant = find_tenant(options["tenant"])
+        job = submit_job(tenant=tenant, request=_request(options)).job
         if not options["wait"]:
             self._print(job, options)
             return
@@ -69,12 +63,9 @@ class Command(BaseCommand):
             raise CommandError(f"The job is {job.state}. {job.error_message}".strip())
 
     def _print(self, job: Job, options: dict[str, Any]) -> None:
-        if not options["json"]:
-            self.stdout.write(f"{job.id} {job.state}")
-            return
         facts = {"id": str(job.id), "kind": job.kind, "state": job.state, "result": job.result}
         error = {"type": job.error_type, "message": job.error_message} if job.error_type else None
-        self.stdout.write(json.dumps({**facts, "error": error}, ensure_ascii=False))
+        self.show(options, {**facts, "error": error}, f"{job.id} {job.state}")
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -8,34 +8,29 @@ from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
-
 from scheduling.execution.logs.queries import format_line, read_log
 from scheduling.execution.logs.service import LEVELS
 from scheduling.jobs.queries import get_job
 from scheduling.models import Job, JobLog
 from tenants.context import all_tenants, tenant_context
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 POLL_SECONDS = 0.5
 CHUNK_LINES = 500
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Print a job's log, oldest first; with --follow until the job has ended."
+    json_help = "print each line as a JSON object"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("job", type=UUID, metavar="ID", help="the job's id")
         parser.add_argument("--follow", action="store_true", help="print new lines until the job has ended")
         parser.add_argument("--level", choices=list(LEVELS), default="debug", help="lowest level to print")
-        parser.add_argument("--json", action="store_true", help="print each line as a JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            job = find_job(options["job"])
-            self._print_all(job, options)
-        except DomainError as error:
-            raise CommandError(f"{error.code}: {error.detail}") from error
+        job = find_job(options["job"])
+        self._print_all(job, options)
 
     def _print_all(self, job: Job, options: dict[str, Any]) -> None:
         after: UUID | None = None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from scheduling.fairness.lab import OrderPolicy
 from scheduling.fairness.lab.load import Change, UnknownNameError
@@ -19,7 +18,7 @@ from scheduling.fairness.lab.workload_file import WorkloadInvalidError, load_wor
 from scheduling.fairness.lab.workload_loads import load_of
 from scheduling.models import CFSPlan
 from scheduling.what_if.queries import answer_what_if
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 BAD_FILE = 2
 POLICIES = {CFSPlan.Strategy.NOP.value: OrderPolicy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: OrderPolicy.TIME_SLICE}
@@ -75,7 +74,7 @@ NAMED = {
 }
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Replay the last hour, or a workload file, with the current and the changed settings. Nothing is changed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -92,7 +91,6 @@ class Command(BaseCommand):
             metavar="FILE.toml",
             help="workload file, instead of the last hour; an entry is a plan",
         )
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         change = Change(
@@ -105,12 +103,7 @@ class Command(BaseCommand):
             answer = self._answer(change, options)
         except (WorkloadInvalidError, TooManyJobsError, UnknownNameError) as error:
             raise CommandError(str(error), returncode=BAD_FILE) from error
-        except DomainError as error:
-            raise CommandError(f"{error.code}: {error.detail}") from error
-        if options["json"]:
-            self.stdout.write(json.dumps(describe(answer), ensure_ascii=False))
-        else:
-            self.stdout.write("\n".join(render(answer)))
+        self.show(options, describe(answer), "\n".join(render(answer)))
 
     def _answer(self, change: Change, options: dict[str, Any]) -> WhatIf:
         if options["workload"] is None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from scheduling.upkeep.retention.rules import Cutoffs
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 _OLD_CHAIN = load_sql(__file__)["find_old_chains"]
@@ -25,6 +25,4 @@ class OldChain:
 
 def find_old_chains(cutoffs: Cutoffs) -> list[OldChain]:
     """Return those of these tenants whose audit chains begin before their cutoffs."""
-    with planned_cursor(class_row(OldChain)) as cursor:
-        cursor.execute(_OLD_CHAIN, cutoffs.parameters())
-        return list(cursor.fetchall())
+    return fetch_all(_OLD_CHAIN, cutoffs.parameters(), class_row(OldChain), is_planned=True)

@@ -12,16 +12,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from psycopg.errors import LockNotAvailable
-from psycopg.rows import namedtuple_row
+from psycopg.rows import scalar_row, tuple_row
 
 from scheduling.upkeep.partitions import LOCK_TIMEOUT, list_partitions
 from scheduling.upkeep.retention.rules import Cutoffs, RetentionClass, first_due, greatest_cutoff
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor, uuid7s
 from tenants.database.partitions import drop_partition
-from tenants.database.prepared import planned_cursor, set_config
+from tenants.database.prepared import execute, fetch_all, set_config
 from tenants.database.sql import load_sql
 from tenants.tenancy.queries import read_pages
 
@@ -84,8 +84,7 @@ def drop_oldest_day(table: str) -> DroppedDay:
             # The long read comes first, then the lock that blocks all others.
             sums = _day_sums(table, oldest.since, oldest.until)
             _close(sums)
-            with connection.cursor() as cursor:
-                cursor.execute(*set_config({"lock_timeout": LOCK_TIMEOUT}))
+            execute(*set_config({"lock_timeout": LOCK_TIMEOUT}), is_planned=True)
             drop_partition(partition=oldest.name)
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):
@@ -103,9 +102,8 @@ def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedH
         if due is None:
             return PrunedHistory(None, 0)
         of_one = is_old.format(tenant_id="%(tenant_id)s", floor="%(floor)s")
-        with connection.cursor() as cursor:
-            cursor.execute(_CHOOSE.format(table=table, is_old=of_one), {**due.parameters(), "limit": limit})
-            ids = [row_id for (row_id,) in cursor.fetchall()]
+        statement = _CHOOSE.format(table=table, is_old=of_one)
+        ids = fetch_all(statement, {**due.parameters(), "limit": limit}, scalar_row, is_planned=True)
         return PrunedHistory(due.tenant_id, _delete(table, ids))
 
 
@@ -117,9 +115,8 @@ def day_of(moment: datetime) -> datetime:
 def _delete(table: str, ids: list[UUID]) -> int:
     """Delete rows by id and write their closing rows of the ledger; return the number of deleted rows."""
     sums: dict[UUID, int] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_DELETE.format(table=table, value=_LEDGER_VALUES.get(table, "0")), [ids])
-        gone = cursor.fetchall()
+    statement = _DELETE.format(table=table, value=_LEDGER_VALUES.get(table, "0"))
+    gone = fetch_all(statement, [ids], tuple_row, is_planned=True)
     for tenant_id, microseconds in gone:
         sums[tenant_id] = sums.get(tenant_id, 0) + microseconds
     _close(sums)
@@ -130,20 +127,18 @@ def _day_sums(table: str, since: UUID, until: UUID) -> dict[UUID, int]:
     if table not in _SUMS:
         return {}
     sums: dict[UUID, int] = {}
-    with planned_cursor(namedtuple_row) as cursor:
-        # Past days get no new rows, so the pages add up to what is dropped.
-        for page in read_pages():
-            cursor.execute(_SUMS[table], {**page.parameters(), "first": since, "behind": until})
-            sums |= {row.tenant_id: row.microseconds for row in cursor.fetchall()}
+    # Past days get no new rows, so the pages add up to what is dropped.
+    for page in read_pages():
+        rows = fetch_all(_SUMS[table], {**page.parameters(), "first": since, "behind": until}, is_planned=True)
+        sums |= {row.tenant_id: row.microseconds for row in rows}
     return sums
 
 
 def _close(sums: Mapping[UUID, int]) -> None:
     if any(sums.values()):
-        with connection.cursor() as cursor:
-            values: dict[str, Any] = {
-                "ids": uuid7s(len(sums)),
-                "tenant_ids": list(sums),
-                "microseconds": list(sums.values()),
-            }
-            cursor.execute(_CLOSE, values)
+        values: dict[str, Any] = {
+            "ids": uuid7s(len(sums)),
+            "tenant_ids": list(sums),
+            "microseconds": list(sums.values()),
+        }
+        execute(_CLOSE, values, is_planned=True)

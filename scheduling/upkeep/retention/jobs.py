@@ -8,12 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from psycopg.rows import namedtuple_row
 
 from scheduling.jobs.lifecycle import DEAD_STATES, TERMINAL_STATES, JobState
 from scheduling.upkeep.retention.rules import Cutoffs, first_due
 from tenants.context import all_tenants
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import execute, fetch_one
 from tenants.database.sql import load_sql
 
 FINISHED_STATES = tuple(sorted(TERMINAL_STATES - DEAD_STATES))
@@ -51,9 +50,8 @@ def prune_failed_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
 
 def prune_batches(cutoffs: Cutoffs, *, limit: int) -> int:
     """Delete at most ``limit`` old batches that have no jobs any more; return how many were deleted."""
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(_SQL["prune_batches"], {**cutoffs.parameters(), "limit": limit})
-        return int(cursor.rowcount)
+    with all_tenants():
+        return execute(_SQL["prune_batches"], {**cutoffs.parameters(), "limit": limit}, is_planned=True)
 
 
 def count_prunable(cutoffs: Cutoffs) -> tuple[int, int]:
@@ -68,14 +66,13 @@ def count_prunable(cutoffs: Cutoffs) -> tuple[int, int]:
 
 def _prune(ended: str, states: Sequence[JobState], cutoffs: Cutoffs, limit: int) -> PrunedJobs:
     parameters: dict[str, Any] = {"states": list(states), "limit": limit}
-    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+    with all_tenants():
         due = first_due(cutoffs, _SQL[f"find_{ended}"], parameters)
         if due is None:
             return PrunedJobs(None, 0, 0, 0)
-        cursor.execute(_SQL[f"prune_{ended}"], {**parameters, **due.parameters()})
-        pruned = cursor.fetchone()
+        pruned = fetch_one(_SQL[f"prune_{ended}"], {**parameters, **due.parameters()}, is_planned=True)
         log_lines = 0
         if pruned.job_ids:
-            cursor.execute(_PRUNE_LOGS, {"job_ids": pruned.job_ids, "first": pruned.job_ids[0]})
-            log_lines = cursor.rowcount
+            values = {"job_ids": pruned.job_ids, "first": pruned.job_ids[0]}
+            log_lines = execute(_PRUNE_LOGS, values, is_planned=True)
     return PrunedJobs(due.tenant_id, len(pruned.job_ids), pruned.letters, log_lines)

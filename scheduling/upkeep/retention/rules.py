@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row, namedtuple_row
+from psycopg.rows import class_row
 
 from tenants.database.ids import uuid7_floor
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
 
 # Tenants of one step.
@@ -95,17 +95,15 @@ class Cutoffs:
 def read_cutoffs(kept: RetentionClass, *, after: UUID = NO_TENANT) -> Cutoffs:
     """Return the cutoffs of the next tenants after the id ``after``, in one query."""
     parameters = {**_rule(kept), "after": after, "limit": TENANTS_PER_STEP}
-    with planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_DAYS, parameters)
-        rows = cursor.fetchall()
+    rows = fetch_all(_DAYS, parameters, is_planned=True)
     return Cutoffs([row.tenant_id for row in rows], [row.now - timedelta(days=row.days) for row in rows])
 
 
 def first_due(cutoffs: Cutoffs, statement: str, parameters: Mapping[str, Any]) -> DueTenant | None:
     """Return the first tenant with old rows that ``statement`` finds, or None."""
-    with planned_cursor(class_row(DueTenant)) as cursor:
-        cursor.execute(statement, {**cutoffs.parameters(), **parameters})
-        due: DueTenant | None = cursor.fetchone()
+    due: DueTenant | None = fetch_one(
+        statement, {**cutoffs.parameters(), **parameters}, class_row(DueTenant), is_planned=True
+    )
     return due
 
 
@@ -122,9 +120,7 @@ def least_cutoff(kept: RetentionClass) -> datetime:
 
 
 def _days_of_plans(kept: RetentionClass) -> Any:
-    with planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_OF_ALL_PLANS, _rule(kept))
-        return cursor.fetchone()
+    return fetch_one(_OF_ALL_PLANS, _rule(kept), is_planned=True)
 
 
 def _rule(kept: RetentionClass) -> dict[str, Any]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from tenants.access.passwords import add_password_argument, read_password
 from tenants.access.people import create_platform_admin
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Create an account that is an admin of the platform: the first one, or when no admin can log in."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -21,18 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("--email", default="", help="the account's e-mail address (default: none)")
         add_password_argument(parser)
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the account as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         username, password = options["username"], read_password(from_stdin=options["password_stdin"])
-        try:
-            with acting_as(command_actor("create_platform_admin")):
-                create_platform_admin(
-                    username=username, password=password, email=options["email"], reason=options["reason"]
-                )
-        except DomainError as error:
-            raise CommandError(error.detail) from error
-        if options["json"]:
-            self.stdout.write(json.dumps({"username": username, "role": "admin"}, ensure_ascii=False))
-        else:
-            self.stdout.write(f"{username} is admin of the platform.")
+        create_platform_admin(username=username, password=password, email=options["email"], reason=options["reason"])
+        self.show(options, {"username": username, "role": "admin"}, f"{username} is admin of the platform.")

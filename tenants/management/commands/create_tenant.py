@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.service import create_tenant
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Create a tenant on a plan."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="1 to 50 lower-case letters, digits and hyphens")
         parser.add_argument("--plan", required=True, help="the plan's slug, such as sandbox, team or professional")
         parser.add_argument("--name", default="", help="the display name (default: the slug)")
-        parser.add_argument("--json", action="store_true", help="print the tenant as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor("create_tenant")):
-                tenant = create_tenant(slug=options["slug"], plan=options["plan"], name=options["name"])
-        except DomainError as error:
-            raise CommandError(error.detail) from error
-        if options["json"]:
-            facts = {"id": str(tenant.pk), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(f"Tenant {tenant.slug} is on the plan {tenant.plan.slug}.")
+        tenant = create_tenant(slug=options["slug"], plan=options["plan"], name=options["name"])
+        facts = {"id": str(tenant.pk), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
+        self.show(options, facts, f"Tenant {tenant.slug} is on the plan {tenant.plan.slug}.")

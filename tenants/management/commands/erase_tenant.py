@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from tenants.context import acting_as, command_actor
 from tenants.erasure.proof import find_erasure
 from tenants.erasure.requests import cancel_erasure, request_erasure
 from tenants.erasure.steps import advance
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.models import TenantErasure
 from tenants.tenancy.queries import find_tenant
 
 LOOK_SECONDS = 0.5
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Delete a suspended tenant with all its rows, files and keys, and print the proof. The erasure starts "
         "after the grace period (ERASURE_GRACE_SECONDS); upkeep runs it, or this command with --wait."
@@ -33,15 +31,12 @@ class Command(BaseCommand):
             "--wait", action="store_true", help="run the erasure in this command, including the grace period"
         )
         parser.add_argument("--cancel", action="store_true", help="cancel an erasure that has not started")
-        parser.add_argument("--json", action="store_true", help="print the record as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor("erase_tenant")):
-                erasure = self._act(options)
-        except DomainError as error:
-            raise CommandError(error.detail) from error
-        self._print(erasure, options)
+        erasure = self._act(options)
+        facts: dict[str, Any] = {name: getattr(erasure, name) for name in ("status", "proof", "proof_sha256")}
+        facts |= {"id": str(erasure.pk), "starts_at": erasure.starts_at.isoformat()}
+        self.show(options, facts, _describe(erasure))
 
     def _act(self, options: dict[str, Any]) -> TenantErasure:
         tenant = find_tenant(options["slug"])
@@ -54,19 +49,13 @@ class Command(BaseCommand):
             erasure = find_erasure(erasure_id=erasure.pk)
         return erasure
 
-    def _print(self, erasure: TenantErasure, options: dict[str, Any]) -> None:
-        if options["json"]:
-            facts: dict[str, Any] = {
-                "id": str(erasure.pk),
-                "status": erasure.status,
-                "starts_at": erasure.starts_at.isoformat(),
-            }
-            facts |= {"proof": erasure.proof, "proof_sha256": erasure.proof_sha256}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        elif erasure.proof is None:
-            self.stdout.write(f"{erasure} is {erasure.status}; it starts at {erasure.starts_at.isoformat()}.")
-        else:
-            for name, counts in erasure.proof["counts"].items():
-                if counts["before"] or counts["removed"]:
-                    self.stdout.write(f"{name}: {counts['before']:,} before, {counts['after']:,} after")
-            self.stdout.write(f"{erasure} is completed. SHA-256 of its proof: {erasure.proof_sha256}")
+
+def _describe(erasure: TenantErasure) -> str:
+    if erasure.proof is None:
+        return f"{erasure} is {erasure.status}; it starts at {erasure.starts_at.isoformat()}."
+    lines = [
+        f"{name}: {counts['before']:,} before, {counts['after']:,} after"
+        for name, counts in erasure.proof["counts"].items()
+        if counts["before"] or counts["removed"]
+    ]
+    return "\n".join([*lines, f"{erasure} is completed. SHA-256 of its proof: {erasure.proof_sha256}"])

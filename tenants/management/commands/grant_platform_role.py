@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from tenants.access.people import grant_platform_role, revoke_platform_role
 from tenants.access.people_queries import find_user
 from tenants.access.permissions import PlatformRole
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 
 NO_ROLE = "none"
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Set a user's platform role (admin, operator, auditor); `none` revokes it. Create the first admin with "
         "`create_platform_admin`."
@@ -28,23 +26,14 @@ class Command(BaseCommand):
             "role", choices=[*(role.value for role in PlatformRole), NO_ROLE], help="the role; `none` revokes it"
         )
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the user and its role as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         role, reason = options["role"], options["reason"]
-        try:
-            with acting_as(command_actor("grant_platform_role")):
-                user = find_user(options["username"])
-                if role == NO_ROLE:
-                    revoke_platform_role(user=user, reason=reason)
-                else:
-                    grant_platform_role(user=user, role=role, reason=reason)
-        except DomainError as error:
-            raise CommandError(error.detail) from error
-        if options["json"]:
-            facts = {"username": user.get_username(), "role": None if role == NO_ROLE else role}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        elif role == NO_ROLE:
-            self.stdout.write(f"{user.get_username()} no longer has a platform role.")
+        user = find_user(options["username"])
+        facts = {"username": user.get_username(), "role": None if role == NO_ROLE else role}
+        if role == NO_ROLE:
+            revoke_platform_role(user=user, reason=reason)
+            self.show(options, facts, f"{user.get_username()} no longer has a platform role.")
         else:
-            self.stdout.write(f"{user.get_username()} is {role} of the platform.")
+            grant_platform_role(user=user, role=role, reason=reason)
+            self.show(options, facts, f"{user.get_username()} is {role} of the platform.")

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from tenants.access.api_keys import issue_api_key
 from tenants.access.permissions import DEVELOPER_KEY_SCOPES, KEY_PERMISSIONS
-from tenants.context import acting_as, command_actor
 from tenants.database.platform_settings import platform_settings
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
 
 # In place of a list: all scopes that a key can have of a developer's permissions.
 DEVELOPER = "developer"
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Issue an API key of a tenant and print it; it cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -46,34 +44,26 @@ class Command(BaseCommand):
             metavar="CIDR",
             help="a network that the key is accepted from; may be repeated",
         )
-        parser.add_argument("--json", action="store_true", help="print the key with its id as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor("issue_api_key")):
-                issued = issue_api_key(
-                    tenant=find_tenant(options["tenant"]),
-                    name=options["name"],
-                    scopes=_scopes(options["scopes"]),
-                    expires_at=_expiry(options["expires_in_days"]),
-                    never_expires=options["never_expires"],
-                    allowed_addresses=options["address"],
-                )
-        except DomainError as error:
-            raise CommandError(error.detail) from error
-        if options["json"]:
-            key = issued.key
-            facts = {
-                "id": str(key.pk),
-                "tenant": options["tenant"],
-                "name": key.name,
-                "scopes": key.scopes,
-                "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
-                "token": issued.token,
-            }
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(issued.token)
+        issued = issue_api_key(
+            tenant=find_tenant(options["tenant"]),
+            name=options["name"],
+            scopes=_scopes(options["scopes"]),
+            expires_at=_expiry(options["expires_in_days"]),
+            never_expires=options["never_expires"],
+            allowed_addresses=options["address"],
+        )
+        key = issued.key
+        facts = {
+            "id": str(key.pk),
+            "tenant": options["tenant"],
+            "name": key.name,
+            "scopes": key.scopes,
+            "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
+            "token": issued.token,
+        }
+        self.show(options, facts, issued.token)
 
 
 def _scopes(names: list[str]) -> set[str]:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
 from tenants.tenancy.service import reinstate_tenant
 from tenants.tenancy.suspensions import describe_suspension
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "End a tenant's suspension; refused while the tenant is being erased. A pause or drain stays."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="the tenant's slug")
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the tenant's state as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor("reinstate_tenant")):
-                tenant = reinstate_tenant(tenant=find_tenant(options["slug"]), reason=options["reason"])
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        tenant = reinstate_tenant(tenant=find_tenant(options["slug"]), reason=options["reason"])
         self.stdout.write(describe_suspension(tenant, as_json=options["json"]))

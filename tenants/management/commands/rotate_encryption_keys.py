@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from tenants.context import acting_as, command_actor
 from tenants.encryption.service import FIRST, replace_keys, require_master_key, rewrap_keys
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.models import Tenant
 from tenants.tenancy.queries import find_tenant
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Rewrap every data key by the first key of ENCRYPTION_MASTER_KEYS; no value is rewritten, and the "
         "command may be repeated. Afterwards the former master key is no longer needed. With --new-data-keys, "
@@ -25,22 +23,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--new-data-keys", action="store_true", help="create a new data key for each tenant")
         parser.add_argument("--tenant", help="with --new-data-keys: only for this tenant")
-        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["tenant"] and not options["new_data_keys"]:
             raise CommandError("--tenant requires --new-data-keys: the master key is changed for all tenants.")
-        try:
-            require_master_key()
-            tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
-            with acting_as(command_actor("rotate_encryption_keys")):
-                facts = {"rewrapped": _rewrap(), "replaced": _replace(tenant) if options["new_data_keys"] else 0}
-        except DomainError as refusal:
-            raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
-        if options["json"]:
-            self.stdout.write(json.dumps(facts))
-        else:
-            self.stdout.write(f"{facts['rewrapped']:,} data keys were rewrapped, {facts['replaced']:,} replaced.")
+        require_master_key()
+        tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
+        facts = {"rewrapped": _rewrap(), "replaced": _replace(tenant) if options["new_data_keys"] else 0}
+        self.show(options, facts, f"{facts['rewrapped']:,} data keys were rewrapped, {facts['replaced']:,} replaced.")
 
 
 def _rewrap() -> int:

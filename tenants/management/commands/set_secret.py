@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from getpass import getpass
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.secrets.service import put_secret
 from tenants.tenancy.queries import find_tenant
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Store a tenant's secret, or replace the one of that name; the value is read from standard input."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,25 +27,16 @@ class Command(BaseCommand):
             help="a host that it is sent to, such as api.example.com or *.example.com; may be repeated",
         )
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print name, version and hosts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         # Not an argument: all users of the machine can see the arguments of a process.
         value = getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n")
-        try:
-            with acting_as(command_actor("set_secret")):
-                secret = put_secret(
-                    tenant=find_tenant(options["tenant"]),
-                    name=options["name"],
-                    value=value,
-                    hosts=options["host"],
-                    reason=options["reason"],
-                )
-        except DomainError as error:
-            faults = "".join(f"\n  {fault.get('field', '')}: {fault['detail']}" for fault in error.errors)
-            raise CommandError(f"{error.code}: {error.detail}{faults}") from error
-        if options["json"]:
-            facts = {"name": secret.name, "version": secret.version, "hosts": list(secret.hosts)}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-        else:
-            self.stdout.write(f"{secret.name}: version {secret.version}, for {', '.join(secret.hosts)}")
+        secret = put_secret(
+            tenant=find_tenant(options["tenant"]),
+            name=options["name"],
+            value=value,
+            hosts=options["host"],
+            reason=options["reason"],
+        )
+        facts = {"name": secret.name, "version": secret.version, "hosts": list(secret.hosts)}
+        self.show(options, facts, f"{secret.name}: version {secret.version}, for {', '.join(secret.hosts)}")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
 from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.management.arguments import moment
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Set an override of a tenant's limit, or clear it so that the plan's limit applies again."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,17 +24,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--until", type=moment, metavar="TIME", help="the plan's limit applies again from this time on"
         )
-        parser.add_argument("--json", action="store_true", help="print the override as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["clear"] == (options["value"] is not None):
             raise CommandError("Give either a value or --clear.")
-        try:
-            with acting_as(command_actor("set_tenant_limit")):
-                sentence = _change(options)
-        except DomainError as error:
-            raise CommandError(error.detail) from error
-        self.stdout.write(json.dumps(_facts(options)) if options["json"] else sentence)
+        sentence = _change(options)
+        self.show(options, _facts(options), sentence)
 
 
 def _change(options: dict[str, Any]) -> str:

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from tenants.context import tenant_context
-from tenants.exceptions import DomainError
 from tenants.limits.declared import format_moment
 from tenants.limits.usage_queries import Usage, UsageLine, read_usage
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Show every limit of a tenant: used, allowed, left, when it resets, and its source."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
-        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            tenant = find_tenant(options["tenant"])
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        tenant = find_tenant(options["tenant"])
         with tenant_context(tenant):
             usage = read_usage(tenant.pk)
-        if options["json"]:
-            self.stdout.write(json.dumps(_facts(options["tenant"], usage)))
-            return
-        for line in usage.lines:
-            self.stdout.write(_sentence(line))
+        self.show(options, _facts(options["tenant"], usage), "\n".join(map(_sentence, usage.lines)))
 
 
 def _facts(slug: str, usage: Usage) -> dict[str, Any]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
 from tenants.tenancy.service import suspend_tenant
 from tenants.tenancy.suspensions import describe_suspension
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Suspend a tenant: no job is accepted or dispatched. Running jobs continue unless --cancel-running. "
         "Suspending a suspended tenant changes reason and end."
@@ -25,17 +24,12 @@ class Command(BaseCommand):
         parser.add_argument("--reason", required=True, help="why; shown to the tenant, and stored in the audit log")
         parser.add_argument("--until", type=moment, metavar="TIME", help="the suspension ends at this time")
         parser.add_argument("--cancel-running", action="store_true", help="also cancel running jobs")
-        parser.add_argument("--json", action="store_true", help="print the tenant's state as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with acting_as(command_actor("suspend_tenant")):
-                tenant = suspend_tenant(
-                    tenant=find_tenant(options["slug"]),
-                    reason=options["reason"],
-                    until=options["until"],
-                    cancel_running=options["cancel_running"],
-                )
-        except DomainError as error:
-            raise CommandError(error.detail) from error
+        tenant = suspend_tenant(
+            tenant=find_tenant(options["slug"]),
+            reason=options["reason"],
+            until=options["until"],
+            cancel_running=options["cancel_running"],
+        )
         self.stdout.write(describe_suspension(tenant, as_json=options["json"]))

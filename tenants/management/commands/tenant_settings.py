@@ -6,17 +6,16 @@ import json
 from argparse import ArgumentTypeError
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from tenants.context import acting_as, command_actor
-from tenants.exceptions import DomainError
+from tenants.management.base import PlatformCommand
 from tenants.models import TenantSettings
 from tenants.settings.schema import all_settings, effective_values, orphaned_keys, read_stored
 from tenants.settings.service import change_settings
 from tenants.tenancy.queries import find_tenant
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Show a tenant's settings; with --set and --reset change them first, all or nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,41 +32,31 @@ class Command(BaseCommand):
             "--reset", action="append", default=[], metavar="KEY", help="reset to the default; may be repeated"
         )
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the settings as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            tenant = find_tenant(options["tenant"])
-            if options["set"] or options["reset"]:
-                with acting_as(command_actor("tenant_settings")):
-                    row = change_settings(
-                        tenant=tenant,
-                        values=dict(options["set"]),
-                        reset=options["reset"],
-                        reason=options["reason"],
-                        by_platform=True,
-                    )
-            else:
-                row = read_stored(tenant.pk)
-        except DomainError as error:
-            faults = "".join(f"\n  {fault.get('field', '')}: {fault['detail']}" for fault in error.errors)
-            raise CommandError(f"{error.code}: {error.detail}{faults}") from error
-        self._print(row, as_json=options["json"])
+        tenant = find_tenant(options["tenant"])
+        if options["set"] or options["reset"]:
+            row = change_settings(
+                tenant=tenant,
+                values=dict(options["set"]),
+                reset=options["reset"],
+                reason=options["reason"],
+                by_platform=True,
+            )
+        else:
+            row = read_stored(tenant.pk)
+        self._print(row, options)
 
-    def _print(self, row: TenantSettings, *, as_json: bool) -> None:
+    def _print(self, row: TenantSettings, options: dict[str, Any]) -> None:
         declared = all_settings()
         values = {key: declared[key].shown(value) for key, value in effective_values(row.stored).items()}
         orphaned = orphaned_keys(row.stored)
-        if as_json:
-            changed = [key for key in declared if key in row.stored]
-            facts = {"version": row.version, "values": values, "changed": changed, "orphaned": orphaned}
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-            return
-        for key, value in values.items():
-            note = "" if key in row.stored else "  (default)"
-            self.stdout.write(f"{key} = {json.dumps(value, ensure_ascii=False)}{note}")
-        for key in orphaned:
-            self.stdout.write(f"{key}  (stored; no installed plug-in declares it)")
+        changed = [key for key in declared if key in row.stored]
+        facts = {"version": row.version, "values": values, "changed": changed, "orphaned": orphaned}
+        notes = {key: "" if key in row.stored else "  (default)" for key in values}
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}{notes[key]}" for key, value in values.items()]
+        lines += [f"{key}  (stored; no installed plug-in declares it)" for key in orphaned]
+        self.show(options, facts, "\n".join(lines))
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from tenants.access.locked_names import unlock_logins
-from tenants.context import acting_as, command_actor
+from tenants.management.base import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "Delete failed log-ins: of a name, an address, a name from an address, or all."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -19,15 +18,10 @@ class Command(BaseCommand):
         parser.add_argument("--address", help="only from this address")
         parser.add_argument("--all", action="store_true", help="all names from all addresses")
         parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--json", action="store_true", help="print the number of deleted log-ins as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, address = options["username"], options["address"]
         if bool(name or address) == options["all"]:
             raise CommandError("Give a name, --address or both; or --all alone.")
-        with acting_as(command_actor("unlock_login")):
-            forgotten = unlock_logins(name=name, address=address, reason=options["reason"])
-        if options["json"]:
-            self.stdout.write(json.dumps({"forgotten": forgotten}))
-        else:
-            self.stdout.write(f"{forgotten:,} failed log-ins are deleted.")
+        forgotten = unlock_logins(name=name, address=address, reason=options["reason"])
+        self.show(options, {"forgotten": forgotten}, f"{forgotten:,} failed log-ins are deleted.")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from tenants.context import acting_as, command_actor, tenant_context
-from tenants.exceptions import DomainError
+from tenants.context import tenant_context
 from tenants.management.arguments import moment, positive
+from tenants.management.base import PlatformCommand
 from tenants.tenancy.queries import find_tenant
 from tenants.versions.models import VersionFacts
 from tenants.versions.queries import versions_of
@@ -20,8 +19,9 @@ from tenants.versions.service import Versioned
 SHOWN_CHARACTERS = 80
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = "List the versions of an object, newest first; roll back to one, or withdraw a scheduled one."
+    json_help = "print the versions as JSON, one per line"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=list(versioned()), help="the kind of object")
@@ -34,21 +34,16 @@ class Command(BaseCommand):
         acts.add_argument("--withdraw", type=positive, metavar="NUMBER", help="withdraw this scheduled version")
         parser.add_argument("--reason", default="", help="why; required by both")
         parser.add_argument("--effective-from", type=moment, metavar="TIME", help="for a rollback; default: at once")
-        parser.add_argument("--json", action="store_true", help="print the versions as JSON, one per line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         kind = versioned()[options["kind"]]
-        try:
-            with acting_as(command_actor("versions")):
-                row = _find(kind, options)
-                _act(kind, row, options)
-        except DomainError as refusal:
-            raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
+        row = _find(kind, options)
+        _act(kind, row, options)
         with kind.scope(row):
             row.refresh_from_db()
             for version in versions_of(row):
                 facts = _facts(version, is_current=version.number == row.version)
-                self.stdout.write(json.dumps(facts, ensure_ascii=False) if options["json"] else _line(facts))
+                self.show(options, facts, _line(facts))
 
 
 def _find(kind: Versioned[Any], options: dict[str, Any]) -> Any:

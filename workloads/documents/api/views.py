@@ -1,12 +1,14 @@
-"""API views of `datasets/`."""
+"""Serializers and API views of `datasets/`."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -14,20 +16,96 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.input import NameField, StrictSerializer, TextField, WholeNumberField
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.limits.declared import SEARCH
-from workloads.documents.api.serializers import (
-    DatasetChangesSerializer,
-    DatasetSerializer,
-    NewDatasetSerializer,
-    SearchAnswerSerializer,
-    SearchSerializer,
-)
 from workloads.documents.models import Dataset
 from workloads.documents.queries import get_dataset
-from workloads.documents.search import SearchMode, Timings, search_dataset
+from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, SearchMode, Timings, search_dataset
 from workloads.documents.service import create_dataset, delete_dataset, update_dataset
+from workloads.documents.splitting import MAX_CHUNK_SIZE, MIN_CHUNK_SIZE
+
+LOCATION_SCHEMA = {
+    "type": "object",
+    "description": "Where the chunk begins: `heading` is the path of headings above it.",
+    "properties": {
+        "heading": {"type": "array", "items": {"type": "string"}},
+        "page": {"type": "integer"},
+        "page_end": {"type": "integer"},
+        "line": {"type": "integer"},
+        "row": {"type": "integer"},
+        "paragraph": {"type": "integer"},
+    },
+}
+
+
+class DatasetSerializer(serializers.ModelSerializer[Dataset]):
+    """A dataset with its settings."""
+
+    class Meta:
+        model = Dataset
+        fields = ["id", "name", "description", "chunk_size", "chunk_overlap", "embedding_model", "created_at"]
+        read_only_fields = fields
+
+
+class DatasetNameField(NameField):
+    """Serializer field of a dataset's name, converted to Unicode normal form NFC because names are unique."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return unicodedata.normalize("NFC", super().to_internal_value(data))
+
+
+class DatasetChangesSerializer(StrictSerializer):
+    """Request body: the fields of a dataset that can be changed. Sizes are in tokens."""
+
+    name = DatasetNameField(max_length=100, required=False)
+    description = TextField(max_length=1_000, required=False, allow_blank=True)
+    chunk_size = WholeNumberField(min_value=MIN_CHUNK_SIZE, max_value=MAX_CHUNK_SIZE, required=False)
+    chunk_overlap = WholeNumberField(min_value=0, max_value=MAX_CHUNK_SIZE // 2, required=False)
+
+
+class NewDatasetSerializer(DatasetChangesSerializer):
+    """Request body: a new dataset. Only the name is required."""
+
+    name = DatasetNameField(max_length=100)
+
+
+class SearchSerializer(StrictSerializer):
+    """Request body: a search in a dataset."""
+
+    query = TextField(max_length=MAX_QUERY_LENGTH)
+    top_k = WholeNumberField(min_value=1, max_value=MAX_TOP_K, default=10)
+    mode = serializers.ChoiceField(choices=list(SearchMode), default=SearchMode.HYBRID.value)
+
+
+class HitDocumentSerializer(serializers.Serializer[Any]):
+    """The document that a chunk belongs to."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+@extend_schema_field(LOCATION_SCHEMA)
+class LocationField(serializers.DictField):
+    """Serializer field for the position in its document at which a chunk begins."""
+
+
+class HitSerializer(serializers.Serializer[Any]):
+    """A chunk that matched a search. Scores can be compared only within one answer."""
+
+    chunk = serializers.UUIDField(source="chunk.pk")
+    score = serializers.FloatField()
+    document = HitDocumentSerializer(source="chunk.document")
+    text = serializers.CharField(source="chunk.text")
+    location = LocationField(source="chunk.location")
+
+
+class SearchAnswerSerializer(serializers.Serializer[Any]):
+    """The chunks that match a search, best first."""
+
+    results = HitSerializer(many=True)
+    milliseconds = serializers.DictField(child=serializers.FloatField(), help_text="Durations by part.")
 
 
 class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
@@ -49,8 +127,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @extend_schema(operation_id="datasets_create", request=NewDatasetSerializer, responses={201: DatasetSerializer})
     def create(self, request: Request) -> Response:
         """Create a dataset."""
-        body = NewDatasetSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = NewDatasetSerializer.of(request.data)
         dataset = create_dataset(tenant=self.tenant, **body.validated_data)
         return _answer(dataset, status=201)
 
@@ -63,9 +140,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change a dataset. New settings apply to documents that are indexed from now on."""
         dataset = self.begin_edit(lambda: get_dataset(UUID(pk)))
-        body = DatasetChangesSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        return _answer(update_dataset(dataset=dataset, **body.validated_data))
+        return _answer(update_dataset(dataset=dataset, **DatasetChangesSerializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="datasets_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
@@ -77,9 +152,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def search(self, request: Request, pk: str) -> Response:
         """Return the chunks that match a query, by words, by meaning, or by both."""
-        body = SearchSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked = body.validated_data
+        asked = SearchSerializer.of(request.data).validated_data
         timings = Timings()
         hits = search_dataset(
             dataset=get_dataset(UUID(pk)),

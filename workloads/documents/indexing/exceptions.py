@@ -8,24 +8,19 @@ from tenants.exceptions import DomainError
 
 
 class DocumentNotFoundError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such document.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such document.")
 
 
 class DocumentDuplicateError(DomainError):
-    code = "document_duplicate"
-    category = "conflict"
+    code, category = "document_duplicate", "conflict"
     title = gettext_noop("Another document of the dataset already has this content with the same chunk settings.")
 
 
 class DocumentHasNoAddressError(DomainError):
-    code = "document_without_address"
-    category = "conflict"
+    code, category = "document_without_address", "conflict"
     title = gettext_noop("The document has no URL, so it cannot be fetched again.")
 
 
 class DocumentBusyError(DomainError):
-    code = "document_busy"
-    category = "conflict"
+    code, category = "document_busy", "conflict"
     title = gettext_noop("The document is being changed by another request; try again.")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import create_batch, submit_jobs
+from tenants.database.reads import first_or_raise
 from tenants.models import Tenant
 from workloads.documents.exceptions import DatasetNotFoundError
 from workloads.documents.indexing.processor import DocumentIndexing
@@ -18,10 +19,7 @@ def lock_dataset(dataset: Dataset) -> Dataset:
 
     The lock prevents that it is changed or deleted before the new documents refer to it.
     """
-    locked: Dataset | None = Dataset.objects.select_for_update(no_key=True).filter(pk=dataset.pk).first()
-    if locked is None:
-        raise DatasetNotFoundError
-    return locked
+    return first_or_raise(Dataset.objects.select_for_update(no_key=True).filter(pk=dataset.pk), DatasetNotFoundError)
 
 
 def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: str, is_rate_limited: bool) -> UUID:

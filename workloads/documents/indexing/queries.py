@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 from django.utils.translation import gettext_noop
 
+from tenants.database.reads import first_or_raise
 from workloads.documents.indexing.exceptions import DocumentNotFoundError
 from workloads.documents.models import Document, DocumentStatus
 from workloads.job_outcome import DEAD_STATES, SUSPENDED, error_code, error_message, with_job
@@ -44,7 +45,4 @@ def get_document(document_id: UUID) -> Document:
 
     Raise `DocumentNotFoundError` if there is none.
     """
-    document = find_documents().filter(pk=document_id).first()
-    if document is None:
-        raise DocumentNotFoundError
-    return document
+    return first_or_raise(find_documents().filter(pk=document_id), DocumentNotFoundError)

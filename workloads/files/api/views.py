@@ -1,4 +1,4 @@
-"""API views of `files/`."""
+"""Serializers and API views of `files/`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
 from rest_framework.parsers import BaseParser, MultiPartParser
@@ -15,21 +16,50 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
-from tenants.api.input import StrictJSONParser
+from tenants.api.input import StrictJSONParser, StrictSerializer, WholeNumberField
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.requests.bodies import MAX_UPLOAD_BYTES
-from workloads.files.api.serializers import (
-    FileSerializer,
-    FileUploadAnswerSerializer,
-    FileUploadSerializer,
-    LinkRequestSerializer,
-    LinkSerializer,
-)
-from workloads.files.links import make_link
+from workloads.files.links import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS, make_link
 from workloads.files.models import UploadedFile
 from workloads.files.queries import get_file
 from workloads.files.service import delete_file, upload_files
+
+
+class FileSerializer(serializers.Serializer[Any]):
+    """An uploaded file."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    content_type = serializers.CharField(help_text="Derived from the name only.")
+    size_bytes = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class FileUploadSerializer(serializers.Serializer[Any]):
+    """Request body of an upload: files as `multipart/form-data`."""
+
+    files = serializers.ListField(child=serializers.FileField(), help_text="Of any type; at most 50 MiB each.")
+
+
+class FileUploadAnswerSerializer(serializers.Serializer[Any]):
+    """The stored files, in the order in which they were sent."""
+
+    files = FileSerializer(many=True)
+
+
+class LinkRequestSerializer(StrictSerializer):
+    """Request body: for how many seconds a link is valid."""
+
+    seconds = WholeNumberField(min_value=MIN_SECONDS, max_value=MAX_SECONDS, default=DEFAULT_SECONDS)
+
+
+class LinkSerializer(serializers.Serializer[Any]):
+    """A link to a file. Until it expires, the file can be downloaded with it without an API key."""
+
+    url = serializers.URLField()
+    expires_at = serializers.DateTimeField()
 
 
 class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
@@ -87,8 +117,7 @@ class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
         The audit log records who created it.
         """
-        body = LinkRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = LinkRequestSerializer.of(request.data)
         link = make_link(file=get_file(UUID(pk)), seconds=body.validated_data["seconds"])
         answer = {"url": request.build_absolute_uri(link.path), "expires_at": link.expires_at}
         return Response(LinkSerializer(answer).data)

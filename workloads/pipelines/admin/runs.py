@@ -22,6 +22,7 @@ from tenants.console.base import ReadOnlyAdmin
 from tenants.console.polled_parts import etag_of, part_response
 from tenants.console.post_actions import post_action
 from tenants.console.site import console_site
+from tenants.database.reads import first_or_raise
 from workloads.pipelines.models import OPEN_RUNS, PipelineEntity, PipelineRun
 from workloads.pipelines.queries import (
     RETRYABLE_STATES,
@@ -88,9 +89,7 @@ class PipelineRunAdmin(ReadOnlyAdmin):
 
     def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         """Return the HTML of the part of the page that changes while the run continues, or 304 if it is the same."""
-        run = self.get_queryset(request).filter(pk=pk).first()
-        if run is None:
-            raise Http404
+        run = first_or_raise(self.get_queryset(request).filter(pk=pk), Http404)
         return part_response(request, _render_entities(request, run))
 
     @admin.display(description=gettext_lazy("Version"))

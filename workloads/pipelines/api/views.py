@@ -74,8 +74,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @extend_schema(operation_id="pipelines_create", request=NewPipelineSerializer, responses={201: PipelineSerializer})
     def create(self, request: Request) -> Response:
         """Create a pipeline. Its definition is saved as version 1."""
-        body = NewPipelineSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = NewPipelineSerializer.of(request.data)
         pipeline = create_pipeline(tenant=self.tenant, **body.validated_data)
         answer = _answer(get_pipeline(pipeline.pk), status=201)
         answer["Location"] = reverse("pipeline-detail", args=[pipeline.pk], request=request)
@@ -90,8 +89,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change the name or description of a pipeline. Its definition is changed by saving a version."""
         pipeline = self.begin_edit(lambda: get_pipeline(UUID(pk)))
-        body = PipelineChangesSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = PipelineChangesSerializer.of(request.data)
         return _answer(update_pipeline(pipeline_id=pipeline.pk, **body.validated_data))
 
     @extend_schema(operation_id="pipelines_destroy", responses={204: OpenApiResponse(description="Deleted.")})
@@ -106,9 +104,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def runs(self, request: Request, pk: str) -> Response:
         """Run a version of the pipeline as one job, over the sources in its definition or those in the request."""
-        body = NewPipelineRunSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked = body.validated_data
+        asked = NewPipelineRunSerializer.of(request.data).validated_data
         run = start_run(
             tenant=self.tenant,
             pipeline_id=UUID(pk),
@@ -155,8 +151,7 @@ class PipelineVersionViewSet(TenantViewSet):
     )
     def create(self, request: Request, pipeline_id: str) -> Response:
         """Save a definition as the next version. Runs that start later use it."""
-        body = NewPipelineVersionSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = NewPipelineVersionSerializer.of(request.data)
         version = save_version(pipeline_id=UUID(pipeline_id), **body.validated_data)
         fresh = get_version(UUID(pipeline_id), version.number)
         location = reverse("pipeline-version", args=[pipeline_id, version.number], request=request)
@@ -188,8 +183,7 @@ class PipelineRunViewSet(TenantViewSet):
     )
     def list(self, request: Request) -> Response:
         """List pipeline runs, newest first."""
-        query = PipelineRunQuerySerializer(data=_asked(request))
-        query.is_valid(raise_exception=True)
+        query = PipelineRunQuerySerializer.of(_asked(request))
         names = {"pipeline": "pipeline_id", "state": "shown_state"}
         wanted = {names[name]: value for name, value in query.validated_data.items()}
         page = self.paginate_queryset(find_runs().filter(**wanted))
@@ -208,8 +202,7 @@ class PipelineRunViewSet(TenantViewSet):
     @action(detail=True, pagination_class=ByPosition)
     def entities(self, request: Request, pk: str) -> Response:
         """List a run's entities in the order of its sources."""
-        query = PipelineEntityQuerySerializer(data=_asked(request))
-        query.is_valid(raise_exception=True)
+        query = PipelineEntityQuerySerializer.of(_asked(request))
         entities = find_entities().filter(run_id=get_run(UUID(pk)).pk)
         if "state" in query.validated_data:
             entities = entities.filter(shown_state=query.validated_data["state"])
@@ -239,8 +232,7 @@ class PipelineEntityViewSet(TenantViewSet):
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """Retry an entity that is in error or was cancelled, in a new job. Other entities are not changed."""
-        body = EntityRetrySerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = EntityRetrySerializer.of(request.data)
         retry_entity(entity_id=UUID(pk), reason=body.validated_data["reason"], is_rate_limited=True)
         return Response(PipelineEntitySerializer(get_entity(UUID(pk))).data, status=202)
 

@@ -39,8 +39,7 @@ class ApprovalViewSet(TenantViewSet):
     def list(self, request: Request) -> Response:
         """List approvals, newest first."""
         asked = {name: value for name, value in request.query_params.items() if name not in _PAGING}
-        query = ApprovalQuerySerializer(data=asked)
-        query.is_valid(raise_exception=True)
+        query = ApprovalQuerySerializer.of(asked)
         names = {"state": "shown_state", "workflow": "workflow_id"}
         found = find_approvals().filter(**{names[name]: value for name, value in query.validated_data.items()})
         page = self.paginate_queryset(found)
@@ -55,8 +54,6 @@ class ApprovalViewSet(TenantViewSet):
     @action(detail=True, methods=["post"])
     def decide(self, request: Request, pk: str) -> Response:
         """Decide an approval. Each can be decided once, and its run continues at once."""
-        body = ApprovalDecisionSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        answer = body.validated_data
+        answer = ApprovalDecisionSerializer.of(request.data).validated_data
         decide_approval(approval_id=UUID(pk), is_approved=answer["decision"] == "approved", comment=answer["comment"])
         return Response(ApprovalSerializer(get_approval(UUID(pk))).data)

@@ -88,8 +88,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     @extend_schema(operation_id="workflows_create", request=NewWorkflowSerializer, responses={201: WorkflowSerializer})
     def create(self, request: Request) -> Response:
         """Create a workflow with its first version. Answer 422 `definition_invalid` with the position of each fault."""
-        body = NewWorkflowSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = NewWorkflowSerializer.of(request.data)
         return _answer(create_workflow(tenant=self.tenant, **body.validated_data), status=201)
 
     @extend_schema(operation_id="workflows_retrieve")
@@ -101,9 +100,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change the name or the description of a workflow."""
         workflow = self.begin_edit(lambda: get_workflow(UUID(pk)))
-        body = WorkflowChangesSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        return _answer(update_workflow(workflow=workflow, **body.validated_data))
+        return _answer(update_workflow(workflow=workflow, **WorkflowChangesSerializer.of(request.data).validated_data))
 
     @extend_schema(operation_id="workflows_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
@@ -128,8 +125,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     def add_version(self, request: Request, pk: str) -> Response:
         """Store the next version. It takes effect now or at a given time; open runs keep their version."""
         workflow = get_workflow(UUID(pk))
-        body = NewVersionSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = NewVersionSerializer.of(request.data)
         version = add_version(workflow=workflow, **body.validated_data)
         return Response(WorkflowVersionSerializer(version).data, status=201)
 
@@ -148,7 +144,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def preview(self, request: Request, pk: str) -> Response:
         """Compare a definition with the version in effect, without storing it."""
-        definition = self.read(DefinitionSerializer).validated_data["definition"]
+        definition = DefinitionSerializer.of(request.data).validated_data["definition"]
         preview = WORKFLOWS.preview(get_workflow(UUID(pk)), definition)
         answer = {
             "is_valid": not preview.faults,
@@ -165,8 +161,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     def runs(self, request: Request, pk: str) -> Response:
         """Submit a run of a workflow, pinned to one version. Answer 422 `inputs_invalid` with each invalid input."""
         workflow = get_workflow(UUID(pk))
-        body = NewRunSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = NewRunSerializer.of(request.data)
         submission = start_run(tenant=self.tenant, workflow=workflow, is_rate_limited=True, **body.validated_data)
         job = submission.job
         version = job.payload["version"]
@@ -183,8 +178,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     @action(detail=False, methods=["post"], filter_backends=[], pagination_class=None)
     def check(self, request: Request) -> Response:
         """Check a definition without storing it."""
-        body = DefinitionSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = DefinitionSerializer.of(request.data)
         try:
             check_definition(self.tenant, body.validated_data["definition"])
         except WorkflowDefinitionError as refusal:

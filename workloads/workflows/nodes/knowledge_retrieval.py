@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, connections
+from django.db import connections
 
 from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
-from tenants.database.prepared import set_config
+from tenants.database.prepared import execute, set_config
 from workloads.documents.queries import get_dataset
 from workloads.documents.search import MAX_QUERY_LENGTH, SearchMode, search_dataset
 from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
@@ -39,9 +39,8 @@ def _search(place: NodeContext, asked: dict[str, Any]) -> NodeOutput:
     try:
         # Row-level security hides another tenant's dataset.
         with tenant_context(place.run.tenant_id):
-            with connection.cursor() as cursor:
-                milliseconds = max(1, int(place.node.timeout_seconds * 1_000))
-                cursor.execute(*set_config({"statement_timeout": str(milliseconds)}))
+            milliseconds = max(1, int(place.node.timeout_seconds * 1_000))
+            execute(*set_config({"statement_timeout": str(milliseconds)}), is_planned=True)
             hits = search_dataset(
                 dataset=get_dataset(UUID(asked["dataset"])),
                 query=asked["query"],

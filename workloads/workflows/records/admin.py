@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
@@ -16,6 +16,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_safe
 
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
@@ -87,7 +88,7 @@ class WorkflowRunAdmin(KeysetAdmin):
         return queryset.filter(Q(pk=wanted) | Q(job_id=wanted) | Q(workflow_id=wanted)), False
 
     def get_urls(self) -> list[URLPattern]:
-        body = self.guard(self.body_view, Permission.JOBS_VIEW, cacheable=True)
+        body = self.guard(require_safe(self.body_view), Permission.JOBS_VIEW, cacheable=True)
         return [path("<uuid:object_id>/body/", body, name="workflow_storage_workflowrun_body"), *super().get_urls()]
 
     def change_view(
@@ -114,8 +115,6 @@ class WorkflowRunAdmin(KeysetAdmin):
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
         """Return the HTML of that part of the page which changes while the run continues."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         return part_response(request, render_to_string(BODY_TEMPLATE, self._shown(str(object_id)), request))
 
     def _shown(self, object_id: str) -> dict[str, Any]:

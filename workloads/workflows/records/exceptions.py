@@ -8,14 +8,10 @@ from tenants.exceptions import DomainError
 
 
 class WorkflowRunNotFoundError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = gettext_noop("There is no such workflow run.")
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such workflow run.")
 
 
 class RunTakenError(DomainError):
     """Raised if a record from outside has the id of a job, of a run of the platform, or of another tenant's run."""
 
-    code = "workflow_run_taken"
-    category = "conflict"
-    title = gettext_noop("The id belongs to another run or job.")
+    code, category, title = "workflow_run_taken", "conflict", gettext_noop("The id belongs to another run or job.")

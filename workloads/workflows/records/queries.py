@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 
 from tenants.database.ids import uuid7_floor
+from tenants.database.reads import first_or_raise
 from workloads.job_outcome import CANCELLED, FAILED_STATES, SUSPENDED, error_code, error_message, with_job
 from workloads.workflows.records.exceptions import WorkflowRunNotFoundError
 from workloads.workflows.records.models import OPEN_STATES, NodeRun, WorkflowRun
@@ -91,10 +92,7 @@ def get_run(run_id: UUID) -> WorkflowRun:
 
     Raise `WorkflowRunNotFoundError` if there is none.
     """
-    run = find_runs().filter(pk=run_id).first()
-    if run is None:
-        raise WorkflowRunNotFoundError
-    return run
+    return first_or_raise(find_runs().filter(pk=run_id), WorkflowRunNotFoundError)
 
 
 def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
@@ -116,10 +114,7 @@ def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
 
 def get_node(run_id: UUID, node_key: UUID) -> NodeRun:
     """Return one node of a run of the current scope; raise `WorkflowRunNotFoundError` if there is none."""
-    node = find_nodes(run_id).filter(pk=node_key).first()
-    if node is None:
-        raise WorkflowRunNotFoundError("The run has no such node.")
-    return node
+    return first_or_raise(find_nodes(run_id).filter(pk=node_key), WorkflowRunNotFoundError("The run has no such node."))
 
 
 def read_picture(run_id: UUID, *, most_nodes: int) -> RunPicture:

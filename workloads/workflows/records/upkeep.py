@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, DueTenant, RetentionClass, first_due, read_cutoffs
 from tenants.context import all_tenants
-from tenants.database.prepared import planned_cursor
+from tenants.database.prepared import fetch_one
 from tenants.database.sql import load_sql
 from workloads.files.store import discard_on_commit
 
@@ -61,9 +61,7 @@ def _read_cutoffs(after: UUID) -> Cutoffs:
 
 
 def _prune(due: DueTenant, limit: int) -> PrunedRuns:
-    with planned_cursor(class_row(PrunedRuns)) as cursor:
-        cursor.execute(_PRUNE, {**due.parameters(), "limit": limit})
-        pruned: PrunedRuns = cursor.fetchone()
+    pruned: PrunedRuns = fetch_one(_PRUNE, {**due.parameters(), "limit": limit}, class_row(PrunedRuns), is_planned=True)
     discard_on_commit(due.tenant_id, *pruned.keys)
     return pruned
 

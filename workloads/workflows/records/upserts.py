@@ -12,8 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from django.db import connection
-
+from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
 from workloads.workflows.records.offloading import offload
 from workloads.workflows.records.rows import Row
@@ -44,6 +43,4 @@ def _upsert(statement: str, rows: Sequence[Row]) -> int:
     # Sorted by key, so that all writers lock the rows in one order.
     if not rows:
         return 0
-    with connection.cursor() as cursor:
-        cursor.execute(statement, {"rows": json.dumps([offload(row) for row in rows])})
-        return int(cursor.rowcount)
+    return execute(statement, {"rows": json.dumps([offload(row) for row in rows])}, is_planned=True)

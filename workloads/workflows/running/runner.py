@@ -8,32 +8,67 @@ again by the worker that resumes the run.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
 from scheduling.kit.base import Complete, Interrupted, JobContext, Outcome, PermanentError, Snoozed, Suspended, Yielded
-from workloads.workflows.definition.graph import Graph
+from workloads.workflows.definition.graph import Graph, Node
 from workloads.workflows.engine.planner import Planner
-from workloads.workflows.engine.state import Key, NodeError, Status, WorkflowRunProgress
+from workloads.workflows.engine.state import Key, NodeError, Status, WaitCause, WorkflowRunProgress
 from workloads.workflows.engine.tasks import Bounds, Task
 from workloads.workflows.inputs import read_inputs
+from workloads.workflows.models import Approval, ApprovalState
 from workloads.workflows.nodes.work import PreparedNode, RunFacts
 from workloads.workflows.records.records import RecordState
 from workloads.workflows.records.repository import save_records
 from workloads.workflows.running import repository
 from workloads.workflows.running.concurrency import NodeConcurrency, failure_of
-from workloads.workflows.running.decisions import apply_decisions
 from workloads.workflows.running.node_work import NodeWork
 from workloads.workflows.running.recording import Recording
 from workloads.workflows.running.values import Values
 from workloads.workflows.tenant_settings import MAX_SECONDS, MAX_STEPS, PARALLEL_NODES
 
+APPROVED, REJECTED = ApprovalState.APPROVED.value, ApprovalState.REJECTED.value
+_ON_TIMEOUT: Mapping[str, str] = {"approve": APPROVED, "reject": REJECTED}
 # Interval of the checks for a cancel, and for decisions.
 LOOK_SECONDS: Final = 0.25
 DECISION_SECONDS: Final = 2.0
 # A shorter wait is not worth a new start.
 SHORT_WAIT_SECONDS: Final = 1.0
 MAX_RESULT_CHARACTERS: Final = 32 * 1024
+
+
+def apply_decisions(planner: Planner, values: Values, decisions: Mapping[str, Approval], now: float) -> None:
+    """Let each node continue, or fail, whose approval has been decided, has timed out or was withdrawn."""
+    waiting = [key for key, step in planner.state.steps.items() if step.wait is WaitCause.DECISION]
+    for key in waiting:
+        approval = decisions.get(str(key))
+        if approval is None:
+            continue
+        case = _case_of(approval, planner.graph.nodes[key.node_id])
+        if case is None:
+            planner.fail(key, _failure_of(approval), now)
+            continue
+        outputs: dict[str, Any] = {
+            "decision": approval.state,
+            "comment": approval.comment,
+            "decided_by": approval.decided_by,
+        }
+        planner.succeed(key, values.keep(outputs), case=case)
+
+
+def _case_of(approval: Approval, node: Node) -> str | None:
+    """Return the branch of a decision; None if there is none."""
+    if approval.state == ApprovalState.TIMED_OUT:
+        return _ON_TIMEOUT.get(node.config.get("on_timeout", "fail"))
+    return approval.state if approval.state in (APPROVED, REJECTED) else None
+
+
+def _failure_of(approval: Approval) -> NodeError:
+    if approval.state == ApprovalState.TIMED_OUT:
+        return NodeError("approval_timed_out", "The approval was not decided in time.")
+    return NodeError("approval_withdrawn", "The question was withdrawn.")
 
 
 class Runner:

@@ -18,7 +18,7 @@ from django.utils import translation
 from rest_framework.test import APIClient
 
 from scheduling.consistency import sums
-from scheduling.consistency.counters import COUNTER_NAMES, fault_of
+from scheduling.consistency.counters import KINDS, fault_of
 from scheduling.consistency.sums import USAGE, usage_fault
 from scheduling.models import UpkeepRun
 from scheduling.upkeep import runs
@@ -168,7 +168,7 @@ def test_days_without_a_partition_are_translated(db: None) -> None:
 
 
 def test_counter_names_are_translated(acme: Tenant) -> None:
-    for name in COUNTER_NAMES:
+    for name in KINDS:
         sentence = fault_of(name, acme.pk, "entity 7", 3, 4).detail
         assert isinstance(sentence, LocalizableText)
         assert str(sentence) == f"{name} of entity 7: 3, recounted 4."

@@ -38,7 +38,7 @@ def test_clean_log_has_no_findings_and_its_coverage_is_reported(sealed_log):
         seals, heads = AuditSeal.objects.count(), AuditHead.objects.count()
     assert found(outcome) == []
     assert outcome.is_intact
-    assert outcome.is_complete
+    assert outcome.next is None
     assert outcome.counts() == {"chains": 3, "seals": seals, "entries": seals, "heads": heads, "findings": 0}
     assert heads == 3
 

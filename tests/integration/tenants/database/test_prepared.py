@@ -11,11 +11,12 @@ from weakref import WeakKeyDictionary
 
 import pytest
 from django.db import DataError, connection, transaction
+from psycopg.rows import scalar_row
 
 from tenants.access.caller import authenticate_api_key
 from tenants.context import all_tenants
 from tenants.database import prepared
-from tenants.database.prepared import prepared_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one, prepared_cursor
 from tenants.models import Tenant
 from tests.keys import issue_api_key
 
@@ -47,6 +48,24 @@ def test_statement_is_prepared_once_for_numbers_of_any_size() -> None:
         assert [_ask(1), _ask(1 << 20), _ask(1 << 40)] == [2, (1 << 20) + 1, (1 << 40) + 1]
         assert [types for types, _ in _kept("prepared_once")] == ["{bigint}"]
         assert sum(runs for _, runs in _kept("prepared_once")) == before + 3
+
+
+def test_rows_are_fetched_by_a_prepared_or_a_planned_statement() -> None:
+    statement = "SELECT n FROM generate_series(1, %(most)s) AS fetched(n)"
+    with transaction.atomic():
+        assert [row.n for row in fetch_all(statement, {"most": 2})] == [1, 2]
+        assert len(_kept("AS fetched(n)")) == 1
+        assert fetch_one(f"{statement} OFFSET 1", {"most": 2}, scalar_row, is_planned=True) == 2
+        assert fetch_one(statement, {"most": 0}) is None
+        assert len(_kept("AS fetched(n)")) == 1
+
+
+def test_number_of_rows_of_a_statement_is_returned() -> None:
+    statement = "SELECT FROM generate_series(1, %(most)s) AS counted"
+    with transaction.atomic():
+        assert execute(statement, {"most": 3}) == 3
+        assert execute(statement, {"most": 0}, is_planned=True) == 0
+        assert len(_kept("AS counted")) == 1
 
 
 @pytest.mark.parametrize(

@@ -26,4 +26,4 @@ def test_chunks_are_compared_with_the_counts_of_their_documents(
     run = run_upkeep(name="verify_chunks")
     assert run.outcome == "failed"
     assert run.messages[0].startswith(f"document_chunks of tenant {dataset.tenant_id}: 1.")
-    assert f"Document {document.pk} counts 9 chunks" in run.messages[0]
+    assert f"Document {document.pk} records 9 chunks" in run.messages[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,6 @@ from workloads.files.store import (
     read_bytes,
     storage_key,
     store_bytes,
-    store_file,
 )
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +43,7 @@ def end_hold(tenant: Tenant) -> None:
 
 
 def test_same_bytes_are_stored_once_per_tenant(acme: Tenant, globex: Tenant, files_root: Path) -> None:
-    first, again = store_bytes(acme.pk, b"some text"), store_file(acme.pk, io.BytesIO(b"some text"))
+    first, again = store_bytes(acme.pk, b"some text"), store_bytes(acme.pk, b"some text")
     other = store_bytes(globex.pk, b"some text")
     assert first == again
     assert (first.size_bytes, first.key) == (9, storage_key(acme.pk, first.sha256))
@@ -57,7 +55,7 @@ def test_same_bytes_are_stored_once_per_tenant(acme: Tenant, globex: Tenant, fil
 
 def test_file_is_read_back_as_it_was_stored(acme: Tenant) -> None:
     data = bytes(range(256)) * 10_000
-    content = store_file(acme.pk, io.BytesIO(data))
+    content = store_bytes(acme.pk, data)
     assert read_bytes(content.key, content.sha256) == data
     with fetch(content.key, content.sha256) as copy:
         assert copy.read(3) == data[:3]

@@ -14,7 +14,6 @@ from scheduling.jobs.lifecycle import (
     WAITING_STATES,
     JobState,
     is_allowed,
-    sources_of,
 )
 from tenants.database.sql import load_sql
 from workloads.workflows import queries as selectors
@@ -51,7 +50,8 @@ def test_transition_is_allowed_or_refused(before: str, after: str, allowed: bool
 
 
 def test_only_a_dispatched_job_starts() -> None:
-    assert sources_of(JobState.EXECUTING) == ("dispatched",)
+    before = [state for state in JobState if is_allowed(state, JobState.EXECUTING)]
+    assert before == [JobState.DISPATCHED]
 
 
 def test_groups_of_states_do_not_overlap() -> None:

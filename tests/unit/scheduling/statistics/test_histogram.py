@@ -8,7 +8,7 @@ from bisect import bisect_right
 import pytest
 
 from scheduling.statistics import rollups
-from scheduling.statistics.histogram import BOUNDS, BUCKETS, add, percentile
+from scheduling.statistics.histogram import BOUNDS, BUCKETS, percentile
 from tenants.database.sql import load_sql
 
 
@@ -44,11 +44,6 @@ def test_percentiles_increase_with_their_fraction() -> None:
     counts = counted(*(chance.expovariate(0.1) for _ in range(500)))
     values = [percentile(counts, part / 20) for part in range(1, 21)]
     assert values == sorted(values, key=lambda value: value or 0.0)
-
-
-def test_histograms_add_up() -> None:
-    assert add([counted(1.0), counted(1.0, 70.0)]) == counted(1.0, 1.0, 70.0)
-    assert add([]) == [0] * BUCKETS
 
 
 @pytest.mark.parametrize("column", ["wait", "run"])

@@ -9,7 +9,6 @@ from tenants.secrets.references import (
     faults_of_references,
     is_reference,
     mentions_secret,
-    names_in,
     split_references,
 )
 
@@ -45,7 +44,6 @@ def test_other_text_is_not_a_mention(text: str) -> None:
 def test_reference_with_other_text_is_not_a_reference() -> None:
     assert is_reference(" {{ secrets.a }} ")
     assert not any(map(is_reference, ["{{ secrets.a }}b", "a", 7, None]))
-    assert names_in("{{ secrets.b }} and {{ secrets.a }}") == ["b", "a"]
 
 
 def test_faults_name_their_places() -> None:

@@ -99,9 +99,7 @@ class DatasetSourcesViewSet(TenantViewSet):
     )
     def add_text(self, request: Request, dataset_id: str) -> Response:
         """Create a document from a text. A text that the dataset already has is not indexed again."""
-        body = NewTextSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked = body.validated_data
+        asked = NewTextSerializer.of(request.data).validated_data
         upload = add_text(
             tenant=self.tenant,
             dataset=get_dataset(UUID(dataset_id)),
@@ -119,8 +117,7 @@ class DatasetSourcesViewSet(TenantViewSet):
     )
     def add_address(self, request: Request, dataset_id: str) -> Response:
         """Create a document from a URL, which the document's job fetches. A dataset has each URL only once."""
-        body = NewAddressSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = NewAddressSerializer.of(request.data)
         dataset = get_dataset(UUID(dataset_id))
         try:
             upload = add_address(tenant=self.tenant, dataset=dataset, is_rate_limited=True, **body.validated_data)
@@ -136,9 +133,7 @@ class DatasetSourcesViewSet(TenantViewSet):
 
         The old chunks of a document serve searches until its new ones are complete.
         """
-        body = ReindexDatasetSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked = body.validated_data
+        asked = ReindexDatasetSerializer.of(request.data).validated_data
         renewal = reindex_dataset(
             tenant=self.tenant,
             dataset=get_dataset(UUID(dataset_id)),
@@ -175,8 +170,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
     def list(self, request: Request) -> Response:
         """List documents, newest first."""
         asked = {name: value for name, value in request.query_params.items() if name not in _PAGING}
-        query = DocumentQuerySerializer(data=asked)
-        query.is_valid(raise_exception=True)
+        query = DocumentQuerySerializer.of(asked)
         names = {"dataset": "dataset_id", "batch": "batch_id", "status": "shown_status"}
         wanted = {names[name]: value for name, value in query.validated_data.items()}
         return _page(self, find_documents().filter(**wanted))
@@ -217,8 +211,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
 
         Its old chunks serve searches until the new ones are complete.
         """
-        body = ReindexSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = ReindexSerializer.of(request.data)
         reindex_document(tenant=self.tenant, document_id=UUID(pk), is_rate_limited=True, **body.validated_data)
         return _answer(get_document(UUID(pk)))
 
@@ -239,8 +232,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
         return _answer(get_document(document.pk))
 
     def _act(self, act: Callable[..., object], pk: str) -> Response:
-        body = ReasonBodySerializer(data=self.request.data)
-        body.is_valid(raise_exception=True)
+        body = ReasonBodySerializer.of(self.request.data)
         act(document_id=UUID(pk), reason=body.validated_data["reason"])
         return _answer(get_document(UUID(pk)))
 

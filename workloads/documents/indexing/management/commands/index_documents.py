@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
@@ -14,12 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from django.core.files.base import File
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tenants.context import acting_as, command_actor, tenant_context
-from tenants.exceptions import DomainError
+from tenants.context import tenant_context
+from tenants.management.base import PlatformCommand
 from tenants.models import Tenant
 from tenants.tenancy.queries import find_tenant
 from workloads.documents.batch_limit import files_allowed
@@ -70,7 +69,7 @@ class Intake:
         }
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     help = (
         "Upload files to a dataset of a tenant and wait until they are indexed. The exit status is 0 only if all "
         "were indexed."
@@ -82,32 +81,23 @@ class Command(BaseCommand):
         parser.add_argument("--dataset", required=True, help="the dataset's name; it is created if missing")
         parser.add_argument("--no-wait", action="store_true", help="return as soon as the files are accepted")
         parser.add_argument("--timeout", type=_positive, metavar="SECONDS", help="stop waiting after this time")
-        parser.add_argument("--json", action="store_true", help="print the result of each file as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         paths = list(find_files(options["paths"]))
-        try:
-            with acting_as(command_actor("index_documents")):
-                intake = take(find_tenant(options["tenant"]), options["dataset"], paths)
-        except DomainError as refusal:
-            reasons = [f"  {fault['detail']}" for fault in refusal.errors]
-            raise CommandError("\n".join([refusal.detail, *reasons])) from refusal
+        intake = take(find_tenant(options["tenant"]), options["dataset"], paths)
         intake.refresh()
         if not options["no_wait"]:
             wait(intake, options["timeout"], Console(stderr=True, quiet=options["verbosity"] == 0))
-        self._report(intake, as_json=options["json"])
+        facts = intake.describe()
+        self.show(options, facts, "\n".join(map(_sentence, facts["documents"])))
         if not options["no_wait"]:
             _require_all_indexed(intake)
 
-    def _report(self, intake: Intake, *, as_json: bool) -> None:
-        facts = intake.describe()
-        if as_json:
-            self.stdout.write(json.dumps(facts, ensure_ascii=False))
-            return
-        for entry in facts["documents"]:
-            reason = f" ({entry['error']['code']}: {entry['error']['message']})" if entry["error"] else ""
-            known = ", already in the dataset" if entry["is_duplicate"] else ""
-            self.stdout.write(f"{entry['name']}: {entry['status']}{known}{reason}")
+
+def _sentence(entry: dict[str, Any]) -> str:
+    reason = f" ({entry['error']['code']}: {entry['error']['message']})" if entry["error"] else ""
+    known = ", already in the dataset" if entry["is_duplicate"] else ""
+    return f"{entry['name']}: {entry['status']}{known}{reason}"
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -1,0 +1,36 @@
+"""Base of the commands that call services."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import acting_as, command_actor
+from tenants.exceptions import DomainError
+
+
+class PlatformCommand(BaseCommand):
+    """Command whose changes are audited under its name and which reports a DomainError as a CommandError."""
+
+    json_help = "print the result as JSON"
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Return the command's parser, with the argument --json."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.add_argument("--json", action="store_true", help=self.json_help)
+        return parser
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command; raise CommandError with the code, the detail and the faults of a DomainError."""
+        try:
+            with acting_as(command_actor(type(self).__module__.rpartition(".")[2])):
+                return super().execute(*args, **options)
+        except DomainError as error:
+            faults = [": ".join(filter(None, (fault.get("field"), fault["detail"]))) for fault in error.errors]
+            raise CommandError("\n  ".join([f"{error.code}: {error.detail}", *faults])) from error
+
+    def show(self, options: dict[str, Any], facts: Any, text: str) -> None:
+        """Print the facts as JSON if --json is given, else the text."""
+        self.stdout.write(json.dumps(facts, ensure_ascii=False, default=str) if options["json"] else text)
