@@ -29,6 +29,8 @@ from workloads.documents.extraction.extractor import ParsingInterruptedError, ex
 from workloads.documents.extraction.limits import MIB, ParsingLimits
 from workloads.documents.extraction.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENCRYPTED_DOCX, ContentType
 
+pytestmark = pytest.mark.process
+
 DEADLINE_SECONDS = 20.0
 
 

@@ -17,6 +17,7 @@ from workloads.documents.extraction.decoding import decode
 from workloads.documents.extraction.docx import read_docx
 from workloads.documents.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
 from workloads.documents.extraction.html import html_blocks, read_html
+from workloads.documents.extraction.limits import MAX_DEPTH
 from workloads.documents.extraction.markdown import read_markdown
 from workloads.documents.extraction.pdf import read_pdf
 from workloads.documents.extraction.plain import read_text
@@ -89,7 +90,7 @@ def test_title_is_the_heading_of_a_page_without_headings() -> None:
 
 def test_deeply_nested_html_is_too_complex() -> None:
     with pytest.raises(FileTooComplexError, match="nests"):
-        list(html_blocks("<div>" * 50_000 + "x"))
+        list(html_blocks("<div>" * (MAX_DEPTH + 1) + "x"))
 
 
 def test_markdown_becomes_blocks_with_their_lines() -> None:
