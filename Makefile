@@ -36,7 +36,7 @@ dev: environment ## Everything up on this machine: console, dispatcher, worker, 
 	@$(SERVERS) --keep var/dev -- $(PY) -m jobsplatform.embedded.develop $(if $(BIND),--bind $(BIND))
 
 unit: environment-dev ## Unit and architecture tests without servers and processes, with a tenth of the generated examples
-	@$(PY) -m pytest -n 2 -q -m "not process and not django_db" --hypothesis-profile=quick tests/unit tests/architecture $(PYTEST_ARGS)
+	@$(PY) -m pytest -n 2 -q -p no:schemathesis -m "not process and not django_db" --hypothesis-profile=quick tests/unit tests/architecture $(PYTEST_ARGS)
 
 test: environment-dev ## Unit, integration and the core of the acceptance tests, on servers of their own (PYTEST_ARGS="…" is passed on)
 	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser and (core or not acceptance)" $(PYTEST_ARGS)

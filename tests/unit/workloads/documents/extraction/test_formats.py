@@ -204,10 +204,15 @@ ENTITIES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/pa
         (rewrite_docx(make_docx("x"), "[Content_Types].xml", b""), FileDamagedError),
         (rewrite_docx(make_docx("x"), "word/document.xml", ENTITIES), FileDamagedError),  # XXE
         (rewrite_docx(make_docx("x"), "word/extra.xml", ENTITIES.decode().encode("utf-16")), FileDamagedError),
-        (rewrite_docx(make_docx("x"), "word/media/bomb.bin", b"\0" * (32 * 1024 * 1024)), FileTooComplexError),
         (b"PK\x03\x04" + b"\0" * 100, FileDamagedError),
     ],
 )
 def test_invalid_docx_raises_its_error(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
+        list(read_docx(data))
+
+
+def test_docx_with_highly_compressed_part_is_too_complex() -> None:
+    data = rewrite_docx(make_docx("x"), "word/media/bomb.bin", b"\0" * (32 * 1024 * 1024))
+    with pytest.raises(FileTooComplexError):
         list(read_docx(data))
