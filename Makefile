@@ -35,8 +35,8 @@ demo: environment ## Three tenants index documents on one fair pool: see it work
 dev: environment ## Everything up on this machine: console, dispatcher, worker, beat; data are kept in var/dev (BIND=host:port moves it)
 	@$(SERVERS) --keep var/dev -- $(PY) -m jobsplatform.embedded.develop $(if $(BIND),--bind $(BIND))
 
-unit: environment-dev ## Unit tests, without any server
-	@$(PY) -m pytest -n 2 -q tests/unit $(PYTEST_ARGS)
+unit: environment-dev ## Unit and architecture tests without servers and processes, with a tenth of the generated examples
+	@$(PY) -m pytest -n 2 -q -p no:schemathesis -m "not process and not django_db" --hypothesis-profile=quick tests/unit tests/architecture $(PYTEST_ARGS)
 
 test: environment-dev ## Unit, integration and the core of the acceptance tests, on servers of their own (PYTEST_ARGS="…" is passed on)
 	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser and (core or not acceptance)" $(PYTEST_ARGS)

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import hypothesis
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -24,15 +23,12 @@ from tenants.database.conf import OWNER_ALIAS
 from tenants.models import Role, Tenant
 from tenants.tenancy.service import create_tenant
 from tests.databases import NO_SERVERS, RUN_VARIABLE, TestDatabase, drop_blueprint
+from tests.examples import register_profiles
 from tests.keys import issue_api_key
 from tests.platform_settings import ChangePlatformSettings
 
 PASSWORD = "correct horse battery staple"
-# The duration of examples depends on the load of the machine, not on the code.
-hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("any machine")
+register_profiles()
 
 
 def pytest_configure(config: pytest.Config) -> None:

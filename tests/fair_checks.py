@@ -167,7 +167,9 @@ def lost_by_weight(before: Run, after: Run, group: Group, member: Member) -> Vio
     first, second = _taken_together(before, group), _taken_together(after, group)
     total = min(sum(cost for _, cost in first), sum(cost for _, cost in second))
     had, has = _had_of(first, member, total), _had_of(second, member, total)
-    costs = {who: max(cost for other, cost in first + second if other == who) for who, _ in first + second}
+    costs: dict[Member, int] = {}
+    for who, cost in first + second:
+        costs[who] = max(cost, costs.get(who, 0))
     allowed = costs.get(member, 0) + 2 * max(costs.values(), default=0) + sum(costs.values())
     return [f"{had} before, {has} after, of {total}"] if has + allowed < had else []
 

@@ -10,6 +10,7 @@ import pytest
 
 from jobsplatform.settings.env import BASE_DIR
 from tests.bad_input import LINES
+from tests.syntax import nodes_of, parse
 
 ROW = re.compile(r"^\| (?!what comes \||---)(.+?) \| .+ \|$", re.MULTILINE)
 
@@ -17,8 +18,8 @@ ROW = re.compile(r"^\| (?!what comes \||---)(.+?) \| .+ \|$", re.MULTILINE)
 @cache
 def names_in(file: str) -> set[str]:
     """Return the names of the tests of a file."""
-    tree = ast.parse((BASE_DIR / file).read_text())
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    tree = parse((BASE_DIR / file).read_text())
+    return {node.name for node in nodes_of(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def test_page_and_table_have_the_same_lines() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.architecture.cross_tenant_functions import EXPECTED
 from tests.named_sql import sql_sources
+from tests.syntax import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tenants", "scheduling", "workloads", "jobsplatform")
@@ -19,7 +21,7 @@ DOORS = frozenset({"all_tenants", "query_cross_tenant", "cross_tenant_migration"
 
 def doors_in(source: str) -> set[str]:
     """Return the functions of a module that call a cross-tenant function; imports and comments do not count."""
-    return set(_walk(ast.parse(source), ()))
+    return set(_walk(parse(source), ()))
 
 
 def _walk(node: ast.AST, within: tuple[str, ...]) -> Iterator[str]:
@@ -56,6 +58,7 @@ def test_role_and_tenant_are_set_by_guarded_modules_only():
     assert [path for path, text in sql_sources() if by_hand.search(text)] == []
 
 
+@cache
 def without_prose(source: str) -> str:
     """Return the module without its comments and docstrings, which may mention roles."""
     tree = ast.parse(source)

@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from jobsplatform.settings.env import BASE_DIR
 from tenants.database.options import connection_options
+from tests.syntax import nodes_of, parse
 
 PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads", "tools")
 # A statement on the driver's own connection bypasses the wrapper that begins a scope's transaction.
@@ -27,7 +28,7 @@ def bare_connections_in(tree: ast.Module) -> list[int]:
     """Return the lines that name the driver's `connect` without the options."""
     lines = []
     with_options = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Call) and any(
             keyword.arg is None and ast.unparse(keyword.value).startswith("connection_options(")
             for keyword in node.keywords
@@ -35,7 +36,7 @@ def bare_connections_in(tree: ast.Module) -> list[int]:
             with_options.add(node.func)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("psycopg"):
             lines += [node.lineno for alias in node.names if alias.name in {"connect", "Connection", "AsyncConnection"}]
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Attribute) and node.attr == "connect" and node not in with_options:
             owner = ast.unparse(node.value)
             lines += [node.lineno] if owner.startswith("psycopg") else []
@@ -47,7 +48,7 @@ def test_every_connection_is_opened_with_the_options() -> None:
         str(path.relative_to(BASE_DIR)): lines
         for package in PACKAGES
         for path in sorted((BASE_DIR / package).rglob("*.py"))
-        if (lines := bare_connections_in(ast.parse(path.read_text())))
+        if (lines := bare_connections_in(parse(path.read_text())))
     }
     assert found == {}
 
@@ -75,7 +76,7 @@ def test_driver_connection_is_used_by_listed_modules_only() -> None:
     ],
 )
 def test_connection_without_the_options_is_found(source: str, expected: list[int]) -> None:
-    assert bare_connections_in(ast.parse(source)) == expected
+    assert bare_connections_in(parse(source)) == expected
 
 
 def test_each_alias_has_the_options() -> None:

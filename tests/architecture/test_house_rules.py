@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobsplatform.settings.env import BASE_DIR
+from tests.syntax import nodes_of, parse
 from tools.code_metrics import private_accesses, product_sources
 
 MAX_FILE_LINES = 300
@@ -37,7 +38,7 @@ def name_of(path: Path) -> str:
 
 def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Yield the functions and methods of a file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -94,9 +95,7 @@ def test_private_attributes_of_libraries_are_read_in_two_modules() -> None:
 
 def test_every_module_has_a_docstring() -> None:
     silent = [
-        name_of(path)
-        for path in SOURCES
-        if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+        name_of(path) for path in SOURCES if path.read_text().strip() and not ast.get_docstring(parse(path.read_text()))
     ]
     assert silent == []
 

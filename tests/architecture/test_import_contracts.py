@@ -12,6 +12,7 @@ from jobsplatform.settings.env import BASE_DIR
 PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads")
 
 pytest.importorskip("importlinter", reason="the import linter is in requirements-dev.txt")
+pytestmark = pytest.mark.process
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:

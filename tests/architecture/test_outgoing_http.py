@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobsplatform.settings.env import BASE_DIR
+from tests.syntax import nodes_of, parse
 
 SPEAKERS = {"urllib.request", "http.client", "ftplib", "smtplib", "telnetlib", "xmlrpc.client", "poplib", "imaplib"}
 CALLS = {"create_connection", "urlopen", "urlretrieve"}
@@ -19,12 +20,12 @@ PATTERN_FUNCTIONS = {"compile", "match", "search", "fullmatch", "sub", "subn", "
 def sources() -> Iterator[tuple[str, ast.Module]]:
     for package in ("jobsplatform", "scheduling", "tenants", "workloads"):
         for path in sorted((BASE_DIR / package).rglob("*.py")):
-            yield str(path.relative_to(BASE_DIR)), ast.parse(path.read_text())
+            yield str(path.relative_to(BASE_DIR)), parse(path.read_text())
 
 
 def http_uses_in(tree: ast.Module) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names} & SPEAKERS
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -46,8 +47,8 @@ def test_http_of_the_standard_library_is_used_by_listed_modules_only() -> None:
 
 def test_use_of_http_is_found() -> None:
     for line in ("import urllib.request", "from urllib import request", "from http.client import HTTPConnection"):
-        assert http_uses_in(ast.parse(line))
-    assert http_uses_in(ast.parse("socket.create_connection(('a', 80))")) == {"create_connection"}
+        assert http_uses_in(parse(line))
+    assert http_uses_in(parse("socket.create_connection(('a', 80))")) == {"create_connection"}
 
 
 def loose_patterns_in(tree: ast.Module) -> list[int]:
@@ -80,12 +81,12 @@ def loose_patterns_in(tree: ast.Module) -> list[int]:
     # A variable that loops over a tuple of constants is one of them.
     looped |= {
         node.target.id
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.comprehension) and isinstance(node.target, ast.Name) and is_fixed(node.iter)
     }
     return [
         node.lineno
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and isinstance(node.func.value, ast.Name)
@@ -111,5 +112,5 @@ def test_queries_contain_no_regular_expression() -> None:
 
 
 def test_pattern_that_is_not_constant_is_found() -> None:
-    assert loose_patterns_in(ast.parse("import re\nre.compile(request.GET['q'])")) == [2]
-    assert loose_patterns_in(ast.parse("import re\nA = 'x'\nre.match(f'{A}+', text)")) == []
+    assert loose_patterns_in(parse("import re\nre.compile(request.GET['q'])")) == [2]
+    assert loose_patterns_in(parse("import re\nA = 'x'\nre.match(f'{A}+', text)")) == []

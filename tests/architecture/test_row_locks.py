@@ -8,6 +8,7 @@ import re
 from jobsplatform.settings.env import BASE_DIR
 from tests.architecture.test_cross_tenant_functions import sources
 from tests.named_sql import sql_sources
+from tests.syntax import nodes_of, parse
 
 FOR_UPDATE = re.compile(r"\bFOR\s+UPDATE\b(?! TO )")
 # Files that lock rows FOR UPDATE because they delete them. No row of a tenant itself is among them.
@@ -24,7 +25,7 @@ DELETING = {
 def full_locks(source: str) -> int:
     """Return how many locks of a module block foreign key checks of other transactions."""
     found = 0
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(parse(source)):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "select_for_update":
             found += not any(
                 keyword.arg == "no_key" and getattr(keyword.value, "value", None) is True for keyword in node.keywords

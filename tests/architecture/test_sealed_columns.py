@@ -14,6 +14,7 @@ from django.db.models import JSONField
 from jobsplatform.settings.env import BASE_DIR
 from tenants.encryption.fields import SealedJSONField
 from tests.named_sql import sql_sources
+from tests.syntax import nodes_of, parse
 
 SEALED = {
     "scheduling.Job.payload",
@@ -110,7 +111,7 @@ def speakers() -> Iterator[str]:
 
 
 def reaches_past_rows(source: str) -> bool:
-    return any(_is_sql(node) or _is_query(node) for node in ast.walk(ast.parse(source)))
+    return any(_is_sql(node) or _is_query(node) for node in nodes_of(parse(source)))
 
 
 def _is_sql(node: ast.AST) -> bool:

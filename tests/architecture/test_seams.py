@@ -12,6 +12,7 @@ from django.conf import global_settings
 
 from jobsplatform.settings.env import BASE_DIR
 from tenants.database.platform_settings import declared_settings
+from tests.syntax import nodes_of, parse
 
 # Settings of Django have no prefix.
 LIBRARY_PREFIXES = ("AXES_", "CELERY_", "SPECTACULAR_")
@@ -28,7 +29,7 @@ KEYS = {setting.name for setting in declared_settings()}
 def sources() -> dict[str, ast.Module]:
     """Return the product's modules by path, without migrations and the modules that assemble the settings."""
     return {
-        str(path.relative_to(BASE_DIR)): ast.parse(path.read_text())
+        str(path.relative_to(BASE_DIR)): parse(path.read_text())
         for package in PACKAGES
         for path in sorted((BASE_DIR / package).rglob("*.py"))
         if "migrations" not in path.parts and path.parent != BASE_DIR / "jobsplatform" / "settings"
@@ -37,7 +38,7 @@ def sources() -> dict[str, ast.Module]:
 
 def reads_of(tree: ast.Module, owner: str) -> Iterator[tuple[int, str]]:
     """Yield line and name of each upper-case attribute of `owner`, also by `getattr` with a constant."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name == owner and attribute.isupper():
                 yield node.lineno, attribute
@@ -49,7 +50,7 @@ def reads_of(tree: ast.Module, owner: str) -> Iterator[tuple[int, str]]:
 
 
 def imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.ImportFrom):
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.Import):
@@ -76,7 +77,7 @@ def undeclared_keys(tree: ast.Module) -> list[int]:
 def literal_aliases(tree: ast.Module) -> list[int]:
     """Return lines that name the alias of the database otherwise than by APP_ALIAS."""
     found = [line for line, name in imports_of(tree) if name.endswith("DEFAULT_DB_ALIAS")]
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Subscript(value=ast.Name(id="connections"), slice=ast.Constant()):
                 found.append(node.lineno)
@@ -94,7 +95,7 @@ def literal_aliases(tree: ast.Module) -> list[int]:
 def other_sites(tree: ast.Module) -> list[int]:
     """Return lines that take Django's admin site, or register a page without naming the console's."""
     found = []
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Attribute(value=ast.Name(id="admin"), attr="site"):
                 found.append(node.lineno)
@@ -107,7 +108,7 @@ def other_sites(tree: ast.Module) -> list[int]:
 def other_celery_apps(tree: ast.Module) -> list[int]:
     """Return lines that reach a Celery app otherwise than by `celery_app`."""
     names = ("jobsplatform.celery", "celery.current_app", "celery.app.app_or_default")
-    made = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Celery"]
+    made = [node.lineno for node in nodes_of(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Celery"]
     return [line for line, name in imports_of(tree) if name.startswith(names)] + made
 
 
@@ -115,14 +116,14 @@ def literal_prefixes(tree: ast.Module) -> list[int]:
     """Return lines with an address of console or API in a text that is neither documentation nor translated."""
     shown = {
         id(part)
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if (isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("gettext", "_")))
         or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         for part in ast.walk(node)
     }
     return [
         node.lineno
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and id(node) not in shown
@@ -135,7 +136,7 @@ def user_models(tree: ast.Module) -> list[int]:
     found = [line for line, name in imports_of(tree) if name == "django.contrib.auth.models.User"]
     return found + [
         node.lineno
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Constant) and str(node.value).lower() == "auth.user"
     ]
 
@@ -184,7 +185,7 @@ def test_each_seam_is_named_in_its_listed_places_only(find: Finder, places: tupl
     ],
 )
 def test_breach_is_found(find: Finder, source: str) -> None:
-    assert find(ast.parse(source)) != []
+    assert find(parse(source)) != []
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_breach_is_found(find: Finder, source: str) -> None:
     ],
 )
 def test_permitted_code_is_not_found(find: Finder, source: str) -> None:
-    assert find(ast.parse(source)) == []
+    assert find(parse(source)) == []
 
 
 def test_templates_contain_no_url_prefix() -> None:

@@ -64,6 +64,7 @@ def run(command: list[str], folder: Path, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.process
 def test_build_collects_static_files_of_the_pages(image: Path) -> None:
     [manifest] = image.rglob("staticfiles.json")
     collected = json.loads(manifest.read_text())["paths"]
@@ -72,10 +73,12 @@ def test_build_collects_static_files_of_the_pages(image: Path) -> None:
     assert list(image.glob("scheduling/__pycache__/*.pyc"))
 
 
+@pytest.mark.process
 def test_statements_are_copied_beside_their_modules(image: Path) -> None:
     assert [name for name, text in sql_sources() if (image / name).read_text() != text] == []
 
 
+@pytest.mark.process
 def test_image_command_loads_the_copied_program(image: Path, tmp_path: Path) -> None:
     [command] = arguments("CMD")
     server, *options = json.loads(command)
@@ -87,6 +90,7 @@ def test_image_command_loads_the_copied_program(image: Path, tmp_path: Path) -> 
     assert re.search(r"^keepalive +: 75$|^keepalive += 75$", shown, re.MULTILINE), shown
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", ["jobsplatform.asgi", "jobsplatform.celery"])
 def test_other_entry_points_load(image: Path, tmp_path: Path, module: str) -> None:
     variables = environment() | SERVERS | {"SECRET_KEY": "k" * 50, "FILES_ROOT": str(tmp_path)}

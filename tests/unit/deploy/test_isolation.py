@@ -183,6 +183,7 @@ def test_image_installs_hashes_and_no_test_packages() -> None:
     assert all("--hash=sha256:" in block for block in blocks)
 
 
+@pytest.mark.process
 def test_bill_of_materials_lists_what_the_image_installs(tmp_path: Path) -> None:
     pytest.importorskip("cyclonedx_py", reason="it is in requirements-dev.txt")
     out = tmp_path / "sbom.json"

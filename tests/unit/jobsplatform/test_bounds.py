@@ -210,9 +210,13 @@ def test_body_larger_than_half_of_the_body_space_is_too_large(
     [[(b"content-length", b"131072"), KEY], [(b"content-length", b"65536")], [KEY], [(b"content-length", b"32768")]],
 )
 def test_body_below_the_least_rate_is_refused(
-    lookups: list[str], change_platform_settings: ChangePlatformSettings, headers: list[tuple[bytes, bytes]]
+    lookups: list[str],
+    change_platform_settings: ChangePlatformSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    headers: list[tuple[bytes, bytes]],
 ) -> None:
     change_platform_settings(RECEIVE_GRACE_SECONDS=0.0)
+    monkeypatch.setattr(asgi_limits, "REST_SECONDS", 0.01)
     # The first part is 16 KiB, which allows an eighth of a second.
     client, application = ask(1_000, headers, seconds=0.25)
     assert (client.status, client.code, application.parts_read) == (408, "body_too_slow", 0)

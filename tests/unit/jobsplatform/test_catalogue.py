@@ -12,6 +12,7 @@ import pytest
 from babel.messages.catalog import Catalog
 
 from tenants.exceptions import DomainError
+from tests.syntax import nodes_of, parse
 from tests.unit.jobsplatform.labels import labels_of_forms, labels_of_models, labels_of_pages
 from tests.unit.jobsplatform.untranslated import untranslated
 from tools.translations import (
@@ -117,7 +118,7 @@ raise LostError("There is no %(name)s.", {"name": name})
 
 def formatted_lines(source: str, names: set[str]) -> Iterator[int]:
     """Yield the lines that format an error text from values and other words; the name of a field is not a word."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(parse(source)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in names and node.args:
             text = node.args[0]
             if isinstance(text, ast.JoinedStr):

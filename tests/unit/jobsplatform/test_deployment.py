@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from jobsplatform.settings.env import BASE_DIR, env
 
 SETTING = re.compile(r"^([A-Z_]+)=(.*)$", re.MULTILINE)
@@ -30,11 +32,13 @@ def check_deploy(tmp_path: Path, **changes: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.process
 def test_documented_environment_passes_the_deployment_checks(tmp_path: Path) -> None:
     checked = check_deploy(tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert "no issues" in checked.stdout
 
 
+@pytest.mark.process
 def test_plain_http_fails_the_deployment_checks(tmp_path: Path) -> None:
     assert check_deploy(tmp_path, HTTPS_ONLY="false").returncode != 0

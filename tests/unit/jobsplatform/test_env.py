@@ -97,12 +97,14 @@ def import_settings(tmp_path: Path, **variables: str) -> subprocess.CompletedPro
     )
 
 
+@pytest.mark.process
 @pytest.mark.skipif((BASE_DIR / ".env").exists(), reason="a .env file gives the variables that this test leaves out")
 def test_settings_import_without_environment_and_address_no_server(tmp_path: Path) -> None:
     imported = import_settings(tmp_path)
     assert (imported.returncode, imported.stdout.strip()) == (0, "9"), imported.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("variables", "message"),
     [

@@ -47,6 +47,7 @@ def none_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_output, "PATIENCE_SECONDS", 0.01)
 
 
+@pytest.mark.process
 def test_process_with_unread_output_continues_and_counts_dropped_lines(pipe: tuple[int, int]) -> None:
     finished, finish = os.pipe()
     with subprocess.Popen(

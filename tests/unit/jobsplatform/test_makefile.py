@@ -8,6 +8,8 @@ import pytest
 
 from jobsplatform.settings.env import BASE_DIR
 
+pytestmark = pytest.mark.process
+
 PROMISED = {"demo", "dev", "test", "lint", "clean", "browser-test", "bench", "help"}
 
 

@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions
 import pytest
 
 from jobsplatform.settings.env import BASE_DIR
+from tests.syntax import nodes_of, parse
 
 OURS = {"benchmarks", "jobsplatform", "scheduling", "tenants", "workloads", "tests"}
 # Used by the launcher of development servers and its requirements file only.
@@ -29,7 +30,7 @@ def imported_packages() -> set[str]:
     names: set[str] = set()
     for package in ("jobsplatform", "scheduling", "tenants", "workloads"):
         for path in (BASE_DIR / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in nodes_of(parse(path.read_text())):
                 if isinstance(node, ast.Import):
                     names.update(alias.name.split(".", 1)[0] for alias in node.names)
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

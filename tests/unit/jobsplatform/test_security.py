@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from django.conf import settings
 from django.test import Client
 
@@ -57,11 +58,13 @@ def run_in_production(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=BASE_DIR, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.process
 def test_deployment_check_has_no_warnings_for_the_documented_environment() -> None:
     done = run_in_production("manage.py", "check", "--deploy", "--fail-level", "WARNING")
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.process
 def test_cookies_over_https_are_bound_to_the_host() -> None:
     names = [
         "SESSION_COOKIE_NAME",

@@ -20,6 +20,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EXPORTING = ("jobsplatform.telemetry", "opentelemetry.instrumentation", "opentelemetry.exporter")
 
 
+@pytest.mark.process
 def test_exporter_and_instrumentation_are_not_loaded_without_endpoint() -> None:
     script = f"import django, sys; django.setup(); print([m for m in sys.modules if m.startswith({EXPORTING})])"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}

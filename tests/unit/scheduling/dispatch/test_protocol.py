@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests import protocol_mutants as bugs
+from tests.examples import scaled
 from tests.protocol_checks import check_walk
 from tests.protocol_store import Store
 
-SEEDS = int(os.environ.get("PROTOCOL_SEEDS", "3000"))
+SEEDS = int(os.environ.get("PROTOCOL_SEEDS") or scaled(3_000))
 FIRST_SEED = int(os.environ.get("PROTOCOL_FIRST_SEED", "0"))
 # A planted bug that this many histories do not show would never be found.
 PATIENCE = 1_000

@@ -11,6 +11,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests import fair_model_mutants as bugs
+from tests.examples import scaled
 from tests.fair_checks import (
     Violations,
     beyond_the_bound,
@@ -25,7 +26,7 @@ from tests.fair_model import Model
 from tests.fair_runs import POOL, QUEUE, Group, QueueTerms, Run, Work
 
 # Different examples in each run: the promises are proven, so a violation is a bug. The blob reproduces it.
-MANY = settings(max_examples=200, deadline=None, print_blob=True)
+MANY = settings(max_examples=scaled(200), deadline=None, print_blob=True)
 MILLISECOND = 1_000
 # Costs from microseconds to hours.
 MOST = 10**10

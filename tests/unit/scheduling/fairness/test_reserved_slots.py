@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from scheduling.fairness.run_queue import EstimatedJobs, pick_fair, reason_of
 from scheduling.fairness.shares import Pick, PickReason, PoolShare, QueueShare, TenantShare
+from tests.examples import scaled
 from tests.unit.scheduling.fairness.shares import SECOND, pool, queue, tenant
 
-MANY = settings(max_examples=300, deadline=None, print_blob=True)
+MANY = settings(max_examples=scaled(300), deadline=None, print_blob=True)
 RESERVES = [
     # The last slot goes to tenant 2, which is below its entitlement, although tenant 1 is next in fair order.
     ([tenant(1), tenant(2, vruntime=9_000 * SECOND)], 1, 2, [1, 2]),

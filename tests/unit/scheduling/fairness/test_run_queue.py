@@ -14,6 +14,7 @@ from scheduling.fairness.lab import Arrival, OrderPolicy, SimulatedTenant, simul
 from scheduling.fairness.nodes import corrected, rejoined, virtual_service
 from scheduling.fairness.run_queue import EstimatedJobs, ReadJobs, keys_to_read, pick_fair, reason_of, rows_to_read
 from scheduling.fairness.shares import MergeRule, PickReason, PoolShare, ReadRows, ReadyJob, TenantShare
+from tests.examples import scaled
 from tests.unit.scheduling.fairness.shares import SECOND, key, keyed, pool, queue, tenant
 
 
@@ -199,7 +200,7 @@ def test_correction_leaves_exactly_the_measured_service(predicted: int, measured
 COSTS = st.lists(st.integers(1, 50), min_size=30, max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(60), deadline=None)
 @given(
     weights=st.lists(st.integers(1, 8), min_size=2, max_size=5),
     slots=st.integers(1, 7),

@@ -14,6 +14,7 @@ from scheduling.fairness.nodes import virtual_service
 from scheduling.fairness.run_queue import EstimatedJobs, pick_fair
 from scheduling.fairness.shares import KeyShare, PoolShare, TenantShare
 from scheduling.fairness.slices import Running, choose_yields, unkeyed_jobs
+from tests.examples import scaled
 from tests.unit.scheduling.fairness.test_run_queue import SECOND, pool, queue, tenant
 
 UNITS = 1_000 * SECOND  # of virtual time, a second at weight 1
@@ -217,7 +218,7 @@ def after_yielding(share: PoolShare, executions: Sequence[Running], asked: set[U
     return replace(share, queues=queues, room=free + len(asked), tenant_room=everybody)
 
 
-PROPERTY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+PROPERTY = settings(max_examples=scaled(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @PROPERTY

@@ -14,6 +14,8 @@ import pytest
 
 from scheduling.fleet.supervisor import Service, supervise
 
+pytestmark = pytest.mark.process
+
 PATIENCE_SECONDS = 30.0
 # Records its start and its graceful end in a file, and otherwise waits.
 SCRIPT = """

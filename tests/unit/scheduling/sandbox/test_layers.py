@@ -12,6 +12,8 @@ from jobsplatform.settings.env import BASE_DIR
 from scheduling.sandbox.isolated import probe_sandbox, start_isolated
 from scheduling.sandbox.layers import missing_of
 
+pytestmark = pytest.mark.process
+
 # Layers that a kernel supports, and the protections that the self-test then proves.
 _PROBE = """
 import json, sys

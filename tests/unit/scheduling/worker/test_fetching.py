@@ -132,7 +132,8 @@ def test_event_loop_is_notified_of_fetchable_messages_and_sleeps(worker: Any) ->
     assert worker.permits.acquire(0)
     worker.permits.release(0)
     for _ in range(3):
-        hub.timer.call_after(0, lambda: None)
+        # The loop sleeps until the next timer, or for a second without one.
+        hub.timer.call_after(0.01, lambda: None)
         next(hub.loop)
     assert fetchable[-1] == SLOTS + 1
     with pytest.raises(BlockingIOError):

@@ -111,6 +111,7 @@ while True:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("hang", ["alone", "with log"])
 def test_hanging_process_exits_with_its_children_and_logs_the_reason(hang: str, tmp_path: Path) -> None:
     environment = os.environ | {"WATCHDOG_SECONDS": "1", "HEARTBEAT_DIRECTORY": str(tmp_path)}
@@ -231,6 +232,7 @@ def test_directory_that_cannot_be_written_is_logged_once(directory: Path, caplog
     assert [record.message for record in caplog.records] == ["heartbeat_file.not_written"]
 
 
+@pytest.mark.process
 def test_probe_needs_no_database(directory: Path) -> None:
     HeartbeatFile("worker").write(time.monotonic())
     environment = os.environ | {

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scheduling.fairness.lab import Arrivals, EntityShape, OrderPolicy, QueueShape, Rules, Timeline, TreeShape, replay
+from tests.examples import scaled
 from tests.model_replay import replay_model
 
 SECOND = 1_000_000
@@ -178,7 +179,7 @@ jobs_of_three = st.lists(
     is_fifo=True,
     has_keys=False,
 )
-@settings(max_examples=300)
+@settings(max_examples=scaled(300))
 @given(
     jobs=jobs_of_three,
     weights=st.tuples(*[st.integers(1, 2)] * 3),

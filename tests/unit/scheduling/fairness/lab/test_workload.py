@@ -262,6 +262,7 @@ def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 def test_command_works_without_database_and_broker(everything: Path, tmp_path: Path) -> None:
     picture = tmp_path / "out.svg"
     done = run_command(str(everything), "--json", "--policy", "cfs", "--slots", "2", "--plot", str(picture))

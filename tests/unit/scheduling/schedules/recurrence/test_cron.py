@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduling.schedules.recurrence import Cron, CronInvalidError
+from tests.examples import scaled
 
 # Wall-clock times have no zone.
 NEW_YEAR = datetime(2024, 1, 1)  # noqa: DTZ001
@@ -82,7 +83,7 @@ def test_equal_expressions_have_one_canonical_form() -> None:
     assert Cron.parse("  0  9\t* * mon ") == Cron.parse("0 9 * * MON")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=scaled(30), deadline=None)
 @given(
     minutes=st.sets(st.integers(0, 59), min_size=1, max_size=4),
     hours=st.sets(st.integers(0, 23), min_size=1, max_size=3),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduling.schedules.recurrence import Cron, DstPolicy, Recurrence, ZoneUnknownError, find_zone
+from tests.examples import scaled
 
 MINUTE = timedelta(minutes=1)
 
@@ -156,7 +157,7 @@ def written(minutes: set[int], hours: set[int]) -> str:
     return f"{minute} {','.join(map(str, sorted(hours)))} * * *"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=scaled(30), deadline=None)
 @given(change=CHANGES, minutes=MINUTES, hours=HOURS, policy=st.sampled_from([p.value for p in DstPolicy]))
 def test_fires_equal_those_of_a_minute_by_minute_walk(
     change: tuple[str, datetime], minutes: set[int], hours: set[int], policy: str
@@ -168,7 +169,7 @@ def test_fires_equal_those_of_a_minute_by_minute_walk(
     assert found == walk(minutes, hours, zone, policy, after, until)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(60), deadline=None)
 @given(
     change=CHANGES,
     minutes=MINUTES,
