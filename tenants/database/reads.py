@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import QuerySet
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 
 def first_or_raise[RowT](rows: QuerySet[Any, RowT], error: Exception | type[Exception]) -> RowT:
@@ -19,7 +16,8 @@ def first_or_raise[RowT](rows: QuerySet[Any, RowT], error: Exception | type[Exce
     return row
 
 
-def from_row[RecordT: "DataclassInstance"](record: type[RecordT], row: Any, **given: Any) -> RecordT:
+def from_row[RecordT](record: type[RecordT], row: Any, **given: Any) -> RecordT:
     """Return an instance of the dataclass: the given values, and the row's attributes for all other fields."""
-    values = {field.name: getattr(row, field.name) for field in fields(record) if field.name not in given}
+    names = [field.name for field in fields(record)]  # type: ignore[arg-type] # no type says dataclass
+    values = {name: getattr(row, name) for name in names if name not in given}
     return record(**values, **given)

@@ -280,7 +280,7 @@ def test_documents_of_a_replaced_model_are_searched_by_words_until_renewed(
     other = OtherModel()
     for module in (search, steps, embedding):
         monkeypatch.setattr(module, "get_embedder", lambda: other)
-    for place in ("search", "indexing.renewal", "one_item.steps"):
+    for place in ("search", "indexing.reindexing", "one_item.steps"):
         monkeypatch.setattr(f"workloads.documents.{place}.current_model_name", lambda: "another")
     with pytest.raises(DomainError) as refused:
         reindex(tenant, document)
