@@ -36,20 +36,20 @@ dev: environment ## Everything up on this machine: console, dispatcher, worker, 
 	@$(SERVERS) --keep var/dev -- $(PY) -m jobsplatform.embedded.develop $(if $(BIND),--bind $(BIND))
 
 unit: environment-dev ## Unit and architecture tests without servers and processes, with a tenth of the generated examples
-	@$(PY) -m pytest -n 2 -q -p no:schemathesis -m "not process and not django_db" --hypothesis-profile=quick tests/unit tests/architecture $(PYTEST_ARGS)
+	@TIMED_TARGET=$(if $(PYTEST_ARGS),,unit) $(PY) -m pytest -n 2 -q -p no:schemathesis -m "not process and not django_db" --hypothesis-profile=quick tests/unit tests/architecture $(PYTEST_ARGS)
 
 test: environment-dev ## Unit, integration and the core of the acceptance tests, on servers of their own (PYTEST_ARGS="…" is passed on)
-	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser and (core or not acceptance)" $(PYTEST_ARGS)
+	@TIMED_TARGET=$(if $(PYTEST_ARGS),,test) $(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser and (core or not acceptance)" $(PYTEST_ARGS)
 
 coverage: environment-dev ## Branch coverage of the four packages by unit and integration tests, in total; each line in var/coverage
 	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -q --cov --cov-report=html tests/unit tests/integration $(PYTEST_ARGS)
 	@$(PY) -m coverage report | sed -n '1p;$$p'
 
 acceptance: environment-dev ## All acceptance tests, on real processes (TESTS="…" picks files)
-	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 $(or $(TESTS),tests/acceptance) $(PYTEST_ARGS)
+	@TIMED_TARGET=$(if $(TESTS)$(PYTEST_ARGS),,acceptance) $(SERVERS) --fast -- $(PY) -m pytest -n 2 $(or $(TESTS),tests/acceptance) $(PYTEST_ARGS)
 
 browser-test: environment-dev chromium ## The console in headless Chromium
-	@$(SERVERS) --fast -- $(PY) -m pytest -m browser $(PYTEST_ARGS)
+	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m browser tests/browser $(PYTEST_ARGS)
 
 chromium:
 	@command -v chromium >/dev/null 2>&1 || { \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from tenants.database.conf import OWNER_ALIAS
 from tenants.models import Role, Tenant
 from tenants.tenancy.service import create_tenant
 from tests.databases import NO_SERVERS, RUN_VARIABLE, TestDatabase, drop_blueprint
+from tests.durations import record_seconds
 from tests.examples import register_profiles
 from tests.keys import issue_api_key
 from tests.platform_settings import ChangePlatformSettings
@@ -31,8 +33,16 @@ PASSWORD = "correct horse battery staple"
 register_profiles()
 
 
+BEGAN = time.monotonic()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(RUN_VARIABLE, uuid.uuid4().hex[:8])
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == pytest.ExitCode.OK and not hasattr(session.config, "workerinput"):
+        record_seconds(time.monotonic() - BEGAN)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads")
 # Written by tests/integration/api/test_noop_path.py.
 NOOP_PATH_FILE = Path("var") / "noop_path.json"
+# Written by tests/durations.py.
+TEST_SECONDS_FILE = Path("var") / "test_seconds.json"
+TIMED_TARGETS = ("unit", "test", "acceptance")
 LONG_STATEMENT_LINES = 5
 
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
@@ -156,6 +159,13 @@ def count_benchmarks(root: Path) -> Sequence[int]:
     return [sum(path.read_text(encoding="utf-8").count("\n") for path in (root / "benchmarks").rglob("*.py"))]
 
 
+def count_test_seconds(root: Path) -> Sequence[int]:
+    """Read the seconds of the last whole run of each target that passed; none until all three have run."""
+    path = root / TEST_SECONDS_FILE
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return [found[target] for target in TIMED_TARGETS] if found.keys() >= set(TIMED_TARGETS) else []
+
+
 METRICS: tuple[tuple[str, str, Callable[[Path], Sequence[int]]], ...] = (
     ("project files that a warm no-op job passes", "≤ 45", count_noop_path),
     ("product lines", "≤ 0.92×", count_product_lines),
@@ -165,6 +175,7 @@ METRICS: tuple[tuple[str, str, Callable[[Path], Sequence[int]]], ...] = (
     ("lines of import contracts", "≤ 80", count_contract_lines),
     ("public class names used more than once", "≤ 5", count_class_names),
     ("lines of benchmarks", "≤ 5,000", count_benchmarks),
+    ("seconds of make unit / make test / make acceptance", "≤ 60 / ≤ 720 / –", count_test_seconds),
 )
 
 

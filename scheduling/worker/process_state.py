@@ -38,7 +38,7 @@ _FRESH_NS = 1_000_000
 
 # The peak when it was last reset, by process id.
 _forgotten: tuple[int, int] | None = None
-# The file that resets it, by process id: it stays open, since a non-dumpable process cannot open it (see `memory.hide_child`).
+# The file that resets it, by process id. It stays open: a non-dumpable process cannot open it (`memory.hide_child`).
 _peak_file: tuple[int, int] | None = None
 # The time and value of the last reading.
 _read_at_ns, _read_kib = 0, 0

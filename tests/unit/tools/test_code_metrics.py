@@ -9,6 +9,7 @@ import pytest
 
 from tools.code_metrics import (
     NOOP_PATH_FILE,
+    TEST_SECONDS_FILE,
     code_lines,
     count_benchmarks,
     count_contract_lines,
@@ -16,6 +17,7 @@ from tools.code_metrics import (
     count_noop_path,
     count_product_lines,
     count_sql,
+    count_test_seconds,
     private_accesses,
     render,
     repeated_class_names,
@@ -158,3 +160,12 @@ def test_table_compares_two_folders(tmp_path: Path) -> None:
     assert "| product lines | 2 | 1 | 0.50× | ≤ 0.92× |" in table
     assert "| project files that a warm no-op job passes | not measured | 40 | – | ≤ 45 |" in table
     assert "| number | now | target |" in render(now)
+
+
+def test_test_seconds_are_read_once_all_targets_have_run(tmp_path: Path) -> None:
+    path = tmp_path / TEST_SECONDS_FILE
+    path.parent.mkdir()
+    path.write_text(json.dumps({"unit": 50, "acceptance": 1400}))
+    assert count_test_seconds(tmp_path) == []
+    path.write_text(json.dumps({"unit": 50, "acceptance": 1400, "test": 700}))
+    assert count_test_seconds(tmp_path) == [50, 700, 1400]
