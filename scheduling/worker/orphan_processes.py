@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scheduling.worker import process_state
+
 if TYPE_CHECKING:
     from scheduling.execution.logs.job_log import JobLogWriter
 
@@ -40,7 +42,12 @@ class Process:
 
 
 def end_processes_of_job(log: JobLogWriter) -> None:
-    """End the processes that a job has left running, and record them in the job's log and the worker's."""
+    """End the processes that a job has left running, and record them in the job's log and the worker's.
+
+    Only in a process that adopts them: another one would end children of its own.
+    """
+    if not process_state.is_adopting():
+        return
     try:
         ended = end_descendants()
     except OSError:

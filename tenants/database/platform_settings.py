@@ -100,17 +100,17 @@ class PlatformSettings:
         declared = _declared.get(name)
         if declared is None:
             raise AttributeError(_unknown(name))
+        kept = vars(self)  # `forget` in another thread replaces it
         value = self._read().get(name, declared.default)
-        kept = vars(self)[name] = float(value) if isinstance(declared.default, float) else value
-        return kept
+        kept[name] = float(value) if isinstance(declared.default, float) else value
+        return kept[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{name} cannot be set: values come from the settings alone.")
 
     def forget(self) -> None:
         """Drop the kept values, so that each is read again."""
-        for name in _declared:
-            vars(self).pop(name, None)
+        object.__setattr__(self, "__dict__", {"_read": self._read})
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ class PlatformCommand(BaseCommand):
                 return super().execute(*args, **options)
         except DomainError as error:
             faults = [": ".join(filter(None, (fault.get("field"), fault["detail"]))) for fault in error.errors]
-            raise CommandError("\n  ".join([f"{error.code}: {error.detail}", *faults])) from error
+            # The detail of an error with one fault is often the fault itself.
+            others = [fault for fault in faults if fault != str(error.detail)]
+            raise CommandError("\n  ".join([f"{error.code}: {error.detail}", *others])) from error
 
     def show(self, options: dict[str, Any], facts: Any, text: str) -> None:
         """Print the facts as JSON if --json is given, else the text."""

@@ -63,9 +63,10 @@ class Command(PlatformCommand):
             raise CommandError(f"The job is {job.state}. {job.error_message}".strip())
 
     def _print(self, job: Job, options: dict[str, Any]) -> None:
-        facts = {"id": str(job.id), "kind": job.kind, "state": job.state, "result": job.result}
         error = {"type": job.error_type, "message": job.error_message} if job.error_type else None
-        self.show(options, {**facts, "error": error}, f"{job.id} {job.state}")
+        facts = {"id": str(job.id), "kind": job.kind, "state": job.state, "error": error}
+        # Decrypted only if it is shown: this process may have no key.
+        self.show(options, facts | ({"result": job.result} if options["json"] else {}), f"{job.id} {job.state}")
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from scheduling.bulk import turns
 from scheduling.fleet.workers import Registration
@@ -85,6 +86,20 @@ def test_submit_job_with_a_used_key_waits_for_the_first_job(
     complete(start, job)
     facts = run_json("submit_job", "noop", "--tenant", "acme", "--idempotency-key", "k", "--wait")
     assert (facts["id"], facts["state"]) == (str(job.id), "completed")
+
+
+def test_submit_job_without_json_does_not_decrypt_the_result(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    (job,) = submit(acme, idempotency_key="k")
+    tick()
+    complete(start, job)
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduling_job SET result = %s WHERE id = %s", ['{"$sealed": "of another row"}', job.pk])
+    arguments = ("submit_job", "noop", "--tenant", "acme", "--idempotency-key", "k", "--wait")
+    assert run(*arguments).strip() == f"{job.id} completed"
+    with pytest.raises(CommandError, match="sealed_value_broken"):
+        run_json(*arguments)
 
 
 def test_submit_job_waiting_for_a_dead_job_fails(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
