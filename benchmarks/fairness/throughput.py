@@ -74,7 +74,7 @@ def _take_turns(folder: Path, *, are_alone: bool) -> list[tuple[str, float, str]
     """Return the strategy of each turn, its rate, and the meter's text."""
     clear_platform()
     tenants = add_tenants(ACTIVE_TENANTS, estimate_us=NOOP_US)
-    fill_backlog(tenants, ACTIVE_TENANTS, payload={}, travels_alone=are_alone)
+    fill_backlog(tenants, ACTIVE_TENANTS, payload={}, merge_disabled=are_alone)
     with serving(folder, slots=SLOTS) as processes, acting_as(ACTOR):
         warm_up(processes)
         return [(turn, *_take_turn(processes, tenants, turn, are_alone=are_alone)) for turn in TURNS]
@@ -85,7 +85,7 @@ def _take_turn(processes: Processes, tenants: Sequence[UUID], strategy: str, *, 
     queue = Queue.objects.get(name=QUEUE)
     pause_queue(queue=queue, reason="benchmark")
     wait_drained(processes)
-    fill_backlog(tenants, len(tenants) * JOBS_EACH - count_waiting(), payload={}, travels_alone=are_alone)
+    fill_backlog(tenants, len(tenants) * JOBS_EACH - count_waiting(), payload={}, merge_disabled=are_alone)
     analyse()
     _set_strategy(strategy)
     resume_queue(queue=queue, reason="benchmark")
@@ -166,7 +166,7 @@ def _beside_celery(rates: Sequence[float], metered: str) -> str:
 def _drain(folder: Path, *, tenants: int = FEW_TENANTS, are_alone: bool = False) -> tuple[float, str]:
     """Return the jobs per second from a backlog of equal tenants, and the meter's text."""
     jobs = ALONE_JOBS if are_alone else MERGED_JOBS
-    return drain_backlog(folder, jobs, MERGED_SECONDS, slots=SLOTS, tenants=tenants, travels_alone=are_alone)
+    return drain_backlog(folder, jobs, MERGED_SECONDS, slots=SLOTS, tenants=tenants, merge_disabled=are_alone)
 
 
 TICKS, TICK_WARM_UP, TICK_TARGET = 15, 2, 2.0

@@ -71,7 +71,7 @@ WITH made AS (
     FROM generate_series(%(first)s::int, %(last)s::int) AS n
     RETURNING id, tenant_id, rank
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, travels_alone)
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, merge_disabled)
     SELECT m.tenant_id, e.id, m.rank, m.id, %(kind)s, %(alone)s
     FROM made m JOIN scheduling_schedulingentity e ON e.tenant_id = m.tenant_id AND e.queue_id = %(queue)s
     RETURNING tenant_id, entity_id, job_id
@@ -144,13 +144,13 @@ def fill_backlog(
     kind: str = "noop",
     payload: dict[str, Any],
     queue: str = QUEUE,
-    travels_alone: bool = False,
+    merge_disabled: bool = False,
     one_by_one: bool = False,
 ) -> None:
     """Add equal jobs to the waiting ones, one of each tenant per round; the next tick finds them."""
     register(tenant_ids, queue=queue)
     values = {"tenants": list(tenant_ids), "queue": queue_id(queue), "kind": kind, "payload": Jsonb(payload)}
-    values |= {"stride": STRIDE, "alone": travels_alone, "one_by_one": one_by_one}
+    values |= {"stride": STRIDE, "alone": merge_disabled, "one_by_one": one_by_one}
     for first in range(1, jobs + 1, SLICE):
         run_statement(_JOBS, {**values, "first": first, "last": min(first + SLICE - 1, jobs)})
 

@@ -47,7 +47,7 @@ class Flooded:
 def drain_ours(folder: Path, how: str) -> float:
     """Return the platform's jobs per second, MERGED or ALONE."""
     how_many = {"slots": SLOTS, "tenants": DRAIN_TENANTS}
-    rate, _ = drain_backlog(folder, JOBS[how], TURN_SECONDS, **how_many, has_spare=False, travels_alone=how == ALONE)
+    rate, _ = drain_backlog(folder, JOBS[how], TURN_SECONDS, **how_many, has_spare=False, merge_disabled=how == ALONE)
     verify_platform()
     return rate
 

@@ -175,8 +175,8 @@ ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id AND e.fair_key = j.fair
 
 -- name: put_ready
 -- Insert the ready places of available jobs.
-INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
-SELECT j.tenant_id, e.id, j.rank, j.id, j.kind, j.payload_bytes, j.used_us, j.travels_alone FROM
+INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
+SELECT j.tenant_id, e.id, j.rank, j.id, j.kind, j.payload_bytes, j.used_us, j.merge_disabled FROM
 -- include: jobs_with_lines
 WHERE j.id = ANY (%(job_ids)s::uuid[]) AND j.state = 'available'
     AND NOT EXISTS (SELECT FROM scheduling_job_held h WHERE h.job_id = j.id)

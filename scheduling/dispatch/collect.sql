@@ -372,10 +372,10 @@ WITH chosen AS (
 ), job AS (
     UPDATE scheduling_job j SET state = 'available'
     FROM due d WHERE j.id = d.job_id AND j.state IN ('scheduled', 'retryable')
-    RETURNING j.id, j.queue_id, j.travels_alone
+    RETURNING j.id, j.queue_id, j.merge_disabled
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
-    SELECT d.tenant_id, d.entity_id, d.rank, d.job_id, d.kind, d.payload_bytes, d.used_us, j.travels_alone
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
+    SELECT d.tenant_id, d.entity_id, d.rank, d.job_id, d.kind, d.payload_bytes, d.used_us, j.merge_disabled
     FROM due d JOIN job j ON j.id = d.job_id
 ), numbered AS (
     SELECT d.tenant_id, d.entity_id, d.job_id, j.queue_id, row_number() OVER () AS n
@@ -419,10 +419,10 @@ WITH RECURSIVE gate_scan AS (
     SELECT h.job_id FROM scheduling_job_held h JOIN candidate USING (job_id) FOR NO KEY UPDATE OF h SKIP LOCKED
 ), held AS (
     DELETE FROM scheduling_job_held h USING chosen c WHERE h.job_id = c.job_id
-    RETURNING h.job_id, h.tenant_id, h.entity_id, h.kind, h.rank, h.payload_bytes, h.used_us, h.travels_alone
+    RETURNING h.job_id, h.tenant_id, h.entity_id, h.kind, h.rank, h.payload_bytes, h.used_us, h.merge_disabled
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
-    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone FROM held
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
+    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled FROM held
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT DISTINCT h.tenant_id, h.entity_id, e.queue_id, 0
@@ -453,12 +453,12 @@ WITH head AS (
 ), deleted_rows AS (
     DELETE FROM scheduling_job_ready r USING free p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
-    RETURNING r.tenant_id, r.entity_id, r.rank, r.job_id, r.kind, r.payload_bytes, r.used_us, r.travels_alone,
+    RETURNING r.tenant_id, r.entity_id, r.rank, r.job_id, r.kind, r.payload_bytes, r.used_us, r.merge_disabled,
         p.gate
 ), held AS (
-    INSERT INTO scheduling_job_held (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone,
+    INSERT INTO scheduling_job_held (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled,
         gate)
-    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone, gate FROM deleted_rows
+    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled, gate FROM deleted_rows
 )
 SELECT DISTINCT entity_id FROM head p
 WHERE gate IS NOT NULL AND NOT EXISTS (SELECT FROM deleted_rows g WHERE g.job_id = p.job_id);

@@ -81,7 +81,7 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
                 hidden.add(row.entity_id)
                 continue
             whole_us = row.predicted_us
-            may_merge = whole_us < MERGE_BELOW_US and not row.travels_alone and registry.is_mergeable(row.kind)
+            may_merge = whole_us < MERGE_BELOW_US and not row.merge_disabled and registry.is_mergeable(row.kind)
             cost_us = whole_us if slice_us is None else min(whole_us, slice_us)
             jobs[row.entity_id].append(ReadyJob(row.job_id, row.rank, row.kind, cost_us, may_merge, whole_us))
     return RowsReading(

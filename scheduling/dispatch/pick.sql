@@ -2,7 +2,7 @@
 -- Read the first ready jobs of lines with their predicted costs and gates.
 SELECT a.entity_id, r.rank, r.job_id, r.kind,
     -- A rate counts jobs, so jobs of a rated queue do not share a message.
-    r.travels_alone OR q.dispatches_per_minute IS NOT NULL AS travels_alone,
+    r.merge_disabled OR q.dispatches_per_minute IS NOT NULL AS merge_disabled,
     -- include: predicted_us
     AS predicted_us,
     -- include: gate_before

@@ -85,8 +85,8 @@ class Settlement:
 
     ``measured_us`` is the slot time by the worker's steady clock, from ``began_us`` after the start, which all
     executions of a message share. ``began_us`` is None if the execution was never run. Without ``measured_us`` the
-    database's clock measures. Either is at most ``most_us``, by default `longest_us`. ``travels_alone``: the job shares
-    no message from now on.
+    database's clock measures. Either is at most ``most_us``, by default `longest_us`. ``merge_disabled``: from
+    now on the job shares no message.
 
     ``dependencies`` are those that it used; an error of one of them does not count against the kind.
     ``retry_after_seconds`` is the wait that the dependency requested. ``progress`` is the last report, if it is not
@@ -115,7 +115,7 @@ class Settlement:
     began_us: int | None = None
     measured_us: int | None = None
     most_us: int | None = None
-    travels_alone: bool = False
+    merge_disabled: bool = False
     dependencies: Sequence[DependencyReport] = ()
     retry_after_seconds: float | None = None
     progress: Progress | None = None

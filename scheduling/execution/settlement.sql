@@ -115,7 +115,7 @@ settlement AS (
         coalesce(dead_letter_reason, '') AS dead_letter_reason,
         coalesce(is_sample, false) AS is_sample, coalesce(is_lost, false) AS is_lost,
         coalesce(event_data, '{}') AS event_data,
-        peak_memory_kib, began_us, measured_us, most_us, coalesce(travels_alone, false) AS travels_alone,
+        peak_memory_kib, began_us, measured_us, most_us, coalesce(merge_disabled, false) AS merge_disabled,
         dependencies, coalesce(is_blamed, false) AS is_blamed, retry_after_seconds, progress,
         charge_id, event_id, dead_letter_id, error_id
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS v(
@@ -123,7 +123,7 @@ settlement AS (
         attempt_delta int, crash_delta int, result jsonb, checkpoint jsonb,
         due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
         traceback text, dead_letter_reason text, is_sample bool, is_lost bool, event_data jsonb,
-        peak_memory_kib bigint, began_us bigint, measured_us bigint, most_us bigint, travels_alone bool,
+        peak_memory_kib bigint, began_us bigint, measured_us bigint, most_us bigint, merge_disabled bool,
         dependencies jsonb, is_blamed bool, retry_after_seconds float8, progress jsonb,
         charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
     )
@@ -158,7 +158,7 @@ locked AS (
         v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_fingerprint,
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
         v.peak_memory_kib, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
-        v.travels_alone, v.dependencies, v.is_blamed, v.retry_after_seconds, v.progress,
+        v.merge_disabled, v.dependencies, v.is_blamed, v.retry_after_seconds, v.progress,
         -- Without a worker's measurement the execution is charged up to the last heartbeat of its worker, in equal
         -- parts with those that shared the slot. This clock may have been set meanwhile, hence the bounds.
         CASE WHEN l.started_at IS NULL THEN 0 ELSE least(coalesce(v.most_us, %(most_us)s), greatest(0,
@@ -175,7 +175,7 @@ locked AS (
         attempt = j.attempt + e.attempt_delta,
         crash_count = j.crash_count + e.crash_delta,
         yield_count = j.yield_count + (e.outcome = 'yielded')::int,
-        travels_alone = j.travels_alone OR e.travels_alone,
+        merge_disabled = j.merge_disabled OR e.merge_disabled,
         -- A job that was returned before its turn has not started yet.
         started_at = CASE WHEN e.started_at IS NULL AND j.started_at = e.message_started_at THEN NULL
             ELSE j.started_at END,
@@ -213,7 +213,7 @@ locked AS (
 -- fragment: job_condition
     FROM ended e
     WHERE j.id = e.job_id AND j.fence = e.fence AND j.state IN ('dispatched', 'executing')
-    RETURNING j.id AS job_id, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us, j.travels_alone,
+    RETURNING j.id AS job_id, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us, j.merge_disabled,
         j.started_at = e.message_started_at AS is_first_start
 
 -- fragment: ended_at
@@ -244,7 +244,7 @@ execution AS (
     -- Joined once for all uses. Every job belongs to an ended execution: FULL only excludes a nested loop over all
     -- pairs, which a generic plan would choose.
     SELECT e.*, j.job_id IS NOT NULL AS is_known, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us,
-        j.travels_alone AS goes_alone, j.is_first_start
+        j.merge_disabled AS goes_alone, j.is_first_start
     FROM ended e FULL JOIN job j USING (job_id)
 ), settled AS (
     INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us,
@@ -267,7 +267,7 @@ execution AS (
         -- include: ended_at
     FROM ended_with_jobs
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
     SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, goes_alone
     FROM ended_with_jobs WHERE is_known AND state = 'available'
 ), due AS (

@@ -270,7 +270,7 @@ def crashed(
         error_fingerprint=Failure("worker_lost", cause, "").fingerprint if blamed else "",
         dead_letter_reason=Reason.CRASHED_WORKERS if quarantined else "",
         is_lost=is_lost,
-        travels_alone=was_merged,
+        merge_disabled=was_merged,
         event_data={"cause": cause},
     )
 

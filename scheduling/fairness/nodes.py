@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
+from typing import NamedTuple
 from uuid import UUID
 
 from scheduling.fairness.shares import ReadyJob
@@ -18,10 +19,22 @@ MILLI = 1_000
 # Stands for a job that exists but was not read: picking past it would be a guess.
 UNREAD = ReadyJob(job_id=None, rank=0, kind="", cost_us=0)
 KEY_WEIGHT_MILLI = 1_000
-# A child's place among its siblings: (virtual start time, in flight, rank of its first job, id), least first.
+# The order of a child among its siblings, least first: the first four fields of its `HeapEntry`.
 type Turn = tuple[int, int, int, int]
-# A turn with its tenant. Two places of one tenant may be equal; those of two tenants differ in the id.
-type Place = tuple[int, int, int, int, TenantNode]
+
+
+class HeapEntry[NodeT](NamedTuple):
+    """A child's entry in the heap of its parent, compared field by field.
+
+    ``start_tag`` is its virtual time, or its rank in order of arrival; ``rank`` is that of its first job. An entry that
+    is not its node's current one is stale. Entries of two nodes differ in the id, so nodes are never compared.
+    """
+
+    start_tag: int
+    in_flight: int
+    rank: int
+    entity_id: int
+    node: NodeT
 
 
 def virtual_service(cost_us: int, weight_milli: int) -> int:
@@ -42,7 +55,7 @@ def rejoined(vruntime: int, parent_virtual_time: int) -> int:
 class KeyNode:
     """The jobs of one node in the order in which they start: ``head`` is the next one or None, ``rest`` the others."""
 
-    __slots__ = ("entity_id", "head", "in_flight", "place", "rank", "rest", "taken", "vruntime")
+    __slots__ = ("entity_id", "entry", "head", "in_flight", "rank", "rest", "taken", "vruntime")
 
     def __init__(
         self, entity_id: int, rest: Iterator[ReadyJob | None], *, vruntime: int = 0, in_flight: int = 0, rank: int = 0
@@ -53,7 +66,7 @@ class KeyNode:
         self.in_flight = in_flight
         self.rank = rank
         self.taken = 0
-        self.place: tuple[int, int, int, int, KeyNode] | None = None
+        self.entry: HeapEntry[KeyNode] | None = None
         self.advance()
 
     def advance(self) -> None:
@@ -76,7 +89,7 @@ class KeyNodes:
         # One line needs no choice, and no heap.
         self._only = lines[0] if len(lines) == 1 else None
         ready = [] if self._only else [line for line in lines if line.head is not None]
-        self._heap = [self._stand(line) for line in ready]
+        self._heap = [self._new_entry(line) for line in ready]
         heapify(self._heap)
         self._ranks = [(line.rank, line.entity_id, line) for line in ready]
         heapify(self._ranks)
@@ -86,16 +99,16 @@ class KeyNodes:
         if self._only is not None:
             return self._only
         heap = self._heap
-        while (place := heap[0])[4].place is not place:
+        while (entry := heap[0]).node.entry is not entry:
             heappop(heap)
-        return place[4]
+        return entry.node
 
     def tag_after_next(self) -> int | None:
         """Return the virtual time of the node after the next one; None without one, or in order of rank.
 
         No entry of the heap may be stale when it is called.
         """
-        return None if self._is_fifo else min((place[0] for place in self._heap[1:3]), default=None)
+        return None if self._is_fifo else min((entry.start_tag for entry in self._heap[1:3]), default=None)
 
     def least_rank(self) -> int:
         """Return the rank of the job that has waited longest; at least one node must have jobs.
@@ -129,14 +142,14 @@ class KeyNodes:
             self.ready -= 1
             if self._only is None:
                 heappop(self._heap)
-                line.place = None
+                line.entry = None
         elif self._only is None:
-            heapreplace(self._heap, self._stand(line))
+            heapreplace(self._heap, self._new_entry(line))
 
-    def _stand(self, line: KeyNode) -> tuple[int, int, int, int, KeyNode]:
-        order = line.rank if self._is_fifo else line.vruntime
-        line.place = place = (order, line.in_flight, line.rank, line.entity_id, line)
-        return place
+    def _new_entry(self, line: KeyNode) -> HeapEntry[KeyNode]:
+        start_tag = line.rank if self._is_fifo else line.vruntime
+        line.entry = entry = HeapEntry(start_tag, line.in_flight, line.rank, line.entity_id, line)
+        return entry
 
 
 class Capacity:
@@ -151,16 +164,16 @@ class Capacity:
 
 
 class TenantNode:
-    """A tenant in a queue. Its ``lines`` hold its jobs; ``place`` is its entry in the queue's heap, or None."""
+    """A tenant in a queue. Its ``lines`` hold its jobs; ``entry`` is its entry in the queue's heap, or None."""
 
     __slots__ = (
         "capacity",
         "entitled_slots",
         "entity_id",
+        "entry",
         "in_flight",
         "lines",
         "longest_rank",
-        "place",
         "queue",
         "vruntime",
         "weight_milli",
@@ -189,16 +202,16 @@ class TenantNode:
         self.entitled_slots = entitled_slots
         # Set if its longest waiting job has a key that was not read: older than all that were.
         self.longest_rank = longest_rank
-        self.place: Place | None = None
+        self.entry: HeapEntry[TenantNode] | None = None
         capacity.nodes.append(self)
         queue.tenants.append(self)
 
-    def stand(self) -> Place:
+    def new_entry(self) -> HeapEntry[TenantNode]:
         """Return and store a new entry for the queue's heap; its rank is the least of the tenant's lines."""
         rank = self.lines.least_rank() if self.longest_rank is None else self.longest_rank
-        order = rank if self.queue.is_fifo else self.vruntime
-        self.place = place = (order, self.in_flight, rank, self.entity_id, self)
-        return place
+        start_tag = rank if self.queue.is_fifo else self.vruntime
+        self.entry = entry = HeapEntry(start_tag, self.in_flight, rank, self.entity_id, self)
+        return entry
 
 
 class QueueNode:
@@ -243,13 +256,13 @@ class QueueNode:
         # Whether more tenants wait than were read.
         self.has_more = has_more
         self.tenants: list[TenantNode] = []
-        self.heap: list[Place] = []
+        self.heap: list[HeapEntry[TenantNode]] = []
         self.is_reserve = False
 
     def enqueue_tenants(self, *, is_reserve: bool = False) -> None:
         """Fill the heap with all tenants that have jobs; if ``is_reserve``, only with those below their entitlement."""
         self.is_reserve = is_reserve
-        self.heap = [tenant.stand() for tenant in self.tenants if self.may_go_on(tenant)]
+        self.heap = [tenant.new_entry() for tenant in self.tenants if self.may_go_on(tenant)]
         heapify(self.heap)
 
     def may_go_on(self, tenant: TenantNode) -> bool:
@@ -257,7 +270,7 @@ class QueueNode:
 
     def turn(self) -> Turn:
         """Return the queue's place among the queues of its pool; it must have a waiting tenant."""
-        return (self.vruntime, self.in_flight, self.heap[0][2], self.queue_id)
+        return (self.vruntime, self.in_flight, self.heap[0].rank, self.queue_id)
 
     def runner_up(self) -> Turn | None:
         """Return the place of the tenant after the first, or None; no entry of the heap may be stale."""

@@ -231,7 +231,7 @@ def _reason_of_tenant(pick: Pick, runner_up: tuple[int, int, int, int]) -> PickR
 
 def _take_from(tree: FairTree, queue: QueueNode) -> int | None:
     """Take the queue's next job; return its line's entity, or None if it was not read."""
-    line = queue.heap[0][4].lines.next()
+    line = queue.heap[0].node.lines.next()
     if line.head is None or line.head is UNREAD:
         return None
     tree.take(queue)

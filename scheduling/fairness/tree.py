@@ -119,7 +119,7 @@ class FairTree:
             queue.is_backlogged = (queue.has_more and queue.room > 0) or (bool(queue.heap) and self._may_start(queue))
         while self._full:
             for tenant in self._full.pop().nodes:
-                tenant.place = None
+                tenant.entry = None
 
     def next_queue(self) -> QueueNode | None:
         """Return the next queue in order; None if no job may start."""
@@ -147,9 +147,9 @@ class FairTree:
         """
         heap = queue.heap
         while heap:
-            place = heap[0]
-            tenant = place[4]
-            if tenant.place is not place:
+            entry = heap[0]
+            tenant = entry.node
+            if tenant.entry is not entry:
                 heappop(heap)
                 continue
             has_room = tenant.capacity.room > 0
@@ -166,17 +166,17 @@ class FairTree:
             if has_room:
                 return False
             heappop(heap)
-            tenant.place = None
+            tenant.entry = None
         return False
 
     def joins(self, queue: QueueNode) -> bool:
         """Return whether the queue's next job joins an open message, and so needs no slot."""
-        return self.messages.joined_by(queue.queue_id, queue.heap[0][4].lines.next().head) is not None
+        return self.messages.joined_by(queue.queue_id, queue.heap[0].node.lines.next().head) is not None
 
     def take(self, queue: QueueNode) -> tuple[ReadyJob, int]:
         """Take the queue's next job and charge it at every level; return the job and the number of its message."""
         heap = queue.heap
-        tenant = heap[0][4]
+        tenant = heap[0].node
         line, capacity = tenant.lines.next(), tenant.capacity
         job = line.head
         assert job is not None
@@ -204,8 +204,8 @@ class FairTree:
         tenant.in_flight += is_new
         tenant.lines.charge(line, virtual_service(cost_us, KEY_WEIGHT_MILLI), messages=int(is_new))
         if tenant.lines.ready and (not queue.is_reserve or queue.may_go_on(tenant)):
-            heapreplace(heap, tenant.stand())
+            heapreplace(heap, tenant.new_entry())
         else:
             heappop(heap)
-            tenant.place = None
+            tenant.entry = None
         return job, number

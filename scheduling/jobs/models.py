@@ -41,11 +41,11 @@ class Job(TenantModel):
     idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=0, help_text=_("Failed attempts."))
     crash_count = models.PositiveSmallIntegerField(_("crash count"), default=0)
-    travels_alone = models.BooleanField(
+    merge_disabled = models.BooleanField(
         _("shares no message"),
         db_default=False,
         editable=False,
-        help_text=_("Its message killed a worker: from now on the job shares no message, so that the cause is found."),
+        help_text=_("Whether a message with this job killed a worker. Such a job is sent in a message of its own."),
     )
     execution_count = models.PositiveIntegerField(_("execution count"), default=0)
     yield_count = models.PositiveIntegerField(
@@ -193,7 +193,7 @@ class JobReady(WaitingRow):
 
     pk = models.CompositePrimaryKey("entity_id", "rank", "job_id")
     job_id = models.UUIDField()
-    travels_alone = models.BooleanField(db_default=False)
+    merge_disabled = models.BooleanField(db_default=False)
 
     class Meta:
         db_table = "scheduling_job_ready"
@@ -219,7 +219,7 @@ class JobHeld(WaitingRow):
     """
 
     job_id = models.UUIDField(primary_key=True)
-    travels_alone = models.BooleanField(db_default=False)
+    merge_disabled = models.BooleanField(db_default=False)
     gate = models.CharField(max_length=40, db_default="kind")
 
     class Meta:

@@ -85,11 +85,11 @@ WITH wanted AS (
     FROM deleted_waiting g JOIN wanted w USING (job_id)
     WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s::text[]) AND j.queue_id = w.queue_id
       AND (g.joins = 0 OR j.state = 'suspended')
-    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.rank, j.payload_bytes, j.used_us, j.travels_alone, w.entity_id,
+    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.rank, j.payload_bytes, j.used_us, j.merge_disabled, w.entity_id,
         w.n, g.joins
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
-    SELECT tenant_id, entity_id, rank, id, kind, payload_bytes, used_us, travels_alone FROM job
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
+    SELECT tenant_id, entity_id, rank, id, kind, payload_bytes, used_us, merge_disabled FROM job
 ), not_suspended AS (
     DELETE FROM scheduling_job_suspended s USING job j WHERE s.job_id = j.id AND j.joins = 1
 ), wake AS (

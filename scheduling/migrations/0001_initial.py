@@ -1201,14 +1201,11 @@ class Migration(migrations.Migration):
                 ),
                 ("crash_count", models.PositiveSmallIntegerField(default=0, verbose_name="crash count")),
                 (
-                    "travels_alone",
+                    "merge_disabled",
                     models.BooleanField(
                         db_default=False,
                         editable=False,
-                        help_text=(
-                            "Its message killed a worker: from now on the job shares no message, so that "
-                            "the cause is found."
-                        ),
+                        help_text="Whether a message with this job killed a worker. Such a job is sent in a message of its own.",
                         verbose_name="shares no message",
                     ),
                 ),
@@ -1558,7 +1555,7 @@ class Migration(migrations.Migration):
                 ("payload_bytes", models.IntegerField(db_default=0)),
                 ("used_us", models.BigIntegerField(db_default=0)),
                 ("job_id", models.UUIDField(primary_key=True, serialize=False)),
-                ("travels_alone", models.BooleanField(db_default=False)),
+                ("merge_disabled", models.BooleanField(db_default=False)),
                 ("gate", models.CharField(db_default="kind", max_length=40)),
                 (
                     "tenant",
@@ -1657,7 +1654,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("job_id", models.UUIDField()),
-                ("travels_alone", models.BooleanField(db_default=False)),
+                ("merge_disabled", models.BooleanField(db_default=False)),
                 (
                     "tenant",
                     models.ForeignKey(

@@ -69,13 +69,13 @@ class GrowingKeyNodes(KeyNodes):
         if was_empty:
             self._return(line)
         elif self._only is None:
-            heappush(self._heap, self._stand(line))
+            heappush(self._heap, self._new_entry(line))
             heappush(self._ranks, (line.rank, line.entity_id, line))
 
     def reposition(self, line: KeyNode) -> None:
         """Update the node's place in the heap after its virtual time or counts changed."""
         if self._only is None and line.head is not None:
-            heappush(self._heap, self._stand(line))
+            heappush(self._heap, self._new_entry(line))
 
     def advance_clock(self, vruntime: int) -> None:
         """Advance the clock after a node was served at ``vruntime`` out of order, but not beyond a node with jobs."""
@@ -92,7 +92,7 @@ class GrowingKeyNodes(KeyNodes):
         self.ready += 1
         line.vruntime = rejoined(line.vruntime, self.virtual_time)
         if self._only is None:
-            heappush(self._heap, self._stand(line))
+            heappush(self._heap, self._new_entry(line))
             heappush(self._ranks, (line.rank, line.entity_id, line))
 
 
@@ -142,8 +142,8 @@ class GrowingTree(FairTree):
             queue.vruntime = corrected(queue.vruntime, weight_milli=queue.weight_milli, **change)
             self._corrected.append((tenant, line))
         _lines_of(tenant).reposition(line)
-        if tenant.place is not None:
-            heappush(tenant.queue.heap, tenant.stand())
+        if tenant.entry is not None:
+            heappush(tenant.queue.heap, tenant.new_entry())
 
     def charge_on(self, tenant: TenantNode, line: KeyNode, cost_us: int) -> None:
         """Charge a job that runs longer than it was charged for, as if it were dispatched again now.
@@ -151,9 +151,9 @@ class GrowingTree(FairTree):
         It keeps its slot out of order, so no clock passes a waiting child.
         """
         queue = tenant.queue
-        while queue.heap and queue.heap[0][4].place is not queue.heap[0]:
+        while queue.heap and queue.heap[0].node.entry is not queue.heap[0]:
             heappop(queue.heap)
-        first = [queue.heap[0][4].vruntime] if queue.heap else []
+        first = [queue.heap[0].node.vruntime] if queue.heap else []
         backlogged = [other.vruntime for other in self.queues if other.is_backlogged]
         self.virtual_time = max(self.virtual_time, min([queue.vruntime, *backlogged]))
         queue.virtual_time = max(queue.virtual_time, min([tenant.vruntime, *first]))
@@ -162,8 +162,8 @@ class GrowingTree(FairTree):
         tenant.vruntime += virtual_service(cost_us, tenant.weight_milli)
         line.vruntime += virtual_service(cost_us, KEY_WEIGHT_MILLI)
         _lines_of(tenant).reposition(line)
-        if tenant.place is not None:
-            heappush(queue.heap, tenant.stand())
+        if tenant.entry is not None:
+            heappush(queue.heap, tenant.new_entry())
 
     def fold(self) -> None:
         """Apply all ends of this moment, and put tenants back into the heaps that are below their cap again.
@@ -175,22 +175,22 @@ class GrowingTree(FairTree):
             tenant, line = self._corrected.pop()
             queue = tenant.queue
             _lines_of(tenant).hold_back(line)
-            if tenant.place is not None:
+            if tenant.entry is not None:
                 queue.virtual_time = min(queue.virtual_time, tenant.vruntime)
             if queue.is_backlogged:
                 self.virtual_time = min(self.virtual_time, queue.vruntime)
         while self._freed:
             for tenant in self._freed.pop().nodes:
-                if tenant.lines.ready and tenant.place is None:
+                if tenant.lines.ready and tenant.entry is None:
                     self._restand(tenant)
 
     def _restand(self, tenant: TenantNode) -> None:
         """Give a tenant with jobs its place if it is below its cap. Time without jobs earns no credit."""
-        if tenant.place is None:
+        if tenant.entry is None:
             if tenant.capacity.room <= 0:
                 return
             tenant.vruntime = rejoined(tenant.vruntime, tenant.queue.virtual_time)
-        heappush(tenant.queue.heap, tenant.stand())
+        heappush(tenant.queue.heap, tenant.new_entry())
 
 
 def _lines_of(tenant: TenantNode) -> GrowingKeyNodes:

@@ -154,7 +154,7 @@ class SlicedSimulation(Simulation):
 
 def _first(queue: QueueNode, count: int) -> list[TenantNode]:
     """Return the tenants of the queue that the next ``count`` turns may belong to."""
-    return [place[4] for place in nsmallest(count, (place for place in queue.heap if place[4].place is place))]
+    return [entry.node for entry in nsmallest(count, (entry for entry in queue.heap if entry.node.entry is entry))]
 
 
 def _queue_share(queue: QueueNode, tenants: list[TenantShare]) -> QueueShare:

@@ -41,13 +41,13 @@ from tests.integration.scheduling.startable_jobs import read_idle_slots
 _SQL = load_sql(pick_module.__file__)
 _READY = f"""
 SELECT r.job_id, r.entity_id, r.rank, r.kind, {_SQL["predicted_us"]},
-    r.travels_alone OR q.dispatches_per_minute IS NOT NULL
+    r.merge_disabled OR q.dispatches_per_minute IS NOT NULL
 FROM scheduling_job_ready r JOIN scheduling_schedulingentity e ON e.id = r.entity_id
     JOIN scheduling_queue q ON q.id = e.queue_id {_SQL["cost_sums"]}
 WHERE q.pool_id = %(pool)s
 """
 _CLAIMED = """
-SELECT l.job_id, l.entity_id, j.rank, l.kind, l.predicted_us, j.travels_alone OR q.dispatches_per_minute IS NOT NULL
+SELECT l.job_id, l.entity_id, j.rank, l.kind, l.predicted_us, j.merge_disabled OR q.dispatches_per_minute IS NOT NULL
 FROM scheduling_execution_live l JOIN scheduling_job j ON j.id = l.job_id JOIN scheduling_queue q ON q.id = l.queue_id
 WHERE l.id = ANY(%(ids)s)
 """
@@ -214,8 +214,8 @@ class ModelledWalk(StoppingWalk):
             cursor.execute(_CLAIMED, {"ids": [one.execution_id for one in claimed]})
             rows += cursor.fetchall()
         jobs: dict[int, list[Waiting]] = defaultdict(list)
-        for job_id, line_id, rank, kind, cost_us, travels_alone in rows:
-            may_merge = cost_us < MERGING.below_us and not travels_alone and registry.is_mergeable(kind)
+        for job_id, line_id, rank, kind, cost_us, merge_disabled in rows:
+            may_merge = cost_us < MERGING.below_us and not merge_disabled and registry.is_mergeable(kind)
             jobs[line_id].append(Waiting(rank, job_id, cost_us, kind, may_merge))
         for row in entities.values():
             entity = model.entity(row.queue_id, row.tenant_id, row.parent_id or row.pk)

@@ -381,7 +381,7 @@ def test_crash_of_a_message_counts_for_no_job_and_unmerges_them(
     in_messages = {live.job_id: len(message) for message in messages() for live in message}
     assert {in_messages[job.pk] for job in jobs if job.pk in in_messages} == {1}
     # In flight or not, in their order; new jobs are still merged with others.
-    assert Counter(reload(job).travels_alone for job in [*jobs, *fresh]) == {True: 4, False: 4}
+    assert Counter(reload(job).merge_disabled for job in [*jobs, *fresh]) == {True: 4, False: 4}
 
 
 @pytest.mark.parametrize("way", ["retry", "suspend", "hold", "publish"])
@@ -435,7 +435,7 @@ def test_members_of_a_lost_worker_share_the_cost_of_its_slot(acme: Tenant, tick:
     # Thirty seconds of one slot, whichever job used them.
     assert 25_000_000 < sum(measured) < 31_000_000
     assert max(measured) - min(measured) <= 1_000
-    assert {(reload(job).crash_count, reload(job).travels_alone) for job in jobs} == {(0, True)}
+    assert {(reload(job).crash_count, reload(job).merge_disabled) for job in jobs} == {(0, True)}
     tick()
 
 

@@ -80,7 +80,7 @@ def assert_is_stored(job: Job) -> None:
     }
     is_due = job.state == JobState.SCHEDULED
     ready, due = JobReady.objects.filter(job_id=job.pk), JobDue.objects.filter(job_id=job.pk)
-    assert list(ready.values(*place, "travels_alone")) == ([] if is_due else [place | {"travels_alone": False}])
+    assert list(ready.values(*place, "merge_disabled")) == ([] if is_due else [place | {"merge_disabled": False}])
     assert list(due.values(*place, "due_at")) == ([place | {"due_at": job.run_at}] if is_due else [])
     deadlines = JobDeadline.objects.filter(job_id=job.pk).values_list("tenant_id", "deadline_at")
     assert list(deadlines) == ([] if job.deadline_at is None else [(job.tenant_id, job.deadline_at)])

@@ -203,7 +203,7 @@ def test_member_ending_its_process_is_settled_by_the_parent(
 def check_unblamed(job: Job) -> None:
     """Assert that the job is back as if it had never been dispatched, without charge."""
     assert (job.state, job.attempt, job.crash_count, job.started_at) == ("available", 0, 0, None)
-    assert not job.travels_alone
+    assert not job.merge_disabled
     with all_tenants():
         execution = Execution.objects.get(job_id=job.pk)
         assert (execution.outcome, execution.measured_us, execution.started_at) == ("returned", 0, None)

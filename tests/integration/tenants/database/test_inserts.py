@@ -39,7 +39,7 @@ def test_new_row_equals_the_models_own(acme: Tenant, values: dict[str, Any]) -> 
     assert {name: getattr(made, name) for name in names} == {name: getattr(plain, name) for name in names} | {
         "payload_bytes": 0,
         "used_us": 0,
-        "travels_alone": False,
+        "merge_disabled": False,
     }
     assert (made.tenant is acme, made.batch, made._state.adding) == (True, None, True)
 
@@ -47,7 +47,7 @@ def test_new_row_equals_the_models_own(acme: Tenant, values: dict[str, Any]) -> 
 def test_inserted_row_has_the_defaults_of_the_database(values: dict[str, Any]) -> None:
     row = Job(**values)
     note_inserted(row)
-    assert (row.used_us, row.travels_alone, row._state.adding) == (0, False, False)
+    assert (row.used_us, row.merge_disabled, row._state.adding) == (0, False, False)
 
 
 def test_new_rows_share_no_mutable_values(acme: Tenant) -> None:

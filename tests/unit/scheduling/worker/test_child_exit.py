@@ -36,7 +36,7 @@ def test_crash_in_merged_message_returns_all_members_unmerged(block: ControlBloc
     found = end(block, ExitCause.CRASHED)
     assert set(found) == {0, 1, 2}
     assert {(one.outcome, one.state, one.crash_delta) for one in found.values()} == {("crashed", "available", 0)}
-    assert all(one.travels_alone for one in found.values())
+    assert all(one.merge_disabled for one in found.values())
     assert found[2].began_us is None
     assert found[2].measured_us == 0
     assert found[0].began_us is not None
@@ -46,7 +46,7 @@ def test_crash_of_the_last_member_counts_for_it(block: ControlBlock, seat: Seat)
     seat.note_settled([MEMBERS[0], MEMBERS[2]])
     found = end(block, ExitCause.CRASHED)
     assert set(found) == {1}
-    assert (found[1].crash_delta, found[1].travels_alone) == (1, False)
+    assert (found[1].crash_delta, found[1].merge_disabled) == (1, False)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_end_of_one_member_returns_the_others_uncounted(
 ) -> None:
     found = end(block, finding)
     assert [found[place].outcome for place in (0, 1, 2)] == ["returned", outcome, "returned"]
-    assert not any(one.travels_alone for one in found.values())
+    assert not any(one.merge_disabled for one in found.values())
 
 
 def test_stopping_worker_returns_all_members(block: ControlBlock, seat: Seat) -> None:
