@@ -7,7 +7,7 @@ from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecuti
 from scheduling.jobs.batches.models import Batch, BatchNews
 from scheduling.jobs.dead_letters.models import DeadLetter
 from scheduling.jobs.models import Job, JobDeadline, JobDue, JobHeld, JobReady, JobSuspended
-from scheduling.jobs.result_cache.models import KeptResult
+from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
 from scheduling.jobs.saved_views.models import SavedView
 from scheduling.plans.models import (
@@ -71,7 +71,6 @@ __all__ = [
     "JobLogTally",
     "JobReady",
     "JobSuspended",
-    "KeptResult",
     "KindCost",
     "KindHour",
     "KindPause",
@@ -85,6 +84,7 @@ __all__ = [
     "QueueGauge",
     "QueueMinute",
     "QueueStanding",
+    "ResultCacheEntry",
     "RollupClock",
     "RoutingRule",
     "RoutingTarget",

@@ -34,7 +34,7 @@ TENANT_TABLES = [
     "JobHeld",
     "JobReady",
     "JobSuspended",
-    "KeptResult",
+    "ResultCacheEntry",
     "LiveExecution",
     "SavedView",
     "Schedule",
@@ -1690,7 +1690,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="KeptResult",
+            name="ResultCacheEntry",
             fields=[
                 ("id", models.UUIDField(primary_key=True, serialize=False)),
                 ("kind", models.CharField(max_length=64)),
@@ -1707,7 +1707,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "db_table": "scheduling_kept_result",
+                "db_table": "scheduling_result_cache_entry",
             },
         ),
         migrations.CreateModel(
@@ -3451,8 +3451,8 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
-            model_name="keptresult",
-            index=models.Index(fields=["expires_at"], name="kept_result_expires"),
+            model_name="resultcacheentry",
+            index=models.Index(fields=["expires_at"], name="result_cache_expires"),
         ),
         migrations.AddIndex(
             model_name="job",

@@ -7,7 +7,7 @@ from django.db import models
 from tenants.tenancy.bases import TenantManager
 
 
-class KeptResult(models.Model):
+class ResultCacheEntry(models.Model):
     """A completed job whose result is reused for equal jobs of its tenant until ``expires_at``.
 
     Jobs are equal if ``id`` is the same for them: a hash of the tenant, the kind with its ``result_version``, the
@@ -24,8 +24,8 @@ class KeptResult(models.Model):
     objects = TenantManager()
 
     class Meta:
-        db_table = "scheduling_kept_result"
-        indexes = [models.Index(fields=["expires_at"], name="kept_result_expires")]
+        db_table = "scheduling_result_cache_entry"
+        indexes = [models.Index(fields=["expires_at"], name="result_cache_expires")]
 
     def __str__(self) -> str:
         return f"{self.kind} by {self.job_id}"

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from scheduling.execution.settlement import Settlement
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit.base import Complete, JobContext, TaskProcessor
-from scheduling.models import Job, KeptResult
+from scheduling.models import Job, ResultCacheEntry
 from tenants.context import require_tenant_id, tenant_context
 from tenants.encryption.fields import SealedValueBrokenError, digest_of, sealed_field
 from tenants.signals import cache_asked
@@ -48,7 +48,7 @@ def cache_key(
 def find_cached_result(*, tenant_id: UUID, key: UUID) -> CachedResult | None:
     """Return the unexpired result stored under the key, or None."""
     with tenant_context(tenant_id):
-        kept = KeptResult.objects.filter(pk=key, expires_at__gt=Now()).values_list("job_id", flat=True)
+        kept = ResultCacheEntry.objects.filter(pk=key, expires_at__gt=Now()).values_list("job_id", flat=True)
         row = Job.objects.filter(pk__in=kept, state=JobState.COMPLETED).values_list("pk", "result").first()
         cache_asked.send(None, cache=CACHE, place="computed" if row is None else "reused", count=1)
         if row is None:
@@ -58,7 +58,7 @@ def find_cached_result(*, tenant_id: UUID, key: UUID) -> CachedResult | None:
             return CachedResult(job_id, sealed_field(Job, "result").open(result, tenant_id=tenant_id, row_id=job_id))
         except SealedValueBrokenError:
             # A result that was tampered with is not reused: compute it again.
-            logger.exception("kept_result.broken", extra={"job_id": str(job_id)})
+            logger.exception("cached_result.broken", extra={"job_id": str(job_id)})
             return None
 
 
@@ -67,14 +67,14 @@ def cache_result(kind: type[TaskProcessor], *, key: UUID, job_id: UUID) -> None:
 
     Call it in the transaction that settles the job as completed.
     """
-    row = KeptResult(
+    row = ResultCacheEntry(
         id=key,
         tenant_id=require_tenant_id(),
         kind=kind.kind,
         job_id=job_id,
         expires_at=Now() + timedelta(seconds=kind.result_kept_seconds),
     )
-    KeptResult.objects.bulk_create(
+    ResultCacheEntry.objects.bulk_create(
         [row], update_conflicts=True, unique_fields=["id"], update_fields=["job_id", "expires_at"]
     )
 

@@ -9,7 +9,15 @@ from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from scheduling.models import BulkFormer, BulkOperation, KeptResult, ScheduleFire, TenantUpkeepRun, UpkeepRun, Worker
+from scheduling.models import (
+    BulkFormer,
+    BulkOperation,
+    ResultCacheEntry,
+    ScheduleFire,
+    TenantUpkeepRun,
+    UpkeepRun,
+    Worker,
+)
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
 from tenants.models import LimitWarning
@@ -46,7 +54,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
             "sessions": _delete(Session.objects.filter(expire_date__lt=Now()), limit),
             "workers": _delete(workers, limit),
             "upkeep_runs": _delete(runs, limit) + _delete(tenant_runs, limit),
-            "kept_results": _delete(KeptResult.objects.filter(expires_at__lt=Now()), limit),
+            "cached_results": _delete(ResultCacheEntry.objects.filter(expires_at__lt=Now()), limit),
         }
 
 

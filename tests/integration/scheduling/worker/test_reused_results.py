@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from scheduling.jobs.result_cache.service import cache_key
 from scheduling.kit.base import Complete, JobContext, Yielded
-from scheduling.models import Job, JobLog, KeptResult
+from scheduling.models import Job, JobLog, ResultCacheEntry
 from scheduling.upkeep.retention.platform_rows import prune_platform_rows
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -94,10 +94,10 @@ def test_result_of_another_version_is_not_reused(
 def test_expired_or_orphaned_result_is_computed_and_stored_again(acme: Tenant, run: Run, computed: list[Any]) -> None:
     job = run_one(run, acme, {"number": 1})
     with all_tenants():
-        KeptResult.objects.update(expires_at=Now() - timedelta(seconds=1))
+        ResultCacheEntry.objects.update(expires_at=Now() - timedelta(seconds=1))
     newer = run_one(run, acme, {"number": 1})
     with all_tenants():
-        assert KeptResult.objects.get().job_id == newer.pk != job.pk
+        assert ResultCacheEntry.objects.get().job_id == newer.pk != job.pk
         Job.objects.filter(pk=newer.pk).update(state="discarded")
     run_one(run, acme, {"number": 1})
     assert len(computed) == 3
@@ -110,7 +110,7 @@ def test_only_completed_results_are_stored(
     set_processor(answer)
     run_one(run, acme, {"number": 1})
     with all_tenants():
-        assert not KeptResult.objects.exists()
+        assert not ResultCacheEntry.objects.exists()
 
 
 def test_result_of_an_error_handler_is_not_stored(acme: Tenant, run: Run, set_processor: Follow) -> None:
@@ -118,7 +118,7 @@ def test_result_of_an_error_handler_is_not_stored(acme: Tenant, run: Run, set_pr
     job = run_one(run, acme, {"number": 1})
     assert (job.state, job.result) == ("completed", {"cut": True})
     with all_tenants():
-        assert not KeptResult.objects.exists()
+        assert not ResultCacheEntry.objects.exists()
 
 
 def test_started_job_does_not_reuse_a_later_result(acme: Tenant, run: Run, set_processor: Follow) -> None:
@@ -128,7 +128,7 @@ def test_started_job_does_not_reuse_a_later_result(acme: Tenant, run: Run, set_p
     begun = run_one(run, acme, {"number": 1})
     with all_tenants():
         key = cache_key(Scripted, tenant_id=acme.pk, payload={"number": 1}, settings={})
-        assert KeptResult.objects.update(id=key) == 1
+        assert ResultCacheEntry.objects.update(id=key) == 1
     set_processor(lambda context: {"from": context.state})
     done = run(begun)
     assert (done.state, done.result) == ("completed", {"from": {"page": 1}})
@@ -142,14 +142,16 @@ def test_kind_without_reuse_looks_up_nothing(
         run_one(run, acme, {"number": 1})
     assert (len(computed), asked) == (2, {})
     with all_tenants():
-        assert not KeptResult.objects.exists()
+        assert not ResultCacheEntry.objects.exists()
 
 
 def test_expired_results_are_removed_by_upkeep(acme: Tenant, run: Run, computed: list[Any]) -> None:
     for number in (1, 2):
         run_one(run, acme, {"number": number})
     with all_tenants():
-        KeptResult.objects.filter(pk=KeptResult.objects.first().pk).update(expires_at=Now() - timedelta(seconds=1))
-    assert prune_platform_rows(limit=10)["kept_results"] == 1
+        ResultCacheEntry.objects.filter(pk=ResultCacheEntry.objects.first().pk).update(
+            expires_at=Now() - timedelta(seconds=1)
+        )
+    assert prune_platform_rows(limit=10)["cached_results"] == 1
     with all_tenants():
-        assert KeptResult.objects.count() == 1
+        assert ResultCacheEntry.objects.count() == 1
