@@ -197,7 +197,7 @@ def test_busiest_tenants_are_exported_unless_disabled(
         == 1
     )
     change_platform_settings(METRICS_TENANTS=0)
-    assert "acme" not in scrape_text(change_platform_settings)
+    assert 'tenant="acme"' not in scrape_text(change_platform_settings)
 
 
 def test_scrape_takes_a_bounded_number_of_statements(
