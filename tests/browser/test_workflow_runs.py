@@ -31,7 +31,7 @@ def test_graph_and_timeline_of_a_run_are_updated_without_reload(console: Console
     console.open(f"/admin/workflow_storage/workflowrun/{run.run_id}/change/")
     node = page.locator('[data-node="start"]')
     expect(node).to_have_attribute("data-state", "running")
-    expect(page.locator('[data-node="each"]')).to_contain_text("not begun")
+    expect(page.locator('[data-node="each"]')).to_contain_text("not started")
     assert find_violations(page) == []
 
     with tenant_context(globex):
