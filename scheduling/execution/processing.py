@@ -23,7 +23,7 @@ from scheduling.execution.settlement import settle as settle_executions
 from scheduling.execution.start import StartedExecution
 from scheduling.jobs.result_cache.service import ResultCache
 from scheduling.kit import registry
-from scheduling.kit.base import Interrupted, JobContext, Outcome, TaskProcessor
+from scheduling.kit.base import Interrupted, JobContext, JobRuntime, Outcome, TaskProcessor
 from scheduling.kit.retry import RetryPolicy, plain_delay_seconds
 from scheduling.worker import process_state
 from scheduling.worker.control_block import Seat
@@ -139,7 +139,7 @@ def run_processor(started: StartedExecution, seat: Seat, log: JobLogWriter) -> P
     runtime = ExecutionRuntime(started, seat, log)
     try:
         with capturing(kind, log):
-            context = _context(started, runtime, _settings(kind, started))
+            context = context_of(started, runtime, _settings(kind, started))
             settlement = _answer(kind(), context, runtime, started, retries)
     except Interrupted as interruption:
         stopped = runtime.settlement_of(interruption.cause)
@@ -197,7 +197,8 @@ def _settings(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[s
     return {key: deepcopy(values[key]) for key in kind.settings if key in values}
 
 
-def _context(started: StartedExecution, runtime: ExecutionRuntime, settings: Mapping[str, Any]) -> JobContext:
+def context_of(started: StartedExecution, runtime: JobRuntime, settings: Mapping[str, Any]) -> JobContext:
+    """Return the context that the processor of a started execution receives."""
     return JobContext(
         tenant_id=started.tenant_id,
         job_id=started.job_id,

@@ -14,11 +14,11 @@ from django.db import connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
-from scheduling.execution import policy, settlement_builders
+from scheduling.execution import policy, processing, settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution
-from scheduling.kit.base import Dependency, Effects, Interrupted, JobContext, Json
+from scheduling.kit.base import Dependency, Effects, Interrupted, Json
 from scheduling.models import Job, LiveExecution
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -200,20 +200,7 @@ def job_runner(tick: Tick, start: Start) -> JobRunner:  # noqa: F811 - the fixtu
 
 
 def _answer(started: StartedExecution, runtime: TestRuntime) -> Any:
-    context = JobContext(
-        tenant_id=started.tenant_id,
-        job_id=started.job_id,
-        execution_id=started.execution_id,
-        kind=started.kind,
-        payload=started.payload,
-        attempt=started.attempt,
-        state=started.checkpoint,
-        fencing_token=started.fence,
-        idempotency_key=started.idempotency_key,
-        deadline_at=started.deadline_at,
-        runtime=runtime,
-        settings={},
-    )
+    context = processing.context_of(started, runtime, {})
     retries = policy.retry_policy(started, RagPipeline)
     processor = RagPipeline()
     try:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from scheduling.execution import policy
+from scheduling.execution import policy, processing
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution
@@ -55,19 +55,7 @@ def settlement_of(started: StartedExecution) -> Settlement:
 
 def context_of(started: StartedExecution) -> JobContext:
     """Return the context of an execution, with a runtime that stores checkpoints only."""
-    return JobContext(
-        tenant_id=started.tenant_id,
-        job_id=started.job_id,
-        execution_id=started.execution_id,
-        kind=started.kind,
-        payload=started.payload,
-        attempt=started.attempt,
-        state=started.checkpoint,
-        fencing_token=started.fence,
-        idempotency_key=started.idempotency_key,
-        deadline_at=started.deadline_at,
-        runtime=CheckpointsAlone(started),
-    )
+    return processing.context_of(started, CheckpointsAlone(started), {})
 
 
 class CheckpointsAlone:

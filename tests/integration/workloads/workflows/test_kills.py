@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from scheduling.execution import settlement_builders
+from scheduling.execution import processing, settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_execution
@@ -98,20 +98,7 @@ def begin(job, local: LocalWorker) -> StartedExecution:
 
 
 def context_of(started: StartedExecution, runtime: Dying) -> JobContext:
-    return JobContext(
-        tenant_id=started.tenant_id,
-        job_id=started.job_id,
-        execution_id=started.execution_id,
-        kind=started.kind,
-        payload=started.payload,
-        attempt=started.attempt,
-        state=started.checkpoint,
-        fencing_token=started.fence,
-        idempotency_key=started.idempotency_key,
-        deadline_at=None,
-        runtime=runtime,
-        settings=settings_of(started.tenant_id),
-    )
+    return processing.context_of(started, runtime, settings_of(started.tenant_id))
 
 
 @pytest.mark.parametrize("seed", range(5))

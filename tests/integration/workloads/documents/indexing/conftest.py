@@ -15,7 +15,7 @@ from django.db import connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
-from scheduling.execution import policy
+from scheduling.execution import policy, processing
 from scheduling.execution.checkpoints import save_checkpoint, save_progress
 from scheduling.execution.settlement import Progress, settle
 from scheduling.execution.start import StartedExecution
@@ -161,19 +161,8 @@ class TestRuntime:
 
 
 def context_of(started: StartedExecution, runtime: TestRuntime) -> JobContext:
-    return JobContext(
-        tenant_id=started.tenant_id,
-        job_id=started.job_id,
-        execution_id=started.execution_id,
-        kind=started.kind,
-        payload=started.payload,
-        attempt=started.attempt,
-        state=started.checkpoint,
-        fencing_token=started.fence,
-        idempotency_key=started.idempotency_key,
-        deadline_at=started.deadline_at,
-        runtime=runtime,
-        settings={key: tenant_setting(started.tenant_id, key) for key in DocumentIndexing.settings},
+    return processing.context_of(
+        started, runtime, {key: tenant_setting(started.tenant_id, key) for key in DocumentIndexing.settings}
     )
 
 
