@@ -14,16 +14,19 @@ from tests.browser.pages import NOTHING_BEHIND, is_page, paths, without_rows
 
 pytestmark = [pytest.mark.browser]
 WIDE, NARROW, HEIGHT = 1440, 390, 900
+# So that several test processes share the pages.
+PARTS = 4
 API_DOCUMENT = "/api/v1/docs/"
 # Charts are redrawn one frame after the window is resized.
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
-def test_every_page_has_no_fault_in_any_theme_and_width(console: Console) -> None:
-    """One login and one load per page; sizes and themes are changed on the open page."""
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_page_has_no_fault_in_any_theme_and_width(console: Console, part: int) -> None:
+    """One login a part and one load per page; sizes and themes are changed on the open page."""
     console.log_in()
     with all_tenants():
-        found = paths()
+        found = paths()[part::PARTS]
     faults: dict[str, list[str]] = {}
     walked = []
     for path in found:
@@ -42,7 +45,7 @@ def test_every_page_has_no_fault_in_any_theme_and_width(console: Console) -> Non
             faults[path] = wrong
     assert faults == {}
     # Three pages for most of some fifty models, and the special pages.
-    assert len(walked) > 100, walked
+    assert len(walked) > 100 // PARTS, walked
 
 
 def test_pages_without_rows_are_listed(console_url: str, db: None) -> None:
