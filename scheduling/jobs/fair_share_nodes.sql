@@ -1,42 +1,34 @@
 -- name: hold_lines_of_jobs
--- Take the shared locks on the lines of the keys of given jobs.
-SELECT pg_advisory_xact_lock_shared(%(lines_lock)s::int, hashtext(tenant_id::text))
-FROM (SELECT DISTINCT tenant_id FROM (
+-- Hold the lines of the keys of given jobs.
+WITH wanted AS (
     -- include: lines_of_jobs
-) AS wanted ORDER BY 1) AS tenants;
+)
+-- include: hold_wanted
+;
 
 -- name: open_lines_of_jobs
--- Insert the missing lines of the keys of given jobs, in one order, so that two transactions that open the same lines
--- do not deadlock.
-INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, parent_id, fair_key, weight_milli, vruntime, is_runnable,
-    in_flight, waiting, head_rank, estimate_us)
-SELECT e.tenant_id, e.queue_id, e.id, wanted.fair_key, 1000, 0, false, 0, 0, 0::bigint, e.estimate_us
-FROM (
+-- Open the lines of the keys of given jobs.
+WITH wanted AS (
     -- include: lines_of_jobs
-) AS wanted JOIN scheduling_schedulingentity e
-    ON e.tenant_id = wanted.tenant_id AND e.queue_id = wanted.queue_id AND e.parent_id IS NULL
-ORDER BY e.tenant_id, e.queue_id, wanted.fair_key
-ON CONFLICT (tenant_id, queue_id, fair_key) DO NOTHING;
+)
+-- include: open_wanted
+;
 
 -- name: hold_named_lines
--- Take the shared lock on the lines of a tenant.
-SELECT pg_advisory_xact_lock_shared(%(lines_lock)s::int, hashtext(tenant_id::text))
-FROM (SELECT DISTINCT tenant_id FROM (
+-- Hold the lines of named keys of a tenant.
+WITH wanted AS (
     -- include: named_lines
-) AS wanted ORDER BY 1) AS tenants;
+)
+-- include: hold_wanted
+;
 
 -- name: open_named_lines
--- Insert the missing lines of named keys of a tenant, in one order, so that two transactions that open the same lines
--- do not deadlock.
-INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, parent_id, fair_key, weight_milli, vruntime, is_runnable,
-    in_flight, waiting, head_rank, estimate_us)
-SELECT e.tenant_id, e.queue_id, e.id, wanted.fair_key, 1000, 0, false, 0, 0, 0::bigint, e.estimate_us
-FROM (
+-- Open the lines of named keys of a tenant.
+WITH wanted AS (
     -- include: named_lines
-) AS wanted JOIN scheduling_schedulingentity e
-    ON e.tenant_id = wanted.tenant_id AND e.queue_id = wanted.queue_id AND e.parent_id IS NULL
-ORDER BY e.tenant_id, e.queue_id, wanted.fair_key
-ON CONFLICT (tenant_id, queue_id, fair_key) DO NOTHING;
+)
+-- include: open_wanted
+;
 
 -- fragment: lines_of_jobs
 SELECT DISTINCT tenant_id, queue_id, fair_key FROM scheduling_job
@@ -45,6 +37,22 @@ WHERE id = ANY(%(job_ids)s::uuid[]) AND fair_key <> ''
 -- fragment: named_lines
 SELECT %(tenant_id)s::uuid AS tenant_id, queue_id, fair_key
 FROM unnest(%(queue_ids)s::bigint[], %(keys)s::text[]) AS named (queue_id, fair_key)
+
+-- fragment: hold_wanted
+-- Take the shared locks on the lines of the tenants of the wanted lines, in one order.
+SELECT pg_advisory_xact_lock_shared(%(lines_lock)s::int, hashtext(tenant_id::text))
+FROM (SELECT DISTINCT tenant_id FROM wanted ORDER BY 1) AS tenants
+
+-- fragment: open_wanted
+-- Insert the wanted lines that are missing, in one order, so that two transactions that open the same lines do not
+-- deadlock.
+INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, parent_id, fair_key, weight_milli, vruntime, is_runnable,
+    in_flight, waiting, head_rank, estimate_us)
+SELECT e.tenant_id, e.queue_id, e.id, wanted.fair_key, 1000, 0, false, 0, 0, 0::bigint, e.estimate_us
+FROM wanted JOIN scheduling_schedulingentity e
+    ON e.tenant_id = wanted.tenant_id AND e.queue_id = wanted.queue_id AND e.parent_id IS NULL
+ORDER BY e.tenant_id, e.queue_id, wanted.fair_key
+ON CONFLICT (tenant_id, queue_id, fair_key) DO NOTHING
 
 -- name: read_own_lines
 -- Read the lines of a tenant in queues, without those of keys.

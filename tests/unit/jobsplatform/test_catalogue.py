@@ -81,6 +81,17 @@ def test_terms_are_translated_as_in_the_glossary(word: str) -> None:
     assert message.string in (GLOSSARY[word], (GLOSSARY[word],))
 
 
+def test_caps_of_tenant_and_queue_are_worded_alike() -> None:
+    catalogue = read_catalog()
+    tenant, queue = (
+        catalogue.get(f"The {owner} is at its cap: %(running)s of %(cap)s jobs in flight.")
+        for owner in ("tenant", "queue")
+    )
+    assert tenant is not None
+    assert queue is not None
+    assert str(tenant.string).replace(GLOSSARY["tenant"], GLOSSARY["queue"]) == queue.string
+
+
 def test_templates_have_words_in_translate_tags_only() -> None:
     folders = [ROOT / "templates", *(ROOT / package for package in PACKAGES)]
     files = [path for folder in folders for path in folder.rglob("*.html")]

@@ -27,6 +27,7 @@ from workloads.documents.indexing.queries import find_documents
 from workloads.documents.indexing.uploads import UploadResult, upload_documents
 from workloads.documents.models import Dataset, Document
 from workloads.documents.service import create_dataset
+from workloads.files.exceptions import UploadRefusedError
 
 _POLL_SECONDS = 0.25
 _ENDED = frozenset({"completed", "error"})
@@ -84,7 +85,12 @@ class Command(PlatformCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         paths = list(find_files(options["paths"]))
-        intake = take(find_tenant(options["tenant"]), options["dataset"], paths)
+        try:
+            intake = take(find_tenant(options["tenant"]), options["dataset"], paths)
+        except UploadRefusedError as error:
+            for fault in error.errors:
+                del fault["field"]  # A position in a batch; the detail has the file's name.
+            raise
         intake.refresh()
         if not options["no_wait"]:
             wait(intake, options["timeout"], Console(stderr=True, quiet=options["verbosity"] == 0))
