@@ -41,9 +41,9 @@ _tracer: Tracer | None = None
 _NO_SPAN: AbstractContextManager[Span] = nullcontext(_NoSpan())
 
 
-def install(tracer: Tracer) -> None:
-    """Use this tracer from now on, in this process and in processes forked from it."""
-    global _tracer  # noqa: PLW0603 - set once at start
+def install(tracer: Tracer | None) -> None:
+    """Use this tracer from now on, in this process and in processes forked from it; None stops tracing."""
+    global _tracer  # noqa: PLW0603 - of this process
     _tracer = tracer
 
 

@@ -36,7 +36,6 @@ def exported_spans() -> Iterator[Spans]:
         patch.setattr(telemetry, "OTLPSpanExporter", lambda: spans.exporter)
         # A batch processor starts a thread in each process forked from here on, which then can enter no user namespace.
         patch.setattr(telemetry, "BatchSpanProcessor", SimpleSpanProcessor)
-        patch.setattr(tracing, "_tracer", None)
         connections.close_all()  # a connection is traced from its start
         telemetry.start_telemetry()
         try:
@@ -45,4 +44,5 @@ def exported_spans() -> Iterator[Spans]:
             for instrumentor in instrumentors:
                 instrumentor().uninstrument()
             watch_statements(None)
+            tracing.install(None)
             connections.close_all()

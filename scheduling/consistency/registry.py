@@ -138,9 +138,20 @@ class StateCheckInvalidError(Exception):
     """The registered checks are invalid: two checks have the same name, or a code has two meanings."""
 
 
+@cache
 def state_checks() -> Sequence[StateCheck]:
     """Return all checks in the order in which the apps list them; counters come after the rows that they count."""
-    return _all()
+    found: dict[str, StateCheck] = {}
+    codes: dict[str, FaultKind] = {}
+    for config in apps.get_app_configs():
+        path = getattr(config, "state_checks", "")
+        for check in import_string(path.replace(":", ".")) if path else ():
+            if check.name == STATE or found.setdefault(check.name, check) is not check:
+                raise StateCheckInvalidError(f"{path} has the name {check.name!r}, which another check already has.")
+            for kind in check.kinds:
+                if codes.setdefault(kind.code, kind) != kind:
+                    raise StateCheckInvalidError(f"{path} gives the code {kind.code!r} a second meaning.")
+    return tuple(found.values())
 
 
 def find_checks(names: Sequence[str] = ()) -> list[StateCheck]:
@@ -161,19 +172,4 @@ def find_checks(names: Sequence[str] = ()) -> list[StateCheck]:
 
 def fault_kinds() -> Mapping[str, FaultKind]:
     """Return every kind of fault by its code."""
-    return {kind.code: kind for check in _all() for kind in check.kinds} | {NOT_PROVED.code: NOT_PROVED}
-
-
-@cache
-def _all() -> tuple[StateCheck, ...]:
-    found: dict[str, StateCheck] = {}
-    codes: dict[str, FaultKind] = {}
-    for config in apps.get_app_configs():
-        path = getattr(config, "state_checks", "")
-        for check in import_string(path.replace(":", ".")) if path else ():
-            if check.name == STATE or found.setdefault(check.name, check) is not check:
-                raise StateCheckInvalidError(f"{path} has the name {check.name!r}, which another check already has.")
-            for kind in check.kinds:
-                if codes.setdefault(kind.code, kind) != kind:
-                    raise StateCheckInvalidError(f"{path} gives the code {kind.code!r} a second meaning.")
-    return tuple(found.values())
+    return {kind.code: kind for check in state_checks() for kind in check.kinds} | {NOT_PROVED.code: NOT_PROVED}

@@ -66,7 +66,7 @@ class DispatchSignals:
 
 
 @cache
-def _impatient_client() -> redis.Redis:
+def impatient_client() -> redis.Redis:
     """Return a client with short timeouts, for calls that are not worth waiting for."""
     return redis.Redis.from_url(
         platform_settings.REDIS_URL,
@@ -113,11 +113,16 @@ class FireAndForgetRedis:
 
     def __init__(self, client: Callable[[], redis.Redis]) -> None:
         self._client = client
-        self._heard_until = 0.0
-        self._asked_until = 0.0
-        self._renew()
+        self.reset()
         # In a fork the socket belongs to the parent, and the lock may be held by a thread that does not exist here.
-        os.register_at_fork(after_in_child=self._renew)
+        os.register_at_fork(after_in_child=self.reset)
+
+    def reset(self) -> None:
+        """Forget the connection and the server's answers; the next commands are sent with answers."""
+        self._guard = threading.Lock()
+        # Untyped in the driver.
+        self._connection: Any = None
+        self._opened_at = self._heard_until = self._asked_until = 0.0
 
     def send_commands(self, *commands: Command, fallback: Callable[[], redis.Redis]) -> bool:
         """Send the commands; about once a second send them through the client of ``fallback`` and wait for the answers.
@@ -138,12 +143,6 @@ class FireAndForgetRedis:
             raise
         self._heard_until = time.monotonic() + HEARD_SECONDS
         return True
-
-    def _renew(self) -> None:
-        self._guard = threading.Lock()
-        # Untyped in the driver.
-        self._connection: Any = None
-        self._opened_at = 0.0
 
     def _send(self, commands: tuple[Command, ...], now: float) -> bool:
         """Return whether the commands were sent."""
@@ -199,7 +198,7 @@ def _packed(command: Command) -> bytes:
     return b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)])
 
 
-_notifier = FireAndForgetRedis(_impatient_client)
+notifier = FireAndForgetRedis(impatient_client)
 
 
 def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
@@ -229,7 +228,7 @@ def _tell(*commands: Command) -> None:
     if breaker().is_open():
         return
     try:
-        is_answered = _notifier.send_commands(*commands, fallback=_impatient_client)
+        is_answered = notifier.send_commands(*commands, fallback=impatient_client)
     except BROKER_ERRORS:
         breaker().note_failure()
     else:

@@ -19,8 +19,8 @@ _VERSION = 0x7 << 76
 _VARIANT = 0x2 << 62
 
 
-class _Clock:
-    """The last millisecond and its counter, of one process."""
+class IdCounter:
+    """The millisecond and the counter of the last id, of one process."""
 
     def __init__(self) -> None:
         self.start_afresh()
@@ -48,8 +48,8 @@ class _Clock:
             return self.milliseconds, first
 
 
-_clock = _Clock()
-os.register_at_fork(after_in_child=_clock.start_afresh)
+_ids = IdCounter()
+os.register_at_fork(after_in_child=_ids.start_afresh)
 
 
 def uuid7() -> uuid.UUID:
@@ -60,7 +60,7 @@ def uuid7() -> uuid.UUID:
 def uuid7s(count: int) -> list[uuid.UUID]:
     """Return `count` new UUIDv7s in ascending order."""
     seed, *tails = struct.unpack(f">Q{count}I", os.urandom(8 + 4 * count))
-    milliseconds, first = _clock.take(count, seed & _COUNTER_SEED_MASK)
+    milliseconds, first = _ids.take(count, seed & _COUNTER_SEED_MASK)
     return [_assemble(milliseconds, first + place, tail) for place, tail in enumerate(tails)]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from scheduling.kit import registry
 from tenants.models import Tenant
 from tests.acceptance.conftest import Platform
 from tests.acceptance.helpers import event_names, executions_of, submit, wait_for, wait_for_all
@@ -14,6 +13,7 @@ from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, is_ready
 from tests.acceptance.test_job_logs import log_of
 from tests.chaos.plugin.litter import is_running
+from tests.processors import added_processor
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
 
 
 @pytest.fixture
-def worker(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagedProcess]:
+def worker(platform: Platform) -> Iterator[ManagedProcess]:
     """Start a worker of one slot that has the kind, in place of the shared one."""
     for before in (platform.dispatcher, platform.worker):
         assert before is not None
@@ -30,12 +30,8 @@ def worker(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mana
     platform.start_dispatcher(**SETTINGS)
     worker = platform.begin_worker(concurrency=1, **SETTINGS)
     eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
-    paths = [*registry._paths(), "tests.chaos.plugin.litter.LitterProcessor"]
-    monkeypatch.setattr(registry, "_paths", lambda: paths)
-    registry.reset()
-    yield worker
-    monkeypatch.undo()
-    registry.reset()
+    with added_processor("tests.chaos.plugin.litter.LitterProcessor"):
+        yield worker
 
 
 @pytest.mark.parametrize("is_deaf", [False, True])

@@ -30,8 +30,13 @@ from tenants.api.viewsets import TenantViewSet
 from tenants.console.polled_parts import etag_of
 from tenants.context import tenant_context
 from tenants.limits.declared import HEAVY
-from tenants.requests.long_polls import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, polling_turn, release_resources
-from tenants.requests.long_polls import places as _waits
+from tenants.requests.long_polls import (
+    FIRST_PAUSE_SECONDS,
+    LAST_PAUSE_SECONDS,
+    places,
+    polling_turn,
+    release_resources,
+)
 
 MAX_LINES = 200
 MAX_WAIT_SECONDS = 30
@@ -178,11 +183,11 @@ def _answer(job: Job, page: LogPage, request: Request) -> dict[str, Any]:
 def _wait(job: Job, query: JobLogQuerySerializer, request: Request) -> Iterator[bytes]:
     """Yield the answer as one chunk, once there are lines, the job has ended, or the wait is over."""
     page = LogPage([], has_more=False, dropped_lines=0)
-    if _waits.acquire(blocking=False):
+    if places.acquire(blocking=False):
         try:
             job, page = _watch(job, query, request)
         finally:
-            _waits.release()
+            places.release()
     yield JSONRenderer().render(_answer(job, page, request))
 
 

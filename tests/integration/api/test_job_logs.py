@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from django.contrib.auth.models import User
@@ -22,6 +23,7 @@ from tenants.access.people import deactivate_user
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
 from tenants.models import ApiKey, Role, Tenant
+from tenants.requests.long_polls import places
 from tests.integration.scheduling.job_helpers import Start, Tick, fail, reload, submit
 from tests.keys import issue_api_key
 
@@ -100,10 +102,12 @@ def test_long_poll_of_a_log_ends_at_timeout_or_job_end(
 def test_long_poll_beyond_the_limit_of_polls_answers_at_once(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(view, "_waits", type("None_", (), {"acquire": lambda self, blocking: False})())
     monkeypatch.setattr(view.time, "sleep", lambda seconds: pytest.fail("it waits"))
-    answer = acme_api.get(url(available_job, "?wait=30"))
-    assert json.loads(b"".join(answer.streaming_content))["results"] == []
+    with ExitStack() as held:
+        while places.acquire(blocking=False):
+            held.callback(places.release)
+        answer = acme_api.get(url(available_job, "?wait=30"))
+        assert json.loads(b"".join(answer.streaming_content))["results"] == []
 
 
 def test_log_download_is_the_whole_log_as_text(acme_api: APIClient, available_job: Job) -> None:

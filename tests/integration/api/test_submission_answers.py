@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from scheduling.jobs import storing
 from scheduling.models import Job
 from tenants.context import all_tenants
+from tenants.transactions import execute_with_commit
 from tests.integration.api.test_jobs import CONTRACT, JOBS
 from tests.integration.api.test_schedules import SCHEDULES, create
 from tests.prepared_statements import seen_statements
@@ -125,7 +126,7 @@ def test_submission_refused_at_commit_is_answered_as_a_problem(
 ) -> None:
     """Cover a refusal after the view has answered."""
     acme_api.post(JOBS, {"kind": "noop"})
-    monkeypatch.setattr(storing, "_statement", lambda *_: statement)
+    monkeypatch.setattr(storing, "execute_with_commit", lambda _, params: execute_with_commit(statement, params))
     acme_api.raise_request_exception = False
     answer = acme_api.post(JOBS, {"kind": "noop"}, headers={"Prefer": "return=minimal"})
     assert (answer.status_code, answer.json()["code"]) == (status, code)

@@ -19,13 +19,13 @@ from jobsplatform.celery import app
 from jobsplatform.health import checks
 from jobsplatform.health.servers import Problem
 from scheduling.celery.beat import BeatingScheduler
-from scheduling.kit import registry
 from scheduling.management.commands import dispatch_jobs, run_platform, run_worker
 from tenants import checks as tenant_checks
 from tenants import startup_checks
 from tenants.exceptions import PrivilegedRoleError
 from tenants.startup_checks import StartupCheckError, run_startup_checks
 from tests.platform_settings import ChangePlatformSettings
+from tests.processors import added_processor
 
 pytestmark = pytest.mark.django_db
 
@@ -83,14 +83,10 @@ def have_no_key(monkeypatch: pytest.MonkeyPatch, change_platform_settings: Chang
 
 
 @pytest.fixture
-def broken_processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def broken_processor() -> Iterator[None]:
     """Register a plug-in whose class cannot be imported."""
-    known = registry._paths()
-    monkeypatch.setattr(registry, "_paths", lambda: [*known, "no.such.module.Processor"])
-    registry.reset()
-    yield
-    monkeypatch.undo()
-    registry.reset()
+    with added_processor("no.such.module.Processor"):
+        yield
 
 
 def shut(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:

@@ -30,8 +30,8 @@ def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     Messages have arrived when a call returns, so that a test can read them, and a busy machine causes no timeout.
     """
     monkeypatch.setattr(broker, "HEARD_SECONDS", 0.0)
-    monkeypatch.setattr(broker._notifier, "_heard_until", 0.0)
-    monkeypatch.setattr(broker, "_impatient_client", broker.client)
+    monkeypatch.setattr(broker, "impatient_client", broker.client)
+    broker.notifier.reset()
     for name in ("WAKE_KEY", "NEWS_KEY", "FILLED_KEY", "ENDING_KEY", "LATE_WAKE_KEY"):
         monkeypatch.setattr(broker, name, f"{getattr(broker, name)}:{uuid4().hex}")
 

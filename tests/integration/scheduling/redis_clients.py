@@ -9,8 +9,7 @@ from tenants.cache import shared_cache
 
 def forget_clients() -> None:
     """Drop the clients, so that the next use of Redis connects to the address of that moment."""
-    for kept in (broker.client, broker._impatient_client, rate_buckets._script, shared_cache._shared):
+    for kept in (broker.client, broker.impatient_client, rate_buckets._script, shared_cache._shared):
         kept.cache_clear()
     rate_buckets._outage.__init__()  # type: ignore[misc]
-    broker._notifier._renew()
-    broker._notifier._heard_until = 0.0
+    broker.notifier.reset()

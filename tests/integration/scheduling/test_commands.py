@@ -238,7 +238,7 @@ def test_failing_turn_ends_the_wait_and_sets_the_exit_status(acme: Tenant, monke
     def crash(*_: Any) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(turns, "_add_up", crash)
+    monkeypatch.setattr(turns, "end_operation", crash)
     with pytest.raises(CommandError, match="RuntimeError: broken"):
         run("cancel_jobs", "kind:noop", "--tenant", "acme", "--reason", "tidy")
 

@@ -50,7 +50,7 @@ else:
 
 def parse_hostile(attack: str, on: Any = None) -> str:
     """Return the result of a compromised parser: a value, or the error that stopped it."""
-    with tempfile.TemporaryFile() as file, patch.object(extractor, "_CHILD", "tests.security.hostile_parser"):
+    with tempfile.TemporaryFile() as file, patch.object(extractor, "CHILD_MODULE", "tests.security.hostile_parser"):
         file.write(json.dumps({"attack": attack, "on": on}).encode())
         file.flush()
         return extractor.extract_blocks(file, "text/plain")[0].text
@@ -107,7 +107,7 @@ def _read_hidden(name: str) -> Callable[[World], str]:
 def _parse_without_sandbox(world: World) -> str:
     with (
         tempfile.TemporaryFile() as file,
-        patch.object(extractor, "_CHILD", "tests.security.bare_parser"),
+        patch.object(extractor, "CHILD_MODULE", "tests.security.bare_parser"),
         override_platform_settings(EXTRACTION_WITHOUT_SANDBOX=False),
     ):
         file.write(b"text")

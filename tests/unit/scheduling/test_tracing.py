@@ -41,7 +41,7 @@ def test_span_without_tracer_has_no_trace_context() -> None:
     assert tracing.current_traceparent() is None
 
 
-def test_tracer_gets_parent_links_and_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracer_gets_parent_links_and_attributes() -> None:
     seen: list[tuple[object, ...]] = []
 
     class Recorder:
@@ -57,9 +57,13 @@ def test_tracer_gets_parent_links_and_attributes(monkeypatch: pytest.MonkeyPatch
 
         def flush(self) -> None: ...
 
-    monkeypatch.setattr(tracing, "_tracer", Recorder())
-    with tracing.span("job.dispatch", parent=None, links=[TRACEPARENT], jobs=2):
-        assert tracing.current_traceparent() == TRACEPARENT
+    tracing.install(Recorder())
+    try:
+        with tracing.span("job.dispatch", parent=None, links=[TRACEPARENT], jobs=2):
+            assert tracing.current_traceparent() == TRACEPARENT
+    finally:
+        tracing.install(None)
+    assert tracing.current_traceparent() is None
     assert seen == [("job.dispatch", None, [TRACEPARENT], {"jobs": 2})]
 
 

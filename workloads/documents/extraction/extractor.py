@@ -26,7 +26,8 @@ from workloads.documents.extraction.errors import (
 )
 from workloads.documents.extraction.limits import ParsingLimits
 
-_CHILD = "workloads.documents.extraction.child"
+# What the parsing process runs.
+CHILD_MODULE = "workloads.documents.extraction.child"
 
 SAFE_POINT_SECONDS = 0.25
 _PART_BYTES = 64 * 1024
@@ -90,7 +91,7 @@ def extract_blocks(
 
 def _start(file: IO[bytes], content_type: str, limits: ParsingLimits) -> subprocess.Popen[bytes]:
     arguments = [content_type, json.dumps(limits.as_arguments()), str(os.getpid())]
-    return start_isolated(_CHILD, *arguments, stdin=file)
+    return start_isolated(CHILD_MODULE, *arguments, stdin=file)
 
 
 def _read_answer(

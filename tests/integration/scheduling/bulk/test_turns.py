@@ -71,9 +71,9 @@ def test_turns_change_each_job_once(acme: Tenant, pool: WorkerPool, start_bulk: 
 
 
 @pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize("broken", ["_add_up", "end_operation"])
+@pytest.mark.parametrize(("owner", "broken"), [(BulkOperation, "save"), (turns, "end_operation")])
 def test_crash_in_a_turn_repeats_and_skips_no_job(
-    acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch, broken: str
+    acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch, owner: object, broken: str
 ) -> None:
     jobs = submit(acme, 8)
     operation = start_bulk(acme, "kind:noop", "reprioritise", parameters={"priority": 1})
@@ -85,7 +85,7 @@ def test_crash_in_a_turn_repeats_and_skips_no_job(
         def crash(*_: Any) -> None:
             raise RuntimeError("killed")
 
-        patch.setattr(turns, broken, crash)
+        patch.setattr(owner, broken, crash)
         if broken == "end_operation":
             take_turn(opened)
             before = reload_operation(operation)

@@ -255,7 +255,8 @@ def test_database_refusing_writes_fails(
 def test_broker_refusing_messages_fails_with_its_answer(
     all_processes: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "_last_fault", "ReadOnlyError: You can't write against a read only replica.")
+    answer = "ReadOnlyError: You can't write against a read only replica."
+    monkeypatch.setattr(publishing, "fault_of_last_failure", lambda: answer)
     record_refused_hints(WorkerPool.objects.get(name="default").pk)
     check = check_of("publishing")
     assert (check.state, "default (ReadOnlyError: You can't" in check.measured) == (Health.FAILURE, True)

@@ -49,7 +49,6 @@ def client(
     settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": own.url}}
     _forget_clients()
     monkeypatch.setattr(broker, "HEARD_SECONDS", 0.0)
-    monkeypatch.setattr(broker._notifier, "_heard_until", 0.0)
     app = current_app._get_current_object()
     monkeypatch.setattr(app, "connection_for_write", lambda *_, **__: Connection(own.url))
     with redis.Redis.from_url(own.url) as opened:

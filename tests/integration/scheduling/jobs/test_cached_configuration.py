@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -11,6 +12,7 @@ from django.db.models import Model
 from django.forms.models import model_to_dict
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from scheduling.jobs.kinds.service import get_job_kind, list_job_kinds
 from scheduling.jobs.requests import JobRequest
@@ -31,13 +33,12 @@ CONFIGURATION = ("tenants_planlimit", "scheduling_routingrule", "tenants_tenants
 
 
 @pytest.fixture
-def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Enable the caches without Redis, which other tests share, and clear the memory as on expiry."""
+def forget(settings: Settings) -> Iterator[Callable[[], None]]:
+    """Enable the caches; return a function that lets all values expire, in memory and in Redis."""
     caches = (admission._OF_SUBMISSION._kept, settings_module._kept, routes_module._kept)
-    monkeypatch.setattr("tenants.cache.shared_cache._read_shared", lambda name: None)
-    monkeypatch.setattr("tenants.cache.shared_cache._write_shared", lambda *_, **__: None)
 
     def empty() -> None:
+        settings.CACHES = {"default": settings.CACHES["default"] | {"KEY_PREFIX": f"expired-{uuid4()}"}}
         for cache in caches:
             cache._kept.clear()
 

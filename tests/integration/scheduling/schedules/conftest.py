@@ -49,8 +49,9 @@ def now(db: None, monkeypatch: pytest.MonkeyPatch) -> datetime:
     """Freeze the time at twenty seconds past the database's present minute, so that none passes during the test."""
     with all_tenants():
         frozen = read_clock().replace(second=20, microsecond=0)
-    monkeypatch.setattr(firing, "_begin", lambda: frozen)
-    for module in (definitions, runs):
+    # The timeout of a firing's transaction would apply to the whole test.
+    monkeypatch.setattr(firing, "TICK_IDLE_TIMEOUT_MS", 600_000)
+    for module in (definitions, firing, runs):
         monkeypatch.setattr(module, "read_clock", lambda: frozen)
     return frozen
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from scheduling.upkeep import registry
+from scheduling.upkeep import registry, tasks
 from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.access.permissions import Permission
 
@@ -23,8 +23,9 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
     ) -> UpkeepTask:
         words = ("planted", "Planted", "Does what the test says.")
         task = UpkeepTask(*words, timedelta(hours=1), step, share=share, tenant_permission=tenant_permission)
-        known = {**{known.name: known for known in registry.tasks()}, task.name: task}
-        monkeypatch.setattr(registry, "_all", lambda: known)
+        others = [other for other in tasks.TASKS if other.name != task.name]
+        monkeypatch.setattr(tasks, "TASKS", (*others, task))
+        registry.reset()
         return task
 
     yield register

@@ -119,7 +119,7 @@ def test_page_that_times_out_is_reported_and_hides_no_other(
         raise OperationalError("canceling statement due to statement timeout") from QueryCanceled()
 
     checks = [replace(check, look=cancel_the_first) if check is ledger else check for check in state_checks()]
-    monkeypatch.setattr(registry, "_all", lambda: tuple(checks))
+    monkeypatch.setattr(registry, "state_checks", lambda: checks)
     run = run_upkeep(name="verify_ledger")
     assert run.outcome == "failed"
     assert run.cursor == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -204,7 +205,7 @@ def document_of(cache: SharedCache[Any], source: Source) -> bytes:
 def test_document_without_signature_counts_as_missing(
     clock: Clock, document: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_cache, "_refused", redis_guards.RefusalCount("shared_cache.refused"))
+    monkeypatch.setattr(redis_guards, "LOG_SECONDS", -math.inf)  # each refusal is logged
     first, second = two_processes()
     assert planted(first, document) == "one"
     assert caplog.text.count("shared_cache.refused") == 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 import pytest
 from django.db import DataError, connection, transaction
@@ -16,7 +16,7 @@ from psycopg.rows import scalar_row
 from tenants.access.caller import authenticate_api_key
 from tenants.context import all_tenants
 from tenants.database import prepared
-from tenants.database.prepared import execute, fetch_all, fetch_one, prepared_cursor
+from tenants.database.prepared import execute, fetch_all, fetch_one, prepared_cursor, watch_statements
 from tenants.models import Tenant
 from tests.keys import issue_api_key
 
@@ -117,8 +117,8 @@ def test_rollback_to_a_savepoint_keeps_what_is_prepared() -> None:
 
 def test_plans_are_renewed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    # An earlier test may have used another clock.
-    monkeypatch.setattr(prepared, "_kept", WeakKeyDictionary())
+    # An earlier test may have used another clock, so no finite age is sure to be reached or not.
+    monkeypatch.setattr(prepared, "PLAN_SECONDS", math.inf)
     with transaction.atomic():
         _ask(1)
         raw = connection.connection
@@ -131,7 +131,7 @@ def test_plans_are_renewed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(type(raw), "execute", note)
         _ask(2)
         assert asked == []
-        monkeypatch.setattr(prepared, "PLAN_SECONDS", 0.0)
+        monkeypatch.setattr(prepared, "PLAN_SECONDS", -math.inf)
         assert _ask(3) == 4
         assert asked == ["DISCARD PLANS"]
 
@@ -169,7 +169,7 @@ def test_batch_statement_is_planned_for_its_list_despite_cached_plans() -> None:
     assert [runs for _, runs in _kept("AS for_many(n)")] == [1]
 
 
-def test_wrapper_gets_each_statement_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrapper_gets_each_statement_without_its_values() -> None:
     seen: list[str] = []
 
     @contextmanager
@@ -177,11 +177,14 @@ def test_wrapper_gets_each_statement_without_its_values(monkeypatch: pytest.Monk
         seen.append(statement)
         yield
 
-    monkeypatch.setattr(prepared, "_watch", watch)
-    with transaction.atomic():
-        assert _ask(41) == 42
-        with prepared_cursor() as cursor:
-            cursor.execute("SELECT cardinality(%s::int[])", [list(range(100))])
+    watch_statements(watch)
+    try:
+        with transaction.atomic():
+            assert _ask(41) == 42
+            with prepared_cursor() as cursor:
+                cursor.execute("SELECT cardinality(%s::int[])", [list(range(100))])
+    finally:
+        watch_statements(None)
     assert seen == [_ASK, "SELECT cardinality(%s::int[])"]
 
 

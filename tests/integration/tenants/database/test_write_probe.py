@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -66,9 +67,11 @@ def test_result_is_cached_for_five_seconds(monkeypatch: pytest.MonkeyPatch) -> N
         return "full"
 
     monkeypatch.setattr(write_probe, "find_write_fault", probe)
+    now = 100.0
+    monkeypatch.setattr(write_probe, "time", SimpleNamespace(monotonic=lambda: now))
     watch = WriteWatch()
     assert [watch.read() for _ in range(3)] == ["full"] * 3
     assert len(probes) == 1
-    watch._probe_again_at = 0.0
+    now += 5.0
     watch.read()
     assert len(probes) == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.utils import timezone
 
 from scheduling.upkeep.runs import run_upkeep
@@ -18,7 +18,6 @@ from tenants.limits.usage import read_stored
 from tenants.models import Tenant
 from tests.integration.workloads.files.conftest import refer
 from workloads.documents.models import Dataset
-from workloads.files import upkeep
 from workloads.files.limits import STORAGE_BYTES
 from workloads.files.models import Content
 from workloads.files.store import storage_key, store_bytes
@@ -69,15 +68,16 @@ def test_interrupted_run_continues_at_its_folder(acme: Tenant, monkeypatch: pyte
     keys = [store_orphan(acme, str(number)) for number in range(12)]
     folders = len({key.rsplit("/", 1)[0] for key in keys})
     swept: list[str] = []
-    sweep = upkeep._sweep_folder
+    listdir = FileSystemStorage.listdir
 
-    def breaks(folder: str) -> dict[str, int]:
-        swept.append(folder)
-        if len(swept) == 3:
-            raise OSError("the storage went away")
-        return sweep(folder)
+    def breaks(storage: FileSystemStorage, path: str) -> tuple[list[str], list[str]]:
+        if "/" in path:  # the folder of a step, not one of those above it
+            swept.append(path)
+            if len(swept) == 3:
+                raise OSError("the storage went away")
+        return listdir(storage, path)
 
-    monkeypatch.setattr(upkeep, "_sweep_folder", breaks)
+    monkeypatch.setattr(FileSystemStorage, "listdir", breaks)
     assert run_upkeep(name="orphan_files").error == "OSError: the storage went away"
     assert run_upkeep(name="orphan_files").outcome == "ok"
     assert len(swept) == folders + 1

@@ -129,7 +129,7 @@ def test_run_without_a_sandbox_waits_and_uses_no_attempt(
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
     with monkeypatch.context() as patch:
         change_platform_settings(EXTRACTION_WITHOUT_SANDBOX=False)
-        patch.setattr(extractor, "_CHILD", "tests.security.bare_parser")
+        patch.setattr(extractor, "CHILD_MODULE", "tests.security.bare_parser")
         for _ in range(5):
             job = job_runner.run(run.job_id)
             assert (job.state, job.attempt) == (JobState.SCHEDULED, 0)

@@ -149,10 +149,8 @@ class Recording(EventFeed):
 
 
 @pytest.fixture
-def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
-    made = Recording()
-    monkeypatch.setattr(made, "_run", lambda: None)
-    return made
+def recording() -> Recording:
+    return Recording()
 
 
 def test_client_without_right_receives_the_end_and_no_event(

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 from collections.abc import Callable
-from types import SimpleNamespace
+from multiprocessing.synchronize import Semaphore
 
 import pytest
 
@@ -146,12 +146,14 @@ def test_unheld_permit_is_restored_after_two_checks(permits: SlotSemaphore) -> N
 
 def test_inconsistent_reads_restore_no_permit(permits: SlotSemaphore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulate a permit that is acquired between two reads, each time."""
-    seen = iter([2, 1] * 3)
-    monkeypatch.setattr(permits, "_free", SimpleNamespace(get_value=lambda: next(seen)))
-    assert permits._places[0].phase == SlotPhase.NONE
-    permits._places[0].phase = SlotPhase.WORKING
+    assert permits.acquire(0)
     for _ in range(3):
-        permits.reconcile()
+        seen = iter([2, 1])
+        with monkeypatch.context() as patch:
+            patch.setattr(Semaphore, "get_value", lambda _, seen=seen: next(seen))
+            permits.reconcile()
+    assert permits.acquire(1)
+    assert not permits.acquire(2, patience_seconds=AT_ONCE)
 
 
 def in_child(work: Callable[[], None]) -> int:

@@ -20,7 +20,7 @@ from scheduling.models import ProcessHeartbeat
 from scheduling.streams import feed as event_feed
 from scheduling.streams.subscriptions import StreamSubscription
 from scheduling.upkeep import auditor
-from scheduling.worker.watchdog import WatchedLoop
+from scheduling.worker.watchdog import Watchdog, WatchedLoop
 from tenants.access.permissions import Permission
 from tenants.transactions import ConnectionLostError
 
@@ -119,12 +119,13 @@ def test_stream_reader_turns_during_database_outage_and_is_unwatched_after(
 ) -> None:
     watched: list[WatchedLoop] = []
 
-    def add(name: str) -> WatchedLoop:
+    def add(watchdog: Watchdog, name: str) -> WatchedLoop:
         watched.append(loop)
         return loop
 
     pause: Callable[[float], None] = lambda seconds: None  # noqa: E731
-    monkeypatch.setattr(event_feed, "_watchdog", SimpleNamespace(add=add, remove=watched.remove))
+    monkeypatch.setattr(Watchdog, "add", add)
+    monkeypatch.setattr(Watchdog, "remove", lambda watchdog, ended: watched.remove(ended))
     monkeypatch.setattr(event_feed, "connection", SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(event_feed.time, "sleep", pause)
     AwayFeed()._run()

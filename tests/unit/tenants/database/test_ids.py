@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from tenants.database import ids
-from tenants.database.ids import uuid7, uuid7_floor, uuid7s
+from tenants.database.ids import IdCounter, uuid7, uuid7_floor, uuid7s
 
 
 def test_id_contains_version_variant_and_millisecond():
@@ -35,15 +35,6 @@ def test_batch_of_ids_increases_with_those_before_and_after():
     assert uuid7s(0) == []
 
 
-def test_batch_beyond_a_full_counter_uses_the_next_millisecond(monkeypatch):
-    clock = ids._Clock()
-    clock.milliseconds, clock.counter = 2**47, ids._COUNTER_MAX - 2
-    monkeypatch.setattr(ids, "_clock", clock)
-    made = uuid7s(5)
-    assert {each.int >> 80 for each in made} == {2**47 + 1}
-    assert made == sorted(set(made))
-
-
 def test_ids_increase_although_the_clock_steps_back(monkeypatch):
     first = uuid7()
     an_hour_ago = time.time_ns() - 3_600 * 1_000_000_000
@@ -51,13 +42,14 @@ def test_ids_increase_although_the_clock_steps_back(monkeypatch):
     assert uuid7() > first
 
 
-def test_full_counter_uses_the_next_millisecond(monkeypatch):
-    clock = ids._Clock()
-    clock.milliseconds, clock.counter = 2**47, ids._COUNTER_MAX
-    monkeypatch.setattr(ids, "_clock", clock)
-    made = uuid7()
-    assert made.int >> 80 == 2**47 + 1
-    assert (made.version, made.variant) == (7, uuid.RFC_4122)
+@pytest.mark.parametrize(("left", "count"), [(0, 1), (2, 5)])
+def test_ids_beyond_a_full_counter_use_the_next_millisecond(left, count, monkeypatch):
+    counter, now = IdCounter(), time.time_ns()
+    monkeypatch.setattr(ids.time, "time_ns", lambda: now)
+    milliseconds, first = counter.take(2**42 - left, seed=0)
+    assert (milliseconds, first) == (now // 1_000_000, 0)
+    assert counter.take(count, seed=7) == (milliseconds + 1, 0)
+    assert counter.take(1, seed=7) == (milliseconds + 1, count)
 
 
 def test_threads_never_share_an_id():

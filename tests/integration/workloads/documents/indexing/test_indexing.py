@@ -329,7 +329,7 @@ def test_document_without_a_sandbox_waits_and_uses_no_attempt(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(EXTRACTION_WITHOUT_SANDBOX=False)
-    monkeypatch.setattr(extractor, "_CHILD", "tests.security.bare_parser")
+    monkeypatch.setattr(extractor, "CHILD_MODULE", "tests.security.bare_parser")
     taken = upload(dataset, a_txt=b"one two three")
     job = job_runner.run(taken.files[0].document.job_id)
     assert (job.state, job.attempt, job.crash_count) == (JobState.SCHEDULED, 0, 0)

@@ -16,6 +16,7 @@ from typing import IO
 import pytest
 
 from scheduling.kit.base import Interrupted
+from scheduling.sandbox.isolated import start_isolated
 from tests.unit.workloads.documents.extraction.makers import make_docx, make_encrypted_pdf, make_pdf, rewrite_docx
 from workloads.documents.blocks import Block
 from workloads.documents.extraction import child, extractor
@@ -127,7 +128,7 @@ def test_file_with_too_much_text_is_stopped(file: IO[bytes]) -> None:
 
 def test_reading_from_a_silent_process_ends_at_a_safe_point(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     silent = subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE)
-    monkeypatch.setattr(extractor, "_start", lambda *arguments: silent)
+    monkeypatch.setattr(extractor, "start_isolated", lambda *arguments, stdin: silent)
     looks = iter((None, None, Interrupted("cancel")))
 
     def stop_at_the_third_look() -> None:
@@ -140,14 +141,12 @@ def test_reading_from_a_silent_process_ends_at_a_safe_point(file: IO[bytes], mon
 
 
 def test_killed_process_is_a_transient_error(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    start = extractor._start
-
-    def start_and_kill(*arguments: object) -> subprocess.Popen[bytes]:
-        process = start(*arguments)  # type: ignore[arg-type]
+    def start_and_kill(module: str, *arguments: str, stdin: IO[bytes]) -> subprocess.Popen[bytes]:
+        process = start_isolated(module, *arguments, stdin=stdin)
         process.kill()
         return process
 
-    monkeypatch.setattr(extractor, "_start", start_and_kill)
+    monkeypatch.setattr(extractor, "start_isolated", start_and_kill)
     with pytest.raises(ParsingInterruptedError, match="status -9"):
         extract_blocks(write(file, b"x"), ContentType.TEXT)
 
@@ -167,7 +166,7 @@ def test_exception_of_the_parser_is_reported_and_transient(file: IO[bytes], monk
         patch.setattr("sys.stdout", said)
         assert child.main(["text/plain", "{}", "1"]) == 0
     answer = subprocess.Popen([sys.executable, "-c", f"print({said.getvalue().strip()!r})"], stdout=subprocess.PIPE)
-    monkeypatch.setattr(extractor, "_start", lambda *arguments: answer)
+    monkeypatch.setattr(extractor, "start_isolated", lambda *arguments, stdin: answer)
     with pytest.raises(ParsingInterruptedError, match="ZeroDivisionError: 4"):
         extract_blocks(file, ContentType.TEXT)
 
