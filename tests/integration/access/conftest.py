@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.http import HttpResponse
 from django.test import override_settings
 
+from jobsplatform import urls
 from tests.integration.access.world import MASTER_KEY, World, make_world
 from tests.platform_settings import override_platform_settings
 
@@ -22,3 +24,10 @@ def world(db: None, tmp_path: Path) -> Iterator[World]:
             # A test's transaction outlives the settings that some services set for theirs.
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield world
+
+
+@pytest.fixture
+def bare_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer refusals without the console's layout: rendering it takes longer than deciding on the refusal."""
+    for status in (403, 404):
+        monkeypatch.setattr(urls, f"handler{status}", lambda *_, status=status, **__: HttpResponse(status=status))

@@ -17,7 +17,7 @@ from tests.access.routes import CONSOLE_PREFIX, Line, Ticked
 from tests.integration.access.test_table import CONSOLE_ROLES, HOLDERS, NamedRows, ask, console_result, console_wants
 from tests.integration.access.world import World
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bare_refusals")]
 
 
 def console_requests(line: Line, rows: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import transaction
-from django.http import HttpResponse
 from django.urls import reverse
 
-from jobsplatform import urls
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tests.access import routes, table
@@ -20,7 +18,7 @@ from tests.access.routes import API_PREFIX, Line, Page
 from tests.integration.access.world import KEYS, PLATFORM, World
 from tests.platform_settings import override_platform_settings
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bare_refusals")]
 HOLDERS = routes.holders()
 CONSOLE_ROLES = [role for role in table.ROLES if role not in KEYS]
 OK = "2xx"
@@ -172,14 +170,6 @@ def has_row(label: str, key: Any) -> bool:
         return bool(apps.get_model(label)._base_manager.filter(pk=key).exists())
 
 
-@pytest.fixture
-def bare_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answer refusals without the console's layout: rendering it takes longer than deciding on the refusal."""
-    for status in (403, 404):
-        monkeypatch.setattr(urls, f"handler{status}", lambda *_, status=status, **__: HttpResponse(status=status))
-
-
-@pytest.mark.usefixtures("bare_refusals")
 @pytest.mark.parametrize("role", CONSOLE_ROLES)
 def test_console_answers_for_own_rows_as_the_access_table_states(world: World, role: str) -> None:
     faults = {}
@@ -196,7 +186,6 @@ def test_console_answers_for_own_rows_as_the_access_table_states(world: World, r
     assert faults == {}
 
 
-@pytest.mark.usefixtures("bare_refusals")
 @pytest.mark.parametrize("role", ["viewer", "developer", "owner", "outsider"])
 def test_console_hides_foreign_rows(world: World, role: str) -> None:
     faults = {}
