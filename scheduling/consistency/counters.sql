@@ -84,6 +84,44 @@ FROM (SELECT * FROM scheduling_tenant_capacity WHERE
 ) AS t LEFT JOIN counted c USING (tenant_id)
 WHERE t.in_flight <> coalesce(c.messages, 0) LIMIT %(limit)s;
 
+-- name: find_concurrency_keys
+-- Find concurrency keys with a wrong count of jobs in flight. A job is in flight until a tick has read that it ended.
+WITH stored AS (
+    SELECT tenant_id, kind, concurrency_key, in_flight FROM scheduling_concurrency_key WHERE
+    -- include: in_page
+), counted AS (
+    SELECT tenant_id, kind, concurrency_key, sum(jobs) AS jobs FROM (
+        SELECT tenant_id, kind, concurrency_key, 1 AS jobs FROM scheduling_execution_live
+        WHERE concurrency_key IS NOT NULL AND
+        -- include: in_page
+        UNION ALL SELECT tenant_id, kind, concurrency_key, ended FROM scheduling_concurrency_key_news WHERE
+        -- include: in_page
+    ) AS executions GROUP BY 1, 2, 3
+)
+SELECT tenant_id, 'concurrency_key ' || kind || ' ' || concurrency_key AS "row", coalesce(in_flight, 0) AS counted,
+    coalesce(jobs, 0) AS recounted
+FROM stored FULL JOIN counted USING (tenant_id, kind, concurrency_key)
+WHERE coalesce(in_flight, 0) <> coalesce(jobs, 0) LIMIT %(limit)s;
+
+-- name: find_stranded
+-- Find concurrency keys for which jobs wait although none is left whose end would admit them.
+SELECT k.tenant_id, 'concurrency_key ' || k.kind || ' ' || k.concurrency_key AS "row", 0 AS counted,
+    k.jobs AS recounted
+FROM (
+    SELECT tenant_id, kind, concurrency_key, count(*) AS jobs, count(*) FILTER (WHERE gate > 'circuit') AS others
+    FROM scheduling_job_held WHERE concurrency_key IS NOT NULL AND
+    -- include: in_page
+    GROUP BY 1, 2, 3
+) k
+WHERE k.others = 0
+    AND NOT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.tenant_id = k.tenant_id AND l.kind = k.kind
+        AND l.concurrency_key = k.concurrency_key)
+    AND NOT EXISTS (SELECT FROM scheduling_job_ready r WHERE r.tenant_id = k.tenant_id AND r.kind = k.kind
+        AND r.concurrency_key = k.concurrency_key)
+    AND NOT EXISTS (SELECT FROM scheduling_concurrency_key_news n WHERE n.tenant_id = k.tenant_id AND n.kind = k.kind
+        AND n.concurrency_key = k.concurrency_key)
+LIMIT %(limit)s;
+
 -- name: find_missing_capacity
 -- Find tenants with lines and without a capacity row, without which nothing of the tenant can be claimed.
 SELECT DISTINCT e.tenant_id, 'tenant ' || e.tenant_id AS "row", 0 AS counted, 1 AS recounted FROM
@@ -138,3 +176,32 @@ SELECT %(tenant_id)s, count(DISTINCT message_id) FROM (
     UNION ALL SELECT message_id FROM scheduling_settled WHERE tenant_id = %(tenant_id)s
 ) AS executions
 ON CONFLICT (tenant_id) DO UPDATE SET in_flight = excluded.in_flight;
+
+-- fragment: recounted_keys
+-- The jobs of a tenant's concurrency keys that are in flight, or whose end no tick has read.
+SELECT tenant_id, kind, concurrency_key, sum(jobs)::int AS jobs FROM (
+    SELECT tenant_id, kind, concurrency_key, 1 AS jobs FROM scheduling_execution_live
+    WHERE tenant_id = %(tenant_id)s AND concurrency_key IS NOT NULL
+    UNION ALL SELECT tenant_id, kind, concurrency_key, ended FROM scheduling_concurrency_key_news
+    WHERE tenant_id = %(tenant_id)s
+) AS executions GROUP BY 1, 2, 3 HAVING sum(jobs) > 0
+
+-- name: write_concurrency_keys
+-- Write the numbers of jobs in flight of a tenant's concurrency keys.
+INSERT INTO scheduling_concurrency_key (tenant_id, kind, concurrency_key, in_flight)
+-- include: recounted_keys
+ON CONFLICT (tenant_id, kind, concurrency_key) DO UPDATE SET in_flight = excluded.in_flight;
+
+-- name: delete_concurrency_keys
+-- Delete the concurrency keys of a tenant without jobs in flight.
+DELETE FROM scheduling_concurrency_key
+WHERE tenant_id = %(tenant_id)s AND (tenant_id, kind, concurrency_key) NOT IN (
+    SELECT tenant_id, kind, concurrency_key FROM (
+        -- include: recounted_keys
+    ) AS k);
+
+-- name: admit_again
+-- Let the next tick admit jobs of all concurrency keys for which jobs of a tenant wait.
+INSERT INTO scheduling_concurrency_key_news (tenant_id, kind, concurrency_key, ended)
+SELECT DISTINCT tenant_id, kind, concurrency_key, 0 FROM scheduling_job_held
+WHERE tenant_id = %(tenant_id)s AND concurrency_key IS NOT NULL;

@@ -16,6 +16,8 @@ from rest_framework.reverse import reverse
 
 from scheduling.conf import MAX_TAGS
 from scheduling.exceptions import PayloadInvalidError
+from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS
+from scheduling.jobs.models import UniqueUntil
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest
 from scheduling.jobs.serializers import (
     ErrorSerializer,
@@ -63,6 +65,24 @@ class JobSubmissionSerializer(StrictSerializer):
         allow_blank=True,
         max_length=MAX_FAIR_KEY_CHARACTERS,
         help_text="Key within the tenant, such as a user id; slots are shared fairly between keys.",
+    )
+    concurrency_key = NameField(
+        default="",
+        allow_blank=True,
+        max_length=MAX_JOB_KEY_CHARACTERS,
+        help_text="At most the kind's `concurrency_limit` of your jobs of the kind with this key run at once.",
+    )
+    unique_key = NameField(
+        default="",
+        allow_blank=True,
+        max_length=MAX_JOB_KEY_CHARACTERS,
+        help_text="While a job of the kind has this key, it is returned (200) and no other is created.",
+    )
+    unique_until = serializers.ChoiceField(
+        choices=["", *UniqueUntil.values],
+        default="",
+        help_text="When the job gives up its unique key, by default `ended`. "
+        "Without a `unique_key` it applies to the `concurrency_key`.",
     )
     tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), default=list, max_length=MAX_TAGS)
     queue = NameField(

@@ -1,0 +1,55 @@
+"""Unique keys: while a job has one, a submission of the same tenant, kind and key returns that job.
+
+The start or the end of the job deletes the key's row in its own transaction. The unique index decides races.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from psycopg.rows import scalar_row
+
+from scheduling.exceptions import UniqueKeyBusyError
+from tenants.database.prepared import fetch_all
+from tenants.database.sql import load_sql
+
+type KindAndKey = tuple[str, str]
+
+_SQL = load_sql(__file__)
+_FIND_HOLDERS, _CLAIM_KEYS = _SQL["find_holders"], _SQL["claim_keys"]
+# The most tries for a key whose job ends between two statements.
+_LOOKS = 5
+
+
+def find_holders(tenant_id: UUID, keys: Collection[KindAndKey]) -> dict[KindAndKey, UUID]:
+    """Return the jobs of a tenant that have these unique keys."""
+    if not keys:
+        return {}
+    values = {"tenant_id": tenant_id, "kinds": [kind for kind, _ in keys], "keys": [key for _, key in keys]}
+    return {(row.kind, row.unique_key): row.job_id for row in fetch_all(_FIND_HOLDERS, values)}
+
+
+def claim_keys(tenant_id: UUID, jobs: Mapping[KindAndKey, UUID]) -> dict[KindAndKey, UUID]:
+    """Give each unique key to its new job, and return the holders of those that other jobs have.
+
+    Wait for concurrent submissions of the same keys. Raise UniqueKeyBusyError for a key that changes hands all the
+    time.
+    """
+    holders: dict[KindAndKey, UUID] = {}
+    left = dict(jobs)
+    for _ in range(_LOOKS):
+        values = {
+            "tenant_id": tenant_id,
+            "kinds": [kind for kind, _ in left],
+            "keys": [key for _, key in left],
+            "job_ids": list(left.values()),
+        }
+        given = set(fetch_all(_CLAIM_KEYS, values, scalar_row))
+        left = {place: job_id for place, job_id in left.items() if job_id not in given}
+        # In a separate statement, which sees what was committed while the first one waited.
+        holders |= find_holders(tenant_id, left)
+        left = {place: job_id for place, job_id in left.items() if place not in holders}
+        if not left:
+            return holders
+    raise UniqueKeyBusyError(retry_after_seconds=1)
