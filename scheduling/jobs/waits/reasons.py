@@ -182,9 +182,7 @@ def _job(job: Job, standing: StartConditions) -> Iterator[WaitingReason]:
         yield _circuit_open(standing.circuit)
     if standing.is_key_full:
         values = {"limit": registry.concurrency_limit(job.kind), "kind": job.kind}
-        detail = gettext(
-            "Only %(limit)s jobs of kind %(kind)s with its concurrency key run at once; others are before it."
-        )
+        detail = gettext("The places of its concurrency key are taken: %(limit)s of kind %(kind)s may run at once.")
         # Shown as a stop: the end of the other jobs is not estimated.
         yield WaitingReason("key_cap_reached", detail % values)
     # Without any worker, the reason is the missing worker.
