@@ -118,11 +118,6 @@ class IdempotencyInFlightError(DomainError):
     title = gettext_noop("A request with this idempotency key is in progress")
 
 
-class UniqueKeyBusyError(DomainError):
-    code, category = "unique_key_busy", "conflict"
-    title = gettext_noop("Jobs with this unique key start and end at this moment")
-
-
 class JobNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", gettext_noop("There is no such job")
 

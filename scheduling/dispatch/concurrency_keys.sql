@@ -8,7 +8,7 @@
 -- another transaction has locked a job, which it may yet give back, or if more jobs may be admitted than at once.
 WITH chosen AS MATERIALIZED (
     SELECT n.ctid AS place, n.tenant_id, n.kind, n.concurrency_key, n.ended FROM scheduling_concurrency_key_news n
-    LIMIT %(news)s FOR UPDATE OF n SKIP LOCKED
+    LIMIT %(news)s FOR NO KEY UPDATE OF n SKIP LOCKED
 ), changed AS MATERIALIZED (
     SELECT tenant_id, kind, concurrency_key, sum(ended)::int AS ended FROM chosen GROUP BY 1, 2, 3
 ), locked AS MATERIALIZED (

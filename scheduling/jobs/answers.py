@@ -16,8 +16,7 @@ from rest_framework.reverse import reverse
 
 from scheduling.conf import MAX_TAGS
 from scheduling.exceptions import PayloadInvalidError
-from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS
-from scheduling.jobs.models import UniqueUntil
+from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest
 from scheduling.jobs.serializers import (
     ErrorSerializer,

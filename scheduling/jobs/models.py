@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.batches.models import Batch
-from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS
+from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.jobs.querysets import JobManager
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
@@ -20,13 +20,6 @@ from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantManager, TenantModel
 
 STATE_CHOICES = [(state.value, _(state.value)) for state in JobState]
-
-
-class UniqueUntil(models.TextChoices):
-    """The event that frees a job's unique key."""
-
-    STARTED = "started", _("started")
-    ENDED = "ended", _("ended")
 
 
 class Job(TenantModel):
@@ -49,13 +42,7 @@ class Job(TenantModel):
         blank=True,
         help_text=_("Bounds how many of the tenant's jobs of this kind with the same key run at once."),
     )
-    unique_key = models.CharField(
-        _("unique key"),
-        max_length=MAX_JOB_KEY_CHARACTERS,
-        null=True,
-        blank=True,
-        help_text=_("While this job has the key, a submission with the same key returns this job."),
-    )
+    unique_key = models.CharField(_("unique key"), max_length=MAX_JOB_KEY_CHARACTERS, null=True, blank=True)
     unique_until = models.CharField(
         _("unique until"), max_length=8, choices=UniqueUntil.choices, null=True, blank=True, editable=False
     )

@@ -23,8 +23,7 @@ from scheduling.exceptions import (
     PriorityNotAllowedError,
     RetriesNotAllowedError,
 )
-from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS
-from scheduling.jobs.models import UniqueUntil
+from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
 from scheduling.kit import registry
 from scheduling.kit.base import TaskProcessor
 from scheduling.kit.retry import RetryPolicy, policy_on_plan

@@ -19,9 +19,9 @@ from scheduling.exceptions import (
 )
 from scheduling.jobs.fair_share_nodes import Line, node_ids
 from scheduling.jobs.job_keys.idempotency import lock_keys
+from scheduling.jobs.job_keys.models import UniqueUntil
 from scheduling.jobs.job_keys.uniqueness import KindAndKey, claim_keys, find_holders
 from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.models import UniqueUntil
 from scheduling.jobs.requests import JobRequest, check_request, retry_policy_on
 from scheduling.jobs.routing.service import Routes, refuse_too_large
 from scheduling.jobs.storing import store_jobs

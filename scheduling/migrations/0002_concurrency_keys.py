@@ -83,13 +83,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="job",
             name="unique_key",
-            field=models.CharField(
-                blank=True,
-                help_text="While this job has the key, a submission with the same key returns this job.",
-                max_length=200,
-                null=True,
-                verbose_name="unique key",
-            ),
+            field=models.CharField(blank=True, max_length=200, null=True, verbose_name="unique key"),
         ),
         migrations.AddField(
             model_name="job",

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from tenants.tenancy.bases import TenantManager
 
 MAX_JOB_KEY_CHARACTERS = 200
+
+
+class UniqueUntil(models.TextChoices):
+    """The event that frees a job's unique key."""
+
+    STARTED = "started", _("started")
+    ENDED = "ended", _("ended")
 
 
 class ConcurrencyKey(models.Model):

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
+from django.utils.translation import gettext_noop
 from psycopg.rows import scalar_row
 
-from scheduling.exceptions import UniqueKeyBusyError
 from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
+from tenants.exceptions import DomainError
 
 type KindAndKey = tuple[str, str]
 
@@ -20,6 +21,11 @@ _SQL = load_sql(__file__)
 _FIND_HOLDERS, _CLAIM_KEYS = _SQL["find_holders"], _SQL["claim_keys"]
 # The most tries for a key whose job ends between two statements.
 _LOOKS = 5
+
+
+class UniqueKeyBusyError(DomainError):
+    code, category = "unique_key_busy", "conflict"
+    title = gettext_noop("Jobs with this unique key start and end at this moment")
 
 
 def find_holders(tenant_id: UUID, keys: Collection[KindAndKey]) -> dict[KindAndKey, UUID]:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
+from scheduling.jobs.job_keys.models import UniqueUntil
 from scheduling.jobs.lifecycle import JobState
-from scheduling.jobs.models import UniqueUntil
 from scheduling.jobs.queries import get_job
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job

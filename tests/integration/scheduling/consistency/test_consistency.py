@@ -75,7 +75,8 @@ def work(acme: Tenant, globex: Tenant, tick: Tick, start: Start) -> None:
     with tenant_context(acme):
         suspend_job(job_id=stopped.pk)
         cancel_job(job_id=submit(acme)[0].pk)
-    submit(globex, 3)
+    submit(globex, 1)
+    submit(globex, 2, concurrency_key="a")
     tick()
     submit(acme, 2)
 
@@ -98,6 +99,25 @@ PLANTED: list[tuple[str, str, bool]] = [
     ),
     ("UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1", "capacity_counter", True),
     ("DELETE FROM scheduling_tenant_capacity", "capacity_missing", True),
+    ("UPDATE scheduling_concurrency_key SET in_flight = 2", "concurrency_key_counter", True),
+    ("DELETE FROM scheduling_concurrency_key", "concurrency_key_counter", True),
+    (
+        (
+            "WITH live AS (UPDATE scheduling_execution_live SET concurrency_key = NULL),"
+            " counted AS (DELETE FROM scheduling_concurrency_key)"
+            " UPDATE scheduling_job SET concurrency_key = NULL WHERE state IN ('dispatched', 'executing')"
+        ),
+        "concurrency_key_stranded",
+        True,
+    ),
+    (
+        (
+            "INSERT INTO scheduling_unique_key (job_id, tenant_id, kind, unique_key)"
+            " SELECT id, tenant_id, kind, 'x' FROM scheduling_job WHERE state = 'completed'"
+        ),
+        "unique_key_of_ended_job",
+        True,
+    ),
     (
         (
             "INSERT INTO tenants_tenantusage (tenant_id, key, period, amount) SELECT id, 'worker_seconds_per_month',"
