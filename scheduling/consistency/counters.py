@@ -66,11 +66,8 @@ KINDS: Mapping[str, FaultKind] = {
     ),
 }
 # The row that a statement names by a noun and an id.
-ROW_WORDS = {
-    "entity": gettext_noop("entity %(id)s"),
-    "tenant": gettext_noop("tenant %(id)s"),
-    "concurrency_key": gettext_noop("concurrency key %(id)s"),
-}
+ROW_WORDS = {"entity": gettext_noop("entity %(id)s"), "tenant": gettext_noop("tenant %(id)s")}
+ROW_WORDS["concurrency_key"] = gettext_noop("concurrency key %(id)s")
 _SQL = load_sql(__file__)
 # Each statement is one snapshot of a page of tenants, including the wakes that no tick has folded yet: a message is in
 # flight until a tick has read that its last execution ended. Waiting jobs are counted in the small tables of places, so
@@ -86,17 +83,8 @@ _RECOUNTS = {
     "capacities": _SQL["find_missing_capacity"],
 }
 # Ends of executions change no recount, so the statements need no common snapshot.
-_WRITES = [
-    _SQL[name]
-    for name in (
-        "write_lines",
-        "write_keys",
-        "write_capacity",
-        "write_concurrency_keys",
-        "delete_concurrency_keys",
-        "admit_again",
-    )
-]
+_KEY_WRITES = ("delete_concurrency_keys", "write_concurrency_keys", "admit_again")
+_WRITES = [_SQL[name] for name in ("write_lines", "write_keys", "write_capacity", *_KEY_WRITES)]
 
 
 def check_counters(piece: CheckRange) -> CheckPage:

@@ -86,41 +86,26 @@ WHERE t.in_flight <> coalesce(c.messages, 0) LIMIT %(limit)s;
 
 -- name: find_concurrency_keys
 -- Find concurrency keys with a wrong count of jobs in flight. A job is in flight until a tick has read that it ended.
-WITH stored AS (
-    SELECT tenant_id, kind, concurrency_key, in_flight FROM scheduling_concurrency_key WHERE
-    -- include: in_page
-), counted AS (
-    SELECT tenant_id, kind, concurrency_key, sum(jobs) AS jobs FROM (
-        SELECT tenant_id, kind, concurrency_key, 1 AS jobs FROM scheduling_execution_live
-        WHERE concurrency_key IS NOT NULL AND
-        -- include: in_page
-        UNION ALL SELECT tenant_id, kind, concurrency_key, ended FROM scheduling_concurrency_key_news WHERE
-        -- include: in_page
-    ) AS executions GROUP BY 1, 2, 3
-)
-SELECT tenant_id, 'concurrency_key ' || kind || ' ' || concurrency_key AS "row", coalesce(in_flight, 0) AS counted,
-    coalesce(jobs, 0) AS recounted
-FROM stored FULL JOIN counted USING (tenant_id, kind, concurrency_key)
-WHERE coalesce(in_flight, 0) <> coalesce(jobs, 0) LIMIT %(limit)s;
+SELECT tenant_id, 'concurrency_key ' || kind || ' ' || concurrency_key AS "row", sum(counted) AS counted,
+    sum(recounted) AS recounted FROM (
+    SELECT tenant_id, kind, concurrency_key, in_flight AS counted, 0 AS recounted FROM scheduling_concurrency_key
+    UNION ALL SELECT tenant_id, kind, concurrency_key, 0, 1 FROM scheduling_execution_live
+    UNION ALL SELECT tenant_id, kind, concurrency_key, 0, ended FROM scheduling_concurrency_key_news
+) AS keys WHERE concurrency_key IS NOT NULL AND
+-- include: in_page
+GROUP BY tenant_id, kind, concurrency_key HAVING sum(counted) <> sum(recounted) LIMIT %(limit)s;
 
 -- name: find_stranded
 -- Find concurrency keys for which jobs wait although none is left whose end would admit them.
-SELECT k.tenant_id, 'concurrency_key ' || k.kind || ' ' || k.concurrency_key AS "row", 0 AS counted,
-    k.jobs AS recounted
+SELECT tenant_id, 'concurrency_key ' || kind || ' ' || concurrency_key AS "row", 0 AS counted, count(*) AS recounted
 FROM (
-    SELECT tenant_id, kind, concurrency_key, count(*) AS jobs, count(*) FILTER (WHERE gate > 'circuit') AS others
-    FROM scheduling_job_held WHERE concurrency_key IS NOT NULL AND
-    -- include: in_page
-    GROUP BY 1, 2, 3
-) k
-WHERE k.others = 0
-    AND NOT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.tenant_id = k.tenant_id AND l.kind = k.kind
-        AND l.concurrency_key = k.concurrency_key)
-    AND NOT EXISTS (SELECT FROM scheduling_job_ready r WHERE r.tenant_id = k.tenant_id AND r.kind = k.kind
-        AND r.concurrency_key = k.concurrency_key)
-    AND NOT EXISTS (SELECT FROM scheduling_concurrency_key_news n WHERE n.tenant_id = k.tenant_id AND n.kind = k.kind
-        AND n.concurrency_key = k.concurrency_key)
-LIMIT %(limit)s;
+    SELECT tenant_id, kind, concurrency_key, gate < 'circuit' AS is_parked FROM scheduling_job_held
+    UNION ALL SELECT tenant_id, kind, concurrency_key, false FROM scheduling_job_ready
+    UNION ALL SELECT tenant_id, kind, concurrency_key, false FROM scheduling_execution_live
+    UNION ALL SELECT tenant_id, kind, concurrency_key, false FROM scheduling_concurrency_key_news
+) AS keys WHERE concurrency_key IS NOT NULL AND
+-- include: in_page
+GROUP BY tenant_id, kind, concurrency_key HAVING bool_and(is_parked) LIMIT %(limit)s;
 
 -- name: find_missing_capacity
 -- Find tenants with lines and without a capacity row, without which nothing of the tenant can be claimed.
@@ -177,28 +162,17 @@ SELECT %(tenant_id)s, count(DISTINCT message_id) FROM (
 ) AS executions
 ON CONFLICT (tenant_id) DO UPDATE SET in_flight = excluded.in_flight;
 
--- fragment: recounted_keys
--- The jobs of a tenant's concurrency keys that are in flight, or whose end no tick has read.
-SELECT tenant_id, kind, concurrency_key, sum(jobs)::int AS jobs FROM (
-    SELECT tenant_id, kind, concurrency_key, 1 AS jobs FROM scheduling_execution_live
-    WHERE tenant_id = %(tenant_id)s AND concurrency_key IS NOT NULL
-    UNION ALL SELECT tenant_id, kind, concurrency_key, ended FROM scheduling_concurrency_key_news
-    WHERE tenant_id = %(tenant_id)s
-) AS executions GROUP BY 1, 2, 3 HAVING sum(jobs) > 0
+-- name: delete_concurrency_keys
+-- Delete the counters of a tenant's concurrency keys.
+DELETE FROM scheduling_concurrency_key WHERE tenant_id = %(tenant_id)s;
 
 -- name: write_concurrency_keys
--- Write the numbers of jobs in flight of a tenant's concurrency keys.
+-- Write the recounted jobs in flight of a tenant's concurrency keys, with those whose end no tick has read.
 INSERT INTO scheduling_concurrency_key (tenant_id, kind, concurrency_key, in_flight)
--- include: recounted_keys
-ON CONFLICT (tenant_id, kind, concurrency_key) DO UPDATE SET in_flight = excluded.in_flight;
-
--- name: delete_concurrency_keys
--- Delete the concurrency keys of a tenant without jobs in flight.
-DELETE FROM scheduling_concurrency_key
-WHERE tenant_id = %(tenant_id)s AND (tenant_id, kind, concurrency_key) NOT IN (
-    SELECT tenant_id, kind, concurrency_key FROM (
-        -- include: recounted_keys
-    ) AS k);
+SELECT tenant_id, kind, concurrency_key, sum(jobs) FROM (
+    SELECT tenant_id, kind, concurrency_key, 1 AS jobs FROM scheduling_execution_live
+    UNION ALL SELECT tenant_id, kind, concurrency_key, ended FROM scheduling_concurrency_key_news
+) AS executions WHERE tenant_id = %(tenant_id)s AND concurrency_key IS NOT NULL GROUP BY 1, 2, 3 HAVING sum(jobs) > 0;
 
 -- name: admit_again
 -- Let the next tick admit jobs of all concurrency keys for which jobs of a tenant wait.

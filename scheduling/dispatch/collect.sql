@@ -423,12 +423,13 @@ WITH RECURSIVE gate_scan AS (
     SELECT h.job_id FROM scheduling_job_held h JOIN candidate USING (job_id) FOR NO KEY UPDATE OF h SKIP LOCKED
 ), held AS (
     DELETE FROM scheduling_job_held h USING chosen c WHERE h.job_id = c.job_id
-    RETURNING h.job_id, h.tenant_id, h.entity_id, h.kind, h.rank, h.payload_bytes, h.used_us, h.merge_disabled,
-        h.concurrency_key
+    RETURNING h.*
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled,
-        concurrency_key)
-    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled, concurrency_key FROM held
+    INSERT INTO scheduling_job_ready (
+    -- include: ready_columns
+    ) SELECT
+    -- include: ready_columns
+    FROM held
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT DISTINCT h.tenant_id, h.entity_id, e.queue_id, 0
@@ -471,12 +472,12 @@ WITH first_jobs AS (
 ), deleted_rows AS (
     DELETE FROM scheduling_job_ready r USING free p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
-    RETURNING r.tenant_id, r.entity_id, r.rank, r.job_id, r.kind, r.payload_bytes, r.used_us, r.merge_disabled,
-        r.concurrency_key, p.gate
+    RETURNING r.*, p.gate
 ), held AS (
-    INSERT INTO scheduling_job_held (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled,
-        concurrency_key, gate)
-    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled, concurrency_key, gate
+    INSERT INTO scheduling_job_held (gate,
+    -- include: ready_columns
+    ) SELECT gate,
+    -- include: ready_columns
     FROM deleted_rows
 ), key_news AS (
     -- The key may have become free since it was read. A breaker may hold this job and no other of its key.

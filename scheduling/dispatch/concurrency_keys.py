@@ -124,8 +124,8 @@ def reserve_keys(keys: KeysReading, picks: Sequence[Pick]) -> Sequence[Pick]:
         return fitting
     limits = [registry.concurrency_limit(key.kind) for key in wanted]
     values = {**_columns(list(wanted)), "counts": list(wanted.values()), "limits": limits}
-    granted: set[JobKey | None] = {JobKey(*row) for row in fetch_all(_RESERVE, values)}
-    return [pick for pick in fitting if keys.by_job.get(pick.job.job_id) in granted | {None}]
+    granted = {None, *(JobKey(*row) for row in fetch_all(_RESERVE, values))}
+    return [pick for pick in fitting if keys.by_job.get(pick.job.job_id) in granted]
 
 
 def return_keys(keys: KeysReading, reserved: Iterable[Pick], kept: Iterable[Pick]) -> None:

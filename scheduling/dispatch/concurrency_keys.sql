@@ -59,9 +59,10 @@ WITH chosen AS MATERIALIZED (
     DELETE FROM scheduling_job_held h USING free f WHERE h.job_id = f.job_id AND h.gate < 'circuit'
     RETURNING h.*
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled,
-        concurrency_key)
-    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled, concurrency_key
+    INSERT INTO scheduling_job_ready (
+    -- include: ready_columns
+    ) SELECT
+    -- include: ready_columns
     FROM admitted
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)

@@ -97,15 +97,8 @@ _WAKE = """
 # Columns whose values are converted for the driver.
 _MADE: Final = frozenset({"state", "tags", "payload"})
 # Optional parts of the statement beside the jobs and the wakes.
-_PARTS: Final = {
-    "ready": _READY,
-    "parked": _PARKED,
-    "key_news": _KEY_NEWS,
-    "due": _DUE,
-    "deadline": _DEADLINE,
-    "event": _EVENT,
-    "entry": INSERT_ENTRY,
-}
+_KEYED: Final = {"parked": _PARKED, "key_news": _KEY_NEWS}
+_PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "event": _EVENT, "entry": INSERT_ENTRY} | _KEYED
 # Texts differ by which columns are shared by all jobs.
 _MOST_TEXTS: Final = 256
 
@@ -167,8 +160,7 @@ def _parts_of(jobs: Sequence[Job], *, has_entry: bool) -> frozenset[str]:
     is_keyed = {job.concurrency_key is not None for job in jobs if job.state == JobState.AVAILABLE}
     is_present = {
         "ready": False in is_keyed,
-        "parked": True in is_keyed,
-        "key_news": True in is_keyed,
+        **dict.fromkeys(_KEYED, True in is_keyed),
         "due": JobState.SCHEDULED in states,
         "deadline": any(job.deadline_at is not None for job in jobs),
         "event": True,

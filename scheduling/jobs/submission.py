@@ -18,9 +18,8 @@ from scheduling.exceptions import (
     IdempotencyMismatchError,
 )
 from scheduling.jobs.fair_share_nodes import Line, node_ids
-from scheduling.jobs.job_keys.idempotency import lock_keys
 from scheduling.jobs.job_keys.models import UniqueUntil
-from scheduling.jobs.job_keys.uniqueness import KindAndKey, claim_keys, find_holders
+from scheduling.jobs.job_keys.service import KindAndKey, claim_keys, find_holders, lock_idempotency_keys
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest, check_request, retry_policy_on
 from scheduling.jobs.routing.service import Routes, refuse_too_large
@@ -151,7 +150,7 @@ class _Intake:
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
         """Find the jobs of repeated idempotency keys and of unique keys that are taken."""
         keys = {request.idempotency_key for request in requests if request.idempotency_key}
-        self.known, self.busy_keys = lock_keys(self.tenant.pk, keys)
+        self.known, self.busy_keys = lock_idempotency_keys(self.tenant.pk, keys)
         # Keys that cannot be stored are refused later.
         unique = {(one.kind, one.claimed_key) for one in requests if one.claimed_key and one.claimed_key.isprintable()}
         found = find_holders(self.tenant.pk, unique)

@@ -17,7 +17,19 @@ class UniqueUntil(models.TextChoices):
     ENDED = "ended", _("ended")
 
 
-class ConcurrencyKey(models.Model):
+class KeyRow(models.Model):
+    """Base of a row of a key, which belongs to one tenant and kind."""
+
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    kind = models.CharField(max_length=64)
+
+    objects = TenantManager()
+
+    class Meta:
+        abstract = True
+
+
+class ConcurrencyKey(KeyRow):
     """The number of jobs in flight of one concurrency key of a tenant and kind; no row means none.
 
     Only ticks write it: a claim adds the jobs that it dispatches, within the kind's ``concurrency_limit``, and a later
@@ -25,54 +37,33 @@ class ConcurrencyKey(models.Model):
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "kind", "concurrency_key")
-    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
-    kind = models.CharField(max_length=64)
     concurrency_key = models.CharField(max_length=MAX_JOB_KEY_CHARACTERS)
     in_flight = models.IntegerField()
-
-    objects = TenantManager()
 
     class Meta:
         db_table = "scheduling_concurrency_key"
 
-    def __str__(self) -> str:
-        return f"{self.kind} {self.concurrency_key}"
 
-
-class ConcurrencyKeyNews(models.Model):
+class ConcurrencyKeyNews(KeyRow):
     """A change of a concurrency key, which makes the next tick admit jobs that wait for the key.
 
     ``ended`` jobs of the key are no longer in flight. The table has no index, because each tick empties it.
     """
 
-    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
-    kind = models.CharField(max_length=64)
     concurrency_key = models.CharField(max_length=MAX_JOB_KEY_CHARACTERS, primary_key=True)  # required by Django
     ended = models.IntegerField()
-
-    objects = TenantManager()
 
     class Meta:
         db_table = "scheduling_concurrency_key_news"
         managed = False  # the migration creates it without a primary key
 
-    def __str__(self) -> str:
-        return f"{self.kind} {self.concurrency_key}"
 
-
-class UniqueKey(models.Model):
+class UniqueKey(KeyRow):
     """A unique key of a tenant and kind, and the job that has it until it starts or ends."""
 
     job_id = models.UUIDField(primary_key=True)
-    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
-    kind = models.CharField(max_length=64)
     unique_key = models.CharField(max_length=MAX_JOB_KEY_CHARACTERS)
-
-    objects = TenantManager()
 
     class Meta:
         db_table = "scheduling_unique_key"
         constraints = [models.UniqueConstraint(fields=["tenant", "kind", "unique_key"], name="unique_key_once")]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.unique_key}"

@@ -39,16 +39,9 @@ class Command(PlatformCommand):
             "--deadline", type=moment, metavar="TIME", help="discard the job unless it has completed by then"
         )
         parser.add_argument("--fair-key", default="", help="owner inside the tenant, such as a user or an app")
-        parser.add_argument(
-            "--concurrency-key", default="", help="at most the kind's concurrency_limit of jobs with it run at once"
-        )
+        parser.add_argument("--concurrency-key", default="", help="bounds how many jobs with it run at once")
         parser.add_argument("--unique-key", default="", help="while a job has it, no second job is submitted")
-        parser.add_argument(
-            "--unique-until",
-            default="",
-            choices=UniqueUntil.values,
-            help="when the job gives up its unique key, or else its concurrency key (default: ended)",
-        )
+        parser.add_argument("--unique-until", default="", choices=UniqueUntil.values, help="default: ended")
         parser.add_argument("--tag", action="append", default=[], help="may be repeated")
         parser.add_argument("--queue", help="default: by the routing rules")
         parser.add_argument("--max-retries", type=int, help="default: the kind's")

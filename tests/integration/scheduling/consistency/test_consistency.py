@@ -75,8 +75,7 @@ def work(acme: Tenant, globex: Tenant, tick: Tick, start: Start) -> None:
     with tenant_context(acme):
         suspend_job(job_id=stopped.pk)
         cancel_job(job_id=submit(acme)[0].pk)
-    submit(globex, 1)
-    submit(globex, 2, concurrency_key="a")
+    submit(globex, 3)
     tick()
     submit(acme, 2)
 
@@ -99,25 +98,6 @@ PLANTED: list[tuple[str, str, bool]] = [
     ),
     ("UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1", "capacity_counter", True),
     ("DELETE FROM scheduling_tenant_capacity", "capacity_missing", True),
-    ("UPDATE scheduling_concurrency_key SET in_flight = 2", "concurrency_key_counter", True),
-    ("DELETE FROM scheduling_concurrency_key", "concurrency_key_counter", True),
-    (
-        (
-            "WITH live AS (UPDATE scheduling_execution_live SET concurrency_key = NULL),"
-            " counted AS (DELETE FROM scheduling_concurrency_key)"
-            " UPDATE scheduling_job SET concurrency_key = NULL WHERE state IN ('dispatched', 'executing')"
-        ),
-        "concurrency_key_stranded",
-        True,
-    ),
-    (
-        (
-            "INSERT INTO scheduling_unique_key (job_id, tenant_id, kind, unique_key)"
-            " SELECT id, tenant_id, kind, 'x' FROM scheduling_job WHERE state = 'completed'"
-        ),
-        "unique_key_of_ended_job",
-        True,
-    ),
     (
         (
             "INSERT INTO tenants_tenantusage (tenant_id, key, period, amount) SELECT id, 'worker_seconds_per_month',"
@@ -267,6 +247,48 @@ def test_planted_fault_is_found_and_repaired_if_possible(
         # A state written by hand stays, and differs from its history.
         assert after.is_clean
         assert recount() == []
+
+
+FAULTS_OF_KEYS = [
+    ("UPDATE scheduling_concurrency_key SET in_flight = 2", "concurrency_key_counter"),
+    ("DELETE FROM scheduling_concurrency_key", "concurrency_key_counter"),
+    (
+        (
+            "WITH live AS (UPDATE scheduling_execution_live SET concurrency_key = NULL)"
+            " DELETE FROM scheduling_concurrency_key"
+        ),
+        "concurrency_key_stranded",
+    ),
+    (
+        (
+            "INSERT INTO scheduling_unique_key (job_id, tenant_id, kind, unique_key)"
+            " SELECT id, tenant_id, kind, 'x' FROM scheduling_job WHERE state = 'completed'"
+        ),
+        "unique_key_of_ended_job",
+    ),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("fault", "code"), FAULTS_OF_KEYS)
+def test_planted_fault_of_a_key_is_found_and_repaired(
+    acme: Tenant, worker: Registration, tick: Tick, start: Start, fault: str, code: str
+) -> None:
+    done, running, *_ = submit(acme, 4, concurrency_key="a")
+    tick()
+    complete(start, done)
+    tick()
+    assert verify().is_clean
+    execute(fault)
+    assert codes(verify()) == {code}
+    verify(repair=True, reason="planted")
+    assert verify().is_clean
+    tick()
+    complete(start, running)
+    tick()
+    with all_tenants():
+        assert Job.objects.filter(concurrency_key="a", state=JobState.COMPLETED).count() == 2
+        assert Job.objects.in_flight().exists()
 
 
 @pytest.mark.django_db
