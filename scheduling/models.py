@@ -6,6 +6,7 @@ from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
 from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecution, Settled, SettledRefused, Wake
 from scheduling.jobs.batches.models import Batch, BatchNews
 from scheduling.jobs.dead_letters.models import DeadLetter
+from scheduling.jobs.job_keys.models import ConcurrencyKey, ConcurrencyKeyNews, UniqueKey
 from scheduling.jobs.models import Job, JobDeadline, JobDue, JobHeld, JobReady, JobSuspended
 from scheduling.jobs.result_cache.models import ResultCacheEntry
 from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
@@ -56,6 +57,8 @@ __all__ = [
     "Charge",
     "Circuit",
     "CircuitNews",
+    "ConcurrencyKey",
+    "ConcurrencyKeyNews",
     "DeadLetter",
     "Drain",
     "EventRelay",
@@ -100,6 +103,7 @@ __all__ = [
     "TenantKindCost",
     "TenantMinute",
     "TenantUpkeepRun",
+    "UniqueKey",
     "UpkeepRun",
     "Wake",
     "Worker",

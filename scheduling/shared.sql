@@ -47,6 +47,14 @@ CASE
 -- include: circuit_before
 END
 
+-- fragment: ready_columns
+-- The columns of ready rows, which held rows have too.
+tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled, concurrency_key
+
+-- fragment: limit_of_key
+-- How many jobs of a concurrency key with the kind of ``k`` may be in flight; 1 is the usual limit of the kit.
+coalesce((%(key_limits)s::jsonb ->> k.kind)::int, 1)
+
 -- fragment: circuit_before
 -- The id of the breaker before job ``r`` with ``job_id``, ``tenant_id`` and ``kind``; NULL without one. Breakers of the
 -- kind as a whole come first, then those of the dependencies that it has used, of its tenant or shared. The one that

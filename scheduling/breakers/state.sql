@@ -198,10 +198,13 @@ SELECT t.job_id, t.tenant_id, t.rank FROM (
 -- Make the held jobs of ``chosen`` ready.
 held AS (
     DELETE FROM scheduling_job_held h USING chosen c WHERE h.job_id = c.job_id
-    RETURNING h.job_id, h.tenant_id, h.entity_id, h.kind, h.rank, h.payload_bytes, h.used_us, h.merge_disabled
+    RETURNING h.*
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
-    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled FROM held
+    INSERT INTO scheduling_job_ready (
+    -- include: ready_columns
+    ) SELECT
+    -- include: ready_columns
+    FROM held
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT DISTINCT h.tenant_id, h.entity_id, e.queue_id, 0

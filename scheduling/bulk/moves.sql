@@ -82,7 +82,7 @@ WITH
 SELECT job_id FROM moved;
 
 -- name: move_held
--- Move jobs held by gates. A gate of the former pool becomes that of the new pool, which may be open.
+-- Move jobs held by gates. A gate of the former pool or queue becomes that of the new one, which may be open.
 WITH
 -- include: wanted
 , chosen AS (
@@ -93,7 +93,8 @@ WITH
 ), moved AS (
     UPDATE scheduling_job_held r SET
         entity_id = c.new_entity_id,
-        gate = CASE WHEN split_part(r.gate, ' ', 1) IN ('memory', 'unknown')
+        gate = CASE WHEN r.gate < 'circuit' THEN 'cap ' || c.queue_id
+            WHEN split_part(r.gate, ' ', 1) IN ('memory', 'unknown')
             THEN split_part(r.gate, ' ', 1) || ' ' || (SELECT q.pool_id FROM scheduling_queue q WHERE q.id = c.queue_id)
             ELSE r.gate END
     FROM chosen c
@@ -124,9 +125,13 @@ JOIN scheduling_schedulingentity n
     ON n.tenant_id = w.tenant_id AND n.queue_id = w.queue_id AND n.fair_key = w.fair_key
 
 -- fragment: move_jobs
--- Update the jobs of the ``moved`` waiting rows, wake both lines and insert the events.
+-- Update the jobs of the ``moved`` waiting rows, wake both lines and the jobs' concurrency keys, and insert the events.
 job AS (
-    UPDATE scheduling_job j SET queue_id = m.queue_id FROM moved m WHERE j.id = m.job_id RETURNING j.id, j.state
+    UPDATE scheduling_job j SET queue_id = m.queue_id FROM moved m WHERE j.id = m.job_id
+    RETURNING j.id, j.state, j.tenant_id, j.kind, j.concurrency_key
+), key_news AS (
+    INSERT INTO scheduling_concurrency_key_news (tenant_id, kind, concurrency_key, ended)
+    SELECT DISTINCT tenant_id, kind, concurrency_key, 0 FROM job WHERE concurrency_key IS NOT NULL
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, from_queue_id, -count(*) FROM moved GROUP BY 1, 2, 3

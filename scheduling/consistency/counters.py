@@ -47,6 +47,16 @@ KINDS: Mapping[str, FaultKind] = {
         gettext_noop("A tenant's counter of messages in flight over all pools differs from a recount."),
         _RECOUNT,
     ),
+    gettext_noop("in flight by concurrency key"): FaultKind(
+        "concurrency_key_counter",
+        gettext_noop("A counter of the jobs in flight of a concurrency key differs from a recount."),
+        _RECOUNT,
+    ),
+    gettext_noop("stranded jobs"): FaultKind(
+        "concurrency_key_stranded",
+        gettext_noop("Jobs wait for a concurrency key of which no job runs or is about to run."),
+        "Lets the next tick admit them.",
+    ),
     gettext_noop("capacities"): FaultKind(
         "capacity_missing",
         gettext_noop(
@@ -57,6 +67,7 @@ KINDS: Mapping[str, FaultKind] = {
 }
 # The row that a statement names by a noun and an id.
 ROW_WORDS = {"entity": gettext_noop("entity %(id)s"), "tenant": gettext_noop("tenant %(id)s")}
+ROW_WORDS["concurrency_key"] = gettext_noop("concurrency key %(id)s")
 _SQL = load_sql(__file__)
 # Each statement is one snapshot of a page of tenants, including the wakes that no tick has folded yet: a message is in
 # flight until a tick has read that its last execution ended. Waiting jobs are counted in the small tables of places, so
@@ -67,9 +78,13 @@ _RECOUNTS = {
     "waiting jobs of the keys": _SQL["find_keys_waiting"],
     "in flight of the keys": _SQL["find_keys_in_flight"],
     "in flight by tenant": _SQL["find_capacity"],
+    "in flight by concurrency key": _SQL["find_concurrency_keys"],
+    "stranded jobs": _SQL["find_stranded"],
     "capacities": _SQL["find_missing_capacity"],
 }
-_LINES, _KEYS, _CAPACITY = _SQL["write_lines"], _SQL["write_keys"], _SQL["write_capacity"]
+# Ends of executions change no recount, so the statements need no common snapshot.
+_KEY_WRITES = ("delete_concurrency_keys", "write_concurrency_keys", "admit_again")
+_WRITES = [_SQL[name] for name in ("write_lines", "write_keys", "write_capacity", *_KEY_WRITES)]
 
 
 def check_counters(piece: CheckRange) -> CheckPage:
@@ -85,7 +100,7 @@ def repair_counters(order: RepairOrder) -> None:
     assert order.tenant_id is not None  # every counter has a tenant
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
     stop_ticks(pools)
-    for statement in (_LINES, _KEYS, _CAPACITY):
+    for statement in _WRITES:
         execute(statement, {"tenant_id": order.tenant_id}, is_planned=True)
     wake_tenants(tenant_ids=[order.tenant_id])
 

@@ -84,6 +84,29 @@ FROM (SELECT * FROM scheduling_tenant_capacity WHERE
 ) AS t LEFT JOIN counted c USING (tenant_id)
 WHERE t.in_flight <> coalesce(c.messages, 0) LIMIT %(limit)s;
 
+-- name: find_concurrency_keys
+-- Find concurrency keys with a wrong count of jobs in flight. A job is in flight until a tick has read that it ended.
+SELECT tenant_id, 'concurrency_key ' || kind || ' ' || concurrency_key AS "row", sum(counted) AS counted,
+    sum(recounted) AS recounted FROM (
+    SELECT tenant_id, kind, concurrency_key, in_flight AS counted, 0 AS recounted FROM scheduling_concurrency_key
+    UNION ALL SELECT tenant_id, kind, concurrency_key, 0, 1 FROM scheduling_execution_live
+    UNION ALL SELECT tenant_id, kind, concurrency_key, 0, ended FROM scheduling_concurrency_key_news
+) AS keys WHERE concurrency_key IS NOT NULL AND
+-- include: in_page
+GROUP BY tenant_id, kind, concurrency_key HAVING sum(counted) <> sum(recounted) LIMIT %(limit)s;
+
+-- name: find_stranded
+-- Find concurrency keys for which jobs wait although none is left whose end would admit them.
+SELECT tenant_id, 'concurrency_key ' || kind || ' ' || concurrency_key AS "row", 0 AS counted, count(*) AS recounted
+FROM (
+    SELECT tenant_id, kind, concurrency_key, gate < 'circuit' AS is_parked FROM scheduling_job_held
+    UNION ALL SELECT tenant_id, kind, concurrency_key, false FROM scheduling_job_ready
+    UNION ALL SELECT tenant_id, kind, concurrency_key, false FROM scheduling_execution_live
+    UNION ALL SELECT tenant_id, kind, concurrency_key, false FROM scheduling_concurrency_key_news
+) AS keys WHERE concurrency_key IS NOT NULL AND
+-- include: in_page
+GROUP BY tenant_id, kind, concurrency_key HAVING bool_and(is_parked) LIMIT %(limit)s;
+
 -- name: find_missing_capacity
 -- Find tenants with lines and without a capacity row, without which nothing of the tenant can be claimed.
 SELECT DISTINCT e.tenant_id, 'tenant ' || e.tenant_id AS "row", 0 AS counted, 1 AS recounted FROM
@@ -138,3 +161,21 @@ SELECT %(tenant_id)s, count(DISTINCT message_id) FROM (
     UNION ALL SELECT message_id FROM scheduling_settled WHERE tenant_id = %(tenant_id)s
 ) AS executions
 ON CONFLICT (tenant_id) DO UPDATE SET in_flight = excluded.in_flight;
+
+-- name: delete_concurrency_keys
+-- Delete the counters of a tenant's concurrency keys.
+DELETE FROM scheduling_concurrency_key WHERE tenant_id = %(tenant_id)s;
+
+-- name: write_concurrency_keys
+-- Write the recounted jobs in flight of a tenant's concurrency keys, with those whose end no tick has read.
+INSERT INTO scheduling_concurrency_key (tenant_id, kind, concurrency_key, in_flight)
+SELECT tenant_id, kind, concurrency_key, sum(jobs) FROM (
+    SELECT tenant_id, kind, concurrency_key, 1 AS jobs FROM scheduling_execution_live
+    UNION ALL SELECT tenant_id, kind, concurrency_key, ended FROM scheduling_concurrency_key_news
+) AS executions WHERE tenant_id = %(tenant_id)s AND concurrency_key IS NOT NULL GROUP BY 1, 2, 3 HAVING sum(jobs) > 0;
+
+-- name: admit_again
+-- Let the next tick admit jobs of all concurrency keys for which jobs of a tenant wait.
+INSERT INTO scheduling_concurrency_key_news (tenant_id, kind, concurrency_key, ended)
+SELECT DISTINCT tenant_id, kind, concurrency_key, 0 FROM scheduling_job_held
+WHERE tenant_id = %(tenant_id)s AND concurrency_key IS NOT NULL;

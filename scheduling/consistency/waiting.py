@@ -42,6 +42,11 @@ PLACE_IN_WRONG_LINE = FaultKind(
 DEADLINE_OF_ENDED_JOB = FaultKind(
     "deadline_of_ended_job", gettext_noop("A deadline is stored for a job that has ended."), "Removes the deadline."
 )
+UNIQUE_KEY_OF_ENDED_JOB = FaultKind(
+    "unique_key_of_ended_job",
+    gettext_noop("A unique key is stored for a job that has ended or does not exist."),
+    "Removes the key.",
+)
 REPAIRED_EVENT = "job.repaired"
 _SQL = load_sql(__file__)
 _LOCK_JOBS = _SQL["lock_jobs"]
@@ -108,15 +113,14 @@ def append_repair_events(job_ids: Collection[UUID | str], *, code: str) -> None:
 
 
 _BY_JOB = ("job_id",)
+_OPEN = sorted(state.value for state in JobState if state not in TERMINAL_STATES)
 PLACES: Mapping[str, WaitingTable] = {
     "ready": WaitingTable(Table("scheduling_job_ready", ("entity_id", "rank", "job_id")), [JobState.AVAILABLE.value]),
     "held": WaitingTable(Table("scheduling_job_held", _BY_JOB), [JobState.AVAILABLE.value]),
     "due": WaitingTable(Table("scheduling_job_due", _BY_JOB), [JobState.SCHEDULED.value, JobState.RETRYABLE.value]),
     "suspended": WaitingTable(Table("scheduling_job_suspended", _BY_JOB), [JobState.SUSPENDED.value]),
-    "deadlines": WaitingTable(
-        Table("scheduling_job_deadline", _BY_JOB),
-        sorted(state.value for state in JobState if state not in TERMINAL_STATES),
-    ),
+    "deadlines": WaitingTable(Table("scheduling_job_deadline", _BY_JOB), _OPEN),
+    "unique_keys": WaitingTable(Table("scheduling_unique_key", _BY_JOB), _OPEN),
 }
 _OF_ALL = (PLACE_WITHOUT_JOB, PLACE_OF_ANOTHER_STATE)
 _KINDS = {
@@ -125,5 +129,6 @@ _KINDS = {
     "due": (*_OF_ALL, PLACE_IN_WRONG_LINE),
     "suspended": _OF_ALL,
     "deadlines": (DEADLINE_OF_ENDED_JOB,),
+    "unique_keys": (UNIQUE_KEY_OF_ENDED_JOB,),
 }
 CHECKS = tuple(StateCheck(name, _KINDS[name], place.look, place.repair) for name, place in PLACES.items())

@@ -57,6 +57,14 @@ WITH piece AS MATERIALIZED (SELECT tenant_id, job_id FROM scheduling_job_deadlin
 SELECT 'deadline_of_ended_job' AS code, p.tenant_id, p.job_id::text AS subject
 FROM piece p JOIN scheduling_job j ON j.id = p.job_id WHERE j.state <> ALL (%(states)s);
 
+-- name: look_key
+-- Find unique keys of jobs that have ended or do not exist.
+WITH piece AS MATERIALIZED (SELECT tenant_id, job_id FROM scheduling_unique_key WHERE
+    -- include: piece_by_job
+)
+SELECT 'unique_key_of_ended_job' AS code, p.tenant_id, p.job_id::text AS subject
+FROM piece p LEFT JOIN scheduling_job j ON j.id = p.job_id WHERE coalesce(j.state <> ALL (%(states)s), true);
+
 -- fragment: rows_of_jobs
 -- End of a statement that locks the places of jobs.
 AND job_id = ANY (%(job_ids)s::uuid[]) ORDER BY job_id FOR NO KEY UPDATE
@@ -143,6 +151,20 @@ DELETE FROM scheduling_job_deadline p WHERE
 -- include: is_of_another_state
 ;
 
+-- name: lock_key
+-- Lock the unique keys of a piece.
+SELECT 1 FROM scheduling_unique_key WHERE
+-- include: piece_by_job
+-- include: rows_of_jobs
+;
+
+-- name: remove_key
+-- Delete the unique keys of a piece whose jobs have ended or do not exist.
+DELETE FROM scheduling_unique_key p WHERE
+-- include: piece_by_job
+-- include: is_of_another_state
+;
+
 -- name: displace_ready
 -- Delete places of a piece that are in a wrong line.
 DELETE FROM scheduling_job_ready p WHERE
@@ -175,8 +197,9 @@ ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id AND e.fair_key = j.fair
 
 -- name: put_ready
 -- Insert the ready places of available jobs.
-INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
-SELECT j.tenant_id, e.id, j.rank, j.id, j.kind, j.payload_bytes, j.used_us, j.merge_disabled FROM
+INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled,
+    concurrency_key)
+SELECT j.tenant_id, e.id, j.rank, j.id, j.kind, j.payload_bytes, j.used_us, j.merge_disabled, j.concurrency_key FROM
 -- include: jobs_with_lines
 WHERE j.id = ANY (%(job_ids)s::uuid[]) AND j.state = 'available'
     AND NOT EXISTS (SELECT FROM scheduling_job_held h WHERE h.job_id = j.id)

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.celery.publishing import Hint
+from scheduling.dispatch.concurrency_keys import NO_KEYS, KeysReading, reserve_keys, return_keys
 from scheduling.dispatch.read import PoolReading
 from scheduling.fairness.gcra import Rate, take
 from scheduling.fairness.run_queue import level_of, reason_of
@@ -72,12 +73,13 @@ def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
     return [pick for pick in picks if pick.tenant_id in reserved]
 
 
-def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
-    """Claim the picks whose jobs are still ready, and return the claims.
+def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick], keys: KeysReading = NO_KEYS) -> list[Claim]:
+    """Claim the picks whose jobs are still ready and whose concurrency keys have room, and return the claims.
 
     The capacity that was reserved for the other picks is given back.
     """
-    claims = _claims_of(reading, picks)
+    reserved = reserve_keys(keys, picks)
+    claims = _claims_of(reading, reserved)
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_CLAIM, _claim_parameters(pool_id, reading.share, claims))
         claimed = {row.execution_id: row for row in cursor.fetchall()}
@@ -85,6 +87,7 @@ def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> lis
         lost = count_messages(picks, lambda pick: pick.tenant_id) - count_messages(kept, lambda pick: pick.tenant_id)
         if lost:
             cursor.execute(_RETURN_CAPACITY, {"tenant_ids": list(lost), "counts": list(lost.values())})
+    return_keys(keys, reserved, kept)
     return [
         claim._replace(fence=row.fence, traceparent=row.traceparent)
         for claim in claims

@@ -32,16 +32,18 @@ WITH picked AS (
 ), deleted_ready AS (
     DELETE FROM scheduling_job_ready r USING picked p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
-    RETURNING r.tenant_id, r.kind, p.*
+    RETURNING r.tenant_id, r.kind, r.concurrency_key, p.*
 ), claimed AS (
     UPDATE scheduling_job j SET state = 'dispatched', execution_count = j.execution_count + 1
     FROM deleted_ready g WHERE j.id = g.job_id AND j.state = 'available'
     RETURNING g.*, j.execution_count AS number, j.fence, j.traceparent
 ), live AS (
     INSERT INTO scheduling_execution_live (id, tenant_id, job_id, entity_id, queue_id, pool_id, kind, number, token,
-        fence, predicted_us, whole_us, weight_milli, queue_weight_milli, message_id, dispatched_at, published_at)
+        fence, predicted_us, whole_us, weight_milli, queue_weight_milli, message_id, dispatched_at, published_at,
+        concurrency_key)
     SELECT execution_id, tenant_id, job_id, entity_id, queue_id, %(pool_id)s, kind, number, token,
-        fence, cost_us, nullif(predicted_us, cost_us), weight_milli, queue_weight_milli, message_id, now(), now()
+        fence, cost_us, nullif(predicted_us, cost_us), weight_milli, queue_weight_milli, message_id, now(), now(),
+        concurrency_key
     FROM claimed
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)

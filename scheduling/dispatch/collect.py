@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg.rows import dict_row, namedtuple_row, scalar_row
 
 from scheduling.conf import STAGE_ROWS, WAKE_ROWS
+from scheduling.dispatch.concurrency_keys import key_limit_parameters
 from scheduling.dispatch.pick import memory_gate_parameters
 from scheduling.execution.settlement import longest_us
 from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
@@ -38,13 +39,16 @@ _HOLD = _SQL["hold_gated"]
 class News:
     """What a tick found to do before it picks jobs.
 
-    Each flag names one kind of work, such as due jobs or settled executions. ``is_anybody_runnable``: a tenant had jobs
-    to run before. ``is_anybody_locked``: another transaction held a tenant's rows a moment ago.
+    Each flag names one kind of work, such as due jobs or settled executions. ``is_keyed_waiting``: jobs wait for a
+    concurrency key. ``is_anybody_runnable``: a tenant had jobs to run before. ``is_anybody_locked``: another
+    transaction held a tenant's rows a moment ago.
     """
 
     is_anybody_locked: bool
     is_due: bool
     is_held: bool
+    is_keyed_waiting: bool
+    is_key_news: bool
     is_circuit: bool
     is_settled: bool
     is_woken: bool
@@ -54,7 +58,8 @@ class News:
     @property
     def is_any(self) -> bool:
         """Return whether the tick must read wake rows: there are some, or the work found may add some."""
-        return self.is_due or self.is_held or self.is_circuit or self.is_settled or self.is_woken
+        is_moved = self.is_due or self.is_held or self.is_key_news or self.is_circuit
+        return is_moved or self.is_settled or self.is_woken
 
 
 def lead_pool(pool_id: int) -> News | None:
@@ -148,6 +153,7 @@ def hold_refused_rows(pool_id: int, read: Mapping[int, int]) -> set[int]:
             "entity_ids": list(read),
             "limits": limits,
             "needs": memory_gate_parameters(),
+            "key_limits": key_limit_parameters(),
         }
         cursor.execute(_HOLD, values)
         return set(cursor.fetchall())

@@ -240,6 +240,8 @@ SELECT pg_try_advisory_xact_lock(%(tick_lock)s::int, %(pool_id)s::int) AS is_led
         AS is_anybody_locked,
     EXISTS (SELECT FROM scheduling_job_due WHERE due_at <= now()) AS is_due,
     EXISTS (SELECT FROM scheduling_job_held) AS is_held,
+    EXISTS (SELECT FROM scheduling_job_held WHERE gate < 'circuit') AS is_keyed_waiting,
+    EXISTS (SELECT FROM scheduling_concurrency_key_news) AS is_key_news,
     EXISTS (SELECT FROM scheduling_circuit_news)
         OR EXISTS (SELECT FROM scheduling_circuit_breaker c WHERE c.state = 'open' AND c.until <= now() AND
             -- include: holds_jobs
@@ -372,10 +374,12 @@ WITH chosen AS (
 ), job AS (
     UPDATE scheduling_job j SET state = 'available'
     FROM due d WHERE j.id = d.job_id AND j.state IN ('scheduled', 'retryable')
-    RETURNING j.id, j.queue_id, j.merge_disabled
+    RETURNING j.id, j.queue_id, j.merge_disabled, j.concurrency_key
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
-    SELECT d.tenant_id, d.entity_id, d.rank, d.job_id, d.kind, d.payload_bytes, d.used_us, j.merge_disabled
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled,
+        concurrency_key)
+    SELECT d.tenant_id, d.entity_id, d.rank, d.job_id, d.kind, d.payload_bytes, d.used_us, j.merge_disabled,
+        j.concurrency_key
     FROM due d JOIN job j ON j.id = d.job_id
 ), numbered AS (
     SELECT d.tenant_id, d.entity_id, d.job_id, j.queue_id, row_number() OVER () AS n
@@ -419,10 +423,13 @@ WITH RECURSIVE gate_scan AS (
     SELECT h.job_id FROM scheduling_job_held h JOIN candidate USING (job_id) FOR NO KEY UPDATE OF h SKIP LOCKED
 ), held AS (
     DELETE FROM scheduling_job_held h USING chosen c WHERE h.job_id = c.job_id
-    RETURNING h.job_id, h.tenant_id, h.entity_id, h.kind, h.rank, h.payload_bytes, h.used_us, h.merge_disabled
+    RETURNING h.*
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
-    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled FROM held
+    INSERT INTO scheduling_job_ready (
+    -- include: ready_columns
+    ) SELECT
+    -- include: ready_columns
+    FROM held
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT DISTINCT h.tenant_id, h.entity_id, e.queue_id, 0
@@ -432,17 +439,29 @@ SELECT count(*) FROM held;
 
 -- name: hold_gated
 -- Set the first ready jobs of lines aside that have a gate; return the lines whose such jobs others have locked. A gate
--- before the head of a tenant's jobs must not hide its other kinds, so far more jobs are read than a pick reads.
-WITH head AS (
-    SELECT r.entity_id, r.rank, r.job_id,
+-- before the head of a tenant's jobs must not hide its other kinds, so far more jobs are read than a pick reads. Of the
+-- jobs with a concurrency key those stay, in each queue the first by rank, for which the key has room.
+WITH first_jobs AS (
+    SELECT r.entity_id, r.rank, r.job_id, r.tenant_id, r.kind, r.concurrency_key, l.queue_id,
     -- include: gate_before
     AS gate
     FROM (SELECT %(pool_id)s::int AS pool_id) q
         CROSS JOIN unnest(%(entity_ids)s::bigint[], %(limits)s::int[]) AS e(id, n)
         CROSS JOIN LATERAL (
-            SELECT tenant_id, entity_id, rank, job_id, kind FROM scheduling_job_ready WHERE entity_id = e.id
-            ORDER BY rank, job_id LIMIT e.n
+            SELECT tenant_id, entity_id, rank, job_id, kind, concurrency_key FROM scheduling_job_ready
+            WHERE entity_id = e.id ORDER BY rank, job_id LIMIT e.n
         ) r
+        CROSS JOIN LATERAL (SELECT queue_id FROM scheduling_schedulingentity WHERE id = e.id LIMIT 1) l
+), head AS (
+    SELECT k.entity_id, k.rank, k.job_id, CASE
+        WHEN k.gate IS NOT NULL THEN k.gate
+        WHEN k.concurrency_key IS NOT NULL AND k.nth + coalesce((
+            SELECT c.in_flight FROM scheduling_concurrency_key c WHERE c.tenant_id = k.tenant_id AND c.kind = k.kind
+                AND c.concurrency_key = k.concurrency_key), 0) >
+            -- include: limit_of_key
+        THEN 'cap ' || k.queue_id END AS gate
+    FROM (SELECT *, row_number() OVER (PARTITION BY gate IS NULL, tenant_id, kind, concurrency_key, queue_id
+        ORDER BY rank, job_id) AS nth FROM first_jobs) k
 ), free AS (
     SELECT r.entity_id, r.rank, r.job_id, p.gate
     FROM head p JOIN scheduling_job_ready r
@@ -453,12 +472,18 @@ WITH head AS (
 ), deleted_rows AS (
     DELETE FROM scheduling_job_ready r USING free p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
-    RETURNING r.tenant_id, r.entity_id, r.rank, r.job_id, r.kind, r.payload_bytes, r.used_us, r.merge_disabled,
-        p.gate
+    RETURNING r.*, p.gate
 ), held AS (
-    INSERT INTO scheduling_job_held (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled,
-        gate)
-    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled, gate FROM deleted_rows
+    INSERT INTO scheduling_job_held (gate,
+    -- include: ready_columns
+    ) SELECT gate,
+    -- include: ready_columns
+    FROM deleted_rows
+), key_news AS (
+    -- The key may have become free since it was read. A breaker may hold this job and no other of its key.
+    INSERT INTO scheduling_concurrency_key_news (tenant_id, kind, concurrency_key, ended)
+    SELECT DISTINCT tenant_id, kind, concurrency_key, 0 FROM deleted_rows
+    WHERE concurrency_key IS NOT NULL AND (gate LIKE 'cap %%' OR gate LIKE 'circuit %%')
 )
 SELECT DISTINCT entity_id FROM head p
 WHERE gate IS NOT NULL AND NOT EXISTS (SELECT FROM deleted_rows g WHERE g.job_id = p.job_id);

@@ -20,6 +20,7 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.conf import MERGE_BELOW_US
+from scheduling.dispatch.concurrency_keys import NO_KEYS, KeysReading, read_keys_of
 from scheduling.fairness.run_queue import ReadJobs, keys_to_read, pick_fair
 from scheduling.fairness.shares import KeyShare, Pick, PickResult, PoolShare, ReadRows, ReadyJob, TenantShare
 from scheduling.kit import registry
@@ -46,12 +47,14 @@ class RowsReading:
     """The ready jobs that were read of each entity.
 
     ``gated`` has the entities with a job behind a gate, and how many of their jobs were read. ``kept`` are the entities
-    with such a job that stayed in the ready table, because another transaction has locked it.
+    with such a job that stayed in the ready table, because another transaction has locked it. ``keys`` are the
+    concurrency keys of the jobs.
     """
 
     rows: Mapping[int, ReadRows]
     gated: Mapping[int, int]
     kept: Collection[int] = ()
+    keys: KeysReading = NO_KEYS
 
     def keeping(self, entity_ids: Collection[int]) -> RowsReading:
         """Return a copy with these entities as ``kept``; the pick then takes no more of their jobs than were read."""
@@ -76,8 +79,10 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
             "needs": memory_gate_parameters(),
         }
         cursor.execute(_ROWS, values)
-        for row in cursor.fetchall():
-            if row.gate is not None:
+        found = cursor.fetchall()
+        keys = read_keys_of(row for row in found if row.gate is None)
+        for row in found:
+            if row.gate is not None or row.job_id in keys.over:
                 hidden.add(row.entity_id)
                 continue
             whole_us = row.predicted_us
@@ -90,7 +95,9 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
             entity_id: ReadRows(len(jobs[entity_id]) if entity_id in hidden else asked, jobs[entity_id])
             for entity_id, asked in wanted.items()
         },
-        gated={entity_id: wanted[entity_id] for entity_id in hidden},
+        # Of a crowded key the jobs of all lines are compared.
+        gated={entity_id: wanted[entity_id] for entity_id in hidden.union(keys.crowded)},
+        keys=keys,
     )
 
 
@@ -132,7 +139,8 @@ class Picked:
     """The result of a pick; ``picks`` are those whose rows are now locked.
 
     ``rows`` are the jobs that the last round picked from. ``dropped`` are the picks whose jobs another transaction has
-    locked. ``passed_over`` are the fair-share nodes of these jobs, whose next job is therefore unknown.
+    locked. ``passed_over`` are the fair-share nodes of these jobs, whose next job is therefore unknown. ``keys`` are
+    the concurrency keys of the jobs.
     """
 
     result: PickResult
@@ -140,6 +148,12 @@ class Picked:
     rows: Mapping[int, ReadRows]
     passed_over: Collection[int]
     dropped: Sequence[Pick] = ()
+    keys: KeysReading = NO_KEYS
+
+    def without(self, claimed: Collection[UUID | None]) -> Picked:
+        """Return a copy in which the nodes of picks that were not claimed are passed over."""
+        left = {pick.entity_id for pick in self.picks if pick.job.job_id not in claimed}
+        return replace(self, passed_over={*self.passed_over, *left}) if left else self
 
     @property
     def is_cut_short(self) -> bool:
@@ -169,7 +183,7 @@ def pick_and_lock(share: PoolShare, found: RowsReading, *, is_careful: bool = Fa
             rows[entity_id] = _without(rows[entity_id], lost)
         result = pick_fair(share, ReadJobs(rows))
     picks = [pick for pick in result.picks if pick.job.job_id in locked]
-    return Picked(result, picks, rows, passed_over, dropped)
+    return Picked(result, picks, rows, passed_over, dropped, found.keys)
 
 
 def _without(read: ReadRows, job_ids: Collection[UUID | None]) -> ReadRows:

@@ -6,7 +6,10 @@ SELECT a.entity_id, r.rank, r.job_id, r.kind,
     -- include: predicted_us
     AS predicted_us,
     -- include: gate_before
-    AS gate
+    AS gate,
+    r.tenant_id, e.queue_id, r.concurrency_key, CASE WHEN r.concurrency_key IS NOT NULL THEN coalesce((
+        SELECT c.in_flight FROM scheduling_concurrency_key c WHERE c.tenant_id = r.tenant_id AND c.kind = r.kind
+            AND c.concurrency_key = r.concurrency_key), 0) END AS key_in_flight
 FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
     -- With a LIMIT each row is found by its key: for a few thousand tenants the planner would otherwise read all rows.
     CROSS JOIN LATERAL (SELECT queue_id FROM scheduling_schedulingentity WHERE id = a.entity_id LIMIT 1) e

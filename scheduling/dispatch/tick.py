@@ -30,6 +30,7 @@ from scheduling.dispatch.claim import (
 )
 from scheduling.dispatch.clocks import TickRecord, advance_clocks
 from scheduling.dispatch.collect import collect_settled, fold_wakes, hold_refused_rows, lead_pool, stage_due, stage_held
+from scheduling.dispatch.concurrency_keys import admit_jobs
 from scheduling.dispatch.locked import is_lock_timeout, lock_what_is_free, note_held_capacities, note_locked
 from scheduling.dispatch.pick import Picked, pick_and_lock, read_rows
 from scheduling.dispatch.read import PoolReading, read_pool, rows_wanted
@@ -126,6 +127,7 @@ def _run_tick(
         has_freed = news.is_settled and collect_settled(pool_id, free)
         if news.is_slice_used:
             charge_slices(pool_id, free)
+        has_admitted_others = news.is_key_news and admit_jobs(pool_id)
         woken = fold_wakes(pool_id, free) if news.is_any or has_come_back else 0
         # Held jobs may not be due, and belong to another pool: without a wake no tenant has become runnable.
         may_pick = woken > 0 or news.is_anybody_runnable
@@ -143,8 +145,9 @@ def _run_tick(
         unpublished=unpublished,
         has_more=has_more,
         # Staged jobs may belong to any pool, and so may the wakes of a circuit breaker.
-        has_woken_others=bool(staged) or has_freed,
-        awaited=NextTickTrigger.EITHER if unpublished else done.awaited,
+        has_woken_others=bool(staged) or has_freed or has_admitted_others,
+        # The end of a job lets another of its concurrency key start, however many slots are free.
+        awaited=NextTickTrigger.EITHER if unpublished or news.is_keyed_waiting else done.awaited,
     )
 
 
@@ -176,16 +179,18 @@ def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID], 
         # Other tenants queue behind those that were read, so read as many as a tick ever does.
         reading, rates, picked = _pick(pool_id, only, ending, free, is_wide=True)
     if not picked.rows:
-        return _Dispatched(awaited=_awaited(only, reading, []))
+        return _Dispatched(awaited=_awaited(only, reading, picked, []))
     picks = reserve_capacity(picked.picks) if picked.picks else []
     _note_held(pool_id, picked, picks, is_careful=free is not None)
-    claims = claim_jobs(pool_id, reading, picks) if picks else []
+    claims = claim_jobs(pool_id, reading, picks, picked.keys) if picks else []
+    if len(claims) < len(picks):
+        picked = picked.without({claim.pick.job.job_id for claim in claims})
     spend_rates(rates, claims)
     advance_clocks(pool_id, TickRecord(reading, picked, claims, is_whole=only is None))
-    # A tenant whose capacity another pool's tick is just taking is picked again at once.
-    is_cut_short = picked.is_cut_short or len(picks) < len(picked.picks)
+    # A tenant or a key whose capacity another pool's tick is just taking is picked again at once.
+    is_cut_short = picked.is_cut_short or len(claims) < len(picked.picks)
     is_cut_short = is_cut_short or (only is None and _may_hide_others(reading, picked, claims))
-    return _Dispatched(claims, is_cut_short, _awaited(only, reading, claims))
+    return _Dispatched(claims, is_cut_short, _awaited(only, reading, picked, claims))
 
 
 def _note_held(pool_id: int, picked: Picked, reserved: Sequence[Pick], *, is_careful: bool) -> None:
@@ -220,9 +225,12 @@ def _pick(
     return reading, rates, pick_and_lock(reading.share, found, is_careful=free is not None)
 
 
-def _awaited(only: Restriction | None, reading: PoolReading, claims: Sequence[Claim]) -> NextTickTrigger:
-    """Return what is awaited; after a restricted tick that is unknown, hence EITHER."""
-    return next_tick_trigger(reading, claims) if only is None else NextTickTrigger.EITHER
+def _awaited(
+    only: Restriction | None, reading: PoolReading, picked: Picked, claims: Sequence[Claim]
+) -> NextTickTrigger:
+    """Return what is awaited; EITHER after a restricted tick, and if jobs were set aside for a concurrency key."""
+    is_known = only is None and not picked.keys.over
+    return next_tick_trigger(reading, claims) if is_known else NextTickTrigger.EITHER
 
 
 def _could_carry_more(reading: PoolReading, picks: Sequence[Pick]) -> bool:

@@ -10,6 +10,7 @@ from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS
 from scheduling.jobs.models import STATE_CHOICES, Job
 from tenants.tenancy.bases import TenantManager, TenantModel
 
@@ -77,6 +78,7 @@ class LiveExecution(TenantModel):
     started_at = models.DateTimeField(_("started at"), null=True)
     worker_id = models.UUIDField(_("worker id"), null=True)
     lease_expires_at = models.DateTimeField(_("lease expires at"), null=True)
+    concurrency_key = models.CharField(_("concurrency key"), max_length=MAX_JOB_KEY_CHARACTERS, null=True)
     cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True)
     yield_requested_at = models.DateTimeField(
         _("yield requested at"),

@@ -140,7 +140,7 @@ locked AS (
 -- fragment: ended_columns
     l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
         l.worker_id, l.predicted_us, l.whole_us, l.weight_milli, l.queue_weight_milli, l.dispatched_at,
-        v.outcome, v.event, l.started_at AS message_started_at,
+        l.concurrency_key, v.outcome, v.event, l.started_at AS message_started_at,
         -- It began when its turn came in a merged message, when its slot came free, or never.
         CASE WHEN v.measured_us IS NULL AND v.began_us IS NULL THEN l.started_at
             ELSE l.started_at + v.began_us * interval '1 microsecond' END AS started_at,
@@ -213,7 +213,7 @@ locked AS (
 -- fragment: job_condition
     FROM ended e
     WHERE j.id = e.job_id AND j.fence = e.fence AND j.state IN ('dispatched', 'executing')
-    RETURNING j.id AS job_id, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us, j.merge_disabled,
+    RETURNING j.id AS job_id, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us, j.merge_disabled, j.unique_until,
         j.started_at = e.message_started_at AS is_first_start
 
 -- fragment: ended_at
@@ -244,7 +244,7 @@ execution AS (
     -- Joined once for all uses. Every job belongs to an ended execution: FULL only excludes a nested loop over all
     -- pairs, which a generic plan would choose.
     SELECT e.*, j.job_id IS NOT NULL AS is_known, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us,
-        j.merge_disabled AS goes_alone, j.is_first_start
+        j.merge_disabled AS goes_alone, j.unique_until, j.is_first_start
     FROM ended e FULL JOIN job j USING (job_id)
 ), settled AS (
     INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us,
@@ -267,9 +267,18 @@ execution AS (
         -- include: ended_at
     FROM ended_with_jobs
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
-    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, goes_alone
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled,
+        concurrency_key)
+    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, goes_alone, concurrency_key
     FROM ended_with_jobs WHERE is_known AND state = 'available'
+), key_news AS (
+    INSERT INTO scheduling_concurrency_key_news (tenant_id, kind, concurrency_key, ended)
+    SELECT tenant_id, kind, concurrency_key, count(*) FROM ended WHERE concurrency_key IS NOT NULL GROUP BY 1, 2, 3
+), unique_key AS (
+    DELETE FROM scheduling_unique_key u WHERE u.job_id = ANY(ARRAY(
+        SELECT job_id FROM ended_with_jobs WHERE unique_until IS NOT NULL AND state
+        -- include: in_terminal_states
+    ))
 ), due AS (
     INSERT INTO scheduling_job_due (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, due_at)
     SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us,

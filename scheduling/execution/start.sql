@@ -62,7 +62,10 @@ job AS (
     FROM begun b
     WHERE j.id = b.job_id AND j.state = 'dispatched' AND j.fence = b.fence - 1
     RETURNING j.id, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at,
-        j.fence, j.run_at, j.started_at, j.traceparent
+        j.fence, j.run_at, j.started_at, j.traceparent, j.unique_until
+), unique_key AS (
+    DELETE FROM scheduling_unique_key u
+    WHERE u.job_id = ANY(ARRAY(SELECT id FROM job WHERE unique_until = 'started'))
 ), joined AS (
     -- Joined once for all uses. The smaller sets are subsets of the larger: FULL only excludes a nested loop over all
     -- pairs, which a generic plan would choose.

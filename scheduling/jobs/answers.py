@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -16,6 +16,7 @@ from rest_framework.reverse import reverse
 
 from scheduling.conf import MAX_TAGS
 from scheduling.exceptions import PayloadInvalidError
+from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest
 from scheduling.jobs.serializers import (
     ErrorSerializer,
@@ -36,6 +37,7 @@ from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNum
 from tenants.exceptions import FieldInvalidError
 
 MINIMAL = "return=minimal"
+_JOB_KEY: Mapping[str, Any] = {"default": "", "allow_blank": True, "max_length": MAX_JOB_KEY_CHARACTERS}
 RATE_HEADERS = [
     OpenApiParameter(name, int, OpenApiParameter.HEADER, description=description, response=[200, 201])
     for name, description in (
@@ -63,6 +65,18 @@ class JobSubmissionSerializer(StrictSerializer):
         allow_blank=True,
         max_length=MAX_FAIR_KEY_CHARACTERS,
         help_text="Key within the tenant, such as a user id; slots are shared fairly between keys.",
+    )
+    concurrency_key = NameField(
+        **_JOB_KEY,
+        help_text="At most the kind's `concurrency_limit` of your jobs of the kind with this key run at once.",
+    )
+    unique_key = NameField(
+        **_JOB_KEY, help_text="While a job of the kind has this key, it is returned (200) and no other is created."
+    )
+    unique_until = serializers.ChoiceField(
+        ["", *UniqueUntil.values],
+        default="",
+        help_text="End of the uniqueness, by default `ended`. Without a `unique_key` that of the `concurrency_key`.",
     )
     tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), default=list, max_length=MAX_TAGS)
     queue = NameField(

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.batches.models import Batch
+from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.jobs.querysets import JobManager
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
@@ -34,6 +35,17 @@ class Job(TenantModel):
         _("rank"), help_text=_("Microseconds: available time less priority × AGEING_SECONDS; fixed at submit.")
     )
     fair_key = models.CharField(_("fair key"), max_length=100, blank=True)
+    concurrency_key = models.CharField(
+        _("concurrency key"),
+        max_length=MAX_JOB_KEY_CHARACTERS,
+        null=True,
+        blank=True,
+        help_text=_("Bounds how many of the tenant's jobs of this kind with the same key run at once."),
+    )
+    unique_key = models.CharField(_("unique key"), max_length=MAX_JOB_KEY_CHARACTERS, null=True, blank=True)
+    unique_until = models.CharField(
+        _("unique until"), max_length=8, choices=UniqueUntil.choices, null=True, blank=True, editable=False
+    )
     tags = ArrayField(models.CharField(max_length=64), verbose_name=_("tags"), default=list, blank=True)
     payload = SealedJSONField(verbose_name=_("payload"), default=dict)
     payload_bytes = models.IntegerField(_("payload bytes"), db_default=0, help_text=_("Input of the cost prediction."))
@@ -194,9 +206,17 @@ class JobReady(WaitingRow):
     pk = models.CompositePrimaryKey("entity_id", "rank", "job_id")
     job_id = models.UUIDField()
     merge_disabled = models.BooleanField(db_default=False)
+    concurrency_key = models.CharField(max_length=MAX_JOB_KEY_CHARACTERS, null=True)
 
     class Meta:
         db_table = "scheduling_job_ready"
+        indexes = [
+            models.Index(
+                fields=["tenant", "kind", "concurrency_key"],
+                condition=Q(concurrency_key__isnull=False),
+                name="job_ready_of_key",
+            )
+        ]
 
 
 class JobDue(WaitingRow):
@@ -215,11 +235,13 @@ class JobHeld(WaitingRow):
 
     ``gate`` is the obstacle that a tick found: ``kind`` (its kind is paused), ``circuit`` with the id of an open
     breaker, ``memory`` with the id of a pool whose children are too small for it, or ``unknown`` with the id of a pool
-    of which no live worker announces its kind.
+    of which no live worker announces its kind. ``cap`` with the id of its queue: a tick has not yet admitted it under
+    its concurrency key; new jobs with such a key begin there.
     """
 
     job_id = models.UUIDField(primary_key=True)
     merge_disabled = models.BooleanField(db_default=False)
+    concurrency_key = models.CharField(max_length=MAX_JOB_KEY_CHARACTERS, null=True)
     gate = models.CharField(max_length=40, db_default="kind")
 
     class Meta:
@@ -232,6 +254,12 @@ class JobHeld(WaitingRow):
                 fields=["gate", "tenant", "rank"],
                 condition=Q(gate__gte="circuit", gate__lt="kind"),
                 name="job_held_behind",
+            ),
+            # The jobs of a key and queue in their order.
+            models.Index(
+                fields=["gate", "tenant", "kind", "concurrency_key", "rank", "job_id"],
+                condition=Q(gate__lt="circuit"),
+                name="job_held_for_key",
             ),
         ]
 

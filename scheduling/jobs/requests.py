@@ -23,6 +23,7 @@ from scheduling.exceptions import (
     PriorityNotAllowedError,
     RetriesNotAllowedError,
 )
+from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
 from scheduling.kit import registry
 from scheduling.kit.base import TaskProcessor
 from scheduling.kit.retry import RetryPolicy, policy_on_plan
@@ -47,6 +48,10 @@ class JobRequest:
     Without a ``priority`` the tenant's default applies. ``queue`` names a queue only where the routing rule lets the
     tenant choose; ``max_retries`` may be lower than what kind and plan allow. ``is_internal`` is only set by the
     platform's code: without it internal kinds are refused.
+
+    At most ``concurrency_limit`` jobs of a kind run at once with the same ``concurrency_key``. While a job has a
+    ``unique_key``, until it has started or ended, a request with the same key returns that job. Without a unique key
+    ``unique_until`` applies to the concurrency key, and without ``unique_until`` a unique key is kept until the end.
     """
 
     kind: str
@@ -60,6 +65,17 @@ class JobRequest:
     max_retries: int | None = None
     idempotency_key: str | None = None
     is_internal: bool = False
+    concurrency_key: str = ""
+    unique_key: str = ""
+    unique_until: str = ""
+
+    @property
+    def claimed_key(self) -> str:
+        """Return the key that no other job of the kind may have: the unique key, else the concurrency key.
+
+        The latter counts only with ``unique_until``. Return '' for a job that need not be unique.
+        """
+        return self.unique_key or (self.concurrency_key if self.unique_until else "")
 
     @property
     def payload_bytes(self) -> int:
@@ -71,11 +87,16 @@ class JobRequest:
         check_depth(self.payload)
         # No priority and 0 are the same request, whatever the tenant's default becomes.
         asked = {name: getattr(self, name) for name in _FINGERPRINTED} | {"priority": self.priority or 0}
+        # Absent keys change no fingerprint that is stored already.
+        asked |= {name: value for name in _JOB_KEYS if (value := getattr(self, name))}
         text = json.dumps(asked, sort_keys=True, default=str, separators=(",", ":"))
         return hashlib.sha256(text.encode()).digest()
 
 
-_FINGERPRINTED = tuple(item.name for item in fields(JobRequest) if item.name not in {"idempotency_key", "is_internal"})
+_JOB_KEYS = ("concurrency_key", "unique_key", "unique_until")
+_FINGERPRINTED = tuple(
+    item.name for item in fields(JobRequest) if item.name not in {"idempotency_key", "is_internal", *_JOB_KEYS}
+)
 
 
 def check_depth(payload: object) -> None:
@@ -200,6 +221,8 @@ def _check_labels(request: JobRequest) -> None:
         *(("tags", tag, MAX_TAG_CHARACTERS) for tag in request.tags),
         ("fair_key", request.fair_key, MAX_FAIR_KEY_CHARACTERS),
         ("idempotency_key", request.idempotency_key or "", MAX_KEY_CHARACTERS),
+        ("concurrency_key", request.concurrency_key, MAX_JOB_KEY_CHARACTERS),
+        ("unique_key", request.unique_key, MAX_JOB_KEY_CHARACTERS),
     ]
     for name, value, longest in labels:
         if len(value) > longest:
@@ -208,3 +231,7 @@ def _check_labels(request: JobRequest) -> None:
             )
         if not value.isprintable():
             raise OptionInvalidError("%(name)s contains unprintable characters.", {"name": name})
+    if request.unique_until and request.unique_until not in UniqueUntil.values:
+        raise OptionInvalidError("unique_until must be started or ended.")
+    if request.unique_until and not request.claimed_key:
+        raise OptionInvalidError("unique_until requires a unique_key or a concurrency_key.")

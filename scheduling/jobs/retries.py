@@ -247,6 +247,8 @@ def _request_anew(job: Job, payload: Mapping[str, Any] | None, plan: Plan) -> Jo
         payload=job.payload if payload is None else payload,
         priority=job.priority,
         fair_key=job.fair_key,
+        # A unique key is not claimed again: the caller wants this very job to run.
+        concurrency_key=job.concurrency_key or "",
         tags=job.tags,
         max_retries=_retries_of_replay(job, plan),
         is_internal=payload is None,

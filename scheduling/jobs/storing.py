@@ -43,6 +43,9 @@ _DECIDED: Final = (
     "priority",
     "rank",
     "fair_key",
+    "concurrency_key",
+    "unique_key",
+    "unique_until",
     "tags",
     "payload",
     "payload_bytes",
@@ -59,7 +62,19 @@ _DECIDED: Final = (
 _PLACE = "tenant_id, entity_id, kind, rank, job_id, payload_bytes"
 _PLACED = "tenant_id, entity_id, kind, rank, id, payload_bytes"
 _READY = f"""
-    INSERT INTO scheduling_job_ready ({_PLACE}) SELECT {_PLACED} FROM given WHERE state = '{JobState.AVAILABLE}'
+    INSERT INTO scheduling_job_ready ({_PLACE}) SELECT {_PLACED} FROM given
+    WHERE state = '{JobState.AVAILABLE}' AND concurrency_key IS NULL
+"""  # noqa: S608 - constants
+# Ticks admit jobs with a concurrency key, so that a key's backlog is never among the ready jobs.
+_PARKED = f"""
+    INSERT INTO scheduling_job_held ({_PLACE}, concurrency_key, gate)
+    SELECT {_PLACED}, concurrency_key, 'cap ' || queue_id FROM given
+    WHERE state = '{JobState.AVAILABLE}' AND concurrency_key IS NOT NULL
+"""  # noqa: S608 - constants
+_KEY_NEWS = f"""
+    INSERT INTO scheduling_concurrency_key_news (tenant_id, kind, concurrency_key, ended)
+    SELECT DISTINCT tenant_id, kind, concurrency_key, 0 FROM given
+    WHERE state = '{JobState.AVAILABLE}' AND concurrency_key IS NOT NULL
 """  # noqa: S608 - constants
 _DUE = f"""
     INSERT INTO scheduling_job_due (due_at, {_PLACE})
@@ -82,7 +97,8 @@ _WAKE = """
 # Columns whose values are converted for the driver.
 _MADE: Final = frozenset({"state", "tags", "payload"})
 # Optional parts of the statement beside the jobs and the wakes.
-_PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "event": _EVENT, "entry": INSERT_ENTRY}
+_KEYED: Final = {"parked": _PARKED, "key_news": _KEY_NEWS}
+_PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "event": _EVENT, "entry": INSERT_ENTRY} | _KEYED
 # Texts differ by which columns are shared by all jobs.
 _MOST_TEXTS: Final = 256
 
@@ -141,8 +157,10 @@ def _is_shared(values: Sequence[Any]) -> bool:
 
 def _parts_of(jobs: Sequence[Job], *, has_entry: bool) -> frozenset[str]:
     states = {str(job.state) for job in jobs}
+    is_keyed = {job.concurrency_key is not None for job in jobs if job.state == JobState.AVAILABLE}
     is_present = {
-        "ready": JobState.AVAILABLE in states,
+        "ready": False in is_keyed,
+        **dict.fromkeys(_KEYED, True in is_keyed),
         "due": JobState.SCHEDULED in states,
         "deadline": any(job.deadline_at is not None for job in jobs),
         "event": True,

@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
 from django.db import transaction
-from psycopg.rows import scalar_row
 
 from scheduling import signals, tracing
 from scheduling.dispatch.broker import wake_on_commit
@@ -20,6 +18,8 @@ from scheduling.exceptions import (
     IdempotencyMismatchError,
 )
 from scheduling.jobs.fair_share_nodes import Line, node_ids
+from scheduling.jobs.job_keys.models import UniqueUntil
+from scheduling.jobs.job_keys.service import KindAndKey, claim_keys, find_holders, lock_idempotency_keys
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest, check_request, retry_policy_on
 from scheduling.jobs.routing.service import Routes, refuse_too_large
@@ -29,23 +29,17 @@ from scheduling.models import Batch, Job, Queue
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
-from tenants.database.locks import LockClass
 from tenants.database.platform_settings import platform_settings
-from tenants.database.prepared import prepared_cursor
 from tenants.database.rows import new_row
-from tenants.database.sql import load_sql
 from tenants.encryption.fields import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Tenant, TenantStatus
 from tenants.settings.schema import tenant_setting
 
-_SQL = load_sql(__file__)
-_LOCK_KEYS, _FIND_REPEATED = _SQL["lock_keys"], _SQL["find_repeated"]
-
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The result of one submission; ``created`` is False if a repeated idempotency key found an existing job."""
+    """The result of one submission; ``created`` is False if an idempotency key or unique key found an existing job."""
 
     job: Job
     created: bool
@@ -142,6 +136,7 @@ class _Intake:
     queue_names: dict[int, str] = field(default_factory=dict)
     known: dict[str, Job] = field(default_factory=dict)
     busy_keys: set[str] = field(default_factory=set)
+    holders: dict[KindAndKey, Job] = field(default_factory=dict)
     new: list[Job] = field(default_factory=list)
     accepted: list[tuple[int, Submission]] = field(default_factory=list)
     rejected: list[tuple[int, DomainError]] = field(default_factory=list)
@@ -153,23 +148,14 @@ class _Intake:
         return cls(tenant, batch, allowance.standing.now, allowance, Routes.load(tenant.plan.tier_id))
 
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
-        """Find the jobs of repeated idempotency keys, and the keys that a concurrent transaction is submitting."""
-        keys = sorted({request.idempotency_key for request in requests if request.idempotency_key})
-        if not keys:
-            return
-        values: dict[str, Any] = {
-            "tenant_id": self.tenant.pk,
-            "keys": keys,
-            "key_lock": LockClass.IDEMPOTENCY_KEY.value,
-        }
-        with prepared_cursor(scalar_row) as cursor:
-            cursor.execute(_LOCK_KEYS, values)
-            self.busy_keys = set(cursor.fetchall())
-            # In a separate statement, which sees what was committed before the locks were taken.
-            cursor.execute(_FIND_REPEATED, values)
-            ids = cursor.fetchall()
-        for job in Job.objects.filter(id__in=ids) if ids else ():
-            self.known[job.idempotency_key or ""] = job
+        """Find the jobs of repeated idempotency keys and of unique keys that are taken."""
+        keys = {request.idempotency_key for request in requests if request.idempotency_key}
+        self.known, self.busy_keys = lock_idempotency_keys(self.tenant.pk, keys)
+        # Keys that cannot be stored are refused later.
+        unique = {(one.kind, one.claimed_key) for one in requests if one.claimed_key and one.claimed_key.isprintable()}
+        found = find_holders(self.tenant.pk, unique)
+        jobs = Job.objects.in_bulk(found.values()) if found else {}
+        self.holders = {place: jobs[job_id] for place, job_id in found.items() if job_id in jobs}
 
     def admit(self, index: int, request: JobRequest, parent: Job | None) -> None:
         """Accept or refuse one request, and record the result under its index."""
@@ -190,6 +176,8 @@ class _Intake:
                     raise IdempotencyMismatchError
                 return Submission(known, created=False)
         processor = check_request(request, now=self.now, plan=self.tenant.plan)
+        if (holder := self.holders.get((request.kind, request.claimed_key))) is not None:
+            return Submission(holder, created=False)
         queue = self.routes.queue_for(request.kind, request.payload, request.queue)
         refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
@@ -206,6 +194,8 @@ class _Intake:
         self.new.append(job)
         if key is not None:
             self.known[key] = job
+        if request.claimed_key:
+            self.holders[request.kind, request.claimed_key] = job
         return Submission(job, created=True)
 
     def _is_same(self, known: Job, request: JobRequest) -> bool:
@@ -229,6 +219,9 @@ class _Intake:
             priority=priority,
             rank=int((run_at.timestamp() - priority * platform_settings.AGEING_SECONDS) * 1_000_000),
             fair_key=request.fair_key,
+            concurrency_key=request.concurrency_key or None,
+            unique_key=request.claimed_key or None,
+            unique_until=(request.unique_until or UniqueUntil.ENDED.value) if request.claimed_key else None,
             tags=list(request.tags),
             payload=dict(request.payload),
             payload_bytes=request.payload_bytes,
@@ -266,6 +259,7 @@ class _Intake:
 
     def store(self) -> None:
         """Store the new jobs; once this transaction is committed, wake the dispatcher and send a signal."""
+        self._claim_unique_keys()
         if not self.new:
             return
         self.allowance.note_accepted(len(self.new))
@@ -274,6 +268,20 @@ class _Intake:
         counts = Counter((job.kind, self.queue_names[job.queue_id]) for job in self.new)
         tenant_id, tier = self.tenant.pk, self.tenant.plan.tier_id
         transaction.on_commit(lambda: _signal_submitted(tenant_id, tier, counts))
+
+    def _claim_unique_keys(self) -> None:
+        """Claim the unique keys of the new jobs; a job whose key another submission has just got is not stored."""
+        wanted = {(job.kind, job.unique_key): job for job in self.new if job.unique_key is not None}
+        holders = claim_keys(self.tenant.pk, {place: job.pk for place, job in wanted.items()}) if wanted else {}
+        if not holders:
+            return
+        found = Job.objects.in_bulk(holders.values())
+        existing = {wanted[place].pk: found[job_id] for place, job_id in holders.items()}
+        self.new = [job for job in self.new if job.pk not in existing]
+        self.accepted = [
+            (index, Submission(existing[done.job.pk], created=False) if done.job.pk in existing else done)
+            for index, done in self.accepted
+        ]
 
     def _lines(self) -> Mapping[Line, int]:
         """Return the entities of the new jobs' lines; the tenant's own ones are already known."""

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models import DurationField, ExpressionWrapper, F, Q
 from django.db.models.functions import Now
 
 from scheduling.dispatch import broker
 from scheduling.dispatch.tick import Restriction, run_tick
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import Submission, submit_job
-from scheduling.models import FairShareNode, Job, JobReady
+from scheduling.models import FairShareNode, Job, JobHeld, JobReady
 from tenants.context import tenant_context
 from tenants.models import Tenant
 
@@ -36,7 +36,10 @@ class TenantIsolatedTaskQueue:
         charged, so that later jobs of the tenant wait longer.
         """
         with tenant_context(self.tenant):
-            lines = FairShareNode.objects.filter(pk__in=JobReady.objects.filter(kind=self.kind).values("entity_id"))
+            ready = JobReady.objects.filter(kind=self.kind).values("entity_id")
+            # The tick may admit jobs that wait for their concurrency keys.
+            keyed = JobHeld.objects.filter(kind=self.kind, concurrency_key__isnull=False).values("entity_id")
+            lines = FairShareNode.objects.filter(Q(pk__in=ready) | Q(pk__in=keyed))
             found = list(lines.values_list("queue__pool_id", "pk", "parent_id"))
         pulled = 0
         for pool_id in sorted({pool_id for pool_id, _, _ in found}):

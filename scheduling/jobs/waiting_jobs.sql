@@ -30,7 +30,14 @@ WITH wanted AS (
     FROM deleted_waiting g JOIN wanted w USING (job_id)
     WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s::text[]) AND j.queue_id = w.queue_id
       AND (g.was_waiting = 1 OR j.state = 'suspended')
-    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.batch_id, w.entity_id, w.n, g.was_waiting
+    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.batch_id, j.concurrency_key, j.unique_until, w.entity_id, w.n,
+        g.was_waiting
+), key_news AS (
+    INSERT INTO scheduling_concurrency_key_news (tenant_id, kind, concurrency_key, ended)
+    SELECT DISTINCT tenant_id, kind, concurrency_key, 0 FROM job WHERE concurrency_key IS NOT NULL AND was_waiting = 1
+), unique_key AS (
+    DELETE FROM scheduling_unique_key u
+    WHERE u.job_id = ANY(ARRAY(SELECT id FROM job WHERE unique_until IS NOT NULL AND %(state)s::text <> 'suspended'))
 ), deadline AS (
     DELETE FROM scheduling_job_deadline d USING job j WHERE d.job_id = j.id AND %(state)s::text <> 'suspended'
 ), suspended AS (
@@ -85,11 +92,12 @@ WITH wanted AS (
     FROM deleted_waiting g JOIN wanted w USING (job_id)
     WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s::text[]) AND j.queue_id = w.queue_id
       AND (g.joins = 0 OR j.state = 'suspended')
-    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.rank, j.payload_bytes, j.used_us, j.merge_disabled, w.entity_id,
-        w.n, g.joins
+    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.rank, j.payload_bytes, j.used_us, j.merge_disabled,
+        j.concurrency_key, w.entity_id, w.n, g.joins
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled)
-    SELECT tenant_id, entity_id, rank, id, kind, payload_bytes, used_us, merge_disabled FROM job
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, merge_disabled,
+        concurrency_key)
+    SELECT tenant_id, entity_id, rank, id, kind, payload_bytes, used_us, merge_disabled, concurrency_key FROM job
 ), not_suspended AS (
     DELETE FROM scheduling_job_suspended s USING job j WHERE s.job_id = j.id AND j.joins = 1
 ), wake AS (

@@ -55,7 +55,7 @@ __all__ = [
 
 # The version of the names in `__all__` and their signatures: the first number rises with a change, the second with an
 # addition.
-KIT_VERSION: Final = (1, 4)
+KIT_VERSION: Final = (1, 5)
 
 type MemoryClass = Literal["small", "medium", "large"]
 # What each class of memory may need, in MiB.
@@ -239,6 +239,7 @@ class TaskProcessor(ABC):
     - ``has_circuit``: failures in a row make the tenant's other jobs of the kind wait.
     - ``dependencies``: those that every job needs; while one is down none starts. ``context.dependency`` adds others.
     - ``default_queue``: the queue of its jobs unless a routing rule matches the kind.
+    - ``concurrency_limit``: how many of a tenant's jobs of the kind with the same concurrency key run at once.
     - ``result_kept_seconds``: for how long a result is reused for the tenant's jobs of an equal payload; 0: never.
     - ``result_version``: change it when the same payload has another result from now on.
     """
@@ -260,6 +261,7 @@ class TaskProcessor(ABC):
     has_circuit: ClassVar[bool] = True
     dependencies: ClassVar[Sequence[Dependency]] = ()
     default_queue: ClassVar[str] = ""
+    concurrency_limit: ClassVar[int] = 1
     result_kept_seconds: ClassVar[float] = 0.0
     result_version: ClassVar[str] = ""
 

@@ -30,6 +30,7 @@ class Child:
     priority: int | None = None
     fair_key: str = ""
     tags: Sequence[str] = ()
+    concurrency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,22 @@ def memory_needs() -> dict[str, int]:
     return {kind: MEMORY_MIB[name] for kind, name in _memory_classes().items() if name != "small"}
 
 
+def concurrency_limit(kind: str) -> int:
+    """Return how many jobs of the kind with the same concurrency key run at once; 1 for an unknown kind."""
+    return concurrency_limits().get(kind, TaskProcessor.concurrency_limit)
+
+
+@cache
+def concurrency_limits() -> dict[str, int]:
+    """Return the concurrency limit of each kind whose limit is not the usual one."""
+    try:
+        limits = {kind: processor.concurrency_limit for kind, processor in _all().items()}
+    except ProcessorInvalidError:
+        logger.exception("processors.no_concurrency_limits")
+        return {}
+    return {kind: limit for kind, limit in limits.items() if limit != TaskProcessor.concurrency_limit}
+
+
 def timeout_seconds(kind: str) -> float:
     """Return the time limit of an execution of ``kind`` in seconds; the longest of all kinds for an unknown one."""
     timeouts = _timeouts()
@@ -83,6 +99,7 @@ def reset() -> None:
     _all.cache_clear()
     _mergeable_kinds.cache_clear()
     _memory_classes.cache_clear()
+    concurrency_limits.cache_clear()
     _timeouts.cache_clear()
     _declared_dependencies.cache_clear()
     _default_queues.cache_clear()
@@ -188,4 +205,6 @@ def _import(path: str) -> type[TaskProcessor]:
         raise ProcessorInvalidError(f"{path} is not a subclass of TaskProcessor.")
     if not getattr(processor, "kind", ""):
         raise ProcessorInvalidError(f"{path} does not set `kind`.")
+    if processor.concurrency_limit < 1:
+        raise ProcessorInvalidError(f"{path} has a concurrency_limit below 1: {processor.concurrency_limit}.")
     return processor

@@ -41,8 +41,8 @@ for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, 
 
 KWARGS_HELP = gettext_lazy(
     'A JSON object. For scheduling.submit: {"tenant": "acme", "kind": "noop", "payload": {}}; '
-    "optional: priority, queue, tags, fair_key, max_retries, run_at, deadline. It is checked on "
-    "saving; one job is submitted for each due time, even if several beats run."
+    "optional: priority, queue, tags, fair_key, concurrency_key, unique_key, unique_until, max_retries, run_at, "
+    "deadline. It is checked on saving; one job is submitted for each due time, even if several beats run."
 )
 
 

@@ -25,7 +25,8 @@ from tenants.models import AuditLogEntry, Tenant
 from tenants.tenancy.queries import find_tenant
 
 TIME_OPTIONS = ("run_at", "deadline")
-OPTIONS = (*TIME_OPTIONS, "priority", "fair_key", "tags", "queue", "max_retries", "idempotency_key")
+KEY_OPTIONS = ("fair_key", "concurrency_key", "unique_key", "unique_until")
+OPTIONS = (*TIME_OPTIONS, "priority", *KEY_OPTIONS, "tags", "queue", "max_retries", "idempotency_key")
 AUDIT_TYPE = "django_celery_beat.periodictask"
 # A crontab fires at most once a minute.
 CRONTAB_SECONDS = 60

@@ -37,6 +37,7 @@ class JobKind:
     max_retries: int
     retry_delays_seconds: Sequence[float]
     memory_class: str
+    concurrency_limit: int
     settings: Sequence[str]
     dependencies: Sequence[str]
     queues: Sequence[str]
@@ -100,6 +101,7 @@ def _describe(kind: str, processor: type[TaskProcessor], package: str, version: 
         max_retries=processor.max_retries,
         retry_delays_seconds=list(processor.retry_delays_seconds),
         memory_class=processor.memory_class,
+        concurrency_limit=processor.concurrency_limit,
         settings=list(processor.settings),
         dependencies=[dependency.name for dependency in processor.dependencies],
         queues=(),

@@ -17,6 +17,7 @@ from scheduling.jobs.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobStat
 from scheduling.jobs.waits.job_eta import JobsAhead, StartTime, read_ahead, read_start
 from scheduling.jobs.waits.missing_keys import DATA_KEY_MISSING, read_key_wait
 from scheduling.jobs.waits.start_conditions import ActiveCircuit, ActiveStop, StartConditions, read_start_conditions
+from scheduling.kit import registry
 from scheduling.models import Execution, Job, JobEvent, JobSuspended
 from tenants.context import all_tenants, require_scope
 from tenants.limits.declared import format_moment, month_end
@@ -179,6 +180,11 @@ def _job(job: Job, standing: StartConditions) -> Iterator[WaitingReason]:
     yield from _stopped("kind_paused", gettext("Jobs of this kind are paused"), standing.kind_pause)
     if standing.circuit.is_on:
         yield _circuit_open(standing.circuit)
+    if standing.is_key_full:
+        values = {"limit": registry.concurrency_limit(job.kind), "kind": job.kind}
+        detail = gettext("The places of its concurrency key are taken: %(limit)s of kind %(kind)s may run at once.")
+        # Shown as a stop: the end of the other jobs is not estimated.
+        yield WaitingReason("key_cap_reached", detail % values)
     # Without any worker, the reason is the missing worker.
     if standing.slots and not standing.is_kind_announced:
         detail = gettext("No live worker of its queue has the kind %(kind)s. Start a worker that has it.") % {

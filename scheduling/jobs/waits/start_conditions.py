@@ -64,6 +64,7 @@ class StartConditions:
     memory_mib: int
     memory_need: int
     is_kind_announced: bool
+    is_key_full: bool
     pool_pause: ActiveStop
     pool_drain: ActiveStop
     slots: int
@@ -88,6 +89,7 @@ def read_start_conditions(job: Job) -> StartConditions:
     with all_tenants(has_savepoint=False):  # the pool's executions in flight are of all tenants
         values: dict[str, Any] = {"job_id": job.pk, "tenant_id": job.tenant_id, "queue_id": job.queue_id}
         values |= {"kind": job.kind, "lease_seconds": platform_settings.LEASE_SECONDS, "usage": WORKER_SECONDS.key}
+        values |= {"concurrency_key": job.concurrency_key, "key_limit": registry.concurrency_limit(job.kind)}
         row = fetch_one(_READ_STANDING, values)
         allowed = allowed_for(job.tenant_id, WORKER_SECONDS)
     return from_row(

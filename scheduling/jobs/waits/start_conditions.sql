@@ -22,6 +22,10 @@ SELECT clock_timestamp() AS now, d.due_at,
     (SELECT count(DISTINCT l.message_id)
      FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
      WHERE l.pool_id = wp.id AND w.status IS DISTINCT FROM 'draining') AS in_flight,
+    %(concurrency_key)s::text IS NOT NULL AND (key.in_flight >= %(key_limit)s::int OR EXISTS (
+        -- A tick has not admitted it: jobs before it are about to take the places.
+        SELECT FROM scheduling_job_held h WHERE h.job_id = %(job_id)s AND h.gate < 'circuit'
+            AND key.in_flight + key.ready >= %(key_limit)s::int)) AS is_key_full,
     pc.ticked_at, pc.broker_away_at, pc.locked_tenants -> t.id::text AS locked,
     (SELECT coalesce(sum(u.amount), 0)::bigint FROM tenants_tenantusage u
      WHERE u.tenant_id = t.id AND u.key = %(usage)s
@@ -34,6 +38,10 @@ FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id
     LEFT JOIN (SELECT id AS job_id, tenant_id, kind FROM scheduling_job) r ON r.job_id = %(job_id)s
     LEFT JOIN scheduling_circuit_breaker ci ON ci.id =
         -- include: circuit_before
+    CROSS JOIN LATERAL (SELECT coalesce((SELECT k.in_flight FROM scheduling_concurrency_key k WHERE k.tenant_id = t.id
+        AND k.kind = %(kind)s::text AND k.concurrency_key = %(concurrency_key)s::text), 0) AS in_flight,
+        (SELECT count(*) FROM (SELECT FROM scheduling_job_ready o WHERE o.tenant_id = t.id AND o.kind = %(kind)s::text
+            AND o.concurrency_key = %(concurrency_key)s::text LIMIT %(key_limit)s::int) o) AS ready) key
     LEFT JOIN scheduling_drain pd ON pd.scope = 'pool' AND pd.name = wp.name
     LEFT JOIN scheduling_job_due d ON d.job_id = %(job_id)s
 WHERE t.id = %(tenant_id)s AND q.id = %(queue_id)s;

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
+from scheduling.jobs.job_keys.models import UniqueUntil
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.queries import get_job
 from scheduling.jobs.requests import JobRequest
@@ -38,6 +39,9 @@ class Command(PlatformCommand):
             "--deadline", type=moment, metavar="TIME", help="discard the job unless it has completed by then"
         )
         parser.add_argument("--fair-key", default="", help="owner inside the tenant, such as a user or an app")
+        parser.add_argument("--concurrency-key", default="", help="bounds how many jobs with it run at once")
+        parser.add_argument("--unique-key", default="", help="while a job has it, no second job is submitted")
+        parser.add_argument("--unique-until", default="", choices=UniqueUntil.values, help="default: ended")
         parser.add_argument("--tag", action="append", default=[], help="may be repeated")
         parser.add_argument("--queue", help="default: by the routing rules")
         parser.add_argument("--max-retries", type=int, help="default: the kind's")
@@ -88,6 +92,9 @@ def _request(options: dict[str, Any]) -> JobRequest:
         run_at=options["run_at"],
         deadline=options["deadline"],
         fair_key=options["fair_key"],
+        concurrency_key=options["concurrency_key"],
+        unique_key=options["unique_key"],
+        unique_until=options["unique_until"],
         tags=tuple(options["tag"]),
         queue=options["queue"],
         max_retries=options["max_retries"],

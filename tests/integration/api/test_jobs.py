@@ -88,6 +88,26 @@ def test_repeated_idempotency_key_returns_the_first_job(acme: Tenant, acme_api: 
         assert Job.objects.count() == 1
 
 
+def test_repeated_unique_key_returns_the_job_that_has_it(acme: Tenant, acme_api: APIClient) -> None:
+    first = acme_api.post(JOBS, {"kind": "noop", "unique_key": "order 7", "unique_until": "started"})
+    again = acme_api.post(JOBS, {"kind": "noop", "payload": {"a": 1}, "unique_key": "order 7"})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+    assert (first.json()["unique_key"], first.json()["unique_until"]) == ("order 7", "started")
+    body = {"jobs": [{"kind": "noop", "unique_key": "order 7"}, {"kind": "noop", "unique_key": "order 8"}]}
+    bulk = acme_api.post(f"{JOBS}bulk/", body)
+    assert bulk.json()["accepted"][0] == {"index": 0, "id": first.json()["id"]}
+    with tenant_context(acme):
+        assert Job.objects.count() == 2
+
+
+def test_concurrency_key_is_shown_and_explained(acme: Tenant, acme_api: APIClient) -> None:
+    answer = acme_api.post(JOBS, {"kind": "noop", "concurrency_key": "ann"})
+    assert (answer.status_code, answer.json()["concurrency_key"]) == (201, "ann")
+    refused = acme_api.post(JOBS, {"kind": "noop", "unique_until": "ended"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "option_invalid")
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -94,10 +94,15 @@ class Walk:
                 priority=self.random.choice([0, 0, 3]),
                 fair_key=self.random.choice(["", "", "ann", "bob"]),
                 run_at=self.random.choice([None, None, later]),
+                **self.keys(),
             )
             for kind in self.random.choices([*self.kinds, next(iter(self.kinds))], k=self.random.randint(1, 4))
         ]
         submit_jobs(tenant=self.random.choice(self.tenants), requests=requests)
+
+    def keys(self) -> dict[str, str]:
+        """Return the concurrency key and the unique key of a request."""
+        return {}
 
     def tick(self) -> None:
         """Tick once, or as long as ticks have more; then no eligible job may wait beside an idle slot."""

@@ -6,7 +6,7 @@ from django.db import connection
 
 from tenants.context import all_tenants
 
-# Free slots of the pool, and a job held by no tenant, queue, rate, kind, breaker or memory.
+# Free slots of the pool, and a job held by no tenant, queue, rate, kind, breaker, memory or concurrency key.
 _IDLE = """
 SELECT s.free, r.job_id::text FROM (
     SELECT (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w
@@ -40,6 +40,11 @@ WHERE s.free > 0 AND NOT q.is_paused AND t.status = 'active' AND NOT t.is_paused
             AND (b.tenant_id = r.tenant_id OR b.tenant_id IS NULL)
             AND (b.holds_all OR b.dependency = ANY(CASE WHEN b.tenant_id IS NULL THEN j.shared_dependencies
                 ELSE j.dependencies END)))
+    -- The kinds of the tests have the usual limit of one job of a key. News are read by the next tick.
+    AND NOT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.tenant_id = j.tenant_id AND l.kind = j.kind
+        AND l.concurrency_key = j.concurrency_key)
+    AND NOT EXISTS (SELECT FROM scheduling_concurrency_key_news n WHERE n.tenant_id = j.tenant_id AND n.kind = j.kind
+        AND n.concurrency_key = j.concurrency_key)
 ORDER BY 2 LIMIT 3
 """
 

@@ -25,6 +25,7 @@ HOT = ("scheduling/dispatch/", "scheduling/bulk/moves.sql:move_")
 # Statements that only the auditor's login may run.
 OF_THE_AUDITOR = ("tenants/audit/pruning.sql", "tenants/audit/sealing.sql")
 GROWING = {
+    "scheduling_concurrency_key",
     "scheduling_job",
     "scheduling_job_due",
     "scheduling_job_held",
@@ -32,6 +33,7 @@ GROWING = {
     "scheduling_schedulingentity",
     "scheduling_tenant_capacity",
     "scheduling_tenant_kind_cost",
+    "scheduling_unique_key",
     "tenants_tenant",
     "tenants_tenantusage",
 }

@@ -249,6 +249,48 @@ def test_planted_fault_is_found_and_repaired_if_possible(
         assert recount() == []
 
 
+FAULTS_OF_KEYS = [
+    ("UPDATE scheduling_concurrency_key SET in_flight = 2", "concurrency_key_counter"),
+    ("DELETE FROM scheduling_concurrency_key", "concurrency_key_counter"),
+    (
+        (
+            "WITH live AS (UPDATE scheduling_execution_live SET concurrency_key = NULL)"
+            " DELETE FROM scheduling_concurrency_key"
+        ),
+        "concurrency_key_stranded",
+    ),
+    (
+        (
+            "INSERT INTO scheduling_unique_key (job_id, tenant_id, kind, unique_key)"
+            " SELECT id, tenant_id, kind, 'x' FROM scheduling_job WHERE state = 'completed'"
+        ),
+        "unique_key_of_ended_job",
+    ),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("fault", "code"), FAULTS_OF_KEYS)
+def test_planted_fault_of_a_key_is_found_and_repaired(
+    acme: Tenant, worker: Registration, tick: Tick, start: Start, fault: str, code: str
+) -> None:
+    done, running, *_ = submit(acme, 4, concurrency_key="a")
+    tick()
+    complete(start, done)
+    tick()
+    assert verify().is_clean
+    execute(fault)
+    assert codes(verify()) == {code}
+    verify(repair=True, reason="planted")
+    assert verify().is_clean
+    tick()
+    complete(start, running)
+    tick()
+    with all_tenants():
+        assert Job.objects.filter(concurrency_key="a", state=JobState.COMPLETED).count() == 2
+        assert Job.objects.in_flight().exists()
+
+
 @pytest.mark.django_db
 def test_repair_is_audited_with_its_reason_and_in_the_jobs_history(work: None, acme: Tenant) -> None:
     execute("DELETE FROM scheduling_execution_live WHERE started_at IS NOT NULL")

@@ -13,14 +13,14 @@ from typing import Any
 from scheduling.celery import fair_tasks
 from scheduling.kit import base, testing
 
-VERSION = (1, 4)
+VERSION = (1, 5)
 BASE = """
 KIT_VERSION
 MAX_CHILDREN
 MAX_DEPENDENCY_CHARACTERS
 MEMORY_MIB
 AwaitChildren(state)
-Child(kind, payload, priority, fair_key, tags)
+Child(kind, payload, priority, fair_key, tags, concurrency_key)
 ChildJob(job_id, kind, state, result, error_type, error_message)
 Complete(result)
 Dependency(name, is_shared)
@@ -56,6 +56,7 @@ PermanentError(message, *, code=)
 Retry(error, after_seconds)
 Snoozed(state, seconds, reason)
 Suspended(state, seconds)
+TaskProcessor.concurrency_limit
 TaskProcessor.default_queue
 TaskProcessor.dependencies
 TaskProcessor.description

@@ -1,0 +1,2 @@
+-- Drop the table that concurrency_keys.sql creates.
+DROP TABLE scheduling_concurrency_key_news;
