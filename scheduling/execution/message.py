@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 
@@ -128,8 +128,9 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_i
 
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
     """Start the executions of a message that may be started; try for START_PATIENCE_SECONDS if the database is away."""
+    hold_id, worker_id = uuid4(), worker.registration.worker_id
     return retry_on_disconnect(
-        lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker.registration.worker_id),
+        lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker_id, hold_id=hold_id),
         give_up_after_seconds=START_PATIENCE_SECONDS,
     )
 

@@ -166,7 +166,7 @@ locked AS (
                 CASE WHEN v.is_lost THEN coalesce(
                     (SELECT least(w.heartbeat_at, clock_timestamp()) FROM scheduling_worker w WHERE w.id = l.worker_id),
                     l.started_at) ELSE clock_timestamp() END - l.started_at)
-                / CASE WHEN v.is_lost THEN (SELECT count(*) FROM scheduling_execution_live o
+                / CASE WHEN v.is_lost THEN (SELECT count(o.started_at) FROM scheduling_execution_live o
                     WHERE o.message_id = l.message_id) ELSE 1 END - coalesce(v.began_us, 0)))::bigint)))
         END AS measured_us
 

@@ -244,6 +244,10 @@ class ControlBlock:
             if member.fence
         ]
 
+    def ids_of(self, held: BusyChild) -> list[UUID]:
+        """Return all executions of the child's message, in order, including settled ones and those of other workers."""
+        return [member.read_id() for member in self._slots[held.index].members[: held.size]]
+
     def ask(self, held: BusyChild, cause: Cause) -> None:
         """Request one execution to stop at its next safe point."""
         setattr(self._slots[held.index], f"{cause.value}_for", held.generation)

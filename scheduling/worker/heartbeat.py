@@ -138,11 +138,10 @@ class HeartbeatThread(threading.Thread):
 
     def _beat(self) -> None:
         held_slots = [held for held in self.block.held_slots() if is_child_alive(held.pid)]
-        fences = {member.execution_id: member.fence for held in held_slots for member in self.block.members_of(held)}
         beat = heartbeat(
             worker_id=self._worker.registration.worker_id,
             is_stopping=self.block.is_stopping,
-            fences=fences,
+            execution_ids=[execution_id for held in held_slots for execution_id in self.block.ids_of(held)],
             canary_age_seconds=self.block.canary_age_seconds,
             queues=None if self._follower is None else self._follower.queue_names,
         )

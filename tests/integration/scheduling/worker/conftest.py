@@ -104,6 +104,19 @@ def merge(local: LocalWorker, acme: Tenant, globex: Tenant) -> Merge:
 
 
 @pytest.fixture
+def enlist(merge: Merge) -> Merge:
+    """Dispatch jobs in one prefetch list; return their executions, in order, and its token."""
+
+    def enlist_jobs(jobs: Sequence[Job]) -> tuple[list[UUID], UUID]:
+        merged = merge(jobs)
+        with all_tenants():
+            LiveExecution.objects.update(is_list=True)
+        return merged
+
+    return enlist_jobs
+
+
+@pytest.fixture
 def run_merged(local: LocalWorker, merge: Merge) -> RunMerged:
     """Dispatch jobs and execute them in one message; return the jobs afterwards."""
 
