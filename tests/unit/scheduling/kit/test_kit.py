@@ -13,7 +13,7 @@ from typing import Any
 from scheduling.celery import fair_tasks
 from scheduling.kit import base, testing
 
-VERSION = (1, 4)
+VERSION = (1, 5)
 BASE = """
 KIT_VERSION
 MAX_CHILDREN
@@ -78,6 +78,7 @@ TaskProcessor.secret_fields
 TaskProcessor.settings
 TaskProcessor.timeout_seconds
 TaskProcessor.title
+TaskProcessor.travels_alone
 TransientError(message, *, code=, retry_after_seconds=, is_own_timeout=)
 Yielded(state)
 retry_after_seconds(header, now)
