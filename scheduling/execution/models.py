@@ -31,9 +31,9 @@ class HistoryRow(TenantModel):
 class LiveExecution(TenantModel):
     """An execution in flight: dispatched, perhaps held or started, not yet settled.
 
-    A child that receives a message holds all its executions: they have its worker, its lease and a ``hold_id``. Those
-    of a merged message begin at once; those of a prefetch list begin one by one, and until then keep the fence of their
-    dispatch, so that a settlement under that fence returns one that has not begun.
+    A child holds all executions of its message: they have its worker, lease and ``hold_id``. Those of a merged message
+    begin at once, those of a list one by one: until then they keep the fence of their dispatch, under which a
+    settlement returns only what has not begun.
 
     One composite foreign key ensures that its job exists and has the same tenant, and with it the tenant and the queue
     of the job. A key to each would add three look-ups and three locks to every dispatch.
@@ -80,11 +80,7 @@ class LiveExecution(TenantModel):
     published_at = models.DateTimeField(_("published at"))
     started_at = models.DateTimeField(_("started at"), null=True)
     worker_id = models.UUIDField(_("worker id"), null=True)
-    hold_id = models.UUIDField(
-        _("hold id"),
-        null=True,
-        help_text=_("The receipt of its message by a worker's child; only that child begins it."),
-    )
+    hold_id = models.UUIDField(_("hold id"), null=True, help_text=_("The receipt of its message by a worker's child."))
     is_list = models.BooleanField(
         _("is list"),
         db_default=False,
@@ -97,7 +93,6 @@ class LiveExecution(TenantModel):
         null=True,
         help_text=_("Its time slice is used up, and a job with less virtual time waits for the slot."),
     )
-
     wake_requested_at = models.DateTimeField(
         _("wake requested at"),
         null=True,

@@ -1938,7 +1938,7 @@ class Migration(migrations.Migration):
                 (
                     "hold_id",
                     models.UUIDField(
-                        help_text="The receipt of its message by a worker's child; only that child begins it.",
+                        help_text="The receipt of its message by a worker's child.",
                         null=True,
                         verbose_name="hold id",
                     ),

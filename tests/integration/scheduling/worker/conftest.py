@@ -132,6 +132,22 @@ def run_merged(local: LocalWorker, merge: Merge) -> RunMerged:
     return run
 
 
+@pytest.fixture
+def run_list(local: LocalWorker, enlist: Merge) -> RunMerged:
+    """Dispatch jobs and execute them in one prefetch list; return the jobs afterwards."""
+
+    def run(jobs: Sequence[Job]) -> list[Job]:
+        execution_ids, token = enlist(jobs)
+        try:
+            execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
+        finally:
+            assert faults_of("ledger", "executions") == []
+        assert list(local.block.held_slots()) == []
+        return [reload(job) for job in jobs]
+
+    return run
+
+
 def outcomes(job: Job) -> list[str]:
     with all_tenants():
         return list(Execution.objects.filter(job_id=job.pk).order_by("id").values_list("outcome", flat=True))

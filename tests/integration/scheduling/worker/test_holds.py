@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 
 from scheduling.dispatch.republish import republish_unstarted
+from scheduling.execution import holds
+from scheduling.execution.holds import BegunExecution, begin_next_here, read_hold, settle_and_begin
 from scheduling.execution.leases import heartbeat
 from scheduling.execution.rescue import run_sweep
+from scheduling.execution.settlement import Settlement, settle
+from scheduling.execution.settlement_builders import returned
 from scheduling.execution.start import StartedExecution, start_executions
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import Execution, Job, JobEvent, LiveExecution
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants, tenant_context
+from tenants.database.conf import platform_role
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.job_helpers import age, reload, submit
+from tests.integration.scheduling.job_helpers import age, beside, reload, submit
 from tests.integration.scheduling.worker.conftest import Merge, outcomes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -152,3 +159,180 @@ def test_cancelled_job_that_is_held_ends_at_once(acme: Tenant, local: LocalWorke
         cancel_jobs(job_ids=[jobs[1].pk])
     assert [reload(job).state for job in jobs] == ["executing", "cancelled"]
     assert faults_of("ledger") == []
+
+
+class Hold:
+    """A held list of jobs: its first has begun."""
+
+    def __init__(self, local: LocalWorker, enlist: Merge, jobs: Sequence[Job]) -> None:
+        self.id, self.jobs = uuid4(), jobs
+        self.worker_id = local.registration.worker_id
+        self.execution_ids, token = enlist(jobs)
+        self.members = hold(local, self.execution_ids, token, self.id)
+
+    def completed(self, place: int, fence: int = 1) -> Settlement:
+        return Settlement.completed(self.execution_ids[place], fence, None)
+
+    def settle_and_begin(self, place: int) -> tuple[str | None, int | None]:
+        """Settle one and begin the next; return the state of the one and the place of the other."""
+        settled, begun = settle_and_begin(self.completed(place), self.execution_ids[place + 1 :], hold_id=self.id)
+        return settled and settled.state, self.place_of(begun)
+
+    def begin_here(self) -> int | None:
+        return self.place_of(begin_next_here(self.execution_ids[1:], hold_id=self.id))
+
+    def place_of(self, begun: BegunExecution | None) -> int | None:
+        if begun is None:
+            return None
+        assert begun.fence == 1
+        return self.execution_ids.index(begun.execution_id)
+
+    def give_back(self, place: int) -> bool:
+        return bool(settle([returned(self.execution_ids[place], 0, cause="taken back")]))
+
+
+@pytest.fixture
+def held(acme: Tenant, globex: Tenant, local: LocalWorker, enlist: Merge) -> Hold:
+    jobs = [submit(tenant, kind="scripted")[0] for tenant in (acme, globex, acme, globex)]
+    return Hold(local, enlist, jobs)
+
+
+@contextmanager
+def locked(execution_ids: Sequence[UUID]) -> Iterator[Callable[[], None]]:
+    """Lock executions in another session; yield a function that releases them."""
+    other = connections["default"].copy()
+
+    def release() -> None:
+        other.close()
+
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT set_config('role', %s, true)", [platform_role()])
+            cursor.execute(
+                "SELECT id FROM scheduling_execution_live WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
+                [list(execution_ids)],
+            )
+            assert len(cursor.fetchall()) == len(execution_ids)
+        yield release
+    finally:
+        release()
+
+
+def test_settlement_begins_the_next_in_the_same_transaction(held: Hold) -> None:
+    assert held.settle_and_begin(0) == ("completed", 1)
+    assert rows(held.jobs) == [(True, True, 1), (True, False, 0), (True, False, 0)]
+    assert [reload(job).state for job in held.jobs] == ["completed", "executing", "dispatched", "dispatched"]
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), count(DISTINCT xmin::text), count(DISTINCT at) FROM scheduling_jobevent"
+            " WHERE (execution_id, name) IN ((%s, 'execution.completed'), (%s, 'execution.started'))",
+            held.execution_ids[:2],
+        )
+        assert cursor.fetchone() == (2, 1, 1)
+    assert faults_of("ledger", "executions") == []
+
+
+def test_locked_successor_is_passed_over_without_a_wait(held: Hold) -> None:
+    with locked(held.execution_ids[1:2]):
+        assert held.settle_and_begin(0) == ("completed", 2)
+
+
+def test_settlement_succeeds_while_all_successors_are_locked(held: Hold) -> None:
+    with locked(held.execution_ids[1:]):
+        assert held.settle_and_begin(0) == ("completed", None)
+        # That waits for the lock, for a short time.
+        assert held.begin_here() is None
+    assert held.begin_here() == 1
+
+
+def test_begin_here_waits_for_a_short_lock(held: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holds, "LOCK_TIMEOUT_MS", 20_000)
+    found: list[int | None] = []
+    with locked(held.execution_ids[1:]) as release:
+        assert held.settle_and_begin(0) == ("completed", None)
+        waiting = beside(lambda: found.append(held.begin_here()))
+        assert not found
+        release()
+        waiting.join(20)
+    assert found == [1]
+
+
+def test_late_settlement_begins_nothing(held: Hold) -> None:
+    assert held.settle_and_begin(0) == ("completed", 1)
+    # As if the statement were repeated, or its message had waited in the network.
+    assert held.settle_and_begin(0) == (None, None)
+    assert rows(held.jobs) == [(True, True, 1), (True, False, 0), (True, False, 0)]
+
+
+def test_execution_whose_begin_was_not_answered_is_returned_again(held: Hold) -> None:
+    assert held.settle_and_begin(0) == ("completed", 1)
+    for _ in range(2):
+        assert held.begin_here() == 1
+    assert started_events() == 2
+
+
+def test_returned_and_cancelled_executions_are_passed_over(held: Hold) -> None:
+    assert held.give_back(1)
+    with tenant_context(held.jobs[2].tenant_id):
+        cancel_jobs(job_ids=[held.jobs[2].pk])
+    assert held.settle_and_begin(0) == ("completed", 3)
+    assert not held.give_back(3)
+    assert [reload(job).state for job in held.jobs] == ["completed", "available", "cancelled", "executing"]
+    returned_job = reload(held.jobs[1])
+    assert (returned_job.attempt, returned_job.started_at) == (0, None)
+    assert faults_of("ledger", "executions") == []
+
+
+def test_other_hold_begins_nothing(held: Hold) -> None:
+    assert begin_next_here(held.execution_ids[1:], hold_id=uuid4()) is None
+    assert settle_and_begin(held.completed(0), held.execution_ids[1:], hold_id=uuid4()).begun is None
+
+
+def test_refused_settlement_begins_nothing(held: Hold) -> None:
+    broken = held.completed(0)
+    broken.peak_memory_kib = 2**70
+    with pytest.raises(DatabaseError):
+        settle_and_begin(broken, held.execution_ids[1:], hold_id=held.id)
+    assert rows(held.jobs) == [(True, True, 1), (True, False, 0), (True, False, 0), (True, False, 0)]
+    assert held.settle_and_begin(0) == ("completed", 1)
+
+
+def test_hold_is_read_from_the_database(held: Hold) -> None:
+    held.settle_and_begin(0)
+    left = read_hold(hold_id=held.id, worker_id=held.worker_id)
+    assert [(one.execution_id, one.fence, one.has_begun) for one in left] == [
+        (held.execution_ids[1], 1, True),
+        (held.execution_ids[2], 0, False),
+        (held.execution_ids[3], 0, False),
+    ]
+    assert read_hold(hold_id=held.id, worker_id=uuid4()) == []
+
+
+def test_cancellations_and_turnovers_do_not_deadlock(acme: Tenant, local: LocalWorker, enlist: Merge) -> None:
+    """Cancel pairs of jobs, in the order of a list and against it, while the list goes on."""
+    jobs = submit(acme, 40, kind="scripted")
+    held = Hold(local, enlist, jobs)
+    errors: list[DatabaseError] = []
+
+    def cancel_pairs() -> None:
+        try:
+            with tenant_context(acme):
+                pairs = list(zip(jobs[1::2], jobs[2::2], strict=False))
+            for pair in pairs:
+                with tenant_context(acme):
+                    cancel_jobs(job_ids=[job.pk for job in reversed(pair)])
+        except DatabaseError as error:
+            errors.append(error)
+
+    cancelling = beside(cancel_pairs)
+    place: int | None = 0
+    while place is not None:
+        rest = held.execution_ids[place + 1 :]
+        turnover = settle_and_begin(held.completed(place), rest, hold_id=held.id)
+        begun = turnover.begun or begin_next_here(rest, hold_id=held.id)
+        place = held.place_of(begun)
+    cancelling.join(60)
+    assert errors == []
+    assert {reload(job).state for job in jobs} <= {"completed", "cancelled", "dispatched", "executing"}
+    assert faults_of("ledger", "executions") == []
