@@ -31,6 +31,7 @@ class Waiting(NamedTuple):
     cost_us: int
     kind: str = ""
     may_merge: bool = False
+    may_list: bool = False
 
 
 @dataclass(eq=False)
@@ -278,7 +279,8 @@ class Model:
         for _, entity in self.each_entity():
             for line in entity.lines.values() if entity.is_runnable else ():
                 jobs = [
-                    ReadyJob(job.job_id, job.rank, job.kind, job.cost_us, job.may_merge) for job in line.jobs[:most]
+                    ReadyJob(job.job_id, job.rank, job.kind, job.cost_us, job.may_merge, may_list=job.may_list)
+                    for job in line.jobs[:most]
                 ]
                 rows[line.id] = ReadRows(min(most, len(line.jobs) + 1), jobs)
         return ReadJobs(rows)

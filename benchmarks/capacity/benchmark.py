@@ -68,7 +68,7 @@ def measure_short_jobs(folder: Path) -> list[Finding]:
         time.sleep(SHORT_SECONDS)
     alone = (time.perf_counter() - began) / SLEEPS_ALONE
     job = {"kind": "sleep", "payload": {"seconds": SHORT_SECONDS}, "estimate_us": round(SHORT_SECONDS * 1e6)}
-    rate, _ = drain_backlog(folder, SHORT_JOBS, SECONDS, slots=SLOTS, tenants=TENANTS, **job)
+    rate = drain_backlog(folder, SHORT_JOBS, SECONDS, slots=SLOTS, tenants=TENANTS, **job).rate
     verify_platform()
     part, asked = rate * alone / SLOTS, rate * SHORT_SECONDS / SLOTS
     return [

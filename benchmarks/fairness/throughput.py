@@ -166,7 +166,8 @@ def _beside_celery(rates: Sequence[float], metered: str) -> str:
 def _drain(folder: Path, *, tenants: int = FEW_TENANTS, are_alone: bool = False) -> tuple[float, str]:
     """Return the jobs per second from a backlog of equal tenants, and the meter's text."""
     jobs = ALONE_JOBS if are_alone else MERGED_JOBS
-    return drain_backlog(folder, jobs, MERGED_SECONDS, slots=SLOTS, tenants=tenants, merge_disabled=are_alone)
+    done = drain_backlog(folder, jobs, MERGED_SECONDS, slots=SLOTS, tenants=tenants, merge_disabled=are_alone)
+    return done.rate, done.words
 
 
 TICKS, TICK_WARM_UP, TICK_TARGET = 15, 2, 2.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from django.core.management import CommandError, call_command
 
 from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog, run_statement
 from benchmarks.harness.parts import MeasureFailedError
-from benchmarks.harness.processes import Processes, seconds_of, serving
+from benchmarks.harness.processes import Processes, read_processor_seconds, seconds_of, serving
 from jobsplatform.demo.provision import ACTOR
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
@@ -112,6 +113,15 @@ def measure_rate(processes: Processes, seconds: float) -> float:
     return ended / took
 
 
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Jobs per second, milliseconds of processor time of all processes per job, and the meter's text."""
+
+    rate: float
+    cpu_ms: float
+    words: str
+
+
 def drain_backlog(
     folder: Path,
     jobs: int,
@@ -122,8 +132,8 @@ def drain_backlog(
     estimate_us: int = NOOP_US,
     has_spare: bool = True,
     **backlog: Any,
-) -> tuple[float, str]:
-    """Return the jobs per second that end from a backlog of equal tenants, and the meter's text."""
+) -> Drained:
+    """Measure how fast a backlog of equal tenants ends."""
     clear_platform()
     fill_backlog(add_tenants(tenants, estimate_us=estimate_us), jobs, **{"payload": {}, **backlog})
     analyse()
@@ -131,7 +141,7 @@ def drain_backlog(
         warm_up(processes)
         with Meter(processes, slots=slots) as meter:
             rate = measure_rate(processes, seconds)
-    return rate, meter.words
+    return Drained(rate, meter.processors / rate * 1e3, meter.words)
 
 
 def verify_platform() -> None:
@@ -157,14 +167,18 @@ FROM (
 
 
 class Meter:
-    """A meter of slots and dispatchers between its start and end; ``words`` describe the result for a finding."""
+    """A meter of slots and dispatchers between its start and end; ``words`` describe the result for a finding.
+
+    ``processors`` is how many processors all processes used, with those of the servers.
+    """
 
     def __init__(self, processes: Processes, *, slots: int) -> None:
         self._processes, self._slots = processes, slots
         self.words = "not metered"
+        self.processors = 0.0
 
     def __enter__(self) -> Self:
-        self._since, self._before = read_moment(), self._read()
+        self._since, self._before, self._of_all = read_moment(), self._read(), self._read_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -172,6 +186,7 @@ class Meter:
             return
         until, spent = read_moment(), self._read() - self._before
         seconds = (until - self._since).total_seconds()
+        self.processors = (self._read_all() - self._of_all) / seconds
         ((busy, jobs),) = run_statement(_RAN, {"since": self._since, "until": until})
         self.words = (
             f"measured meanwhile: slots {busy / (self._slots * seconds):.0%} busy, dispatching {spent / seconds:.0%} "
@@ -183,3 +198,6 @@ class Meter:
     def _read(self) -> float:
         """Return the dispatchers' processor seconds."""
         return sum(seconds_of(process.pid) for process in self._processes.dispatchers)
+
+    def _read_all(self) -> float:
+        return sum(read_processor_seconds(self._processes).values())

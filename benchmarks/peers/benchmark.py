@@ -1,4 +1,4 @@
-"""The platform compared with other job queues on the same servers: no-op jobs per second, and waits in a flood."""
+"""The platform compared with other job queues on the same servers: no-op jobs, and waits in a flood."""
 
 from __future__ import annotations
 
@@ -12,9 +12,17 @@ from pathlib import Path
 from uuid import UUID
 
 from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog
-from benchmarks.harness.jobs import SETTLE_SECONDS, count_ended, drain_backlog, read_starts, submit_one, verify_platform
+from benchmarks.harness.jobs import (
+    SETTLE_SECONDS,
+    Drained,
+    count_ended,
+    drain_backlog,
+    read_starts,
+    submit_one,
+    verify_platform,
+)
 from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, MeasureFailedError, Part, shown
-from benchmarks.harness.processes import serving
+from benchmarks.harness.processes import read_processor_seconds, serving
 from benchmarks.peers.apps.jobs import BULK_SECONDS, NOISY, TENANTS, trickle
 from benchmarks.peers.playground import PEERS, Peer, Turn, read_versions
 from jobsplatform.demo.measures import percentile
@@ -28,10 +36,12 @@ READY_SECONDS, LATE_SECONDS, TURN_SECONDS = 60.0, 30.0, 6.0
 LOOK_SECONDS = 0.5
 # A measurement ends when this fraction of the backlog is left: its last jobs run alone.
 LAST_PART = 0.05
-MERGED, ALONE = "merged", "alone"
+MERGED, ORDINARY = "merged", "ordinary"
+KINDS = {MERGED: "noop", ORDINARY: "noop_task"}
 # Enough for a turn at several times the current rate.
-JOBS = {MERGED: 90_000, ALONE: 15_000}
+JOBS = {MERGED: 90_000, ORDINARY: 24_000}
 BULK_JOBS, QUICK_A_SECOND, WARM_UP_JOBS = 4_000, 20.0, 100
+_TRANSACTIONS = "SELECT count(DISTINCT xmin::text) FROM scheduling_execution"
 _ENDED = "SELECT count(*) FROM scheduling_execution WHERE ended_at BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
 
 
@@ -44,28 +54,34 @@ class Flooded:
     p99: float
 
 
-def drain_ours(folder: Path, how: str) -> float:
-    """Return the platform's jobs per second, MERGED or ALONE."""
-    how_many = {"slots": SLOTS, "tenants": DRAIN_TENANTS}
-    rate, _ = drain_backlog(folder, JOBS[how], TURN_SECONDS, **how_many, has_spare=False, merge_disabled=how == ALONE)
+def drain_ours(folder: Path, how: str) -> Drained:
+    """Drain a backlog of the platform, MERGED or ORDINARY.
+
+    Raise `MeasureFailedError` if ordinary jobs were not settled in one transaction each.
+    """
+    how_many = {"slots": SLOTS, "tenants": DRAIN_TENANTS, "has_spare": how == ORDINARY}
+    drained = drain_backlog(folder, JOBS[how], TURN_SECONDS, kind=KINDS[how], **how_many)
     verify_platform()
-    return rate
+    if how == ORDINARY and (transactions := ask(_TRANSACTIONS)) != count_ended():
+        raise MeasureFailedError(f"{count_ended():,} jobs were settled in {transactions:,} transactions.")
+    return drained
 
 
-def drain(peer: Peer, folder: Path) -> float:
-    """Return a peer's jobs per second. Raise `MeasureFailedError` if it does not run."""
+def drain(peer: Peer, folder: Path) -> Drained:
+    """Drain a backlog of a peer. Raise `MeasureFailedError` if it does not run."""
     with Turn(peer, peer.draining, f"peer.enqueue({peer.jobs})").running(folder) as (count_left, processes):
         processes.wait_until(lambda: count_left() < peer.jobs, within=READY_SECONDS, what=f"{peer.name} takes jobs")
         time.sleep(SETTLE_SECONDS)
-        before, began = count_left(), time.monotonic()
+        before, began, spent = count_left(), time.monotonic(), read_processor_seconds(processes)
         left, took = before, 0.0
         while left > peer.jobs * LAST_PART and took < TURN_SECONDS:
             time.sleep(LOOK_SECONDS)
             processes.require_alive()
             left, took = count_left(), time.monotonic() - began
+        seconds = sum(read_processor_seconds(processes).values()) - sum(spent.values())
     if took < LOOK_SECONDS or left == before:
         raise MeasureFailedError(f"{peer.name} did {before - left:,} jobs in {took:.1f} s, and {left:,} were left.")
-    return (before - left) / took
+    return Drained((before - left) / took, seconds / (before - left) * 1e3, "")
 
 
 def flood_ours(folder: Path) -> Flooded:
@@ -132,13 +148,14 @@ def _conclude(name: str, done: int, took: float, waits: Sequence[float]) -> Floo
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 OURS = "this platform"
-# Multiples of the peer's rate. A backlog is merged automatically; jobs that may share no message have no target.
+# Multiples of the peer's rate, for small jobs, which are merged automatically; ordinary ones have no target.
 TARGETS = {"huey": 1.0, "Celery, bare": 5.0}
 _OUR_NAMES = {
     MERGED: f"{OURS}, merged (at most {MAX_MESSAGE_JOBS:,} jobs a message)",
-    ALONE: f"{OURS}, jobs that may share no message",
+    ORDINARY: f"{OURS}, a default `@fair_task`, each job in a transaction of its own",
 }
-_OUR_WORKER = f"one dispatcher, one worker with {SLOTS} processes and no spare one, a job at a time in each"
+_OUR_WORKER = f"one dispatcher, one worker with {SLOTS} slots, a job at a time in each"
+_WITHOUT_SPARE = f"{_OUR_WORKER} and no spare process"
 
 
 def measure_drain(folder: Path) -> list[Finding]:
@@ -165,23 +182,35 @@ def _take_turns[T](takes: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
     return found
 
 
-def compare_rates(rates: Mapping[str, Sequence[float]], versions: Mapping[str, str]) -> list[Finding]:
+def compare_rates(drains: Mapping[str, Sequence[Drained]], versions: Mapping[str, str]) -> list[Finding]:
     """Return a row for each way of the platform, and one for each peer with its target."""
-    words = f"{_OUR_WORKER}; {DRAIN_TENANTS} tenants; stores all state, events, executions, ledger and tallies"
+    words = f"{DRAIN_TENANTS} tenants; stores all state, events, executions, ledger and tallies"
+    workers = {MERGED: _WITHOUT_SPARE, ORDINARY: _OUR_WORKER}
     ours = [
-        shown(f"no-op jobs per second: {name}", _spread(rates[how], ",.0f"), f"{words}; {JOBS[how]:,} jobs waiting")
+        shown(
+            f"no-op jobs per second: {name}",
+            _describe(drains[how]),
+            f"{workers[how]}; {words}; {JOBS[how]:,} jobs waiting",
+        )
         for how, name in _OUR_NAMES.items()
     ]
-    return ours + [_compare_peer(peer, rates, versions[peer.package]) for peer in PEERS]
+    return ours + [_compare_peer(peer, drains, versions[peer.package]) for peer in PEERS]
 
 
-def _compare_peer(peer: Peer, rates: Mapping[str, Sequence[float]], version: str) -> Finding:
-    merged, alone = (statistics.median(rates[how]) / statistics.median(rates[peer.name]) for how in (MERGED, ALONE))
+def _describe(drains: Sequence[Drained]) -> str:
+    """Return the rates, and the median of the processor time."""
+    cpu_ms = statistics.median(one.cpu_ms for one in drains)
+    return f"{_spread([one.rate for one in drains], ',.0f')}, {cpu_ms:.2f} ms of CPU a job"
+
+
+def _compare_peer(peer: Peer, drains: Mapping[str, Sequence[Drained]], version: str) -> Finding:
+    medians = {name: statistics.median(one.rate for one in found) for name, found in drains.items()}
+    merged, ordinary = (medians[how] / medians[peer.name] for how in (MERGED, ORDINARY))
     target = TARGETS.get(peer.name)
     return Finding(
         what=f"no-op jobs per second: {peer.name} {version}",
         target=NO_TARGET if target is None else f"platform, merged ≥ {target:g}×",
-        measured=f"{_spread(rates[peer.name], ',.0f')}; platform, merged {merged:.2f}×, one a message {alone:.2f}×",
+        measured=f"{_describe(drains[peer.name])}; platform, merged {merged:.2f}×, ordinary {ordinary:.2f}×",
         is_met=target is None or merged >= target,
         beside=f"{peer.draining.settings}; stores {peer.keeps}; {peer.jobs:,} jobs waiting",
     )
@@ -190,7 +219,7 @@ def _compare_peer(peer: Peer, rates: Mapping[str, Sequence[float]], version: str
 def describe_floods(found: Mapping[str, Sequence[Flooded]], versions: Mapping[str, str]) -> list[Finding]:
     """Return a row for the platform and each peer; none has a target."""
     ours = (
-        f"{_OUR_WORKER}; one queue for all tenants, equal weights, and no word on which tenant floods; merged by "
+        f"{_WITHOUT_SPARE}; one queue for all tenants, equal weights, and no word on which tenant floods; merged by "
         f"itself, messages of {MESSAGE_WORK_US / 1e6:g} s of work at most"
     )
     rows = [(OURS, OURS, ours)]
@@ -217,8 +246,9 @@ BENCHMARK = Benchmark(
     title="Beside other queues: no-op jobs per second, and quiet tenants in a flood",
     parts=(Part("drain", 12.0, measure_drain), Part("flood", 10.0, measure_flood)),
     method=f"Medians of {ROUNDS} rounds with the least and the greatest turn; each system has the machine to itself in "
-    "its turn, with one PostgreSQL (synchronous_commit on) and one Valkey. A message carries one job unless stated "
-    f"otherwise. `verify` finds nothing after each turn of the platform. Rates are measured over "
+    "its turn, with one PostgreSQL (synchronous_commit on) and one Valkey. A peer's message carries one job unless "
+    "stated otherwise. CPU is that of workers, dispatcher, PostgreSQL and Valkey. `verify` finds nothing after each "
+    "turn of the platform, and ordinary jobs are settled in one transaction each. Rates are measured over "
     f"{TURN_SECONDS:g} s, {SETTLE_SECONDS:g} s after the first job of a backlog that waits before the workers "
     f"start. In a flood {BULK_JOBS:,} jobs of {BULK_SECONDS * 1e3:.0f} ms wait for one tenant while the other "
     f"{TENANTS - 1} submit {QUICK_A_SECOND:g} no-op jobs per second together for {TURN_SECONDS:g} s, one "

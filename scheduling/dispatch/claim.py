@@ -116,6 +116,7 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
         "job_ids": [pick.job.job_id for pick in picks],
         "queue_ids": [pick.queue_id for pick in picks],
         "costs": [pick.job.cost_us for pick in picks],
+        "are_lists": [not pick.job.may_merge for pick in picks],
         "predictions": [pick.job.predicted_us or pick.job.cost_us for pick in picks],
         "execution_ids": [claim.execution_id for claim in claims],
         "message_ids": [claim.message_id for claim in claims],

@@ -25,10 +25,10 @@ WITH picked AS (
         %(start_tags)s::bigint[], %(queue_tags)s::bigint[], %(key_tags)s::bigint[], %(runner_up_tags)s::bigint[],
         %(queue_runner_up_tags)s::bigint[], %(key_runner_up_tags)s::bigint[],
         %(in_flights)s::int[], %(waitings)s::int[], %(levels)s::text[], %(reasons)s::text[],
-        %(predictions)s::bigint[])
+        %(predictions)s::bigint[], %(are_lists)s::bool[])
         AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, weight_milli,
             queue_weight_milli, message_id, start_tag, queue_tag, key_tag, runner_up_tag, queue_runner_up_tag,
-            key_runner_up_tag, in_flight, waiting, level, reason, predicted_us)
+            key_runner_up_tag, in_flight, waiting, level, reason, predicted_us, is_list)
 ), deleted_ready AS (
     DELETE FROM scheduling_job_ready r USING picked p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
@@ -39,11 +39,11 @@ WITH picked AS (
     RETURNING g.*, j.execution_count AS number, j.fence, j.traceparent
 ), live AS (
     INSERT INTO scheduling_execution_live (id, tenant_id, job_id, entity_id, queue_id, pool_id, kind, number, token,
-        fence, predicted_us, whole_us, weight_milli, queue_weight_milli, message_id, dispatched_at, published_at,
-        concurrency_key)
+        fence, predicted_us, whole_us, weight_milli, queue_weight_milli, message_id, is_list, dispatched_at,
+        published_at, concurrency_key)
     SELECT execution_id, tenant_id, job_id, entity_id, queue_id, %(pool_id)s, kind, number, token,
-        fence, cost_us, nullif(predicted_us, cost_us), weight_milli, queue_weight_milli, message_id, now(), now(),
-        concurrency_key
+        fence, cost_us, nullif(predicted_us, cost_us), weight_milli, queue_weight_milli, message_id, is_list, now(),
+        now(), concurrency_key
     FROM claimed
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)

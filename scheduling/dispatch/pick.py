@@ -87,8 +87,9 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
                 continue
             whole_us = row.predicted_us
             may_merge = whole_us < MERGE_BELOW_US and not row.merge_disabled and registry.is_mergeable(row.kind)
+            may_list = not (may_merge or row.merge_disabled or registry.travels_alone(row.kind))
             cost_us = whole_us if slice_us is None else min(whole_us, slice_us)
-            jobs[row.entity_id].append(ReadyJob(row.job_id, row.rank, row.kind, cost_us, may_merge, whole_us))
+            jobs[row.entity_id].append(ReadyJob(row.job_id, row.rank, row.kind, cost_us, may_merge, whole_us, may_list))
     return RowsReading(
         # Behind a job that was set aside there may be others: claim no more than was seen.
         rows={

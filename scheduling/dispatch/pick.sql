@@ -1,8 +1,8 @@
 -- name: read_rows
 -- Read the first ready jobs of lines with their predicted costs and gates.
 SELECT a.entity_id, r.rank, r.job_id, r.kind,
-    -- A rate counts jobs, so jobs of a rated queue do not share a message.
-    r.merge_disabled OR q.dispatches_per_minute IS NOT NULL AS merge_disabled,
+    -- include: travels_alone
+    AS merge_disabled,
     -- include: predicted_us
     AS predicted_us,
     -- include: gate_before
@@ -21,6 +21,13 @@ FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
     ) r
     -- include: cost_sums
 ORDER BY a.entity_id, r.rank, r.job_id;
+
+-- fragment: travels_alone
+-- Whether ready job ``r`` in queue ``q`` shares no message: after a crash, as the probe of a breaker, and in a queue
+-- with a rate, which counts jobs. The array is read once; the states are those of an index.
+r.merge_disabled OR q.dispatches_per_minute IS NOT NULL OR r.job_id = ANY(ARRAY(
+    SELECT c.probe_job_id FROM scheduling_circuit_breaker c
+    WHERE c.state IN ('half_open', 'closing', 'forced_closed') AND c.probe_job_id IS NOT NULL))
 
 -- name: read_keys_fair
 -- Read the first runnable keys of tenants in fair order.

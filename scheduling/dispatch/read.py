@@ -93,7 +93,7 @@ def read_pool(
 ) -> PoolReading:
     """Return the pool's free capacity, its clocks, and the entities that may be picked from.
 
-    It takes two statements, one more if small jobs may share slots, and one more if tenants have keys.
+    It takes two statements, one more if jobs may share slots, and one more if tenants have keys.
 
     Of each queue at most as many entities are read as jobs may be picked from it, those of least virtual time, so
     nothing is lost. Usually that is the number of free slots. As many as a tick ever picks are read with ``is_wide``,
@@ -215,8 +215,8 @@ class _Tenants:
     own_lines: dict[int, KeyShare | None]
 
     def least_estimate_us(self, queue_id: int) -> int:
-        """Return the least estimate of the next jobs of the queue's tenants; MERGE_BELOW_US without tenants."""
-        return min((tenant.estimate_us for tenant in self.by_queue.get(queue_id, ())), default=MERGE_BELOW_US)
+        """Return the least estimate of the next jobs of the queue's tenants, of which there must be one."""
+        return min(tenant.estimate_us for tenant in self.by_queue[queue_id])
 
     def and_more(self, wider: _Tenants) -> _Tenants:
         """Return these tenants, with the queues that were read again, and deeper, replaced."""
@@ -228,7 +228,7 @@ class _Tenants:
 def _filling_messages(
     depths: Mapping[_QueueRow, int], tenants: _Tenants, room: int, limit: int, *, virtual_time: int
 ) -> dict[_QueueRow, int]:
-    """Return the queues to read again, and deeper, because their small jobs may share slots.
+    """Return the queues to read again, and deeper, because their jobs may share slots.
 
     They are those that get one of the next ``room`` messages. The depth is the number of tenants that fill these
     messages, plus one that shows that they are full; queues already read so deep are left out.
@@ -236,9 +236,9 @@ def _filling_messages(
     there = [queue for queue in depths if queue.queue_id in tenants.by_queue]
     wider = {}
     for queue in nsmallest(room, there, key=lambda queue: queue.start_tag(virtual_time)):
-        least_us = tenants.least_estimate_us(queue.queue_id)
-        depth = min(limit, room * min(MAX_MESSAGE_JOBS, MERGING.total_us // max(1, least_us)) + 1)
-        if least_us < MERGE_BELOW_US and depth > depths[queue]:
+        most = MERGING.most_jobs(tenants.least_estimate_us(queue.queue_id))
+        depth = min(limit, room * most + 1)
+        if most > 1 and depth > depths[queue]:
             wider[queue] = depth
     return wider
 

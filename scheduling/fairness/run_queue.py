@@ -44,7 +44,8 @@ class EstimatedJobs:
         self._merge_below_us = merging.below_us if merging else 0
 
     def jobs_of(self, line: TenantShare | KeyShare) -> Iterator[ReadyJob]:
-        job = ReadyJob(None, line.head_rank, "", line.estimate_us, line.estimate_us < self._merge_below_us)
+        is_small = line.estimate_us < self._merge_below_us
+        job = ReadyJob(None, line.head_rank, "", line.estimate_us, may_merge=is_small, may_list=not is_small)
         return repeat(job, line.waiting)
 
 
@@ -161,6 +162,7 @@ def _fill[T](
     tree: FairTree, take: Callable[[FairTree, QueueNode], T | None], out: list[T], slots: int, limit: int
 ) -> bool:
     """Take jobs until ``slots`` are used or none may start; return False if the next was not read, or at the limit."""
+    tree.messages.slots = slots
     while True:
         queue = tree.next_queue()
         if queue is None or (tree.messages.count >= slots and not tree.joins(queue)):

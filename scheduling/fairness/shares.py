@@ -73,14 +73,22 @@ class QueueShare:
 
 @dataclass(frozen=True, slots=True)
 class MergeRule:
-    """Which jobs share a message: those predicted below ``below_us``.
+    """Which jobs share a message: small ones, predicted below ``below_us``, are merged; others travel in lists.
 
-    A message has at most ``jobs`` of them, and ``total_us`` of predicted work.
+    A merged message has at most ``jobs`` jobs and ``total_us`` of predicted work, a list ``list_jobs`` and ``list_us``.
     """
 
     below_us: int
     jobs: int
     total_us: int
+    list_jobs: int = 1
+    list_us: int = 0
+
+    def most_jobs(self, cost_us: int) -> int:
+        """Return how many jobs of this predicted cost share a message at most."""
+        is_small = cost_us < self.below_us
+        jobs, total_us = (self.jobs, self.total_us) if is_small else (self.list_jobs, self.list_us)
+        return max(1, min(jobs, total_us // max(1, cost_us)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +114,9 @@ class PoolShare:
 class ReadyJob(NamedTuple):
     """A job that may start, and what its dispatch is charged, in microseconds of slot time.
 
-    ``may_merge``: it is small, its kind allows it and nothing is held against it. ``predicted_us`` is the predicted
-    cost of the whole job, of which the charge may be the first slice; 0 for a job that was not read from the database.
+    ``may_merge``: it is small, its kind allows it and nothing is held against it. ``may_list``: it is not merged, and
+    nothing requires that it travels alone. ``predicted_us`` is the predicted cost of the whole job, of which the charge
+    may be the first slice; 0 for a job that was not read from the database.
     """
 
     job_id: UUID | None
@@ -116,6 +125,7 @@ class ReadyJob(NamedTuple):
     cost_us: int
     may_merge: bool = False
     predicted_us: int = 0
+    may_list: bool = False
 
 
 @dataclass(frozen=True, slots=True)

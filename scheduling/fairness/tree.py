@@ -8,8 +8,9 @@ A tick builds the tree from what it has read and picks once; a simulation keeps 
 waiting child is in a heap of its parent. If its place changes it gets a new entry, and the old one is skipped when it
 comes up, so that every change costs the logarithm of its siblings.
 
-Small jobs share a message. This does not change the order of the picks: a picked job joins the open message of its
-queue and kind, if there is one, and then needs no slot of its own. No job is skipped to fill a message.
+Jobs share a message, and its slot. This does not change the order of the picks. A small job joins the open message of
+its queue and kind, if there is one. Any other opens a list while a slot is free, and then joins the list of its queue
+with the least work. No job is skipped to fill a message.
 """
 
 from __future__ import annotations
@@ -17,76 +18,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from heapq import heappop, heapreplace
 from operator import attrgetter
-from uuid import UUID
 
+from scheduling.fairness.messages import OpenMessages
 from scheduling.fairness.nodes import KEY_WEIGHT_MILLI, UNREAD, Capacity, QueueNode, rejoined, virtual_service
 from scheduling.fairness.shares import MergeRule, ReadyJob
-
-
-class Message:
-    """An open message: small jobs of one queue and kind, with the ``tenants`` and ``lines`` that they come from."""
-
-    __slots__ = ("cost_us", "jobs", "lines", "number", "tenants")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.jobs = 0
-        self.cost_us = 0
-        self.tenants: set[UUID] = set()
-        self.lines: set[int] = set()
-
-    def add(self, tenant_id: UUID, line_id: int, job: ReadyJob) -> None:
-        self.jobs += 1
-        self.cost_us += job.cost_us
-        self.tenants.add(tenant_id)
-        self.lines.add(line_id)
-
-
-class OpenMessages:
-    """The messages of one tick: how many there are, and the open one of each queue and kind."""
-
-    __slots__ = ("_open", "_rule", "count")
-
-    def __init__(self, rule: MergeRule | None) -> None:
-        self._rule = rule
-        self._open: dict[tuple[int, str], Message] = {}
-        self.count = 0
-
-    def clear(self) -> None:
-        """Forget the messages of the last tick."""
-        self._open.clear()
-        self.count = 0
-
-    def joined_by(self, queue_id: int, job: ReadyJob | None) -> Message | None:
-        """Return the message that the job would join; None if it needs one of its own."""
-        if self._rule is None or job is None or not job.may_merge:
-            return None
-        message = self._open.get((queue_id, job.kind))
-        if message is None or message.jobs >= self._rule.jobs or message.cost_us + job.cost_us > self._rule.total_us:
-            return None
-        return message
-
-    def may_take(self, queue_id: int, tenant_id: UUID | None) -> bool:
-        """Return whether a job that was not read might join an open message of its queue.
-
-        With ``tenant_id``, only messages that already have a job of this tenant count.
-        """
-        return any(
-            message.jobs < self._rule.jobs and (tenant_id is None or tenant_id in message.tenants)
-            for (of_queue, _), message in self._open.items()
-            if self._rule is not None and of_queue == queue_id
-        )
-
-    def place(self, message: Message | None, queue_id: int, tenant_id: UUID, line_id: int, job: ReadyJob) -> int:
-        """Put a picked job into ``message``, or into a new one if that is None; return the message's number."""
-        if message is None:
-            number = self.count
-            self.count += 1
-            if self._rule is None or not job.may_merge:
-                return number
-            self._open[queue_id, job.kind] = message = Message(number)
-        message.add(tenant_id, line_id, job)
-        return message.number
 
 
 class FairTree:
@@ -160,8 +95,7 @@ class FairTree:
                 queue.queue_id, None if has_room else tenant.capacity.tenant_id
             ):
                 return True
-            message = self.messages.joined_by(queue.queue_id, job)
-            if message is not None and (has_room or tenant.capacity.tenant_id in message.tenants):
+            if self.messages.joined_by(queue, tenant.capacity, job) is not None:
                 return True
             if has_room:
                 return False
@@ -171,7 +105,8 @@ class FairTree:
 
     def joins(self, queue: QueueNode) -> bool:
         """Return whether the queue's next job joins an open message, and so needs no slot."""
-        return self.messages.joined_by(queue.queue_id, queue.heap[0].node.lines.next().head) is not None
+        tenant = queue.heap[0].node
+        return self.messages.joined_by(queue, tenant.capacity, tenant.lines.next().head) is not None
 
     def take(self, queue: QueueNode) -> tuple[ReadyJob, int]:
         """Take the queue's next job and charge it at every level; return the job and the number of its message."""
@@ -182,7 +117,7 @@ class FairTree:
         assert job is not None
         assert job is not UNREAD
         cost_us = self.cost_of(job)
-        message = self.messages.joined_by(queue.queue_id, job) if job.may_merge else None
+        message = self.messages.joined_by(queue, capacity, job)
         if message is None:
             is_new = True
             queue.room -= 1

@@ -231,6 +231,7 @@ class TaskProcessor(ABC):
     - ``is_diagnostic``: refused unless the setting DIAGNOSTIC_KINDS is on.
     - ``is_internal``: only the platform's code submits it (`JobRequest.is_internal`); clients are refused.
     - ``is_mergeable``: several small jobs may be sent in one message and settled in one transaction.
+    - ``travels_alone``: no other job is ever sent in one message with a job of this kind.
     - ``settings``: keys of the tenant settings that ``context.setting`` may read.
     - ``secret_fields``: payload members whose texts may contain `{{ secrets.name }}`, which ``process`` passes to
       ``scheduling.kit.http.open_headers``; in other members submission refuses such text.
@@ -254,6 +255,7 @@ class TaskProcessor(ABC):
     is_diagnostic: ClassVar[bool] = False
     is_internal: ClassVar[bool] = False
     is_mergeable: ClassVar[bool] = True
+    travels_alone: ClassVar[bool] = False
     settings: ClassVar[Sequence[str]] = ()
     secret_fields: ClassVar[Sequence[str]] = ()
     log_namespaces: ClassVar[Sequence[str] | None] = None

@@ -45,8 +45,13 @@ def kinds() -> list[str]:
 
 
 def is_mergeable(kind: str) -> bool:
-    """Return whether several small jobs of the kind may be sent in one message; False for an unknown kind."""
+    """Return whether small jobs of the kind may be settled together with others; False for an unknown kind."""
     return kind in _mergeable_kinds()
+
+
+def travels_alone(kind: str) -> bool:
+    """Return whether each job of the kind has a message of its own; True for an unknown kind."""
+    return kind not in _sharing_kinds()
 
 
 def memory_needs() -> dict[str, int]:
@@ -98,6 +103,7 @@ def reset() -> None:
     """Clear the caches, so that the next look-up searches again; for tests that add a kind."""
     _all.cache_clear()
     _mergeable_kinds.cache_clear()
+    _sharing_kinds.cache_clear()
     _memory_classes.cache_clear()
     concurrency_limits.cache_clear()
     _timeouts.cache_clear()
@@ -113,10 +119,20 @@ def _is_allowed(processor: type[TaskProcessor]) -> bool:
 @cache
 def _mergeable_kinds() -> frozenset[str]:
     try:
-        return frozenset(kind for kind, processor in _all().items() if processor.is_mergeable)
+        sharing = _sharing_kinds()
+        return frozenset(kind for kind, processor in _all().items() if processor.is_mergeable and kind in sharing)
     except ProcessorInvalidError:
         # A dispatcher runs no processors: a broken one must not stop the dispatch.
         logger.exception("processors.not_merged")
+        return frozenset()
+
+
+@cache
+def _sharing_kinds() -> frozenset[str]:
+    try:
+        return frozenset(kind for kind, processor in _all().items() if not processor.travels_alone)
+    except ProcessorInvalidError:
+        logger.exception("processors.not_listed")
         return frozenset()
 
 

@@ -14,6 +14,7 @@ class DiagnosticsConfig(AppConfig):
     verbose_name = gettext_lazy("Diagnostics")
     processors = (
         "workloads.diagnostics.processor.NoopProcessor",
+        "workloads.diagnostics.tasks.noop_task",
         "workloads.diagnostics.processor.SleepProcessor",
         "workloads.diagnostics.processor.CrashProcessor",
         "workloads.diagnostics.processor.FailProcessor",

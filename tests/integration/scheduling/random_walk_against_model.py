@@ -40,8 +40,7 @@ from tests.integration.scheduling.startable_jobs import read_idle_slots
 
 _SQL = load_sql(pick_module.__file__)
 _READY = f"""
-SELECT r.job_id, r.entity_id, r.rank, r.kind, {_SQL["predicted_us"]},
-    r.merge_disabled OR q.dispatches_per_minute IS NOT NULL
+SELECT r.job_id, r.entity_id, r.rank, r.kind, {_SQL["predicted_us"]}, {_SQL["travels_alone"]}
 FROM scheduling_job_ready r JOIN scheduling_schedulingentity e ON e.id = r.entity_id
     JOIN scheduling_queue q ON q.id = e.queue_id {_SQL["cost_sums"]}
 WHERE q.pool_id = %(pool)s
@@ -214,9 +213,10 @@ class ModelledWalk(StoppingWalk):
             cursor.execute(_CLAIMED, {"ids": [one.execution_id for one in claimed]})
             rows += cursor.fetchall()
         jobs: dict[int, list[Waiting]] = defaultdict(list)
-        for job_id, line_id, rank, kind, cost_us, merge_disabled in rows:
-            may_merge = cost_us < MERGING.below_us and not merge_disabled and registry.is_mergeable(kind)
-            jobs[line_id].append(Waiting(rank, job_id, cost_us, kind, may_merge))
+        for job_id, line_id, rank, kind, cost_us, is_alone in rows:
+            may_merge = cost_us < MERGING.below_us and not is_alone and registry.is_mergeable(kind)
+            may_list = not (may_merge or is_alone or registry.travels_alone(kind))
+            jobs[line_id].append(Waiting(rank, job_id, cost_us, kind, may_merge, may_list))
         for row in entities.values():
             entity = model.entity(row.queue_id, row.tenant_id, row.parent_id or row.pk)
             line = entity.lines.setdefault(row.fair_key, Line(row.pk))

@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 import pytest
 from django.conf import settings
 
-from benchmarks.peers.benchmark import ALONE, MERGED, OURS, Flooded, compare_rates, describe_floods
+from benchmarks.harness.jobs import Drained
+from benchmarks.peers.benchmark import MERGED, ORDINARY, OURS, Flooded, compare_rates, describe_floods
 from benchmarks.peers.playground import APPS, PEERS, Peer
 
 VERSIONS = {peer.package: "1.0" for peer in PEERS}
-RATES = {MERGED: 1_000.0, ALONE: 200.0, **{peer.name: 400.0 for peer in PEERS}, "huey": 800.0, "Celery, bare": 200.0}
+RATES = {MERGED: 1_000.0, ORDINARY: 200.0, **{peer.name: 400.0 for peer in PEERS}, "huey": 800.0, "Celery, bare": 200.0}
 
 
-def rates(**changed: float) -> Mapping[str, Sequence[float]]:
-    return {name: [rate / 2, rate, rate] for name, rate in (RATES | changed).items()}
+def drains(**changed: float) -> Mapping[str, Sequence[Drained]]:
+    rates = RATES | changed
+    return {name: [Drained(part * rate, 1e3 / rate, "") for part in (0.5, 1.0, 1.0)] for name, rate in rates.items()}
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
@@ -43,18 +45,18 @@ def test_peers_have_two_workers() -> None:
 
 def test_medians_are_compared_with_targets() -> None:
     findings = {
-        finding.what.removeprefix("no-op jobs per second: "): finding for finding in compare_rates(rates(), VERSIONS)
+        finding.what.removeprefix("no-op jobs per second: "): finding for finding in compare_rates(drains(), VERSIONS)
     }
     assert len(findings) == len(PEERS) + 2
     huey = findings["huey 1.0"]
-    assert huey.measured == "800 (400–800); platform, merged 1.25×, one a message 0.25×"
+    assert huey.measured == "800 (400–800), 1.25 ms of CPU a job; platform, merged 1.25×, ordinary 0.25×"
     assert (huey.target, huey.verdict) == ("platform, merged ≥ 1×", "met")
     assert findings["Celery, bare 1.0"].verdict == "met"
     assert findings["Procrastinate 1.0"].verdict == "shown"
 
 
 def test_slower_platform_misses_targets() -> None:
-    missed = [finding.what for finding in compare_rates(rates(**{MERGED: 790.0}), VERSIONS) if not finding.is_met]
+    missed = [finding.what for finding in compare_rates(drains(**{MERGED: 790.0}), VERSIONS) if not finding.is_met]
     assert missed == ["no-op jobs per second: huey 1.0", "no-op jobs per second: Celery, bare 1.0"]
 
 

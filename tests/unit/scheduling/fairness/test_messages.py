@@ -1,88 +1,29 @@
-"""Merging as properties of the pure pick: order and caps hold, and no job is skipped to fill a message."""
+"""Messages as properties of the pure pick: order and caps hold, and no job is skipped to fill one."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling.fairness.run_queue import ReadJobs, pick_fair, rows_to_read
-from scheduling.fairness.shares import (
-    KeyShare,
-    MergeRule,
-    Pick,
-    PickResult,
-    PoolShare,
-    QueueShare,
-    ReadRows,
-    ReadyJob,
-    TenantShare,
+from scheduling.fairness.shares import KeyShare, PoolShare, QueueShare, ReadRows, TenantShare
+from tests.unit.scheduling.fairness.picks import (
+    BIG_US,
+    LISTS,
+    ROOMY,
+    RULE,
+    Jobs,
+    entity,
+    job,
+    listed,
+    messages_of,
+    pick,
+    pool_of,
+    tags,
 )
-
-RULE = MergeRule(below_us=20_000, jobs=4, total_us=60_000)
-BIG_US = 1_000_000
-ROOMY = 10_000
-
-
-def job(cost_us: int, kind: str = "noop", *, may_merge: bool = True) -> ReadyJob:
-    return ReadyJob(None, 0, kind, cost_us, may_merge and cost_us < RULE.below_us)
-
-
-type Jobs = Mapping[int, Sequence[ReadyJob]]
-
-
-def pool_of(queues: Sequence[Jobs], *, room: int, caps: Mapping[int, int] | None = None, **more: object) -> PoolShare:
-    """Return a pool of queues with tenants and their jobs; equal numbers in two queues are one tenant."""
-    shares = [
-        QueueShare(
-            queue_id=number,
-            weight_milli=1_000,
-            vruntime=0,
-            virtual_time=0,
-            was_backlogged=True,
-            room=int(more.get("queue_room", ROOMY)),  # type: ignore[call-overload]
-            is_fifo=False,
-            tenants=[
-                TenantShare(entity(number, tenant), UUID(int=tenant), 1_000 * (tenant + 1), 0, 0, 0, len(jobs), 1)
-                for tenant, jobs in tenants.items()
-            ],
-        )
-        for number, tenants in enumerate(queues)
-    ]
-    tenant_room = {UUID(int=tenant): (caps or {}).get(tenant, ROOMY) for tenants in queues for tenant in tenants}
-    merging = None if more.get("unmerged") else RULE
-    return PoolShare(0, room, shares, tenant_room, limit=int(more.get("limit", ROOMY)), merging=merging)  # type: ignore[call-overload]
-
-
-def entity(queue: int, tenant: int) -> int:
-    return queue * 1_000 + tenant
-
-
-def pick(queues: Sequence[Jobs], **options: object) -> PickResult:
-    rows = {
-        entity(number, tenant): ReadRows(ROOMY, jobs)
-        for number, tenants in enumerate(queues)
-        for tenant, jobs in tenants.items()
-    }
-    return pick_fair(pool_of(queues, **options), ReadJobs(rows))  # type: ignore[arg-type]
-
-
-def tags(picks: Sequence[Pick]) -> dict[int, list[int]]:
-    """Return the tenants' start tags in the order of the picks, by queue."""
-    found: dict[int, list[int]] = defaultdict(list)
-    for one in picks:
-        found[one.queue_id].append(one.start_tag)
-    return found
-
-
-def messages_of(picks: Sequence[Pick]) -> list[list[Pick]]:
-    found: dict[int, list[Pick]] = defaultdict(list)
-    for one in picks:
-        found[one.message].append(one)
-    return list(found.values())
 
 
 def test_small_jobs_of_all_tenants_share_a_message_and_its_slot() -> None:
@@ -165,19 +106,27 @@ JOBS = st.lists(
     max_size=12,
 )
 QUEUES = st.lists(st.dictionaries(st.integers(1, 5), JOBS, max_size=4), min_size=1, max_size=3)
+SOME_LISTED = st.lists(
+    st.one_of(
+        st.builds(listed, st.sampled_from([5, 900, 4_000, 12_500, 25_000, BIG_US]), st.sampled_from(["a", "b"])),
+        st.builds(job, st.sampled_from([5, 900, BIG_US]), st.sampled_from(["a", "b"]), may_merge=st.booleans()),
+    ),
+    max_size=20,
+)
+QUEUES_WITH_LISTS = st.lists(st.dictionaries(st.integers(1, 5), SOME_LISTED, max_size=4), min_size=1, max_size=3)
 
 
-@given(queues=QUEUES, room=st.integers(0, 6))
-def test_order_of_merged_jobs_equals_that_of_unmerged_jobs(queues: list[Jobs], room: int) -> None:
-    """Compare start tags per queue: ties depend on messages in flight, of which merging causes fewer."""
-    alone = tags(pick(queues, room=ROOMY, unmerged=True).picks)
-    for queue_id, merged in tags(pick(queues, room=room).picks).items():
-        assert merged == alone[queue_id][: len(merged)]
+@given(queues=st.one_of(QUEUES, QUEUES_WITH_LISTS), room=st.integers(0, 6))
+def test_order_of_jobs_that_share_messages_equals_that_of_single_ones(queues: list[Jobs], room: int) -> None:
+    """Compare start tags per queue: ties depend on messages in flight, which are fewer if jobs share them."""
+    alone = tags(pick(queues, room=ROOMY, rule=None).picks)
+    for queue_id, found in tags(pick(queues, room=room, rule=LISTS).picks).items():
+        assert found == alone[queue_id][: len(found)]
 
 
 @given(queues=QUEUES, room=st.integers(1, 6))
 def test_pick_ends_only_if_the_next_job_needs_a_missing_slot(queues: list[Jobs], room: int) -> None:
-    alone = pick(queues, room=ROOMY, unmerged=True).picks
+    alone = pick(queues, room=ROOMY, rule=None).picks
     merged = pick(queues, room=room).picks
     if len(merged) < len(alone):
         assert len(messages_of(merged)) == room
@@ -187,7 +136,7 @@ def test_pick_ends_only_if_the_next_job_needs_a_missing_slot(queues: list[Jobs],
 
 
 @given(
-    queues=QUEUES,
+    queues=st.one_of(QUEUES, QUEUES_WITH_LISTS),
     room=st.integers(0, 6),
     queue_room=st.integers(0, 3),
     caps=st.dictionaries(st.integers(1, 5), st.integers(0, 3)),
@@ -196,16 +145,19 @@ def test_pick_ends_only_if_the_next_job_needs_a_missing_slot(queues: list[Jobs],
 def test_messages_respect_every_limit(
     queues: list[Jobs], room: int, queue_room: int, caps: dict[int, int], limit: int
 ) -> None:
-    picks = pick(queues, room=room, queue_room=queue_room, caps=caps, limit=limit).picks
+    picks = pick(queues, room=room, queue_room=queue_room, caps=caps, limit=limit, rule=LISTS).picks
     messages = messages_of(picks)
     assert len(messages) <= room
     assert len(picks) <= limit
     for message in messages:
-        assert len({(one.queue_id, one.job.kind) for one in message}) == 1
-        if len(message) > 1:
-            assert all(one.job.may_merge for one in message)
-            assert len(message) <= RULE.jobs
-            assert sum(one.job.cost_us for one in message) <= RULE.total_us
+        assert len({one.queue_id for one in message}) == 1
+        if len(message) == 1:
+            continue
+        is_list = message[0].job.may_list
+        assert all((one.job.may_list, one.job.may_merge) == (is_list, not is_list) for one in message)
+        assert is_list or len({one.job.kind for one in message}) == 1
+        assert len(message) <= (LISTS.list_jobs if is_list else LISTS.jobs)
+        assert sum(one.job.cost_us for one in message) <= (LISTS.list_us if is_list else LISTS.total_us)
     by_queue = Counter(queue for queue, _ in {(one.queue_id, one.message) for one in picks})
     assert all(count <= queue_room for count in by_queue.values())
     by_tenant = Counter(tenant.int for tenant, _ in {(one.tenant_id, one.message) for one in picks})

@@ -79,6 +79,7 @@ TaskProcessor.secret_fields
 TaskProcessor.settings
 TaskProcessor.timeout_seconds
 TaskProcessor.title
+TaskProcessor.travels_alone
 TransientError(message, *, code=, retry_after_seconds=, is_own_timeout=)
 Yielded(state)
 retry_after_seconds(header, now)

@@ -68,6 +68,23 @@ def test_unknown_kind_raises() -> None:
         registry.get("no_such_kind")
 
 
+def test_job_of_a_kind_that_travels_alone_is_not_merged_either(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("Greeting")
+    assert (registry.is_mergeable("greeting"), registry.travels_alone("greeting")) == (True, False)
+    monkeypatch.setattr(Greeting, "travels_alone", True)
+    registry.reset()
+    assert (registry.is_mergeable("greeting"), registry.travels_alone("greeting")) == (False, True)
+
+
+def test_unknown_kind_travels_alone(install: Install) -> None:
+    assert registry.travels_alone("no_such_kind")
+    registry.reset()
+    install("NoSuchClass")
+    assert registry.travels_alone("noop")
+
+
 def test_diagnostic_kinds_require_their_setting(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
