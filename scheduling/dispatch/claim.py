@@ -78,7 +78,7 @@ def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick], keys: 
 
     The capacity that was reserved for the other picks is given back.
     """
-    reserved = reserve_keys(keys, picks)
+    reserved = reserve_keys(keys, picks) if keys.by_job else picks
     claims = _claims_of(reading, reserved)
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_CLAIM, _claim_parameters(pool_id, reading.share, claims))
@@ -87,7 +87,8 @@ def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick], keys: 
         lost = count_messages(picks, lambda pick: pick.tenant_id) - count_messages(kept, lambda pick: pick.tenant_id)
         if lost:
             cursor.execute(_RETURN_CAPACITY, {"tenant_ids": list(lost), "counts": list(lost.values())})
-    return_keys(keys, reserved, kept)
+    if keys.by_job:
+        return_keys(keys, reserved, kept)
     return [
         claim._replace(fence=row.fence, traceparent=row.traceparent)
         for claim in claims

@@ -65,10 +65,8 @@ def key_limit_parameters() -> str:
 
 
 def read_keys_of(rows: Iterable[Any]) -> KeysReading:
-    """Return the keys of ready jobs without a gate; of each key and queue, the first jobs by rank have the room."""
-    keyed = sorted((row for row in rows if row.concurrency_key is not None), key=lambda row: (row.rank, row.job_id))
-    if not keyed:
-        return NO_KEYS
+    """Return the keys of ready jobs that have one; of each key and queue, the first jobs by rank have the room."""
+    keyed = sorted(rows, key=lambda row: (row.rank, row.job_id))
     by_job: dict[UUID | None, JobKey] = {}
     room: dict[JobKey, int] = {}
     seen: Counter[tuple[JobKey, int]] = Counter()
@@ -110,8 +108,6 @@ def reserve_keys(keys: KeysReading, picks: Sequence[Pick]) -> Sequence[Pick]:
 
     A key whose row another tick has locked counts as one without room.
     """
-    if not keys.by_job:
-        return picks
     wanted: Counter[JobKey] = Counter()
     fitting: list[Pick] = []
     for pick in picks:

@@ -12,9 +12,10 @@ WITH chosen AS MATERIALIZED (
 ), changed AS MATERIALIZED (
     SELECT tenant_id, kind, concurrency_key, sum(ended)::int AS ended FROM chosen GROUP BY 1, 2, 3
 ), locked AS MATERIALIZED (
-    SELECT k.tenant_id, k.kind, k.concurrency_key, c.ended
-    FROM changed c JOIN scheduling_concurrency_key k USING (tenant_id, kind, concurrency_key)
-    ORDER BY 1, 2, 3 FOR NO KEY UPDATE OF k SKIP LOCKED
+    SELECT c.* FROM changed c CROSS JOIN LATERAL (
+        SELECT FROM scheduling_concurrency_key k
+        -- include: is_key_of_c
+    ) k
 ), counted AS (
     UPDATE scheduling_concurrency_key k SET in_flight = greatest(0, k.in_flight - l.ended)
     FROM locked l
@@ -27,7 +28,7 @@ WITH chosen AS MATERIALIZED (
         SELECT * FROM counted
         UNION ALL SELECT c.tenant_id, c.kind, c.concurrency_key, 0 FROM changed c WHERE NOT EXISTS (
             SELECT FROM scheduling_concurrency_key o WHERE o.tenant_id = c.tenant_id AND o.kind = c.kind
-                AND o.concurrency_key = c.concurrency_key)
+                AND o.concurrency_key = c.concurrency_key OFFSET 0)
     ) k
 ), consumed AS (
     DELETE FROM scheduling_concurrency_key_news n WHERE n.ctid = ANY(ARRAY(
@@ -93,8 +94,10 @@ WITH wanted AS MATERIALIZED (
     SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(kinds)s::text[], %(keys)s::text[], %(counts)s::int[],
         %(limits)s::int[]) AS w(tenant_id, kind, concurrency_key, n, most)
 ), locked AS MATERIALIZED (
-    SELECT w.* FROM wanted w JOIN scheduling_concurrency_key k USING (tenant_id, kind, concurrency_key)
-    ORDER BY w.tenant_id, w.kind, w.concurrency_key FOR NO KEY UPDATE OF k SKIP LOCKED
+    SELECT c.* FROM wanted c CROSS JOIN LATERAL (
+        SELECT FROM scheduling_concurrency_key k
+        -- include: is_key_of_c
+    ) k
 ), counted AS (
     UPDATE scheduling_concurrency_key k SET in_flight = k.in_flight + l.n
     FROM locked l
@@ -106,7 +109,7 @@ WITH wanted AS MATERIALIZED (
     SELECT w.tenant_id, w.kind, w.concurrency_key, w.n FROM wanted w
     WHERE w.n <= w.most AND NOT EXISTS (
         SELECT FROM scheduling_concurrency_key o
-        WHERE o.tenant_id = w.tenant_id AND o.kind = w.kind AND o.concurrency_key = w.concurrency_key)
+        WHERE o.tenant_id = w.tenant_id AND o.kind = w.kind AND o.concurrency_key = w.concurrency_key OFFSET 0)
     ORDER BY 1, 2, 3
     ON CONFLICT DO NOTHING
     RETURNING tenant_id, kind, concurrency_key
@@ -117,3 +120,8 @@ SELECT * FROM counted UNION ALL SELECT * FROM added;
 -- Report jobs as no longer in flight under their keys.
 INSERT INTO scheduling_concurrency_key_news (tenant_id, kind, concurrency_key, ended)
 SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(kinds)s::text[], %(keys)s::text[], %(counts)s::int[]);
+
+-- fragment: is_key_of_c
+-- Find the key of ``c`` by the index and lock it. OFFSET and LATERAL keep the planner from reading all keys instead.
+WHERE k.tenant_id = c.tenant_id AND k.kind = c.kind AND k.concurrency_key = c.concurrency_key
+OFFSET 0 FOR NO KEY UPDATE SKIP LOCKED

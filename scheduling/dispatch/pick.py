@@ -80,7 +80,8 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
         }
         cursor.execute(_ROWS, values)
         found = cursor.fetchall()
-        keys = read_keys_of(row for row in found if row.gate is None)
+        keyed = [row for row in found if row.concurrency_key is not None and row.gate is None]
+        keys = read_keys_of(keyed) if keyed else NO_KEYS
         for row in found:
             if row.gate is not None or row.job_id in keys.over:
                 hidden.add(row.entity_id)

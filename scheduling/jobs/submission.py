@@ -150,10 +150,11 @@ class _Intake:
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
         """Find the jobs of repeated idempotency keys and of unique keys that are taken."""
         keys = {request.idempotency_key for request in requests if request.idempotency_key}
-        self.known, self.busy_keys = lock_idempotency_keys(self.tenant.pk, keys)
+        if keys:
+            self.known, self.busy_keys = lock_idempotency_keys(self.tenant.pk, keys)
         # Keys that cannot be stored are refused later.
         unique = {(one.kind, one.claimed_key) for one in requests if one.claimed_key and one.claimed_key.isprintable()}
-        found = find_holders(self.tenant.pk, unique)
+        found = find_holders(self.tenant.pk, unique) if unique else {}
         jobs = Job.objects.in_bulk(found.values()) if found else {}
         self.holders = {place: jobs[job_id] for place, job_id in found.items() if job_id in jobs}
 

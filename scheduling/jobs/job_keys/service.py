@@ -39,8 +39,6 @@ def lock_idempotency_keys(tenant_id: UUID, keys: Collection[str]) -> tuple[dict[
 
     Return the jobs that have them, and the keys that another transaction has locked.
     """
-    if not keys:
-        return {}, set()
     values: dict[str, Any] = {
         "tenant_id": tenant_id,
         "keys": sorted(keys),

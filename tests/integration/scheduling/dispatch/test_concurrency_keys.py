@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from scheduling.bulk.moves import move_jobs
+from scheduling.conf import BY_INDEX
 from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import settle
@@ -43,8 +45,11 @@ from tests.integration.scheduling.job_helpers import (
     reload,
     submit,
 )
+from tests.integration.scheduling.test_named_statements import STATEMENTS, plan_of
 
 pytestmark = pytest.mark.django_db
+
+OF_KEYS = re.compile(r"Scan using .* on scheduling_(concurrency_key|unique_key|job_held|job_ready) ")
 
 
 @pytest.fixture
@@ -317,3 +322,25 @@ def test_jobs_without_keys_write_no_rows_of_keys(acme: Tenant, worker: Registrat
     with all_tenants():
         assert not ConcurrencyKeyNews.objects.exists()
         assert not ConcurrencyKey.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "scheduling/dispatch/concurrency_keys.sql:admit_jobs",
+        "scheduling/dispatch/concurrency_keys.sql:forget_idle",
+        "scheduling/dispatch/concurrency_keys.sql:reserve_keys",
+        "scheduling/dispatch/pick.sql:read_rows",
+        "scheduling/dispatch/collect.sql:hold_gated",
+        "scheduling/execution/settlement.sql:settle_many",
+        "scheduling/execution/start.sql:start_many",
+        "scheduling/jobs/job_keys/service.sql:find_holders",
+    ],
+)
+def test_rows_of_keys_are_found_by_their_values(name: str) -> None:
+    """No statement reads all rows of an index: each scan of these tables has a condition."""
+    with all_tenants(BY_INDEX):
+        plan = [line.strip() for line in plan_of(STATEMENTS[name])]
+    scans = [place for place, line in enumerate(plan) if OF_KEYS.search(line)]
+    assert [plan[place] for place in scans if not plan[place + 1].startswith("Index Cond")] == []
+    assert scans
