@@ -120,3 +120,39 @@ job_id > %(after_job_id)s::uuid AND job_id <= %(until_job_id)s::uuid AND
 (entity_id, rank, job_id) > (%(after_entity_id)s::bigint, %(after_rank)s::bigint, %(after_job_id)s::uuid)
 AND (entity_id, rank, job_id) <= (%(until_entity_id)s::bigint, %(until_rank)s::bigint, %(until_job_id)s::uuid) AND
 -- include: piece_of_tenant
+
+-- fragment: slot_sharers
+-- The number of executions that share the slot of a live execution: those of its message, but in a list that is held,
+-- only the one that has begun; NULL for one that waits there, which has no part in a slot.
+CASE WHEN hold_id IS NULL OR NOT is_list THEN count(*) OVER (PARTITION BY message_id)
+    WHEN started_at IS NOT NULL THEN 1 END
+
+-- fragment: next_of_hold
+-- The first execution of ``next_ids`` that may begin in hold ``hold_id``, if ``turn`` has a row. What follows the
+-- fragment says what happens with locked rows.
+    SELECT l.id, n.event_id
+    FROM turn CROSS JOIN unnest(%(next_ids)s::uuid[], %(next_event_ids)s::uuid[]) WITH ORDINALITY
+            AS n(id, event_id, position)
+        JOIN scheduling_execution_live l ON l.id = n.id JOIN scheduling_job j ON j.id = l.job_id
+    WHERE l.hold_id = %(hold_id)s AND l.started_at IS NULL AND l.cancel_requested_at IS NULL
+        AND j.state = 'dispatched' AND j.fence = l.fence
+    ORDER BY n.position LIMIT 1 FOR NO KEY UPDATE OF l, j
+
+-- fragment: begin_next
+-- Begin the execution that ``next`` has.
+begun AS (
+    UPDATE scheduling_execution_live l SET
+        started_at = statement_timestamp(), fence = l.fence + 1,
+        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
+    FROM next WHERE l.id = next.id
+    RETURNING l.id, l.tenant_id, l.job_id, l.number, l.fence, l.worker_id, l.started_at, next.event_id
+), begun_job AS (
+    UPDATE scheduling_job j SET
+        state = 'executing', fence = b.fence, started_at = coalesce(j.started_at, b.started_at)
+    FROM begun b WHERE j.id = b.job_id
+), begun_event AS (
+    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
+    SELECT event_id, tenant_id, job_id, id, started_at, 'execution.started', 'executing', 'system', '',
+        jsonb_build_object('number', number, 'worker', worker_id)
+    FROM begun
+)

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.rows import RowFactory, tuple_row
 
 from tenants.database.conf import APP_ALIAS, TENANT_SETTING
 from tenants.database.ids import uuid7
@@ -102,20 +103,27 @@ def all_tenants(settings: Mapping[str, str] | None = None, *, has_savepoint: boo
         yield
 
 
-def query_cross_tenant(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+def query_cross_tenant(
+    query: str,
+    params: Sequence[Any] | Mapping[str, Any],
+    *,
+    settings: Mapping[str, str] | None = None,
+    row_factory: RowFactory[Any] = tuple_row,
+) -> list[Any]:
     """Run one statement in which the rows of all tenants are visible, in one round trip, and return its rows.
 
     Outside a transaction, the settings and the statement are sent together without a BEGIN; PostgreSQL treats them as
-    one transaction, so that the settings apply to the statement.
+    one transaction, so that the settings apply to the statement, and its changes are committed or rolled back with the
+    answer. ``settings`` are those of `all_tenants`, ``row_factory`` is that of `prepared_cursor`.
     """
     connection = transaction.get_connection()
     if is_in_transaction(connection):
-        with all_tenants(), prepared_cursor() as cursor:
+        with all_tenants(settings), prepared_cursor(row_factory) as cursor:
             cursor.execute(query, params)
             return list(cursor.fetchall())
-    with prepared_cursor() as settings, prepared_cursor() as cursor:
+    with prepared_cursor() as setter, prepared_cursor(row_factory) as cursor:
         with sent_together(connection):
-            settings.execute(*set_config(_settings_of(Scope(tenant_id=None))))
+            setter.execute(*set_config(_settings_of(Scope(tenant_id=None), settings)))
             cursor.execute(query, params)
         return list(cursor.fetchall())
 

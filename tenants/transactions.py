@@ -241,8 +241,9 @@ def execute_with_commit(query: str, params: Mapping[str, Any]) -> None:
 def sent_together(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Send the statements of the block to PostgreSQL without waiting for each, and raise the first error at the end.
 
-    Statements after an error do not run. Without a BEGIN they are one transaction. If waiting for the results is
-    interrupted, the connection is closed.
+    Statements after an error do not run. Without a BEGIN they are one transaction; an error of its commit, such as that
+    of a deferred constraint, becomes an OperationalError, because the driver loses it. After that, or if waiting for
+    the results is interrupted, the connection is closed.
     """
     raw: psycopg.Connection[Any] = connection.connection
     try:
@@ -253,6 +254,11 @@ def sent_together(connection: BaseDatabaseWrapper) -> Iterator[None]:
         interruption = error.__cause__ and error.__cause__.__context__
         if _is_in_pipeline(raw) and interruption is not None and not isinstance(interruption, Exception):
             raise interruption from None
+        raise
+    except IndexError as error:
+        # The driver has the answers of all statements, and expects no further one.
+        if _is_in_pipeline(raw):
+            raise OperationalError("The transaction was not committed.") from error
         raise
     finally:
         if _is_in_pipeline(raw):

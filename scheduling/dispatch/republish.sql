@@ -3,11 +3,11 @@
 -- message a no-op if it arrives after all. Executions of one message stay in one.
 WITH overdue AS (
     SELECT message_id FROM scheduling_execution_live
-    WHERE started_at IS NULL AND published_at <= now() - make_interval(secs => %(age)s)
+    WHERE worker_id IS NULL AND published_at <= now() - make_interval(secs => %(age)s)
     GROUP BY 1 ORDER BY min(published_at) LIMIT %(limit)s
 ), chosen AS (
     SELECT l.id, l.message_id FROM scheduling_execution_live l JOIN overdue USING (message_id)
-    WHERE l.started_at IS NULL ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED
+    WHERE l.worker_id IS NULL ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED
 ), renewed AS (
     UPDATE scheduling_execution_live l SET token = (%(tokens)s::uuid[])[c.position], published_at = now()
     FROM (SELECT id, dense_rank() OVER (ORDER BY message_id) AS position FROM chosen) c

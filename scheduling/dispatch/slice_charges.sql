@@ -1,12 +1,13 @@
 -- name: find_used_slices
--- Lock the live executions of a pool that have used up their slice. In a message with several members it is unknown
--- which one runs; such jobs are shorter than any slice. Workers renew leases on the same rows, and a settlement deletes
+-- Lock the live executions of a pool that have used up their slice. In a merged message it is unknown which member
+-- runs; such jobs are shorter than any slice. Workers renew leases on the same rows, and a settlement deletes
 -- them: a locked row is left to the next tick.
 SELECT l.id FROM scheduling_execution_live l
 WHERE l.pool_id = %(pool_id)s AND
     -- include: is_slice_used
     AND (%(free)s::uuid[] IS NULL OR l.tenant_id = ANY(%(free)s::uuid[]))
-    AND NOT EXISTS (SELECT FROM scheduling_execution_live o WHERE o.message_id = l.message_id AND o.id <> l.id)
+    AND (l.is_list
+        OR NOT EXISTS (SELECT FROM scheduling_execution_live o WHERE o.message_id = l.message_id AND o.id <> l.id))
 ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED;
 
 -- name: charge_slices

@@ -9,7 +9,7 @@ ORDER BY 1;
 -- name: read_running
 -- Read the running executions of a pool if the active plan slices time. An execution that could not be dispatched again
 -- gets no request to yield: a pause lets running jobs end. The slot of a draining worker serves no other job. One
--- execution does not free the slot if others of its message wait for it.
+-- execution does not free the slot if others of its merged message wait for it.
 SELECT e.id AS tenant_entity_id, e.tenant_id, e.weight_milli AS tenant_weight_milli, e.vruntime,
     e.in_flight + e.keys_in_flight AS in_flight, e.head_rank, e.waiting + e.keys_waiting AS waiting, e.estimate_us,
     e.own_vruntime, e.virtual_time,
@@ -20,7 +20,7 @@ SELECT e.id AS tenant_entity_id, e.tenant_id, e.weight_milli AS tenant_weight_mi
     l.id AS execution_id, l.queue_id, j.rank, l.weight_milli, l.queue_weight_milli, l.predicted_us,
     (extract(epoch FROM clock_timestamp() - l.started_at) * 1000000)::bigint AS elapsed_us,
     l.started_at < now() - make_interval(secs => plan.granularity_seconds) AND w.status = 'online'
-        AND count(*) OVER (PARTITION BY l.message_id) = 1
+        AND (l.is_list OR count(*) OVER (PARTITION BY l.message_id) = 1)
         AND t.status = 'active' AND NOT t.is_paused
         AND NOT EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = l.kind) AND
         -- include: has_worker_time

@@ -41,14 +41,14 @@ def heartbeat(
     *,
     worker_id: UUID,
     is_stopping: bool,
-    fences: Mapping[UUID, int],
+    execution_ids: Sequence[UUID],
     canary_age_seconds: float | None = None,
     queues: Sequence[str] | None = None,
 ) -> HeartbeatResult:
     """Record that the worker is alive, and renew the leases of its executions, in one statement.
 
-    ``fences`` has the fence of each execution by id. ``canary_age_seconds`` is the time since one of the worker's
-    children last answered a canary, ``queues`` the queues that the worker consumes.
+    An execution id stands for one dispatch, so that no fence is needed. ``canary_age_seconds`` is the time since one of
+    the worker's children last answered a canary, ``queues`` the queues that the worker consumes.
     """
     values = {
         "worker_id": worker_id,
@@ -57,8 +57,7 @@ def heartbeat(
         "clock": time.time(),
         "canary_age": canary_age_seconds,
         "queues": None if queues is None else json.dumps(list(queues)),
-        "execution_ids": list(fences.keys()),
-        "fences": list(fences.values()),
+        "execution_ids": list(execution_ids),
     }
     with all_tenants():
         rows = fetch_all(_BEAT, values)

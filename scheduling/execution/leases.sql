@@ -11,8 +11,8 @@ WITH beat AS (
 ), held AS (
     -- Executions that are being settled are not renewed: one long lock would delay all the others.
     SELECT l.id FROM scheduling_execution_live l
-        JOIN unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS held(id, fence) USING (id, fence)
-    WHERE l.started_at IS NOT NULL ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED
+        JOIN unnest(%(execution_ids)s::uuid[]) AS held(id) USING (id)
+    WHERE l.worker_id = %(worker_id)s ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED
 ), renewed AS (
     UPDATE scheduling_execution_live l
     SET lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
@@ -24,8 +24,8 @@ WITH beat AS (
     UNION ALL
     SELECT l.id, l.job_id, l.cancel_requested_at IS NOT NULL, l.yield_requested_at IS NOT NULL
     FROM scheduling_execution_live l
-        JOIN unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS busy(id, fence) USING (id, fence)
-    WHERE l.started_at IS NOT NULL AND l.id NOT IN (SELECT id FROM held)
+        JOIN unnest(%(execution_ids)s::uuid[]) AS busy(id) USING (id)
+    WHERE l.worker_id = %(worker_id)s AND l.id NOT IN (SELECT id FROM held)
 )
 SELECT (SELECT status FROM beat) AS status,
     ARRAY(SELECT q.name FROM scheduling_queue q JOIN beat USING (pool_id) ORDER BY q.name) AS queue_names,

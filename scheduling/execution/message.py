@@ -23,6 +23,7 @@ from scheduling.dispatch.broker import announce_ending
 from scheduling.dispatch.claim import give_back_token
 from scheduling.execution import settlement_builders
 from scheduling.execution.merged_message import MergedMessage
+from scheduling.execution.prefetch_list import OVERDUE_SECONDS, PrefetchList
 from scheduling.execution.processing import ExecutionResult, log_writer_of, run_execution, settle_with_effects
 from scheduling.execution.settling import settle_together
 from scheduling.execution.start import StartedExecution, StartedTurn, announce_starts, start_executions
@@ -110,12 +111,16 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
 
 def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_index: int, seat: Seat) -> bool:
     """Start and run the executions of a message; return whether a job has left this process in a bad state."""
-    started = start(worker, execution_ids, token)
+    started = start(worker, execution_ids, token, seat.hold_id)
     if len(started) < len(execution_ids):
         logger.info("execution.not_started", extra={"executions": len(execution_ids) - len(started)})
     if not started:
         return False
-    seat.note_started({one.execution_id: one.fence for one in started})
+    is_list = started[0].is_list and len(execution_ids) > 1
+    if is_list:
+        seat.note_list(due_in_seconds=sum(one.expected_us for one in started) / 1e6 + OVERDUE_SECONDS)
+    else:
+        seat.note_started({one.execution_id: one.fence for one in started})
     use = SlotUse(worker, child_index, token, started[0].queue)
     waited_seconds = use.begin()
     if waited_seconds is None:
@@ -123,13 +128,16 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_i
         return False
     if len(execution_ids) == 1:
         return run_alone(started[0], seat, use, waited_seconds=waited_seconds)
+    if is_list:
+        return run_list(PrefetchList(started, seat, worker, waited_seconds=waited_seconds), use)
     return run_merged(MergedMessage(started, seat, waited_seconds=waited_seconds), use)
 
 
-def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
+def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, hold_id: UUID) -> list[StartedExecution]:
     """Start the executions of a message that may be started; try for START_PATIENCE_SECONDS if the database is away."""
+    worker_id = worker.registration.worker_id
     return retry_on_disconnect(
-        lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker.registration.worker_id),
+        lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker_id, hold_id=hold_id),
         give_up_after_seconds=START_PATIENCE_SECONDS,
     )
 
@@ -194,6 +202,40 @@ def run_merged(turns: MergedMessage, use: SlotUse) -> bool:
         use.end(after_seconds=turns.elapsed_seconds)
     turns.finish()
     return is_spoiled
+
+
+def run_list(turns: PrefetchList, use: SlotUse) -> bool:
+    """Run the jobs of a list one after another; return whether one has left this process in a bad state.
+
+    Such a job ends the list.
+    """
+    is_spoiled = False
+    started: StartedExecution | None = turns.begin_first()
+    try:
+        while started is not None:
+            check_connection()
+            with execution_context(started) as span:
+                work = run_execution(started, turns.seat, span, log_writer_of(started))
+            is_spoiled = work.is_spoiled
+            if not is_spoiled and work.pending.effects is None:
+                announce_progress_of_list(turns, use)
+            started = turns.settle(work)
+    except BaseException:
+        # A processor ends the process: the parent settles only that execution.
+        drop_open_transaction()
+        turns.finish()
+        raise
+    turns.finish()
+    return is_spoiled
+
+
+def announce_progress_of_list(turns: PrefetchList, use: SlotUse) -> None:
+    """Release the slot if the list's last job has run, or announce the end if its waiting jobs will soon have run."""
+    left_seconds = turns.seconds_left
+    if not left_seconds:
+        use.end(after_seconds=turns.elapsed_seconds)
+    elif left_seconds <= ANNOUNCED_EARLY_SECONDS:
+        use.announce_end(after_seconds=turns.elapsed_seconds, left_seconds=left_seconds)
 
 
 @contextmanager

@@ -29,7 +29,11 @@ class HistoryRow(TenantModel):
 
 
 class LiveExecution(TenantModel):
-    """An execution in flight: dispatched, perhaps started, not yet settled.
+    """An execution in flight: dispatched, perhaps held or started, not yet settled.
+
+    A child holds all executions of its message: they have its worker, lease and ``hold_id``. Those of a merged message
+    begin at once, those of a list one by one: until then they keep the fence of their dispatch, under which a
+    settlement returns only what has not begun.
 
     One composite foreign key ensures that its job exists and has the same tenant, and with it the tenant and the queue
     of the job. A key to each would add three look-ups and three locks to every dispatch.
@@ -76,6 +80,12 @@ class LiveExecution(TenantModel):
     published_at = models.DateTimeField(_("published at"))
     started_at = models.DateTimeField(_("started at"), null=True)
     worker_id = models.UUIDField(_("worker id"), null=True)
+    hold_id = models.UUIDField(_("hold id"), null=True, help_text=_("The receipt of its message by a worker's child."))
+    is_list = models.BooleanField(
+        _("is list"),
+        db_default=False,
+        help_text=_("Whether the executions of its message begin and end one by one, instead of all together."),
+    )
     lease_expires_at = models.DateTimeField(_("lease expires at"), null=True)
     cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True)
     yield_requested_at = models.DateTimeField(
@@ -83,7 +93,6 @@ class LiveExecution(TenantModel):
         null=True,
         help_text=_("Its time slice is used up, and a job with less virtual time waits for the slot."),
     )
-
     wake_requested_at = models.DateTimeField(
         _("wake requested at"),
         null=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from psycopg.rows import namedtuple_row, scalar_row
 
@@ -13,7 +14,7 @@ from scheduling.dispatch.leadership import try_to_lead
 from scheduling.dispatch.republish import republish_unstarted
 from scheduling.execution import settlement_builders
 from scheduling.execution.lost_sessions import end_lost_sessions
-from scheduling.execution.settlement import longest_us, settle_here
+from scheduling.execution.settlement import Settlement, longest_us, settle_here
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.suspension import wake_due
 from scheduling.jobs.waiting_jobs import end_waiting
@@ -69,31 +70,29 @@ def _lead_and(act: Callable[[], int]) -> int | None:
 def rescue_lost() -> int:
     """Settle executions whose lease has expired as crashes of their workers; return how many.
 
-    Call it within ``all_tenants()``.
+    Those that had not begun are returned. Call it within ``all_tenants()``.
     """
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_LOST, {"limit": STAGE_ROWS})
         lost = cursor.fetchall()
         cursor.execute(_SILENT_WORKERS, {"lease_seconds": platform_settings.LEASE_SECONDS})
-    settled = settle_here(
-        [
-            replace(
-                settlement_builders.crashed(
-                    row.execution_id,
-                    row.fence,
-                    crash_count=row.crash_count,
-                    was_alone=row.was_alone,
-                    cause=LOST_WORKER,
-                    is_lost=True,
-                    was_merged=row.was_merged,
-                ),
-                most_us=longest_us(row.kind),
-            )
-            for row in lost
-        ],
-        actor="system",
+    return len(settle_here([_settlement_of_lost(row) for row in lost], actor="system"))
+
+
+def _settlement_of_lost(row: Any) -> Settlement:
+    """Return the settlement of a row of ``lock_lost``."""
+    if not row.has_begun:
+        return settlement_builders.returned(row.execution_id, row.fence, cause=LOST_WORKER)
+    crashed = settlement_builders.crashed(
+        row.execution_id,
+        row.fence,
+        crash_count=row.crash_count,
+        was_alone=row.was_alone,
+        cause=LOST_WORKER,
+        is_lost=True,
+        was_merged=row.was_merged,
     )
-    return len(settled)
+    return replace(crashed, most_us=longest_us(row.kind))
 
 
 def _discard_expired() -> int:

@@ -3,7 +3,8 @@
 -- find that none is lost. Rows that the settlement would have to wait for are left to the next sweep, or one locked row
 -- would delay every lost execution.
 WITH lost AS (
-    SELECT l.id, l.fence, l.tenant_id, l.job_id, l.worker_id, l.message_id, l.kind
+    SELECT l.id, l.fence, l.tenant_id, l.job_id, l.worker_id, l.message_id, l.kind, l.is_list,
+        l.started_at IS NOT NULL AS has_begun
     FROM scheduling_execution_live l
     WHERE l.lease_expires_at < now() LIMIT %(limit)s FOR NO KEY UPDATE OF l SKIP LOCKED
 ), job AS (
@@ -13,9 +14,10 @@ WITH lost AS (
     SELECT t.id FROM tenants_tenant t
     WHERE t.id = ANY(ARRAY(SELECT tenant_id FROM lost)) FOR KEY SHARE OF t SKIP LOCKED
 )
-SELECT l.id AS execution_id, l.fence, j.crash_count,
-    (SELECT count(*) FROM scheduling_execution_live o WHERE o.worker_id = l.worker_id) = 1 AS was_alone,
-    (SELECT count(*) FROM scheduling_execution_live o WHERE o.message_id = l.message_id) > 1 AS was_merged,
+SELECT l.id AS execution_id, l.fence, l.has_begun, j.crash_count,
+    (SELECT count(o.started_at) FROM scheduling_execution_live o WHERE o.worker_id = l.worker_id) = 1 AS was_alone,
+    NOT l.is_list AND (SELECT count(*) FROM scheduling_execution_live o WHERE o.message_id = l.message_id) > 1
+        AS was_merged,
     l.kind
 FROM lost l JOIN job j ON j.id = l.job_id JOIN tenant t ON t.id = l.tenant_id;
 

@@ -210,12 +210,8 @@ def settle(
 
 def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[SettledExecution]:
     """Settle executions as `settle` does, within the caller's transaction and tenant context."""
-    owners = _owners_of(settlements) if is_sealing() else {}
-    # PostgreSQL before 18 has no UUIDv7, so ids are created here.
-    ids = (new.hex for new in uuid7s(sum(len(_ids_of(settlement)) for settlement in settlements)))
-    rows = [_row(settlement, owners.get(settlement.execution_id), ids) for settlement in settlements]
+    values = settlement_values(settlements, actor=actor)
     with prepared_cursor(class_row(SettledExecution)) as cursor:
-        values: dict[str, Any] = {"rows": json.dumps(rows), "actor": actor, "most_us": longest_us()}
         cursor.execute(_statement_for(settlements), values)
         settled: list[SettledExecution] = cursor.fetchall()
     wake_on_commit({one.queue for one in settled})
@@ -223,6 +219,15 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
         # A failing observer must not undo the settlement.
         transaction.on_commit(lambda: signals.executions_ended.send(None, executions=settled), robust=True)
     return settled
+
+
+def settlement_values(settlements: Sequence[Settlement], *, actor: str) -> dict[str, Any]:
+    """Return the parameters of a statement that settles executions."""
+    owners = _owners_of(settlements) if is_sealing() else {}
+    # PostgreSQL before 18 has no UUIDv7, so ids are created here.
+    ids = (new.hex for new in uuid7s(sum(len(_ids_of(settlement)) for settlement in settlements)))
+    rows = [_row(settlement, owners.get(settlement.execution_id), ids) for settlement in settlements]
+    return {"rows": json.dumps(rows), "actor": actor, "most_us": longest_us()}
 
 
 def _statement_for(settlements: Sequence[Settlement]) -> str:

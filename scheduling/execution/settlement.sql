@@ -20,6 +20,7 @@ WITH
 , circuit_news AS (
     -- include: news_of_kinds
 ),
+-- include: end_of_deadline
 -- include: settled_rows
 ;
 
@@ -46,6 +47,7 @@ WITH
 , circuit_news AS (
     -- include: news_of_kinds
 ),
+-- include: end_of_deadline
 -- include: settled_rows
 ;
 
@@ -72,6 +74,7 @@ WITH
     -- include: news_of_kinds
     -- include: news_of_dependencies
 ),
+-- include: end_of_deadline
 -- include: settled_rows
 ;
 
@@ -101,8 +104,42 @@ WITH
     -- include: news_of_kinds
     -- include: news_of_dependencies
 ),
+-- include: end_of_deadline
 -- include: settled_rows
 ;
+
+-- name: settle_one_begin_next
+-- Settle one execution of a list without dependencies, and begin the next one, if it was live. The next one is locked
+-- after the settled one, and passed over if another session has locked it. Return one row, with NULLs for what was not
+-- found.
+WITH
+-- include: settlement
+, deleted_live AS (
+    DELETE FROM scheduling_execution_live l
+    USING settlement v WHERE l.id = v.execution_id AND l.fence = v.fence RETURNING l.*
+), ended AS (
+    SELECT
+    -- include: ended_columns
+    FROM deleted_live l CROSS JOIN settlement v
+), job AS (
+    UPDATE scheduling_job j SET
+    -- include: job_changes
+    -- include: job_condition
+),
+-- include: effects
+, circuit_news AS (
+    -- include: news_of_kinds
+), turn AS (SELECT job_id FROM job), next AS (
+    -- include: next_of_hold
+    SKIP LOCKED
+),
+-- include: begin_next
+,
+-- include: end_of_deadline
+SELECT s.*, b.id AS begun_id, b.fence AS begun_fence, extract(epoch FROM b.started_at)::float8 AS begun_at
+FROM (SELECT) AS one LEFT JOIN (
+    -- include: settled_rows
+) AS s ON true LEFT JOIN begun b ON true;
 
 -- fragment: settlement
 settlement AS (
@@ -166,7 +203,7 @@ locked AS (
                 CASE WHEN v.is_lost THEN coalesce(
                     (SELECT least(w.heartbeat_at, clock_timestamp()) FROM scheduling_worker w WHERE w.id = l.worker_id),
                     l.started_at) ELSE clock_timestamp() END - l.started_at)
-                / CASE WHEN v.is_lost THEN (SELECT count(*) FROM scheduling_execution_live o
+                / CASE WHEN v.is_lost THEN (SELECT count(o.started_at) FROM scheduling_execution_live o
                     WHERE o.message_id = l.message_id) ELSE 1 END - coalesce(v.began_us, 0)))::bigint)))
         END AS measured_us
 
@@ -338,12 +375,14 @@ execution AS (
             OR EXISTS (SELECT FROM scheduling_circuit_news o
                 WHERE o.is_shared AND o.kind = e.kind AND o.dependency = n.name OFFSET 0)))))
 
--- fragment: settled_rows
+-- fragment: end_of_deadline
 deadline AS (
     DELETE FROM scheduling_job_deadline d USING ended e
     WHERE d.job_id = e.job_id AND e.state
     -- include: in_terminal_states
 )
+
+-- fragment: settled_rows
 SELECT e.id AS execution_id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us, q.name AS queue,
     coalesce(p.tier_id, '') AS tier
 FROM ended_with_jobs e JOIN scheduling_queue q ON q.id = e.queue_id

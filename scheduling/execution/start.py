@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from psycopg.rows import dict_row
@@ -30,10 +30,11 @@ _START_ONE, _START_MANY = _SQL["start_one"], _SQL["start_many"]
 
 @dataclass(frozen=True, slots=True)
 class StartedExecution:
-    """A job that this worker is running; ``attempt`` is the current one, from 1.
+    """A job that this worker is running, or holds in a list; ``attempt`` is the current one, from 1.
 
     ``pickup_seconds`` is the time since its dispatch; ``wait_seconds`` the time since it could run, at its first start.
-    Both, and ``is_expired``, are as of ``started_at``, which all executions of a message share.
+    Both, and ``is_expired``, are as of ``started_at``, which all executions of a merged message share. ``has_begun`` is
+    False while it waits for its turn in a list; its fence is then that of its dispatch.
     ``plan_retry_delays_seconds`` None: the kind's own delays apply. ``unreadable`` is the reason why this worker cannot
     decrypt its payload or encrypt its result.
     """
@@ -60,6 +61,9 @@ class StartedExecution:
     traceparent: str | None = None
     plan_retry_delays_seconds: Sequence[float] | None = None
     unreadable: DataKeyUnavailableError | SealedValueBrokenError | None = None
+    is_list: bool = False
+    expected_us: int = 0
+    has_begun: bool = True
 
     @property
     def idempotency_key(self) -> str:
@@ -116,15 +120,20 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
     return started[0]
 
 
-def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[StartedExecution]:
-    """Start those executions of a message that are not started and have ``token``; return them in the same order.
+def start_executions(
+    *, execution_ids: Sequence[UUID], token: UUID, worker_id: UUID, hold_id: UUID | None = None
+) -> list[StartedExecution]:
+    """Hold those executions of a message that have ``token`` and no other hold; return them in the same order.
 
-    It takes one statement, whatever their number.
+    All of them start, except in a list: there only the first does. ``hold_id`` is the id of this receipt of the
+    message, by default a new one; repeated with the same id, the call changes nothing and returns the same. It takes
+    one statement, whatever their number.
     """
+    hold_id = hold_id or uuid4()
     with all_tenants(BY_INDEX):
-        rows = _start(execution_ids, token, worker_id)
+        rows = _start(execution_ids, token, worker_id, hold_id)
         # A live execution that does not match its job: the half that did match must not stay.
-        astray = {row["execution_id"] for row in rows if row["fence"] is None}
+        astray = {row["execution_id"] for row in rows if row["fence"] != row.pop("job_fence")}
         if astray:
             transaction.set_rollback(True)
         else:
@@ -132,7 +141,9 @@ def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: U
             started = _read_rows(rows)
     if astray:
         others = [execution_id for execution_id in execution_ids if execution_id not in astray]
-        return start_executions(execution_ids=others, token=token, worker_id=worker_id) if others else []
+        if not others:
+            return []
+        return start_executions(execution_ids=others, token=token, worker_id=worker_id, hold_id=hold_id)
     return started
 
 
@@ -141,7 +152,7 @@ def announce_starts(begun: Sequence[StartedTurn]) -> None:
     signals.executions_started.send(None, executions=begun)
 
 
-def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[dict[str, Any]]:
+def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID, hold_id: UUID) -> list[dict[str, Any]]:
     # Messages are not trusted: one may name an execution twice.
     named = list(dict.fromkeys(execution_ids))
     values: dict[str, Any] = {
@@ -149,6 +160,7 @@ def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[
         "event_ids": uuid7s(len(named)),
         "token": token,
         "worker_id": worker_id,
+        "hold_id": hold_id,
         "lease_seconds": platform_settings.LEASE_SECONDS,
         "memory_key": PEAK_MEMORY.key,
         "memory_default": PEAK_MEMORY.default,

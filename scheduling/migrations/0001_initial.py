@@ -1935,6 +1935,22 @@ class Migration(migrations.Migration):
                 ("published_at", models.DateTimeField(verbose_name="published at")),
                 ("started_at", models.DateTimeField(null=True, verbose_name="started at")),
                 ("worker_id", models.UUIDField(null=True, verbose_name="worker id")),
+                (
+                    "hold_id",
+                    models.UUIDField(
+                        help_text="The receipt of its message by a worker's child.",
+                        null=True,
+                        verbose_name="hold id",
+                    ),
+                ),
+                (
+                    "is_list",
+                    models.BooleanField(
+                        db_default=False,
+                        help_text="Whether the executions of its message begin and end one by one, instead of all together.",
+                        verbose_name="is list",
+                    ),
+                ),
                 ("lease_expires_at", models.DateTimeField(null=True, verbose_name="lease expires at")),
                 ("cancel_requested_at", models.DateTimeField(null=True, verbose_name="cancel requested at")),
                 (

@@ -32,6 +32,8 @@ GROUP BY 1, 2;
 -- name: find_running
 -- Read the start times of tenants' executions in flight. Jobs that share a message share its slot.
 SELECT tenant_id, started_at, size
-FROM (SELECT *, count(*) OVER (PARTITION BY message_id) AS size FROM scheduling_execution_live) AS live
+FROM (SELECT *,
+    -- include: slot_sharers
+    AS size FROM scheduling_execution_live) AS live
 WHERE started_at IS NOT NULL AND tenant_id = ANY (%(tenants)s)
     AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s));

@@ -89,11 +89,13 @@ ON CONFLICT (minute, pool_id) DO UPDATE SET slots = excluded.slots, slots_milli 
 -- fragment: live
 live AS (
     SELECT queue_id, tenant_id, count(*) FILTER (WHERE started_at IS NULL) AS dispatched,
-        count(started_at) AS executing, round(sum(1000.0 / size)) AS slots_milli,
+        count(started_at) AS executing, coalesce(round(sum(1000.0 / size)), 0) AS slots_milli,
         coalesce(round(sum(1e6 / size * extract(epoch FROM
             least(greatest(now() - started_at, interval '0'), make_interval(secs => %(window)s))))), 0) AS busy_us
     FROM (
-        SELECT queue_id, tenant_id, started_at, count(*) OVER (PARTITION BY message_id) AS size
+        SELECT queue_id, tenant_id, started_at,
+        -- include: slot_sharers
+        AS size
         FROM scheduling_execution_live
     ) AS jobs GROUP BY 1, 2
 )

@@ -10,10 +10,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from scheduling.execution import settlement_builders
+from scheduling.execution.holds import HeldExecution
 from scheduling.execution.settlement import Settlement
 from scheduling.execution.settlement_builders import Failure
 from scheduling.kit.retry import RetryPolicy
-from scheduling.worker.control_block import BusyChild, Cause, PendingMember
+from scheduling.worker.busy_child import BusyChild, PendingMember
+from scheduling.worker.control_block import Cause
 
 # A child that ignores a stop request for this long is killed.
 STOP_GRACE_SECONDS = 30.0
@@ -81,6 +83,7 @@ DIED = "The worker's process died while it ran the job."
 DIED_MERGED = "The worker's process died while it ran a message of several jobs."
 ENDED_BEFORE = "the process ended before the job started"
 ENDED = "another job of the message caused its process to be ended"
+OVERDUE = "another job of the list takes longer than predicted"
 
 
 def settlements_for_exited_child(
@@ -94,16 +97,37 @@ def settlements_for_exited_child(
         # It was started and waited for its slot.
         return [_of_waiting(member, finding) for member in members]
     if not held.is_merged:
-        settlement = _of_running(held, finding, resident_kib)
-        if settlement is None:
-            return []
-        used_us = (time.monotonic_ns() - held.began_ns) // 1_000
-        return [replace(settlement, began_us=held.waited_us, measured_us=used_us)]
+        return _of_current(held, finding, resident_kib)
     has_company = len(members) > 1
     return [
         replace(settlement, began_us=member.began_us, measured_us=member.measured_us)
         for member in members
         if (settlement := _of_member(member, held, finding, resident_kib, has_company=has_company)) is not None
+    ]
+
+
+def settlements_of_hold(
+    held: BusyChild, executions: Sequence[HeldExecution], finding: ExitCause, *, resident_kib: int | None = None
+) -> list[Settlement]:
+    """Return the settlements of what the database has of a child's hold, which is ended for this cause.
+
+    All but the current execution are returned: they have not run, even if they have begun.
+    """
+    current_id = held.execution_id if held.has_begun else None
+    others = [
+        settlement_builders.returned(one.execution_id, one.fence, cause=ENDED_BEFORE)
+        for one in executions
+        if one.execution_id != current_id
+    ]
+    return others if len(others) == len(executions) else [*others, *_of_current(held, finding, resident_kib)]
+
+
+def settlements_of_overdue(executions: Sequence[HeldExecution]) -> list[Settlement]:
+    """Return the settlements that return what still waits in an overdue list."""
+    return [
+        settlement_builders.returned(one.execution_id, one.fence, cause=OVERDUE)
+        for one in executions
+        if not one.has_begun
     ]
 
 
@@ -134,6 +158,14 @@ def _of_member(
         )
     # Finished work that is not settled yet is lost with the process.
     return settlement_builders.returned(member.execution_id, member.fence, cause=ENDED)
+
+
+def _of_current(held: BusyChild, finding: ExitCause, resident_kib: int | None) -> list[Settlement]:
+    settlement = _of_running(held, finding, resident_kib)
+    if settlement is None:
+        return []
+    used_us = (time.monotonic_ns() - held.began_ns) // 1_000
+    return [replace(settlement, began_us=held.waited_us, measured_us=used_us)]
 
 
 def _of_running(held: BusyChild, finding: ExitCause, resident_kib: int | None) -> Settlement | None:

@@ -13,10 +13,10 @@ import mmap
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from scheduling.worker.busy_child import BusyChild, PendingMember
 from scheduling.worker.slots import MAX_KIND_BYTES, ChildState, Header, write_bytes
 
 # The longest wait for the parent to settle a dead predecessor in the slot; the lease is the backstop.
@@ -34,59 +34,11 @@ class Cause(StrEnum):
     DEPENDENCY = "dependency"
 
 
-@dataclass(frozen=True, slots=True)
-class PendingMember:
-    """An execution of a message in work, with the time from the message's start to its own, and its slot time.
-
-    ``began_us`` is None if it has not begun.
-    """
-
-    execution_id: UUID
-    fence: int
-    began_us: int | None = None
-    measured_us: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BusyChild:
-    """A child with a message, as the parent reads it from shared memory; times are of CLOCK_MONOTONIC.
-
-    ``execution_id`` and the fields after it are of the current execution. ``fence`` and ``timeout_ns`` are 0 until it
-    has begun in the database. ``memory_limit_kib`` 0: no limit. ``size`` is the number of executions in the message;
-    ``waited_us`` is the time before its work began.
-    """
-
-    index: int
-    generation: int
-    pid: int
-    execution_id: UUID
-    fence: int
-    attempt: int
-    crash_count: int
-    max_retries: int
-    kind: str
-    began_ns: int
-    timeout_ns: int
-    retry_delay_seconds: float = 0.0
-    memory_limit_kib: int = 0
-    size: int = 1
-    waited_us: int = 0
-
-    @property
-    def is_merged(self) -> bool:
-        """Return whether the message has several executions."""
-        return self.size > 1
-
-    @property
-    def has_begun(self) -> bool:
-        """Return whether the current execution has begun in the database."""
-        return self.fence > 0
-
-
 class Seat:
     """A child's use of its slot, from the receipt of a message to the settlement of its last execution."""
 
-    def __init__(self, slot: ChildState, header: Header, execution_ids: Sequence[UUID]) -> None:
+    def __init__(self, slot: ChildState, header: Header, execution_ids: Sequence[UUID], hold_id: UUID) -> None:
+        self.hold_id = hold_id
         self._slot = slot
         self._header = header
         self._places = {execution_id: place for place, execution_id in enumerate(execution_ids)}
@@ -99,6 +51,11 @@ class Seat:
         members = self._slot.members
         for execution_id, fence in fences.items():
             members[self._places[execution_id]].fence = fence
+        self._slot.has_fences = 1
+
+    def note_list(self, *, due_in_seconds: float) -> None:
+        """Record that the message is a list, and when the parent returns its executions that still wait then."""
+        self._slot.due_ns = time.monotonic_ns() + int(due_in_seconds * 1e9)
 
     def take_turn(self, execution_id: UUID) -> None:
         """Make this execution the current one; requests to the previous one no longer apply."""
@@ -110,6 +67,9 @@ class Seat:
         slot.generation += 2
         self._generation = slot.generation
         slot.members[position].began_ns = slot.began_ns = time.monotonic_ns()
+        if not slot.has_fences:
+            # Each execution of a list begins in the database at its turn.
+            slot.message_began_ns = slot.began_ns
 
     def end_turn(self) -> None:
         """Record that the current execution is done, though not yet settled."""
@@ -189,19 +149,21 @@ class ControlBlock:
         self._header.is_stopping = 1
 
     def take_seat(self, index: int, execution_ids: Sequence[UUID]) -> Seat:
-        """Take the slot ``index`` for the executions of a message, in their order."""
+        """Take the slot ``index`` for the executions of a message, in their order, with a new hold."""
         slot = self._slots[index]
         until = time.monotonic() + HANDOVER_SECONDS
         while slot.generation % 2 and slot.pid != os.getpid() and time.monotonic() < until:
             time.sleep(HANDOVER_POLL_SECONDS)
         if slot.generation % 2:
             slot.generation += 1
-        slot.fence = slot.timeout_ns = slot.memory_limit_kib = 0
+        slot.fence = slot.timeout_ns = slot.memory_limit_kib = slot.has_fences = slot.due_ns = 0
         slot.pid = os.getpid()
+        hold_id = uuid4()
+        write_bytes(slot.hold_id, hold_id.bytes)
         slot.assign_members(execution_ids)
         slot.began_ns = time.monotonic_ns()
         slot.generation += 1
-        return Seat(slot, self._header, execution_ids)
+        return Seat(slot, self._header, execution_ids, hold_id)
 
     def held_slots(self) -> Iterator[BusyChild]:
         """Yield the children that have a message at this moment, each read consistently."""
@@ -225,6 +187,9 @@ class ControlBlock:
                 memory_limit_kib=slot.memory_limit_kib,
                 size=slot.size,
                 waited_us=max(0, slot.began_ns - slot.message_began_ns) // 1_000,
+                hold_id=UUID(bytes=bytes(slot.hold_id)),
+                has_fences=bool(slot.has_fences),
+                due_ns=slot.due_ns,
             )
             if slot.generation == generation:
                 yield held
@@ -243,6 +208,10 @@ class ControlBlock:
             for member in slot.members[: held.size]
             if member.fence
         ]
+
+    def ids_of(self, held: BusyChild) -> list[UUID]:
+        """Return all executions of the child's message, in order, including settled ones and those of other workers."""
+        return [member.read_id() for member in self._slots[held.index].members[: held.size]]
 
     def ask(self, held: BusyChild, cause: Cause) -> None:
         """Request one execution to stop at its next safe point."""

@@ -14,15 +14,25 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Set
 from contextlib import suppress
+from uuid import UUID
 
 from django.db import connection
 
+from scheduling.execution.holds import HeldExecution, read_hold
 from scheduling.execution.leases import heartbeat
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import restore_worker_row
-from scheduling.worker.child_exit import ExitCause, find_exit_cause, is_child_alive, settlements_for_exited_child
+from scheduling.worker.busy_child import BusyChild
+from scheduling.worker.child_exit import (
+    ExitCause,
+    find_exit_cause,
+    is_child_alive,
+    settlements_for_exited_child,
+    settlements_of_hold,
+    settlements_of_overdue,
+)
 from scheduling.worker.consumer import ConsumerQueues
-from scheduling.worker.control_block import BusyChild, Cause
+from scheduling.worker.control_block import Cause
 from scheduling.worker.local_worker import LocalWorker
 from scheduling.worker.memory import read_resident_kib
 from scheduling.worker.orphan_processes import OrphanSweep, children_of_parent, send
@@ -35,6 +45,8 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.1
 # A child of a stopping worker that was idle for this long will not work again.
 IDLE_SECONDS = 2.0
+# The last statement of a dead child may still run when its hold is read, and begin another execution.
+HOLD_READS = 3
 
 type Holder = tuple[int, int]
 
@@ -56,6 +68,7 @@ class HeartbeatThread(threading.Thread):
         self._findings: dict[Holder, ExitCause] = {}
         self._resident_kib: dict[Holder, int | None] = {}
         self._settled: set[Holder] = set()
+        self._overdue: set[UUID] = set()
         self._idle_since: float | None = None
         self._socket: int | None = None
         self._replace_children: Callable[[], None] = lambda: None
@@ -138,11 +151,10 @@ class HeartbeatThread(threading.Thread):
 
     def _beat(self) -> None:
         held_slots = [held for held in self.block.held_slots() if is_child_alive(held.pid)]
-        fences = {member.execution_id: member.fence for held in held_slots for member in self.block.members_of(held)}
         beat = heartbeat(
             worker_id=self._worker.registration.worker_id,
             is_stopping=self.block.is_stopping,
-            fences=fences,
+            execution_ids=[execution_id for held in held_slots for execution_id in self.block.ids_of(held)],
             canary_age_seconds=self.block.canary_age_seconds,
             queues=None if self._follower is None else self._follower.queue_names,
         )
@@ -177,6 +189,7 @@ class HeartbeatThread(threading.Thread):
         self._worker.permits.reconcile()
         held_slots = list(self.block.held_slots())
         self._forget_all_but({_holder(held) for held in held_slots})
+        self._overdue &= {held.hold_id for held in held_slots}
         for held in held_slots:
             self._turn()
             is_alive = is_child_alive(held.pid)
@@ -185,6 +198,8 @@ class HeartbeatThread(threading.Thread):
                 # Kept, because the child will be found dead next time, and that must not count as a crash.
                 self._findings[_holder(held)] = finding
                 self._end(held, finding, is_alive=is_alive)
+            elif held.is_overdue(time.monotonic_ns()):
+                self._return_waiting(held)
         if self.block.is_stopping:
             self._end_idle_children()
 
@@ -225,20 +240,34 @@ class HeartbeatThread(threading.Thread):
             with suppress(ProcessLookupError):
                 os.kill(held.pid, signal.SIGKILL)
         if _holder(held) not in self._settled:
-            settle(
-                settlements_for_exited_child(
-                    held,
-                    self.block.members_of(held),
-                    finding,
-                    resident_kib=self._resident_kib.get(_holder(held)),
-                )
-            )
+            self._settle(held, finding)
             self._settled.add(_holder(held))
         # The child started in its place is waiting for the slot by now, and not for the next round.
         self._worker.permits.reclaim_from_dead(is_child_alive)
         if not is_alive:
             self.block.vacate(held)
             self._replace_children()
+
+    def _settle(self, held: BusyChild, finding: ExitCause) -> None:
+        resident_kib = self._resident_kib.get(_holder(held))
+        if held.has_fences:
+            members = self.block.members_of(held)
+            settle(settlements_for_exited_child(held, members, finding, resident_kib=resident_kib))
+            return
+        for _ in range(HOLD_READS):
+            executions = self._read_hold(held)
+            if not executions:
+                return
+            settle(settlements_of_hold(held, executions, finding, resident_kib=resident_kib))
+
+    def _return_waiting(self, held: BusyChild) -> None:
+        """Return what waits in an overdue list, once."""
+        if held.hold_id not in self._overdue:
+            settle(settlements_of_overdue(self._read_hold(held)))
+            self._overdue.add(held.hold_id)
+
+    def _read_hold(self, held: BusyChild) -> list[HeldExecution]:
+        return read_hold(hold_id=held.hold_id, worker_id=self._worker.registration.worker_id)
 
     def _forget_all_but(self, holders: set[Holder]) -> None:
         for holder in (self._asked_at_ns.keys() | self._findings.keys() | self._resident_kib.keys()) - holders:

@@ -56,6 +56,9 @@ class ChildState(ctypes.Structure):
     _fields_ = [
         ("generation", ctypes.c_uint64),
         ("pid", ctypes.c_uint64),
+        ("hold_id", ctypes.c_uint8 * _ID_BYTES),
+        ("has_fences", ctypes.c_uint64),
+        ("due_ns", ctypes.c_uint64),
         ("size", ctypes.c_uint64),
         ("message_began_ns", ctypes.c_uint64),
         ("position", ctypes.c_uint64),

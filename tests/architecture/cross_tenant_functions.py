@@ -187,6 +187,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/dispatch/tick.py": ({"_run_tick"}, "dispatch serves all tenants at once"),
     "scheduling/execution/start.py": ({"start_executions"}, "a message names executions, not their tenants"),
+    "scheduling/execution/holds.py": (
+        {"begin_next_here", "read_hold", "settle_and_begin"},
+        "a list has executions of many tenants",
+    ),
     "scheduling/execution/leases.py": ({"heartbeat"}, "a worker renews leases of executions of many tenants"),
     "scheduling/limits/admission.py": ({"expire_limits"}, "overrides expire and months end for all tenants"),
     "scheduling/execution/logs/service.py": ({"append_job_logs"}, "the jobs of a message may be of several tenants"),

@@ -36,7 +36,7 @@ DOCUMENTED = re.compile(r"^\| `(jobsplatform_\w+)` \| (\w+) \| ([^|]*) \| [^|]+ 
 def worker() -> Registration:
     """Register a worker with two slots whose canary has returned."""
     registered = register_worker(pool_name="default", hostname="here", pid=1, slots=2)
-    heartbeat(worker_id=registered.worker_id, is_stopping=False, fences={}, canary_age_seconds=1.0)
+    heartbeat(worker_id=registered.worker_id, is_stopping=False, execution_ids=[], canary_age_seconds=1.0)
     return registered
 
 

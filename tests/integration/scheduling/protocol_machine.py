@@ -256,7 +256,7 @@ class ProtocolMachine(ProtocolSides):
             for owned in self.owned_executions
             if owned.worker == worker_id
         }
-        answer = heartbeat(worker_id=worker_id, is_stopping=False, fences=fences)
+        answer = heartbeat(worker_id=worker_id, is_stopping=False, execution_ids=list(fences))
         ours = self.model.heartbeat(worker_id, fences)
         assert {id_: lease.is_cancel_requested for id_, lease in answer.leases.items()} == {
             id_: live.is_cancel_requested for id_, live in ours.items()

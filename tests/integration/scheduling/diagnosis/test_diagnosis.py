@@ -47,7 +47,7 @@ def all_processes() -> Registration:
         ProcessPulse(role).beat()
     workers = [register_worker(pool_name=name, hostname="here", pid=1, slots=2) for name in ("maintenance", "default")]
     for worker in workers:
-        heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}, canary_age_seconds=1.0)
+        heartbeat(worker_id=worker.worker_id, is_stopping=False, execution_ids=[], canary_age_seconds=1.0)
     return workers[1]
 
 
@@ -146,7 +146,7 @@ def test_clock_of_a_silent_process_is_ignored(all_processes: Registration) -> No
 
 def test_heartbeat_measures_the_clock(all_processes: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scheduling.execution.leases.time.time", lambda: 0.0)
-    heartbeat(worker_id=all_processes.worker_id, is_stopping=False, fences={})
+    heartbeat(worker_id=all_processes.worker_id, is_stopping=False, execution_ids=[])
     assert check_of("clocks").state is Health.FAILURE
 
 

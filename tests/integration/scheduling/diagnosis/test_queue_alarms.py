@@ -109,7 +109,7 @@ def test_worker_without_the_queue_is_no_reader(far: Queue, worker: Registration)
 def test_heartbeat_reports_and_returns_queue_names(worker: Registration) -> None:
     with all_tenants():
         Queue.objects.create(name="new", pool_id=worker.pool_id)
-    beat = heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}, queues=["dataset"])
+    beat = heartbeat(worker_id=worker.worker_id, is_stopping=False, execution_ids=[], queues=["dataset"])
     assert "new" in beat.queue_names
     assert "maintenance" not in beat.queue_names
     assert Worker.objects.get(pk=worker.worker_id).queues == ["dataset"]

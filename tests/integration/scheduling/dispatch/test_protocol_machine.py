@@ -128,8 +128,8 @@ def _begin_twice(machine: ProtocolMachine) -> None:
         ),
         (rescue, "_LOST", "l.lease_expires_at < now()", "l.lease_expires_at IS NOT NULL", _sweep_what_runs),
         (republish, "_RENEW", "token = (%(tokens)s::uuid[])[c.position]", "token = l.token", _publish_again),
-        (execution, "_START_ONE", "AND l.token = %(token)s", "", _begin_by_an_old_message),
-        (execution, "_START_ONE", " AND l.started_at IS NULL | j.state = 'dispatched' AND ", "", _begin_twice),
+        (execution, "_START_ONE", "l.token = %(token)s AND", "", _begin_by_an_old_message),
+        (execution, "_START_ONE", " AND (l.hold_id IS NULL OR l.hold_id = %(hold_id)s)", "", _begin_twice),
     ],
     ids=["no fence", "cancel forgotten", "no lease", "no new token", "no token", "begun twice"],
 )

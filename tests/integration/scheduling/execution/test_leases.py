@@ -37,20 +37,21 @@ def test_heartbeat_renews_the_leases_that_it_names(
     tick()
     named, unnamed = begin(start, first), begin(start, second)
     age(LiveExecution, lease_expires_at=60)
-    answer = heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={named.execution_id: named.fence})
+    answer = heartbeat(worker_id=worker.worker_id, is_stopping=False, execution_ids=[named.execution_id])
     assert answer.is_worker_known
     assert set(answer.leases) == {named.execution_id}
     assert lease_left(named.execution_id) > timedelta(seconds=5)
     assert lease_left(unnamed.execution_id) < timedelta()
 
 
-def test_heartbeat_with_an_old_fence_renews_nothing(
+def test_heartbeat_of_another_worker_renews_nothing(
     acme: Tenant, worker: Registration, tick: Tick, start: Start
 ) -> None:
     (job,) = submit(acme)
     tick()
     started = begin(start, job)
-    answer = heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={started.execution_id: started.fence - 1})
+    other = register_worker(pool_name="default", hostname="other", pid=2, slots=1)
+    answer = heartbeat(worker_id=other.worker_id, is_stopping=False, execution_ids=[started.execution_id])
     assert not answer.leases
 
 
@@ -65,7 +66,7 @@ def test_heartbeat_returns_cancel_requests_and_passed_deadlines(
     answer = heartbeat(
         worker_id=worker.worker_id,
         is_stopping=False,
-        fences={started.execution_id: started.fence for started in executions.values()},
+        execution_ids=[started.execution_id for started in executions.values()],
     )
     assert answer.leases[executions[unwanted].execution_id].is_cancel_requested
     assert not answer.leases[executions[late].execution_id].is_cancel_requested
@@ -75,16 +76,16 @@ def test_heartbeat_returns_cancel_requests_and_passed_deadlines(
 def test_worker_missing_in_the_database_is_registered_again(worker: Registration) -> None:
     with all_tenants():
         Worker.objects.all().delete()
-    assert not heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}).is_worker_known
+    assert not heartbeat(worker_id=worker.worker_id, is_stopping=False, execution_ids=[]).is_worker_known
     restore_worker_row(registration=worker)
-    assert heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}).is_worker_known
+    assert heartbeat(worker_id=worker.worker_id, is_stopping=False, execution_ids=[]).is_worker_known
 
 
 def test_stopping_worker_gets_no_more_jobs(acme: Tenant, worker: Registration, tick: Tick) -> None:
-    heartbeat(worker_id=worker.worker_id, is_stopping=True, fences={})
+    heartbeat(worker_id=worker.worker_id, is_stopping=True, execution_ids=[])
     submit(acme)
     assert tick().dispatched == 0
-    heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={})
+    heartbeat(worker_id=worker.worker_id, is_stopping=False, execution_ids=[])
     assert tick().dispatched == 1
 
 

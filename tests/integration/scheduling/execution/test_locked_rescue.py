@@ -89,27 +89,17 @@ def test_heartbeat_renews_other_leases_while_an_execution_is_settled(
         started = begin(start, job)
         begun[tenant.pk] = started
     age(LiveExecution, lease_expires_at=-1)
-    fences = {started.execution_id: started.fence for started in begun.values()}
+    execution_ids = [started.execution_id for started in begun.values()]
     with all_tenants():
         before = dict(LiveExecution.objects.values_list("pk", "lease_expires_at"))
     with holder(LOCKS["execution"], acme):
-        beat = heartbeat(worker_id=worker.worker_id, is_stopping=False, fences=fences)
+        beat = heartbeat(worker_id=worker.worker_id, is_stopping=False, execution_ids=execution_ids)
         # It is not lost either: its lease keeps its end.
-        assert set(beat.leases) == set(fences)
+        assert set(beat.leases) == set(execution_ids)
     with all_tenants():
         after = dict(LiveExecution.objects.values_list("pk", "lease_expires_at"))
     assert after[begun[acme.pk].execution_id] == before[begun[acme.pk].execution_id]
     assert after[begun[globex.pk].execution_id] > before[begun[globex.pk].execution_id]
-
-
-def test_heartbeat_omits_an_execution_of_another_fence(
-    acme: Tenant, worker: Registration, tick: Tick, start: Start
-) -> None:
-    (job,) = submit(acme)
-    tick()
-    started = begin(start, job)
-    fences = {started.execution_id: started.fence + 1}
-    assert not heartbeat(worker_id=worker.worker_id, is_stopping=False, fences=fences).leases
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from django.db import connection
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from scheduling.execution.start import start_executions
+from scheduling.fleet.workers import Registration
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import Job, LiveExecution, PoolGauge, Queue, QueueGauge, TenantGauge
 from scheduling.statistics import gauges
@@ -126,6 +128,23 @@ def test_jobs_of_one_message_hold_one_slot(acme: Tenant, tick: Tick, start: Star
         sample_gauges()
         row = TenantGauge.objects.get()
     assert (row.dispatched, row.slots_milli) == (2, 1000)
+
+
+def test_waiting_jobs_of_a_held_list_have_no_part_of_its_slot(
+    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration
+) -> None:
+    jobs = submit(acme) + submit(globex)
+    tick()
+    with all_tenants():
+        live = [LiveExecution.objects.get(job_id=job.pk) for job in jobs]
+        LiveExecution.objects.update(message_id=live[0].message_id, token=live[0].token, is_list=True)
+    ids = [row.pk for row in live]
+    assert start_executions(execution_ids=ids, token=live[0].token, worker_id=worker.worker_id)
+    sample_gauges()
+    with all_tenants():
+        rows = {row.tenant_id: row for row in TenantGauge.objects.all()}
+    assert [(rows[t.pk].executing, rows[t.pk].slots_milli) for t in (acme, globex)] == [(1, 1000), (0, 0)]
+    assert rows[globex.pk].busy_us == 0
 
 
 def test_heads_of_lines_are_read_up_to_the_limit(

@@ -381,17 +381,17 @@ def test_draining_workers_slots_are_neither_free_nor_used(
         begin(start, job)
     drain_worker(worker_id=worker.worker_id, reason="scale in")
     assert tick().dispatched == 0
-    beat = heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={})
+    beat = heartbeat(worker_id=worker.worker_id, is_stopping=False, execution_ids=[])
     assert beat.is_draining
     with all_tenants():
         assert Worker.objects.get(pk=worker.worker_id).status == "draining"
     resume_worker(worker_id=worker.worker_id)
-    assert not heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}).is_draining
+    assert not heartbeat(worker_id=worker.worker_id, is_stopping=False, execution_ids=[]).is_draining
 
 
 def test_stopping_worker_is_stopping_even_if_it_drained(worker: Registration) -> None:
     drain_worker(worker_id=worker.worker_id, reason="x")
-    heartbeat(worker_id=worker.worker_id, is_stopping=True, fences={})
+    heartbeat(worker_id=worker.worker_id, is_stopping=True, execution_ids=[])
     with all_tenants():
         assert Worker.objects.get(pk=worker.worker_id).status == "stopping"
 

@@ -104,6 +104,19 @@ def merge(local: LocalWorker, acme: Tenant, globex: Tenant) -> Merge:
 
 
 @pytest.fixture
+def enlist(merge: Merge) -> Merge:
+    """Dispatch jobs in one prefetch list; return their executions, in order, and its token."""
+
+    def enlist_jobs(jobs: Sequence[Job]) -> tuple[list[UUID], UUID]:
+        merged = merge(jobs)
+        with all_tenants():
+            LiveExecution.objects.update(is_list=True)
+        return merged
+
+    return enlist_jobs
+
+
+@pytest.fixture
 def run_merged(local: LocalWorker, merge: Merge) -> RunMerged:
     """Dispatch jobs and execute them in one message; return the jobs afterwards."""
 
@@ -113,6 +126,22 @@ def run_merged(local: LocalWorker, merge: Merge) -> RunMerged:
             execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
         finally:
             assert faults_of("ledger") == []
+        assert list(local.block.held_slots()) == []
+        return [reload(job) for job in jobs]
+
+    return run
+
+
+@pytest.fixture
+def run_list(local: LocalWorker, enlist: Merge) -> RunMerged:
+    """Dispatch jobs and execute them in one prefetch list; return the jobs afterwards."""
+
+    def run(jobs: Sequence[Job]) -> list[Job]:
+        execution_ids, token = enlist(jobs)
+        try:
+            execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
+        finally:
+            assert faults_of("ledger", "executions") == []
         assert list(local.block.held_slots()) == []
         return [reload(job) for job in jobs]
 

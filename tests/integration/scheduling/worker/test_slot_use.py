@@ -282,7 +282,12 @@ def test_slot_of_an_ended_child_is_free_once_it_is_settled(local: LocalWorker, m
         within=10,
         what="the child works",
     )
-    monkeypatch.setattr(heartbeat, "settle", lambda _: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT))
+
+    def read_hold(**_: object) -> list[object]:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return []
+
+    monkeypatch.setattr(heartbeat, "read_hold", read_hold)
     HeartbeatThread(local)._end(only(local.block), ExitCause.TIMED_OUT, is_alive=True)
     assert is_free(local)
     os.waitpid(pid, 0)

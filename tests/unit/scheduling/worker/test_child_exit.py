@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from scheduling.execution.holds import HeldExecution
 from scheduling.execution.settlement import Settlement
-from scheduling.worker.child_exit import ExitCause, settlements_for_exited_child
+from scheduling.worker.child_exit import (
+    ExitCause,
+    settlements_for_exited_child,
+    settlements_of_hold,
+    settlements_of_overdue,
+)
 from scheduling.worker.control_block import ControlBlock, Seat
 from tests.unit.scheduling.worker.test_control_block import MEMBERS, begin, begin_message, only
 
@@ -99,3 +105,64 @@ def test_job_waiting_for_its_slot_has_not_begun(block: ControlBlock, finding: Ex
     (found,) = end(block, finding).values()
     assert (found.fence, found.state, found.crash_delta, found.attempt_delta) == (10, "available", 0, 0)
     assert (found.outcome == "returned") is (finding is ExitCause.CRASHED)
+
+
+# What the database has of a list of three whose first is settled.
+LEFT = [HeldExecution(MEMBERS[1], 11, has_begun=True), HeldExecution(MEMBERS[2], 0, has_begun=False)]
+
+
+@pytest.fixture
+def of_list(block: ControlBlock) -> Seat:
+    """Return the seat of a list of three, of which the second runs."""
+    seat = block.take_seat(0, MEMBERS)
+    seat.note_list(due_in_seconds=1.0)
+    begin(seat, 0)
+    begin(seat, 1)
+    return seat
+
+
+@pytest.mark.parametrize(
+    ("finding", "outcome", "crash_delta"),
+    [
+        (ExitCause.CRASHED, "crashed", 1),
+        (ExitCause.TIMED_OUT, "timed_out", 0),
+        (ExitCause.CANCELLED, "cancelled", 0),
+        (ExitCause.SHUT_DOWN, "shutdown", 0),
+    ],
+)
+def test_end_of_a_list_concerns_only_its_current_member(
+    block: ControlBlock, of_list: Seat, finding: ExitCause, outcome: str, crash_delta: int
+) -> None:
+    back, current = settlements_of_hold(only(block), LEFT, finding)
+    assert (back.execution_id, back.fence, back.outcome) == (MEMBERS[2], 0, "returned")
+    assert (current.execution_id, current.fence, current.outcome) == (MEMBERS[1], 11, outcome)
+    assert (current.crash_delta, current.merge_disabled) == (crash_delta, False)
+    # It has not waited since the beginning of the list.
+    assert current.began_us is not None
+    assert current.began_us < 1_000_000
+
+
+def test_superseded_member_of_a_list_is_not_settled(block: ControlBlock, of_list: Seat) -> None:
+    assert [one.execution_id for one in settlements_of_hold(only(block), LEFT, ExitCause.SUPERSEDED)] == [MEMBERS[2]]
+
+
+def test_settled_member_of_a_list_is_not_settled_again(block: ControlBlock, of_list: Seat) -> None:
+    """The child died after the settlement of the second, which began the third."""
+    left = [HeldExecution(MEMBERS[2], 1, has_begun=True)]
+    (back,) = settlements_of_hold(only(block), left, ExitCause.CRASHED)
+    assert (back.execution_id, back.fence, back.outcome, back.crash_delta) == (MEMBERS[2], 1, "returned", 0)
+
+
+def test_member_that_began_but_did_not_run_is_returned(block: ControlBlock) -> None:
+    """The child died before it had the answer of its start."""
+    block.take_seat(0, MEMBERS)
+    held = only(block)
+    assert not held.has_fences
+    left = [HeldExecution(MEMBERS[0], 1, has_begun=True), HeldExecution(MEMBERS[1], 0, has_begun=False)]
+    found = settlements_of_hold(held, left, ExitCause.CRASHED)
+    assert [(one.fence, one.outcome, one.crash_delta) for one in found] == [(1, "returned", 0), (0, "returned", 0)]
+
+
+def test_waiting_members_of_an_overdue_list_are_returned() -> None:
+    (back,) = settlements_of_overdue(LEFT)
+    assert (back.execution_id, back.fence, back.outcome) == (MEMBERS[2], 0, "returned")

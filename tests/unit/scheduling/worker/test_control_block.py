@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from uuid import UUID, uuid4
 
 import pytest
 
 from scheduling.worker import control_block
-from scheduling.worker.control_block import BusyChild, Cause, ControlBlock, Seat
+from scheduling.worker.busy_child import BusyChild
+from scheduling.worker.control_block import Cause, ControlBlock, Seat
 
 FIRST = UUID("01920000-0000-7000-8000-000000000001")
 SECOND = UUID("01920000-0000-7000-8000-000000000002")
@@ -233,3 +235,31 @@ def test_members_of_a_message_do_not_remain_for_the_next(block: ControlBlock) ->
     held = only(block)
     assert (held.execution_id, held.is_merged) == (FIRST, False)
     assert block.members_of(held) == []
+
+
+def test_each_receipt_of_a_message_has_a_hold_of_its_own(block: ControlBlock) -> None:
+    seat = begin_alone(block)
+    assert only(block).hold_id == seat.hold_id
+    seat.release()
+    assert block.take_seat(0, [FIRST]).hold_id != seat.hold_id
+
+
+def test_list_has_no_fences_and_is_due_after_its_time(block: ControlBlock) -> None:
+    seat = block.take_seat(0, MEMBERS)
+    before_ns = time.monotonic_ns()
+    seat.note_list(due_in_seconds=2.0)
+    held = only(block)
+    assert not held.has_fences
+    assert held.due_ns >= before_ns + 2_000_000_000
+    assert not held.is_overdue(held.due_ns)
+    assert held.is_overdue(held.due_ns + 1)
+    seat.release()
+    # The next message is none.
+    begin_message(block)
+    assert (only(block).has_fences, only(block).due_ns) == (True, 0)
+    assert not only(block).is_overdue(held.due_ns + 1)
+
+
+def test_heartbeat_names_all_executions_of_a_message(block: ControlBlock) -> None:
+    begin_message(block)
+    assert block.ids_of(only(block)) == list(MEMBERS)

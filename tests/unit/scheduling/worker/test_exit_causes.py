@@ -9,8 +9,9 @@ from uuid import UUID
 
 import pytest
 
+from scheduling.worker.busy_child import BusyChild
 from scheduling.worker.child_exit import ExitCause, find_exit_cause, is_child_alive
-from scheduling.worker.control_block import BusyChild, Cause
+from scheduling.worker.control_block import Cause
 
 SECOND = 1_000_000_000
 HELD = BusyChild(
