@@ -1,4 +1,4 @@
-"""Protocols with planted bugs, each of which the checks must detect."""
+"""Protocols with planted bugs, each of which the checks must detect: those that a message of one job can show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from scheduling.execution.settlement import Settlement
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
-from tests.protocol_store import Hint, JobRow, LiveRow, Store, Tick
+from tests.protocol_rows import Hint, Id, JobRow, LiveRow, Tick
+from tests.protocol_store import Store
 
 
 class ChecksNoFence(Store):
@@ -20,15 +21,15 @@ class RescuesWithoutLease(Store):
     """Store that treats every started execution as lost."""
 
     def is_lost(self, live: LiveRow) -> bool:
-        return True
+        return live.worker is not None
 
 
 class RepublishesTheSameToken(Store):
     """Store in which a message presumed lost can still start its execution."""
 
-    def start(self, hint: Hint, worker: str, *, skew: float = 0.0) -> LiveRow | None:
-        live = self.live.get(hint.execution)
-        return super().start(hint if live is None else Hint(hint.execution, live.token, hint.pool), worker, skew=skew)
+    def hold(self, hint: Hint, worker: Id | str, nonce: Id | str, *, skew: float = 0.0) -> list[LiveRow]:
+        tokens = [live.token for id_ in hint.executions if (live := self.live.get(id_))]
+        return super().hold(replace(hint, token=tokens[0]) if tokens else hint, worker, nonce, skew=skew)
 
 
 class CountsThenClaims(Store):

@@ -1,112 +1,25 @@
 """Database of the protocol in memory: each method is one statement or transaction of the product, with its rules.
 
-The product's own verdicts decide the outcome of an execution; the store applies them. The simulation runs on this store
-alone; the stateful test compares it with PostgreSQL, move by move.
+The simulation runs on this store alone; the stateful test compares it with PostgreSQL, move by move.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
-from uuid import UUID
+from collections.abc import Collection, Sequence
 
 from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import Settlement
 from scheduling.jobs.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
+from tests.protocol_holds import Holds, held_row
+from tests.protocol_rows import HeldRow, Hint, Id, JobRow, LiveRow, Tick, hints_of
 
-LEASE_SECONDS = 10.0
 REPUBLISH_SECONDS = 15.0
 IDLE_SECONDS = 2.0
-TIMED_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
-
-# Numbers if the store is alone, the database's own ids in a comparison.
-type Id = int | UUID
 
 
-@dataclass(slots=True)
-class JobRow:
-    """Job; ``history`` has all its states, ``effects`` counts commits with its checkpoints."""
+class Store(Holds):
+    """Acts of tenants and of dispatchers."""
 
-    id: Id
-    tenant: str
-    pool: str
-    max_retries: int = 3
-    due_at: float | None = None
-    state: JobState = JobState.AVAILABLE
-    attempt: int = 0
-    crash_count: int = 0
-    fence: int = 0
-    completions: int = 0
-    step: int = 0
-    effects: int = 0
-    is_unwanted: bool = False
-    # It has snoozed itself; the event that it waits for has occurred.
-    is_own: bool = False
-    is_answered: bool = False
-    history: list[JobState] = field(default_factory=list)
-
-    def enter(self, state: JobState) -> None:
-        self.state = state
-        self.history.append(state)
-
-
-@dataclass(slots=True)
-class LiveRow:
-    """Execution in flight."""
-
-    id: Id
-    job: JobRow
-    token: Id
-    fence: int
-    published_at: float
-    worker: str | None = None
-    lease_expires_at: float | None = None
-    is_cancel_requested: bool = False
-    is_wake_requested: bool = False
-
-    @property
-    def has_begun(self) -> bool:
-        return self.worker is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """Message: start this execution if ``token`` is still current."""
-
-    execution: Id
-    token: Id
-    pool: str
-
-
-@dataclass(slots=True)
-class Tick:
-    """Open transaction of a tick: its picks, and the room of each tenant as read."""
-
-    pool: str
-    opened_at: float
-    picks: list[JobRow]
-    room: Counter[str]
-
-
-class Store:
-    """Rows, and the only clock that decides."""
-
-    lease_seconds = LEASE_SECONDS
     republish_seconds = REPUBLISH_SECONDS
-
-    def __init__(self, caps: Mapping[str, int]) -> None:
-        self.now = 0.0
-        self.caps = dict(caps)
-        self.jobs: dict[Id, JobRow] = {}
-        self.live: dict[Id, LiveRow] = {}
-        # In flight by tenant as ticks count it, and executions ended since the last tick.
-        self.in_flight: Counter[str] = Counter()
-        self.settled: list[JobRow] = []
-        # Last published token of each execution, including ended ones.
-        self.last_token: dict[Id, Id] = {}
-        self._ids, self._tokens = count(1), count(1)
 
     # Acts of tenants -----------------------------------------------------------------------------------------
 
@@ -118,7 +31,7 @@ class Store:
         return job
 
     def cancel(self, job: JobRow) -> bool:
-        """Cancel a job at once if it waits or has not started; otherwise request it."""
+        """Cancel a job at once if it waits or has not begun; otherwise request it."""
         if job.state in WAITING_STATES or job.state is JobState.SUSPENDED:
             job.is_unwanted, job.due_at = True, None
             job.enter(JobState.CANCELLED)
@@ -162,9 +75,9 @@ class Store:
                 self.make_ready(job, WAITING_STATES)
 
     def collect(self) -> None:
-        """Remove executions that ended since the last tick from those in flight."""
-        for job in self.settled:
-            self.in_flight[job.tenant] -= 1
+        """Fold executions that ended since the last tick: return the places in which their tenant has no other."""
+        for _, tenant in set(self.settled) - {live.pair for live in self.live.values()}:
+            self.in_flight[tenant] -= 1
         self.settled.clear()
 
     def ready(self, pool: str) -> list[JobRow]:
@@ -175,10 +88,12 @@ class Store:
         if not self.may_commit(tick):
             return []
         claimed = []
-        for job in tick.picks:
-            if self.is_claimable(job) and self.has_room(job, tick):
-                tick.room[job.tenant] -= 1
-                claimed.append(self.hand_out(job))
+        for picks in tick.picks:
+            place = next(self._places)
+            for job in picks.jobs:
+                if self.is_claimable(job) and (self.has_place(place, job) or self.has_room(job, tick)):
+                    tick.room[job.tenant] -= 1
+                    claimed.append(self.hand_out(job, place=place, is_list=picks.is_list))
         return claimed
 
     def is_cut_off(self, tick: Tick) -> bool:
@@ -191,128 +106,90 @@ class Store:
     def is_claimable(self, job: JobRow) -> bool:
         return job.state is JobState.AVAILABLE
 
+    def has_place(self, place: Id, job: JobRow) -> bool:
+        """Return whether the job's tenant is counted in this place already."""
+        return any(live.pair == (place, job.tenant) for live in self.live.values())
+
     def has_room(self, job: JobRow, tick: Tick) -> bool:
         """Return whether the tenant's current row has room, regardless of the tick's read."""
         del tick
         return self.in_flight[job.tenant] < self.caps[job.tenant]
 
-    def hand_out(self, job: JobRow, id_: Id = 0) -> LiveRow:
-        live = LiveRow(id_ or next(self._ids), job, next(self._tokens), job.fence, self.now)
+    def hand_out(self, job: JobRow, id_: Id = 0, *, place: Id = 0, is_list: bool = True) -> LiveRow:
+        place = place or next(self._places)
+        if not self.has_place(place, job):
+            self.in_flight[job.tenant] += 1
+        token = next((live.token for live in self.live.values() if live.place == place), None) or next(self._tokens)
+        live = LiveRow(id_ or next(self._ids), job, place, token, job.fence, self.now, is_list=is_list)
+        live.weight = self.weights[job.tenant]
         self.live[live.id] = live
-        self.last_token[live.id] = live.token
-        self.in_flight[job.tenant] += 1
+        self.last_token[live.id] = token
+        self.charges[live.id] += self.reversal_of(live)
         job.enter(JobState.DISPATCHED)
         return live
 
     def republish(self, *, is_epoch_new: bool = False) -> list[Hint]:
-        """Publish executions that have not started again, with new tokens."""
-        age = 0.0 if is_epoch_new else self.republish_seconds
-        late = [live for live in self.live.values() if not live.has_begun and live.published_at <= self.now - age]
-        for live in late:
-            live.published_at = self.now
-            self.renew(live)
-        return [hint_of(live) for live in late]
+        """Publish messages that no worker holds again, with new tokens.
 
-    def renew(self, live: LiveRow) -> None:
-        live.token = self.last_token[live.id] = next(self._tokens)
+        A message with a locked row is left to the next time: with two tokens two workers could hold it.
+        """
+        since = self.now - (0.0 if is_epoch_new else self.republish_seconds)
+        late = {live.place for live in self.live.values() if self.is_lost_message(live) and live.published_at <= since}
+        rows = [live for live in self.live.values() if live.place in late and self.is_lost_message(live)]
+        kept = self.kept_from_renewal(rows)
+        rows = [live for live in rows if live.place not in kept and live.id not in self.locked]
+        tokens = {live.place: next(self._tokens) for live in rows}
+        for live in rows:
+            live.published_at = self.now
+            live.token = self.last_token[live.id] = tokens[live.place]
+        return hints_of(rows)
+
+    def is_lost_message(self, live: LiveRow) -> bool:
+        """Return whether the execution is only in a message, which may be lost."""
+        return live.worker is None
+
+    def kept_from_renewal(self, rows: list[LiveRow]) -> set[Id]:
+        return {live.place for live in rows if live.id in self.locked}
 
     def rescue(self) -> list[LiveRow]:
-        """End executions with expired leases as crashed; return them."""
-        lost = [live for live in self.live.values() if live.has_begun and self.is_lost(live)]
-        alone = {live.id for live in lost if self._is_alone(live)}
-        for live in lost:
-            new_settlement = settlement_builders.crashed(
-                live.id,
-                live.fence,
-                crash_count=live.job.crash_count,
-                was_alone=live.id in alone,
-                cause="lost",
-                is_lost=True,
-            )
-            self.settle(new_settlement)
+        """End executions with expired leases, those that have begun as crashed; return them."""
+        lost = [live for live in self.live.values() if self.is_lost(live) and live.id not in self.locked]
+        ends = [self.end_of_lost(live) for live in lost]
+        for end in ends:
+            self.settle(end)
         return lost
 
     def is_lost(self, live: LiveRow) -> bool:
         return live.lease_expires_at is not None and live.lease_expires_at < self.now
 
-    def _is_alone(self, live: LiveRow) -> bool:
-        return sum(other.worker == live.worker for other in self.live.values()) == 1
+    def end_of_lost(self, live: LiveRow) -> settlement_builders.Settlement:
+        if not live.has_begun:
+            return settlement_builders.returned(live.id, live.fence, cause="lost")
+        return self.crash_of(live)
 
-    # Acts of workers ------------------------------------------------------------------------------------------
+    def crash_of(self, live: LiveRow) -> settlement_builders.Settlement:
+        """Return the crash of a lost execution, blamed if its worker is silent and ran no other."""
+        others = [other for other in self.live.values() if other is not live]
+        return settlement_builders.crashed(
+            live.id,
+            live.fence,
+            crash_count=live.job.crash_count,
+            was_alone=self.is_silent(live) and not any(o.worker == live.worker and o.has_begun for o in others),
+            cause="lost",
+            is_lost=True,
+            was_merged=not live.is_list and any(other.place == live.place for other in others),
+        )
 
-    def start(self, hint: Hint, worker: str, *, skew: float = 0.0) -> LiveRow | None:
-        """Assign the execution to this worker under a new fence; return None if the message cannot start it."""
-        live = self.live.get(hint.execution)
-        if live is None or live.token != hint.token or live.has_begun:
-            return None
-        live.worker = worker
-        live.fence += 1
-        live.lease_expires_at = self.lease_end(skew)
-        live.job.fence = live.fence
-        live.job.enter(JobState.EXECUTING)
-        return live
+    def is_silent(self, live: LiveRow) -> bool:
+        """Return whether the worker of an execution has sent no heartbeat for the time of a lease."""
+        return live.worker is None or self.beats[live.worker] + self.lease_seconds < self.now
 
-    def heartbeat(self, fences: Mapping[Id, int], *, skew: float = 0.0) -> dict[Id, LiveRow]:
-        """Renew the leases of executions that are still the worker's; return them."""
-        ours = {id_: live for id_, fence in fences.items() if (live := self.live.get(id_)) and live.fence == fence}
-        for live in ours.values():
-            live.lease_expires_at = self.lease_end(skew)
-        return ours
+    def find_take_backs(self) -> list[HeldRow]:
+        """Read executions that are held and have not begun, which a tick may take back."""
+        return [held_row(live) for live in self.live.values() if live.hold is not None and self.may_take_back(live)]
 
-    def lease_end(self, skew: float) -> float:
-        """Return the end of a lease by the store's clock, regardless of the worker's."""
-        del skew
-        return self.now + self.lease_seconds
-
-    def settle(self, new_settlement: Settlement, job: JobRow | None = None) -> bool:
-        """Apply the verdict if its execution is live under its fence; return whether it was applied.
-
-        ``job`` is its job.
-        """
-        live = self.live.get(new_settlement.execution_id)
-        if not self.is_held(live, new_settlement.fence):
-            return False
-        target = live.job if live is not None else job
-        if target is None:
-            return False
-        if live is not None:
-            del self.live[live.id]
-            self.settled.append(target)
-        self._end(target, new_settlement, live)
-        return True
-
-    def _end(self, job: JobRow, new_settlement: Settlement, live: LiveRow | None) -> None:
-        state = JobState(new_settlement.state)
-        if live is not None and live.is_cancel_requested and self.heeds_cancel(state):
-            state = JobState.CANCELLED
-        elif live is not None and live.is_wake_requested and self.heeds_wake(state):
-            state = JobState.AVAILABLE
-        job.attempt += new_settlement.attempt_delta
-        job.crash_count += new_settlement.crash_delta
-        job.due_at = self.now + (new_settlement.due_in_seconds or 0.0) if state in TIMED_STATES else None
-        job.is_own = state is JobState.SUSPENDED
-        job.is_answered = job.is_answered and job.is_own
-        job.completions += state is JobState.COMPLETED
-        job.enter(state)
-
-    def heeds_cancel(self, state: JobState) -> bool:
-        """Return whether a cancel request keeps the job from returning to work."""
-        return state in {JobState.AVAILABLE, *TIMED_STATES, JobState.SUSPENDED}
-
-    def heeds_wake(self, state: JobState) -> bool:
-        """Return whether an early wake keeps the job from being suspended."""
-        return state is JobState.SUSPENDED
-
-    def checkpoint(self, live_id: Id, fence: int, job: JobRow, step: int) -> bool:
-        """Commit an effect together with its checkpoint."""
-        if not self.is_held(self.live.get(live_id), fence):
-            return False
-        job.step = step + 1
-        job.effects += 1
-        return True
-
-    def is_held(self, live: LiveRow | None, fence: int) -> bool:
-        return live is not None and live.fence == fence
+    def may_take_back(self, live: LiveRow) -> bool:
+        return not live.has_begun
 
     # Reads ----------------------------------------------------------------------------------------------------
 
@@ -323,11 +200,6 @@ class Store:
         return [job for job in self.jobs.values() if job.state not in TERMINAL_STATES]
 
     def in_flight_of(self, tenant: str) -> int:
-        """Return the number of live executions and of ended ones that are not collected yet."""
-        return sum(live.job.tenant == tenant for live in self.live.values()) + sum(
-            job.tenant == tenant for job in self.settled
-        )
-
-
-def hint_of(live: LiveRow) -> Hint:
-    return Hint(live.id, live.token, live.job.pool)
+        """Return the places of a tenant with live executions, or with ended ones that are not collected yet."""
+        pairs = {live.pair for live in self.live.values()} | set(self.settled)
+        return sum(of == tenant for _, of in pairs)

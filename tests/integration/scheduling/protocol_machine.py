@@ -45,7 +45,7 @@ from tests.integration.scheduling.protocol_sides import (
     verdict_on,
 )
 from tests.integration.scheduling.startable_jobs import read_idle_slots
-from tests.protocol_store import Hint
+from tests.protocol_rows import Hint
 
 QUEUES = ("workflow_team", "workflow_sandbox")
 DELAY = timedelta(minutes=10)
@@ -257,7 +257,7 @@ class ProtocolMachine(ProtocolSides):
             if owned.worker == worker_id
         }
         answer = heartbeat(worker_id=worker_id, is_stopping=False, execution_ids=list(fences))
-        ours = self.model.heartbeat(fences)
+        ours = self.model.heartbeat(worker_id, fences)
         assert {id_: lease.is_cancel_requested for id_, lease in answer.leases.items()} == {
             id_: live.is_cancel_requested for id_, live in ours.items()
         }
@@ -279,6 +279,6 @@ class ProtocolMachine(ProtocolSides):
         args, kwargs, _ = json.loads(base64.b64decode(json.loads(raw)["body"]))
         hint = read_hint(tuple(args), kwargs)
         assert hint is not None
-        (execution_id,), token = hint
-        self.hints.append(Hint(execution_id, token, POOL))
+        execution_ids, token = hint
+        self.hints.append(Hint(tuple(execution_ids), token, POOL))
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 import redis
 from django.db.models import Count
@@ -25,7 +26,8 @@ from tenants.tenancy.service import create_tenant, update_tenant
 from tests.brokers import empty_database
 from tests.checks import faults_of
 from tests.integration.scheduling.dispatch.test_invariants import check_histories, recount
-from tests.protocol_store import Hint, Id, JobRow, Store
+from tests.protocol_rows import Hint, Id, JobRow
+from tests.protocol_store import Store
 
 POOL = "default"
 PLANS = {"acme": "team", "globex": "sandbox"}
@@ -70,12 +72,14 @@ class ProtocolSides(RuleBasedStateMachine):
             for pid, slots in ((1, 3), (2, 2))
         ]
         self.model = MemoryStore(dict.fromkeys(PLANS, 2))
+        self.model.beats = dict.fromkeys(self.workers, 0.0)
         for tenant in PLANS:
             self.set_cap(tenant, 2)
         self.dispatcher = DispatchLoop(threading.Event(), duties=())
         self.paused: set[str] = set()
         self.tokens: set[Id] = set()
         self.hints: list[Hint] = []
+        self.holds = count(1)
         self.claims: list[Claim] = []
         self.owned_executions: list[OwnedExecution] = []
 
@@ -133,11 +137,11 @@ class ProtocolSides(RuleBasedStateMachine):
 
     def begin_both(self, hint: Hint, worker: int) -> None:
         worker_id = self.workers[worker]
-        started = start_executions(execution_ids=[hint.execution], token=hint.token, worker_id=worker_id)
-        live = self.model.start(hint, worker_id)
-        assert len(started) == (live is not None)
-        if live is not None:
-            self.owned_executions.append(OwnedExecution(started[0], worker_id, live.job))
+        started = start_executions(execution_ids=hint.executions, token=hint.token, worker_id=worker_id)
+        lives = self.model.hold(hint, worker_id, f"hold {next(self.holds)}")
+        assert [one.execution_id for one in started] == [live.id for live in lives]
+        for one, live in zip(started, lives, strict=True):
+            self.owned_executions.append(OwnedExecution(one, worker_id, live.job))
 
     def tick_both(self) -> bool:
         with all_tenants():
@@ -153,7 +157,7 @@ class ProtocolSides(RuleBasedStateMachine):
             assert self.model.is_claimable(job)
             assert job.tenant not in self.paused
             assert self.model.in_flight[job.tenant] < self.model.caps[job.tenant]
-            live = self.model.hand_out(job, row.pk)
+            live = self.model.hand_out(job, row.pk, place=row.message_id)
             live.token = self.model.last_token[row.pk] = row.token
             self.tokens.add(row.token)
             self.claims.append(Claim(row.pk, row.fence, job))
