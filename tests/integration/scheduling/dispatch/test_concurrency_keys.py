@@ -49,7 +49,9 @@ from tests.integration.scheduling.test_named_statements import STATEMENTS, plan_
 
 pytestmark = pytest.mark.django_db
 
-OF_KEYS = re.compile(r"Scan using .* on scheduling_(concurrency_key|unique_key|job_held|job_ready) ")
+OF_KEYS = re.compile(
+    r"Scan using .* on scheduling_(concurrency_key|unique_key|job_held|job_ready) |Bitmap Index Scan on .*_key"
+)
 
 
 @pytest.fixture
