@@ -24,6 +24,10 @@ MERGE_BELOW_US = 20_000
 # which the next job in order waits.
 MAX_MESSAGE_JOBS = 1_000
 MESSAGE_WORK_US = 100_000
+# Other jobs travel in prefetch lists: at most this many in one, and only as many as are predicted to be done in this
+# time. Each is settled by itself, and those that have not begun may be returned at any time.
+LIST_JOBS = 64
+LIST_WORK_US = 25_000
 # Executions that have not begun within this after their message did are returned.
 MESSAGE_SECONDS = 0.2
 # The most rows that one tick moves from the due and held tables, which bounds its length.

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_WORK_US, TICK_JOBS
+from scheduling.conf import LIST_JOBS, LIST_WORK_US, MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_WORK_US, TICK_JOBS
 from scheduling.dispatch.pick import read_keys
 from scheduling.dispatch.reserve import with_reserve
 from scheduling.fairness.run_queue import rows_to_read
@@ -25,7 +25,7 @@ _SQL = load_sql(__file__)
 _POOL, _TENANTS_FAIR, _TENANTS_FIFO = _SQL["read_pool"], _SQL["read_tenants_fair"], _SQL["read_tenants_fifo"]
 # More messages than any pool has slots.
 UNCAPPED = 1 << 31
-MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, MESSAGE_WORK_US)
+MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, MESSAGE_WORK_US, LIST_JOBS, LIST_WORK_US)
 
 
 @dataclass(frozen=True, slots=True)
