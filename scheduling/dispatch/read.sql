@@ -10,7 +10,7 @@ WITH plan AS (
     SELECT strategy, reserved_slots, granularity_seconds FROM scheduling_cfsplan WHERE is_active
 ), live AS MATERIALIZED (
     SELECT message_id, tenant_id, queue_id, pool_id, worker_id,
-        started_at IS NOT NULL AND token = ANY(%(ending)s::uuid[]) AS is_ending
+        worker_id IS NOT NULL AND token = ANY(%(ending)s::uuid[]) AS is_ending
     FROM scheduling_execution_live
 ), by_queue AS MATERIALIZED (
     SELECT queue_id, count(DISTINCT message_id) AS in_flight FROM live GROUP BY 1
