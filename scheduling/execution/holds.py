@@ -33,6 +33,8 @@ _SETTLE_AND_BEGIN = load_sql(settlements.__file__)["settle_one_begin_next"]
 # The most candidates for the next execution: any but the first are tried only if another session has locked that.
 _MOST_CANDIDATES = 3
 _FACTS = len(fields(SettledExecution))
+# An unanswered statement of a child may still run when its hold is read, and begin another execution.
+HOLD_READS = 3
 
 
 class BegunExecution(NamedTuple):

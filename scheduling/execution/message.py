@@ -95,10 +95,11 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
     try:
         is_spoiled = run(worker, execution_ids, token, child_index, seat)
     except Exception as error:
+        if has_failed(error):
+            # The parent finds the slot held by a dead child, and settles what is left.
+            raise SystemExit(EXIT_SPOILED) from error
         # These no longer run: their lease must not be renewed.
         seat.release()
-        if has_failed(error):
-            raise SystemExit(EXIT_SPOILED) from error
         raise
     finally:
         worker.permits.finish(child_index)

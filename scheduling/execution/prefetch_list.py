@@ -16,7 +16,14 @@ from uuid import UUID
 from django.db import Error
 
 from scheduling.execution import settlement_builders
-from scheduling.execution.holds import BegunExecution, begin_next_here, read_hold, settle_and_begin
+from scheduling.execution.holds import (
+    HOLD_READS,
+    BegunExecution,
+    HeldExecution,
+    begin_next_here,
+    read_hold,
+    settle_and_begin,
+)
 from scheduling.execution.merged_message import CUT_SHORT
 from scheduling.execution.processing import (
     SETTLE_PATIENCE_SECONDS,
@@ -55,6 +62,8 @@ class PrefetchList:
         self._began_us = int(waited_seconds * 1e6)
         # When the statement was sent that began the current execution.
         self._begin_sent = self._began
+        # Whether the database has not answered the settlement: then the execution may still be at work there.
+        self._is_unsettled = False
 
     @property
     def elapsed_seconds(self) -> float:
@@ -66,9 +75,13 @@ class PrefetchList:
         """Return how long the waiting jobs are expected to run, in seconds."""
         return sum(one.expected_us for one in self._waiting.values()) / 1e6
 
-    def begin_first(self) -> StartedExecution:
-        """Return the execution that began with the receipt of the list."""
-        return self._announced(self._first)
+    def begin_first(self) -> StartedExecution | None:
+        """Return the execution that began with the receipt of the list; begin another if that is no longer held."""
+        if self._first.has_begun:
+            return self._announced(self._first)
+        self._waiting = {self._first.execution_id: self._first, **self._waiting}
+        begun = self._begin_here()
+        return None if begun is None else self._announced(self._take(begun))
 
     def settle(self, work: ExecutionResult) -> StartedExecution | None:
         """Settle the execution that has run, and return the next one, which has begun; None if the list is over."""
@@ -79,14 +92,23 @@ class PrefetchList:
         begun = self._settle_and_begin(pending, work.started, list(self._waiting) if may_continue else [])
         # Lines of the settlement's effects, or those that an unavailable database did not accept.
         work.log.flush()
-        if begun is None and may_continue:
+        if begun is None and may_continue and not self._is_unsettled:
             begun = self._begin_here()
         return None if begun is None else self._announced(self._take(begun))
 
     def finish(self) -> None:
         """Return the executions that still wait, to be dispatched again."""
-        if not self._waiting:
-            return
+        for _ in range(HOLD_READS):
+            left = self._left() if self._waiting else []
+            if not left:
+                break
+            settle_together(
+                [settlement_builders.returned(one.execution_id, one.fence, cause=CUT_SHORT) for one in left]
+            )
+        self._waiting.clear()
+
+    def _left(self) -> list[HeldExecution]:
+        """Return what the hold has of those that wait."""
         try:
             held = retry_on_disconnect(
                 lambda: read_hold(hold_id=self.seat.hold_id, worker_id=self._worker.registration.worker_id),
@@ -95,15 +117,8 @@ class PrefetchList:
         except CONNECTION_ERRORS:
             # The lease returns them.
             logger.exception("list.not_returned", extra={"executions": len(self._waiting)})
-            return
-        settle_together(
-            [
-                settlement_builders.returned(one.execution_id, one.fence, cause=CUT_SHORT)
-                for one in held
-                if one.execution_id in self._waiting
-            ]
-        )
-        self._waiting.clear()
+            return []
+        return [one for one in held if one.execution_id in self._waiting]
 
     def _settle_and_begin(
         self, pending: PendingSettlement, started: StartedExecution, next_ids: Sequence[UUID]
@@ -115,7 +130,7 @@ class PrefetchList:
             or settlement.dependencies
             or (is_sealing() and settlement.sealed_values)
         ):
-            settle_with_effects(pending, started)
+            self._is_unsettled = not settle_with_effects(pending, started)
             return None
         self._begin_sent = time.monotonic()
         try:
@@ -125,7 +140,7 @@ class PrefetchList:
             # `begin_next_here` returns what has begun.
             logger.warning("list.not_settled_with_next", exc_info=True)
             check_connection()
-            settle_with_effects(pending, started)
+            self._is_unsettled = not settle_with_effects(pending, started)
             return None
         if turnover.settled is None:
             logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})

@@ -159,11 +159,14 @@ def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
     )
 
 
-def settle_with_effects(pending: PendingSettlement, started: StartedExecution) -> None:
-    """Store a settlement and run its effects in one transaction; if the effects fail, settle the attempt as failed."""
+def settle_with_effects(pending: PendingSettlement, started: StartedExecution) -> bool:
+    """Store a settlement and run its effects in one transaction; if the effects fail, settle the attempt as failed.
+
+    Return False if the database was away for SETTLE_PATIENCE_SECONDS, so that the execution may still be live.
+    """
     if pending.settlement is None:
         logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
-        return
+        return True
     settlement = pending.settlement
     try:
         settled = retry_on_disconnect(
@@ -176,16 +179,16 @@ def settle_with_effects(pending: PendingSettlement, started: StartedExecution) -
         is_away = isinstance(error, CONNECTION_ERRORS) and not is_session_timeout(error)
         if is_away:
             logger.exception("execution.not_settled", extra={"execution_id": str(started.execution_id)})
-            return
+            return False
         if pending.effects is None:
             raise
         # The effects are the processor's code: their failure fails the attempt.
         retries = policy.retry_policy(started, registry.get(started.kind))
         failure = policy.failure_of(error, started, retries)
-        settle_with_effects(PendingSettlement(with_costs_of(settlement, failure)), started)
-        return
+        return settle_with_effects(PendingSettlement(with_costs_of(settlement, failure)), started)
     if not settled:
         logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
+    return True
 
 
 def _settings(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[str, Any]:

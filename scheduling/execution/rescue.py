@@ -73,9 +73,10 @@ def rescue_lost() -> int:
     Those that had not begun are returned. Call it within ``all_tenants()``.
     """
     with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_LOST, {"limit": STAGE_ROWS})
+        lease_seconds = platform_settings.LEASE_SECONDS
+        cursor.execute(_LOST, {"limit": STAGE_ROWS, "lease_seconds": lease_seconds})
         lost = cursor.fetchall()
-        cursor.execute(_SILENT_WORKERS, {"lease_seconds": platform_settings.LEASE_SECONDS})
+        cursor.execute(_SILENT_WORKERS, {"lease_seconds": lease_seconds})
     return len(settle_here([_settlement_of_lost(row) for row in lost], actor="system"))
 
 

@@ -1,5 +1,5 @@
 -- name: lock_lost
--- Lock executions whose lease has expired. Jobs and tenants are read by key: in a join the planner may read all jobs to
+-- Lock executions whose lease has expired. One of a worker that still beats was lost without a crash. Jobs and tenants are read by key: in a join the planner may read all jobs to
 -- find that none is lost. Rows that the settlement would have to wait for are left to the next sweep, or one locked row
 -- would delay every lost execution.
 WITH lost AS (
@@ -15,7 +15,9 @@ WITH lost AS (
     WHERE t.id = ANY(ARRAY(SELECT tenant_id FROM lost)) FOR KEY SHARE OF t SKIP LOCKED
 )
 SELECT l.id AS execution_id, l.fence, l.has_begun, j.crash_count,
-    (SELECT count(o.started_at) FROM scheduling_execution_live o WHERE o.worker_id = l.worker_id) = 1 AS was_alone,
+    (SELECT count(o.started_at) FROM scheduling_execution_live o WHERE o.worker_id = l.worker_id) = 1
+        AND NOT EXISTS (SELECT FROM scheduling_worker w WHERE w.id = l.worker_id AND w.status <> 'stopped'
+            AND w.heartbeat_at >= now() - make_interval(secs => %(lease_seconds)s)) AS was_alone,
     NOT l.is_list AND (SELECT count(*) FROM scheduling_execution_live o WHERE o.message_id = l.message_id) > 1
         AS was_merged,
     l.kind

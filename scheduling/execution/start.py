@@ -126,8 +126,8 @@ def start_executions(
     """Hold those executions of a message that have ``token`` and no other hold; return them in the same order.
 
     All of them start, except in a list: there only the first does. ``hold_id`` is the id of this receipt of the
-    message, by default a new one; repeated with the same id, the call changes nothing and returns the same. It takes
-    one statement, whatever their number.
+    message, by default a new one; repeated with the same id, the call begins nothing and returns what the hold still
+    has. It takes one statement, whatever their number.
     """
     hold_id = hold_id or uuid4()
     with all_tenants(BY_INDEX):

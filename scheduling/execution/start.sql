@@ -27,7 +27,7 @@ WITH
 
 -- name: start_many
 -- Hold the executions of a message, and start them in its order: of a list only the first. Repeated for the same hold,
--- it changes nothing and returns the same.
+-- it begins nothing, and returns what the hold still has.
 WITH
 -- include: requested
 ,
@@ -41,10 +41,9 @@ locked AS (
     SELECT id FROM requested JOIN locked USING (id) ORDER BY position LIMIT 1
 ), taken AS (
     UPDATE scheduling_execution_live l SET
-        started_at = CASE WHEN NOT l.is_list OR l.id = (SELECT id FROM first)
-            THEN coalesce(l.started_at, statement_timestamp()) ELSE l.started_at END,
-        fence = l.fence
-            + (l.started_at IS NULL AND (NOT l.is_list OR l.id = (SELECT id FROM first)))::int,
+        started_at = CASE WHEN l.hold_id IS NULL AND (NOT l.is_list OR l.id = (SELECT id FROM first))
+            THEN statement_timestamp() ELSE l.started_at END,
+        fence = l.fence + (l.hold_id IS NULL AND (NOT l.is_list OR l.id = (SELECT id FROM first)))::int,
     -- include: hold
     WHERE l.id = ANY(ARRAY(SELECT id FROM locked)) AND
     -- include: may_hold

@@ -167,32 +167,37 @@ class ControlBlock:
 
     def held_slots(self) -> Iterator[BusyChild]:
         """Yield the children that have a message at this moment, each read consistently."""
-        for index, slot in enumerate(self._slots):
-            generation = slot.generation
-            if generation % 2 == 0:
-                continue
-            held = BusyChild(
-                index=index,
-                generation=generation,
-                pid=slot.pid,
-                execution_id=slot.members[slot.position].read_id(),
-                fence=slot.fence,
-                attempt=slot.attempt,
-                crash_count=slot.crash_count,
-                max_retries=slot.max_retries,
-                kind=bytes(slot.kind).rstrip(b"\0").decode(errors="replace"),
-                began_ns=slot.began_ns,
-                timeout_ns=slot.timeout_ns,
-                retry_delay_seconds=slot.retry_delay_ms / 1_000,
-                memory_limit_kib=slot.memory_limit_kib,
-                size=slot.size,
-                waited_us=max(0, slot.began_ns - slot.message_began_ns) // 1_000,
-                hold_id=UUID(bytes=bytes(slot.hold_id)),
-                has_fences=bool(slot.has_fences),
-                due_ns=slot.due_ns,
-            )
-            if slot.generation == generation:
+        for index in range(len(self._slots)):
+            if (held := self.read_slot(index)) is not None:
                 yield held
+
+    def read_slot(self, index: int) -> BusyChild | None:
+        """Return the child in a slot as it is now; None if it has no message, or changes while it is read."""
+        slot = self._slots[index]
+        generation = slot.generation
+        if generation % 2 == 0:
+            return None
+        held = BusyChild(
+            index=index,
+            generation=generation,
+            pid=slot.pid,
+            execution_id=slot.members[slot.position].read_id(),
+            fence=slot.fence,
+            attempt=slot.attempt,
+            crash_count=slot.crash_count,
+            max_retries=slot.max_retries,
+            kind=bytes(slot.kind).rstrip(b"\0").decode(errors="replace"),
+            began_ns=slot.began_ns,
+            timeout_ns=slot.timeout_ns,
+            retry_delay_seconds=slot.retry_delay_ms / 1_000,
+            memory_limit_kib=slot.memory_limit_kib,
+            size=slot.size,
+            waited_us=max(0, slot.began_ns - slot.message_began_ns) // 1_000,
+            hold_id=UUID(bytes=bytes(slot.hold_id)),
+            has_fences=bool(slot.has_fences),
+            due_ns=slot.due_ns,
+        )
+        return held if slot.generation == generation else None
 
     def members_of(self, held: BusyChild) -> list[PendingMember]:
         """Return the started and unsettled executions of the child's message, in order."""

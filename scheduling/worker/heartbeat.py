@@ -18,7 +18,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from scheduling.execution.holds import HeldExecution, read_hold
+from scheduling.execution.holds import HOLD_READS, HeldExecution, read_hold
 from scheduling.execution.leases import heartbeat
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import restore_worker_row
@@ -45,8 +45,6 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.1
 # A child of a stopping worker that was idle for this long will not work again.
 IDLE_SECONDS = 2.0
-# The last statement of a dead child may still run when its hold is read, and begin another execution.
-HOLD_READS = 3
 
 type Holder = tuple[int, int]
 
@@ -193,6 +191,12 @@ class HeartbeatThread(threading.Thread):
         for held in held_slots:
             self._turn()
             is_alive = is_child_alive(held.pid)
+            if not is_alive:
+                # It may have gone on in its list since.
+                last = self.block.read_slot(held.index)
+                if last is None or last.pid != held.pid:
+                    continue
+                held = last  # noqa: PLW2901 - the same child, as it died
             finding = self._findings.get(_holder(held)) or self._find(held, is_alive=is_alive)
             if finding is not None:
                 # Kept, because the child will be found dead next time, and that must not count as a crash.

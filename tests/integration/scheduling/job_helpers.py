@@ -7,6 +7,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Model
 
 from scheduling.dispatch.tick import TickResult
 from scheduling.execution import settlement_builders
@@ -15,7 +16,7 @@ from scheduling.execution.start import StartedExecution
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.jobs.waits.reasons import WaitingReason, why_waiting
-from scheduling.models import Job, LiveExecution
+from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
 
@@ -80,8 +81,8 @@ def in_flight() -> list[Job]:
         return list(Job.objects.in_flight().order_by("id"))
 
 
-def age(model: type[LiveExecution], **columns: float) -> None:
-    """Set the timestamps of all live executions to so many seconds ago."""
+def age(model: type[Model], **columns: float) -> None:
+    """Set timestamps of all rows of a model to so many seconds ago."""
     with all_tenants(), connection.cursor() as cursor:
         for column, seconds in columns.items():
             cursor.execute(f"UPDATE {model._meta.db_table} SET {column} = now() - make_interval(secs => %s)", [seconds])

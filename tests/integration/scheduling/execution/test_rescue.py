@@ -25,6 +25,7 @@ from scheduling.models import (
     JobDue,
     LiveExecution,
     TenantCapacity,
+    Worker,
 )
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -53,6 +54,7 @@ def test_expired_lease_returns_the_job_with_its_crash_counted(
     tick()
     begin(start, job)
     age(LiveExecution, lease_expires_at=1)
+    age(Worker, heartbeat_at=60)
     assert run_sweep().rescued == 1
     back = reload(job)
     assert (back.state, back.crash_count, back.attempt) == (JobState.AVAILABLE, 1, 0)

@@ -94,7 +94,9 @@ def merge(local: LocalWorker, acme: Tenant, globex: Tenant) -> Merge:
         token, message = uuid4(), uuid4()
         with all_tenants(), connection.cursor() as cursor:
             ids = dict(LiveExecution.objects.values_list("job_id", "id"))
-            cursor.execute("UPDATE scheduling_execution_live SET token = %s, message_id = %s", [token, message])
+            cursor.execute(
+                "UPDATE scheduling_execution_live SET token = %s, message_id = %s, is_list = false", [token, message]
+            )
             # The counters that the dispatcher would have set, had it merged them.
             cursor.execute("UPDATE scheduling_schedulingentity SET in_flight = 1 WHERE in_flight > 0")
             cursor.execute("UPDATE scheduling_tenant_capacity SET in_flight = 1 WHERE in_flight > 0")

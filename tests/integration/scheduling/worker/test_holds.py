@@ -20,7 +20,7 @@ from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.settlement_builders import returned
 from scheduling.execution.start import StartedExecution, start_executions
 from scheduling.jobs.cancellation import cancel_jobs
-from scheduling.models import Execution, Job, JobEvent, LiveExecution
+from scheduling.models import Execution, Job, JobEvent, LiveExecution, Worker
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.database.conf import platform_role
@@ -138,6 +138,7 @@ def test_lost_worker_returns_held_executions_and_only_the_begun_one_is_blamed(
     execution_ids, token = enlist(jobs)
     hold(local, execution_ids, token)
     age(LiveExecution, lease_expires_at=60)
+    age(Worker, heartbeat_at=60)
     assert run_sweep().rescued == 3
     after = [reload(job) for job in jobs]
     assert [outcomes(job) for job in jobs] == [["crashed"], ["returned"], ["returned"]]
@@ -149,6 +150,35 @@ def test_lost_worker_returns_held_executions_and_only_the_begun_one_is_blamed(
     with all_tenants():
         assert set(Execution.objects.filter(outcome="returned").values_list("measured_us", flat=True)) == {0}
     assert faults_of("ledger", "executions") == []
+
+
+def test_lease_lost_by_a_worker_that_beats_blames_no_job(acme: Tenant, local: LocalWorker, enlist: Merge) -> None:
+    """A start that was given up may be committed later, and nobody renews its lease."""
+    jobs = submit(acme, 2, kind="scripted")
+    execution_ids, token = enlist(jobs)
+    hold(local, execution_ids, token)
+    age(LiveExecution, lease_expires_at=60)
+    assert run_sweep().rescued == 2
+    assert [(job.state, job.crash_count, job.attempt) for job in map(reload, jobs)] == [("available", 0, 0)] * 2
+
+
+def test_late_repeat_of_a_start_begins_no_second_execution(held: Hold) -> None:
+    """The first has ended when the repeat lands, and another could begin beside the current one."""
+    assert held.settle_and_begin(0) == ("completed", 1)
+    settle([held.completed(1)])
+    again = hold_again(held)
+    assert [one.has_begun for one in again] == [False, False]
+    assert rows(held.jobs) == [(True, False, 0)] * 2
+
+
+def test_message_with_a_locked_execution_is_not_split(acme: Tenant, local: LocalWorker, enlist: Merge) -> None:
+    execution_ids, token = enlist(submit(acme, 2, kind="scripted"))
+    age(LiveExecution, published_at=60)
+    with locked(execution_ids[1:]):
+        assert republish_unstarted() == 0
+    with all_tenants():
+        assert set(LiveExecution.objects.values_list("token", flat=True)) == {token}
+    assert republish_unstarted() == 1
 
 
 def test_cancelled_job_that_is_held_ends_at_once(acme: Tenant, local: LocalWorker, enlist: Merge) -> None:
@@ -167,8 +197,9 @@ class Hold:
     def __init__(self, local: LocalWorker, enlist: Merge, jobs: Sequence[Job]) -> None:
         self.id, self.jobs = uuid4(), jobs
         self.worker_id = local.registration.worker_id
-        self.execution_ids, token = enlist(jobs)
-        self.members = hold(local, self.execution_ids, token, self.id)
+        self.local = local
+        self.execution_ids, self.token = enlist(jobs)
+        self.members = hold(local, self.execution_ids, self.token, self.id)
 
     def completed(self, place: int, fence: int = 1) -> Settlement:
         return Settlement.completed(self.execution_ids[place], fence, None)
@@ -189,6 +220,10 @@ class Hold:
 
     def give_back(self, place: int) -> bool:
         return bool(settle([returned(self.execution_ids[place], 0, cause="taken back")]))
+
+
+def hold_again(held: Hold) -> list[StartedExecution]:
+    return hold(held.local, held.execution_ids, held.token, held.id)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,12 +15,12 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from scheduling import signals
-from scheduling.execution import prefetch_list
+from scheduling.execution import message, prefetch_list, processing
 from scheduling.execution.holds import read_hold, settle_and_begin
 from scheduling.execution.message import execute
 from scheduling.execution.settlement import SettledExecution, settle
 from scheduling.execution.settlement_builders import returned
-from scheduling.execution.start import StartedTurn
+from scheduling.execution.start import StartedExecution, StartedTurn, start_executions
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.kit.base import Dependency, JobContext
 from scheduling.models import Batch, Charge, CircuitNews, Execution, Job, JobEvent, JobLog, LiveExecution
@@ -311,6 +312,45 @@ def test_settlement_without_an_answer_repeats_and_loses_no_member(
     assert seen == ["first", "second", "third"]
     assert [outcomes(job) for job in done] == [["completed"]] * 3
     assert started_events(jobs) == [1, 1, 1]
+
+
+def test_list_ends_if_a_settlement_stays_unanswered(
+    acme: Tenant, run_list: RunMerged, set_processor: SetProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is still at work in the database, so no second may begin in its slot."""
+    seen: list[str] = []
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    monkeypatch.setattr(prefetch_list, "settle_and_begin", away)
+    monkeypatch.setattr(processing, "settle_executions", away)
+    monkeypatch.setattr(processing, "SETTLE_PATIENCE_SECONDS", 0.0)
+    set_processor(acting(seen))
+    jobs = submit_each(acme, "first", "second", "third")
+    assert states(run_list(jobs)) == ["executing", "available", "available"]
+    assert seen == ["first"]
+
+
+def test_list_whose_first_was_taken_before_its_start_was_answered_begins_the_second(
+    acme: Tenant, run_list: RunMerged, set_processor: SetProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    calls: list[object] = []
+
+    def unanswered(**options: Any) -> list[StartedExecution]:
+        started = start_executions(**options)
+        calls.append(None)
+        if len(calls) == 1:
+            settle([returned(started[0].execution_id, started[0].fence, cause="taken")])
+            raise OperationalError("the server closed the connection unexpectedly")
+        return started
+
+    monkeypatch.setattr(message, "start_executions", unanswered)
+    set_processor(acting(seen))
+    jobs = submit_each(acme, "first", "second", "third")
+    assert states(run_list(jobs)) == ["available", "completed", "completed"]
+    assert seen == ["second", "third"]
 
 
 def test_superseded_member_ends_the_list_that_has_nothing_left(
