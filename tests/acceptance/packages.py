@@ -1,4 +1,4 @@
-"""The example's package, installed by pip, and the processes started afterwards."""
+"""Packages with kinds, and the processes started with them: the example's, installed by pip, and the chaos plug-in."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from scheduling.kit import registry
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, Platform, is_ready
+from tests.chaos.plugin.apps import ChaosConfig
 from tests.installing import found_by_this_process, install_example
 
 
@@ -28,3 +30,21 @@ def example(platform: Platform, example_folder: Path) -> Iterator[ManagedProcess
     eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
     with found_by_this_process(example_folder):
         yield worker
+
+
+@pytest.fixture
+def plugin_worker(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagedProcess]:
+    """Start a dispatcher and a worker of one slot that have the chaos plug-in, in place of the previous ones."""
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
+    for before in (platform.dispatcher, platform.worker):
+        assert before is not None
+        before.stop()
+    platform.start_dispatcher(**settings)
+    worker = platform.begin_worker(concurrency=1, **settings)
+    eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
+    paths = [*registry._paths(), *ChaosConfig.processors]
+    monkeypatch.setattr(registry, "_paths", lambda: paths)
+    registry.reset()
+    yield worker
+    monkeypatch.undo()
+    registry.reset()
