@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy
 
@@ -31,6 +32,7 @@ class SchedulingConfig(AppConfig):
         from scheduling.celery import tasks  # noqa: F401 - registers on import
         from scheduling.celery.publishing import sign_messages
         from scheduling.dispatch.wakes import connect_tenant_signals
+        from scheduling.execution.lending import refuse_connection
         from scheduling.observability import connect_observers
         from scheduling.stops.tenant_work import connect_suspension_signals
         from scheduling.upkeep.schedules import seed_after_migrate
@@ -39,5 +41,6 @@ class SchedulingConfig(AppConfig):
         connect_suspension_signals()
         sign_messages()
         connect_observers()
+        connection_created.connect(refuse_connection, dispatch_uid="scheduling.lending")
         # Sent once for each app after all migrations have run; one is enough.
         post_migrate.connect(seed_after_migrate, sender=self, dispatch_uid="scheduling.upkeep_schedules")

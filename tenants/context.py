@@ -6,6 +6,7 @@ The ORM managers check a context variable. Row-level security checks two setting
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import socket
@@ -26,6 +27,7 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor, set_config
 from tenants.exceptions import ContextElsewhereError, ForeignTenantError, NoTenantError, TenantNotChosenError
 from tenants.transactions import (
+    ScopeTransaction,
     is_in_transaction,
     join_transaction,
     open_transaction,
@@ -72,7 +74,9 @@ class Actor:
 
 SYSTEM = Actor(kind="system", label="system")
 
-_scope: ContextVar[Scope | None] = ContextVar("tenancy_scope", default=None)
+# The scope and the transaction in which it was entered. An earlier value is set again instead of reset by a token: a
+# block that a coroutine enters and leaves in another thread does so in two copies of its context.
+_entered: ContextVar[tuple[Scope, ScopeTransaction] | None] = ContextVar("tenancy_scope", default=None)
 _actor: ContextVar[Actor] = ContextVar("tenancy_actor", default=SYSTEM)
 
 
@@ -139,14 +143,17 @@ def current_scope() -> Scope | None:
     """Return the current scope, or None if there is none.
 
     Raise `ContextElsewhereError` if the scope is not that of the connection's transaction: a context variable is copied
-    into threads and tasks, a connection is not.
+    into threads and tasks, a connection is not. A coroutine has no connection: it has the scope as long as the
+    transaction does in which its context was entered, and the ORM's asynchronous methods run in the thread of that one.
     """
-    scope = _scope.get()
-    if scope is None:
+    entered = _entered.get()
+    if entered is None:
         return None
+    scope, opened = entered
     connection = transaction.get_connection()
     found = transaction_of(connection)
-    if not connection.in_atomic_block or found is None or found.scope != scope:
+    is_here = connection.in_atomic_block and found is not None and found.scope == scope
+    if not is_here and not (opened.scope == scope and _is_on_event_loop()):
         raise ContextElsewhereError
     return scope
 
@@ -176,8 +183,8 @@ def claim_for_scope(instance: models.Model, scope: Scope, tenant_attribute: str 
 
 def current_tenant_id() -> UUID | None:
     """Return the id of the current scope's tenant; None without a scope and in the scope of all tenants."""
-    scope = _scope.get()
-    return scope.tenant_id if scope else None
+    entered = _entered.get()
+    return entered[0].tenant_id if entered else None
 
 
 def require_tenant_id() -> UUID:
@@ -194,11 +201,12 @@ def require_tenant_id() -> UUID:
 @contextmanager
 def acting_as(actor: Actor) -> Iterator[None]:
     """Set the actor that audit entries and job events name within the block."""
-    token = _actor.set(actor)
+    previous = _actor.get()
+    _actor.set(actor)
     try:
         yield
     finally:
-        _actor.reset(token)
+        _actor.set(previous)
 
 
 def current_actor() -> Actor:
@@ -234,14 +242,15 @@ def _own(connection: BaseDatabaseWrapper, scope: Scope, settings: Mapping[str, s
     """Enter a scope in a transaction of its own, whose settings end with it."""
     with session_errors(connection), transaction.atomic():
         opened = open_transaction(connection, _settings_of(scope, settings))
-        opened.scope, token = scope, _scope.set(scope)
+        opened.scope, previous = scope, _entered.get()
+        _entered.set((scope, opened))
         try:
             yield
             if not connection.needs_rollback:
                 opened.commit_with_deferred(connection)
         finally:
             opened.end()
-            _scope.reset(token)
+            _entered.set(previous)
 
 
 @contextmanager
@@ -255,9 +264,9 @@ def _nested(
     found = transaction_of(connection)
     if found is None or found.scope is None:
         found = join_transaction(connection)
-    previous = found.scope
+    previous, entered = found.scope, _entered.get()
     with transaction.atomic(savepoint=has_savepoint):
-        token = _scope.set(scope)
+        _entered.set((scope, found))
         try:
             if previous != scope or settings:
                 _write_settings(scope, settings)
@@ -267,7 +276,15 @@ def _nested(
                 _write_settings(previous)
         finally:
             found.scope = previous
-            _scope.reset(token)
+            _entered.set(entered)
+
+
+def _is_on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:

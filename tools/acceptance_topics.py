@@ -28,6 +28,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "batches": ("scheduling/jobs/",),
     "broker_away": ("scheduling/dispatch/", "tenants/cache/"),
     "canaries": ("scheduling/worker/", "scheduling/fleet/", "jobsplatform/health/"),
+    "coroutines": ("scheduling/execution/", "scheduling/kit/", "scheduling/worker/"),
     "documents": ("workloads/documents/", "workloads/files/", "scheduling/execution/"),
     "draining": ("scheduling/stops/", "scheduling/worker/", "scheduling/fleet/"),
     "edges": ("jobsplatform/", "tenants/requests/", "tenants/api/"),

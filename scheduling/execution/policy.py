@@ -138,6 +138,19 @@ def failure_of(
     )
 
 
+def timed_out_of(started: StartedExecution, policy: RetryPolicy, *, seconds: float) -> Settlement:
+    """Return the settlement of an attempt that was stopped because its kind's time limit had passed."""
+    failure = Failure("timed_out", f"The job exceeded its kind's time limit of {seconds:g} s.", "")
+    return settlement_builders.failed(
+        started.execution_id,
+        started.fence,
+        failure,
+        failed_attempts=started.attempt,
+        policy=policy,
+        outcome=settlement_builders.Outcome.TIMED_OUT,
+    )
+
+
 def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
     """Return the settlement of a job that cannot be decrypted.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from inspect import iscoroutinefunction
 from typing import Any
 
 from django.db import connection
@@ -15,6 +16,7 @@ from django.db import connection
 from scheduling import tracing
 from scheduling.exceptions import FenceLostError, KindUnknownError
 from scheduling.execution import policy, settlement_builders
+from scheduling.execution.coroutines import GRACE_SECONDS, CoroutineProcessor, TimeLimitError
 from scheduling.execution.logs.job_log import JobLogWriter, capturing
 from scheduling.execution.policy import settlement_of_lost_session
 from scheduling.execution.runtime import ExecutionRuntime
@@ -126,13 +128,14 @@ def run_processor(started: StartedExecution, seat: Seat, log: JobLogWriter) -> P
         logger.warning("execution.kind_unknown", extra={"kind": started.kind, "job": str(started.job_id)})
         return PendingSettlement(policy.kind_unknown_of(started))
     retries = policy.retry_policy(started, kind)
+    is_coroutine = iscoroutinefunction(kind.process)
     seat.note_begun(
         fence=started.fence,
         attempt=started.attempt,
         crash_count=started.crash_count,
         max_retries=started.max_retries,
         kind=started.kind,
-        timeout_seconds=kind.timeout_seconds,
+        timeout_seconds=kind.timeout_seconds + (GRACE_SECONDS if is_coroutine else 0.0),
         memory_limit_mib=started.memory_limit_mib,
         retry_delay_seconds=plain_delay_seconds(retries, started.attempt),
     )
@@ -140,7 +143,8 @@ def run_processor(started: StartedExecution, seat: Seat, log: JobLogWriter) -> P
     try:
         with capturing(kind, log):
             context = context_of(started, runtime, _settings(kind, started))
-            settlement = _answer(kind(), context, runtime, started, retries)
+            processor = CoroutineProcessor(kind(), runtime, seat) if is_coroutine else kind()
+            settlement = _answer(kind, processor, context, runtime, started, retries)
     except Interrupted as interruption:
         stopped = runtime.settlement_of(interruption.cause)
         return PendingSettlement(None if stopped is None else runtime.with_reports(stopped))
@@ -219,14 +223,15 @@ def context_of(started: StartedExecution, runtime: JobRuntime, settings: Mapping
 
 
 def _answer(
-    processor: TaskProcessor,
+    kind: type[TaskProcessor],
+    processor: TaskProcessor | CoroutineProcessor,
     context: JobContext,
     runtime: ExecutionRuntime,
     started: StartedExecution,
     retries: RetryPolicy,
 ) -> Settlement:
     """Run the processor, and let it handle its own error."""
-    reuse = ResultCache(type(processor), context) if processor.result_kept_seconds else None
+    reuse = ResultCache(kind, context) if kind.result_kept_seconds else None
     try:
         with session_errors(connection):
             answer = (reuse and reuse.find()) or processor.process(context)
@@ -236,13 +241,14 @@ def _answer(
         # The last two end the process; the parent settles the execution as a crash.
         raise
     except BaseException as error:  # noqa: BLE001 - any error of a plug-in is its attempt's error
-        if (returned := settlement_of_lost_session(started, error)) is not None:
-            return returned
-        return _answer_to_error(processor, context, error, started, retries)
+        if (ended := _ended_by_platform(error, kind, started, retries)) is not None:
+            return ended
+        return _answer_to_error(kind, processor, context, error, started, retries)
 
 
 def _answer_to_error(
-    processor: TaskProcessor,
+    kind: type[TaskProcessor],
+    processor: TaskProcessor | CoroutineProcessor,
     context: JobContext,
     error: BaseException,
     started: StartedExecution,
@@ -254,9 +260,18 @@ def _answer_to_error(
         if answer is not None:
             return policy.settlement_of(answer, started, retries)
     except Exception as second:
-        if (returned := settlement_of_lost_session(started, second)) is not None:
-            return returned
+        if (ended := _ended_by_platform(second, kind, started, retries)) is not None:
+            return ended
         logger.exception("processor.handle_error_failed")
         second.__context__ = error
         return policy.failure_of(second, started, retries)
     return policy.failure_of(error, started, retries)
+
+
+def _ended_by_platform(
+    error: BaseException, kind: type[TaskProcessor], started: StartedExecution, retries: RetryPolicy
+) -> Settlement | None:
+    """Return the settlement for an error that is not the processor's own: a time limit or a lost session; else None."""
+    if isinstance(error, TimeLimitError):
+        return policy.timed_out_of(started, retries, seconds=kind.timeout_seconds)
+    return settlement_of_lost_session(started, error)

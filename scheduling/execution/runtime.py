@@ -74,7 +74,7 @@ class ExecutionRuntime:
             )
         )
         self._log.flush_if_due()
-        self._stop_if_asked()
+        self.stop_if_requested()
 
     def in_settlement(self, effects: Effects) -> None:
         """Register ``effects`` for the transaction that settles this execution as completed."""
@@ -82,9 +82,7 @@ class ExecutionRuntime:
 
     def report_progress(self, current: int, total: int, message: str) -> None:
         """Store the progress once a second; a report between two writes is written later, at the end at the latest."""
-        progress = Progress.of(current, total, message)
-        with self._progress_guard:
-            self._unsaved_progress = progress
+        self._keep_progress(current, total, message)
         # A write in a transaction of the job is invisible, and lost if that is rolled back.
         if time.monotonic() >= self._progress_due_at and not connection.in_atomic_block:
             self._under_fence(self._write_progress)
@@ -92,11 +90,22 @@ class ExecutionRuntime:
             self._log.write_later()
         self._log.flush_if_due()
 
+    def note_progress(self, current: int, total: int, message: str) -> None:
+        """Keep the progress, which the log's thread stores within a second."""
+        self._keep_progress(current, total, message)
+        self._log.write_later()
+
     def should_yield(self) -> bool:
         """Return whether a yield of this job was requested; raise Interrupted if a stop was requested."""
         self._log.flush_if_due()
-        self._stop_if_asked()
+        self.stop_if_requested()
         return self._seat.is_yield_requested
+
+    def stop_if_requested(self) -> None:
+        """Raise Interrupted if a stop was requested."""
+        cause = self._seat.interruption()
+        if cause is not None:
+            raise Interrupted(cause.value)
 
     def log(self, message: str, level: LogLevel, fields: Json) -> None:
         """Add a line to the job's log."""
@@ -166,6 +175,11 @@ class ExecutionRuntime:
 
         return run_all
 
+    def _keep_progress(self, current: int, total: int, message: str) -> None:
+        progress = Progress.of(current, total, message)
+        with self._progress_guard:
+            self._unsaved_progress = progress
+
     def _take_progress(self) -> Progress | None:
         with self._progress_guard:
             progress, self._unsaved_progress = self._unsaved_progress, None
@@ -206,11 +220,6 @@ class ExecutionRuntime:
         except FenceLostError:
             # The job's own thread raises this at its next safe point.
             return False
-
-    def _stop_if_asked(self) -> None:
-        cause = self._seat.interruption()
-        if cause is not None:
-            raise Interrupted(cause.value)
 
     def _under_fence(self, write: Callable[[], object]) -> None:
         try:

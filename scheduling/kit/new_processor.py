@@ -19,15 +19,17 @@ class NewProcessorError(Exception):
     """The error for a package that cannot be written as requested."""
 
 
-def write_processor(name: str, parent: Path) -> list[Path]:
+def write_processor(name: str, parent: Path, *, is_async: bool = False) -> list[Path]:
     """Write the package as a new folder of ``parent``; return its files. Existing files are not touched.
 
-    Raise NewProcessorError for an invalid name, a missing parent or an existing folder.
+    With ``is_async`` its processor is a coroutine. Raise NewProcessorError for an invalid name, a missing parent or an
+    existing folder.
     """
     check_name(name)
     if not parent.is_dir():
         raise NewProcessorError(f"There is no folder {parent}.")
     folder = parent / name
+    names = ["AsyncJobContext", "AsyncTaskProcessor"] if is_async else ["JobContext", "TaskProcessor"]
     values = {
         "name": name,
         "distribution": name.replace("_", "-"),
@@ -35,6 +37,11 @@ def write_processor(name: str, parent: Path) -> list[Path]:
         "title": name.replace("_", " ").capitalize(),
         "kit_version": ".".join(map(str, KIT_VERSION)),
         "kit_major": str(KIT_VERSION[0]),
+        "imports": ", ".join(sorted(["Complete", "PermanentError", "Yielded", *names])),
+        "context": names[0],
+        "base": names[1],
+        "async": "async " if is_async else "",
+        "await": "await " if is_async else "",
     }
     try:
         folder.mkdir()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from inspect import iscoroutinefunction
 
 from django.apps import apps
 from django.utils.module_loading import import_string
@@ -120,7 +121,12 @@ def _is_allowed(processor: type[TaskProcessor]) -> bool:
 def _mergeable_kinds() -> frozenset[str]:
     try:
         sharing = _sharing_kinds()
-        return frozenset(kind for kind, processor in _all().items() if processor.is_mergeable and kind in sharing)
+        return frozenset(
+            kind
+            for kind, processor in _all().items()
+            # Coroutines wait: they gain nothing by running one after another.
+            if processor.is_mergeable and kind in sharing and not iscoroutinefunction(processor.process)
+        )
     except ProcessorInvalidError:
         # A dispatcher runs no processors: a broken one must not stop the dispatch.
         logger.exception("processors.not_merged")

@@ -1,8 +1,9 @@
-"""Kit types for the worker's side of a running job; `base` exports them to processors."""
+"""Kit types for the worker's side of a running job, and for how it stops; `base` exports them to processors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 from scheduling.kit.children import Child, ChildJob
@@ -11,6 +12,19 @@ from scheduling.kit.outcomes import Json
 
 type Effects = Callable[[], object]
 type LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Interrupted(BaseException):
+    """The exception that the platform raises at a safe point (a call of the context) to stop the processor.
+
+    It derives from ``BaseException``, so a processor's ``except Exception`` does not catch it. ``cause`` is one of
+    ``cancel``, ``shutdown``, ``deadline``, ``fence_lost``, ``dependency``. A coroutine is also stopped at any other
+    ``await``, by asyncio's ``CancelledError``.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class JobRuntime(Protocol):
@@ -58,3 +72,33 @@ class JobRuntime(Protocol):
 
     def children(self) -> Sequence[ChildJob]:
         """Return the children that the job last waited for, in order of submission, with their results."""
+
+
+class AsyncJobRuntime(Protocol):
+    """The interface that the worker implements behind an `AsyncJobContext`, beside a `JobRuntime`."""
+
+    async def report_progress(self, current: int, total: int, message: str) -> None:
+        """Keep the progress, and let it be written at most once a second."""
+
+    async def should_yield(self) -> bool:
+        """Return whether the time slice is used and another job waits for the slot; raise Interrupted on a stop."""
+
+    async def yield_requested(self) -> None:
+        """Wait until ``should_yield`` would return True."""
+
+    def database(self) -> AbstractAsyncContextManager[None]:
+        """Return a block that has a database connection and a transaction with the job's tenant set."""
+
+    async def run[T](self, function: Callable[[], T]) -> T:
+        """Call ``function`` in the thread of the database connection, and return its result."""
+
+
+def attempt_error(error: BaseException) -> BaseException:
+    """Return the error that settles an attempt: of a group, such as that of a ``TaskGroup``, one of its errors.
+
+    That is an Interrupted if it has one, else its first error, so that permanent and transient ones keep their meaning.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    interrupted, _others = error.split(Interrupted)
+    return attempt_error((interrupted or error).exceptions[0])

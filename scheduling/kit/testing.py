@@ -8,16 +8,20 @@ Packages that provide a kind may use them in their tests: the names are as stabl
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Final
 from uuid import UUID
 
 from jsonschema import Draft202012Validator
 
 from scheduling.kit.base import (
+    AsyncJobContext,
     Child,
     ChildJob,
     Complete,
@@ -30,8 +34,9 @@ from scheduling.kit.base import (
     Outcome,
     TaskProcessor,
 )
+from scheduling.kit.runtime import attempt_error
 
-__all__ = ["RecordingRuntime", "TriedRun", "make_context", "try_processor"]
+__all__ = ["AsyncRecordingRuntime", "RecordingRuntime", "TriedRun", "make_context", "try_processor"]
 
 _TENANT: Final = UUID("00000000-0000-7000-8000-0000000000aa")
 _JOB: Final = UUID("00000000-0000-7000-8000-0000000000bb")
@@ -108,6 +113,35 @@ class RecordingRuntime:
             raise Interrupted(self.cause)
 
 
+class AsyncRecordingRuntime:
+    """A runtime for tests of asynchronous kinds, beside ``recorded``, whose requests it passes on."""
+
+    def __init__(self, recorded: RecordingRuntime) -> None:
+        self.recorded = recorded
+
+    async def report_progress(self, current: int, total: int, message: str) -> None:
+        """Record the progress."""
+        self.recorded.report_progress(current, total, message)
+
+    async def should_yield(self) -> bool:
+        """Pass a safe point; return whether it is the one of ``yields_after``."""
+        await asyncio.sleep(0)
+        return self.recorded.should_yield()
+
+    async def yield_requested(self) -> None:
+        """Pass a safe point; wait until it is cancelled unless that is the one of ``yields_after``."""
+        if not await self.should_yield():
+            await asyncio.Event().wait()
+
+    def database(self) -> AbstractAsyncContextManager[None]:
+        """Open nothing: a test of the ORM needs a database of its own."""
+        return nullcontext()
+
+    async def run[T](self, function: Callable[[], T]) -> T:
+        """Call the function."""
+        return function()
+
+
 @dataclass(frozen=True, slots=True)
 class TriedRun:
     """The result of `try_processor`, with the recorded calls; exactly one of ``outcome`` and ``error`` is set."""
@@ -153,16 +187,30 @@ def try_processor(processor: type[TaskProcessor], payload: Json, **options: Any)
     """Run a processor as a worker does, and return its outcome or its error.
 
     The processor's ``handle_error`` is called first for an error of its own. ``options`` are those of
-    `make_context`.
+    `make_context`. A coroutine runs on an event loop of its own, so do not call this from another one.
     """
     runtime = options.pop("runtime", None) or RecordingRuntime()
     context = make_context(processor, payload, runtime=runtime, **options)
     instance = processor()
     try:
-        return TriedRun(_outcome(instance.process(context)), None, runtime)
-    except (Exception, Interrupted) as error:  # noqa: BLE001 - the raised error is the result
-        answer = None if isinstance(error, Interrupted) else instance.handle_error(context, error)
+        return TriedRun(_outcome(_call(instance, instance.process, context)), None, runtime)
+    except (Exception, Interrupted, BaseExceptionGroup) as raised:  # noqa: BLE001 - the raised error is the result
+        error = attempt_error(raised) if iscoroutinefunction(instance.process) else raised
+        answer = None if isinstance(error, Interrupted) else _call(instance, instance.handle_error, context, error)
         return TriedRun(_outcome(answer), None, runtime) if answer is not None else TriedRun(None, error, runtime)
+
+
+def _call(instance: TaskProcessor, method: Callable[..., Any], context: JobContext, *args: object) -> Any:
+    """Call a method of a processor; one of an asynchronous kind on an event loop of its own."""
+    runtime = context.runtime
+    if not iscoroutinefunction(instance.process) or not isinstance(runtime, RecordingRuntime):
+        return method(context, *args)
+
+    async def call() -> Any:
+        answer = method(AsyncJobContext.of(context, AsyncRecordingRuntime(runtime)), *args)
+        return await answer if isawaitable(answer) else answer
+
+    return asyncio.run(call())
 
 
 def _outcome(answer: Outcome | Json | None) -> Outcome:

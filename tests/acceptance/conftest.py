@@ -22,7 +22,7 @@ from tenants.database.conf import APP_ALIAS
 from tenants.database.platform_settings import platform_settings
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
-from tests.acceptance.packages import example, example_folder  # noqa: F401 - fixtures of this folder too
+from tests.acceptance.packages import example, example_folder, plugin_worker  # noqa: F401 - fixtures of this folder too
 from tests.acceptance.processes import eventually
 from tests.acceptance.serving import SLOTS, START_SECONDS, Platform
 from tests.brokers import empty_database

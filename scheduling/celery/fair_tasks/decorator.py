@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
@@ -40,7 +41,7 @@ def fair_task(
 
     A plain function becomes a shared task first. ``queue`` is the queue of its jobs unless a routing rule names the
     kind. ``attributes`` are those of `TaskProcessor`, such as ``timeout_seconds`` or ``max_retries``. Raise TypeError
-    for an unknown attribute.
+    for an unknown attribute and for a coroutine function.
     """
     if unknown := attributes.keys() - _ATTRIBUTES:
         raise TypeError(_unknown("fair_task", unknown, _ATTRIBUTES))
@@ -48,6 +49,7 @@ def fair_task(
     def decorate(task: Task | Callable[..., Any]) -> FairTask:
         # A shared task is a proxy until Celery's application is complete; reading its class would resolve it.
         is_task = isinstance(task, Proxy | Task)
+        _refuse_coroutine(kind, task)
         return FairTask(
             task if is_task else shared_task(task),
             attributes | {"kind": kind, "default_queue": queue, "title": title},
@@ -91,6 +93,7 @@ class FairTask:
         It is created on first use, because a shared task exists only by then.
         """
         run = self.task.run
+        _refuse_coroutine(self.kind, run)
         call = CallSignature.of(run)
         said = {
             "payload_schema": call.schema,
@@ -203,6 +206,11 @@ def _check_listed(kind: str) -> None:
             f"The kind {kind!r} is not registered: add the task's path to `processors` of your AppConfig, "
             "or to the entry points of your package."
         )
+
+
+def _refuse_coroutine(kind: str, function: object) -> None:
+    if iscoroutinefunction(function):
+        raise TypeError(f"The fair task {kind!r} is a coroutine function: write its kind as an AsyncTaskProcessor.")
 
 
 def _unknown(name: str, unknown: Set[str], allowed: Set[str]) -> str:

@@ -22,11 +22,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--path", default=".", help="folder in which the package's folder is created (default: this one)"
         )
+        parser.add_argument("--async", action="store_true", dest="is_async", help="write the processor as a coroutine")
         parser.add_argument("--json", action="store_true", help="print the files as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            written = write_processor(options["name"], Path(options["path"]))
+            written = write_processor(options["name"], Path(options["path"]), is_async=options["is_async"])
         except (NewProcessorError, OSError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:

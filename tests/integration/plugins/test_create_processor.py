@@ -22,8 +22,9 @@ def create(name: str, parent: Path, *options: str) -> str:
     return out.getvalue()
 
 
-def test_written_package_installs_and_its_tests_pass(tmp_path: Path) -> None:
-    output = create("invoice_mailer", tmp_path)
+@pytest.mark.parametrize("options", [(), ("--async",)])
+def test_written_package_installs_and_its_tests_pass(tmp_path: Path, options: tuple[str, ...]) -> None:
+    output = create("invoice_mailer", tmp_path, *options)
     package = tmp_path / "invoice_mailer"
     assert str(package / "README.md") in output
     environment = Environment(tmp_path / "environment")
@@ -31,6 +32,8 @@ def test_written_package_installs_and_its_tests_pass(tmp_path: Path) -> None:
     done = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=package, PYTHONPATH=str(BASE_DIR))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 passed" in done.stdout
+    processor = (package / "invoice_mailer" / "processor.py").read_text()
+    assert ("async def process" in processor) == bool(options)
 
 
 def test_example_package_passes_its_own_tests(tmp_path: Path) -> None:

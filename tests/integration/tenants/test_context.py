@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +12,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from tenants.context import (
     Actor,
+    Scope,
     acting_as,
     all_tenants,
     current_actor,
@@ -140,6 +143,36 @@ def test_thread_with_a_copied_context_must_open_its_own(acme):
         assert isinstance(threads.submit(copied.run, ask).result(), ContextElsewhereError)
         # A new thread starts without a tenant.
         assert type(threads.submit(ask).result()) is NoTenantError
+
+
+def test_coroutine_has_the_scope_of_its_context_as_long_as_the_transaction_has_it(acme, globex):
+    async def ask() -> object:
+        return current_scope()
+
+    def ask_on_a_loop() -> object:
+        try:
+            return threads.submit(copied.run, asyncio.run, ask()).result()
+        except NoTenantError as error:
+            return type(error)
+
+    with ThreadPoolExecutor(1) as threads:
+        with tenant_context(acme):
+            copied = contextvars.copy_context()
+            assert ask_on_a_loop() == Scope(acme.pk)
+            with tenant_context(globex):
+                assert ask_on_a_loop() is ContextElsewhereError
+            assert ask_on_a_loop() == Scope(acme.pk)
+        with tenant_context(acme):
+            assert ask_on_a_loop() is ContextElsewhereError
+
+
+def test_scope_may_be_left_in_another_copy_of_the_context(acme, globex):
+    with tenant_context(globex):
+        entered = contextlib.ExitStack()
+        contextvars.copy_context().run(entered.enter_context, tenant_context(acme))
+        assert transaction_settings() == inside(acme)
+        contextvars.copy_context().run(entered.close)
+        assert transaction_settings() == inside(globex)
 
 
 def test_actor_is_the_system_by_default():

@@ -1,9 +1,11 @@
-"""A worker of one slot in the test's process, and a kind whose processor the test scripts."""
+"""A worker of one slot in the test's process, and two kinds whose processor the test scripts: one is a coroutine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from importlib.metadata import EntryPoint
+from inspect import isawaitable, iscoroutine
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,7 +15,7 @@ from scheduling.dispatch.tick import run_tick
 from scheduling.execution.message import execute
 from scheduling.fleet.workers import register_worker
 from scheduling.kit import registry
-from scheduling.kit.base import JobContext, Outcome, TaskProcessor
+from scheduling.kit.base import AsyncJobContext, AsyncTaskProcessor, JobContext, Outcome, TaskProcessor
 from scheduling.models import Execution, Job, LiveExecution, Worker, WorkerPool
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
@@ -25,26 +27,60 @@ type Run = Callable[[Job], Job]
 type Merge = Callable[[Sequence[Job]], tuple[list[UUID], UUID]]
 type RunMerged = Callable[[Sequence[Job]], list[Job]]
 
-# The behaviour of the processor of kind `scripted`; set by each test.
-script: Callable[[JobContext], object] = lambda context: None  # noqa: E731
-on_error: Callable[[JobContext, BaseException], Outcome | None] = lambda context, error: None  # noqa: E731
+# The behaviour of the processors of the kinds `scripted` and `scripted_coroutine`; set by each test.
+script: Callable[[Any], object] = lambda context: None  # noqa: E731
+on_error: Callable[[Any, BaseException], Outcome | None] = lambda context, error: None  # noqa: E731
 
 
 class Scripted(TaskProcessor):
     kind = "scripted"
 
     def process(self, context: JobContext) -> Outcome | None:
-        return script(context)  # type: ignore[return-value]
+        answer = script(context)
+        return at_once(answer) if iscoroutine(answer) else answer  # type: ignore[return-value]
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
         return on_error(context, error)
 
 
+class ScriptedCoroutine(AsyncTaskProcessor):
+    kind = "scripted_coroutine"
+
+    async def process(self, context: AsyncJobContext) -> Outcome | None:
+        return await value_of(script(context))  # type: ignore[return-value]
+
+    async def handle_error(self, context: AsyncJobContext, error: BaseException) -> Outcome | None:
+        return await value_of(on_error(context, error))  # type: ignore[return-value]
+
+
+async def value_of(answer: object) -> object:
+    """Return what a call of a context answers: a script of both kinds awaits this."""
+    return await answer if isawaitable(answer) else answer
+
+
+def at_once(script: Coroutine[Any, Any, object]) -> object:
+    """Run a script of both kinds for the synchronous one: nothing in it waits."""
+    try:
+        script.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("The script waits.")
+
+
+@pytest.fixture(params=["scripted", "scripted_coroutine"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Return each of the two kinds in turn, for tests of what both have in common."""
+    return str(request.param)
+
+
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Install the kind `scripted` as a third-party package is."""
-    point = EntryPoint("scripted", f"{__name__}:Scripted", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    """Install the kinds as a third-party package is."""
+    points = [
+        EntryPoint(name, f"{__name__}:{class_name}", registry.ENTRY_POINT_GROUP)
+        for name, class_name in (("scripted", "Scripted"), ("scripted_coroutine", "ScriptedCoroutine"))
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
     registry.reset()
     yield
     registry.reset()

@@ -19,6 +19,28 @@ KIT_VERSION
 MAX_CHILDREN
 MAX_DEPENDENCY_CHARACTERS
 MEMORY_MIB
+AsyncJobContext(tenant_id, job_id, execution_id, kind, payload, attempt, state, fencing_token, idempotency_key, \
+deadline_at, blocking, runtime, settings)
+AsyncJobContext.checkpoint(state, effects=)
+AsyncJobContext.children()
+AsyncJobContext.database()
+AsyncJobContext.dependency(dependency)
+AsyncJobContext.in_settlement(effects)
+AsyncJobContext.log(message, *, level=, **fields)
+AsyncJobContext.of(blocking, runtime)
+AsyncJobContext.report_progress(current, total, message=)
+AsyncJobContext.run(function, *args, **kwargs)
+AsyncJobContext.setting(key)
+AsyncJobContext.should_yield()
+AsyncJobContext.submit_child(kind, payload=, **options)
+AsyncJobContext.yield_requested()
+AsyncJobRuntime.database()
+AsyncJobRuntime.report_progress(current, total, message)
+AsyncJobRuntime.run(function)
+AsyncJobRuntime.should_yield()
+AsyncJobRuntime.yield_requested()
+AsyncTaskProcessor.handle_error(context, error)
+AsyncTaskProcessor.process(context)
 AwaitChildren(state)
 Child(kind, payload, priority, fair_key, tags, concurrency_key)
 ChildJob(job_id, kind, state, result, error_type, error_message)
@@ -85,6 +107,12 @@ Yielded(state)
 retry_after_seconds(header, now)
 """
 TESTING = """
+AsyncRecordingRuntime(recorded)
+AsyncRecordingRuntime.database()
+AsyncRecordingRuntime.report_progress(current, total, message)
+AsyncRecordingRuntime.run(function)
+AsyncRecordingRuntime.should_yield()
+AsyncRecordingRuntime.yield_requested()
 RecordingRuntime(yields_after, interrupted_after, cause, down, known_children, states, progress, lines, \
 in_settlement_effects, entered, submitted, safe_points)
 RecordingRuntime.children()

@@ -9,7 +9,7 @@ import pytest
 
 from scheduling.exceptions import KindUnknownError
 from scheduling.kit import registry
-from scheduling.kit.base import JobContext, TaskProcessor
+from scheduling.kit.base import AsyncJobContext, AsyncTaskProcessor, JobContext, TaskProcessor
 from scheduling.kit.registry import ProcessorInvalidError
 from tests.platform_settings import ChangePlatformSettings
 from workloads.diagnostics.processor import NoopProcessor
@@ -28,6 +28,13 @@ class Greeting(TaskProcessor):
 
 class SecondGreeting(Greeting):
     """Processor of a kind that is taken."""
+
+
+class Waiting(AsyncTaskProcessor):
+    kind = "waiting"
+
+    async def process(self, context: AsyncJobContext) -> None:
+        return None
 
 
 class Nameless(TaskProcessor):
@@ -108,3 +115,8 @@ def test_broken_plug_in_is_named_in_the_error(install: Install, names: list[str]
     install(*names)
     with pytest.raises(ProcessorInvalidError, match=words):
         registry.kinds()
+
+
+def test_kind_whose_work_is_a_coroutine_is_never_mergeable(install: Install) -> None:
+    install("Greeting", "Waiting")
+    assert (registry.is_mergeable("greeting"), registry.is_mergeable("waiting")) == (True, False)

@@ -231,3 +231,13 @@ def test_current_job_is_a_job_context() -> None:
     run(look)
     assert seen[0] is None
     assert isinstance(seen[1], JobContext)
+
+
+async def wait() -> None:
+    """Return nothing."""
+
+
+@pytest.mark.parametrize("task", [wait, app.task(wait)])
+def test_coroutine_function_is_refused_as_a_fair_task(task: Any) -> None:
+    with pytest.raises(TypeError, match="AsyncTaskProcessor"):
+        _ = fair_task(kind="wait")(task).kind_class

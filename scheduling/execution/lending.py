@@ -1,0 +1,175 @@
+"""The database connection of an execution whose processor is a coroutine: lent to one of its tasks at a time.
+
+The connection is that of the thread that runs the event loop's blocking calls; in a pool's child, the main thread. A
+statement of a task that has not borrowed it, and a connection in any other thread of the execution, are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connection as own_connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from scheduling.kit.base import PermanentError
+from tenants.context import tenant_context
+from tenants.database.conf import APP_ALIAS
+from tenants.exceptions import NoTenantError
+
+NOT_LENT: Final = "database_not_lent"
+CURE: Final = (
+    "The database was used outside of its block. Use `async with context.database():` and the ORM's asynchronous"
+    " methods, or `await context.run(function)`."
+)
+NOT_IN_TASK: Final = "A task that was started in a block of `context.database()` cannot use the database by itself."
+
+
+@dataclass(slots=True)
+class Loan:
+    """One use of the connection by a task; the tasks that it starts meanwhile may run statements in it."""
+
+    outer: Loan | None
+    task: asyncio.Task[Any] | None
+    is_open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Borrower:
+    """The place of a task: the thread whose connection its execution has, and its last loan, None before the first."""
+
+    thread_id: int
+    last: Loan | None = None
+
+    @property
+    def loan(self) -> Loan | None:
+        """Return the innermost open loan; a task may outlive the block in which it was started."""
+        loan = self.last
+        while loan is not None and not loan.is_open:
+            loan = loan.outer
+        return loan
+
+    def may_use_connection(self) -> bool:
+        """Return whether the calling thread may use its connection for the task."""
+        return self.loan is not None and threading.get_ident() == self.thread_id
+
+
+_borrower: ContextVar[Borrower | None] = ContextVar("database_borrower", default=None)
+
+
+class Lane:
+    """The connection of one thread, for the tasks of one execution."""
+
+    def __init__(self, thread_id: int, tenant_id: UUID) -> None:
+        self._thread_id = thread_id
+        self._tenant_id = tenant_id
+        self._free = asyncio.Lock()
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Loan]:
+        """Wait for the connection, and lend it to the calling task; in a block of that task, do so at once.
+
+        Raise PermanentError in a block of another task: savepoints end inside out, and tasks need not.
+        """
+        before = _borrower.get()
+        outer = None if before is None else before.loan
+        if outer is not None and outer.task is not asyncio.current_task():
+            raise PermanentError(NOT_IN_TASK, code=NOT_LENT)
+        loan = Loan(outer, asyncio.current_task())
+        async with self._free if outer is None else nullcontext():
+            _borrower.set(Borrower(self._thread_id, loan))
+            try:
+                yield loan
+            finally:
+                loan.is_open = False
+                _borrower.set(before)
+
+    async def run[T](self, function: Callable[[], T]) -> T:
+        """Call ``function`` in the connection's thread; a task that is cancelled meanwhile still waits for its end."""
+        async with self.lent():
+            return await _to_its_end(sync_to_async(function)())
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Lend the connection with a transaction of the tenant, which an error that leaves the block rolls back."""
+        async with self.lent() as loan:
+            entered = ExitStack()
+            entered.callback(setattr, loan, "is_open", False)  # noqa: FBT003 - the attribute's value
+            try:
+                # A task that is cancelled meanwhile has entered it all the same.
+                await _to_its_end(sync_to_async(entered.enter_context)(tenant_context(self._tenant_id)))
+                yield
+            except BaseException as error:
+                # The thread may still run a statement of a cancelled call: the rollback comes after it.
+                await _to_its_end(sync_to_async(entered.__exit__)(type(error), error, error.__traceback__))
+                raise
+            await _to_its_end(sync_to_async(entered.close)())
+
+
+async def _to_its_end[T](work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work`` until it has ended, and only then raise a cancellation of the calling task."""
+    task = asyncio.current_task()
+    assert task is not None
+    # In the same context, so that variables that the work sets, such as the tenant, are set for the caller.
+    working = asyncio.create_task(work, context=task.get_context())
+    cancelled: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait({working})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None or working.cancelled():
+        return working.result()
+    # So that asyncio does not report an error of the function as never retrieved.
+    working.exception()
+    raise cancelled
+
+
+@contextmanager
+def lending(tenant_id: UUID) -> Iterator[Lane]:
+    """Yield the lane of this thread's connection, and refuse statements of tasks that have not borrowed it."""
+    previous, thread_id = _borrower.get(), threading.get_ident()
+    _borrower.set(Borrower(thread_id))
+    try:
+        with own_connection.execute_wrapper(_refuse_statement):
+            yield Lane(thread_id, tenant_id)
+    finally:
+        _borrower.set(previous)
+
+
+def _refuse_statement(
+    execute: Callable[..., Any],
+    query: str,
+    params: Any,
+    many: bool,  # noqa: FBT001 - Django's signature
+    context: dict[str, Any],
+) -> Any:
+    borrower = _borrower.get()
+    if borrower is not None and not borrower.may_use_connection():
+        raise PermanentError(CURE, code=NOT_LENT)
+    return execute(query, params, many, context)
+
+
+def refuse_connection(sender: object, connection: BaseDatabaseWrapper, **_: object) -> None:
+    """Close a new connection that a task of an execution has not borrowed (receiver of `connection_created`)."""
+    borrower = _borrower.get()
+    if borrower is not None and connection.alias == APP_ALIAS and not borrower.may_use_connection():
+        connection.close()
+        raise PermanentError(CURE, code=NOT_LENT)
+
+
+def with_cure(error: BaseException) -> BaseException:
+    """Return an error of the ORM outside of a block as one that tells what to do; any other error unchanged."""
+    if not isinstance(error, NoTenantError | SynchronousOnlyOperation):
+        return error
+    cured = PermanentError(f"{CURE} ({error})", code=NOT_LENT)
+    cured.__cause__ = error
+    return cured

@@ -1,0 +1,62 @@
+"""Coroutines as jobs of real workers: they are stopped where they wait, and their process goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.models import Job
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from tests.acceptance.helpers import executions_of, fetch, submit, wait_for
+from tests.acceptance.processes import ManagedProcess, eventually
+
+pytestmark = pytest.mark.slow
+
+KIND = "chaos_waiting"
+
+
+def begin(tenant: Tenant, payload: dict[str, Any]) -> Job:
+    """Submit a job, and return it once it runs."""
+    (job,) = submit(tenant, KIND, payload)
+    eventually(lambda: fetch(job).checkpoint, what="the job has begun")
+    return fetch(job)
+
+
+def test_waiting_jobs_of_two_tenants_see_their_own_rows(
+    plugin_worker: ManagedProcess, acme: Tenant, globex: Tenant
+) -> None:
+    jobs = [job for tenant in (acme, globex) for job in submit(tenant, KIND, {}, {"seconds": 0.2}, {"sleeps": True})]
+    done = [wait_for(job, "completed") for job in jobs]
+    assert [job.result["tenants"] for job in done] == [[str(job.tenant_id)] for job in done]
+    assert len({job.result["pid"] for job in done}) == 1
+
+
+def test_coroutine_is_stopped_without_the_loss_of_its_process(plugin_worker: ManagedProcess, acme: Tenant) -> None:
+    cancelled = begin(acme, {"seconds": 60, "sleeps": False})
+    with tenant_context(acme):
+        cancel_job(job_id=cancelled.pk)
+    wait_for(cancelled, "cancelled")
+    late = wait_for(begin(acme, {"seconds": 60}), "discarded")
+    assert late.error_message == "The job exceeded its kind's time limit of 2 s."
+    (after,) = submit(acme, KIND, {})
+    pids = {cancelled.checkpoint["pid"], late.checkpoint["pid"], wait_for(after, "completed").result["pid"]}
+    assert len(pids) == 1
+    assert "execution.child_killed" not in plugin_worker.log
+
+
+def test_coroutine_that_blocks_its_loop_is_killed_after_its_time(plugin_worker: ManagedProcess, acme: Tenant) -> None:
+    job = wait_for(begin(acme, {"seconds": 60, "blocks": True}), "discarded")
+    assert (job.error_type, [execution.outcome for execution in executions_of(job)]) == ("timed_out", ["timed_out"])
+    assert "execution.child_killed" in plugin_worker.log
+    (after,) = submit(acme, KIND, {})
+    assert wait_for(after, "completed").result["pid"] != job.checkpoint["pid"]
+
+
+def test_worker_that_stops_returns_a_waiting_coroutine(plugin_worker: ManagedProcess, acme: Tenant) -> None:
+    job = begin(acme, {"seconds": 1.9})
+    plugin_worker.stop()
+    assert [execution.outcome for execution in executions_of(job)] == ["shutdown"]
+    assert (fetch(job).attempt, fetch(job).crash_count) == (0, 0)
