@@ -6,7 +6,6 @@ The ORM managers check a context variable. Row-level security checks two setting
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
 import socket
@@ -29,6 +28,7 @@ from tenants.exceptions import ContextElsewhereError, ForeignTenantError, NoTena
 from tenants.transactions import (
     ScopeTransaction,
     is_in_transaction,
+    is_on_event_loop,
     join_transaction,
     open_transaction,
     sent_together,
@@ -153,7 +153,7 @@ def current_scope() -> Scope | None:
     connection = transaction.get_connection()
     found = transaction_of(connection)
     is_here = connection.in_atomic_block and found is not None and found.scope == scope
-    if not is_here and not (opened.scope == scope and _is_on_event_loop()):
+    if not is_here and not (opened.scope == scope and is_on_event_loop()):
         raise ContextElsewhereError
     return scope
 
@@ -277,14 +277,6 @@ def _nested(
         finally:
             found.scope = previous
             _entered.set(entered)
-
-
-def _is_on_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:

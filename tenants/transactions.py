@@ -7,6 +7,7 @@ row of any tenant.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -277,3 +278,12 @@ def _beginning(settings: tuple[tuple[str, str], ...]) -> bytes:
         for name, value in settings
     ]
     return sql.SQL("; ").join([sql.SQL("BEGIN"), *texts]).as_bytes()
+
+
+def is_on_event_loop() -> bool:
+    """Return whether a coroutine of this thread's event loop calls."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -19,8 +19,7 @@ from scheduling import signals
 from scheduling.conf import BY_INDEX, LOCK_TIMEOUT_MS
 from scheduling.dispatch.broker import wake_dispatcher
 from scheduling.dispatch.locked import is_lock_timeout
-from scheduling.execution import settlement as settlements
-from scheduling.execution.settlement import SettledExecution, Settlement, settlement_values
+from scheduling.execution.settlement import SETTLE_AND_BEGIN, SettledExecution, Settlement, settlement_values
 from scheduling.jobs.lifecycle import JobState
 from tenants.context import query_cross_tenant
 from tenants.database.ids import uuid7s
@@ -29,7 +28,6 @@ from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
 _BEGIN_HERE, _READ = _SQL["begin_next_here"], _SQL["read_hold"]
-_SETTLE_AND_BEGIN = load_sql(settlements.__file__)["settle_one_begin_next"]
 # The most candidates for the next execution: any but the first are tried only if another session has locked that.
 _MOST_CANDIDATES = 3
 _FACTS = len(fields(SettledExecution))
@@ -73,7 +71,7 @@ def settle_and_begin(settlement: Settlement, next_ids: Sequence[UUID], *, hold_i
     repeat the call after a lost answer: it might have succeeded, and would begin a further one.
     """
     values = settlement_values([settlement], actor="system") | _begin_values(next_ids[:_MOST_CANDIDATES], hold_id)
-    (row,) = query_cross_tenant(_SETTLE_AND_BEGIN, values, settings=BY_INDEX)
+    (row,) = query_cross_tenant(SETTLE_AND_BEGIN, values, settings=BY_INDEX)
     settled = None if row[0] is None else SettledExecution(*row[:_FACTS])
     begun = None if row[_FACTS] is None else BegunExecution.of(*row[_FACTS:])
     if settled is not None:

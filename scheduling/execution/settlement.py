@@ -35,6 +35,8 @@ from tenants.encryption.fields import is_sealing, sealed_field
 _SQL = load_sql(__file__)
 _SETTLE_ONE, _SETTLE_MANY = _SQL["settle_one"], _SQL["settle_many"]
 _SETTLE_ONE_NAMING, _SETTLE_MANY_NAMING = _SQL["settle_one_naming"], _SQL["settle_many_naming"]
+# Run by `holds.settle_and_begin`.
+SETTLE_AND_BEGIN = _SQL["settle_one_begin_next"]
 
 MAX_PROGRESS_CHARACTERS = 200
 _MOST_PROGRESS = 2**63 - 1

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from scheduling.bulk.moves import move_jobs
-from scheduling.conf import BY_INDEX
 from scheduling.execution import settlement_builders
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import settle
@@ -45,21 +43,8 @@ from tests.integration.scheduling.job_helpers import (
     reload,
     submit,
 )
-from tests.integration.scheduling.test_named_statements import STATEMENTS, plan_of
 
 pytestmark = pytest.mark.django_db
-
-OF_KEYS = re.compile(
-    r"Scan using .* on scheduling_(concurrency_key|unique_key|job_held|job_ready) |Bitmap Index Scan on .*_key"
-)
-
-_WAITING = "tenant_id, entity_id, kind, rank, payload_bytes, used_us, job_id, merge_disabled, concurrency_key"
-_VALUES = "tenant, n, 'noop', n, 0, 0, gen_random_uuid(), false, 'key ' || n"
-FILLINGS = (
-    ("job_ready", _WAITING, _VALUES),
-    ("concurrency_key", "tenant_id, kind, concurrency_key, in_flight", "tenant, 'noop', 'key ' || n, 1"),
-    ("unique_key", "tenant_id, kind, unique_key, job_id", "tenant, 'noop', 'key ' || n, gen_random_uuid()"),
-)
 
 
 @pytest.fixture
@@ -332,33 +317,3 @@ def test_jobs_without_keys_write_no_rows_of_keys(acme: Tenant, worker: Registrat
     with all_tenants():
         assert not ConcurrencyKeyNews.objects.exists()
         assert not ConcurrencyKey.objects.exists()
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "scheduling/dispatch/concurrency_keys.sql:admit_jobs",
-        "scheduling/dispatch/concurrency_keys.sql:forget_idle",
-        "scheduling/dispatch/concurrency_keys.sql:reserve_keys",
-        "scheduling/dispatch/pick.sql:read_rows",
-        "scheduling/dispatch/collect.sql:hold_gated",
-        "scheduling/execution/settlement.sql:settle_many",
-        "scheduling/execution/start.sql:start_many",
-        "scheduling/jobs/job_keys/service.sql:find_holders",
-    ],
-)
-def test_rows_of_keys_are_found_by_their_values(acme: Tenant, name: str) -> None:
-    """No statement reads all rows of an index: each scan of these tables has a condition."""
-    # The planner may read an empty table in any way.
-    submit(acme, 200, concurrency_key="a")
-    with all_tenants(BY_INDEX), connection.cursor() as cursor:
-        for table, columns, values in FILLINGS:
-            cursor.execute(
-                f"INSERT INTO scheduling_{table} ({columns}) SELECT {values}"
-                " FROM generate_series(1, 5000) AS n, gen_random_uuid() AS tenant"
-            )
-        plan = [line.strip() for line in plan_of(STATEMENTS[name])]
-        transaction.set_rollback(True)
-    scans = [place for place, line in enumerate(plan) if OF_KEYS.search(line)]
-    assert [plan[place] for place in scans if not plan[place + 1].startswith("Index Cond")] == []
-    assert scans

@@ -1,4 +1,4 @@
-"""Holds: a child that received a list holds its executions, begins the first, and nobody else begins the others."""
+"""Holds: a child that receives a list holds its executions and begins the first; no other process begins one."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_lost_worker_returns_held_executions_and_only_the_begun_one_is_blamed(
 
 
 def test_lease_lost_by_a_worker_that_beats_blames_no_job(acme: Tenant, local: LocalWorker, enlist: Merge) -> None:
-    """A start that was given up may be committed later, and nobody renews its lease."""
+    """A start that was given up may be committed later, and no worker renews its lease."""
     jobs = submit(acme, 2, kind="scripted")
     execution_ids, token = enlist(jobs)
     hold(local, execution_ids, token)
