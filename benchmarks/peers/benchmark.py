@@ -41,7 +41,8 @@ KINDS = {MERGED: "noop", ORDINARY: "noop_task"}
 # Enough for a turn at several times the current rate.
 JOBS = {MERGED: 90_000, ORDINARY: 24_000}
 BULK_JOBS, QUICK_A_SECOND, WARM_UP_JOBS = 4_000, 20.0, 100
-_TRANSACTIONS = "SELECT count(DISTINCT xmin::text) FROM scheduling_execution"
+# Executions that were returned when the worker stopped are settled together.
+_SHARED = "SELECT count(*) - count(DISTINCT xmin::text) FROM scheduling_execution WHERE outcome = 'completed'"
 _ENDED = "SELECT count(*) FROM scheduling_execution WHERE ended_at BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
 
 
@@ -62,8 +63,8 @@ def drain_ours(folder: Path, how: str) -> Drained:
     how_many = {"slots": SLOTS, "tenants": DRAIN_TENANTS, "has_spare": how == ORDINARY}
     drained = drain_backlog(folder, JOBS[how], TURN_SECONDS, kind=KINDS[how], **how_many)
     verify_platform()
-    if how == ORDINARY and (transactions := ask(_TRANSACTIONS)) != count_ended():
-        raise MeasureFailedError(f"{count_ended():,} jobs were settled in {transactions:,} transactions.")
+    if how == ORDINARY and (shared := ask(_SHARED)):
+        raise MeasureFailedError(f"{shared:,} of {count_ended():,} jobs were settled with others.")
     return drained
 
 
