@@ -18,9 +18,9 @@ pytestmark = pytest.mark.slow
 KIND = "chaos_waiting"
 
 
-def begin(tenant: Tenant, payload: dict[str, Any]) -> Job:
+def begin(tenant: Tenant, payload: dict[str, Any], *, kind: str = KIND) -> Job:
     """Submit a job, and return it once it runs."""
-    (job,) = submit(tenant, KIND, payload)
+    (job,) = submit(tenant, kind, payload)
     eventually(lambda: fetch(job).checkpoint, what="the job has begun")
     return fetch(job)
 
@@ -35,7 +35,7 @@ def test_waiting_jobs_of_two_tenants_see_their_own_rows(
 
 
 def test_coroutine_is_stopped_without_the_loss_of_its_process(plugin_worker: ManagedProcess, acme: Tenant) -> None:
-    cancelled = begin(acme, {"seconds": 60, "sleeps": False})
+    cancelled = begin(acme, {"seconds": 600}, kind="chaos_patient")
     with tenant_context(acme):
         cancel_job(job_id=cancelled.pk)
     wait_for(cancelled, "cancelled")

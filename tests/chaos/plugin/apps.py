@@ -16,6 +16,7 @@ class ChaosConfig(AppConfig):
         "tests.chaos.plugin.processor.ProberProcessor",
         "tests.chaos.plugin.processor.HolderProcessor",
         "tests.chaos.plugin.litter.LitterProcessor",
+        "tests.chaos.plugin.waiting.PatientProcessor",
         "tests.chaos.plugin.waiting.WaitingProcessor",
     )
 

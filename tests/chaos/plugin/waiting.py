@@ -44,6 +44,14 @@ class WaitingProcessor(AsyncTaskProcessor):
             await context.run(sleep_in_database, seconds)
 
 
+class PatientProcessor(WaitingProcessor):
+    """Waits as its base does, without a time limit that could end it first."""
+
+    kind = "chaos_patient"
+    title = "Wait in a coroutine for long"
+    timeout_seconds = 600.0
+
+
 def sleep_in_database(seconds: float) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
