@@ -211,7 +211,8 @@ def test_place_is_free_once_the_last_job_of_a_list_has_ended(acme: Tenant, tick:
     assert tick().dispatched == 0
     assert in_flight_of(acme) == 1
     settle([settlement_builders.returned(one.execution_id, one.fence, cause="a test") for one in started[1:]])
-    assert tick().dispatched > 1
+    # How many depends on what the first has cost.
+    assert tick().dispatched > 0
     assert in_flight_of(acme) == 1
 
 
