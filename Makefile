@@ -112,7 +112,7 @@ code-metrics: ## Print the size and the shape of the code base as Markdown (AGAI
 
 ONLY ?=
 bench: environment ## Measure on this machine, more than an hour in all (BENCH="fairness eta" picks, ONLY="idle ticks" picks parts)
-	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH) $(addprefix --only ,$(ONLY))
+	@$(SERVERS) --admin -- $(PY) -m benchmarks $(BENCH) $(addprefix --only ,$(ONLY))
 
 bench-simulated: environment ## The fair scheduler's numbers in simulation: no server, half a minute
 	@$(PY) -m benchmarks.fairness.simulated
@@ -120,7 +120,7 @@ bench-simulated: environment ## The fair scheduler's numbers in simulation: no s
 ROUNDS ?= 5
 bench-peers: environment ## Beside other queues, in an environment of their own: 25 minutes (ROUNDS=n, ONLY="drain flood")
 	@"$(PYTHON)" tools/virtual_environment.py $(VENV)-peers requirements-peers.txt
-	@PEER_PROGRAMS="$(abspath $(VENV)-peers/bin)" ROUNDS=$(ROUNDS) $(SERVERS) -- $(PY) -m benchmarks peers $(addprefix --only ,$(ONLY))
+	@PEER_PROGRAMS="$(abspath $(VENV)-peers/bin)" ROUNDS=$(ROUNDS) $(SERVERS) --admin -- $(PY) -m benchmarks peers $(addprefix --only ,$(ONLY))
 
 # Each row starts its own servers. The launcher cleans up, however the run ends.
 SEEDS ?=

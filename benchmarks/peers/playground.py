@@ -219,4 +219,6 @@ def _database_url() -> str:
 
 
 def _broker_url() -> str:
-    return urlsplit(platform_settings.REDIS_URL)._replace(path=f"/{BROKER_DATABASE}").geturl()
+    # The platform's user may not run the commands of other queues.
+    url = os.environ.get("REDIS_ADMIN_URL") or platform_settings.REDIS_URL
+    return urlsplit(url)._replace(path=f"/{BROKER_DATABASE}").geturl()

@@ -1,4 +1,4 @@
-"""Run a command with servers: `python -m jobsplatform.embedded run [--fast] [--keep DIR] -- COMMAND…`."""
+"""Run a command with servers: `python -m jobsplatform.embedded run [--fast] [--admin] [--keep DIR] -- COMMAND…`."""
 
 import argparse
 import os
@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="action", required=True)
     run = commands.add_parser("run", help="start the servers that are not configured, run the command, stop them")
     run.add_argument("--fast", action="store_true", help="give up durability; for tests, whose data are discarded")
+    run.add_argument("--admin", action="store_true", help="let the command administer the broker, as --fast does")
     run.add_argument("--keep", type=Path, metavar="DIR", help="keep PostgreSQL's data in this folder")
     run.add_argument("command", nargs="+", metavar="COMMAND", help="the command to run, after --")
     return parser
@@ -49,15 +50,16 @@ def main(arguments: list[str] | None = None) -> int:
                 database_url=database_url, redis_url=redis_url, keep=options.keep, is_fast=options.fast
             ) as urls,
         ):
-            return relay.run(options.command, os.environ | urls.environment() | _for_tests(urls, is_fast=options.fast))
+            administration = _administration(urls) if options.fast or options.admin else {}
+            return relay.run(options.command, os.environ | urls.environment() | administration)
     except (UnfitServerError, MissingServerError, ServerStartError, FolderInUseError, PermissionError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return EXIT_UNFIT
 
 
-def _for_tests(urls: ServerUrls, *, is_fast: bool) -> dict[str, str]:
-    """Return variables for tests only: administrative access to the broker, which the platform itself never has."""
-    return {"REDIS_ADMIN_URL": urls.redis_admin_url} if is_fast and urls.redis_admin_url else {}
+def _administration(urls: ServerUrls) -> dict[str, str]:
+    """Return variables for tests and benchmarks only: administration of the broker, which the platform never has."""
+    return {"REDIS_ADMIN_URL": urls.redis_admin_url} if urls.redis_admin_url else {}
 
 
 class Relay:
