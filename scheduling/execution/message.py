@@ -214,7 +214,6 @@ def run_list(turns: PrefetchList, use: SlotUse) -> bool:
     started: StartedExecution | None = turns.begin_first()
     try:
         while started is not None:
-            check_connection()
             with execution_context(started) as span:
                 work = run_execution(started, turns.seat, span, log_writer_of(started))
             is_spoiled = work.is_spoiled

@@ -3,7 +3,7 @@
 -- name: settle_one
 -- Settle one execution without dependencies.
 WITH
--- include: settlement
+-- include: one_settlement
 , deleted_live AS (
     DELETE FROM scheduling_execution_live l
     USING settlement v WHERE l.id = v.execution_id AND l.fence = v.fence RETURNING l.*
@@ -54,7 +54,7 @@ WITH
 -- name: settle_one_naming
 -- Settle one execution with dependencies.
 WITH
--- include: settlement
+-- include: one_settlement
 , deleted_live AS (
     DELETE FROM scheduling_execution_live l
     USING settlement v WHERE l.id = v.execution_id AND l.fence = v.fence RETURNING l.*
@@ -113,7 +113,7 @@ WITH
 -- after the settled one, and passed over if another session has locked it. Return one row, with NULLs for what was not
 -- found.
 WITH
--- include: settlement
+-- include: one_settlement
 , deleted_live AS (
     DELETE FROM scheduling_execution_live l
     USING settlement v WHERE l.id = v.execution_id AND l.fence = v.fence RETURNING l.*
@@ -143,8 +143,26 @@ FROM (SELECT) AS one LEFT JOIN (
 
 -- fragment: settlement
 settlement AS (
-    -- Omitted values have the defaults of `Settlement`.
-    SELECT execution_id, fence, outcome, state, event,
+    SELECT
+    -- include: settlement_values
+    FROM jsonb_to_recordset(%(rows)s::jsonb) AS v(
+    -- include: settlement_types
+    )
+)
+
+-- fragment: one_settlement
+-- The only settlement of a statement: PostgreSQL expects one row, where it would expect a hundred of a set.
+settlement AS (
+    SELECT
+    -- include: settlement_values
+    FROM jsonb_to_record(%(rows)s::jsonb -> 0) AS v(
+    -- include: settlement_types
+    )
+)
+
+-- fragment: settlement_values
+-- Omitted values have the defaults of `Settlement`.
+        execution_id, fence, outcome, state, event,
         coalesce(attempt_delta, 0) AS attempt_delta, coalesce(crash_delta, 0) AS crash_delta,
         result, checkpoint, due_in_seconds,
         coalesce(error_type, '') AS error_type, coalesce(error_message, '') AS error_message,
@@ -155,7 +173,8 @@ settlement AS (
         peak_memory_kib, began_us, measured_us, most_us, coalesce(merge_disabled, false) AS merge_disabled,
         dependencies, coalesce(is_blamed, false) AS is_blamed, retry_after_seconds, progress,
         charge_id, event_id, dead_letter_id, error_id
-    FROM jsonb_to_recordset(%(rows)s::jsonb) AS v(
+
+-- fragment: settlement_types
         execution_id uuid, fence bigint, outcome text, state text, event text,
         attempt_delta int, crash_delta int, result jsonb, checkpoint jsonb,
         due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
@@ -163,8 +182,6 @@ settlement AS (
         peak_memory_kib bigint, began_us bigint, measured_us bigint, most_us bigint, merge_disabled bool,
         dependencies jsonb, is_blamed bool, retry_after_seconds float8, progress jsonb,
         charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
-    )
-)
 
 -- fragment: locked
 -- Executions are locked in one order everywhere, so that two transactions that lock several do not deadlock.

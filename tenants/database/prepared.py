@@ -6,6 +6,7 @@ cursors put the values into the text, so that each text is new; these cursors se
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -33,6 +34,8 @@ PLAN_SECONDS = 60.0
 MOST_VALUES = 1_000
 # More than there are such statements; statements beyond it are prepared again.
 _MOST_STATEMENTS = 300
+
+_PLACEHOLDER = re.compile(r"%(?:[%s]|\((\w+)\)s)")
 
 # The item types of the longest lists.
 _PLAIN = {UUID, int, type(None)}
@@ -118,8 +121,28 @@ def set_config(settings: Mapping[str, str]) -> tuple[str, list[str]]:
     return text, [part for name_and_value in settings.items() for part in name_and_value]
 
 
-class PreparedCursor(psycopg.Cursor[Any]):
-    """A psycopg cursor that prepares each statement at its first run; behind a connection pooler it prepares none."""
+@cache
+def _numbered(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return a statement with PostgreSQL's own placeholders, and the names of its parameters in their order.
+
+    The driver would parse a long text at each run. The statements are those of the code, so all of them are kept.
+    """
+    positions: dict[str, int] = {}
+
+    def number(match: re.Match[str]) -> str:
+        if match[0] == "%%":
+            return "%"
+        return f"${positions.setdefault(match[1] or f'%{len(positions)}', len(positions) + 1)}"
+
+    numbered = _PLACEHOLDER.sub(number, text)
+    return numbered, tuple(positions)
+
+
+class PreparedCursor(psycopg.RawCursor[Any]):
+    """A psycopg cursor that prepares each statement at its first run; behind a connection pooler it prepares none.
+
+    Statements have the driver's usual placeholders.
+    """
 
     def __init__(
         self,
@@ -156,7 +179,11 @@ class PreparedCursor(psycopg.Cursor[Any]):
                 # With its values in the text it is planned for them, even if plan_cache_mode forces generic plans.
                 text = psycopg.ClientCursor(self.connection).mogrify(query, params)
                 super().execute(text, prepare=False, binary=binary)
-            elif self._is_pooled:
+                return self
+            if params is not None:
+                query, names = _numbered(query)
+                params = [params[name] for name in names] if isinstance(params, Mapping) else params
+            if self._is_pooled:
                 super().execute(query, params, prepare=False, binary=binary)
             else:
                 self._execute_prepared(query, params, binary=binary)
