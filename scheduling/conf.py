@@ -28,6 +28,8 @@ MESSAGE_WORK_US = 100_000
 # time. Each is settled by itself, and those that have not begun may be returned at any time.
 LIST_JOBS = 64
 LIST_WORK_US = 25_000
+# Those of a tenant that is ahead of a waiting one by this much, at its weight, are returned.
+AHEAD_US = 5_000
 # Executions that have not begun within this after their message did are returned.
 MESSAGE_SECONDS = 0.2
 # The most rows that one tick moves from the due and held tables, which bounds its length.
