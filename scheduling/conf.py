@@ -18,16 +18,20 @@ MAX_TAGS = 20
 
 # The most jobs that one tick dispatches, and the most entities that it reads in each queue.
 TICK_JOBS = 1_000
-# Jobs predicted below this share a message …
-MERGE_BELOW_US = 20_000
+# A shorter job costs about as much as the tick that the announcement of its end triggers.
+SMALL_US = 20_000
+# Jobs predicted below this are merged into a message …
+MERGE_BELOW_US = 5_000
 # … at most this many in one message, a whole tick's, and only as many as are predicted to be done in this time, for
 # which the next job in order waits.
 MAX_MESSAGE_JOBS = 1_000
-MESSAGE_WORK_US = 100_000
+MESSAGE_WORK_US = 25_000
 # Other jobs travel in prefetch lists: at most this many in one, and only as many as are predicted to be done in this
 # time. Each is settled by itself, and those that have not begun may be returned at any time.
 LIST_JOBS = 64
 LIST_WORK_US = 25_000
+# Those of a tenant that is ahead of a waiting one by this much, at its weight, are returned.
+AHEAD_US = 5_000
 # Executions that have not begun within this after their message did are returned.
 MESSAGE_SECONDS = 0.2
 # The most rows that one tick moves from the due and held tables, which bounds its length.

@@ -71,7 +71,7 @@ def fact_words(key: str, value: Any) -> str:
         return f"{_named(key.removesuffix('_us'), FACT_NAMES)} {duration_words(value / 1_000_000)}"
     if key.endswith("_seconds") and isinstance(value, int | float):
         return f"{_named(key.removesuffix('_seconds'), FACT_NAMES)} {duration_words(value)}"
-    text = str(value)
+    text = _(value) if key == "cause" and value else str(value)
     return f"{_named(key, FACT_NAMES)} {text if len(text) <= 160 else text[:159] + '…'}"
 
 

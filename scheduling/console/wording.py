@@ -13,7 +13,7 @@ from django.utils.translation import gettext_noop
 from scheduling.breakers.queries import OF_TENANTS
 from scheduling.breakers.rules import CircuitState
 from scheduling.jobs.lifecycle import JobState
-from scheduling.models import DeadLetter, Execution, TenantUpkeepRun, UpkeepRun, Worker
+from scheduling.models import DeadLetter, Execution, LiveExecution, TenantUpkeepRun, UpkeepRun, Worker
 from scheduling.shares.entitlements import EntitlementState
 from scheduling.topology.queue_rows import QueueRow
 
@@ -35,6 +35,7 @@ MARKS: dict[str, Mark] = {
     JobState.SCHEDULED: Mark("◷", gettext_noop("scheduled"), "wait"),
     JobState.AVAILABLE: Mark("○", gettext_noop("available"), "wait"),
     JobState.DISPATCHED: Mark("▷", gettext_noop("dispatched"), "busy"),
+    LiveExecution.Phase.HELD: Mark("◔", gettext_noop("held by a worker, not begun"), "busy"),
     JobState.EXECUTING: Mark("▶", gettext_noop("executing"), "busy"),
     JobState.RETRYABLE: Mark("↻", gettext_noop("retryable"), "warn"),
     JobState.SUSPENDED: Mark("‖", gettext_noop("suspended"), "warn"),

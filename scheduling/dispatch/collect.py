@@ -41,7 +41,7 @@ class News:
 
     Each flag names one kind of work, such as due jobs or settled executions. ``is_keyed_waiting``: jobs wait for a
     concurrency key. ``is_anybody_runnable``: a tenant had jobs to run before. ``is_anybody_locked``: another
-    transaction held a tenant's rows a moment ago.
+    transaction held a tenant's rows a moment ago. ``has_held``: executions of lists wait for their turn in workers.
     """
 
     is_anybody_locked: bool
@@ -53,6 +53,7 @@ class News:
     is_settled: bool
     is_woken: bool
     is_slice_used: bool
+    has_held: bool
     is_anybody_runnable: bool
 
     @property

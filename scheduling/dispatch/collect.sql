@@ -259,6 +259,8 @@ SELECT pg_try_advisory_xact_lock(%(tick_lock)s::int, %(pool_id)s::int) AS is_led
     EXISTS (SELECT FROM scheduling_execution_live l WHERE l.pool_id = %(pool_id)s AND
     -- include: is_slice_used
     ) AS is_slice_used,
+    EXISTS (SELECT FROM scheduling_execution_live
+        WHERE pool_id = %(pool_id)s AND hold_id IS NOT NULL AND started_at IS NULL) AS has_held,
     EXISTS (SELECT FROM unnest(
     -- include: queues_of_pool
     ) AS q(id) CROSS JOIN LATERAL (
@@ -317,8 +319,18 @@ SELECT woken.count AS wakes, tenant.* FROM (SELECT count(*) FROM woken) woken LE
 ) tenant ON true;
 
 -- name: fold_tenants
--- Write the lines of tenants with news, after those of their keys.
-WITH recomputed AS (
+-- Write the lines of tenants with news, after those of their keys. A tenant that returns starts at the virtual time of
+-- what runs. The clock is ahead of that by what waits in lists, so it is set back with the tenant, since it never
+-- exceeds an eligible one.
+WITH waiting AS MATERIALIZED (
+    SELECT e.queue_id, min(e.vruntime - h.service)::bigint AS start_tag
+    FROM (
+        SELECT coalesce(line.parent_id, line.id) AS entity_id,
+            sum(div(l.predicted_us::numeric * 1000000, l.weight_milli)) AS service
+        FROM scheduling_execution_live l JOIN scheduling_schedulingentity line ON line.id = l.entity_id
+        WHERE l.hold_id IS NOT NULL AND l.started_at IS NULL GROUP BY 1
+    ) h JOIN scheduling_schedulingentity e ON e.id = h.entity_id GROUP BY 1
+), recomputed AS (
     SELECT e.id, n.delta, n.keys_delta, own.rank AS own_rank, least(own.rank, key.head_rank) AS head_rank,
         -- include: tenant_weight
         AS weight_milli,
@@ -345,19 +357,28 @@ WITH recomputed AS (
             WHERE k.parent_id = e.id AND k.is_runnable AND e.keys_waiting + n.keys_delta > 0
             ORDER BY k.head_rank, k.in_flight, k.id LIMIT 1
         ) key ON true
+), entity AS (
+    UPDATE scheduling_schedulingentity e SET
+        waiting = e.waiting + l.delta,
+        keys_waiting = e.keys_waiting + l.keys_delta,
+        head_rank = coalesce(l.head_rank, e.head_rank),
+        own_rank = l.own_rank,
+        weight_milli = l.weight_milli,
+        is_runnable = l.is_runnable,
+        vruntime = CASE WHEN l.is_runnable AND NOT e.is_runnable THEN greatest(e.vruntime, least(l.virtual_time,
+                (SELECT w.start_tag FROM waiting w WHERE w.queue_id = e.queue_id)))
+            ELSE e.vruntime END,
+        own_vruntime = CASE WHEN l.own_rank IS NOT NULL AND e.own_rank IS NULL
+            THEN greatest(e.own_vruntime, e.virtual_time) ELSE e.own_vruntime END
+    FROM recomputed l WHERE e.id = l.id
+    RETURNING e.queue_id, e.vruntime, e.is_runnable
 )
-UPDATE scheduling_schedulingentity e SET
-    waiting = e.waiting + l.delta,
-    keys_waiting = e.keys_waiting + l.keys_delta,
-    head_rank = coalesce(l.head_rank, e.head_rank),
-    own_rank = l.own_rank,
-    weight_milli = l.weight_milli,
-    is_runnable = l.is_runnable,
-    vruntime = CASE WHEN l.is_runnable AND NOT e.is_runnable THEN greatest(e.vruntime, l.virtual_time)
-        ELSE e.vruntime END,
-    own_vruntime = CASE WHEN l.own_rank IS NOT NULL AND e.own_rank IS NULL THEN greatest(e.own_vruntime, e.virtual_time)
-        ELSE e.own_vruntime END
-FROM recomputed l WHERE e.id = l.id;
+UPDATE scheduling_queue_clock c SET
+    virtual_time = greatest(n.vruntime, (SELECT w.start_tag FROM waiting w WHERE w.queue_id = c.queue_id)),
+    floor = least(c.floor, n.vruntime)
+FROM (SELECT queue_id, min(vruntime) AS vruntime FROM entity WHERE is_runnable GROUP BY 1) n
+WHERE c.queue_id = n.queue_id AND n.vruntime < c.virtual_time
+    AND (SELECT w.start_tag FROM waiting w WHERE w.queue_id = c.queue_id) < c.virtual_time;
 
 -- name: count_due
 -- Count due jobs, up to a limit.

@@ -23,6 +23,7 @@ from scheduling.dispatch.duties import HEARTBEAT, Duty, DutyRoster
 from scheduling.dispatch.pools_due import PoolsDue
 from scheduling.dispatch.rejected_rows import quarantine_rejected
 from scheduling.dispatch.republish import republish_unstarted
+from scheduling.dispatch.take_back import take_back_held
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import Queue, WorkerPool
@@ -164,6 +165,8 @@ class DispatchLoop:
             return
         try:
             result = self._tick(pool_id, endings, has_signal=has_signal)
+            if result.has_held and not result.has_more:
+                take_back_held(pool_id)
         except ConnectionLostError:
             raise
         except TICK_ERRORS as error:

@@ -13,6 +13,8 @@ from scheduling.dispatch.tick import TickResult
 MORE_WORK_SECONDS = 0.03
 # Jobs that arrive while every slot is taken are folded for the counts of waiting jobs only.
 NO_SLOT_SECONDS = 0.1
+# If lists are in the slots, a job that arrives may precede what waits in them.
+FULL_OF_LISTS_SECONDS = 0.005
 
 
 class PoolsDue:
@@ -31,6 +33,7 @@ class PoolsDue:
         self._filled_at: dict[int, float] = {}
         # The events that each pool's last tick awaits.
         self._awaited: dict[int, NextTickTrigger] = {}
+        self._with_lists: set[int] = set()
 
     @property
     def has_pending_signals(self) -> bool:
@@ -61,8 +64,10 @@ class PoolsDue:
             self._be_due([pool_id], at)
         for pool_id in filled:
             self._filled.add(pool_id)
-            is_full = self._awaited.get(pool_id) is NextTickTrigger.ENDS
-            self._be_due([pool_id], self._after(pool_id, NO_SLOT_SECONDS if is_full else MORE_WORK_SECONDS, now))
+            seconds = MORE_WORK_SECONDS
+            if self._awaited.get(pool_id) is NextTickTrigger.ENDS:
+                seconds = FULL_OF_LISTS_SECONDS if pool_id in self._with_lists else NO_SLOT_SECONDS
+            self._be_due([pool_id], self._after(pool_id, seconds, now))
 
     def take(self, now: float) -> dict[int, bool]:
         """Return the pools to tick now, each with whether it was signalled.
@@ -84,6 +89,9 @@ class PoolsDue:
         A pool that is due again at once counts as signalled, so that the wake reaches another dispatcher if that ticks
         the pool.
         """
+        self._with_lists.discard(pool_id)
+        if result.has_lists:
+            self._with_lists.add(pool_id)
         if result.was_led and result.awaited is not None:
             self._awaited[pool_id] = result.awaited
         elif not result.was_led or self._awaited.get(pool_id) is NextTickTrigger.ENDS:

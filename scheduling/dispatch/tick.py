@@ -45,7 +45,7 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
 _STOP_TICKS = load_sql(__file__)["stop_ticks"]
-_SETTINGS = {
+TICK_SETTINGS = {
     **BY_INDEX,
     # Ends the session of a process that stalls inside the transaction.
     "idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS),
@@ -65,7 +65,8 @@ class TickResult:
     ``has_more``: another tick at once would find work. ``unpublished`` counts jobs whose message the broker did not
     accept and whose claim was undone. ``has_woken_others``: jobs of other pools may start because of this tick.
     ``awaited``: the events that may let another job start; None if the tick looked at no tenant, so that the value of
-    the last tick still holds.
+    the last tick still holds. ``has_held``: executions of the pool's lists waited for their turn in workers;
+    ``has_lists``: they did, or will after this tick.
     """
 
     was_led: bool
@@ -74,6 +75,8 @@ class TickResult:
     has_more: bool = False
     has_woken_others: bool = False
     awaited: NextTickTrigger | None = NextTickTrigger.EITHER
+    has_held: bool = False
+    has_lists: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def _run_tick(
 ) -> TickResult:
     """Run one attempt of a tick. A careful one writes only rows of tenants that it could lock at once."""
     began = time.monotonic()
-    with all_tenants(_SETTINGS):
+    with all_tenants(TICK_SETTINGS):
         news = lead_pool(pool_id)
         if news is None:
             return TickResult(was_led=False)
@@ -148,6 +151,8 @@ def _run_tick(
         has_woken_others=bool(staged) or has_freed or has_admitted_others,
         # The end of a job lets another of its concurrency key start, however many slots are free.
         awaited=NextTickTrigger.EITHER if unpublished or news.is_keyed_waiting else done.awaited,
+        has_held=news.has_held,
+        has_lists=news.has_held or _has_list(done.claims),
     )
 
 
@@ -256,6 +261,12 @@ def _may_hide_others(reading: PoolReading, picked: Picked, claims: Sequence[Clai
     return is_anybody_full or any(
         not read.jobs for entity_id, read in picked.rows.items() if entity_id not in picked.passed_over
     )
+
+
+def _has_list(claims: Sequence[Claim]) -> bool:
+    """Return whether some of the claims are in a list with others."""
+    listed = [claim.message_id for claim in claims if not claim.pick.job.may_merge]
+    return len(set(listed)) < len(listed)
 
 
 def _publish(pool_id: int, claims: Sequence[Claim]) -> int:

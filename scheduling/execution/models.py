@@ -42,6 +42,7 @@ class LiveExecution(TenantModel):
 
     class Phase(models.TextChoices):
         DISPATCHED = "dispatched", _("Dispatched")
+        HELD = "held", _("Held by a worker, not begun")
         EXECUTING = "executing", _("Executing")
 
     tenant = models.ForeignKey(
@@ -108,8 +109,8 @@ class LiveExecution(TenantModel):
 
     @property
     def phase(self) -> str:
-        """Return ``dispatched`` until a worker starts the execution, then ``executing``."""
-        return self.Phase.EXECUTING if self.started_at else self.Phase.DISPATCHED
+        """Return ``dispatched`` until a worker has its message, ``held`` until it begins, then ``executing``."""
+        return self.Phase.EXECUTING if self.started_at else self.Phase.HELD if self.hold_id else self.Phase.DISPATCHED
 
     @property
     def expected_us(self) -> int:

@@ -73,6 +73,7 @@ def pause_kind(*, kind: str, reason: str = "", until: datetime | None = None) ->
                 after=values,
                 reason=reason,
             )
+            wake_on_commit()
 
 
 def resume_kind(*, kind: str, reason: str = "") -> None:
@@ -165,6 +166,7 @@ def _drain(scope: Drain.Scope, name: str, target: AuditTarget, reason: str, unti
                 after=values,
                 reason=reason,
             )
+            wake_on_commit()
     return drain
 
 

@@ -185,6 +185,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"request_slice_yields", "request_yields_in_pool"},
         "the pick of yielding executions compares all tenants",
     ),
+    "scheduling/dispatch/take_back.py": ({"take_back_held"}, "a list has executions of many tenants"),
     "scheduling/dispatch/tick.py": ({"_run_tick"}, "dispatch serves all tenants at once"),
     "scheduling/execution/start.py": ({"start_executions"}, "a message names executions, not their tenants"),
     "scheduling/execution/holds.py": (

@@ -10,7 +10,7 @@ import pytest
 
 from scheduling.celery import publishing
 from scheduling.celery.publishing import Hint
-from scheduling.conf import MAX_MESSAGE_JOBS
+from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US
 from scheduling.dispatch.collect import fold_wakes
 from scheduling.dispatch.read import read_pool
 from scheduling.dispatch.republish import republish_unstarted
@@ -249,10 +249,10 @@ def test_small_jobs_fill_a_message_with_few_rows_read(
     with all_tenants():
         Worker.objects.update(slots=1)
         fold_wakes(pool.pk)
-        FairShareNode.objects.update(estimate_us=10_000)
+        FairShareNode.objects.update(estimate_us=4_000)
         reading = read_pool(pool.pk)
-    # Ten jobs of 10 ms fill a message; one more shows that it is full.
-    assert reading.share.limit == 11
+    # So many jobs of 4 ms fill a message; one more shows that it is full.
+    assert reading.share.limit == MESSAGE_WORK_US // 4_000 + 1
 
 
 @pytest.fixture

@@ -53,6 +53,8 @@ class World:
         self.has_woken_others: Callable[[int, float], bool] = lambda _, at: False
         self.is_led_by_another: Callable[[World], bool] = lambda _: False
         self.awaited: Callable[[float], NextTickTrigger | None] = lambda _: NextTickTrigger.EITHER
+        self.has_held: Callable[[float], bool] = lambda _: False
+        self.has_more: Callable[[float], bool] = lambda _: False
 
     @property
     def elapsed(self) -> float:
@@ -99,7 +101,14 @@ class World:
             unpublished=self.unpublished(self.elapsed),
             has_woken_others=self.has_woken_others(pool_id, self.elapsed),
             awaited=self.awaited(self.elapsed),
+            has_more=self.has_more(self.elapsed),
+            has_held=self.has_held(self.elapsed),
+            has_lists=self.has_held(self.elapsed),
         )
+
+    def take_back(self, pool_id: int) -> int:
+        self.done.append((self.elapsed, f"take back {pool_id}"))
+        return 0
 
     def set_aside(self, pool_id: int) -> int:
         self.done.append((self.elapsed, f"set aside {pool_id}"))
@@ -175,6 +184,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "Queue", SimpleNamespace(objects=queues))
         monkeypatch.setattr(module, "connection", SimpleNamespace(connection=None, close=lambda: None))
         monkeypatch.setattr(module, "run_tick", world.tick)
+        monkeypatch.setattr(module, "take_back_held", world.take_back)
         monkeypatch.setattr(module, "quarantine_rejected", world.set_aside)
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
         monkeypatch.setattr(module, "record_broker_outage", world.record_broker_outage)
@@ -398,6 +408,20 @@ def test_ends_precede_submissions_if_every_slot_is_taken(run: Callable[..., Worl
     world = run(0.25, on_start=wakes, awaited=lambda _: NextTickTrigger.ENDS)
     # The tick for the end has read the jobs, too.
     assert world.times("tick") == [0.0, 0.1, 0.115, 0.215]
+
+
+def test_submissions_are_served_sooner_if_lists_are_in_the_slots(run: Callable[..., World]) -> None:
+    wakes = in_turn((0.1, FILLED), (0.102, FILLED), (0.103, FILLED), (0.12, FILLED))
+    world = run(0.2, on_start=wakes, awaited=lambda _: NextTickTrigger.ENDS, has_held=lambda _: True)
+    assert world.times("tick") == [0.0, 0.1, 0.105, 0.12]
+
+
+def test_last_tick_of_a_pool_with_waiting_lists_takes_back(run: Callable[..., World]) -> None:
+    more = iter([False, False, True])
+    world = run(0.9, has_held=lambda at: at >= 0.25, has_more=lambda _: next(more, False))
+    # The third tick is repeated at once.
+    assert world.times("tick") == [0.0, 0.25, 0.5, 0.5, 0.75]
+    assert world.times("take back 1") == [0.25, 0.5, 0.75]
 
 
 def test_end_without_waiting_jobs_resets_what_the_pool_awaits(run: Callable[..., World]) -> None:

@@ -1,0 +1,61 @@
+"""Take-back: executions that wait in a list although they should not begin any more become available again.
+
+No worker takes part. An execution that has not begun has the fence of its dispatch, under which the settlement returns
+it; its child then passes it over. One that begins first is left alone. No attempt counts, the charge is corrected to
+nothing at the weight at which it was made, and the place is free once nothing of the list is left. A list takes no
+tokens of a rate, so there are none to give back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from django.db import OperationalError
+from django.utils.translation import gettext_noop
+from psycopg.rows import namedtuple_row
+
+from scheduling.conf import AHEAD_US, BY_INDEX, TICK_JOBS
+from scheduling.dispatch.locked import is_lock_timeout
+from scheduling.dispatch.tick import TICK_SETTINGS
+from scheduling.execution.settlement import settle_here
+from scheduling.execution.settlement_builders import returned
+from tenants.context import all_tenants, query_cross_tenant
+from tenants.database.sql import load_sql
+
+logger = logging.getLogger(__name__)
+
+_FIND = load_sql(__file__)["find_take_backs"]
+_CAUSES = {
+    "tenant": gettext_noop("the tenant was paused or suspended"),
+    "queue": gettext_noop("the queue was paused"),
+    "pool": gettext_noop("the worker pool was paused or drained"),
+    "worker": gettext_noop("the worker was drained"),
+    "kind": gettext_noop("the job kind was paused"),
+    "circuit": gettext_noop("a circuit breaker opened"),
+    "cap": gettext_noop("a concurrency limit was lowered"),
+    "order": gettext_noop("another tenant came first"),
+}
+
+
+def take_back_held(pool_id: int) -> int:
+    """Return waiting executions of the pool's lists whose tenant, queue, pool, worker or kind was stopped, or that a
+    tenant with less virtual time precedes; return how many.
+
+    Call it after a tick, outside its transaction: children wait for rows that are locked here.
+    """
+    values = {"pool_id": pool_id, "ahead_us": AHEAD_US, "limit": TICK_JOBS}
+    found = query_cross_tenant(_FIND, values, settings=BY_INDEX, row_factory=namedtuple_row)
+    if not found:
+        return 0
+    settlements = [returned(row.execution_id, row.fence, cause=_CAUSES[row.cause]) for row in found]
+    try:
+        with all_tenants(TICK_SETTINGS):
+            settled = settle_here(settlements, actor="system")
+    except OperationalError as error:
+        if not is_lock_timeout(error):
+            raise
+        # The next tick looks again.
+        return 0
+    logger.info("lists.taken_back", extra={"pool_id": pool_id, "causes": Counter(row.cause for row in found)})
+    return len(settled)
