@@ -37,13 +37,8 @@ from scheduling.models import Execution, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.tenancy.service import pause_tenant, resume_tenant
 from tests.brokers import empty_database
-from tests.integration.scheduling.protocol_sides import (
-    JUMP_SECONDS,
-    PLANS,
-    POOL,
-    ProtocolSides,
-    verdict_on,
-)
+from tests.integration.scheduling.protocol_lists import ListMoves
+from tests.integration.scheduling.protocol_sides import JUMP_SECONDS, PLANS, POOL, verdict_on
 from tests.integration.scheduling.startable_jobs import read_idle_slots
 from tests.protocol_rows import Hint
 
@@ -75,7 +70,7 @@ UPDATE scheduling_worker SET heartbeat_at = heartbeat_at - %(by)s
 some = st.integers(0, 10**6)
 
 
-class ProtocolMachine(ProtocolSides):
+class ProtocolMachine(ListMoves):
     """The moves of the protocol."""
 
     # People -----------------------------------------------------------------------------------------------
@@ -249,15 +244,11 @@ class ProtocolMachine(ProtocolSides):
 
     @rule(worker=st.integers(0, 1))
     def beat(self, worker: int) -> None:
-        """Send a heartbeat with all that the worker ever started."""
+        """Send a heartbeat with all that the worker ever held."""
         worker_id = self.workers[worker]
-        fences = {
-            owned.execution.execution_id: owned.execution.fence
-            for owned in self.owned_executions
-            if owned.worker == worker_id
-        }
-        answer = heartbeat(worker_id=worker_id, is_stopping=False, execution_ids=list(fences))
-        ours = self.model.heartbeat(worker_id, fences)
+        ids = [id_ for hold in self.holds if hold.worker == worker_id for id_ in hold.members]
+        answer = heartbeat(worker_id=worker_id, is_stopping=False, execution_ids=ids)
+        ours = self.model.heartbeat(worker_id, ids)
         assert {id_: lease.is_cancel_requested for id_, lease in answer.leases.items()} == {
             id_: live.is_cancel_requested for id_, live in ours.items()
         }

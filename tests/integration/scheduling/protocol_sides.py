@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
+from typing import Any
+from uuid import UUID
 
 import redis
 from django.db.models import Count
@@ -26,7 +27,7 @@ from tenants.tenancy.service import create_tenant, update_tenant
 from tests.brokers import empty_database
 from tests.checks import faults_of
 from tests.integration.scheduling.dispatch.test_invariants import check_histories, recount
-from tests.protocol_rows import Hint, Id, JobRow
+from tests.protocol_rows import Hint, Id, JobRow, LiveRow
 from tests.protocol_store import Store
 
 POOL = "default"
@@ -56,6 +57,7 @@ class OwnedExecution:
     execution: StartedExecution
     worker: Id
     job: JobRow
+    hold: UUID
 
 
 class ProtocolSides(RuleBasedStateMachine):
@@ -79,7 +81,8 @@ class ProtocolSides(RuleBasedStateMachine):
         self.paused: set[str] = set()
         self.tokens: set[Id] = set()
         self.hints: list[Hint] = []
-        self.holds = count(1)
+        # Those of `protocol_lists.Hold` that had an execution.
+        self.holds: list[Any] = []
         self.claims: list[Claim] = []
         self.owned_executions: list[OwnedExecution] = []
 
@@ -89,7 +92,16 @@ class ProtocolSides(RuleBasedStateMachine):
             rows = Job.objects.values_list("id", "state", "attempt", "crash_count", "fence", "progress_current")
             jobs = {id_: facts for id_, *facts in rows}
             executions = {
-                row.pk: [row.job_id, row.token, row.fence, row.started_at is not None, bool(row.cancel_requested_at)]
+                row.pk: [
+                    row.job_id,
+                    row.message_id,
+                    row.token,
+                    row.worker_id,
+                    row.hold_id,
+                    row.fence,
+                    row.started_at is not None,
+                    bool(row.cancel_requested_at),
+                ]
                 for row in LiveExecution.objects.all()
             }
         assert jobs == {
@@ -97,7 +109,16 @@ class ProtocolSides(RuleBasedStateMachine):
             for job in self.model.jobs.values()
         }
         assert executions == {
-            live.id: [live.job.id, live.token, live.fence, live.has_begun, live.is_cancel_requested]
+            live.id: [
+                live.job.id,
+                live.place,
+                live.token,
+                live.worker,
+                live.hold,
+                live.fence,
+                live.has_begun,
+                live.is_cancel_requested,
+            ]
             for live in self.model.live.values()
         }
         assert recount() == []
@@ -135,13 +156,14 @@ class ProtocolSides(RuleBasedStateMachine):
     def settle_both(self, new_settlement: settlement_builders.Settlement, job: JobRow) -> None:
         assert bool(settle([new_settlement])) is self.model.settle(new_settlement, job)
 
-    def begin_both(self, hint: Hint, worker: int) -> None:
-        worker_id = self.workers[worker]
-        started = start_executions(execution_ids=hint.executions, token=hint.token, worker_id=worker_id)
-        lives = self.model.hold(hint, worker_id, f"hold {next(self.holds)}")
-        assert [one.execution_id for one in started] == [live.id for live in lives]
-        for one, live in zip(started, lives, strict=True):
-            self.owned_executions.append(OwnedExecution(one, worker_id, live.job))
+    def start_both(self, hint: Hint, worker: Id, hold: UUID) -> tuple[list[StartedExecution], list[LiveRow]]:
+        """Hold the executions of a message on both sides, which must get the same."""
+        started = start_executions(execution_ids=hint.executions, token=hint.token, worker_id=worker, hold_id=hold)
+        lives = self.model.hold(hint, worker, hold)
+        assert [(one.execution_id, one.fence, one.has_begun) for one in started] == [
+            (live.id, live.fence, live.has_begun) for live in lives
+        ]
+        return started, lives
 
     def tick_both(self) -> bool:
         with all_tenants():
