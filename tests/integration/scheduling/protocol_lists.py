@@ -5,34 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
-from django.db import connection
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from scheduling.execution import holds, settlement_builders
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution
-from scheduling.models import LiveExecution
-from tenants.context import all_tenants
-from tests.integration.scheduling.protocol_sides import PLANS, POOL, OwnedExecution, ProtocolSides, verdict_on
+from tests.integration.scheduling.protocol_sides import PLANS, OwnedExecution, ProtocolSides, verdict_on
 from tests.protocol_rows import HeldRow, Hint, Id, JobRow
 
 LONGEST_LIST = 4
 WAYS = ("completed", "completed", "failed", "yielded", "shut_down", "put_off", "suspended")
-
-# Counters as the dispatcher would have set them, had it dispatched the executions in one message.
-_RECOUNT = (
-    """
-    UPDATE scheduling_schedulingentity e SET in_flight = (SELECT count(DISTINCT message_id) FROM (
-        SELECT message_id FROM scheduling_execution_live l WHERE l.entity_id = e.id
-        UNION ALL SELECT message_id FROM scheduling_settled s WHERE s.entity_id = e.id) AS executions)
-    """,
-    """
-    UPDATE scheduling_tenant_capacity c SET in_flight = (SELECT count(DISTINCT message_id) FROM (
-        SELECT message_id FROM scheduling_execution_live l WHERE l.tenant_id = c.tenant_id
-        UNION ALL SELECT message_id FROM scheduling_settled s WHERE s.tenant_id = c.tenant_id) AS executions)
-    """,
-)
 
 some = st.integers(0, 10**6)
 
@@ -77,31 +60,31 @@ class ListMoves(ProtocolSides):
 
     # Moves ------------------------------------------------------------------------------------------------
 
-    @rule(tenant=st.sampled_from(sorted(PLANS)), size=st.integers(2, LONGEST_LIST), worker=st.sampled_from([None, 0, 1]))
-    def begin_list(self, tenant: str, size: int, worker: int | None) -> None:
-        """Dispatch jobs in one message, as a tick that makes lists; let a child hold it, unless it is late."""
-        for _ in range(size):
-            self.submit(tenant, retries=1, is_late=False)
-        self.tick()
-        ids = [live.id for live in self.model.live.values() if live.worker is None and live.job.tenant == tenant]
-        if len(ids) > 1:
-            self.enlist(ids[-size:])
-            if worker is not None:
-                self.begin_both(self.hints[-1], worker)
+    @rule(
+        tenant=st.sampled_from(sorted(PLANS)),
+        size=st.integers(2, LONGEST_LIST),
+        worker=st.integers(0, 1),
+        turns=st.lists(st.tuples(st.sampled_from(WAYS), st.booleans()), max_size=LONGEST_LIST),
+    )
+    def run_list(self, tenant: str, size: int, worker: int, turns: list[tuple[str, bool]]) -> None:
+        """Let a child hold a list, and run some of it; after a lost answer it finds what has begun."""
+        if not self.begin_list(tenant, size, worker):
+            return
+        for way, is_answered in turns:
+            self.settle_and_begin(0, way, is_answered)
+            self.agrees_with_the_model()
+            if not is_answered:
+                self.begin_here(0)
 
-    def enlist(self, ids: list[Id]) -> None:
-        token, place = uuid4(), uuid4()
-        with all_tenants(), connection.cursor() as cursor:
-            LiveExecution.objects.filter(pk__in=ids).update(token=token, message_id=place, is_list=True)
-            for statement in _RECOUNT:
-                cursor.execute(statement)
-        for id_ in ids:
-            live = self.model.live[id_]
-            live.place, live.token, self.model.last_token[id_] = place, token, token
-        for tenant in self.tenants:
-            self.model.in_flight[tenant] = self.model.in_flight_of(tenant)
-        self.tokens.add(token)
-        self.hints.append(Hint(tuple(ids), token, POOL))
+    def begin_list(self, tenant: str, size: int, worker: int) -> bool:
+        """Let a tick make a list of a tenant that may use one slot only; return whether a child holds a message."""
+        held = len(self.holds)
+        self.set_cap(tenant, 1)
+        for _ in range(size):
+            self.submit(tenant, retries=1, is_late=False, is_small=True)
+        self.tick()
+        self.deliver(0, worker, is_first=False)
+        return len(self.holds) > held
 
     @precondition(lambda self: self.holds)
     @rule(number=some)
