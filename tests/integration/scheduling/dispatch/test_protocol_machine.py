@@ -19,6 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import run_state_machine_as_test
 from kombu import Connection, pools
 
+from scheduling.conf import LIST_WORK_US
 from scheduling.dispatch import broker, republish
 from scheduling.execution import holds, leases, rescue, settlement
 from scheduling.execution import start as execution
@@ -26,7 +27,7 @@ from tenants.database.platform_settings import platform_settings
 from tests.brokers import empty_database
 from tests.databases import TestDatabase
 from tests.integration.scheduling.protocol_machine import ProtocolMachine
-from tests.integration.scheduling.protocol_sides import LEASE_SECONDS, PLANS, REPUBLISH_SECONDS
+from tests.integration.scheduling.protocol_sides import LEASE_SECONDS, LISTED_US, PLANS, REPUBLISH_SECONDS
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,6 +38,7 @@ STEPS = 50
 FIRST_DATABASE = 8
 # The condition of the start of a list's executions.
 OF_LIST = "NOT l.is_list OR l.id = (SELECT id FROM first)"
+FULL_LIST = LIST_WORK_US // LISTED_US
 
 type Machines = Callable[[], ProtocolMachine]
 
@@ -82,6 +84,21 @@ def test_database_behaves_as_the_model(machines: Machines) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_length_of_a_list_depends_on_predictions_alone(machines: Machines) -> None:
+    machine = machines()
+    try:
+        for _ in range(2):
+            assert machine.begin_list("acme", FULL_LIST + 1, 0)
+            assert len(machine.holds[-1].members) == FULL_LIST
+            machine.jump_clock()  # the first one seems to run for long
+            for _ in range(FULL_LIST):
+                machine.end(0, "completed")
+                machine.begin_here(0)
+        machine.agrees_with_the_model()
+    finally:
+        machine.reset()
 
 
 def _undo_what_runs(machine: ProtocolMachine) -> None:
