@@ -202,7 +202,7 @@ class ChildActs:
         hand, verdict = child.current, child.verdict
         assert hand is not None
         assert verdict is not None
-        if not is_settled and hand.id not in self.rescued:
+        if (not is_settled and hand.id not in self.rescued) or hand.id in self.store.live:
             self.problems.append(f"L1: the work of execution {hand.id} was not accepted")
         if is_settled and verdict.state == JobState.COMPLETED and hand.id not in self.rescued:
             self.ended_jobs.add(hand.job.id)

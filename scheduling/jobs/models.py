@@ -140,6 +140,9 @@ class Job(TenantModel):
         indexes = [
             models.Index(fields=["tenant", "batch"], condition=Q(batch__isnull=False), name="job_batch"),
             models.Index(fields=["tenant", "parent"], condition=Q(parent__isnull=False), name="job_parent"),
+            models.Index(
+                fields=["concurrency_key", "tenant", "id"], condition=Q(concurrency_key__isnull=False), name="job_keyed"
+            ),
         ]
 
     def __str__(self) -> str:

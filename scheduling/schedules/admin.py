@@ -171,7 +171,11 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     def run_now(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         is_rate_limited = self.access(request).platform_role is None
         fire = run_schedule_now(schedule_id=schedule.pk, reason=reason, is_rate_limited=is_rate_limited)
-        self.message_user(request, gettext("%(schedule)s runs now. This is its job.") % {"schedule": schedule})
+        if fire.outcome == ScheduleFire.Outcome.SUBMITTED:
+            said = gettext("%(schedule)s runs now. This is its job.")
+        else:
+            said = gettext("This job has the unique key of %(schedule)s, so no other was submitted.")
+        self.message_user(request, said % {"schedule": schedule})
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[fire.job_id]))
 
     @post_action(

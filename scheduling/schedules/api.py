@@ -14,10 +14,10 @@ from rest_framework.reverse import reverse
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer, page_response
 from scheduling.exceptions import ScheduleStaleError
-from scheduling.jobs.answers import StoredJobSerializer, includes_waiting, new_job_response
+from scheduling.jobs.answers import StoredJobSerializer, includes_waiting, job_response, new_job_response
 from scheduling.jobs.queries import get_job
 from scheduling.jobs.serializers import CancellationSerializer, JobAnswerQuerySerializer
-from scheduling.models import Schedule
+from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.definitions import (
     create_schedule,
     delete_schedule,
@@ -129,16 +129,21 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         operation_id="schedules_run_now",
         request=CancellationSerializer,
         parameters=[JobAnswerQuerySerializer],
-        responses={201: StoredJobSerializer},
+        responses={200: StoredJobSerializer, 201: StoredJobSerializer},
     )
     @action(detail=True, methods=["post"], url_path="run-now")
     def run_now(self, request: Request, pk: str) -> Response:
-        """Submit the schedule's job at once, even if an earlier job is unfinished or the schedule is paused."""
+        """Submit the schedule's job at once, even if an earlier job is unfinished or the schedule is paused.
+
+        If another job has the unique key, that job is returned (200).
+        """
         has_waiting = includes_waiting(request)
         body = CancellationSerializer.of(request.data)
         fire = run_schedule_now(schedule_id=UUID(pk), reason=body.validated_data["reason"], is_rate_limited=True)
         assert fire.job_id is not None  # otherwise it would have been refused
-        return new_job_response(request, get_job(fire.job_id), has_waiting=has_waiting)
+        is_new = fire.outcome == ScheduleFire.Outcome.SUBMITTED
+        respond = new_job_response if is_new else job_response
+        return respond(request, get_job(fire.job_id), has_waiting=has_waiting)
 
     @extend_schema(
         operation_id="schedules_backfill",

@@ -44,6 +44,8 @@ def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) ->
             "%(name)s: there is no such option. Valid options: %(known)s.",
             {"name": strays[0], "known": ", ".join(OPTIONS)},
         )
+    if wrong := [name for name in KEY_OPTIONS if not isinstance(options.get(name, ""), str)]:
+        raise OptionInvalidError("%(name)s is missing, or is not text.", {"name": wrong[0]})
     try:
         times = {name: datetime.fromisoformat(options[name]) for name in TIME_OPTIONS if options.get(name)}
         return JobRequest(kind=kind, payload=payload, **options | times)
@@ -111,7 +113,8 @@ def _submit_once(row: PeriodicTask, tenant: Tenant, request: JobRequest, asked_a
     earlier = Job.objects.filter(idempotency_key__in=keys).first()
     if earlier is not None:
         return earlier, False
-    return submit_job(tenant=tenant, request=replace(request, idempotency_key=keys[0])).job, True
+    done = submit_job(tenant=tenant, request=replace(request, idempotency_key=keys[0]))
+    return done.job, done.created
 
 
 def _interval_seconds(row: PeriodicTask) -> float:

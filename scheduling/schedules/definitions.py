@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
 from scheduling.limits.declared import SCHEDULE_COUNT
 from scheduling.models import Schedule, ScheduleFire
-from scheduling.schedules.rules import TIMING_FIELDS, check_schedule, next_fire, recurrence_of
+from scheduling.schedules.rules import KEY_FIELDS, TIMING_FIELDS, check_schedule, next_fire, recurrence_of
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.database.clock import read_clock
@@ -29,7 +29,7 @@ from tenants.settings.tenancy_settings import TIMEZONE
 from tenants.tenancy.changes import Difference, assign
 from tenants.tenancy.pausing import require_reason
 
-JOB_FIELDS = ("kind", "payload", "priority", "queue", "tags", "fair_key", "max_retries")
+JOB_FIELDS = ("kind", "payload", "priority", "queue", "tags", *KEY_FIELDS, "max_retries")
 EDITABLE_FIELDS = (
     "name",
     *JOB_FIELDS,

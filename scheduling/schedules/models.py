@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
 from scheduling.jobs.models import Job
 from scheduling.schedules.recurrence import CatchUpPolicy, DstPolicy, OverlapPolicy
 from tenants.encryption.fields import SealedJSONField
@@ -64,6 +65,31 @@ class Schedule(TenantModel):
         max_length=100,
         blank=True,
         help_text=_("Key within the tenant; slots are shared fairly between keys."),
+    )
+    concurrency_key = models.CharField(
+        _("concurrency key"),
+        max_length=MAX_JOB_KEY_CHARACTERS,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Bounds how many of the tenant's jobs of this kind with the same key run at once."),
+    )
+    unique_key = models.CharField(
+        _("unique key"),
+        max_length=MAX_JOB_KEY_CHARACTERS,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("While a job of the kind has this key, a run is skipped."),
+    )
+    unique_until = models.CharField(
+        _("unique until"),
+        max_length=8,
+        choices=UniqueUntil.choices,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("When the key is free again; empty: ended. Without a unique key that of the concurrency key."),
     )
     max_retries = models.PositiveSmallIntegerField(
         _("max retries"), null=True, blank=True, help_text=_("Empty: the kind's default.")

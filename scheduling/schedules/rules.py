@@ -39,6 +39,7 @@ from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
 from tenants.tenancy.bases import clean_name
 
+KEY_FIELDS = ("fair_key", "concurrency_key", "unique_key", "unique_until")
 # Fields that decide when a schedule fires; other changes keep its next time.
 TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")
 MAX_NAME_CHARACTERS = 100
@@ -85,7 +86,7 @@ def request_of(schedule: Schedule, fire_time: datetime | None = None) -> JobRequ
         payload=schedule.payload,
         priority=schedule.priority,
         run_at=fire_time + timedelta(seconds=delay) if fire_time is not None and delay else None,
-        fair_key=schedule.fair_key,
+        **{name: getattr(schedule, name) for name in KEY_FIELDS},
         tags=tuple(schedule.tags),
         queue=schedule.queue or None,
         max_retries=schedule.max_retries,
@@ -175,7 +176,8 @@ def _faults_of_job(error: DomainError) -> list[dict[str, Any]]:
         return [{**fault, "field": f"payload{fault['field'].removeprefix('$')}"} for fault in error.errors]
     name = next((name for kind, name in _FIELD_OF_ERROR if isinstance(error, kind)), "payload")
     if isinstance(error, OptionInvalidError):
-        name = "fair_key" if "fair_key" in str(error) else "tags"
+        # The text of such an error begins with the option.
+        name = next((name for name in KEY_FIELDS if str(error).startswith(name)), "tags")
     return [{"field": name, "code": error.code, "detail": error.detail}]
 
 

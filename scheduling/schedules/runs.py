@@ -12,7 +12,8 @@ from django.utils.translation import gettext
 
 from scheduling.conf import MAX_BACKFILL_FIRES
 from scheduling.exceptions import BackfillInvalidError
-from scheduling.jobs.submission import submit_job, submit_jobs
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import Submission, submit_job, submit_jobs
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.definitions import lock_schedule
 from scheduling.schedules.rules import EARLIEST, recurrence_of, request_of
@@ -32,7 +33,7 @@ class Backfill:
     """Plan or result of a backfill.
 
     ``times`` are the times without a job, ``skipped`` counts those that have one, ``refused`` lists times with the
-    reason why their job was refused.
+    reason why they got none.
     """
 
     times: Sequence[datetime]
@@ -56,11 +57,18 @@ def submit_fires(
             _refuse(fire, error)
         return
     for index, submission in bulk.accepted:
-        fires[index][1].job = submission.job
-        fires[index][1].outcome = ScheduleFire.Outcome.SUBMITTED
-        fires[index][1].reason = ""
+        _accept(fires[index][1], submission, requests[index])
     for index, refusal in bulk.rejected:
         _refuse(fires[index][1], refusal)
+
+
+def _accept(fire: ScheduleFire, submission: Submission, request: JobRequest) -> None:
+    """Set the job of a fire; if another job has the unique key, skip the fire, so that it never counts as a run."""
+    if submission.created or submission.job.idempotency_key == request.idempotency_key:
+        fire.job, fire.outcome, fire.reason = submission.job, ScheduleFire.Outcome.SUBMITTED, ""
+    else:
+        fire.outcome = ScheduleFire.Outcome.SKIPPED_OVERLAP
+        fire.reason = f"The job {submission.job.pk} has the unique key."
 
 
 def _refuse(fire: ScheduleFire, error: DomainError) -> None:
@@ -72,8 +80,8 @@ def _refuse(fire: ScheduleFire, error: DomainError) -> None:
 def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rate_limited: bool = False) -> ScheduleFire:
     """Submit a schedule's job at once, even if an earlier job is unfinished or the schedule is paused.
 
-    Raise the error of a refused submission. With ``is_rate_limited`` the job counts against the tenant's submission
-    rate.
+    If another job has the unique key, return that job in a skipped fire, which is not stored. Raise the error of a
+    refused submission. With ``is_rate_limited`` the job counts against the tenant's submission rate.
     """
     schedule = lock_schedule(schedule_id)
     with tenant_context(schedule.tenant):
@@ -81,7 +89,11 @@ def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rate_limited: bo
         fire = new_fire(schedule, now, ScheduleFire.Trigger.MANUAL, now)
         request = request_of(schedule)
         with suppress_nested_entries():
-            fire.job = submit_job(tenant=schedule.tenant, request=request, is_rate_limited=is_rate_limited).job
+            submission = submit_job(tenant=schedule.tenant, request=request, is_rate_limited=is_rate_limited)
+        fire.job = submission.job
+        if not submission.created:
+            fire.outcome = ScheduleFire.Outcome.SKIPPED_OVERLAP
+            return fire
         fire.save(force_insert=True)
         record_audit(action="schedule.run", target=schedule, after={"job": str(fire.job_id)}, reason=reason)
     return fire
@@ -140,7 +152,7 @@ def _store_backfill(
 ) -> Backfill:
     """Save the fires that have a job now.
 
-    Refused times are returned but not saved, so that a later backfill retries them.
+    Refused and skipped times are returned but not saved, so that a later backfill retries them.
     """
     made = [fire for fire in fires if fire.outcome == ScheduleFire.Outcome.SUBMITTED]
     for fire in made:
@@ -151,7 +163,7 @@ def _store_backfill(
         unique_fields=["schedule", "fire_time"],
         update_fields=["outcome", "reason", "job", "trigger", "fired_at"],
     )
-    refused = [(fire.fire_time, fire.reason) for fire in fires if fire.outcome == ScheduleFire.Outcome.REFUSED]
+    refused = [(fire.fire_time, fire.reason) for fire in fires if fire.outcome != ScheduleFire.Outcome.SUBMITTED]
     record_audit(
         action="schedule.backfilled",
         target=schedule,

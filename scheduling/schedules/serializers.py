@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.conf import MAX_BACKFILL_FIRES, MAX_TAGS
+from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS, UniqueUntil
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_TAG_CHARACTERS
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.models import MAX_JITTER_SECONDS
@@ -57,6 +58,14 @@ class ScheduleWriteSerializer(TimingSerializer):
     )
     tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), required=False, max_length=MAX_TAGS)
     fair_key = NameField(required=False, allow_blank=True, max_length=MAX_FAIR_KEY_CHARACTERS)
+    concurrency_key = NameField(required=False, allow_blank=True, max_length=MAX_JOB_KEY_CHARACTERS)
+    unique_key = NameField(
+        required=False,
+        allow_blank=True,
+        max_length=MAX_JOB_KEY_CHARACTERS,
+        help_text="While a job of the kind has this key, a run is skipped.",
+    )
+    unique_until = serializers.ChoiceField(["", *UniqueUntil.values], required=False)
     max_retries = WholeNumberField(required=False, allow_null=True, min_value=0, max_value=2**15 - 1)
     overlap_policy = serializers.ChoiceField(
         choices=OVERLAP_POLICIES,
@@ -91,6 +100,9 @@ class ScheduleSerializer(serializers.Serializer[Schedule]):
     queue = serializers.SerializerMethodField(help_text="Null: the queue of the kind's routing.")
     tags = serializers.ListField(child=serializers.CharField())
     fair_key = serializers.CharField()
+    concurrency_key = serializers.CharField()
+    unique_key = serializers.CharField()
+    unique_until = serializers.CharField(help_text="`started`, `ended`, or empty for the default.")
     max_retries = serializers.IntegerField(allow_null=True)
     cron = serializers.CharField()
     words = serializers.SerializerMethodField(help_text="The cron in English.")
@@ -158,7 +170,7 @@ class BackfillSerializer(StrictSerializer):
 
 
 class RefusedFireSerializer(serializers.Serializer[Any]):
-    """A time whose job was refused, and the reason."""
+    """A time that got no job, and the reason."""
 
     fire_time = MomentField()
     reason = serializers.CharField()

@@ -141,6 +141,8 @@ _ALL_FIELDS = (
     Field("tag", read_text, "tag:night"),
     Field("error", read_text, "error:Timeout"),
     Field("fair_key", read_text, "fair_key:user-7", may_be_empty=True),
+    Field("concurrency_key", read_text, "concurrency_key:account-7"),
+    Field("unique_key", read_text, "unique_key:account-7"),
     Field("key", read_text, "key:order-4711"),
     Field("id", read_uuid, "id:0199c0de-0000-7000-8000-000000000000"),
     Field("batch", read_uuid, "batch:0199c0de-0000-7000-8000-000000000000"),

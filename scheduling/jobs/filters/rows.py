@@ -31,7 +31,7 @@ _DUE_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
 _DAY = timedelta(days=1)
 _LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 # The fields that select a range of the jobs' order, and those that select few rows at once.
-_RANGED_FIELDS = frozenset({"created", "age", "tenant"})
+_RANGED_FIELDS = frozenset({"created", "age", "tenant", "concurrency_key"})
 _KEYED_FIELDS = frozenset({"id", "batch", "parent", "key"})
 
 
@@ -262,6 +262,8 @@ _CONDITIONS: dict[str, Callable[[Term], Q]] = {
     "tag": _tag,
     "error": _error,
     "fair_key": _among("fair_key"),
+    "concurrency_key": _among("concurrency_key"),
+    "unique_key": _among("unique_key"),
     "key": _among("idempotency_key"),
     "id": _among("id"),
     "batch": _among("batch_id"),

@@ -22,6 +22,11 @@ _CLAUSES = {
         gettext_noop("whose error type does not contain %(values)s"),
     ),
     "fair_key": (gettext_noop("with fair key %(values)s"), gettext_noop("without fair key %(values)s")),
+    "concurrency_key": (
+        gettext_noop("with concurrency key %(values)s"),
+        gettext_noop("without concurrency key %(values)s"),
+    ),
+    "unique_key": (gettext_noop("with unique key %(values)s"), gettext_noop("without unique key %(values)s")),
     "key": (gettext_noop("with idempotency key %(values)s"), gettext_noop("without idempotency key %(values)s")),
     "id": (gettext_noop("with id %(values)s"), gettext_noop("without id %(values)s")),
     "batch": (gettext_noop("of batch %(values)s"), gettext_noop("not of batch %(values)s")),

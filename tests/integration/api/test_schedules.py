@@ -66,6 +66,26 @@ def test_schedule_is_created_read_listed_changed_and_deleted(acme: Tenant, acme_
     assert acme_api.get(path).status_code == 404
 
 
+def test_keys_of_the_jobs_are_stored_and_changed(acme_api: APIClient) -> None:
+    keys = {"concurrency_key": "account-7", "unique_key": "nightly", "unique_until": "started"}
+    schedule = create(acme_api, **keys)
+    assert {name: schedule[name] for name in keys} == keys
+    cleared = acme_api.patch(f"{SCHEDULES}{schedule['id']}/", {"unique_key": "", "unique_until": ""}).json()
+    assert {name: cleared[name] for name in keys} == {
+        "concurrency_key": "account-7",
+        "unique_key": "",
+        "unique_until": "",
+    }
+
+
+def test_run_now_is_200_with_the_job_that_has_the_unique_key(acme_api: APIClient) -> None:
+    path = f"{SCHEDULES}{create(acme_api, unique_key='nightly')['id']}/"
+    ran = acme_api.post(f"{path}run-now/")
+    again = acme_api.post(f"{path}run-now/")
+    assert (ran.status_code, again.status_code, again.json()["id"]) == (201, 200, ran.json()["id"])
+    assert len(acme_api.get(f"{path}fires/").json()["results"]) == 1
+
+
 def test_stale_version_is_412_and_changes_nothing(acme_api: APIClient) -> None:
     path = f"{SCHEDULES}{create(acme_api)['id']}/"
     assert acme_api.patch(path, {"priority": 1}, headers={"If-Match": '"1"'}).status_code == 200
@@ -101,6 +121,10 @@ def test_stale_version_is_412_and_changes_nothing(acme_api: APIClient) -> None:
         ({"payload": "text"}, "payload"),
         ({"queue": "pipeline"}, "queue"),
         ({"max_retries": 1000}, "max_retries"),
+        ({"concurrency_key": "a\u200bb"}, "concurrency_key"),
+        ({"unique_key": "x" * 201}, "unique_key"),
+        ({"unique_until": "never"}, "unique_until"),
+        ({"unique_until": "ended"}, "unique_until"),
         ({"starts_at": "tomorrow"}, "starts_at"),
         ({"starts_at": "2500-01-01T00:00:00Z"}, "starts_at"),
         ({"ends_at": "2001-01-01T00:00:00Z"}, "ends_at"),

@@ -64,6 +64,21 @@ def test_member_creates_a_schedule_by_form(console: Console, acme_user: User, ac
     assert (made.tenant_id, made.cron, made.tags, made.overlap_policy) == (acme.pk, "30 2 * * *", ["a", "b"], "skip")
 
 
+def test_keys_of_the_jobs_are_fields_of_the_form(console: Console, acme_user: User) -> None:
+    client = console(acme_user)
+    keys = {"concurrency_key": "account-7", "unique_key": "nightly", "unique_until": "started"}
+    refused = client.post(reverse(ADD), FORM | {"unique_until": "started"}).context["adminform"].form
+    assert refused.errors.keys() == {"unique_until"}
+    assert client.post(reverse(ADD), FORM | keys).status_code == 302
+    made = stored("nightly")
+    assert {name: getattr(made, name) for name in keys} == keys
+    act(client, made, "run_now", reason="")
+    again = client.get(act(client, made, "run_now", reason="")["Location"])
+    assert "has the unique key of nightly" in again.content.decode()
+    with all_tenants():
+        assert Job.objects.count() == 1
+
+
 def test_staff_must_name_the_tenant(console: Console, staff: User, acme: Tenant) -> None:
     client = console(staff)
     assert client.post(reverse(ADD), FORM).context["adminform"].form.errors.keys() == {"tenant"}

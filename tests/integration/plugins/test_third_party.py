@@ -124,6 +124,14 @@ def test_fair_task_called_for_a_tenant_becomes_a_job(acme: Tenant) -> None:
     )
 
 
+def test_keys_of_a_fair_task_call_reach_the_job(acme: Tenant) -> None:
+    keys = {"concurrency_key": "account-7", "unique_key": "greeting", "unique_until": "started"}
+    greet = tasks().greet.for_tenant(acme, **keys)
+    job = greet.delay("Ann")
+    assert {name: getattr(job, name) for name in keys} == keys
+    assert greet.apply_async(("Bob",), countdown=60).pk == job.pk
+
+
 def test_fair_task_call_is_rolled_back_with_its_transaction(acme: Tenant) -> None:
     def submit_and_fail() -> None:
         with transaction.atomic():

@@ -37,13 +37,8 @@ from scheduling.models import Execution, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.tenancy.service import pause_tenant, resume_tenant
 from tests.brokers import empty_database
-from tests.integration.scheduling.protocol_sides import (
-    JUMP_SECONDS,
-    PLANS,
-    POOL,
-    ProtocolSides,
-    verdict_on,
-)
+from tests.integration.scheduling.protocol_lists import ListMoves
+from tests.integration.scheduling.protocol_sides import JUMP_SECONDS, LISTED, PLANS, POOL, verdict_on
 from tests.integration.scheduling.startable_jobs import read_idle_slots
 from tests.protocol_rows import Hint
 
@@ -75,7 +70,7 @@ UPDATE scheduling_worker SET heartbeat_at = heartbeat_at - %(by)s
 some = st.integers(0, 10**6)
 
 
-class ProtocolMachine(ProtocolSides):
+class ProtocolMachine(ListMoves):
     """The moves of the protocol."""
 
     # People -----------------------------------------------------------------------------------------------
@@ -83,12 +78,17 @@ class ProtocolMachine(ProtocolSides):
     @initialize()
     def begin_with_work(self) -> None:
         for tenant in PLANS:
-            self.submit(tenant, retries=1, is_late=False)
+            self.submit(tenant, retries=1, is_late=False, is_small=False)
 
-    @rule(tenant=st.sampled_from(sorted(PLANS)), retries=st.sampled_from([0, 1, 3]), is_late=st.booleans())
-    def submit(self, tenant: str, retries: int, is_late: bool) -> None:
+    @rule(
+        tenant=st.sampled_from(sorted(PLANS)),
+        retries=st.sampled_from([0, 1, 3]),
+        is_late=st.booleans(),
+        is_small=st.booleans(),
+    )
+    def submit(self, tenant: str, retries: int, is_late: bool, is_small: bool) -> None:
         later = timezone.now() + DELAY if is_late else None
-        request = JobRequest(kind="noop", max_retries=retries, run_at=later)
+        request = JobRequest(kind=LISTED if is_small else "noop", max_retries=retries, run_at=later)
         job = submit_job(tenant=self.tenants[tenant], request=request).job
         self.model.submit(
             tenant, POOL, max_retries=retries, delay=DELAY.total_seconds() if is_late else 0.0, id_=job.pk
@@ -165,11 +165,11 @@ class ProtocolMachine(ProtocolSides):
         with mock.patch.object(publishing, "publish", refuse):
             self.tick_both()
         with all_tenants():
-            undone = [id_ for hint in refused for id_ in hint.execution_ids]
+            undone = {id_: hint.token for hint in refused for id_ in hint.execution_ids}
             claimed = dict(Execution.objects.filter(id__in=undone).values_list("id", "job_id"))
-        for id_, job_id in claimed.items():
-            live = self.model.hand_out(self.model.jobs[job_id], id_)
-            assert self.model.settle(settlement_builders.unpublished(id_, live.fence))
+        lives = [self.model.hand_out(self.model.jobs[claimed[id_]], id_, place=undone[id_]) for id_ in claimed]
+        for live in lives:
+            assert self.model.settle(settlement_builders.unpublished(live.id, live.fence))
         assert len(claimed) == len(undone)
 
     @precondition(lambda self: self.claims)
@@ -249,15 +249,11 @@ class ProtocolMachine(ProtocolSides):
 
     @rule(worker=st.integers(0, 1))
     def beat(self, worker: int) -> None:
-        """Send a heartbeat with all that the worker ever started."""
+        """Send a heartbeat with all that the worker ever held."""
         worker_id = self.workers[worker]
-        fences = {
-            owned.execution.execution_id: owned.execution.fence
-            for owned in self.owned_executions
-            if owned.worker == worker_id
-        }
-        answer = heartbeat(worker_id=worker_id, is_stopping=False, execution_ids=list(fences))
-        ours = self.model.heartbeat(worker_id, fences)
+        ids = [id_ for hold in self.holds if hold.worker == worker_id for id_ in hold.members]
+        answer = heartbeat(worker_id=worker_id, is_stopping=False, execution_ids=ids)
+        ours = self.model.heartbeat(worker_id, ids)
         assert {id_: lease.is_cancel_requested for id_, lease in answer.leases.items()} == {
             id_: live.is_cancel_requested for id_, live in ours.items()
         }
@@ -268,6 +264,15 @@ class ProtocolMachine(ProtocolSides):
         with all_tenants(), connection.cursor() as cursor:
             cursor.execute(_JUMP, {"by": timedelta(seconds=JUMP_SECONDS)})
         self.model.now += JUMP_SECONDS
+
+    @rule(worker=st.sampled_from([None, 0, 1]))
+    def lose_leases(self, worker: int | None) -> None:
+        """Let the leases of workers run out, except one that beats."""
+        for _ in range(3):
+            self.jump_clock()
+            if worker is not None:
+                self.beat(worker)
+        self.sweep()
 
     def _fetch(self, number: int, *, is_first: bool) -> bool:
         """Return whether there was a message to take from one of the queues."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
+from typing import Any
+from uuid import UUID
 
 import redis
 from django.db.models import Count
@@ -18,7 +19,7 @@ from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_executions
 from scheduling.fleet.workers import register_worker
 from scheduling.kit.retry import RetryPolicy
-from scheduling.models import Execution, Job, LiveExecution, Settled, WorkerPool
+from scheduling.models import Execution, FairShareNode, Job, LiveExecution, Settled, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
@@ -26,11 +27,14 @@ from tenants.tenancy.service import create_tenant, update_tenant
 from tests.brokers import empty_database
 from tests.checks import faults_of
 from tests.integration.scheduling.dispatch.test_invariants import check_histories, recount
-from tests.protocol_rows import Hint, Id, JobRow
+from tests.predictions import predict
+from tests.protocol_rows import Hint, Id, JobRow, LiveRow
 from tests.protocol_store import Store
 
 POOL = "default"
 PLANS = {"acme": "team", "globex": "sandbox"}
+# Jobs of this kind are short, and travel in lists.
+LISTED, LISTED_US = "noop_task", 5_000
 # Far apart, and no sum of jumps is close to another, so that the machine's own time has no effect.
 JUMP_SECONDS, LEASE_SECONDS, REPUBLISH_SECONDS = 1_500, 3_600, 5_400
 
@@ -56,6 +60,7 @@ class OwnedExecution:
     execution: StartedExecution
     worker: Id
     job: JobRow
+    hold: UUID
 
 
 class ProtocolSides(RuleBasedStateMachine):
@@ -72,6 +77,7 @@ class ProtocolSides(RuleBasedStateMachine):
             for pid, slots in ((1, 3), (2, 2))
         ]
         self.model = MemoryStore(dict.fromkeys(PLANS, 2))
+        predict(LISTED, LISTED_US)
         self.model.beats = dict.fromkeys(self.workers, 0.0)
         for tenant in PLANS:
             self.set_cap(tenant, 2)
@@ -79,7 +85,8 @@ class ProtocolSides(RuleBasedStateMachine):
         self.paused: set[str] = set()
         self.tokens: set[Id] = set()
         self.hints: list[Hint] = []
-        self.holds = count(1)
+        # Those of `protocol_lists.Hold` that had an execution.
+        self.holds: list[Any] = []
         self.claims: list[Claim] = []
         self.owned_executions: list[OwnedExecution] = []
 
@@ -89,7 +96,16 @@ class ProtocolSides(RuleBasedStateMachine):
             rows = Job.objects.values_list("id", "state", "attempt", "crash_count", "fence", "progress_current")
             jobs = {id_: facts for id_, *facts in rows}
             executions = {
-                row.pk: [row.job_id, row.token, row.fence, row.started_at is not None, bool(row.cancel_requested_at)]
+                row.pk: [
+                    row.job_id,
+                    row.message_id,
+                    row.token,
+                    row.worker_id,
+                    row.hold_id,
+                    row.fence,
+                    row.started_at is not None,
+                    bool(row.cancel_requested_at),
+                ]
                 for row in LiveExecution.objects.all()
             }
         assert jobs == {
@@ -97,7 +113,16 @@ class ProtocolSides(RuleBasedStateMachine):
             for job in self.model.jobs.values()
         }
         assert executions == {
-            live.id: [live.job.id, live.token, live.fence, live.has_begun, live.is_cancel_requested]
+            live.id: [
+                live.job.id,
+                live.place,
+                live.token,
+                live.worker,
+                live.hold,
+                live.fence,
+                live.has_begun,
+                live.is_cancel_requested,
+            ]
             for live in self.model.live.values()
         }
         assert recount() == []
@@ -135,18 +160,21 @@ class ProtocolSides(RuleBasedStateMachine):
     def settle_both(self, new_settlement: settlement_builders.Settlement, job: JobRow) -> None:
         assert bool(settle([new_settlement])) is self.model.settle(new_settlement, job)
 
-    def begin_both(self, hint: Hint, worker: int) -> None:
-        worker_id = self.workers[worker]
-        started = start_executions(execution_ids=hint.executions, token=hint.token, worker_id=worker_id)
-        lives = self.model.hold(hint, worker_id, f"hold {next(self.holds)}")
-        assert [one.execution_id for one in started] == [live.id for live in lives]
-        for one, live in zip(started, lives, strict=True):
-            self.owned_executions.append(OwnedExecution(one, worker_id, live.job))
+    def start_both(self, hint: Hint, worker: Id, hold: UUID) -> tuple[list[StartedExecution], list[LiveRow]]:
+        """Hold the executions of a message on both sides, which must get the same."""
+        started = start_executions(execution_ids=hint.executions, token=hint.token, worker_id=worker, hold_id=hold)
+        lives = self.model.hold(hint, worker, hold)
+        assert [(one.execution_id, one.fence, one.has_begun) for one in started] == [
+            (live.id, live.fence, live.has_begun) for live in lives
+        ]
+        return started, lives
 
     def tick_both(self) -> bool:
         with all_tenants():
-            # Small jobs would be merged, which the model does not cover.
+            # Without samples a job of `noop` is long, and has a message of its own; predictions do not change.
             Settled.objects.update(is_sample=False)
+            # As many jobs are read of a tenant as fill lists by this estimate.
+            FairShareNode.objects.update(estimate_us=LISTED_US)
         self.model.stage_due()
         result = run_tick(self.pool_id)
         self.model.collect()
@@ -156,8 +184,9 @@ class ProtocolSides(RuleBasedStateMachine):
             job = self.model.jobs[row.job_id]
             assert self.model.is_claimable(job)
             assert job.tenant not in self.paused
-            assert self.model.in_flight[job.tenant] < self.model.caps[job.tenant]
-            live = self.model.hand_out(job, row.pk, place=row.message_id)
+            has_room = self.model.in_flight[job.tenant] < self.model.caps[job.tenant]
+            assert has_room or self.model.has_place(row.message_id, job)
+            live = self.model.hand_out(job, row.pk, place=row.message_id, is_list=row.is_list)
             live.token = self.model.last_token[row.pk] = row.token
             self.tokens.add(row.token)
             self.claims.append(Claim(row.pk, row.fence, job))

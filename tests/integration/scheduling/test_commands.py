@@ -51,6 +51,15 @@ def test_submit_job_prints_the_id_of_the_stored_job(acme: Tenant) -> None:
     assert (entry.actor_kind, entry.actor_id) == ("command", "submit_job")
 
 
+def test_submit_job_sets_the_keys(acme: Tenant) -> None:
+    keys = {"concurrency_key": "account-7", "unique_key": "nightly", "unique_until": "started"}
+    flags = [word for name, value in keys.items() for word in (f"--{name.replace('_', '-')}", value)]
+    first = run_json("submit_job", "noop", "--tenant", "acme", *flags)
+    assert run_json("submit_job", "noop", "--tenant", "acme", *flags)["id"] == first["id"]
+    with tenant_context(acme):
+        assert list(Job.objects.values(*keys)) == [keys]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -63,6 +72,9 @@ def test_submit_job_prints_the_id_of_the_stored_job(acme: Tenant) -> None:
         (["noop", "--tenant", "acme", "--payload", '{"a": "\udcff"}'], "not UTF-8"),
         (["noop", "--tenant", "acme", "--run-at", "2030-01-01T00:00:00"], "needs an offset"),
         (["noop", "--tenant", "acme", "--priority", "11"], "priority_not_allowed"),
+        (["noop", "--tenant", "acme", "--concurrency-key", "x" * 201], "at most 200 characters"),
+        (["noop", "--tenant", "acme", "--unique-until", "ended"], "requires a unique_key"),
+        (["noop", "--tenant", "acme", "--unique-key", "x", "--unique-until", "never"], "invalid choice"),
         (["noop", "--tenant", "acme", "--tag", "a\u202eb"], "unprintable"),
     ],
 )

@@ -19,14 +19,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import run_state_machine_as_test
 from kombu import Connection, pools
 
+from scheduling.conf import LIST_WORK_US
 from scheduling.dispatch import broker, republish
-from scheduling.execution import rescue, settlement
+from scheduling.execution import holds, leases, rescue, settlement
 from scheduling.execution import start as execution
 from tenants.database.platform_settings import platform_settings
 from tests.brokers import empty_database
 from tests.databases import TestDatabase
 from tests.integration.scheduling.protocol_machine import ProtocolMachine
-from tests.integration.scheduling.protocol_sides import LEASE_SECONDS, REPUBLISH_SECONDS
+from tests.integration.scheduling.protocol_sides import LEASE_SECONDS, LISTED_US, PLANS, REPUBLISH_SECONDS
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,6 +36,9 @@ EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "12"))
 STEPS = 50
 # Examples in addition to those of the acceptance tests.
 FIRST_DATABASE = 8
+# The condition of the start of a list's executions.
+OF_LIST = "NOT l.is_list OR l.id = (SELECT id FROM first)"
+FULL_LIST = LIST_WORK_US // LISTED_US
 
 type Machines = Callable[[], ProtocolMachine]
 
@@ -82,6 +86,21 @@ def test_database_behaves_as_the_model(machines: Machines) -> None:
     )
 
 
+def test_length_of_a_list_depends_on_predictions_alone(machines: Machines) -> None:
+    machine = machines()
+    try:
+        for _ in range(2):
+            assert machine.begin_list("acme", FULL_LIST + 1, 0)
+            assert len(machine.holds[-1].members) == FULL_LIST
+            machine.jump_clock()  # the first one seems to run for long
+            for _ in range(FULL_LIST):
+                machine.end(0, "completed")
+                machine.begin_here(0)
+        machine.agrees_with_the_model()
+    finally:
+        machine.reset()
+
+
 def _undo_what_runs(machine: ProtocolMachine) -> None:
     machine.deliver(0, 0, is_first=True)
     begun = machine.owned_executions[0].execution.execution_id
@@ -115,6 +134,48 @@ def _begin_twice(machine: ProtocolMachine) -> None:
     machine.begin_again(0, 1)
 
 
+def _hold_list(machine: ProtocolMachine) -> None:
+    for _ in PLANS:
+        machine.deliver(0, 0, is_first=True)
+        machine.end(0, "completed")
+    machine.begin_list("acme", 3, 0)
+    assert len(machine.holds[-1].members) == 3
+
+
+def _settle_again(machine: ProtocolMachine) -> None:
+    _hold_list(machine)
+    machine.settle_and_begin(0, "completed", is_answered=True)
+    machine.settle_and_begin(1, "completed", is_answered=True)
+
+
+def _begin_here(machine: ProtocolMachine) -> None:
+    _hold_list(machine)
+    machine.begin_here(0)
+
+
+def _hold_late(machine: ProtocolMachine) -> None:
+    _hold_list(machine)
+    machine.settle_and_begin(0, "completed", is_answered=True)
+    machine.end(0, "completed")
+    machine.hold_again(0)
+
+
+def _renew_list(machine: ProtocolMachine) -> None:
+    _hold_list(machine)
+    for _ in range(2):
+        machine.jump_clock()
+        machine.jump_clock()
+        machine.beat(0)
+        machine.sweep()
+
+
+def _lose_list(machine: ProtocolMachine) -> None:
+    _hold_list(machine)
+    for _ in range(3):
+        machine.jump_clock()
+    machine.sweep()
+
+
 @pytest.mark.parametrize(
     ("module", "statement", "rule", "bug", "moves"),
     [
@@ -130,8 +191,29 @@ def _begin_twice(machine: ProtocolMachine) -> None:
         (republish, "_RENEW", "token = (%(tokens)s::uuid[])[c.position]", "token = l.token", _publish_again),
         (execution, "_START_ONE", "l.token = %(token)s AND", "", _begin_by_an_old_message),
         (execution, "_START_ONE", " AND (l.hold_id IS NULL OR l.hold_id = %(hold_id)s)", "", _begin_twice),
+        (execution, "_START_MANY", f"({OF_LIST}) | ({OF_LIST})", "true", _hold_list),
+        (execution, "_START_MANY", "l.hold_id IS NULL AND ( | l.hold_id IS NULL AND (", "(", _hold_late),
+        (holds, "SETTLE_AND_BEGIN", "SELECT job_id FROM job", "SELECT", _settle_again),
+        (holds, "_BEGIN_HERE", "WHERE NOT EXISTS (SELECT FROM unrun)", "", _begin_here),
+        (republish, "_RENEW", " | ".join(["worker_id IS NULL"] * 3), "started_at IS NULL", _renew_list),
+        (leases, "_BEAT", "ORDER BY l.id", "AND l.started_at IS NOT NULL ORDER BY l.id", _renew_list),
+        (rescue, "_LOST", "l.started_at IS NOT NULL AS has_begun", "true AS has_begun", _lose_list),
     ],
-    ids=["no fence", "cancel forgotten", "no lease", "no new token", "no token", "begun twice"],
+    ids=[
+        "no fence",
+        "cancel forgotten",
+        "no lease",
+        "no new token",
+        "no token",
+        "begun twice",
+        "list begun at once",
+        "late hold begins",
+        "begun without settling",
+        "begun beside one that has not run",
+        "held republished",
+        "held not renewed",
+        "held rescued as crashed",
+    ],
 )
 def test_planted_bug_differs_from_the_model(
     machines: Machines,

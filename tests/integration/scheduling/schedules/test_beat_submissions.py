@@ -17,6 +17,8 @@ from scheduling.celery.beat_tasks import find_fault
 from scheduling.celery.tasks import submit
 from scheduling.exceptions import KindUnknownError
 from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
+from scheduling.models import Job
 from scheduling.schedules.beat_submissions import submit_beat_task
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
@@ -67,6 +69,24 @@ def test_task_submits_what_its_beat_row_states(
     assert count_jobs() == 1
 
 
+def test_key_options_of_a_beat_row_reach_the_job(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "check_connection", lambda: None)
+    keys = {"fair_key": "ann", "concurrency_key": "account-7", "unique_key": "nightly", "unique_until": "started"}
+    submit.apply(kwargs={"tenant": "acme", "kind": "noop", **keys}, throw=True)
+    with all_tenants():
+        assert list(Job.objects.values(*keys)) == [keys]
+
+
+def test_due_time_submits_nothing_while_a_job_has_the_unique_key(acme: Tenant, count_jobs: Callable[[], int]) -> None:
+    periodic_task()
+    request = JobRequest("noop", unique_key="nightly")
+    holder = submit_job(tenant=acme, request=request).job
+    assert submit_beat_task(task_name="nightly", tenant=acme, request=request).pk == holder.pk
+    assert count_jobs() == 1
+    with all_tenants():
+        assert not AuditLogEntry.objects.filter(action="beat.submitted").exists()
+
+
 @pytest.mark.parametrize(
     ("kwargs", "why"),
     [
@@ -79,6 +99,9 @@ def test_task_submits_what_its_beat_row_states(
         ({"tenant": "acme", "kind": "noop", "payload": [1]}, "payload must be"),
         ({"tenant": "acme", "kind": "noop", "colour": "red"}, "no such option"),
         ({"tenant": "acme", "kind": "noop", "priority": 99}, "Priority"),
+        ({"tenant": "acme", "kind": "noop", "concurrency_key": "x" * 201}, "concurrency_key must have"),
+        ({"tenant": "acme", "kind": "noop", "unique_until": "ended"}, "requires a unique_key"),
+        ({"tenant": "acme", "kind": "noop", "concurrency_key": 7}, "concurrency_key is"),
         ({"tenant": "acme", "kind": "noop", "run_at": "tomorrow"}, "isoformat"),
         ({"tenant": "acme", "kind": "noop"}, None),
     ],

@@ -17,7 +17,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tenants.plans.service import update_plan
 from tenants.tenancy.service import pause_tenant, suspend_tenant
-from tests.integration.scheduling.job_helpers import Start, Tick, complete
+from tests.integration.scheduling.job_helpers import Start, Tick, complete, submit
 from tests.integration.scheduling.schedules.conftest import (
     MakeSchedule,
     database_now,
@@ -54,6 +54,37 @@ def test_due_schedule_submits_its_job_once(acme: Tenant, make_schedule: MakeSche
     with all_tenants():
         entry = AuditLogEntry.objects.get(action="job.submitted", target_id=str(job.pk))
     assert (entry.actor_kind, entry.actor_label, entry.tenant_id) == ("system", "schedule", acme.pk)
+
+
+def test_job_of_a_schedule_has_its_keys(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    keys = {"concurrency_key": "account-7", "unique_key": "nightly", "unique_until": "started"}
+    schedule = make_schedule(acme, due_minutes_ago=0, **keys)
+    fire_due_schedules()
+    (fire,) = fires_of(schedule)
+    assert {name: getattr(fire.job, name) for name in keys} == keys
+
+
+@pytest.mark.parametrize("policy", ["allow", "cancel_previous"])
+def test_fire_is_skipped_while_a_job_has_the_unique_key(
+    acme: Tenant, make_schedule: MakeSchedule, tick: Tick, start: Start, policy: str
+) -> None:
+    schedule = make_schedule(acme, due_minutes_ago=0, unique_key="x", overlap_policy=policy)
+    (holder,) = submit(acme, unique_key="x")
+    fire_due_schedules()
+    (fire,) = fires_of(schedule)
+    assert (fire.outcome, fire.job) == ("skipped_overlap", None)
+    assert str(holder.pk) in fire.reason
+    tick()
+    complete(start, holder)  # it was not cancelled
+    make_due(schedule, minutes_ago=1)
+    fire_due_schedules()
+    assert outcomes_of(schedule) == ["submitted", "skipped_overlap"]
+
+
+def test_times_of_one_round_share_a_unique_key(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(acme, due_minutes_ago=2, catch_up_policy="all", unique_key="x")
+    fire_due_schedules()
+    assert outcomes_of(schedule) == ["submitted", "skipped_overlap", "skipped_overlap"]
 
 
 def test_schedule_that_is_not_due_or_is_paused_does_not_fire(acme: Tenant, make_schedule: MakeSchedule) -> None:

@@ -16,6 +16,7 @@ from scheduling.schedules.runs import backfill_schedule, run_schedule_now
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tenants.plans.service import update_plan
+from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.schedules.conftest import MakeSchedule, fires_of, minute_ago, outcomes_of, reload
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +40,24 @@ def test_refused_run_now_leaves_nothing(acme: Tenant, make_schedule: MakeSchedul
     with tenant_context(acme), pytest.raises(QuotaExceededError):
         run_schedule_now(schedule_id=schedule.pk)
     assert fires_of(schedule) == []
+
+
+def test_run_now_returns_the_job_that_has_the_unique_key(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(acme, unique_key="x")
+    (holder,) = submit(acme, unique_key="x")
+    with tenant_context(acme):
+        fire = run_schedule_now(schedule_id=schedule.pk)
+    assert (fire.job_id, fire.outcome) == (holder.pk, "skipped_overlap")
+    assert fires_of(schedule) == []
+
+
+def test_backfill_leaves_out_times_while_a_job_has_the_unique_key(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(acme, unique_key="x")
+    with tenant_context(acme):
+        done = backfill_schedule(schedule_id=schedule.pk, since=minute_ago(3), until=minute_ago(1), is_dry_run=False)
+    assert (done.submitted, [time for time, _ in done.refused]) == (1, [minute_ago(2), minute_ago(1)])
+    assert "unique key" in done.refused[0][1]
+    assert outcomes_of(schedule) == ["submitted"]
 
 
 def test_backfill_dry_run_lists_the_times_and_submits_nothing(

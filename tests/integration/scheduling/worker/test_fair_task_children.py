@@ -27,7 +27,7 @@ def called(number: int) -> int:
 @fair_task(kind="calling")
 @shared_task(name="fair_children.calling", bind=True, max_retries=3)
 def calling(self: Any, fails: int) -> None:
-    called.delay(self.request.retries)
+    called.apply_async((self.request.retries,), concurrency_key="account-7")
     if self.request.retries < fails:
         raise self.retry(countdown=0)
 
@@ -49,6 +49,7 @@ def test_call_inside_a_job_is_one_child_of_the_same_tenant(acme: Tenant, globex:
     with all_tenants():
         child = Job.objects.get(kind="called")
     assert (child.tenant_id, child.parent_id, child.payload) == (acme.pk, parent.pk, {"number": 1})
+    assert child.concurrency_key == "account-7"
     assert run(child).result == {"value": 1}
     with tenant_context(globex):
         assert not Job.objects.exists()

@@ -18,6 +18,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 
 pytestmark = pytest.mark.django_db
+KEYS = {"concurrency_key": "account-7", "unique_key": "sync-7"}
 
 
 def found(text: str, now: datetime | None = None) -> set[str]:
@@ -34,7 +35,7 @@ def jobs(acme: Tenant, globex: Tenant) -> dict[str, Job]:
         batch = create_batch(tenant=acme, label="b", kind="noop", total=1)
         first = submit_job(
             tenant=acme,
-            request=JobRequest(kind="noop", idempotency_key="first", tags=("night", "eu"), fair_key="user-7"),
+            request=JobRequest(kind="noop", idempotency_key="first", tags=("night", "eu"), fair_key="user-7", **KEYS),
             batch=batch,
         ).job
         late = submit_job(
@@ -80,6 +81,12 @@ def jobs(acme: Tenant, globex: Tenant) -> dict[str, Job]:
         ("error:100%", set()),
         ("fair_key:user-7", {"first"}),
         ('fair_key:"" kind:noop', {"other"}),
+        ("concurrency_key:account-7", {"first"}),
+        ("concurrency_key:account-7,account-8 -kind:sleep", {"first"}),
+        ("-concurrency_key:account-7", {"late", "other"}),
+        ("concurrency_key:account", set()),
+        ("unique_key:sync-7", {"first"}),
+        ("-unique_key:sync-7", {"late", "other"}),
         ("key:late,other", {"late", "other"}),
         ("-key:late", {"first", "other"}),
         ("priority:>5", {"first"}),
