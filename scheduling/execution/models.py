@@ -194,7 +194,7 @@ class JobEvent(HistoryRow):
 
 
 class Charge(HistoryRow):
-    """One entry of the ledger, in integer microseconds of slot time."""
+    """One entry of the ledger, in integer microseconds of slot time at the rate of its pool."""
 
     class Reason(models.TextChoices):
         PREDICTED = "predicted", _("predicted at dispatch")
