@@ -26,6 +26,14 @@ coalesce((
 ), 0) <
 -- include: worker_time_limit_us
 
+-- fragment: measured_charge
+-- What a row's measured time costs at its rate, in whole microseconds: rounded down, so that charges add up to it.
+div(measured_us::numeric * rate_milli, 1000)
+
+-- fragment: predicted_charge
+-- What a row's predicted time costs at its rate, likewise.
+div(predicted_us::numeric * rate_milli, 1000)
+
 -- fragment: is_slice_used
 -- Whether live execution ``l`` has run for its slice under the active plan, and for all that it was charged. The first
 -- condition is one time for all rows and leaves few for the second. An execution charged for the longest possible time

@@ -26,15 +26,16 @@ from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 
 LEDGER = FaultKind(
-    "ledger", gettext_noop("A tenant's charges differ from the measured and predicted time of its executions.")
+    "ledger",
+    gettext_noop("A tenant's charges differ from the measured and predicted time of its executions at their rates."),
 )
 USAGE = FaultKind(
     "usage_counter",
-    gettext_noop("A tenant's worker time of the month differs from the measured time of its executions."),
-    "Writes the measured time, while no dispatcher ticks.",
+    gettext_noop("A tenant's worker time of the month is not the measured time of its executions at their rates."),
+    "Writes that time, while no dispatcher ticks.",
 )
 EXECUTION_CHARGE = FaultKind(
-    "execution_charge", gettext_noop("The charges of an execution differ from its measured time.")
+    "execution_charge", gettext_noop("The charges of an execution differ from its measured time at its rate.")
 )
 # Younger rows are never pruned.
 YOUNG = timedelta(days=1)
@@ -45,7 +46,7 @@ _REPAIR = _SQL["write_months"]
 
 
 def check_ledger(piece: CheckRange) -> CheckPage:
-    """Compare each tenant's charges with the time of its executions: measured if ended, predicted if in flight."""
+    """Compare each tenant's charges with its executions' time at their rates: measured, or predicted if in flight."""
     return check_page(piece, _find_unbalanced)
 
 
@@ -62,7 +63,7 @@ def check_usage(piece: CheckRange) -> CheckPage:
 
 
 def repair_usage(order: RepairOrder) -> None:
-    """Write the measured worker time of the tenant's month, while ticks are blocked."""
+    """Write the charged worker time of the tenant's month, while ticks are blocked."""
     assert order.tenant_id is not None  # every counter has a tenant
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
     stop_ticks(pools)
@@ -83,25 +84,23 @@ def find_usage(page: TenantPage) -> list[ConsistencyFault]:
         months = fetch_all(_DIFFERENCES, parameters, is_planned=True)
         executions = fetch_all(_CHARGES, charges, is_planned=True)
     return [
-        *(usage_fault(USAGE, row.tenant_id, f"{row.period:%Y-%m}", row.counted_us, row.measured_us) for row in months),
+        *(usage_fault(USAGE, row.tenant_id, f"{row.period:%Y-%m}", row.counted_us, row.due_us) for row in months),
         *(
-            usage_fault(EXECUTION_CHARGE, row.tenant_id, f"execution {row.id}", row.counted_us, row.measured_us)
+            usage_fault(EXECUTION_CHARGE, row.tenant_id, f"execution {row.id}", row.counted_us, row.due_us)
             for row in executions
         ),
     ]
 
 
-def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int, measured_us: int) -> ConsistencyFault:
-    """Return the fault for a month or an execution whose counted and measured microseconds differ."""
+def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int, due_us: int) -> ConsistencyFault:
+    """Return the fault for a month or an execution whose counted microseconds differ from those due."""
     values = {
         "tenant": tenant_id,
         "counted": f"{counted_us:,}",
         "month": subject,
-        "measured": f"{measured_us:,}",
+        "due": f"{due_us:,}",
     }
-    detail = LocalizableText(
-        "Tenant %(tenant)s has %(counted)s µs counted for %(month)s, but %(measured)s measured.", values
-    )
+    detail = LocalizableText("Tenant %(tenant)s has %(counted)s µs counted for %(month)s, but %(due)s are due.", values)
     return ConsistencyFault(kind.code, tenant_id, subject, detail)
 
 

@@ -1,13 +1,17 @@
 -- name: find_unbalanced
--- Find tenants whose charges differ from measured and predicted time. One statement is one snapshot, so executions that
+-- Find tenants whose charges differ from measured and predicted time at the rates of the executions. One statement is one snapshot, so executions that
 -- end meanwhile do not disturb the sums of its tenants.
 SELECT tenant_id, sum(us)::bigint AS us
 FROM (
     SELECT tenant_id, microseconds AS us FROM scheduling_charge WHERE
     -- include: in_page
-    UNION ALL SELECT tenant_id, -measured_us FROM scheduling_execution WHERE
+    UNION ALL SELECT tenant_id, -
+    -- include: measured_charge
+    FROM scheduling_execution WHERE
     -- include: in_page
-    UNION ALL SELECT tenant_id, -predicted_us FROM scheduling_execution_live WHERE
+    UNION ALL SELECT tenant_id, -
+    -- include: predicted_charge
+    FROM scheduling_execution_live WHERE
     -- include: in_page
 ) AS entries
 -- A tenant that is being erased loses one table after the other.
@@ -15,19 +19,24 @@ WHERE tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE statu
 GROUP BY tenant_id HAVING sum(us) <> 0 ORDER BY tenant_id;
 
 -- fragment: recounted_months
--- The worker time of months by ended executions. Unfolded rows are in the executions but not in the counter; one
+-- The charged worker time of months by ended executions. Unfolded rows are in the executions but not in the counter; one
 -- statement is one snapshot.
 recounted AS (
     SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period, sum(us)::bigint AS us
     FROM (
-        SELECT tenant_id, ended_at, measured_us AS us FROM scheduling_execution WHERE
+        SELECT tenant_id, ended_at,
+        -- include: measured_charge
+        AS us FROM scheduling_execution WHERE
         -- include: in_page
         AND ended_at >= %(since)s
-        UNION ALL SELECT tenant_id, ended_at, -measured_us FROM scheduling_settled WHERE
+        UNION ALL SELECT tenant_id, ended_at, -
+        -- include: measured_charge
+        FROM scheduling_settled WHERE
         -- include: in_page
         AND ended_at >= %(since)s
-        UNION ALL SELECT tenant_id, (content ->> 'ended_at')::timestamptz, -measured_us FROM scheduling_settled_refused
-        WHERE
+        UNION ALL SELECT tenant_id, (content ->> 'ended_at')::timestamptz,
+            -div(measured_us::numeric * coalesce((content ->> 'rate_milli')::int, 1000), 1000)
+        FROM scheduling_settled_refused WHERE
         -- include: in_page
         AND (content ->> 'ended_at')::timestamptz >= %(since)s
     ) AS ended
@@ -43,7 +52,7 @@ WITH
     -- include: in_page
     AND key = %(key)s AND period >= %(period)s
 )
-SELECT tenant_id, period, coalesce(c.amount, 0) AS counted_us, coalesce(r.us, 0) AS measured_us
+SELECT tenant_id, period, coalesce(c.amount, 0) AS counted_us, coalesce(r.us, 0) AS due_us
 FROM counted c FULL JOIN recounted r USING (tenant_id, period)
 WHERE coalesce(c.amount, 0) <> coalesce(r.us, 0) ORDER BY 1, 2;
 
@@ -55,18 +64,20 @@ WITH charged AS (
     -- include: in_page
     AND id >= %(charges_since)s AND execution_id >= %(executions_since)s GROUP BY 1
 )
-SELECT e.tenant_id, e.id, coalesce(c.us, 0) AS counted_us, e.measured_us
+SELECT e.tenant_id, e.id, coalesce(c.us, 0) AS counted_us, e.due_us
 FROM (
-    SELECT tenant_id, id, measured_us FROM scheduling_execution WHERE
+    SELECT tenant_id, id,
+    -- include: measured_charge
+    ::bigint AS due_us FROM scheduling_execution WHERE
     -- include: in_page
     AND id >= %(executions_since)s
 ) AS e LEFT JOIN charged c ON c.execution_id = e.id
-WHERE coalesce(c.us, 0) <> e.measured_us AND e.tenant_id NOT IN (
+WHERE coalesce(c.us, 0) <> e.due_us AND e.tenant_id NOT IN (
     SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
 ORDER BY 1, e.id LIMIT %(limit)s;
 
 -- name: write_months
--- Write the measured time of months.
+-- Write the charged time of months.
 WITH
 -- include: recounted_months
 , missing AS (

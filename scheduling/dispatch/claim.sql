@@ -16,10 +16,12 @@ WHERE c.tenant_id = w.tenant_id AND c.in_flight + w.n <=
 RETURNING c.tenant_id;
 
 -- name: claim_jobs
--- Move picked jobs from ready to dispatched, with their executions, charges and events. The rows that the DELETE
+-- Move picked jobs from ready to dispatched, with their executions, charges and events. The charge is at the pool's
+-- rate; the fair order is of slot time, since a rate is the same for all that compete. The rows that the DELETE
 -- returns are claimed, not the picked ones; they are already locked, so nothing waits.
 WITH picked AS (
-    SELECT * FROM unnest(%(entity_ids)s::bigint[], %(ranks)s::bigint[], %(job_ids)s::uuid[], %(queue_ids)s::bigint[],
+    SELECT *, (SELECT rate_milli FROM scheduling_workerpool WHERE id = %(pool_id)s) AS rate_milli
+    FROM unnest(%(entity_ids)s::bigint[], %(ranks)s::bigint[], %(job_ids)s::uuid[], %(queue_ids)s::bigint[],
         %(costs)s::bigint[], %(execution_ids)s::uuid[], %(tokens)s::uuid[], %(charge_ids)s::uuid[],
         %(event_ids)s::uuid[], %(weights)s::int[], %(queue_weights)s::int[], %(message_ids)s::uuid[],
         %(start_tags)s::bigint[], %(queue_tags)s::bigint[], %(key_tags)s::bigint[], %(runner_up_tags)s::bigint[],
@@ -36,18 +38,19 @@ WITH picked AS (
 ), claimed AS (
     UPDATE scheduling_job j SET state = 'dispatched', execution_count = j.execution_count + 1
     FROM deleted_ready g WHERE j.id = g.job_id AND j.state = 'available'
-    RETURNING g.*, j.execution_count AS number, j.fence, j.traceparent
+    RETURNING g.*, j.execution_count AS number, j.fence, j.traceparent,
+        div(g.cost_us::numeric * g.rate_milli, 1000)::bigint AS charged_us
 ), live AS (
     INSERT INTO scheduling_execution_live (id, tenant_id, job_id, entity_id, queue_id, pool_id, kind, number, token,
-        fence, predicted_us, whole_us, weight_milli, queue_weight_milli, message_id, is_list, dispatched_at,
-        published_at, concurrency_key)
+        fence, predicted_us, whole_us, weight_milli, queue_weight_milli, rate_milli, message_id, is_list,
+        dispatched_at, published_at, concurrency_key)
     SELECT execution_id, tenant_id, job_id, entity_id, queue_id, %(pool_id)s, kind, number, token,
-        fence, cost_us, nullif(predicted_us, cost_us), weight_milli, queue_weight_milli, message_id, is_list, now(),
-        now(), concurrency_key
+        fence, cost_us, nullif(predicted_us, cost_us), weight_milli, queue_weight_milli, rate_milli, message_id,
+        is_list, now(), now(), concurrency_key
     FROM claimed
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
-    SELECT charge_id, tenant_id, job_id, execution_id, queue_id, 'predicted', cost_us, now() FROM claimed
+    SELECT charge_id, tenant_id, job_id, execution_id, queue_id, 'predicted', charged_us, now() FROM claimed
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, job_id, execution_id, statement_timestamp(), 'job.dispatched', 'dispatched', 'system',
@@ -57,7 +60,7 @@ WITH picked AS (
             'key_start_tag', key_tag, 'runner_up_start_tag', runner_up_tag,
             'queue_runner_up_start_tag', queue_runner_up_tag, 'key_runner_up_start_tag', key_runner_up_tag,
             'in_flight', in_flight, 'waiting', waiting, 'level', level, 'reason', reason,
-            'predicted_us', predicted_us, 'charged_us', nullif(cost_us, predicted_us), 'number', number))
+            'predicted_us', predicted_us, 'charged_us', nullif(charged_us, predicted_us), 'number', number))
     FROM claimed
 )
 SELECT execution_id, fence, traceparent FROM claimed;

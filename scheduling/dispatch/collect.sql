@@ -116,7 +116,9 @@ in_flight_places AS MATERIALIZED (
     WHERE c.pool_id = %(pool_id)s AND l.vruntime < c.virtual_time
 ), by_month AS (
     SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period,
-        sum(measured_us)::bigint AS worker_us, max(peak_memory_kib) AS peak_kib
+        sum(
+        -- include: measured_charge
+        )::bigint AS worker_us, max(peak_memory_kib) AS peak_kib
     FROM deleted_rows GROUP BY 1, 2
 ), worker_time AS (
     INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)

@@ -27,10 +27,13 @@ WITH continued AS (
     ) s
     WHERE l.id = s.id
     RETURNING l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.weight_milli, l.queue_weight_milli, s.charge_id,
-        s.slices * s.slice_us AS cost_us, s.slice_us
+        l.predicted_us, l.rate_milli, s.slices * s.slice_us AS cost_us, s.slice_us
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
-    SELECT charge_id, tenant_id, job_id, id, queue_id, 'slice', cost_us, now() FROM continued
+    SELECT charge_id, tenant_id, job_id, id, queue_id, 'slice',
+        -- include: predicted_charge
+        - div((predicted_us - cost_us)::numeric * rate_milli, 1000), now()
+    FROM continued
 ), line AS (
     SELECT g.entity_id, e.parent_id, sum(cost_us * 1000)::bigint AS key_service, max(slice_us * 1000) AS key_slice,
         sum(div(cost_us::numeric * 1000000, g.weight_milli))::bigint AS service,

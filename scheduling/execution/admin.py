@@ -105,7 +105,7 @@ class JobEventAdmin(HistoryAdmin):
 class ChargeAdmin(HistoryAdmin):
     """The console's list of the ledger.
 
-    A dispatch is charged the job's predicted time, which its end corrects to the measured time.
+    A dispatch is charged the job's predicted time at the rate of its pool, which its end corrects to the measured time.
     """
 
     empty_title = gettext_lazy("No charges yet")
@@ -115,6 +115,6 @@ class ChargeAdmin(HistoryAdmin):
     exclude = ("job",)
     readonly_fields = ("of_job", "amount")
 
-    @admin.display(description=gettext_lazy("Slot time"))
+    @admin.display(description=gettext_lazy("Charged time"))
     def amount(self, charge: Charge) -> str:
         return f"{charge.microseconds / 1_000_000:+.6f} s"

@@ -193,8 +193,8 @@ locked AS (
 
 -- fragment: ended_columns
     l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
-        l.worker_id, l.predicted_us, l.whole_us, l.weight_milli, l.queue_weight_milli, l.dispatched_at,
-        l.concurrency_key, v.outcome, v.event, l.started_at AS message_started_at,
+        l.worker_id, l.predicted_us, l.whole_us, l.weight_milli, l.queue_weight_milli, l.rate_milli,
+        l.dispatched_at, l.concurrency_key, v.outcome, v.event, l.started_at AS message_started_at,
         -- It began when its turn came in a merged message, when its slot came free, or never.
         CASE WHEN v.measured_us IS NULL AND v.began_us IS NULL THEN l.started_at
             ELSE l.started_at + v.began_us * interval '1 microsecond' END AS started_at,
@@ -278,16 +278,21 @@ coalesce(started_at + measured_us * interval '1 microsecond', now())
 -- The effects of ``ended`` and ``job``: history, charges, news for ticks, and the rows of waiting jobs.
 execution AS (
     INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, ended_at, error_type, error_message,
-        traceback)
+        predicted_us, measured_us, rate_milli, peak_memory_kib, dispatched_at, started_at, ended_at, error_type,
+        error_message, traceback)
     SELECT id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        coalesce(whole_us, predicted_us), measured_us, peak_memory_kib, dispatched_at, started_at,
+        coalesce(whole_us, predicted_us), measured_us, rate_milli, peak_memory_kib, dispatched_at, started_at,
         -- include: ended_at
         AS ended_at, error_type, error_message, traceback
     FROM ended
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
-    SELECT charge_id, tenant_id, job_id, id, queue_id, 'corrected', measured_us - predicted_us, now() FROM ended
+    SELECT charge_id, tenant_id, job_id, id, queue_id, 'corrected',
+        -- include: measured_charge
+        -
+        -- include: predicted_charge
+        , now()
+    FROM ended
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, job_id, id, statement_timestamp(), event, state, %(actor)s, '',
@@ -302,9 +307,10 @@ execution AS (
     FROM ended e FULL JOIN job j USING (job_id)
 ), settled AS (
     INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us,
-        measured_us, weight_milli, queue_weight_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
+        measured_us, weight_milli, queue_weight_milli, rate_milli, is_sample, payload_bytes, used_us, peak_memory_kib,
+        ended_at)
     SELECT tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us, measured_us, weight_milli,
-        queue_weight_milli,
+        queue_weight_milli, rate_milli,
         -- A failure earlier than the predicted time does not measure the work.
         is_known AND is_sample AND (outcome = 'completed' OR measured_us >= coalesce(whole_us, predicted_us)),
         coalesce(payload_bytes, 0), coalesce(used_us, 0), peak_memory_kib,

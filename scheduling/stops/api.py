@@ -24,6 +24,7 @@ from scheduling.stops.queries import TargetState, read_target_state
 from scheduling.stops.serializers import (
     KindSerializer,
     NewPoolSerializer,
+    PoolSerializer,
     StopRequestSerializer,
     TargetSerializer,
     WorkerSerializer,
@@ -144,14 +145,15 @@ class PoolViewSet(StoppableViewSet):
 
     model = WorkerPool
     scope = StopScope.POOL
+    serializer_class = PoolSerializer
     permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE}
 
-    @extend_schema(operation_id="pools_list", responses=TargetSerializer(many=True))
+    @extend_schema(operation_id="pools_list", responses=PoolSerializer(many=True))
     def list(self, request: Request) -> Response:
         """List the pools."""
         return self.list_states(request, list(WorkerPool.objects.values_list("name", flat=True)))
 
-    @extend_schema(operation_id="pools_create", request=NewPoolSerializer, responses={201: TargetSerializer})
+    @extend_schema(operation_id="pools_create", request=NewPoolSerializer, responses={201: PoolSerializer})
     def create(self, request: Request) -> Response:
         """Add a worker pool. It has no workers until some are started with its name."""
         values = dict(NewPoolSerializer.of(request.data).validated_data)
@@ -161,9 +163,12 @@ class PoolViewSet(StoppableViewSet):
 
     @extend_schema(operation_id="pools_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
-        """Return a pool with its pause and drain."""
+        """Return a pool with its settings, pause and drain."""
         stops.check_target(scope=self.scope, name=name)
         return self.answer(name)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "pools": {pool.name: pool for pool in WorkerPool.objects.all()}}
 
 
 class WorkerViewSet(StaffViewSet):

@@ -42,10 +42,12 @@ TENANT_TABLES = {
     "scheduling_joblog": "h.tenant_id = {tenant_id} AND h.id < {floor}",
     "scheduling_charge": "h.tenant_id = {tenant_id} AND h.id < {floor}",
 }
-# Contribution of a pruned row to the ledger's difference of charges and measured time; the closing row restores it.
-_LEDGER_VALUES = {"scheduling_execution": "-measured_us", "scheduling_charge": "microseconds"}
-
 _SQL = load_sql(__file__)
+# Contribution of a pruned row to the ledger's difference of charges and measured time; the closing row restores it.
+_LEDGER_VALUES = {
+    "scheduling_execution": f"(-{_SQL['measured_charge']})::bigint",
+    "scheduling_charge": "microseconds",
+}
 _CLOSE = _SQL["close_ledger"]
 _DUE = f"{_SQL['probe_due_tenants']} FROM {{table}} h WHERE {{is_old}} {_SQL['until_first_due']}"
 _SUMS = {"scheduling_execution": _SQL["sum_executions"], "scheduling_charge": _SQL["sum_charges"]}

@@ -1,6 +1,8 @@
 -- name: sum_executions
 -- Return what the executions of a day subtract from the ledger, by tenant.
-SELECT tenant_id, sum(-measured_us)::bigint AS microseconds FROM scheduling_execution WHERE
+SELECT tenant_id, sum(-
+-- include: measured_charge
+)::bigint AS microseconds FROM scheduling_execution WHERE
 -- include: in_page
 AND id >= %(first)s AND id < %(behind)s GROUP BY 1;
 

@@ -247,8 +247,8 @@ def test_wrong_counter_is_found_and_repaired(
         TenantUsage.objects.create(tenant=globex, key=WORKER_SECONDS.key, period=month_of(datetime.now(UTC)), amount=5)
     month = f"{month_of(datetime.now(UTC)):%Y-%m}"
     sentences = {
-        acme.pk: f"Tenant {acme.pk} has {right + 7:,} µs counted for {month}, but {right:,} measured.",
-        globex.pk: f"Tenant {globex.pk} has 5 µs counted for {month}, but 0 measured.",
+        acme.pk: f"Tenant {acme.pk} has {right + 7:,} µs counted for {month}, but {right:,} are due.",
+        globex.pk: f"Tenant {globex.pk} has 5 µs counted for {month}, but 0 are due.",
     }
     assert {fault.tenant_id: str(fault.detail) for fault in faults_of("usage")} == sentences
     with pytest.raises(CommandError):

@@ -182,6 +182,6 @@ def test_finding_about_worker_time_is_translated(acme: Tenant, monkeypatch: pyte
     monkeypatch.setattr(sums, "find_usage", lambda page: [fault])
     monkeypatch.setattr(sums, "least_cutoff", lambda kept: datetime(2000, 1, 1, tzinfo=UTC))
     run = run_upkeep(name="verify_usage")
-    assert f"Tenant {acme.pk} has 1,000,009 µs counted for 2026-03, but 1,000,000 measured." in str(run.sentences[0])
+    assert f"Tenant {acme.pk} has 1,000,009 µs counted for 2026-03, but 1,000,000 are due." in str(run.sentences[0])
     with translation.override("zh-hans"):
-        assert f"租户 {acme.pk} 在 2026-03 计为 1,000,009 µs，实测 1,000,000。" in run.messages[0]
+        assert f"租户 {acme.pk} 在 2026-03 计为 1,000,009 µs，应计 1,000,000。" in run.messages[0]

@@ -85,7 +85,9 @@ def old_job(tenant: Tenant, state: str, *, days: float, batch: Batch | None = No
     return job
 
 
-def old_history(tenant: Tenant, *, days: float, measured_us: int = 1_000, predicted_us: int = 300) -> Execution:
+def old_history(
+    tenant: Tenant, *, days: float, measured_us: int = 1_000, predicted_us: int = 300, rate_milli: int = 1_000
+) -> Execution:
     """Create an execution with its two charges and an event, all so many days old."""
     moment, job_id = timezone.now() - timedelta(days=days), old_id(days + 0.02)
     with all_tenants():
@@ -100,10 +102,12 @@ def old_history(tenant: Tenant, *, days: float, measured_us: int = 1_000, predic
             outcome="completed",
             predicted_us=predicted_us,
             measured_us=measured_us,
+            rate_milli=rate_milli,
             dispatched_at=moment,
             ended_at=moment,
         )
-        for reason, amount in (("predicted", predicted_us), ("corrected", measured_us - predicted_us)):
+        first, due = (us * rate_milli // 1000 for us in (predicted_us, measured_us))
+        for reason, amount in (("predicted", first), ("corrected", due - first)):
             Charge.objects.create(
                 id=old_id(days),
                 tenant=tenant,
@@ -290,6 +294,7 @@ def test_pruning_in_any_order_keeps_the_ledger_balanced(acme: Tenant, globex: Te
                 days=chance.uniform(1, 600),
                 measured_us=chance.randrange(10_000),
                 predicted_us=chance.randrange(10_000),
+                rate_milli=chance.randint(1, 1_000),
             )
     assert faults_of("ledger") == []
     for _ in range(60):
