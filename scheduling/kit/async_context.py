@@ -78,6 +78,10 @@ class AsyncJobContext:
         """Add a line to the job's log; it never waits, so it is not awaited. See `JobContext.log`."""
         self.blocking.log(message, level=level, **fields)
 
+    def stream(self, name: str, text: str, *, restart: bool = False) -> None:
+        """Add text to the output ``name`` of the job; it never waits, so it is not awaited. See `JobContext.stream`."""
+        self.blocking.stream(name, text, restart=restart)
+
     @asynccontextmanager
     async def dependency(self, dependency: Dependency | str) -> AsyncIterator[None]:
         """Wrap the use of an external dependency: ``async with context.dependency(host): ...``.

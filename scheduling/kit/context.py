@@ -75,6 +75,16 @@ class JobContext:
         """
         self.runtime.log(message, level, fields)
 
+    def stream(self, name: str, text: str, *, restart: bool = False) -> None:
+        """Add text to the output ``name`` of the job, which its tenant can read while the job runs.
+
+        It never waits: texts of a second become one event ``job.output``, at most 4 KiB long. The output of a job is
+        cut at 1 MiB or 1,000 events. An output that a later execution of the job adds to begins again, and so does it
+        with ``restart``: readers drop what came before. Raise ValueError for a name without or with more than 100
+        characters.
+        """
+        self.runtime.stream(name, text, restart=restart)
+
     @contextmanager
     def dependency(self, dependency: Dependency | str) -> Iterator[None]:
         """Wrap the use of an external dependency: ``with context.dependency(host): ...``.

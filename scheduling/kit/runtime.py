@@ -58,6 +58,9 @@ class JobRuntime(Protocol):
     def log(self, message: str, level: LogLevel, fields: Json) -> None:
         """Add a line to the job's log; raise nothing."""
 
+    def stream(self, name: str, text: str, *, restart: bool) -> None:
+        """Keep ``text`` for the output ``name`` of the job, and write it within a second; ``restart`` it before."""
+
     def enter_dependency(self, dependency: Dependency) -> None:
         """Record that the job uses ``dependency`` from now on; raise Interrupted while its breaker is open."""
 

@@ -64,6 +64,7 @@ class RecordingRuntime:
     entered: list[Dependency] = field(default_factory=list)
     submitted: list[Child] = field(default_factory=list)
     safe_points: int = 0
+    streamed: list[tuple[str, str]] = field(default_factory=list)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
         """Record the state as JSON, run the effects, and pass a safe point, which may raise Interrupted."""
@@ -89,6 +90,10 @@ class RecordingRuntime:
     def log(self, message: str, level: LogLevel, fields: Json) -> None:
         """Record the line as (level, message, fields)."""
         self.lines.append((level, message, dict(fields)))
+
+    def stream(self, name: str, text: str, *, restart: bool) -> None:
+        """Record the text as (name, text); with ``restart``, forget the earlier ones of this name."""
+        self.streamed = [each for each in self.streamed if not restart or each[0] != name] + [(name, text)]
 
     def enter_dependency(self, dependency: Dependency) -> None:
         """Record the dependency; raise Interrupted if it is ``down``."""
