@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from typing import IO
 
 from django.db import connection
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
 from scheduling.execution import policy, settlement_builders
-from scheduling.execution.checkpoints import save_checkpoint, save_progress
+from scheduling.execution.checkpoints import require_fence, save_checkpoint, save_progress
 from scheduling.execution.dependencies import DependencyUse
 from scheduling.execution.json_limits import storable_json
 from scheduling.execution.logs.job_log import END_SECONDS, JobLogWriter
 from scheduling.execution.output import JobOutput
 from scheduling.execution.settlement import Progress, Settlement
 from scheduling.execution.start import StartedExecution
+from scheduling.jobs.artifacts import NewArtifact, artifact_store
 from scheduling.jobs.batches.queries import children_of
 from scheduling.jobs.batches.service import submit_children
 from scheduling.jobs.lifecycle import JobState
@@ -124,6 +127,15 @@ class ExecutionRuntime:
             self._output = self._output or JobOutput(self._started)
         self._output.add(name, text, restart=restart)
         self._log.write_later()
+
+    def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
+        """Store a file as an artifact of the job, under the fence."""
+        if (store := artifact_store()) is None:
+            raise PermanentError("No installed app stores artifacts.", code="no_artifact_store")
+        job_id, fence = self._started.job_id, self._started.fence
+        opened = io.BytesIO(file) if isinstance(file, bytes) else file
+        new = NewArtifact(self._started.tenant_id, job_id, name, content_type, opened)
+        self._under_fence(lambda: store.attach(new, lambda: require_fence(job_id=job_id, fence=fence)))
 
     def enter_dependency(self, dependency: Dependency) -> None:
         """Check the dependency before the job uses it; raise Interrupted if it is down."""

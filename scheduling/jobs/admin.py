@@ -31,6 +31,7 @@ from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words
 from scheduling.execution.logs.admin import JobLogPages
+from scheduling.jobs.artifacts import artifacts_of
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
 from scheduling.jobs.list_admin import JobListPages
@@ -170,6 +171,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
             **job_page_context(job),
             "shows_audit": access.may(Permission.AUDIT_VIEW),
             "outputs": read_output(job) if may_read_output(access) else (),
+            "artifacts": artifacts_of(job) if access.may(Permission.FILES_VIEW) else (),
         }
         return render_to_string(BODY_TEMPLATE, context, request)
 

@@ -24,11 +24,12 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models.functions import Greatest, Now
 
-from scheduling.kit.base import TransientError
+from scheduling.kit.base import PermanentError, TransientError
 from tenants.context import tenant_context
 from tenants.database.locks import LockClass
 from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
+from tenants.exceptions import DomainError
 from tenants.limits.usage import change_stored, check_room
 from workloads.files.exceptions import storage_errors
 from workloads.files.limits import STORAGE_BYTES
@@ -71,7 +72,31 @@ def store_bytes(tenant_id: UUID, data: bytes) -> StoredContent:
 
     Raise `SpaceExceededError` if the tenant has no room for them.
     """
-    return _store_ahead(tenant_id, NewContent(hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data)))
+    return store_file(tenant_id, io.BytesIO(data))
+
+
+def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
+    """Store a seekable file as `store_bytes` does."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while part := file.read(_PART_BYTES):
+        digest.update(part)
+    sha256, size_bytes = digest.hexdigest(), file.tell()
+    with discard_on_error(tenant_id) as written, tenant_context(tenant_id):
+        store_contents(tenant_id, [NewContent(sha256, size_bytes, file)], written=written, hold=HOLD)
+    return StoredContent(storage_key(tenant_id, sha256), sha256, size_bytes)
+
+
+@contextmanager
+def errors_of_job() -> Iterator[None]:
+    """Raise errors of storing in the block as a job's: a person has to make room, and the storage may come back."""
+    try:
+        yield
+    except DomainError as error:
+        raise PermanentError(str(error), code=error.code) from error
+    except storage_errors() as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TransientError(f"The file storage is unavailable: {reason}.", code="storage_away") from error
 
 
 def fetch(key: str, sha256: str) -> IO[bytes]:
@@ -191,12 +216,6 @@ def lock_contents(keys: Iterable[str]) -> None:
     They are locked in the order of the keys.
     """
     execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value}, is_planned=True)
-
-
-def _store_ahead(tenant_id: UUID, content: NewContent) -> StoredContent:
-    with discard_on_error(tenant_id) as written, tenant_context(tenant_id):
-        store_contents(tenant_id, [content], written=written, hold=HOLD)
-    return StoredContent(storage_key(tenant_id, content.sha256), content.sha256, content.size_bytes)
 
 
 def _write(key: str, content: IO[bytes]) -> bool:

@@ -14,6 +14,8 @@ from django.utils.translation import gettext_noop
 
 from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.context import all_tenants, tenant_context
+from tenants.database.prepared import fetch_one
+from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
 from workloads.files.models import Content
 from workloads.files.references import used_keys
@@ -23,6 +25,9 @@ from workloads.files.store import discard_unused
 GRACE = timedelta(hours=24)
 # Contents whose files are checked in one step: on a remote storage each is a request.
 FILES_PER_STEP = 200
+_SWEEP_ARTIFACTS = load_sql(__file__)["sweep_artifacts"]
+# Before the first id.
+FIRST = UUID(int=0)
 HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -35,6 +40,16 @@ def sweep_contents(budget: UpkeepBudget) -> UpkeepStep:
     unused = [row for row in rows if row.key not in used]
     removed = sum(discard_unused(row.tenant_id, row.key) for row in unused)
     return _page({"contents": len(rows), "files_removed": removed}, rows, [], is_full=len(rows) == budget.batch_rows)
+
+
+def sweep_artifacts(budget: UpkeepBudget) -> UpkeepStep:
+    """Delete artifacts whose jobs were deleted, one batch per step; their contents are then unused."""
+    after = str(budget.cursor.get("artifact", FIRST))
+    with all_tenants():
+        swept = fetch_one(_SWEEP_ARTIFACTS, {"after": after, "rows": budget.batch_rows}, is_planned=True)
+    is_full = swept.seen == budget.batch_rows
+    counts = {"artifacts": swept.seen, "artifacts_removed": swept.removed}
+    return UpkeepStep(counts, has_more=is_full, cursor={"artifact": str(swept.last)} if is_full else {})
 
 
 def sweep_files(budget: UpkeepBudget) -> UpkeepStep:
@@ -111,6 +126,13 @@ def _page(
 
 
 TASKS = (
+    UpkeepTask(
+        "artifacts",
+        gettext_noop("Artifacts"),
+        gettext_noop("Deletes the artifacts of deleted jobs."),
+        HOURLY,
+        sweep_artifacts,
+    ),
     UpkeepTask(
         "unused_files",
         gettext_noop("Unused files"),

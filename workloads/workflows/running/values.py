@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
 
-from scheduling.kit.base import PermanentError, TransientError
-from tenants.exceptions import DomainError
-from workloads.files.store import read_bytes, store_bytes
+from scheduling.kit.base import PermanentError
+from workloads.files.store import errors_of_job, read_bytes, store_bytes
 from workloads.workflows.engine.state import NodeProgress, Stored, WorkflowRunProgress, inline
 from workloads.workflows.models import RunValue
 from workloads.workflows.records.rows import storable
@@ -118,15 +117,8 @@ class Values:
 
 
 def _stored(tenant_id: UUID, data: bytes) -> Any:
-    try:
+    with errors_of_job():
         return store_bytes(tenant_id, data)
-    except DomainError as error:
-        # A person has to make room.
-        raise PermanentError(str(error), code=error.code) from error
-    except OSError as error:
-        raise TransientError(
-            f"The file storage is unavailable: {error.strerror or error}.", code="storage_away"
-        ) from error
 
 
 def _encode(value: Any) -> bytes:
