@@ -19,7 +19,7 @@ from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
 from workloads.files.models import Content
 from workloads.files.references import used_keys
-from workloads.files.store import discard_unused
+from workloads.files.store import discard_unused, missing_files
 
 # A file is written before its row is committed; younger files are skipped.
 GRACE = timedelta(hours=24)
@@ -108,7 +108,7 @@ def _is_old(key: str) -> bool:
 def _find_missing_files(after: str) -> UpkeepStep:
     with all_tenants():
         rows = list(_contents(after)[:FILES_PER_STEP])
-    missing = [row.key for row in rows if not default_storage.exists(row.key)]
+    missing = missing_files([row.key for row in rows])
     findings = [LocalizableText("The file of content %(key)s is missing.", {"key": key}) for key in missing]
     return _page({"contents": len(rows)}, rows, findings, is_full=len(rows) == FILES_PER_STEP)
 
