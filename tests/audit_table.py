@@ -132,6 +132,7 @@ django_celery_beat.periodictask     add           periodictask.created     djang
 django_celery_beat.periodictask     change        periodictask.changed     django_celery_beat.periodictask
 django_celery_beat.solarschedule    add           solarschedule.created    django_celery_beat.solarschedule
 django_celery_beat.solarschedule    change        solarschedule.changed    django_celery_beat.solarschedule
+files.artifact                      download      file.link_made           files.artifact
 files.uploadedfile                  download      file.link_made           files.uploadedfile
 files.uploadedfile                  delete        file.deleted             files.uploadedfile
 rag_pipeline.pipeline               add           pipeline.created         rag_pipeline.pipeline

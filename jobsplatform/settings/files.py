@@ -15,7 +15,9 @@ FOLDER: dict[str, Any] = {
 }
 S3 = "storages.backends.s3.S3Storage"
 # A content is stored once under its hash: a storage that overwrites reports no file as present.
-S3_OPTIONS: dict[str, Any] = {"file_overwrite": False, "default_acl": None}
+# A larger file is sent and read in parts of as many bytes by boto3, and not kept in memory.
+S3_PART_BYTES = 8 * 1024 * 1024
+S3_OPTIONS: dict[str, Any] = {"file_overwrite": False, "default_acl": None, "max_memory_size": S3_PART_BYTES}
 
 
 def _storage_options(text: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from scheduling.errors.api import ErrorViewSet
 from scheduling.execution.api import ExecutionViewSet
 from scheduling.execution.logs.api import JobLogViewSet
 from scheduling.jobs.api import JobViewSet
+from scheduling.jobs.artifacts_api import ArtifactViewSet
 from scheduling.jobs.batches.api import BatchViewSet
 from scheduling.jobs.bulk_api import BulkSubmissionViewSet
 from scheduling.jobs.dead_letters.api import DeadLetterViewSet
@@ -61,6 +62,14 @@ urlpatterns = [
         rf"^jobs/(?P<job_id>{UUID_PATTERN})/logs/download/$",
         JobLogViewSet.as_view({"get": "download"}),
         name="job-logs-download",
+    ),
+    re_path(
+        rf"^jobs/(?P<job_id>{UUID_PATTERN})/artifacts/$", ArtifactViewSet.as_view({"get": "list"}), name="job-artifacts"
+    ),
+    re_path(
+        rf"^jobs/(?P<job_id>{UUID_PATTERN})/artifacts/(?P<artifact_id>{UUID_PATTERN})/$",
+        ArtifactViewSet.as_view({"get": "download"}),
+        name="job-artifact",
     ),
     path("", include(router.urls)),
 ]

@@ -16,6 +16,7 @@ from scheduling.consistency.executions import CLOSED_EVENT
 from scheduling.consistency.jobs import JOBS
 from scheduling.consistency.registry import CheckPage, CheckRange, ConsistencyFault, FaultKind, StateCheck
 from scheduling.consistency.walk import Table, check_page
+from scheduling.jobs.history import OUTPUT_EVENT
 from scheduling.jobs.lifecycle import ALLOWED_TRANSITIONS
 from scheduling.upkeep.retention.history import day_of
 from scheduling.upkeep.retention.rules import RetentionClass, least_cutoff
@@ -55,7 +56,7 @@ def check_job_events(piece: CheckRange) -> CheckPage:
     with all_tenants():
         since = day_of(least_cutoff(RetentionClass.EVENTS)) + timedelta(days=1)
     parameters = {
-        "closed": CLOSED_EVENT,
+        "not_changes": [CLOSED_EVENT, OUTPUT_EVENT],
         "events_since": uuid7_floor(since - CLOCK_SLACK),
         "steps": _STEPS,
     }

@@ -11,7 +11,8 @@ WITH piece AS MATERIALIZED (
         AS is_end,
         lag(e.state) OVER story || '>' || e.state AS step
     FROM piece j LEFT JOIN scheduling_jobevent e
-        ON e.tenant_id = j.tenant_id AND e.job_id = j.id AND e.id >= %(events_since)s AND e.name <> %(closed)s
+        ON e.tenant_id = j.tenant_id AND e.job_id = j.id AND e.id >= %(events_since)s
+            AND e.name <> ALL (%(not_changes)s)
     -- Clocks may be set back, numbers are not.
     WINDOW story AS (PARTITION BY j.id ORDER BY e.position)
 ), history AS (

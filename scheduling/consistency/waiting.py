@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import JSONField, Value
 from django.utils.translation import gettext_noop
 
 from scheduling.consistency.registry import CheckPage, CheckRange, FaultKind, RepairOrder, StateCheck
@@ -106,7 +107,8 @@ def append_repair_events(job_ids: Collection[UUID | str], *, code: str) -> None:
             state=job.state,
             actor=actor_label(actor),
             request_id=actor.request_id,
-            data={"fault": code},
+            # In plain: a repair needs no key.
+            data=Value({"fault": code}, JSONField()),
         )
         for job in Job.objects.filter(pk__in=job_ids).only("id", "tenant_id", "state")
     )

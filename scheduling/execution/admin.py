@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
@@ -12,6 +14,7 @@ from scheduling.console.filters import KindFilter, OutcomeFilter, QueueFilter, T
 from scheduling.console.links import job_link
 from scheduling.console.tags import badge, told_facts
 from scheduling.console.wording import duration_words
+from scheduling.jobs.history import OUTPUT_EVENT
 from scheduling.models import Charge, Execution, JobEvent, LiveExecution
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin
@@ -91,6 +94,10 @@ class JobEventAdmin(HistoryAdmin):
     list_filter = (TenantFilter,)
     exclude = ("job", "state", "data")
     readonly_fields = ("state_badge", "of_job", "facts")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[JobEvent]:
+        changes: QuerySet[JobEvent] = super().get_queryset(request).exclude(name=OUTPUT_EVENT)
+        return changes
 
     @admin.display(description=gettext_lazy("Data"))
     def facts(self, event: JobEvent) -> str:

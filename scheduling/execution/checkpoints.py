@@ -21,7 +21,7 @@ from tenants.database.sql import load_sql
 from tenants.encryption.fields import sealed_field
 
 _SQL = load_sql(__file__)
-_CHECKPOINT, _PROGRESS = _SQL["save_checkpoint"], _SQL["save_progress"]
+_CHECKPOINT, _PROGRESS, _LOCK = _SQL["save_checkpoint"], _SQL["save_progress"], _SQL["lock_job"]
 
 _FIELD = sealed_field(Job, "checkpoint")
 
@@ -68,6 +68,11 @@ def save_progress(
                 cursor.execute(*set_config({"lock_timeout": str(patience_ms)}))
         shown = {"current": progress.current, "total": progress.total, "message": progress.message}
         _update_under_fence(_PROGRESS, {**shown, "job_id": job_id, "fence": fence})
+
+
+def require_fence(*, job_id: UUID, fence: int) -> None:
+    """Lock the job's row until the transaction ends; raise FenceLostError if another execution has the job."""
+    _update_under_fence(_LOCK, {"job_id": job_id, "fence": fence})
 
 
 def _update_under_fence(statement: str, parameters: Mapping[str, Any]) -> None:

@@ -7,3 +7,7 @@ WHERE id = %(job_id)s AND fence = %(fence)s AND state = 'executing';
 -- Store the progress of a job that runs under a fence.
 UPDATE scheduling_job SET progress_current = %(current)s, progress_total = %(total)s, progress_message = %(message)s
 WHERE id = %(job_id)s AND fence = %(fence)s AND state = 'executing';
+
+-- name: lock_job
+-- Lock a job that runs under a fence.
+SELECT id FROM scheduling_job WHERE id = %(job_id)s AND fence = %(fence)s AND state = 'executing' FOR NO KEY UPDATE;

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.job_keys.models import MAX_JOB_KEY_CHARACTERS
 from scheduling.jobs.models import STATE_CHOICES, Job
+from tenants.encryption.fields import SealedJSONField
 from tenants.tenancy.bases import TenantManager, TenantModel
 
 
@@ -183,7 +184,7 @@ class JobEvent(HistoryRow):
     state = models.CharField(_("state"), max_length=12, choices=STATE_CHOICES)
     actor = models.CharField(_("actor"), max_length=200)
     request_id = models.CharField(_("request id"), max_length=64, blank=True)
-    data = models.JSONField(_("data"), default=dict)
+    data = SealedJSONField(_("data"), default=dict)
 
     class Meta:
         verbose_name = _("job event")

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from typing import IO
 
 from django.db import connection
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
 from scheduling.execution import policy, settlement_builders
-from scheduling.execution.checkpoints import save_checkpoint, save_progress
+from scheduling.execution.checkpoints import require_fence, save_checkpoint, save_progress
 from scheduling.execution.dependencies import DependencyUse
 from scheduling.execution.json_limits import storable_json
-from scheduling.execution.logs.job_log import JobLogWriter
+from scheduling.execution.logs.job_log import END_SECONDS, JobLogWriter
+from scheduling.execution.output import JobOutput
 from scheduling.execution.settlement import Progress, Settlement
 from scheduling.execution.start import StartedExecution
+from scheduling.jobs.artifacts import NewArtifact, artifact_store
 from scheduling.jobs.batches.queries import children_of
 from scheduling.jobs.batches.service import submit_children
 from scheduling.jobs.lifecycle import JobState
@@ -34,13 +39,17 @@ from scheduling.kit.base import (
     PermanentError,
 )
 from scheduling.worker.control_block import Cause, Seat
-from scheduling.worker.process_state import CONNECTION_ERRORS
+from scheduling.worker.process_state import CONNECTION_ERRORS, retry_on_disconnect
 from tenants.context import tenant_context
+
+logger = logging.getLogger(__name__)
 
 # The longest time until a progress report is visible.
 PROGRESS_SECONDS = 1.0
 # The log's thread waits this long for the job's row before it retries a second later.
 LATE_PATIENCE_MS = 200
+# The longest that the end of an execution waits for an unavailable database to take the rest of the output.
+OUTPUT_PATIENCE_SECONDS = 10.0
 
 
 class ExecutionRuntime:
@@ -52,6 +61,7 @@ class ExecutionRuntime:
         self._log = log
         # Made when the first is named: most jobs name none.
         self._dependencies: DependencyUse | None = None
+        self._output: JobOutput | None = None
         self._effects: list[Effects] = []
         self._children: list[JobRequest] = []
         self._unsaved_progress: Progress | None = None
@@ -59,7 +69,7 @@ class ExecutionRuntime:
         # The log's thread writes a report that no other one follows.
         self._progress_guard = threading.Lock()
         self._progress_writing = threading.Lock()
-        log.also_write(self._write_progress_late)
+        log.also_write(self._write_late)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
         """Store the state with its effects; then raise Interrupted if a stop was requested."""
@@ -111,6 +121,22 @@ class ExecutionRuntime:
         """Add a line to the job's log."""
         self._log.add(message, level, fields)
 
+    def stream(self, name: str, text: str, *, restart: bool) -> None:
+        """Keep text of an output for the log's thread, which stores it within a second."""
+        with self._progress_guard:
+            self._output = self._output or JobOutput(self._started)
+        self._output.add(name, text, restart=restart)
+        self._log.write_later()
+
+    def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
+        """Store a file as an artifact of the job, under the fence."""
+        if (store := artifact_store()) is None:
+            raise PermanentError("No installed app stores artifacts.", code="no_artifact_store")
+        job_id, fence = self._started.job_id, self._started.fence
+        opened = io.BytesIO(file) if isinstance(file, bytes) else file
+        new = NewArtifact(self._started.tenant_id, job_id, name, content_type, opened)
+        self._under_fence(lambda: store.attach(new, lambda: require_fence(job_id=job_id, fence=fence)))
+
     def enter_dependency(self, dependency: Dependency) -> None:
         """Check the dependency before the job uses it; raise Interrupted if it is down."""
         if self._dependencies is None:
@@ -155,6 +181,7 @@ class ExecutionRuntime:
             settlement = self._dependencies.told_by(settlement)
         # So that the thread has none in its hands.
         self._log.end_thread()
+        self._write_last_output()
         progress = self._take_progress()
         return settlement if progress is None else replace(settlement, progress=progress)
 
@@ -214,9 +241,22 @@ class ExecutionRuntime:
             raise
         return True
 
-    def _write_progress_late(self) -> bool:
+    def _write_last_output(self) -> None:
+        """Write what is left of the output, so that a reader who sees the job ended has all of it."""
+        # A transaction that the processor left open is rolled back.
+        if (output := self._output) is None or connection.in_atomic_block:
+            return
         try:
-            return self._write_progress(patience_ms=LATE_PATIENCE_MS)
+            retry_on_disconnect(
+                lambda: output.write(wait_seconds=END_SECONDS), give_up_after_seconds=OUTPUT_PATIENCE_SECONDS
+            )
+        except Exception:
+            logger.exception("job_output.not_written", extra={"job": str(self._started.job_id)})
+
+    def _write_late(self) -> bool:
+        try:
+            has_output = self._output is not None and self._output.write(patience_ms=LATE_PATIENCE_MS)
+            return self._write_progress(patience_ms=LATE_PATIENCE_MS) or has_output
         except FenceLostError:
             # The job's own thread raises this at its next safe point.
             return False

@@ -31,9 +31,11 @@ from scheduling.console.selected_rows import ReasonActionForm, act_on_selected
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words
 from scheduling.execution.logs.admin import JobLogPages
+from scheduling.jobs.artifacts import artifacts_of
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
 from scheduling.jobs.list_admin import JobListPages
+from scheduling.jobs.output import may_read_output, read_output
 from scheduling.jobs.page import BODY_TEMPLATE, job_page_context
 from scheduling.jobs.payload_editor import Edited, PayloadEditor
 from scheduling.jobs.queries import find_jobs
@@ -164,7 +166,13 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return job
 
     def _body(self, request: HttpRequest, job: Job) -> SafeString:
-        context = {**job_page_context(job), "shows_audit": self.access(request).may(Permission.AUDIT_VIEW)}
+        access = self.access(request)
+        context = {
+            **job_page_context(job),
+            "shows_audit": access.may(Permission.AUDIT_VIEW),
+            "outputs": read_output(job) if may_read_output(access) else (),
+            "artifacts": artifacts_of(job) if access.may(Permission.FILES_VIEW) else (),
+        }
         return render_to_string(BODY_TEMPLATE, context, request)
 
     @post_action(label=gettext_lazy("Reveal payload"), permission=Permission.JOBS_REVEAL, asks_reason=True)

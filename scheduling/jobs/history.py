@@ -12,6 +12,8 @@ from django.db.models import QuerySet
 from scheduling.exceptions import ExecutionNotFoundError
 from scheduling.models import Execution, Job, JobEvent, LiveExecution
 from tenants.database.reads import first_or_raise, from_row
+from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.fields import SealedValueBrokenError
 
 # The phase of an execution, or its outcome.
 EXECUTION_STATES = [*LiveExecution.Phase.choices, *Execution.Outcome.choices]
@@ -74,20 +76,32 @@ class ExecutionRecord:
         )
 
 
+# An event that is no change of the job: a piece of its output.
+OUTPUT_EVENT = "job.output"
 # The event data shown to tenants; the scheduler's numbers (start tags, predictions) would reveal others' load.
 _VISIBLE_DATA = frozenset({"cause", "number", "reason", "retry_in_seconds"})
 
 
 def visible_event_data(event: JobEvent) -> dict[str, Any]:
-    """Return the part of an event's data that a tenant may see."""
+    """Return the part of an event's data that a tenant may see; of an output, those who may read results."""
+    if event.name == OUTPUT_EVENT:
+        return dict(event.data)
     # The reason of a pick reveals whether others competed: `fairness/decisions/` has it, and not tenants.
     visible = _VISIBLE_DATA - {"reason"} if event.name == "job.dispatched" else _VISIBLE_DATA
     return {name: value for name, value in event.data.items() if name in visible}
 
 
+def readable_output(event: JobEvent) -> dict[str, Any]:
+    """Return the data of an output event, or only the reason why it cannot be decrypted."""
+    try:
+        return dict(event.data)
+    except (DataKeyUnavailableError, SealedValueBrokenError) as error:
+        return {"unreadable": error.code}
+
+
 def events_of(job: Job) -> QuerySet[JobEvent]:
-    """Return a queryset of all events of the job, oldest first."""
-    return JobEvent.objects.filter(job_id=job.id).order_by("id")
+    """Return a queryset of all changes of the job, oldest first."""
+    return JobEvent.objects.filter(job_id=job.id).exclude(name=OUTPUT_EVENT).order_by("id")
 
 
 def ended_executions_of(job: Job) -> QuerySet[Execution]:

@@ -7,14 +7,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import partial
-from typing import Any, Self
+from typing import IO, Any, Self
 from uuid import UUID
 
 from scheduling.kit.children import ChildJob
 from scheduling.kit.context import JobContext
 from scheduling.kit.dependencies import Dependency
 from scheduling.kit.outcomes import Json
-from scheduling.kit.runtime import AsyncJobRuntime, Effects, LogLevel, attempt_error
+from scheduling.kit.runtime import BYTES, AsyncJobRuntime, Effects, LogLevel, attempt_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,14 @@ class AsyncJobContext:
     def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
         """Add a line to the job's log; it never waits, so it is not awaited. See `JobContext.log`."""
         self.blocking.log(message, level=level, **fields)
+
+    def stream(self, name: str, text: str, *, restart: bool = False) -> None:
+        """Add text to the output ``name`` of the job; it never waits, so it is not awaited. See `JobContext.stream`."""
+        self.blocking.stream(name, text, restart=restart)
+
+    async def attach(self, name: str, file: bytes | IO[bytes], content_type: str = BYTES) -> None:
+        """Store a file as the job's artifact ``name``, as `JobContext.attach` does."""
+        await self.run(self.blocking.attach, name, file, content_type)
 
     @asynccontextmanager
     async def dependency(self, dependency: Dependency | str) -> AsyncIterator[None]:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 from scheduling.kit.children import Child, ChildJob
 from scheduling.kit.dependencies import Dependency
 from scheduling.kit.outcomes import Json
-from scheduling.kit.runtime import Effects, JobRuntime, LogLevel
+from scheduling.kit.runtime import BYTES, Effects, JobRuntime, LogLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,26 @@ class JobContext:
         rolled back.
         """
         self.runtime.log(message, level, fields)
+
+    def stream(self, name: str, text: str, *, restart: bool = False) -> None:
+        """Add text to the output ``name`` of the job, which its tenant can read while the job runs.
+
+        It never waits: texts of a second become one event ``job.output``, at most 4 KiB long. The output of a job is
+        cut at 1 MiB or 1,000 events. An output that a later execution of the job adds to begins again, and so does it
+        with ``restart``: readers drop what came before. Raise ValueError for a name without or with more than 100
+        characters.
+        """
+        self.runtime.stream(name, text, restart=restart)
+
+    def attach(self, name: str, file: bytes | IO[bytes], content_type: str = BYTES) -> None:
+        """Store a file as the job's artifact ``name``, which its tenant can download until the job is deleted.
+
+        ``file`` is bytes or a seekable file. An artifact of the same name is replaced; it stays if the execution fails
+        later. Raise PermanentError for an invalid name or ``content_type``, for more than 100 artifacts, and if the
+        tenant has no room for it; TransientError if the storage is unavailable; Interrupted if the job now belongs to
+        another worker.
+        """
+        self.runtime.attach(name, file, content_type)
 
     @contextmanager
     def dependency(self, dependency: Dependency | str) -> Iterator[None]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from typing import IO, Final, Literal, Protocol
 
 from scheduling.kit.children import Child, ChildJob
 from scheduling.kit.dependencies import Dependency
 from scheduling.kit.outcomes import Json
 
 type Effects = Callable[[], object]
+# The media type of bytes of which nothing is known.
+BYTES: Final = "application/octet-stream"
 type LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -57,6 +59,15 @@ class JobRuntime(Protocol):
 
     def log(self, message: str, level: LogLevel, fields: Json) -> None:
         """Add a line to the job's log; raise nothing."""
+
+    def stream(self, name: str, text: str, *, restart: bool) -> None:
+        """Keep ``text`` for the output ``name`` of the job, and write it within a second; ``restart`` it before."""
+
+    def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
+        """Store ``file`` as the job's artifact ``name``, if this execution still owns the job.
+
+        Raise Interrupted if it does not, and PermanentError for a file that is refused.
+        """
 
     def enter_dependency(self, dependency: Dependency) -> None:
         """Record that the job uses ``dependency`` from now on; raise Interrupted while its breaker is open."""

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from inspect import isawaitable, iscoroutinefunction
-from typing import Any, Final
+from typing import IO, Any, Final
 from uuid import UUID
 
 from jsonschema import Draft202012Validator
@@ -64,6 +64,8 @@ class RecordingRuntime:
     entered: list[Dependency] = field(default_factory=list)
     submitted: list[Child] = field(default_factory=list)
     safe_points: int = 0
+    streamed: list[tuple[str, str]] = field(default_factory=list)
+    attached: list[tuple[str, bytes, str]] = field(default_factory=list)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
         """Record the state as JSON, run the effects, and pass a safe point, which may raise Interrupted."""
@@ -89,6 +91,14 @@ class RecordingRuntime:
     def log(self, message: str, level: LogLevel, fields: Json) -> None:
         """Record the line as (level, message, fields)."""
         self.lines.append((level, message, dict(fields)))
+
+    def stream(self, name: str, text: str, *, restart: bool) -> None:
+        """Record the text as (name, text); with ``restart``, forget the earlier ones of this name."""
+        self.streamed = [each for each in self.streamed if not restart or each[0] != name] + [(name, text)]
+
+    def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
+        """Record the file as (name, bytes, content type)."""
+        self.attached.append((name, file if isinstance(file, bytes) else file.read(), content_type))
 
     def enter_dependency(self, dependency: Dependency) -> None:
         """Record the dependency; raise Interrupted if it is ``down``."""

@@ -12,6 +12,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from scheduling.api.filters import NoQuerySerializer
+from scheduling.jobs.output import may_read_output
 from scheduling.jobs.queries import get_job
 from scheduling.models import JobEvent
 from scheduling.streams.feed import feed
@@ -61,9 +62,18 @@ class EventStreamViewSet(TenantViewSet):
 
     @extend_schema(operation_id="jobs_stream_of_job", parameters=[_JOB_ID, _LAST_EVENT_ID], responses=_STREAM)
     def of_job(self, request: Request, job_id: str) -> HttpResponseBase:
-        """Stream the past and future events of a job until it has ended."""
+        """Stream the past and future events of a job until it has ended.
+
+        Events `job.output` with text that the job streams are for callers with `jobs.results`.
+        """
         job = get_job(UUID(job_id))
-        return self._stream(request, job.tenant_id, job_id=job.id, has_ended=job.is_terminal)
+        return self._stream(
+            request,
+            job.tenant_id,
+            job_id=job.id,
+            has_ended=job.is_terminal,
+            reads_output=may_read_output(self.access),
+        )
 
     def _stream(self, request: Request, tenant_id: UUID, **options: Any) -> HttpResponseBase:
         NoQuerySerializer.parse(request.query_params)

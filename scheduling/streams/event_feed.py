@@ -8,7 +8,6 @@ that of their transaction, and are open as long as it is.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,14 +17,17 @@ from uuid import UUID
 
 from psycopg.rows import class_row, dict_row
 
+from scheduling.jobs.history import OUTPUT_EVENT, readable_output
 from scheduling.models import JobEvent
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import fetch_all, fetch_one
 from tenants.database.sql import load_sql
+from tenants.encryption.fields import sealed_field
 
 FEED_PAGE = 500
 _NOTHING = UUID(int=0)
 _POSITION = re.compile(r"([0-9]{1,18})-([0-9a-f]{32})", re.ASCII)
+_DATA = sealed_field(JobEvent, "data")
 _SQL = load_sql(__file__)
 _HORIZON, _FEED_OF_ALL, _FEED_OF_JOB = _SQL["read_horizon"], _SQL["read_feed"], _SQL["read_feed_of_job"]
 
@@ -93,11 +95,13 @@ def read_feed(
     until: int,
     since: datetime,
     job_id: UUID | None = None,
+    outputs_of: Iterable[UUID] = (),
     limit: int = FEED_PAGE,
 ) -> list[FedEvent]:
     """Return the next events of these tenants, or of one job, after a position and of transactions below ``until``.
 
-    ``since`` limits the search in the index: the id of no unread event may be older.
+    ``since`` limits the search in the index: the id of no unread event may be older. Output is read of the jobs
+    ``outputs_of`` alone.
     """
     values: dict[str, Any] = {
         "tenants": list(tenant_ids),
@@ -106,6 +110,8 @@ def read_feed(
         "transaction": after.transaction,
         "event": after.event_id,
         "job": job_id,
+        "output": OUTPUT_EVENT,
+        "outputs_of": list(outputs_of),
         "limit": limit,
     }
     statement = _FEED_OF_ALL if job_id is None else _FEED_OF_JOB
@@ -113,5 +119,8 @@ def read_feed(
 
 
 def _fed(number: int, kind: str, data: str, **values: Any) -> FedEvent:
-    event = JobEvent(data=json.loads(data), **values)
+    event = JobEvent(data=_DATA.from_db_value(data, None, None), **values)
+    if event.name == OUTPUT_EVENT:
+        # In the scope of the read, because its key may have to be read too.
+        event.data = readable_output(event)
     return FedEvent(FeedPosition(number, event.id), kind, event)

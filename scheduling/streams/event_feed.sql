@@ -13,6 +13,7 @@ FROM now CROSS JOIN scheduling_jobevent e
     CROSS JOIN LATERAL (SELECT now.next - ((now.next - (e.xmin::text)::bigint) & 4294967295) AS number) t
     LEFT JOIN scheduling_job j ON j.tenant_id = e.tenant_id AND j.id = e.job_id
 WHERE e.tenant_id = ANY(%(tenants)s) AND e.id >= %(floor)s
+    AND (e.name <> %(output)s OR e.job_id = ANY(%(outputs_of)s))
 
 -- fragment: feed_tail
 -- End of a feed: after a position and before a transaction.

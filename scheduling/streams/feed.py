@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from scheduling.jobs.history import OUTPUT_EVENT
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.streams.event_feed import FEED_PAGE, FedEvent, FeedPosition, Horizon, read_feed, read_horizon
 from scheduling.streams.messages import control_message, event_message
@@ -80,7 +81,7 @@ class EventFeed:
         now = time.monotonic()
         if now - self._rights_checked_at >= RIGHTS_SECONDS:
             self._rights_checked_at = now
-            lost = find_revoked((each.request, each.permission) for each in subscriptions)
+            lost = find_revoked((each.request, needed) for each in subscriptions for needed in each.permissions)
             gone = [each for each in subscriptions if each.request in lost]
             for each in gone:
                 self.remove(each)
@@ -107,7 +108,13 @@ class EventFeed:
         tenant_ids = {each.tenant_id for each in live}
         while tenant_ids and after.transaction < horizon.settled:
             with all_tenants():
-                fed = read_feed(tenant_ids=tenant_ids, after=after, until=horizon.settled, since=self._since(after))
+                fed = read_feed(
+                    tenant_ids=tenant_ids,
+                    after=after,
+                    until=horizon.settled,
+                    since=self._since(after),
+                    outputs_of={each.job_id for each in live if each.job_id and each.reads_output},
+                )
             for each in live:
                 send_events(each, fed)
             after = self._after = fed[-1].position if len(fed) == FEED_PAGE else FeedPosition(horizon.settled)
@@ -136,6 +143,7 @@ class EventFeed:
                 until=horizon.settled,
                 since=since,
                 job_id=subscription.job_id,
+                outputs_of=[subscription.job_id] if subscription.job_id and subscription.reads_output else [],
             )
         is_whole = len(fed) < FEED_PAGE
         subscription.after = fed[-1].position if fed else after
@@ -236,9 +244,13 @@ def send_events(subscription: StreamSubscription, fed: Sequence[FedEvent], *, is
 
 
 def is_recipient(subscription: StreamSubscription, fed: FedEvent) -> bool:
-    """Return whether an event is for this client: it is of the client's tenant and, if set, of its job."""
-    is_of_tenant = fed.event.tenant_id == subscription.tenant_id
-    return is_of_tenant and subscription.job_id in (None, fed.event.job_id)
+    """Return whether an event is for this client: it is of the client's tenant and, if set, of its job.
+
+    Output is for clients of its job alone, and of them for those who may read it.
+    """
+    if fed.event.tenant_id != subscription.tenant_id or subscription.job_id not in (None, fed.event.job_id):
+        return False
+    return fed.event.name != OUTPUT_EVENT or (subscription.job_id is not None and subscription.reads_output)
 
 
 feed = EventFeed()

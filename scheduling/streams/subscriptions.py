@@ -20,6 +20,8 @@ MAX_WAITING = 100
 class StreamSubscription:
     """A client that receives the events of one tenant's jobs, or of one job until it has ended.
 
+    With ``reads_output`` it receives the output of its job too.
+
     The reading thread calls `offer`; the event loop of the client's connection calls `begin` and `receive`.
     """
 
@@ -32,9 +34,12 @@ class StreamSubscription:
         after: FeedPosition | None,
         job_id: UUID | None = None,
         has_ended: bool = False,
+        reads_output: bool = False,
     ) -> None:
         self.request = request
-        self.permission = permission
+        # Without one of these the stream ends.
+        self.permissions = [permission, Permission.JOBS_RESULTS] if reads_output else [permission]
+        self.reads_output = reads_output
         self.tenant_id = tenant_id
         self.job_id = job_id
         self.after = after

@@ -35,6 +35,7 @@ GET    executions/{pk}/                                            1
 GET    files/{pk}/                                                 1
 GET    job-kinds/{kind}/                                           1
 GET    jobs/stream/                                                1
+GET    jobs/{job_id}/artifacts/{artifact_id}/                      1
 GET    jobs/{job_id}/stream/                                       1
 GET    jobs/{pk}/                                                  1
 GET    jobs/{pk}/wait/                                             1
@@ -115,6 +116,7 @@ DELETE files/{pk}/                                                 2
 POST   files/{pk}/link/                                            2
 GET    job-kinds/                                                  2
 GET    jobs/                                                       2
+GET    jobs/{job_id}/artifacts/                                    2
 GET    jobs/{job_id}/logs/                                         2
 POST   jobs/{pk}/cancel/                                           2
 GET    jobs/{pk}/events/                                           2

@@ -113,6 +113,8 @@ GET    jobs/{job}/executions/                jobs.view
 GET    jobs/stream/                          jobs.view                                                                 503
 GET    jobs/{job}/stream/                    jobs.view                                                                 503
 GET    jobs/{job}/logs/                      logs.view
+GET    jobs/{job}/artifacts/                 files.view
+GET    jobs/{job}/artifacts/{artifact}/      files.download                                                             302
 GET    jobs/{job}/logs/download/             logs.view
 GET    circuits/                             jobs.view
 POST   circuits/noop/reset/                  jobs.retry        {"reason": "it is back"}
@@ -291,6 +293,7 @@ django_celery_beat.crontabschedule  platform.view  upkeep.run       upkeep.run
 django_celery_beat.intervalschedule platform.view  upkeep.run       upkeep.run
 django_celery_beat.periodictask    platform.view   upkeep.run       upkeep.run
 django_celery_beat.solarschedule   platform.view   upkeep.run       upkeep.run
+files.artifact                     files.view      -                -                download:files.download
 files.uploadedfile                 files.view      -                -                download:files.download delete:files.manage
 rag_pipeline.pipeline              pipelines.view  pipelines.manage pipelines.manage run:pipelines.manage run_first:pipelines.manage delete:pipelines.manage
 rag_pipeline.pipelineentity        pipelines.view  -                -                retry:pipelines.manage

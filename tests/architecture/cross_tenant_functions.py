@@ -99,7 +99,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "upkeep closes and removes the pipeline runs of all tenants",
     ),
     "workloads/files/upkeep.py": (
-        {"sweep_contents", "_find_missing_files"},
+        {"sweep_artifacts", "sweep_contents", "_find_missing_files"},
         "upkeep checks the files of all tenants",
     ),
     "workloads/files/state_checks.py": (

@@ -21,6 +21,7 @@ SEALED = {
     "scheduling.Job.checkpoint",
     "scheduling.Job.result",
     "scheduling.BulkOperation.payload_patch",
+    "scheduling.JobEvent.data",
     "scheduling.Schedule.payload",
     "tenants.TenantSecret.sealed",
 }
@@ -35,7 +36,6 @@ PLAIN = {
     "scheduling.CFSPlanVersion.before": "the platform's configuration",
     "scheduling.CFSPlanVersion.content": "the platform's configuration",
     "scheduling.Circuit.tenants": "counts",
-    "scheduling.JobEvent.data": "what happened, never what with",
     "scheduling.JobLog.fields": "docs/how-to/encryption.md names it",
     "scheduling.PoolClock.locked_tenants": "ids and times",
     "scheduling.SettledRefused.content": "ids, kind and numbers of a settled execution",

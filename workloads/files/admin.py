@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -20,7 +20,7 @@ from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from workloads.files.forms import ManyFilesField
 from workloads.files.links import make_link
-from workloads.files.models import UploadedFile
+from workloads.files.models import Artifact, StoredFile, UploadedFile
 from workloads.files.service import delete_file, upload_files
 
 _NOTE = gettext_lazy("All files are accepted or none. Content that is already stored takes no additional space.")
@@ -43,30 +43,45 @@ class FileUploadForm(forms.Form):
         self.fields["files"] = ManyFilesField(help_text=gettext("Of any type; at most 50 MiB each."))
 
 
+class StoredFileAdmin(ReadOnlyAdmin):
+    """Base of the admin pages of files, which are changed by actions only."""
+
+    view_permission = Permission.FILES_VIEW
+    list_display = ("name", "content_type", "size", "created_at")
+    search_fields = ("name",)
+    ordering = ("-id",)
+    post_actions: ClassVar[tuple[str, ...]] = ("download",)
+    readonly_fields = ("size",)
+    fields: tuple[str, ...] = ("name", "content_type", "size", "sha256", "created_at")
+
+    @admin.display(description=gettext_lazy("Size"), ordering="size_bytes")
+    def size(self, file: StoredFile) -> str:
+        return filesizeformat(file.size_bytes)
+
+    @post_action(label=gettext_lazy("Download"), permission=Permission.FILES_DOWNLOAD)
+    def download(self, request: HttpRequest, file: StoredFile, reason: str) -> HttpResponse:
+        return HttpResponseRedirect(make_link(file=file, reason=reason).path)
+
+
+@admin.register(Artifact, site=console_site)
+class ArtifactAdmin(StoredFileAdmin):
+    """Admin page of the files that jobs have attached."""
+
+    empty_title = gettext_lazy("No artifacts yet")
+    empty_text = gettext_lazy("A processor attaches a file to its job with context.attach(name, file).")
+    fields = (*StoredFileAdmin.fields, "job_id")
+
+
 @admin.register(UploadedFile, site=console_site)
-class UploadedFileAdmin(ReadOnlyAdmin):
-    """Admin page of the files that tenants have uploaded. Files are changed by actions only."""
+class UploadedFileAdmin(StoredFileAdmin):
+    """Admin page of the files that tenants have uploaded."""
 
     empty_title = gettext_lazy("No files yet")
     empty_text = gettext_lazy(
         "Upload one above, or with POST /api/v1/files/; jobs and documents refer to it by its id."
     )
-    view_permission = Permission.FILES_VIEW
-    list_display = ("name", "content_type", "size", "created_at")
     list_before_template = "files/admin/upload_link.html"
-    search_fields = ("name",)
-    ordering = ("-id",)
     post_actions = ("download", "delete")
-    readonly_fields = ("size",)
-    fields = ("name", "content_type", "size", "sha256", "created_at")
-
-    @admin.display(description=gettext_lazy("Size"), ordering="size_bytes")
-    def size(self, file: UploadedFile) -> str:
-        return filesizeformat(file.size_bytes)
-
-    @post_action(label=gettext_lazy("Download"), permission=Permission.FILES_DOWNLOAD)
-    def download(self, request: HttpRequest, file: UploadedFile, reason: str) -> HttpResponse:
-        return HttpResponseRedirect(make_link(file=file, reason=reason).path)
 
     @post_action(label=gettext_lazy("Delete"), permission=Permission.FILES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, file: UploadedFile, reason: str) -> HttpResponse:

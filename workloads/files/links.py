@@ -19,7 +19,7 @@ from django.utils import timezone
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from workloads.files.exceptions import FileUnreadableError, LinkInvalidError
-from workloads.files.models import UploadedFile
+from workloads.files.models import Artifact, StoredFile, UploadedFile
 from workloads.files.store import StoredFileError, fetch
 
 MIN_SECONDS, DEFAULT_SECONDS, MAX_SECONDS = 10, 300, 24 * 60 * 60
@@ -44,7 +44,7 @@ class Download:
     content: IO[bytes]
 
 
-def make_link(*, file: UploadedFile, seconds: int = DEFAULT_SECONDS, reason: str = "") -> DownloadLink:
+def make_link(*, file: StoredFile, seconds: int = DEFAULT_SECONDS, reason: str = "") -> DownloadLink:
     """Return a link to the file that is valid for ``seconds``.
 
     An audit entry records who created it, because anyone who has the link can read the file.
@@ -74,7 +74,8 @@ def open_link(token: str) -> Download:
     if timezone.now() >= end:
         raise LinkInvalidError
     with tenant_context(tenant_id):
-        found = UploadedFile.objects.filter(pk=file_id, tenant_id=tenant_id).first()
+        named = (model.objects.filter(pk=file_id, tenant_id=tenant_id).first() for model in (UploadedFile, Artifact))
+        found = next(filter(None, named), None)
     if found is None:
         raise LinkInvalidError
     try:

@@ -29,8 +29,8 @@ class Content(TenantModel):
         return self.key
 
 
-class UploadedFile(TenantModel):
-    """A file that was uploaded to a tenant and is referred to by its id; ``key`` is the key of its content."""
+class StoredFile(TenantModel):
+    """Base of a file with a name; ``key`` is the key of its content."""
 
     name = models.CharField(_("name"), max_length=255)
     content_type = models.CharField(_("content type"), max_length=100)
@@ -40,14 +40,33 @@ class UploadedFile(TenantModel):
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
-        verbose_name = _("uploaded file")
-        verbose_name_plural = _("uploaded files")
-        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="uploaded_file_tenant_id")]
-        indexes = [models.Index(fields=["tenant", "key"], name="uploaded_file_key")]
+        abstract = True
 
     def __str__(self) -> str:
         return self.name
 
 
+class UploadedFile(StoredFile):
+    """A file that was uploaded to a tenant and is referred to by its id."""
+
+    class Meta:
+        verbose_name = _("uploaded file")
+        verbose_name_plural = _("uploaded files")
+        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="uploaded_file_tenant_id")]
+        indexes = [models.Index(fields=["tenant", "key"], name="uploaded_file_key")]
+
+
+class Artifact(StoredFile):
+    """A file that a job has attached; it is deleted with its job."""
+
+    job_id = models.UUIDField(_("job id"))
+
+    class Meta:
+        verbose_name = _("artifact")
+        verbose_name_plural = _("artifacts")
+        constraints = [models.UniqueConstraint(fields=["tenant", "job_id", "name"], name="artifact_name_unique")]
+        indexes = [models.Index(fields=["tenant", "key"], name="artifact_key")]
+
+
 # Columns that refer to contents.
-FILE_REFERENCES = ((UploadedFile, "key"),)
+FILE_REFERENCES = ((UploadedFile, "key"), (Artifact, "key"))

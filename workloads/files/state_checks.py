@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from django.core.files.storage import default_storage
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
@@ -24,6 +23,7 @@ from tenants.context import all_tenants
 from workloads.files.models import Content
 from workloads.files.references import file_references, used_keys
 from workloads.files.space import STORAGE_COUNTER
+from workloads.files.store import missing_files
 
 # Each is a request to the storage, which may be remote.
 FILE_ROWS = 200
@@ -43,8 +43,9 @@ def check_files(piece: CheckRange) -> CheckPage:
     """Find contents whose files are not in the storage."""
     with all_tenants():
         rows, look = read_rows(Content.objects.all(), piece, FILE_ROWS)
-    missing = [row for row in rows if not default_storage.exists(row.key)]
-    return replace(look, faults=[ConsistencyFault(NO_FILE.code, row.tenant_id, row.key) for row in missing])
+    missing = set(missing_files([row.key for row in rows]))
+    faults = [ConsistencyFault(NO_FILE.code, row.tenant_id, row.key) for row in rows if row.key in missing]
+    return replace(look, faults=faults)
 
 
 def check_use(piece: CheckRange) -> CheckPage:

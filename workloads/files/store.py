@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,11 +25,12 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models.functions import Greatest, Now
 
-from scheduling.kit.base import TransientError
+from scheduling.kit.base import PermanentError, TransientError
 from tenants.context import tenant_context
 from tenants.database.locks import LockClass
 from tenants.database.prepared import execute
 from tenants.database.sql import load_sql
+from tenants.exceptions import DomainError
 from tenants.limits.usage import change_stored, check_room
 from workloads.files.exceptions import storage_errors
 from workloads.files.limits import STORAGE_BYTES
@@ -37,6 +39,8 @@ from workloads.files.references import used_keys
 
 # Time within which the row that refers to a content stored ahead must be committed.
 HOLD: Final = timedelta(hours=1)
+# A remote storage takes a while for each.
+FILES_AT_ONCE: Final = 8
 _PART_BYTES = 1024 * 1024
 _LOCK_CONTENTS = load_sql(__file__)["lock_contents"]
 
@@ -71,7 +75,40 @@ def store_bytes(tenant_id: UUID, data: bytes) -> StoredContent:
 
     Raise `SpaceExceededError` if the tenant has no room for them.
     """
-    return _store_ahead(tenant_id, NewContent(hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data)))
+    return store_file(tenant_id, io.BytesIO(data))
+
+
+def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
+    """Store a seekable file as `store_bytes` does."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while part := file.read(_PART_BYTES):
+        digest.update(part)
+    sha256, size_bytes = digest.hexdigest(), file.tell()
+    with discard_on_error(tenant_id) as written, tenant_context(tenant_id):
+        store_contents(tenant_id, [NewContent(sha256, size_bytes, file)], written=written, hold=HOLD)
+    return StoredContent(storage_key(tenant_id, sha256), sha256, size_bytes)
+
+
+def at_once[T, R](work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Call ``work`` for eight items at a time, and return its results in order; it uses the storage and no database.
+
+    If one fails, raise its error once those have ended that had begun.
+    """
+    with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="files") as pool:
+        return list(pool.map(work, items))
+
+
+@contextmanager
+def errors_of_job() -> Iterator[None]:
+    """Raise errors of storing in the block as a job's: a person has to make room, and the storage may come back."""
+    try:
+        yield
+    except DomainError as error:
+        raise PermanentError(str(error), code=error.code) from error
+    except storage_errors() as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TransientError(f"The file storage is unavailable: {reason}.", code="storage_away") from error
 
 
 def fetch(key: str, sha256: str) -> IO[bytes]:
@@ -102,6 +139,11 @@ def read_bytes(key: str, sha256: str) -> bytes:
     """Return the whole content as bytes, verified by its hash; raise `StoredFileError` as `fetch` does."""
     with fetch(key, sha256) as copy:
         return copy.read()
+
+
+def missing_files(keys: Sequence[str]) -> list[str]:
+    """Return those of the keys that have no file in the storage."""
+    return [key for key, exists in zip(keys, at_once(default_storage.exists, keys), strict=True) if not exists]
 
 
 def discard_on_commit(tenant_id: UUID, *keys: str) -> None:
@@ -164,9 +206,12 @@ def store_contents(
     size = sum(content.size_bytes for content in new.values())
     if size:
         check_room(tenant_id=tenant_id, limit=STORAGE_BYTES, wanted=size)
-    for key, content in by_key.items():
-        if _write(key, content.file):
+
+    def write(key: str) -> None:
+        if _write(key, by_key[key].file):
             written.append(key)
+
+    at_once(write, by_key)
     Content.objects.bulk_create(
         Content(
             tenant_id=tenant_id,
@@ -191,12 +236,6 @@ def lock_contents(keys: Iterable[str]) -> None:
     They are locked in the order of the keys.
     """
     execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value}, is_planned=True)
-
-
-def _store_ahead(tenant_id: UUID, content: NewContent) -> StoredContent:
-    with discard_on_error(tenant_id) as written, tenant_context(tenant_id):
-        store_contents(tenant_id, [content], written=written, hold=HOLD)
-    return StoredContent(storage_key(tenant_id, content.sha256), content.sha256, content.size_bytes)
 
 
 def _write(key: str, content: IO[bytes]) -> bool:

@@ -14,15 +14,20 @@ from django.utils.translation import gettext_noop
 
 from scheduling.upkeep.registry import UpkeepBudget, UpkeepStep, UpkeepTask
 from tenants.context import all_tenants, tenant_context
+from tenants.database.prepared import fetch_one
+from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
 from workloads.files.models import Content
 from workloads.files.references import used_keys
-from workloads.files.store import discard_unused
+from workloads.files.store import discard_unused, missing_files
 
 # A file is written before its row is committed; younger files are skipped.
 GRACE = timedelta(hours=24)
 # Contents whose files are checked in one step: on a remote storage each is a request.
 FILES_PER_STEP = 200
+_SWEEP_ARTIFACTS = load_sql(__file__)["sweep_artifacts"]
+# Before the first id.
+FIRST = UUID(int=0)
 HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -35,6 +40,16 @@ def sweep_contents(budget: UpkeepBudget) -> UpkeepStep:
     unused = [row for row in rows if row.key not in used]
     removed = sum(discard_unused(row.tenant_id, row.key) for row in unused)
     return _page({"contents": len(rows), "files_removed": removed}, rows, [], is_full=len(rows) == budget.batch_rows)
+
+
+def sweep_artifacts(budget: UpkeepBudget) -> UpkeepStep:
+    """Delete artifacts whose jobs were deleted, one batch per step; their contents are then unused."""
+    after = str(budget.cursor.get("artifact", FIRST))
+    with all_tenants():
+        swept = fetch_one(_SWEEP_ARTIFACTS, {"after": after, "rows": budget.batch_rows}, is_planned=True)
+    is_full = swept.seen == budget.batch_rows
+    counts = {"artifacts": swept.seen, "artifacts_removed": swept.removed}
+    return UpkeepStep(counts, has_more=is_full, cursor={"artifact": str(swept.last)} if is_full else {})
 
 
 def sweep_files(budget: UpkeepBudget) -> UpkeepStep:
@@ -93,7 +108,7 @@ def _is_old(key: str) -> bool:
 def _find_missing_files(after: str) -> UpkeepStep:
     with all_tenants():
         rows = list(_contents(after)[:FILES_PER_STEP])
-    missing = [row.key for row in rows if not default_storage.exists(row.key)]
+    missing = missing_files([row.key for row in rows])
     findings = [LocalizableText("The file of content %(key)s is missing.", {"key": key}) for key in missing]
     return _page({"contents": len(rows)}, rows, findings, is_full=len(rows) == FILES_PER_STEP)
 
@@ -111,6 +126,13 @@ def _page(
 
 
 TASKS = (
+    UpkeepTask(
+        "artifacts",
+        gettext_noop("Artifacts"),
+        gettext_noop("Deletes the artifacts of deleted jobs."),
+        HOURLY,
+        sweep_artifacts,
+    ),
     UpkeepTask(
         "unused_files",
         gettext_noop("Unused files"),

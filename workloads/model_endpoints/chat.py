@@ -52,7 +52,7 @@ async def chat(
     limits: Limits = CHAT_LIMITS,
     on_text: Callable[[str], object] = lambda text: None,
 ) -> ChatAnswer:
-    """Return a model's answer. ``on_text`` is called with each part as it arrives; secrets in the parts are not masked.
+    """Return a model's answer. ``on_text`` is called with each part as it arrives, with secrets masked.
 
     Raise `TransientError` for errors that may pass (429, 5xx, an answer that broke off), with the delay that the
     endpoint asks for; `DependencyRefusedError` if the endpoint refuses every request; `PermanentError` for the rest.
@@ -75,7 +75,7 @@ async def chat(
         key = endpoint.key if isinstance(endpoint.key, str) else ""
         name = EndpointName("model endpoint", "model", key, stream.mask.text)
         await _refuse_errors(stream, name)
-        reading = _Reading(asked, on_text, name)
+        reading = _Reading(asked, on_text, name, stream.mask.split)
         if "event-stream" in stream.answer.header("content-type"):
             async for event in _events(stream):
                 reading.take_event(event)
@@ -88,11 +88,19 @@ async def chat(
 class _Reading:
     """An answer assembled from its parts."""
 
-    def __init__(self, asked: Chat, on_text: Callable[[str], object], endpoint: EndpointName) -> None:
+    def __init__(
+        self,
+        asked: Chat,
+        on_text: Callable[[str], object],
+        endpoint: EndpointName,
+        split: Callable[[str], tuple[str, str]],
+    ) -> None:
         self._asked = asked
         self._endpoint = endpoint
         self._on_text = on_text
         self._mask = endpoint.mask
+        self._split = split
+        self._held = ""
         self._parts: list[str] = []
         self._length = 0
         self._model = asked.model
@@ -135,6 +143,8 @@ class _Reading:
         if not self._is_ended and not self._finish_reason:
             raise TransientError("The model's answer was interrupted.", code="model_broke_off")
         text = self._mask("".join(self._parts))
+        if self._held:
+            self._on_text(self._held)
         prompt = self._usage.get("prompt_tokens")
         completion = self._usage.get("completion_tokens")
         is_counted = isinstance(prompt, int) and isinstance(completion, int)
@@ -167,7 +177,9 @@ class _Reading:
                 f"The model's answer has more than {MAX_ANSWER_CHARACTERS:,} characters.", code="model_answer_too_long"
             )
         self._parts.append(text)
-        self._on_text(text)
+        shown, self._held = self._split(self._held + text)
+        if shown:
+            self._on_text(shown)
 
 
 async def _refuse_errors(stream: Stream, endpoint: EndpointName) -> None:

@@ -115,6 +115,13 @@ class Mask:
             text = text.replace(value, MASK)
         return text
 
+    def split(self, text: str) -> tuple[str, str]:
+        """Return the masked text and its rest, which may be the beginning of a secret value that goes on later."""
+        shown = self.text(text)
+        ends = (size for value in self.values for size in range(1, len(value)) if shown.endswith(value[:size]))
+        cut = len(shown) - max(ends, default=0)
+        return shown[:cut], shown[cut:]
+
     def body(self, data: bytes, *, is_cut: bool) -> bytes:
         """Return the bytes with each secret value replaced by `MASK`.
 

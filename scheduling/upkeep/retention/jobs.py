@@ -1,4 +1,4 @@
-"""Pruning of ended jobs with their logs, and of batches without jobs. Jobs that have not ended are never pruned."""
+"""Pruning of ended jobs with log and output, and of batches without jobs. Jobs that have not ended are never pruned."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from scheduling.jobs.history import OUTPUT_EVENT
 from scheduling.jobs.lifecycle import DEAD_STATES, TERMINAL_STATES, JobState
 from scheduling.upkeep.retention.rules import Cutoffs, first_due
 from tenants.context import all_tenants
@@ -19,7 +20,7 @@ FINISHED_STATES = tuple(sorted(TERMINAL_STATES - DEAD_STATES))
 _DEAD = tuple(sorted(DEAD_STATES))
 
 _SQL = load_sql(__file__)
-_PRUNE_LOGS = _SQL["prune_logs"]
+_PRUNE_LOGS, _PRUNE_OUTPUT = _SQL["prune_logs"], _SQL["prune_output"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +76,5 @@ def _prune(ended: str, states: Sequence[JobState], cutoffs: Cutoffs, limit: int)
         if pruned.job_ids:
             values = {"job_ids": pruned.job_ids, "first": pruned.job_ids[0]}
             log_lines = execute(_PRUNE_LOGS, values, is_planned=True)
+            execute(_PRUNE_OUTPUT, {**values, **due.parameters(), "output": OUTPUT_EVENT}, is_planned=True)
     return PrunedJobs(due.tenant_id, len(pruned.job_ids), pruned.letters, log_lines)

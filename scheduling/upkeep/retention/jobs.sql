@@ -78,6 +78,11 @@ SELECT (SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM job) AS job_ids, (
 -- Delete the log lines of jobs. Lines are younger than their job, so its id bounds the days to scan.
 DELETE FROM scheduling_joblog WHERE job_id = ANY (%(job_ids)s::uuid[]) AND id >= %(first)s::uuid;
 
+-- name: prune_output
+-- Delete the output of jobs, which is older than the floor of their retention.
+DELETE FROM scheduling_jobevent WHERE tenant_id = %(tenant_id)s AND job_id = ANY (%(job_ids)s::uuid[])
+    AND id >= %(first)s::uuid AND id < %(floor)s AND name = %(output)s;
+
 -- name: prune_batches
 -- Delete old batches without jobs.
 WITH rows_to_delete AS (

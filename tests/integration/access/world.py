@@ -33,6 +33,7 @@ from tests.keys import issue_api_key
 from tests.platform_settings import override_platform_settings
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.service import create_dataset
+from workloads.files.models import Artifact
 from workloads.files.service import upload_files
 from workloads.pipelines.models import PipelineEntity
 from workloads.pipelines.runs import start_run
@@ -95,6 +96,11 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     dataset = create_dataset(tenant=tenant, name="handbook")
     upload = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"one")])
     file = upload_files(tenant=tenant, files=[SimpleUploadedFile("c.txt", b"three")])[0]
+    with tenant_context(tenant):
+        facts = {"size_bytes": file.size_bytes, "sha256": file.sha256, "key": file.key}
+        artifact = Artifact.objects.create(
+            tenant=tenant, job_id=work.failed.pk, name="a.csv", content_type="text/csv", **facts
+        )
     workflow = create_workflow(tenant=tenant, name="greeting", definition=DEFINITION)
     with tenant_context(tenant):
         approval = Approval.objects.create(
@@ -142,6 +148,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "dataset": dataset.pk,
         "document": upload.files[0].document.pk,
         "file": file.pk,
+        "artifact": artifact.pk,
         "workflow": workflow.pk,
         "approval": approval.pk,
         "workflow_run": run,

@@ -29,7 +29,7 @@ from tenants.models import ApiKey, AuditLogEntry, Membership, Tenant, TenantLimi
 from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.models import Chunk, Dataset, Document
 from workloads.documents.terms import to_tsvector
-from workloads.files.models import UploadedFile
+from workloads.files.models import Artifact, UploadedFile
 from workloads.pipelines.models import Pipeline, PipelineEntity, PipelineRun
 
 WORDS = {"acme": "Aardvark7f3a", "globex": "Gyrfalcon9c1e"}
@@ -45,6 +45,7 @@ _TEXTS: dict[Any, tuple[str, ...]] = {
     Dataset: ("name", "description"),
     Document: ("name", "error_message"),
     UploadedFile: ("name",),
+    Artifact: ("name",),
     Pipeline: ("name", "description"),
     PipelineRun: ("error_message",),
     PipelineEntity: ("name", "error_message"),
@@ -126,6 +127,7 @@ def ids_of(tenant: Tenant) -> set[str]:
         Dataset,
         Document,
         UploadedFile,
+        Artifact,
         ApiKey,
         Membership,
         AuditLogEntry,

@@ -167,4 +167,4 @@ def test_odd_query_is_never_a_server_error(world: World) -> None:  # noqa: F811
 
 
 def _content(answer: Any) -> Any:
-    return answer.json() if answer["Content-Type"] == "application/json" and not answer.streaming else {}
+    return answer.json() if answer.headers.get("Content-Type") == "application/json" and not answer.streaming else {}

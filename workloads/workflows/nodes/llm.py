@@ -6,6 +6,7 @@ The endpoint is the tenant's own or the platform's.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from scheduling.kit.base import PermanentError
@@ -32,8 +33,12 @@ def prepare(place: NodeContext) -> PreparedNode:
     seconds = place.node.timeout_seconds
     limits = replace(CHAT_LIMITS, read_seconds=min(CHAT_LIMITS.read_seconds, seconds), total_seconds=seconds)
 
+    stream = partial(place.run.stream, str(place.key))
+
     async def ask() -> NodeOutput:
-        answer = await chat(endpoint, Chat(messages, model, options), limits=limits)
+        # An attempt that failed may have streamed a part.
+        stream("", restart=True)
+        answer = await chat(endpoint, Chat(messages, model, options), limits=limits, on_text=stream)
         return NodeOutput(
             {
                 "text": answer.text,

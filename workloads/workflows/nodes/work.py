@@ -15,13 +15,17 @@ from workloads.workflows.engine.variables import Reading
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What the nodes of a run share. ``idempotency_key`` stays the same when the run's job is started again."""
+    """What the nodes of a run share. ``idempotency_key`` stays the same when the run's job is started again.
+
+    ``stream`` is the method of the job's context.
+    """
 
     tenant_id: UUID
     run_id: UUID
     idempotency_key: str
     inputs: Mapping[str, Any]
     settings: Mapping[str, Any] = field(repr=False)
+    stream: Callable[..., None] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ class NodeWork:
 
     def _gather(self, key: Key) -> None:
         step = self.planner.state.steps[key]
-        results = [self.values.load(step.items[index]) for index in sorted(step.items)]
+        results = self.values.load_all([step.items[index] for index in sorted(step.items)])
         outputs = {"results": results, "count": len(results), "failed": step.failed}
         self.planner.succeed(key, self.values.keep(outputs))
 

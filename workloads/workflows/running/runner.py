@@ -92,7 +92,9 @@ class Runner:
         self.parallel = context.setting(PARALLEL_NODES.key)
         self.lanes = NodeConcurrency(context, threads=self.parallel)
         self.recording = Recording(context.tenant_id, context.job_id, pinned, self.graph, self.state, self.values.load)
-        facts = RunFacts(context.tenant_id, context.job_id, context.idempotency_key, self.inputs, context.settings)
+        facts = RunFacts(
+            context.tenant_id, context.job_id, context.idempotency_key, self.inputs, context.settings, context.stream
+        )
         self.work = NodeWork(context, self.planner, self.values, self.recording, facts, self.clock)
         self.kept: dict[str, Any] = dict(context.state)
         self.decisions_due_at = 0.0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from scheduling.kit.base import PermanentError, TransientError
-from tenants.exceptions import DomainError
-from workloads.files.store import read_bytes, store_bytes
+from scheduling.kit.base import PermanentError
+from workloads.files.store import at_once, errors_of_job, read_bytes, store_bytes
 from workloads.workflows.engine.state import NodeProgress, Stored, WorkflowRunProgress, inline
 from workloads.workflows.models import RunValue
 from workloads.workflows.records.rows import storable
@@ -44,10 +43,18 @@ class Values:
         if isinstance(stored, list):
             return stored[0]
         if stored not in self._loaded:
-            new = next((value for value in self._new if value.number == stored), None)
-            found = (new.storage_key, new.sha256) if new else read_value(self._tenant_id, self._job_id, stored)
-            self._remember(stored, json.loads(read_bytes(*found)))
+            self._remember(stored, _read(self._place_of(stored)))
         return self._loaded[stored]
+
+    def load_all(self, stored: Sequence[Stored]) -> list[Any]:
+        """Return the values for their stored forms; large ones are read from the file storage several at a time."""
+        numbers = [one for one in stored if isinstance(one, int) and one not in self._loaded]
+        read = dict(zip(numbers, at_once(_read, map(self._place_of, numbers)), strict=True))
+        return [read[one] if isinstance(one, int) and one in read else self.load(one) for one in stored]
+
+    def _place_of(self, number: int) -> tuple[str, str]:
+        new = next((value for value in self._new if value.number == number), None)
+        return (new.storage_key, new.sha256) if new else read_value(self._tenant_id, self._job_id, number)
 
     def keep(self, value: Any) -> Stored:
         """Return the stored form of a value.
@@ -117,16 +124,13 @@ class Values:
             self._loaded.popitem(last=False)
 
 
+def _read(place: tuple[str, str]) -> Any:
+    return json.loads(read_bytes(*place))
+
+
 def _stored(tenant_id: UUID, data: bytes) -> Any:
-    try:
+    with errors_of_job():
         return store_bytes(tenant_id, data)
-    except DomainError as error:
-        # A person has to make room.
-        raise PermanentError(str(error), code=error.code) from error
-    except OSError as error:
-        raise TransientError(
-            f"The file storage is unavailable: {error.strerror or error}.", code="storage_away"
-        ) from error
 
 
 def _encode(value: Any) -> bytes:

@@ -21,6 +21,7 @@ from rest_framework.test import APIClient
 from scheduling.bulk import turns
 from scheduling.bulk.serializers import BulkOperationSerializer
 from scheduling.bulk.starting import start_bulk_operation
+from scheduling.consistency.waiting import append_repair_events
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.exceptions import IdempotencyMismatchError
 from scheduling.execution import policy, settlement_builders
@@ -491,4 +492,12 @@ def seal_all() -> dict[str, int]:
 
 def test_seal_command_covers_every_table_with_sealed_columns() -> None:
     # A secret is refused if it could not be sealed.
-    assert {field.model for field in SealedJSONField.all_fields} - {TenantSecret} == set(MODELS)
+    assert {field.model for field in SealedJSONField.all_fields} - {TenantSecret, JobEvent} == set(MODELS)
+
+
+def test_repair_is_recorded_in_plain(acme: Tenant) -> None:
+    (job,) = submit(acme)
+    with tenant_context(acme):
+        append_repair_events([job.pk], code="ready_missing")
+        event = JobEvent.objects.get(job_id=job.pk, name="job.repaired")
+    assert event.__dict__["data"] == {"fault": "ready_missing"}

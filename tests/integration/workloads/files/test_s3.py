@@ -65,6 +65,23 @@ def test_content_is_stored_once_and_read_back(acme: Tenant) -> None:
     assert default_storage.listdir(f"{acme.pk}/{first.sha256[:2]}")[1] == [first.sha256]
 
 
+def test_large_content_is_sent_in_parts_and_read_back(acme: Tenant, s3_server: str) -> None:
+    data = bytes(range(256)) * (9 * 4096)
+    content = store_bytes(acme.pk, data)
+    client = boto3.client("s3", endpoint_url=s3_server, region_name=REGION)
+    # The tag of an object that was sent in parts ends with their number.
+    assert client.head_object(Bucket=BUCKET, Key=f"files/{content.key}")["ETag"].endswith('-2"')
+    assert read_bytes(content.key, content.sha256) == data
+
+
+def test_files_of_one_upload_are_stored_in_threads(acme: Tenant) -> None:
+    files = [SimpleUploadedFile(f"{number}.txt", str(number).encode()) for number in range(20)]
+    rows = upload_files(tenant=acme, files=files)
+    assert [read_bytes(row.key, row.sha256) for row in rows] == [str(number).encode() for number in range(20)]
+    assert ERASER.erase(acme.pk, 100).removed == {"files": 20}
+    assert ERASER.count(acme.pk) == {"files": 0}
+
+
 def test_changed_and_missing_objects_are_not_returned(acme: Tenant) -> None:
     content = store_bytes(acme.pk, b"some text")
     default_storage.delete(content.key)

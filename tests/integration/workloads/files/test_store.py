@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Barrier
 
 import pytest
+from django.core.files.base import File
 from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from tenants.context import tenant_context
@@ -19,8 +22,10 @@ from workloads.files import references
 from workloads.files.limits import STORAGE_BYTES
 from workloads.files.models import Content
 from workloads.files.references import FileReferencesInvalidError, file_references, used_keys
+from workloads.files.service import upload_files
 from workloads.files.store import (
     StoredFileError,
+    at_once,
     discard_on_commit,
     discard_unused,
     fetch,
@@ -148,3 +153,29 @@ def test_invalid_file_references_are_refused(listed: str, monkeypatch: pytest.Mo
 
 
 WRONG_FIELD = ((Document, "nothing"),)
+
+
+def test_eight_files_are_handled_at_once() -> None:
+    together = Barrier(8)
+
+    def work(number: int) -> int:
+        together.wait(timeout=30)
+        return number
+
+    assert at_once(work, range(16)) == list(range(16))
+
+
+def test_failed_write_leaves_no_file(acme: Tenant, files_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = default_storage.save
+
+    def failing(key: str, content: File[bytes]) -> str:
+        if content.size == 7:
+            raise OSError("the storage went away")
+        return str(save(key, content))
+
+    monkeypatch.setattr(default_storage, "save", failing)
+    files = [SimpleUploadedFile(f"{size}.txt", b"x" * size) for size in range(1, 20)]
+    with pytest.raises(OSError, match="went away"):
+        upload_files(tenant=acme, files=files)
+    assert not [path for path in files_root.rglob("*") if path.is_file()]
+    assert used(acme) == 0

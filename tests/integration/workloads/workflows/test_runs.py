@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from scheduling.execution.rescue import run_sweep
 from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.output import read_output
 from scheduling.models import DeadLetter, Execution, Job, JobDue, JobSuspended
 from scheduling.upkeep.registry import UpkeepBudget
 from tenants.context import all_tenants, tenant_context
@@ -60,6 +61,18 @@ def test_run_returns_its_outputs_and_each_node_is_recorded(runs: Runs, acme: Ten
     assert nodes["ask"].tokens == 8
     assert outcomes(job) == ["completed"]
     assert faults_of("ledger") == []
+
+
+def test_answer_of_a_model_is_streamed_and_begins_again_with_each_attempt(
+    runs: Runs, acme: Tenant, model: ModelServer
+) -> None:
+    ask = node("ask", "llm", prompt="Ada", retry={"max_retries": 1, "delay_seconds": 0.1})
+    whole = runs.run(acme, workflow(ask))
+    model.breaks_after_parts = 2
+    broken = runs.run(acme, workflow(ask))
+    with tenant_context(acme):
+        assert [(each.name, each.text) for each in read_output(whole)] == [("ask", "You said: Ada")]
+        assert [(each.name, each.text) for each in read_output(broken)] == [("ask", "You said:")]
 
 
 def test_inputs_are_validated_before_submission(runs: Runs, acme: Tenant) -> None:

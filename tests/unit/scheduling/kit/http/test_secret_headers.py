@@ -10,7 +10,7 @@ import pytest
 
 from scheduling.kit.http import Limits, SecretRefusedError, SecretText, open_stream, read_target, send, send_async
 from scheduling.kit.http.policy import OutgoingPolicy
-from scheduling.kit.http.secret_headers import Mask, open_pieces
+from scheduling.kit.http.secret_headers import MASK, Mask, open_pieces
 from tenants.secrets.queries import OpenSecret
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
@@ -41,6 +41,15 @@ def both(url: str, **options: Any) -> list[Any]:
 
 def test_value_is_in_no_representation() -> None:
     assert VALUE not in f"{SECRET!r} {SECRET} {TEXT!r} {TEXT} {Mask.of([('A', TEXT)])!r}"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_value_in_several_parts_is_masked(size: int) -> None:
+    text, shown, held = f"k={VALUE}, {VALUE[:3]} and {VALUE[:-1]}", "", ""
+    for begin in range(0, len(text), size):
+        part, held = Mask((VALUE,)).split(held + text[begin : begin + size])
+        shown += part
+    assert shown + held == text.replace(VALUE, MASK)
 
 
 @pytest.mark.parametrize(
