@@ -25,11 +25,11 @@ MERGE_BELOW_US = 5_000
 # … at most this many in one message, a whole tick's, and only as many as are predicted to be done in this time, for
 # which the next job in order waits.
 MAX_MESSAGE_JOBS = 1_000
-MESSAGE_WORK_US = 25_000
+MESSAGE_WORK_US = 50_000
 # Other jobs travel in prefetch lists: at most this many in one, and only as many as are predicted to be done in this
 # time. Each is settled by itself, and those that have not begun may be returned at any time.
 LIST_JOBS = 64
-LIST_WORK_US = 25_000
+LIST_WORK_US = 50_000
 # Those of a tenant that is ahead of a waiting one by this much, at its weight, are returned.
 AHEAD_US = 5_000
 # Executions that have not begun within this after their message did are returned.

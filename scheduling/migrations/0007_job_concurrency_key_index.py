@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("scheduling", "0007_schedule_keys")]
+    dependencies = [("scheduling", "0006_schedule_keys")]
 
     operations = [
         AddIndexConcurrently(

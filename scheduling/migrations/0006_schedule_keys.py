@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0004_prefetch_lists")]
+    dependencies = [("scheduling", "0005_pool_classes_and_rates")]
 
     operations = [
         migrations.AddField(
