@@ -6,13 +6,14 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from scheduling.execution import settlement_builders
+from scheduling.execution.holds import begin_next_here
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_executions
@@ -48,6 +49,8 @@ class Walk:
         self.worker = worker
         self.running: list[StartedExecution] = []
         self.zombies: list[StartedExecution] = []
+        # What waits in the lists that a child holds, by the ids of the holds.
+        self.held: dict[UUID, list[StartedExecution]] = {}
         self.largest = 0
         self.idle: list[str] = []
         self.swept = 0
@@ -60,6 +63,8 @@ class Walk:
             self.start,
             self.start,
             self.start,
+            self.begin_next,
+            self.begin_next,
             self.end,
             self.end,
             self.end_zombie,
@@ -113,16 +118,31 @@ class Walk:
 
     def start(self) -> None:
         with all_tenants():
-            live = self.random.choice(list(LiveExecution.objects.filter(started_at=None)) or [None])
+            live = self.random.choice(list(LiveExecution.objects.filter(hold_id=None)) or [None])
             if live is None:
                 return
-            message = list(LiveExecution.objects.filter(message_id=live.message_id, started_at=None).order_by("id"))
+            message = list(LiveExecution.objects.filter(message_id=live.message_id, hold_id=None).order_by("id"))
+        ids, hold_id = [member.id for member in message], uuid4()
         started = start_executions(
-            execution_ids=[member.id for member in message], token=live.token, worker_id=self.worker.worker_id
+            execution_ids=ids, token=live.token, worker_id=self.worker.worker_id, hold_id=hold_id
         )
         assert len(started) == len(message)
-        self.running += started
+        self.running += [member for member in started if member.has_begun]
+        self.held[hold_id] = [member for member in started if not member.has_begun]
         self.largest = max(self.largest, len(started))
+
+    def begin_next(self) -> None:
+        """Begin what comes next in a list, if that is still held; jobs of lists may end in any order."""
+        if not self.held:
+            return
+        hold_id = self.random.choice(list(self.held))
+        members = {member.execution_id: member for member in self.held[hold_id]}
+        begun = begin_next_here(list(members), hold_id=hold_id)
+        if begun is None:
+            del self.held[hold_id]
+            return
+        self.running.append(replace(members.pop(begun.execution_id), fence=begun.fence))
+        self.held[hold_id] = list(members.values())
 
     def end(self) -> None:
         if not self.running:
