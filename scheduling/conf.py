@@ -18,8 +18,10 @@ MAX_TAGS = 20
 
 # The most jobs that one tick dispatches, and the most entities that it reads in each queue.
 TICK_JOBS = 1_000
-# Jobs predicted below this share a message …
-MERGE_BELOW_US = 20_000
+# A shorter job costs about as much as the tick that the announcement of its end triggers.
+SMALL_US = 20_000
+# Jobs predicted below this are merged into a message …
+MERGE_BELOW_US = 5_000
 # … at most this many in one message, a whole tick's, and only as many as are predicted to be done in this time, for
 # which the next job in order waits.
 MAX_MESSAGE_JOBS = 1_000

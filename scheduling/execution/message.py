@@ -18,7 +18,7 @@ from uuid import UUID
 import structlog
 
 from scheduling import tracing
-from scheduling.conf import MERGE_BELOW_US
+from scheduling.conf import SMALL_US
 from scheduling.dispatch.broker import announce_ending
 from scheduling.dispatch.claim import give_back_token
 from scheduling.execution import settlement_builders
@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 START_PATIENCE_SECONDS = 5.0
 EXIT_SPOILED = 1
 NO_SLOT = "its slot did not come free"
-# A shorter job costs about as much as the tick that an announcement triggers, and shares a message if it may.
-SMALL_SECONDS = MERGE_BELOW_US / 1e6
+# A shorter job announces no end, and shares a message if it may.
+SMALL_SECONDS = SMALL_US / 1e6
 # Small jobs announce the end when this much of their message is left, by the times of those that have run.
 ANNOUNCED_EARLY_SECONDS = 0.025
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from scheduling.conf import MERGE_BELOW_US
+from scheduling.conf import SMALL_US
 from scheduling.fairness.lab import Arrivals
 from scheduling.fairness.lab.load import SECOND_US
 from scheduling.models import WorkerPool
@@ -84,7 +84,7 @@ def read_recent_jobs(pool: WorkerPool, window: timedelta) -> RecentJobSample:
         "lease_seconds": platform_settings.LEASE_SECONDS,
         "longest_line": LONGEST_LINE,
         "floor": uuid7_floor(now - window),
-        "least_us": MERGE_BELOW_US,
+        "least_us": SMALL_US,
     }
     slots = fetch_rows(_SLOTS, values)[0].slots
     running = fetch_rows(_RUNNING, values)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.db.models import Count
 from django.utils.translation import gettext
 
-from scheduling.conf import MERGE_BELOW_US
+from scheduling.conf import SMALL_US
 from scheduling.exceptions import PoolNotFoundError
 from scheduling.fairness.lab import OrderPolicy
 from scheduling.fairness.lab.load import PlanTerms, PoolScenario, QueueTerms, TenantTerms, TierTerms
@@ -95,7 +95,7 @@ def _describe(pool: WorkerPool, jobs: RecentJobSample) -> RecentLoad | None:
         running=jobs.running,
         stands_for=jobs.stands_for,
         turnaround_us=jobs.turnaround_us,
-        small_us=MERGE_BELOW_US,
+        small_us=SMALL_US,
     )
     return RecentLoad(load, _notes(jobs, plan))
 

@@ -121,8 +121,16 @@ class Walk:
             execution_ids=[member.id for member in message], token=live.token, worker_id=self.worker.worker_id
         )
         assert len(started) == len(message)
-        self.running += started
+        self.running += [one for one in started if one.has_begun]
         self.largest = max(self.largest, len(started))
+        # The rest of a list, as if its child stopped after the first.
+        settle(
+            [
+                settlement_builders.returned(one.execution_id, one.fence, cause="a stop")
+                for one in started
+                if not one.has_begun
+            ]
+        )
 
     def end(self) -> None:
         if not self.running:
