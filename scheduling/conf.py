@@ -25,7 +25,7 @@ MERGE_BELOW_US = 5_000
 # … at most this many in one message, a whole tick's, and only as many as are predicted to be done in this time, for
 # which the next job in order waits.
 MAX_MESSAGE_JOBS = 1_000
-MESSAGE_WORK_US = 100_000
+MESSAGE_WORK_US = 25_000
 # Other jobs travel in prefetch lists: at most this many in one, and only as many as are predicted to be done in this
 # time. Each is settled by itself, and those that have not begun may be returned at any time.
 LIST_JOBS = 64
