@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from scheduling.celery import publishing
 from scheduling.celery.publishing import Hint
-from scheduling.conf import LIST_WORK_US
+from scheduling.conf import LIST_WORK_US, MERGE_BELOW_US
 from scheduling.dispatch.republish import republish_unstarted
 from scheduling.execution import settlement_builders
 from scheduling.execution.settlement import Settlement, settle
@@ -132,7 +132,8 @@ def test_merged_message_is_no_list(
 ) -> None:
     monkeypatch.setattr(NoopProcessor, "is_mergeable", True)
     registry.reset()
-    (members,) = dispatch([acme], 8, tick)
+    predict("noop", MERGE_BELOW_US - 1)
+    (members,) = dispatch([acme], 5, tick)
     assert {member.is_list for member in members} == {False}
 
 

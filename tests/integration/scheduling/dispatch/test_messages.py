@@ -47,6 +47,10 @@ from workloads.diagnostics.processor import NoopProcessor
 
 pytestmark = pytest.mark.django_db
 
+# So many jobs of half a millisecond fill a message; a few more need another one.
+FULL = MESSAGE_WORK_US // 500
+FEW = FULL // 4
+
 
 @pytest.fixture(autouse=True)
 def small(db: None) -> None:
@@ -151,8 +155,8 @@ def dispatch(tenants: Sequence[Tenant], count: int, tick: Tick) -> list[Job]:
 
 
 def test_message_is_limited_by_its_predicted_time(acme: Tenant, tick: Tick, worker: Registration) -> None:
-    dispatch([acme], 450, tick)  # of one millisecond each
-    assert sorted(len(message) for message in messages()) == [50, 200, 200]
+    dispatch([acme], 2 * FULL + FEW, tick)
+    assert sorted(len(message) for message in messages()) == [FEW, FULL, FULL]
     assert in_flight_of(acme) == 3
     with all_tenants():
         entity = FairShareNode.objects.get(tenant=acme)
@@ -169,9 +173,9 @@ def test_message_is_limited_by_its_number_of_jobs(acme: Tenant, tick: Tick, work
 
 
 def test_tenant_cap_counts_messages(globex: Tenant, tick: Tick, worker: Registration) -> None:
-    submit(globex, 450)  # its plan allows two in flight
+    submit(globex, 2 * FULL + FEW)  # its plan allows two in flight
     know_estimates()
-    assert tick().dispatched == 400
+    assert tick().dispatched == 2 * FULL
     assert in_flight_of(globex) == 2
     assert tick().dispatched == 0
 
@@ -179,7 +183,7 @@ def test_tenant_cap_counts_messages(globex: Tenant, tick: Tick, worker: Registra
 def test_slots_and_queue_cap_count_messages(
     tenants: list[Tenant], pool: WorkerPool, tick: Tick, worker: Registration
 ) -> None:
-    dispatch(tenants, 50, tick)  # 250 jobs in two messages of four slots
+    dispatch(tenants, FEW, tick)  # five times, in two messages of four slots
     with all_tenants():
         reading = read_pool(pool.pk)
         assert (reading.slots, reading.in_flight, reading.share.room) == (4, 2, 2)
@@ -310,9 +314,9 @@ def test_cancelled_member_leaves_its_message_to_the_others(acme: Tenant, tick: T
 def test_message_never_started_is_republished_whole_under_one_new_token(
     acme: Tenant, tick: Tick, worker: Registration, published: list[Hint]
 ) -> None:
-    dispatch([acme], 220, tick)
+    dispatch([acme], FULL + FEW, tick)
     before = list(published)
-    assert [len(hint.execution_ids) for hint in before] == [200, 20]
+    assert [len(hint.execution_ids) for hint in before] == [FULL, FEW]
     published.clear()
     age(LiveExecution, published_at=16)
     assert republish_unstarted() == 2
@@ -321,7 +325,7 @@ def test_message_never_started_is_republished_whole_under_one_new_token(
     assert old.token != new.token
     assert start_executions(execution_ids=old.execution_ids, token=old.token, worker_id=worker.worker_id) == []
     started = start_executions(execution_ids=new.execution_ids, token=new.token, worker_id=worker.worker_id)
-    assert len(started) == 200
+    assert len(started) == FULL
 
 
 @pytest.fixture
@@ -341,14 +345,14 @@ def test_message_refused_by_the_broker_is_undone_whole(
     acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishing, "publish", lambda hints: hints[1:])
-    submit(acme, 220)
+    submit(acme, FULL + FEW)
     know_estimates()
     result = tick()
-    assert (result.dispatched, result.unpublished) == (200, 20)
-    assert [len(message) for message in messages()] == [200]
+    assert (result.dispatched, result.unpublished) == (FULL, FEW)
+    assert [len(message) for message in messages()] == [FULL]
     assert in_flight_of(acme) == 2  # until the next tick has folded it
     monkeypatch.setattr(publishing, "publish", lambda hints: ())
-    assert tick().dispatched == 20
+    assert tick().dispatched == FEW
     assert in_flight_of(acme) == 2
 
 
