@@ -116,7 +116,7 @@ def test_list_has_jobs_of_several_tenants(acme: Tenant, tick: Tick, worker: Regi
     with all_tenants():
         Worker.objects.update(slots=1)
     team = create_tenant(slug="team-0", plan="team")
-    (members,) = dispatch([acme, team], 4, tick)
+    (members,) = dispatch([acme, team], MOST, tick)
     assert {member.tenant_id for member in members} == {acme.pk, team.pk}
     assert len(members) == MOST
     assert (in_flight_of(acme), in_flight_of(team)) == (1, 1)

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import translation
 
 from scheduling.breakers.service import force_circuit
+from scheduling.conf import LIST_WORK_US
 from scheduling.console.code_names import fact_words
 from scheduling.dispatch.take_back import take_back_held
 from scheduling.execution.holds import BegunExecution, Turnover, settle_and_begin
@@ -48,6 +49,7 @@ from workloads.diagnostics.processor import NoopProcessor
 pytestmark = pytest.mark.django_db
 
 JOB_US = 5_000
+MOST = LIST_WORK_US // JOB_US
 CAME_FIRST = "another tenant came first"
 
 
@@ -171,13 +173,13 @@ def states(jobs: list[Job]) -> list[str]:
 
 
 def test_returning_tenant_precedes_what_waits_in_a_list(acme: Tenant, other: Tenant, work: Pool) -> None:
-    jobs = work.submit(acme, 6)
+    jobs = work.submit(acme, MOST + 1)
     (held,) = work.hold()
     (first,) = work.submit(other)
     # It starts at the time of the job that waits next, and takes its turn after that.
-    assert work.take_back() == jobs[2:5]
+    assert work.take_back() == jobs[2:MOST]
     assert causes() == {CAME_FIRST}
-    assert states(jobs) == ["executing", "dispatched", *["available"] * 4]
+    assert states(jobs) == ["executing", "dispatched", *["available"] * (MOST - 1)]
     assert work.tick().dispatched == 0
     held.settle()
     held.settle()
@@ -221,10 +223,10 @@ def test_job_of_a_tenant_that_is_not_ahead_stays_in_its_list(acme: Tenant, other
 
 
 def test_returning_queue_precedes_what_waits_in_a_list(acme: Tenant, globex: Tenant, work: Pool) -> None:
-    jobs = work.submit(acme, 6)
+    jobs = work.submit(acme, MOST + 1)
     (held,) = work.hold()
     (first,) = work.submit(globex)
-    assert work.take_back() == jobs[2:5]
+    assert work.take_back() == jobs[2:MOST]
     held.settle()
     held.settle()
     (following,) = work.hold()
@@ -331,7 +333,7 @@ def test_open_breaker_returns_what_has_not_begun(acme: Tenant, other: Tenant, wo
 
 def test_lowered_cap_of_a_tenant_returns_what_has_not_begun(acme: Tenant, other: Tenant, work: Pool) -> None:
     work.set_slots(2)
-    jobs = work.submit(acme, 6)
+    jobs = work.submit(acme, MOST + 1)
     work.submit(other, 2)
     begun = [held.jobs[0] for held in work.hold()]
     assert in_flight_of(acme) == 2
