@@ -34,6 +34,7 @@ from scheduling.fleet.queries import WORKER_ROLE
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.sandbox.isolated import probe_sandbox
 from scheduling.worker.canary_sender import CANARY_LATE, CanaryThread, canary_queue
+from scheduling.worker.child_watch import ChildWatch
 from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.consumer import ConsumerQueues, has_open_fetch
 from scheduling.worker.control_block import ControlBlock
@@ -135,7 +136,7 @@ def report_stop(worker_id: UUID, *, reason: str) -> None:
 
 
 def _start_heartbeat(local: LocalWorker, watchdog: Watchdog) -> HeartbeatThread:
-    thread = HeartbeatThread(local, watchdog.add("heartbeat").turn)
+    thread = HeartbeatThread(local, ChildWatch(local, watchdog.add("heartbeat").turn))
     thread.fork_between_rounds()
     thread.start()
     return thread
@@ -202,8 +203,8 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         without_heartbeat=True,
     )
     worker.heartbeat_thread, worker.permits = thread, local.permits
-    thread.replace_children_with(worker.replace_children)
-    thread.end_orphans_among(worker.adopted_children)
+    thread.watch.replace_children_with(worker.replace_children)
+    thread.watch.end_orphans_among(worker.adopted_children)
     return worker
 
 
