@@ -77,6 +77,7 @@ class LiveExecution(TenantModel):
     queue_weight_milli = models.PositiveIntegerField(
         _("queue weight milli"), help_text=_("The queue's weight when this was charged.")
     )
+    rate_milli = models.IntegerField(_("rate milli"), db_default=1000, help_text=_("The pool's rate at dispatch."))
     dispatched_at = models.DateTimeField(_("dispatched at"))
     published_at = models.DateTimeField(_("published at"))
     started_at = models.DateTimeField(_("started at"), null=True)
@@ -144,10 +145,9 @@ class Execution(HistoryRow):
     outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices)
     predicted_us = models.BigIntegerField(_("predicted us"))
     measured_us = models.BigIntegerField(_("measured us"), help_text=_("Slot time from start to end, microseconds."))
+    rate_milli = models.IntegerField(_("rate milli"), db_default=1000, help_text=_("The rate of its charges."))
     peak_memory_kib = models.BigIntegerField(
-        _("peak memory kib"),
-        null=True,
-        help_text=_("Peak resident memory of its process, KiB; empty if unknown."),
+        _("peak memory kib"), null=True, help_text=_("Peak resident memory of its process, KiB; empty if unknown.")
     )
     dispatched_at = models.DateTimeField(_("dispatched at"))
     started_at = models.DateTimeField(_("started at"), null=True)
@@ -270,6 +270,7 @@ class Settled(FoldedRow):
     measured_us = models.BigIntegerField()
     weight_milli = models.PositiveIntegerField()
     queue_weight_milli = models.PositiveIntegerField()
+    rate_milli = models.IntegerField(db_default=1000)
     is_sample = models.BooleanField(help_text="Whether the job's time trains the predictor.")
     payload_bytes = models.IntegerField()
     used_us = models.BigIntegerField(help_text="Slot time of the whole job so far, this execution's included.")

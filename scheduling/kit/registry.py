@@ -12,6 +12,7 @@ import logging
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from inspect import iscoroutinefunction
+from typing import Literal
 
 from django.apps import apps
 from django.utils.module_loading import import_string
@@ -48,6 +49,11 @@ def kinds() -> list[str]:
 def is_mergeable(kind: str) -> bool:
     """Return whether small jobs of the kind may be settled together with others; False for an unknown kind."""
     return kind in _mergeable_kinds()
+
+
+def resource_class(kind: str) -> Literal["cpu", "io"]:
+    """Return "io" for a kind whose ``process`` is a coroutine function, otherwise and for an unknown kind "cpu"."""
+    return "io" if kind in _asynchronous_kinds() else "cpu"
 
 
 def travels_alone(kind: str) -> bool:
@@ -105,6 +111,7 @@ def reset() -> None:
     _all.cache_clear()
     _mergeable_kinds.cache_clear()
     _sharing_kinds.cache_clear()
+    _asynchronous_kinds.cache_clear()
     _memory_classes.cache_clear()
     concurrency_limits.cache_clear()
     _timeouts.cache_clear()
@@ -125,7 +132,7 @@ def _mergeable_kinds() -> frozenset[str]:
             kind
             for kind, processor in _all().items()
             # Coroutines wait: they gain nothing by running one after another.
-            if processor.is_mergeable and kind in sharing and not iscoroutinefunction(processor.process)
+            if processor.is_mergeable and kind in sharing and kind not in _asynchronous_kinds()
         )
     except ProcessorInvalidError:
         # A dispatcher runs no processors: a broken one must not stop the dispatch.
@@ -139,6 +146,15 @@ def _sharing_kinds() -> frozenset[str]:
         return frozenset(kind for kind, processor in _all().items() if not processor.travels_alone)
     except ProcessorInvalidError:
         logger.exception("processors.not_listed")
+        return frozenset()
+
+
+@cache
+def _asynchronous_kinds() -> frozenset[str]:
+    try:
+        return frozenset(kind for kind, processor in _all().items() if iscoroutinefunction(processor.process))
+    except ProcessorInvalidError:
+        logger.exception("processors.not_asynchronous")
         return frozenset()
 
 

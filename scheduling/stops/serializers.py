@@ -21,13 +21,22 @@ class StopRequestSerializer(StrictSerializer):
     )
 
 
-class NewPoolSerializer(StrictSerializer):
+class PoolChangeSerializer(StrictSerializer):
+    """Request to change the settings of a worker pool; omitted ones stay."""
+
+    description = NameField(max_length=200, required=False, allow_blank=True)
+    memory_mib = WholeNumberField(required=False, help_text="Memory of each child: 256, 512 or 1024. Default: 1024.")
+    resource_class = NameField(max_length=3, required=False, help_text="`cpu` or `io`. Default: `cpu`.")
+    rate_milli = WholeNumberField(
+        required=False, help_text="Share of slot time that is charged, in thousandths, 1 to 1,000. Default: 1,000."
+    )
+    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class NewPoolSerializer(PoolChangeSerializer):
     """Request to add a worker pool."""
 
     name = NameField(max_length=40, help_text="Lower-case letters, digits, hyphens and underscores; cannot be changed.")
-    description = NameField(max_length=200, required=False, allow_blank=True)
-    memory_mib = WholeNumberField(required=False, help_text="Memory of each child: 256, 512 or 1024. Default: 1024.")
-    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
 
 class PauseSerializer(serializers.Serializer[Stop]):
@@ -61,6 +70,23 @@ class TargetSerializer(serializers.Serializer[TargetState]):
     @extend_schema_field(DrainSerializer(allow_null=True))
     def get_drain(self, state: TargetState) -> Any:
         return drain_facts(state)
+
+
+class PoolSerializer(TargetSerializer):
+    """A worker pool with its pause, its drain and its settings."""
+
+    memory_mib = serializers.SerializerMethodField()
+    resource_class = serializers.SerializerMethodField()
+    rate_milli = serializers.SerializerMethodField(help_text="Share of slot time that is charged, in thousandths.")
+
+    def get_memory_mib(self, state: TargetState) -> int:
+        return int(self.context["pools"][state.name].memory_mib)
+
+    def get_resource_class(self, state: TargetState) -> str:
+        return str(self.context["pools"][state.name].resource_class)
+
+    def get_rate_milli(self, state: TargetState) -> int:
+        return int(self.context["pools"][state.name].rate_milli)
 
 
 class KindCostSerializer(serializers.Serializer[KindCost]):

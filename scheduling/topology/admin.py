@@ -17,7 +17,13 @@ from scheduling.jobs.routing.service import kinds_beyond
 from scheduling.models import Queue, WorkerPool
 from scheduling.stops.pauses import drain_pool, pause_pool, resume_pool
 from scheduling.stops.queries import find_drain
-from scheduling.topology.service import POOL_FIELDS, check_new_name, create_worker_pool, update_worker_pool
+from scheduling.topology.service import (
+    POOL_FIELDS,
+    check_new_name,
+    check_pool_class,
+    create_worker_pool,
+    update_worker_pool,
+)
 from tenants.access.permissions import Permission
 from tenants.console.base import PlatformStaffAdmin
 from tenants.console.post_actions import post_action, until_of
@@ -41,6 +47,18 @@ class TopologyForm(forms.ModelForm):  # type: ignore[type-arg]
             return check_new_name(self.cleaned_data["name"])
         except FieldInvalidError as refusal:
             raise ValidationError(refusal.errors[0]["detail"]) from refusal
+
+
+class WorkerPoolForm(TopologyForm):
+    """Form of a pool; it refuses another resource class while workers run."""
+
+    def clean_resource_class(self) -> str:
+        resource_class = str(self.cleaned_data["resource_class"])
+        try:
+            check_pool_class(self.instance, resource_class)
+        except FieldInvalidError as refusal:
+            raise ValidationError(refusal.errors[0]["detail"]) from refusal
+        return resource_class
 
 
 class TopologyAdmin(HelpfulMixin, PlatformStaffAdmin):
@@ -80,7 +98,8 @@ class WorkerPoolAdmin(TopologyAdmin):
         "Workers serve a pool, and each queue belongs to a pool. Add one above, or run “manage.py create_worker_pool”."
     )
 
-    list_display = ("name", "description", "memory_mib")
+    list_display = ("name", "description", "memory_mib", "resource_class", "rate_milli")
+    form = WorkerPoolForm
     given_once = ("name",)
     edited_fields = POOL_FIELDS
     post_actions = ("pause", "drain", "resume")

@@ -22,6 +22,10 @@ class MemoryClass(models.IntegerChoices):
 class WorkerPool(PauseFacts):
     """Group of workers that run the jobs of the pool's queues; every queue belongs to one pool."""
 
+    class ResourceClass(models.TextChoices):
+        CPU = "cpu", _("CPU")
+        IO = "io", _("I/O")
+
     name = models.SlugField(_("name"), max_length=40, unique=True)
     description = models.CharField(_("description"), max_length=200, blank=True)
     memory_mib = models.PositiveIntegerField(
@@ -30,6 +34,21 @@ class WorkerPool(PauseFacts):
         default=MemoryClass.LARGE,
         db_default=MemoryClass.LARGE,
         help_text=_("Memory of each child; jobs of kinds that need more are not dispatched here."),
+    )
+    resource_class = models.CharField(
+        _("resource class"),
+        max_length=3,
+        choices=ResourceClass.choices,
+        default=ResourceClass.CPU,
+        db_default=ResourceClass.CPU,
+        help_text=_("An I/O pool runs asynchronous kinds as coroutines: its slots wait rather than compute."),
+    )
+    rate_milli = models.PositiveIntegerField(
+        _("rate milli"),
+        default=1000,
+        db_default=1000,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text=_("Share of slot time that is charged, in thousandths."),
     )
     is_paused = models.BooleanField(_("is paused"), default=False)
     pause_reason = models.CharField(_("pause reason"), max_length=200, blank=True, default="")

@@ -15,6 +15,7 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext
 
 from scheduling.dispatch.broker import wake_on_commit
+from scheduling.fleet.queries import live_workers
 from scheduling.jobs.routing.conditions import check_condition
 from scheduling.models import PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
 from tenants.audit.service import record_audit
@@ -31,7 +32,7 @@ QUEUE_FIELDS = (
     "resource_class",
     "expected_seconds",
 )
-POOL_FIELDS = ("description", "memory_mib")
+POOL_FIELDS = ("description", "memory_mib", "resource_class", "rate_milli")
 MAX_WEIGHT = 1_000
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
 # Keys of the broker itself; queues are keys by name too.
@@ -100,11 +101,26 @@ def update_queue(*, queue: Queue, changes: Mapping[str, Any], reason: str = "") 
 
 
 def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: str = "") -> WorkerPool:
-    """Change a pool's description and memory class.
+    """Change a pool's description, memory class, resource class and rate.
 
-    Jobs that need more memory than the pool now has are not dispatched.
+    Jobs that need more memory than the pool now has are not dispatched. The resource class cannot be changed while
+    workers run, which serve the old one; a new rate applies to jobs that are dispatched from now on.
     """
+    if "resource_class" in changes:
+        check_pool_class(pool, changes["resource_class"])
     return _update(WorkerPool.objects, pool, _only(changes, POOL_FIELDS), action="worker_pool.changed", reason=reason)
+
+
+def check_pool_class(pool: WorkerPool, resource_class: str) -> None:
+    """Raise FieldInvalidError if the pool's stored resource class is another one and workers of the pool run."""
+    with all_tenants():
+        running = live_workers().filter(pool=pool).exclude(pool__resource_class=resource_class).count()
+    if running:
+        raise _invalid(
+            "resource_class",
+            gettext("Workers of the pool are running (%(count)d). Stop them, then change the class.")
+            % {"count": running},
+        )
 
 
 def create_routing_rule(

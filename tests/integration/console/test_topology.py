@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
+from scheduling.fleet.workers import register_worker
 from scheduling.models import Queue, QueueClock, WorkerPool
 from tenants.access.people import grant_platform_role
 from tests.integration.console.admin_actions import Console, entries_of
@@ -23,10 +24,10 @@ def queue_form(**typed: object) -> dict[str, object]:
 
 def test_pool_and_queue_are_added_with_a_reason(console: Console, staff: User) -> None:
     client = console(staff)
-    form = {"name": "far", "description": "", "memory_mib": 512, "reason": "small machines"}
+    form = {"name": "far", "memory_mib": 512, "resource_class": "io", "rate_milli": 10, "reason": "small machines"}
     assert client.post(reverse(ADD_POOL), form).status_code == 302
     pool = WorkerPool.objects.get(name="far")
-    assert pool.memory_mib == 512
+    assert (pool.memory_mib, pool.resource_class, pool.rate_milli) == (512, "io", 10)
     answer = client.post(reverse(ADD_QUEUE), queue_form(pool=pool.pk, weight=3, cap=2, reason="scans"))
     assert answer.status_code == 302
     queue = Queue.objects.get(name="slow")
@@ -34,6 +35,16 @@ def test_pool_and_queue_are_added_with_a_reason(console: Console, staff: User) -
     assert QueueClock.objects.filter(queue=queue).exists()
     assert [entry.reason for entry in entries_of("worker_pool.created")] == ["small machines"]
     assert [entry.reason for entry in entries_of("queue.created")] == ["scans"]
+
+
+def test_class_of_a_pool_with_a_running_worker_is_refused_beside_its_field(console: Console, staff: User) -> None:
+    pool = WorkerPool.objects.get(name="default")
+    register_worker(pool_name="default", hostname="near", pid=1, slots=1)
+    form = {"memory_mib": 1024, "resource_class": "io", "rate_milli": 10}
+    page = console(staff).post(reverse("admin:scheduling_workerpool_change", args=[pool.pk]), form)
+    assert "Stop them" in str(page.context["adminform"].form.errors["resource_class"])
+    pool.refresh_from_db()
+    assert (pool.resource_class, pool.rate_milli) == ("cpu", 1000)
 
 
 @pytest.mark.parametrize(

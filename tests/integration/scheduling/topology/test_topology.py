@@ -13,8 +13,14 @@ from django.db.models.functions import Now
 
 from scheduling.dispatch.tick import run_tick
 from scheduling.fleet.workers import Registration, register_worker
-from scheduling.models import PoolClock, Queue, QueueClock, WorkerPool
-from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool, update_queue
+from scheduling.models import PoolClock, Queue, QueueClock, Worker, WorkerPool
+from scheduling.topology.service import (
+    create_queue,
+    create_routing_rule,
+    create_worker_pool,
+    update_queue,
+    update_worker_pool,
+)
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
@@ -23,9 +29,9 @@ from tests.integration.scheduling.job_helpers import submit
 pytestmark = pytest.mark.django_db
 
 
-def entry_of(action: str) -> AuditLogEntry:
+def entry_of(action: str, **others: object) -> AuditLogEntry:
     with all_tenants():
-        return AuditLogEntry.objects.get(action=action)
+        return AuditLogEntry.objects.get(action=action, **others)
 
 
 def run_json(*arguments: str) -> Any:
@@ -59,7 +65,8 @@ def test_audit_entry_contains_values_and_reason() -> None:
     create_queue(name="slow", pool=pool, values={"weight": 3, "cap": 2}, reason="scans")
     made, added = entry_of("worker_pool.created"), entry_of("queue.created")
     assert (made.reason, made.target_id) == ("small machines", str(pool.pk))
-    assert made.after == {"name": "far", "description": "", "memory_mib": 256}
+    rest = {"description": "", "resource_class": "cpu", "rate_milli": 1000}
+    assert made.after == {"name": "far", "memory_mib": 256, **rest}
     assert (added.reason, added.after["pool"], added.after["weight"], added.after["cap"]) == ("scans", "far", 3, 2)
 
 
@@ -126,9 +133,23 @@ def test_queue_needs_an_existing_pool() -> None:
         create_queue(name="new", pool="nope")
 
 
-def test_memory_class_must_be_a_known_one() -> None:
-    with pytest.raises(FieldInvalidError, match="memory_mib"):
-        create_worker_pool(name="new", values={"memory_mib": 300})
+@pytest.mark.parametrize(
+    ("field", "value"), [("memory_mib", 300), ("resource_class", "gpu"), ("rate_milli", 0), ("rate_milli", 1001)]
+)
+def test_value_of_a_pool_must_be_a_known_one(field: str, value: Any) -> None:
+    with pytest.raises(FieldInvalidError, match=field):
+        create_worker_pool(name="new", values={field: value})
+
+
+def test_class_of_a_pool_changes_only_while_no_worker_runs(worker: Registration, pool: WorkerPool) -> None:
+    with pytest.raises(FieldInvalidError, match="Stop them"):
+        update_worker_pool(pool=pool, changes={"resource_class": "io"})
+    # The class that it has already is no change.
+    update_worker_pool(pool=pool, changes={"resource_class": "cpu", "rate_milli": 500})
+    with all_tenants():
+        Worker.objects.update(status=Worker.Status.STOPPED)
+    assert update_worker_pool(pool=pool, changes={"resource_class": "io"}).resource_class == "io"
+    assert entry_of("worker_pool.changed", after__has_key="resource_class").before == {"resource_class": "cpu"}
 
 
 def test_pool_and_queue_without_clocks_get_them_from_the_tick(acme: Tenant) -> None:
@@ -158,8 +179,9 @@ def test_job_submitted_before_its_queue_had_a_clock_is_dispatched(
 
 
 def test_commands_create_both_and_print_json() -> None:
-    pool = run_json("create_worker_pool", "far", "--memory-mib", "512", "--reason", "x")
-    assert pool == {"name": "far", "description": "", "memory_mib": 512}
+    options = ("--memory-mib", "512", "--resource-class", "io", "--rate-milli", "10", "--reason", "x")
+    pool = run_json("create_worker_pool", "far", *options)
+    assert pool == {"name": "far", "description": "", "memory_mib": 512, "resource_class": "io", "rate_milli": 10}
     queue = run_json(
         *(
             "create_queue",
