@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +39,10 @@ from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.consumer import ConsumerQueues, has_open_fetch
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.heartbeat import HeartbeatThread
+from scheduling.worker.io.pool import IoPool
+from scheduling.worker.io.process import IoProcess, lanes_of
+from scheduling.worker.io.state import shared_states
+from scheduling.worker.io.watch import IoWatch
 from scheduling.worker.local_worker import LocalWorker, set_local_worker
 from scheduling.worker.memory import hide_child, hide_worker
 from scheduling.worker.orphan_processes import end_descendants
@@ -79,10 +83,13 @@ def restart_with_soft_sigterm() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command again
 
 
-def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = False) -> int:
+def run_worker(
+    *, pool_name: str, concurrency: int, processes: int | None = None, exits_when_drained: bool = False
+) -> int:
     """Run a worker of a pool until it is stopped, and return the exit status.
 
-    With ``exits_when_drained`` it also ends once the worker was drained.
+    The worker of an I/O pool has ``processes``, by default one. With ``exits_when_drained`` it also ends once the
+    worker was drained. Raise WorkerPoolUnfitError for ``processes`` of another pool.
     """
     hide_worker()
     registration = register_worker(
@@ -92,17 +99,20 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         slots=concurrency,
         version=celery_app().conf.get("worker_version", ""),
         sandbox=probe_sandbox(),
+        needs_io=processes is not None,
     )
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
     set_local_worker(local)
     loaded = preload_kinds(registration.pool_id)
     name_connections(registration.worker_id)
-    _prepare_children(does_upkeep=UPKEEP_QUEUE in registration.queue_names)
+    _prepare_children(registration)
     watchdog = Watchdog(WORKER_ROLE)
-    thread = _start_heartbeat(local, watchdog)
+    io_processes = _io_processes(local, processes or 1) if registration.is_io else []
+    thread = _start_heartbeat(local, io_processes, watchdog)
     canaries = CanaryThread(local, pool_name=pool_name)
     worker_ready.connect(canaries.begin)
-    _tell_busy_children(local.block)
+    if not registration.is_io:
+        _tell_busy_children(local.block)
     worker_process_shutdown.connect(_send_spans)
     logger.info(
         "worker.started",
@@ -110,6 +120,8 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
     )
     try:
         worker = _celery_worker(local, thread)
+        if registration.is_io:
+            worker.pool.use(local.block, io_processes)
         follower = ConsumerQueues(worker, registration.queue_names, exits_when_drained=exits_when_drained)
         thread.sync_queues_with(follower)
         freeze_garbage_collector()
@@ -135,27 +147,33 @@ def report_stop(worker_id: UUID, *, reason: str) -> None:
         logger.warning("worker.not_retired", extra={"worker_id": str(worker_id)}, exc_info=True)
 
 
-def _start_heartbeat(local: LocalWorker, watchdog: Watchdog) -> HeartbeatThread:
-    thread = HeartbeatThread(local, ChildWatch(local, watchdog.add("heartbeat").turn))
+def _io_processes(local: LocalWorker, number: int) -> list[IoProcess]:
+    return [IoProcess(local, state, lanes=lanes_of(number)) for state in shared_states(number)]
+
+
+def _start_heartbeat(local: LocalWorker, io_processes: Sequence[IoProcess], watchdog: Watchdog) -> HeartbeatThread:
+    turn = watchdog.add("heartbeat").turn
+    thread = HeartbeatThread(local, IoWatch(local, io_processes, turn) if io_processes else ChildWatch(local, turn))
     thread.fork_between_rounds()
     thread.start()
     return thread
 
 
 def _spare_children(registration: Registration) -> int:
-    """Return the number of spare children; 0 for upkeep only, which has no settlements."""
+    """Return the number of spare children, or of spare seats for coroutines; 0 for upkeep only: it settles nothing."""
+    if registration.is_io:
+        return 1
     return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else int(platform_settings.WORKER_SPARE_CHILDREN)
 
 
-def _prepare_children(*, does_upkeep: bool) -> None:
+def _prepare_children(registration: Registration) -> None:
     """Prepare the forks: children inherit no connection of this thread; each opens and keeps its own."""
     keep_connections()
     adopt_orphans()
-    worker_process_init.connect(hide_child)
-    worker_process_init.connect(adopt_orphans)
-    worker_process_init.connect(note_limits)
-    worker_process_init.connect(preconnect)
-    if does_upkeep:
+    if not registration.is_io:
+        for prepare in (hide_child, adopt_orphans, note_limits, preconnect):
+            worker_process_init.connect(prepare)
+    if UPKEEP_QUEUE in registration.queue_names:
         worker_process_init.connect(_stand_back)
     connections.close_all()
 
@@ -195,7 +213,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         hostname=f"{registration.worker_id.hex[:12]}@{registration.hostname}",
         queues=[*registration.queue_names, own_queue.name],
         concurrency=local.permits.children,
-        pool=ChildTaskPool,
+        pool=IoPool if registration.is_io else ChildTaskPool,
         quiet=True,
         # Workers neither greet nor watch each other: rows and leases show which are alive.
         without_gossip=True,
