@@ -108,7 +108,8 @@ class IoPool(BasePool):
             logger.warning("message.malformed", exc_info=True)
             arguments = (), {}
         hint = read_hint(*arguments) if name == EXECUTE_TASK else None
-        delivery = Delivery(*(hint or ((), UUID(int=0))), callback, error_callback)
+        execution_ids, token = hint or ([], UUID(int=0))
+        delivery = Delivery(execution_ids, token, callback, error_callback)
         if accept_callback is not None:
             accept_callback(None, time.monotonic())
         if hint is None:
@@ -178,16 +179,15 @@ class IoPool(BasePool):
             if process.state.is_retiring and not process.load:
                 self._hang_up(process)
         while self._waiting and self._free and not self._block.is_stopping:
-            ready = [process for process in self._processes if process.takes_messages]
-            process = min(ready, key=lambda each: each.load, default=None)
             delivery, seat = self._waiting[0], self._free[0]
-            if process is None or not process.send(seat, delivery.token, delivery.execution_ids):
+            ready = sorted((each for each in self._processes if each.takes_messages), key=lambda each: each.load)
+            if not ready or not ready[0].send(seat, delivery.token, delivery.execution_ids):
                 self._send_later()
                 return
             self._waiting.popleft()
             self._free.popleft()
-            process.load += 1
-            delivery.process = process
+            ready[0].load += 1
+            delivery.process = ready[0]
             self._at_work[seat] = delivery
 
     def _send_later(self) -> None:

@@ -158,8 +158,8 @@ class IoWatch(ProcessWatch):
         if held_slots:
             culprit = next((held for held in held_slots if held.index == finding.culprit), None)
             named = {} if culprit is None else {"execution_id": str(culprit.execution_id), "kind": culprit.kind}
-            facts = {"finding": finding.cause.value, "executions": len(held_slots), "child_pid": pid}
-            logger.warning("io_process.ended", extra=facts | named)
+            facts = {"finding": finding.cause.value, "executions": len(held_slots), "child_pid": pid, **named}
+            logger.warning("io_process.ended", extra=facts)
         settle([one for held in held_slots for one in self._settlements_of(held, finding.cause_for(held.index))])
         for held in held_slots:
             self._block.vacate(held)
