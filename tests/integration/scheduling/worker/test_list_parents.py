@@ -12,8 +12,8 @@ import pytest
 
 from scheduling.execution.start import start_executions
 from scheduling.models import Job
-from scheduling.worker.control_block import Seat
 from scheduling.worker.child_watch import ChildWatch
+from scheduling.worker.control_block import Seat
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.local_worker import LocalWorker
 from tenants.models import Tenant
