@@ -24,7 +24,10 @@ from tenants.models import Tenant
 from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.worker.conftest import Run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.parametrize("pool", ["prefork", "io"], indirect=True),
+]
 
 type Follow = Callable[..., None]
 KIND = "scripted_coroutine"
