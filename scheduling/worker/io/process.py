@@ -21,6 +21,7 @@ from multiprocessing.process import BaseProcess
 from uuid import UUID
 
 from celery.signals import worker_process_init, worker_process_shutdown
+from django.conf import settings
 
 from scheduling.worker.io.running import Slots
 from scheduling.worker.io.state import ProcessState
@@ -51,7 +52,8 @@ def lanes_of(processes: int) -> int:
 class IoProcess:
     """One process as its parent sees it, and after its end the next one in its place.
 
-    ``vacated`` are the seats whose executions the watch has settled after the process died; None while it lives.
+    ``vacated`` are the seats whose executions the watch has settled after the process died, None until then; the
+    messages of its other seats are still to be run.
     """
 
     def __init__(self, worker: LocalWorker, state: ProcessState, *, lanes: int) -> None:
@@ -150,7 +152,6 @@ def _run(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED_SIGNALS)
     for end in parents_ends:
         end.close()
-    state.pid = os.getpid()
     _allow_descriptors(2 * len(worker.block) + _SPARE_DESCRIPTORS)
     worker_process_init.send(sender=None)
     gc.freeze()
@@ -163,7 +164,10 @@ def _run(
 async def _serve(worker: LocalWorker, state: ProcessState, connection: Connection, lanes: int) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(_EXECUTOR_THREADS))
-    async with Slots(worker, state, lanes=lanes, on_settled=connection.report) as slots:
+    # Short calls may end while the worker stops.
+    patience_seconds = settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT / 2
+    slots = Slots(worker, state, lanes=lanes, on_settled=connection.report, patience_seconds=patience_seconds)
+    async with slots:
 
         def take_all() -> None:
             for seat, token, ids in connection.receive():

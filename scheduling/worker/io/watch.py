@@ -160,11 +160,12 @@ class IoWatch(ProcessWatch):
             named = {} if culprit is None else {"execution_id": str(culprit.execution_id), "kind": culprit.kind}
             facts = {"finding": finding.cause.value, "executions": len(held_slots), "child_pid": pid, **named}
             logger.warning("io_process.ended", extra=facts)
-        settle([one for held in held_slots for one in self._settlements_of(held, finding.cause_for(held.index))])
+        found = {held.index: self._settlements_of(held, finding.cause_for(held.index)) for held in held_slots}
+        settle([settlement for settlements in found.values() for settlement in settlements])
         for held in held_slots:
             self._block.vacate(held)
         del self._findings[pid]
-        process.vacated = frozenset(held.index for held in held_slots)
+        process.vacated = frozenset(seat for seat, settlements in found.items() if settlements)
         self._replace_children()
 
     def _settlements_of(self, held: BusyChild, cause: ExitCause) -> list[Settlement]:
