@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -76,11 +77,17 @@ def begun(jobs: Sequence[Job], *, without: int = 0) -> set[int]:
 
     def pids() -> set[int]:
         with all_tenants():
-            states = Job.objects.filter(pk__in=[job.pk for job in jobs], state="executing").values_list("checkpoint")
-        found = [state.get("pid") for (state,) in states if state]
+            rows = list(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("state", "checkpoint"))
+        nonlocal seen
+        seen = Counter((state, str(checkpoint), ) for state, checkpoint in rows)
+        found = [checkpoint.get("pid") for state, checkpoint in rows if checkpoint and state == "executing"]
         return {int(pid) for pid in found} if len(found) == len(jobs) and without not in found else set()
 
-    return eventually(pids, what="all jobs have begun")
+    seen = Counter()
+    try:
+        return eventually(pids, what="all jobs have begun")
+    finally:
+        print(seen)
 
 
 def cancel_all(jobs: Sequence[Job]) -> None:
@@ -157,7 +164,7 @@ def test_worker_that_stops_returns_its_waiting_jobs(io_worker: ManagedProcess, a
 
 
 def test_synchronous_kind_does_not_run_in_an_io_pool(io_worker: ManagedProcess, acme: Tenant, queue: Queue) -> None:
-    rule = create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
+    rule = create_routing_rule(values={"position": 3, "kind": "noop", "queue": queue})
     try:
         (job,) = submit(acme, "noop")
         wait_for(submit(acme, KIND, {"seconds": 0})[0], "completed")
