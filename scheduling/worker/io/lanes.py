@@ -74,11 +74,11 @@ class LanePool:
         for thread in self._idle:
             if thread.unused_since is not None and now - thread.unused_since > UNUSED_SECONDS:
                 thread.unused_since = None
-                thread.executor.submit(connection.close)
+                thread.executor.submit(_close)
 
     async def close(self) -> None:
         """Close the connections; one whose thread still runs a call is left to the end of the process."""
-        closed = [asyncio.wrap_future(thread.executor.submit(connection.close)) for thread in self._threads]
+        closed = [asyncio.wrap_future(thread.executor.submit(_close)) for thread in self._threads]
         if closed:
             await asyncio.wait(closed, timeout=CLOSE_SECONDS)
         for thread in self._threads:
@@ -93,6 +93,11 @@ class LanePool:
 
 def _refuse_strangers() -> None:
     connection.execute_wrappers.append(refuse_statement)
+
+
+def _close() -> None:
+    # Looked up here, because each thread has its own.
+    connection.close()
 
 
 def _clean() -> None:

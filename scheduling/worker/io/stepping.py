@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from scheduling.worker.io.state import ProcessState
 
 BLOCK_SECONDS = 0.2
-_BLOCK_NS = int(BLOCK_SECONDS * 1e9)
+BLOCK_NS = int(BLOCK_SECONDS * 1e9)
 
 
 class Occupant(Protocol):
@@ -75,7 +75,7 @@ class Stepped(Coroutine[Any, Any, Any]):
         finally:
             state.running_seat = 0
             took_ns = time.monotonic_ns() - began_ns
-            if took_ns >= _BLOCK_NS:
+            if took_ns >= BLOCK_NS:
                 state.blocks += 1
                 state.longest_block_ns = max(state.longest_block_ns, took_ns)
                 self._owner.note_block(took_ns / 1e9)

@@ -28,6 +28,7 @@ from tests.integration.scheduling.job_helpers import reload
 
 type Run = Callable[[Job], Job]
 type Merge = Callable[[Sequence[Job]], tuple[list[UUID], UUID]]
+type DispatchAlone = Callable[[Sequence[Job]], list[tuple[UUID, UUID]]]
 type RunMerged = Callable[[Sequence[Job]], list[Job]]
 
 # The behaviour of the processors of the kinds `scripted` and `scripted_coroutine`; set by each test.
@@ -211,6 +212,26 @@ def run_list(local: LocalWorker, enlist: Merge) -> RunMerged:
         return [reload(job) for job in jobs]
 
     return run
+
+
+@pytest.fixture
+def dispatch_alone(local: LocalWorker, acme: Tenant, globex: Tenant) -> DispatchAlone:
+    """Dispatch jobs, each in a message of its own; return their executions with their tokens, in order."""
+
+    def dispatch(jobs: Sequence[Job]) -> list[tuple[UUID, UUID]]:
+        with all_tenants():
+            Tenant.objects.update(max_concurrency=len(jobs))
+            Worker.objects.update(slots=len(jobs))
+        pool_id = WorkerPool.objects.get(name="default").pk
+        with all_tenants():
+            while LiveExecution.objects.count() < len(jobs):
+                assert run_tick(pool_id).was_led
+            assert not LiveExecution.objects.filter(is_list=True).exists()
+            lives = dict(LiveExecution.objects.values_list("job_id", "id"))
+            tokens = dict(LiveExecution.objects.values_list("job_id", "token"))
+        return [(lives[job.pk], tokens[job.pk]) for job in jobs]
+
+    return dispatch
 
 
 def outcomes(job: Job) -> list[str]:

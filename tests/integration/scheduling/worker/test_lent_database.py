@@ -266,11 +266,12 @@ def test_orm_outside_of_a_block_is_refused_with_the_cure(
 ) -> None:
     set_processor(process)
     (job,) = submit(acme, kind=KIND)
-    opened: list[int] = []
+    opened: list[str] = []
 
     def note_connection(connection: BaseDatabaseWrapper, **_: object) -> None:
-        if connection.connection is not None:
-            opened.append(threading.get_ident())
+        thread = threading.current_thread().name
+        if connection.connection is not None and not thread.startswith(("io-database", "lane-")):
+            opened.append(thread)
 
     connection_created.connect(note_connection)
     try:
