@@ -91,6 +91,9 @@ class CoroutineExecution:
         unrun = partial(settlement_without_run, started)
         if (settlement := unrun() if started.unreadable is None else await self.lane.run(unrun)) is not None:
             return PendingSettlement(settlement)
+        if registry.resource_class(started.kind) != "io":
+            # It would block the event loop; the dispatcher holds such jobs back.
+            return PendingSettlement(policy.kind_unknown_of(started))
         kind = registry.get(started.kind)
         retries = policy.retry_policy(started, kind)
         note_begun(self.seat, started, kind, retries)
