@@ -24,14 +24,13 @@ from scheduling.stops.queries import TargetState, read_target_state
 from scheduling.stops.serializers import (
     KindSerializer,
     NewPoolSerializer,
-    PoolChangeSerializer,
     PoolSerializer,
     StopRequestSerializer,
     TargetSerializer,
     WorkerSerializer,
 )
 from scheduling.stops.service import StopScope
-from scheduling.topology.service import create_worker_pool, update_worker_pool
+from scheduling.topology.service import create_worker_pool
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import StaffViewSet
 from tenants.context import all_tenants
@@ -147,7 +146,7 @@ class PoolViewSet(StoppableViewSet):
     model = WorkerPool
     scope = StopScope.POOL
     serializer_class = PoolSerializer
-    permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE, "partial_update": Permission.FAIRNESS_MANAGE}
+    permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE}
 
     @extend_schema(operation_id="pools_list", responses=PoolSerializer(many=True))
     def list(self, request: Request) -> Response:
@@ -166,14 +165,6 @@ class PoolViewSet(StoppableViewSet):
     def retrieve(self, request: Request, name: str) -> Response:
         """Return a pool with its settings, pause and drain."""
         stops.check_target(scope=self.scope, name=name)
-        return self.answer(name)
-
-    @extend_schema(operation_id="pools_partial_update", request=PoolChangeSerializer)
-    def partial_update(self, request: Request, name: str) -> Response:
-        """Change settings of a pool; its resource class only while none of its workers runs."""
-        changes = dict(PoolChangeSerializer.of(request.data).validated_data)
-        reason = changes.pop("reason")
-        update_worker_pool(pool=stops.find_pool(name), changes=changes, reason=reason)
         return self.answer(name)
 
     def get_serializer_context(self) -> dict[str, Any]:

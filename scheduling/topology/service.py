@@ -114,7 +114,7 @@ def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: 
 def check_pool_class(pool: WorkerPool, resource_class: str) -> None:
     """Raise FieldInvalidError if the pool's stored resource class is another one and workers of the pool run."""
     with all_tenants():
-        running = live_workers().filter(pool=pool).exclude(pool__resource_class=resource_class).count()
+        running = live_workers().filter(pool_id=pool.pk).exclude(pool__resource_class=resource_class).count()
     if running:
         raise _invalid(
             "resource_class",

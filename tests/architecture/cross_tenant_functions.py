@@ -239,7 +239,14 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/stops/tenant_work.py": ({"cancel_running"}, "the platform cancels the running jobs of a tenant"),
     "scheduling/topology/service.py": (
-        {"_update", "create_queue", "create_routing_rule", "create_worker_pool", "update_routing_rule"},
+        {
+            "_update",
+            "check_pool_class",
+            "create_queue",
+            "create_routing_rule",
+            "create_worker_pool",
+            "update_routing_rule",
+        },
         "pools, queues and rules belong to the platform",
     ),
     "scheduling/upkeep/retention/steps.py": (

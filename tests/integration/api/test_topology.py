@@ -14,15 +14,16 @@ from tests.integration.api.test_access import API, assert_problem
 
 def test_staff_adds_a_pool_and_a_queue_in_it(staff_api: APIClient, acme: Tenant) -> None:
     made = staff_api.post(API + "pools/", {"name": "far", "rate_milli": 10, "resource_class": "io", "reason": "x"})
-    assert (made.status_code, made.json()["name"]) == (201, "far")
+    facts = {"name": "far", "memory_mib": 1024, "resource_class": "io", "rate_milli": 10}
+    assert (made.status_code, facts.items() <= made.json().items()) == (201, True)
     assert staff_api.get(made["Location"]).json() == made.json()
     body = {"name": "slow", "pool": "far", "weight": 3, "cap": None, "expected_seconds": 2, "reason": "scans"}
     # X-Tenant, which other calls need, changes nothing here.
     added = staff_api.post(API + "queues/", body, headers={"X-Tenant": "acme"})
     assert added.status_code == 201
-    facts = added.json()
-    assert (facts["pool"], facts["weight"], facts["cap"], facts["expected_seconds"]) == ("far", 3, None, 2.0)
-    assert staff_api.get(added["Location"]).json() == facts
+    facts = {"pool": "far", "weight": 3, "cap": None, "expected_seconds": 2.0}
+    assert facts.items() <= added.json().items()
+    assert staff_api.get(added["Location"]).json() == added.json()
     assert "slow" in [row["name"] for row in staff_api.get(API + "queues/").json()["results"]]
     with all_tenants():
         assert AuditLogEntry.objects.get(action="queue.created").reason == "scans"
@@ -65,17 +66,7 @@ def test_invalid_pool_is_refused(staff_api: APIClient, body: dict[str, Any], cod
     assert_problem(staff_api.post(API + "pools/", body), 422, code)
 
 
-def test_staff_changes_the_settings_of_a_pool(staff_api: APIClient) -> None:
-    answer = staff_api.patch(API + "pools/default/", {"resource_class": "io", "rate_milli": 10, "reason": "they wait"})
-    facts = {name: answer.json()[name] for name in ("memory_mib", "resource_class", "rate_milli")}
-    assert facts == {"memory_mib": 1024, "resource_class": "io", "rate_milli": 10}
-    assert facts.items() <= staff_api.get(API + "pools/").json()["results"][0].items()
-    assert_problem(staff_api.patch(API + "pools/nope/", {"rate_milli": 10}), 404, "not_found")
-    assert_problem(staff_api.patch(API + "pools/default/", {"name": "far"}), 422, "invalid")
-
-
 def test_tenant_cannot_add_queues_or_pools(acme_api: APIClient, viewer_api: APIClient) -> None:
     for client in (acme_api, viewer_api):
         assert client.post(API + "queues/", {"name": "new", "pool": "default"}).status_code == 403
         assert client.post(API + "pools/", {"name": "new"}).status_code == 403
-        assert client.patch(API + "pools/default/", {"rate_milli": 1}).status_code == 403
