@@ -74,20 +74,23 @@ def submit_many(tenant: Tenant, number: int, **payload: Any) -> list[Job]:
 
 def begun(jobs: Sequence[Job], *, without: int = 0) -> set[int]:
     """Return the processes of the jobs, once all have begun in others than ``without``."""
+    rows: list[tuple[str, dict[str, int]]] = []
 
-    def pids() -> set[int]:
+    def are_begun() -> bool:
         with all_tenants():
-            rows = list(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("state", "checkpoint"))
-        nonlocal seen
-        seen = Counter((state, str(checkpoint), ) for state, checkpoint in rows)
-        found = [checkpoint.get("pid") for state, checkpoint in rows if checkpoint and state == "executing"]
-        return {int(pid) for pid in found} if len(found) == len(jobs) and without not in found else set()
+            rows[:] = Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("state", "checkpoint")
+        return all(state == "executing" and pid_of(checkpoint) not in {0, without} for state, checkpoint in rows)
 
-    seen = Counter()
     try:
-        return eventually(pids, what="all jobs have begun")
-    finally:
-        print(seen)
+        eventually(are_begun, what="all jobs have begun")
+    except AssertionError as error:
+        error.add_note(str(Counter((state, pid_of(checkpoint)) for state, checkpoint in rows)))
+        raise
+    return {pid_of(checkpoint) for _, checkpoint in rows}
+
+
+def pid_of(checkpoint: dict[str, int] | None) -> int:
+    return (checkpoint or {}).get("pid", 0)
 
 
 def cancel_all(jobs: Sequence[Job]) -> None:

@@ -51,7 +51,7 @@ class HttpCall(AsyncTaskProcessor):
     # A host fails, not the kind: calls to others continue.
     has_circuit = False
 
-    async def process(self, context: AsyncJobContext) -> Complete:
+    async def process(self, context: AsyncJobContext) -> Complete:  # type: ignore[override]  # as its base does
         call = read_call(context.payload, idempotency_key=context.idempotency_key)
         context.log("calling", method=call.method, body_bytes=len(call.body))
         async with context.dependency(read_target(call.url).authority[:MAX_DEPENDENCY_CHARACTERS]):
