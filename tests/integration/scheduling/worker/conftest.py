@@ -215,8 +215,9 @@ def run_list(local: LocalWorker, enlist: Merge) -> RunMerged:
 
 
 @pytest.fixture
-def dispatch_alone(local: LocalWorker, acme: Tenant, globex: Tenant) -> DispatchAlone:
+def dispatch_alone(local: LocalWorker, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch) -> DispatchAlone:
     """Dispatch jobs, each in a message of its own; return their executions with their tokens, in order."""
+    monkeypatch.setattr(ScriptedCoroutine, "travels_alone", True)
 
     def dispatch(jobs: Sequence[Job]) -> list[tuple[UUID, UUID]]:
         with all_tenants():
@@ -226,7 +227,6 @@ def dispatch_alone(local: LocalWorker, acme: Tenant, globex: Tenant) -> Dispatch
         with all_tenants():
             while LiveExecution.objects.count() < len(jobs):
                 assert run_tick(pool_id).was_led
-            assert not LiveExecution.objects.filter(is_list=True).exists()
             lives = dict(LiveExecution.objects.values_list("job_id", "id"))
             tokens = dict(LiveExecution.objects.values_list("job_id", "token"))
         return [(lives[job.pk], tokens[job.pk]) for job in jobs]

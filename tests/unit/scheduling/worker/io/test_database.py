@@ -30,10 +30,12 @@ class Statements:
         self.settlements: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.is_entered = threading.Event()
         self.poison: UUID | None = None
         self.error: Exception = ValueError("odd")
 
     def start_each(self, requests: Sequence[StartRequest], *, worker_id: UUID) -> list[Any]:
+        self.is_entered.set()
         assert self.gate.wait(10)
         self.starts.append(len(requests))
         if any(one.execution_id == self.poison for one in requests):
@@ -76,7 +78,7 @@ async def behind_gate(statements: Statements, thread: DatabaseThread, requests: 
     """Make the requests while the thread processes another one; return their answers or errors."""
     statements.gate.clear()
     first = asyncio.ensure_future(thread.start_execution(request()))
-    await asyncio.sleep(0.05)
+    await asyncio.to_thread(statements.is_entered.wait, 10)
     rest = [asyncio.ensure_future(thread.start_execution(one)) for one in requests]
     await asyncio.sleep(0)
     statements.gate.set()
@@ -145,7 +147,7 @@ def test_settlements_share_a_statement(statements: Statements) -> None:
     async def work(thread: DatabaseThread) -> None:
         statements.gate.clear()
         first = asyncio.ensure_future(thread.start_execution(request()))
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(statements.is_entered.wait, 10)
         log = JobLogWriter(tenant_id=uuid4(), job_id=uuid4(), execution_id=uuid4(), attempt=1)
         ends = [Settlement.completed(uuid4(), 1, None) for _ in range(5)]
         rest = [asyncio.ensure_future(thread.settle(one, log)) for one in ends]
