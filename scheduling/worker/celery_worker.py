@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from typing import Any
 from uuid import UUID
 
@@ -34,14 +34,13 @@ from scheduling.fleet.queries import WORKER_ROLE
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.sandbox.isolated import probe_sandbox
 from scheduling.worker.canary_sender import CANARY_LATE, CanaryThread, canary_queue
-from scheduling.worker.child_watch import ChildWatch
+from scheduling.worker.child_watch import ChildWatch, ProcessWatch
 from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.consumer import ConsumerQueues, has_open_fetch
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.io.pool import IoPool
-from scheduling.worker.io.process import IoProcess, lanes_of
-from scheduling.worker.io.state import shared_states
+from scheduling.worker.io.process import make_processes
 from scheduling.worker.io.watch import IoWatch
 from scheduling.worker.local_worker import LocalWorker, set_local_worker
 from scheduling.worker.memory import hide_child, hide_worker
@@ -104,24 +103,17 @@ def run_worker(
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
     set_local_worker(local)
     loaded = preload_kinds(registration.pool_id)
-    name_connections(registration.worker_id)
-    _prepare_children(registration)
+    _prepare_children(local)
     watchdog = Watchdog(WORKER_ROLE)
-    io_processes = _io_processes(local, processes or 1) if registration.is_io else []
-    thread = _start_heartbeat(local, io_processes, watchdog)
+    thread = _start_heartbeat(local, watchdog, processes=processes or 1)
     canaries = CanaryThread(local, pool_name=pool_name)
     worker_ready.connect(canaries.begin)
-    if not registration.is_io:
-        _tell_busy_children(local.block)
-    worker_process_shutdown.connect(_send_spans)
     logger.info(
         "worker.started",
         extra={"pool": pool_name, "slots": concurrency, "queues": registration.queue_names, "preloaded": loaded},
     )
     try:
         worker = _celery_worker(local, thread)
-        if registration.is_io:
-            worker.pool.use(local.block, io_processes)
         follower = ConsumerQueues(worker, registration.queue_names, exits_when_drained=exits_when_drained)
         thread.sync_queues_with(follower)
         freeze_garbage_collector()
@@ -147,13 +139,13 @@ def report_stop(worker_id: UUID, *, reason: str) -> None:
         logger.warning("worker.not_retired", extra={"worker_id": str(worker_id)}, exc_info=True)
 
 
-def _io_processes(local: LocalWorker, number: int) -> list[IoProcess]:
-    return [IoProcess(local, state, lanes=lanes_of(number)) for state in shared_states(number)]
-
-
-def _start_heartbeat(local: LocalWorker, io_processes: Sequence[IoProcess], watchdog: Watchdog) -> HeartbeatThread:
+def _start_heartbeat(local: LocalWorker, watchdog: Watchdog, *, processes: int) -> HeartbeatThread:
     turn = watchdog.add("heartbeat").turn
-    thread = HeartbeatThread(local, IoWatch(local, io_processes, turn) if io_processes else ChildWatch(local, turn))
+    if local.registration.is_io:
+        watch: ProcessWatch = IoWatch(local, make_processes(local, processes), turn)
+    else:
+        watch = ChildWatch(local, turn)
+    thread = HeartbeatThread(local, watch)
     thread.fork_between_rounds()
     thread.start()
     return thread
@@ -166,13 +158,17 @@ def _spare_children(registration: Registration) -> int:
     return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else int(platform_settings.WORKER_SPARE_CHILDREN)
 
 
-def _prepare_children(registration: Registration) -> None:
+def _prepare_children(local: LocalWorker) -> None:
     """Prepare the forks: children inherit no connection of this thread; each opens and keeps its own."""
+    registration = local.registration
+    name_connections(registration.worker_id)
     keep_connections()
     adopt_orphans()
     if not registration.is_io:
         for prepare in (hide_child, adopt_orphans, note_limits, preconnect):
             worker_process_init.connect(prepare)
+        _tell_busy_children(local.block)
+    worker_process_shutdown.connect(_send_spans)
     if UPKEEP_QUEUE in registration.queue_names:
         worker_process_init.connect(_stand_back)
     connections.close_all()
@@ -221,6 +217,8 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         without_heartbeat=True,
     )
     worker.heartbeat_thread, worker.permits = thread, local.permits
+    if isinstance(thread.watch, IoWatch):
+        worker.pool.use(local.block, thread.watch.processes)
     thread.watch.replace_children_with(worker.replace_children)
     thread.watch.end_orphans_among(worker.adopted_children)
     return worker

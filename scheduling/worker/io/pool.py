@@ -83,10 +83,11 @@ class IoPool(BasePool):
 
     def register_with_event_loop(self, hub: Hub) -> None:
         """Watch what the processes report; called at each connection to the broker, after the hub has lost all."""
-        self._hub = hub
+        self._hub, self._is_retry_due = hub, False
         for process in self._processes:
             if process.socket is not None:
                 hub.add_reader(process.socket, self._read, process)
+        self._send()
 
     def on_apply(
         self,

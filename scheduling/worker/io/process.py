@@ -24,7 +24,7 @@ from celery.signals import worker_process_init, worker_process_shutdown
 from django.conf import settings
 
 from scheduling.worker.io.running import Slots
-from scheduling.worker.io.state import ProcessState
+from scheduling.worker.io.state import ProcessState, shared_states
 from scheduling.worker.local_worker import LocalWorker
 
 # More than the largest packet: a message with the most executions.
@@ -137,6 +137,11 @@ class IoProcess:
                 self._process.kill()
                 self._process.join()
             self._process = None
+
+
+def make_processes(worker: LocalWorker, number: int) -> list[IoProcess]:
+    """Return so many processes of a worker, which are not started yet."""
+    return [IoProcess(worker, state, lanes=lanes_of(number)) for state in shared_states(number)]
 
 
 def _run(

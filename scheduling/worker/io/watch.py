@@ -93,7 +93,7 @@ class IoWatch(ProcessWatch):
         self, worker: LocalWorker, processes: Sequence[IoProcess], turn: Callable[[], None] = lambda: None
     ) -> None:
         super().__init__(worker, turn)
-        self._processes = processes
+        self.processes = processes
         self._findings: dict[int, Finding] = {}
         self._looked_at = self._quiet_until = 0.0
 
@@ -105,7 +105,7 @@ class IoWatch(ProcessWatch):
             # This process stood still, and the others probably too: let them run first.
             self._quiet_until = now + LONGEST_LOOK_SECONDS
         self._looked_at = now
-        for process in self._processes:
+        for process in self.processes:
             self.turn()
             pid = process.pid
             if pid is None or process.vacated is not None:
