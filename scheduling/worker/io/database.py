@@ -21,25 +21,17 @@ from scheduling.execution.checkpoints import save_progress_many
 from scheduling.execution.logs.buffer import LogBuffer, write_buffers
 from scheduling.execution.logs.job_log import SAFE_POINT_SECONDS, JobLogWriter
 from scheduling.execution.message import START_PATIENCE_SECONDS
-from scheduling.execution.runtime import PROGRESS_SECONDS, ExecutionRuntime
+from scheduling.execution.runtime import PROGRESS_SECONDS
 from scheduling.execution.settlement import Settlement
 from scheduling.execution.settling import settle_with_logs
 from scheduling.execution.start import StartedExecution, StartedTurn, StartRequest, announce_starts, start_each
+from scheduling.worker.io.execution import CoroutineExecution
 from scheduling.worker.process_state import CONNECTION_ERRORS, retry_on_disconnect
 
 logger = logging.getLogger(__name__)
 
 MOST_IN_BATCH = 50
 LINGER_SECONDS = 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class Reports:
-    """A running execution, of which log lines and progress reports may have to be written."""
-
-    started: StartedExecution
-    runtime: ExecutionRuntime
-    log: JobLogWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +50,10 @@ type Asked = tuple[Request, asyncio.Future[StartedExecution | None]]
 class DatabaseThread(threading.Thread):
     """A thread with a connection; the coroutines of one event loop await what it does.
 
-    ``running`` returns the executions whose reports are to be written; it is called in this thread.
+    ``running`` returns the executions whose log lines and progress are to be written; it is called in this thread.
     """
 
-    def __init__(self, worker_id: UUID, running: Callable[[], Iterable[Reports]]) -> None:
+    def __init__(self, worker_id: UUID, running: Callable[[], Iterable[CoroutineExecution]]) -> None:
         super().__init__(name="io-database", daemon=True)
         self._worker_id = worker_id
         self._running = running
@@ -103,7 +95,7 @@ class DatabaseThread(threading.Thread):
             while (batch := self._next_batch(lingers=size > 1)) is not None:
                 size = len(batch)
                 if batch:
-                    self._process(batch)
+                    self._run_batch(batch)
                 if time.monotonic() >= self._reports_due_at:
                     self._write_reports()
         finally:
@@ -125,7 +117,7 @@ class DatabaseThread(threading.Thread):
     def _is_full(self) -> bool:
         return len(self._requests) >= MOST_IN_BATCH or self._is_closing
 
-    def _process(self, batch: Sequence[Asked]) -> None:
+    def _run_batch(self, batch: Sequence[Asked]) -> None:
         # Settlements first: they free the places of the jobs that start next.
         settled = [(one, future) for one, future in batch if isinstance(one, SettleRequest)]
         starting = [(one, future) for one, future in batch if isinstance(one, StartRequest)]

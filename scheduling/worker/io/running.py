@@ -19,7 +19,7 @@ from scheduling.execution.processing import PendingSettlement, settle_with_effec
 from scheduling.execution.start import StartRequest
 from scheduling.kit.base import Interrupted
 from scheduling.worker.control_block import Cause, Seat
-from scheduling.worker.io.database import DatabaseThread, Reports
+from scheduling.worker.io.database import DatabaseThread
 from scheduling.worker.io.execution import CoroutineExecution
 from scheduling.worker.io.lanes import CLOSE_SECONDS, LanePool
 from scheduling.worker.io.state import ProcessState
@@ -69,6 +69,7 @@ class Slots:
         self._slots: dict[int, Slot] = {}
         self._freed: list[int] = []
         self._is_stopping = False
+        self._is_left = False
         self._stops_at: float | None = None
         self._emptied = asyncio.Event()
         self._lanes: LanePool
@@ -80,7 +81,7 @@ class Slots:
         loop.set_task_factory(task_factory(self._state))
         self._state.pid = os.getpid()
         self._lanes = LanePool(self._lane_count, self._state)
-        self._database = DatabaseThread(self._worker.registration.worker_id, self._reports)
+        self._database = DatabaseThread(self._worker.registration.worker_id, self._running)
         self._database.start()
         self._looking = loop.create_task(self._look())
         return self
@@ -89,7 +90,7 @@ class Slots:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        await self.drain(CLOSE_SECONDS)
+        self._is_left = not await self.drain(CLOSE_SECONDS)
         self._looking.cancel()
         self._database.close()
         await asyncio.to_thread(self._database.join, CLOSE_SECONDS)
@@ -140,9 +141,9 @@ class Slots:
                     slot.seat.take_turn(execution_id)
                 await self._execute(index, slot, StartRequest(execution_id, token, slot.seat.hold_id))
         except Exception:
-            # These no longer run: their lease must not be renewed.
             logger.exception("io.message_failed", extra={"executions": [str(one) for one in ids]})
-        finally:
+        # While the process is being ended, the parent must still find the seat held: it settles what is left.
+        if not self._is_left:
             slot.seat.release()
             del self._slots[index]
             self._report(index)
@@ -183,10 +184,9 @@ class Slots:
         await execution.lane.run(partial(settle_with_effects, pending, execution.started))
         await self._database.settle(None, execution.log)
 
-    def _reports(self) -> list[Reports]:
-        """Return the executions that run, for the database thread."""
-        running = [slot.execution for slot in list(self._slots.values())]
-        return [Reports(one.started, one.runtime, one.log) for one in running if one is not None]
+    def _running(self) -> list[CoroutineExecution]:
+        """Return the executions that run; called in the database thread."""
+        return [execution for slot in list(self._slots.values()) if (execution := slot.execution) is not None]
 
     def _report(self, index: int) -> None:
         """Report seats that come free in one turn of the loop together."""

@@ -40,14 +40,14 @@ KIND = "scripted_coroutine"
 def run_at_once(local: LocalWorker, dispatch_alone: DispatchAlone) -> RunAtOnce:
     """Run jobs at once in one process; ``meanwhile`` acts on its slots."""
 
-    def run(jobs: list[Job], meanwhile: Meanwhile | None = None) -> ProcessState:
+    def run(jobs: list[Job], meanwhile: Meanwhile | None = None, **options: float) -> ProcessState:
         worker = replace(local, block=ControlBlock(len(jobs)))
         messages = dispatch_alone(jobs)
         freed: list[int] = []
         (state,) = shared_states(1)
 
         async def main() -> None:
-            async with Slots(worker, state, lanes=2, on_settled=freed.extend) as slots:
+            async with Slots(worker, state, lanes=2, on_settled=freed.extend, **options) as slots:
                 for seat, (execution_id, token) in enumerate(messages):
                     slots.take(seat, token, [execution_id])
                 if meanwhile is not None:
@@ -144,6 +144,28 @@ def test_stop_returns_all_executions_without_an_attempt(
     run_at_once(jobs, stop)
     assert [(job.state, job.attempt) for job in map(reload, jobs)] == [("available", 0)] * 5
     assert {tuple(outcomes(job)) for job in jobs} == {("shutdown",)}
+
+
+def test_execution_may_end_while_its_stopping_worker_is_patient(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def process(context: AsyncJobContext) -> None:
+        begun.set()
+        await release.wait()
+
+    async def stop_worker(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        await begun.wait()
+        worker.block.stop()
+        seen_ns = state.ticked_ns
+        await until(lambda: state.ticked_ns > seen_ns)
+        release.set()
+
+    set_processor(process)
+    (job,) = submit(acme, kind=KIND)
+    run_at_once([job], stop_worker, patience_seconds=20.0)
+    assert reload(job).state == "completed"
 
 
 def test_request_in_the_control_block_ends_only_that_execution(
