@@ -14,13 +14,14 @@ import pytest
 from django.conf import settings
 
 from scheduling.execution.logs.queries import read_log
+from scheduling.fleet.workers import drain_worker
 from scheduling.jobs.cancellation import cancel_jobs
-from scheduling.models import Job, Queue, RoutingRule, WorkerPool
+from scheduling.models import Job, Queue, RoutingRule, Worker, WorkerPool
 from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.tenancy.service import update_tenant
-from tests.acceptance.helpers import executions_of, fetch, submit, wait_for
+from tests.acceptance.helpers import executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, Platform, is_ready
 from tests.chaos.plugin.apps import ChaosConfig
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.slow
 POOL = "waiting"
 KIND = "chaos_patient"
 SLOTS = 220
+PLUGIN = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
 
 
 @pytest.fixture
@@ -53,12 +55,11 @@ def queue(db: None) -> Iterator[Queue]:
 @pytest.fixture
 def io_worker(platform: Platform, queue: Queue) -> Iterator[ManagedProcess]:
     """Start a dispatcher and a worker of the pool that have the chaos plug-in, in place of the previous ones."""
-    plugin = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
     for before in (platform.dispatcher, platform.worker):
         assert before is not None
         before.stop()
-    platform.start_dispatcher(**plugin)
-    worker = platform.begin_worker(concurrency=SLOTS, pool=POOL, **plugin)
+    platform.start_dispatcher(**PLUGIN)
+    worker = platform.begin_worker(concurrency=SLOTS, pool=POOL, **PLUGIN)
     eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
     with ExitStack() as added:
         for path in ChaosConfig.processors:
@@ -164,6 +165,21 @@ def test_worker_that_stops_returns_its_waiting_jobs(io_worker: ManagedProcess, a
     assert counts(jobs) == {(0, 0)}
     assert "execution.child_killed" not in io_worker.log
     cancel_all(jobs)
+
+
+def test_drained_worker_of_two_processes_finishes_its_jobs(
+    io_worker: ManagedProcess, platform: Platform, acme: Tenant
+) -> None:
+    io_worker.stop()
+    options = (f"--pool={POOL}", "--concurrency=20", "--processes=2", "--exit-when-drained")
+    worker = platform.start("run_worker", *options, **PLUGIN)
+    eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
+    jobs = submit_many(acme, 10, seconds=8)
+    assert begun(jobs) == set(worker.children())
+    with all_tenants():
+        drain_worker(worker_id=Worker.objects.get(pid=worker.pid).pk)
+    wait_for_all(jobs)
+    assert worker.wait() == 0
 
 
 def test_synchronous_kind_does_not_run_in_an_io_pool(io_worker: ManagedProcess, acme: Tenant, queue: Queue) -> None:
