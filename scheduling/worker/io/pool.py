@@ -138,6 +138,8 @@ class IoPool(BasePool):
 
     def on_stop(self) -> None:
         """Acknowledge what is settled, and end the processes; the broker keeps what is not. It may be called again."""
+        if self._block.is_stopping:
+            self.maintain_pool()
         for process in self._processes:
             self._read(process)
             self._hang_up(process)

@@ -211,12 +211,13 @@ def test_message_for_a_worker_that_stops_is_given_back(pool: IoPool, block: Cont
 def test_worker_that_stops_acknowledges_what_is_settled_and_keeps_the_rest(
     pool: IoPool, block: ControlBlock, processes: list[FakeProcess]
 ) -> None:
-    done, other = Message(pool), Message(pool)
+    done, ended, other = Message(pool), Message(pool), Message(pool)
     block.stop()
     processes[0].settled = [0]
+    processes[1].vacated = frozenset({1})
     pool.stop()
     pool.terminate()
-    assert (done.ends, other.ends) == ([0], [])
+    assert (done.ends, ended.ends, other.ends) == ([0], [0], [])
     assert [process.socket for process in processes] == [None, None]
 
 
