@@ -13,7 +13,7 @@ from scheduling.celery.publishing import OWN_PREFIX, SUBMIT_TASK
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.fleet.queries import read_liveness
 from scheduling.kit import registry
-from scheduling.models import Queue
+from scheduling.models import Queue, WorkerPool
 from scheduling.upkeep import registry as upkeep_registry
 from tenants.context import all_tenants
 
@@ -46,6 +46,9 @@ def find_fault(task: PeriodicTask) -> DeliveryFault | None:
             "default": UPKEEP_QUEUE,
         }
         return DeliveryFault("queue", detail)
+    if Queue.objects.filter(name=task.queue, pool__resource_class=WorkerPool.ResourceClass.IO).exists():
+        detail = gettext("The workers of the queue %(name)s run jobs only. Choose a queue of a CPU pool.")
+        return DeliveryFault("queue", detail % {"name": task.queue})
     return None
 
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError
 from psycopg.errors import LockNotAvailable
 
-from scheduling.conf import MAX_PAYLOAD_BYTES
+from scheduling.conf import BY_INDEX, MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError, JobLockedError
 from scheduling.execution.settlement import Progress
 from scheduling.kit.base import PermanentError
 from scheduling.models import Job
-from tenants.context import tenant_context
+from tenants.context import query_cross_tenant, tenant_context
 from tenants.database.prepared import prepared_cursor, set_config
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import sealed_field
 
 _SQL = load_sql(__file__)
 _CHECKPOINT, _PROGRESS, _LOCK = _SQL["save_checkpoint"], _SQL["save_progress"], _SQL["lock_job"]
+_PROGRESS_MANY = _SQL["save_progress_many"]
 
 _FIELD = sealed_field(Job, "checkpoint")
 
@@ -73,6 +74,22 @@ def save_progress(
 def require_fence(*, job_id: UUID, fence: int) -> None:
     """Lock the job's row until the transaction ends; raise FenceLostError if another execution has the job."""
     _update_under_fence(_LOCK, {"job_id": job_id, "fence": fence})
+
+
+def save_progress_many(reports: Sequence[tuple[UUID, int, Progress]]) -> set[UUID]:
+    """Store the progress of jobs of all tenants, each with its fence, and return those of which it is stored.
+
+    It waits for no row: a locked one is left out, as is a job that now belongs to another execution.
+    """
+    job_ids, fences, progress = zip(*reports, strict=True)
+    values = {
+        "job_ids": list(job_ids),
+        "fences": list(fences),
+        "currents": [one.current for one in progress],
+        "totals": [one.total for one in progress],
+        "messages": [one.message for one in progress],
+    }
+    return {job_id for (job_id,) in query_cross_tenant(_PROGRESS_MANY, values, settings=BY_INDEX)}
 
 
 def _update_under_fence(statement: str, parameters: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """The database connection of an execution whose processor is a coroutine: lent to one of its tasks at a time.
 
-The connection is that of the thread that runs the event loop's blocking calls; in a pool's child, the main thread. A
-statement of a task that has not borrowed it, and a connection in any other thread of the execution, are refused.
+The connection is that of a thread that runs the event loop's blocking calls: in a pool's child the main thread, in a
+process of coroutines a thread that executions share. A statement of a task that has not borrowed it, and a connection
+in any other thread of the execution, are refused.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -66,11 +67,14 @@ _borrower: ContextVar[Borrower | None] = ContextVar("database_borrower", default
 
 
 class Lane:
-    """The connection of one thread, for the tasks of one execution."""
+    """The use of one connection at a time by the tasks of one execution.
 
-    def __init__(self, thread_id: int, tenant_id: UUID) -> None:
-        self._thread_id = thread_id
+    ``borrow`` is the context in which the loop's blocking calls run in the connection's thread; it yields its id.
+    """
+
+    def __init__(self, tenant_id: UUID, borrow: Callable[[], AbstractAsyncContextManager[int]]) -> None:
         self._tenant_id = tenant_id
+        self._borrow = borrow
         self._free = asyncio.Lock()
 
     @asynccontextmanager
@@ -84,13 +88,18 @@ class Lane:
         if outer is not None and outer.task is not asyncio.current_task():
             raise PermanentError(NOT_IN_TASK, code=NOT_LENT)
         loan = Loan(outer, asyncio.current_task())
-        async with self._free if outer is None else nullcontext():
-            _borrower.set(Borrower(self._thread_id, loan))
+        async with self._borrowed() if before is None or outer is None else nullcontext(before.thread_id) as thread_id:
+            _borrower.set(Borrower(thread_id, loan))
             try:
                 yield loan
             finally:
                 loan.is_open = False
                 _borrower.set(before)
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[int]:
+        async with self._free, self._borrow() as thread_id:
+            yield thread_id
 
     async def run[T](self, function: Callable[[], T]) -> T:
         """Call ``function`` in the connection's thread; a task that is cancelled meanwhile still waits for its end."""
@@ -139,19 +148,25 @@ def lending(tenant_id: UUID) -> Iterator[Lane]:
     previous, thread_id = _borrower.get(), threading.get_ident()
     _borrower.set(Borrower(thread_id))
     try:
-        with own_connection.execute_wrapper(_refuse_statement):
-            yield Lane(thread_id, tenant_id)
+        with own_connection.execute_wrapper(refuse_statement):
+            yield Lane(tenant_id, lambda: nullcontext(thread_id))
     finally:
         _borrower.set(previous)
 
 
-def _refuse_statement(
+def lend_nothing() -> None:
+    """Refuse the database to the calling task and to the tasks that it starts, except for what a lane lends them."""
+    _borrower.set(Borrower(thread_id=0))
+
+
+def refuse_statement(
     execute: Callable[..., Any],
     query: str,
     params: Any,
     many: bool,  # noqa: FBT001 - Django's signature
     context: dict[str, Any],
 ) -> Any:
+    """Execute wrapper: raise PermanentError for a statement of a task that has not borrowed the connection."""
     borrower = _borrower.get()
     if borrower is not None and not borrower.may_use_connection():
         raise PermanentError(CURE, code=NOT_LENT)

@@ -116,39 +116,51 @@ def _is_spoiled() -> bool:
 
 def run_processor(started: StartedExecution, seat: Seat, log: JobLogWriter) -> PendingSettlement:
     """Run the kind's processor, and return the settlement for the way in which it ended."""
+    if (unrun := settlement_without_run(started)) is not None:
+        return PendingSettlement(unrun)
+    kind = registry.get(started.kind)
+    retries = policy.retry_policy(started, kind)
+    note_begun(seat, started, kind, retries)
+    runtime = ExecutionRuntime(started, seat, log)
+    try:
+        with capturing(kind, log):
+            context = context_of(started, runtime, settings_for(kind, started))
+            processor = CoroutineProcessor(kind(), runtime, seat) if iscoroutinefunction(kind.process) else kind()
+            settlement = _answer(kind, processor, context, runtime, started, retries)
+    except Interrupted as interruption:
+        stopped = runtime.settlement_of(interruption.cause)
+        return PendingSettlement(None if stopped is None else runtime.with_reports(stopped))
+    return PendingSettlement(runtime.with_reports(settlement), runtime.settlement_effects(settlement))
+
+
+def settlement_without_run(started: StartedExecution) -> Settlement | None:
+    """Return the settlement of an execution whose processor cannot run here; None if it can."""
     if started.is_expired:
-        return PendingSettlement(settlement_builders.expired(started.execution_id, started.fence))
+        return settlement_builders.expired(started.execution_id, started.fence)
     if started.unreadable is not None:
         logger.error("execution.unreadable", extra={"job": str(started.job_id), "cause": started.unreadable.detail})
-        return PendingSettlement(policy.unreadable_of(started, started.unreadable))
+        return policy.unreadable_of(started, started.unreadable)
     try:
-        kind = registry.get(started.kind)
+        registry.get(started.kind)
     except KindUnknownError:
         # Another worker of the pool may have it; otherwise the dispatcher holds the job back.
         logger.warning("execution.kind_unknown", extra={"kind": started.kind, "job": str(started.job_id)})
-        return PendingSettlement(policy.kind_unknown_of(started))
-    retries = policy.retry_policy(started, kind)
-    is_coroutine = iscoroutinefunction(kind.process)
+        return policy.kind_unknown_of(started)
+    return None
+
+
+def note_begun(seat: Seat, started: StartedExecution, kind: type[TaskProcessor], retries: RetryPolicy) -> None:
+    """Record in the seat what the parent needs to end the execution."""
     seat.note_begun(
         fence=started.fence,
         attempt=started.attempt,
         crash_count=started.crash_count,
         max_retries=started.max_retries,
         kind=started.kind,
-        timeout_seconds=kind.timeout_seconds + (GRACE_SECONDS if is_coroutine else 0.0),
+        timeout_seconds=kind.timeout_seconds + (GRACE_SECONDS if iscoroutinefunction(kind.process) else 0.0),
         memory_limit_mib=started.memory_limit_mib,
         retry_delay_seconds=plain_delay_seconds(retries, started.attempt),
     )
-    runtime = ExecutionRuntime(started, seat, log)
-    try:
-        with capturing(kind, log):
-            context = context_of(started, runtime, _settings(kind, started))
-            processor = CoroutineProcessor(kind(), runtime, seat) if is_coroutine else kind()
-            settlement = _answer(kind, processor, context, runtime, started, retries)
-    except Interrupted as interruption:
-        stopped = runtime.settlement_of(interruption.cause)
-        return PendingSettlement(None if stopped is None else runtime.with_reports(stopped))
-    return PendingSettlement(runtime.with_reports(settlement), runtime.settlement_effects(settlement))
 
 
 def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
@@ -195,7 +207,7 @@ def settle_with_effects(pending: PendingSettlement, started: StartedExecution) -
     return True
 
 
-def _settings(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[str, Any]:
+def settings_for(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[str, Any]:
     """Return the current settings that the kind declares; without any, run no statement."""
     if not kind.settings:
         return {}
@@ -241,7 +253,7 @@ def _answer(
         # The last two end the process; the parent settles the execution as a crash.
         raise
     except BaseException as error:  # noqa: BLE001 - any error of a plug-in is its attempt's error
-        if (ended := _ended_by_platform(error, kind, started, retries)) is not None:
+        if (ended := ended_by_platform(error, kind, started, retries)) is not None:
             return ended
         return _answer_to_error(kind, processor, context, error, started, retries)
 
@@ -260,7 +272,7 @@ def _answer_to_error(
         if answer is not None:
             return policy.settlement_of(answer, started, retries)
     except Exception as second:
-        if (ended := _ended_by_platform(second, kind, started, retries)) is not None:
+        if (ended := ended_by_platform(second, kind, started, retries)) is not None:
             return ended
         logger.exception("processor.handle_error_failed")
         second.__context__ = error
@@ -268,7 +280,7 @@ def _answer_to_error(
     return policy.failure_of(error, started, retries)
 
 
-def _ended_by_platform(
+def ended_by_platform(
     error: BaseException, kind: type[TaskProcessor], started: StartedExecution, retries: RetryPolicy
 ) -> Settlement | None:
     """Return the settlement for an error that is not the processor's own: a time limit or a lost session; else None."""

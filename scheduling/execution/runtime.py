@@ -105,6 +105,17 @@ class ExecutionRuntime:
         self._keep_progress(current, total, message)
         self._log.write_later()
 
+    @property
+    def unsaved_progress(self) -> Progress | None:
+        """Return the last progress if it is not stored yet."""
+        return self._unsaved_progress
+
+    def note_progress_saved(self, progress: Progress) -> None:
+        """Record that this progress is stored."""
+        with self._progress_guard:
+            if self._unsaved_progress is progress:
+                self._unsaved_progress = None
+
     def should_yield(self) -> bool:
         """Return whether a yield of this job was requested; raise Interrupted if a stop was requested."""
         self._log.flush_if_due()

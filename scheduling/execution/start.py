@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from tenants.encryption.data_keys import DataKeyUnavailableError, preload_keys, 
 from tenants.encryption.fields import SealedValueBrokenError, is_sealing, sealed_field
 
 _SQL = load_sql(__file__)
-_START_ONE, _START_MANY = _SQL["start_one"], _SQL["start_many"]
+_START_ONE, _START_MANY, _START_EACH = _SQL["start_one"], _SQL["start_many"], _SQL["start_each"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,14 @@ class StartedTurn(NamedTuple):
         )
 
 
+class StartRequest(NamedTuple):
+    """The only execution of a message, the message's token, and the id of this receipt of it."""
+
+    execution_id: UUID
+    token: UUID
+    hold_id: UUID
+
+
 _SEALED = {name: sealed_field(Job, name) for name in ("payload", "checkpoint")}
 # Columns of jsonb, which Django leaves as text.
 _JSON = ("payload", "checkpoint", "plan_retry_delays_seconds")
@@ -129,9 +137,36 @@ def start_executions(
     message, by default a new one; repeated with the same id, the call begins nothing and returns what the hold still
     has. It takes one statement, whatever their number.
     """
-    hold_id = hold_id or uuid4()
+    # Messages are not trusted: one may name an execution twice.
+    named = list(dict.fromkeys(execution_ids))
+    hold = {"token": token, "hold_id": hold_id or uuid4()}
+
+    def start(among: Sequence[UUID]) -> list[dict[str, Any]]:
+        return _start(_START_ONE if len(among) == 1 else _START_MANY, among, worker_id, hold)
+
+    return _started_of(start, named)
+
+
+def start_each(requests: Sequence[StartRequest], *, worker_id: UUID) -> list[StartedExecution]:
+    """Start the only executions of several messages as `start_executions` does, in one statement.
+
+    If two messages name the same execution, the first is processed.
+    """
+    first = {request.execution_id: request for request in reversed(requests)}
+
+    def start(among: Sequence[UUID]) -> list[dict[str, Any]]:
+        own = [first[execution_id] for execution_id in among]
+        holds = {"tokens": [one.token for one in own], "hold_ids": [one.hold_id for one in own]}
+        return _start(_START_EACH, among, worker_id, holds)
+
+    return _started_of(start, list(first))
+
+
+def _started_of(
+    start: Callable[[Sequence[UUID]], list[dict[str, Any]]], execution_ids: Sequence[UUID]
+) -> list[StartedExecution]:
     with all_tenants(BY_INDEX):
-        rows = _start(execution_ids, token, worker_id, hold_id)
+        rows = start(execution_ids)
         # A live execution that does not match its job: the half that did match must not stay.
         astray = {row["execution_id"] for row in rows if row["fence"] != row.pop("job_fence")}
         if astray:
@@ -141,9 +176,7 @@ def start_executions(
             started = _read_rows(rows)
     if astray:
         others = [execution_id for execution_id in execution_ids if execution_id not in astray]
-        if not others:
-            return []
-        return start_executions(execution_ids=others, token=token, worker_id=worker_id, hold_id=hold_id)
+        return _started_of(start, others) if others else []
     return started
 
 
@@ -152,20 +185,19 @@ def announce_starts(begun: Sequence[StartedTurn]) -> None:
     signals.executions_started.send(None, executions=begun)
 
 
-def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID, hold_id: UUID) -> list[dict[str, Any]]:
-    # Messages are not trusted: one may name an execution twice.
-    named = list(dict.fromkeys(execution_ids))
+def _start(
+    statement: str, execution_ids: Sequence[UUID], worker_id: UUID, holds: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     values: dict[str, Any] = {
-        "execution_ids": named,
-        "event_ids": uuid7s(len(named)),
-        "token": token,
+        "execution_ids": execution_ids,
+        "event_ids": uuid7s(len(execution_ids)),
         "worker_id": worker_id,
-        "hold_id": hold_id,
         "lease_seconds": platform_settings.LEASE_SECONDS,
         "memory_key": PEAK_MEMORY.key,
         "memory_default": PEAK_MEMORY.default,
+        **holds,
     }
-    return fetch_all(_START_ONE if len(named) == 1 else _START_MANY, values, dict_row)
+    return fetch_all(statement, values, dict_row)
 
 
 def _read_rows(rows: Sequence[dict[str, Any]]) -> list[StartedExecution]:

@@ -73,6 +73,45 @@ locked AS (
 -- include: started
 ;
 
+-- name: start_each
+-- Start the only executions of several messages, each for its own hold. Repeated for the same holds, it changes nothing
+-- and returns the same.
+WITH requested AS (
+    SELECT * FROM unnest(%(execution_ids)s::uuid[], %(tokens)s::uuid[], %(hold_ids)s::uuid[], %(event_ids)s::uuid[])
+        WITH ORDINALITY AS n(id, token, hold_id, event_id, position)
+), locked AS (
+    SELECT l.id FROM scheduling_execution_live l JOIN requested n ON n.id = l.id
+    WHERE l.id = ANY(%(execution_ids)s) AND
+    -- include: may_hold_own
+    ORDER BY l.id FOR NO KEY UPDATE OF l
+), taken AS (
+    UPDATE scheduling_execution_live l SET
+        started_at = coalesce(l.started_at, statement_timestamp()), fence = l.fence + (l.started_at IS NULL)::int,
+        worker_id = %(worker_id)s, hold_id = n.hold_id,
+        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
+    FROM requested n
+    WHERE n.id = l.id AND l.id = ANY(ARRAY(SELECT id FROM locked)) AND
+    -- include: may_hold_own
+    -- include: taken_columns
+), jobs AS (
+    -- include: job
+),
+-- include: joined
+,
+-- include: started_keys
+, event AS (
+    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
+    SELECT event_id, tenant_id, job_id, id, statement_timestamp(), 'execution.started', 'executing',
+        'system', '', jsonb_build_object('number', number, 'worker', %(worker_id)s)
+    FROM joined WHERE
+    -- include: begins_now
+)
+-- include: started
+;
+
+-- fragment: may_hold_own
+    l.token = n.token AND (l.hold_id IS NULL OR l.hold_id = n.hold_id)
+
 -- fragment: requested
 requested AS (
     SELECT * FROM unnest(%(execution_ids)s::uuid[], %(event_ids)s::uuid[]) WITH ORDINALITY

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
 
+from scheduling.conf import UPKEEP_QUEUE
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import WorkerNotFoundError, WorkerNotRunningError
 from scheduling.fleet.announced_kinds import refresh_announced_kinds
@@ -27,9 +28,16 @@ class WorkerPoolNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", gettext_noop("There is no such worker pool")
 
 
+class WorkerPoolUnfitError(DomainError):
+    code, category, title = "conflict", "conflict", gettext_noop("The worker pool has another resource class")
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """Facts about a registered worker; ``slots`` is how many jobs it runs at once."""
+    """Facts about a registered worker; ``slots`` is how many jobs it runs at once.
+
+    ``is_io``: it runs coroutines, and only kinds with them. ``memory_mib`` is the most memory of one of its processes.
+    """
 
     worker_id: UUID
     pool_id: int
@@ -40,6 +48,8 @@ class Registration:
     version: str
     kinds: tuple[str, ...] = ()
     sandbox: Mapping[str, Any] = field(default_factory=dict)
+    is_io: bool = False
+    memory_mib: int = 0
 
 
 def register_worker(
@@ -50,11 +60,13 @@ def register_worker(
     slots: int,
     version: str = "",
     sandbox: Mapping[str, Any] | None = None,
+    needs_io: bool = False,
 ) -> Registration:
     """Register a worker of a pool with the job kinds of this process; the dispatcher uses its slots from now on.
 
-    ``sandbox`` describes the protections that its host offers for the extraction of files. Raise
-    WorkerPoolNotFoundError for an unknown pool.
+    A worker of an I/O pool runs asynchronous kinds only. ``sandbox`` describes the protections that its host offers for
+    the extraction of files. Raise WorkerPoolNotFoundError for an unknown pool, and WorkerPoolUnfitError if ``needs_io``
+    and it is no I/O pool, or if it is one and has the queue of upkeep.
     """
     with all_tenants():
         pool = WorkerPool.objects.filter(name=pool_name).first()
@@ -64,6 +76,11 @@ def register_worker(
                 "There is no worker pool %(name)r; there are: %(known)s.", {"name": pool_name, "known": known}
             )
         queue_names = tuple(Queue.objects.filter(pool=pool).values_list("name", flat=True))
+        is_io = pool.resource_class == WorkerPool.ResourceClass.IO
+        if needs_io and not is_io:
+            raise WorkerPoolUnfitError("Only an I/O pool has processes; %(name)s is none.", {"name": pool_name})
+        if is_io and UPKEEP_QUEUE in queue_names:
+            raise WorkerPoolUnfitError("An I/O pool cannot have the queue %(name)s.", {"name": UPKEEP_QUEUE})
         registration = Registration(
             uuid7(),
             pool.pk,
@@ -72,8 +89,10 @@ def register_worker(
             pid,
             slots,
             version[:40],
-            tuple(registry.kinds()),
+            tuple(kind for kind in registry.kinds() if not is_io or registry.resource_class(kind) == "io"),
             sandbox or {},
+            is_io,
+            pool.memory_mib,
         )
         restore_worker_row(registration=registration)
     return registration

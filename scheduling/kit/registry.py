@@ -57,7 +57,7 @@ def resource_class(kind: str) -> Literal["cpu", "io"]:
 
 
 def travels_alone(kind: str) -> bool:
-    """Return whether each job of the kind has a message of its own; True for an unknown kind."""
+    """Return whether each job of the kind has a message of its own; True for an asynchronous and an unknown kind."""
     return kind not in _sharing_kinds()
 
 
@@ -128,12 +128,7 @@ def _is_allowed(processor: type[TaskProcessor]) -> bool:
 def _mergeable_kinds() -> frozenset[str]:
     try:
         sharing = _sharing_kinds()
-        return frozenset(
-            kind
-            for kind, processor in _all().items()
-            # Coroutines wait: they gain nothing by running one after another.
-            if processor.is_mergeable and kind in sharing and kind not in _asynchronous_kinds()
-        )
+        return frozenset(kind for kind, processor in _all().items() if processor.is_mergeable and kind in sharing)
     except ProcessorInvalidError:
         # A dispatcher runs no processors: a broken one must not stop the dispatch.
         logger.exception("processors.not_merged")
@@ -143,7 +138,10 @@ def _mergeable_kinds() -> frozenset[str]:
 @cache
 def _sharing_kinds() -> frozenset[str]:
     try:
-        return frozenset(kind for kind, processor in _all().items() if not processor.travels_alone)
+        waiting = _asynchronous_kinds()  # Coroutines gain nothing by running one after another.
+        return frozenset(
+            kind for kind, processor in _all().items() if not processor.travels_alone and kind not in waiting
+        )
     except ProcessorInvalidError:
         logger.exception("processors.not_listed")
         return frozenset()

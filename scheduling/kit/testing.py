@@ -18,6 +18,7 @@ from inspect import isawaitable, iscoroutinefunction
 from typing import IO, Any, Final
 from uuid import UUID
 
+from asgiref.sync import async_to_sync, sync_to_async
 from jsonschema import Draft202012Validator
 
 from scheduling.kit.base import (
@@ -148,8 +149,8 @@ class AsyncRecordingRuntime:
         return nullcontext()
 
     async def run[T](self, function: Callable[[], T]) -> T:
-        """Call the function."""
-        return function()
+        """Call the function, in the thread of the test, so that it may use a database there."""
+        return await sync_to_async(function)()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ def _call(instance: TaskProcessor, method: Callable[..., Any], context: JobConte
         answer = method(AsyncJobContext.of(context, AsyncRecordingRuntime(runtime)), *args)
         return await answer if isawaitable(answer) else answer
 
-    return asyncio.run(call())
+    return async_to_sync(call)()
 
 
 def _outcome(answer: Outcome | Json | None) -> Outcome:

@@ -34,10 +34,14 @@ from scheduling.fleet.queries import WORKER_ROLE
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.sandbox.isolated import probe_sandbox
 from scheduling.worker.canary_sender import CANARY_LATE, CanaryThread, canary_queue
+from scheduling.worker.child_watch import ChildWatch, ProcessWatch
 from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.consumer import ConsumerQueues, has_open_fetch
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.heartbeat import HeartbeatThread
+from scheduling.worker.io.pool import IoPool
+from scheduling.worker.io.process import make_processes
+from scheduling.worker.io.watch import IoWatch
 from scheduling.worker.local_worker import LocalWorker, set_local_worker
 from scheduling.worker.memory import hide_child, hide_worker
 from scheduling.worker.orphan_processes import end_descendants
@@ -78,10 +82,13 @@ def restart_with_soft_sigterm() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command again
 
 
-def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = False) -> int:
+def run_worker(
+    *, pool_name: str, concurrency: int, processes: int | None = None, exits_when_drained: bool = False
+) -> int:
     """Run a worker of a pool until it is stopped, and return the exit status.
 
-    With ``exits_when_drained`` it also ends once the worker was drained.
+    The worker of an I/O pool has ``processes``, by default one. With ``exits_when_drained`` it also ends once the
+    worker was drained. Raise WorkerPoolUnfitError for ``processes`` of another pool.
     """
     hide_worker()
     registration = register_worker(
@@ -91,18 +98,16 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         slots=concurrency,
         version=celery_app().conf.get("worker_version", ""),
         sandbox=probe_sandbox(),
+        needs_io=processes is not None,
     )
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
     set_local_worker(local)
     loaded = preload_kinds(registration.pool_id)
-    name_connections(registration.worker_id)
-    _prepare_children(does_upkeep=UPKEEP_QUEUE in registration.queue_names)
+    _prepare_children(local)
     watchdog = Watchdog(WORKER_ROLE)
-    thread = _start_heartbeat(local, watchdog)
+    thread = _start_heartbeat(local, watchdog, processes=processes or 1)
     canaries = CanaryThread(local, pool_name=pool_name)
     worker_ready.connect(canaries.begin)
-    _tell_busy_children(local.block)
-    worker_process_shutdown.connect(_send_spans)
     logger.info(
         "worker.started",
         extra={"pool": pool_name, "slots": concurrency, "queues": registration.queue_names, "preloaded": loaded},
@@ -134,27 +139,37 @@ def report_stop(worker_id: UUID, *, reason: str) -> None:
         logger.warning("worker.not_retired", extra={"worker_id": str(worker_id)}, exc_info=True)
 
 
-def _start_heartbeat(local: LocalWorker, watchdog: Watchdog) -> HeartbeatThread:
-    thread = HeartbeatThread(local, watchdog.add("heartbeat").turn)
+def _start_heartbeat(local: LocalWorker, watchdog: Watchdog, *, processes: int) -> HeartbeatThread:
+    turn = watchdog.add("heartbeat").turn
+    if local.registration.is_io:
+        watch: ProcessWatch = IoWatch(local, make_processes(local, processes), turn)
+    else:
+        watch = ChildWatch(local, turn)
+    thread = HeartbeatThread(local, watch)
     thread.fork_between_rounds()
     thread.start()
     return thread
 
 
 def _spare_children(registration: Registration) -> int:
-    """Return the number of spare children; 0 for upkeep only, which has no settlements."""
+    """Return the number of spare children, or of spare seats for coroutines; 0 for upkeep only: it settles nothing."""
+    if registration.is_io:
+        return 1
     return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else int(platform_settings.WORKER_SPARE_CHILDREN)
 
 
-def _prepare_children(*, does_upkeep: bool) -> None:
+def _prepare_children(local: LocalWorker) -> None:
     """Prepare the forks: children inherit no connection of this thread; each opens and keeps its own."""
+    registration = local.registration
+    name_connections(registration.worker_id)
     keep_connections()
     adopt_orphans()
-    worker_process_init.connect(hide_child)
-    worker_process_init.connect(adopt_orphans)
-    worker_process_init.connect(note_limits)
-    worker_process_init.connect(preconnect)
-    if does_upkeep:
+    if not registration.is_io:
+        for prepare in (hide_child, adopt_orphans, note_limits, preconnect):
+            worker_process_init.connect(prepare)
+        _tell_busy_children(local.block)
+    worker_process_shutdown.connect(_send_spans)
+    if UPKEEP_QUEUE in registration.queue_names:
         worker_process_init.connect(_stand_back)
     connections.close_all()
 
@@ -194,7 +209,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         hostname=f"{registration.worker_id.hex[:12]}@{registration.hostname}",
         queues=[*registration.queue_names, own_queue.name],
         concurrency=local.permits.children,
-        pool=ChildTaskPool,
+        pool=IoPool if registration.is_io else ChildTaskPool,
         quiet=True,
         # Workers neither greet nor watch each other: rows and leases show which are alive.
         without_gossip=True,
@@ -202,8 +217,10 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         without_heartbeat=True,
     )
     worker.heartbeat_thread, worker.permits = thread, local.permits
-    thread.replace_children_with(worker.replace_children)
-    thread.end_orphans_among(worker.adopted_children)
+    if isinstance(thread.watch, IoWatch):
+        worker.pool.use(local.block, thread.watch.processes)
+    thread.watch.replace_children_with(worker.replace_children)
+    thread.watch.end_orphans_among(worker.adopted_children)
     return worker
 
 

@@ -32,6 +32,11 @@ class ExitCause(StrEnum):
     EXPIRED = "expired"
     SHUT_DOWN = "shut_down"
     SUPERSEDED = "superseded"
+    # Of processes that run many executions at once.
+    BLOCKED = "blocked"
+    STALLED = "stalled"
+    PROCESS_OVER_MEMORY = "process_over_memory"
+    RETURNED = "returned"
 
 
 _AFTER_GRACE = {
@@ -83,7 +88,26 @@ DIED = "The worker's process died while it ran the job."
 DIED_MERGED = "The worker's process died while it ran a message of several jobs."
 ENDED_BEFORE = "the process ended before the job started"
 ENDED = "another job of the message caused its process to be ended"
+ENDED_TOGETHER = "the process that ran it with other jobs ended"
 OVERDUE = "another job of the list takes longer than predicted"
+# A step of a coroutine that takes this long ends its process.
+BLOCK_SECONDS = 10.0
+_FAILURES = {
+    ExitCause.BLOCKED: Failure(
+        "loop_blocked",
+        f"The job blocked the event loop that it shares with other jobs for {BLOCK_SECONDS:g} s."
+        " Call functions that block with `await context.run(function)`.",
+        "",
+    ),
+    ExitCause.PROCESS_OVER_MEMORY: Failure(
+        "memory_limit_exceeded", "The job's process used more memory than its pool allows.", "", is_permanent=True
+    ),
+}
+_UNBLAMED = {
+    ExitCause.CANCELLED: settlement_builders.cancelled,
+    ExitCause.EXPIRED: settlement_builders.expired,
+    ExitCause.SHUT_DOWN: settlement_builders.shut_down,
+}
 
 
 def settlements_for_exited_child(
@@ -169,6 +193,10 @@ def _of_current(held: BusyChild, finding: ExitCause, resident_kib: int | None) -
 
 
 def _of_running(held: BusyChild, finding: ExitCause, resident_kib: int | None) -> Settlement | None:
+    if finding in _UNBLAMED:
+        return _UNBLAMED[finding](held.execution_id, held.fence)
+    if finding in _FAILURES:
+        return _failed(held, _FAILURES[finding])
     match finding:
         case ExitCause.CRASHED:
             return settlement_builders.crashed(
@@ -183,24 +211,25 @@ def _of_running(held: BusyChild, finding: ExitCause, resident_kib: int | None) -
             return _timed_out(held)
         case ExitCause.OVER_MEMORY:
             return _over_memory(held, resident_kib or 0)
-        case ExitCause.CANCELLED:
-            return settlement_builders.cancelled(held.execution_id, held.fence)
-        case ExitCause.EXPIRED:
-            return settlement_builders.expired(held.execution_id, held.fence)
-        case ExitCause.SHUT_DOWN:
-            return settlement_builders.shut_down(held.execution_id, held.fence)
+        case ExitCause.RETURNED:
+            return settlement_builders.returned(held.execution_id, held.fence, cause=ENDED_TOGETHER)
     return None
 
 
-def _timed_out(held: BusyChild) -> Settlement:
+def _failed(held: BusyChild, failure: Failure, outcome: str = settlement_builders.Outcome.FAILED) -> Settlement:
     return settlement_builders.failed(
         held.execution_id,
         held.fence,
-        Failure("timed_out", f"The job exceeded its kind's time limit of {held.timeout_ns / 1e9:g} s.", ""),
+        failure,
         failed_attempts=held.attempt,
         policy=RetryPolicy(max_retries=held.max_retries, delays_seconds=(held.retry_delay_seconds,)),
-        outcome=settlement_builders.Outcome.TIMED_OUT,
+        outcome=outcome,
     )
+
+
+def _timed_out(held: BusyChild) -> Settlement:
+    message = f"The job exceeded its kind's time limit of {held.timeout_ns / 1e9:g} s."
+    return _failed(held, Failure("timed_out", message, ""), settlement_builders.Outcome.TIMED_OUT)
 
 
 def _over_memory(held: BusyChild, resident_kib: int) -> Settlement:
@@ -208,11 +237,5 @@ def _over_memory(held: BusyChild, resident_kib: int) -> Settlement:
         f"The job used {resident_kib // 1_024:,} MiB of memory; the tenant's limit is"
         f" {held.memory_limit_kib // 1_024:,} MiB a job (peak_memory_mib)."
     )
-    new_settlement = settlement_builders.failed(
-        held.execution_id,
-        held.fence,
-        Failure("memory_limit_exceeded", message, "", is_permanent=True),
-        failed_attempts=held.attempt,
-        policy=RetryPolicy(max_retries=held.max_retries),
-    )
-    return replace(new_settlement, peak_memory_kib=resident_kib)
+    failure = Failure("memory_limit_exceeded", message, "", is_permanent=True)
+    return replace(_failed(held, failure), peak_memory_kib=resident_kib)

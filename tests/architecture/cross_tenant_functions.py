@@ -187,7 +187,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/dispatch/take_back.py": ({"take_back_held"}, "a list has executions of many tenants"),
     "scheduling/dispatch/tick.py": ({"_run_tick"}, "dispatch serves all tenants at once"),
-    "scheduling/execution/start.py": ({"start_executions"}, "a message names executions, not their tenants"),
+    "scheduling/execution/start.py": ({"_started_of"}, "a message names executions, not their tenants"),
+    "scheduling/execution/checkpoints.py": ({"save_progress_many"}, "a process runs jobs of many tenants"),
     "scheduling/execution/holds.py": (
         {"begin_next_here", "read_hold", "settle_and_begin"},
         "a list has executions of many tenants",

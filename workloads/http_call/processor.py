@@ -12,14 +12,14 @@ from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import (
     MAX_DEPENDENCY_CHARACTERS,
+    AsyncJobContext,
+    AsyncTaskProcessor,
     Complete,
-    JobContext,
     Json,
     PermanentError,
-    TaskProcessor,
     TransientError,
 )
-from scheduling.kit.http import Answer, open_headers, read_target, send
+from scheduling.kit.http import Answer, open_headers, read_target, send_async
 from tenants.audit.service import mask_document
 from workloads.http_call.payload import MAX_TIMEOUT_SECONDS, SCHEMA, Call, read_call
 
@@ -36,7 +36,7 @@ _CHARSETS = frozenset(
 _HEALING_STATUSES = frozenset({408, 425, 429})
 
 
-class HttpCall(TaskProcessor):
+class HttpCall(AsyncTaskProcessor):
     """Processor of the kind `http_call`. Each job sends one HTTP request per attempt."""
 
     kind = "http_call"
@@ -51,18 +51,12 @@ class HttpCall(TaskProcessor):
     # A host fails, not the kind: calls to others continue.
     has_circuit = False
 
-    def process(self, context: JobContext) -> Complete:
+    async def process(self, context: AsyncJobContext) -> Complete:  # type: ignore[override]  # as its base does
         call = read_call(context.payload, idempotency_key=context.idempotency_key)
         context.log("calling", method=call.method, body_bytes=len(call.body))
-        with context.dependency(read_target(call.url).authority[:MAX_DEPENDENCY_CHARACTERS]):
-            answer = send(
-                call.method,
-                call.url,
-                headers=open_headers(context.tenant_id, call.url, call.headers),
-                body=call.body,
-                limits=call.limits,
-                at_safe_point=context.should_yield,
-            )
+        async with context.dependency(read_target(call.url).authority[:MAX_DEPENDENCY_CHARACTERS]):
+            headers = await context.run(open_headers, context.tenant_id, call.url, call.headers)
+            answer = await send_async(call.method, call.url, headers=headers, body=call.body, limits=call.limits)
             context.log("answered", url=answer.url, status=answer.status, body_bytes=len(answer.body))
             return conclude(call, answer)
 

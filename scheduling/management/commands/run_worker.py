@@ -10,9 +10,10 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from scheduling.fleet.serving import ServingCommand
-from scheduling.fleet.workers import WorkerPoolNotFoundError
+from scheduling.fleet.workers import WorkerPoolNotFoundError, WorkerPoolUnfitError
 from scheduling.observability.exporter import export_counters
 from scheduling.worker.celery_worker import restart_with_soft_sigterm, run_worker
+from scheduling.worker.io.process import MOST_PROCESSES
 from tenants.management.arguments import positive
 
 
@@ -31,6 +32,12 @@ class Command(ServingCommand):
             help="number of slots (default: one a processor, %(default)s here)",
         )
         parser.add_argument(
+            "--processes",
+            type=int,
+            choices=range(1, MOST_PROCESSES + 1),
+            help="number of processes that share the slots; only for an I/O pool (default: 1)",
+        )
+        parser.add_argument(
             "--exit-when-drained",
             action="store_true",
             help="exit with status 0 once the worker is drained and idle, for scaling in; otherwise it waits",
@@ -43,9 +50,10 @@ class Command(ServingCommand):
             status = run_worker(
                 pool_name=options["pool"],
                 concurrency=options["concurrency"],
+                processes=options["processes"],
                 exits_when_drained=options["exit_when_drained"],
             )
-        except WorkerPoolNotFoundError as error:
+        except (WorkerPoolNotFoundError, WorkerPoolUnfitError) as error:
             raise CommandError(error.detail) from error
         if status:
             sys.exit(status)

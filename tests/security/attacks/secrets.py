@@ -11,12 +11,13 @@ from itertools import pairwise
 from typing import Any
 from unittest import mock
 
+from asgiref.sync import async_to_sync
 from django.core.management import call_command
 from django.test import Client
 
-from scheduling.kit.base import PermanentError
+from scheduling.kit.base import AsyncJobContext, JobContext, PermanentError
 from scheduling.kit.http import open_header
-from scheduling.kit.testing import make_context
+from scheduling.kit.testing import AsyncRecordingRuntime, RecordingRuntime, make_context
 from tenants.access.api_keys import issue_api_key
 from tenants.encryption.data_keys import forget_keys
 from tenants.exceptions import DomainError
@@ -72,12 +73,18 @@ def _status_and_faults(answer: Any) -> str:
     return f"{refusal_of(answer)}: {', '.join(places)}" if places else refusal_of(answer)
 
 
+def _answer(context: JobContext, tenant: Tenant) -> Any:
+    runtime = AsyncRecordingRuntime(RecordingRuntime())
+    own = AsyncJobContext.of(replace(context, tenant_id=tenant.pk), runtime)
+    return async_to_sync(HttpCall().process)(own).result
+
+
 def _call(tenant: Tenant, url: str, server: WebServer, **payload: Any) -> Any:
     """Run a job of the kind `http_call` with the secret in a header; return its result, or the code of its error."""
     context = make_context(HttpCall, {"url": url, "headers": {"Authorization": REFERENCE}, **payload})
     with override_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{server.port}"]):
         try:
-            return HttpCall().process(replace(context, tenant_id=tenant.pk)).result
+            return _answer(context, tenant)
         except PermanentError as error:
             return error.code
 
@@ -215,7 +222,7 @@ def _redirect_elsewhere(world: World) -> str:
         hosts = [f"127.0.0.1:{bound.port}", f"localhost:{other.port}"]
         with override_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=hosts):
             context = make_context(HttpCall, {"url": bound.url, "headers": {"Accept": REFERENCE}, "max_redirects": 1})
-            HttpCall().process(replace(context, tenant_id=world.aaa.pk))
+            _answer(context, world.aaa)
         first, second = (VALUE in str(server.seen[0].headers) for server in (bound, other))
     return f"bound host: {first}, other host: {second}"
 

@@ -20,6 +20,7 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
 from scheduling.schedules.beat_submissions import submit_beat_task
+from scheduling.topology.service import create_queue, create_worker_pool
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 
@@ -156,3 +157,11 @@ def test_page_reports_queue_without_worker(client: Client, staff: User) -> None:
 def test_own_tasks_of_the_platform_can_be_delivered() -> None:
     assert PeriodicTask.objects.filter(name__startswith="upkeep").count() > 5
     assert [find_fault(task) for task in PeriodicTask.objects.all() if find_fault(task)] == []
+
+
+def test_task_cannot_be_sent_to_a_queue_of_an_io_pool() -> None:
+    create_worker_pool(name="waiting", values={"resource_class": "io"})
+    create_queue(name="calls", pool="waiting")
+    fault = find_fault(periodic_task(queue="calls"))
+    assert fault is not None
+    assert (fault.field, "CPU pool" in fault.detail) == ("queue", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from importlib.metadata import EntryPoint
 from inspect import isawaitable, iscoroutine
@@ -17,6 +18,8 @@ from scheduling.fleet.workers import register_worker
 from scheduling.kit import registry
 from scheduling.kit.base import AsyncJobContext, AsyncTaskProcessor, JobContext, Outcome, TaskProcessor
 from scheduling.models import Execution, Job, LiveExecution, Worker, WorkerPool
+from scheduling.worker.io.running import Slots
+from scheduling.worker.io.state import ProcessState, shared_states
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -25,6 +28,7 @@ from tests.integration.scheduling.job_helpers import reload
 
 type Run = Callable[[Job], Job]
 type Merge = Callable[[Sequence[Job]], tuple[list[UUID], UUID]]
+type DispatchAlone = Callable[[Sequence[Job]], list[tuple[UUID, UUID]]]
 type RunMerged = Callable[[Sequence[Job]], list[Job]]
 
 # The behaviour of the processors of the kinds `scripted` and `scripted_coroutine`; set by each test.
@@ -67,10 +71,17 @@ def at_once(script: Coroutine[Any, Any, object]) -> object:
     raise AssertionError("The script waits.")
 
 
-@pytest.fixture(params=["scripted", "scripted_coroutine"])
+@pytest.fixture(params=["scripted", "scripted_coroutine", "io"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """Return each of the two kinds in turn, for tests of what both have in common."""
-    return str(request.param)
+    """Return each of the two kinds in turn, and the coroutine for the pool `io`, for tests of what they share."""
+    return "scripted_coroutine" if request.param == "io" else str(request.param)
+
+
+@pytest.fixture
+def pool(request: pytest.FixtureRequest) -> str:
+    """Return where `run` executes a job: in a child process of Celery's pool, or in a process of coroutines."""
+    kind = getattr(request.node, "callspec", None) and request.node.callspec.params.get("kind")
+    return str(getattr(request, "param", "io" if kind == "io" else "prefork"))
 
 
 @pytest.fixture(autouse=True)
@@ -103,15 +114,32 @@ def local(transactional_db: None) -> LocalWorker:
     return LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
 
+async def run_in_slots(worker: LocalWorker, messages: Sequence[tuple[UUID, UUID]], *, lanes: int = 2) -> ProcessState:
+    """Run executions at once, each with its message's token, in the slots of a process; return the process's state."""
+    settled: list[int] = []
+    (state,) = shared_states(1)
+    async with Slots(worker, state, lanes=lanes, on_settled=settled.extend) as slots:
+        for seat, (execution_id, token) in enumerate(messages):
+            slots.take(seat, token, [execution_id])
+        assert await slots.drain(60)
+    assert sorted(settled) == list(range(len(messages)))
+    assert list(worker.block.held_slots()) == []
+    assert (list(state.lane_seats), state.running_seat) == ([0] * len(state.lane_seats), 0)
+    return state
+
+
 @pytest.fixture
-def run(local: LocalWorker) -> Run:
+def run(local: LocalWorker, pool: str) -> Run:
     """Dispatch and execute one job; return the job afterwards."""
 
     def run_job(job: Job) -> Job:
         run_tick(WorkerPool.objects.get(name="default").pk)
         with all_tenants():
             live = LiveExecution.objects.get(job_id=job.pk)
-        execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=local)
+        if pool == "io":
+            asyncio.run(run_in_slots(local, [(live.pk, live.token)]))
+        else:
+            execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=local)
         assert list(local.block.held_slots()) == []
         return reload(job)
 
@@ -184,6 +212,26 @@ def run_list(local: LocalWorker, enlist: Merge) -> RunMerged:
         return [reload(job) for job in jobs]
 
     return run
+
+
+@pytest.fixture
+def dispatch_alone(local: LocalWorker, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch) -> DispatchAlone:
+    """Dispatch jobs, each in a message of its own; return their executions with their tokens, in order."""
+    monkeypatch.setattr(ScriptedCoroutine, "travels_alone", True)
+
+    def dispatch(jobs: Sequence[Job]) -> list[tuple[UUID, UUID]]:
+        with all_tenants():
+            Tenant.objects.update(max_concurrency=len(jobs))
+            Worker.objects.update(slots=len(jobs))
+        pool_id = WorkerPool.objects.get(name="default").pk
+        with all_tenants():
+            while LiveExecution.objects.count() < len(jobs):
+                assert run_tick(pool_id).was_led
+            lives = dict(LiveExecution.objects.values_list("job_id", "id"))
+            tokens = dict(LiveExecution.objects.values_list("job_id", "token"))
+        return [(lives[job.pk], tokens[job.pk]) for job in jobs]
+
+    return dispatch
 
 
 def outcomes(job: Job) -> list[str]:

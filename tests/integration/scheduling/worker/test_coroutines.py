@@ -32,7 +32,10 @@ from tests.integration.sessions import terminate_own
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import web_server
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.parametrize("pool", ["prefork", "io"], indirect=True),
+]
 
 type Follow = Callable[..., None]
 KIND = "scripted_coroutine"

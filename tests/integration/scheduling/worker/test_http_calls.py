@@ -26,6 +26,11 @@ JOBS = "/api/v1/jobs/"
 SECRET = "Bearer-of-the-owners-own-affair"
 
 
+@pytest.fixture(params=["prefork", "io"])
+def pool(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
 def server(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
     with web_server() as running:

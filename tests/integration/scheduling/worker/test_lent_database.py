@@ -24,7 +24,10 @@ from tenants.models import Tenant
 from tests.integration.scheduling.job_helpers import submit
 from tests.integration.scheduling.worker.conftest import Run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.parametrize("pool", ["prefork", "io"], indirect=True),
+]
 
 type Follow = Callable[..., None]
 KIND = "scripted_coroutine"
@@ -263,11 +266,12 @@ def test_orm_outside_of_a_block_is_refused_with_the_cure(
 ) -> None:
     set_processor(process)
     (job,) = submit(acme, kind=KIND)
-    opened: list[int] = []
+    opened: list[str] = []
 
     def note_connection(connection: BaseDatabaseWrapper, **_: object) -> None:
-        if connection.connection is not None:
-            opened.append(threading.get_ident())
+        thread = threading.current_thread().name
+        if connection.connection is not None and not thread.startswith(("io-database", "lane-")):
+            opened.append(thread)
 
     connection_created.connect(note_connection)
     try:

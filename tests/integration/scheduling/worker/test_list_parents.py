@@ -12,6 +12,7 @@ import pytest
 
 from scheduling.execution.start import start_executions
 from scheduling.models import Job
+from scheduling.worker.child_watch import ChildWatch
 from scheduling.worker.control_block import Seat
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.local_worker import LocalWorker
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def parent(local: LocalWorker) -> Iterator[HeartbeatThread]:
     """Run the heartbeat thread of the worker."""
-    thread = HeartbeatThread(local)
+    thread = HeartbeatThread(local, ChildWatch(local))
     yield thread
     if thread.is_alive():
         thread.stop(timeout_seconds=20)

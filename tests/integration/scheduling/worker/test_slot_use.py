@@ -26,9 +26,9 @@ from scheduling.kit import registry
 from scheduling.kit.base import JobContext
 from scheduling.models import Execution, JobEvent, LiveExecution, Queue, QueueClock
 from scheduling.topology.service import update_queue
-from scheduling.worker import heartbeat
+from scheduling.worker import child_watch
 from scheduling.worker.child_exit import ExitCause
-from scheduling.worker.heartbeat import HeartbeatThread
+from scheduling.worker.child_watch import ChildWatch
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -287,7 +287,7 @@ def test_slot_of_an_ended_child_is_free_once_it_is_settled(local: LocalWorker, m
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         return []
 
-    monkeypatch.setattr(heartbeat, "read_hold", read_hold)
-    HeartbeatThread(local)._end(only(local.block), ExitCause.TIMED_OUT, is_alive=True)
+    monkeypatch.setattr(child_watch, "read_hold", read_hold)
+    ChildWatch(local).end(only(local.block), ExitCause.TIMED_OUT, is_alive=True)
     assert is_free(local)
     os.waitpid(pid, 0)

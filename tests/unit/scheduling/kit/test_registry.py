@@ -120,5 +120,6 @@ def test_broken_plug_in_is_named_in_the_error(install: Install, names: list[str]
 def test_kind_whose_work_is_a_coroutine_waits_and_is_never_mergeable(install: Install) -> None:
     install("Greeting", "Waiting")
     assert (registry.is_mergeable("greeting"), registry.is_mergeable("waiting")) == (True, False)
+    assert (registry.travels_alone("greeting"), registry.travels_alone("waiting")) == (False, True)
     classes = [registry.resource_class(kind) for kind in ("greeting", "waiting", "no_such_kind")]
     assert classes == ["cpu", "io", "cpu"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,34 +11,13 @@ import pytest
 
 from scheduling.conf import MAX_RESULT_BYTES
 from scheduling.execution.json_limits import storable_result
-from scheduling.kit.base import Dependency, Interrupted, JobContext, PermanentError, TransientError
+from scheduling.kit.base import Complete, PermanentError, TransientError
+from scheduling.kit.testing import RecordingRuntime, make_context, try_processor
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.http_call.processor import MAX_PREVIEW_CHARACTERS, HttpCall
 
-JOB = uuid.UUID("01990000-0000-7000-8000-000000000001")
-
-
-class Runtime:
-    """Runtime that records log lines, and may request a yield."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-        self.is_cancelled = False
-
-    def should_yield(self) -> bool:
-        if self.is_cancelled:
-            raise Interrupted("cancel")
-        return True  # the slice is used; a call has no part that could be saved
-
-    def log(self, message: str, level: str, fields: dict[str, Any]) -> None:
-        self.lines.append((message, fields))
-
-    def enter_dependency(self, dependency: Dependency) -> None:
-        self.entered = dependency
-
-    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
-        self.left = dependency, error
+JOB = make_context(HttpCall, {"url": "http://a.example"}).idempotency_key
 
 
 @pytest.fixture
@@ -49,13 +27,13 @@ def server(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServ
         yield running
 
 
-def call(payload: dict[str, Any], runtime: Runtime | None = None) -> dict[str, Any]:
+def call(payload: dict[str, Any], runtime: RecordingRuntime | None = None) -> dict[str, Any]:
     """Return the result of a call, as it would be stored."""
-    jsonschema.Draft202012Validator(HttpCall.payload_schema).validate(payload)
-    ids = (uuid.uuid4(), JOB, uuid.uuid4())
-    context = JobContext(*ids, "http_call", payload, 1, {}, 1, str(JOB), None, runtime or Runtime())  # type: ignore[arg-type]
-    result = HttpCall().process(context).result
-    return dict(storable_result(result, max_bytes=MAX_RESULT_BYTES))
+    run = try_processor(HttpCall, payload, runtime=runtime)
+    if run.error is not None:
+        raise run.error
+    assert isinstance(run.outcome, Complete)
+    return dict(storable_result(run.outcome.result, max_bytes=MAX_RESULT_BYTES))
 
 
 def test_payload_with_url_only_is_sent_as_get(server: WebServer) -> None:
@@ -70,7 +48,7 @@ def test_payload_with_url_only_is_sent_as_get(server: WebServer) -> None:
         "is_body_cut": False,
     }
     (seen,) = server.seen
-    assert (seen.method, seen.path, seen.headers["Idempotency-Key"]) == ("GET", "/a?token=x", str(JOB))
+    assert (seen.method, seen.path, seen.headers["Idempotency-Key"]) == ("GET", "/a?token=x", JOB)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +75,7 @@ def test_body_is_sent_as_json_or_as_text(
 @pytest.mark.parametrize(
     ("payload", "name", "value"),
     [
-        ({"idempotency_header": "X-Request-Id"}, "X-Request-Id", str(JOB)),
+        ({"idempotency_header": "X-Request-Id"}, "X-Request-Id", JOB),
         ({"idempotency_header": None}, "Idempotency-Key", None),
         ({"headers": {"idempotency-key": "mine"}}, "idempotency-key", "mine"),
     ],
@@ -201,19 +179,12 @@ def test_compressed_response_is_not_decompressed(server: WebServer) -> None:
 
 
 def test_log_contains_the_call_without_secrets(server: WebServer) -> None:
-    runtime = Runtime()
+    runtime = RecordingRuntime()
     call(
         {"url": f"{server.url}/?token=secret", "headers": {"Authorization": "Bearer secret"}, "body": "secret"}, runtime
     )
-    assert [message for message, _ in runtime.lines] == ["calling", "answered"]
+    assert [message for _, message, _ in runtime.lines] == ["calling", "answered"]
     assert "secret" not in json.dumps(runtime.lines)
-
-
-def test_cancelled_call_is_interrupted(server: WebServer) -> None:
-    runtime = Runtime()
-    runtime.is_cancelled = True
-    with pytest.raises(Interrupted):
-        call({"url": server.url}, runtime)
 
 
 @pytest.mark.parametrize(

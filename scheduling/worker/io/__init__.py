@@ -1,0 +1,1 @@
+"""The processes of a worker for asynchronous kinds: each runs many executions at once in one event loop."""

@@ -1,0 +1,191 @@
+"""One execution of an asynchronous kind among others on the same event loop: its run, and what its end settles."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from scheduling.execution import policy
+from scheduling.execution.coroutines import GRACE_SECONDS, Answer, AsyncExecutionRuntime, TimeLimitError
+from scheduling.execution.lending import Lane, with_cure
+from scheduling.execution.logs.job_log import capturing
+from scheduling.execution.processing import (
+    PendingSettlement,
+    context_of,
+    ended_by_platform,
+    log_writer_of,
+    note_begun,
+    settings_for,
+    settlement_without_run,
+)
+from scheduling.execution.runtime import ExecutionRuntime
+from scheduling.execution.settlement import Settlement
+from scheduling.execution.start import StartedExecution
+from scheduling.jobs.result_cache.service import ResultCache
+from scheduling.kit import registry
+from scheduling.kit.base import AsyncJobContext, Interrupted, TaskProcessor
+from scheduling.kit.retry import RetryPolicy
+from scheduling.kit.runtime import attempt_error
+from scheduling.worker.control_block import Cause, Seat
+
+logger = logging.getLogger(__name__)
+
+# A coroutine that does not end so long after its cancellation is settled without it.
+STOP_GRACE_SECONDS = 30.0
+
+
+class SlotRuntime(AsyncExecutionRuntime):
+    """The services of an execution in a process of coroutines, where one task looks at the seats for all of them."""
+
+    def __init__(self, execution: CoroutineExecution) -> None:
+        super().__init__(execution.runtime, execution.lane, execution.seat)
+        self._yielding = execution.yielding
+
+    async def yield_requested(self) -> None:
+        """Wait until a yield of this job is requested."""
+        await self._yielding.wait()
+
+
+class CoroutineExecution:
+    """A started execution; it is the occupant of the seat ``index``.
+
+    ``yielding`` is set once a yield is requested, ``tasks`` are the tasks of the processor that have not ended.
+    ``is_abandoned``: some of them were cancelled and did not end, so that the process should be replaced.
+    """
+
+    def __init__(self, started: StartedExecution, seat: Seat, index: int, lane: Lane) -> None:
+        self.started = started
+        self.seat = seat
+        self.index = index
+        self.lane = lane
+        self.log = log_writer_of(started, is_shared=True)
+        self.runtime = ExecutionRuntime(started, seat, self.log)
+        self.yielding = asyncio.Event()
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.is_abandoned = False
+        self._context = context_of(started, self.runtime, {})
+        self._work: asyncio.Task[Answer] | None = None
+        self._given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stopped: Interrupted | TimeLimitError | None = None
+
+    def note_block(self, seconds: float) -> None:
+        """Add a line to the job's log about a step that blocked the loop."""
+        self.log.add("blocked the event loop", "warning", {"milliseconds": round(seconds * 1_000)})
+
+    def stop(self, reason: Interrupted | TimeLimitError) -> None:
+        """Cancel the processor; ``reason`` settles the execution unless it ends in another way. Once is enough."""
+        if self._stopped is None:
+            self._stopped = reason
+            if self._work is not None:
+                self._work.cancel()
+                asyncio.get_running_loop().call_later(STOP_GRACE_SECONDS, self._given_up.cancel)
+
+    async def run(self) -> PendingSettlement:
+        """Run the kind's processor, and return the settlement for the way in which it ended."""
+        started = self.started
+        unrun = partial(settlement_without_run, started)
+        if (settlement := unrun() if started.unreadable is None else await self.lane.run(unrun)) is not None:
+            return PendingSettlement(settlement)
+        if registry.resource_class(started.kind) != "io":
+            # It would block the event loop; the dispatcher holds such jobs back.
+            return PendingSettlement(policy.kind_unknown_of(started))
+        kind = registry.get(started.kind)
+        retries = policy.retry_policy(started, kind)
+        note_begun(self.seat, started, kind, retries)
+        try:
+            with capturing(kind, self.log):
+                settlement = await self._answer(kind, kind(), retries)
+        except Interrupted as interruption:
+            stopped = partial(self.runtime.settlement_of, interruption.cause)
+            # Refusals of a dependency are counted in the database; no other stop waits for a connection.
+            settlement = await self.lane.run(stopped) if interruption.cause == Cause.DEPENDENCY else stopped()
+            return PendingSettlement(None if settlement is None else self.runtime.with_reports(settlement))
+        return PendingSettlement(self.runtime.with_reports(settlement), self.runtime.settlement_effects(settlement))
+
+    async def _answer(self, kind: type[TaskProcessor], processor: Any, retries: RetryPolicy) -> Settlement:
+        """Run the processor, and let it handle its own error."""
+        started = self.started
+        try:
+            if kind.settings:
+                settings: Mapping[str, Any] = await self.lane.run(partial(settings_for, kind, started))
+                self._context = context_of(started, self.runtime, settings)
+            reuse = ResultCache(kind, self._context) if kind.result_kept_seconds else None
+            reused = None if reuse is None else await self.lane.run(reuse.find)
+            answer = reused or await self._supervised(processor.process, kind)
+            settlement = policy.settlement_of(answer, started, retries)
+            return settlement if reuse is None else reuse.kept(settlement)
+        except Interrupted:
+            raise
+        except BaseException as error:  # noqa: BLE001 - any error of a plug-in is its attempt's error
+            if (ended := await self._ended_by_platform(error, kind, retries)) is not None:
+                return ended
+            return await self._answer_to_error(kind, processor, error, retries)
+
+    async def _answer_to_error(
+        self, kind: type[TaskProcessor], processor: Any, error: BaseException, retries: RetryPolicy
+    ) -> Settlement:
+        try:
+            answer = await self._supervised(processor.handle_error, kind, error)
+            if answer is not None:
+                return policy.settlement_of(answer, self.started, retries)
+        except Exception as second:
+            if (ended := await self._ended_by_platform(second, kind, retries)) is not None:
+                return ended
+            logger.exception("processor.handle_error_failed")
+            second.__context__ = error
+            return policy.failure_of(second, self.started, retries)
+        return policy.failure_of(error, self.started, retries)
+
+    async def _ended_by_platform(
+        self, error: BaseException, kind: type[TaskProcessor], retries: RetryPolicy
+    ) -> Settlement | None:
+        return await self.lane.run(partial(ended_by_platform, error, kind, self.started, retries))
+
+    async def _supervised(self, method: Callable[..., Any], kind: type[TaskProcessor], *args: object) -> Answer:
+        """Run a method of the processor until it ends, a stop is requested or its time is up, and end its tasks."""
+        if isinstance(self._stopped, Interrupted):
+            raise self._stopped
+        self._stopped = None
+        loop = asyncio.get_running_loop()
+        context = AsyncJobContext.of(self._context, SlotRuntime(self))
+        self._work = work = loop.create_task(_called(method, context, *args))
+        timer = loop.call_later(kind.timeout_seconds, self.stop, TimeLimitError())
+        awaited: set[asyncio.Future[Any]] = {work, self._given_up}
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+        await self._end_tasks()
+        try:
+            return self._result_of(work)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failure = error
+        raise with_cure(attempt_error(failure))
+
+    def _result_of(self, work: asyncio.Task[Answer]) -> Answer:
+        # A result is one, and an error its attempt's, even after a request to stop.
+        if self._stopped is not None and (not work.done() or work.cancelled()):
+            raise self._stopped
+        return work.result()
+
+    async def _end_tasks(self) -> None:
+        """Cancel the tasks that the processor has left, each once, and wait for their end."""
+        until = time.monotonic() + GRACE_SECONDS
+        cancelled: set[asyncio.Task[Any]] = set()
+        while (left := self._left()) and (seconds := until - time.monotonic()) > 0:
+            for task in left - cancelled:
+                task.cancel()
+            cancelled |= left
+            await asyncio.wait(left, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        self.is_abandoned |= bool(left)
+
+    def _left(self) -> set[asyncio.Task[Any]]:
+        return {task for task in self.tasks if not task.done()}
+
+
+async def _called(method: Callable[..., Any], *args: object) -> Answer:
+    answer: Answer | Awaitable[Answer] = method(*args)
+    return await answer if inspect.isawaitable(answer) else answer

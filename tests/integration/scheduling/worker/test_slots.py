@@ -1,0 +1,291 @@
+"""Executions in the slots of one process of coroutines: together, stopped from outside, and with defects."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from scheduling.execution.logs.queries import read_log
+from scheduling.kit.base import AsyncJobContext
+from scheduling.models import Batch, Execution, Job
+from scheduling.worker.control_block import Cause, ControlBlock
+from scheduling.worker.io import execution
+from scheduling.worker.io.running import Slots
+from scheduling.worker.io.state import ProcessState, shared_states
+from scheduling.worker.local_worker import LocalWorker
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.checks import faults_of
+from tests.integration.scheduling.job_helpers import reload, submit
+from tests.integration.scheduling.worker.conftest import DispatchAlone, outcomes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+type Follow = Callable[..., None]
+type Meanwhile = Callable[[Slots, LocalWorker, ProcessState], Coroutine[Any, Any, object]]
+type RunAtOnce = Callable[..., ProcessState]
+KIND = "scripted_coroutine"
+
+
+@pytest.fixture
+def run_at_once(local: LocalWorker, dispatch_alone: DispatchAlone) -> RunAtOnce:
+    """Run jobs at once in one process; ``meanwhile`` acts on its slots."""
+
+    def run(jobs: list[Job], meanwhile: Meanwhile | None = None, **options: float) -> ProcessState:
+        worker = replace(local, block=ControlBlock(len(jobs)))
+        messages = dispatch_alone(jobs)
+        freed: list[int] = []
+        (state,) = shared_states(1)
+
+        async def main() -> None:
+            async with Slots(worker, state, lanes=2, on_settled=freed.extend, **options) as slots:
+                for seat, (execution_id, token) in enumerate(messages):
+                    slots.take(seat, token, [execution_id])
+                if meanwhile is not None:
+                    await meanwhile(slots, worker, state)
+                assert await slots.drain(30)
+
+        asyncio.run(main())
+        assert (sorted(freed), list(worker.block.held_slots())) == (list(range(len(jobs))), [])
+        assert faults_of("ledger", "executions") == []
+        return state
+
+    return run
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - shared memory and tables wake no loop
+            await asyncio.sleep(0.01)
+
+
+async def for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+def test_waiting_executions_run_together_and_few_statements_settle_them(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    waiting: list[object] = []
+    everyone = asyncio.Event()
+
+    async def process(context: AsyncJobContext) -> dict[str, int]:
+        waiting.append(context.job_id)
+        if len(waiting) == 60:
+            everyone.set()
+        await everyone.wait()
+        return {"together": len(waiting)}
+
+    set_processor(process)
+    jobs = submit(acme, 60, kind=KIND)
+    run_at_once(jobs)
+    assert [(job.state, job.result) for job in map(reload, jobs)] == [("completed", {"together": 60})] * 60
+
+
+def test_log_and_progress_are_visible_while_the_execution_waits(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    seen = asyncio.Event()
+
+    async def process(context: AsyncJobContext) -> None:
+        context.log("begun")
+        await context.report_progress(1, 2, "half")
+        await seen.wait()
+
+    (job,) = submit(acme, kind=KIND)
+
+    def is_visible() -> bool:
+        with tenant_context(acme):
+            return bool(read_log(job, limit=5).lines) and Job.objects.get(pk=job.pk).progress_message == "half"
+
+    async def look(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(in_thread, is_visible):  # noqa: ASYNC110 - a table wakes no loop
+                await asyncio.sleep(0.05)
+        seen.set()
+
+    set_processor(process)
+    run_at_once([job], look)
+    assert reload(job).state == "completed"
+
+
+def in_thread[T](act: Callable[[], T]) -> T:
+    """Call ``act`` in a thread whose connection is closed afterwards."""
+    try:
+        return act()
+    finally:
+        connection.close()
+
+
+def test_stop_returns_all_executions_without_an_attempt(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    begun: list[object] = []
+
+    async def process(context: AsyncJobContext) -> None:
+        begun.append(context.job_id)
+        await for_ever()
+
+    async def stop(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        await until(lambda: len(begun) == 5)
+        slots.stop()
+
+    set_processor(process)
+    jobs = submit(acme, 5, kind=KIND)
+    run_at_once(jobs, stop)
+    assert [(job.state, job.attempt) for job in map(reload, jobs)] == [("available", 0)] * 5
+    assert {tuple(outcomes(job)) for job in jobs} == {("shutdown",)}
+
+
+def test_execution_may_end_while_its_stopping_worker_is_patient(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def process(context: AsyncJobContext) -> None:
+        begun.set()
+        await release.wait()
+
+    async def stop_worker(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        await begun.wait()
+        worker.block.stop()
+        seen_ns = state.ticked_ns
+        await until(lambda: state.ticked_ns > seen_ns)
+        release.set()
+
+    set_processor(process)
+    (job,) = submit(acme, kind=KIND)
+    run_at_once([job], stop_worker, patience_seconds=20.0)
+    assert reload(job).state == "completed"
+
+
+def test_request_in_the_control_block_ends_only_that_execution(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    release = asyncio.Event()
+
+    async def process(context: AsyncJobContext) -> None:
+        await release.wait()
+
+    async def cancel_second(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        await until(lambda: all(held.has_begun for held in worker.block.held_slots()))
+        worker.block.ask(next(held for held in worker.block.held_slots() if held.index == 1), Cause.CANCEL)
+        await until(lambda: len(slots) == 2)
+        release.set()
+
+    set_processor(process)
+    jobs = submit(acme, 3, kind=KIND)
+    run_at_once(jobs, cancel_second)
+    assert [reload(job).state for job in jobs] == ["completed", "cancelled", "completed"]
+
+
+def test_blocked_loop_is_named_while_it_is_blocked_and_in_the_jobs_log(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    named: list[int] = []
+
+    async def process(context: AsyncJobContext) -> None:
+        if context.payload["blocks"]:
+            time.sleep(0.4)  # noqa: ASYNC251 - the defect that is reported
+
+    async def watch(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        def look() -> None:
+            give_up_at = time.monotonic() + 20
+            while not named and time.monotonic() < give_up_at:
+                seat, since = state.running_seat, state.running_since_ns
+                if seat and time.monotonic_ns() - since > 200_000_000 and state.running_seat == seat:
+                    named.append(seat - 1)
+
+        await asyncio.to_thread(look)
+
+    set_processor(process)
+    jobs = [submit(acme, kind=KIND, payload={"blocks": blocks})[0] for blocks in (False, True)]
+    state = run_at_once(jobs, watch)
+    assert (named, state.blocks) == ([1], 1)
+    assert state.longest_block_ns >= 400_000_000
+    with tenant_context(acme):
+        logs = [[line.message for line in read_log(job, limit=5).lines] for job in jobs]
+    assert logs == [[], ["blocked the event loop"]]
+
+
+def test_attempt_to_end_the_process_fails_only_its_execution(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    async def process(context: AsyncJobContext) -> None:
+        await asyncio.sleep(0)
+        if context.payload["leaves"]:
+            raise SystemExit(1)
+
+    set_processor(process)
+    jobs = [submit(acme, kind=KIND, payload={"leaves": leaves})[0] for leaves in (True, False)]
+    run_at_once(jobs)
+    assert [reload(job).state for job in jobs] == ["retryable", "completed"]
+    assert reload(jobs[0]).error_type == "ProcessExitError"
+
+
+def test_execution_that_ignores_its_cancellation_is_settled_and_the_process_retires(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "STOP_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(execution, "GRACE_SECONDS", 0.2)
+    is_over = asyncio.Event()
+
+    async def process(context: AsyncJobContext) -> None:
+        while not is_over.is_set():
+            with suppress(asyncio.CancelledError):
+                await is_over.wait()
+
+    async def cancel(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        await until(lambda: any(held.has_begun for held in worker.block.held_slots()))
+        slots.interrupt(0, Cause.CANCEL)
+        assert await slots.drain(10)
+        is_over.set()
+
+    set_processor(process)
+    (job,) = submit(acme, kind=KIND)
+    state = run_at_once([job], cancel)
+    assert (reload(job).state, state.is_retiring) == ("cancelled", 1)
+
+
+def test_message_that_is_not_to_be_started_frees_its_seat(local: LocalWorker, transactional_db: None) -> None:
+    freed: list[int] = []
+    (state,) = shared_states(1)
+
+    async def main() -> None:
+        async with Slots(local, state, lanes=1, on_settled=freed.extend) as slots:
+            slots.take(0, uuid4(), [uuid4()])
+            assert await slots.drain(20)
+
+    asyncio.run(main())
+    assert (freed, list(local.block.held_slots())) == ([0], [])
+
+
+def test_effects_and_children_are_settled_in_a_lent_connection(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    threads: list[str] = []
+
+    def effect() -> None:
+        threads.append(threading.current_thread().name)
+        Batch.objects.create(label="at the end", kind="noop", total=1)
+
+    async def process(context: AsyncJobContext) -> None:
+        context.in_settlement(effect if context.payload["works"] else lambda: 1 / 0)
+
+    set_processor(process)
+    jobs = [submit(acme, kind=KIND, payload={"works": works})[0] for works in (True, False)]
+    run_at_once(jobs)
+    assert [reload(job).state for job in jobs] == ["completed", "retryable"]
+    assert [name.split("_")[0] for name in threads] == ["lane-0"]
+    with all_tenants():
+        assert Batch.objects.count() == 1
+        assert Execution.objects.get(job_id=jobs[1].pk).outcome == Execution.Outcome.FAILED
