@@ -65,6 +65,11 @@ class JobOutput:
             self._chunks[name].parts.append(text)
             self._collected += len(text)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether something was added that is not written yet."""
+        return bool(self._chunks or self._unwritten)
+
     def write(self, *, patience_ms: int | None = None, wait_seconds: float = 0.0) -> bool:
         """Write what was added; return whether there was anything, or another thread is writing.
 
@@ -74,7 +79,7 @@ class JobOutput:
         if not self._writing.acquire(timeout=wait_seconds):
             return True
         try:
-            if not self._chunks and not self._unwritten:
+            if not self.is_waiting:
                 return False
             with tenant_context(self._started.tenant_id):
                 if patience_ms is not None:

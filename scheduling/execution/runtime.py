@@ -110,6 +110,11 @@ class ExecutionRuntime:
         """Return the last progress if it is not stored yet."""
         return self._unsaved_progress
 
+    @property
+    def has_output(self) -> bool:
+        """Return whether output waits to be written."""
+        return self._output is not None and self._output.is_waiting
+
     def note_progress_saved(self, progress: Progress) -> None:
         """Record that this progress is stored."""
         with self._progress_guard:
@@ -192,7 +197,9 @@ class ExecutionRuntime:
             settlement = self._dependencies.told_by(settlement)
         # So that the thread has none in its hands.
         self._log.end_thread()
-        self._write_last_output()
+        if not connection.in_atomic_block:
+            # A transaction that the processor left open is rolled back.
+            self.write_last_output()
         progress = self._take_progress()
         return settlement if progress is None else replace(settlement, progress=progress)
 
@@ -252,10 +259,9 @@ class ExecutionRuntime:
             raise
         return True
 
-    def _write_last_output(self) -> None:
+    def write_last_output(self) -> None:
         """Write what is left of the output, so that a reader who sees the job ended has all of it."""
-        # A transaction that the processor left open is rolled back.
-        if (output := self._output) is None or connection.in_atomic_block:
+        if (output := self._output) is None or not output.is_waiting:
             return
         try:
             retry_on_disconnect(
@@ -264,9 +270,13 @@ class ExecutionRuntime:
         except Exception:
             logger.exception("job_output.not_written", extra={"job": str(self._started.job_id)})
 
+    def write_output(self) -> bool:
+        """Write output that waits, if the job's row is free soon; return whether there was any."""
+        return self._output is not None and self._output.write(patience_ms=LATE_PATIENCE_MS)
+
     def _write_late(self) -> bool:
         try:
-            has_output = self._output is not None and self._output.write(patience_ms=LATE_PATIENCE_MS)
+            has_output = self.write_output()
             return self._write_progress(patience_ms=LATE_PATIENCE_MS) or has_output
         except FenceLostError:
             # The job's own thread raises this at its next safe point.

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from scheduling.exceptions import FenceLostError
 from scheduling.execution.checkpoints import save_progress_many
 from scheduling.execution.logs.buffer import LogBuffer, write_buffers
 from scheduling.execution.logs.job_log import SAFE_POINT_SECONDS, JobLogWriter
@@ -154,6 +155,9 @@ class DatabaseThread(threading.Thread):
         old = time.monotonic() - SAFE_POINT_SECONDS
         buffers = [one.log.buffer for one in running if one.log.buffer is not None]
         write_buffers([buffer for buffer in buffers if 0.0 < buffer.waiting_since <= old])
+        for one in running:
+            if one.runtime.has_output:
+                _write_output(one)
         unsaved = [(one, report) for one in running if (report := one.runtime.unsaved_progress) is not None]
         if not unsaved:
             return
@@ -167,6 +171,18 @@ class DatabaseThread(threading.Thread):
             for one, report in unsaved:
                 if one.started.job_id in saved:
                     one.runtime.note_progress_saved(report)
+
+
+def _write_output(execution: CoroutineExecution) -> None:
+    try:
+        execution.runtime.write_output()
+    except FenceLostError:
+        # The settlement of the execution will find no row.
+        return
+    except CONNECTION_ERRORS:
+        connection.close()
+    except Exception:
+        logger.exception("io.output_not_written")
 
 
 def _settle(requests: Sequence[SettleRequest]) -> Exception | None:

@@ -104,8 +104,13 @@ class CoroutineExecution:
             stopped = partial(self.runtime.settlement_of, interruption.cause)
             # Refusals of a dependency are counted in the database; no other stop waits for a connection.
             settlement = await self.lane.run(stopped) if interruption.cause == Cause.DEPENDENCY else stopped()
-            return PendingSettlement(None if settlement is None else self.runtime.with_reports(settlement))
-        return PendingSettlement(self.runtime.with_reports(settlement), self.runtime.settlement_effects(settlement))
+            return PendingSettlement(None if settlement is None else await self._with_reports(settlement))
+        return PendingSettlement(await self._with_reports(settlement), self.runtime.settlement_effects(settlement))
+
+    async def _with_reports(self, settlement: Settlement) -> Settlement:
+        if self.runtime.has_output:
+            await self.lane.run(self.runtime.write_last_output)
+        return self.runtime.with_reports(settlement)
 
     async def _answer(self, kind: type[TaskProcessor], processor: Any, retries: RetryPolicy) -> Settlement:
         """Run the processor, and let it handle its own error."""

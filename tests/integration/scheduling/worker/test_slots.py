@@ -16,7 +16,7 @@ from django.db import connection
 
 from scheduling.execution.logs.queries import read_log
 from scheduling.kit.base import AsyncJobContext
-from scheduling.models import Batch, Execution, Job
+from scheduling.models import Batch, Execution, Job, JobEvent
 from scheduling.worker.control_block import Cause, ControlBlock
 from scheduling.worker.io import execution
 from scheduling.worker.io.running import Slots
@@ -116,6 +116,34 @@ def test_log_and_progress_are_visible_while_the_execution_waits(
     set_processor(process)
     run_at_once([job], look)
     assert reload(job).state == "completed"
+
+
+def test_output_is_visible_while_the_execution_waits_and_whole_at_its_end(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    seen = asyncio.Event()
+
+    async def process(context: AsyncJobContext) -> None:
+        context.stream("answer", "one ")
+        await seen.wait()
+        context.stream("answer", "two")
+
+    (job,) = submit(acme, kind=KIND)
+
+    def texts() -> list[str]:
+        with tenant_context(acme):
+            events = JobEvent.objects.filter(job_id=job.pk, name="job.output").order_by("id")
+            return [event.data["text"] for event in events]
+
+    async def look(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(in_thread, texts):  # noqa: ASYNC110 - a table wakes no loop
+                await asyncio.sleep(0.05)
+        seen.set()
+
+    set_processor(process)
+    run_at_once([job], look)
+    assert (reload(job).state, texts()) == ("completed", ["one ", "two"])
 
 
 def in_thread[T](act: Callable[[], T]) -> T:
