@@ -47,7 +47,7 @@ from tests.integration.scheduling.protocol_sides import (
 from tests.integration.scheduling.startable_jobs import read_idle_slots
 from tests.protocol_rows import Hint
 
-QUEUES = ("workflow_team", "workflow_sandbox")
+QUEUES = ("tasks_team", "tasks_sandbox")
 DELAY = timedelta(minutes=10)
 MOST_TICKS = 20
 WAYS = (
