@@ -8,7 +8,8 @@ greatest(1, least(2147483647, round(p.weight * t.weight_factor * 1000)))::int
 -- fragment: queue_weight
 -- The weight of queue ``q`` in the active CFS plan, else its own.
 coalesce((SELECT max(t.weight) FROM scheduling_cfsplantier t
-    JOIN scheduling_cfsplan p ON p.id = t.plan_id AND p.is_active WHERE t.queue_id = q.id), q.weight)
+    JOIN scheduling_cfsplan p ON p.id = t.plan_id AND p.is_active
+    WHERE q.id IN (t.queue_id, t.io_queue_id)), q.weight)
 
 -- fragment: worker_time_limit_us
 -- The worker time that tenant ``t`` may use in a month: its override, else the value of its plan ``p``. The upper bound

@@ -7,7 +7,8 @@ WITH live AS (
     SELECT queue_id FROM scheduling_routingrule WHERE is_active AND queue_id IS NOT NULL
     UNION SELECT g.queue_id FROM scheduling_routing_target g JOIN scheduling_routingrule r ON r.id = g.rule_id
         WHERE r.is_active AND r.balance <> ''
-    UNION SELECT i.queue_id FROM scheduling_cfsplantier i JOIN scheduling_cfsplan c ON c.id = i.plan_id
+    UNION SELECT unnest(ARRAY[i.queue_id, coalesce(i.io_queue_id, i.queue_id)])
+        FROM scheduling_cfsplantier i JOIN scheduling_cfsplan c ON c.id = i.plan_id
         WHERE c.is_active AND EXISTS (SELECT FROM scheduling_routingrule WHERE is_active AND by_tier)
 ), work AS (
     -- Only if a rule needs it: over runnable lines, so that idle tenants cost nothing.

@@ -43,10 +43,10 @@ class CFSPlanForm(VersionForm):
 
 
 class CFSPlanTierInline(OfItsPage, TabularInline):
-    """Rows of a CFS plan: the queue of each tier, and the weight of that queue."""
+    """Rows of a CFS plan: the queues of each tier, and the weight of each."""
 
     model = CFSPlanTier
-    fields = ("tier", "queue", "weight", "share")
+    fields = ("tier", "queue", "io_queue", "weight", "share")
     readonly_fields = ("share",)
     extra = 0
     show_title = False
@@ -108,7 +108,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
         return (*VERSION_FIELDS, *shown) if obj else ("reason", *shown)
 
     def related_values(self, obj: CFSPlan) -> dict[str, str]:
-        return {"Tiers": ", ".join(str(row) for row in obj.tiers.select_related("tier", "queue"))}
+        return {"Tiers": ", ".join(str(row) for row in obj.tiers.select_related("tier", "queue", "io_queue"))}
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         context["reroute"] = open_reroute()
@@ -120,7 +120,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]
         tiers = [
-            TierRow(tier_id=row["tier"].pk, queue_id=row["queue"].pk, weight=row["weight"])
+            TierRow(row["tier"].pk, row["queue"].pk, row["weight"], row["io_queue"] and row["io_queue"].pk)
             for row in rows
             if not row.get("DELETE")
         ]

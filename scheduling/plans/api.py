@@ -30,10 +30,17 @@ MAX_TIERS = 100
 
 
 class CFSPlanTierSerializer(StrictSerializer):
-    """The queue for the jobs of a tier that are routed by tier, and the weight of that queue."""
+    """The queues for the jobs of a tier that are routed by tier, and the weight of each."""
 
     tier = NameField(source="tier_id", max_length=50)
     queue = NameField(source="queue.name", max_length=60)
+    io_queue = NameField(
+        source="io_queue.name",
+        max_length=60,
+        required=False,
+        allow_null=True,
+        help_text="Queue of asynchronous kinds, of an I/O pool; null or absent: the same queue.",
+    )
     weight = WholeNumberField(min_value=1, max_value=MAX_WEIGHT)
 
 
@@ -112,5 +119,11 @@ def _tier_rows(given: list[dict[str, Any]] | None) -> list[TierRow] | None:
     if given is None:
         return None
     ids = queue_ids()
+    io_names = [row.get("io_queue", {}).get("name") for row in given]
     # No queue has the id 0; the service rejects unknown ids.
-    return [TierRow(row["tier_id"], ids.get(row["queue"]["name"], 0), row["weight"]) for row in given]
+    return [
+        TierRow(
+            row["tier_id"], ids.get(row["queue"]["name"], 0), row["weight"], None if name is None else ids.get(name, 0)
+        )
+        for row, name in zip(given, io_names, strict=True)
+    ]

@@ -47,16 +47,25 @@ class CFSPlan(NamedModel, VersionedModel):
 
 
 class CFSPlanTier(models.Model):
-    """Row of a plan: the queue for the jobs of a tier that are routed by tier, and the weight of that queue."""
+    """Row of a plan: the queues for the jobs of a tier that are routed by tier, and the weight of each."""
 
     plan = models.ForeignKey(CFSPlan, models.CASCADE, verbose_name=_("plan"), related_name="tiers")
     tier = models.ForeignKey("tenants.Tier", models.PROTECT, verbose_name=_("tier"))
     queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"))
+    io_queue = models.ForeignKey(
+        Queue,
+        models.PROTECT,
+        verbose_name=_("queue of asynchronous kinds"),
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("A queue of an I/O pool; empty: the same queue."),
+    )
     weight = models.PositiveIntegerField(
         _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
-        help_text=_("Overrides the queue's own weight while this plan is active."),
+        help_text=_("Overrides the queues' own weight while this plan is active."),
     )
 
     class Meta:
@@ -66,7 +75,12 @@ class CFSPlanTier(models.Model):
         constraints = [models.UniqueConstraint(fields=["plan", "tier"], name="cfs_plan_tier")]
 
     def __str__(self) -> str:
-        return f"{self.tier} → {self.queue} × {self.weight}"
+        return f"{self.tier} → {', '.join(map(str, self.queues))} × {self.weight}"
+
+    @property
+    def queues(self) -> list[Queue]:
+        """Return the queues of the row: one or two, in different pools."""
+        return [queue for queue in (self.queue, self.io_queue) if queue is not None]
 
 
 class CFSPlanVersion(VersionFacts):

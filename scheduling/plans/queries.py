@@ -11,7 +11,7 @@ from tenants.context import all_tenants
 
 def find_cfs_plans() -> QuerySet[CFSPlan]:
     """Return a queryset of all CFS plans with their tier rows."""
-    return CFSPlan.objects.prefetch_related("tiers__queue")
+    return CFSPlan.objects.prefetch_related("tiers__queue", "tiers__io_queue")
 
 
 def get_cfs_plan(name: str) -> CFSPlan:

@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from scheduling.bulk.reroute import request_reroute
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import CFSPlanInvalidError, CFSPlanNotFoundError
-from scheduling.models import CFSPlan, CFSPlanTier, CFSPlanVersion, Queue
+from scheduling.models import CFSPlan, CFSPlanTier, CFSPlanVersion, Queue, WorkerPool
 from scheduling.plans.queries import get_cfs_plan
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
@@ -29,11 +29,12 @@ MAX_WEIGHT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TierRow:
-    """Row of a plan to write: a tier, its queue and the queue's weight."""
+    """Row of a plan to write: a tier, its queue, its queue of asynchronous kinds, and the weight of each."""
 
     tier_id: str
     queue_id: int
     weight: int
+    io_queue_id: int | None = None
 
 
 def update_cfs_plan(
@@ -121,9 +122,9 @@ class _CFSPlans(Versioned[CFSPlan]):
         return first_or_raise(CFSPlan.objects.select_for_update(no_key=True).filter(pk=plan.pk), CFSPlanNotFoundError)
 
     def describe(self, plan: CFSPlan) -> Content:
-        rows = plan.tiers.select_related("queue")
+        rows = plan.tiers.select_related("queue", "io_queue")
         return {name: getattr(plan, name) for name in EDITABLE_FIELDS} | {
-            "tiers": {row.tier_id: {"queue": row.queue.name, "weight": row.weight} for row in rows}
+            "tiers": {row.tier_id: _describe_tier([queue.name for queue in row.queues], row.weight) for row in rows}
         }
 
     def check(self, plan: CFSPlan, content: Mapping[str, Any]) -> None:
@@ -133,14 +134,14 @@ class _CFSPlans(Versioned[CFSPlan]):
     def put(self, plan: CFSPlan, content: Mapping[str, Any]) -> None:
         self._assign(plan, content)
         rows = self._rows(plan, content["tiers"])
-        before = dict(plan.tiers.values_list("tier_id", "queue_id")) if plan.is_active else {}
-        if plan.is_active and before != {row.tier_id: row.queue_id for row in rows}:
+        before = set(plan.tiers.values_list("tier_id", "queue_id", "io_queue_id")) if plan.is_active else set()
+        if plan.is_active and before != {(row.tier_id, row.queue_id, row.io_queue_id) for row in rows}:
             request_reroute(cause=f"the CFS plan {plan} names other queues")
         plan.save()
         # A tier keeps its row: forms rendered before still name it.
         plan.tiers.exclude(tier__in=content["tiers"]).delete()
         CFSPlanTier.objects.bulk_create(
-            rows, update_conflicts=True, unique_fields=["plan", "tier"], update_fields=["queue", "weight"]
+            rows, update_conflicts=True, unique_fields=["plan", "tier"], update_fields=["queue", "io_queue", "weight"]
         )
         wake_on_commit()
 
@@ -159,9 +160,9 @@ class _CFSPlans(Versioned[CFSPlan]):
 
     def _rows(self, plan: CFSPlan, tiers: Mapping[str, Mapping[str, Any]]) -> list[CFSPlanTier]:
         known = set(Tier.objects.values_list("slug", flat=True))
-        queues = dict(Queue.objects.values_list("name", "pk"))
-        gone = sorted({tier for tier in tiers if tier not in known})
-        gone += sorted({row["queue"] for row in tiers.values() if row["queue"] not in queues})
+        queues = {queue.name: queue for queue in Queue.objects.select_related("pool")}
+        named = {name for row in tiers.values() for name in (row["queue"], row.get("io_queue")) if name is not None}
+        gone = [*sorted(set(tiers) - known), *sorted(named - set(queues))]
         if gone:
             raise PlanContentInvalidError("There is no tier or queue %(names)s.", {"names": ", ".join(gone)})
         missing = sorted(known - set(tiers))
@@ -169,22 +170,47 @@ class _CFSPlans(Versioned[CFSPlan]):
             raise CFSPlanInvalidError("An active plan needs a queue for: %(names)s.", {"names": ", ".join(missing)})
         if any(not 1 <= row["weight"] <= MAX_WEIGHT for row in tiers.values()):
             raise CFSPlanInvalidError("Weights must lie between 1 and %(greatest)s.", {"greatest": MAX_WEIGHT})
-        return [
-            CFSPlanTier(plan=plan, tier_id=tier, queue_id=queues[row["queue"]], weight=row["weight"])
+        made = [
+            CFSPlanTier(
+                plan=plan,
+                tier_id=tier,
+                queue=queues[row["queue"]],
+                io_queue=queues.get(row.get("io_queue", "")),
+                weight=row["weight"],
+            )
             for tier, row in tiers.items()
         ]
+        for row in made:
+            _refuse_wrong_class(row)
+        return made
 
 
 CFS_PLANS = _CFSPlans()
 
 
 def _describe_tiers(tiers: Sequence[TierRow]) -> dict[str, Any]:
-    names = dict(Queue.objects.filter(pk__in=[row.queue_id for row in tiers]).values_list("pk", "name"))
+    ids = [(row.queue_id, row.io_queue_id) if row.io_queue_id is not None else (row.queue_id,) for row in tiers]
+    names = dict(Queue.objects.filter(pk__in={pk for pks in ids for pk in pks}).values_list("pk", "name"))
     if len({row.tier_id for row in tiers}) != len(tiers):
         raise CFSPlanInvalidError("A tier appears more than once.")
-    if any(row.queue_id not in names for row in tiers):
+    if any(pk not in names for pks in ids for pk in pks):
         raise CFSPlanInvalidError("A tier row names a queue that does not exist.")
-    return {row.tier_id: {"queue": names[row.queue_id], "weight": row.weight} for row in tiers}
+    return {
+        row.tier_id: _describe_tier([names[pk] for pk in pks], row.weight) for row, pks in zip(tiers, ids, strict=True)
+    }
+
+
+def _describe_tier(queues: Sequence[str], weight: int) -> dict[str, Any]:
+    return {**dict(zip(("queue", "io_queue"), queues, strict=False)), "weight": weight}
+
+
+def _refuse_wrong_class(row: CFSPlanTier) -> None:
+    if row.queue.pool.resource_class == WorkerPool.ResourceClass.IO:
+        raise CFSPlanInvalidError(
+            "The queue %(queue)s belongs to an I/O pool, which runs asynchronous kinds only.", {"queue": row.queue.name}
+        )
+    if row.io_queue is not None and row.io_queue.pool.resource_class != WorkerPool.ResourceClass.IO:
+        raise CFSPlanInvalidError("The queue %(queue)s belongs to no I/O pool.", {"queue": row.io_queue.name})
 
 
 def _refuse_strays(fields: Mapping[str, Any]) -> None:

@@ -171,7 +171,8 @@ def effective_weights(queues: Iterable[Queue], plan: CFSPlan | None) -> dict[int
     """Return each queue's weight by id: that of the active plan or, if it has none, the queue's own."""
     by_plan: dict[int, int] = {}
     for row in plan.tiers.all() if plan else ():
-        by_plan[row.queue_id] = max(row.weight, by_plan.get(row.queue_id, 0))
+        for queue_id in filter(None, (row.queue_id, row.io_queue_id)):
+            by_plan[queue_id] = max(row.weight, by_plan.get(queue_id, 0))
     return {queue.id: by_plan.get(queue.id, queue.weight) for queue in queues}
 
 

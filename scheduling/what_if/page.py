@@ -105,11 +105,11 @@ def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> WhatIfQuesti
     }
     saved = {row.tier_id: row.weight for row in plan.tiers.all()}
     pools = {queue.pk: queue.pool.name for queue in Queue.objects.select_related("pool")}
-    question.pool = _commonest(pools[queue_id] for _, queue_id, _ in rows if queue_id in pools)
+    question.pool = _commonest(pools[queue_id] for _, (queue_id, _), _ in rows if queue_id in pools)
     weights: dict[str, int] = {}
-    for tier, queue_id, weight in rows:
+    for tier, queue_ids, weight in rows:
         present = active.get(tier)
-        if present is None or present.queue_id != queue_id:
+        if present is None or (present.queue_id, present.io_queue_id or 0) != queue_ids:
             question.notes.append(
                 gettext("“%(tier)s” would use another queue, but jobs are replayed in their original queues.")
                 % {"tier": tier}
@@ -141,17 +141,22 @@ def _not_replayed(plan: Model, posted: Mapping[str, Any], names: Iterable[str]) 
     return [gettext("Not replayed, so without effect here: %(typed)s.") % {"typed": ", ".join(typed)}] if typed else []
 
 
-def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[str, int, int]]:
-    """Yield (tier, queue id, weight) of the filled rows in the form that are not marked as deleted."""
+def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[str, tuple[int, int], int]]:
+    """Yield (tier, ids of its two queues or 0, weight) of the filled rows that are not marked as deleted."""
     numbers = sorted(int(found[1]) for name in posted if (found := _ROW.fullmatch(name)))
     for number in numbers[:MOST_ROWS]:
-        row = {name: posted.get(f"tiers-{number}-{name}") for name in ("tier", "queue", "weight", "DELETE")}
+        row = {name: posted.get(f"tiers-{number}-{name}") for name in ("tier", "queue", "io_queue", "weight", "DELETE")}
         if row["DELETE"] or not row["tier"]:
             continue
-        tier, queue = str(row["tier"])[:100], str(row["queue"] or "")
+        tier = str(row["tier"])[:100]
         name = gettext("weight of “%(tier)s”") % {"tier": tier}
         weight = _read({name: row["weight"]}, name, 1, faults=faults)
-        yield tier, int(queue) if queue.isdecimal() and len(queue) < 19 else 0, weight
+        yield tier, (_read_id(row["queue"]), _read_id(row["io_queue"])), weight
+
+
+def _read_id(typed: object) -> int:
+    text = str(typed or "")
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
 
 
 def _read(

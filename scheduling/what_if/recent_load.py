@@ -74,7 +74,7 @@ def _describe(pool: WorkerPool, jobs: RecentJobSample) -> RecentLoad | None:
     tenants = {str(row.pk): row for row in Tenant.objects.select_related("plan").filter(pk__in=tenant_ids)}
     if len(tenants) < len(tenant_ids) or any(queue_id not in queue_numbers for queue_id, _ in jobs.places):
         return None
-    plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers__queue").first()
+    plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers__queue", "tiers__io_queue").first()
     names = {queue.name for queue in queues}
     load = PoolScenario(
         pool=pool.name,
@@ -85,9 +85,10 @@ def _describe(pool: WorkerPool, jobs: RecentJobSample) -> RecentLoad | None:
         plans={row.slug: PlanTerms(row.weight, row.max_concurrency) for row in Plan.objects.all()},
         tenants=[_tenant_terms(tenants[tenant_id]) for tenant_id in tenant_ids],
         tiers={
-            row.tier_id: TierTerms(row.queue.name, row.weight)
+            row.tier_id: TierTerms(queue.name, row.weight)
             for row in (plan.tiers.all() if plan else ())
-            if row.queue.name in names
+            for queue in row.queues
+            if queue.name in names
         },
         places=[(queue_numbers[queue_id], tenant_numbers[tenant_id]) for queue_id, tenant_id in jobs.places],
         arrivals=jobs.arrivals,

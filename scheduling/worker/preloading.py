@@ -6,6 +6,8 @@ import gc
 import logging
 from collections.abc import Mapping, Sequence
 
+from django.db.models.functions import Coalesce
+
 from scheduling.kit import registry
 from scheduling.models import CFSPlanTier, Queue, RoutingRule
 from tenants.context import all_tenants
@@ -44,8 +46,16 @@ def kinds_served(pool_id: int) -> list[str]:
         queues = set(Queue.objects.filter(pool_id=pool_id).values_list("pk", flat=True))
         names = dict(Queue.objects.values_list("name", "pk"))
         rules = list(RoutingRule.objects.filter(is_active=True).order_by("position").prefetch_related("targets"))
-        tier_queues = set(CFSPlanTier.objects.filter(plan__is_active=True).values_list("queue_id", flat=True))
-    return [kind for kind in registry.kinds() if _targets(kind, rules, tier_queues, names) & queues]
+        tiers = CFSPlanTier.objects.filter(plan__is_active=True)
+        of_tiers = {
+            "cpu": set(tiers.values_list("queue_id", flat=True)),
+            "io": set(tiers.values_list(Coalesce("io_queue_id", "queue_id"), flat=True)),
+        }
+    return [
+        kind
+        for kind in registry.kinds()
+        if _targets(kind, rules, of_tiers[registry.resource_class(kind)], names) & queues
+    ]
 
 
 def _targets(kind: str, rules: Sequence[RoutingRule], tier_queues: set[int], queue_ids: Mapping[str, int]) -> set[int]:

@@ -31,14 +31,15 @@ _ROUTES = load_sql(__file__)["read_routes"]
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """All routing rules in order, the targets of balancing rules, and the queue of each tier for rules ``by_tier``.
+    """All routing rules in order, the targets of balancing rules, and each tier's queues for rules ``by_tier``.
 
-    The rows are shared and must not be changed.
+    A tier has a queue for each resource class of kinds: the same one, or another for asynchronous kinds. The rows are
+    shared and must not be changed.
     """
 
     rules: Sequence[RoutingRule]
     targets: Mapping[int, Sequence[RoutingTarget]]
-    tier_queues: Mapping[str, Queue]
+    tier_queues: Mapping[str, Mapping[str, Queue]]
 
 
 def read_routes() -> RouteTable:
@@ -48,7 +49,8 @@ def read_routes() -> RouteTable:
 
 def cached_routes() -> RouteTable:
     """Return the rules from the cache, at most a second old."""
-    return _kept.get("all", _read)
+    # The key stands for the form of the document, because processes of two releases share the cache.
+    return _kept.get("by_class", _read)
 
 
 def _read() -> Mapping[str, Any]:
@@ -69,7 +71,8 @@ def _routes_of(document: Mapping[str, Any]) -> RouteTable:
     for rule in rules:
         if rule.queue_id is not None:
             rule.queue = queues[rule.queue_id]
-    return RouteTable(rules, targets, {tier: queues[pk] for tier, pk in document["tiers"].items()})
+    of_tiers = {tier: {name: queues[pk] for name, pk in row.items()} for tier, row in document["tiers"].items()}
+    return RouteTable(rules, targets, of_tiers)
 
 
 _kept = SharedCache("routes", _routes_of)
@@ -93,7 +96,7 @@ class Routes:
 
     tier_id: str
     rules: Sequence[RoutingRule]
-    tier_queue: Queue | None
+    tier_queues: Mapping[str, Queue]
     targets: Mapping[int, Sequence[RoutingTarget]]
     spread: Spread = field(default_factory=Spread)
     # Default queues of kinds, as far as they were looked up.
@@ -107,7 +110,7 @@ class Routes:
     @classmethod
     def of(cls, known: RouteTable, tier_id: str) -> Self:
         """Return the routes of one tier by these rules, with current loads of the queues."""
-        return cls(tier_id, known.rules, known.tier_queues.get(tier_id), known.targets, _new_spread(known.rules))
+        return cls(tier_id, known.rules, known.tier_queues.get(tier_id, {}), known.targets, _new_spread(known.rules))
 
     @classmethod
     def load_all(cls) -> Mapping[str, Self]:
@@ -115,8 +118,8 @@ class Routes:
         known = read_routes()
         spread = _new_spread(known.rules)
         return {
-            tier_id: cls(tier_id, known.rules, queue, known.targets, spread)
-            for tier_id, queue in known.tier_queues.items()
+            tier_id: cls(tier_id, known.rules, queues, known.targets, spread)
+            for tier_id, queues in known.tier_queues.items()
         }
 
     def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:
@@ -199,7 +202,7 @@ class Routes:
         """Return the rule's queues, or the kind's default queue if the rule is not about the kind."""
         name = "" if rule.kind else registry.default_queue(kind)
         if not name:
-            return self._targets(rule)
+            return self._targets(rule, kind)
         if name not in self.defaults:
             self.defaults[name] = Queue.objects.filter(name=name).first()
         if (queue := self.defaults[name]) is None:
@@ -208,11 +211,11 @@ class Routes:
             )
         return [queue]
 
-    def _targets(self, rule: RoutingRule) -> Sequence[Queue]:
+    def _targets(self, rule: RoutingRule, kind: str) -> Sequence[Queue]:
         if rule.balance:
             queues = [target.queue for target in self.targets[rule.pk]]
         elif rule.by_tier:
-            queues = [self.tier_queue] if self.tier_queue is not None else []
+            queues = [self.tier_queues[registry.resource_class(kind)]] if self.tier_queues else []
         else:
             queues = [rule.queue] if rule.queue is not None else []
         if not queues:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from scheduling.topology.service import create_queue, create_worker_pool
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.api.test_access import API, assert_problem
@@ -70,3 +71,18 @@ def test_tenant_cannot_add_queues_or_pools(acme_api: APIClient, viewer_api: APIC
     for client in (acme_api, viewer_api):
         assert client.post(API + "queues/", {"name": "new", "pool": "default"}).status_code == 403
         assert client.post(API + "pools/", {"name": "new"}).status_code == 403
+
+
+def test_staff_sets_the_queue_for_asynchronous_kinds_of_a_tier(staff_api: APIClient) -> None:
+    create_worker_pool(name="waits", values={"resource_class": "io"})
+    create_queue(name="coroutines", pool="waits")
+    url = API + "cfs-plans/cloud/"
+    shown = staff_api.get(url).json()["tiers"]
+    assert all("io_queue" in row for row in shown)
+    body = {"tiers": [{**row, "io_queue": "coroutines"} for row in shown], "reason": "they wait"}
+    changed = staff_api.patch(url, body).json()
+    assert {row["io_queue"] for row in changed["tiers"]} == {"coroutines"}
+    kept = [{name: row[name] for name in ("tier", "queue", "weight")} for row in shown]
+    assert {row["io_queue"] for row in staff_api.patch(url, {"tiers": kept, "reason": "x"}).json()["tiers"]} == {None}
+    wrong = [{**row, "io_queue": "nope"} for row in shown]
+    assert staff_api.patch(url, {"tiers": wrong, "reason": "x"}).status_code == 422

@@ -122,10 +122,10 @@ def test_cached_routes_equal_the_stored_ones(forget: Callable[[], None], django_
         (first,) = (row.queue for row in kept.targets[rule.pk] if row.queue_id == queues[0].pk)
         assert whole(first) == whole(Queue.objects.get(pk=first.pk))
         assert whole(first.pool) == whole(WorkerPool.objects.get(pk=first.pool_id))
-        tiers = CFSPlanTier.objects.filter(plan__is_active=True).select_related("queue")
-        assert {tier: whole(queue) for tier, queue in kept.tier_queues.items()} == {
-            row.tier_id: whole(row.queue) for row in tiers
-        }
+        tiers = CFSPlanTier.objects.filter(plan__is_active=True).select_related("queue", "io_queue")
+        assert {
+            tier: {name: whole(queue) for name, queue in queues.items()} for tier, queues in kept.tier_queues.items()
+        } == {row.tier_id: {"cpu": whole(row.queue), "io": whole(row.io_queue or row.queue)} for row in tiers}
 
 
 def whole(row: Model) -> dict[str, Any]:
