@@ -42,7 +42,7 @@ class Processes:
     def start_worker(self, slots: int, *, has_spare: bool = True) -> subprocess.Popen[bytes]:
         """Start a worker, with a spare child or none, and return it once it is registered."""
         environment = {} if has_spare else {"WORKER_SPARE_CHILDREN": "0"}
-        worker = self.start("run_worker", f"--pool={POOL}", f"--concurrency={slots}", environment=environment)
+        worker = self.start("run_worker", f"--pool={POOL}", f"--slots={slots}", environment=environment)
         self.workers.append(worker)
         self.wait_until(lambda: _is_online(worker.pid), within=READY_SECONDS, what="a worker registers")
         return worker

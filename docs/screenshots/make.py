@@ -28,7 +28,7 @@ SIZE = {"width": 1440, "height": 1060}
 SCHEMES = ("light", "dark")
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 # Most of the jobs sleep: more slots than processors cost nothing.
-PLATFORM_OPTIONS = ("--concurrency=6", "--web-workers=1")
+PLATFORM_OPTIONS = ("--slots=6", "--web-workers=1")
 PATIENCE_SECONDS = 300.0
 PAGE_SECONDS = 90.0
 TRIES = 2

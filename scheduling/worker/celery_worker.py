@@ -83,7 +83,7 @@ def restart_with_soft_sigterm() -> None:
 
 
 def run_worker(
-    *, pool_name: str, concurrency: int, processes: int | None = None, exits_when_drained: bool = False
+    *, pool_name: str, slots: int, processes: int | None = None, exits_when_drained: bool = False
 ) -> int:
     """Run a worker of a pool until it is stopped, and return the exit status.
 
@@ -95,7 +95,7 @@ def run_worker(
         pool_name=pool_name,
         hostname=platform.node(),
         pid=os.getpid(),
-        slots=concurrency,
+        slots=slots,
         version=celery_app().conf.get("worker_version", ""),
         sandbox=probe_sandbox(),
         needs_io=processes is not None,
@@ -110,7 +110,7 @@ def run_worker(
     worker_ready.connect(canaries.begin)
     logger.info(
         "worker.started",
-        extra={"pool": pool_name, "slots": concurrency, "queues": registration.queue_names, "preloaded": loaded},
+        extra={"pool": pool_name, "slots": slots, "queues": registration.queue_names, "preloaded": loaded},
     )
     try:
         worker = _celery_worker(local, thread)

@@ -66,7 +66,7 @@ class Platform:
 
     def begin_worker(self, *, concurrency: int = SLOTS, pool: str = "default", **environment: str) -> ManagedProcess:
         """Start a worker of a pool without waiting for it."""
-        return self.start("run_worker", f"--pool={pool}", f"--concurrency={concurrency}", **environment)
+        return self.start("run_worker", f"--pool={pool}", f"--slots={concurrency}", **environment)
 
     def start_worker(self, *, concurrency: int = SLOTS, pool: str = "default") -> ManagedProcess:
         """Start a worker of a pool, and return once it accepts jobs."""
@@ -78,7 +78,7 @@ class Platform:
     def start_interrupted_worker(self) -> ManagedProcess:
         """Start a worker that gets SIGTERM in the middle of its first message to a child."""
         log = self._folder / f"{next(_numbers)}-interrupted_worker.log"
-        arguments = ["run_worker", "--pool=default", f"--concurrency={SLOTS}"]
+        arguments = ["run_worker", "--pool=default", f"--slots={SLOTS}"]
         process = ManagedProcess(arguments, self._environment, log, program=("tests/acceptance/interrupted_worker.py",))
         self._started.append(process)
         return process

@@ -35,7 +35,7 @@ def test_fleet_grows_with_backlog_and_shrinks_without_interrupting_jobs(platform
             "--pool=default",
             "--min=1",
             "--max=3",
-            "--concurrency=1",
+            "--slots=1",
             "--target-seconds=1",
             "--patience-seconds=2",
         )

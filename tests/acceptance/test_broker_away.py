@@ -77,7 +77,7 @@ def outside(platform: Platform, acme: Tenant, tmp_path: Path) -> Iterator[Outsid
     supervisor = platform.start(
         "run_platform",
         f"--bind={address}",
-        "--concurrency=2",
+        "--slots=2",
         "--web-workers=1",
         REDIS_URL=broker.url,
         CACHE_URL=broker.url,

@@ -43,7 +43,7 @@ def test_half_open_connections_are_detected_and_jobs_run_again(
     supervisor = platform.start(
         "run_platform",
         f"--bind=127.0.0.1:{free_port()}",
-        "--concurrency=2",
+        "--slots=2",
         "--web-workers=1",
         REDIS_URL=url,
         CACHE_URL=url,
@@ -67,7 +67,7 @@ def test_worker_with_heartbeats_that_reads_no_message_exits(
     platform.worker.stop()
     platform.worker = None
     worker = platform.start(
-        "run_worker", "--pool=default", "--concurrency=2", CANARY_INTERVAL_SECONDS="0.5", CANARY_LIMIT_SECONDS="3"
+        "run_worker", "--pool=default", "--slots=2", CANARY_INTERVAL_SECONDS="0.5", CANARY_LIMIT_SECONDS="3"
     )
     deaf = eventually(answering_worker, within=START_SECONDS, what="the worker answers its canaries")
     # Its idle children are suspended; only the canary can show it.
@@ -87,7 +87,7 @@ def test_worker_full_of_long_jobs_is_not_restarted(
     platform.worker.stop()
     platform.worker = None
     worker = platform.start(
-        "run_worker", "--pool=default", "--concurrency=1", CANARY_INTERVAL_SECONDS="0.5", CANARY_LIMIT_SECONDS="1"
+        "run_worker", "--pool=default", "--slots=1", CANARY_INTERVAL_SECONDS="0.5", CANARY_LIMIT_SECONDS="1"
     )
     busy = eventually(answering_worker, within=START_SECONDS, what="the worker answers its canaries")
     jobs = submit(acme, "sleep", *[{"seconds": 5}] * 2)

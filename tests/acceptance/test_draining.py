@@ -36,7 +36,7 @@ def test_drained_worker_finishes_its_job_and_fetches_again_when_resumed(platform
 
 
 def test_worker_with_exit_when_drained_exits_with_status_0(platform: Platform, acme: Tenant) -> None:
-    leaving = platform.start("run_worker", "--pool=default", "--concurrency=1", "--exit-when-drained")
+    leaving = platform.start("run_worker", "--pool=default", "--slots=1", "--exit-when-drained")
     eventually(lambda: " ready." in leaving.log, within=150, what="the worker is ready")
     shared = platform.worker
     assert shared is not None

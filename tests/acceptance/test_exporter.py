@@ -32,7 +32,7 @@ def test_each_process_exports_its_own_metrics(platform: Platform, acme: Tenant, 
         for name, port in ports.items()
     }
     platform.start("dispatch_jobs", **variables["dispatcher"])
-    platform.start("run_worker", "--pool=default", "--concurrency=1", **variables["worker"])
+    platform.start("run_worker", "--pool=default", "--slots=1", **variables["worker"])
     wait_for_all(submit(acme, "noop", *[{}] * 3), within=START_SECONDS)
 
     dispatched = "jobsplatform_jobs_dispatched_total"

@@ -171,7 +171,7 @@ def test_drained_worker_of_two_processes_finishes_its_jobs(
     io_worker: ManagedProcess, platform: Platform, acme: Tenant
 ) -> None:
     io_worker.stop()
-    options = (f"--pool={POOL}", "--concurrency=20", "--processes=2", "--exit-when-drained")
+    options = (f"--pool={POOL}", "--slots=20", "--processes=2", "--exit-when-drained")
     worker = platform.start("run_worker", *options, **PLUGIN)
     eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
     jobs = submit_many(acme, 10, seconds=8)

@@ -22,7 +22,7 @@ SERVICES = ("gunicorn", "dispatch_jobs", "run_auditor", "--pool=default", "--poo
 
 def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Platform) -> None:
     address = f"127.0.0.1:{free_port()}"
-    supervisor = platform.start("run_platform", f"--bind={address}", "--concurrency=1", "--web-workers=1")
+    supervisor = platform.start("run_platform", f"--bind={address}", "--slots=1", "--web-workers=1")
     eventually(lambda: "Console:" in supervisor.log, within=START_SECONDS, what="it prints its address")
     assert f"http://{address}/admin/" in supervisor.log
     assert is_answering(address)
@@ -46,7 +46,7 @@ def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Pl
 
 
 def test_services_of_killed_supervisor_end(platform: Platform) -> None:
-    supervisor = platform.start("run_platform", f"--bind=127.0.0.1:{free_port()}", "--concurrency=1")
+    supervisor = platform.start("run_platform", f"--bind=127.0.0.1:{free_port()}", "--slots=1")
     services = eventually(lambda: len(found := services_of(supervisor)) == len(SERVICES) and found)
     os.kill(supervisor.pid, signal.SIGKILL)
     eventually(

@@ -63,7 +63,7 @@ def test_job_of_due_schedule_completes(platform: Platform, minutely: Schedule) -
 
 
 def test_beat_submits_job_of_periodic_task_once(platform: Platform, acme: Tenant, beat_row: PeriodicTask) -> None:
-    platform.start("run_worker", "--pool=maintenance", "--concurrency=1")
+    platform.start("run_worker", "--pool=maintenance", "--slots=1")
     for _ in range(2):
         platform.start_beat()
 

@@ -49,7 +49,7 @@ def sliced(db: None, shared_platform: Platform) -> Iterator[Platform]:
 
 
 def start_worker(platform: Platform, concurrency: int) -> ManagedProcess:
-    worker = platform.start("run_worker", "--pool=default", f"--concurrency={concurrency}", **QUICK)
+    worker = platform.start("run_worker", "--pool=default", f"--slots={concurrency}", **QUICK)
     eventually(lambda: " ready." in worker.log or not worker.is_running, within=150, what="the worker is ready")
     assert worker.is_running, worker.log
     return worker

@@ -15,7 +15,7 @@ def test_process_without_secret_key_does_not_start(db: None, shared_platform: Pl
         "streams": shared_platform.start_streams(free_port(), **keyless),
         "beat": shared_platform.start_beat(**keyless),
         "dispatcher": shared_platform.start("dispatch_jobs", **keyless),
-        "worker": shared_platform.start("run_worker", "--pool=default", "--concurrency=1", **keyless),
+        "worker": shared_platform.start("run_worker", "--pool=default", "--slots=1", **keyless),
         "platform": shared_platform.start("run_platform", f"--bind=127.0.0.1:{free_port()}", **keyless),
     }
     eventually(

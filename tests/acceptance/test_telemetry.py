@@ -42,7 +42,7 @@ def test_trace_and_request_id_connect_request_with_statement(
     supervisor = platform.start(
         "run_platform",
         f"--bind={address}",
-        "--concurrency=1",
+        "--slots=1",
         "--web-workers=1",
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         OTEL_BSP_SCHEDULE_DELAY="200",

@@ -87,7 +87,7 @@ def console_url(shared_platform: Platform) -> Iterator[str]:  # noqa: F811 - the
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         bind = f"127.0.0.1:{probe.getsockname()[1]}"
-    process = shared_platform.start("run_platform", f"--bind={bind}", "--web-workers=1", f"--concurrency={SLOTS}")
+    process = shared_platform.start("run_platform", f"--bind={bind}", "--web-workers=1", f"--slots={SLOTS}")
     for is_there, what in (
         (lambda: _answers(f"http://{bind}/health/live"), "the console answers"),
         (lambda: " ready." in process.log, "the worker is ready"),

@@ -44,9 +44,7 @@ class Command(ServingCommand):
         parser.add_argument("--pool", required=True, help="worker pool whose queues are served")
         parser.add_argument("--min", type=int, default=1, help="minimum number of workers (default: %(default)s)")
         parser.add_argument("--max", type=positive, required=True, help="maximum number of workers")
-        parser.add_argument(
-            "--concurrency", type=positive, default=1, help="slots of each worker (default: %(default)s)"
-        )
+        parser.add_argument("--slots", type=positive, default=1, help="slots of each worker (default: %(default)s)")
         parser.add_argument(
             "--target-seconds",
             type=float,
@@ -65,7 +63,7 @@ class Command(ServingCommand):
             rule = ScaleRule(
                 options["min"],
                 options["max"],
-                options["concurrency"],
+                options["slots"],
                 options["target_seconds"],
                 options["patience_seconds"],
             )
@@ -117,5 +115,5 @@ def _look(fleet: Fleet, rule: ScaleRule, patience: ScaleDownDelay, pool: str) ->
 
 
 def _worker(pool: str, slots: int, number: int) -> Service:
-    arguments = ["run_worker", f"--pool={pool}", f"--concurrency={slots}", "--exit-when-drained"]
+    arguments = ["run_worker", f"--pool={pool}", f"--slots={slots}", "--exit-when-drained"]
     return Service(f"worker {pool} {number}", [sys.executable, sys.argv[0], *arguments], {"METRICS_PORT": "0"})

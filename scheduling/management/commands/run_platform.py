@@ -49,10 +49,10 @@ class Command(ServingCommand):
             "--web-workers", type=positive, default=2, help="processes of the web server (default: %(default)s)"
         )
         parser.add_argument(
-            "--concurrency",
+            "--slots",
             type=positive,
             default=len(os.sched_getaffinity(0)),
-            help="slots of the pool `default` (default: one a processor, %(default)s here)",
+            help="slots of the worker of pool `default` (default: one a processor, %(default)s here)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -81,11 +81,11 @@ class Command(ServingCommand):
             Service("auditor", [*manage, "run_auditor"], self._auditors),
             Service(
                 "worker default",
-                [*manage, "run_worker", "--pool=default", f"--concurrency={options['concurrency']}"],
+                [*manage, "run_worker", "--pool=default", f"--slots={options['slots']}"],
                 worker,
             ),
-            Service("worker io", [*manage, "run_worker", "--pool=io", f"--concurrency={IO_SLOTS}"], worker),
-            Service("worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--concurrency=1"], worker),
+            Service("worker io", [*manage, "run_worker", "--pool=io", f"--slots={IO_SLOTS}"], worker),
+            Service("worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--slots=1"], worker),
             Service(
                 "beat", [sys.executable, "-m", "celery", "--app", app_name(), "beat", "--pidfile="], _broker_of("beat")
             ),

@@ -26,7 +26,7 @@ class Command(ServingCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--pool", required=True, help="worker pool whose queues are served")
         parser.add_argument(
-            "--concurrency",
+            "--slots",
             type=positive,
             default=len(os.sched_getaffinity(0)),
             help="number of slots (default: one a processor, %(default)s here)",
@@ -49,7 +49,7 @@ class Command(ServingCommand):
         try:
             status = run_worker(
                 pool_name=options["pool"],
-                concurrency=options["concurrency"],
+                slots=options["slots"],
                 processes=options["processes"],
                 exits_when_drained=options["exit_when_drained"],
             )

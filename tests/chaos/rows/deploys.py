@@ -111,9 +111,7 @@ class PipeFull(SpanRow):
                 os.write(pipe, b"x" * 4096)
         except BlockingIOError:
             pass
-        processes = [
-            field.stack.begin_separate("run_worker", "--pool=default", "--concurrency=2", log=self._pipe(field))
-        ]
+        processes = [field.stack.begin_separate("run_worker", "--pool=default", "--slots=2", log=self._pipe(field))]
         processes.append(field.stack.begin_separate("dispatch_jobs", log=self._pipe(field)))
         try:
             yield
