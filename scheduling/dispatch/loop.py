@@ -165,8 +165,8 @@ class DispatchLoop:
             return
         try:
             result = self._tick(pool_id, endings, has_signal=has_signal)
-            if result.has_held and not result.has_more:
-                take_back_held(pool_id)
+            if result.has_held and not result.has_more and self._due.takes_back(pool_id, result, time.monotonic()):
+                self._endings += take_back_held(pool_id).ending
         except ConnectionLostError:
             raise
         except TICK_ERRORS as error:

@@ -13,6 +13,8 @@ from scheduling.dispatch.tick import TickResult
 MORE_WORK_SECONDS = 0.03
 # Jobs that arrive while every slot is taken are folded for the counts of waiting jobs only.
 NO_SLOT_SECONDS = 0.1
+# Without news, lists are compared with what waits this often.
+TAKE_BACK_SECONDS = 0.25
 # If lists are in the slots, a job that arrives may precede what waits in them.
 FULL_OF_LISTS_SECONDS = 0.005
 
@@ -34,6 +36,9 @@ class PoolsDue:
         # The events that each pool's last tick awaits.
         self._awaited: dict[int, NextTickTrigger] = {}
         self._with_lists: set[int] = set()
+        # Pools in which a job came, or something was stopped, since their lists were compared with what waits.
+        self._changed: set[int] = set()
+        self._compared_at: dict[int, float] = {}
 
     @property
     def has_pending_signals(self) -> bool:
@@ -52,6 +57,7 @@ class PoolsDue:
         """
         if news.is_everything:
             self._heard.update(self._due_at)
+            self._changed.update(self._due_at)
             self._be_due(self._due_at, now)
         ended, filled = self._pools_of(news.queues), self._pools_of(news.filled)
         self._heard.update(ended, filled)
@@ -64,6 +70,7 @@ class PoolsDue:
             self._be_due([pool_id], at)
         for pool_id in filled:
             self._filled.add(pool_id)
+            self._changed.add(pool_id)
             seconds = MORE_WORK_SECONDS
             if self._awaited.get(pool_id) is NextTickTrigger.ENDS:
                 seconds = FULL_OF_LISTS_SECONDS if pool_id in self._with_lists else NO_SLOT_SECONDS
@@ -82,6 +89,15 @@ class PoolsDue:
         self._heard.difference_update(due)
         self._filled.difference_update(due)
         return due
+
+    def takes_back(self, pool_id: int, result: TickResult, now: float) -> bool:
+        """Return whether to look now, after this tick, for executions in lists that should not begin any more."""
+        is_due = now - self._compared_at.get(pool_id, 0.0) >= TAKE_BACK_SECONDS
+        if not (is_due or result.has_arrivals or pool_id in self._changed):
+            return False
+        self._changed.discard(pool_id)
+        self._compared_at[pool_id] = now
+        return True
 
     def note(self, pool_id: int, result: TickResult, now: float) -> None:
         """Use the result of a tick of the pool for its next due time.

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import OperationalError
 from django.utils.translation import gettext_noop
@@ -25,6 +28,9 @@ from tenants.database.sql import load_sql
 
 logger = logging.getLogger(__name__)
 
+# A slot that is free within this time can be claimed now, as after the announcement of an end.
+SOON_US = 25_000
+
 _FIND = load_sql(__file__)["find_take_backs"]
 _CAUSES = {
     "tenant": gettext_noop("the tenant was paused or suspended"),
@@ -38,16 +44,24 @@ _CAUSES = {
 }
 
 
-def take_back_held(pool_id: int) -> int:
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """How many executions were taken back, and the tokens of messages whose slots are free soon because of that."""
+
+    count: int = 0
+    ending: Collection[UUID] = ()
+
+
+def take_back_held(pool_id: int) -> TakenBack:
     """Return waiting executions of the pool's lists whose tenant, queue, pool, worker or kind was stopped, or that a
-    tenant with less virtual time precedes; return how many.
+    tenant with less virtual time precedes.
 
     Call it after a tick, outside its transaction: children wait for rows that are locked here.
     """
-    values = {"pool_id": pool_id, "ahead_us": AHEAD_US, "limit": TICK_JOBS}
+    values = {"pool_id": pool_id, "ahead_us": AHEAD_US, "soon_us": SOON_US, "limit": TICK_JOBS}
     found = query_cross_tenant(_FIND, values, settings=BY_INDEX, row_factory=namedtuple_row)
     if not found:
-        return 0
+        return TakenBack()
     settlements = [returned(row.execution_id, row.fence, cause=_CAUSES[row.cause]) for row in found]
     try:
         with all_tenants(TICK_SETTINGS):
@@ -55,7 +69,7 @@ def take_back_held(pool_id: int) -> int:
     except OperationalError as error:
         if not is_lock_timeout(error):
             raise
-        # The next tick looks again.
-        return 0
+        # A later tick looks again.
+        return TakenBack()
     logger.info("lists.taken_back", extra={"pool_id": pool_id, "causes": Counter(row.cause for row in found)})
-    return len(settled)
+    return TakenBack(len(settled), {row.token for row in found if row.is_free_soon})

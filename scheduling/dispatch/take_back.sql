@@ -3,7 +3,7 @@
 -- ahead of another one are read of one place in each queue: the one that is free soonest without them, unless a place of
 -- the pool is free as soon anyway. So one job cuts one list, and none while a slot is about to be free.
 WITH live AS MATERIALIZED (
-    SELECT l.id, l.fence, l.tenant_id, l.job_id, l.queue_id, l.message_id, l.kind, l.worker_id, l.weight_milli,
+    SELECT l.id, l.fence, l.token, l.tenant_id, l.job_id, l.queue_id, l.message_id, l.kind, l.worker_id, l.weight_milli,
         l.queue_weight_milli, l.hold_id IS NOT NULL AND l.started_at IS NULL AS is_held,
         -- What its tenant and its queue were charged before this dispatch.
         e.vruntime - sum(div(l.predicted_us::numeric * 1000000, l.weight_milli))
@@ -38,7 +38,7 @@ WITH live AS MATERIALIZED (
             WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL OFFSET 0)
     HAVING count(*) > 0
 ), judged AS (
-    SELECT r.id, r.fence, r.queue_id, r.message_id, r.left_us, CASE
+    SELECT r.id, r.fence, r.token, r.queue_id, r.message_id, r.left_us, CASE
         WHEN NOT r.is_held THEN NULL
         WHEN t.status <> 'active' OR t.is_paused THEN 'tenant'
         WHEN q.is_paused THEN 'queue'
@@ -68,9 +68,10 @@ WITH live AS MATERIALIZED (
         bool_or(cause = 'order') AS is_ahead
     FROM judged GROUP BY 1, 2
 ), chosen AS (
-    SELECT DISTINCT ON (queue_id) message_id FROM place
+    SELECT DISTINCT ON (queue_id) message_id, kept_us FROM place
     WHERE is_ahead AND kept_us + %(ahead_us)s <= (SELECT min(rest_us) FROM place) ORDER BY queue_id, kept_us, message_id
 )
-SELECT id AS execution_id, fence, cause FROM judged
-WHERE cause <> 'order' OR (cause = 'order' AND message_id IN (SELECT message_id FROM chosen))
-ORDER BY id LIMIT %(limit)s;
+SELECT j.id AS execution_id, j.fence, j.cause, j.token, c.kept_us <= %(soon_us)s AS is_free_soon
+FROM judged j LEFT JOIN chosen c ON c.message_id = j.message_id
+WHERE j.cause <> 'order' OR (j.cause = 'order' AND c.message_id IS NOT NULL)
+ORDER BY j.id LIMIT %(limit)s;

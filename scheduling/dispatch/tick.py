@@ -66,7 +66,8 @@ class TickResult:
     accept and whose claim was undone. ``has_woken_others``: jobs of other pools may start because of this tick.
     ``awaited``: the events that may let another job start; None if the tick looked at no tenant, so that the value of
     the last tick still holds. ``has_held``: executions of the pool's lists waited for their turn in workers;
-    ``has_lists``: they did, or will after this tick.
+    ``has_lists``: they did, or will after this tick. ``has_arrivals``:
+    jobs became available, or a circuit breaker moved.
     """
 
     was_led: bool
@@ -77,6 +78,7 @@ class TickResult:
     awaited: NextTickTrigger | None = NextTickTrigger.EITHER
     has_held: bool = False
     has_lists: bool = False
+    has_arrivals: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ def _run_tick(
         awaited=NextTickTrigger.EITHER if unpublished or news.is_keyed_waiting else done.awaited,
         has_held=news.has_held,
         has_lists=news.has_held or _has_list(done.claims),
+        has_arrivals=woken > 0 or news.is_circuit,
     )
 
 

@@ -82,9 +82,7 @@ def restart_with_soft_sigterm() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command again
 
 
-def run_worker(
-    *, pool_name: str, slots: int, processes: int | None = None, exits_when_drained: bool = False
-) -> int:
+def run_worker(*, pool_name: str, slots: int, processes: int | None = None, exits_when_drained: bool = False) -> int:
     """Run a worker of a pool until it is stopped, and return the exit status.
 
     The worker of an I/O pool has ``processes``, by default one. With ``exits_when_drained`` it also ends once the

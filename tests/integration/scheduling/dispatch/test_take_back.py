@@ -16,7 +16,9 @@ from django.utils import translation
 from scheduling.breakers.service import force_circuit
 from scheduling.conf import LIST_WORK_US
 from scheduling.console.code_names import fact_words
+from scheduling.dispatch import take_back
 from scheduling.dispatch.take_back import take_back_held
+from scheduling.dispatch.tick import run_tick
 from scheduling.execution.holds import BegunExecution, Turnover, settle_and_begin
 from scheduling.execution.settlement import Settlement
 from scheduling.execution.start import start_executions
@@ -135,7 +137,7 @@ class Pool:
         assert (result.has_held, result.has_more) == (True, False)
         with all_tenants():
             before = set(Execution.objects.values_list("id", flat=True))
-        count = take_back_held(self.pool.pk)
+        count = take_back_held(self.pool.pk).count
         with all_tenants():
             returned = list(Execution.objects.exclude(id__in=before).filter(outcome="returned"))
             assert len(returned) == count
@@ -188,6 +190,19 @@ def test_returning_tenant_precedes_what_waits_in_a_list(acme: Tenant, other: Ten
     assert following.jobs == [first.pk, *[job.pk for job in jobs[2:]]]
 
 
+@pytest.mark.parametrize(("soon_us", "state"), [(60_000_000, "dispatched"), (0, "available")])
+def test_slot_that_is_free_soon_is_claimed_at_once(
+    acme: Tenant, other: Tenant, work: Pool, monkeypatch: pytest.MonkeyPatch, soon_us: int, state: str
+) -> None:
+    monkeypatch.setattr(take_back, "SOON_US", soon_us)
+    work.submit(acme, 5)
+    work.hold()
+    (first,) = work.submit(other)
+    work.tick()
+    run_tick(work.pool.pk, ending=take_back_held(work.pool.pk).ending)
+    assert states([first]) == [state]
+
+
 def test_returned_job_is_as_if_never_dispatched(acme: Tenant, other: Tenant, work: Pool) -> None:
     work.submit(acme, 5)
     work.hold()
@@ -230,11 +245,10 @@ def test_returning_queue_precedes_what_waits_in_a_list(acme: Tenant, globex: Ten
     held.settle()
     held.settle()
     (following,) = work.hold()
-    # The queues are at the same time, and acme's job is older.
-    assert following.jobs == [jobs[2].pk]
     following.settle()
     (last,) = work.hold()
-    assert last.jobs == [first.pk]
+    # The returning queue begins at the time of what ran, so that neither waits for a second job of the other.
+    assert {following.jobs[0], last.jobs[0]} == {first.pk, jobs[2].pk}
 
 
 def test_one_job_cuts_one_list(acme: Tenant, other: Tenant, work: Pool) -> None:
@@ -382,7 +396,7 @@ def test_steady_tenants_take_nothing_from_each_other(
     returned, lists = 0, []
     for _ in range(60):
         lists = [held for held in [*lists, *work.hold()] if held.current is not None]
-        returned += take_back_held(work.pool.pk)
+        returned += take_back_held(work.pool.pk).count
         for held in lists:
             held.settle(measured_us=measured_us)
         predict("noop", JOB_US)

@@ -36,7 +36,7 @@ def take_back() -> int:
         Worker.objects.update(slots=1)
     result = run_tick(pool.pk)
     assert (result.has_held, result.dispatched) == (True, 0)
-    return take_back_held(pool.pk)
+    return take_back_held(pool.pk).count
 
 
 def test_quiet_tenant_arrives_while_a_list_runs(acme: Tenant, run_list: RunMerged, set_processor: SetProcessor) -> None:

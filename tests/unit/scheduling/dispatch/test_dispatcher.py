@@ -18,6 +18,7 @@ from scheduling.dispatch.broker import DispatchSignals
 from scheduling.dispatch.claim import NextTickTrigger
 from scheduling.dispatch.duties import Duty
 from scheduling.dispatch.loop import DispatchLoop
+from scheduling.dispatch.take_back import TakenBack
 from scheduling.dispatch.tick import TickResult
 from scheduling.exceptions import BrokerUnavailableError
 from tenants.transactions import ConnectionLostError
@@ -55,6 +56,7 @@ class World:
         self.awaited: Callable[[float], NextTickTrigger | None] = lambda _: NextTickTrigger.EITHER
         self.has_held: Callable[[float], bool] = lambda _: False
         self.has_more: Callable[[float], bool] = lambda _: False
+        self.cut: list[UUID] = []
 
     @property
     def elapsed(self) -> float:
@@ -106,9 +108,9 @@ class World:
             has_lists=self.has_held(self.elapsed),
         )
 
-    def take_back(self, pool_id: int) -> int:
+    def take_back(self, pool_id: int) -> TakenBack:
         self.done.append((self.elapsed, f"take back {pool_id}"))
-        return 0
+        return TakenBack(len(self.cut), [self.cut.pop()] if self.cut else [])
 
     def set_aside(self, pool_id: int) -> int:
         self.done.append((self.elapsed, f"set aside {pool_id}"))
@@ -422,6 +424,21 @@ def test_last_tick_of_a_pool_with_waiting_lists_takes_back(run: Callable[..., Wo
     # The third tick is repeated at once.
     assert world.times("tick") == [0.0, 0.25, 0.5, 0.5, 0.75]
     assert world.times("take back 1") == [0.25, 0.5, 0.75]
+
+
+def test_ends_alone_take_nothing_back(run: Callable[..., World]) -> None:
+    wakes = in_turn((0.1, ENDED), (0.12, FILLED), (0.14, ENDED), (0.16, EVERYTHING))
+    world = run(0.2, on_start=wakes, awaited=lambda _: NextTickTrigger.ENDS, has_held=lambda at: at > 0)
+    assert world.times("tick") == [0.0, 0.1, 0.12, 0.14, 0.16]
+    # The first look is due anyway.
+    assert world.times("take back 1") == [0.1, 0.12, 0.16]
+
+
+def test_slot_of_a_list_that_was_cut_is_claimed_by_the_next_tick(run: Callable[..., World]) -> None:
+    token = UUID(int=7)
+    wakes = in_turn((0.12, ENDED))
+    world = run(0.2, on_start=wakes, has_held=lambda _: True, cut=[token])
+    assert world.times(f"ending {token}") == [0.12]
 
 
 def test_end_without_waiting_jobs_resets_what_the_pool_awaits(run: Callable[..., World]) -> None:
