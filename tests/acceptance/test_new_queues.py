@@ -52,11 +52,9 @@ def test_waiting_jobs_move_to_queues_of_the_active_plan(platform: Platform, acme
     with all_tenants():
         Worker.objects.update(status=Worker.Status.DRAINING)
     jobs = submit(acme, "noop", *[{} for _ in range(50)])
-    community, pipeline = CFSPlan.objects.get(name="community"), Queue.objects.get(name="pipeline").pk
-    with all_tenants():
-        community.tiers.update(queue=pipeline)
-    activate_cfs_plan(plan=community, reason="test")
-    eventually(lambda: {fetch(job).queue_id for job in jobs} == {pipeline}, what="all have moved")
+    activate_cfs_plan(plan=CFSPlan.objects.get(name="community"), reason="test")
+    workflow = Queue.objects.get(name="workflow").pk
+    eventually(lambda: {fetch(job).queue_id for job in jobs} == {workflow}, what="all have moved")
     with all_tenants():
         Worker.objects.filter(status=Worker.Status.DRAINING).update(status=Worker.Status.ONLINE)
     wait_for_all(jobs)

@@ -17,7 +17,7 @@ from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.brokers import broker_administrator
 
-SERVICES = ("gunicorn", "dispatch_jobs", "run_auditor", "--pool=default", "--pool=io", "--pool=maintenance", "beat")
+SERVICES = ("gunicorn", "dispatch_jobs", "run_auditor", "--pool=default", "--pool=maintenance", "beat")
 
 
 def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Platform) -> None:

@@ -26,13 +26,13 @@ def demand(tenant: Tenant, *, vruntime: int = 0, weight: int = 1, waiting: int =
     """Let the tenant wait in the queue `workflow`."""
     entity, _ = FairShareNode.objects.update_or_create(
         tenant=tenant,
-        queue=queue_named("pipeline"),
+        queue=queue_named("workflow"),
         defaults={"waiting": waiting, "is_runnable": True, "vruntime": vruntime, "weight_milli": weight * 1000},
     )
     return entity
 
 
-def note(tenant: Tenant, minute: datetime, *, used: float, entitled: float, queue: str = "pipeline") -> None:
+def note(tenant: Tenant, minute: datetime, *, used: float, entitled: float, queue: str = "workflow") -> None:
     """Store a minute in which the tenant was backlogged all the time."""
     queue_id = queue_named(queue).pk
     TenantMinute.objects.create(

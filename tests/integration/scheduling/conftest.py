@@ -13,7 +13,7 @@ from scheduling.dispatch import broker, leadership
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.execution.start import StartedExecution, start_execution
 from scheduling.fleet.workers import Registration, register_worker
-from scheduling.models import CFSPlan, LiveExecution, PoolClock, Queue, WorkerPool
+from scheduling.models import LiveExecution, PoolClock, WorkerPool
 from tenants.context import all_tenants
 
 
@@ -66,13 +66,6 @@ def start(worker: Registration) -> Callable[[UUID], StartedExecution | None]:
         return start_execution(execution_id=live.id, token=live.token, worker_id=worker.worker_id)
 
     return start_job
-
-
-@pytest.fixture
-def one_queue_for_community(db: None) -> None:
-    """Let the plan community name one queue for all tiers, another than those of the active plan."""
-    with all_tenants():
-        CFSPlan.objects.get(name="community").tiers.update(queue=Queue.objects.get(name="pipeline"))
 
 
 @pytest.fixture

@@ -37,10 +37,7 @@ from tests.integration.scheduling.backlog import (
 )
 from tests.integration.scheduling.job_helpers import complete, fail, in_flight, submit
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("no_lock_timeout", "no_settle_delay", "one_queue_for_community"),
-]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_lock_timeout", "no_settle_delay")]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -109,8 +106,8 @@ def _end_one(dice: random.Random, start: Any) -> None:
 def test_thousands_of_jobs_move_there_and_back(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
     jobs = [job for tenant in (acme, globex) for _ in range(3) for job in submit(tenant, 1_000)]
     for name, queues in (
-        ("community", {"pipeline": 6_000}),
-        ("cloud", {"tasks_team": 3_000, "tasks_sandbox": 3_000}),
+        ("community", {"workflow": 6_000}),
+        ("cloud", {"workflow_team": 3_000, "workflow_sandbox": 3_000}),
     ):
         activate(name)
         assert move_all() == 6_000

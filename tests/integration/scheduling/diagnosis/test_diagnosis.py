@@ -88,7 +88,7 @@ def test_outdated_numbers_fail(all_processes: Registration, name: str, table: st
 
 
 def test_counter_that_differs_from_its_recount_is_found(all_processes: Registration, acme: Tenant) -> None:
-    queue = Queue.objects.get(name="tasks_team")
+    queue = Queue.objects.get(name="workflow_team")
     with all_tenants():
         FairShareNode.objects.create(tenant=acme, queue=queue, waiting=7)
     run_upkeep(name="verify_counters")

@@ -82,17 +82,17 @@ def test_alarm_is_logged_once_and_so_is_its_end(
 
 def test_queue_with_waiting_jobs_and_no_rules_needs_a_reader(acme: Tenant, far: Queue, tick: Tick) -> None:
     measure_queues()
-    assert "tasks_team" in alarms()
+    assert "workflow_team" in alarms()
     with all_tenants():
         RoutingRule.objects.filter(by_tier=True).update(is_active=False)
-        RoutingRule.objects.create(position=2, queue=Queue.objects.get(name="tasks_team"))
+        RoutingRule.objects.create(position=2, queue=Queue.objects.get(name="workflow_team"))
     submit(acme, 1)
     tick()
     with all_tenants():
         RoutingRule.objects.filter(position=2).update(is_active=False)
     measure_queues()
-    assert "tasks_team" in alarms()
-    assert "tasks_sandbox" not in alarms()
+    assert "workflow_team" in alarms()
+    assert "workflow_sandbox" not in alarms()
 
 
 def test_worker_without_the_queue_is_no_reader(far: Queue, worker: Registration) -> None:

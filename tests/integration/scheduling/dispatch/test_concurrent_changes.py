@@ -29,10 +29,7 @@ from tests.checks import faults_of
 from tests.integration.scheduling.backlog import move_turn, reroutes
 from tests.integration.scheduling.job_helpers import Start, Tick, fail, reload, submit
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("no_lock_timeout", "one_queue_for_community"),
-]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_lock_timeout")]
 DEADLINE_SECONDS = 10
 PAST = datetime(2001, 1, 1, tzinfo=UTC)
 
@@ -107,7 +104,7 @@ def test_bulk_cancel_includes_jobs_moved_by_a_reroute(acme: Tenant, pool: Worker
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
     assert overtake(lambda: in_tenant(acme, cancel_jobs, job_ids=sorted(ids)), move_some) == ids
     with all_tenants():
-        assert set(Job.objects.values_list("state", "queue__name")) == {("cancelled", "pipeline")}
+        assert set(Job.objects.values_list("state", "queue__name")) == {("cancelled", "workflow")}
     run_tick(pool.pk)
     assert faults_of("counters", "ready") == []
 
