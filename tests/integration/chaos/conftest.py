@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
@@ -15,6 +16,7 @@ from scheduling import models
 from scheduling.dispatch.tick import TickResult
 from scheduling.execution import settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
+from scheduling.execution.holds import begin_next_here
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_executions
@@ -56,6 +58,8 @@ class Platform:
         self.requests: list[Request] = []
         # Start of each execution by the monotonic clock.
         self._began: dict[UUID, float] = {}
+        # What waits in the lists that are held, by the ids of the holds.
+        self._held: dict[UUID, dict[UUID, StartedExecution]] = {}
 
     def submit(self, tenant: Tenant, count: int = 1, *, steps: int = 1, failures: int = 0) -> list[Request]:
         """Submit jobs of a client, each with its own key; the kind does not matter here."""
@@ -78,15 +82,22 @@ class Platform:
         return started
 
     def begin_all(self) -> list[StartedExecution]:
-        """Start all dispatched executions, message by message, as a worker does."""
+        """Start all dispatched executions, message by message, as a worker does; of a list only the next one."""
         with all_tenants():
-            found = LiveExecution.objects.filter(started_at=None).order_by("token", "id").values_list("token", "id")
+            found = LiveExecution.objects.filter(hold_id=None).order_by("token", "id").values_list("token", "id")
             messages = [(token, [id_ for _, id_ in rows]) for token, rows in groupby(found, key=itemgetter(0))]
-        return [
-            started
-            for token, ids in messages
-            for started in start_executions(execution_ids=ids, token=token, worker_id=self._worker.worker_id)
-        ]
+        begun = [following for hold_id in self._held if (following := self._begin_next(hold_id)) is not None]
+        for token, ids in messages:
+            hold_id, worker_id = uuid4(), self._worker.worker_id
+            members = start_executions(execution_ids=ids, token=token, worker_id=worker_id, hold_id=hold_id)
+            begun += [member for member in members if member.has_begun]
+            self._held[hold_id] = {member.execution_id: member for member in members if not member.has_begun}
+        return begun
+
+    def _begin_next(self, hold_id: UUID) -> StartedExecution | None:
+        held = self._held[hold_id]
+        begun = begin_next_here(list(held), hold_id=hold_id)
+        return None if begun is None else replace(held.pop(begun.execution_id), fence=begun.fence)
 
     def step(self, started: StartedExecution, number: int = 0) -> None:
         """Save a checkpoint with its effect."""
