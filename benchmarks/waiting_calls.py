@@ -124,10 +124,10 @@ def _serving(folder: Path) -> Iterator[tuple[Processes, str]]:
         address = f"127.0.0.1:{log.read_text().strip()}"
         options = (f"--pool={WAITING_POOL}", f"--concurrency={CALLS}", "--processes=1")
         allowed = {"OUTGOING_HTTP_ALLOWED_HOSTS": address}
-        processes.workers.append(processes.start("run_worker", *options, environment=allowed))
-        processes.wait_until(
-            lambda: read_slots(WAITING_POOL) >= CALLS, within=READY_SECONDS, what="the worker's slots are there"
-        )
+        worker = processes.start("run_worker", *options, environment=allowed)
+        processes.workers.append(worker)
+        has_started = lambda: read_slots(WAITING_POOL) >= CALLS and len(family_of(worker.pid)) > 1  # noqa: E731 - short
+        processes.wait_until(has_started, within=READY_SECONDS, what="the worker has slots and a process")
         processes.start_dispatcher()
         processes.wait_until(lambda: is_ticking(WAITING_POOL), within=READY_SECONDS, what="a dispatcher ticks")
         yield processes, f"http://{address}/v1/chat/completions"
