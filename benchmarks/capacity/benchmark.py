@@ -12,8 +12,9 @@ from benchmarks.capacity import costs, submission
 from benchmarks.harness.filling import create_tenants
 from benchmarks.harness.jobs import count_ended, count_waiting, drain_backlog, verify_platform, warm_up
 from benchmarks.harness.parts import Benchmark, Finding, Part, at_least, at_most
-from benchmarks.harness.processes import Processes, children_of, seconds_of, serving
+from benchmarks.harness.processes import Processes, children_of, memory_of, seconds_of, serving
 from benchmarks.harness.writing import writing
+from benchmarks.waiting_calls import measure_waiting
 from tenants.context import all_tenants
 from tenants.database.clock import read_moment
 from tenants.models import Plan
@@ -88,7 +89,7 @@ def measure_steady(folder: Path) -> list[Finding]:
         warm_up(processes)
         rate, part = _rates(processes)
         read_rate()
-        child = max(_proportional_mib(pid) for pid in children_of(processes.workers[0].pid))
+        child = max(memory_of(pid)[1] for pid in children_of(processes.workers[0].pid))
     verify_platform()
     return [
         Finding(
@@ -140,12 +141,6 @@ def _waits_at(rate: float, slugs: Sequence[str], processes: Processes) -> tuple[
     return float(p50), float(p95)
 
 
-def _proportional_mib(pid: int) -> float:
-    """Return a process's memory in MiB, its share of shared pages included."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1_024
-
-
 BENCHMARK = Benchmark(
     name="capacity",
     title="What the platform needs while it works",
@@ -156,6 +151,7 @@ BENCHMARK = Benchmark(
         Part("submission", 4.0, submission.measure_submission),
         Part("cycle", 1.0, costs.measure_cycle),
         Part("history", 5.0, costs.measure_history),
+        Part("waiting", 1.5, measure_waiting),
     ),
     method="PostgreSQL, Valkey and the platform's processes, all on this machine. The consistency checks find nothing "
     "after each part but `cycle`, which does not run them.",

@@ -134,7 +134,7 @@ def serving(
         processes.wait_until(lambda: read_slots(POOL) >= slots * workers, within=READY_SECONDS, what="slots are there")
         for _ in range(dispatchers):
             processes.start_dispatcher()
-        processes.wait_until(_is_ticking, within=READY_SECONDS, what="a dispatcher ticks")
+        processes.wait_until(is_ticking, within=READY_SECONDS, what="a dispatcher ticks")
         pids = [dispatcher.pid for dispatcher in processes.dispatchers]
         processes.wait_until(lambda: _have_reported(pids), within=READY_SECONDS, what="all dispatchers report")
         yield processes
@@ -152,9 +152,10 @@ def _have_reported(pids: Sequence[int]) -> bool:
         return ProcessHeartbeat.objects.filter(pid__in=pids).values("pid").distinct().count() == len(pids)
 
 
-def _is_ticking() -> bool:
+def is_ticking(pool: str = POOL) -> bool:
+    """Return whether a dispatcher serves the pool."""
     with all_tenants():
-        return PoolClock.objects.filter(pool__name=POOL, ticked_at__isnull=False).exists()
+        return PoolClock.objects.filter(pool__name=pool, ticked_at__isnull=False).exists()
 
 
 def seconds_of(pid: int) -> float:
@@ -164,11 +165,26 @@ def seconds_of(pid: int) -> float:
 
 def seconds_of_family(pid: int) -> float:
     """Return the time of a process and of all its descendants, ended ones included."""
+    return sum(_sum(_fields(member), _OF_ALL) for member in family_of(pid))
+
+
+def family_of(pid: int) -> set[int]:
+    """Return a process and all its live descendants."""
     parents = list(_parents())
     family, wanted = {pid}, {pid}
     while wanted := {child for child, parent in parents if parent in wanted}:
         family |= wanted
-    return sum(_sum(_fields(member), _OF_ALL) for member in family)
+    return family
+
+
+def memory_of(pid: int) -> tuple[float, float]:
+    """Return a process's resident memory in MiB, and its part of that if shared pages are divided among the sharers."""
+    try:
+        lines = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0.0, 0.0
+    sizes = {words[0]: int(words[1]) / 1_024 for line in lines[1:] if (words := line.split())}
+    return sizes["Rss:"], sizes["Pss:"]
 
 
 def seconds_of_postgresql() -> float:
