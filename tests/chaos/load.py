@@ -52,8 +52,12 @@ class Load(threading.Thread):
 
     def stop(self) -> None:
         """Stop, and return once nothing more is sent."""
-        self._stopped.set()
+        self.finish()
         self.join()
+
+    def finish(self) -> None:
+        """Send nothing more after what is being sent."""
+        self._stopped.set()
 
     def _submit(self) -> None:
         tenant_id, traffic = self._rng.choice(self._tenants), self._traffic
