@@ -12,6 +12,8 @@ MAX_RETRIES = 3
 
 def expected_steps(kind: str, payload: Mapping[str, Any]) -> set[str]:
     """Return the effects of a completed job of a kind."""
+    if kind == "chaos_small":
+        return {"step 0"}
     if kind != "chaos_steps":
         return set()
     return {f"step {number}" for number in range(int(payload["steps"]))} | {SETTLED}
@@ -29,7 +31,7 @@ def expected_failures(kind: str, payload: Mapping[str, Any]) -> int | None:
 
 def expected_state(kind: str, payload: Mapping[str, Any]) -> str:
     """Return the state in which a job must end."""
-    if kind == "chaos_killer":
+    if kind == "chaos_killer" or (kind == "chaos_small" and payload.get("kills")):
         return "quarantined"
     failures = expected_failures(kind, payload)
     return "discarded" if failures is None or failures > MAX_RETRIES else "completed"

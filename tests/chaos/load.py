@@ -14,12 +14,22 @@ from tests.chaos.client import Client
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Jobs a second, with their numbers and durations of steps; a part of the jobs fails once."""
+    """Submissions a second, with the numbers and durations of their steps.
+
+    A part of them are jobs that fail once, a part are bursts of small jobs, which travel in lists, and a part are jobs
+    that wait in a coroutine, which require a stack with an I/O worker.
+    """
 
     per_second: float = 3.0
     most_steps: int = 3
     step_seconds: float = 0.15
     failing_part: float = 0.05
+    small_part: float = 0.15
+    coroutine_part: float = 0.0
+
+
+# Small jobs of one tenant at once: what cannot begin at once gathers in a list.
+BURST = 5
 
 
 class Load(threading.Thread):
@@ -42,15 +52,25 @@ class Load(threading.Thread):
 
     def stop(self) -> None:
         """Stop, and return once nothing more is sent."""
-        self._stopped.set()
+        self.finish()
         self.join()
 
+    def finish(self) -> None:
+        """Send nothing more after what is being sent."""
+        self._stopped.set()
+
     def _submit(self) -> None:
-        tenant_id = self._rng.choice(self._tenants)
-        if self._rng.random() < self._traffic.failing_part:
+        tenant_id, traffic = self._rng.choice(self._tenants), self._traffic
+        drawn = self._rng.random()
+        if drawn < traffic.failing_part:
             self._client.submit(tenant_id, "fail", {"times": 1})
-            return
-        self._client.submit(tenant_id, "chaos_steps", self._steps())
+        elif (drawn := drawn - traffic.failing_part) < traffic.small_part:
+            for _ in range(BURST):
+                self._client.submit(tenant_id, "chaos_small", {"milliseconds": round(self._rng.uniform(1, 5), 1)})
+        elif drawn - traffic.small_part < traffic.coroutine_part:
+            self._client.submit(tenant_id, "chaos_patient", {"seconds": round(self._rng.uniform(0, 1), 2)})
+        else:
+            self._client.submit(tenant_id, "chaos_steps", self._steps())
 
     def _steps(self) -> dict[str, Any]:
         return {

@@ -17,6 +17,7 @@ from django.db import connections
 from django.db.utils import InterfaceError, OperationalError
 from django.test import Client as Browser
 
+from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
 from tenants.access.memberships import add_member
 from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
@@ -42,6 +43,7 @@ UNLIMITED = {
 PLAN = "professional"
 NAMES = ("acme", "globex", "initech")
 WITNESS_CAP = 2
+IO_POOL = "waiting"
 CONSOLE_PAGE = "/admin/scheduling/job/"
 # Roles whose processes write heartbeats.
 REPORTING = frozenset({"worker", "dispatcher", "auditor"})
@@ -62,6 +64,8 @@ class Shape:
     dispatchers: int = 1
     caps: tuple[int, int, int] = (1, 2, 3)
     has_web: bool = True
+    # Of a worker of an I/O pool, to which asynchronous kinds are then routed.
+    io_slots: int = 0
     environment: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -83,6 +87,7 @@ class Stack:
         # Port of the clients: a row may insert a proxy.
         self.front_port = self.web_port
         self.workers: list[ManagedProcess] = []
+        self.io_worker: ManagedProcess | None = None
         self.dispatchers: list[ManagedProcess] = []
         self.web: ManagedProcess | None = None
         self.auditor: ManagedProcess | None = None
@@ -104,6 +109,8 @@ class Stack:
     def start_processes(self) -> None:
         """Start everything, and return when all of it serves."""
         self._make_tenants()
+        if self.shape.io_slots:
+            _make_io_pool()
         self.keep()
         self.until(self.is_whole, within=START_SECONDS, what="all processes are up")
         watched = self._make_tenant("witness", WITNESS_CAP)
@@ -150,6 +157,10 @@ class Stack:
         self.workers = [process for process in self.workers if process.is_running]
         while len(self.workers) < self.shape.workers:
             self.begin_worker()
+        if self.shape.io_slots and (self.io_worker is None or not self.io_worker.is_running):
+            slots, variables = self.shape.io_slots, self.environment["worker"]
+            worker = self._platform.begin_worker(concurrency=slots, pool=IO_POOL, **variables)
+            self.io_worker = self._note("worker", worker)
 
     def begin_worker(self) -> ManagedProcess:
         """Start one more worker without waiting for it."""
@@ -188,7 +199,7 @@ class Stack:
         """Return whether everything that belongs to the stack is up and serves."""
         self.keep()
         return (
-            all(is_ready(worker) for worker in self.workers)
+            all(is_ready(worker) for worker in [*self.workers, *filter(None, [self.io_worker])])
             and (not self.shape.has_web or self.is_web_up())
             and bool(self.view.number(_IS_TICKING))
         )
@@ -206,7 +217,7 @@ class Stack:
         if not self.servers.is_broker_running:
             self.servers.start_broker()
         connections.close_all()
-        for process in [*self.workers, *self.dispatchers, *filter(None, [self.web, self.auditor])]:
+        for process in [*self.workers, *self.dispatchers, *filter(None, [self.io_worker, self.web, self.auditor])]:
             resume(process)
         self.is_kept = True
         self.until(self.is_whole, within=START_SECONDS, what="all processes are up again")
@@ -254,6 +265,12 @@ class Stack:
             self.client.close()
         self._platform.stop()
         self.servers.stop()
+
+
+def _make_io_pool() -> None:
+    create_worker_pool(name=IO_POOL, values={"resource_class": "io"})
+    queue = create_queue(name=IO_POOL, pool=IO_POOL)
+    create_routing_rule(values={"position": 1, "kind": "chaos_patient", "queue": queue})
 
 
 def _cookies_of_member(tenant: Tenant) -> dict[str, str]:

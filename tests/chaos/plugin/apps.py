@@ -12,6 +12,7 @@ class ChaosConfig(AppConfig):
     label = "chaos"
     processors = (
         "tests.chaos.plugin.processor.StepsProcessor",
+        "tests.chaos.plugin.processor.SmallProcessor",
         "tests.chaos.plugin.processor.KillerProcessor",
         "tests.chaos.plugin.processor.ProberProcessor",
         "tests.chaos.plugin.processor.HolderProcessor",

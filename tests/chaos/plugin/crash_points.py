@@ -1,4 +1,4 @@
-"""Crash of a dispatcher at a chosen step of its tick, as by SIGKILL: enabled by the environment, for tests only."""
+"""Crash of a dispatcher or a child at a chosen step, as by SIGKILL: enabled by the environment, for tests only."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ STEPS: dict[str, tuple[str, When]] = {
     "half": ("_publish", When.HALF),
     "publish": ("_publish", When.AFTER),
 }
+# Step of each child of a worker: a list's job is settled, and the next one has begun in the database but has not run.
+TURN = "turn"
 
 
 def arm() -> None:
@@ -40,10 +42,28 @@ def arm() -> None:
     if not asked:
         return
     from scheduling.dispatch import tick
+    from scheduling.execution import prefetch_list
 
     step, _, times = asked.partition(":")
+    if step == TURN:
+        prefetch_list.settle_and_begin = _dying_at_turn(prefetch_list.settle_and_begin, int(times))
+        return
     name, when = STEPS[step]
     setattr(tick, name, _dying(getattr(tick, name), int(times), when, is_publishing=name == "_publish"))
+
+
+def _dying_at_turn(function: Callable[..., Any], times: int) -> Callable[..., Any]:
+    left = times
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        turnover = function(*args, **kwargs)
+        left -= turnover.begun is not None
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return turnover
+
+    return wrapped
 
 
 def _dying(function: Callable[..., Any], times: int, when: When, *, is_publishing: bool) -> Callable[..., Any]:

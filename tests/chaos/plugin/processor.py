@@ -99,6 +99,30 @@ class StepsProcessor(TaskProcessor):
         return False
 
 
+class SmallProcessor(TaskProcessor):
+    """Works ``milliseconds`` and saves a checkpoint with its only effect; its jobs travel in lists.
+
+    Its settlement has no effects, so it also begins the list's next job. ``kills``: it kills its process instead.
+    """
+
+    kind = "chaos_small"
+    title = "Do a little"
+    has_circuit = False
+    is_mergeable = False
+    payload_schema = {
+        "type": "object",
+        "properties": {"milliseconds": {"type": "number"}, "kills": {"type": "boolean"}},
+    }
+
+    def process(self, context: JobContext) -> Json | None:
+        if context.payload.get("kills"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if not context.state:
+            time.sleep(float(context.payload.get("milliseconds", 0)) / 1_000)
+            context.checkpoint({"done": 1}, effects=partial(write_effect, context, "step 0"))
+        return None
+
+
 class KillerProcessor(TaskProcessor):
     """Kills its own process, or with ``kills`` = ``worker`` the whole worker, in every execution."""
 

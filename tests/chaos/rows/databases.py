@@ -63,9 +63,13 @@ class CommitDropper:
     def end(self) -> None:
         self.part = 0.0
 
+    def is_meant(self, pair: Pair, data: bytes) -> bool:
+        """Return whether the response to what a client sends may be dropped."""
+        return self.MARK in data
+
     def __call__(self, pair: Pair, is_reply: bool, data: bytes) -> bool:
         if not is_reply:
-            if self.part and self.MARK in data and self._rng.random() < self.part:
+            if self.is_meant(pair, data) and self.part and self._rng.random() < self.part:
                 self._doomed.add(pair)
             return True
         if pair not in self._doomed:

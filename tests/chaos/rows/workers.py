@@ -27,13 +27,13 @@ _RETURNED = """
 SELECT extract(epoch FROM at)::float8 FROM scheduling_jobevent
 WHERE job_id = %s AND name = 'execution.shutdown' ORDER BY at DESC LIMIT 1
 """
-_BURNED = "SELECT count(*) FROM scheduling_job WHERE id = ANY (%s) AND (attempt > 0 OR crash_count > 0)"
+BURNED = "SELECT count(*) FROM scheduling_job WHERE id = ANY (%s) AND (attempt > 0 OR crash_count > 0)"
 # The transaction is idle for longer than any other of the platform: its job sleeps in it.
 _HELD = """
 SELECT count(*) FROM pg_stat_activity
 WHERE application_name LIKE 'worker %%' AND state = 'idle in transaction' AND state_change < now() - interval '1 s'
 """
-_CRASHES = "SELECT crash_count FROM scheduling_job WHERE id = %s"
+CRASHES = "SELECT crash_count FROM scheduling_job WHERE id = %s"
 
 
 def keep_busy(field: Field, count: int, payload: dict[str, object] = LONG_JOB) -> list[UUID]:
@@ -173,7 +173,7 @@ class Deploy(Row):
                 what="it has returned",
             )
             recoveries.append(float(found[0][0]) - asked_at)
-        if burned := int(field.view.number(_BURNED, [ids])):
+        if burned := int(field.view.number(BURNED, [ids])):
             field.violations.append(f"{burned} jobs lost an attempt by a deploy")
         return recoveries
 
@@ -216,7 +216,7 @@ class Killers(Row):
         field.ended(killers, within=field.patience_seconds, state="quarantined")
         recovery = time.time() - began_at
         for job_id in killers:
-            if (crashes := int(field.view.number(_CRASHES, [job_id]))) > 3:
+            if (crashes := int(field.view.number(CRASHES, [job_id]))) > 3:
                 field.violations.append(f"the killer {job_id} crashed {crashes} times before it was quarantined")
         field.ended(others, within=field.patience_seconds)
         return [recovery]

@@ -36,7 +36,7 @@ PLANS = {"acme": "team", "globex": "sandbox"}
 # Jobs of this kind are short, and travel in lists.
 LISTED, LISTED_US = "noop_task", 5_000
 # Far apart, and no sum of jumps is close to another, so that the machine's own time has no effect.
-JUMP_SECONDS, LEASE_SECONDS, REPUBLISH_SECONDS = 1_500, 3_600, 5_400
+JUMP_SECONDS, LEASE_SECONDS, REPUBLISH_SECONDS, PUT_OFF_SECONDS = 1_500, 3_600, 5_400, 600
 
 
 class MemoryStore(Store):
@@ -215,7 +215,7 @@ def verdict_on(one: StartedExecution, way: str) -> settlement_builders.Settlemen
         case "yielded":
             return settlement_builders.yielded(id_, fence, {"at": 1})
         case "put_off":
-            return settlement_builders.put_off(id_, fence, {"at": 1}, seconds=5.0)
+            return settlement_builders.put_off(id_, fence, {"at": 1}, seconds=PUT_OFF_SECONDS)
         case "suspended":
             return settlement_builders.suspended(id_, fence, {"at": 1}, seconds=None)
         case "shut_down":

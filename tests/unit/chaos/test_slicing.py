@@ -30,8 +30,8 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def test_whole_table_fits_in_seven_slices_of_twelve() -> None:
-    assert HAND_INS <= 7
+def test_whole_table_fits_in_eight_slices_of_twelve() -> None:
+    assert HAND_INS <= 8
 
 
 @pytest.mark.parametrize("first", [0, 929, 1_000_003])

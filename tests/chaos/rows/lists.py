@@ -1,0 +1,214 @@
+"""Prefetch lists: jobs that travel in one message and are begun and settled one by one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from scheduling.execution.message import NO_SLOT
+from scheduling.worker.child_exit import ENDED_BEFORE
+from tenants.tenancy.service import pause_tenant, resume_tenant
+from tests.acceptance.proxy import Pair, Tap
+from tests.chaos.load import Traffic
+from tests.chaos.plugin.crash_points import TURN
+from tests.chaos.row import Field, Row
+from tests.chaos.rows.databases import CommitDropper
+from tests.chaos.rows.messages import MessageCarrier, MessageRow, Treatment
+from tests.chaos.rows.workers import BURNED, CRASHES
+from tests.chaos.spans import ProxiedRow
+from tests.chaos.stack import Shape
+from tests.chaos.variables import CRASH_VARIABLE
+
+INCONCLUSIVE = "the row is inconclusive"
+# Seconds from each begin that was followed by no run to the job's next start.
+_NEVER_RUN = """
+SELECT extract(epoch FROM min(n.at) - s.at)::float8
+FROM scheduling_jobevent s JOIN scheduling_jobevent r ON r.execution_id = s.execution_id
+    JOIN scheduling_jobevent n ON n.job_id = s.job_id AND n.execution_id > s.execution_id
+WHERE s.job_id = ANY (%s) AND s.name = 'execution.started' AND r.name = 'execution.returned'
+    AND n.name = 'execution.started'
+GROUP BY s.execution_id, s.at
+"""
+_RETURNED = """
+SELECT count(*) FROM scheduling_jobevent
+WHERE job_id = ANY (%s) AND name = 'execution.returned' AND data ->> 'cause' LIKE %s
+"""
+# Without those that have begun and whose child did not get its slot.
+_BEGUN_TWICE = """
+SELECT count(*) FROM (
+    SELECT FROM scheduling_jobevent s WHERE job_id = ANY (%s) AND name = 'execution.started' AND NOT EXISTS (
+        SELECT FROM scheduling_jobevent r WHERE r.execution_id = s.execution_id AND r.data ->> 'cause' = %s)
+    GROUP BY job_id HAVING count(*) > 1
+) AS job
+"""
+
+
+def submit_small(field: Field, tenant: int, count: int, **payload: object) -> list[UUID]:
+    """Submit jobs of a few milliseconds at once."""
+    return field.client.submit_bulk(field.tenants[tenant], "chaos_small", {"milliseconds": 3, **payload}, count)
+
+
+def learn_costs(field: Field, tenant: int) -> None:
+    """Run small jobs of a tenant, so that the next ones are predicted to be small and travel in lists."""
+    field.ended(submit_small(field, tenant, 30), within=field.patience_seconds)
+
+
+def check_unblamed(field: Field, ids: list[UUID]) -> None:
+    if blamed := int(field.view.number(BURNED, [ids])):
+        field.violations.append(f"{blamed} jobs were blamed for the death of their process")
+
+
+def check_begun_once(field: Field, ids: list[UUID]) -> None:
+    if twice := int(field.view.number(_BEGUN_TWICE, [ids, NO_SLOT])):
+        field.violations.append(f"{twice} jobs were begun twice")
+
+
+class KilledBetweenTurns(Row):
+    id, fault = "W25", "each child dies when a list's job is settled and the next has begun, before that one runs"
+    bound_seconds, measured = 15.0, "from each begin that was followed by no run to the job's next start"
+    # The twelfth time that it goes on in a list.
+    shape = Shape(workers=1, slots=2, environment={"worker": {CRASH_VARIABLE: f"{TURN}:12"}})
+    JOBS, LEAST_DEATHS = 120, 3
+
+    def inject(self, field: Field) -> list[float]:
+        learn_costs(field, 2)
+        ids = submit_small(field, 2, self.JOBS)
+        field.ended(ids, within=field.patience_seconds)
+        check_unblamed(field, ids)
+        recoveries = [float(seconds) for (seconds,) in field.view.rows(_NEVER_RUN, [ids])]
+        if len(recoveries) < self.LEAST_DEATHS:
+            field.violations.append(f"{len(recoveries)} children died between two turns: {INCONCLUSIVE}")
+        return recoveries
+
+
+class PoisonInList(Row):
+    id, fault = "W26", "a job that kills its process, in the middle of a list"
+    bound_seconds, measured = 30.0, "until it is quarantined after three crashes of its own; no other job is blamed"
+    shape = Shape(workers=1, slots=2)
+
+    def inject(self, field: Field) -> list[float]:
+        learn_costs(field, 0)
+        # It has the only place of its tenant, so that the next ones gather behind it.
+        field.submit(0, "chaos_steps", {"steps": 1, "seconds": 1.5})
+        ids = submit_small(field, 0, 3)
+        (poison,) = submit_small(field, 0, 1, kills=True)
+        ids += submit_small(field, 0, 6)
+        began_at = time.time()
+        field.ended([poison], within=field.patience_seconds, state="quarantined")
+        recovery = time.time() - began_at
+        field.ended(ids, within=field.patience_seconds)
+        check_unblamed(field, ids)
+        if (crashes := int(field.view.number(CRASHES, [poison]))) != 3:
+            field.violations.append(f"it crashed {crashes} times before it was quarantined")
+        if not field.view.number(_RETURNED, [ids, ENDED_BEFORE]):
+            field.violations.append(f"no job waited behind it in a list: {INCONCLUSIVE}")
+        return [recovery]
+
+
+class TakenBack(Row):
+    id, fault = "T12", "a tenant is paused and resumed twenty times while its lists run"
+    bound_seconds, measured = 10.0, "from the last resumption to the start of a job that waited; none is begun twice"
+    shape = Shape(workers=1, slots=2)
+    TIMES = 20
+
+    def inject(self, field: Field) -> list[float]:
+        tenant = field.stack.tenants[2]
+        learn_costs(field, 2)
+        ids: list[UUID] = []
+        for _ in range(self.TIMES):
+            ids += submit_small(field, 2, 40)
+            field.wait(0.0, 0.1)
+            pause_tenant(tenant=tenant, reason="chaos")
+            field.wait(0.1, 0.4)
+            waiting = [job_id for job_id, state in field.view.states_of(ids).items() if state == "available"]
+            resumed_at = time.time()
+            resume_tenant(tenant=tenant)
+        recovery = field.next_start_of(waiting, resumed_at) if waiting else 0.0
+        field.ended(ids, within=field.patience_seconds)
+        check_begun_once(field, ids)
+        if not field.view.number(_RETURNED, [ids, "the tenant was paused%"]):
+            field.violations.append(f"nothing was taken back from a list: {INCONCLUSIVE}")
+        return [recovery]
+
+
+class TurnDropper(CommitDropper):
+    """Tap that drops responses to the statement that settles a list's job and begins the next."""
+
+    TEXT = re.compile(rb"P.{4}([^\0]+)\0[^\0]+ AS begun_id", re.DOTALL)
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Names under which each connection has prepared it.
+        self._names: dict[Pair, set[bytes]] = defaultdict(set)
+
+    def is_meant(self, pair: Pair, data: bytes) -> bool:
+        names = self._names[pair]
+        names.update(self.TEXT.findall(data))
+        return any(b"\0" + name + b"\0" in data for name in names)
+
+
+class TurnUnanswered(ProxiedRow):
+    id, fault = "P27", "the responses to a tenth of the statements that settle a list's job and begin the next dropped"
+    shape = Shape(workers=1, slots=2)
+    roles = ("worker",)
+    PART, JOBS = 0.1, 150
+
+    def tap(self) -> Tap:
+        self.dropper = TurnDropper()
+        return self.dropper
+
+    @contextmanager
+    def hold(self, field: Field) -> Iterator[None]:
+        self.dropper.begin(self.PART, field.rng)
+        self._ids = submit_small(field, 2, self.JOBS)
+        yield
+        self.dropper.end()
+
+    def inject(self, field: Field) -> list[float]:
+        learn_costs(field, 2)
+        before = self.dropper.dropped
+        recoveries = super().inject(field)
+        field.ended(self._ids, within=field.patience_seconds)
+        check_begun_once(field, self._ids)
+        if self.dropper.dropped == before:
+            field.violations.append(f"no response was dropped: {INCONCLUSIVE}")
+        return recoveries
+
+
+class ListsLost(MessageRow):
+    id, fault = "M7", "half of the messages with several jobs never delivered"
+    traffic = Traffic(small_part=0.4)
+
+    class Lost(Treatment):
+        def __init__(self, rng: random.Random) -> None:
+            super().__init__(rng)
+            self.lost = 0
+
+        def carry(self, message: bytes) -> list[tuple[float, bytes]]:
+            arguments = json.loads(base64.b64decode(json.loads(message)["body"]))[0]
+            if len(arguments[0]) > 1 and self.rng.random() < 0.5:
+                self.lost += 1
+                return []
+            return [(0.0, message)]
+
+    def begin(self, carrier: MessageCarrier, field: Field) -> Treatment:
+        learn_costs(field, 2)
+        carrier.treatment = self._losing = self.Lost(field.rng)
+        submit_small(field, 2, 60)
+        return self._losing
+
+    def inject(self, field: Field) -> list[float]:
+        recoveries = super().inject(field)
+        if not self._losing.lost:
+            field.violations.append(f"no list was lost: {INCONCLUSIVE}")
+        return recoveries
+
+
+ROWS = (KilledBetweenTurns, PoisonInList, TakenBack, TurnUnanswered, ListsLost)
