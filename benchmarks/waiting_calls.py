@@ -122,7 +122,7 @@ def _serving(folder: Path) -> Iterator[tuple[Processes, str]]:
     try:
         processes.wait_until(lambda: log.read_text().endswith("\n"), within=READY_SECONDS, what="the model listens")
         address = f"127.0.0.1:{log.read_text().strip()}"
-        options = (f"--pool={WAITING_POOL}", f"--concurrency={CALLS}", "--processes=1")
+        options = (f"--pool={WAITING_POOL}", f"--slots={CALLS}", "--processes=1")
         allowed = {"OUTGOING_HTTP_ALLOWED_HOSTS": address}
         worker = processes.start("run_worker", *options, environment=allowed)
         processes.workers.append(worker)
