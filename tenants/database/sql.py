@@ -3,7 +3,7 @@
 ``-- name: claim_jobs`` starts a statement and ``-- fragment: gate`` starts a part to include; comment lines below it
 describe it. The line ``-- include: gate`` is replaced by the text of that name, from the same file or from a
 ``shared.sql`` in its package, in a package around it or in this package. Parameters are psycopg's: ``%(job_id)s``.
-Comments and indentation are removed, because psycopg parses texts of more than 4,096 characters at each call.
+Comments and indentation are removed, since the texts are sent and logged.
 """
 
 from __future__ import annotations
