@@ -260,10 +260,7 @@ class Wake(FoldedRow):
 
 
 class Settled(FoldedRow):
-    """The end of an execution, not yet counted by a tick.
-
-    The tick corrects the entity's virtual time with it, and frees the slot once the whole message has ended.
-    """
+    """The end of an execution, for the next tick: it corrects virtual times, and a message's last frees the slot."""
 
     message_id = models.UUIDField(null=True, help_text="Empty: its slot is already free; only its time is folded.")
     kind = models.CharField(max_length=64)
