@@ -330,7 +330,9 @@ WITH waiting AS MATERIALIZED (
         SELECT coalesce(line.parent_id, line.id) AS entity_id,
             sum(div(l.predicted_us::numeric * 1000000, l.weight_milli)) AS service
         FROM scheduling_execution_live l JOIN scheduling_schedulingentity line ON line.id = l.entity_id
-        WHERE l.hold_id IS NOT NULL AND l.started_at IS NULL GROUP BY 1
+        WHERE l.hold_id IS NOT NULL AND l.started_at IS NULL AND l.queue_id = ANY(ARRAY(
+            SELECT o.queue_id FROM scheduling_schedulingentity o WHERE o.id = ANY(%(ids)s::bigint[])))
+        GROUP BY 1
     ) h JOIN scheduling_schedulingentity e ON e.id = h.entity_id GROUP BY 1
 ), recomputed AS (
     SELECT e.id, n.delta, n.keys_delta, own.rank AS own_rank, least(own.rank, key.head_rank) AS head_rank,

@@ -13,8 +13,8 @@ from scheduling.dispatch.tick import TickResult
 MORE_WORK_SECONDS = 0.03
 # Jobs that arrive while every slot is taken are folded for the counts of waiting jobs only.
 NO_SLOT_SECONDS = 0.1
-# Without news, lists are compared with what waits this often.
-TAKE_BACK_SECONDS = 0.25
+# Lists are compared with what waits at most so often after news, and so often without.
+AFTER_NEWS_SECONDS, TAKE_BACK_SECONDS = 0.01, 0.25
 # If lists are in the slots, a job that arrives may precede what waits in them.
 FULL_OF_LISTS_SECONDS = 0.005
 
@@ -92,8 +92,10 @@ class PoolsDue:
 
     def takes_back(self, pool_id: int, result: TickResult, now: float) -> bool:
         """Return whether to look now, after this tick, for executions in lists that should not begin any more."""
-        is_due = now - self._compared_at.get(pool_id, 0.0) >= TAKE_BACK_SECONDS
-        if not (is_due or result.has_arrivals or pool_id in self._changed):
+        if result.has_arrivals:
+            self._changed.add(pool_id)
+        pause = AFTER_NEWS_SECONDS if pool_id in self._changed else TAKE_BACK_SECONDS
+        if now - self._compared_at.get(pool_id, 0.0) < pause:
             return False
         self._changed.discard(pool_id)
         self._compared_at[pool_id] = now

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db import OperationalError
 from django.utils.translation import gettext_noop
-from psycopg.rows import namedtuple_row
+from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.conf import AHEAD_US, BY_INDEX, TICK_JOBS
 from scheduling.dispatch.locked import is_lock_timeout
@@ -24,6 +24,7 @@ from scheduling.dispatch.tick import TICK_SETTINGS
 from scheduling.execution.settlement import settle_here
 from scheduling.execution.settlement_builders import returned
 from tenants.context import all_tenants, query_cross_tenant
+from tenants.database.prepared import fetch_all
 from tenants.database.sql import load_sql
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ logger = logging.getLogger(__name__)
 # A slot that is free within this time can be claimed now, as after the announcement of an end.
 SOON_US = 25_000
 
-_FIND = load_sql(__file__)["find_take_backs"]
+_SQL = load_sql(__file__)
+_FIND, _LOCK = _SQL["find_take_backs"], _SQL["lock_waiting"]
 _CAUSES = {
     "tenant": gettext_noop("the tenant was paused or suspended"),
     "queue": gettext_noop("the queue was paused"),
@@ -62,14 +64,19 @@ def take_back_held(pool_id: int) -> TakenBack:
     found = query_cross_tenant(_FIND, values, settings=BY_INDEX, row_factory=namedtuple_row)
     if not found:
         return TakenBack()
-    settlements = [returned(row.execution_id, row.fence, cause=_CAUSES[row.cause]) for row in found]
     try:
         with all_tenants(TICK_SETTINGS):
-            settled = settle_here(settlements, actor="system")
+            # Others stop no take-back but their own: a later tick looks again.
+            free = set(fetch_all(_LOCK, {"execution_ids": [row.execution_id for row in found]}, scalar_row))
+            taken = [row for row in found if row.execution_id in free]
+            if taken:
+                causes = [returned(row.execution_id, row.fence, cause=_CAUSES[row.cause]) for row in taken]
+                settle_here(causes, actor="system")
     except OperationalError as error:
+        # Of rows of its tenant that a settlement writes.
         if not is_lock_timeout(error):
             raise
-        # A later tick looks again.
         return TakenBack()
-    logger.info("lists.taken_back", extra={"pool_id": pool_id, "causes": Counter(row.cause for row in found)})
-    return TakenBack(len(settled), {row.token for row in found if row.is_free_soon})
+    logger.info("lists.taken_back", extra={"pool_id": pool_id, "causes": Counter(row.cause for row in taken)})
+    kept = {row.token for row in found if row.execution_id not in free}
+    return TakenBack(len(taken), {row.token for row in taken if row.is_free_soon} - kept)

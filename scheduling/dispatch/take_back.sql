@@ -21,11 +21,15 @@ WITH live AS MATERIALIZED (
     SELECT queue_id, count(DISTINCT message_id) AS in_flight FROM live GROUP BY 1 HAVING bool_or(is_held)
 ), plan AS (
     SELECT FROM scheduling_cfsplan WHERE is_active AND strategy = 'nop'
+), pool AS (
+    -- Ticks cannot serve a tenant whose rows another transaction has locked.
+    SELECT locked_tenants AS locked FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s
 ), first AS (
     -- The first waiting tenant that has nothing in flight: others have a part of what is in flight.
     SELECT q.queue_id, e.vruntime FROM by_queue q CROSS JOIN LATERAL (
         SELECT o.vruntime FROM scheduling_schedulingentity o
         WHERE o.queue_id = q.queue_id AND o.is_runnable AND o.parent_id IS NULL AND o.in_flight + o.keys_in_flight = 0
+            AND NOT (SELECT locked FROM pool) ? o.tenant_id::text
         ORDER BY o.vruntime LIMIT 1
     ) e WHERE NOT EXISTS (SELECT FROM plan)
 ), first_queue AS (
@@ -35,7 +39,8 @@ WITH live AS MATERIALIZED (
     WHERE q.pool_id = %(pool_id)s AND NOT q.is_paused AND q.dispatches_per_minute IS NULL AND q.cap IS DISTINCT FROM 0
         AND q.id NOT IN (SELECT queue_id FROM live) AND NOT EXISTS (SELECT FROM plan)
         AND EXISTS (SELECT FROM scheduling_schedulingentity e
-            WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL OFFSET 0)
+            WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL
+                AND NOT (SELECT locked FROM pool) ? e.tenant_id::text OFFSET 0)
     HAVING count(*) > 0
 ), judged AS (
     SELECT r.id, r.fence, r.token, r.queue_id, r.message_id, r.left_us, CASE
@@ -75,3 +80,9 @@ SELECT j.id AS execution_id, j.fence, j.cause, j.token, c.kept_us <= %(soon_us)s
 FROM judged j LEFT JOIN chosen c ON c.message_id = j.message_id
 WHERE j.cause <> 'order' OR (j.cause = 'order' AND c.message_id IS NOT NULL)
 ORDER BY j.id LIMIT %(limit)s;
+
+-- name: lock_waiting
+-- Lock those of the executions that still wait in a list and that no other transaction has locked, and return their ids.
+SELECT l.id FROM scheduling_execution_live l JOIN scheduling_job j ON j.id = l.job_id
+WHERE l.id = ANY(%(execution_ids)s::uuid[]) AND l.hold_id IS NOT NULL AND l.started_at IS NULL
+ORDER BY l.id FOR NO KEY UPDATE OF l, j SKIP LOCKED;

@@ -60,10 +60,12 @@ class JobOutput:
         with self._guard:
             if self._is_cut or self._collected > MAX_OUTPUT_BYTES or not (text or restart):
                 return
-            if restart or name not in self._chunks:
-                self._chunks[name] = _Chunk(restart)
-            self._chunks[name].parts.append(text)
-            self._collected += len(text)
+            if restart and (replaced := self._chunks.pop(name, None)) is not None:
+                self._collected -= sum(map(len, replaced.parts))
+            # One character more shows that it was cut.
+            kept = text[: MAX_OUTPUT_BYTES + 1 - self._collected]
+            self._chunks.setdefault(name, _Chunk(restart)).parts.append(kept)
+            self._collected += len(kept)
 
     @property
     def is_waiting(self) -> bool:
@@ -133,10 +135,10 @@ class JobOutput:
 
 def _pieces(text: str) -> Iterator[str]:
     """Yield the text in pieces that each fit into an event; an empty text is one piece."""
-    rest = text.encode()
+    whole, at = text.encode(), 0
     while True:
-        piece = rest[:ROW_BYTES].decode("utf-8", "ignore")
+        piece = whole[at : at + ROW_BYTES].decode("utf-8", "ignore")
         yield piece
-        rest = rest[len(piece.encode()) :]
-        if not rest:
+        at += len(piece.encode())
+        if at >= len(whole):
             return

@@ -191,14 +191,17 @@ class ExecutionRuntime:
             return policy.interruption_of(cause, self._started)
         return self._dependencies.settlement_of(cause)
 
-    def with_reports(self, settlement: Settlement) -> Settlement:
-        """Return a copy of the settlement with the dependencies used, and with the last progress if still unwritten."""
+    def with_reports(self, settlement: Settlement, *, writes_output: bool = True) -> Settlement:
+        """Return a copy of the settlement with the dependencies used, and with the last progress if still unwritten.
+
+        Write what is left of the output first, unless the caller has done that.
+        """
         if self._dependencies is not None:
             settlement = self._dependencies.told_by(settlement)
         # So that the thread has none in its hands.
         self._log.end_thread()
-        if not connection.in_atomic_block:
-            # A transaction that the processor left open is rolled back.
+        # A transaction that the processor left open is rolled back.
+        if writes_output and not connection.in_atomic_block:
             self.write_last_output()
         progress = self._take_progress()
         return settlement if progress is None else replace(settlement, progress=progress)

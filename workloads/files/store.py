@@ -95,8 +95,12 @@ def at_once[T, R](work: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
     If one fails, raise its error once those have ended that had begun.
     """
+    every = list(items)
+    if len(every) <= 1:
+        # Each thread would open a connection of its own to the storage.
+        return [work(one) for one in every]
     with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="files") as pool:
-        return list(pool.map(work, items))
+        return list(pool.map(work, every))
 
 
 @contextmanager

@@ -110,7 +110,7 @@ class CoroutineExecution:
     async def _with_reports(self, settlement: Settlement) -> Settlement:
         if self.runtime.has_output:
             await self.lane.run(self.runtime.write_last_output)
-        return self.runtime.with_reports(settlement)
+        return self.runtime.with_reports(settlement, writes_output=False)
 
     async def _answer(self, kind: type[TaskProcessor], processor: Any, retries: RetryPolicy) -> Settlement:
         """Run the processor, and let it handle its own error."""

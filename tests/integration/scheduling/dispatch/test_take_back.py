@@ -34,6 +34,7 @@ from scheduling.models import (
     Job,
     JobEvent,
     LiveExecution,
+    PoolClock,
     Queue,
     TenantCapacity,
     Worker,
@@ -188,6 +189,19 @@ def test_returning_tenant_precedes_what_waits_in_a_list(acme: Tenant, other: Ten
     assert held.current is None
     (following,) = work.hold()
     assert following.jobs == [first.pk, *[job.pk for job in jobs[2:]]]
+
+
+def test_tenant_whose_rows_are_locked_cuts_no_list(acme: Tenant, other: Tenant, work: Pool) -> None:
+    work.submit(acme, 5)
+    work.hold()
+    work.submit(other)
+    work.tick()
+    with all_tenants():
+        PoolClock.objects.update(locked_tenants={str(other.pk): {}})
+    assert take_back_held(work.pool.pk) == take_back.TakenBack()
+    with all_tenants():
+        PoolClock.objects.update(locked_tenants={})
+    assert take_back_held(work.pool.pk).count == 3
 
 
 @pytest.mark.parametrize(("soon_us", "state"), [(60_000_000, "dispatched"), (0, "available")])
