@@ -39,6 +39,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "fairness": ("scheduling/dispatch/", "scheduling/fairness/", "scheduling/shares/"),
     "foreign_consumers": ("scheduling/celery/", "scheduling/worker/", "scheduling/fleet/"),
     "https": ("jobsplatform/", "tenants/access/", "deploy/"),
+    "io_pool": ("scheduling/execution/", "scheduling/kit/", "scheduling/worker/"),
     "job_logs": ("scheduling/execution/", "scheduling/worker/"),
     "leftovers": ("scheduling/worker/",),
     "limits": ("scheduling/limits/", "scheduling/worker/", "tenants/limits/"),

@@ -209,6 +209,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "tenants/access/caller.py:_TOKEN": ("fullmatch", (("jp0123456789.", "a"),)),
     "tenants/secrets/service.py:_LABEL": ("fullmatch", (("", "a-"),)),
     "tenants/settings/schema.py:KEY": ("fullmatch", (("", "a_"),)),
+    "workloads/files/artifacts.py:_CONTENT_TYPE": ("fullmatch", (("", "a"), ("a/", "a"), ("", "/"))),
 }
 CALLS |= {
     "small": lambda text: re.fullmatch(r"-?\d{1,5}", text, re.ASCII),
@@ -228,6 +229,7 @@ OWN: dict[str, str] = {
     "scheduling/jobs/dead_letters/groups.py:DeadLetterGroup": "a field of that name, no pattern",
     "scheduling/jobs/dead_letters/groups.py:_merge": "a field of that name, no pattern",
     "scheduling/upkeep/partitions.py:_BOUNDS": "PostgreSQL's catalog",
+    "tenants/database/prepared.py:_PLACEHOLDER": "the product's own statements",
     "tenants/database/sql.py:_BEGIN": "the product's own files",
     "tenants/database/sql.py:_INCLUDE": "the product's own files",
     "tenants/database/sql.py:_LAYOUT": "the product's own files",

@@ -272,7 +272,7 @@ def test_autoscalers_use_existing_metrics_and_the_slots_of_the_deployment() -> N
     hpa, keda = (yaml.safe_load(path.read_text())["spec"] for path in (HPA, KEDA))
     described = (BASE_DIR / "docs" / "reference" / "metrics.md").read_text()
     (container,) = named("Deployment")["worker-default"]["spec"]["template"]["spec"]["containers"]
-    (slots,) = [argument.split("=")[1] for argument in container["command"] if "concurrency" in argument]
+    (slots,) = [argument.split("=")[1] for argument in container["command"] if "--slots" in argument]
     by_hpa = {
         metric["external"]["metric"]["name"]: metric["external"]["target"]["averageValue"] for metric in hpa["metrics"]
     }
