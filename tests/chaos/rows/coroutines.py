@@ -13,7 +13,7 @@ from tests.chaos.rows.workers import BURNED
 from tests.chaos.stack import Shape
 
 # All of them have begun before the first ends.
-WAITING: dict[str, object] = {"seconds": 20}
+WAITING: dict[str, object] = {"seconds": 25}
 JOBS = 100
 _BEGUN_ELSEWHERE = """
 SELECT count(*) FROM scheduling_job
