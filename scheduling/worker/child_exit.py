@@ -92,13 +92,16 @@ ENDED_TOGETHER = "the process that ran it with other jobs ended"
 OVERDUE = "another job of the list takes longer than predicted"
 # A step of a coroutine that takes this long ends its process.
 BLOCK_SECONDS = 10.0
+_BLOCKED = Failure(
+    "loop_blocked",
+    f"The job blocked the event loop that it shares with other jobs for {BLOCK_SECONDS:g} s or more."
+    " Call functions that block with `await context.run(function)`.",
+    "",
+)
 _FAILURES = {
-    ExitCause.BLOCKED: Failure(
-        "loop_blocked",
-        f"The job blocked the event loop that it shares with other jobs for {BLOCK_SECONDS:g} s."
-        " Call functions that block with `await context.run(function)`.",
-        "",
-    ),
+    ExitCause.BLOCKED: _BLOCKED,
+    # A function that `context.run` has called holds the interpreter.
+    ExitCause.STALLED: _BLOCKED,
     ExitCause.PROCESS_OVER_MEMORY: Failure(
         "memory_limit_exceeded", "The job's process used more memory than its pool allows.", "", is_permanent=True
     ),
