@@ -67,7 +67,7 @@ class CoroutineExecution:
         self.runtime = ExecutionRuntime(started, seat, self.log)
         self.yielding = asyncio.Event()
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.is_abandoned = False
+        self.is_abandoned = self.is_over = False
         self._context = context_of(started, self.runtime, {})
         self._work: asyncio.Task[Answer] | None = None
         self._given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -162,15 +162,18 @@ class Slots:
         lend_nothing()
         if self._is_stopping:
             self.interrupt(index, Cause.SHUTDOWN)
-        with execution_context(started) as span:
-            pending = await execution.run()
-            if pending.settlement is not None:
-                pending.settlement.bill(
-                    peak_memory_kib=None, began_us=0, measured_us=int((time.monotonic() - began) * 1e6)
-                )
-                if pending.settlement.error_type:
-                    span.fail(pending.settlement.error_type)
-            await self._settle(execution, pending)
+        try:
+            with execution_context(started) as span:
+                pending = await execution.run()
+                if pending.settlement is not None:
+                    pending.settlement.bill(
+                        peak_memory_kib=None, began_us=0, measured_us=int((time.monotonic() - began) * 1e6)
+                    )
+                    if pending.settlement.error_type:
+                        span.fail(pending.settlement.error_type)
+                await self._settle(execution, pending)
+        finally:
+            execution.is_over = True
         slot.seat.note_settled([started.execution_id])
         slot.execution = None
         self._state.is_retiring |= execution.is_abandoned
