@@ -156,7 +156,9 @@ class Slots:
         slot.seat.note_started({started.execution_id: started.fence})
         began = time.monotonic()
         lane = Lane(started.tenant_id, partial(self._lanes.borrow, index))
-        execution = slot.execution = CoroutineExecution(started, slot.seat, index, lane)
+        execution = slot.execution = CoroutineExecution(
+            started, slot.seat, index, lane, lent=partial(self._lanes.lent_to, index), state=self._state
+        )
         # Of this task and of those that it starts.
         occupant.set(execution)
         lend_nothing()
@@ -176,7 +178,6 @@ class Slots:
             execution.is_over = True
         slot.seat.note_settled([started.execution_id])
         slot.execution = None
-        self._state.is_retiring |= execution.is_abandoned
 
     async def _settle(self, execution: CoroutineExecution, pending: PendingSettlement) -> None:
         if pending.effects is None and pending.settlement is not None:

@@ -72,6 +72,7 @@ def test_end_of_one_member_returns_the_others_uncounted(
     [
         (ExitCause.BLOCKED, "loop_blocked"),
         (ExitCause.STALLED, "loop_blocked"),
+        (ExitCause.TASKS_LEFT, "tasks_left"),
         (ExitCause.TIMED_OUT, "timed_out"),
     ],
 )
