@@ -35,14 +35,16 @@ class ExitCause(StrEnum):
     # Of processes that run many executions at once.
     BLOCKED = "blocked"
     STALLED = "stalled"
+    TASKS_LEFT = "tasks_left"
     PROCESS_OVER_MEMORY = "process_over_memory"
     RETURNED = "returned"
 
 
-_AFTER_GRACE = {
+AFTER_GRACE = {
     Cause.CANCEL: ExitCause.CANCELLED,
     Cause.DEADLINE: ExitCause.EXPIRED,
     Cause.FENCE_LOST: ExitCause.SUPERSEDED,
+    Cause.SHUTDOWN: ExitCause.SHUT_DOWN,
 }
 
 
@@ -69,7 +71,7 @@ def find_exit_cause(
         return ExitCause.OVER_MEMORY
     for cause, since_ns in asked_at_ns.items():
         if now_ns - since_ns > STOP_GRACE_SECONDS * 1_000_000_000:
-            return _AFTER_GRACE[cause]
+            return AFTER_GRACE[cause]
     return None
 
 
@@ -92,12 +94,18 @@ ENDED_TOGETHER = "the process that ran it with other jobs ended"
 OVERDUE = "another job of the list takes longer than predicted"
 # A step of a coroutine that takes this long ends its process.
 BLOCK_SECONDS = 10.0
+_BLOCKED = Failure(
+    "loop_blocked",
+    f"The job blocked the event loop that it shares with other jobs for {BLOCK_SECONDS:g} s or more."
+    " Call functions that block with `await context.run(function)`.",
+    "",
+)
 _FAILURES = {
-    ExitCause.BLOCKED: Failure(
-        "loop_blocked",
-        f"The job blocked the event loop that it shares with other jobs for {BLOCK_SECONDS:g} s."
-        " Call functions that block with `await context.run(function)`.",
-        "",
+    ExitCause.BLOCKED: _BLOCKED,
+    # A function that `context.run` has called holds the interpreter.
+    ExitCause.STALLED: _BLOCKED,
+    ExitCause.TASKS_LEFT: Failure(
+        "tasks_left", "The job ended, but a task or a function in `context.run` that it had started did not.", ""
     ),
     ExitCause.PROCESS_OVER_MEMORY: Failure(
         "memory_limit_exceeded", "The job's process used more memory than its pool allows.", "", is_permanent=True

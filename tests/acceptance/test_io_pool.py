@@ -154,6 +154,19 @@ def test_waiting_job_is_stopped_at_its_time_limit_without_the_loss_of_its_proces
     assert io_worker.children() == [pid]
 
 
+def test_job_whose_thread_does_not_end_at_its_time_limit_ends_the_process(
+    io_worker: ManagedProcess, acme: Tenant, globex: Tenant
+) -> None:
+    others = submit_many(globex, 20)
+    (pid,) = begun(others)
+    (culprit,) = submit(acme, "chaos_waiting", {"seconds": 600, "holds_thread": True})
+    failed = wait_for(culprit, "discarded")
+    assert (failed.error_type, outcomes(culprit)) == ("timed_out", ["timed_out"])
+    begun(others, without=pid)
+    assert counts(others) == {(0, 0)}
+    cancel_all(others)
+
+
 def test_worker_that_stops_returns_its_waiting_jobs(io_worker: ManagedProcess, acme: Tenant) -> None:
     jobs = submit_many(acme, 100)
     begun(jobs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -31,11 +30,14 @@ from scheduling.kit import registry
 from scheduling.kit.base import AsyncJobContext, Interrupted, TaskProcessor
 from scheduling.kit.retry import RetryPolicy
 from scheduling.kit.runtime import attempt_error
+from scheduling.worker.child_exit import AFTER_GRACE, ExitCause
 from scheduling.worker.control_block import Cause, Seat
+from scheduling.worker.io.state import ProcessState
 
 logger = logging.getLogger(__name__)
 
-# A coroutine that does not end so long after its cancellation is settled without it.
+# If the code of an execution does not end so long after a stop or its own end, its process is ended; after its time
+# limit, GRACE_SECONDS are enough.
 STOP_GRACE_SECONDS = 30.0
 
 
@@ -54,11 +56,21 @@ class SlotRuntime(AsyncExecutionRuntime):
 class CoroutineExecution:
     """A started execution; it is the occupant of the seat ``index``.
 
-    ``yielding`` is set once a yield is requested, ``tasks`` are the tasks of the processor that have not ended.
-    ``is_abandoned``: some of them were cancelled and did not end, so that the process should be replaced.
+    ``yielding`` is set once a yield is requested, ``tasks`` are the tasks of the processor that have not ended, and
+    ``lent`` returns the calls of theirs that run in threads. While one of them goes on, nothing is settled, because a
+    retry would run beside it: the parent, told in ``state``, ends the process.
     """
 
-    def __init__(self, started: StartedExecution, seat: Seat, index: int, lane: Lane) -> None:
+    def __init__(
+        self,
+        started: StartedExecution,
+        seat: Seat,
+        index: int,
+        lane: Lane,
+        *,
+        lent: Callable[[], set[asyncio.Future[None]]],
+        state: ProcessState,
+    ) -> None:
         self.started = started
         self.seat = seat
         self.index = index
@@ -67,10 +79,12 @@ class CoroutineExecution:
         self.runtime = ExecutionRuntime(started, seat, self.log)
         self.yielding = asyncio.Event()
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.is_abandoned = False
+        self.is_over = False
+        self._lent = lent
+        self._state = state
         self._context = context_of(started, self.runtime, {})
         self._work: asyncio.Task[Answer] | None = None
-        self._given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._abandoning: asyncio.TimerHandle | None = None
         self._stopped: Interrupted | TimeLimitError | None = None
 
     def note_block(self, seconds: float) -> None:
@@ -83,7 +97,7 @@ class CoroutineExecution:
             self._stopped = reason
             if self._work is not None:
                 self._work.cancel()
-                asyncio.get_running_loop().call_later(STOP_GRACE_SECONDS, self._given_up.cancel)
+                self._expect_end(GRACE_SECONDS if isinstance(reason, TimeLimitError) else STOP_GRACE_SECONDS)
 
     async def run(self) -> PendingSettlement:
         """Run the kind's processor, and return the settlement for the way in which it ended."""
@@ -160,10 +174,10 @@ class CoroutineExecution:
         context = AsyncJobContext.of(self._context, SlotRuntime(self))
         self._work = work = loop.create_task(_called(method, context, *args))
         timer = loop.call_later(kind.timeout_seconds, self.stop, TimeLimitError())
-        awaited: set[asyncio.Future[Any]] = {work, self._given_up}
-        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work})
         timer.cancel()
         await self._end_tasks()
+        self._work = None
         try:
             return self._result_of(work)
         except BaseException as error:  # noqa: BLE001 - raised below
@@ -172,23 +186,37 @@ class CoroutineExecution:
 
     def _result_of(self, work: asyncio.Task[Answer]) -> Answer:
         # A result is one, and an error its attempt's, even after a request to stop.
-        if self._stopped is not None and (not work.done() or work.cancelled()):
+        if self._stopped is not None and work.cancelled():
             raise self._stopped
         return work.result()
 
     async def _end_tasks(self) -> None:
-        """Cancel the tasks that the processor has left, each once, and wait for their end."""
-        until = time.monotonic() + GRACE_SECONDS
+        """Cancel the tasks that the processor has left, each once, and wait for their end and that of their calls."""
+        abandoning = self._expect_end(STOP_GRACE_SECONDS)
         cancelled: set[asyncio.Task[Any]] = set()
-        while (left := self._left()) and (seconds := until - time.monotonic()) > 0:
-            for task in left - cancelled:
+        while left := {*(tasks := {task for task in self.tasks if not task.done()}), *self._lent()}:
+            for task in tasks - cancelled:
                 task.cancel()
-            cancelled |= left
-            await asyncio.wait(left, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        self.is_abandoned |= bool(left)
+            cancelled |= tasks
+            await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+        abandoning.cancel()
+        self._abandoning = None
 
-    def _left(self) -> set[asyncio.Task[Any]]:
-        return {task for task in self.tasks if not task.done()}
+    def _expect_end(self, seconds: float) -> asyncio.TimerHandle:
+        """Have the process ended unless the processor's code ends in time; the first call counts."""
+        if self._abandoning is None:
+            self._abandoning = asyncio.get_running_loop().call_later(seconds, self._abandon)
+        return self._abandoning
+
+    def _abandon(self) -> None:
+        match self._stopped:
+            case Interrupted() as interruption:
+                cause = AFTER_GRACE[Cause(interruption.cause)]
+            case TimeLimitError():
+                cause = ExitCause.TIMED_OUT
+            case None:
+                cause = ExitCause.TASKS_LEFT
+        self._state.abandon(self.index, cause)
 
 
 async def _called(method: Callable[..., Any], *args: object) -> Answer:

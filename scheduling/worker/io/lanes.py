@@ -35,6 +35,7 @@ class _Thread:
         self.executor = ThreadPoolExecutor(1, f"lane-{number}", initializer=_refuse_strangers)
         self.thread_id = self.executor.submit(threading.get_ident).result()
         self.unused_since: float | None = None
+        self.given_back: asyncio.Future[None]
 
 
 class LanePool:
@@ -56,6 +57,7 @@ class LanePool:
         """
         await self._free.acquire()
         thread = self._idle.pop()
+        thread.given_back = self._loop.create_future()
         self._state.lane_seats[thread.number] = index + 1
         began = time.monotonic()
         try:
@@ -67,6 +69,11 @@ class LanePool:
             # Not awaited: whatever happens to the calling task, the thread is lent again only after this call.
             cleaned = thread.executor.submit(_clean)
             cleaned.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._give_back, thread))
+
+    def lent_to(self, index: int) -> set[asyncio.Future[None]]:
+        """Return futures that are done once the threads run nothing more of the execution in the seat."""
+        seats = self._state.lane_seats
+        return {thread.given_back for thread in self._threads if seats[thread.number] == index + 1}
 
     def close_unused(self) -> None:
         """Close the connections that were not used for UNUSED_SECONDS."""
@@ -86,6 +93,7 @@ class LanePool:
 
     def _give_back(self, thread: _Thread) -> None:
         self._state.lane_seats[thread.number] = 0
+        thread.given_back.set_result(None)
         thread.unused_since = time.monotonic()
         self._idle.append(thread)
         self._free.release()

@@ -177,10 +177,7 @@ class IoPool(BasePool):
                 logger.error("message.not_served", extra={"task": name})
 
     def _send(self) -> None:
-        """Send waiting messages to free seats, each to the process with the fewest; a retired one ends without any."""
-        for process in self._processes:
-            if process.state.is_retiring and not process.load:
-                self._hang_up(process)
+        """Send waiting messages to free seats, each to the process with the fewest."""
         while self._waiting and self._free and not self._block.is_stopping:
             delivery, seat = self._waiting[0], self._free[0]
             ready = sorted((each for each in self._processes if each.takes_messages), key=lambda each: each.load)

@@ -75,7 +75,7 @@ class IoProcess:
         """Return whether it gets messages; none while a step of a coroutine blocks it."""
         state = self.state
         is_blocked = state.running_seat and time.monotonic_ns() - state.running_since_ns > _BLOCKED_NS
-        return self.socket is not None and not state.is_retiring and not is_blocked
+        return self.socket is not None and not is_blocked
 
     def start(self, others: Iterable[IoProcess]) -> None:
         """Fork the process, which closes the parent's ends of its own connection and of those to ``others``."""

@@ -156,24 +156,28 @@ class Slots:
         slot.seat.note_started({started.execution_id: started.fence})
         began = time.monotonic()
         lane = Lane(started.tenant_id, partial(self._lanes.borrow, index))
-        execution = slot.execution = CoroutineExecution(started, slot.seat, index, lane)
+        execution = slot.execution = CoroutineExecution(
+            started, slot.seat, index, lane, lent=partial(self._lanes.lent_to, index), state=self._state
+        )
         # Of this task and of those that it starts.
         occupant.set(execution)
         lend_nothing()
         if self._is_stopping:
             self.interrupt(index, Cause.SHUTDOWN)
-        with execution_context(started) as span:
-            pending = await execution.run()
-            if pending.settlement is not None:
-                pending.settlement.bill(
-                    peak_memory_kib=None, began_us=0, measured_us=int((time.monotonic() - began) * 1e6)
-                )
-                if pending.settlement.error_type:
-                    span.fail(pending.settlement.error_type)
-            await self._settle(execution, pending)
+        try:
+            with execution_context(started) as span:
+                pending = await execution.run()
+                if pending.settlement is not None:
+                    pending.settlement.bill(
+                        peak_memory_kib=None, began_us=0, measured_us=int((time.monotonic() - began) * 1e6)
+                    )
+                    if pending.settlement.error_type:
+                        span.fail(pending.settlement.error_type)
+                await self._settle(execution, pending)
+        finally:
+            execution.is_over = True
         slot.seat.note_settled([started.execution_id])
         slot.execution = None
-        self._state.is_retiring |= execution.is_abandoned
 
     async def _settle(self, execution: CoroutineExecution, pending: PendingSettlement) -> None:
         if pending.effects is None and pending.settlement is not None:

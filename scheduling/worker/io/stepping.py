@@ -20,9 +20,10 @@ BLOCK_NS = int(BLOCK_SECONDS * 1e9)
 
 
 class Occupant(Protocol):
-    """The execution in a seat: every task that it starts, and their tasks, are its own."""
+    """The execution in a seat: every task that it starts, and their tasks, are its own, until it ``is_over``."""
 
     index: int
+    is_over: bool
     tasks: set[asyncio.Task[Any]]
 
     def note_block(self, seconds: float) -> None:
@@ -82,7 +83,10 @@ class Stepped(Coroutine[Any, Any, Any]):
 
 
 def task_factory(state: ProcessState) -> Callable[..., asyncio.Task[Any]]:
-    """Return a task factory that steps the tasks of executions, and adds each to its execution's tasks."""
+    """Return a task factory that steps the tasks of executions, and adds each to its execution's tasks.
+
+    It refuses a task of an execution that is over, such as a late callback would create, with a RuntimeError.
+    """
 
     def create(
         loop: asyncio.AbstractEventLoop,
@@ -93,6 +97,10 @@ def task_factory(state: ProcessState) -> Callable[..., asyncio.Task[Any]]:
         owner = occupant.get() if context is None else context.get(occupant)
         if owner is None:
             return asyncio.Task(coroutine, loop=loop, context=context, **options)
+        if owner.is_over:
+            # The seat may be another execution's by now.
+            coroutine.close()
+            raise RuntimeError("A job that has ended cannot start a task.")
         task = asyncio.Task(Stepped(coroutine, owner, state), loop=loop, context=context, **options)
         owner.tasks.add(task)
         task.add_done_callback(owner.tasks.discard)

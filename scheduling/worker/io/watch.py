@@ -39,6 +39,7 @@ class ProcessFacts:
 
     ``running`` is the seat whose coroutine runs a step since ``running_since_ns`` and must have ended by ``ends_at_ns``
     (0: at any time). ``in_lanes`` are the seats with a database connection. ``ticked_ns`` is when the loop last ran.
+    ``abandoned`` is what the process itself has found: an execution that should have ended, and has not.
     """
 
     now_ns: int
@@ -49,6 +50,7 @@ class ProcessFacts:
     ends_at_ns: int = 0
     in_lanes: Sequence[int] = ()
     resident_kib: int = 0
+    abandoned: Finding | None = None
 
     @property
     def culprit(self) -> int | None:
@@ -76,6 +78,8 @@ def find(facts: ProcessFacts, *, is_stopping: bool, limit_kib: int, stall_second
     """Return why the parent must end the process now; None if it may continue."""
     if not facts.is_alive:
         return Finding(ExitCause.SHUT_DOWN) if is_stopping else Finding(ExitCause.CRASHED, facts.culprit)
+    if facts.abandoned is not None:
+        return facts.abandoned
     if facts.running is not None:
         if facts.now_ns - facts.running_since_ns > BLOCK_SECONDS * 1e9:
             return Finding(ExitCause.BLOCKED, facts.running)
@@ -135,6 +139,7 @@ class IoWatch(ProcessWatch):
         seat, since_ns = state.running_seat, state.running_since_ns
         running = seat - 1 if seat and seat == state.running_seat else None
         held = None if running is None else self._block.read_slot(running)
+        abandoned = state.abandoned
         return ProcessFacts(
             ticked_ns=state.ticked_ns,
             is_alive=is_alive,
@@ -143,6 +148,7 @@ class IoWatch(ProcessWatch):
             ends_at_ns=held.began_ns + held.timeout_ns if held is not None and held.timeout_ns else 0,
             in_lanes=sorted({seat - 1 for seat in state.lane_seats if seat}),
             resident_kib=read_resident_kib(pid) or 0,
+            abandoned=None if abandoned is None else Finding(abandoned[1], abandoned[0]),
             # Last: what is read above is not of the future.
             now_ns=time.monotonic_ns(),
         )

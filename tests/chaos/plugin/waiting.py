@@ -13,7 +13,10 @@ from scheduling.models import Job
 
 
 class WaitingProcessor(AsyncTaskProcessor):
-    """Waits ``seconds``, 50 tasks at once, or blocks its event loop for so long; its result says what it has seen."""
+    """Waits ``seconds``, 50 tasks at once, or blocks its event loop or a thread for so long.
+
+    Its result says what it has seen.
+    """
 
     kind = "chaos_waiting"
     title = "Wait in a coroutine"
@@ -22,7 +25,10 @@ class WaitingProcessor(AsyncTaskProcessor):
     timeout_seconds = 2.0
     payload_schema = {
         "type": "object",
-        "properties": {"seconds": {"type": "number"}, "blocks": {"type": "boolean"}, "sleeps": {"type": "boolean"}},
+        "properties": {
+            "seconds": {"type": "number"},
+            **{name: {"type": "boolean"} for name in ("blocks", "sleeps", "holds_thread")},
+        },
     }
 
     async def process(self, context: AsyncJobContext) -> Json | None:
@@ -30,6 +36,8 @@ class WaitingProcessor(AsyncTaskProcessor):
         await context.checkpoint({"pid": os.getpid()})
         if context.payload.get("blocks"):
             time.sleep(seconds)  # noqa: ASYNC251 - on purpose
+        if context.payload.get("holds_thread"):
+            await context.run(time.sleep, seconds)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(50):
                 tasks.create_task(asyncio.sleep(seconds))

@@ -17,6 +17,7 @@ from django.db import connection
 from scheduling.execution.logs.queries import read_log
 from scheduling.kit.base import AsyncJobContext
 from scheduling.models import Batch, Execution, Job, JobEvent
+from scheduling.worker.child_exit import ExitCause
 from scheduling.worker.control_block import Cause, ControlBlock
 from scheduling.worker.io import execution
 from scheduling.worker.io.running import Slots
@@ -26,12 +27,13 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.integration.scheduling.job_helpers import reload, submit
-from tests.integration.scheduling.worker.conftest import DispatchAlone, outcomes
+from tests.integration.scheduling.worker.conftest import DispatchAlone, ScriptedCoroutine, outcomes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 type Follow = Callable[..., None]
 type Meanwhile = Callable[[Slots, LocalWorker, ProcessState], Coroutine[Any, Any, object]]
+type Misbehave = Callable[[AsyncJobContext, threading.Event], Coroutine[Any, Any, object]]
 type RunAtOnce = Callable[..., ProcessState]
 KIND = "scripted_coroutine"
 
@@ -40,14 +42,14 @@ KIND = "scripted_coroutine"
 def run_at_once(local: LocalWorker, dispatch_alone: DispatchAlone) -> RunAtOnce:
     """Run jobs at once in one process; ``meanwhile`` acts on its slots."""
 
-    def run(jobs: list[Job], meanwhile: Meanwhile | None = None, **options: float) -> ProcessState:
+    def run(jobs: list[Job], meanwhile: Meanwhile | None = None, lanes: int = 2, **options: float) -> ProcessState:
         worker = replace(local, block=ControlBlock(len(jobs)))
         messages = dispatch_alone(jobs)
         freed: list[int] = []
         (state,) = shared_states(1)
 
         async def main() -> None:
-            async with Slots(worker, state, lanes=2, on_settled=freed.extend, **options) as slots:
+            async with Slots(worker, state, lanes=lanes, on_settled=freed.extend, **options) as slots:
                 for seat, (execution_id, token) in enumerate(messages):
                     slots.take(seat, token, [execution_id])
                 if meanwhile is not None:
@@ -260,28 +262,72 @@ def test_attempt_to_end_the_process_fails_only_its_execution(
     assert reload(jobs[0]).error_type == "ProcessExitError"
 
 
-def test_execution_that_ignores_its_cancellation_is_settled_and_the_process_retires(
-    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
+async def ignore_cancellation(context: AsyncJobContext, release: threading.Event) -> None:
+    while not release.is_set():
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.01)
+
+
+async def block_thread(context: AsyncJobContext, release: threading.Event) -> None:
+    await context.run(release.wait, 20)
+
+
+async def leave_task(context: AsyncJobContext, release: threading.Event) -> None:
+    left.append(asyncio.create_task(block_thread(context, release)))
+    await asyncio.sleep(0.05)
+
+
+left: list[asyncio.Task[None]] = []
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize(
+    ("misbehave", "cause", "found"),
+    [
+        (ignore_cancellation, Cause.CANCEL, ExitCause.CANCELLED),
+        (ignore_cancellation, Cause.DEADLINE, ExitCause.EXPIRED),
+        (ignore_cancellation, Cause.FENCE_LOST, ExitCause.SUPERSEDED),
+        (block_thread, Cause.SHUTDOWN, ExitCause.SHUT_DOWN),
+        (block_thread, None, ExitCause.TIMED_OUT),
+        (leave_task, None, ExitCause.TASKS_LEFT),
+    ],
+)
+def test_execution_whose_code_does_not_end_is_left_to_the_parent(
+    acme: Tenant,
+    run_at_once: RunAtOnce,
+    set_processor: Follow,
+    monkeypatch: pytest.MonkeyPatch,
+    misbehave: Misbehave,
+    cause: Cause | None,
+    found: ExitCause,
+    lanes: int,
 ) -> None:
     monkeypatch.setattr(execution, "STOP_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(execution, "GRACE_SECONDS", 0.2)
-    is_over = asyncio.Event()
+    monkeypatch.setattr(ScriptedCoroutine, "timeout_seconds", 0.2 if found is ExitCause.TIMED_OUT else 60.0)
+    release, begun = threading.Event(), asyncio.Event()
 
     async def process(context: AsyncJobContext) -> None:
-        while not is_over.is_set():
-            with suppress(asyncio.CancelledError):
-                await is_over.wait()
+        begun.set()
+        await misbehave(context, release)
 
-    async def cancel(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
-        await until(lambda: any(held.has_begun for held in worker.block.held_slots()))
-        slots.interrupt(0, Cause.CANCEL)
-        assert await slots.drain(10)
-        is_over.set()
+    async def look(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        try:
+            await until(begun.is_set)
+            if cause is not None:
+                slots.interrupt(0, cause)
+            await until(lambda: state.abandoned)
+            assert not await slots.drain(0.3)
+            assert state.abandoned == (0, found)
+            assert await asyncio.to_thread(in_thread, lambda: reload(job).state) == "executing"
+        finally:
+            release.set()
 
     set_processor(process)
     (job,) = submit(acme, kind=KIND)
-    state = run_at_once([job], cancel)
-    assert (reload(job).state, state.is_retiring) == ("cancelled", 1)
+    # Nothing kills this process, and the code ends at last.
+    run_at_once([job], look, lanes=lanes)
+    assert reload(job).state != "executing"
 
 
 def test_message_that_is_not_to_be_started_frees_its_seat(local: LocalWorker, transactional_db: None) -> None:

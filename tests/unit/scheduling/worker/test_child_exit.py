@@ -67,6 +67,21 @@ def test_end_of_one_member_returns_the_others_uncounted(
     assert not any(one.merge_disabled for one in found.values())
 
 
+@pytest.mark.parametrize(
+    ("finding", "error_type"),
+    [
+        (ExitCause.BLOCKED, "loop_blocked"),
+        (ExitCause.STALLED, "loop_blocked"),
+        (ExitCause.TASKS_LEFT, "tasks_left"),
+        (ExitCause.TIMED_OUT, "timed_out"),
+    ],
+)
+def test_culprit_of_a_shared_process_fails(
+    block: ControlBlock, seat: Seat, finding: ExitCause, error_type: str
+) -> None:
+    assert end(block, finding)[1].error_type == error_type
+
+
 def test_stopping_worker_returns_all_members(block: ControlBlock, seat: Seat) -> None:
     assert {one.outcome for one in end(block, ExitCause.SHUT_DOWN).values()} == {"shutdown"}
 

@@ -30,13 +30,14 @@ class FakeProcess:
         self.pid = 1
         self.socket: object | None = None
         self.is_full = False
+        self.is_ready = True
         self.is_open = True
         self.sent: list[tuple[int, UUID, Sequence[UUID]]] = []
         self.settled: list[int] = []
 
     @property
     def takes_messages(self) -> bool:
-        return self.socket is not None and not self.state.is_retiring
+        return self.socket is not None and self.is_ready
 
     def start(self, others: object) -> None:
         self.socket, self.vacated, self.load, self.is_open = object(), None, 0, True
@@ -174,7 +175,7 @@ def test_messages_of_a_dead_process_are_acknowledged_or_sent_to_the_next_one(
     pool: IoPool, hub: FakeHub, processes: list[FakeProcess]
 ) -> None:
     first, second = processes
-    second.state.is_retiring = 1
+    second.is_ready = False
     settled, ended, unread = [Message(pool) for _ in range(SEATS)]
     first.is_open = False
     dead_end = first.socket
@@ -190,15 +191,6 @@ def test_messages_of_a_dead_process_are_acknowledged_or_sent_to_the_next_one(
     hub.read(first, first.seats[0])
     assert unread.ends == [0]
     assert first.load == 0
-
-
-def test_process_that_retires_ends_without_messages(pool: IoPool, hub: FakeHub, processes: list[FakeProcess]) -> None:
-    Message(pool)
-    processes[0].state.is_retiring = 1
-    Message(pool)
-    assert [process.seats for process in processes] == [[0], [1]]
-    hub.read(processes[0], 0)
-    assert processes[0].socket is None
 
 
 def test_message_for_a_worker_that_stops_is_given_back(pool: IoPool, block: ControlBlock) -> None:
@@ -248,7 +240,7 @@ def test_message_of_another_task_is_refused(pool: IoPool, caplog: pytest.LogCapt
 def test_broken_connection_to_the_broker_costs_no_other_acknowledgement(
     pool: IoPool, hub: FakeHub, processes: list[FakeProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processes[1].state.is_retiring = 1
+    processes[1].is_ready = False
     broken, sound = Message(pool), Message(pool)
     monkeypatch.setattr(broken, "ends", None)
     hub.read(processes[0], 0, 1)

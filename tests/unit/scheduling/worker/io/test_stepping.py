@@ -21,6 +21,7 @@ class Occupant:
         self.index = index
         self.tasks: set[asyncio.Task[Any]] = set()
         self.blocks: list[float] = []
+        self.is_over = False
 
     def note_block(self, seconds: float) -> None:
         self.blocks.append(seconds)
@@ -124,3 +125,27 @@ def test_cancelled_step_sees_the_cancellation(state: ProcessState) -> None:
         return ""
 
     assert run(state, (Occupant(0), work)) == [inspect.CORO_RUNNING]
+
+
+def test_execution_that_is_over_gets_no_task(state: ProcessState) -> None:
+    owner = Occupant(0)
+    refused: list[Exception] = []
+    coroutine = asyncio.sleep(0)
+
+    def begin_late() -> None:
+        with pytest.raises(RuntimeError) as raised:
+            asyncio.get_running_loop().create_task(coroutine)
+        refused.append(raised.value)
+
+    async def work() -> None:
+        asyncio.get_running_loop().call_later(0.001, begin_late)
+
+    async def wait() -> None:
+        owner.is_over = True
+        async with asyncio.timeout(10):
+            while not refused:  # noqa: ASYNC110 - what is awaited may raise
+                await asyncio.sleep(0.001)
+
+    run(state, (owner, work), (Occupant(1), wait))
+    assert len(refused) == 1
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED

@@ -52,6 +52,8 @@ def test_process_that_works_continues(facts: ProcessFacts) -> None:
         (replace(RUNS, ends_at_ns=NOW - 2 * SECOND), ExitCause.TIMED_OUT, 3),
         (replace(IDLE, ticked_ns=STALE), ExitCause.STALLED, None),
         (replace(IN_LANE, ticked_ns=STALE), ExitCause.STALLED, 5),
+        (replace(RUNS, abandoned=Finding(ExitCause.CANCELLED, 4)), ExitCause.CANCELLED, 4),
+        (replace(RUNS, abandoned=Finding(ExitCause.CANCELLED, 4), is_alive=False), ExitCause.CRASHED, 3),
         (replace(RUNS, resident_kib=LIMIT_KIB + 1), ExitCause.PROCESS_OVER_MEMORY, 3),
         (replace(IN_LANE, resident_kib=LIMIT_KIB + 1), ExitCause.PROCESS_OVER_MEMORY, None),
     ],
