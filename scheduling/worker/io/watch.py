@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from django.db import connection
+
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.jobs.lifecycle import JobState
 from scheduling.worker.busy_child import BusyChild
@@ -163,11 +165,11 @@ class IoWatch(ProcessWatch):
         finding = _blame_only_one(finding, held_slots)
         if held_slots:
             named = [held for held in held_slots if finding.culprit in {None, held.index}]
-            facts = {"execution_ids": [str(held.execution_id) for held in named], "kinds": sorted({held.kind for held in named})}
-            facts |= {"finding": finding.cause.value, "executions": len(held_slots), "child_pid": pid}
-            logger.warning("io_process.ended", extra=facts)
+            facts = {"finding": finding.cause.value, "executions": len(held_slots), "child_pid": pid}
+            ids, kinds = [str(held.execution_id) for held in named], sorted({held.kind for held in named})
+            logger.warning("io_process.ended", extra={**facts, "execution_ids": ids, "kinds": kinds})
         found = {held.index: self._settlements_of(held, finding) for held in held_slots}
-        settle([settlement for settlements in found.values() for settlement in settlements])
+        _settle_all([settlement for settlements in found.values() for settlement in settlements])
         for held in held_slots:
             self._block.vacate(held)
         del self._findings[pid]
@@ -183,6 +185,22 @@ class IoWatch(ProcessWatch):
         if finding.culprit is not None or cause is ExitCause.SHUT_DOWN:
             return settlements
         return [replace(one, state=JobState.SCHEDULED, due_in_seconds=UNBLAMED_DELAY_SECONDS) for one in settlements]
+
+
+def _settle_all(settlements: Sequence[Settlement]) -> None:
+    """Settle in one statement; if that fails, one by one, and leave what cannot be settled to its lease."""
+    try:
+        settle(settlements)
+    except Exception:
+        if not connection.is_usable():
+            # All of them are tried again at the next check.
+            raise
+        logger.exception(
+            "io_process.not_settled", extra={"execution_ids": [str(one.execution_id) for one in settlements]}
+        )
+        if len(settlements) > 1:
+            for one in settlements:
+                _settle_all([one])
 
 
 def _blame_only_one(finding: Finding, held_slots: Sequence[BusyChild]) -> Finding:

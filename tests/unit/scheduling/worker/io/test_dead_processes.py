@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,14 +20,9 @@ RETURNED = ("returned", "available", None)
 CRASHED = ("crashed", "available", None)
 
 
-class DeadProcess:
-    """A process whose seats this test took: its own pid is no child's."""
-
-    def __init__(self) -> None:
-        self.state = ProcessState()
-        self.pid = os.getpid()
-        self.vacated: frozenset[int] | None = None
-        self.resident_kib = 0
+def dead_process() -> Any:
+    """Return a process whose seats this test takes: its own pid is no child's."""
+    return SimpleNamespace(state=ProcessState(), pid=os.getpid(), vacated=None)
 
 
 class Parent:
@@ -35,7 +30,7 @@ class Parent:
 
     def __init__(self) -> None:
         self.block = ControlBlock(3)
-        self.process: Any = DeadProcess()
+        self.process = dead_process()
         self.stored: list[Settlement] = []
         self.poison: UUID | None = None
         worker: Any = SimpleNamespace(block=self.block, registration=SimpleNamespace(memory_mib=512))
@@ -98,3 +93,24 @@ def test_executions_beside_a_known_culprit_are_returned_at_once(parent: Parent) 
     parent.run()
     parent.process.state.running_seat = 2
     assert parent.settled() == [RETURNED, CRASHED]
+
+
+def test_failed_statement_is_repeated_for_each_execution_and_the_failed_one_left_to_its_lease(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "connection", SimpleNamespace(is_usable=lambda: True))
+    ids = [parent.run() for _ in range(3)]
+    parent.poison = ids[1]
+    assert parent.settled() == [DELAYED, DELAYED]
+    assert [one.execution_id for one in parent.stored] == [ids[0], ids[2]]
+    assert parent.process.vacated == {0, 1, 2}
+
+
+def test_nothing_is_left_to_leases_while_the_database_is_away(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "connection", SimpleNamespace(is_usable=lambda: False))
+    parent.poison = parent.run()
+    with pytest.raises(ValueError, match="odd"):
+        parent.watch.look()
+    assert parent.process.vacated is None
+    parent.poison = None
+    assert parent.settled() == [CRASHED]
