@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from django.db import connection
@@ -94,21 +95,23 @@ class HeartbeatThread(threading.Thread):
         while not self._stopped.is_set():
             self.watch.turn()
             with self._round:
-                try:
-                    self.watch.look()
-                    if time.monotonic() >= self._next_beat:
-                        self._beat()
-                except CONNECTION_ERRORS:
-                    logger.warning("heartbeat.database_away", exc_info=True)
-                    connection.close()
-                    self._next_beat = time.monotonic() + WATCH_SECONDS
-                except Exception:
-                    # The end of this thread would cost every lease of the worker; the error is in the log.
-                    logger.exception("heartbeat.round_failed")
+                self._attempt(self.watch.look)
+                if time.monotonic() >= self._next_beat:
+                    self._attempt(self._beat)
                 self._socket = _socket_of_connection()
             self._hurry.wait(WATCH_SECONDS)
             self._hurry.clear()
         connection.close()
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """Do a step of a round; an error is logged, because the end of this thread would cost all leases."""
+        try:
+            step()
+        except CONNECTION_ERRORS:
+            logger.warning("heartbeat.database_away", exc_info=True)
+            connection.close()
+        except Exception:
+            logger.exception("heartbeat.round_failed")
 
     def _beat(self) -> None:
         held_slots = list(self.block.held_slots())

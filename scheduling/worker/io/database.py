@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import threading
 import time
 from collections import deque
@@ -15,8 +17,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
+from scheduling.dispatch.locked import is_lock_timeout
 from scheduling.exceptions import FenceLostError
 from scheduling.execution.checkpoints import save_progress_many
 from scheduling.execution.logs.buffer import LogBuffer, write_buffers
@@ -33,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 MOST_IN_BATCH = 50
 LINGER_SECONDS = 0.005
+# The time for output in a round of reports: a write may wait for a locked row.
+OUTPUT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class DatabaseThread(threading.Thread):
         self._news = threading.Condition()
         self._is_closing = False
         self._reports_due_at = time.monotonic() + PROGRESS_SECONDS
+        self._last_output = -1
 
     # On the loop -----------------------------------------------------------------------------------
 
@@ -95,12 +101,23 @@ class DatabaseThread(threading.Thread):
         try:
             while (batch := self._next_batch(lingers=size > 1)) is not None:
                 size = len(batch)
-                if batch:
-                    self._run_batch(batch)
-                if time.monotonic() >= self._reports_due_at:
-                    self._write_reports()
-        finally:
-            connection.close()
+                self._run_round(batch)
+        except BaseException:
+            # Without this thread all seats would stay held with healthy leases: the parent settles them instead.
+            logger.critical("io.database_thread_ended", exc_info=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        connection.close()
+
+    def _run_round(self, batch: Sequence[Asked]) -> None:
+        try:
+            if batch:
+                self._run_batch(batch)
+            if time.monotonic() >= self._reports_due_at:
+                self._write_reports()
+        except Exception as error:
+            logger.exception("io.round_failed")
+            # Those that have their answers keep them.
+            self._loop.call_soon_threadsafe(_deliver, [(future, error) for _, future in batch])
 
     def _next_batch(self, *, lingers: bool) -> Sequence[Asked] | None:
         """Wait for requests and return them, or nothing once reports are due; return None at the end."""
@@ -155,9 +172,7 @@ class DatabaseThread(threading.Thread):
         old = time.monotonic() - SAFE_POINT_SECONDS
         buffers = [one.log.buffer for one in running if one.log.buffer is not None]
         write_buffers([buffer for buffer in buffers if 0.0 < buffer.waiting_since <= old])
-        for one in running:
-            if one.runtime.has_output:
-                _write_output(one)
+        self._write_outputs([one for one in running if one.runtime.has_output])
         unsaved = [(one, report) for one in running if (report := one.runtime.unsaved_progress) is not None]
         if not unsaved:
             return
@@ -172,6 +187,15 @@ class DatabaseThread(threading.Thread):
                 if one.started.job_id in saved:
                     one.runtime.note_progress_saved(report)
 
+    def _write_outputs(self, waiting: Sequence[CoroutineExecution]) -> None:
+        """Write output, seat by seat from round to round, until requests wait or the time is up."""
+        until = time.monotonic() + OUTPUT_SECONDS
+        for one in sorted(waiting, key=lambda one: (one.index <= self._last_output, one.index)):
+            self._last_output = one.index
+            _write_output(one)
+            if self._requests or time.monotonic() >= until:
+                return
+
 
 def _write_output(execution: CoroutineExecution) -> None:
     try:
@@ -179,7 +203,10 @@ def _write_output(execution: CoroutineExecution) -> None:
     except FenceLostError:
         # The settlement of the execution will find no row.
         return
-    except CONNECTION_ERRORS:
+    except OperationalError as error:
+        if not is_lock_timeout(error):
+            connection.close()
+    except InterfaceError:
         connection.close()
     except Exception:
         logger.exception("io.output_not_written")

@@ -39,6 +39,8 @@ _SPARE_DESCRIPTORS = 256
 END_SECONDS = 2
 _RETRY_SECONDS = 0.1
 _BLOCKED_NS = 1_000_000_000
+# The share of its memory above which a process with messages gets no more.
+_MOST_MEMORY = 0.8
 # The most database connections of a worker: one of the parent, and of each process that of its slots and its lanes.
 MOST_CONNECTIONS = 8
 MOST_PROCESSES = 3
@@ -53,13 +55,13 @@ class IoProcess:
     """One process as its parent sees it, and after its end the next one in its place.
 
     ``vacated`` are the seats whose executions the watch has settled after the process died, None until then; the
-    messages of its other seats are still to be run.
+    messages of its other seats are still to be run. ``resident_kib`` is its memory as the watch has read it last.
     """
 
     def __init__(self, worker: LocalWorker, state: ProcessState, *, lanes: int) -> None:
         self.state = state
         self.vacated: frozenset[int] | None = None
-        self.load = 0
+        self.load = self.resident_kib = 0
         self._worker = worker
         self._lanes = lanes
         self._process: BaseProcess | None = None
@@ -72,10 +74,11 @@ class IoProcess:
 
     @property
     def takes_messages(self) -> bool:
-        """Return whether it gets messages; none while a step of a coroutine blocks it."""
+        """Return whether it gets messages; none while a step blocks it, or its executions need most of its memory."""
         state = self.state
         is_blocked = state.running_seat and time.monotonic_ns() - state.running_since_ns > _BLOCKED_NS
-        return self.socket is not None and not is_blocked
+        is_full = self.load and self.resident_kib > _MOST_MEMORY * self._worker.registration.memory_mib * 1_024
+        return self.socket is not None and not (is_blocked or is_full)
 
     def start(self, others: Iterable[IoProcess]) -> None:
         """Fork the process, which closes the parent's ends of its own connection and of those to ``others``."""
@@ -94,7 +97,7 @@ class IoProcess:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED_SIGNALS)
         theirs.close()
         ours.settimeout(0.0)
-        self.socket, self.load, self.vacated = ours, 0, None
+        self.socket, self.load, self.resident_kib, self.vacated = ours, 0, 0, None
         self._process = process
 
     def send(self, seat: int, token: UUID, ids: Sequence[UUID]) -> bool:

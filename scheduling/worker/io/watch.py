@@ -8,9 +8,12 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from django.db import connection
 
 from scheduling.execution.settlement import Settlement, settle
+from scheduling.jobs.lifecycle import JobState
 from scheduling.worker.busy_child import BusyChild
 from scheduling.worker.canary import LONGEST_LOOK_SECONDS
 from scheduling.worker.child_exit import (
@@ -31,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 # A coroutine is cancelled at its time limit; one that blocks its loop is ended this long after it.
 GRACE_SECONDS = 1.0
+# Executions of which one may have ended the process wait this long, because it may do so again.
+UNBLAMED_DELAY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +133,10 @@ class IoWatch(ProcessWatch):
     def _find(self, process: IoProcess, pid: int, *, is_alive: bool) -> Finding | None:
         if self._take_back.is_set():
             return Finding(ExitCause.SHUT_DOWN)
+        facts = self._facts(process.state, pid, is_alive=is_alive)
+        process.resident_kib = facts.resident_kib
         return find(
-            self._facts(process.state, pid, is_alive=is_alive),
+            facts,
             is_stopping=self._block.is_stopping,
             limit_kib=self._worker.registration.memory_mib * 1_024,
             stall_seconds=platform_settings.WATCHDOG_SECONDS,
@@ -161,20 +168,51 @@ class IoWatch(ProcessWatch):
     def _settle(self, process: IoProcess, pid: int, finding: Finding) -> None:
         """Settle the executions of a dead process in one statement, free their seats, and have it replaced."""
         held_slots = [held for held in self._block.held_slots() if held.pid == pid]
+        finding = _blame_only_one(finding, held_slots)
         if held_slots:
-            culprit = next((held for held in held_slots if held.index == finding.culprit), None)
-            named = {} if culprit is None else {"execution_id": str(culprit.execution_id), "kind": culprit.kind}
-            facts = {"finding": finding.cause.value, "executions": len(held_slots), "child_pid": pid, **named}
-            logger.warning("io_process.ended", extra=facts)
-        found = {held.index: self._settlements_of(held, finding.cause_for(held.index)) for held in held_slots}
-        settle([settlement for settlements in found.values() for settlement in settlements])
+            named = [held for held in held_slots if finding.culprit in {None, held.index}]
+            facts = {"finding": finding.cause.value, "executions": len(held_slots), "child_pid": pid}
+            ids, kinds = [str(held.execution_id) for held in named], sorted({held.kind for held in named})
+            logger.warning("io_process.ended", extra={**facts, "execution_ids": ids, "kinds": kinds})
+        found = {held.index: self._settlements_of(held, finding) for held in held_slots}
+        _settle_all([settlement for settlements in found.values() for settlement in settlements])
         for held in held_slots:
             self._block.vacate(held)
         del self._findings[pid]
         process.vacated = frozenset(seat for seat, settlements in found.items() if settlements)
         self._replace_children()
 
-    def _settlements_of(self, held: BusyChild, cause: ExitCause) -> list[Settlement]:
+    def _settlements_of(self, held: BusyChild, finding: Finding) -> list[Settlement]:
+        cause = finding.cause_for(held.index)
         if held.has_fences:
-            return settlements_for_exited_child(held, self._block.members_of(held), cause)
-        return settlements_of_hold(held, self._read_hold(held), cause)
+            settlements = settlements_for_exited_child(held, self._block.members_of(held), cause)
+        else:
+            settlements = settlements_of_hold(held, self._read_hold(held), cause)
+        if finding.culprit is not None or cause is ExitCause.SHUT_DOWN:
+            return settlements
+        return [replace(one, state=JobState.SCHEDULED, due_in_seconds=UNBLAMED_DELAY_SECONDS) for one in settlements]
+
+
+def _settle_all(settlements: Sequence[Settlement]) -> None:
+    """Settle in one statement; if that fails, one by one, and leave what cannot be settled to its lease."""
+    try:
+        settle(settlements)
+    except Exception:
+        if not connection.is_usable():
+            # All of them are tried again at the next check.
+            raise
+        logger.exception(
+            "io_process.not_settled", extra={"execution_ids": [str(one.execution_id) for one in settlements]}
+        )
+        if len(settlements) > 1:
+            for one in settlements:
+                _settle_all([one])
+
+
+def _blame_only_one(finding: Finding, held_slots: Sequence[BusyChild]) -> Finding:
+    """Return the finding with the only execution as its culprit, if none is known and it has begun."""
+    is_blameless = finding.culprit is not None or finding.cause is ExitCause.SHUT_DOWN
+    if is_blameless or len(held_slots) != 1 or not held_slots[0].has_begun:
+        return finding
+    cause = ExitCause.CRASHED if finding.cause is ExitCause.STALLED else finding.cause
+    return Finding(cause, held_slots[0].index)

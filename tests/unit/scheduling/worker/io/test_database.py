@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from multiprocessing import get_context
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from django.db import OperationalError
 
@@ -32,7 +35,8 @@ class Statements:
         self.gate.set()
         self.is_entered = threading.Event()
         self.poison: UUID | None = None
-        self.error: Exception = ValueError("odd")
+        self.error: BaseException = ValueError("odd")
+        self.answer: object = None
 
     def start_each(self, requests: Sequence[StartRequest], *, worker_id: UUID) -> list[Any]:
         self.is_entered.set()
@@ -40,7 +44,11 @@ class Statements:
         self.starts.append(len(requests))
         if any(one.execution_id == self.poison for one in requests):
             raise self.error
-        return [SimpleNamespace(execution_id=one.execution_id) for one in requests if one.token.int]
+        return (
+            [self.answer]
+            if self.answer
+            else [SimpleNamespace(execution_id=one.execution_id) for one in requests if one.token.int]
+        )
 
     def settle_with_logs(self, settlements: Sequence[Settlement], logs: Sequence[object]) -> None:
         assert self.gate.wait(10)
@@ -48,7 +56,7 @@ class Statements:
 
 
 @pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[Statements]:
+def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
     statements = Statements()
     monkeypatch.setattr(database, "start_each", statements.start_each)
     monkeypatch.setattr(database, "settle_with_logs", statements.settle_with_logs)
@@ -56,9 +64,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[Statements]:
     return statements
 
 
-def with_thread(work: Work) -> object:
+def with_thread(work: Work, running: Callable[[], Any] = list) -> object:
     async def main() -> object:
-        thread = DatabaseThread(uuid4(), list)
+        thread = DatabaseThread(uuid4(), running)
         thread.start()
         try:
             return await work(thread)
@@ -157,3 +165,126 @@ def test_settlements_share_a_statement(statements: Statements) -> None:
 
     with_thread(work)
     assert statements.settlements == [5]
+
+
+class Output:
+    """An execution in a seat whose output waits, and what a write of it does."""
+
+    def __init__(self, index: int, written: list[int], write: Callable[[], object]) -> None:
+        self.index, self.written, self.write = index, written, write
+        self.log = SimpleNamespace(buffer=None)
+        self.runtime = self
+        self.has_output = True
+        self.unsaved_progress = None
+
+    def write_output(self) -> None:
+        self.written.append(self.index)
+        self.write()
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reports be due at once."""
+    monkeypatch.setattr(database, "PROGRESS_SECONDS", 0.001)
+
+
+async def until(is_true: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not is_true():  # noqa: ASYNC110 - another thread makes it true
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.usefixtures("often", "statements")
+def test_output_is_written_in_turns_of_limited_length() -> None:
+    written: list[int] = []
+    outputs = [Output(index, written, lambda: time.sleep(0.02)) for index in range(12)]
+    # What was written when each round began.
+    rounds: list[int] = []
+
+    def running() -> list[Output]:
+        rounds.append(len(written))
+        return outputs
+
+    async def work(thread: DatabaseThread) -> None:
+        await until(lambda: len(written) > 12)
+
+    with_thread(work, running)
+    assert written[:13] == [*range(12), 0]
+    assert 0 < rounds[1] <= 5
+
+
+@pytest.mark.usefixtures("often")
+def test_requests_wait_for_one_write_of_output_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    written_before: list[int] = []
+
+    def start_each(requests: object, *, worker_id: UUID) -> list[Any]:
+        written_before.extend(written)
+        return []
+
+    monkeypatch.setattr(database, "start_each", start_each)
+    is_writing, is_asked = threading.Event(), threading.Event()
+
+    def write() -> None:
+        is_writing.set()
+        assert is_asked.wait(10)
+
+    running: list[Any] = [Output(index, written, write) for index in range(12)]
+
+    async def work(thread: DatabaseThread) -> None:
+        await asyncio.to_thread(is_writing.wait, 10)
+        asked = asyncio.ensure_future(thread.start_execution(request()))
+        await asyncio.sleep(0)
+        is_asked.set()
+        assert await asked is None
+
+    with_thread(work, lambda: running)
+    assert written_before == [0]
+
+
+@pytest.mark.usefixtures("often", "statements")
+@pytest.mark.parametrize(
+    ("cause", "is_closed"), [(psycopg.errors.LockNotAvailable(), False), (psycopg.errors.AdminShutdown(), True)]
+)
+def test_locked_row_of_output_costs_no_connection(
+    monkeypatch: pytest.MonkeyPatch, cause: Exception, *, is_closed: bool
+) -> None:
+    closed, written = threading.Event(), list[int]()
+    monkeypatch.setattr(database, "connection", SimpleNamespace(close=closed.set))
+
+    def write() -> None:
+        raise OperationalError from cause
+
+    async def work(thread: DatabaseThread) -> None:
+        await until(lambda: len(written) > 1)
+        assert closed.is_set() == is_closed
+
+    with_thread(work, lambda: [Output(0, written, write)])
+
+
+@pytest.mark.usefixtures("often")
+def test_thread_survives_errors_of_reports_and_of_answers(statements: Statements) -> None:
+    has_failed = threading.Event()
+
+    def fail() -> Any:
+        has_failed.set()
+        raise ValueError("odd")
+
+    async def work(thread: DatabaseThread) -> None:
+        await asyncio.to_thread(has_failed.wait, 10)
+        assert await thread.start_execution(request()) is not None
+        statements.answer = object()
+        with pytest.raises(AttributeError):
+            await thread.start_execution(request())
+
+    with_thread(work, fail)
+
+
+@pytest.mark.process
+def test_end_of_the_thread_ends_the_process(statements: Statements) -> None:
+    last = request()
+    statements.poison, statements.error = last.execution_id, SystemExit()
+    child = get_context("fork").Process(target=with_thread, args=(lambda thread: thread.start_execution(last),))
+    child.start()
+    child.join(20)
+    assert child.exitcode == -signal.SIGKILL

@@ -81,7 +81,7 @@ class EchoSlots:
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[IoProcess]]:
     """Return two running processes of one worker."""
     monkeypatch.setattr(process, "Slots", EchoSlots)
-    worker: Any = SimpleNamespace(block=ControlBlock(2))
+    worker: Any = SimpleNamespace(block=ControlBlock(2), registration=SimpleNamespace(memory_mib=100))
     both = [IoProcess(worker, state, lanes=1) for state in shared_states(2)]
     for one in both:
         one.start(other for other in both if other is not one)
@@ -108,6 +108,18 @@ def test_process_answers_until_its_parent_hangs_up(pair: list[IoProcess]) -> Non
     eventually(lambda: not is_child_alive(pid), within=20, what="the process has ended")
     assert not first.send(0, uuid4(), [])
     echo(second, 0)
+
+
+@pytest.mark.process
+def test_process_with_messages_gets_no_more_above_four_fifths_of_its_memory(pair: list[IoProcess]) -> None:
+    first, _ = pair
+    first.resident_kib = 81 * 1_024
+    # One that has none may always try.
+    takes = [first.takes_messages]
+    first.load = 1
+    takes.append(first.takes_messages)
+    first.resident_kib = 79 * 1_024
+    assert [*takes, first.takes_messages] == [True, False, True]
 
 
 @pytest.mark.process
