@@ -28,6 +28,7 @@ from scheduling.execution.processing import ExecutionResult, log_writer_of, run_
 from scheduling.execution.settling import settle_together
 from scheduling.execution.start import StartedExecution, StartedTurn, announce_starts, start_executions
 from scheduling.kit import registry
+from scheduling.kit.runtime import running_tenant
 from scheduling.worker.control_block import Seat
 from scheduling.worker.local_worker import LocalWorker
 from scheduling.worker.process_state import (
@@ -240,18 +241,19 @@ def announce_progress_of_list(turns: PrefetchList, use: SlotUse) -> None:
 
 @contextmanager
 def execution_context(started: StartedExecution) -> Iterator[tracing.Span]:
-    """Add the execution's ids to the logs and traces of the block; yield the trace span."""
+    """Add the execution's ids to the logs, traces and outgoing calls of the block; yield the trace span."""
     ids = {
         "tenant_id": str(started.tenant_id),
         "job_id": str(started.job_id),
         "execution_id": str(started.execution_id),
         "kind": started.kind,
     }
-    bound = structlog.contextvars.bind_contextvars(**ids)
+    bound, tenant = structlog.contextvars.bind_contextvars(**ids), running_tenant.set(started.tenant_id)
     try:
         with tracing.span(
             "job.execute", parent=started.traceparent, queue=started.queue, attempt=started.attempt, **ids
         ) as span:
             yield span
     finally:
+        running_tenant.reset(tenant)
         structlog.contextvars.reset_contextvars(**bound)

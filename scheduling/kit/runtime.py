@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from typing import IO, Final, Literal, Protocol
+from uuid import UUID
 
 from scheduling.kit.children import Child, ChildJob
 from scheduling.kit.dependencies import Dependency
@@ -14,6 +16,8 @@ type Effects = Callable[[], object]
 # The media type of bytes of which nothing is known.
 BYTES: Final = "application/octet-stream"
 type LogLevel = Literal["debug", "info", "warning", "error"]
+# The tenant whose job runs, None outside of jobs.
+running_tenant: ContextVar[UUID | None] = ContextVar("running_tenant", default=None)
 
 
 class Interrupted(BaseException):

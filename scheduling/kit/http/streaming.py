@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 import httpcore
 
@@ -34,8 +36,12 @@ from scheduling.kit.http.errors import NoAnswerError, RequestRefusedError
 from scheduling.kit.http.policy import OutgoingPolicy, current_policy
 from scheduling.kit.http.secret_headers import HeaderValue, Mask
 from scheduling.kit.http.targets import UrlTarget, read_target
+from scheduling.kit.runtime import running_tenant
 
 DEFAULT_LIMITS = Limits()
+# Look-ups run in threads that all jobs of the loop share; so many of a tenant's at once.
+LOOK_UPS_AT_ONCE = 4
+_look_ups: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, UUID | None], asyncio.Semaphore] = WeakValueDictionary()
 
 
 class Stream:
@@ -191,7 +197,7 @@ class CheckedAsyncBackend(httpcore.AsyncNetworkBackend):
     async def _look_up(self, name: str, port: int, until: float) -> Sequence[str]:
         try:
             async with asyncio.timeout(_left(until)):
-                return await asyncio.to_thread(self._resolve, name, port)
+                return await _in_thread(self._resolve, name, port)
         except TimeoutError as error:
             raise CallTimeoutError from error
         except (OSError, UnicodeError) as error:
@@ -232,6 +238,17 @@ class _TimedStream(httpcore.AsyncNetworkStream):
 
     def _step(self) -> float:
         return min(self._limits.read_seconds, _left(self._ends_at))
+
+
+async def _in_thread(look_up: Resolve, name: str, port: int) -> Sequence[str]:
+    """Resolve a name in a thread, once fewer than LOOK_UPS_AT_ONCE threads do so for the tenant."""
+    loop = asyncio.get_running_loop()
+    free = _look_ups.setdefault((loop, running_tenant.get()), asyncio.Semaphore(LOOK_UPS_AT_ONCE))
+    await free.acquire()
+    found = loop.run_in_executor(None, look_up, name, port)
+    # A cancelled call leaves its thread at work, so only the end of the thread counts.
+    found.add_done_callback(lambda _: free.release())
+    return await asyncio.shield(found)
 
 
 def _left(ends_at: float) -> float:

@@ -32,7 +32,7 @@ _PACKET_BYTES = 1 << 17
 # The parent's handlers of these mean its own stop; a process stops when the control block says so.
 _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 # Threads for look-ups of names and other blocking calls of libraries.
-_EXECUTOR_THREADS = 8
+_EXECUTOR_THREADS = 64
 # Descriptors of a process beside those of its executions, of which each may have two.
 _SPARE_DESCRIPTORS = 256
 # The longest time from the end of the connection to that of the process.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -19,6 +21,8 @@ from scheduling.kit.http import (
     open_stream,
     send_async,
 )
+from scheduling.kit.http.streaming import LOOK_UPS_AT_ONCE
+from scheduling.kit.runtime import running_tenant
 from tests.web_server import web_server
 
 
@@ -135,3 +139,47 @@ def test_stream_is_read_in_parts(opened) -> None:
             return [part async for part in stream.parts()]
 
     assert b"".join(asyncio.run(read())) == b"hello"
+
+
+def test_tenants_slow_names_leave_threads_to_other_tenants(opened) -> None:
+    started, asked = threading.Semaphore(0), []
+    is_over = threading.Event()
+
+    def look_up_slowly(name: str, port: int) -> list[str]:
+        asked.append(name)
+        started.release()
+        assert is_over.wait(20)
+        return ["127.0.0.1"]
+
+    def call_of(tenant_id: UUID, look_up, seconds: float = 20.0) -> asyncio.Task[Answer]:
+        running_tenant.set(tenant_id)
+        return asyncio.create_task(
+            send_async("GET", opened.url, look_up=look_up, limits=Limits(connect_seconds=seconds))
+        )
+
+    async def call_all() -> None:
+        slow, other = uuid4(), uuid4()
+        cancelled = [call_of(slow, look_up_slowly) for _ in range(LOOK_UPS_AT_ONCE)]
+        for _ in cancelled:
+            assert await asyncio.to_thread(started.acquire, timeout=20)
+        for task in cancelled:
+            task.cancel()
+        await asyncio.wait(cancelled)
+        with pytest.raises(NoAnswerError) as caught:
+            await call_of(slow, look_up_slowly, seconds=0.05)
+        assert caught.value.code == "timed_out"
+        # The threads of the cancelled calls have not ended.
+        assert len(asked) == LOOK_UPS_AT_ONCE
+        assert (await call_of(other, lambda name, port: ["127.0.0.1"])).status == 200
+        late = call_of(slow, look_up_slowly)
+        is_over.set()
+        assert (await late).status == 200
+
+    async def with_threads() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOK_UPS_AT_ONCE + 2))
+        await call_all()
+
+    try:
+        asyncio.run(with_threads())
+    finally:
+        is_over.set()
