@@ -2,6 +2,21 @@
 
 import django.core.validators
 from django.db import migrations, models
+from django.db.migrations.exceptions import IrreversibleError
+
+from tenants.database.rls import cross_tenant_migration
+
+
+def refuse_other_rates(apps, schema_editor):
+    """Raise IrreversibleError if an execution has another rate than 1000, which would be lost with the column."""
+    alias = schema_editor.connection.alias
+    with cross_tenant_migration(schema_editor):
+        for name in ("LiveExecution", "Execution"):
+            if apps.get_model("scheduling", name).objects.using(alias).exclude(rate_milli=1000).exists():
+                raise IrreversibleError(
+                    "Executions were charged at another rate than 1000, which this would delete, and their charges"
+                    " would no longer match. Keep this migration until their retention has ended."
+                )
 
 
 class Migration(migrations.Migration):
@@ -59,4 +74,6 @@ class Migration(migrations.Migration):
                 migrations.AddField(model_name="settled", name="rate_milli", field=models.IntegerField(db_default=1000))
             ],
         ),
+        # Last, so that it is reversed first.
+        migrations.RunPython(migrations.RunPython.noop, refuse_other_rates),
     ]

@@ -76,7 +76,7 @@ def create_cfs_plan(*, fields: Mapping[str, Any], tiers: Sequence[TierRow], reas
 
 
 def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
-    """Activate a plan instead of the active one. Raise CFSPlanInvalidError if a tier has no queue in it.
+    """Activate a plan instead of the active one. Raise CFSPlanInvalidError if a tier has no queue of the right class.
 
     A reroute then moves waiting jobs to the queues of the new plan (`scheduling.bulk.reroute`).
     """
@@ -86,6 +86,8 @@ def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
         missing = Tier.objects.exclude(pk__in=target.tiers.values("tier")).values_list("slug", flat=True)
         if missing:
             raise CFSPlanInvalidError("The plan names no queue for: %(names)s.", {"names": ", ".join(missing)})
+        for row in target.tiers.select_related("queue__pool", "io_queue__pool"):
+            _refuse_wrong_class(row)
         previous = next((row.name for row in plans.values() if row.is_active), None)
         CFSPlan.objects.filter(is_active=True).update(is_active=False)
         CFSPlan.objects.filter(pk=target.pk).update(is_active=True)

@@ -14,10 +14,11 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext
 
+from scheduling.conf import UPKEEP_QUEUE
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.fleet.queries import live_workers
 from scheduling.jobs.routing.conditions import check_condition
-from scheduling.models import PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
+from scheduling.models import CFSPlanTier, PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
 from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
@@ -104,7 +105,7 @@ def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: 
     """Change a pool's description, memory class, resource class and rate.
 
     Jobs that need more memory than the pool now has are not dispatched. The resource class cannot be changed while
-    workers run, which serve the old one; a new rate applies to jobs that are dispatched from now on.
+    workers run, or queues are used, that need the old one; a new rate applies to jobs that are dispatched from now on.
     """
     if "resource_class" in changes:
         check_pool_class(pool, changes["resource_class"])
@@ -112,14 +113,35 @@ def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: 
 
 
 def check_pool_class(pool: WorkerPool, resource_class: str) -> None:
-    """Raise FieldInvalidError if the pool's stored resource class is another one and workers of the pool run."""
+    """Raise FieldInvalidError if the pool's stored resource class is another one and workers or queues need it."""
+    is_io = resource_class == WorkerPool.ResourceClass.IO
     with all_tenants():
         running = live_workers().filter(pool_id=pool.pk).exclude(pool__resource_class=resource_class).count()
+        queues = Queue.objects.filter(pool_id=pool.pk).exclude(pool__resource_class=resource_class)
+        tiers = CFSPlanTier.objects.filter(plan__is_active=True)
+        planned = list(
+            queues.filter(pk__in=tiers.values("queue" if is_io else "io_queue")).values_list("name", flat=True)
+        )
+        has_upkeep = is_io and queues.filter(name=UPKEEP_QUEUE).exists()
     if running:
         raise _invalid(
             "resource_class",
             gettext("Workers of the pool are running (%(count)d). Stop them, then change the class.")
             % {"count": running},
+        )
+    if has_upkeep:
+        raise _invalid(
+            "resource_class",
+            gettext("The pool has the queue of upkeep tasks, which need a CPU pool. Add another pool for I/O."),
+        )
+    if planned:
+        raise _invalid(
+            "resource_class",
+            gettext(
+                "The active CFS plan names queues of the pool: %(names)s. Name queues of another pool there, then "
+                "change the class."
+            )
+            % {"names": ", ".join(planned)},
         )
 
 

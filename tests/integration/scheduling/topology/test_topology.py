@@ -12,8 +12,10 @@ from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 
 from scheduling.dispatch.tick import run_tick
+from scheduling.exceptions import CFSPlanInvalidError
 from scheduling.fleet.workers import Registration, register_worker
-from scheduling.models import PoolClock, Queue, QueueClock, Worker, WorkerPool
+from scheduling.models import CFSPlan, PoolClock, Queue, QueueClock, Worker, WorkerPool
+from scheduling.plans.service import activate_cfs_plan
 from scheduling.topology.service import (
     create_queue,
     create_routing_rule,
@@ -141,7 +143,9 @@ def test_value_of_a_pool_must_be_a_known_one(field: str, value: Any) -> None:
         create_worker_pool(name="new", values={field: value})
 
 
-def test_class_of_a_pool_changes_only_while_no_worker_runs(worker: Registration, pool: WorkerPool) -> None:
+def test_class_of_a_pool_changes_only_while_no_worker_runs() -> None:
+    pool = create_worker_pool(name="far")
+    register_worker(pool_name="far", hostname="far", pid=1, slots=1)
     with pytest.raises(FieldInvalidError, match="Stop them"):
         update_worker_pool(pool=pool, changes={"resource_class": "io"})
     # The class that it has already is no change.
@@ -150,6 +154,30 @@ def test_class_of_a_pool_changes_only_while_no_worker_runs(worker: Registration,
         Worker.objects.update(status=Worker.Status.STOPPED)
     assert update_worker_pool(pool=pool, changes={"resource_class": "io"}).resource_class == "io"
     assert entry_of("worker_pool.changed", after__has_key="resource_class").before == {"resource_class": "cpu"}
+
+
+@pytest.mark.parametrize(("name", "words"), [("default", "workflow_sandbox"), ("maintenance", "upkeep")])
+def test_pool_of_queues_for_synchronous_jobs_stays_a_cpu_pool(name: str, words: str) -> None:
+    pool = WorkerPool.objects.get(name=name)
+    activate_cfs_plan(plan=CFSPlan.objects.get(name="cloud"))
+    with pytest.raises(FieldInvalidError, match=words):
+        update_worker_pool(pool=pool, changes={"resource_class": "io"})
+    assert update_worker_pool(pool=pool, changes={"resource_class": "cpu", "memory_mib": 512}).memory_mib == 512
+
+
+def test_pool_of_a_plans_queue_for_asynchronous_kinds_stays_an_io_pool() -> None:
+    pool = create_worker_pool(name="waits", values={"resource_class": "io"})
+    queue = create_queue(name="coroutines", pool=pool)
+    plan = CFSPlan.objects.get(name="cloud")
+    activate_cfs_plan(plan=plan)
+    with all_tenants():
+        plan.tiers.update(io_queue=queue)
+    with pytest.raises(FieldInvalidError, match="coroutines"):
+        update_worker_pool(pool=pool, changes={"resource_class": "cpu"})
+    activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
+    update_worker_pool(pool=pool, changes={"resource_class": "cpu"})
+    with pytest.raises(CFSPlanInvalidError, match="coroutines belongs to no I/O pool"):
+        activate_cfs_plan(plan=plan)
 
 
 def test_pool_and_queue_without_clocks_get_them_from_the_tick(acme: Tenant) -> None:
