@@ -58,7 +58,7 @@ class CoroutineExecution:
 
     ``yielding`` is set once a yield is requested, ``tasks`` are the tasks of the processor that have not ended, and
     ``lent`` returns the calls of theirs that run in threads. While one of them goes on, nothing is settled, because a
-    retry would run beside it: the parent, told in ``state``, ends the process.
+    retry would run beside it: the parent, which reads ``state``, ends the process.
     """
 
     def __init__(
