@@ -276,6 +276,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "tenants/tenancy/api.py": ({"PlatformTenantViewSet.list"}, "platform staff reads all tenants"),
     "tenants/middleware.py": ({"_context_of"}, "platform staff without a named tenant accesses all of them"),
     "tenants/migrations/_seeds.py": ({"create_plans"}, "FORCE applies to the owner, which inserts the first plans"),
+    "scheduling/migrations/0005_pool_classes_and_rates.py": (
+        {"refuse_other_rates"},
+        "FORCE applies to the owner, which looks for rates of all tenants' executions",
+    ),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},
         "FORCE applies to the owner, which inserts the first queues",
