@@ -26,7 +26,7 @@ from benchmarks.harness.processes import read_processor_seconds, serving
 from benchmarks.peers.apps.jobs import BULK_SECONDS, NOISY, TENANTS, trickle
 from benchmarks.peers.playground import PEERS, Peer, Turn, read_versions
 from jobsplatform.demo.measures import percentile
-from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US
+from scheduling.conf import LIST_WORK_US, MAX_MESSAGE_JOBS
 from tenants.context import all_tenants
 from tenants.models import Tenant
 
@@ -220,8 +220,8 @@ def _compare_peer(peer: Peer, drains: Mapping[str, Sequence[Drained]], version: 
 def describe_floods(found: Mapping[str, Sequence[Flooded]], versions: Mapping[str, str]) -> list[Finding]:
     """Return a row for the platform and each peer; none has a target."""
     ours = (
-        f"{_WITHOUT_SPARE}; one queue for all tenants, equal weights, and no word on which tenant floods; merged by "
-        f"itself, messages of {MESSAGE_WORK_US / 1e6:g} s of work at most"
+        f"{_WITHOUT_SPARE}; one queue for all tenants, equal weights, and no word on which tenant floods; the "
+        f"flood's jobs in lists of at most {LIST_WORK_US / 1e6:g} s of predicted work, the quiet ones' merged"
     )
     rows = [(OURS, OURS, ours)]
     rows += [(peer.name, f"{peer.name} {versions[peer.package]}", peer.flooded.settings) for peer in PEERS]

@@ -171,7 +171,7 @@ class PreparedCursor(psycopg.RawCursor[Any]):
     ) -> Self:
         """Run a statement and return the cursor.
 
-        The statement is prepared, unless a parameter is a list of more than MOST_VALUES items: then it is planned anew
+        The statement is prepared, unless a parameter is a list of more than MOST_VALUES items: then it is planned
         for these values.
         """
         with nullcontext() if _watch is None else _watch(query):
@@ -231,7 +231,7 @@ def prepared_cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[Cursor
 def planned_cursor(
     row_factory: RowFactory[Any] = tuple_row, *, connection: BaseDatabaseWrapper | None = None
 ) -> Iterator[CursorWrapper]:
-    """Yield a Django cursor whose statements PostgreSQL plans anew each time, for the values given.
+    """Yield a Django cursor whose statements PostgreSQL plans each time, for the values given.
 
     ``row_factory`` builds the rows, as for `prepared_cursor`. Without ``connection`` the default connection is used.
     """
