@@ -9,20 +9,8 @@ WITH
     WHERE l.id = ANY(%(execution_ids)s) AND
     -- include: may_hold
     -- include: taken_columns
-), jobs AS (
-    -- include: job
 ),
--- include: joined
-,
--- include: started_keys
-, event AS (
-    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT event_id, tenant_id, job_id, id, statement_timestamp(), 'execution.started', 'executing',
-        'system', '', jsonb_build_object('number', number, 'worker', %(worker_id)s)
-    FROM joined WHERE
-    -- include: begins_now
-)
--- include: started
+-- include: start_of_single_ones
 ;
 
 -- name: start_many
@@ -93,7 +81,13 @@ WITH requested AS (
     WHERE n.id = l.id AND l.id = ANY(ARRAY(SELECT id FROM locked)) AND
     -- include: may_hold_own
     -- include: taken_columns
-), jobs AS (
+),
+-- include: start_of_single_ones
+;
+
+-- fragment: start_of_single_ones
+-- Start the jobs of ``taken``, each of which is alone in its message.
+jobs AS (
     -- include: job
 ),
 -- include: joined
@@ -107,7 +101,6 @@ WITH requested AS (
     -- include: begins_now
 )
 -- include: started
-;
 
 -- fragment: may_hold_own
     l.token = n.token AND (l.hold_id IS NULL OR l.hold_id = n.hold_id)
