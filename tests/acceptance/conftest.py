@@ -112,6 +112,8 @@ def platform(db: None, shared_platform: Platform, request: pytest.FixtureRequest
     shared_platform.stop_extras()
     if request.session.testsfailed > failed_before:
         sys.stdout.write(shared_platform.logs())
+        # What a test that failed leaves behind, such as a drained worker, must fail no other test.
+        shared_platform.stop()
 
 
 @pytest.fixture

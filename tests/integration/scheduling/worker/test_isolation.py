@@ -281,4 +281,5 @@ def test_planted_defect_is_found(
     plant(monkeypatch)
     # Transactions that a defect leaves open lock rows of settlements.
     monkeypatch.setattr(settling, "SETTLE_PATIENCE_SECONDS", 0.5)
-    assert run_scripts(12, scripts=3, seed=1) != []
+    # Which scripts meet depends on the pace of the machine: a few rounds, each with other scripts, until one finds it.
+    assert any(run_scripts(12, scripts=3, seed=seed) for seed in range(1, 11))
