@@ -103,7 +103,7 @@ def flood_ours(folder: Path) -> Flooded:
         started.update(read_starts(list(submitted)))
         return len(started) == len(submitted)
 
-    with serving(folder, slots=SLOTS, has_spare=False) as processes:
+    with serving(folder, slots=SLOTS) as processes:
         processes.wait_until(lambda: count_ended() >= WARM_UP_JOBS, within=READY_SECONDS, what="the first jobs end")
         began = time.time()
         trickle(submit, seconds=TURN_SECONDS, per_second=QUICK_A_SECOND)
@@ -220,7 +220,7 @@ def _compare_peer(peer: Peer, drains: Mapping[str, Sequence[Drained]], version: 
 def describe_floods(found: Mapping[str, Sequence[Flooded]], versions: Mapping[str, str]) -> list[Finding]:
     """Return a row for the platform and each peer; none has a target."""
     ours = (
-        f"{_WITHOUT_SPARE}; one queue for all tenants, equal weights, and no word on which tenant floods; the "
+        f"{_OUR_WORKER}; one queue for all tenants, equal weights, and no word on which tenant floods; the "
         f"flood's jobs in lists of at most {LIST_WORK_US / 1e6:g} s of predicted work, the quiet ones' merged"
     )
     rows = [(OURS, OURS, ours)]

@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from scheduling.dispatch.broker import wake_on_commit
-from scheduling.execution.settlement import DependencyReport, storable_text
+from scheduling.execution.json_limits import storable_text
+from scheduling.execution.settlement import DependencyReport
 from scheduling.models import JobEvent
 from tenants.context import all_tenants, tenant_context
 from tenants.database.prepared import execute, fetch_all

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -27,10 +27,12 @@ from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, breaker_of
 from tenants.database.platform_settings import platform_settings
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
-# The subjects of wakes: queue names, or EVERYTHING. FILLED_KEY holds queues to which only jobs came.
+# The subjects of wakes: queue names, or EVERYTHING. FILLED_KEY holds queues to which only jobs came, ENDED_KEY those of
+# which only messages ended whose slots were announced to be free before.
 NEWS_KEY = "jobsplatform:dispatch:news"
 EVERYTHING = "*"
 FILLED_KEY = "jobsplatform:dispatch:filled"
+ENDED_KEY = "jobsplatform:dispatch:ended"
 MOST_NEWS = 1_000
 # Per pool: a wake that came during its tick, which must read once more.
 LATE_WAKE_KEY = "jobsplatform:dispatch:late_wake:{}"
@@ -56,12 +58,14 @@ type Command = tuple[str | bytes | int, ...]
 class DispatchSignals:
     """What the dispatcher is notified of: queues with events, and queues to which only new jobs came (``filled``).
 
+    ``ended``: queues of which only messages ended whose end was announced before.
     ``is_everything``: all queues may have events. ``endings`` are the tokens of messages whose work is done.
     """
 
     is_everything: bool = False
     queues: frozenset[str] = frozenset()
     filled: frozenset[str] = frozenset()
+    ended: frozenset[str] = frozenset()
     endings: tuple[UUID, ...] = ()
 
 
@@ -201,21 +205,22 @@ def _packed(command: Command) -> bytes:
 notifier = FireAndForgetRedis(impatient_client)
 
 
-def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
+def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False, is_end_announced: bool = False) -> None:
     """Wake the dispatcher; do nothing while the broker is unreachable.
 
     Several wakes at once count as one. ``queues`` are those with events; without any, the dispatcher checks all queues.
-    ``is_filled``: the only events are new jobs.
+    ``is_filled``: the only events are new jobs; ``is_end_announced``: the only ones are ends that were announced.
     """
     names = list(queues)
+    key = FILLED_KEY if is_filled else ENDED_KEY if is_end_announced else NEWS_KEY
     # The dispatcher polls every DISPATCH_INTERVAL_SECONDS anyway.
-    _tell(*_news(names, FILLED_KEY if is_filled and names else NEWS_KEY))
+    _tell(*_news(names, key if names else NEWS_KEY))
 
 
-def wake_on_commit(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
+def wake_on_commit(queues: Iterable[str] = (), *, is_filled: bool = False, is_end_announced: bool = False) -> None:
     """Wake the dispatcher after this transaction commits; the arguments are those of `wake_dispatcher`."""
-    named = frozenset(queues)
-    transaction.on_commit(lambda: wake_dispatcher(named, is_filled=is_filled))
+    wake = partial(wake_dispatcher, frozenset(queues), is_filled=is_filled, is_end_announced=is_end_announced)
+    transaction.on_commit(wake)
 
 
 def announce_ending(token: UUID, queue: str) -> None:
@@ -252,15 +257,16 @@ def drain_signals() -> DispatchSignals:
             pipe.delete(WAKE_KEY)
             pipe.spop(NEWS_KEY, MOST_NEWS)
             pipe.spop(FILLED_KEY, MOST_NEWS)
+            pipe.spop(ENDED_KEY, MOST_NEWS)
             pipe.lpop(ENDING_KEY, MOST_ENDINGS)
-            _, found, filled, endings = pipe.execute()
+            _, found, filled, ended, endings = pipe.execute()
     except BROKER_ERRORS:
         # Removed news may be lost on the way.
         breaker().note_failure()
         return DispatchSignals(is_everything=True)
     tokens = tuple(UUID(bytes=token) for token in endings or () if len(token) == 16)
     names = _texts_of(found)
-    return DispatchSignals(EVERYTHING in names, names - {EVERYTHING}, _texts_of(filled), tokens)
+    return DispatchSignals(EVERYTHING in names, names - {EVERYTHING}, _texts_of(filled), _texts_of(ended), tokens)
 
 
 def _texts_of(names: Iterable[bytes]) -> frozenset[str]:

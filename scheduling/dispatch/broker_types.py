@@ -46,6 +46,7 @@ def expected_types(queue_names: Iterable[str]) -> Mapping[str, str]:
         broker.WAKE_KEY: "list",
         broker.NEWS_KEY: "set",
         broker.FILLED_KEY: "set",
+        broker.ENDED_KEY: "set",
         broker.ENDING_KEY: "list",
         broker_probes.EPOCH_KEY: "string",
     }

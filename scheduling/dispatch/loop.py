@@ -173,7 +173,7 @@ class DispatchLoop:
             self._follow_failure(pool_id, error)
             return
         self._failing.note_success(pool_id)
-        self._due.note(pool_id, result, time.monotonic())
+        self._due.note(pool_id, result, time.monotonic(), has_endings=bool(endings))
 
     def _follow_failure(self, pool_id: int, error: Exception) -> None:
         """Back off from the pool; after some failures set aside the rows that no tick can fold."""

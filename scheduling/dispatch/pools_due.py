@@ -36,6 +36,8 @@ class PoolsDue:
         # The events that each pool's last tick awaits.
         self._awaited: dict[int, NextTickTrigger] = {}
         self._with_lists: set[int] = set()
+        # Pools of which the last tick that counted announced ends left no slot free.
+        self._refilled: set[int] = set()
         # Pools in which a job came, or something was stopped, since their lists were compared with what waits.
         self._changed: set[int] = set()
         self._compared_at: dict[int, float] = {}
@@ -59,15 +61,19 @@ class PoolsDue:
             self._heard.update(self._due_at)
             self._changed.update(self._due_at)
             self._be_due(self._due_at, now)
-        ended, filled = self._pools_of(news.queues), self._pools_of(news.filled)
-        self._heard.update(ended, filled)
-        for pool_id in ended:
+        stirred, filled, ended = (self._pools_of(names) for names in (news.queues, news.filled, news.ended))
+        self._heard.update(stirred, filled, ended)
+        for pool_id in stirred:
             at = (
                 self._after(pool_id, MORE_WORK_SECONDS, now)
                 if self._awaited.get(pool_id) is NextTickTrigger.JOBS
                 else now
             )
             self._be_due([pool_id], at)
+        for pool_id in ended:
+            # The slot has its next message already: the end is folded by the tick for the next announcement, if it
+            # comes soon.
+            self._be_due([pool_id], now + MORE_WORK_SECONDS if pool_id in self._refilled else now)
         for pool_id in filled:
             self._filled.add(pool_id)
             self._changed.add(pool_id)
@@ -101,8 +107,8 @@ class PoolsDue:
         self._compared_at[pool_id] = now
         return True
 
-    def note(self, pool_id: int, result: TickResult, now: float) -> None:
-        """Use the result of a tick of the pool for its next due time.
+    def note(self, pool_id: int, result: TickResult, now: float, *, has_endings: bool = False) -> None:
+        """Use the result of a tick of the pool for its next due time; ``has_endings``: it counted announced ends.
 
         A pool that is due again at once counts as signalled, so that the wake reaches another dispatcher if that ticks
         the pool.
@@ -110,6 +116,10 @@ class PoolsDue:
         self._with_lists.discard(pool_id)
         if result.has_lists:
             self._with_lists.add(pool_id)
+        if has_endings or not result.was_led:
+            self._refilled.discard(pool_id)
+            if result.dispatched and result.awaited is NextTickTrigger.ENDS:
+                self._refilled.add(pool_id)
         if result.was_led and result.awaited is not None:
             self._awaited[pool_id] = result.awaited
         elif not result.was_led or self._awaited.get(pool_id) is NextTickTrigger.ENDS:

@@ -19,7 +19,13 @@ from scheduling import signals
 from scheduling.conf import BY_INDEX, LOCK_TIMEOUT_MS
 from scheduling.dispatch.broker import wake_dispatcher
 from scheduling.dispatch.locked import is_lock_timeout
-from scheduling.execution.settlement import SETTLE_AND_BEGIN, SettledExecution, Settlement, settlement_values
+from scheduling.execution.settlement import (
+    SETTLE_AND_BEGIN,
+    SettledExecution,
+    Settlement,
+    lets_nothing_start,
+    settlement_values,
+)
 from scheduling.jobs.lifecycle import JobState
 from tenants.context import query_cross_tenant
 from tenants.database.ids import uuid7s
@@ -77,7 +83,7 @@ def settle_and_begin(settlement: Settlement, next_ids: Sequence[UUID], *, hold_i
     if settled is not None:
         # The next tick counts the execution, soon enough while its slot stays in use.
         if begun is None or settled.state == JobState.AVAILABLE:
-            wake_dispatcher({settled.queue})
+            wake_dispatcher({settled.queue}, is_end_announced=lets_nothing_start([settlement]))
         # A failing observer must not undo the settlement.
         signals.executions_ended.send_robust(None, executions=[settled])
     return Turnover(settled, begun)

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from django.utils.functional import Promise
 
-from scheduling.execution.settlement import storable_text
 from scheduling.kit.base import PermanentError
 
 MAX_PATH_CHARACTERS: Final = 200
@@ -131,3 +130,8 @@ def _cut(path: _Path | None) -> str:
         parts.append(f"{mark}{name}]" if mark == "[" else f"{mark}{name}")
     text = "".join(reversed(parts))
     return storable_text(text if len(text) <= MAX_PATH_CHARACTERS else f"{text[:MAX_PATH_CHARACTERS]}…")
+
+
+def storable_text(text: str) -> str:
+    """Return the text with what PostgreSQL cannot store replaced: NUL characters and lone surrogates."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

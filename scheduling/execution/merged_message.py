@@ -134,10 +134,12 @@ class MergedMessage:
                 if self._lines > MAX_BUFFERED_LINES:
                     self._write_logs()
 
-    def finish(self) -> None:
+    def finish(self, *, is_end_announced: bool = False) -> None:
         """Settle the finished executions, and return the waiting ones to be dispatched again."""
         self._timer.cancel()
         with self._guard:
+            for settlement in self._done:
+                settlement.is_end_announced = is_end_announced
             self._settle(CUT_SHORT if self.elapsed_seconds < MESSAGE_SECONDS else TIME_IS_UP)
 
     def _end_in_time(self) -> None:

@@ -61,6 +61,11 @@ class SlotUse:
     queue: str
     _announced_after: float = -math.inf
 
+    @property
+    def is_announced(self) -> bool:
+        """Return whether an end was announced."""
+        return self._announced_after > -math.inf
+
     def begin(self) -> float | None:
         """Wait for the slot; return the seconds waited, or None if it did not become free in time."""
         asked = time.monotonic()
@@ -163,7 +168,9 @@ def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_sec
         if work.pending.settlement is not None and work.pending.effects is None and not work.is_spoiled:
             use.end(after_seconds=time.monotonic() - began)
         measured_us = measure_alone(work, elapsed_seconds=time.monotonic() - began)
-        settle_with_effects(work.with_costs(began_us=int(waited_seconds * 1e6), measured_us=measured_us), started)
+        began_us, is_announced = int(waited_seconds * 1e6), use.is_announced
+        pending = work.with_costs(began_us=began_us, measured_us=measured_us, is_end_announced=is_announced)
+        settle_with_effects(pending, started)
         # Lines of the settlement's effects, or those that an unavailable database did not accept.
         work.log.flush()
     return work.is_spoiled
@@ -202,7 +209,7 @@ def run_merged(turns: MergedMessage, use: SlotUse) -> bool:
         raise
     if not is_spoiled:
         use.end(after_seconds=turns.elapsed_seconds)
-    turns.finish()
+    turns.finish(is_end_announced=use.is_announced)
     return is_spoiled
 
 
@@ -220,7 +227,7 @@ def run_list(turns: PrefetchList, use: SlotUse) -> bool:
             is_spoiled = work.is_spoiled
             if not is_spoiled and work.pending.effects is None:
                 announce_progress_of_list(turns, use)
-            started = turns.settle(work)
+            started = turns.settle(work, is_end_announced=use.is_announced)
     except BaseException:
         # A processor ends the process: the parent settles only that execution.
         drop_open_transaction()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scheduling.execution.settlement import storable_text
+from scheduling.execution.json_limits import storable_text
 from scheduling.execution.start import StartedExecution
 from scheduling.jobs.history import OUTPUT_EVENT
 from scheduling.models import JobEvent

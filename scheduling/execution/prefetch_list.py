@@ -83,10 +83,11 @@ class PrefetchList:
         begun = self._begin_here()
         return None if begun is None else self._announced(self._take(begun))
 
-    def settle(self, work: ExecutionResult) -> StartedExecution | None:
+    def settle(self, work: ExecutionResult, *, is_end_announced: bool = False) -> StartedExecution | None:
         """Settle the execution that has run, and return the next one, which has begun; None if the list is over."""
         ended = time.monotonic()
-        pending = work.with_costs(began_us=self._began_us, measured_us=int((ended - self._previous_end) * 1e6))
+        measured_us = int((ended - self._previous_end) * 1e6)
+        pending = work.with_costs(began_us=self._began_us, measured_us=measured_us, is_end_announced=is_end_announced)
         self._previous_end = ended
         may_continue = bool(self._waiting) and not (work.is_spoiled or self._worker.block.is_stopping)
         begun = self._settle_and_begin(pending, work.started, list(self._waiting) if may_continue else [])

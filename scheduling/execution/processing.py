@@ -66,9 +66,12 @@ class ExecutionResult:
     seconds: float
     peak_memory_kib: int | None = None
 
-    def with_costs(self, *, began_us: int | None = None, measured_us: int | None = None) -> PendingSettlement:
+    def with_costs(
+        self, *, began_us: int | None = None, measured_us: int | None = None, is_end_announced: bool = False
+    ) -> PendingSettlement:
         """Set the execution's cost in its pending settlement, and return that."""
         if self.pending.settlement is not None:
+            self.pending.settlement.is_end_announced = is_end_announced
             self.pending.settlement.bill(
                 peak_memory_kib=self.peak_memory_kib, began_us=began_us, measured_us=measured_us
             )

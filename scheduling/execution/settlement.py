@@ -20,6 +20,7 @@ from scheduling import signals
 from scheduling.conf import BY_INDEX
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import FenceLostError
+from scheduling.execution.json_limits import storable_text
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit import registry
 from scheduling.models import Execution, Job, LiveExecution
@@ -90,6 +91,8 @@ class Settlement:
     database's clock measures. Either is at most ``most_us``, by default `longest_us`. ``merge_disabled``: from
     now on the job shares no message.
 
+    ``is_end_announced``: the dispatcher has counted the slot as free before, so that the end itself lets no job start.
+
     ``dependencies`` are those that it used; an error of one of them does not count against the kind.
     ``retry_after_seconds`` is the wait that the dependency requested. ``progress`` is the last report, if it is not
     written yet. ``owner`` is (tenant, job), for which the result is encrypted; None: look it up.
@@ -122,6 +125,7 @@ class Settlement:
     retry_after_seconds: float | None = None
     progress: Progress | None = None
     owner: tuple[UUID, UUID] | None = None
+    is_end_announced: bool = False
 
     @classmethod
     def completed(
@@ -151,8 +155,9 @@ class Settlement:
         return {name: value for name in _SEALED if (value := getattr(self, name))}
 
 
+_NO_COLUMNS = {"execution_id", "owner", "event_data", "is_end_announced"}
 # Not `asdict`, which would copy a whole result.
-_FIELDS = tuple(item for item in fields(Settlement) if item.name not in {"execution_id", "owner", "event_data"})
+_FIELDS = tuple(item for item in fields(Settlement) if item.name not in _NO_COLUMNS)
 _NAMES = tuple(item.name for item in _FIELDS)
 _VALUES = attrgetter(*_NAMES)
 _USUAL = tuple(None if item.default is MISSING else item.default for item in _FIELDS)
@@ -216,11 +221,16 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
     with prepared_cursor(class_row(SettledExecution)) as cursor:
         cursor.execute(_statement_for(settlements), values)
         settled: list[SettledExecution] = cursor.fetchall()
-    wake_on_commit({one.queue for one in settled})
+    wake_on_commit({one.queue for one in settled}, is_end_announced=lets_nothing_start(settlements))
     if settled:
         # A failing observer must not undo the settlement.
         transaction.on_commit(lambda: signals.executions_ended.send(None, executions=settled), robust=True)
     return settled
+
+
+def lets_nothing_start(settlements: Sequence[Settlement]) -> bool:
+    """Return whether the slot of these executions was used again before, and none of their jobs waits again."""
+    return all(one.is_end_announced and one.state != JobState.AVAILABLE for one in settlements)
 
 
 def settlement_values(settlements: Sequence[Settlement], *, actor: str) -> dict[str, Any]:
@@ -293,8 +303,3 @@ def _dependency_row(report: DependencyReport) -> dict[str, Any]:
         "error_type": storable_text(report.error_type),
         "error_message": storable_text(report.error_message),
     }
-
-
-def storable_text(text: str) -> str:
-    """Return the text with what PostgreSQL cannot store replaced: NUL characters and lone surrogates."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

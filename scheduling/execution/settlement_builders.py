@@ -12,7 +12,8 @@ from uuid import UUID
 
 from scheduling.conf import MAX_ERROR_CHARACTERS
 from scheduling.errors.fingerprints import fingerprint_of
-from scheduling.execution.settlement import Settlement, storable_text
+from scheduling.execution.json_limits import storable_text
+from scheduling.execution.settlement import Settlement
 from scheduling.jobs.lifecycle import JobState
 from scheduling.kit.retry import RetryPolicy, is_quarantined, retry_delay_seconds
 from scheduling.models import DeadLetter, Execution

@@ -22,7 +22,7 @@ def row_of(process: ManagedProcess) -> Worker:
 
 
 def is_only_one() -> bool:
-    """Return whether the leases of the workers that earlier tests have killed are over: until then their slots count."""
+    """Return whether the leases of the workers that earlier tests killed are over: until then their slots count."""
     with all_tenants():
         return live_workers().count() == 1
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from scheduling.execution.json_limits import storable_text
 from scheduling.execution.logs.service import LEVELS, Level, LogLine
-from scheduling.execution.settlement import storable_text
 from tenants.database.ids import uuid7
 
 MAX_MESSAGE_BYTES = 4 * 1024

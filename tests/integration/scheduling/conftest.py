@@ -32,7 +32,7 @@ def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "HEARD_SECONDS", 0.0)
     monkeypatch.setattr(broker, "impatient_client", broker.client)
     broker.notifier.reset()
-    for name in ("WAKE_KEY", "NEWS_KEY", "FILLED_KEY", "ENDING_KEY", "LATE_WAKE_KEY"):
+    for name in ("WAKE_KEY", "NEWS_KEY", "FILLED_KEY", "ENDED_KEY", "ENDING_KEY", "LATE_WAKE_KEY"):
         monkeypatch.setattr(broker, name, f"{getattr(broker, name)}:{uuid4().hex}")
 
 

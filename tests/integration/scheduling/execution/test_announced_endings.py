@@ -159,6 +159,25 @@ def test_failed_settlement_leaves_one_extra_message_that_waits(
     assert faults_of("counters", "ready") == []
 
 
+def test_end_that_was_announced_is_told_apart_unless_its_job_waits_again(
+    acme: Tenant, tick: Tick, start: Start
+) -> None:
+    with all_tenants():
+        Worker.objects.update(slots=3)
+    jobs = submit(acme, 3)
+    tick()
+    ends = [Settlement.completed(one.execution_id, one.fence, None) for one in (begin(start, job) for job in jobs)]
+    ends[1].is_end_announced = ends[2].is_end_announced = True
+    ends[2].state = JobState.AVAILABLE
+    told = []
+    for end in ends:
+        broker.drain_signals()
+        settle([end])
+        news = broker.drain_signals()
+        told.append((len(news.queues), len(news.ended)))
+    assert told == [(1, 0), (0, 1), (1, 0)]
+
+
 def test_ending_tokens_are_read_once_and_invalid_ones_dropped() -> None:
     broker.drain_signals()  # drop the wake of the worker's registration
     tokens = [uuid4(), uuid4()]

@@ -25,6 +25,8 @@ from tenants.transactions import ConnectionLostError
 
 POOL, OTHER = 1, 2
 FILLED, ENDED = DispatchSignals(filled=frozenset({"q"})), DispatchSignals(queues=frozenset({"q"}))
+ANNOUNCED = DispatchSignals(queues=frozenset({"q"}), endings=(UUID(int=9),))
+ENDED_AS_ANNOUNCED = DispatchSignals(ended=frozenset({"q"}))
 EVERYTHING = DispatchSignals(is_everything=True)
 
 
@@ -44,6 +46,7 @@ class World:
         self.statement_error: type[Exception] = OperationalError
         # Pools whose ticks fail, with the error, until their bad rows are set aside.
         self.failing: dict[int, Exception] = {}
+        self.dispatched: Callable[[float], int] = lambda _: 0
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
         self.wakes_at: float | None = None
@@ -89,7 +92,7 @@ class World:
 
     def drain_signals(self) -> DispatchSignals:
         taken, self.endings = self.endings, []
-        return replace(self.news, endings=tuple(taken))
+        return replace(self.news, endings=(*self.news.endings, *taken))
 
     def tick(self, pool_id: int, *, ending: Sequence[UUID]) -> TickResult:
         self._ask_database()
@@ -100,6 +103,7 @@ class World:
         self.done.extend((self.elapsed, f"ending {token}") for token in ending)
         return TickResult(
             not self.is_led_by_another(self),
+            dispatched=self.dispatched(self.elapsed),
             unpublished=self.unpublished(self.elapsed),
             has_woken_others=self.has_woken_others(pool_id, self.elapsed),
             awaited=self.awaited(self.elapsed),
@@ -360,6 +364,7 @@ def test_announced_end_is_passed_to_the_woken_tick_only(run: Callable[..., World
         (DispatchSignals(), []),
         (DispatchSignals(queues=frozenset({"r"})), ["tick 2"]),
         (DispatchSignals(filled=frozenset({"r"})), ["tick 2"]),
+        (DispatchSignals(ended=frozenset({"r"})), ["tick 2"]),
         (DispatchSignals(queues=frozenset({"q"}), filled=frozenset({"r"})), ["tick", "tick 2"]),
         (DispatchSignals(queues=frozenset({"of a stranger"})), ["tick", "tick 2"]),
         (DispatchSignals(filled=frozenset({"of a stranger"})), ["tick", "tick 2"]),
@@ -439,6 +444,28 @@ def test_slot_of_a_list_that_was_cut_is_claimed_by_the_next_tick(run: Callable[.
     wakes = in_turn((0.12, ENDED))
     world = run(0.2, on_start=wakes, has_held=lambda _: True, cut=[token])
     assert world.times(f"ending {token}") == [0.12]
+
+
+def test_announced_end_is_folded_by_a_later_tick_if_its_slot_has_the_next_message(run: Callable[..., World]) -> None:
+    """The tick for the announcement dispatched a message and left no slot free, so the end lets nothing start."""
+    full = {"awaited": lambda _: NextTickTrigger.ENDS, "dispatched": lambda _: 1}
+    wakes = in_turn((0.1, ANNOUNCED), (0.11, ENDED_AS_ANNOUNCED))
+    assert run(0.2, on_start=wakes, **full).times("tick") == [0.0, 0.1, 0.14]
+    wakes = in_turn((0.1, ANNOUNCED), (0.11, ENDED_AS_ANNOUNCED), (0.12, ANNOUNCED))
+    assert run(0.2, on_start=wakes, **full).times("tick") == [0.0, 0.1, 0.12]
+
+
+@pytest.mark.parametrize(
+    ("awaited", "dispatched"),
+    [(NextTickTrigger.ENDS, 0), (NextTickTrigger.EITHER, 1), (NextTickTrigger.JOBS, 1)],
+    ids=["a cap kept the slot", "no job was left", "slots are free"],
+)
+def test_announced_end_is_served_at_once_if_its_slot_was_not_used(
+    run: Callable[..., World], awaited: NextTickTrigger, dispatched: int
+) -> None:
+    wakes = in_turn((0.1, ANNOUNCED), (0.11, ENDED_AS_ANNOUNCED))
+    world = run(0.2, on_start=wakes, awaited=lambda _: awaited, dispatched=lambda _: dispatched)
+    assert world.times("tick") == [0.0, 0.1, 0.11]
 
 
 def test_end_without_waiting_jobs_resets_what_the_pool_awaits(run: Callable[..., World]) -> None:
