@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from scheduling.breakers.rules import DependencyReport
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.execution.json_limits import storable_text
-from scheduling.execution.settlement import DependencyReport
 from scheduling.models import JobEvent
 from tenants.context import all_tenants, tenant_context
 from tenants.database.prepared import execute, fetch_all

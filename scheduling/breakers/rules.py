@@ -179,3 +179,21 @@ def _opened(standing: CircuitRecord, ending: ExecutionEnd, policy: CircuitPolicy
         asked = min(max(ending.retry_after_seconds, 0.0), MAX_COOL_DOWN_SECONDS)
         until = max(until, ending.at + timedelta(seconds=asked))
     return replace(standing, state=CircuitState.OPEN, opened_at=now, until=until, tenants={})
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyReport:
+    """A report on a dependency that an execution has used.
+
+    ``is_up`` is True if its last use succeeded, None if unknown. ``is_own_timeout``: the job waited less than usual, so
+    the error counts for the tenant's own breaker only.
+    """
+
+    name: str
+    is_shared: bool
+    is_up: bool | None = None
+    fingerprint: str = ""
+    error_type: str = ""
+    error_message: str = ""
+    retry_after_seconds: float | None = None
+    is_own_timeout: bool = False

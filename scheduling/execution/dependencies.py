@@ -9,9 +9,9 @@ from datetime import datetime
 from django.db import connection
 
 from scheduling.breakers.dependencies import WAS_CLOSED, check_breaker, count_refusals, report_probe_result
-from scheduling.breakers.rules import REFUSED
+from scheduling.breakers.rules import REFUSED, DependencyReport
 from scheduling.execution import policy, settlement_builders
-from scheduling.execution.settlement import DependencyReport, Settlement
+from scheduling.execution.settlement import Settlement
 from scheduling.execution.settlement_builders import Failure
 from scheduling.execution.start import StartedExecution
 from scheduling.kit.base import Dependency, DependencyRefusedError, Interrupted, PermanentError, TransientError

@@ -23,7 +23,6 @@ from scheduling.execution.settlement import (
     SETTLE_AND_BEGIN,
     SettledExecution,
     Settlement,
-    lets_nothing_start,
     settlement_values,
 )
 from scheduling.jobs.lifecycle import JobState
@@ -83,7 +82,7 @@ def settle_and_begin(settlement: Settlement, next_ids: Sequence[UUID], *, hold_i
     if settled is not None:
         # The next tick counts the execution, soon enough while its slot stays in use.
         if begun is None or settled.state == JobState.AVAILABLE:
-            wake_dispatcher({settled.queue}, is_end_announced=lets_nothing_start([settlement]))
+            wake_dispatcher({settled.queue}, is_end_announced=not settlement.frees_slot)
         # A failing observer must not undo the settlement.
         signals.executions_ended.send_robust(None, executions=[settled])
     return Turnover(settled, begun)

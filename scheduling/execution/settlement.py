@@ -17,6 +17,7 @@ from django.db import transaction
 from psycopg.rows import class_row
 
 from scheduling import signals
+from scheduling.breakers.rules import DependencyReport
 from scheduling.conf import BY_INDEX
 from scheduling.dispatch.broker import wake_on_commit
 from scheduling.exceptions import FenceLostError
@@ -41,24 +42,6 @@ SETTLE_AND_BEGIN = _SQL["settle_one_begin_next"]
 
 MAX_PROGRESS_CHARACTERS = 200
 _MOST_PROGRESS = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class DependencyReport:
-    """A report on a dependency that an execution has used.
-
-    ``is_up`` is True if its last use succeeded, None if unknown. ``is_own_timeout``: the job waited less than usual, so
-    the error counts for the tenant's own breaker only.
-    """
-
-    name: str
-    is_shared: bool
-    is_up: bool | None = None
-    fingerprint: str = ""
-    error_type: str = ""
-    error_message: str = ""
-    retry_after_seconds: float | None = None
-    is_own_timeout: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +74,10 @@ class Settlement:
     database's clock measures. Either is at most ``most_us``, by default `longest_us`. ``merge_disabled``: from
     now on the job shares no message.
 
-    ``is_end_announced``: the dispatcher has counted the slot as free before, so that the end itself lets no job start.
-
-    ``dependencies`` are those that it used; an error of one of them does not count against the kind.
-    ``retry_after_seconds`` is the wait that the dependency requested. ``progress`` is the last report, if it is not
-    written yet. ``owner`` is (tenant, job), for which the result is encrypted; None: look it up.
+    ``is_end_announced``: the slot was announced to be free before. ``dependencies`` are those that it used; an error of
+    one of them does not count against the kind. ``retry_after_seconds`` is the wait that the dependency requested.
+    ``progress`` is the last report, if it is not written yet. ``owner`` is (tenant, job), for which the result is
+    encrypted; None: look it up.
     """
 
     execution_id: UUID
@@ -148,6 +130,11 @@ class Settlement:
         if measured_us and began_us is None:
             raise ValueError("Measured time requires a start time.")
         self.peak_memory_kib, self.began_us, self.measured_us = peak_memory_kib, began_us, measured_us
+
+    @property
+    def frees_slot(self) -> bool:
+        """Return whether the end frees a slot that was not announced to be free, or gives a slot a job at once."""
+        return not self.is_end_announced or self.state == JobState.AVAILABLE
 
     @property
     def sealed_values(self) -> dict[str, Any]:
@@ -221,16 +208,12 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
     with prepared_cursor(class_row(SettledExecution)) as cursor:
         cursor.execute(_statement_for(settlements), values)
         settled: list[SettledExecution] = cursor.fetchall()
-    wake_on_commit({one.queue for one in settled}, is_end_announced=lets_nothing_start(settlements))
+    is_announced = not any(settlement.frees_slot for settlement in settlements)
+    wake_on_commit({one.queue for one in settled}, is_end_announced=is_announced)
     if settled:
         # A failing observer must not undo the settlement.
         transaction.on_commit(lambda: signals.executions_ended.send(None, executions=settled), robust=True)
     return settled
-
-
-def lets_nothing_start(settlements: Sequence[Settlement]) -> bool:
-    """Return whether the slot of these executions was used again before, and none of their jobs waits again."""
-    return all(one.is_end_announced and one.state != JobState.AVAILABLE for one in settlements)
 
 
 def settlement_values(settlements: Sequence[Settlement], *, actor: str) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import pytest
 from django.db.models.functions import Now
 
 from scheduling.breakers.dependencies import check_breaker, report_probe_result
-from scheduling.breakers.rules import CircuitState
+from scheduling.breakers.rules import CircuitState, DependencyReport
 from scheduling.breakers.state import prune_circuits
 from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import DependencyReport, Settlement, settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.jobs.lifecycle import JobState

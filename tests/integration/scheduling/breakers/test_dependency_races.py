@@ -13,9 +13,10 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
+from scheduling.breakers.rules import DependencyReport
 from scheduling.breakers.state import update_circuits
 from scheduling.execution import settlement_builders
-from scheduling.execution.settlement import DependencyReport, Settlement, settle
+from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution
 from scheduling.fleet.workers import Registration
 from scheduling.models import Circuit, CircuitNews, Job, JobHeld, Worker
