@@ -98,7 +98,8 @@ lint: environment-dev ## Style, docstrings of the kit, types, import contracts, 
 messages: environment-dev ## Bring the translations up to date with the texts; print those that are missing
 	@$(PY) -m tools.translations
 
-docs: environment-dev ## Build the documentation site into var/site; any warning is an error
+docs: environment-dev ## Draw the tables of benchmarks, and build the documentation site into var/site; any warning is an error
+	@$(PY) -m tools.benchmark_page
 	@$(VENV)/bin/mkdocs build
 
 format: environment-dev ## Rewrite the code in the project's style

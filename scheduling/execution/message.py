@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 START_PATIENCE_SECONDS = 5.0
 EXIT_SPOILED = 1
 NO_SLOT = "its slot did not come free"
-# A shorter job announces no end, and shares a message if it may.
+# A shorter job announces no end, and if its kind may be merged, it is measured by its own work.
 SMALL_SECONDS = SMALL_US / 1e6
 # Small jobs announce the end when this much of their message is left, by the times of those that have run.
 ANNOUNCED_EARLY_SECONDS = 0.025
@@ -179,8 +179,8 @@ def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_sec
 def measure_alone(work: ExecutionResult, *, elapsed_seconds: float) -> int:
     """Return the slot time in microseconds of a job that had a message of its own.
 
-    A job small enough to share a message is measured as if it had shared one; otherwise it would seem too long to share
-    one from now on. Longer jobs also pay for the work that this worker does for them alone.
+    A small job of a kind that may be merged is measured by its own work, as in a merged message; otherwise it would
+    seem too long to be merged from now on. Other jobs also pay for the work that this worker does for them alone.
     """
     is_small = work.seconds < SMALL_SECONDS and registry.is_mergeable(work.started.kind)
     return int((work.seconds if is_small else elapsed_seconds) * 1e6)

@@ -1,7 +1,7 @@
 -- name: lock_lost
--- Lock executions whose lease has expired. One of a worker that still beats was lost without a crash. Jobs and tenants are read by key: in a join the planner may read all jobs to
--- find that none is lost. Rows that the settlement would have to wait for are left to the next sweep, or one locked row
--- would delay every lost execution.
+-- Lock executions whose lease has expired. One of a worker that still beats was lost without a crash. Jobs and tenants
+-- are read by key: in a join the planner may read all jobs to find that none is lost. Rows that the settlement would have
+-- to wait for are left to the next sweep, or one locked row would delay every lost execution.
 WITH lost AS (
     SELECT l.id, l.fence, l.tenant_id, l.job_id, l.worker_id, l.message_id, l.kind, l.is_list,
         l.started_at IS NOT NULL AS has_begun
