@@ -1,10 +1,12 @@
 """The pool whose workers run asynchronous kinds, and its queues: each tier has one queue there and one of other kinds.
 
 The tiers' queues keep their rows with all their jobs, and get the new names. The old names are those of new queues.
+Drains and schedules that name one are changed with it.
 """
 
 from django.db import migrations
 from django.db.migrations.exceptions import IrreversibleError
+from django.db.models import Q
 
 from tenants.database.rls import cross_tenant_migration
 
@@ -39,6 +41,11 @@ def add_pool(apps, schema_editor):
                 waiting = rows("Queue").create(name=name, weight=queue.weight, resource_class="io", pool=pool)
                 rows("QueueClock").create(queue=waiting)
                 rows("CFSPlanTier").filter(queue=queue, io_queue=None).update(io_queue=waiting)
+                rows("Drain").filter(scope="queue", name=name).update(name=new_name)
+                # Other kinds' jobs have the queue only by tier, as without a name.
+                ruled = rows("RoutingRule").filter(Q(queue=queue) | Q(targets__queue=queue))
+                rows("Schedule").filter(queue=name, kind__in=ruled.values("kind")).update(queue=new_name)
+                rows("Schedule").filter(queue=name).update(queue="")
         _rewrite_versions(rows, lambda row: {"io_queue": row["queue"], **row, "queue": RENAMED[row["queue"]]}, RENAMED)
 
 
@@ -54,6 +61,8 @@ def remove_pool(apps, schema_editor):
         rows("WorkerPool").filter(name=POOL).delete()
         for new_name, name in old_names.items():
             rows("Queue").filter(name=new_name).update(name=name)
+            rows("Drain").filter(scope="queue", name=new_name).update(name=name)
+            rows("Schedule").filter(queue=new_name).update(queue=name)
         _rewrite_versions(rows, lambda row: {"queue": old_names[row["queue"]], "weight": row["weight"]}, old_names)
 
 

@@ -15,9 +15,12 @@ from django.db.migrations.loader import MigrationLoader
 
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution.settlement import Settlement, settle
-from scheduling.models import CFSPlan, Execution, LiveExecution, WorkerPool
+from scheduling.jobs.routing.service import Routes
+from scheduling.models import CFSPlan, Drain, Execution, LiveExecution, Queue, Schedule, WorkerPool
 from scheduling.plans.service import CFS_PLANS, TierRow, update_cfs_plan
-from scheduling.topology.service import create_queue, update_worker_pool
+from scheduling.schedules.definitions import create_schedule
+from scheduling.stops.pauses import drain_queue
+from scheduling.topology.service import create_queue, create_routing_rule, update_worker_pool
 from tenants.context import all_tenants
 from tenants.database.conf import OWNER_ALIAS
 from tenants.models import Tenant
@@ -84,3 +87,17 @@ def test_tiers_queues_keep_their_jobs_and_get_a_second_queue(before_io_pool: Non
     assert {row.tier_id: [queue.name for queue in row.queues] for row in cloud.tiers.all()} == {
         tier: [f"tasks_{tier}", f"workflow_{tier}"] for tier in rows
     }
+
+
+@pytest.mark.django_db(databases=["default", "owner"], transaction=True)
+def test_what_names_a_tiers_queue_follows_its_jobs(before_io_pool: None, acme: Tenant) -> None:
+    queue = Queue.objects.get(name="workflow_team")
+    create_routing_rule(values={"position": 1, "kind": "sleep", "queue": queue})
+    drain_queue(queue=Queue.objects.get(name="workflow"))
+    for kind in ("noop", "sleep"):
+        create_schedule(tenant=acme, values={"name": kind, "kind": kind, "queue": queue.name, "cron": "0 0 * * *"})
+    migrate(IO_POOL)
+    with all_tenants():
+        assert dict(Schedule.objects.values_list("name", "queue")) == {"noop": "", "sleep": "tasks_team"}
+        assert Drain.objects.get().name == "tasks"
+        assert Routes.load("team").queue_for("sleep", {}, "tasks_team") == queue
