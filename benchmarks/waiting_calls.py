@@ -19,12 +19,11 @@ from jobsplatform.demo.readings import read_slots
 from scheduling.execution.lost_sessions import session_name
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
-from scheduling.models import RoutingRule, Worker, WorkerPool
-from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
+from scheduling.models import Worker
 from tenants.context import acting_as, all_tenants, tenant_context
 from tenants.models import Plan
 
-KIND, WAITING_POOL = "http_call", "waiting_calls"
+KIND, POOL = "http_call", "io"
 CALLS, MANY_TENANTS = 500, 10
 PROCESSES, MEGABYTES, CONNECTIONS, SECONDS = 2, 400.0, 8, 25.0
 LOOK_SECONDS, END_SECONDS = 0.5, 120.0
@@ -54,8 +53,7 @@ class Needs:
 
 def measure_waiting(folder: Path) -> list[Finding]:
     """Measure a worker while it waits for the answers to all calls, of one tenant and of several."""
-    with _routed():
-        return [finding for tenants in (1, MANY_TENANTS) for finding in _measure(folder, tenants)]
+    return [finding for tenants in (1, MANY_TENANTS) for finding in _measure(folder, tenants)]
 
 
 def _measure(folder: Path, tenants: int) -> list[Finding]:
@@ -96,23 +94,6 @@ def _conclude(tenants: int, idle: Needs, most: Needs) -> list[Finding]:
 
 
 @contextmanager
-def _routed() -> Iterator[None]:
-    """Route the kind to a queue of an I/O pool."""
-    with acting_as(ACTOR):
-        if not WorkerPool.objects.filter(name=WAITING_POOL).exists():
-            create_worker_pool(name=WAITING_POOL, values={"resource_class": "io"})
-            create_queue(name=WAITING_POOL, pool=WAITING_POOL)
-        with all_tenants():
-            queue = WorkerPool.objects.get(name=WAITING_POOL).queues.get()
-        rule = create_routing_rule(values={"position": 1, "kind": KIND, "queue": queue})
-    try:
-        yield
-    finally:
-        with all_tenants():
-            RoutingRule.objects.filter(pk=rule.pk).delete()
-
-
-@contextmanager
 def _serving(folder: Path) -> Iterator[tuple[Processes, str]]:
     """Run the model, a worker and a dispatcher; yield them with the model's address."""
     processes = Processes(folder)
@@ -122,14 +103,14 @@ def _serving(folder: Path) -> Iterator[tuple[Processes, str]]:
     try:
         processes.wait_until(lambda: log.read_text().endswith("\n"), within=READY_SECONDS, what="the model listens")
         address = f"127.0.0.1:{log.read_text().strip()}"
-        options = (f"--pool={WAITING_POOL}", f"--slots={CALLS}", "--processes=1")
+        options = (f"--pool={POOL}", f"--slots={CALLS}", "--processes=1")
         allowed = {"OUTGOING_HTTP_ALLOWED_HOSTS": address}
         worker = processes.start("run_worker", *options, environment=allowed)
         processes.workers.append(worker)
-        has_started = lambda: read_slots(WAITING_POOL) >= CALLS and len(family_of(worker.pid)) > 1  # noqa: E731 - short
+        has_started = lambda: read_slots(POOL) >= CALLS and len(family_of(worker.pid)) > 1  # noqa: E731 - short
         processes.wait_until(has_started, within=READY_SECONDS, what="the worker has slots and a process")
         processes.start_dispatcher()
-        processes.wait_until(lambda: is_ticking(WAITING_POOL), within=READY_SECONDS, what="a dispatcher ticks")
+        processes.wait_until(lambda: is_ticking(POOL), within=READY_SECONDS, what="a dispatcher ticks")
         yield processes, f"http://{address}/v1/chat/completions"
     finally:
         processes.stop()

@@ -212,7 +212,7 @@ def _in_flight(what: Tenant | Queue | None) -> int:
 
 def _tiers(plan: CFSPlan, weight: int) -> list[TierRow]:
     return [
-        TierRow(row.tier_id, row.queue_id, weight if row.queue.name == QUEUE else row.weight)
+        TierRow(row.tier_id, row.queue_id, weight if row.queue.name == QUEUE else row.weight, row.io_queue_id)
         for row in plan.tiers.select_related("queue")
     ]
 

@@ -25,7 +25,7 @@ from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant, update_tenant
 
 # One plan for all, so that they share one queue; the tenant's own factor makes the weight.
-PLAN, QUEUE = "professional", "workflow_professional"
+PLAN, QUEUE = "professional", "tasks_professional"
 SLICE = 250_000
 # The predicted cost of a tenant's next job before any has run.
 UNKNOWN_US = 1_000_000

@@ -85,7 +85,7 @@ def pages_of_rows() -> dict[str, str]:
     with all_tenants():
         tried = Job.objects.filter(kind="fail").order_by("-execution_count").first()
         waiting = Job.objects.filter(kind="sleep", state=JobState.AVAILABLE).order_by("id").last()
-        queue = Queue.objects.get(name="workflow_team")
+        queue = Queue.objects.get(name="tasks_team")
         found = {
             "job": ("job", tried),
             "job-waiting": ("job", waiting),

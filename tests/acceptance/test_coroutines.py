@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from scheduling.jobs.cancellation import cancel_job
-from scheduling.models import Job
-from tenants.context import tenant_context
+from scheduling.models import Job, Queue, RoutingRule
+from scheduling.topology.service import create_routing_rule
+from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.helpers import executions_of, fetch, submit, wait_for
 from tests.acceptance.processes import ManagedProcess, eventually
@@ -16,6 +18,19 @@ from tests.acceptance.processes import ManagedProcess, eventually
 pytestmark = pytest.mark.slow
 
 KIND = "chaos_waiting"
+
+
+@pytest.fixture(autouse=True)
+def rules(db: None) -> Iterator[None]:
+    """Route the plug-in's asynchronous kinds to the pool `default`."""
+    queue = Queue.objects.get(name="pipeline")
+    rules = [
+        create_routing_rule(values={"position": position, "kind": kind, "queue": queue})
+        for position, kind in enumerate((KIND, "chaos_patient"), start=1)
+    ]
+    yield
+    with all_tenants():
+        RoutingRule.objects.filter(pk__in=[rule.pk for rule in rules]).delete()
 
 
 def begin(tenant: Tenant, payload: dict[str, Any], *, kind: str = KIND) -> Job:

@@ -128,7 +128,7 @@ def test_processor_that_exits_its_process_counts_as_a_crash(platform: Platform, 
 def test_malformed_message_leaves_the_worker_alive(
     platform: Platform, acme: Tenant, acceptance_broker_url: str, task: str, body: object
 ) -> None:
-    send_raw(acceptance_broker_url, "workflow_team", task, json.dumps(body))
+    send_raw(acceptance_broker_url, "tasks_team", task, json.dumps(body))
     (job,) = submit(acme, "noop")
     wait_for(job, "completed")
     assert platform.worker is not None
@@ -141,9 +141,9 @@ def test_message_not_from_dispatcher_is_logged(
 ) -> None:
     worker = platform.worker
     assert worker is not None
-    send_raw(acceptance_broker_url, "workflow_team", task, json.dumps([[], {}, {}]))
+    send_raw(acceptance_broker_url, "tasks_team", task, json.dumps([[], {}, {}]))
     with redis.Redis.from_url(acceptance_broker_url) as client:
-        client.lpush("workflow_team", "rubbish")
+        client.lpush("tasks_team", "rubbish")
     (job,) = submit(acme, "noop")
     wait_for(job, "completed")
     # One line per reason and minute, with the count.
@@ -157,7 +157,7 @@ def test_message_without_signature_changes_nothing(
 ) -> None:
     worker = platform.worker
     assert worker is not None
-    send_raw(acceptance_broker_url, "workflow_team", task, json.dumps([[], {"tenant": acme.slug, "kind": "noop"}, {}]))
+    send_raw(acceptance_broker_url, "tasks_team", task, json.dumps([[], {"tenant": acme.slug, "kind": "noop"}, {}]))
     (job,) = submit(acme, "noop")
     wait_for(job, "completed")
     eventually(lambda: "unsigned" in worker.log, what="it is logged")
@@ -166,7 +166,7 @@ def test_message_without_signature_changes_nothing(
 
 
 def test_invalid_json_leaves_the_worker_alive(platform: Platform, acme: Tenant, acceptance_broker_url: str) -> None:
-    send_raw(acceptance_broker_url, "workflow_team", "scheduling.execute", "\x00{]")
+    send_raw(acceptance_broker_url, "tasks_team", "scheduling.execute", "\x00{]")
     (job,) = submit(acme, "noop")
     wait_for(job, "completed")
 
@@ -175,7 +175,7 @@ def test_entry_that_is_not_a_message_leaves_the_worker_alive(
     platform: Platform, acme: Tenant, acceptance_broker_url: str
 ) -> None:
     with redis.Redis.from_url(acceptance_broker_url) as client:
-        client.lpush("workflow_team", "rubbish", '{"body": 7}', "[]")
+        client.lpush("tasks_team", "rubbish", '{"body": 7}', "[]")
     (job,) = submit(acme, "noop")
     wait_for(job, "completed")
     assert platform.worker is not None

@@ -61,7 +61,7 @@ def test_tenant_cap_is_never_exceeded(platform: Platform, acme: Tenant, globex: 
 
 
 def test_queue_cap_is_never_exceeded(platform: Platform, acme: Tenant) -> None:
-    queue = Queue.objects.get(name="workflow_team")
+    queue = Queue.objects.get(name="tasks_team")
     set_queue_cap(queue, 1)
     try:
         jobs = submit(acme, "sleep", *[{"seconds": 0.05}] * 12)

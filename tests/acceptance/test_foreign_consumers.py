@@ -12,7 +12,7 @@ from tests.acceptance.processes import eventually
 def test_jobs_complete_beside_foreign_consumer_that_raises_an_alarm(platform: Platform, acme: Tenant) -> None:
     foreign = platform.start_celery(
         "worker",
-        "--queues=workflow_team",
+        "--queues=tasks_team",
         "--concurrency=2",
         "--loglevel=INFO",
         # The tests' user of Redis may not publish to other processes.

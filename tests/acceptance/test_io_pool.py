@@ -14,8 +14,8 @@ import pytest
 from scheduling.execution.logs.queries import read_log
 from scheduling.fleet.workers import drain_worker
 from scheduling.jobs.cancellation import cancel_jobs
-from scheduling.models import Job, Queue, RoutingRule, Worker, WorkerPool
-from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
+from scheduling.models import Job, Queue, Worker
+from scheduling.topology.service import create_routing_rule
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.tenancy.service import update_tenant
@@ -27,31 +27,14 @@ from tests.processors import added_processor
 
 pytestmark = pytest.mark.slow
 
-POOL = "waiting"
+POOL = "io"
 KIND = "chaos_patient"
 SLOTS = 220
 PLUGIN = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
 
 
 @pytest.fixture
-def queue(db: None) -> Iterator[Queue]:
-    """Return a queue of an I/O pool, to which the plug-in's asynchronous kinds are routed."""
-    with all_tenants():
-        if not WorkerPool.objects.filter(name=POOL).exists():
-            create_worker_pool(name=POOL, values={"resource_class": "io"})
-            create_queue(name=POOL, pool=POOL)
-        queue = Queue.objects.get(name=POOL)
-    rules = [
-        create_routing_rule(values={"position": position, "kind": kind, "queue": queue})
-        for position, kind in enumerate(("chaos_patient", "chaos_waiting"), start=1)
-    ]
-    yield queue
-    with all_tenants():
-        RoutingRule.objects.filter(pk__in=[rule.pk for rule in rules]).delete()
-
-
-@pytest.fixture
-def io_worker(platform: Platform, queue: Queue) -> Iterator[ManagedProcess]:
+def io_worker(platform: Platform) -> Iterator[ManagedProcess]:
     """Start a dispatcher and a worker of the pool that have the chaos plug-in, in place of the previous ones."""
     for before in (platform.dispatcher, platform.worker):
         assert before is not None
@@ -191,8 +174,9 @@ def test_drained_worker_of_two_processes_finishes_its_jobs(
     assert worker.wait() == 0
 
 
-def test_synchronous_kind_does_not_run_in_an_io_pool(io_worker: ManagedProcess, acme: Tenant, queue: Queue) -> None:
-    rule = create_routing_rule(values={"position": 3, "kind": "noop", "queue": queue})
+def test_synchronous_kind_does_not_run_in_an_io_pool(io_worker: ManagedProcess, acme: Tenant) -> None:
+    queue = Queue.objects.get(name="workflow_team")
+    rule = create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
     try:
         (job,) = submit(acme, "noop")
         wait_for(submit(acme, KIND, {"seconds": 0})[0], "completed")

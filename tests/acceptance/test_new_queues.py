@@ -53,8 +53,8 @@ def test_waiting_jobs_move_to_queues_of_the_active_plan(platform: Platform, acme
         Worker.objects.update(status=Worker.Status.DRAINING)
     jobs = submit(acme, "noop", *[{} for _ in range(50)])
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"), reason="test")
-    workflow = Queue.objects.get(name="workflow").pk
-    eventually(lambda: {fetch(job).queue_id for job in jobs} == {workflow}, what="all have moved")
+    shared = Queue.objects.get(name="tasks").pk
+    eventually(lambda: {fetch(job).queue_id for job in jobs} == {shared}, what="all have moved")
     with all_tenants():
         Worker.objects.filter(status=Worker.Status.DRAINING).update(status=Worker.Status.ONLINE)
     wait_for_all(jobs)

@@ -13,14 +13,16 @@ from urllib.request import urlopen
 from scheduling.models import Worker
 from tenants.context import all_tenants
 from tenants.database.platform_settings import platform_settings
+from tenants.models import Tenant
 from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.helpers import submit, wait_for
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.brokers import broker_administrator
 
-SERVICES = ("gunicorn", "dispatch_jobs", "run_auditor", "--pool=default", "--pool=maintenance", "beat")
+SERVICES = ("gunicorn", "dispatch_jobs", "run_auditor", "--pool=default", "--pool=io", "--pool=maintenance", "beat")
 
 
-def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Platform) -> None:
+def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Platform, acme: Tenant) -> None:
     address = f"127.0.0.1:{free_port()}"
     supervisor = platform.start("run_platform", f"--bind={address}", "--slots=1", "--web-workers=1")
     eventually(lambda: "Console:" in supervisor.log, within=START_SECONDS, what="it prints its address")
@@ -28,6 +30,9 @@ def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Pl
     assert is_answering(address)
     eventually(is_maintenance_served, within=START_SECONDS, what="the pool maintenance has a worker")
     services = eventually(lambda: len(found := services_of(supervisor)) == len(SERVICES) and found)
+
+    (call,) = submit(acme, "http_call", {"url": "http://127.0.0.1/"})
+    assert wait_for(call, "discarded").queue.pool.name == "io"
 
     if platform_settings.REDIS_ROLE_URLS:
         eventually(lambda: {"web", "dispatcher", "worker"} <= users_of_redis(address), what="each has its own user")

@@ -77,7 +77,7 @@ def test_changed_weights_take_effect_without_a_restart(console: Console, globex:
         page = console.page
         page.get_by_role("link", name="CFS plans").click()
         page.get_by_role("link", name="cloud").click()
-        weights = {"workflow_sandbox": "20", "workflow_professional": "1"}
+        weights = {"tasks_sandbox": "20", "tasks_professional": "1"}
         expect(page.get_by_label("Reason", exact=True)).to_be_visible()  # `all` does not wait
         for row in page.locator("tr.form-row, tbody.form-group").filter(has=page.locator("input[name$=-weight]")).all():
             queue = row.locator("select[name$=-queue] option:checked").inner_text()

@@ -91,7 +91,7 @@ def test_pages_of_queues_and_workers_are_complete_and_accessible(
 ) -> None:
     enter(console, scheme, width)
     with all_tenants():
-        queue, worker = Queue.objects.get(name="workflow_team").pk, Worker.objects.latest("id").pk
+        queue, worker = Queue.objects.get(name="tasks_team").pk, Worker.objects.latest("id").pk
     for path, words in (
         ("/admin/scheduling/queue/", "Empty in"),
         (f"/admin/scheduling/queue/{queue}/change/", "Now"),

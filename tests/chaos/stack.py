@@ -17,8 +17,9 @@ from django.db import connections
 from django.db.utils import InterfaceError, OperationalError
 from django.test import Client as Browser
 
-from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
+from scheduling.models import CFSPlanTier
 from tenants.access.memberships import add_member
+from tenants.context import all_tenants
 from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant, update_tenant
@@ -43,7 +44,6 @@ UNLIMITED = {
 PLAN = "professional"
 NAMES = ("acme", "globex", "initech")
 WITNESS_CAP = 2
-IO_POOL = "waiting"
 CONSOLE_PAGE = "/admin/scheduling/job/"
 # Roles whose processes write heartbeats.
 REPORTING = frozenset({"worker", "dispatcher", "auditor"})
@@ -64,7 +64,7 @@ class Shape:
     dispatchers: int = 1
     caps: tuple[int, int, int] = (1, 2, 3)
     has_web: bool = True
-    # Of a worker of an I/O pool, to which asynchronous kinds are then routed.
+    # Of a worker of the pool `io`; without one, jobs of asynchronous kinds go to the pool `default`.
     io_slots: int = 0
     environment: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -109,8 +109,9 @@ class Stack:
     def start_processes(self) -> None:
         """Start everything, and return when all of it serves."""
         self._make_tenants()
-        if self.shape.io_slots:
-            _make_io_pool()
+        if not self.shape.io_slots:
+            with all_tenants():
+                CFSPlanTier.objects.update(io_queue=None)
         self.keep()
         self.until(self.is_whole, within=START_SECONDS, what="all processes are up")
         watched = self._make_tenant("witness", WITNESS_CAP)
@@ -159,7 +160,7 @@ class Stack:
             self.begin_worker()
         if self.shape.io_slots and (self.io_worker is None or not self.io_worker.is_running):
             slots, variables = self.shape.io_slots, self.environment["worker"]
-            worker = self._platform.begin_worker(concurrency=slots, pool=IO_POOL, **variables)
+            worker = self._platform.begin_worker(concurrency=slots, pool="io", **variables)
             self.io_worker = self._note("worker", worker)
 
     def begin_worker(self) -> ManagedProcess:
@@ -265,12 +266,6 @@ class Stack:
             self.client.close()
         self._platform.stop()
         self.servers.stop()
-
-
-def _make_io_pool() -> None:
-    create_worker_pool(name=IO_POOL, values={"resource_class": "io"})
-    queue = create_queue(name=IO_POOL, pool=IO_POOL)
-    create_routing_rule(values={"position": 1, "kind": "chaos_patient", "queue": queue})
 
 
 def _cookies_of_member(tenant: Tenant) -> dict[str, str]:

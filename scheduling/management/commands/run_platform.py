@@ -27,6 +27,8 @@ from tenants.management.arguments import positive
 from tenants.url_prefixes import API_V1_PREFIX, CONSOLE_PREFIX
 
 ANSWER_SECONDS = 60.0
+# They wait rather than compute, in one process.
+IO_SLOTS = 100
 # Address without a server.
 NOWHERE = "redis://127.0.0.1:9/0"
 # Only the auditor gets them.
@@ -82,6 +84,7 @@ class Command(ServingCommand):
                 [*manage, "run_worker", "--pool=default", f"--slots={options['slots']}"],
                 worker,
             ),
+            Service("worker io", [*manage, "run_worker", "--pool=io", f"--slots={IO_SLOTS}"], worker),
             Service("worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--slots=1"], worker),
             Service(
                 "beat", [sys.executable, "-m", "celery", "--app", app_name(), "beat", "--pidfile="], _broker_of("beat")

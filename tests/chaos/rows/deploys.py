@@ -23,7 +23,7 @@ from tests.chaos.stack import Shape, pause, resume
 from tests.chaos.variables import OLD_BUILD_VARIABLE
 
 # Queue of the tenants' plan.
-QUEUE = "workflow_professional"
+QUEUE = "tasks_professional"
 _POSTPONED = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.put_off'"
 _KINDS = "SELECT count(*) FROM scheduling_worker WHERE status = 'online' AND NOT kinds ? 'chaos_steps'"
 FILES = "/proc/{}/fd"

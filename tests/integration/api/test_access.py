@@ -158,12 +158,12 @@ def test_queues_are_paused_and_resumed_only_by_staff(
 
 def test_queue_is_paused_with_a_reason_and_resumed(staff_api: APIClient, acme: Tenant) -> None:
     submit(acme)
-    assert_problem(staff_api.post(API + "queues/workflow_team/pause/"), 422, "invalid")
-    paused = staff_api.post(API + "queues/workflow_team/pause/", {"reason": "disk"}).json()
+    assert_problem(staff_api.post(API + "queues/tasks_team/pause/"), 422, "invalid")
+    paused = staff_api.post(API + "queues/tasks_team/pause/", {"reason": "disk"}).json()
     assert (paused["is_paused"], paused["pause_reason"]) == (True, "disk")
     numbers = {row["name"]: row for row in staff_api.get(API + "queues/").json()["results"]}
-    assert numbers["workflow_team"]["is_paused"]
-    resumed = staff_api.post(API + "queues/workflow_team/resume/", headers={"X-Tenant": "acme"}).json()
+    assert numbers["tasks_team"]["is_paused"]
+    resumed = staff_api.post(API + "queues/tasks_team/resume/", headers={"X-Tenant": "acme"}).json()
     assert (resumed["is_paused"], resumed["pause_reason"]) == (False, "")
     assert_problem(staff_api.get(API + "queues/nowhere/"), 404, "not_found")
 

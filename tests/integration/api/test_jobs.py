@@ -56,7 +56,7 @@ def test_submission_returns_the_stored_job_and_its_address(owner_api: APIClient)
     assert answer.status_code == 201, answer.content
     job = answer.json()
     assert set(job) >= CONTRACT - {"waiting"}
-    assert (job["state"], job["queue"], job["priority"]) == ("scheduled", "workflow_team", 3)
+    assert (job["state"], job["queue"], job["priority"]) == ("scheduled", "tasks_team", 3)
     assert (job["fair_key"], job["tags"], job["max_retries"]) == ("ann", ["b", "a"], 1)
     assert (job["payload"], job["result"], job["error"]) == ({"seconds": 1}, None, None)
     assert datetime.fromisoformat(job["run_at"]) == run_at
@@ -156,7 +156,7 @@ def test_options_beyond_routing_and_plan_are_refused(acme_api: APIClient, option
 
 
 def test_queue_chosen_by_routing_may_be_named(acme_api: APIClient) -> None:
-    assert acme_api.post(JOBS, {"kind": "noop", "queue": "workflow_team"}).status_code == 201
+    assert acme_api.post(JOBS, {"kind": "noop", "queue": "tasks_team"}).status_code == 201
 
 
 def test_job_list_is_newest_first_and_pages_both_ways(acme: Tenant, acme_api: APIClient) -> None:
@@ -202,7 +202,7 @@ def test_each_filter_finds_only_its_jobs(acme: Tenant, acme_api: APIClient, dead
         ("kind=sleep&kind=noop&tag=nightly", {tagged, dead_job}),
         ("tag=nightly&tag=big", {tagged}),
         ("tag=nightl", set()),
-        ("queue=workflow_team&tag=big", {tagged}),
+        ("queue=tasks_team&tag=big", {tagged}),
         ("queue=dataset", set()),
         ("fair_key=ann", {dead_job}),
         ("fair_key=", {plain, retryable_job}),

@@ -15,7 +15,7 @@ from tenants.models import Tenant
 from tests.integration.api.test_access import API, assert_problem
 from tests.integration.scheduling.job_helpers import submit
 
-TARGETS = ["queues/workflow_team/", "kinds/noop/", "pools/default/"]
+TARGETS = ["queues/tasks_team/", "kinds/noop/", "pools/default/"]
 
 
 @pytest.mark.parametrize("target", TARGETS)

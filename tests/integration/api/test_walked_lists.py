@@ -92,7 +92,7 @@ def test_absent_tag_ends_with_an_empty_page(acme: Tenant, acme_api: APIClient) -
 
 
 @pytest.mark.parametrize(
-    "query", ["kind=noop", "queue=workflow_team", "fair_key=", "state=available", "state=scheduled&kind=noop"]
+    "query", ["kind=noop", "queue=tasks_team", "fair_key=", "state=available", "state=scheduled&kind=noop"]
 )
 def test_other_filters_without_an_index_are_walked(acme: Tenant, acme_api: APIClient, query: str) -> None:
     jobs = [str(job.pk) for job in submit(acme, count=5)][::-1]

@@ -23,16 +23,16 @@ MINUTE_US = 60_000_000
 
 
 def demand(tenant: Tenant, *, vruntime: int = 0, weight: int = 1, waiting: int = 9) -> FairShareNode:
-    """Let the tenant wait in the queue `workflow`."""
+    """Let the tenant wait in the queue `tasks`."""
     entity, _ = FairShareNode.objects.update_or_create(
         tenant=tenant,
-        queue=queue_named("workflow"),
+        queue=queue_named("tasks"),
         defaults={"waiting": waiting, "is_runnable": True, "vruntime": vruntime, "weight_milli": weight * 1000},
     )
     return entity
 
 
-def note(tenant: Tenant, minute: datetime, *, used: float, entitled: float, queue: str = "workflow") -> None:
+def note(tenant: Tenant, minute: datetime, *, used: float, entitled: float, queue: str = "tasks") -> None:
     """Store a minute in which the tenant was backlogged all the time."""
     queue_id = queue_named(queue).pk
     TenantMinute.objects.create(

@@ -104,7 +104,7 @@ def test_tenant_sees_only_its_own_use(acme: Tenant, globex: Tenant) -> None:
 
 def test_virtual_times_are_relative_to_the_queues_own(acme: Tenant, globex: Tenant) -> None:
     with all_tenants():
-        queue = queue_named("workflow")
+        queue = queue_named("tasks")
         queue.clock.virtual_time = 1_000_000_000
         queue.clock.save()
         demand(acme, vruntime=1_250_000_000)
@@ -177,7 +177,7 @@ def test_members_page_names_no_other_tenant(
         demand(globex_work.tenant)
         dispatched(acme_work, **FACTS)
     client = console(acme_user)
-    for query in ({}, {"tenant": "globex"}, {"view": "table", "queue": "workflow", "pool": "default"}):
+    for query in ({}, {"tenant": "globex"}, {"view": "table", "queue": "tasks", "pool": "default"}):
         page = client.get(reverse("admin:fairness"), query).content.decode()
         assert "Your use" in page
         assert "globex" not in page.lower()
@@ -198,7 +198,7 @@ def test_queue_of_another_pool_matches_nothing(console: Console, staff: User, ac
     with all_tenants():
         note(acme, a_whole_minute_ago(), used=1.0, entitled=3.0)
         demand(acme)
-    query = {"pool": "maintenance", "queue": "workflow"}
+    query = {"pool": "maintenance", "queue": "tasks"}
     page = console(staff).get(reverse("admin:fairness"), query).content.decode()
     assert "No competition" in page
     assert "No tenant waits for a slot" in page
@@ -260,7 +260,7 @@ def test_api_returns_the_same_numbers_as_the_page(
 
     everybody = APIClient()
     everybody.force_login(staff)
-    answer = everybody.get("/api/v1/fairness/", {"range": "6h", "queue": "workflow"}).json()
+    answer = everybody.get("/api/v1/fairness/", {"range": "6h", "queue": "tasks"}).json()
     assert [line["slug"] for line in answer["tenants"]] == ["acme", "globex"]
     assert len(answer["jain"]) == len(answer["tenants"][0]["used"]) == 72
     assert answer["virtual_times"][0]["tenants"][0]["name"] == "Globex"

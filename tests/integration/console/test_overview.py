@@ -65,10 +65,10 @@ def _demand(tenant: Tenant, queue: str, *, waiting: int, in_flight: int = 0, is_
 
 def test_overview_counts_waiting_and_ended_jobs_by_queue(acme_work: Work) -> None:
     with all_tenants():
-        _demand(acme_work.tenant, "workflow_team", waiting=7)
+        _demand(acme_work.tenant, "tasks_team", waiting=7)
         sample_gauges()
         overview = read_overview()
-    line = next(line for line in overview.queues if line.queue.name == "workflow_team")
+    line = next(line for line in overview.queues if line.queue.name == "tasks_team")
     assert line.waiting == overview.waiting == 7
     assert line.ended.failed == 1
     assert line.ended.failure_rate == 1.0
@@ -81,7 +81,7 @@ def test_overview_counts_waiting_and_ended_jobs_by_queue(acme_work: Work) -> Non
 def test_shares_stand_beside_entitlements(acme_work: Work, globex_work: Work, live_worker: Worker) -> None:
     with all_tenants():
         for work in (acme_work, globex_work):
-            _demand(work.tenant, "workflow", waiting=5)
+            _demand(work.tenant, "tasks", waiting=5)
         sample_gauges()
         share = read_shares().fair_share
     lines = {line.name: line for line in share.lines}
@@ -98,7 +98,7 @@ def test_shares_stand_beside_entitlements(acme_work: Work, globex_work: Work, li
 
 def test_tenant_without_work_is_never_below_its_share(acme_work: Work, live_worker: Worker) -> None:
     with all_tenants():
-        _demand(acme_work.tenant, "workflow_team", waiting=0, is_runnable=False)
+        _demand(acme_work.tenant, "tasks_team", waiting=0, is_runnable=False)
         lines = read_shares().fair_share.lines
     assert {line.verdict for line in lines} == {EntitlementState.IDLE}
 
@@ -112,8 +112,8 @@ def test_community_plan_has_no_entitlements(acme_work: Work) -> None:
 
 def test_member_sees_only_its_own_numbers(acme_work: Work, globex_work: Work, live_worker: Worker) -> None:
     with all_tenants():
-        _demand(acme_work.tenant, "workflow", waiting=3)
-        _demand(globex_work.tenant, "workflow", waiting=40)
+        _demand(acme_work.tenant, "tasks", waiting=3)
+        _demand(globex_work.tenant, "tasks", waiting=40)
         sample_gauges()
     with tenant_context(acme_work.tenant):
         overview, shares = read_overview(), read_shares()
@@ -151,7 +151,7 @@ def asked(client: Client, url: str) -> tuple[list[str], int]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("query", ["", "?queue=workflow_team&view=table"])
+@pytest.mark.parametrize("query", ["", "?queue=tasks_team&view=table"])
 def test_each_fragment_takes_few_statements_and_none_on_jobs(
     console: Console, staff: User, acme_work: Work, globex_work: Work, live_worker: Worker, name: str, query: str
 ) -> None:
@@ -186,15 +186,15 @@ def test_job_tables_pattern_matches_statements_on_jobs() -> None:
 
 def test_charts_show_the_queue_in_the_url(console: Console, staff: User, acme_work: Work) -> None:
     client = console(staff)
-    for queue, failed in (("", 1), ("workflow_team", 1), ("dataset", 0)):
+    for queue, failed in (("", 1), ("tasks_team", 1), ("dataset", 0)):
         answer = client.get(reverse("admin:overview_fragment"), {"queue": queue} if queue else {})
         body = answer.content.decode()
         ended, _ = re.findall(r'<svg viewBox="0 0 600 160"[^>]*aria-label="([^"]*)"', body)
         assert f" and {failed} failed in 60 minutes." in ended, queue
         assert len(re.findall(r'<rect x="\d+" width="10" height="160"><title>', body)) == 2 * 60
         assert " style=" not in body
-    page = client.get(reverse("admin:index"), {"queue": "workflow_team", "view": "table"}).content.decode()
-    assert f"{reverse('admin:overview_fragment')}?queue=workflow_team&amp;view=table" in page
+    page = client.get(reverse("admin:index"), {"queue": "tasks_team", "view": "table"}).content.decode()
+    assert f"{reverse('admin:overview_fragment')}?queue=tasks_team&amp;view=table" in page
     assert page.count('<th scope="row">') >= 60
 
 

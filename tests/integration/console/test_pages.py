@@ -138,7 +138,7 @@ def test_lists_page_by_key(console: Console, staff: User, acme_work: Work, globe
         "state=available",
         "state=nonsense",
         "kind=noop",
-        "queue=workflow_team",
+        "queue=tasks_team",
         "tenant=acme",
         "q=not-an-id",
         "before=not-a-uuid",

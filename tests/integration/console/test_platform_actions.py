@@ -99,7 +99,7 @@ def test_invalid_routing_rule_is_refused_beside_its_field(console: Console, staf
         "position": 5,
         "kind": "noop",
         "tier": "",
-        "queue": Queue.objects.get(name="workflow").pk,
+        "queue": Queue.objects.get(name="tasks").pk,
         "condition": '{"field": "pages", "op": "resembles", "value": 1}',
         "is_active": "on",
         "balance": "",

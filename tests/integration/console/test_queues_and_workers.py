@@ -68,7 +68,7 @@ def line_of(queue: Queue) -> QueueRow:
 
 
 def test_rates_come_from_ended_jobs_and_two_samples(acme_work: Work, live_worker: Worker) -> None:
-    queue = Queue.objects.get(name="workflow_team")
+    queue = Queue.objects.get(name="tasks_team")
     demand(acme_work.tenant, queue, 40)
     measure_queues()
     sample_gauges()
@@ -88,7 +88,7 @@ def test_rates_come_from_ended_jobs_and_two_samples(acme_work: Work, live_worker
 
 
 def test_utilisation_is_slots_in_use_by_cap(acme_work: Work, live_worker: Worker) -> None:
-    queue = Queue.objects.get(name="workflow_team")
+    queue = Queue.objects.get(name="tasks_team")
     run(acme_work, live_worker, queue)
     measure_queues()
     sample_gauges()
@@ -101,7 +101,7 @@ def test_utilisation_is_slots_in_use_by_cap(acme_work: Work, live_worker: Worker
 def test_queue_list_shows_depth_and_stops_with_their_ends(
     console: Console, staff: User, acme_work: Work, live_worker: Worker
 ) -> None:
-    busy, dataset = Queue.objects.get(name="workflow_team"), Queue.objects.get(name="dataset")
+    busy, dataset = Queue.objects.get(name="tasks_team"), Queue.objects.get(name="dataset")
     demand(acme_work.tenant, busy, 1_234)
     with all_tenants():
         pause_queue(queue=dataset, reason="disk is full", until=timezone.now() + timedelta(hours=1))
@@ -117,7 +117,7 @@ def test_queue_list_shows_depth_and_stops_with_their_ends(
 def test_queue_pages_read_no_job_table(console: Console, staff: User, acme_work: Work) -> None:
     sample_gauges()
     client = console(staff)
-    queue = Queue.objects.get(name="workflow_team")
+    queue = Queue.objects.get(name="tasks_team")
     parts = (reverse("admin:scheduling_queue_rows"), reverse("admin:scheduling_queue_now", args=[queue.pk]))
     for url in (reverse(QUEUES), reverse("admin:scheduling_queue_change", args=[queue.pk]), *parts):
         client.get(url)
@@ -127,7 +127,7 @@ def test_queue_pages_read_no_job_table(console: Console, staff: User, acme_work:
 
 
 def test_queue_page_shows_state_and_stops(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
-    queue = Queue.objects.get(name="workflow_team")
+    queue = Queue.objects.get(name="tasks_team")
     demand(acme_work.tenant, queue, 9)
     with all_tenants():
         pause_queue(queue=queue, reason="disk is full", until=None)
@@ -142,7 +142,7 @@ def test_queue_page_shows_state_and_stops(console: Console, staff: User, acme_wo
 
 
 def test_worker_page_shows_running_jobs(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
-    run(acme_work, live_worker, Queue.objects.get(name="workflow_team"))
+    run(acme_work, live_worker, Queue.objects.get(name="tasks_team"))
     client = console(staff)
     [listed] = client.get(reverse(WORKERS)).context["cl"].result_list
     assert listed.running == 1
@@ -163,7 +163,7 @@ def test_lists_refresh_their_rows_with_filter_and_order(
     console: Console, staff: User, acme_work: Work, live_worker: Worker
 ) -> None:
     client = console(staff)
-    for name, row in ((QUEUES, "workflow_team"), (WORKERS, "bench:4711")):
+    for name, row in ((QUEUES, "tasks_team"), (WORKERS, "bench:4711")):
         asked = re.search(
             r'id="live-rows"[^>]* hx-get="([^"]+)"', client.get(reverse(name), {"o": "1"}).content.decode()
         )
@@ -184,7 +184,7 @@ def test_unchanged_rows_are_304(console: Console, staff: User) -> None:
 
 
 def test_state_of_a_row_is_refreshed(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
-    queue = Queue.objects.get(name="workflow_team")
+    queue = Queue.objects.get(name="tasks_team")
     client = console(staff)
     page = client.get(reverse("admin:scheduling_queue_change", args=[queue.pk])).content.decode()
     now = reverse("admin:scheduling_queue_now", args=[queue.pk])

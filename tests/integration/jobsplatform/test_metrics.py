@@ -28,7 +28,7 @@ from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
-QUEUE = 'queue="workflow_team"'
+QUEUE = 'queue="tasks_team"'
 DOCUMENTED = re.compile(r"^\| `(jobsplatform_\w+)` \| (\w+) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
 
 

@@ -51,7 +51,7 @@ def test_api_lists_the_kind_with_its_schema_and_package(acme_api: APIClient) -> 
     assert row["description"].startswith("Counts the words of many texts, and tells the commonest.\n\nIt goes on")
     assert row["payload_schema"]["required"] == ["texts"]
     assert (row["package"], row["package_version"]) == ("acme-word-count", "0.1.0")
-    assert row["queues"] == ["workflow_team"]
+    assert row["queues"] == ["tasks_team"]
     assert listed[GREETING]["queues"] == ["dataset"]
     assert listed[GREETING]["payload_schema"]["properties"]["times"] == {"type": "integer"}
     assert listed["noop"]["package"] == ""

@@ -16,7 +16,7 @@ from scheduling.execution.start import StartedExecution
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.jobs.waits.reasons import WaitingReason, why_waiting
-from scheduling.models import Job
+from scheduling.models import CFSPlanTier, Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
 
@@ -30,6 +30,12 @@ def submit(tenant: Tenant, count: int = 1, kind: str = "noop", **options: object
     bulk = submit_jobs(tenant=tenant, requests=requests)
     assert not bulk.rejected
     return [submission.job for _, submission in bulk.accepted]
+
+
+def use_one_pool() -> None:
+    """Let the tiers' jobs of asynchronous kinds go to the pool `default` too."""
+    with all_tenants():
+        CFSPlanTier.objects.update(io_queue=None)
 
 
 def reload(job: Job) -> Job:

@@ -42,7 +42,7 @@ from tests.integration.scheduling.protocol_sides import JUMP_SECONDS, LISTED, PL
 from tests.integration.scheduling.startable_jobs import read_idle_slots
 from tests.protocol_rows import Hint
 
-QUEUES = ("workflow_team", "workflow_sandbox")
+QUEUES = ("tasks_team", "tasks_sandbox")
 DELAY = timedelta(minutes=10)
 MOST_TICKS = 20
 WAYS = (

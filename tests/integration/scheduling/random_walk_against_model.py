@@ -62,7 +62,7 @@ class ModelledWalk(StoppingWalk):
     """A walk with a model; `differences` is empty while the two agree."""
 
     kinds = {**StoppingWalk.kinds, "allocate": {"mebibytes": 1, "seconds": 0}}
-    queue_names = ("workflow_team", "workflow_sandbox", "workflow_professional", "workflow", "pipeline")
+    queue_names = ("tasks_team", "tasks_sandbox", "tasks_professional", "tasks", "pipeline")
 
     def __init__(self, kind: type[Model], pool_ids: list[int], plan_fields: dict[str, Any], *args: Any) -> None:
         super().__init__(*args)

@@ -21,7 +21,7 @@ from tests.integration.scheduling.random_walk import Walk
 class StoppingWalk(Walk):
     """A walk that also stops tenants, queues and pools, loses workers and edits limits."""
 
-    queue_names = ("workflow_team", "workflow_sandbox")
+    queue_names = ("tasks_team", "tasks_sandbox")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -63,14 +63,14 @@ def test_backlog_moves_both_ways_with_all_waiting_jobs(acme: Tenant, globex: Ten
     run_tick(pool.pk)
     activate("community")
     assert move_all() == 45
-    assert queues_of([*ready, *due, *stopped, *others]) == {"workflow": 45}
+    assert queues_of([*ready, *due, *stopped, *others]) == {"tasks": 45}
     with all_tenants():
         assert dict(JobReady.objects.filter(job_id__in=ranks).values_list("job_id", "rank")) == ranks
     assert_nothing_is_lost(pool)
     activate("cloud")
     assert move_all() == 45
-    assert queues_of([*ready, *due, *stopped]) == {"workflow_team": 38}
-    assert queues_of(others) == {"workflow_sandbox": 7}
+    assert queues_of([*ready, *due, *stopped]) == {"tasks_team": 38}
+    assert queues_of(others) == {"tasks_sandbox": 7}
     assert_nothing_is_lost(pool)
 
 
@@ -91,7 +91,7 @@ def test_job_becoming_ready_during_a_pass_moves_in_the_same_pass(
     with tenant_context(acme):
         resume_job(job_id=stopped[0].pk)
     assert move_all() == 2
-    assert queues_of([*due, *stopped]) == {"workflow": 2}
+    assert queues_of([*due, *stopped]) == {"tasks": 2}
     assert_nothing_is_lost(pool)
 
 
@@ -103,7 +103,7 @@ def test_held_job_of_a_paused_kind_moves(acme: Tenant, pool: WorkerPool, worker:
         assert JobHeld.objects.count() == 5
     activate("community")
     move_all()
-    assert queues_of(jobs) == {"workflow": 5}
+    assert queues_of(jobs) == {"tasks": 5}
     with all_tenants():
         assert JobHeld.objects.count() == 5
     assert_nothing_is_lost(pool)
@@ -134,11 +134,11 @@ def test_dispatched_and_running_jobs_do_not_move(
     running = in_flight()
     activate("community")
     assert move_all() == 10 - len(running) > 0
-    assert queues_of(running) == {"workflow_team": len(running)}
+    assert queues_of(running) == {"tasks_team": len(running)}
     complete(start, running[0])
     fail(start, running[1])
     assert_nothing_is_lost(pool)
-    assert queues_of(jobs)["workflow"] == 10 - len(running)
+    assert queues_of(jobs)["tasks"] == 10 - len(running)
 
 
 def test_jobs_of_fair_keys_move_to_lines_of_their_keys(acme: Tenant, pool: WorkerPool) -> None:
@@ -151,9 +151,9 @@ def test_jobs_of_fair_keys_move_to_lines_of_their_keys(acme: Tenant, pool: Worke
     run_tick(pool.pk)
     activate("community")
     assert move_all() == 18
-    assert queues_of([*keyed, *due, *stopped, *own]) == {"workflow": 18}
+    assert queues_of([*keyed, *due, *stopped, *own]) == {"tasks": 18}
     with all_tenants():
-        lines = FairShareNode.objects.filter(queue__name="workflow")
+        lines = FairShareNode.objects.filter(queue__name="tasks")
         found = {line.fair_key: JobReady.objects.filter(entity_id=line.pk).count() for line in lines}
     assert found == {"": 3, "ada": 6, "bob": 6}
     assert_nothing_is_lost(pool)
@@ -170,21 +170,21 @@ def test_move_is_an_event_of_the_job(acme: Tenant) -> None:
     with all_tenants():
         event = JobEvent.objects.get(job_id=job.pk, name="job.moved")
     assert event.state == "available"
-    assert event.data == {"from": "workflow_team", "to": "workflow", "cause": "the CFS plan community is active"}
+    assert event.data == {"from": "tasks_team", "to": "tasks", "cause": "the CFS plan community is active"}
 
 
 def test_backlog_moves_with_an_edited_tier_row_and_its_rollback(acme: Tenant) -> None:
     jobs = submit(acme, 4)
     plan = CFSPlan.objects.get(name="cloud")
-    other = Queue.objects.get(name="workflow")
+    other = Queue.objects.get(name="tasks")
     rows = list(plan.tiers.all())
     tiers = [TierRow(row.tier_id, other.pk if row.tier_id == "team" else row.queue_id, row.weight) for row in rows]
     update_cfs_plan(plan=plan, fields={}, tiers=tiers)
     move_all()
-    assert queues_of(jobs) == {"workflow": 4}
+    assert queues_of(jobs) == {"tasks": 4}
     CFS_PLANS.roll_back(plan, 1, reason="x")
     move_all()
-    assert queues_of(jobs) == {"workflow_team": 4}
+    assert queues_of(jobs) == {"tasks_team": 4}
 
 
 def test_change_of_weights_alone_moves_nothing() -> None:
@@ -203,11 +203,11 @@ def test_edited_rules_apply_to_waiting_jobs_on_request(acme: Tenant) -> None:
             position=1, kind="noop", queue=Queue.objects.get(name="pipeline"), condition=condition
         )
     update_routing_rule(rule=rule, changes={"allows_queue_choice": True})
-    assert queues_of(large) == {"workflow_team": 3}
+    assert queues_of(large) == {"tasks_team": 3}
     with all_tenants():
         start_reroute(reason="long ones apart")
     assert move_all() == 3
-    assert (queues_of(small), queues_of(large)) == ({"workflow_team": 3}, {"pipeline": 3})
+    assert (queues_of(small), queues_of(large)) == ({"tasks_team": 3}, {"pipeline": 3})
 
 
 def test_queue_named_by_the_tenant_is_kept(acme: Tenant) -> None:
@@ -233,7 +233,7 @@ def test_turn_moves_a_bounded_number_of_rows_and_the_next_continues(
     with all_tenants():
         assert reroutes().get().changed == 30
     move_all()
-    assert queues_of(jobs) == {"workflow": 30}
+    assert queues_of(jobs) == {"tasks": 30}
     assert MOVE_ROWS == 1_000
 
 
@@ -252,9 +252,9 @@ def test_killed_turn_is_repeated(acme: Tenant, pool: WorkerPool, monkeypatch: py
         patch.setattr(BulkOperation, "save", die)
         with pytest.raises(Killed):
             move_turn()
-    assert queues_of(jobs) == {"workflow": 8, "workflow_team": 12}
+    assert queues_of(jobs) == {"tasks": 8, "tasks_team": 12}
     move_all()
-    assert queues_of(jobs) == {"workflow": 20}
+    assert queues_of(jobs) == {"tasks": 20}
     assert_nothing_is_lost(pool)
 
 
@@ -314,15 +314,15 @@ def test_submissions_by_the_old_routes_are_moved_by_a_later_pass(acme: Tenant, m
     assert operation.resume_at == operation.created_at + timedelta(hours=1)
     late = submit(acme, 2)
     with all_tenants():  # a job routed before and committed after the first pass
-        old = Queue.objects.get(name="workflow_team")
-        entity = FairShareNode.objects.get(queue__name="workflow")
+        old = Queue.objects.get(name="tasks_team")
+        entity = FairShareNode.objects.get(queue__name="tasks")
         Job.objects.filter(pk__in=[job.pk for job in late]).update(queue=old)
         FairShareNode.objects.filter(pk=entity.pk).update(queue=old)
         Wake.objects.update(queue_id=old.pk)
         reroutes().update(resume_at=None)
     monkeypatch.setattr(reroute, "SETTLE_SECONDS", 0.0)
     assert move_all() == 2
-    assert queues_of(late) == {"workflow": 2}
+    assert queues_of(late) == {"tasks": 2}
 
 
 def test_command_prints_the_progress_of_a_move(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:

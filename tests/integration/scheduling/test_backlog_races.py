@@ -106,8 +106,8 @@ def _end_one(dice: random.Random, start: Any) -> None:
 def test_thousands_of_jobs_move_there_and_back(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
     jobs = [job for tenant in (acme, globex) for _ in range(3) for job in submit(tenant, 1_000)]
     for name, queues in (
-        ("community", {"workflow": 6_000}),
-        ("cloud", {"workflow_team": 3_000, "workflow_sandbox": 3_000}),
+        ("community", {"tasks": 6_000}),
+        ("cloud", {"tasks_team": 3_000, "tasks_sandbox": 3_000}),
     ):
         activate(name)
         assert move_all() == 6_000

@@ -1,29 +1,35 @@
-"""Migrations whose reversal would lose what cannot be computed again."""
+"""Migrations of data: what they change in an installation that is in use, and when they may be reversed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.core.management import call_command
+from django.db import connection, connections
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.loader import MigrationLoader
 
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution.settlement import Settlement, settle
-from scheduling.models import Execution, LiveExecution, WorkerPool
-from scheduling.topology.service import update_worker_pool
+from scheduling.jobs.routing.service import Routes
+from scheduling.models import CFSPlan, Drain, Execution, LiveExecution, Queue, Schedule, WorkerPool
+from scheduling.plans.service import CFS_PLANS, TierRow, update_cfs_plan
+from scheduling.schedules.definitions import create_schedule
+from scheduling.stops.pauses import drain_queue
+from scheduling.topology.service import create_queue, create_routing_rule, update_worker_pool
 from tenants.context import all_tenants
+from tenants.database.conf import OWNER_ALIAS
 from tenants.models import Tenant
-from tests.integration.scheduling.job_helpers import submit
+from tests.integration.scheduling.job_helpers import reload, submit
 
-pytestmark = pytest.mark.django_db
-
-RATES = "0005_pool_classes_and_rates"
+RATES, IO_POOL = "0005_pool_classes_and_rates", "0009_io_pool"
 
 
+@pytest.mark.django_db
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("is_settled", [False, True])
 def test_rates_of_executions_are_not_dropped(acme: Tenant, pool: WorkerPool, *, is_settled: bool) -> None:
@@ -42,3 +48,56 @@ def test_rates_of_executions_are_not_dropped(acme: Tenant, pool: WorkerPool, *, 
             assert Execution.objects.get().rate_milli == 10
     with pytest.raises(IrreversibleError, match="another rate"):
         refuse(apps, editor)
+
+
+def migrate(target: str) -> None:
+    call_command("migrate", "scheduling", target, verbosity=0, interactive=False, skip_checks=True)
+    connections[OWNER_ALIAS].close()
+
+
+@pytest.fixture
+def before_io_pool(transactional_db: None) -> Iterator[None]:
+    """Reverse the migration for the test."""
+    migrate("0008_queues_of_asynchronous_kinds")
+    yield
+    migrate(IO_POOL)
+
+
+@pytest.mark.django_db(databases=["default", "owner"], transaction=True)
+def test_tiers_queues_keep_their_jobs_and_get_a_second_queue(before_io_pool: None, acme: Tenant) -> None:
+    cloud = CFSPlan.objects.get(name="cloud")
+    rows = {row.tier_id: row for row in cloud.tiers.all()}
+    own = create_queue(name="own", pool="default")
+    rows["sandbox"].queue = own
+    tiers = [TierRow(row.tier_id, row.queue_id, row.weight + 1) for row in rows.values()]
+    update_cfs_plan(plan=cloud, fields={}, tiers=tiers)
+    computes, waits = submit(acme)[0], submit(acme, kind="http_call", payload={"url": "https://example.com/"})[0]
+    first = cloud.versions.get(number=1)
+    assert first.content["tiers"]["team"] == {"queue": "workflow_team", "weight": 2}
+    assert [reload(job).queue.name for job in (computes, waits)] == ["workflow_team"] * 2
+
+    migrate(IO_POOL)
+    assert [reload(job).queue.name for job in (computes, waits)] == ["tasks_team"] * 2
+    (waits,) = submit(acme, kind="http_call", payload={"url": "https://example.com/"})
+    assert (waits.queue.name, waits.queue.pool.resource_class) == ("workflow_team", "io")
+    assert cloud.versions.get(number=2).content == CFS_PLANS.describe(cloud)
+    with pytest.raises(IrreversibleError, match="has had jobs"):
+        migrate("0008_queues_of_asynchronous_kinds")
+    CFS_PLANS.roll_back(cloud, 1, reason="over")
+    assert {row.tier_id: [queue.name for queue in row.queues] for row in cloud.tiers.all()} == {
+        tier: [f"tasks_{tier}", f"workflow_{tier}"] for tier in rows
+    }
+
+
+@pytest.mark.django_db(databases=["default", "owner"], transaction=True)
+def test_what_names_a_tiers_queue_follows_its_jobs(before_io_pool: None, acme: Tenant) -> None:
+    queue = Queue.objects.get(name="workflow_team")
+    create_routing_rule(values={"position": 1, "kind": "sleep", "queue": queue})
+    drain_queue(queue=Queue.objects.get(name="workflow"))
+    for kind in ("noop", "sleep"):
+        create_schedule(tenant=acme, values={"name": kind, "kind": kind, "queue": queue.name, "cron": "0 0 * * *"})
+    migrate(IO_POOL)
+    with all_tenants():
+        assert dict(Schedule.objects.values_list("name", "queue")) == {"noop": "", "sleep": "tasks_team"}
+        assert Drain.objects.get().name == "tasks"
+        assert Routes.load("team").queue_for("sleep", {}, "tasks_team") == queue

@@ -43,7 +43,7 @@ def plain_worker(world: World) -> str:
 
 
 def plain_worker_of_jobs(world: World) -> str:
-    return _plain_worker(["of_others", "workflow_team"])
+    return _plain_worker(["of_others", "tasks_team"])
 
 
 def plain_worker_of_other_queues(world: World) -> str:
@@ -106,8 +106,8 @@ ATTACKS: tuple[Attack, ...] = (
     ),
     Attack(
         "plain worker of jobs",
-        "celery -A jobsplatform worker -Q of_others,workflow_team",
-        "workflow_team: manage.py run_worker --pool default",
+        "celery -A jobsplatform worker -Q of_others,tasks_team",
+        "tasks_team: manage.py run_worker --pool default",
         plain_worker_of_jobs,
     ),
     Attack(

@@ -59,7 +59,7 @@ def _users_permitted(*command: str, users: tuple[str, ...] = USERS) -> str:
 
 
 def queue_of_jobs(world: World) -> str:
-    return _users_permitted("LPUSH", "workflow_team", "a message", users=("web", "streams"))
+    return _users_permitted("LPUSH", "tasks_team", "a message", users=("web", "streams"))
 
 
 def queue_of_upkeep(world: World) -> str:
@@ -115,7 +115,7 @@ def consumers(world: World) -> str:
 
 
 def taken_message(world: World) -> str:
-    return _users_permitted("BRPOP", "workflow_team", "0.01", users=("web", "streams", "dispatcher", "beat"))
+    return _users_permitted("BRPOP", "tasks_team", "0.01", users=("web", "streams", "dispatcher", "beat"))
 
 
 def key_of_others(world: World) -> str:

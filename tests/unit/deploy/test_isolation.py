@@ -21,11 +21,11 @@ from tools.image_references import find_faults
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 # A role that is not listed for a secret does not get it.
 HOLDERS = {
-    "METRICS_TOKEN": {"web", "dispatcher", "worker-default", "worker-maintenance"},
-    "ENCRYPTION_MASTER_KEYS": {"web", "streams", "dispatcher", "worker-default", "worker-maintenance"},
+    "METRICS_TOKEN": {"web", "dispatcher", "worker-default", "worker-io", "worker-maintenance"},
+    "ENCRYPTION_MASTER_KEYS": {"web", "streams", "dispatcher", "worker-default", "worker-io", "worker-maintenance"},
     "DATABASE_OWNER_URL": {"migrate"},
 }
-CALLS_OUT = {"web", "worker-default"}
+CALLS_OUT = {"web", "worker-default", "worker-io"}
 METADATA = ipaddress.ip_address("169.254.169.254")
 
 

@@ -141,7 +141,7 @@ def test_compose_file_is_valid_and_misspelt_field_is_found() -> None:
 
 
 def test_every_part_of_the_platform_is_deployed() -> None:
-    parts = {"web", "streams", "dispatcher", "worker-default", "worker-maintenance", "auditor", "beat"}
+    parts = {"web", "streams", "dispatcher", "worker-default", "worker-io", "worker-maintenance", "auditor", "beat"}
     assert set(named("Deployment")) == parts
     assert set(named("Job")) == {"migrate"}
     assert named("Deployment")["dispatcher"]["spec"]["replicas"] == 2

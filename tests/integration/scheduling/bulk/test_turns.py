@@ -158,10 +158,10 @@ def test_undo_restores_jobs_unchanged_since(acme: Tenant, pool: WorkerPool, star
 
 def test_undo_moves_jobs_back_to_their_queues(acme: Tenant, pool: WorkerPool, start_bulk: Start) -> None:
     jobs = submit(acme, 3)
-    operation = start_bulk(None, "tenant:acme", "move_queue", parameters={"queue": "workflow"})
+    operation = start_bulk(None, "tenant:acme", "move_queue", parameters={"queue": "tasks"})
     take_turns()
     with all_tenants(), acting_as(STELLA):
-        assert Job.objects.filter(queue__name="workflow").count() == 3
+        assert Job.objects.filter(queue__name="tasks").count() == 3
         undo_bulk_operation(operation_id=operation.pk, reason="a mistake")
     take_turns()
     assert [reload(job).queue_id for job in jobs] == [job.queue_id for job in jobs]

@@ -45,10 +45,11 @@ def all_processes() -> Registration:
     sample_gauges()
     for role in ProcessHeartbeat.Role:
         ProcessPulse(role).beat()
-    workers = [register_worker(pool_name=name, hostname="here", pid=1, slots=2) for name in ("maintenance", "default")]
+    names = ("maintenance", "io", "default")
+    workers = [register_worker(pool_name=name, hostname="here", pid=1, slots=2) for name in names]
     for worker in workers:
         heartbeat(worker_id=worker.worker_id, is_stopping=False, execution_ids=[], canary_age_seconds=1.0)
-    return workers[1]
+    return workers[-1]
 
 
 def check_of(name: str) -> Check:
@@ -88,7 +89,7 @@ def test_outdated_numbers_fail(all_processes: Registration, name: str, table: st
 
 
 def test_counter_that_differs_from_its_recount_is_found(all_processes: Registration, acme: Tenant) -> None:
-    queue = Queue.objects.get(name="workflow_team")
+    queue = Queue.objects.get(name="tasks_team")
     with all_tenants():
         FairShareNode.objects.create(tenant=acme, queue=queue, waiting=7)
     run_upkeep(name="verify_counters")

@@ -11,21 +11,22 @@ from rest_framework.test import APIClient
 from scheduling.diagnosis.service import Health, diagnose
 from scheduling.execution.leases import heartbeat
 from scheduling.fleet.queue_consumers import measure_queues
-from scheduling.fleet.workers import Registration, retire_worker
+from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.models import Queue, QueueStanding, RoutingRule, Worker, WorkerPool
 from scheduling.observability.measures import read_measures
 from scheduling.overview.queries import read_overview
 from tenants.context import all_tenants
 from tenants.database.clock import read_moment
 from tenants.models import Tenant
-from tests.integration.scheduling.job_helpers import Tick, submit
+from tests.integration.scheduling.job_helpers import Tick, submit, use_one_pool
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
 
 @pytest.fixture
 def far(db: None) -> Queue:
-    """Create a queue in its own pool, with a routing rule to it."""
+    """Create a queue in its own pool, with a routing rule to it; the tiers' queues are in the pool `default` only."""
+    use_one_pool()
     with all_tenants():
         pool = WorkerPool.objects.create(name="far")
         queue = Queue.objects.create(name="far", pool=pool)
@@ -60,6 +61,13 @@ def test_queue_with_routing_rules_needs_a_reader(far: Queue, worker: Registratio
     assert alarms() == set()
 
 
+def test_tiers_queues_of_asynchronous_kinds_need_a_reader(worker: Registration) -> None:
+    unread = {"workflow_sandbox": True, "workflow_team": True, "workflow_professional": True}
+    assert measure_queues() == unread
+    register_worker(pool_name="io", hostname="h", pid=1, slots=100)
+    assert measure_queues() == dict.fromkeys(unread, False)
+
+
 def test_alarm_is_logged_once_and_so_is_its_end(
     far: Queue, worker: Registration, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -82,17 +90,17 @@ def test_alarm_is_logged_once_and_so_is_its_end(
 
 def test_queue_with_waiting_jobs_and_no_rules_needs_a_reader(acme: Tenant, far: Queue, tick: Tick) -> None:
     measure_queues()
-    assert "workflow_team" in alarms()
+    assert "tasks_team" in alarms()
     with all_tenants():
         RoutingRule.objects.filter(by_tier=True).update(is_active=False)
-        RoutingRule.objects.create(position=2, queue=Queue.objects.get(name="workflow_team"))
+        RoutingRule.objects.create(position=2, queue=Queue.objects.get(name="tasks_team"))
     submit(acme, 1)
     tick()
     with all_tenants():
         RoutingRule.objects.filter(position=2).update(is_active=False)
     measure_queues()
-    assert "workflow_team" in alarms()
-    assert "workflow_sandbox" not in alarms()
+    assert "tasks_team" in alarms()
+    assert "tasks_sandbox" not in alarms()
 
 
 def test_worker_without_the_queue_is_no_reader(far: Queue, worker: Registration) -> None:

@@ -107,7 +107,7 @@ def beside(pool: WorkerPool) -> WorkerPool:
     """Return a second pool, with one of the queues of the first."""
     other = create_worker_pool(name="beside")
     with all_tenants():
-        Queue.objects.filter(name="workflow_sandbox").update(pool=other)
+        Queue.objects.filter(name="tasks_sandbox").update(pool=other)
     return other
 
 

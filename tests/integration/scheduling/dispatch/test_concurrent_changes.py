@@ -104,7 +104,7 @@ def test_bulk_cancel_includes_jobs_moved_by_a_reroute(acme: Tenant, pool: Worker
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
     assert overtake(lambda: in_tenant(acme, cancel_jobs, job_ids=sorted(ids)), move_some) == ids
     with all_tenants():
-        assert set(Job.objects.values_list("state", "queue__name")) == {("cancelled", "workflow")}
+        assert set(Job.objects.values_list("state", "queue__name")) == {("cancelled", "tasks")}
     run_tick(pool.pk)
     assert faults_of("counters", "ready") == []
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_paused_queue_dispatches_nothing_until_resumed(acme: Tenant, tick: Tick, worker: Registration) -> None:
-    queue = Queue.objects.get(name="workflow_team")
+    queue = Queue.objects.get(name="tasks_team")
     submit(acme)
     pause_queue(queue=queue, reason="maintenance")
     assert tick().dispatched == 0
@@ -79,7 +79,7 @@ def test_suspended_tenant_neither_submits_nor_runs(acme: Tenant, tick: Tick, wor
 
 def test_queue_cap_holds_over_several_ticks(acme: Tenant, tick: Tick, worker: Registration) -> None:
     with all_tenants():
-        Queue.objects.filter(name="workflow_team").update(cap=3)
+        Queue.objects.filter(name="tasks_team").update(cap=3)
     submit(acme, 10)
     assert [tick().dispatched, tick().dispatched] == [3, 0]
 
@@ -107,7 +107,7 @@ def test_return_from_a_pause_earns_no_credit(
 ) -> None:
     """Pause acme in globex's queue; it then starts at globex's virtual time instead of catching up."""
     with all_tenants():
-        queue = Queue.objects.get(name="workflow_team")
+        queue = Queue.objects.get(name="tasks_team")
         CFSPlan.objects.get(name="cloud").tiers.update(queue=queue)
     submit(acme, 3)
     pause_tenant(tenant=acme, reason="asked for")

@@ -187,11 +187,11 @@ def test_slots_and_queue_cap_count_messages(
     with all_tenants():
         reading = read_pool(pool.pk)
         assert (reading.slots, reading.in_flight, reading.share.room) == (4, 2, 2)
-        Queue.objects.filter(name="workflow_team").update(cap=2)
+        Queue.objects.filter(name="tasks_team").update(cap=2)
     submit(tenants[0], 5)
     assert tick().dispatched == 0
     with all_tenants():
-        Queue.objects.filter(name="workflow_team").update(cap=3)
+        Queue.objects.filter(name="tasks_team").update(cap=3)
     assert tick().dispatched == 5
 
 
@@ -267,8 +267,8 @@ def two_queues(tenants: list[Tenant]) -> list[Tenant]:
         submit(tenant, 4)
     know_estimates()
     with all_tenants():
-        QueueClock.objects.filter(queue__name="workflow_sandbox").update(vruntime=10**12, was_backlogged=True)
-        QueueClock.objects.filter(queue__name="workflow_team").update(vruntime=0, was_backlogged=True)
+        QueueClock.objects.filter(queue__name="tasks_sandbox").update(vruntime=10**12, was_backlogged=True)
+        QueueClock.objects.filter(queue__name="tasks_team").update(vruntime=0, was_backlogged=True)
     return [*tenants, *others]
 
 
@@ -280,7 +280,7 @@ def test_queue_that_is_not_next_is_read_up_to_the_slots(
         fold_wakes(pool.pk)
         reading = read_pool(pool.pk)
     read = {reading.queue_names[queue.queue_id]: len(queue.tenants) for queue in reading.share.queues if queue.tenants}
-    assert read == {"workflow_team": 5, "workflow_sandbox": 1}
+    assert read == {"tasks_team": 5, "tasks_sandbox": 1}
 
 
 def test_queue_chosen_unexpectedly_fills_its_message(
@@ -288,7 +288,7 @@ def test_queue_chosen_unexpectedly_fills_its_message(
 ) -> None:
     with all_tenants():
         Worker.objects.update(slots=1)
-        Queue.objects.filter(name="workflow_team").update(cap=1)
+        Queue.objects.filter(name="tasks_team").update(cap=1)
     assert tick().dispatched == 20
     submit(two_queues[0], 4)  # next in order again, with its queue at its cap
     with all_tenants():

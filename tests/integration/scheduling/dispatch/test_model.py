@@ -50,7 +50,7 @@ def walk(worker: Registration, pool: WorkerPool, tick: Tick, change_platform_set
     """Return a function that makes a walk with a model, over three queues by kind, one of them in its own pool."""
     change_platform_settings(CIRCUIT_FAILURES=0)
     other = WorkerPool.objects.get(name="maintenance")
-    shared = Queue.objects.get(name="workflow")
+    shared = Queue.objects.get(name="tasks")
     register_worker(pool_name=other.name, hostname="test", pid=2, slots=3)
     with all_tenants():
         Queue.objects.filter(pk=shared.pk).update(pool=other)

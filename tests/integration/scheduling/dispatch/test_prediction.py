@@ -31,7 +31,7 @@ SQL = load_sql(pick.__file__)
 READ = f"""
     SELECT {SQL["predicted_us"]}
     FROM jsonb_to_record(%s) AS r(tenant_id uuid, kind text, payload_bytes int, used_us bigint)
-        JOIN scheduling_queue q ON q.name = 'workflow_team'
+        JOIN scheduling_queue q ON q.name = 'tasks_team'
         {SQL["cost_sums"]}
 """
 
@@ -67,7 +67,7 @@ def test_sql_and_pure_code_predict_the_same(acme: Tenant, seed: int) -> None:
     with all_tenants(), connection.cursor() as cursor:
         store(own, acme)
         store(kind, None)
-        expected = Queue.objects.get(name="workflow_team").expected_seconds * 1e6
+        expected = Queue.objects.get(name="tasks_team").expected_seconds * 1e6
         for _ in range(25):
             job = {
                 "tenant_id": str(acme.pk),
@@ -85,7 +85,7 @@ def test_sql_and_pure_code_predict_the_same(acme: Tenant, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_sql_and_pure_code_learn_the_same(acme: Tenant, globex: Tenant, pool: WorkerPool, seed: int) -> None:
     chance = random.Random(seed)
-    queue = Queue.objects.get(name="workflow_team")
+    queue = Queue.objects.get(name="tasks_team")
     sums: dict[object, CostSums | None] = defaultdict(lambda: None)
     known = 0
     for _ in range(8):

@@ -35,7 +35,7 @@ def test_queue_filling_the_pool_is_charged_what_was_measured(
     queue_id = submitted[0][0].queue_id
     with all_tenants():
         # The other queue had more service, so that both slots go to this one.
-        QueueClock.objects.filter(queue__name="workflow_sandbox").update(vruntime=5 * SECOND, was_backlogged=True)
+        QueueClock.objects.filter(queue__name="tasks_sandbox").update(vruntime=5 * SECOND, was_backlogged=True)
     tick()
     assert {job.queue_id for job in in_flight()} == {queue_id}
     for job in in_flight():

@@ -14,7 +14,7 @@ from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_f
 
 pytestmark = pytest.mark.django_db
 
-TEAM = "workflow_team"
+TEAM = "tasks_team"
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def count(model: type[Settled] | type[SettledRefused]) -> int:
 
 @pytest.fixture
 def queue() -> Queue:
-    return Queue.objects.get(name="workflow_team")
+    return Queue.objects.get(name="tasks_team")
 
 
 def test_execution_of_119_days_is_folded_by_an_ordinary_tick(acme: Tenant, pool: WorkerPool, queue: Queue) -> None:

@@ -133,7 +133,7 @@ def test_returning_tenant_starts_at_the_charged_virtual_time(
 ) -> None:
     with all_tenants():
         # One queue for both tenants.
-        CFSPlan.objects.get(is_active=True).tiers.update(queue=Queue.objects.get(name="workflow_team"))
+        CFSPlan.objects.get(is_active=True).tiers.update(queue=Queue.objects.get(name="tasks_team"))
     for job in submit(acme, 4):
         tick()
         begin(start, job)
@@ -147,7 +147,7 @@ def test_new_tenant_does_not_wait_behind_unserved_virtual_time(
 ) -> None:
     """Let a job hold the one slot for five slices while globex waits; then a third tenant comes."""
     with all_tenants():
-        CFSPlan.objects.get(is_active=True).tiers.update(queue=Queue.objects.get(name="workflow_team"))
+        CFSPlan.objects.get(is_active=True).tiers.update(queue=Queue.objects.get(name="tasks_team"))
         Worker.objects.update(slots=1)
     third = create_tenant(slug="third", plan="team")
     (job,) = submit(acme, fair_key="ann")

@@ -165,7 +165,7 @@ def test_no_slot_is_requested_for_a_tenant_at_its_cap(
 def test_no_slot_is_requested_for_a_paused_queue_or_kind(
     globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], what: str
 ) -> None:
-    queue = Queue.objects.get(name="workflow_sandbox")
+    queue = Queue.objects.get(name="tasks_sandbox")
     if what == "queue paused":
         pause_queue(queue=queue, reason="broken")
     elif what == "queue capped":
@@ -183,7 +183,7 @@ def test_no_slot_is_requested_for_a_queue_at_its_rate(
     submit(globex)
     assert request_slots(tick)
     with all_tenants():
-        queues = Queue.objects.filter(name="workflow_sandbox")
+        queues = Queue.objects.filter(name="tasks_sandbox")
         queues.update(dispatches_per_minute=1, dispatch_burst=1)
         an_hour_ahead = (time.time_ns() // 1_000) + 3_600_000_000
         QueueClock.objects.filter(queue__in=queues).update(arrival_us=an_hour_ahead)
@@ -229,7 +229,7 @@ def test_job_running_beyond_its_prediction_is_charged_while_it_runs(
 ) -> None:
     """Run both tenants at weight 1: globex had 900 s of service, and acme's jobs exceed their predicted second."""
     with all_tenants():
-        queue = Queue.objects.get(name="workflow_team")
+        queue = Queue.objects.get(name="tasks_team")
         CFSPlan.objects.get(name="cloud").tiers.update(queue=queue)
     jobs = submit(acme, 4)
     tick()

@@ -59,7 +59,7 @@ SELECT id, %(queue)s, 1000, 0, false, 0, 0, 0, 1000000 FROM tenant
 
 def add_idle_tenants(like: Tenant, count: int) -> None:
     with all_tenants(), connection.cursor() as cursor:
-        queue = Queue.objects.get(name="workflow_team").pk
+        queue = Queue.objects.get(name="tasks_team").pk
         cursor.execute(_FILL, {"tenants": count, "like": like.pk, "queue": queue})
 
 
@@ -108,7 +108,7 @@ def test_idle_pool_reads_no_lines_of_others(acme: Tenant, django_db_setup: Any) 
     add_idle_tenants(acme, IDLE_TENANTS // 10)
     with all_tenants():
         FairShareNode.objects.update(is_runnable=True)
-        busy = Queue.objects.get(name="workflow_team").pool_id
+        busy = Queue.objects.get(name="tasks_team").pool_id
         idle = WorkerPool.objects.exclude(pk=busy).first()
     assert idle is not None
     with connect_as_owner(django_db_setup.name) as owner:
@@ -191,7 +191,7 @@ def test_changed_weight_applies_to_the_backlog_before_its_wakes_are_folded(
     acme: Tenant, tick: Tick, worker: Registration
 ) -> None:
     submit(acme, 2)
-    fold_wakes(Queue.objects.get(name="workflow_team").pool_id)
+    fold_wakes(Queue.objects.get(name="tasks_team").pool_id)
     with all_tenants():
         Plan.objects.filter(pk=acme.plan_id).update(weight=50)
     tick()

@@ -27,7 +27,7 @@ def crowd(acme: Tenant, globex: Tenant, pool: WorkerPool) -> WorkerPool:
     """Let both tenants wait in one queue with a high cap, read by a tick; without workers yet."""
     with all_tenants():
         tiers = CFSPlan.objects.get(name="cloud").tiers
-        tiers.update(queue=Queue.objects.get(name="workflow"))
+        tiers.update(queue=Queue.objects.get(name="tasks"))
         Plan.objects.update(max_concurrency=1_000)
     # All rows of one transaction have one time, so those of globex come first by their priority.
     submit(globex, 60, priority=5)
@@ -89,7 +89,7 @@ def test_changed_tenant_cap_applies_from_the_next_tick(acme: Tenant, crowd: Work
 
 
 def test_changed_queue_cap_applies_from_the_next_tick(crowd: WorkerPool) -> None:
-    queue = Queue.objects.get(name="workflow")
+    queue = Queue.objects.get(name="tasks")
     update_queue(queue=queue, changes={"cap": 6})
     assert sum(dispatch(crowd, 30).values()) == 6
     update_queue(queue=queue, changes={"cap": None})
@@ -98,7 +98,7 @@ def test_changed_queue_cap_applies_from_the_next_tick(crowd: WorkerPool) -> None
 
 
 def test_queue_pause_applies_from_the_next_tick(crowd: WorkerPool) -> None:
-    queue = Queue.objects.get(name="workflow")
+    queue = Queue.objects.get(name="tasks")
     pause_queue(queue=queue, reason="x")
     assert dispatch(crowd, 30) == {}
     resume_queue(queue=queue)

@@ -177,9 +177,9 @@ def test_routing_condition_is_evaluated(condition: Any, payload: dict[str, Any],
         ("rag_pipeline", "sandbox", None, "pipeline"),
         ("rag_pipeline", "sandbox", "priority_pipeline", "priority_pipeline"),
         ("rag_pipeline", "professional", None, "priority_pipeline"),
-        ("workflow_execution", "team", None, "workflow_team"),
+        ("workflow_execution", "team", None, "tasks_team"),
         ("workflow_storage", "team", None, "workflow_storage"),
-        ("noop", "sandbox", None, "workflow_sandbox"),
+        ("noop", "sandbox", None, "tasks_sandbox"),
     ],
 )
 def test_initial_rules_route_by_kind_and_tier(kind: str, tier: str, requested: str | None, queue: str) -> None:
@@ -195,7 +195,7 @@ def test_operators_rule_precedes_the_others(acme: Tenant) -> None:
             condition={"field": "big", "op": "eq", "value": True},
         )
     assert submit(acme, payload={"big": True})[0].queue.name == "pipeline"
-    assert submit(acme)[0].queue.name == "workflow_team"
+    assert submit(acme)[0].queue.name == "tasks_team"
 
 
 def test_tenant_task_queue_pushes_peeks_and_pulls(acme: Tenant, tick: Tick, worker: Registration) -> None:

@@ -73,7 +73,7 @@ def test_registry_names_each_kind_of_versioned_row() -> None:
 def test_initial_content_is_the_first_version() -> None:
     assert [row.content["weight"] for row in team().versions.all()] == [2]
     [first] = cloud().versions.all()
-    assert first.content["tiers"]["team"] == {"queue": "workflow_team", "weight": 2}
+    assert first.content["tiers"]["team"] == {"queue": "tasks_team", "io_queue": "workflow_team", "weight": 2}
     assert (first.number, first.outcome) == (cloud().version, "applied")
 
 
@@ -183,26 +183,27 @@ def test_versions_are_immutable(statement: str) -> None:
 
 
 def test_cfs_plan_is_versioned_with_its_tier_rows() -> None:
-    queue = Queue.objects.get(name="workflow")
+    queue = Queue.objects.get(name="tasks")
     tiers = [TierRow(tier, queue.pk, 4) for tier in ("sandbox", "team", "professional")]
     version = update_cfs_plan(plan=cloud(), fields={"strategy": "nop"}, tiers=tiers, reason="drill")
     assert version is not None
-    assert version.before["tiers.sandbox"] == {"queue": "workflow_sandbox", "weight": 1}
+    row = {"queue": "tasks_sandbox", "io_queue": "workflow_sandbox", "weight": 1}
+    assert version.before["tiers.sandbox"] == row
     assert version.after == {
         "strategy": "nop",
-        **{f"tiers.{row.tier_id}": {"queue": "workflow", "weight": 4} for row in tiers},
+        **{f"tiers.{row.tier_id}": {"queue": "tasks", "weight": 4} for row in tiers},
     }
     CFS_PLANS.roll_back(cloud(), 1, reason="over")
     assert cloud().strategy == "time_slice"
-    assert cloud().tiers.get(tier_id="team").queue.name == "workflow_team"
+    assert cloud().tiers.get(tier_id="team").queue.name == "tasks_team"
     assert [row.number for row in cloud().versions.all()] == [3, 2, 1]
 
 
 def test_content_with_a_deleted_queue_is_refused() -> None:
     with all_tenants():
-        queue = Queue.objects.create(name="brief", pool=Queue.objects.get(name="workflow").pool)
+        queue = Queue.objects.create(name="brief", pool=Queue.objects.get(name="tasks").pool)
     plan = create_cfs_plan(fields={"name": "other"}, tiers=[TierRow("team", queue.pk, 1)])
-    other = Queue.objects.get(name="workflow")
+    other = Queue.objects.get(name="tasks")
     update_cfs_plan(plan=plan, fields={}, tiers=[TierRow("team", other.pk, 1)])
     with all_tenants():
         queue.delete()
@@ -310,7 +311,7 @@ def test_api_edits_lists_and_rolls_back(staff: Any) -> None:
 def test_api_changes_a_cfs_plan_and_its_name(staff: Any) -> None:
     client = APIClient()
     client.force_login(staff)
-    row = {"queue": "workflow", "io_queue": None, "weight": 4}
+    row = {"queue": "tasks", "io_queue": None, "weight": 4}
     tiers = [{"tier": tier, **row} for tier in ("sandbox", "team", "professional")]
     answer = client.patch("/api/v1/cfs-plans/cloud/", {"name": "sky", "tiers": tiers}, format="json")
     assert (answer.status_code, answer.json()["name"], answer.json()["tiers"]) == (200, "sky", tiers)

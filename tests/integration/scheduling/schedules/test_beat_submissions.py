@@ -149,9 +149,9 @@ def test_page_reports_tasks_that_cannot_be_delivered(client: Client, staff: User
 
 def test_page_reports_queue_without_worker(client: Client, staff: User) -> None:
     client.force_login(staff)
-    periodic_task(queue="workflow_team")
+    periodic_task(queue="tasks_team")
     page = client.get(reverse("admin:django_celery_beat_periodictask_changelist")).content.decode()
-    assert "No worker consumes the queue workflow_team" in page
+    assert "No worker consumes the queue tasks_team" in page
 
 
 def test_own_tasks_of_the_platform_can_be_delivered() -> None:

@@ -25,23 +25,23 @@ def scrape() -> dict[str, float]:
 
 
 def test_submissions_are_counted_once_committed(acme: Tenant, django_capture_on_commit_callbacks: Capture) -> None:
-    before = scrape().get('jobsplatform_jobs_submitted_total{kind="noop",queue="workflow_team",tier="team"}', 0)
+    before = scrape().get('jobsplatform_jobs_submitted_total{kind="noop",queue="tasks_team",tier="team"}', 0)
     with django_capture_on_commit_callbacks(execute=True):
         submit(acme, 3)
-    assert scrape()['jobsplatform_jobs_submitted_total{kind="noop",queue="workflow_team",tier="team"}'] == before + 3
+    assert scrape()['jobsplatform_jobs_submitted_total{kind="noop",queue="tasks_team",tier="team"}'] == before + 3
 
 
 def test_starts_and_ends_are_counted_by_queue_and_tier(
     acme: Tenant, start: Start, tick: Tick, django_capture_on_commit_callbacks: Capture
 ) -> None:
     (job,) = submit(acme)
-    route = 'queue="workflow_team",tier="team"'
+    route = 'queue="tasks_team",tier="team"'
     names = [
         f'jobsplatform_executions_started_total{{kind="noop",{route}}}',
         f'jobsplatform_executions_ended_total{{kind="noop",outcome="completed",{route}}}',
         f"jobsplatform_job_wait_seconds_count{{{route}}}",
         f"jobsplatform_execution_run_seconds_count{{{route}}}",
-        'jobsplatform_execution_pickup_seconds_count{queue="workflow_team"}',
+        'jobsplatform_execution_pickup_seconds_count{queue="tasks_team"}',
     ]
     before = scrape()
     tick()

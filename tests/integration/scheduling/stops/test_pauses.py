@@ -38,7 +38,7 @@ from tenants.tenancy.service import drain_tenant, pause_tenant, reinstate_tenant
 from tests.integration.scheduling.job_helpers import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
 
 pytestmark = pytest.mark.django_db
-QUEUE = "workflow_team"
+QUEUE = "tasks_team"
 
 
 def soon(**delta: float) -> datetime:

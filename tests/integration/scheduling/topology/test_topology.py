@@ -131,7 +131,7 @@ def test_value_out_of_bounds_is_refused_when_adding_and_editing(field: str, valu
 
 
 def test_queue_needs_an_existing_pool() -> None:
-    with pytest.raises(FieldInvalidError, match="there are: default, maintenance"):
+    with pytest.raises(FieldInvalidError, match="there are: default, io, maintenance"):
         create_queue(name="new", pool="nope")
 
 
@@ -156,7 +156,7 @@ def test_class_of_a_pool_changes_only_while_no_worker_runs() -> None:
     assert entry_of("worker_pool.changed", after__has_key="resource_class").before == {"resource_class": "cpu"}
 
 
-@pytest.mark.parametrize(("name", "words"), [("default", "workflow_sandbox"), ("maintenance", "upkeep")])
+@pytest.mark.parametrize(("name", "words"), [("default", "tasks_sandbox"), ("maintenance", "upkeep")])
 def test_pool_of_queues_for_synchronous_jobs_stays_a_cpu_pool(name: str, words: str) -> None:
     pool = WorkerPool.objects.get(name=name)
     activate_cfs_plan(plan=CFSPlan.objects.get(name="cloud"))

@@ -60,8 +60,8 @@ def test_last_hour_is_read_exactly(worked: None, acme: Tenant, globex: Tenant) -
     # They arrived just now, at the end of the hour.
     assert all(3_500 * SECOND < at_us <= 3_600 * SECOND for at_us in arrivals.at_us)
     assert (load.pool, load.slots, load.running, load.stands_for) == ("default", 4, 0, 1)
-    assert {queue.name for queue in load.queues} > {"workflow_team", "workflow_sandbox"}
-    assert load.tiers["team"].queue == "workflow_team"
+    assert {queue.name for queue in load.queues} > {"tasks_team", "tasks_sandbox"}
+    assert load.tiers["team"].queue == "tasks_team"
 
 
 def test_simulation_begins_with_waiting_and_running_jobs(
@@ -118,7 +118,7 @@ def test_older_future_and_paused_work_is_not_counted(worked: None, acme: Tenant,
         submit(acme, 2)
         tick_waits = read_recent_load().load
         assert {tenant.slug for tenant in tick_waits.tenants} == {"acme"}
-        Queue.objects.filter(name="workflow_team").update(is_paused=True)
+        Queue.objects.filter(name="tasks_team").update(is_paused=True)
         assert list(read_recent_load().load.arrivals.at_us) == []
 
 
@@ -207,7 +207,7 @@ def test_last_hour_is_exported_without_names_and_can_be_simulated(worked: None, 
     facts = json.loads(out.getvalue())
     assert (facts["jobs"], facts["tenants"]) == (3, 2)
     assert all(note["code"] in NoteCode for note in facts["notes"])
-    assert "acme in workflow_team" in named.read_text()
+    assert "acme in tasks_team" in named.read_text()
     # It does not overwrite a file.
     with pytest.raises(CommandError, match="exists"):
         call_command("export_workload", str(path))

@@ -24,7 +24,7 @@ from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.checks import faults_of
-from tests.integration.scheduling.job_helpers import reload
+from tests.integration.scheduling.job_helpers import reload, use_one_pool
 
 type Run = Callable[[Job], Job]
 type Merge = Callable[[Sequence[Job]], tuple[list[UUID], UUID]]
@@ -110,7 +110,8 @@ def set_processor(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def local(transactional_db: None) -> LocalWorker:
-    """Return a worker of one slot in this process."""
+    """Return a worker of one slot in this process, for kinds of both classes."""
+    use_one_pool()
     return LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
 

@@ -130,7 +130,7 @@ def test_returned_job_returns_its_queues_token(
     acme: Tenant, local: LocalWorker, run: Run, set_processor: Follow
 ) -> None:
     """Return it, or the next job of a queue with a rate would wait for a minute."""
-    queue = Queue.objects.get(name="workflow_team")
+    queue = Queue.objects.get(name="tasks_team")
     update_queue(queue=queue, changes={"dispatches_per_minute": 1, "dispatch_burst": 1})
     set_processor(lambda context: None)
     (job,) = submit(acme, kind="scripted")

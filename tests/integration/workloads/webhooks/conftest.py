@@ -16,7 +16,7 @@ from scheduling.models import Job, LiveExecution, Worker, WorkerPool
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tests.integration.api.conftest import session_of
-from tests.integration.scheduling.job_helpers import reload
+from tests.integration.scheduling.job_helpers import reload, use_one_pool
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 
@@ -44,7 +44,8 @@ def globex_api(globex_user: User) -> APIClient:
 
 @pytest.fixture
 def run(transactional_db: None) -> Run:
-    """Dispatch and execute one job; return the job afterwards."""
+    """Dispatch and execute one job, in the pool of kinds of both classes; return the job afterwards."""
+    use_one_pool()
     local = LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
     def run_job(job: Job) -> Job:

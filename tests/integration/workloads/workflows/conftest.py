@@ -19,6 +19,7 @@ from scheduling.models import Job, LiveExecution, Worker, WorkerPool
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tests.integration.scheduling.job_helpers import use_one_pool
 from tests.model_server import ModelServer, model_server
 from workloads.workflows.models import Workflow
 from workloads.workflows.records.models import NodeRun, WorkflowRun
@@ -52,7 +53,8 @@ def model(change_platform_settings) -> Iterator[ModelServer]:
 
 @pytest.fixture
 def local(transactional_db: None) -> LocalWorker:
-    """Return a worker of one slot in this process."""
+    """Return a worker of one slot in this process, for kinds of both classes."""
+    use_one_pool()
     return LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
 

@@ -86,7 +86,7 @@ def test_neighbour_in_the_queue_doubles_the_eta(acme: Tenant, globex: Tenant, wo
     from scheduling.models import CFSPlan
 
     with all_tenants():
-        CFSPlan.objects.get(is_active=True).tiers.update(queue=Queue.objects.get(name="workflow_team"))
+        CFSPlan.objects.get(is_active=True).tiers.update(queue=Queue.objects.get(name="tasks_team"))
         Tenant.objects.update(max_concurrency=10)
     jobs = submit(acme, 40)
     alone = explain(jobs[-1]).start
@@ -113,7 +113,7 @@ def test_stop_with_an_end_is_added_to_the_eta(acme: Tenant, worker: Registration
     from django.utils import timezone
 
     (job,) = submit(acme)
-    pause_queue(queue=Queue.objects.get(name="workflow_team"), reason="x", until=timezone.now() + timedelta(hours=1))
+    pause_queue(queue=Queue.objects.get(name="tasks_team"), reason="x", until=timezone.now() + timedelta(hours=1))
     start = explain(job).start
     assert start is not None
     assert 3_500 < start.eta_seconds < 3_610
@@ -130,7 +130,7 @@ def test_explanation_reveals_only_the_time_of_others(
     (job,) = submit(acme, 1, "sleep", payload={"seconds": 0})
     with all_tenants():
         Worker.objects.update(slots=2)
-        Queue.objects.filter(name="workflow_team").update(cap=2)
+        Queue.objects.filter(name="tasks_team").update(cap=2)
         Tenant.objects.update(max_concurrency=50)
 
     def answer() -> dict[str, Any]:
@@ -140,7 +140,7 @@ def test_explanation_reveals_only_the_time_of_others(
     quiet = answer()
     submit(globex, 137)
     with all_tenants():
-        Queue.objects.exclude(name="workflow_sandbox").filter(pool__name="default").update(weight=1)
+        Queue.objects.exclude(name="tasks_sandbox").filter(pool__name="default").update(weight=1)
     busy = answer()
     assert _without_times(quiet) == _without_times(busy)
     with all_tenants():
@@ -173,7 +173,7 @@ def _occupy(tenant: Tenant, queue_id: int) -> None:
 
 
 def test_explanation_for_staff_contains_the_numbers(acme: Tenant, worker: Registration, tick: Tick) -> None:
-    update_queue(queue=Queue.objects.get(name="workflow_team"), changes={"cap": 2})
+    update_queue(queue=Queue.objects.get(name="tasks_team"), changes={"cap": 2})
     jobs = submit(acme, 4)
     tick()
     explanation = explain(jobs[3])

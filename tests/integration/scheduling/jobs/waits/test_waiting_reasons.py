@@ -32,7 +32,7 @@ from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_f
 
 pytestmark = pytest.mark.django_db
 
-TEAM = "workflow_team"
+TEAM = "tasks_team"
 # Far beyond what the few jobs of a test are charged.
 LONG_GONE = 10**15
 SLEEP: dict[str, Any] = {"kind": "sleep", "payload": {"seconds": 0}}
