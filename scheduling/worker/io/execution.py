@@ -25,6 +25,7 @@ from scheduling.execution.processing import (
 from scheduling.execution.runtime import ExecutionRuntime
 from scheduling.execution.settlement import Settlement
 from scheduling.execution.start import StartedExecution
+from scheduling.fleet.blocks import new_block
 from scheduling.jobs.result_cache.service import ResultCache
 from scheduling.kit import registry
 from scheduling.kit.base import AsyncJobContext, Interrupted, TaskProcessor
@@ -58,7 +59,8 @@ class CoroutineExecution:
 
     ``yielding`` is set once a yield is requested, ``tasks`` are the tasks of the processor that have not ended, and
     ``lent`` returns the calls of theirs that run in threads. While one of them goes on, nothing is settled, because a
-    retry would run beside it: the parent, which reads ``state``, ends the process.
+    retry would run beside it: the parent, which reads ``state``, ends the process. ``note_block`` stores a block of the
+    loop.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class CoroutineExecution:
         lane: Lane,
         *,
         lent: Callable[[], set[asyncio.Future[None]]],
+        note_block: Callable[[Mapping[str, Any]], None],
         state: ProcessState,
     ) -> None:
         self.started = started
@@ -81,6 +84,7 @@ class CoroutineExecution:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.is_over = False
         self._lent = lent
+        self._note_block = note_block
         self._state = state
         self._context = context_of(started, self.runtime, {})
         self._work: asyncio.Task[Answer] | None = None
@@ -88,8 +92,9 @@ class CoroutineExecution:
         self._stopped: Interrupted | TimeLimitError | None = None
 
     def note_block(self, seconds: float) -> None:
-        """Add a line to the job's log about a step that blocked the loop."""
+        """Add a line to the job's log, and one to its worker's blocks, about a step that blocked the loop."""
         self.log.add("blocked the event loop", "warning", {"milliseconds": round(seconds * 1_000)})
+        self._note_block(new_block(self.started.job_id, seconds))
 
     def stop(self, reason: Interrupted | TimeLimitError) -> None:
         """Cancel the processor; ``reason`` settles the execution unless it ends in another way. Once is enough."""

@@ -157,7 +157,13 @@ class Slots:
         began = time.monotonic()
         lane = Lane(started.tenant_id, partial(self._lanes.borrow, index))
         execution = slot.execution = CoroutineExecution(
-            started, slot.seat, index, lane, lent=partial(self._lanes.lent_to, index), state=self._state
+            started,
+            slot.seat,
+            index,
+            lane,
+            lent=partial(self._lanes.lent_to, index),
+            note_block=self._database.blocks.append,
+            state=self._state,
         )
         # Of this task and of those that it starts.
         occupant.set(execution)

@@ -15,8 +15,9 @@ import pytest
 from django.db import connection
 
 from scheduling.execution.logs.queries import read_log
+from scheduling.fleet.blocks import list_blocks
 from scheduling.kit.base import AsyncJobContext
-from scheduling.models import Batch, Execution, Job, JobEvent
+from scheduling.models import Batch, Execution, Job, JobEvent, Worker
 from scheduling.worker.child_exit import ExitCause
 from scheduling.worker.control_block import Cause, ControlBlock
 from scheduling.worker.io import execution
@@ -242,9 +243,11 @@ def test_blocked_loop_is_named_while_it_is_blocked_and_in_the_jobs_log(
     state = run_at_once(jobs, watch)
     assert (named, state.blocks) == ([1], 1)
     assert state.longest_block_ns >= 400_000_000
-    with tenant_context(acme):
+    with all_tenants():
         logs = [[line.message for line in read_log(job, limit=5).lines] for job in jobs]
+        blocks = list_blocks(Worker.objects.get())
     assert logs == [[], ["blocked the event loop"]]
+    assert [(block.job, block.milliseconds >= 400) for block in blocks] == [(jobs[1], True)]
 
 
 def test_attempt_to_end_the_process_fails_only_its_execution(
