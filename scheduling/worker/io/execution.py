@@ -14,12 +14,14 @@ from scheduling.execution.coroutines import GRACE_SECONDS, Answer, AsyncExecutio
 from scheduling.execution.lending import Lane, with_cure
 from scheduling.execution.logs.job_log import capturing
 from scheduling.execution.processing import (
+    SETTLE_PATIENCE_SECONDS,
     PendingSettlement,
     context_of,
     ended_by_platform,
     log_writer_of,
     note_begun,
     settings_for,
+    settle_with_effects,
     settlement_without_run,
 )
 from scheduling.execution.runtime import ExecutionRuntime
@@ -38,7 +40,7 @@ from scheduling.worker.io.state import ProcessState
 logger = logging.getLogger(__name__)
 
 # If the code of an execution does not end so long after a stop or its own end, its process is ended; after its time
-# limit, GRACE_SECONDS are enough.
+# limit, GRACE_SECONDS are enough. Effects may also wait for an unavailable database.
 STOP_GRACE_SECONDS = 30.0
 
 
@@ -125,6 +127,15 @@ class CoroutineExecution:
             settlement = await self.lane.run(stopped) if interruption.cause == Cause.DEPENDENCY else stopped()
             return PendingSettlement(None if settlement is None else await self._with_reports(settlement))
         return PendingSettlement(await self._with_reports(settlement), self.runtime.settlement_effects(settlement))
+
+    async def settle_with_effects(self, pending: PendingSettlement) -> None:
+        """Store the settlement with its effects: once they have a connection, they get the time limit of the kind."""
+        limit_seconds = registry.get(self.started.kind).timeout_seconds + SETTLE_PATIENCE_SECONDS
+        async with self.lane.lent():
+            self._stopped = TimeLimitError()
+            abandoning = self._expect_end(limit_seconds)
+            await self.lane.run(partial(settle_with_effects, pending, self.started))
+            abandoning.cancel()
 
     async def _with_reports(self, settlement: Settlement) -> Settlement:
         if self.runtime.has_output:

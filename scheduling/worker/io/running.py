@@ -15,7 +15,7 @@ from uuid import UUID
 
 from scheduling.execution.lending import Lane, lend_nothing
 from scheduling.execution.message import execution_context
-from scheduling.execution.processing import PendingSettlement, settle_with_effects
+from scheduling.execution.processing import PendingSettlement
 from scheduling.execution.start import StartRequest
 from scheduling.kit.base import Interrupted
 from scheduling.worker.control_block import Cause, Seat
@@ -189,9 +189,9 @@ class Slots:
         if pending.effects is None and pending.settlement is not None:
             await self._database.settle(pending.settlement, execution.log)
             return
-        # The effects are the processor's code, and take any time.
+        # The effects are the processor's code, and take any time up to its limit.
         await self._database.settle(None, execution.log)
-        await execution.lane.run(partial(settle_with_effects, pending, execution.started))
+        await execution.settle_with_effects(pending)
         await self._database.settle(None, execution.log)
 
     def _running(self) -> list[CoroutineExecution]:

@@ -333,6 +333,31 @@ def test_execution_whose_code_does_not_end_is_left_to_the_parent(
     assert reload(job).state != "executing"
 
 
+def test_effects_that_do_not_end_are_left_to_the_parent_but_those_that_wait_for_a_connection_are_not(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "SETTLE_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(ScriptedCoroutine, "timeout_seconds", 0.2)
+    release, hanging = threading.Event(), list[int]()
+
+    async def process(context: AsyncJobContext) -> None:
+        context.in_settlement(lambda: hanging.append(context.payload["seat"]) or release.wait(20))
+
+    async def look(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        try:
+            await until(lambda: state.abandoned)
+            assert not await slots.drain(0.3)
+            assert [state.abandoned] == [(seat, ExitCause.TIMED_OUT) for seat in hanging]
+        finally:
+            release.set()
+
+    set_processor(process)
+    jobs = [submit(acme, kind=KIND, payload={"seat": seat})[0] for seat in range(2)]
+    # Nothing kills this process, and the effects end at last.
+    run_at_once(jobs, look, lanes=1)
+    assert [reload(job).state for job in jobs] == ["completed"] * 2
+
+
 def test_message_that_is_not_to_be_started_frees_its_seat(local: LocalWorker, transactional_db: None) -> None:
     freed: list[int] = []
     (state,) = shared_states(1)
