@@ -275,6 +275,7 @@ class ExecutionRuntime:
             )
         except Exception:
             logger.exception("job_output.not_written", extra={"job": str(self._started.job_id)})
+            self._log.add("output was lost", "warning", {"characters": output.waiting_characters})
 
     def write_output(self) -> bool:
         """Write output that waits, if the job's row is free soon; return whether there was any."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import threading
@@ -16,6 +17,7 @@ from django.http import HttpResponse
 from django.urls import reverse
 
 from scheduling.execution import output
+from scheduling.execution.logs.queries import read_log
 from scheduling.jobs.history import events_of
 from scheduling.jobs.output import read_output
 from scheduling.kit.base import AsyncJobContext, Interrupted, JobContext, Yielded
@@ -31,7 +33,8 @@ from tenants.access.people import grant_platform_role
 from tenants.access.permissions import Permission
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
-from tenants.encryption.data_keys import forget_keys
+from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys
+from tenants.encryption.fields import SealedJSONField
 from tenants.models import Role, Tenant
 from tests.acceptance.processes import eventually
 from tests.checks import faults_of
@@ -189,6 +192,39 @@ def test_invalid_name_fails_the_attempt(acme: Tenant, run: Run, set_processor: F
     (job,) = submit(acme, kind="scripted")
     set_processor(lambda context: context.stream(name, "x"))
     assert run(job).error_type == "ValueError"
+
+
+@pytest.mark.parametrize("failures", [1, 99])
+def test_output_that_cannot_be_sealed_is_written_later_or_named_in_the_log(
+    acme: Tenant, run: Run, set_processor: Follow, kind: str, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    stored, left = SealedJSONField.stored, [failures]
+
+    def fail(field: SealedJSONField, value: Any, **options: Any) -> Any:
+        if isinstance(value, dict) and "stream" in value and left[0]:
+            left[0] -= 1
+            raise DataKeyUnavailableError("gone")
+        return stored(field, value, **options)
+
+    async def process(context: JobContext | AsyncJobContext) -> None:
+        context.stream("answer", "one ")
+        if isinstance(context, AsyncJobContext):
+            async with asyncio.timeout(20):
+                while left[0] == failures:
+                    await asyncio.sleep(0.01)
+        else:
+            eventually(lambda: left[0] < failures)
+        context.stream("answer", "two")
+
+    monkeypatch.setattr(SealedJSONField, "stored", fail)
+    (job,) = submit(acme, kind=kind)
+    set_processor(process)
+    assert run(job).state == "completed"
+    with tenant_context(acme):
+        lines = [(line.message, line.fields) for line in read_log(job, limit=5).lines]
+    texts = "".join(row["text"] for row in rows_of(job))
+    lost = ("", [("output was lost", {"characters": 7})])
+    assert (texts, lines) == (("one two", []) if failures == 1 else lost)
 
 
 def test_output_of_a_lost_job_is_not_written(acme: Tenant, run: Run, set_processor: Follow) -> None:
