@@ -14,7 +14,7 @@ from scheduling.execution.start import StartedExecution
 from scheduling.jobs.history import OUTPUT_EVENT
 from scheduling.models import JobEvent
 from tenants.context import tenant_context
-from tenants.database.ids import uuid7
+from tenants.database.ids import uuid7_after
 from tenants.database.prepared import execute, fetch_one, set_config
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import sealed_field
@@ -54,6 +54,8 @@ class JobOutput:
         # Built and perhaps not committed; repeated with the same ids.
         self._unwritten: list[Mapping[str, Any]] = []
         self._rows = self._bytes = 0
+        # Reads and pruning of a job's output begin with its own id, whatever this worker's clock says.
+        self._last_id = max(started.job_id, started.execution_id)
         self._is_size_known = started.number == 1
         self._is_restart = self._is_cut = False
 
@@ -113,6 +115,7 @@ class JobOutput:
         if not self._is_size_known:
             size = fetch_one(_SIZE, self._parameters())
             self._rows, self._bytes, self._is_restart = size.rows, size.bytes, size.rows > 0
+            self._last_id = max(self._last_id, size.last_id or self._last_id)
             self._is_size_known = True
 
     def _take(self) -> None:
@@ -133,7 +136,7 @@ class JobOutput:
         self._pieces.clear()
 
     def _row(self, name: str, text: str, *, restarts: bool) -> Mapping[str, Any]:
-        row_id = uuid7()
+        row_id = self._last_id = uuid7_after(self._last_id)
         facts: dict[str, Any] = {"stream": storable_text(name), **({"restarted": True} if restarts else {})}
         data = self._stored(row_id, {**facts, "text": text})
         size = len(json.dumps(data, ensure_ascii=False).encode())
