@@ -28,7 +28,8 @@ from tenants.tenancy.queries import find_tenant
 
 TIME_OPTIONS = ("run_at", "deadline")
 KEY_OPTIONS = ("fair_key", "concurrency_key", "unique_key", "unique_until")
-OPTIONS = (*TIME_OPTIONS, "priority", *KEY_OPTIONS, "tags", "queue", "max_retries", "idempotency_key")
+NUMBER_OPTIONS = ("priority", "max_retries")
+OPTIONS = (*TIME_OPTIONS, *NUMBER_OPTIONS, *KEY_OPTIONS, "tags", "queue", "idempotency_key")
 AUDIT_TYPE = "django_celery_beat.periodictask"
 # A crontab fires at most once a minute.
 CRONTAB_SECONDS = 60
@@ -46,13 +47,24 @@ def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) ->
             "%(name)s: there is no such option. Valid options: %(known)s.",
             {"name": strays[0], "known": ", ".join(OPTIONS)},
         )
-    if wrong := [name for name in KEY_OPTIONS if not isinstance(options.get(name, ""), str)]:
-        raise OptionInvalidError("%(name)s is missing, or is not text.", {"name": wrong[0]})
+    for name, value in options.items():
+        _check_type(name, value)
     try:
         times = {name: datetime.fromisoformat(options[name]) for name in TIME_OPTIONS if options.get(name)}
         return JobRequest(kind=kind, payload=payload, **options | times)
     except (TypeError, ValueError) as error:
         raise OptionInvalidError(str(error)) from error
+
+
+def _check_type(name: str, value: object) -> None:
+    if name == "tags":
+        if not (isinstance(value, list | tuple) and all(isinstance(tag, str) for tag in value)):
+            raise OptionInvalidError("%(name)s is not a list of texts.", {"name": name})
+    elif name in NUMBER_OPTIONS:
+        if not isinstance(value, int | None) or isinstance(value, bool):
+            raise OptionInvalidError("%(name)s is not a whole number.", {"name": name})
+    elif not isinstance(value, str) and (value is not None or name in KEY_OPTIONS):
+        raise OptionInvalidError("%(name)s is missing, or is not text.", {"name": name})
 
 
 def check_submission(kwargs: Any) -> None:
