@@ -36,6 +36,7 @@ from scheduling.kit.runtime import attempt_error
 from scheduling.worker.child_exit import AFTER_GRACE, ExitCause
 from scheduling.worker.control_block import Cause, Seat
 from scheduling.worker.io.state import ProcessState
+from scheduling.worker.io.stepping import occupant
 
 logger = logging.getLogger(__name__)
 
@@ -186,14 +187,18 @@ class CoroutineExecution:
         if isinstance(self._stopped, Interrupted):
             raise self._stopped
         self._stopped = None
+        self.is_over = False
         loop = asyncio.get_running_loop()
         context = AsyncJobContext.of(self._context, SlotRuntime(self))
+        # Of the processor's tasks only: those of the platform go on when its code has ended.
+        token = occupant.set(self)
         self._work = work = loop.create_task(_called(method, context, *args))
+        occupant.reset(token)
         timer = loop.call_later(kind.timeout_seconds, self.stop, TimeLimitError())
         await asyncio.wait({work})
         timer.cancel()
         await self._end_tasks()
-        self._work = None
+        self._work, self.is_over = None, True
         try:
             return self._result_of(work)
         except BaseException as error:  # noqa: BLE001 - raised below

@@ -23,7 +23,7 @@ from scheduling.worker.io.database import DatabaseThread
 from scheduling.worker.io.execution import CoroutineExecution
 from scheduling.worker.io.lanes import CLOSE_SECONDS, LanePool
 from scheduling.worker.io.state import ProcessState
-from scheduling.worker.io.stepping import occupant, task_factory
+from scheduling.worker.io.stepping import task_factory
 from scheduling.worker.local_worker import LocalWorker
 
 logger = logging.getLogger(__name__)
@@ -165,23 +165,18 @@ class Slots:
             note_block=self._database.blocks.append,
             state=self._state,
         )
-        # Of this task and of those that it starts.
-        occupant.set(execution)
         lend_nothing()
         if self._is_stopping:
             self.interrupt(index, Cause.SHUTDOWN)
-        try:
-            with execution_context(started) as span:
-                pending = await execution.run()
-                if pending.settlement is not None:
-                    pending.settlement.bill(
-                        peak_memory_kib=None, began_us=0, measured_us=int((time.monotonic() - began) * 1e6)
-                    )
-                    if pending.settlement.error_type:
-                        span.fail(pending.settlement.error_type)
-                await self._settle(execution, pending)
-        finally:
-            execution.is_over = True
+        with execution_context(started) as span:
+            pending = await execution.run()
+            if pending.settlement is not None:
+                pending.settlement.bill(
+                    peak_memory_kib=None, began_us=0, measured_us=int((time.monotonic() - began) * 1e6)
+                )
+                if pending.settlement.error_type:
+                    span.fail(pending.settlement.error_type)
+            await self._settle(execution, pending)
         slot.seat.note_settled([started.execution_id])
         slot.execution = None
 

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -356,6 +358,37 @@ def test_effects_that_do_not_end_are_left_to_the_parent_but_those_that_wait_for_
     # Nothing kills this process, and the effects end at last.
     run_at_once(jobs, look, lanes=1)
     assert [reload(job).state for job in jobs] == ["completed"] * 2
+
+
+def test_callback_between_the_end_and_the_settlement_cannot_start_a_task(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    refused: list[str] = []
+    tried = threading.Event()
+
+    def start_late() -> None:
+        late = asyncio.sleep(60)
+        try:
+            asyncio.get_running_loop().create_task(late)
+        except RuntimeError as error:
+            refused.append(str(error))
+        tried.set()
+
+    async def process(context: AsyncJobContext) -> None:
+        # As a timer of the processor would call it.
+        call = partial(asyncio.get_running_loop().call_soon_threadsafe, start_late, context=copy_context())
+
+        def effect() -> None:
+            call()
+            assert tried.wait(20)
+
+        context.in_settlement(effect)
+
+    set_processor(process)
+    (job,) = submit(acme, kind=KIND)
+    run_at_once([job])
+    assert reload(job).state == "completed"
+    assert refused == ["A job that has ended cannot start a task."]
 
 
 def test_message_that_is_not_to_be_started_frees_its_seat(local: LocalWorker, transactional_db: None) -> None:
