@@ -115,6 +115,7 @@ retry_after_seconds(header, now)
 """
 TESTING = """
 AsyncRecordingRuntime(recorded)
+AsyncRecordingRuntime.attach(name, file, content_type)
 AsyncRecordingRuntime.database()
 AsyncRecordingRuntime.report_progress(current, total, message)
 AsyncRecordingRuntime.run(function)
