@@ -90,14 +90,14 @@ def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = N
     """
     check_connection()
     with acting_as(Actor(kind="system", id="beat", label="beat")):
-        job = submit_beat_task(
+        job_id = submit_beat_task(
             task_name=self.request.get("periodic_task_name") or "",
             tenant=find_tenant(slug=tenant),
             request=read_request(kind, payload or {}, options),
             message_id=self.request.id or "",
             asked_at=_asked_at(self.request),
         )
-        return str(job.id)
+        return str(job_id)
 
 
 @shared_task(base=PlatformTask, name=RUN_UPKEEP_TASK, bind=True)

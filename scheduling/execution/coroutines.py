@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import io
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import IO, Any
 
 from asgiref.sync import async_to_sync
 
-from scheduling.execution.lending import Lane, lending, with_cure
+from scheduling.execution.lending import Lane, lending, to_its_end, with_cure
 from scheduling.execution.runtime import ExecutionRuntime
 from scheduling.kit.base import AsyncJobContext, Interrupted, JobContext, Outcome, TaskProcessor
 from scheduling.kit.runtime import attempt_error
@@ -43,6 +45,12 @@ class AsyncExecutionRuntime:
         """Keep the progress for the log's thread, which writes it once a second."""
         self._blocking.note_progress(current, total, message)
         await asyncio.sleep(0)
+
+    async def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
+        """Store a file as an artifact; its bytes are written without the connection."""
+        opened = io.BytesIO(file) if isinstance(file, bytes) else file
+        await to_its_end(asyncio.to_thread(self._blocking.upload, opened))
+        await self.run(partial(self._blocking.attach, name, opened, content_type))
 
     async def should_yield(self) -> bool:
         """Return whether a yield of this job was requested; raise Interrupted if a stop was requested."""

@@ -104,7 +104,7 @@ class Lane:
     async def run[T](self, function: Callable[[], T]) -> T:
         """Call ``function`` in the connection's thread; a task that is cancelled meanwhile still waits for its end."""
         async with self.lent():
-            return await _to_its_end(sync_to_async(function)())
+            return await to_its_end(sync_to_async(function)())
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -114,16 +114,16 @@ class Lane:
             entered.callback(setattr, loan, "is_open", False)  # noqa: FBT003 - the attribute's value
             try:
                 # A task that is cancelled meanwhile has entered it all the same.
-                await _to_its_end(sync_to_async(entered.enter_context)(tenant_context(self._tenant_id)))
+                await to_its_end(sync_to_async(entered.enter_context)(tenant_context(self._tenant_id)))
                 yield
             except BaseException as error:
                 # The thread may still run a statement of a cancelled call: the rollback comes after it.
-                await _to_its_end(sync_to_async(entered.__exit__)(type(error), error, error.__traceback__))
+                await to_its_end(sync_to_async(entered.__exit__)(type(error), error, error.__traceback__))
                 raise
-            await _to_its_end(sync_to_async(entered.close)())
+            await to_its_end(sync_to_async(entered.close)())
 
 
-async def _to_its_end[T](work: Coroutine[Any, Any, T]) -> T:
+async def to_its_end[T](work: Coroutine[Any, Any, T]) -> T:
     """Await ``work`` until it has ended, and only then raise a cancellation of the calling task."""
     task = asyncio.current_task()
     assert task is not None

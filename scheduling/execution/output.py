@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,7 +14,7 @@ from scheduling.execution.start import StartedExecution
 from scheduling.jobs.history import OUTPUT_EVENT
 from scheduling.models import JobEvent
 from tenants.context import tenant_context
-from tenants.database.ids import uuid7
+from tenants.database.ids import uuid7_after
 from tenants.database.prepared import execute, fetch_one, set_config
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import sealed_field
@@ -47,9 +48,14 @@ class JobOutput:
         self._chunks: dict[str, _Chunk] = {}
         self._collected = 0
         self._names: set[str] = set()
+        # The name, the text and whether it restarts, until they are sealed.
+        self._pieces: deque[tuple[str, str, bool]] = deque()
+        self._sealed_characters = 0
         # Built and perhaps not committed; repeated with the same ids.
         self._unwritten: list[Mapping[str, Any]] = []
         self._rows = self._bytes = 0
+        # Reads and pruning of a job's output begin with its own id, whatever this worker's clock says.
+        self._last_id = max(started.job_id, started.execution_id)
         self._is_size_known = started.number == 1
         self._is_restart = self._is_cut = False
 
@@ -70,7 +76,12 @@ class JobOutput:
     @property
     def is_waiting(self) -> bool:
         """Return whether something was added that is not written yet."""
-        return bool(self._chunks or self._unwritten)
+        return bool(self._chunks or self._pieces or self._unwritten)
+
+    @property
+    def waiting_characters(self) -> int:
+        """Return how many characters were added that are not written yet."""
+        return self._collected + sum(len(text) for _, text, _ in self._pieces) + self._sealed_characters
 
     def write(self, *, patience_ms: int | None = None, wait_seconds: float = 0.0) -> bool:
         """Write what was added; return whether there was anything, or another thread is writing.
@@ -87,9 +98,9 @@ class JobOutput:
                 if patience_ms is not None:
                     execute(*set_config({"lock_timeout": str(patience_ms)}))
                 self._read_size()
-                self._unwritten += self._take()
+                self._take()
                 execute(_APPEND, self._parameters(rows=json.dumps(self._unwritten), fence=self._started.fence))
-            self._unwritten = []
+            self._unwritten, self._sealed_characters = [], 0
         finally:
             self._writing.release()
         return True
@@ -104,22 +115,28 @@ class JobOutput:
         if not self._is_size_known:
             size = fetch_one(_SIZE, self._parameters())
             self._rows, self._bytes, self._is_restart = size.rows, size.bytes, size.rows > 0
+            self._last_id = max(self._last_id, size.last_id or self._last_id)
             self._is_size_known = True
 
-    def _take(self) -> Iterator[Mapping[str, Any]]:
+    def _take(self) -> None:
+        """Make rows of what was added; what cannot be sealed now is kept for the next write."""
         with self._guard:
             chunks, self._chunks, self._collected = self._chunks, {}, 0
         for name, chunk in chunks.items():
             restarts = chunk.restarts or (self._is_restart and name not in self._names)
             self._names.add(name)
             for text in _pieces(storable_text("".join(chunk.parts))):
-                if self._is_cut:
-                    return
-                yield self._row(name, text, restarts=restarts)
+                self._pieces.append((name, text, restarts))
                 restarts = False
+        while self._pieces and not self._is_cut:
+            name, text, restarts = self._pieces[0]
+            self._unwritten.append(self._row(name, text, restarts=restarts))
+            self._sealed_characters += len(text)
+            self._pieces.popleft()
+        self._pieces.clear()
 
     def _row(self, name: str, text: str, *, restarts: bool) -> Mapping[str, Any]:
-        row_id = uuid7()
+        row_id = self._last_id = uuid7_after(self._last_id)
         facts: dict[str, Any] = {"stream": storable_text(name), **({"restarted": True} if restarts else {})}
         data = self._stored(row_id, {**facts, "text": text})
         size = len(json.dumps(data, ensure_ascii=False).encode())

@@ -1,6 +1,7 @@
 -- name: read_output_size
--- Read how many events the output of a job has, and their bytes. The job's age bounds the days to scan.
-SELECT count(*) AS rows, coalesce(sum(octet_length(data::text)), 0)::bigint AS bytes FROM scheduling_jobevent
+-- Read how many events the output of a job has, their bytes and the last id. The job's age bounds the days to scan.
+SELECT count(*) AS rows, coalesce(sum(octet_length(data::text)), 0)::bigint AS bytes,
+    (array_agg(id ORDER BY id DESC))[1] AS last_id FROM scheduling_jobevent
 WHERE tenant_id = %(tenant_id)s AND job_id = %(job_id)s AND id >= %(job_id)s AND name = %(name)s;
 
 -- name: append_output

@@ -22,7 +22,7 @@ from scheduling.execution.logs.job_log import END_SECONDS, JobLogWriter
 from scheduling.execution.output import JobOutput
 from scheduling.execution.settlement import Progress, Settlement
 from scheduling.execution.start import StartedExecution
-from scheduling.jobs.artifacts import NewArtifact, artifact_store
+from scheduling.jobs.artifacts import NewArtifact, require_artifact_store
 from scheduling.jobs.batches.queries import children_of
 from scheduling.jobs.batches.service import submit_children
 from scheduling.jobs.lifecycle import JobState
@@ -146,12 +146,15 @@ class ExecutionRuntime:
 
     def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
         """Store a file as an artifact of the job, under the fence."""
-        if (store := artifact_store()) is None:
-            raise PermanentError("No installed app stores artifacts.", code="no_artifact_store")
+        store = require_artifact_store()
         job_id, fence = self._started.job_id, self._started.fence
         opened = io.BytesIO(file) if isinstance(file, bytes) else file
         new = NewArtifact(self._started.tenant_id, job_id, name, content_type, opened)
         self._under_fence(lambda: store.attach(new, lambda: require_fence(job_id=job_id, fence=fence)))
+
+    def upload(self, file: IO[bytes]) -> None:
+        """Write a file that will be attached to the storage, in a thread without a database connection."""
+        require_artifact_store().upload(self._started.tenant_id, file)
 
     def enter_dependency(self, dependency: Dependency) -> None:
         """Check the dependency before the job uses it; raise Interrupted if it is down."""
@@ -272,6 +275,7 @@ class ExecutionRuntime:
             )
         except Exception:
             logger.exception("job_output.not_written", extra={"job": str(self._started.job_id)})
+            self._log.add("output was lost", "warning", {"characters": output.waiting_characters})
 
     def write_output(self) -> bool:
         """Write output that waits, if the job's row is free soon; return whether there was any."""

@@ -13,6 +13,7 @@ from django.utils.translation import gettext, gettext_lazy
 from scheduling.console.help_texts import HelpfulMixin
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words
+from scheduling.fleet.blocks import list_blocks
 from scheduling.fleet.queries import EXECUTION_LIMIT, list_current_executions, list_workers
 from scheduling.fleet.workers import drain_worker, resume_worker
 from scheduling.models import Worker
@@ -68,6 +69,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
             "canary": self.canary(worker),
             "executions": list_current_executions(worker.pk),
             "execution_limit": EXECUTION_LIMIT,
+            "blocks": list_blocks(worker),
         }
         return render_to_string(NOW_TEMPLATE, context, request)
 

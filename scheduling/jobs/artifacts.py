@@ -13,6 +13,7 @@ from django.apps import apps
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_noop
 
+from scheduling.kit.base import PermanentError
 from scheduling.models import Job
 from tenants.exceptions import DomainError
 
@@ -50,11 +51,13 @@ class ArtifactStore:
     """The functions of an app that stores artifacts.
 
     ``attach(new, require_fence)`` stores a file in a transaction in which it calls ``require_fence``, which raises
-    FenceLostError unless the execution still owns the job. ``of_job(job_id)`` returns a job's artifacts, and
+    FenceLostError unless the execution still owns the job. Before it, ``upload(tenant_id, file)`` may write the file
+    without the database. ``of_job(job_id)`` returns a job's artifacts, and
     ``link_to(job_id, artifact_id)`` the path of a download, None if there is no such artifact.
     """
 
     attach: Callable[[NewArtifact, Callable[[], object]], None]
+    upload: Callable[[UUID, IO[bytes]], None]
     of_job: Callable[[UUID], Sequence[ShownArtifact]]
     link_to: Callable[[UUID, UUID], str | None]
 
@@ -66,6 +69,13 @@ def artifact_store() -> ArtifactStore | None:
     path = next(filter(None, paths), "")
     found: ArtifactStore | None = import_string(path.replace(":", ".")) if path else None
     return found
+
+
+def require_artifact_store() -> ArtifactStore:
+    """Return the store for a job; raise PermanentError if no app declares one."""
+    if (store := artifact_store()) is None:
+        raise PermanentError("No installed app stores artifacts.", code="no_artifact_store")
+    return store
 
 
 def artifacts_of(job: Job) -> Sequence[ShownArtifact]:

@@ -83,8 +83,11 @@ class AsyncJobContext:
         self.blocking.stream(name, text, restart=restart)
 
     async def attach(self, name: str, file: bytes | IO[bytes], content_type: str = BYTES) -> None:
-        """Store a file as the job's artifact ``name``, as `JobContext.attach` does."""
-        await self.run(self.blocking.attach, name, file, content_type)
+        """Store a file as the job's artifact ``name``, as `JobContext.attach` does.
+
+        Its bytes are written without the database connection, so that other tasks and jobs can use it.
+        """
+        await self.runtime.attach(name, file, content_type)
 
     @asynccontextmanager
     async def dependency(self, dependency: Dependency | str) -> AsyncIterator[None]:

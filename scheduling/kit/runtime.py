@@ -101,6 +101,9 @@ class AsyncJobRuntime(Protocol):
     async def yield_requested(self) -> None:
         """Wait until ``should_yield`` would return True."""
 
+    async def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
+        """Store ``file`` as `JobRuntime.attach` does, and write its bytes without the database connection."""
+
     def database(self) -> AbstractAsyncContextManager[None]:
         """Return a block that has a database connection and a transaction with the job's tenant set."""
 

@@ -144,6 +144,10 @@ class AsyncRecordingRuntime:
         if not await self.should_yield():
             await asyncio.Event().wait()
 
+    async def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
+        """Record the file as (name, bytes, content type)."""
+        self.recorded.attach(name, file, content_type)
+
     def database(self) -> AbstractAsyncContextManager[None]:
         """Open nothing: a test of the ORM needs a database of its own."""
         return nullcontext()

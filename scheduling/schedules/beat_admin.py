@@ -130,7 +130,8 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
         if entry.action == "beat.refused":
             return format_html("{} {} {}", badge("fire_refused"), f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.reason)
         job_id = parse_uuid(str((entry.after or {}).get("job", "")))
-        return format_html("{} {} {}", badge("fire_submitted"), f"{entry.at:%Y-%m-%d %H:%M:%S}", job_link(job_id))
+        mark = badge("fire_skipped_overlap" if entry.action == "beat.skipped" else "fire_submitted")
+        return format_html("{} {} {}", mark, f"{entry.at:%Y-%m-%d %H:%M:%S}", job_link(job_id))
 
     @admin.display(description=gettext_lazy("State"))
     def state_badge(self, task: PeriodicTask) -> SafeString:

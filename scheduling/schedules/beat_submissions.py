@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
+from django.db.models import QuerySet
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from scheduling import signals
@@ -26,7 +28,8 @@ from tenants.tenancy.queries import find_tenant
 
 TIME_OPTIONS = ("run_at", "deadline")
 KEY_OPTIONS = ("fair_key", "concurrency_key", "unique_key", "unique_until")
-OPTIONS = (*TIME_OPTIONS, "priority", *KEY_OPTIONS, "tags", "queue", "max_retries", "idempotency_key")
+NUMBER_OPTIONS = ("priority", "max_retries")
+OPTIONS = (*TIME_OPTIONS, *NUMBER_OPTIONS, *KEY_OPTIONS, "tags", "queue", "idempotency_key")
 AUDIT_TYPE = "django_celery_beat.periodictask"
 # A crontab fires at most once a minute.
 CRONTAB_SECONDS = 60
@@ -44,13 +47,24 @@ def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) ->
             "%(name)s: there is no such option. Valid options: %(known)s.",
             {"name": strays[0], "known": ", ".join(OPTIONS)},
         )
-    if wrong := [name for name in KEY_OPTIONS if not isinstance(options.get(name, ""), str)]:
-        raise OptionInvalidError("%(name)s is missing, or is not text.", {"name": wrong[0]})
+    for name, value in options.items():
+        _check_type(name, value)
     try:
         times = {name: datetime.fromisoformat(options[name]) for name in TIME_OPTIONS if options.get(name)}
         return JobRequest(kind=kind, payload=payload, **options | times)
     except (TypeError, ValueError) as error:
         raise OptionInvalidError(str(error)) from error
+
+
+def _check_type(name: str, value: object) -> None:
+    if name == "tags":
+        if not (isinstance(value, list | tuple) and all(isinstance(tag, str) for tag in value)):
+            raise OptionInvalidError("%(name)s is not a list of texts.", {"name": name})
+    elif name in NUMBER_OPTIONS:
+        if not isinstance(value, int | None) or isinstance(value, bool):
+            raise OptionInvalidError("%(name)s is not a whole number.", {"name": name})
+    elif not isinstance(value, str) and (value is not None or name in KEY_OPTIONS):
+        raise OptionInvalidError("%(name)s is missing, or is not text.", {"name": name})
 
 
 def check_submission(kwargs: Any) -> None:
@@ -63,27 +77,25 @@ def check_submission(kwargs: Any) -> None:
 
 def submit_beat_task(
     *, task_name: str, tenant: Tenant, request: JobRequest, message_id: str = "", asked_at: float | None = None
-) -> Job:
-    """Submit the job that a message of beat requests, or return the existing job of the same due time.
+) -> UUID:
+    """Submit the job that a message of beat requests, and return its id, or that of the job of the same due time.
 
     ``asked_at`` is the time at which the message was signed. It tells repetitions apart from new due times: two beats
     send two messages for each due time within moments, and a redelivered message keeps its time. If the task has no row
-    in beat's tables, the message id is used instead. The audit log records under the task that the job was submitted or
-    refused; a message that is refused as too late is recorded once.
+    in beat's tables, the message id is used instead. The audit log records under the task that the job was submitted,
+    refused, or skipped because another one has its unique key; a message that is refused as too late is recorded once.
     """
     row = PeriodicTask.objects.select_related("interval").filter(name=task_name).first()
     if row is None or request.idempotency_key is not None:
         _require_in_time(asked_at)
         if request.idempotency_key is None and message_id:
             request = replace(request, idempotency_key=f"beat-message:{message_id}")
-        return submit_job(tenant=tenant, request=request).job
+        return submit_job(tenant=tenant, request=request).job.pk
     target = AuditTarget(AUDIT_TYPE, str(row.pk), tenant.pk)
     try:
         with tenant_context(tenant):
             _require_in_time(asked_at)
-            job, is_new = _submit_once(row, tenant, request, asked_at)
-            if is_new:
-                record_audit(action="beat.submitted", target=target, after={"job": str(job.pk), "kind": job.kind})
+            return _submit_once(row, tenant, request, asked_at, target)
     except DomainError as error:
         reason = f"{error.code}: {error}"
         with tenant_context(tenant):
@@ -91,7 +103,6 @@ def submit_beat_task(
             if not (isinstance(error, MessageLateError) and _is_told(target, reason)):
                 record_audit(action="beat.refused", target=target, reason=reason)
         raise
-    return job
 
 
 def _require_in_time(asked_at: float | None) -> None:
@@ -101,20 +112,32 @@ def _require_in_time(asked_at: float | None) -> None:
 
 
 def _is_told(target: AuditTarget, reason: str) -> bool:
-    entries = AuditLogEntry.objects.filter(target_type=target.type, target_id=target.id, action="beat.refused")
-    return entries.filter(reason=reason).exists()
+    return _entries(target, "beat.refused").filter(reason=reason).exists()
 
 
-def _submit_once(row: PeriodicTask, tenant: Tenant, request: JobRequest, asked_at: float | None) -> tuple[Job, bool]:
+def _entries(target: AuditTarget, action: str) -> QuerySet[AuditLogEntry]:
+    return AuditLogEntry.objects.filter(target_type=target.type, target_id=target.id, action=action)
+
+
+def _submit_once(
+    row: PeriodicTask, tenant: Tenant, request: JobRequest, asked_at: float | None, target: AuditTarget
+) -> UUID:
     LockClass.BEAT_TASK.hold(str(row.pk))
     now = read_clock().timestamp()
     slot = int((now if asked_at is None else asked_at) / (_interval_seconds(row) / SLOTS_AN_INTERVAL))
     keys = [f"beat:{row.pk}:{number}" for number in (slot, slot - 1)]
     earlier = Job.objects.filter(idempotency_key__in=keys).first()
     if earlier is not None:
-        return earlier, False
+        return earlier.pk
+    last_skip = _entries(target, "beat.skipped").order_by("-id").first()
+    skipped: Any = {"slot": -1} if last_skip is None else last_skip.after
+    if skipped["slot"] >= slot - 1:
+        # The job that had the unique key may have ended since.
+        return UUID(skipped["job"])
     done = submit_job(tenant=tenant, request=replace(request, idempotency_key=keys[0]))
-    return done.job, done.created
+    action, more = ("beat.submitted", {"kind": done.job.kind}) if done.created else ("beat.skipped", {"slot": slot})
+    record_audit(action=action, target=target, after={"job": str(done.job.pk), **more})
+    return done.job.pk
 
 
 def _interval_seconds(row: PeriodicTask) -> float:

@@ -73,6 +73,6 @@ def default_zone(tenant_id: UUID) -> str:
 
 
 def last_submission(beat_task_id: int) -> AuditLogEntry | None:
-    """Return the newest audit entry of a submission or refusal by a periodic task of beat's admin, or None."""
+    """Return the newest audit entry of a submission, skip or refusal by a periodic task of beat's admin, or None."""
     entries = AuditLogEntry.objects.filter(target_type="django_celery_beat.periodictask", target_id=str(beat_task_id))
-    return entries.filter(action__in=("beat.submitted", "beat.refused")).order_by("-id").first()
+    return entries.filter(action__in=("beat.submitted", "beat.skipped", "beat.refused")).order_by("-id").first()

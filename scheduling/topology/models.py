@@ -132,6 +132,8 @@ class Worker(models.Model):
         db_default=Value({}, models.JSONField()),
         help_text=_("The layers and the protections of the extraction sandbox on its host."),
     )
+    # Of its event loops, newest first; `scheduling.fleet.blocks` reads and writes them.
+    blocks = models.JSONField(default=list, db_default=Value([], models.JSONField()), editable=False)
 
     class Meta:
         verbose_name = _("worker")

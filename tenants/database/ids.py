@@ -64,6 +64,12 @@ def uuid7s(count: int) -> list[uuid.UUID]:
     return [_assemble(milliseconds, first + place, tail) for place, tail in enumerate(tails)]
 
 
+def uuid7_after(earlier: uuid.UUID) -> uuid.UUID:
+    """Return a new UUIDv7 that is greater than `earlier`, even if that is of a process whose clock is ahead."""
+    made = uuid7()
+    return made if made > earlier else uuid.UUID(int=((earlier.int >> 80) + 1 << 80) | made.int & (1 << 80) - 1)
+
+
 def uuid7_floor(moment: datetime) -> uuid.UUID:
     """Return the least UUIDv7 of the millisecond of `moment`, as the bound of a range of ids by time.
 

@@ -268,6 +268,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"refresh_announced_kinds", "tend_announced_kinds"},
         "workers belong to the platform and serve all tenants",
     ),
+    "scheduling/fleet/blocks.py": ({"note_blocks"}, "workers belong to the platform and serve all tenants"),
     "scheduling/fleet/workers.py": (
         {"_switch", "restore_worker_row", "register_worker", "retire_worker"},
         "workers belong to the platform and serve all tenants",

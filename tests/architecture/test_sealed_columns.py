@@ -40,6 +40,7 @@ PLAIN = {
     "scheduling.PoolClock.locked_tenants": "ids and times",
     "scheduling.SettledRefused.content": "ids, kind and numbers of a settled execution",
     "scheduling.RoutingRule.condition": "the platform's configuration",
+    "scheduling.Worker.blocks": "ids of jobs and times",
     "scheduling.Worker.kinds": "names of kinds",
     "scheduling.WorkerPool.kinds": "names of kinds",
     "scheduling.WorkerPool.unknown_kinds": "names of kinds",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import IO, Final
 from uuid import UUID
 
 from django.urls import reverse
@@ -17,7 +17,7 @@ from tenants.tenancy.bases import find_invisible_character
 from workloads.files.incoming import MAX_NAME_LENGTH
 from workloads.files.links import make_link
 from workloads.files.models import Artifact
-from workloads.files.store import discard_on_commit, errors_of_job, store_file
+from workloads.files.store import discard_on_commit, errors_of_job, store_file, write_ahead
 
 MAX_ARTIFACTS: Final = 100
 _CONTENT_TYPE: Final = re.compile(r"[\w!#$&^.+-]{1,50}/[\w!#$&^.+-]{1,49}", re.ASCII)
@@ -57,6 +57,12 @@ def attach(new: NewArtifact, require_fence: Callable[[], object]) -> None:
         )
 
 
+def upload(tenant_id: UUID, file: IO[bytes]) -> None:
+    """Write a file that `attach` will store to the storage, without the database; raise TransientError if it fails."""
+    with errors_of_job():
+        write_ahead(tenant_id, file)
+
+
 def artifacts_of(job_id: UUID) -> Sequence[ShownArtifact]:
     """Return the job's artifacts in the order in which they were attached."""
     return [
@@ -71,4 +77,4 @@ def link_to(job_id: UUID, artifact_id: UUID) -> str | None:
     return None if found is None else make_link(file=found).path
 
 
-STORE = ArtifactStore(attach, artifacts_of, link_to)
+STORE = ArtifactStore(attach, upload, artifacts_of, link_to)

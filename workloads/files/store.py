@@ -79,15 +79,28 @@ def store_bytes(tenant_id: UUID, data: bytes) -> StoredContent:
 
 
 def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
-    """Store a seekable file as `store_bytes` does."""
+    """Store a seekable file as `store_bytes` does; `write_ahead` may have written it."""
+    new = _measured(file)
+    key = storage_key(tenant_id, new.sha256)
+    with discard_on_error(tenant_id) as written:
+        written.append(key)
+        with tenant_context(tenant_id):
+            store_contents(tenant_id, [new], written=written, hold=HOLD)
+    return StoredContent(key, new.sha256, new.size_bytes)
+
+
+def write_ahead(tenant_id: UUID, file: IO[bytes]) -> None:
+    """Write the bytes that `store_file` will store, without the database; until then upkeep may delete them."""
+    new = _measured(file)
+    _write(storage_key(tenant_id, new.sha256), new)
+
+
+def _measured(file: IO[bytes]) -> NewContent:
     digest = hashlib.sha256()
     file.seek(0)
     while part := file.read(_PART_BYTES):
         digest.update(part)
-    sha256, size_bytes = digest.hexdigest(), file.tell()
-    with discard_on_error(tenant_id) as written, tenant_context(tenant_id):
-        store_contents(tenant_id, [NewContent(sha256, size_bytes, file)], written=written, hold=HOLD)
-    return StoredContent(storage_key(tenant_id, sha256), sha256, size_bytes)
+    return NewContent(digest.hexdigest(), file.tell(), file)
 
 
 def at_once[T, R](work: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -212,7 +225,7 @@ def store_contents(
         check_room(tenant_id=tenant_id, limit=STORAGE_BYTES, wanted=size)
 
     def write(key: str) -> None:
-        if _write(key, by_key[key].file):
+        if _write(key, by_key[key]):
             written.append(key)
 
     at_once(write, by_key)
@@ -242,13 +255,19 @@ def lock_contents(keys: Iterable[str]) -> None:
     execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value}, is_planned=True)
 
 
-def _write(key: str, content: IO[bytes]) -> bool:
-    """Stream a content into the storage unless it is there; return True if it was written. Needs its lock."""
+def _write(key: str, content: NewContent) -> bool:
+    """Stream a content into the storage unless all of it is there; return True if it was written.
+
+    Only with its lock it is sure to stay: without, another writer may find it incomplete and write it again.
+    """
     if default_storage.exists(key):
-        return False
-    content.seek(0)
-    stored = default_storage.save(key, content if isinstance(content, File) else File(content))
+        if default_storage.size(key) == content.size_bytes:
+            return False
+        default_storage.delete(key)
+    content.file.seek(0)
+    stored = default_storage.save(key, content.file if isinstance(content.file, File) else File(content.file))
     if stored != key:
         default_storage.delete(stored)
-        raise StoredFileError(f"The storage saved {key} under another name.")
+        if not default_storage.exists(key):
+            raise StoredFileError(f"The storage saved {key} under another name.")
     return True

@@ -13,8 +13,9 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection
@@ -29,6 +30,7 @@ from scheduling.execution.runtime import PROGRESS_SECONDS
 from scheduling.execution.settlement import Settlement
 from scheduling.execution.settling import settle_with_logs
 from scheduling.execution.start import StartedExecution, StartedTurn, StartRequest, announce_starts, start_each
+from scheduling.fleet.blocks import MOST_BLOCKS, note_blocks
 from scheduling.worker.io.execution import CoroutineExecution
 from scheduling.worker.process_state import CONNECTION_ERRORS, retry_on_disconnect
 
@@ -57,12 +59,14 @@ class DatabaseThread(threading.Thread):
     """A thread with a connection; the coroutines of one event loop await what it does.
 
     ``running`` returns the executions whose log lines and progress are to be written; it is called in this thread.
+    ``blocks`` are the blocks of the loop that are not stored yet.
     """
 
     def __init__(self, worker_id: UUID, running: Callable[[], Iterable[CoroutineExecution]]) -> None:
         super().__init__(name="io-database", daemon=True)
         self._worker_id = worker_id
         self._running = running
+        self.blocks: deque[Mapping[str, Any]] = deque(maxlen=MOST_BLOCKS)
         self._loop = asyncio.get_running_loop()
         self._requests: deque[Asked] = deque()
         self._news = threading.Condition()
@@ -102,6 +106,8 @@ class DatabaseThread(threading.Thread):
             while (batch := self._next_batch(lingers=size > 1)) is not None:
                 size = len(batch)
                 self._run_round(batch)
+            self._reports_due_at = 0.0
+            self._run_round(())
         except BaseException:
             # Without this thread all seats would stay held with healthy leases: the parent settles them instead.
             logger.critical("io.database_thread_ended", exc_info=True)
@@ -173,19 +179,14 @@ class DatabaseThread(threading.Thread):
         buffers = [one.log.buffer for one in running if one.log.buffer is not None]
         write_buffers([buffer for buffer in buffers if 0.0 < buffer.waiting_since <= old])
         self._write_outputs([one for one in running if one.runtime.has_output])
-        unsaved = [(one, report) for one in running if (report := one.runtime.unsaved_progress) is not None]
-        if not unsaved:
-            return
         try:
-            saved = save_progress_many([(one.started.job_id, one.started.fence, report) for one, report in unsaved])
+            if self.blocks:
+                note_blocks(self._worker_id, [self.blocks.popleft() for _ in range(len(self.blocks))])
+            _save_progress(running)
         except CONNECTION_ERRORS:
             connection.close()
         except Exception:
             logger.exception("io.progress_not_written")
-        else:
-            for one, report in unsaved:
-                if one.started.job_id in saved:
-                    one.runtime.note_progress_saved(report)
 
     def _write_outputs(self, waiting: Sequence[CoroutineExecution]) -> None:
         """Write output, seat by seat from round to round, until requests wait or the time is up."""
@@ -195,6 +196,16 @@ class DatabaseThread(threading.Thread):
             _write_output(one)
             if self._requests or time.monotonic() >= until:
                 return
+
+
+def _save_progress(running: Sequence[CoroutineExecution]) -> None:
+    unsaved = [(one, report) for one in running if (report := one.runtime.unsaved_progress) is not None]
+    if not unsaved:
+        return
+    saved = save_progress_many([(one.started.job_id, one.started.fence, report) for one, report in unsaved])
+    for one, report in unsaved:
+        if one.started.job_id in saved:
+            one.runtime.note_progress_saved(report)
 
 
 def _write_output(execution: CoroutineExecution) -> None:

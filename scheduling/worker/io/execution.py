@@ -14,17 +14,20 @@ from scheduling.execution.coroutines import GRACE_SECONDS, Answer, AsyncExecutio
 from scheduling.execution.lending import Lane, with_cure
 from scheduling.execution.logs.job_log import capturing
 from scheduling.execution.processing import (
+    SETTLE_PATIENCE_SECONDS,
     PendingSettlement,
     context_of,
     ended_by_platform,
     log_writer_of,
     note_begun,
     settings_for,
+    settle_with_effects,
     settlement_without_run,
 )
 from scheduling.execution.runtime import ExecutionRuntime
 from scheduling.execution.settlement import Settlement
 from scheduling.execution.start import StartedExecution
+from scheduling.fleet.blocks import new_block
 from scheduling.jobs.result_cache.service import ResultCache
 from scheduling.kit import registry
 from scheduling.kit.base import AsyncJobContext, Interrupted, TaskProcessor
@@ -33,11 +36,12 @@ from scheduling.kit.runtime import attempt_error
 from scheduling.worker.child_exit import AFTER_GRACE, ExitCause
 from scheduling.worker.control_block import Cause, Seat
 from scheduling.worker.io.state import ProcessState
+from scheduling.worker.io.stepping import occupant
 
 logger = logging.getLogger(__name__)
 
 # If the code of an execution does not end so long after a stop or its own end, its process is ended; after its time
-# limit, GRACE_SECONDS are enough.
+# limit, GRACE_SECONDS are enough. Effects may also wait for an unavailable database.
 STOP_GRACE_SECONDS = 30.0
 
 
@@ -58,7 +62,8 @@ class CoroutineExecution:
 
     ``yielding`` is set once a yield is requested, ``tasks`` are the tasks of the processor that have not ended, and
     ``lent`` returns the calls of theirs that run in threads. While one of them goes on, nothing is settled, because a
-    retry would run beside it: the parent, which reads ``state``, ends the process.
+    retry would run beside it: the parent, which reads ``state``, ends the process. ``note_block`` stores a block of the
+    loop.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class CoroutineExecution:
         lane: Lane,
         *,
         lent: Callable[[], set[asyncio.Future[None]]],
+        note_block: Callable[[Mapping[str, Any]], None],
         state: ProcessState,
     ) -> None:
         self.started = started
@@ -81,6 +87,7 @@ class CoroutineExecution:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.is_over = False
         self._lent = lent
+        self._note_block = note_block
         self._state = state
         self._context = context_of(started, self.runtime, {})
         self._work: asyncio.Task[Answer] | None = None
@@ -88,8 +95,9 @@ class CoroutineExecution:
         self._stopped: Interrupted | TimeLimitError | None = None
 
     def note_block(self, seconds: float) -> None:
-        """Add a line to the job's log about a step that blocked the loop."""
+        """Add a line to the job's log, and one to its worker's blocks, about a step that blocked the loop."""
         self.log.add("blocked the event loop", "warning", {"milliseconds": round(seconds * 1_000)})
+        self._note_block(new_block(self.started.job_id, seconds))
 
     def stop(self, reason: Interrupted | TimeLimitError) -> None:
         """Cancel the processor; ``reason`` settles the execution unless it ends in another way. Once is enough."""
@@ -120,6 +128,15 @@ class CoroutineExecution:
             settlement = await self.lane.run(stopped) if interruption.cause == Cause.DEPENDENCY else stopped()
             return PendingSettlement(None if settlement is None else await self._with_reports(settlement))
         return PendingSettlement(await self._with_reports(settlement), self.runtime.settlement_effects(settlement))
+
+    async def settle_with_effects(self, pending: PendingSettlement) -> None:
+        """Store the settlement with its effects: once they have a connection, they get the time limit of the kind."""
+        limit_seconds = registry.get(self.started.kind).timeout_seconds + SETTLE_PATIENCE_SECONDS
+        async with self.lane.lent():
+            self._stopped = TimeLimitError()
+            abandoning = self._expect_end(limit_seconds)
+            await self.lane.run(partial(settle_with_effects, pending, self.started))
+            abandoning.cancel()
 
     async def _with_reports(self, settlement: Settlement) -> Settlement:
         if self.runtime.has_output:
@@ -170,14 +187,18 @@ class CoroutineExecution:
         if isinstance(self._stopped, Interrupted):
             raise self._stopped
         self._stopped = None
+        self.is_over = False
         loop = asyncio.get_running_loop()
         context = AsyncJobContext.of(self._context, SlotRuntime(self))
+        # Of the processor's tasks only: those of the platform go on when its code has ended.
+        token = occupant.set(self)
         self._work = work = loop.create_task(_called(method, context, *args))
+        occupant.reset(token)
         timer = loop.call_later(kind.timeout_seconds, self.stop, TimeLimitError())
         await asyncio.wait({work})
         timer.cancel()
         await self._end_tasks()
-        self._work = None
+        self._work, self.is_over = None, True
         try:
             return self._result_of(work)
         except BaseException as error:  # noqa: BLE001 - raised below

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from scheduling.execution.lending import Lane, lend_nothing
 from scheduling.execution.message import execution_context
-from scheduling.execution.processing import PendingSettlement, settle_with_effects
+from scheduling.execution.processing import PendingSettlement
 from scheduling.execution.start import StartRequest
 from scheduling.kit.base import Interrupted
 from scheduling.worker.control_block import Cause, Seat
@@ -23,7 +23,7 @@ from scheduling.worker.io.database import DatabaseThread
 from scheduling.worker.io.execution import CoroutineExecution
 from scheduling.worker.io.lanes import CLOSE_SECONDS, LanePool
 from scheduling.worker.io.state import ProcessState
-from scheduling.worker.io.stepping import occupant, task_factory
+from scheduling.worker.io.stepping import task_factory
 from scheduling.worker.local_worker import LocalWorker
 
 logger = logging.getLogger(__name__)
@@ -157,25 +157,26 @@ class Slots:
         began = time.monotonic()
         lane = Lane(started.tenant_id, partial(self._lanes.borrow, index))
         execution = slot.execution = CoroutineExecution(
-            started, slot.seat, index, lane, lent=partial(self._lanes.lent_to, index), state=self._state
+            started,
+            slot.seat,
+            index,
+            lane,
+            lent=partial(self._lanes.lent_to, index),
+            note_block=self._database.blocks.append,
+            state=self._state,
         )
-        # Of this task and of those that it starts.
-        occupant.set(execution)
         lend_nothing()
         if self._is_stopping:
             self.interrupt(index, Cause.SHUTDOWN)
-        try:
-            with execution_context(started) as span:
-                pending = await execution.run()
-                if pending.settlement is not None:
-                    pending.settlement.bill(
-                        peak_memory_kib=None, began_us=0, measured_us=int((time.monotonic() - began) * 1e6)
-                    )
-                    if pending.settlement.error_type:
-                        span.fail(pending.settlement.error_type)
-                await self._settle(execution, pending)
-        finally:
-            execution.is_over = True
+        with execution_context(started) as span:
+            pending = await execution.run()
+            if pending.settlement is not None:
+                pending.settlement.bill(
+                    peak_memory_kib=None, began_us=0, measured_us=int((time.monotonic() - began) * 1e6)
+                )
+                if pending.settlement.error_type:
+                    span.fail(pending.settlement.error_type)
+            await self._settle(execution, pending)
         slot.seat.note_settled([started.execution_id])
         slot.execution = None
 
@@ -183,9 +184,9 @@ class Slots:
         if pending.effects is None and pending.settlement is not None:
             await self._database.settle(pending.settlement, execution.log)
             return
-        # The effects are the processor's code, and take any time.
+        # The effects are the processor's code, and take any time up to its limit.
         await self._database.settle(None, execution.log)
-        await execution.lane.run(partial(settle_with_effects, pending, execution.started))
+        await execution.settle_with_effects(pending)
         await self._database.settle(None, execution.log)
 
     def _running(self) -> list[CoroutineExecution]:

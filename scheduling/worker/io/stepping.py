@@ -20,7 +20,7 @@ BLOCK_NS = int(BLOCK_SECONDS * 1e9)
 
 
 class Occupant(Protocol):
-    """The execution in a seat: every task that it starts, and their tasks, are its own, until it ``is_over``."""
+    """The execution in a seat: the tasks of its processor, and theirs, are its own until that ``is_over``."""
 
     index: int
     is_over: bool

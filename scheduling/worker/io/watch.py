@@ -6,9 +6,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from django.db import connection
 
@@ -67,16 +67,20 @@ class ProcessFacts:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why the parent ends a process, and the seat of the job that caused it, None if unknown."""
+    """Why the parent ends a process, and the seat of the job that caused it, None if unknown.
+
+    ``abandoned`` are the causes of all jobs that should have ended and have not, by seat.
+    """
 
     cause: ExitCause
     culprit: int | None = None
+    abandoned: Mapping[int, ExitCause] = field(default_factory=dict)
 
     def cause_for(self, seat: int) -> ExitCause:
         """Return why the execution in ``seat`` ends."""
         if self.cause is ExitCause.SHUT_DOWN or seat == self.culprit:
             return self.cause
-        return ExitCause.RETURNED
+        return self.abandoned.get(seat, ExitCause.RETURNED)
 
 
 def find(facts: ProcessFacts, *, is_stopping: bool, limit_kib: int, stall_seconds: float) -> Finding | None:
@@ -146,7 +150,7 @@ class IoWatch(ProcessWatch):
         seat, since_ns = state.running_seat, state.running_since_ns
         running = seat - 1 if seat and seat == state.running_seat else None
         held = None if running is None else self._block.read_slot(running)
-        abandoned = state.abandoned
+        abandoned = next(iter(state.abandoned.items()), None)
         return ProcessFacts(
             ticked_ns=state.ticked_ns,
             is_alive=is_alive,
@@ -168,7 +172,7 @@ class IoWatch(ProcessWatch):
     def _settle(self, process: IoProcess, pid: int, finding: Finding) -> None:
         """Settle the executions of a dead process in one statement, free their seats, and have it replaced."""
         held_slots = [held for held in self._block.held_slots() if held.pid == pid]
-        finding = _blame_only_one(finding, held_slots)
+        finding = replace(_blame_only_one(finding, held_slots), abandoned=process.state.abandoned)
         if held_slots:
             named = [held for held in held_slots if finding.culprit in {None, held.index}]
             facts = {"finding": finding.cause.value, "executions": len(held_slots), "child_pid": pid}
@@ -188,7 +192,7 @@ class IoWatch(ProcessWatch):
             settlements = settlements_for_exited_child(held, self._block.members_of(held), cause)
         else:
             settlements = settlements_of_hold(held, self._read_hold(held), cause)
-        if finding.culprit is not None or cause is ExitCause.SHUT_DOWN:
+        if finding.culprit is not None or cause is not ExitCause.RETURNED:
             return settlements
         return [replace(one, state=JobState.SCHEDULED, due_in_seconds=UNBLAMED_DELAY_SECONDS) for one in settlements]
 

@@ -12,12 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from scheduling.fleet.blocks import MOST_BLOCKS, list_blocks, new_block, note_blocks
 from scheduling.fleet.queue_consumers import measure_queues
 from scheduling.models import FairShareNode, LiveExecution, Queue, QueueGauge, Worker
 from scheduling.statistics.gauges import sample_gauges
 from scheduling.stops.pauses import drain_queue, pause_queue
 from scheduling.topology.queue_rows import QueueRow, read_queue_rows
-from tenants.context import all_tenants
+from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tests.integration.console.admin_actions import Console
@@ -150,6 +151,23 @@ def test_worker_page_shows_running_jobs(console: Console, staff: User, acme_work
     assert reverse("admin:scheduling_job_change", args=[acme_work.waiting.pk]) in page
     assert "Acme" in page
     assert 'data-act="drain"' in page
+
+
+def test_worker_page_shows_the_last_blocks_of_its_loops_by_visible_jobs(
+    console: Console, staff: User, acme_work: Work, live_worker: Worker, globex: Tenant
+) -> None:
+    note_blocks(live_worker.pk, [new_block(acme_work.waiting.pk, 0.2 + number / 1e3) for number in range(25)])
+    note_blocks(live_worker.pk, [new_block(uuid7(), 7.0), new_block(acme_work.waiting.pk, 1.25)])
+    page = console(staff).get(reverse("admin:scheduling_worker_change", args=[live_worker.pk])).content.decode()
+    blocks = text_of(page[page.index('id="worker-blocks"') :])
+    assert reverse("admin:scheduling_job_change", args=[acme_work.waiting.pk]) in page
+    assert ("1,250 ms" in blocks, "224 ms" in blocks, "7,000 ms" in blocks) == (True, True, False)
+    with all_tenants():
+        live_worker.refresh_from_db()
+        assert len(live_worker.blocks) == MOST_BLOCKS
+        assert [block.milliseconds for block in list_blocks(live_worker)] == [1_250, *range(224, 206, -1)]
+    with tenant_context(globex):
+        assert list_blocks(live_worker) == []
 
 
 def test_host_name_keeps_its_case_in_the_header(console: Console, staff: User, live_worker: Worker) -> None:

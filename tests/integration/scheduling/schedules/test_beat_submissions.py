@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +17,13 @@ from scheduling.celery import tasks as upkeep
 from scheduling.celery.beat_tasks import find_fault
 from scheduling.celery.tasks import submit
 from scheduling.exceptions import KindUnknownError
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
 from scheduling.schedules.beat_submissions import submit_beat_task
 from scheduling.topology.service import create_queue, create_worker_pool
-from tenants.context import all_tenants
+from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 
 pytestmark = pytest.mark.django_db
@@ -37,11 +39,11 @@ def periodic_task(**values: Any) -> PeriodicTask:
 def test_repeated_message_of_one_due_time_submits_once(acme: Tenant, count_jobs: Callable[[], int]) -> None:
     periodic_task()
     jobs = [submit_beat_task(task_name="nightly", tenant=acme, request=JobRequest("noop")) for _ in range(2)]
-    assert jobs[0].pk == jobs[1].pk
+    assert jobs[0] == jobs[1]
     assert count_jobs() == 1
     with all_tenants():
         entries = AuditLogEntry.objects.filter(action="beat.submitted")
-        assert [entry.after["job"] for entry in entries] == [str(jobs[0].pk)]
+        assert [entry.after["job"] for entry in entries] == [str(jobs[0])]
 
 
 def test_other_tasks_and_messages_without_a_task_are_submitted(acme: Tenant, count_jobs: Callable[[], int]) -> None:
@@ -82,10 +84,21 @@ def test_due_time_submits_nothing_while_a_job_has_the_unique_key(acme: Tenant, c
     periodic_task()
     request = JobRequest("noop", unique_key="nightly")
     holder = submit_job(tenant=acme, request=request).job
-    assert submit_beat_task(task_name="nightly", tenant=acme, request=request).pk == holder.pk
+    now = time.time()
+    assert submit_beat_task(task_name="nightly", tenant=acme, request=request, asked_at=now) == holder.pk
+    assert count_jobs() == 1
+    # The other beat's message, and one that is delivered again, come when the holder has ended.
+    with tenant_context(acme):
+        cancel_job(job_id=holder.pk, reason="a test")
+    for asked_at in (now, now + 1):
+        assert submit_beat_task(task_name="nightly", tenant=acme, request=request, asked_at=asked_at) == holder.pk
     assert count_jobs() == 1
     with all_tenants():
         assert not AuditLogEntry.objects.filter(action="beat.submitted").exists()
+        assert AuditLogEntry.objects.get(action="beat.skipped").after["job"] == str(holder.pk)
+    a_day_later = now + 24 * 3_600
+    submit_beat_task(task_name="nightly", tenant=acme, request=request, asked_at=a_day_later)
+    assert count_jobs() == 2
 
 
 @pytest.mark.parametrize(
@@ -104,6 +117,16 @@ def test_due_time_submits_nothing_while_a_job_has_the_unique_key(acme: Tenant, c
         ({"tenant": "acme", "kind": "noop", "unique_until": "ended"}, "requires a unique_key"),
         ({"tenant": "acme", "kind": "noop", "concurrency_key": 7}, "concurrency_key is"),
         ({"tenant": "acme", "kind": "noop", "run_at": "tomorrow"}, "isoformat"),
+        ({"tenant": "acme", "kind": "noop", "run_at": 7}, "run_at is missing, or is not text"),
+        ({"tenant": "acme", "kind": "noop", "run_at": "2090-01-01T00:00:00"}, "zone"),
+        ({"tenant": "acme", "kind": "noop", "queue": ["a"]}, "queue is missing, or is not text"),
+        ({"tenant": "acme", "kind": "noop", "idempotency_key": 7}, "idempotency_key is missing, or is not text"),
+        ({"tenant": "acme", "kind": "noop", "priority": "high"}, "priority is not a whole number"),
+        ({"tenant": "acme", "kind": "noop", "max_retries": [1]}, "max_retries is not a whole number"),
+        ({"tenant": "acme", "kind": "noop", "tags": 7}, "tags is not a list of texts"),
+        ({"tenant": "acme", "kind": "noop", "tags": "red"}, "tags is not a list of texts"),
+        ({"tenant": "acme", "kind": "noop", "tags": [["red"]]}, "tags is not a list of texts"),
+        ({"tenant": "acme", "kind": "noop", "queue": None, "priority": None, "tags": ["red"]}, None),
         ({"tenant": "acme", "kind": "noop"}, None),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
 from django.test import override_settings
 from django.urls import reverse
 from django.utils import timezone
@@ -171,6 +173,39 @@ def test_coroutine_attaches_in_its_transaction(acme: Tenant, run: Run, set_proce
     set_processor(process)
     run(job)
     assert names_of(job) == ["kept.txt"]
+
+
+@pytest.mark.parametrize("kind", ["scripted_coroutine", "io"], indirect=True)
+@pytest.mark.parametrize("room", [10, 2])
+def test_coroutine_stores_the_bytes_without_the_connection(
+    acme: Tenant,
+    run: Run,
+    set_processor: Follow,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+    files_root: Path,
+    room: int,
+) -> None:
+    set_tenant_limit(tenant=acme, key=STORAGE_BYTES.key, value=room, reason="a test")
+    threads: list[str] = []
+    save = default_storage.save
+    lane: list[str] = []
+
+    def watched(*args: Any, **options: Any) -> str:
+        threads.append(threading.current_thread().name)
+        return save(*args, **options)
+
+    async def process(context: AsyncJobContext) -> None:
+        lane.append(await context.run(lambda: threading.current_thread().name))
+        await context.attach("a.txt", b"one")
+
+    monkeypatch.setattr(default_storage, "save", watched)
+    (job,) = submit(acme, kind=kind)
+    set_processor(process)
+    assert run(job).state == ("completed" if room == 10 else "discarded")
+    assert len(threads) == 1
+    assert not {*threads} & {*lane}
+    assert len([path for path in files_root.rglob("*") if path.is_file()]) == (room == 10)
 
 
 @pytest.mark.parametrize(("role", "status"), [(Role.DEVELOPER, 302), (Role.VIEWER, 403)])

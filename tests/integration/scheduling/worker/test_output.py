@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import threading
@@ -14,8 +15,11 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 
 from scheduling.execution import output
+from scheduling.execution.logs.queries import read_log
+from scheduling.jobs import submission
 from scheduling.jobs.history import events_of
 from scheduling.jobs.output import read_output
 from scheduling.kit.base import AsyncJobContext, Interrupted, JobContext, Yielded
@@ -30,8 +34,9 @@ from tenants.access.memberships import add_member
 from tenants.access.people import grant_platform_role
 from tenants.access.permissions import Permission
 from tenants.context import all_tenants, tenant_context
-from tenants.database.ids import uuid7
-from tenants.encryption.data_keys import forget_keys
+from tenants.database.ids import uuid7, uuid7_floor
+from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys
+from tenants.encryption.fields import SealedJSONField
 from tenants.models import Role, Tenant
 from tests.acceptance.processes import eventually
 from tests.checks import faults_of
@@ -184,11 +189,67 @@ def test_output_beyond_the_limit_is_cut(
         assert [(each.text, each.is_cut) for each in read_output(job)] == [("", True)]
 
 
+def test_limit_and_pruning_reach_output_of_a_worker_whose_clock_is_behind(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "MAX_OUTPUT_ROWS", 2)
+    # The clock of the web process that makes the job's id is an hour ahead.
+    ahead = uuid7_floor(timezone.now() + timedelta(hours=1))
+    monkeypatch.setattr(submission, "uuid7", lambda: ahead)
+
+    def process(context: JobContext) -> object:
+        context.stream("answer", "x" * 4_096)
+        return None if context.state.get("step") == 3 else Yielded({"step": context.state.get("step", 0) + 1})
+
+    (job,) = submit(acme, kind="scripted")
+    set_processor(process)
+    for _ in range(4):
+        run(job)
+    assert [row.get("is_cut", False) for row in rows_of(job)] == [False, False, True, True]
+    ended_at = reload(job).finished_at
+    assert ended_at is not None
+    assert prune_finished_jobs(Cutoffs([acme.pk], [ended_at + timedelta(hours=2)]), limit=10).jobs == 1
+    assert rows_of(job) == []
+
+
 @pytest.mark.parametrize("name", ["", "x" * 101])
 def test_invalid_name_fails_the_attempt(acme: Tenant, run: Run, set_processor: Follow, name: str) -> None:
     (job,) = submit(acme, kind="scripted")
     set_processor(lambda context: context.stream(name, "x"))
     assert run(job).error_type == "ValueError"
+
+
+@pytest.mark.parametrize("failures", [1, 99])
+def test_output_that_cannot_be_sealed_is_written_later_or_named_in_the_log(
+    acme: Tenant, run: Run, set_processor: Follow, kind: str, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    stored, left = SealedJSONField.stored, [failures]
+
+    def fail(field: SealedJSONField, value: Any, **options: Any) -> Any:
+        if isinstance(value, dict) and "stream" in value and left[0]:
+            left[0] -= 1
+            raise DataKeyUnavailableError("gone")
+        return stored(field, value, **options)
+
+    async def process(context: JobContext | AsyncJobContext) -> None:
+        context.stream("answer", "one ")
+        if isinstance(context, AsyncJobContext):
+            async with asyncio.timeout(20):
+                while left[0] == failures:  # noqa: ASYNC110 - a thread makes it true
+                    await asyncio.sleep(0.01)
+        else:
+            eventually(lambda: left[0] < failures)
+        context.stream("answer", "two")
+
+    monkeypatch.setattr(SealedJSONField, "stored", fail)
+    (job,) = submit(acme, kind=kind)
+    set_processor(process)
+    assert run(job).state == "completed"
+    with tenant_context(acme):
+        lines = [(line.message, line.fields) for line in read_log(job, limit=5).lines]
+    texts = "".join(row["text"] for row in rows_of(job))
+    lost = ("", [("output was lost", {"characters": 7})])
+    assert (texts, lines) == (("one two", []) if failures == 1 else lost)
 
 
 def test_output_of_a_lost_job_is_not_written(acme: Tenant, run: Run, set_processor: Follow) -> None:

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -15,8 +17,9 @@ import pytest
 from django.db import connection
 
 from scheduling.execution.logs.queries import read_log
+from scheduling.fleet.blocks import list_blocks
 from scheduling.kit.base import AsyncJobContext
-from scheduling.models import Batch, Execution, Job, JobEvent
+from scheduling.models import Batch, Execution, Job, JobEvent, Worker
 from scheduling.worker.child_exit import ExitCause
 from scheduling.worker.control_block import Cause, ControlBlock
 from scheduling.worker.io import execution
@@ -242,9 +245,11 @@ def test_blocked_loop_is_named_while_it_is_blocked_and_in_the_jobs_log(
     state = run_at_once(jobs, watch)
     assert (named, state.blocks) == ([1], 1)
     assert state.longest_block_ns >= 400_000_000
-    with tenant_context(acme):
+    with all_tenants():
         logs = [[line.message for line in read_log(job, limit=5).lines] for job in jobs]
+        blocks = list_blocks(Worker.objects.get())
     assert logs == [[], ["blocked the event loop"]]
+    assert [(block.job, block.milliseconds >= 400) for block in blocks] == [(jobs[1], True)]
 
 
 def test_attempt_to_end_the_process_fails_only_its_execution(
@@ -318,7 +323,7 @@ def test_execution_whose_code_does_not_end_is_left_to_the_parent(
                 slots.interrupt(0, cause)
             await until(lambda: state.abandoned)
             assert not await slots.drain(0.3)
-            assert state.abandoned == (0, found)
+            assert state.abandoned == {0: found}
             assert await asyncio.to_thread(in_thread, lambda: reload(job).state) == "executing"
         finally:
             release.set()
@@ -328,6 +333,62 @@ def test_execution_whose_code_does_not_end_is_left_to_the_parent(
     # Nothing kills this process, and the code ends at last.
     run_at_once([job], look, lanes=lanes)
     assert reload(job).state != "executing"
+
+
+def test_effects_that_do_not_end_are_left_to_the_parent_but_those_that_wait_for_a_connection_are_not(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "SETTLE_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(ScriptedCoroutine, "timeout_seconds", 0.2)
+    release, hanging = threading.Event(), list[int]()
+
+    async def process(context: AsyncJobContext) -> None:
+        context.in_settlement(lambda: hanging.append(context.payload["seat"]) or release.wait(20))
+
+    async def look(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        try:
+            await until(lambda: state.abandoned)
+            assert not await slots.drain(0.3)
+            assert state.abandoned == dict.fromkeys(hanging, ExitCause.TIMED_OUT)
+        finally:
+            release.set()
+
+    set_processor(process)
+    jobs = [submit(acme, kind=KIND, payload={"seat": seat})[0] for seat in range(2)]
+    # Nothing kills this process, and the effects end at last.
+    run_at_once(jobs, look, lanes=1)
+    assert [reload(job).state for job in jobs] == ["completed"] * 2
+
+
+def test_callback_between_the_end_and_the_settlement_cannot_start_a_task(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow
+) -> None:
+    refused: list[str] = []
+    tried = threading.Event()
+
+    def start_late() -> None:
+        late = asyncio.sleep(60)
+        try:
+            asyncio.get_running_loop().create_task(late)
+        except RuntimeError as error:
+            refused.append(str(error))
+        tried.set()
+
+    async def process(context: AsyncJobContext) -> None:
+        # As a timer of the processor would call it.
+        call = partial(asyncio.get_running_loop().call_soon_threadsafe, start_late, context=copy_context())
+
+        def effect() -> None:
+            call()
+            assert tried.wait(20)
+
+        context.in_settlement(effect)
+
+    set_processor(process)
+    (job,) = submit(acme, kind=KIND)
+    run_at_once([job])
+    assert reload(job).state == "completed"
+    assert refused == ["A job that has ended cannot start a task."]
 
 
 def test_message_that_is_not_to_be_started_frees_its_seat(local: LocalWorker, transactional_db: None) -> None:

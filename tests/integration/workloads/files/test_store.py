@@ -84,6 +84,13 @@ def test_lost_file_is_written_when_stored_again(acme: Tenant) -> None:
     assert used(acme) == 9
 
 
+def test_file_whose_writing_was_broken_off_is_written_when_stored_again(acme: Tenant) -> None:
+    key = store_bytes(acme.pk, b"some text").key
+    Path(default_storage.path(key)).write_bytes(b"some")
+    content = store_bytes(acme.pk, b"some text")
+    assert read_bytes(key, content.sha256) == b"some text"
+
+
 def test_store_refuses_content_beyond_the_tenants_limit(acme: Tenant, files_root: Path) -> None:
     set_tenant_limit(tenant=acme, key="storage_bytes", value=10, reason="test")
     kept = store_bytes(acme.pk, b"some text")

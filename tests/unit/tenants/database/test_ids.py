@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from tenants.database import ids
-from tenants.database.ids import IdCounter, uuid7, uuid7_floor, uuid7s
+from tenants.database.ids import IdCounter, uuid7, uuid7_after, uuid7_floor, uuid7s
 
 
 def test_id_contains_version_variant_and_millisecond():
@@ -40,6 +40,18 @@ def test_ids_increase_although_the_clock_steps_back(monkeypatch):
     an_hour_ago = time.time_ns() - 3_600 * 1_000_000_000
     monkeypatch.setattr(ids.time, "time_ns", lambda: an_hour_ago)
     assert uuid7() > first
+
+
+def test_id_after_another_is_greater_although_that_is_of_a_clock_ahead():
+    now = uuid7()
+    ahead = uuid7_floor(datetime.now(UTC) + timedelta(hours=1))
+    made = [uuid7_after(now), uuid7_after(ahead)]
+    made.append(uuid7_after(made[-1]))
+    assert [now, made[0], ahead, *made[1:]] == sorted({now, ahead, *made})
+    assert {(each.version, each.variant) for each in made} == {(7, uuid.RFC_4122)}
+    assert (made[2].int - ahead.int) >> 80 <= 2
+    # The ids of this process do not follow.
+    assert uuid7() < ahead
 
 
 @pytest.mark.parametrize(("left", "count"), [(0, 1), (2, 5)])

@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from scheduling.execution.settlement import Settlement
+from scheduling.worker.child_exit import ExitCause
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.io import watch
-from scheduling.worker.io.state import ProcessState
+from scheduling.worker.io.state import MOST_ABANDONED, ProcessState
 
 DELAYED = ("returned", "scheduled", watch.UNBLAMED_DELAY_SECONDS)
 RETURNED = ("returned", "available", None)
@@ -93,6 +94,23 @@ def test_executions_beside_a_known_culprit_are_returned_at_once(parent: Parent) 
     parent.run()
     parent.process.state.running_seat = 2
     assert parent.settled() == [RETURNED, CRASHED]
+
+
+def test_all_executions_that_did_not_end_are_settled_by_their_own_causes(parent: Parent) -> None:
+    for _ in range(3):
+        parent.run()
+    state = parent.process.state
+    for seat, cause in [(2, ExitCause.TIMED_OUT), (0, ExitCause.CANCELLED), (2, ExitCause.TASKS_LEFT)]:
+        state.abandon(seat, cause)
+    assert state.abandoned == {2: ExitCause.TIMED_OUT, 0: ExitCause.CANCELLED}
+    assert [outcome for outcome, _, _ in parent.settled()] == ["cancelled", "returned", "timed_out"]
+
+
+def test_only_so_many_executions_that_do_not_end_are_named() -> None:
+    state = ProcessState()
+    for seat in range(MOST_ABANDONED + 1):
+        state.abandon(seat, ExitCause.TIMED_OUT)
+    assert state.abandoned == dict.fromkeys(range(MOST_ABANDONED), ExitCause.TIMED_OUT)
 
 
 def test_failed_statement_is_repeated_for_each_execution_and_the_failed_one_left_to_its_lease(
