@@ -281,6 +281,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"refuse_other_rates"},
         "FORCE applies to the owner, which looks for rates of all tenants' executions",
     ),
+    "scheduling/migrations/0009_io_pool.py": (
+        {"add_pool", "remove_pool"},
+        "FORCE applies to the owner, which changes schedules of all tenants",
+    ),
     "scheduling/migrations/_seeds.py": (
         {"create_queues"},
         "FORCE applies to the owner, which inserts the first queues",

@@ -73,7 +73,7 @@ def test_stop_of_an_unknown_name_is_not_found(staff_api: APIClient, target: str)
 
 def test_kinds_and_pools_are_listed(staff_api: APIClient) -> None:
     assert "noop" in [row["name"] for row in staff_api.get(API + "kinds/").json()["results"]]
-    assert [row["name"] for row in staff_api.get(API + "pools/").json()["results"]] == ["default", "maintenance"]
+    assert [row["name"] for row in staff_api.get(API + "pools/").json()["results"]] == ["default", "io", "maintenance"]
 
 
 def test_kind_shows_its_cost_and_the_prediction_error(staff_api: APIClient) -> None:

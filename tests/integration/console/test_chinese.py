@@ -28,7 +28,7 @@ SAME_EVERYWHERE = """
 english openai markdown python logging rabbitmq redis webhook cron jain mib beat slug llm http https
 en zh-hans localtime
 noop sleep fail crash spin allocate
-dataset pipeline workflow maintenance default small medium large text key system worker
+dataset pipeline workflow tasks maintenance default io small medium large text key system worker
 all allow both first second skip none latest standard queue one cancel previous
 debug info warning error hybrid vector true false null enabled noeviction
 datasource extract clean split embed load priority tags deadline
@@ -42,6 +42,7 @@ cloud community professional sandbox team api guest
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
 STORED = re.compile(
     "One slot for the platform's own upkeep|Serves the queues of all job kinds|initial version"
+    "|Runs asynchronous kinds, whose slots wait"
     r"|document into handbook|[Uu]pkeep: \w+|account \w+, address|name one_scope, prefix \w+, scopes"
 )
 # Untranslated texts of beat's own pages.

@@ -53,6 +53,7 @@ def cfs_form(plan: CFSPlan, **weights: object) -> dict[str, Any]:
             f"tiers-{index}-plan": plan.pk,
             f"tiers-{index}-tier": row.tier_id,
             f"tiers-{index}-queue": row.queue_id,
+            f"tiers-{index}-io_queue": row.io_queue_id,
             f"tiers-{index}-weight": weights.get(row.tier_id, row.weight),
         }
     return data

@@ -92,12 +92,12 @@ def test_tiers_queues_keep_their_jobs_and_get_a_second_queue(before_io_pool: Non
 @pytest.mark.django_db(databases=["default", "owner"], transaction=True)
 def test_what_names_a_tiers_queue_follows_its_jobs(before_io_pool: None, acme: Tenant) -> None:
     queue = Queue.objects.get(name="workflow_team")
-    create_routing_rule(values={"position": 1, "kind": "sleep", "queue": queue})
+    create_routing_rule(values={"position": 1, "kind": "fail", "queue": queue})
     drain_queue(queue=Queue.objects.get(name="workflow"))
-    for kind in ("noop", "sleep"):
+    for kind in ("noop", "fail"):
         create_schedule(tenant=acme, values={"name": kind, "kind": kind, "queue": queue.name, "cron": "0 0 * * *"})
     migrate(IO_POOL)
     with all_tenants():
-        assert dict(Schedule.objects.values_list("name", "queue")) == {"noop": "", "sleep": "tasks_team"}
+        assert dict(Schedule.objects.values_list("name", "queue")) == {"noop": "", "fail": "tasks_team"}
         assert Drain.objects.get().name == "tasks"
-        assert Routes.load("team").queue_for("sleep", {}, "tasks_team") == queue
+        assert Routes.load("team").queue_for("fail", {}, "tasks_team") == queue

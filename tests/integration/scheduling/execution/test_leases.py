@@ -97,7 +97,7 @@ def test_retired_worker_has_no_slots(acme: Tenant, worker: Registration, tick: T
 
 
 def test_registration_in_an_unknown_pool_names_the_pools(db: None) -> None:
-    with pytest.raises(WorkerPoolNotFoundError, match="default, maintenance"):
+    with pytest.raises(WorkerPoolNotFoundError, match="default, io, maintenance"):
         register_worker(pool_name="defualt", hostname="test", pid=1, slots=1)
 
 
