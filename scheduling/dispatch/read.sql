@@ -4,14 +4,16 @@
 -- or whose settlement no tick has folded, holds no slot, unless a job of the same tenant or queue could not take it:
 -- its tenant is at its cap, or slots are reserved; or, until it is settled, its queue is at its cap. Settled rows have
 -- no worker any more. Live executions are read once: the table is small but changes fast, so each read meets dead rows.
--- OFFSET keeps a condition on a tenant an index probe. Whether a tenant with jobs left is at its cap is read only if
+-- They are those of the pool and, from before a move, of its queues; a capped queue that has left the pool is counted by
+-- itself. OFFSET keeps a condition on a tenant an index probe. Whether a tenant with jobs left is at its cap is read only if
 -- slots are free.
 WITH plan AS (
     SELECT strategy, reserved_slots, granularity_seconds FROM scheduling_cfsplan WHERE is_active
 ), live AS MATERIALIZED (
     SELECT message_id, tenant_id, queue_id, pool_id, worker_id,
         worker_id IS NOT NULL AND token = ANY(%(ending)s::uuid[]) AS is_ending
-    FROM scheduling_execution_live
+    FROM scheduling_execution_live WHERE pool_id = %(pool_id)s
+        OR queue_id IN (SELECT id FROM scheduling_queue WHERE pool_id = %(pool_id)s)
 ), by_queue AS MATERIALIZED (
     SELECT queue_id, count(DISTINCT message_id) AS in_flight FROM live GROUP BY 1
 ), held AS (
@@ -27,7 +29,8 @@ WITH plan AS (
         AND NOT (l.is_ending
             AND NOT EXISTS (SELECT FROM plan WHERE reserved_slots > 0)
             AND NOT EXISTS (SELECT FROM scheduling_queue f JOIN by_queue b ON b.queue_id = f.id
-                WHERE f.id = l.queue_id AND f.cap <= b.in_flight)
+                WHERE f.id = l.queue_id AND f.cap <= CASE WHEN f.pool_id = %(pool_id)s THEN b.in_flight
+                    ELSE (SELECT count(DISTINCT message_id) FROM scheduling_execution_live WHERE queue_id = f.id) END)
             AND NOT EXISTS (SELECT FROM scheduling_tenant_capacity c
                 JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
                 WHERE c.tenant_id = l.tenant_id AND c.in_flight >=

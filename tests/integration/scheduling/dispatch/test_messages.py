@@ -36,6 +36,7 @@ from scheduling.models import (
 )
 from scheduling.shares.entitlements import InFlight, read_in_flight
 from scheduling.stops.pauses import pause_kind, resume_kind
+from scheduling.topology.service import create_worker_pool
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
 from tenants.models import Tenant
@@ -193,6 +194,23 @@ def test_slots_and_queue_cap_count_messages(
     with all_tenants():
         Queue.objects.filter(name="tasks_team").update(cap=3)
     assert tick().dispatched == 5
+
+
+def test_messages_count_towards_the_cap_of_a_queue_that_has_moved(
+    tenants: list[Tenant], pool: WorkerPool, tick: Tick, worker: Registration
+) -> None:
+    dispatch(tenants, FEW, tick)
+    ending, waiting = messages()
+    other = create_worker_pool(name="other", values={})
+    with all_tenants():
+        LiveExecution.objects.update(worker_id=worker.worker_id)
+        LiveExecution.objects.filter(message_id=waiting[0].message_id).update(pool=other)
+        # In its pool, the queue has the messages of both pools.
+        (queue,) = [queue for queue in read_pool(pool.pk).share.queues if queue.queue_id == ending[0].queue_id]
+        assert queue.in_flight == 2
+        for cap, used in ((2, 1), (3, 0)):
+            Queue.objects.filter(pk=ending[0].queue_id).update(cap=cap, pool=other)
+            assert read_pool(pool.pk, ending=[ending[0].token]).in_flight == used
 
 
 def test_jobs_that_are_not_small_travel_alone(acme: Tenant, tick: Tick, worker: Registration) -> None:
