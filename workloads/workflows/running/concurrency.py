@@ -1,21 +1,18 @@
-"""The work of nodes that takes time: on the event loop of the process, or in a thread of the run."""
+"""The work of nodes that takes time: each is a task of the event loop on which the run's job runs."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
 
 from django.db import InterfaceError, OperationalError
 
-from scheduling.kit.base import Interrupted, JobContext, PermanentError, TransientError
+from scheduling.kit.base import AsyncJobContext, Interrupted, PermanentError, TransientError
 from scheduling.kit.http import NoAnswerError
 from tenants.exceptions import DomainError
-from workloads.model_endpoints import event_loop
 from workloads.workflows.engine.state import NodeError
 from workloads.workflows.engine.tasks import Task
 from workloads.workflows.engine.variables import TemplateFailedError, VariableMissingError
@@ -30,60 +27,37 @@ _EARLY_SECONDS = 0.01
 type Ended = tuple[Task, Result | NodeError | Interrupted]
 
 
-@dataclass(slots=True)
-class _AtWork:
-    """A node whose work has started, with the context of its dependency, which is closed after the work."""
-
-    task: Task
-    future: Future[Result]
-    dependency: ExitStack
-
-
 class NodeConcurrency:
     """The nodes of a run whose work is in progress."""
 
-    def __init__(self, context: JobContext, *, threads: int) -> None:
+    def __init__(self, context: AsyncJobContext) -> None:
         self._context = context
-        self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
-        self._at_work: list[_AtWork] = []
+        self._at_work: dict[asyncio.Task[Result], Task] = {}
 
     def __len__(self) -> int:
         return len(self._at_work)
 
     def begin(self, task: Task, work: PreparedNode) -> None:
-        """Start a node's work; raise `Interrupted` if the circuit breaker of its dependency is open."""
-        stack = ExitStack()
-        if work.dependency is not None:
-            stack.enter_context(self._context.dependency(work.dependency))
-        if work.later is not None:
-            future = event_loop.submit(_within(work.later, task.node.timeout_seconds, work.usual_seconds))
-        else:
-            assert work.aside is not None
-            self._pool = self._pool or ThreadPoolExecutor(self._threads, thread_name_prefix="workflow-node")
-            future = self._pool.submit(work.aside)
-        self._at_work.append(_AtWork(task, future, stack))
+        """Start a node's work."""
+        self._at_work[asyncio.create_task(_do(self._context, task, work))] = task
 
-    def wait(self, seconds: float) -> list[Ended]:
-        """Wait up to ``seconds`` until some work has ended. Return the work that has ended, which may be none."""
-        wait([one.future for one in self._at_work], timeout=seconds, return_when=FIRST_COMPLETED)
-        ended = [one for one in self._at_work if one.future.done()]
-        self._at_work = [one for one in self._at_work if not one.future.done()]
-        return [(one.task, _answer_of(one)) for one in ended]
+    async def wait(self, seconds: float | None, others: Iterable[asyncio.Task[None]]) -> list[Ended]:
+        """Wait up to ``seconds`` until some work or one of ``others`` has ended. Return the work that has ended."""
+        await asyncio.wait([*self._at_work, *others], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        ended = [work for work in self._at_work if work.done()]
+        return [(self._at_work.pop(work), _answer_of(work)) for work in ended]
 
     def drop(self, is_wanted: Callable[[Task], bool]) -> None:
         """Cancel the work of tasks for which ``is_wanted`` returns False."""
-        for one in self._at_work:
-            if not is_wanted(one.task):
-                one.future.cancel()
+        for work, task in self._at_work.items():
+            if not work.cancelling() and not is_wanted(task):
+                work.cancel()
 
-    def close(self) -> None:
-        """Cancel all work. A thread that is running is waited for, and its result is dropped."""
-        for one in self._at_work:
-            one.future.cancel()
-        self._at_work.clear()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+    async def close(self) -> None:
+        """Cancel all work and wait for its end; its results are dropped."""
+        for work in self._at_work:
+            work.cancel()
+        await asyncio.gather(*self._at_work, return_exceptions=True)
 
 
 def failure_of(error: Exception) -> NodeError:
@@ -110,6 +84,12 @@ def failure_of(error: Exception) -> NodeError:
     return NodeError("internal_error", f"The node failed: {type(error).__name__}.", is_transient=True)
 
 
+async def _do(context: AsyncJobContext, task: Task, work: PreparedNode) -> Result:
+    assert work.later is not None
+    async with nullcontext() if work.dependency is None else context.dependency(work.dependency):
+        return await _within(work.later, task.node.timeout_seconds, work.usual_seconds)
+
+
 async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_seconds: float | None) -> Result:
     """Run a node's work; raise TransientError after its timeout, marked if that is shorter than usual."""
     is_short = usual_seconds is not None and seconds < usual_seconds
@@ -125,17 +105,13 @@ async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_s
         raise TransientError(f"It took longer than {seconds:g} s.", code=TIMED_OUT, is_own_timeout=is_short) from error
 
 
-def _answer_of(one: _AtWork) -> Result | NodeError | Interrupted:
-    if one.future.cancelled():
-        with suppress(Interrupted), one.dependency:
-            # It has neither succeeded nor failed.
-            raise Interrupted("dropped")
+def _answer_of(work: asyncio.Task[Result]) -> Result | NodeError | Interrupted:
+    if work.cancelled():
         return NodeError("cancelled", "It is no longer needed.")
     try:
-        with one.dependency:
-            return one.future.result()
+        return work.result()
     except Interrupted as interruption:
-        # Its dependency refuses every request: the run waits.
+        # Its dependency is down or refuses every request: the run waits.
         return interruption
     except Exception as error:  # noqa: BLE001 - whatever a node's work raises is the node's error
         return failure_of(error)
