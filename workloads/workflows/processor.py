@@ -37,5 +37,5 @@ class WorkflowExecution(AsyncTaskProcessor):
     settings = tuple(setting.key for setting in SETTINGS.settings)
 
     async def process(self, context: AsyncJobContext) -> Outcome:  # type: ignore[override]  # as its base does
-        runner = await context.run(Runner, context)
+        runner = await context.run(Runner.begin, context)
         return await runner.run()

@@ -1,4 +1,7 @@
-"""The work of nodes that takes time: each is a task of the event loop on which the run's job runs."""
+"""The work of nodes that takes time: each is a task of the event loop on which the run's job runs.
+
+Their dependencies are entered and left in the turns of the run, which have a database connection.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 
 from django.db import InterfaceError, OperationalError
 
-from scheduling.kit.base import AsyncJobContext, Interrupted, PermanentError, TransientError
+from scheduling.kit.base import Interrupted, JobContext, PermanentError, TransientError
 from scheduling.kit.http import NoAnswerError
 from tenants.exceptions import DomainError
 from workloads.workflows.engine.state import NodeError
@@ -27,37 +31,65 @@ _EARLY_SECONDS = 0.01
 type Ended = tuple[Task, Result | NodeError | Interrupted]
 
 
+@dataclass(slots=True, eq=False)
+class _AtWork:
+    """A node at work, with the context of its dependency, which is left after the work."""
+
+    task: Task
+    work: PreparedNode
+    dependency: ExitStack
+    running: asyncio.Task[Result] | None = None
+
+    async def do(self) -> Result:
+        """Run the node's work within its time."""
+        assert self.work.later is not None
+        return await _within(self.work.later, self.task.node.timeout_seconds, self.work.usual_seconds)
+
+
 class NodeConcurrency:
     """The nodes of a run whose work is in progress."""
 
-    def __init__(self, context: AsyncJobContext) -> None:
+    def __init__(self, context: JobContext) -> None:
         self._context = context
-        self._at_work: dict[asyncio.Task[Result], Task] = {}
+        self._at_work: list[_AtWork] = []
 
     def __len__(self) -> int:
         return len(self._at_work)
 
     def begin(self, task: Task, work: PreparedNode) -> None:
-        """Start a node's work."""
-        self._at_work[asyncio.create_task(_do(self._context, task, work))] = task
+        """Begin a node's work, which `wait` starts; raise `Interrupted` if the breaker of its dependency is open."""
+        stack = ExitStack()
+        if work.dependency is not None:
+            stack.enter_context(self._context.dependency(work.dependency))
+        self._at_work.append(_AtWork(task, work, stack))
 
-    async def wait(self, seconds: float | None, others: Iterable[asyncio.Task[None]]) -> list[Ended]:
-        """Wait up to ``seconds`` until some work or one of ``others`` has ended. Return the work that has ended."""
-        await asyncio.wait([*self._at_work, *others], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        ended = [work for work in self._at_work if work.done()]
-        return [(self._at_work.pop(work), _answer_of(work)) for work in ended]
+    async def wait(self, seconds: float | None, others: Iterable[asyncio.Task[None]]) -> None:
+        """Wait up to ``seconds`` until some work or one of ``others`` has ended."""
+        for one in self._at_work:
+            one.running = one.running or asyncio.create_task(one.do())
+        await asyncio.wait([*self._running(), *others], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+    def take_ended(self) -> list[Ended]:
+        """Return the work that has ended, after reporting to its dependencies."""
+        ended = [(one, one.running) for one in self._at_work if one.running is not None and one.running.done()]
+        for one, _ in ended:
+            self._at_work.remove(one)
+        return [(one.task, _answer_of(running, one.dependency)) for one, running in ended]
 
     def drop(self, is_wanted: Callable[[Task], bool]) -> None:
         """Cancel the work of tasks for which ``is_wanted`` returns False."""
-        for work, task in self._at_work.items():
-            if not work.cancelling() and not is_wanted(task):
-                work.cancel()
+        for one in self._at_work:
+            if one.running is not None and not one.running.cancelling() and not is_wanted(one.task):
+                one.running.cancel()
 
     async def close(self) -> None:
         """Cancel all work and wait for its end; its results are dropped."""
-        for work in self._at_work:
-            work.cancel()
-        await asyncio.gather(*self._at_work, return_exceptions=True)
+        for running in self._running():
+            running.cancel()
+        await asyncio.gather(*self._running(), return_exceptions=True)
+
+    def _running(self) -> list[asyncio.Task[Result]]:
+        return [one.running for one in self._at_work if one.running is not None]
 
 
 def failure_of(error: Exception) -> NodeError:
@@ -84,12 +116,6 @@ def failure_of(error: Exception) -> NodeError:
     return NodeError("internal_error", f"The node failed: {type(error).__name__}.", is_transient=True)
 
 
-async def _do(context: AsyncJobContext, task: Task, work: PreparedNode) -> Result:
-    assert work.later is not None
-    async with nullcontext() if work.dependency is None else context.dependency(work.dependency):
-        return await _within(work.later, task.node.timeout_seconds, work.usual_seconds)
-
-
 async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_seconds: float | None) -> Result:
     """Run a node's work; raise TransientError after its timeout, marked if that is shorter than usual."""
     is_short = usual_seconds is not None and seconds < usual_seconds
@@ -105,13 +131,17 @@ async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_s
         raise TransientError(f"It took longer than {seconds:g} s.", code=TIMED_OUT, is_own_timeout=is_short) from error
 
 
-def _answer_of(work: asyncio.Task[Result]) -> Result | NodeError | Interrupted:
-    if work.cancelled():
+def _answer_of(running: asyncio.Task[Result], dependency: ExitStack) -> Result | NodeError | Interrupted:
+    if running.cancelled():
+        with suppress(Interrupted), dependency:
+            # It has neither succeeded nor failed.
+            raise Interrupted("dropped")
         return NodeError("cancelled", "It is no longer needed.")
     try:
-        return work.result()
+        with dependency:
+            return running.result()
     except Interrupted as interruption:
-        # Its dependency is down or refuses every request: the run waits.
+        # Its dependency refuses every request: the run waits.
         return interruption
     except Exception as error:  # noqa: BLE001 - whatever a node's work raises is the node's error
         return failure_of(error)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Self
 from uuid import UUID
 
 from scheduling.kit.base import (
@@ -33,7 +33,7 @@ from workloads.workflows.nodes.work import PreparedNode, Result
 from workloads.workflows.records.records import RecordState
 from workloads.workflows.records.repository import save_records
 from workloads.workflows.running import repository
-from workloads.workflows.running.concurrency import Ended, NodeConcurrency, failure_of
+from workloads.workflows.running.concurrency import NodeConcurrency, failure_of
 from workloads.workflows.running.node_work import NodeWork
 from workloads.workflows.running.recording import Recording
 from workloads.workflows.running.values import Values
@@ -81,7 +81,7 @@ def _failure_of(approval: Approval) -> NodeError:
 
 
 class Runner:
-    """Execution of one run by one start of its job. It is created where the database may be used."""
+    """Execution of one run by one start of its job."""
 
     def __init__(self, context: AsyncJobContext) -> None:
         self.context = context
@@ -89,6 +89,8 @@ class Runner:
         self.begun_at = time.monotonic()
         self.is_new = not context.state
         self.state = WorkflowRunProgress(0) if self.is_new else WorkflowRunProgress.read(context.state)
+        if self.state.error is not None:
+            raise self._failure()
         self.used_before = self.state.active_seconds
         payload = context.payload
         number = payload.get("version") if self.is_new else self.state.workflow_version
@@ -99,29 +101,32 @@ class Runner:
         bounds = Bounds(context.setting(MAX_STEPS.key), context.setting(MAX_SECONDS.key))
         self.planner = Planner(self.graph, self.state, bounds)
         self.parallel = context.setting(PARALLEL_NODES.key)
-        self.nodes = NodeConcurrency(context)
+        self.nodes = NodeConcurrency(context.blocking)
         self.recording = Recording(context.tenant_id, context.job_id, pinned, self.graph, self.state, self.values.load)
         self.work = NodeWork(context, self.planner, self.values, self.recording, self.inputs, self.clock)
-        self.begun: list[tuple[Task, PreparedNode]] = []
+        self.outcome: Outcome | None = None
         self.kept: dict[str, Any] = dict(context.state)
         self.decisions_due_at = 0.0
         self.is_draining = False
         self.interruption: Interrupted | None = None
 
+    @classmethod
+    def begin(cls, context: AsyncJobContext) -> Self:
+        """Return the runner of a job after its first turn; call this where the database may be used."""
+        runner = cls(context)
+        runner.outcome = runner._turn()
+        return runner
+
     async def run(self) -> Outcome:
         """Continue the run as far as possible, and return the outcome of the job."""
-        if self.state.error is not None:
-            raise self._failure()
         yield_requested = asyncio.create_task(self.context.yield_requested())
         try:
-            ended: list[Ended] = []
-            while (outcome := await self.context.run(self._turn, ended)) is None:
+            while self.outcome is None:
+                await self.nodes.wait(self._patience(), () if self.is_draining else (yield_requested,))
+                self.is_draining |= yield_requested.done() or await self.context.should_yield()
+                self.outcome = await self.context.run(self._turn)
                 self.nodes.drop(self.planner.is_expected)
-                for task, work in self.begun:
-                    self.nodes.begin(task, work)
-                ended = await self.nodes.wait(self._patience(), () if self.is_draining else (yield_requested,))
-                self.is_draining |= yield_requested.done()
-            return outcome
+            return self.outcome
         finally:
             yield_requested.cancel()
             await self.nodes.close()
@@ -136,23 +141,35 @@ class Runner:
         self.state.inputs = self.values.keep(inputs)
         return inputs
 
-    def _turn(self, ended: Sequence[Ended]) -> Outcome | None:
-        """Take the results of ``ended`` work and do what can be done at once, which leaves nodes to begin.
+    def _turn(self) -> Outcome | None:
+        """Take the results of nodes, do what can be done at once, and begin nodes whose work takes time.
 
         Return the job's outcome once there is nothing to wait for here.
         """
-        for task, answer in ended:
+        for task, answer in self.nodes.take_ended():
             self._take(task, answer)
         self._take_decisions()
-        self.begun = [] if self.is_draining else self.work.advance(self.parallel - len(self.nodes))
+        begun = [] if self.is_draining else self.work.advance(self.parallel - len(self.nodes))
         self._keep()
         if self.planner.is_ended:
             return self._conclude()
-        return None if self.begun or self.nodes else self._rest()
+        self._begin(begun)
+        return None if self.nodes else self._rest()
+
+    def _begin(self, begun: list[tuple[Task, PreparedNode]]) -> None:
+        for task, work in begun:
+            try:
+                self.nodes.begin(task, work)
+            except Interrupted as interruption:
+                # Its dependency is down. Running work is waited for, so that it is not repeated.
+                self.interruption, self.is_draining = interruption, True
+                return
+            except Exception as error:  # noqa: BLE001 - whatever a node's work raises is the node's error
+                self.work.fail(task, failure_of(error))
+                self.work.is_idle = False
 
     def _take(self, task: Task, answer: Result | NodeError | Interrupted) -> None:
         if isinstance(answer, Interrupted):
-            # Running work is waited for, so that it is not repeated.
             self.interruption, self.is_draining = answer, True
         elif not self.planner.is_expected(task):
             return
