@@ -1,4 +1,4 @@
-"""Workflows on real workers: the examples, and a run whose worker dies at random times."""
+"""Workflows on real workers: the examples, waiting runs of an I/O pool, and a run whose worker dies at random times."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,14 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 
-from scheduling.models import Job
-from tenants.context import tenant_context
+from scheduling.execution.lost_sessions import session_name
+from scheduling.models import Job, Queue, Worker, WorkerPool
+from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
+from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tenants.tenancy.service import update_tenant
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.helpers import executions_of, fetch, wait_for
 from tests.acceptance.processes import ManagedProcess, eventually
@@ -37,6 +42,8 @@ PATIENCE_SECONDS = 120.0
 KILLS = int(os.environ.get("WORKFLOW_KILLS", "4"))
 KILLS_PER_RUN = 2
 ITEMS = 24
+WAITING_POOL, WAITING_RUNS = "models", 30
+CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
 
 
 @pytest.fixture
@@ -55,6 +62,25 @@ def worker(platform: Platform, model: ModelServer) -> Iterator[ManagedProcess]:
     assert worker.is_running, worker.log
     yield worker
     worker.stop()
+
+
+@pytest.fixture
+def io_worker(platform: Platform, model: ModelServer, db: None) -> Iterator[ManagedProcess]:
+    """Start a worker of an I/O pool to which all runs are routed."""
+    with all_tenants():
+        if not WorkerPool.objects.filter(name=WAITING_POOL).exists():
+            create_worker_pool(name=WAITING_POOL, values={"resource_class": "io"})
+            create_queue(name=WAITING_POOL, pool=WAITING_POOL)
+        queue = Queue.objects.get(name=WAITING_POOL)
+    rule = create_routing_rule(values={"position": 1, "kind": "workflow_execution", "queue": queue})
+    environment = {"LLM_API_URL": model.url, "LLM_MODEL": "stub", "OUTGOING_HTTP_ALLOWED_HOSTS": model.host}
+    worker = platform.begin_worker(concurrency=WAITING_RUNS, pool=WAITING_POOL, **environment)
+    eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
+    yield worker
+    with all_tenants():
+        rule.delete()
+    worker.stop()
+    assert "Traceback" not in worker.log, worker.log
 
 
 def start(tenant: Tenant, definition: Any, inputs: dict[str, Any], name: str) -> Job:
@@ -111,6 +137,30 @@ def test_example_workflows_complete(
     assert states == {"succeeded"}
     assert platform.start("verify", "ledger").wait() == 0
     assert platform.start("verify").wait() == 0
+
+
+def test_runs_that_wait_for_a_model_share_a_process_and_few_connections(
+    io_worker: ManagedProcess, acme: Tenant, model: ModelServer
+) -> None:
+    update_tenant(tenant=acme, changes={"max_concurrency": WAITING_RUNS})
+    released = threading.Event()
+    model.reply = lambda body: str(released.wait(PATIENCE_SECONDS))
+    definition = workflow(node("ask", "llm", prompt="?"), outputs={"answer": {"ref": "nodes.ask.text"}})
+    made = create_workflow(tenant=acme, name="wait", definition=definition)
+    jobs = [start_run(tenant=acme, workflow=made, inputs={}).job for _ in range(WAITING_RUNS)]
+    try:
+        eventually(lambda: len(model.prompts) == WAITING_RUNS, within=PATIENCE_SECONDS, what="all runs wait")
+        assert len(io_worker.children()) == 1
+        with all_tenants(), connection.cursor() as cursor:
+            cursor.execute(CONNECTIONS, [session_name(Worker.objects.get(pid=io_worker.pid).pk)])
+            assert cursor.fetchone()[0] <= 8
+        assert {fetch(job).state for job in jobs} == {"executing"}
+    finally:
+        released.set()
+    for job in jobs:
+        done = wait_for(job, "completed")
+        assert done.result["outputs"] == {"answer": "True"}
+        assert [execution.outcome for execution in executions_of(done)] == ["completed"]
 
 
 @pytest.mark.slow

@@ -71,11 +71,13 @@ def search_dataset(
     top_k: int = 10,
     mode: SearchMode = SearchMode.HYBRID,
     timings: Timings | None = None,
+    vector: Any = None,
 ) -> list[Hit]:
     """Return the best ``top_k`` (at most 50) chunks of a dataset for a query, best first.
 
-    Call it in the tenant's scope. The durations of its parts are added to ``timings``. Raise
-    `EmbeddingModelMismatchError` or `EmbeddingUnavailableError` if the query cannot be embedded.
+    Call it in the tenant's scope. The durations of its parts are added to ``timings``; ``vector`` is that of the query
+    if the caller has it. Raise `EmbeddingModelMismatchError` or `EmbeddingUnavailableError` if the query cannot be
+    embedded.
     """
     timings = timings or Timings()
     limit = max(1, min(top_k, MAX_TOP_K))
@@ -83,7 +85,7 @@ def search_dataset(
     rankings = []
     if mode is not SearchMode.TEXT:
         with timings.part("embedding and vectors"):
-            rankings.append(rank_by_vector(dataset, query, depth))
+            rankings.append(rank_by_vector(dataset, query, depth, vector))
     if mode is not SearchMode.VECTOR:
         with timings.part("words"):
             rankings.append(rank_by_text(dataset, query, depth))
@@ -95,7 +97,7 @@ def search_dataset(
         return _read_hits(best)
 
 
-def rank_by_vector(dataset: Dataset, query: str, limit: int) -> Ranking:
+def rank_by_vector(dataset: Dataset, query: str, limit: int, vector: Any = None) -> Ranking:
     """Return the ids of up to ``limit`` chunks with their scores: the cosine of their vector and the query's.
 
     Raise `EmbeddingModelMismatchError` or `EmbeddingUnavailableError` if the query cannot be embedded.
@@ -106,7 +108,7 @@ def rank_by_vector(dataset: Dataset, query: str, limit: int) -> Ranking:
             {"model": dataset.embedding_model, "current": current_model_name()},
         )
     others = _documents_of_other_models(dataset)
-    vector = _vector_of(query)
+    vector = embed_query(query) if vector is None else vector
     asked = {"vector": f"[{','.join(map(str, vector.tolist()))}]", "limit": limit, "others": others}
     parameters = _scope_of(dataset) | asked
     if has_vector_index(dataset.pk):
@@ -115,7 +117,8 @@ def rank_by_vector(dataset: Dataset, query: str, limit: int) -> Ranking:
     return _rank(_BY_VECTOR_EXACTLY, parameters)
 
 
-def _vector_of(query: str) -> Any:
+def embed_query(query: str) -> Any:
+    """Return the vector of a query, without the database; raise `EmbeddingUnavailableError` if that fails."""
     try:
         return get_embedder().embed([query])[0]
     except TransientError as error:

@@ -46,8 +46,6 @@ class HttpCall(AsyncTaskProcessor):
     secret_fields = ("headers",)
     # Longer than the longest call, since name resolution and connecting come on top.
     timeout_seconds = MAX_TIMEOUT_SECONDS + 30.0
-    # A call has effects outside: it is settled before the next begins.
-    is_mergeable = False
     # A host fails, not the kind: calls to others continue.
     has_circuit = False
 

@@ -13,13 +13,13 @@ from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import (
     MAX_DEPENDENCY_CHARACTERS,
+    AsyncJobContext,
+    AsyncTaskProcessor,
     Complete,
-    JobContext,
     PermanentError,
-    TaskProcessor,
     TransientError,
 )
-from scheduling.kit.http import Answer, Limits, read_target, send
+from scheduling.kit.http import Answer, Limits, read_target, send_async
 from workloads.webhooks.endpoints import KIND, Endpoint, read_endpoint, record_attempt
 from workloads.webhooks.exceptions import WebhookNotFoundError
 from workloads.webhooks.signing import SecretUnreadableError, headers_of
@@ -30,7 +30,7 @@ DELAYS_SECONDS = (10.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 21_600.0, 86_400.
 GONE = 410
 
 
-class WebhookDelivery(TaskProcessor):
+class WebhookDelivery(AsyncTaskProcessor):
     """Processor of the kind `webhook_delivery`. Each job delivers one event to one webhook."""
 
     kind = KIND
@@ -56,21 +56,19 @@ class WebhookDelivery(TaskProcessor):
     retry_delays_seconds = DELAYS_SECONDS
     # A delivery is signed: only the platform may create one.
     is_internal = True
-    # A call has effects outside: it is settled before the next begins.
-    is_mergeable = False
     # A host fails, not the kind: deliveries to others continue.
     has_circuit = False
 
-    def process(self, context: JobContext) -> Complete:
-        endpoint = find_endpoint(context)
+    async def process(self, context: AsyncJobContext) -> Complete:  # type: ignore[override]  # as its base does
+        endpoint = await context.run(find_endpoint, context)
         host = read_target(endpoint.url).authority[:MAX_DEPENDENCY_CHARACTERS]
-        with context.dependency(host):
-            answer = deliver(context, endpoint)
+        async with context.dependency(host):
+            answer = await deliver(context, endpoint)
             context.log("answered", status=answer.status)
             return conclude(answer)
 
 
-def find_endpoint(context: JobContext) -> Endpoint:
+def find_endpoint(context: AsyncJobContext) -> Endpoint:
     """Return the URL and secrets of the job's webhook.
 
     Raise `PermanentError` if the webhook was deleted or its secret cannot be decrypted.
@@ -83,21 +81,15 @@ def find_endpoint(context: JobContext) -> Endpoint:
         raise PermanentError("The webhook needs a new secret: rotate it.", code="webhook_secret") from error
 
 
-def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
+async def deliver(context: AsyncJobContext, endpoint: Endpoint) -> Answer:
     """Send the request and record the attempt. Return the response, or raise the error of a failed request."""
     body = body_of(context)
     now, began = int(time.time()), time.monotonic()
     signed = headers_of(endpoint.secrets, message_id=context.idempotency_key, timestamp=now, body=body)
     status, error, text = None, "", ""
     try:
-        answer = send(
-            "POST",
-            endpoint.url,
-            headers=[("Content-Type", "application/json"), *signed],
-            body=body,
-            limits=LIMITS,
-            at_safe_point=context.should_yield,
-        )
+        headers = [("Content-Type", "application/json"), *signed]
+        answer = await send_async("POST", endpoint.url, headers=headers, body=body, limits=LIMITS)
     except (PermanentError, TransientError) as failure:
         error = str(failure)
         raise
@@ -108,7 +100,8 @@ def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
         # Not for an interruption, after which it is unknown whether the delivery arrived: the job is requeued and
         # delivers again.
         if status is not None or error:
-            record_attempt(
+            await context.run(
+                record_attempt,
                 tenant_id=context.tenant_id,
                 webhook_id=UUID(context.payload["webhook"]),
                 job_id=context.job_id,
@@ -121,7 +114,7 @@ def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
             )
 
 
-def body_of(context: JobContext) -> bytes:
+def body_of(context: AsyncJobContext) -> bytes:
     """Return the request's body, which is the same bytes at each attempt."""
     message = {"id": context.idempotency_key, "type": context.payload["event"], "data": context.payload["data"]}
     if "timestamp" in context.payload:

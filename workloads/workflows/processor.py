@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from django.utils.translation import gettext_noop
 
-from scheduling.kit.base import JobContext, Outcome, TaskProcessor
+from scheduling.kit.base import AsyncJobContext, AsyncTaskProcessor, Outcome
 from workloads.workflows.running.runner import Runner
 from workloads.workflows.tenant_settings import SETTINGS
 
 
-class WorkflowExecution(TaskProcessor):
+class WorkflowExecution(AsyncTaskProcessor):
     """Processor of the kind `workflow_execution`. Each job is one run of a workflow."""
 
     kind = "workflow_execution"
@@ -32,11 +32,10 @@ class WorkflowExecution(TaskProcessor):
     memory_class = "medium"
     # A run gives its slot back at its nodes; the setting max_seconds bounds its working time.
     timeout_seconds = 3_600.0
-    # Its nodes have effects outside: it is settled before the next begins.
-    is_mergeable = False
     # A service that a node calls fails, not the kind.
     has_circuit = False
     settings = tuple(setting.key for setting in SETTINGS.settings)
 
-    def process(self, context: JobContext) -> Outcome:
-        return Runner(context).run()
+    async def process(self, context: AsyncJobContext) -> Outcome:  # type: ignore[override]  # as its base does
+        runner = await context.run(Runner.begin, context)
+        return await runner.run()

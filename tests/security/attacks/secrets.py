@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 from collections.abc import Callable, Mapping
@@ -29,7 +30,6 @@ from tests.security.table import Attack
 from tests.security.world import World, refusal_of
 from tests.web_server import WebServer, web_server
 from workloads.http_call.processor import HttpCall
-from workloads.model_endpoints import event_loop
 from workloads.model_endpoints.chat import Chat, chat
 from workloads.model_endpoints.endpoints import chat_endpoint
 from workloads.workflows.tenant_settings import LLM_KEY, LLM_URL
@@ -248,7 +248,7 @@ def _call_model(tenant: Tenant, server: WebServer) -> str:
         try:
             key = open_header(tenant.pk, values[LLM_URL.key], values[LLM_KEY.key])
             endpoint = chat_endpoint(url=values[LLM_URL.key], key=key, model="m")
-            event_loop.run(chat(endpoint, Chat([{"role": "user", "content": "?"}], "m")))
+            asyncio.run(chat(endpoint, Chat([{"role": "user", "content": "?"}], "m")))
         except PermanentError as error:
             return error.code
     return f"Authorization: {server.seen[-1].headers.get('Authorization')}"

@@ -65,10 +65,10 @@ class Planner:
         self._conclude()
         return [] if self.state.error is not None else tasks
 
-    def next_due(self) -> float | None:
+    def next_due(self, *, with_decisions: bool = True) -> float | None:
         """Return the earliest time at which a waiting node is due; None if no node waits for a time."""
-        dues = [step.due_at for step in self.state.steps.values() if step.due_at is not None]
-        return min(dues, default=None)
+        counted = [one for one in self.state.steps.values() if with_decisions or one.wait is not WaitCause.DECISION]
+        return min((step.due_at for step in counted if step.due_at is not None), default=None)
 
     @property
     def awaits_decision(self) -> bool:

@@ -29,7 +29,7 @@ def prepare(place: NodeContext) -> PreparedNode:
     if method not in _READING:
         # A server that supports it does the same work once, however often the request is repeated.
         headers.setdefault("Idempotency-Key", [place.idempotency_key])
-    sent = [(name, open_pieces(place.run.tenant_id, url, pieces)) for name, pieces in headers.items()]
+    sent = [(name, open_pieces(place.job.tenant_id, url, pieces)) for name, pieces in headers.items()]
     limits = Limits(
         read_seconds=place.node.timeout_seconds,
         total_seconds=place.node.timeout_seconds,

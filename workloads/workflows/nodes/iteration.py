@@ -15,7 +15,7 @@ def prepare(place: NodeContext) -> PreparedNode:
     items = place.reading.evaluate(place.config["items"])
     if not isinstance(items, list):
         raise PermanentError(f"Its items are not a list but of the type {type(items).__name__}.", code="items_invalid")
-    most = place.run.settings[MAX_ITEMS.key]
+    most = place.job.settings[MAX_ITEMS.key]
     if len(items) > most:
         raise PermanentError(f"It has {len(items):,} items; at most {most:,} are allowed.", code="too_many_items")
     return PreparedNode(inputs={"items": len(items)}, now=lambda: OpenedIteration(items))

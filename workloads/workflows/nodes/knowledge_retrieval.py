@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
-
-from django.db import connections
 
 from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
 from tenants.database.prepared import execute, set_config
 from workloads.documents.queries import get_dataset
-from workloads.documents.search import MAX_QUERY_LENGTH, SearchMode, search_dataset
+from workloads.documents.search import MAX_QUERY_LENGTH, SearchMode, embed_query, search_dataset
 from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 DEFAULT_TOP_K = 5
+# Of the process; a slow endpoint of embeddings delays only searches.
+_embedding = ThreadPoolExecutor(8, thread_name_prefix="embedding")
 
 
 def prepare(place: NodeContext) -> PreparedNode:
-    """Return the search. It runs in a thread, with its own database connection in the scope of the run's tenant."""
+    """Return the search: it embeds the query in a thread, and only then takes the job's database connection."""
     asked = {
         "dataset": str(_read_id(place.reading.render(place.config["dataset"]))),
         "query": place.reading.render(place.config["query"])[:MAX_QUERY_LENGTH],
         "top_k": place.config.get("top_k", DEFAULT_TOP_K),
         "mode": place.config.get("mode", SearchMode.HYBRID.value),
     }
-    return PreparedNode(inputs=asked, aside=lambda: _search(place, asked))
+
+    async def search() -> NodeOutput:
+        vector = None
+        if asked["mode"] != SearchMode.TEXT:
+            vector = await asyncio.get_running_loop().run_in_executor(_embedding, embed_query, asked["query"])
+        return await place.job.run(_search, place, asked, vector)
+
+    return PreparedNode(inputs=asked, later=search)
 
 
 def _read_id(text: str) -> UUID:
@@ -35,30 +44,27 @@ def _read_id(text: str) -> UUID:
         raise PermanentError("The dataset's id is not a UUID.", code="dataset_invalid") from None
 
 
-def _search(place: NodeContext, asked: dict[str, Any]) -> NodeOutput:
-    try:
-        # Row-level security hides another tenant's dataset.
-        with tenant_context(place.run.tenant_id):
-            milliseconds = max(1, int(place.node.timeout_seconds * 1_000))
-            execute(*set_config({"statement_timeout": str(milliseconds)}), is_planned=True)
-            hits = search_dataset(
-                dataset=get_dataset(UUID(asked["dataset"])),
-                query=asked["query"],
-                top_k=asked["top_k"],
-                mode=SearchMode(asked["mode"]),
-            )
-            results = [
-                {
-                    "text": hit.chunk.text,
-                    "score": hit.score,
-                    "document": hit.chunk.document.name,
-                    "document_id": str(hit.chunk.document_id),
-                    "chunk": str(hit.chunk.pk),
-                    "location": hit.chunk.location,
-                }
-                for hit in hits
-            ]
-    finally:
-        # The thread ends with the run; nothing else closes its connections.
-        connections.close_all()
+def _search(place: NodeContext, asked: dict[str, Any], vector: Any) -> NodeOutput:
+    # Row-level security hides another tenant's dataset.
+    with tenant_context(place.job.tenant_id):
+        milliseconds = max(1, int(place.node.timeout_seconds * 1_000))
+        execute(*set_config({"statement_timeout": str(milliseconds)}), is_planned=True)
+        hits = search_dataset(
+            dataset=get_dataset(UUID(asked["dataset"])),
+            query=asked["query"],
+            top_k=asked["top_k"],
+            mode=SearchMode(asked["mode"]),
+            vector=vector,
+        )
+        results = [
+            {
+                "text": hit.chunk.text,
+                "score": hit.score,
+                "document": hit.chunk.document.name,
+                "document_id": str(hit.chunk.document_id),
+                "chunk": str(hit.chunk.pk),
+                "location": hit.chunk.location,
+            }
+            for hit in hits
+        ]
     return NodeOutput({"results": results, "text": "\n\n".join(result["text"] for result in results)})

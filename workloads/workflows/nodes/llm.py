@@ -21,9 +21,9 @@ _OPTIONS = ("temperature", "max_tokens")
 
 def prepare(place: NodeContext) -> PreparedNode:
     """Render the messages now, and return the work that sends them and streams the answer on the event loop."""
-    settings, config = place.run.settings, place.config
+    settings, config = place.job.settings, place.config
     url = settings[LLM_URL.key]
-    key = open_header(place.run.tenant_id, url, settings[LLM_KEY.key]) if url else ""
+    key = open_header(place.job.tenant_id, url, settings[LLM_KEY.key]) if url else ""
     endpoint = chat_endpoint(url=url, key=key, model=settings[LLM_MODEL.key])
     model = config.get("model") or endpoint.model
     if not model:
@@ -33,7 +33,7 @@ def prepare(place: NodeContext) -> PreparedNode:
     seconds = place.node.timeout_seconds
     limits = replace(CHAT_LIMITS, read_seconds=min(CHAT_LIMITS.read_seconds, seconds), total_seconds=seconds)
 
-    stream = partial(place.run.stream, str(place.key))
+    stream = partial(place.job.stream, str(place.key))
 
     async def ask() -> NodeOutput:
         # An attempt that failed may have streamed a part.

@@ -7,4 +7,4 @@ from workloads.workflows.nodes.work import NodeContext, NodeOutput, PreparedNode
 
 def prepare(place: NodeContext) -> PreparedNode:
     """Return the run's inputs, which were validated when the run was submitted."""
-    return PreparedNode(now=lambda: NodeOutput(place.run.inputs))
+    return PreparedNode(now=lambda: NodeOutput(place.inputs))

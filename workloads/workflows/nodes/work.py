@@ -5,37 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
-from scheduling.kit.base import Dependency
+from scheduling.kit.base import AsyncJobContext, Dependency
 from workloads.workflows.definition.graph import Node
 from workloads.workflows.engine.state import Key, WaitCause
 from workloads.workflows.engine.variables import Reading
 
 
 @dataclass(frozen=True, slots=True)
-class RunFacts:
-    """What the nodes of a run share. ``idempotency_key`` stays the same when the run's job is started again.
-
-    ``stream`` is the method of the job's context.
-    """
-
-    tenant_id: UUID
-    run_id: UUID
-    idempotency_key: str
-    inputs: Mapping[str, Any]
-    settings: Mapping[str, Any] = field(repr=False)
-    stream: Callable[..., None] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class NodeContext:
-    """A node that is about to run, and the variables that it can read."""
+    """A node that is about to run, the variables that it can read, the run's inputs, and the context of its job."""
 
     key: Key
     node: Node
     reading: Reading
-    run: RunFacts
+    inputs: Mapping[str, Any]
+    job: AsyncJobContext
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -45,7 +30,7 @@ class NodeContext:
     @property
     def idempotency_key(self) -> str:
         """Return a key that stays the same for all attempts of this node in this run."""
-        return f"{self.run.idempotency_key}:{self.key}"
+        return f"{self.job.idempotency_key}:{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +64,9 @@ type Result = NodeOutput | OpenedIteration | WaitRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedNode:
-    """The work of a node, given by one of three functions: ``now``, ``later`` or ``aside``.
+    """The work of a node, given by one of two functions: ``now`` or ``later``.
 
-    ``now`` is called at once and must take negligible time; ``later`` runs on the event loop, ``aside`` in a thread.
+    ``now`` is called at once and must take negligible time; ``later`` runs on the event loop, beside other nodes.
     ``inputs`` are shown on the run's page. ``dependency`` is the external service that the work needs, and
     ``usual_seconds`` is its timeout unless the node sets a lower one.
     """
@@ -89,6 +74,5 @@ class PreparedNode:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     now: Callable[[], Result] | None = None
     later: Callable[[], Awaitable[Result]] | None = None
-    aside: Callable[[], Result] | None = None
     dependency: Dependency | None = None
     usual_seconds: float | None = None

@@ -1,12 +1,14 @@
-"""The work of nodes that takes time: on the event loop of the process, or in a thread of the run."""
+"""The work of nodes that takes time: each is a task of the event loop on which the run's job runs.
+
+Their dependencies are entered and left in the turns of the run, which have a database connection.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
@@ -15,7 +17,6 @@ from django.db import InterfaceError, OperationalError
 from scheduling.kit.base import Interrupted, JobContext, PermanentError, TransientError
 from scheduling.kit.http import NoAnswerError
 from tenants.exceptions import DomainError
-from workloads.model_endpoints import event_loop
 from workloads.workflows.engine.state import NodeError
 from workloads.workflows.engine.tasks import Task
 from workloads.workflows.engine.variables import TemplateFailedError, VariableMissingError
@@ -30,60 +31,65 @@ _EARLY_SECONDS = 0.01
 type Ended = tuple[Task, Result | NodeError | Interrupted]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _AtWork:
-    """A node whose work has started, with the context of its dependency, which is closed after the work."""
+    """A node at work, with the context of its dependency, which is left after the work."""
 
     task: Task
-    future: Future[Result]
+    work: PreparedNode
     dependency: ExitStack
+    running: asyncio.Task[Result] | None = None
+
+    async def do(self) -> Result:
+        """Run the node's work within its time."""
+        assert self.work.later is not None
+        return await _within(self.work.later, self.task.node.timeout_seconds, self.work.usual_seconds)
 
 
 class NodeConcurrency:
     """The nodes of a run whose work is in progress."""
 
-    def __init__(self, context: JobContext, *, threads: int) -> None:
+    def __init__(self, context: JobContext) -> None:
         self._context = context
-        self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
         self._at_work: list[_AtWork] = []
 
     def __len__(self) -> int:
         return len(self._at_work)
 
     def begin(self, task: Task, work: PreparedNode) -> None:
-        """Start a node's work; raise `Interrupted` if the circuit breaker of its dependency is open."""
+        """Begin a node's work, which `wait` starts; raise `Interrupted` if the breaker of its dependency is open."""
         stack = ExitStack()
         if work.dependency is not None:
             stack.enter_context(self._context.dependency(work.dependency))
-        if work.later is not None:
-            future = event_loop.submit(_within(work.later, task.node.timeout_seconds, work.usual_seconds))
-        else:
-            assert work.aside is not None
-            self._pool = self._pool or ThreadPoolExecutor(self._threads, thread_name_prefix="workflow-node")
-            future = self._pool.submit(work.aside)
-        self._at_work.append(_AtWork(task, future, stack))
+        self._at_work.append(_AtWork(task, work, stack))
 
-    def wait(self, seconds: float) -> list[Ended]:
-        """Wait up to ``seconds`` until some work has ended. Return the work that has ended, which may be none."""
-        wait([one.future for one in self._at_work], timeout=seconds, return_when=FIRST_COMPLETED)
-        ended = [one for one in self._at_work if one.future.done()]
-        self._at_work = [one for one in self._at_work if not one.future.done()]
-        return [(one.task, _answer_of(one)) for one in ended]
+    async def wait(self, seconds: float | None, others: Iterable[asyncio.Task[None]]) -> None:
+        """Wait up to ``seconds`` until some work or one of ``others`` has ended."""
+        for one in self._at_work:
+            one.running = one.running or asyncio.create_task(one.do())
+        await asyncio.wait([*self._running(), *others], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+    def take_ended(self) -> list[Ended]:
+        """Return the work that has ended, after reporting to its dependencies."""
+        ended = [(one, one.running) for one in self._at_work if one.running is not None and one.running.done()]
+        for one, _ in ended:
+            self._at_work.remove(one)
+        return [(one.task, _answer_of(running, one.dependency)) for one, running in ended]
 
     def drop(self, is_wanted: Callable[[Task], bool]) -> None:
         """Cancel the work of tasks for which ``is_wanted`` returns False."""
         for one in self._at_work:
-            if not is_wanted(one.task):
-                one.future.cancel()
+            if one.running is not None and not one.running.cancelling() and not is_wanted(one.task):
+                one.running.cancel()
 
-    def close(self) -> None:
-        """Cancel all work. A thread that is running is waited for, and its result is dropped."""
-        for one in self._at_work:
-            one.future.cancel()
-        self._at_work.clear()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+    async def close(self) -> None:
+        """Cancel all work and wait for its end; its results are dropped."""
+        for running in self._running():
+            running.cancel()
+        await asyncio.gather(*self._running(), return_exceptions=True)
+
+    def _running(self) -> list[asyncio.Task[Result]]:
+        return [one.running for one in self._at_work if one.running is not None]
 
 
 def failure_of(error: Exception) -> NodeError:
@@ -125,15 +131,15 @@ async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_s
         raise TransientError(f"It took longer than {seconds:g} s.", code=TIMED_OUT, is_own_timeout=is_short) from error
 
 
-def _answer_of(one: _AtWork) -> Result | NodeError | Interrupted:
-    if one.future.cancelled():
-        with suppress(Interrupted), one.dependency:
+def _answer_of(running: asyncio.Task[Result], dependency: ExitStack) -> Result | NodeError | Interrupted:
+    if running.cancelled():
+        with suppress(Interrupted), dependency:
             # It has neither succeeded nor failed.
             raise Interrupted("dropped")
         return NodeError("cancelled", "It is no longer needed.")
     try:
-        with one.dependency:
-            return one.future.result()
+        with dependency:
+            return running.result()
     except Interrupted as interruption:
         # Its dependency refuses every request: the run waits.
         return interruption

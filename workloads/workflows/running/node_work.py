@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
-from scheduling.kit.base import JobContext
+from scheduling.kit.base import AsyncJobContext
 from workloads.workflows.engine.planner import Planner
 from workloads.workflows.engine.state import Key, NodeError, WaitCause
 from workloads.workflows.engine.tasks import Task, TaskType
@@ -21,7 +21,6 @@ from workloads.workflows.nodes.work import (
     OpenedIteration,
     PreparedNode,
     Result,
-    RunFacts,
     WaitRequest,
 )
 from workloads.workflows.running.concurrency import failure_of
@@ -36,14 +35,14 @@ INLINE_SECONDS: Final = 0.05
 class NodeWork:
     """The work of a run between one start of its job and the next.
 
-    ``is_idle``: the last `advance` found nothing to do.
+    ``is_idle``: after the last `advance` there is nothing to do that it has room for.
     """
 
-    context: JobContext
+    context: AsyncJobContext
     planner: Planner
     values: Values
     recording: Recording
-    facts: RunFacts
+    inputs: Mapping[str, Any]
     clock: Callable[[], float]
     approvals: list[Approval] = field(default_factory=list)
     is_idle: bool = False
@@ -51,18 +50,20 @@ class NodeWork:
     def advance(self, room: int) -> list[tuple[Task, PreparedNode]]:
         """Do the work that takes negligible time, and return up to ``room`` tasks with work that takes longer."""
         begun: list[tuple[Task, PreparedNode]] = []
+        tasks: list[Task] = []
         until = time.monotonic() + INLINE_SECONDS
         while time.monotonic() < until:
             left = room - len(begun)
             tasks = self.planner.plan(self.clock(), room=left) if left > 0 else []
-            self.is_idle = not tasks and not begun
             if not tasks:
                 break
             for task in tasks:
                 work = self._do(task)
                 if work is not None:
                     begun.append((task, work))
-        return [one for one in begun if self.planner.is_expected(one[0])]
+        expected = [one for one in begun if self.planner.is_expected(one[0])]
+        self.is_idle = not tasks and len(expected) == len(begun)
+        return expected
 
     def _do(self, task: Task) -> PreparedNode | None:
         """Do a task at once, or return its work if it takes time."""
@@ -81,7 +82,7 @@ class NodeWork:
 
     def _prepare(self, task: Task) -> PreparedNode | None:
         reading = self._reading(task.key.path, task.node.parent)
-        work = PREPARATIONS[task.node.type](NodeContext(task.key, task.node, reading, self.facts))
+        work = PREPARATIONS[task.node.type](NodeContext(task.key, task.node, reading, self.inputs, self.context))
         self.recording.inputs[task.key] = work.inputs
         if work.now is None:
             return work

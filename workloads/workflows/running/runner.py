@@ -1,25 +1,35 @@
 """One start of a run's job: it continues from the checkpoint until the run ends, waits, or yields its slot.
 
-Each turn of the loop plans, does at once what takes negligible time, stores the state, begins the rest, and collects
-results. The stored state is a safe point: work in it is never repeated; work that was begun and not stored is begun
-again by the worker that resumes the run.
+Each turn takes results, plans, does at once what takes negligible time, and stores the state; between two turns the
+event loop waits for the rest, without a database connection. The stored state is a safe point: work in it is never
+repeated; work that was begun and not stored is begun again by the worker that resumes the run.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID
 
-from scheduling.kit.base import Complete, Interrupted, JobContext, Outcome, PermanentError, Snoozed, Suspended, Yielded
+from scheduling.kit.base import (
+    AsyncJobContext,
+    Complete,
+    Interrupted,
+    Outcome,
+    PermanentError,
+    Snoozed,
+    Suspended,
+    Yielded,
+)
 from workloads.workflows.definition.graph import Graph, Node
 from workloads.workflows.engine.planner import Planner
 from workloads.workflows.engine.state import Key, NodeError, Status, WaitCause, WorkflowRunProgress
 from workloads.workflows.engine.tasks import Bounds, Task
 from workloads.workflows.inputs import read_inputs
 from workloads.workflows.models import Approval, ApprovalState
-from workloads.workflows.nodes.work import PreparedNode, RunFacts
+from workloads.workflows.nodes.work import PreparedNode, Result
 from workloads.workflows.records.records import RecordState
 from workloads.workflows.records.repository import save_records
 from workloads.workflows.running import repository
@@ -31,8 +41,7 @@ from workloads.workflows.tenant_settings import MAX_SECONDS, MAX_STEPS, PARALLEL
 
 APPROVED, REJECTED = ApprovalState.APPROVED.value, ApprovalState.REJECTED.value
 _ON_TIMEOUT: Mapping[str, str] = {"approve": APPROVED, "reject": REJECTED}
-# Interval of the checks for a cancel, and for decisions.
-LOOK_SECONDS: Final = 0.25
+# Interval of the checks for decisions.
 DECISION_SECONDS: Final = 2.0
 # A shorter wait is not worth a new start.
 SHORT_WAIT_SECONDS: Final = 1.0
@@ -74,12 +83,14 @@ def _failure_of(approval: Approval) -> NodeError:
 class Runner:
     """Execution of one run by one start of its job."""
 
-    def __init__(self, context: JobContext) -> None:
+    def __init__(self, context: AsyncJobContext) -> None:
         self.context = context
         self.clock = repository.database_clock()
         self.begun_at = time.monotonic()
         self.is_new = not context.state
         self.state = WorkflowRunProgress(0) if self.is_new else WorkflowRunProgress.read(context.state)
+        if self.state.error is not None:
+            raise self._failure()
         self.used_before = self.state.active_seconds
         payload = context.payload
         number = payload.get("version") if self.is_new else self.state.workflow_version
@@ -90,35 +101,35 @@ class Runner:
         bounds = Bounds(context.setting(MAX_STEPS.key), context.setting(MAX_SECONDS.key))
         self.planner = Planner(self.graph, self.state, bounds)
         self.parallel = context.setting(PARALLEL_NODES.key)
-        self.lanes = NodeConcurrency(context, threads=self.parallel)
+        self.nodes = NodeConcurrency(context.blocking)
         self.recording = Recording(context.tenant_id, context.job_id, pinned, self.graph, self.state, self.values.load)
-        facts = RunFacts(
-            context.tenant_id, context.job_id, context.idempotency_key, self.inputs, context.settings, context.stream
-        )
-        self.work = NodeWork(context, self.planner, self.values, self.recording, facts, self.clock)
+        self.work = NodeWork(context, self.planner, self.values, self.recording, self.inputs, self.clock)
+        self.outcome: Outcome | None = None
         self.kept: dict[str, Any] = dict(context.state)
         self.decisions_due_at = 0.0
         self.is_draining = False
         self.interruption: Interrupted | None = None
 
-    def run(self) -> Outcome:
+    @classmethod
+    def begin(cls, context: AsyncJobContext) -> Self:
+        """Return the runner of a job after its first turn; call this where the database may be used."""
+        runner = cls(context)
+        runner.outcome = runner._turn()
+        return runner
+
+    async def run(self) -> Outcome:
         """Continue the run as far as possible, and return the outcome of the job."""
-        if self.state.error is not None:
-            raise self._failure()
+        yield_requested = asyncio.create_task(self.context.yield_requested())
         try:
-            while True:
-                self._take_decisions()
-                begun = [] if self.is_draining else self.work.advance(self.parallel - len(self.lanes))
-                self.lanes.drop(self.planner.is_expected)
-                self._keep()
-                if self.planner.is_ended:
-                    return self._conclude()
-                self._begin(begun)
-                if not self.lanes and (outcome := self._rest()) is not None:
-                    return outcome
-                self._collect()
+            while self.outcome is None:
+                await self.nodes.wait(self._patience(), () if self.is_draining else (yield_requested,))
+                self.is_draining |= yield_requested.done() or await self.context.should_yield()
+                self.outcome = await self.context.run(self._turn)
+                self.nodes.drop(self.planner.is_expected)
+            return self.outcome
         finally:
-            self.lanes.close()
+            yield_requested.cancel()
+            await self.nodes.close()
 
     def _read_inputs(self, number: int) -> Any:
         if not self.is_new:
@@ -130,36 +141,57 @@ class Runner:
         self.state.inputs = self.values.keep(inputs)
         return inputs
 
+    def _turn(self) -> Outcome | None:
+        """Take the results of nodes, do what can be done at once, and begin nodes whose work takes time.
+
+        Return the job's outcome once there is nothing to wait for here.
+        """
+        for task, answer in self.nodes.take_ended():
+            self._take(task, answer)
+        self._take_decisions()
+        begun = [] if self.is_draining else self.work.advance(self.parallel - len(self.nodes))
+        self._keep()
+        if self.planner.is_ended:
+            return self._conclude()
+        self._begin(begun)
+        return None if self.nodes else self._rest()
+
     def _begin(self, begun: list[tuple[Task, PreparedNode]]) -> None:
         for task, work in begun:
             try:
-                self.lanes.begin(task, work)
+                self.nodes.begin(task, work)
             except Interrupted as interruption:
-                if interruption.cause != "dependency":
-                    raise
-                # Running work is waited for, so that it is not repeated.
+                # Its dependency is down. Running work is waited for, so that it is not repeated.
                 self.interruption, self.is_draining = interruption, True
                 return
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:  # noqa: BLE001 - whatever a node's work raises is the node's error
                 self.work.fail(task, failure_of(error))
+                self.work.is_idle = False
 
-    def _collect(self) -> None:
-        """Collect ended work, and check whether the slot is to be yielded."""
-        for task, answer in self.lanes.wait(LOOK_SECONDS if self.lanes else 0.0):
-            if isinstance(answer, Interrupted):
-                self.interruption, self.is_draining = answer, True
-                continue
-            if not self.planner.is_expected(task):
-                continue
-            if isinstance(answer, NodeError):
-                self.work.fail(task, answer)
-                continue
+    def _take(self, task: Task, answer: Result | NodeError | Interrupted) -> None:
+        if isinstance(answer, Interrupted):
+            self.interruption, self.is_draining = answer, True
+        elif not self.planner.is_expected(task):
+            return
+        elif isinstance(answer, NodeError):
+            self.work.fail(task, answer)
+        else:
             try:
                 self.work.apply(task, answer)
             except Exception as error:  # noqa: BLE001 - a value that cannot be kept is the node's error
                 self.work.fail(task, failure_of(error))
-        if self.context.should_yield():
-            self.is_draining = True
+
+    def _patience(self) -> float | None:
+        """Return the seconds until there is something to do though no work has ended; None if there is nothing."""
+        if self.is_draining:
+            return None
+        dues = [self.decisions_due_at] if self.planner.awaits_decision else []
+        if len(self.nodes) < self.parallel:
+            if not self.work.is_idle:
+                return 0.0
+            due = self.planner.next_due(with_decisions=False)
+            dues += [] if due is None else [due]
+        return max(0.0, min(dues) - self.clock()) if dues else None
 
     def _rest(self) -> Outcome | None:
         """Return the job's outcome while no node is running; None to continue."""
@@ -176,7 +208,6 @@ class Runner:
         if due is None:
             raise RuntimeError("The run has nothing to do and nothing to wait for.")
         if due - now <= SHORT_WAIT_SECONDS:
-            time.sleep(min(LOOK_SECONDS, due - now))
             return None
         self._keep(RecordState.WAITING)
         return Snoozed(self._last_state(), due - now)
@@ -206,8 +237,8 @@ class Runner:
                 repository.end_run(self.context.job_id)
 
         done = sum(step.status.is_ended for key, step in self.state.steps.items() if not key.path)
-        self.context.report_progress(done, len(self.graph.scopes[None]), "nodes")
-        self.context.checkpoint(self.kept, write)
+        self.context.blocking.report_progress(done, len(self.graph.scopes[None]), "nodes")
+        self.context.blocking.checkpoint(self.kept, write)
 
     def _last_state(self) -> dict[str, Any]:
         used = self.used_before + time.monotonic() - self.begun_at
@@ -215,7 +246,7 @@ class Runner:
 
     def _take_decisions(self) -> None:
         now = self.clock()
-        if not self.planner.awaits_decision or (now < self.decisions_due_at and self.lanes):
+        if not self.planner.awaits_decision or (now < self.decisions_due_at and self.nodes):
             return
         self.decisions_due_at = now + DECISION_SECONDS
         decisions = repository.read_decisions(self.context.tenant_id, self.context.job_id)

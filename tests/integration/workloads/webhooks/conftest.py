@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,11 +13,13 @@ from rest_framework.test import APIClient
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution.message import execute
 from scheduling.fleet.workers import register_worker
+from scheduling.kit import registry
 from scheduling.models import Job, LiveExecution, Worker, WorkerPool
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
 from tests.integration.api.conftest import session_of
 from tests.integration.scheduling.job_helpers import reload, use_one_pool
+from tests.integration.scheduling.worker.conftest import run_in_slots
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 
@@ -43,8 +46,14 @@ def globex_api(globex_user: User) -> APIClient:
 
 
 @pytest.fixture
-def run(transactional_db: None) -> Run:
-    """Dispatch and execute one job, in the pool of kinds of both classes; return the job afterwards."""
+def pool() -> str:
+    """Return where `run` executes a job: in a child process of Celery's pool, or in a process of coroutines."""
+    return "prefork"
+
+
+@pytest.fixture
+def run(transactional_db: None, pool: str) -> Run:
+    """Dispatch and execute one job; return the job afterwards."""
     use_one_pool()
     local = LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
@@ -55,7 +64,10 @@ def run(transactional_db: None) -> Run:
         run_tick(WorkerPool.objects.get(name="default").pk)
         with all_tenants():
             live = LiveExecution.objects.get(job_id=job.pk)
-        execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=local)
+        if pool == registry.resource_class(job.kind) == "io":
+            asyncio.run(run_in_slots(local, [(live.pk, live.token)]))
+        else:
+            execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=local)
         return reload(job)
 
     return run_job

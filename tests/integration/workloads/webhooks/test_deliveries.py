@@ -31,6 +31,11 @@ pytestmark = pytest.mark.usefixtures("transactional_db")
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "how-to" / "webhooks.md"
 
 
+@pytest.fixture(params=["prefork", "io"])
+def pool(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def make(api: APIClient, url: str, name: str = "ops") -> dict[str, Any]:
     answer = api.post(API + "webhooks/", {"name": name, "url": url})
     assert answer.status_code == 201, answer.content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from scheduling.dispatch import leadership
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution.message import execute
 from scheduling.fleet.workers import register_worker
-from scheduling.models import Job, LiveExecution, Worker, WorkerPool
+from scheduling.models import Execution, Job, LiveExecution, Worker, WorkerPool
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.job_helpers import use_one_pool
+from tests.integration.scheduling.worker.conftest import run_in_slots
 from tests.model_server import ModelServer, model_server
 from workloads.workflows.models import Workflow
 from workloads.workflows.records.models import NodeRun, WorkflowRun
@@ -73,8 +75,9 @@ def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> API
 class Runs:
     """A helper that starts runs and executes them as long as they proceed."""
 
-    def __init__(self, local: LocalWorker) -> None:
+    def __init__(self, local: LocalWorker, pool: str) -> None:
         self._local = local
+        self._pool = pool
 
     def start(self, tenant: Tenant, definition: Any, inputs: Mapping[str, Any] | None = None) -> Job:
         """Submit a run of a new workflow without starting it."""
@@ -90,7 +93,10 @@ class Runs:
             live = LiveExecution.objects.filter(job_id=job.pk).first()
         if live is None:
             return False
-        execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=self._local)
+        if self._pool == "io":
+            asyncio.run(run_in_slots(self._local, [(live.pk, live.token)]))
+        else:
+            execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=self._local)
         return True
 
     def go(self, job: Job) -> Job:
@@ -106,9 +112,15 @@ class Runs:
 
 
 @pytest.fixture
-def runs(local: LocalWorker) -> Runs:
+def pool() -> str:
+    """Return where `runs` executes a job: in a child process of Celery's pool, or in a process of coroutines."""
+    return "prefork"
+
+
+@pytest.fixture
+def runs(local: LocalWorker, pool: str) -> Runs:
     """Return the helper that runs workflows."""
-    return Runs(local)
+    return Runs(local, pool)
 
 
 def dispatch() -> None:
@@ -122,6 +134,12 @@ def reload(job: Job) -> Job:
     """Return the job as it is now."""
     with all_tenants():
         return Job.objects.get(pk=job.pk)
+
+
+def outcomes(job: Job) -> list[str]:
+    """Return how its executions ended, in order."""
+    with all_tenants():
+        return list(Execution.objects.filter(job_id=job.pk).order_by("id").values_list("outcome", flat=True))
 
 
 def run_of(job: Job) -> WorkflowRun:

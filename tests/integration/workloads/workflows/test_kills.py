@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from scheduling.execution import processing, settlement_builders
 from scheduling.execution.checkpoints import save_checkpoint
 from scheduling.execution.settlement import Settlement, settle
 from scheduling.execution.start import StartedExecution, start_execution
-from scheduling.kit.base import Complete, Effects, JobContext, Json, Yielded
+from scheduling.kit.base import AsyncJobContext, Complete, Effects, Json, Yielded
+from scheduling.kit.testing import AsyncRecordingRuntime
 from scheduling.models import LiveExecution
 from scheduling.worker.local_worker import LocalWorker
 from tenants.context import all_tenants
@@ -99,8 +102,10 @@ def begin(job, local: LocalWorker) -> StartedExecution:
     return started
 
 
-def context_of(started: StartedExecution, runtime: Dying) -> JobContext:
-    return processing.context_of(started, runtime, settings_of(started.tenant_id))
+def process(started: StartedExecution, runtime: Dying) -> Any:
+    blocking = processing.context_of(started, runtime, settings_of(started.tenant_id))
+    context = AsyncJobContext.of(blocking, AsyncRecordingRuntime(runtime))
+    return async_to_sync(WorkflowExecution().process)(context)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -116,7 +121,7 @@ def test_stored_results_are_not_recomputed_after_kills(
         dies_at = chance.randint(1, 6 if kills >= 2 else 2)
         runtime = Dying(started, dies_at=dies_at, is_kept=chance.random() < 0.5)
         try:
-            outcome = WorkflowExecution().process(context_of(started, runtime))
+            outcome = process(started, runtime)
         except Died:
             kept = {name: row for name, row in nodes_of(job).items() if row.state == "succeeded"}
             asked = Counter(model.prompts)
@@ -149,7 +154,7 @@ def test_run_that_yields_at_its_nodes_executes_each_once(
     while True:
         started = begin(job, local)
         runtime = Dying(started, is_slot_wanted=True)
-        outcome = WorkflowExecution().process(context_of(started, runtime))
+        outcome = process(started, runtime)
         if isinstance(outcome, Complete):
             break
         assert isinstance(outcome, Yielded)

@@ -10,14 +10,14 @@ from django.utils import timezone
 from scheduling.execution.rescue import run_sweep
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.output import read_output
-from scheduling.models import DeadLetter, Execution, Job, JobDue, JobSuspended
+from scheduling.models import DeadLetter, Job, JobDue, JobSuspended
 from scheduling.upkeep.registry import UpkeepBudget
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.settings.service import change_settings
 from tests.checks import faults_of
 from tests.integration.scheduling.job_helpers import submit
-from tests.integration.workloads.workflows.conftest import Runs, nodes_of, run_of
+from tests.integration.workloads.workflows.conftest import Runs, nodes_of, outcomes, run_of
 from tests.model_server import ModelServer
 from tests.unit.workloads.workflows.definitions import condition, each, node, workflow
 from workloads.files.models import Content
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 QUESTION = {"question": {"type": "string"}}
 
 
-def outcomes(job: Job) -> list[str]:
-    with all_tenants():
-        return list(Execution.objects.filter(job_id=job.pk).order_by("id").values_list("outcome", flat=True))
+@pytest.fixture(params=["prefork", "io"])
+def pool(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def test_run_returns_its_outputs_and_each_node_is_recorded(runs: Runs, acme: Tenant, model: ModelServer) -> None:

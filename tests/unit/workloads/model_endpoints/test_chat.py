@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,6 @@ import pytest
 from scheduling.kit.base import Dependency, DependencyRefusedError, PermanentError, TransientError
 from scheduling.kit.http import AddressRefusedError, Limits, NoAnswerError
 from tests.model_server import ModelServer, model_server
-from workloads.model_endpoints import event_loop
 from workloads.model_endpoints.chat import Chat, ChatAnswer, chat
 from workloads.model_endpoints.endpoints import ModelEndpoint, chat_endpoint
 
@@ -26,7 +26,7 @@ def ask(
     endpoint = ModelEndpoint(server.url, "secret", is_shared=True)
     asked = Chat([{"role": "user", "content": text}], "stub", {"temperature": 0})
     on_text = received.append if received is not None else lambda part: None
-    return event_loop.run(chat(endpoint, asked, limits=Limits(**{"total_seconds": 20.0, **limits}), on_text=on_text))
+    return asyncio.run(chat(endpoint, asked, limits=Limits(**{"total_seconds": 20.0, **limits}), on_text=on_text))
 
 
 def test_streamed_answer_is_read_and_its_tokens_are_counted(server: ModelServer) -> None:
@@ -98,7 +98,7 @@ def test_invalid_answer_is_a_permanent_error(server: ModelServer) -> None:
 
 def test_internal_address_of_tenant_endpoint_is_refused(server: ModelServer) -> None:
     with pytest.raises(AddressRefusedError):
-        event_loop.run(chat(ModelEndpoint(server.url), Chat([{"role": "user", "content": "?"}], "stub")))
+        asyncio.run(chat(ModelEndpoint(server.url), Chat([{"role": "user", "content": "?"}], "stub")))
     assert server.asked == []
 
 

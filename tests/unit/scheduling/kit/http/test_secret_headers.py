@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,6 @@ from scheduling.kit.http.secret_headers import MASK, Mask, open_pieces
 from tenants.secrets.queries import OpenSecret
 from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
-from workloads.model_endpoints import event_loop
 
 VALUE = 'the "value" of it'
 SECRET = OpenSecret("api", ("127.0.0.1",), VALUE)
@@ -35,7 +35,7 @@ def both(url: str, **options: Any) -> list[Any]:
     headers = [("Authorization", TEXT)]
     return [
         send("GET", url, headers=headers, **options),
-        event_loop.run(send_async("GET", url, headers=headers, **options)),
+        asyncio.run(send_async("GET", url, headers=headers, **options)),
     ]
 
 
@@ -121,4 +121,4 @@ def test_streamed_response_is_masked(servers: tuple[WebServer, WebServer]) -> No
         async with open_stream("GET", one.url, headers=[("X-Key", TEXT)]) as stream:
             return stream.answer.header("x-echo"), (await stream.read()).body
 
-    assert event_loop.run(read()) == ("[secret]", b"[secret]")
+    assert asyncio.run(read()) == ("[secret]", b"[secret]")
