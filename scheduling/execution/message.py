@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
@@ -49,6 +50,8 @@ NO_SLOT = "its slot did not come free"
 SMALL_SECONDS = SMALL_US / 1e6
 # Small jobs announce the end when this much of their message is left, by the times of those that have run.
 ANNOUNCED_EARLY_SECONDS = 0.025
+# Whether the last job of a kind in this process ended when it was predicted to end: then the next is trusted to.
+_was_foreseen: dict[str, bool] = {}
 
 
 @dataclass(slots=True)
@@ -60,6 +63,9 @@ class SlotUse:
     token: UUID
     queue: str
     _announced_after: float = -math.inf
+    # An end may be announced ahead by a timer's thread.
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _is_over: bool = False
 
     @property
     def is_announced(self) -> bool:
@@ -79,15 +85,40 @@ class SlotUse:
         """
         if after_seconds + left_seconds < SMALL_SECONDS or self.worker.block.is_stopping:
             return
-        if after_seconds - self._announced_after > 2 * ANNOUNCED_EARLY_SECONDS:
-            announce_ending(self.token, self.queue)
-            self.worker.permits.announce_end(self.child_index)
-            self._announced_after = after_seconds
+        with self._guard:
+            if not self._is_over and after_seconds - self._announced_after > 2 * ANNOUNCED_EARLY_SECONDS:
+                announce_ending(self.token, self.queue)
+                self.worker.permits.announce_end(self.child_index)
+                self._announced_after = after_seconds
+
+    @contextmanager
+    def announced_ahead(self, started: StartedExecution) -> Iterator[None]:
+        """Announce the end of a job shortly before it is predicted, if the last job of its kind ended as predicted.
+
+        The prediction is compared with the duration of the block.
+        """
+        began, expected, timer = time.monotonic(), started.expected_us / 1e6, None
+        early = expected - ANNOUNCED_EARLY_SECONDS
+        if early > 0 and _was_foreseen.get(started.kind, False):
+            announcement = {"after_seconds": early, "left_seconds": ANNOUNCED_EARLY_SECONDS}
+            timer = threading.Timer(early, self.announce_end, kwargs=announcement)
+            timer.daemon = True
+            # Without a free thread the end is announced when it comes.
+            with suppress(RuntimeError):
+                timer.start()
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+            _was_foreseen[started.kind] = abs(time.monotonic() - began - expected) <= ANNOUNCED_EARLY_SECONDS
 
     def end(self, *, after_seconds: float) -> None:
         """Release the slot, because the work is done and only has to be settled."""
         self.announce_end(after_seconds=after_seconds)
-        self.worker.permits.release(self.child_index)
+        with self._guard:
+            self._is_over = True
+            self.worker.permits.release(self.child_index)
 
 
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
@@ -163,7 +194,10 @@ def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_sec
     began = time.monotonic()
     announce_starts([StartedTurn.of(started, after_seconds=waited_seconds)])
     with execution_context(started) as span:
-        work = run_execution(started, seat, span, log_writer_of(started))
+        with use.announced_ahead(started):
+            work = run_execution(started, seat, span, log_writer_of(started))
+        if work.pending.effects is not None:
+            _was_foreseen[started.kind] = False
         # Effects may take any time: they keep the slot until they are settled.
         if work.pending.settlement is not None and work.pending.effects is None and not work.is_spoiled:
             use.end(after_seconds=time.monotonic() - began)
