@@ -220,8 +220,9 @@ BENCHMARK = Benchmark(
         Part("entities", 1.0, measure_entities),
         Part("recall", 1.0, measure_recall),
     ),
-    method="Web, dispatcher, beat and one worker with a slot per core, PostgreSQL and the broker beside them on the "
-    "same cores; real extraction, real embeddings. Each part from its first start to its last end. The platform's part "
-    "of a slot's time is the same for a document of any size, so the demonstration's documents, which are of a page "
-    f"each, bear most of it; where {DOCUMENTS_VARIABLE} names a folder, its documents have the target.",
+    method="Web, dispatcher, beat, a worker with a slot per core and one of the pool `io` for workflows, PostgreSQL "
+    "and the broker beside them on the same cores; real extraction, real embeddings. Each part from its first start to "
+    "its last end. The platform's part of a slot's time is the same for a document of any size, so the demonstration's "
+    f"documents, which are of a page each, bear most of it; where {DOCUMENTS_VARIABLE} names a folder, its documents "
+    "have the target.",
 )

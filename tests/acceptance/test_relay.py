@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -25,6 +27,14 @@ from workloads.webhooks.service import create_webhook
 # Not called: an internal address is refused, and the attempt is recorded like any other.
 INSIDE = "http://127.0.0.1:9/hook"
 KILLS, JOBS_A_ROUND = 5, 40
+
+
+@pytest.fixture(autouse=True)
+def io_worker(platform: Platform) -> Iterator[None]:
+    """Start a worker that sends the deliveries."""
+    worker = platform.start_worker(pool="io")
+    yield
+    worker.stop()
 
 
 def subscribe(tenant: Tenant, name: str = "ops") -> Webhook:

@@ -1,4 +1,4 @@
-"""Workflows on real workers: the examples, waiting runs of an I/O pool, and a run whose worker dies at random times."""
+"""Workflows on real workers: the examples, waiting runs, and a run whose worker dies at random times."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 
 from scheduling.execution.lost_sessions import session_name
-from scheduling.models import Job, Queue, Worker, WorkerPool
-from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
+from scheduling.models import Job, Worker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.tenancy.service import update_tenant
@@ -42,7 +41,7 @@ PATIENCE_SECONDS = 120.0
 KILLS = int(os.environ.get("WORKFLOW_KILLS", "4"))
 KILLS_PER_RUN = 2
 ITEMS = 24
-WAITING_POOL, WAITING_RUNS = "models", 30
+WAITING_RUNS = 30
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
 
 
@@ -53,32 +52,13 @@ def model() -> Iterator[ModelServer]:
 
 
 @pytest.fixture
-def worker(platform: Platform, model: ModelServer) -> Iterator[ManagedProcess]:
-    """Start a worker with the model, in place of the shared one, which the next test restarts."""
-    assert platform.worker is not None
-    platform.worker.stop()
-    worker = platform.begin_worker(LLM_API_URL=model.url, LLM_MODEL="stub", OUTGOING_HTTP_ALLOWED_HOSTS=model.host)
+def io_worker(platform: Platform, model: ModelServer) -> Iterator[ManagedProcess]:
+    """Start a worker of the pool `io` with the model; documents are indexed by the shared worker."""
+    environment = {"LLM_API_URL": model.url, "LLM_MODEL": "stub", "OUTGOING_HTTP_ALLOWED_HOSTS": model.host}
+    worker = platform.begin_worker(concurrency=WAITING_RUNS, pool="io", **environment)
     eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
     assert worker.is_running, worker.log
     yield worker
-    worker.stop()
-
-
-@pytest.fixture
-def io_worker(platform: Platform, model: ModelServer, db: None) -> Iterator[ManagedProcess]:
-    """Start a worker of an I/O pool to which all runs are routed."""
-    with all_tenants():
-        if not WorkerPool.objects.filter(name=WAITING_POOL).exists():
-            create_worker_pool(name=WAITING_POOL, values={"resource_class": "io"})
-            create_queue(name=WAITING_POOL, pool=WAITING_POOL)
-        queue = Queue.objects.get(name=WAITING_POOL)
-    rule = create_routing_rule(values={"position": 1, "kind": "workflow_execution", "queue": queue})
-    environment = {"LLM_API_URL": model.url, "LLM_MODEL": "stub", "OUTGOING_HTTP_ALLOWED_HOSTS": model.host}
-    worker = platform.begin_worker(concurrency=WAITING_RUNS, pool=WAITING_POOL, **environment)
-    eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
-    yield worker
-    with all_tenants():
-        rule.delete()
     worker.stop()
     assert "Traceback" not in worker.log, worker.log
 
@@ -100,7 +80,7 @@ def succeeded(tenant: Tenant, job: Job) -> set[tuple[str, tuple[int, ...]]]:
 
 
 def test_example_workflows_complete(
-    worker: ManagedProcess, acme: Tenant, model: ModelServer, platform: Platform
+    io_worker: ManagedProcess, acme: Tenant, model: ModelServer, platform: Platform
 ) -> None:
     dataset = create_dataset(tenant=acme, name="handbook", chunk_size=60)
     text = b"The scheduler gives every tenant its share of the workers. Lunch is at noon."
@@ -165,7 +145,7 @@ def test_runs_that_wait_for_a_model_share_a_process_and_few_connections(
 
 @pytest.mark.slow
 def test_run_after_worker_crash_repeats_no_stored_step(
-    worker: ManagedProcess, acme: Tenant, model: ModelServer, platform: Platform
+    io_worker: ManagedProcess, acme: Tenant, model: ModelServer, platform: Platform
 ) -> None:
     chance = random.Random(20_261_125)
     model.part_delay_seconds = 0.05
@@ -194,7 +174,7 @@ def test_run_after_worker_crash_repeats_no_stored_step(
                 within=PATIENCE_SECONDS,
                 what="the run has started",
             )
-            for child in worker.children():
+            for child in io_worker.children():
                 os.kill(child, signal.SIGKILL)
             # After the kill, so that all of it was stored before.
             kept = succeeded(acme, job)
