@@ -152,6 +152,9 @@ class NextTickTrigger(Enum):
 
 def next_tick_trigger(reading: PoolReading, claims: Sequence[Claim]) -> NextTickTrigger:
     """Return which events may let a job of the pool start after this reading and these claims."""
+    if reading.is_end_kept:
+        # The settlement of that end frees its slot.
+        return NextTickTrigger.EITHER
     if reading.share.room == 0:
         return NextTickTrigger.ENDS
     if is_every_slot_taken(reading, [claim.pick for claim in claims]):

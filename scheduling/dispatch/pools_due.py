@@ -61,9 +61,9 @@ class PoolsDue:
             self._heard.update(self._due_at)
             self._changed.update(self._due_at)
             self._be_due(self._due_at, now)
-        stirred, filled, ended = (self._pools_of(names) for names in (news.queues, news.filled, news.ended))
-        self._heard.update(stirred, filled, ended)
-        for pool_id in stirred:
+        changed, filled, ended = (self._pools_of(names) for names in (news.queues, news.filled, news.ended))
+        self._heard.update(changed, filled, ended)
+        for pool_id in changed:
             at = (
                 self._after(pool_id, MORE_WORK_SECONDS, now)
                 if self._awaited.get(pool_id) is NextTickTrigger.JOBS

@@ -34,7 +34,7 @@ class PoolReading:
 
     ``rated`` are the queues with a rate. ``slice_us`` is the most that a dispatch is charged, or None without time
     slices. ``unread`` are keys whose jobs are not read, because reading of keys ended there. ``is_anybody_capped``:
-    slots are free, and a tenant with jobs is at its cap.
+    slots are free, and a tenant with jobs is at its cap. ``is_end_kept``: a message that ends still has its slot.
     """
 
     share: PoolShare
@@ -46,6 +46,7 @@ class PoolReading:
     slice_us: int | None = None
     rated: Collection[int] = ()
     is_anybody_capped: bool = False
+    is_end_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ def read_pool(
         slice_us=slice_us,
         rated=[queue.queue_id for queue in queues if queue.has_rate],
         is_anybody_capped=has.is_anybody_capped,
+        is_end_kept=has.is_end_kept,
     )
 
 
@@ -147,6 +149,7 @@ class _Capacity:
     slice_seconds: int | None
     virtual_time: int
     is_anybody_capped: bool
+    is_end_kept: bool
 
     @property
     def is_fifo(self) -> bool:
@@ -179,6 +182,7 @@ def _capacity_of(row: Any) -> _Capacity:
         slice_seconds=row.slice_seconds,
         virtual_time=row.pool_virtual_time,
         is_anybody_capped=row.is_anybody_capped,
+        is_end_kept=row.is_end_kept,
     )
 
 

@@ -23,7 +23,7 @@ WITH plan AS (
     FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id WHERE q.pool_id = %(pool_id)s
         AND (%(free)s::uuid[] IS NULL OR s.tenant_id = ANY(%(free)s::uuid[]))
 ), used AS (
-    SELECT count(DISTINCT l.message_id) AS slots
+    SELECT count(DISTINCT l.message_id) AS slots, coalesce(bool_or(l.is_ending), false) AS has_ending
     FROM held l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
     WHERE w.status IS DISTINCT FROM 'draining'
         AND NOT (l.is_ending
@@ -57,7 +57,7 @@ SELECT live_slots.slots, used.slots AS used_slots, plan.strategy, coalesce(plan.
             SELECT FROM scheduling_schedulingentity e
             WHERE e.tenant_id = c.tenant_id AND e.parent_id IS NULL AND (e.own_rank IS NOT NULL OR e.keys_waiting > 0)
             LIMIT 1
-        ) e) AS is_anybody_capped,
+        ) e) AS is_anybody_capped, used.has_ending AS is_end_kept,
     queue.*
 FROM live_slots CROSS JOIN used LEFT JOIN plan ON true LEFT JOIN (
     SELECT q.id AS queue_id, q.name,

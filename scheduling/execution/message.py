@@ -68,9 +68,9 @@ class SlotUse:
     _is_over: bool = False
 
     @property
-    def is_announced(self) -> bool:
-        """Return whether an end was announced."""
-        return self._announced_after > -math.inf
+    def is_given_back(self) -> bool:
+        """Return whether the slot was released after its end was announced."""
+        return self._is_over and self._announced_after > -math.inf
 
     def begin(self) -> float | None:
         """Wait for the slot; return the seconds waited, or None if it did not become free in time."""
@@ -93,10 +93,7 @@ class SlotUse:
 
     @contextmanager
     def announced_ahead(self, started: StartedExecution) -> Iterator[None]:
-        """Announce the end of a job shortly before it is predicted, if the last job of its kind ended as predicted.
-
-        The prediction is compared with the duration of the block.
-        """
+        """Announce the end of a job shortly before it is predicted, if the last job of its kind ended as predicted."""
         began, expected, timer = time.monotonic(), started.expected_us / 1e6, None
         early = expected - ANNOUNCED_EARLY_SECONDS
         if early > 0 and _was_foreseen.get(started.kind, False):
@@ -111,6 +108,9 @@ class SlotUse:
         finally:
             if timer is not None:
                 timer.cancel()
+                # A call that has begun ends before the child takes its next message.
+                with suppress(RuntimeError):
+                    timer.join()
             _was_foreseen[started.kind] = abs(time.monotonic() - began - expected) <= ANNOUNCED_EARLY_SECONDS
 
     def end(self, *, after_seconds: float) -> None:
@@ -202,7 +202,7 @@ def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_sec
         if work.pending.settlement is not None and work.pending.effects is None and not work.is_spoiled:
             use.end(after_seconds=time.monotonic() - began)
         measured_us = measure_alone(work, elapsed_seconds=time.monotonic() - began)
-        began_us, is_announced = int(waited_seconds * 1e6), use.is_announced
+        began_us, is_announced = int(waited_seconds * 1e6), use.is_given_back
         pending = work.with_costs(began_us=began_us, measured_us=measured_us, is_end_announced=is_announced)
         settle_with_effects(pending, started)
         # Lines of the settlement's effects, or those that an unavailable database did not accept.
@@ -243,7 +243,7 @@ def run_merged(turns: MergedMessage, use: SlotUse) -> bool:
         raise
     if not is_spoiled:
         use.end(after_seconds=turns.elapsed_seconds)
-    turns.finish(is_end_announced=use.is_announced)
+    turns.finish(is_end_announced=use.is_given_back)
     return is_spoiled
 
 
@@ -261,7 +261,7 @@ def run_list(turns: PrefetchList, use: SlotUse) -> bool:
             is_spoiled = work.is_spoiled
             if not is_spoiled and work.pending.effects is None:
                 announce_progress_of_list(turns, use)
-            started = turns.settle(work, is_end_announced=use.is_announced)
+            started = turns.settle(work, is_end_announced=use.is_given_back)
     except BaseException:
         # A processor ends the process: the parent settles only that execution.
         drop_open_transaction()

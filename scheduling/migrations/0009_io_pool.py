@@ -1,7 +1,7 @@
 """The pool whose workers run asynchronous kinds, and its queues: each tier has one queue there and one of other kinds.
 
 The tiers' queues keep their rows with all their jobs, and get the new names. The old names are those of new queues.
-Drains and schedules that name one are changed with it.
+A queue that is paused, drained or limited has its twin paused, drained or limited; schedules that name it are changed.
 """
 
 from django.db import migrations
@@ -18,6 +18,8 @@ RENAMED = {
     "workflow": "tasks",
     **{f"workflow_{tier}": f"tasks_{tier}" for tier in ("sandbox", "team", "professional")},
 }
+# What an operator has set holds for both queues.
+LIMITS = ("weight", "cap", "dispatches_per_minute", "dispatch_burst", "is_paused", "pause_reason")
 # A trigger forbids changing versions.
 DISABLE, ENABLE = (
     f"ALTER TABLE scheduling_cfs_plan_version {verb} TRIGGER keep_version" for verb in ("DISABLE", "ENABLE")
@@ -38,10 +40,12 @@ def add_pool(apps, schema_editor):
         for name, new_name in RENAMED.items():
             for queue in rows("Queue").filter(name=name):
                 rows("Queue").filter(pk=queue.pk).update(name=new_name)
-                waiting = rows("Queue").create(name=name, weight=queue.weight, resource_class="io", pool=pool)
+                limits = {field: getattr(queue, field) for field in LIMITS}
+                waiting = rows("Queue").create(name=name, resource_class="io", pool=pool, **limits)
                 rows("QueueClock").create(queue=waiting)
                 rows("CFSPlanTier").filter(queue=queue, io_queue=None).update(io_queue=waiting)
-                rows("Drain").filter(scope="queue", name=name).update(name=new_name)
+                for drain in rows("Drain").filter(scope="queue", name=name).values():
+                    rows("Drain").create(**{**drain, "id": None, "name": new_name})
                 # Other kinds' jobs have the queue only by tier, as without a name.
                 ruled = rows("RoutingRule").filter(Q(queue=queue) | Q(targets__queue=queue))
                 rows("Schedule").filter(queue=name, kind__in=ruled.values("kind")).update(queue=new_name)
@@ -61,6 +65,7 @@ def remove_pool(apps, schema_editor):
         rows("WorkerPool").filter(name=POOL).delete()
         for new_name, name in old_names.items():
             rows("Queue").filter(name=new_name).update(name=name)
+            rows("Drain").filter(scope="queue", name=name).delete()
             rows("Drain").filter(scope="queue", name=new_name).update(name=name)
             rows("Schedule").filter(queue=new_name).update(queue=name)
         _rewrite_versions(rows, lambda row: {"queue": old_names[row["queue"]], "weight": row["weight"]}, old_names)

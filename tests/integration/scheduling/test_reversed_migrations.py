@@ -26,7 +26,7 @@ from tenants.database.conf import OWNER_ALIAS
 from tenants.models import Tenant
 from tests.integration.scheduling.job_helpers import reload, submit
 
-RATES, IO_POOL = "0005_pool_classes_and_rates", "0009_io_pool"
+RATES = "0005_pool_classes_and_rates"
 
 
 @pytest.mark.django_db
@@ -50,8 +50,9 @@ def test_rates_of_executions_are_not_dropped(acme: Tenant, pool: WorkerPool, *, 
         refuse(apps, editor)
 
 
-def migrate(target: str) -> None:
-    call_command("migrate", "scheduling", target, verbosity=0, interactive=False, skip_checks=True)
+def migrate(*target: str) -> None:
+    """Migrate to the target, or to the last migration."""
+    call_command("migrate", "scheduling", *target, verbosity=0, interactive=False, skip_checks=True)
     connections[OWNER_ALIAS].close()
 
 
@@ -60,7 +61,7 @@ def before_io_pool(transactional_db: None) -> Iterator[None]:
     """Reverse the migration for the test."""
     migrate("0008_queues_of_asynchronous_kinds")
     yield
-    migrate(IO_POOL)
+    migrate()
 
 
 @pytest.mark.django_db(databases=["default", "owner"], transaction=True)
@@ -76,7 +77,7 @@ def test_tiers_queues_keep_their_jobs_and_get_a_second_queue(before_io_pool: Non
     assert first.content["tiers"]["team"] == {"queue": "workflow_team", "weight": 2}
     assert [reload(job).queue.name for job in (computes, waits)] == ["workflow_team"] * 2
 
-    migrate(IO_POOL)
+    migrate()
     assert [reload(job).queue.name for job in (computes, waits)] == ["tasks_team"] * 2
     (waits,) = submit(acme, kind="http_call", payload={"url": "https://example.com/"})
     assert (waits.queue.name, waits.queue.pool.resource_class) == ("workflow_team", "io")
@@ -94,10 +95,13 @@ def test_what_names_a_tiers_queue_follows_its_jobs(before_io_pool: None, acme: T
     queue = Queue.objects.get(name="workflow_team")
     create_routing_rule(values={"position": 1, "kind": "fail", "queue": queue})
     drain_queue(queue=Queue.objects.get(name="workflow"))
+    Queue.objects.using(OWNER_ALIAS).filter(name="workflow_team").update(cap=3, is_paused=True, pause_reason="rest")
     for kind in ("noop", "fail"):
         create_schedule(tenant=acme, values={"name": kind, "kind": kind, "queue": queue.name, "cron": "0 0 * * *"})
-    migrate(IO_POOL)
+    migrate()
     with all_tenants():
         assert dict(Schedule.objects.values_list("name", "queue")) == {"noop": "", "fail": "tasks_team"}
-        assert Drain.objects.get().name == "tasks"
+        assert set(Drain.objects.values_list("name", flat=True)) == {"tasks", "workflow"}
+        limits = Queue.objects.filter(name__endswith="_team").values_list("name", "cap", "is_paused", "pause_reason")
+        assert set(limits) == {(name, 3, True, "rest") for name in ("tasks_team", "workflow_team")}
         assert Routes.load("team").queue_for("fail", {}, "tasks_team") == queue

@@ -65,9 +65,10 @@ def test_end_is_announced_ahead_after_a_job_of_the_kind_that_ended_as_predicted(
     with use.announced_ahead(job("steady")):
         assert told.some.wait(60.0)
         assert use.worker.permits.fetchable == 2
+    assert not use.is_given_back
     use.end(after_seconds=EARLY_SECONDS)
     assert told == [use.token]
-    assert use.is_announced
+    assert use.is_given_back
 
 
 def test_end_is_not_announced_ahead_after_a_job_that_ended_otherwise(use: SlotUse, told: Told) -> None:
