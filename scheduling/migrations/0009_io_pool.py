@@ -19,7 +19,8 @@ RENAMED = {
     **{f"workflow_{tier}": f"tasks_{tier}" for tier in ("sandbox", "team", "professional")},
 }
 # What an operator has set holds for both queues.
-LIMITS = ("weight", "cap", "dispatches_per_minute", "dispatch_burst", "is_paused", "pause_reason")
+PAUSE = ("is_paused", "pause_reason", "paused_at", "paused_by", "paused_until")
+LIMITS = ("weight", "cap", "dispatches_per_minute", "dispatch_burst", *PAUSE)
 # A trigger forbids changing versions.
 DISABLE, ENABLE = (
     f"ALTER TABLE scheduling_cfs_plan_version {verb} TRIGGER keep_version" for verb in ("DISABLE", "ENABLE")

@@ -19,8 +19,8 @@ from scheduling.jobs.routing.service import Routes
 from scheduling.models import CFSPlan, Drain, Execution, LiveExecution, Queue, Schedule, WorkerPool
 from scheduling.plans.service import CFS_PLANS, TierRow, update_cfs_plan
 from scheduling.schedules.definitions import create_schedule
-from scheduling.stops.pauses import drain_queue
-from scheduling.topology.service import create_queue, create_routing_rule, update_worker_pool
+from scheduling.stops.pauses import drain_queue, pause_queue
+from scheduling.topology.service import create_queue, create_routing_rule, update_queue, update_worker_pool
 from tenants.context import all_tenants
 from tenants.database.conf import OWNER_ALIAS
 from tenants.models import Tenant
@@ -95,7 +95,8 @@ def test_what_names_a_tiers_queue_follows_its_jobs(before_io_pool: None, acme: T
     queue = Queue.objects.get(name="workflow_team")
     create_routing_rule(values={"position": 1, "kind": "fail", "queue": queue})
     drain_queue(queue=Queue.objects.get(name="workflow"))
-    Queue.objects.using(OWNER_ALIAS).filter(name="workflow_team").update(cap=3, is_paused=True, pause_reason="rest")
+    update_queue(queue=queue, changes={"cap": 3})
+    pause_queue(queue=queue, reason="rest")
     for kind in ("noop", "fail"):
         create_schedule(tenant=acme, values={"name": kind, "kind": kind, "queue": queue.name, "cron": "0 0 * * *"})
     migrate()
