@@ -98,8 +98,7 @@ def read_pool(
 
     Of each queue at most as many entities are read as jobs may be picked from it, those of least virtual time, so
     nothing is lost. Usually that is the number of free slots. As many as a tick ever picks are read with ``is_wide``,
-    because small jobs share slots or some entities yield nothing, and with reserved slots, because no order shows which
-    tenants are below their entitlement.
+    because small jobs share slots or some entities yield nothing, and with reserved slots, for tenants below their share.
 
     ``freed`` slots count as free although they are not, to compute what would then be picked. Slots of messages with a
     token in ``ending`` are free, because their work is done, unless a cap or the reserve keeps their tenant or queue
@@ -108,7 +107,8 @@ def read_pool(
     has, queues = _read_pool(pool_id, ending, free)
     unused = has.slots - has.in_flight + freed
     if (room := max(0, min(unused, limit))) == 0:
-        return PoolReading(PoolShare(has.virtual_time, 0, [], {}), has.slots, has.in_flight, {}, {})
+        nobody = PoolShare(has.virtual_time, 0, [], {})
+        return PoolReading(nobody, has.slots, has.in_flight, {}, {}, is_end_kept=has.is_end_kept)
     is_fifo, slice_us = has.is_fifo, has.slice_us
     sees_the_least = not is_fifo and only_entities is None
     has_reserve = sees_the_least and has.reserved > 0
