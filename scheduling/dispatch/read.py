@@ -98,7 +98,7 @@ def read_pool(
 
     Of each queue at most as many entities are read as jobs may be picked from it, those of least virtual time, so
     nothing is lost. Usually that is the number of free slots. As many as a tick ever picks are read with ``is_wide``,
-    because small jobs share slots or some entities yield nothing, and with reserved slots, for tenants below their share.
+    because small jobs share slots or some entities yield nothing, and with reserved slots, for tenants below their due.
 
     ``freed`` slots count as free although they are not, to compute what would then be picked. Slots of messages with a
     token in ``ending`` are free, because their work is done, unless a cap or the reserve keeps their tenant or queue
