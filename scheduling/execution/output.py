@@ -46,6 +46,7 @@ class JobOutput:
         self._guard = threading.Lock()
         self._writing = threading.Lock()
         self._chunks: dict[str, _Chunk] = {}
+        # Characters that are not sealed yet, of chunks and pieces.
         self._collected = 0
         self._names: set[str] = set()
         # The name, the text and whether it restarts, until they are sealed.
@@ -81,7 +82,7 @@ class JobOutput:
     @property
     def waiting_characters(self) -> int:
         """Return how many characters were added that are not written yet."""
-        return self._collected + sum(len(text) for _, text, _ in self._pieces) + self._sealed_characters
+        return self._collected + self._sealed_characters
 
     def write(self, *, patience_ms: int | None = None, wait_seconds: float = 0.0) -> bool:
         """Write what was added; return whether there was anything, or another thread is writing.
@@ -121,19 +122,21 @@ class JobOutput:
     def _take(self) -> None:
         """Make rows of what was added; what cannot be sealed now is kept for the next write."""
         with self._guard:
-            chunks, self._chunks, self._collected = self._chunks, {}, 0
+            chunks, self._chunks = self._chunks, {}
         for name, chunk in chunks.items():
             restarts = chunk.restarts or (self._is_restart and name not in self._names)
             self._names.add(name)
             for text in _pieces(storable_text("".join(chunk.parts))):
                 self._pieces.append((name, text, restarts))
                 restarts = False
-        while self._pieces and not self._is_cut:
+        while self._pieces:
             name, text, restarts = self._pieces[0]
-            self._unwritten.append(self._row(name, text, restarts=restarts))
-            self._sealed_characters += len(text)
+            if not self._is_cut:
+                self._unwritten.append(self._row(name, text, restarts=restarts))
+                self._sealed_characters += len(text)
             self._pieces.popleft()
-        self._pieces.clear()
+            with self._guard:
+                self._collected -= len(text)
 
     def _row(self, name: str, text: str, *, restarts: bool) -> Mapping[str, Any]:
         row_id = self._last_id = uuid7_after(self._last_id)

@@ -129,11 +129,10 @@ def _submit_once(
     earlier = Job.objects.filter(idempotency_key__in=keys).first()
     if earlier is not None:
         return earlier.pk
-    last_skip = _entries(target, "beat.skipped").order_by("-id").first()
-    skipped: Any = {"slot": -1} if last_skip is None else last_skip.after
-    if skipped["slot"] >= slot - 1:
+    skips = _entries(target, "beat.skipped").filter(after__slot__in=(slot, slot - 1))
+    if (holder := skips.values_list("after__job", flat=True).first()) is not None:
         # The job that had the unique key may have ended since.
-        return UUID(skipped["job"])
+        return UUID(holder)
     done = submit_job(tenant=tenant, request=replace(request, idempotency_key=keys[0]))
     action, more = ("beat.submitted", {"kind": done.job.kind}) if done.created else ("beat.skipped", {"slot": slot})
     record_audit(action=action, target=target, after={"job": str(done.job.pk), **more})

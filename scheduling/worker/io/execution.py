@@ -135,8 +135,10 @@ class CoroutineExecution:
         async with self.lane.lent():
             self._stopped = TimeLimitError()
             abandoning = self._expect_end(limit_seconds)
-            await self.lane.run(partial(settle_with_effects, pending, self.started))
-            abandoning.cancel()
+            try:
+                await self.lane.run(partial(settle_with_effects, pending, self.started))
+            finally:
+                abandoning.cancel()
 
     async def _with_reports(self, settlement: Settlement) -> Settlement:
         if self.runtime.has_output:

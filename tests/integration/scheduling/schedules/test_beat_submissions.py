@@ -101,6 +101,22 @@ def test_due_time_submits_nothing_while_a_job_has_the_unique_key(acme: Tenant, c
     assert count_jobs() == 2
 
 
+def test_task_is_submitted_again_when_its_interval_was_lengthened_after_a_skip(
+    acme: Tenant, count_jobs: Callable[[], int]
+) -> None:
+    task = periodic_task()
+    request = JobRequest("noop", unique_key="nightly")
+    holder = submit_job(tenant=acme, request=request).job
+    now = time.time()
+    submit_beat_task(task_name="nightly", tenant=acme, request=request, asked_at=now)
+    with tenant_context(acme):
+        cancel_job(job_id=holder.pk, reason="a test")
+    task.interval = IntervalSchedule.objects.create(every=2, period=IntervalSchedule.DAYS)
+    task.save()
+    submit_beat_task(task_name="nightly", tenant=acme, request=request, asked_at=now + 2 * 24 * 3_600)
+    assert count_jobs() == 2
+
+
 @pytest.mark.parametrize(
     ("kwargs", "why"),
     [

@@ -252,6 +252,32 @@ def test_output_that_cannot_be_sealed_is_written_later_or_named_in_the_log(
     assert (texts, lines) == (("one two", []) if failures == 1 else lost)
 
 
+def test_output_that_cannot_be_sealed_is_limited(
+    acme: Tenant, run: Run, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "MAX_OUTPUT_BYTES", 100)
+    stored, failures = SealedJSONField.stored, list[int]()
+
+    def fail(field: SealedJSONField, value: Any, **options: Any) -> Any:
+        if isinstance(value, dict) and "stream" in value:
+            failures.append(1)
+            raise DataKeyUnavailableError("gone")
+        return stored(field, value, **options)
+
+    def process(context: JobContext) -> None:
+        for _ in range(3):
+            failures.clear()
+            context.stream("answer", "x" * 60)
+            eventually(lambda: failures, what="a write of the output")
+
+    monkeypatch.setattr(SealedJSONField, "stored", fail)
+    (job,) = submit(acme, kind="scripted")
+    set_processor(process)
+    assert run(job).state == "completed"
+    with tenant_context(acme):
+        assert [line.fields for line in read_log(job, limit=5).lines] == [{"characters": 101}]
+
+
 def test_output_of_a_lost_job_is_not_written(acme: Tenant, run: Run, set_processor: Follow) -> None:
     def process(context: JobContext) -> None:
         context.stream("answer", "to be")

@@ -30,7 +30,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.integration.scheduling.job_helpers import reload, submit
-from tests.integration.scheduling.worker.conftest import DispatchAlone, ScriptedCoroutine, outcomes
+from tests.integration.scheduling.worker.conftest import DispatchAlone, ScriptedCoroutine, outcomes, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -358,6 +358,25 @@ def test_effects_that_do_not_end_are_left_to_the_parent_but_those_that_wait_for_
     # Nothing kills this process, and the effects end at last.
     run_at_once(jobs, look, lanes=1)
     assert [reload(job).state for job in jobs] == ["completed"] * 2
+
+
+def test_settlement_that_fails_does_not_end_the_process_later(
+    acme: Tenant, run_at_once: RunAtOnce, set_processor: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "SETTLE_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(execution, "settle_with_effects", raising(LookupError("no such row")))
+    monkeypatch.setattr(ScriptedCoroutine, "timeout_seconds", 0.5)
+
+    async def look(slots: Slots, worker: LocalWorker, state: ProcessState) -> None:
+        await until(lambda: not len(slots))
+        # It begins after the time limit of the settlement, and is as long.
+        later = asyncio.Event()
+        asyncio.get_running_loop().call_later(1.0, later.set)
+        await later.wait()
+        assert state.abandoned == {}
+
+    set_processor(lambda context: context.in_settlement(list))
+    run_at_once(submit(acme, kind=KIND), look)
 
 
 def test_callback_between_the_end_and_the_settlement_cannot_start_a_task(
