@@ -10,6 +10,8 @@ import asyncio
 import inspect
 import io
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import IO, Any
 
@@ -25,6 +27,8 @@ from scheduling.worker.control_block import Seat
 WATCH_SECONDS = 0.1
 # The parent ends the process of a coroutine that does not end by itself this long after its time limit.
 GRACE_SECONDS = 5.0
+# Of the process; in the threads of the event loop, slow uploads would delay the lookup of host names.
+_uploads = ThreadPoolExecutor(8, thread_name_prefix="upload")
 
 type Answer = Outcome | Mapping[str, Any] | None
 
@@ -47,9 +51,11 @@ class AsyncExecutionRuntime:
         await asyncio.sleep(0)
 
     async def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
-        """Store a file as an artifact; its bytes are written without the connection."""
+        """Store a file as an artifact; its bytes are written without the connection, unless it would be refused."""
         opened = io.BytesIO(file) if isinstance(file, bytes) else file
-        await to_its_end(asyncio.to_thread(self._blocking.upload, opened))
+        if await self.run(partial(self._blocking.may_upload, name, opened, content_type)):
+            in_context = partial(copy_context().run, self._blocking.upload)
+            await to_its_end(asyncio.get_running_loop().run_in_executor(_uploads, in_context, opened))
         await self.run(partial(self._blocking.attach, name, opened, content_type))
 
     async def should_yield(self) -> bool:

@@ -182,9 +182,18 @@ def _make_api_embedder() -> Embedder:
 _PROVIDERS: dict[str, Callable[[], Embedder]] = {"local": LocalEmbedder, "openai": _make_api_embedder}
 
 
-@cache
+# Threads that ask at once would each load the model.
+_creating = threading.Lock()
+
+
 def get_embedder() -> Embedder:
     """Return the embedder that the settings choose. It is created once per process."""
+    with _creating:
+        return _embedder()
+
+
+@cache
+def _embedder() -> Embedder:
     provider = platform_settings.EMBEDDING_PROVIDER
     make = _PROVIDERS.get(provider)
     if make is None:

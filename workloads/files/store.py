@@ -90,9 +90,14 @@ def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
 
 
 def write_ahead(tenant_id: UUID, file: IO[bytes]) -> None:
-    """Write the bytes that `store_file` will store, without the database; until then upkeep may delete them."""
+    """Write the bytes that `store_file` will store, without the database; until then upkeep may delete them.
+
+    A file that exists is left, even an incomplete one: without its lock nobody knows who else writes it.
+    """
     new = _measured(file)
-    _write(storage_key(tenant_id, new.sha256), new)
+    key = storage_key(tenant_id, new.sha256)
+    if not default_storage.exists(key):
+        _save(key, new)
 
 
 def _measured(file: IO[bytes]) -> NewContent:
@@ -258,16 +263,22 @@ def lock_contents(keys: Iterable[str]) -> None:
 def _write(key: str, content: NewContent) -> bool:
     """Stream a content into the storage unless all of it is there; return True if it was written.
 
-    Only with its lock it is sure to stay: without, another writer may find it incomplete and write it again.
+    The caller holds its lock. Only `write_ahead` may begin the same file meanwhile, and may never complete it.
     """
-    if default_storage.exists(key):
-        if default_storage.size(key) == content.size_bytes:
-            return False
-        default_storage.delete(key)
+    for _ in range(2):
+        if default_storage.exists(key):
+            if default_storage.size(key) == content.size_bytes:
+                return False
+            default_storage.delete(key)
+        if _save(key, content):
+            return True
+    raise StoredFileError(f"The storage saved {key} under another name.")
+
+
+def _save(key: str, content: NewContent) -> bool:
+    """Save a content under its key; return False if there was a file meanwhile."""
     content.file.seek(0)
     stored = default_storage.save(key, content.file if isinstance(content.file, File) else File(content.file))
     if stored != key:
         default_storage.delete(stored)
-        if not default_storage.exists(key):
-            raise StoredFileError(f"The storage saved {key} under another name.")
-    return True
+    return bool(stored == key)

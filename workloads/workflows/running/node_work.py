@@ -1,4 +1,4 @@
-"""The work of the planner's tasks: it is done at once if it takes negligible time, else prepared to run aside."""
+"""The work of the planner's tasks: it is done at once if it takes negligible time, else prepared for a coroutine."""
 
 from __future__ import annotations
 

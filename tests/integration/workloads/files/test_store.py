@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from threading import Barrier
 
 import pytest
-from django.core.files.base import File
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
@@ -32,6 +33,7 @@ from workloads.files.store import (
     read_bytes,
     storage_key,
     store_bytes,
+    write_ahead,
 )
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +91,30 @@ def test_file_whose_writing_was_broken_off_is_written_when_stored_again(acme: Te
     Path(default_storage.path(key)).write_bytes(b"some")
     content = store_bytes(acme.pk, b"some text")
     assert read_bytes(key, content.sha256) == b"some text"
+
+
+def test_writer_ahead_leaves_a_file_that_another_may_write(acme: Tenant) -> None:
+    key = store_bytes(acme.pk, b"some text").key
+    Path(default_storage.path(key)).write_bytes(b"some")
+    write_ahead(acme.pk, io.BytesIO(b"some text"))
+    assert Path(default_storage.path(key)).read_bytes() == b"some"
+
+
+@pytest.mark.parametrize("begun", [b"some", b"some text"])
+def test_file_that_another_begins_meanwhile_is_stored_whole(
+    acme: Tenant, files_root: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    save, others = default_storage.save, [begun]
+
+    def second(key: str, content: File[bytes]) -> str:
+        if others:
+            save(key, ContentFile(others.pop()))
+        return str(save(key, content))
+
+    monkeypatch.setattr(default_storage, "save", second)
+    content = store_bytes(acme.pk, b"some text")
+    assert read_bytes(content.key, content.sha256) == b"some text"
+    assert sum(path.is_file() for path in files_root.rglob("*")) == 1
 
 
 def test_store_refuses_content_beyond_the_tenants_limit(acme: Tenant, files_root: Path) -> None:

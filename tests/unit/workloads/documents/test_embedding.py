@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -109,11 +113,36 @@ def test_unreachable_endpoint_is_a_transient_error(monkeypatch: pytest.MonkeyPat
         Endpoint(NoAnswerError("refused"), monkeypatch).embedder.embed(["a"])
 
 
+@pytest.fixture
+def no_embedder() -> Iterator[None]:
+    embedding._embedder.cache_clear()
+    yield
+    embedding._embedder.cache_clear()
+
+
+@pytest.mark.usefixtures("no_embedder")
+def test_embedder_is_created_once_by_threads(
+    change_platform_settings: ChangePlatformSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = Barrier(2)
+
+    def creating(**_: object) -> object:
+        with suppress(BrokenBarrierError):
+            together.wait(timeout=0.2)
+        return object()
+
+    change_platform_settings(EMBEDDING_PROVIDER="openai")
+    monkeypatch.setattr(embedding, "ApiEmbedder", creating)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: get_embedder(), range(2))
+    assert first is second
+
+
+@pytest.mark.usefixtures("no_embedder")
 def test_unknown_provider_or_missing_model_is_a_configuration_error(
     change_platform_settings: ChangePlatformSettings,
 ) -> None:
     change_platform_settings(EMBEDDING_PROVIDER="elsewhere")
-    get_embedder.cache_clear()
     with pytest.raises(ImproperlyConfigured, match="local, openai"):
         get_embedder()
     with pytest.raises(ImproperlyConfigured, match="EMBEDDING_MODEL"):
