@@ -107,8 +107,8 @@ def read_pool(
     has, queues = _read_pool(pool_id, ending, free)
     unused = has.slots - has.in_flight + freed
     if (room := max(0, min(unused, limit))) == 0:
-        nobody = PoolShare(has.virtual_time, 0, [], {})
-        return PoolReading(nobody, has.slots, has.in_flight, {}, {}, is_end_kept=has.is_end_kept)
+        empty = PoolShare(has.virtual_time, 0, [], {})
+        return PoolReading(empty, has.slots, has.in_flight, {}, {}, is_end_kept=has.is_end_kept)
     is_fifo, slice_us = has.is_fifo, has.slice_us
     sees_the_least = not is_fifo and only_entities is None
     has_reserve = sees_the_least and has.reserved > 0

@@ -92,7 +92,7 @@ def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
 def write_ahead(tenant_id: UUID, file: IO[bytes]) -> None:
     """Write the bytes that `store_file` will store, without the database; until then upkeep may delete them.
 
-    A file that exists is left, even an incomplete one: without its lock nobody knows who else writes it.
+    A file that exists is left, even an incomplete one: another process may be writing it, which only its lock excludes.
     """
     new = _measured(file)
     key = storage_key(tenant_id, new.sha256)

@@ -172,13 +172,13 @@ def test_end_that_was_announced_is_told_apart_unless_its_job_waits_again(
     ends = [Settlement.completed(one.execution_id, one.fence, None) for one in (begin(start, job) for job in jobs)]
     ends[1].is_end_announced = ends[2].is_end_announced = True
     ends[2].state = JobState.AVAILABLE
-    told = []
+    sent = []
     for end in ends:
         broker.drain_signals()
         settle([end])
         news = broker.drain_signals()
-        told.append((len(news.queues), len(news.ended)))
-    assert told == [(1, 0), (0, 1), (1, 0)]
+        sent.append((len(news.queues), len(news.ended)))
+    assert sent == [(1, 0), (0, 1), (1, 0)]
 
 
 def test_ending_tokens_are_read_once_and_invalid_ones_dropped() -> None:

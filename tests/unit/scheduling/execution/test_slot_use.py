@@ -19,7 +19,7 @@ from tests.acceptance.processes import eventually
 EARLY_SECONDS, AT_SECONDS = 10.0, 0.05
 
 
-class Told(list[Any]):
+class Announced(list[Any]):
     """The announced tokens; `some` is set with the first."""
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class Told(list[Any]):
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    told = Told()
-    monkeypatch.setattr(message, "announce_ending", told.note)
+def announced(monkeypatch: pytest.MonkeyPatch) -> Announced:
+    announced = Announced()
+    monkeypatch.setattr(message, "announce_ending", announced.note)
     monkeypatch.setattr(message, "ANNOUNCED_EARLY_SECONDS", EARLY_SECONDS)
-    return told
+    return announced
 
 
 @pytest.fixture
@@ -59,29 +59,29 @@ def run_as_long_as_foreseen(use: SlotUse, kind: str) -> None:
         eventually(lambda: time.monotonic() >= until)
 
 
-def test_end_is_announced_ahead_after_a_job_of_the_kind_that_ended_as_predicted(use: SlotUse, told: Told) -> None:
+def test_end_is_announced_ahead_after_a_job_of_the_kind_that_ended_as_predicted(use: SlotUse, announced: Announced) -> None:
     run_as_long_as_foreseen(use, "steady")
-    assert told == []
+    assert announced == []
     with use.announced_ahead(job("steady")):
-        assert told.some.wait(60.0)
+        assert announced.some.wait(60.0)
         assert use.worker.permits.fetchable == 2
     assert not use.is_given_back
     use.end(after_seconds=EARLY_SECONDS)
-    assert told == [use.token]
+    assert announced == [use.token]
     assert use.is_given_back
 
 
-def test_end_is_not_announced_ahead_after_a_job_that_ended_otherwise(use: SlotUse, told: Told) -> None:
+def test_end_is_not_announced_ahead_after_a_job_that_ended_otherwise(use: SlotUse, announced: Announced) -> None:
     with use.announced_ahead(job("erratic")):
         pass
     with use.announced_ahead(job("erratic")):
         until = time.monotonic() + 2 * AT_SECONDS
         eventually(lambda: time.monotonic() >= until)
-    assert told == []
+    assert announced == []
 
 
-def test_slot_that_is_released_is_not_announced_any_more(use: SlotUse, told: Told) -> None:
+def test_slot_that_is_released_is_not_announced_any_more(use: SlotUse, announced: Announced) -> None:
     use.end(after_seconds=EARLY_SECONDS)
     use.announce_end(after_seconds=3 * EARLY_SECONDS, left_seconds=1.0)
-    assert told == [use.token]
+    assert announced == [use.token]
     assert use.worker.permits.fetchable == 2
