@@ -59,7 +59,9 @@ def run_as_long_as_foreseen(use: SlotUse, kind: str) -> None:
         eventually(lambda: time.monotonic() >= until)
 
 
-def test_end_is_announced_ahead_after_a_job_of_the_kind_that_ended_as_predicted(use: SlotUse, announced: Announced) -> None:
+def test_end_is_announced_ahead_after_a_job_of_the_kind_that_ended_as_predicted(
+    use: SlotUse, announced: Announced
+) -> None:
     run_as_long_as_foreseen(use, "steady")
     assert announced == []
     with use.announced_ahead(job("steady")):
