@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import io
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import copy_context
 from functools import partial
 from typing import IO, Any
 
@@ -49,7 +50,8 @@ class AsyncExecutionRuntime:
     async def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
         """Store a file as an artifact; its bytes are written without the connection."""
         opened = io.BytesIO(file) if isinstance(file, bytes) else file
-        await to_its_end(asyncio.to_thread(self._blocking.upload, opened))
+        write = partial(copy_context().run, self._blocking.upload, opened)
+        await to_its_end(asyncio.get_running_loop().run_in_executor(None, write))
         await self.run(partial(self._blocking.attach, name, opened, content_type))
 
     async def should_yield(self) -> bool:

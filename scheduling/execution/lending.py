@@ -123,12 +123,15 @@ class Lane:
             await to_its_end(sync_to_async(entered.close)())
 
 
-async def to_its_end[T](work: Coroutine[Any, Any, T]) -> T:
-    """Await ``work`` until it has ended, and only then raise a cancellation of the calling task."""
+async def to_its_end[T](work: Coroutine[Any, Any, T] | asyncio.Future[T]) -> T:
+    """Await ``work`` until it has ended, and only then raise a cancellation of the calling task.
+
+    A coroutine becomes a task, which may be cancelled as one that the processor has left; a future of a thread is not.
+    """
     task = asyncio.current_task()
     assert task is not None
     # In the same context, so that variables that the work sets, such as the tenant, are set for the caller.
-    working = asyncio.create_task(work, context=task.get_context())
+    working = work if isinstance(work, asyncio.Future) else asyncio.create_task(work, context=task.get_context())
     cancelled: asyncio.CancelledError | None = None
     while not working.done():
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -206,6 +207,34 @@ def test_coroutine_stores_the_bytes_without_the_connection(
     assert len(threads) == 1
     assert not {*threads} & {*lane}
     assert len([path for path in files_root.rglob("*") if path.is_file()]) == (room == 10)
+
+
+@pytest.mark.parametrize("kind", ["scripted_coroutine", "io"], indirect=True)
+def test_upload_of_a_task_that_is_left_is_waited_for(
+    acme: Tenant, run: Run, set_processor: Follow, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on, order = threading.Event(), threading.Event(), []
+    save = default_storage.save
+    left: list[asyncio.Task[None]] = []
+
+    def slow(*args: Any, **options: Any) -> str:
+        begun.set()
+        goes_on.wait(30)
+        order.append("saved")
+        return save(*args, **options)
+
+    async def process(context: AsyncJobContext) -> None:
+        left.append(asyncio.create_task(context.attach("a.txt", b"one")))
+        context.in_settlement(lambda: order.append("settled"))
+        await asyncio.to_thread(begun.wait, 30)
+        asyncio.get_running_loop().call_later(0.5, goes_on.set)
+
+    monkeypatch.setattr(default_storage, "save", slow)
+    (job,) = submit(acme, kind=kind)
+    set_processor(process)
+    assert run(job).state == "completed"
+    assert order == ["saved", "settled"]
+    assert left[0].cancelled()
 
 
 @pytest.mark.parametrize(("role", "status"), [(Role.DEVELOPER, 302), (Role.VIEWER, 403)])
