@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import io
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import IO, Any
@@ -26,6 +27,8 @@ from scheduling.worker.control_block import Seat
 WATCH_SECONDS = 0.1
 # The parent ends the process of a coroutine that does not end by itself this long after its time limit.
 GRACE_SECONDS = 5.0
+# Of the process; in the threads of the event loop, slow uploads would delay the lookup of host names.
+_uploads = ThreadPoolExecutor(8, thread_name_prefix="upload")
 
 type Answer = Outcome | Mapping[str, Any] | None
 
@@ -51,7 +54,7 @@ class AsyncExecutionRuntime:
         """Store a file as an artifact; its bytes are written without the connection."""
         opened = io.BytesIO(file) if isinstance(file, bytes) else file
         write = partial(copy_context().run, self._blocking.upload, opened)
-        await to_its_end(asyncio.get_running_loop().run_in_executor(None, write))
+        await to_its_end(asyncio.get_running_loop().run_in_executor(_uploads, write))
         await self.run(partial(self._blocking.attach, name, opened, content_type))
 
     async def should_yield(self) -> bool:
