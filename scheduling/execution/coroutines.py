@@ -51,10 +51,11 @@ class AsyncExecutionRuntime:
         await asyncio.sleep(0)
 
     async def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
-        """Store a file as an artifact; its bytes are written without the connection."""
+        """Store a file as an artifact; its bytes are written without the connection, unless it would be refused."""
         opened = io.BytesIO(file) if isinstance(file, bytes) else file
-        write = partial(copy_context().run, self._blocking.upload, opened)
-        await to_its_end(asyncio.get_running_loop().run_in_executor(_uploads, write))
+        if await self.run(partial(self._blocking.may_upload, name, opened, content_type)):
+            write = partial(copy_context().run, self._blocking.upload, opened)
+            await to_its_end(asyncio.get_running_loop().run_in_executor(_uploads, write))
         await self.run(partial(self._blocking.attach, name, opened, content_type))
 
     async def should_yield(self) -> bool:

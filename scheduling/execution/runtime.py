@@ -146,11 +146,15 @@ class ExecutionRuntime:
 
     def attach(self, name: str, file: bytes | IO[bytes], content_type: str) -> None:
         """Store a file as an artifact of the job, under the fence."""
-        store = require_artifact_store()
-        job_id, fence = self._started.job_id, self._started.fence
+        store, job_id, fence = require_artifact_store(), self._started.job_id, self._started.fence
         opened = io.BytesIO(file) if isinstance(file, bytes) else file
         new = NewArtifact(self._started.tenant_id, job_id, name, content_type, opened)
         self._under_fence(lambda: store.attach(new, lambda: require_fence(job_id=job_id, fence=fence)))
+
+    def may_upload(self, name: str, file: IO[bytes], content_type: str) -> bool:
+        """Return whether there seems to be room for the file; raise PermanentError if `attach` would refuse it."""
+        new = NewArtifact(self._started.tenant_id, self._started.job_id, name, content_type, file)
+        return require_artifact_store().may_upload(new)
 
     def upload(self, file: IO[bytes]) -> None:
         """Write a file that will be attached to the storage, in a thread without a database connection."""

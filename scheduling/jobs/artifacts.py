@@ -52,11 +52,12 @@ class ArtifactStore:
 
     ``attach(new, require_fence)`` stores a file in a transaction in which it calls ``require_fence``, which raises
     FenceLostError unless the execution still owns the job. Before it, ``upload(tenant_id, file)`` may write the file
-    without the database. ``of_job(job_id)`` returns a job's artifacts, and
+    without the database, if ``may_upload(new)``. ``of_job(job_id)`` returns a job's artifacts, and
     ``link_to(job_id, artifact_id)`` the path of a download, None if there is no such artifact.
     """
 
     attach: Callable[[NewArtifact, Callable[[], object]], None]
+    may_upload: Callable[[NewArtifact], bool]
     upload: Callable[[UUID, IO[bytes]], None]
     of_job: Callable[[UUID], Sequence[ShownArtifact]]
     link_to: Callable[[UUID, UUID], str | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Sequence
 from typing import IO, Final
@@ -13,8 +14,11 @@ from scheduling.jobs.artifacts import ArtifactStore, NewArtifact, ShownArtifact
 from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
 from tenants.database.reads import from_row
+from tenants.exceptions import SpaceExceededError
+from tenants.limits.usage import check_room
 from tenants.tenancy.bases import find_invisible_character
 from workloads.files.incoming import MAX_NAME_LENGTH
+from workloads.files.limits import STORAGE_BYTES
 from workloads.files.links import make_link
 from workloads.files.models import Artifact
 from workloads.files.store import discard_on_commit, errors_of_job, store_file, write_ahead
@@ -28,24 +32,15 @@ def attach(new: NewArtifact, require_fence: Callable[[], object]) -> None:
 
     Raise PermanentError for an invalid name or type, too many artifacts, or without room for it.
     """
-    if not 0 < len(new.name) <= MAX_NAME_LENGTH or "/" in new.name or find_invisible_character(new.name) is not None:
-        raise PermanentError(
-            f"The name of an artifact has 1 to {MAX_NAME_LENGTH} visible characters and no slash.",
-            code="artifact_invalid",
-        )
-    if not _CONTENT_TYPE.fullmatch(new.content_type):
-        raise PermanentError(f"{new.content_type[:100]!r} is not a media type.", code="artifact_invalid")
+    _require_valid(new)
     # Before the job is locked: the file may be large.
     with errors_of_job():
         content = store_file(new.tenant_id, new.file)
     with tenant_context(new.tenant_id):
         require_fence()
-        earlier = {each.name: each for each in Artifact.objects.filter(tenant_id=new.tenant_id, job_id=new.job_id)}
-        if (replaced := earlier.get(new.name)) is not None:
+        if (replaced := _replaced_by(new)) is not None:
             replaced.delete()
             discard_on_commit(new.tenant_id, replaced.key)
-        elif len(earlier) >= MAX_ARTIFACTS:
-            raise PermanentError(f"A job may attach at most {MAX_ARTIFACTS} artifacts.", code="too_many_artifacts")
         Artifact.objects.create(
             tenant_id=new.tenant_id,
             job_id=new.job_id,
@@ -57,10 +52,43 @@ def attach(new: NewArtifact, require_fence: Callable[[], object]) -> None:
         )
 
 
+def may_upload(new: NewArtifact) -> bool:
+    """Return whether there seems to be room for the file; without, `attach` decides before it writes anything.
+
+    Raise PermanentError for an invalid name or type, or too many artifacts.
+    """
+    _require_valid(new)
+    new.file.seek(0, io.SEEK_END)
+    with tenant_context(new.tenant_id):
+        _replaced_by(new)
+        try:
+            check_room(tenant_id=new.tenant_id, limit=STORAGE_BYTES, wanted=new.file.tell())
+        except SpaceExceededError:
+            return False
+    return True
+
+
 def upload(tenant_id: UUID, file: IO[bytes]) -> None:
     """Write a file that `attach` will store to the storage, without the database; raise TransientError if it fails."""
     with errors_of_job():
         write_ahead(tenant_id, file)
+
+
+def _require_valid(new: NewArtifact) -> None:
+    if not 0 < len(new.name) <= MAX_NAME_LENGTH or "/" in new.name or find_invisible_character(new.name) is not None:
+        raise PermanentError(
+            f"The name of an artifact has 1 to {MAX_NAME_LENGTH} visible characters and no slash.",
+            code="artifact_invalid",
+        )
+    if not _CONTENT_TYPE.fullmatch(new.content_type):
+        raise PermanentError(f"{new.content_type[:100]!r} is not a media type.", code="artifact_invalid")
+
+
+def _replaced_by(new: NewArtifact) -> Artifact | None:
+    earlier = {each.name: each for each in Artifact.objects.filter(tenant_id=new.tenant_id, job_id=new.job_id)}
+    if new.name not in earlier and len(earlier) >= MAX_ARTIFACTS:
+        raise PermanentError(f"A job may attach at most {MAX_ARTIFACTS} artifacts.", code="too_many_artifacts")
+    return earlier.get(new.name)
 
 
 def artifacts_of(job_id: UUID) -> Sequence[ShownArtifact]:
@@ -77,4 +105,4 @@ def link_to(job_id: UUID, artifact_id: UUID) -> str | None:
     return None if found is None else make_link(file=found).path
 
 
-STORE = ArtifactStore(attach, upload, artifacts_of, link_to)
+STORE = ArtifactStore(attach, may_upload, upload, artifacts_of, link_to)

@@ -177,8 +177,16 @@ def test_coroutine_attaches_in_its_transaction(acme: Tenant, run: Run, set_proce
 
 
 @pytest.mark.parametrize("kind", ["scripted_coroutine", "io"], indirect=True)
-@pytest.mark.parametrize("room", [10, 2])
-def test_coroutine_stores_the_bytes_without_the_connection(
+@pytest.mark.parametrize(
+    ("room", "most", "name", "error"),
+    [
+        (10, 1, "a.txt", ""),
+        (2, 1, "a.txt", "space_exceeded"),
+        (10, 0, "a.txt", "too_many_artifacts"),
+        (10, 1, "a/b", "artifact_invalid"),
+    ],
+)
+def test_coroutine_stores_the_bytes_without_the_connection_unless_it_is_refused(
     acme: Tenant,
     run: Run,
     set_processor: Follow,
@@ -186,29 +194,37 @@ def test_coroutine_stores_the_bytes_without_the_connection(
     monkeypatch: pytest.MonkeyPatch,
     files_root: Path,
     room: int,
+    most: int,
+    name: str,
+    error: str,
 ) -> None:
     set_tenant_limit(tenant=acme, key=STORAGE_BYTES.key, value=room, reason="a test")
+    monkeypatch.setattr(artifacts, "MAX_ARTIFACTS", most)
     threads: list[str] = []
     save = default_storage.save
-    lane: list[str] = []
 
     def watched(*args: Any, **options: Any) -> str:
         threads.append(threading.current_thread().name)
         return save(*args, **options)
 
-    async def process(context: AsyncJobContext) -> None:
-        lane.append(await context.run(lambda: threading.current_thread().name))
-        await context.attach("a.txt", b"one")
-
     monkeypatch.setattr(default_storage, "save", watched)
     (job,) = submit(acme, kind=kind)
-    set_processor(process)
-    assert run(job).state == ("completed" if room == 10 else "discarded")
-    assert len(threads) == 1
-    assert not {*threads} & {*lane}
+    assert run_with(run, set_processor, job, name, b"one").error_type == error
     # Not those of the event loop, in which host names are looked up.
-    assert (room < 3) or threads[0].startswith("upload")
-    assert len([path for path in files_root.rglob("*") if path.is_file()]) == (room == 10)
+    assert [each.rsplit("_", 1)[0] for each in threads] == ([] if error else ["upload"])
+    assert len([path for path in files_root.rglob("*") if path.is_file()]) == (not error)
+
+
+def test_coroutine_without_room_attaches_bytes_that_are_stored(acme: Tenant, run: Run, set_processor: Follow) -> None:
+    async def process(context: AsyncJobContext) -> None:
+        await context.attach("a.txt", b"one")
+        await context.attach("b.txt", b"one")
+
+    set_tenant_limit(tenant=acme, key=STORAGE_BYTES.key, value=3, reason="a test")
+    (job,) = submit(acme, kind="scripted_coroutine")
+    set_processor(process)
+    run(job)
+    assert names_of(job) == ["a.txt", "b.txt"]
 
 
 @pytest.mark.parametrize("kind", ["scripted_coroutine", "io"], indirect=True)
