@@ -54,8 +54,8 @@ class AsyncExecutionRuntime:
         """Store a file as an artifact; its bytes are written without the connection, unless it would be refused."""
         opened = io.BytesIO(file) if isinstance(file, bytes) else file
         if await self.run(partial(self._blocking.may_upload, name, opened, content_type)):
-            in_context = partial(copy_context().run, self._blocking.upload)
-            await to_its_end(asyncio.get_running_loop().run_in_executor(_uploads, in_context, opened))
+            write = partial(copy_context().run, self._blocking.upload, opened)
+            await to_its_end(asyncio.get_running_loop().run_in_executor(_uploads, write))
         await self.run(partial(self._blocking.attach, name, opened, content_type))
 
     async def should_yield(self) -> bool:
