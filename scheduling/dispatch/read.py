@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from typing import Any
 from uuid import UUID
@@ -40,8 +40,8 @@ class PoolReading:
     share: PoolShare
     slots: int
     in_flight: int
-    queue_names: Mapping[int, str]
-    floors: Mapping[int, int]
+    queue_names: Mapping[int, str] = field(default_factory=dict)
+    floors: Mapping[int, int] = field(default_factory=dict)
     unread: Collection[int] = ()
     slice_us: int | None = None
     rated: Collection[int] = ()
@@ -106,9 +106,9 @@ def read_pool(
     """
     has, queues = _read_pool(pool_id, ending, free)
     unused = has.slots - has.in_flight + freed
+    full = PoolReading(PoolShare(has.virtual_time, 0, [], {}), has.slots, has.in_flight, is_end_kept=has.is_end_kept)
     if (room := max(0, min(unused, limit))) == 0:
-        empty = PoolShare(has.virtual_time, 0, [], {})
-        return PoolReading(empty, has.slots, has.in_flight, {}, {}, is_end_kept=has.is_end_kept)
+        return full
     is_fifo, slice_us = has.is_fifo, has.slice_us
     sees_the_least = not is_fifo and only_entities is None
     has_reserve = sees_the_least and has.reserved > 0
@@ -124,17 +124,15 @@ def read_pool(
         caps = {queue.queue_id: queue.cap for queue in queues}
         share = with_reserve(share, pool_id, slots=has.slots, free=unused, reserved=has.reserved, queue_caps=caps)
     share, unread = read_keys(share, tenants.own_lines, only_entities, is_fifo=is_fifo)
-    return PoolReading(
+    return replace(
+        full,
         share=share,
-        slots=has.slots,
-        in_flight=has.in_flight,
         queue_names={queue.queue_id: queue.name for queue in queues},
         floors=_floors(shares) if sees_the_least and free is None else {},
         unread=unread,
         slice_us=slice_us,
         rated=[queue.queue_id for queue in queues if queue.has_rate],
         is_anybody_capped=has.is_anybody_capped,
-        is_end_kept=has.is_end_kept,
     )
 
 
