@@ -247,9 +247,11 @@ def sent_together(connection: BaseDatabaseWrapper) -> Iterator[None]:
     the results is interrupted, the connection is closed.
     """
     raw: psycopg.Connection[Any] = connection.connection
+    is_sent = False
     try:
         with connection.wrap_database_errors, raw.pipeline():
             yield
+            is_sent = True
     except OperationalError as error:
         # The driver replaces an interruption by the error that results were not collected.
         interruption = error.__cause__ and error.__cause__.__context__
@@ -257,10 +259,11 @@ def sent_together(connection: BaseDatabaseWrapper) -> Iterator[None]:
             raise interruption from None
         raise
     except IndexError as error:
+        if not is_sent:
+            raise
         # The driver has the answers of all statements, and expects no further one.
-        if _is_in_pipeline(raw):
-            raise OperationalError("The transaction was not committed.") from error
-        raise
+        connection.close()
+        raise OperationalError("The transaction was not committed.") from error
     finally:
         if _is_in_pipeline(raw):
             connection.close()

@@ -11,6 +11,8 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="worker",
             name="blocks",
-            field=models.JSONField(db_default=Value([], models.JSONField()), default=list, editable=False),
+            field=models.JSONField(
+                db_default=Value([], models.JSONField()), default=list, editable=False, verbose_name="blocks"
+            ),
         ),
     ]

@@ -133,7 +133,7 @@ class Worker(models.Model):
         help_text=_("The layers and the protections of the extraction sandbox on its host."),
     )
     # Of its event loops, newest first; `scheduling.fleet.blocks` reads and writes them.
-    blocks = models.JSONField(default=list, db_default=Value([], models.JSONField()), editable=False)
+    blocks = models.JSONField(_("blocks"), default=list, db_default=Value([], models.JSONField()), editable=False)
 
     class Meta:
         verbose_name = _("worker")
