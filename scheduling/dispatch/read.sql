@@ -4,9 +4,9 @@
 -- or whose settlement no tick has folded, holds no slot, unless a job of the same tenant or queue could not take it:
 -- its tenant is at its cap, or slots are reserved; or, until it is settled, its queue is at its cap. Settled rows have
 -- no worker any more. Live executions are read once: the table is small but changes fast, so each read meets dead rows.
--- They are those of the pool and, from before a move, of its queues; a capped queue that has left the pool is counted by
--- itself. OFFSET keeps a condition on a tenant an index probe. Whether a tenant with jobs left is at its cap is read only if
--- slots are free.
+-- They are those of the pool and, from before a move, of its queues; a capped queue that has left it is counted by
+-- itself. OFFSET keeps a condition on a tenant an index probe. Whether a tenant with jobs left is at its cap is read
+-- only if slots are free.
 WITH plan AS (
     SELECT strategy, reserved_slots, granularity_seconds FROM scheduling_cfsplan WHERE is_active
 ), live AS MATERIALIZED (

@@ -189,11 +189,12 @@ _creating = threading.Lock()
 def get_embedder() -> Embedder:
     """Return the embedder that the settings choose. It is created once per process."""
     with _creating:
-        return _embedder()
+        return build_embedder()
 
 
 @cache
-def _embedder() -> Embedder:
+def build_embedder() -> Embedder:
+    """Build the configured embedder, once a process; raise ImproperlyConfigured for an unknown provider."""
     provider = platform_settings.EMBEDDING_PROVIDER
     make = _PROVIDERS.get(provider)
     if make is None:

@@ -115,9 +115,9 @@ def test_unreachable_endpoint_is_a_transient_error(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def no_embedder() -> Iterator[None]:
-    embedding._embedder.cache_clear()
+    embedding.build_embedder.cache_clear()
     yield
-    embedding._embedder.cache_clear()
+    embedding.build_embedder.cache_clear()
 
 
 @pytest.mark.usefixtures("no_embedder")
