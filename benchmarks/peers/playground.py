@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from urllib.parse import urlsplit
 import psycopg
 import redis
 from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
 
 from benchmarks.harness.parts import MeasureFailedError
 from benchmarks.harness.processes import Processes
 from tenants.database.platform_settings import platform_settings
+
+AUTOVACUUM_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +208,27 @@ def _fill(command: Sequence[str]) -> list[str]:
 @contextmanager
 def _fresh_database() -> Iterator[None]:
     name = sql.Identifier(DATABASE)
-    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name)
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
-        owner.execute(drop)
+        _drop(owner)
         owner.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template1").format(name))
         try:
             yield
         finally:
-            owner.execute(drop)
+            _drop(owner)
+
+
+def _drop(owner: psycopg.Connection[Any]) -> None:
+    """Drop the database, after the server's autovacuum, which its owner may not terminate."""
+    give_up_at = time.monotonic() + AUTOVACUUM_SECONDS
+    while True:
+        try:
+            owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE)))
+        except InsufficientPrivilege:
+            if time.monotonic() >= give_up_at:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 def _database_url() -> str:
