@@ -132,7 +132,7 @@ def measure_bare_celery(folder: Path) -> list[Finding]:
     together, words_together = _drain(folder)
     # Celery is the platform's own here: its programs are those of this environment.
     with patch.dict(os.environ, {PROGRAMS: str(Path(sys.executable).parent)}):
-        bare = drain(BARE_CELERY, folder)
+        bare = drain(BARE_CELERY, folder).rate
     togethers, alones = (together, _drain(folder)[0]), (alone, _drain(folder, are_alone=True)[0])
     ours, ours_alone = statistics.mean(togethers), statistics.mean(alones)
     simulated = measure_row("small_jobs_100_tenants").text
