@@ -34,7 +34,7 @@ _DEMANDS, _WINDOW = _SQL["read_demands"], _SQL["read_window"]
 
 @dataclass(frozen=True, slots=True)
 class DemandClass:
-    """``count`` tenants in one queue that have the same weight and cap, and want slots.
+    """``count`` tenants in one queue that have the same weight and cap, and want slots, each at most ``wants``.
 
     ``served`` is the sum of weight times virtual time over them; ``members`` are the first of them, with their virtual
     times.
@@ -47,6 +47,7 @@ class DemandClass:
     count: int
     served: int
     members: list[tuple[UUID, int]]
+    wants: float = inf
 
 
 @dataclass(slots=True)
@@ -181,7 +182,8 @@ def _share_out(demands: Sequence[DemandClass]) -> Iterator[tuple[DemandClass, fl
         tenant_id = row.members[0][0] if row.count == len(row.members) == 1 else UUID(int=number)
         by_key[row.queue_id, tenant_id] = row
         # Water-filling gives n equal vessels as much as one that is n times as wide.
-        wanting[row.queue_id].append(TenantDemand(tenant_id, row.count * row.weight_milli / 1000, row.count * row.cap))
+        weight, cap = row.count * row.weight_milli / 1000, row.count * row.cap
+        wanting[row.queue_id].append(TenantDemand(tenant_id, weight, cap, row.count * row.wants))
     for pool_id, slots in slots_by_pool.items():
         of_pool = [
             QueueDemand(queue.queue_id, queue.weight, inf if queue.cap is None else queue.cap, wanting[queue.queue_id])

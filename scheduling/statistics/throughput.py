@@ -6,9 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import UUID
-
-from django.db.models import Sum
 
 from scheduling.models import Execution, QueueMinute, RollupClock, TenantMinute
 from scheduling.statistics import histogram
@@ -117,14 +114,6 @@ def read_recent_work(now: datetime) -> RecentWork:
     clock = RollupClock.objects.first()
     as_of = clock.folded_at if clock else None
     return RecentWork(now, since, as_of, dict(by_queue), buckets, dict(buckets_by_queue))
-
-
-def read_ended_by_tenant(now: datetime) -> dict[UUID, EndedCounts]:
-    """Return the counts of the last ten minutes by tenant, without waits, in one query."""
-    since = now.replace(second=0, microsecond=0) - WINDOW
-    rows = TenantMinute.objects.filter(minute__gte=since).order_by().values_list("tenant_id")
-    sums = rows.annotate(completed=Sum("completed"), failed=Sum("failed"), busy_us=Sum("busy_us"))
-    return {tenant_id: EndedCounts(completed, failed, busy_us / 1e6) for tenant_id, completed, failed, busy_us in sums}
 
 
 def _queue_rows(since: datetime) -> Iterable[tuple[datetime, int, int, int, int, int, list[int]]]:
