@@ -233,7 +233,7 @@ def empty_words(line: QueueRow) -> str:
     """Return in words the time until a queue is empty if no jobs arrive, such as `3 min 12 s`."""
     seconds = line.empty_in_seconds
     if seconds is None:
-        return _("never at this rate")
+        return _("never as things stand")
     return duration_words(seconds) if seconds else _("empty")
 
 

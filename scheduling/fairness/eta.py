@@ -46,6 +46,15 @@ class QueueBacklogs:
     cap: float = inf
 
 
+def rate_cap(per_minute: int | None, backlogs: Sequence[Backlog], *, default_us: float = 0.0) -> float:
+    """Return the slots that a queue's rate allows at the mean cost of its jobs; ``default_us`` is that without jobs."""
+    if per_minute is None:
+        return inf
+    jobs = sum(backlog.jobs for backlog in backlogs)
+    mean_us = sum(backlog.work_us for backlog in backlogs) / jobs if jobs else default_us
+    return per_minute * mean_us / 60e6
+
+
 @dataclass(frozen=True, slots=True)
 class EtaInput:
     """The work that may delay one job.

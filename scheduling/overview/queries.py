@@ -20,12 +20,11 @@ from scheduling.shares.history import HistorySpan, ShareHistory, read_share_hist
 from scheduling.statistics.gauge_queries import (
     Gauges,
     PoolMinutes,
-    read_gauges,
     read_pool_minutes,
 )
-from scheduling.statistics.throughput import STALE_AFTER, RecentWork, read_recent_work
+from scheduling.statistics.throughput import STALE_AFTER, RecentWork
 from scheduling.stops.queries import Stop, list_stops
-from scheduling.topology.queue_rows import BackoffCounts, QueueRow, build_queue_rows
+from scheduling.topology.queue_rows import BackoffCounts, QueueRow, build_queue_rows, read_work_and_gauges
 from tenants.context import require_scope
 from tenants.database.clock import read_clock
 from tenants.database.platform_settings import platform_settings
@@ -166,7 +165,7 @@ def read_overview() -> Overview:
     """
     is_all_tenants = require_scope().is_all_tenants
     queues, now = _read_queues(circuits=open_circuits())
-    work, gauges = read_recent_work(now), read_gauges(now)
+    work, gauges = read_work_and_gauges(now)
     lines = build_queue_rows(queues, gauges, work, None if is_all_tenants else _own_waiting())
     pools = _pool_lines(now, queues, _live_workers(now), lines)
     return Overview(

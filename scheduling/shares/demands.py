@@ -96,7 +96,9 @@ class EntitledTenant:
 
 
 @dataclass(frozen=True, slots=True)
-class _Queue:
+class OpenQueue:
+    """A queue that is not paused, with the weight that the active plan gives it."""
+
     queue_id: int
     pool_id: int
     weight: int
@@ -174,7 +176,7 @@ def _ideals(demands: Iterable[DemandClass]) -> dict[int, tuple[int, int]]:
 
 def _share_out(demands: Sequence[DemandClass]) -> Iterator[tuple[DemandClass, float]]:
     """Yield each group of equal tenants with the slots that every one of them is entitled to, pool by pool."""
-    slots_by_pool, queues = _read_pools()
+    slots_by_pool, queues = read_pools()
     wanting: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
     by_key: dict[tuple[int, UUID], DemandClass] = {}
     for number, row in enumerate(demands):
@@ -208,7 +210,8 @@ def _read_tenants(limit: int) -> list[DemandClass]:
     ]
 
 
-def _read_pools() -> tuple[dict[int, int], list[_Queue]]:
+def read_pools() -> tuple[dict[int, int], list[OpenQueue]]:
+    """Return the slots of each pool by its id, and the queues; without those that are stopped."""
     values = {"lease_seconds": platform_settings.LEASE_SECONDS}
     slots = {row.pool_id: int(row.slots) for row in fetch_all(_SLOTS, values)}
-    return slots, fetch_all(_QUEUES, row_factory=class_row(_Queue))
+    return slots, fetch_all(_QUEUES, row_factory=class_row(OpenQueue))

@@ -12,7 +12,7 @@ from django.db.models import FloatField
 from django.db.models.functions import Cast, Extract
 
 from scheduling.models import PoolGauge, QueueGauge, TenantGauge
-from scheduling.statistics.throughput import MINUTES
+from scheduling.statistics.throughput import MINUTES, WINDOW
 from tenants.context import require_scope
 
 # Tenants without jobs get no rows, so older samples of a tenant count as zero.
@@ -74,6 +74,15 @@ class Gauges:
     def sampled_at(self) -> datetime | None:
         """Return the time of the last sample, or None if there is none."""
         return max((row.sampled_at for row in self.latest.values() if row.sampled_at), default=None)
+
+    @property
+    def known_since(self) -> datetime | None:
+        """Return the first minute of the last ten that has a sample from before its start, else the current minute.
+
+        Return None without samples.
+        """
+        sampled = [at for at in self.by_minute if at >= self.minutes[-1] - WINDOW - _MINUTE]
+        return min(min(sampled) + _MINUTE, self.minutes[-1]) if sampled else None
 
     @cached_property
     def minutes(self) -> list[datetime]:

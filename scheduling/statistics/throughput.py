@@ -67,7 +67,7 @@ class EndedCounts:
 
 @dataclass(frozen=True, slots=True)
 class RecentWork:
-    """Executions that ended in the last hour; ``by_queue`` counts those since ``since``, the last ten minutes.
+    """Executions that ended in the last hour; ``by_queue`` counts those since ``since``, at most the last ten minutes.
 
     ``buckets`` are the minutes of the hour, oldest first. ``as_of`` is when the rollups were last updated, or None.
     """
@@ -96,10 +96,14 @@ class RecentWork:
         return self.as_of is None or self.now - self.as_of > STALE_AFTER
 
 
-def read_recent_work(now: datetime) -> RecentWork:
-    """Return the executions of the last hour in the current tenant context, in two queries over rollups."""
+def read_recent_work(now: datetime, known_since: datetime | None = None) -> RecentWork:
+    """Return the executions of the last hour in the current tenant context, in two queries over rollups.
+
+    ``known_since``: nothing is known of the time before that minute, so rates cover only the time from then on.
+    """
     minute = now.replace(second=0, microsecond=0)
-    since, hour_ago = minute - WINDOW, minute - timedelta(minutes=MINUTES - 1)
+    hour_ago = minute - timedelta(minutes=MINUTES - 1)
+    since = max(minute - WINDOW, known_since or minute - WINDOW)
     by_queue: dict[int, EndedCounts] = defaultdict(EndedCounts)
     buckets = [EndedCounts() for _ in range(MINUTES)]
     buckets_by_queue: dict[int, list[EndedCounts]] = defaultdict(lambda: [EndedCounts() for _ in range(MINUTES)])

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
-from scheduling.fairness.eta import Backlog, Estimate, EtaInput, QueueBacklogs, estimate_start
+from scheduling.fairness.eta import Backlog, Estimate, EtaInput, QueueBacklogs, estimate_start, rate_cap
 from scheduling.jobs.waits.start_conditions import StartConditions
 from scheduling.models import CFSPlan, Job, Queue
 from scheduling.shares.entitlements import effective_weights
@@ -149,14 +149,9 @@ def _backlogs(values: Mapping[str, Any]) -> tuple[dict[int, Sequence[Backlog]], 
 
 
 def _queue_cap(queue: Queue, backlogs: Sequence[Backlog], own: Backlog) -> float:
-    """Return the slots that a queue's cap, and its rate at the mean cost of its jobs, allow."""
-    cap = inf if queue.cap is None else float(queue.cap)
-    if queue.dispatches_per_minute is None:
-        return cap
-    jobs = own.jobs + sum(backlog.jobs for backlog in backlogs)
-    work_us = own.work_us + sum(backlog.work_us for backlog in backlogs)
-    mean_us = work_us / jobs if jobs else queue.expected_seconds * 1e6
-    return min(cap, queue.dispatches_per_minute * mean_us / 60e6)
+    """Return the slots that a queue's cap and its rate allow."""
+    rate = rate_cap(queue.dispatches_per_minute, [own, *backlogs], default_us=queue.expected_seconds * 1e6)
+    return min(inf if queue.cap is None else float(queue.cap), rate)
 
 
 def _values(job: Job) -> dict[str, Any]:
