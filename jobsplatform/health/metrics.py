@@ -182,22 +182,25 @@ def _heartbeat_families(measures: Measures) -> Iterator[Metric]:
 
 def _tenant_families(measures: Measures) -> Iterator[Metric]:
     tenants = measures.tenants
-    about = "of the busiest tenants"
+    about = "of the tenants with the greatest entitlements, in the last ten minutes"
     yield _gauge(
         "tenant_share_ratio",
-        f"Fraction of the used slot time, {about}.",
-        [([t.slug], t.share) for t in tenants],
+        f"Used over entitled slot time while backlogged, for a minute at least, {about}; 1 is fair.",
+        [([tenant.slug], tenant.ratio) for tenant in tenants if tenant.ratio is not None],
         ["tenant"],
     )
     yield _gauge(
-        "tenant_entitlement_ratio",
-        f"Fraction of the slots that the weights currently entitle to, {about}.",
-        [([tenant.slug], tenant.entitlement) for tenant in tenants],
+        "tenant_used_slots", f"Mean slots in use, {about}.", [([t.slug], t.used_slots) for t in tenants], ["tenant"]
+    )
+    yield _gauge(
+        "tenant_entitled_slots",
+        f"Mean slots entitled to, {about}.",
+        [([tenant.slug], tenant.entitled_slots) for tenant in tenants],
         ["tenant"],
     )
     yield _gauge(
         "tenant_lag_seconds",
-        f"Slot-seconds behind the queue's virtual time, {about}.",
+        "Slot-seconds behind its ideal share, by the last sample.",
         [([tenant.slug], tenant.lag_seconds) for tenant in tenants],
         ["tenant"],
     )

@@ -14,7 +14,7 @@ from scheduling.breakers.queries import OF_TENANTS
 from scheduling.breakers.rules import CircuitState
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import DeadLetter, Execution, LiveExecution, TenantUpkeepRun, UpkeepRun, Worker
-from scheduling.shares.entitlements import EntitlementState
+from scheduling.shares.verdicts import EntitlementState
 from scheduling.topology.queue_rows import QueueRow
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -58,6 +58,8 @@ MARKS: dict[str, Mark] = {
     _V.ABOVE: Mark("▲", gettext_noop("above its share"), "warn"),
     _V.IDLE: Mark("○", gettext_noop("no backlog"), "quiet"),
     _V.UNKNOWN: Mark("○", gettext_noop("not compared"), "quiet"),
+    _V.OUT_OF_WORKER_TIME: Mark("⧗", gettext_noop("out of worker time"), "warn"),
+    _V.AT_CAP: Mark("◆", gettext_noop("at its cap"), "wait"),
     Worker.Status.ONLINE: Mark("●", gettext_noop("online"), "good"),
     Worker.Status.DRAINING: Mark("◒", gettext_noop("draining"), "warn"),
     Worker.Status.STOPPING: Mark("◐", gettext_noop("stopping"), "warn"),
@@ -231,7 +233,7 @@ def empty_words(line: QueueRow) -> str:
     """Return in words the time until a queue is empty if no jobs arrive, such as `3 min 12 s`."""
     seconds = line.empty_in_seconds
     if seconds is None:
-        return _("never at this rate")
+        return _("never as things stand")
     return duration_words(seconds) if seconds else _("empty")
 
 

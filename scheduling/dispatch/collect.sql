@@ -212,24 +212,25 @@ sum(cost * cost) AS sum_yy, min(cost) AS least_us, max(cost) AS most_us, sum(abs
 sum(error_us) AS bias_us, sum(whole_us) AS total_us
 
 -- fragment: faded_costs
--- Older samples fade in proportion to their weight above 50 samples; all sums of one sample fade alike.
-samples = c.samples + excluded.samples,
-n = c.n * least(1, 50.0::float8 / c.n) + excluded.n,
-mean_us = greatest(1, round((c.sum_y * least(1, 50.0::float8 / c.n) + excluded.sum_y)
-    / (c.n * least(1, 50.0::float8 / c.n) + excluded.n)))::bigint,
-sum_x = c.sum_x * least(1, 50.0::float8 / c.n) + excluded.sum_x,
-sum_y = c.sum_y * least(1, 50.0::float8 / c.n) + excluded.sum_y,
-sum_xx = c.sum_xx * least(1, 50.0::float8 / c.n) + excluded.sum_xx,
-sum_xy = c.sum_xy * least(1, 50.0::float8 / c.n) + excluded.sum_xy,
-sum_yy = c.sum_yy * least(1, 50.0::float8 / c.n) + excluded.sum_yy,
-error_us = c.error_us * least(1, 50.0::float8 / c.n) + excluded.error_us,
-bias_us = c.bias_us * least(1, 50.0::float8 / c.n) + excluded.bias_us,
-total_us = c.total_us * least(1, 50.0::float8 / c.n) + excluded.total_us,
-least_us = least(excluded.least_us,
-    c.least_us + (c.sum_y / c.n - c.least_us) * least(1, excluded.n / 50.0::float8)),
-most_us = greatest(excluded.most_us,
-    c.most_us + (c.sum_y / c.n - c.most_us) * least(1, excluded.n / 50.0::float8)),
-updated_at = excluded.updated_at
+-- Older samples fade in proportion to their weight above the memory, which is short while the errors lie on one side;
+-- all sums of one sample fade alike.
+(
+-- include: cost_columns
+) = (
+    SELECT c.samples + excluded.samples, c.n * kept + excluded.n,
+        greatest(1, round((c.sum_y * kept + excluded.sum_y) / (c.n * kept + excluded.n)))::bigint,
+        c.sum_x * kept + excluded.sum_x, c.sum_y * kept + excluded.sum_y, c.sum_xx * kept + excluded.sum_xx,
+        c.sum_xy * kept + excluded.sum_xy, c.sum_yy * kept + excluded.sum_yy,
+        least(excluded.least_us, c.least_us + (c.sum_y / c.n - c.least_us) * least(1, excluded.n / memory)),
+        greatest(excluded.most_us, c.most_us + (c.sum_y / c.n - c.most_us) * least(1, excluded.n / memory)),
+        c.error_us * kept + excluded.error_us, c.bias_us * kept + excluded.bias_us,
+        c.total_us * kept + excluded.total_us, excluded.updated_at
+    FROM (
+        SELECT memory, least(1, memory / c.n) AS kept FROM (
+            SELECT CASE WHEN abs(c.bias_us + excluded.bias_us) > 0.6::float8 * (c.error_us + excluded.error_us)
+                THEN 10.0::float8 ELSE 50.0::float8 END AS memory) AS drift
+    ) AS fading
+)
 
 -- name: look
 -- Take the lock of a pool for this transaction, and look for work. One statement replaces several that mostly find

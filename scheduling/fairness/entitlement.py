@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 # A remainder below this many slots is rounding, and is not shared again.
 EPSILON = 1e-9
@@ -14,11 +15,15 @@ EPSILON = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class TenantDemand[Id: Hashable]:
-    """A tenant that has waiting or running jobs in a queue; ``cap`` is its cap over all queues."""
+    """A tenant that has waiting or running jobs in a queue, and uses at most ``wants`` slots there.
+
+    ``cap`` is its cap over all queues.
+    """
 
     tenant_id: Id
     weight: float
     cap: float
+    wants: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,11 @@ def entitlements[Id: Hashable](slots: float, queues: Sequence[QueueDemand[Id]]) 
     A tenant in several queues shares its one cap among them in the proportion that the tree gives it there, so that its
     sum stays within the cap.
     """
-    caps = {(queue.queue_id, tenant.tenant_id): tenant.cap for queue in queues for tenant in queue.tenants}
+    caps = {
+        (queue.queue_id, tenant.tenant_id): min(tenant.cap, tenant.wants)
+        for queue in queues
+        for tenant in queue.tenants
+    }
     shares: dict[tuple[int, Id], float] = {}
     # Each round cuts the tenants above their cap; two queues a tenant settle in two rounds, and no tenant is in more
     # queues than there are.

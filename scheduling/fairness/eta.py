@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp, inf, sqrt
+from math import exp, hypot, inf, sqrt
 
 from scheduling.fairness.entitlement import EPSILON, water_fill
 
@@ -18,8 +18,16 @@ from scheduling.fairness.entitlement import EPSILON, water_fill
 LEAST_US = 1.0
 # After this many changes the shares are assumed constant.
 MOST_ROUNDS = 400
-# The deviation of the logarithm that the fluid model leaves out; a mean of few jobs of unknown length adds its own.
-MODEL_DEVIATION = 0.3
+# Deviations of the logarithm of a wait: by the fluid model itself, and by jobs that come later, which only delay it.
+MODEL_DEVIATION, ARRIVALS_DEVIATION = 0.05, 0.3
+# The deviation of a job's slot time from its prediction, over the mean absolute error: slot times have long tails.
+TAIL = 2.0
+# Predictions have followed half of a drift that their errors show.
+DRIFT_LEFT = 0.5
+# A greater error of predictions only says that nothing is known.
+MOST_ERROR = 2.0
+# A start may be one look of a dispatcher later or earlier than a slot comes free, in microseconds.
+LOOK_US = 250_000.0
 # Half the band, in deviations: four starts in five lie within, if logarithms were normal.
 BAND = 1.28
 
@@ -46,6 +54,15 @@ class QueueBacklogs:
     cap: float = inf
 
 
+def rate_cap(per_minute: int | None, backlogs: Sequence[Backlog], *, default_us: float = 0.0) -> float:
+    """Return the slots that a queue's rate allows at the mean cost of its jobs; ``default_us`` is that without jobs."""
+    if per_minute is None:
+        return inf
+    jobs = sum(backlog.jobs for backlog in backlogs)
+    mean_us = sum(backlog.work_us for backlog in backlogs) / jobs if jobs else default_us
+    return per_minute * mean_us / 60e6
+
+
 @dataclass(frozen=True, slots=True)
 class EtaInput:
     """The work that may delay one job.
@@ -63,6 +80,36 @@ class EtaInput:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictionError:
+    """Errors of recent predictions of slot time over the measured time: their mean without sign, and with it."""
+
+    mean: float = 1.0
+    bias: float = 0.0
+
+    def deviation(self, jobs: float) -> float:
+        """Return the deviation of the logarithm of the slot time of so many jobs together.
+
+        Errors of single jobs cancel out; the error that they have in common, while a kind drifts, remains.
+        """
+        mean, bias = (min(abs(error), MOST_ERROR) for error in (self.mean, self.bias))
+        return sqrt(MODEL_DEVIATION**2 + (TAIL * mean) ** 2 / (1.0 + jobs) + (DRIFT_LEFT * bias) ** 2)
+
+
+UNKNOWN_ERROR = PredictionError()
+
+
+def combine_errors(parts: Sequence[tuple[float, PredictionError]]) -> PredictionError:
+    """Return the error over several kinds, each weighted by its number of jobs; unknown without jobs."""
+    jobs = sum(count for count, _ in parts)
+    if not jobs:
+        return UNKNOWN_ERROR
+    return PredictionError(
+        sum(count * error.mean for count, error in parts) / jobs,
+        sum(count * error.bias for count, error in parts) / jobs,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """The estimated time until a job starts, with a band of likely times.
 
@@ -75,18 +122,19 @@ class Estimate:
     others_jobs: float
 
 
-def estimate_start(outlook: EtaInput, *, deviation: float = 1.0) -> Estimate | None:
+def estimate_start(outlook: EtaInput, error: PredictionError = UNKNOWN_ERROR) -> Estimate | None:
     """Estimate when the job starts if no more jobs arrive; return None if it never would as things stand.
 
-    ``deviation`` is the deviation of a job's length over the mean: it widens the band if few jobs are ahead.
+    ``error`` is that of the predictions for the jobs ahead: it widens the band, the more the fewer they are.
     """
     flow = _Flow(outlook)
     wait_us = flow.run()
     if wait_us is None:
         return None
-    jobs = outlook.own.jobs + flow.others_jobs
-    spread = exp(BAND * sqrt(MODEL_DEVIATION**2 + deviation**2 / (1.0 + jobs)))
-    return Estimate(wait_us, wait_us / spread, wait_us * spread, flow.others_jobs)
+    deviation = error.deviation(outlook.own.jobs + flow.others_jobs)
+    low_us = max(0.0, wait_us * exp(-BAND * deviation) - LOOK_US)
+    high_us = wait_us * exp(BAND * hypot(deviation, ARRIVALS_DEVIATION)) + LOOK_US
+    return Estimate(wait_us, low_us, high_us, flow.others_jobs)
 
 
 class _Flow:

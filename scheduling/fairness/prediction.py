@@ -1,8 +1,9 @@
 """Cost prediction by a regression line through the costs of a tenant's jobs of a kind, over their payload size.
 
 The past is kept as a few sums that weigh at most ``MEMORY`` samples: older ones fade as new ones come, so a prediction
-follows a kind's current cost, in constant space and in any order. Inputs and outputs are microseconds of slot time. The
-fragments ``predicted_us`` and ``fold_samples`` are the same arithmetic in SQL; a test compares the two.
+follows a kind's current cost, in constant space and in any order; faster while it is always too high or too low.
+Inputs and outputs are microseconds of slot time. The fragments ``predicted_us`` and ``fold_samples`` are the same
+arithmetic in SQL; a test compares the two.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-# This many samples weigh as much as all earlier ones.
-MEMORY = 50.0
+# This many samples weigh as much as all earlier ones; the second while the errors of predictions lie on one side:
+# their sum is more than this part of the sum of their amounts.
+MEMORY, DRIFT_MEMORY = 50.0, 10.0
+ONE_SIDED = 0.6
 # With fewer samples, or if the size explains less of the variance, a slope is chance.
 LINE_SAMPLES = 8.0
 LINE_EXPLAINS = 0.3
@@ -28,15 +31,22 @@ LEAST_REMAINDER = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A finished job as input of the predictor: its payload size, and the slot time of all its slices."""
+    """A finished job as input of the predictor: its payload size, and the slot time of all its slices.
+
+    ``error_us`` is its prediction minus its measured time.
+    """
 
     size: int
     cost_us: int
+    error_us: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class CostSums:
-    """Sums over samples, in which older samples fade; x is the size, y the cost, ``n`` how many samples they weigh."""
+    """Sums over samples, in which older samples fade; x is the size, y the cost, ``n`` how many samples they weigh.
+
+    ``error_us`` sums the amounts of the errors of predictions, ``bias_us`` the errors with their sign.
+    """
 
     n: float
     x: float
@@ -46,6 +56,8 @@ class CostSums:
     yy: float
     least_us: float
     most_us: float
+    error_us: float = 0.0
+    bias_us: float = 0.0
 
     @property
     def mean_us(self) -> float:
@@ -65,12 +77,16 @@ def fold(past: CostSums | None, samples: Sequence[Sample]) -> CostSums:
         yy=sum(cost * cost for cost in costs),
         least_us=min(costs),
         most_us=max(costs),
+        error_us=sum(abs(sample.error_us) for sample in samples),
+        bias_us=sum(sample.error_us for sample in samples),
     )
     if past is None:
         return fresh
-    kept = min(1.0, MEMORY / past.n)
+    error_us, bias_us = past.error_us + fresh.error_us, past.bias_us + fresh.bias_us
+    memory = DRIFT_MEMORY if abs(bias_us) > ONE_SIDED * error_us else MEMORY
+    kept = min(1.0, memory / past.n)
     # The observed range shrinks towards the mean as the sums fade, so that an extreme does not stay for ever.
-    closed = min(1.0, fresh.n / MEMORY)
+    closed = min(1.0, fresh.n / memory)
     return CostSums(
         n=past.n * kept + fresh.n,
         x=past.x * kept + fresh.x,
@@ -80,6 +96,8 @@ def fold(past: CostSums | None, samples: Sequence[Sample]) -> CostSums:
         yy=past.yy * kept + fresh.yy,
         least_us=min(fresh.least_us, past.least_us + (past.mean_us - past.least_us) * closed),
         most_us=max(fresh.most_us, past.most_us + (past.mean_us - past.most_us) * closed),
+        error_us=past.error_us * kept + fresh.error_us,
+        bias_us=past.bias_us * kept + fresh.bias_us,
     )
 
 

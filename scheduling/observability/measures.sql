@@ -59,11 +59,3 @@ FROM scheduling_pool_clock c JOIN scheduling_workerpool p ON p.id = c.pool_id WH
 -- name: read_rollup_lag
 -- Read the age of the last fold of tallies.
 SELECT extract(epoch FROM now() - min(folded_at))::float8 AS lag FROM scheduling_rollup_clock;
-
--- name: read_lags
--- Read by how much the virtual times of tenants lag behind those of their queues, at their weights: service owed.
-SELECT t.id AS tenant_id, t.slug, coalesce(max((c.virtual_time - e.vruntime)::float8 * e.weight_milli / 1e12)
-    FILTER (WHERE e.is_runnable OR e.in_flight + e.keys_in_flight > 0), 0) AS lag_seconds
-FROM tenants_tenant t LEFT JOIN scheduling_schedulingentity e ON e.tenant_id = t.id AND e.parent_id IS NULL
-    LEFT JOIN scheduling_queue_clock c ON c.queue_id = e.queue_id
-WHERE t.id = ANY(%(tenants)s) GROUP BY 1, 2;

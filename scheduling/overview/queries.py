@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Sum
 from django.db.models.functions import Now
@@ -17,18 +16,15 @@ from scheduling.fleet.announced_kinds import UnknownKind, unknown_kinds_of
 from scheduling.fleet.queue_consumers import unread_since
 from scheduling.jobs.waits.start_conditions import is_recent
 from scheduling.models import BulkOperation, FairShareNode, Queue, Worker
-from scheduling.shares.entitlements import FairShare, read_fair_share
-from scheduling.shares.history import read_lags
+from scheduling.shares.history import HistorySpan, ShareHistory, read_share_history
 from scheduling.statistics.gauge_queries import (
     Gauges,
     PoolMinutes,
-    read_gauges,
     read_pool_minutes,
-    read_sampled_tenants,
 )
-from scheduling.statistics.throughput import STALE_AFTER, RecentWork, read_ended_by_tenant, read_recent_work
+from scheduling.statistics.throughput import STALE_AFTER, RecentWork
 from scheduling.stops.queries import Stop, list_stops
-from scheduling.topology.queue_rows import BackoffCounts, QueueRow, build_queue_rows
+from scheduling.topology.queue_rows import BackoffCounts, QueueRow, build_queue_rows, read_work_and_gauges
 from tenants.context import require_scope
 from tenants.database.clock import read_clock
 from tenants.database.platform_settings import platform_settings
@@ -158,10 +154,7 @@ class Shares:
     """The tenants' shares of the slots, and the last entries of the audit log."""
 
     is_all_tenants: bool
-    fair_share: FairShare
-    # By tenant: microseconds behind its ideal share, and the wait of its oldest job.
-    lags_us: Mapping[UUID, int]
-    oldest_seconds: Mapping[UUID, float]
+    history: ShareHistory
     audit: list[AuditLogEntry]
 
 
@@ -172,7 +165,7 @@ def read_overview() -> Overview:
     """
     is_all_tenants = require_scope().is_all_tenants
     queues, now = _read_queues(circuits=open_circuits())
-    work, gauges = read_recent_work(now), read_gauges(now)
+    work, gauges = read_work_and_gauges(now)
     lines = build_queue_rows(queues, gauges, work, None if is_all_tenants else _own_waiting())
     pools = _pool_lines(now, queues, _live_workers(now), lines)
     return Overview(
@@ -193,26 +186,10 @@ def read_overview() -> Overview:
 
 
 def read_shares() -> Shares:
-    """Return shares, entitlements and the last changes, in ten queries that do not read jobs."""
-    is_all_tenants = require_scope().is_all_tenants
-    queues, now = _read_queues()
-    slots_by_pool = dict.fromkeys((queue.pool_id for queue in queues), 0)
-    # A tenant's entitlement depends on all other tenants, so it is not shown to the tenant.
-    for worker in _live_workers(now) if is_all_tenants else ():
-        slots_by_pool[worker.pool_id] = slots_by_pool.get(worker.pool_id, 0) + worker.slots
-    sampled = read_sampled_tenants(now)
-    fair_share = read_fair_share(
-        queues=queues,
-        slots_by_pool=slots_by_pool,
-        in_flight=sampled.in_flight,
-        ended_by_tenant=read_ended_by_tenant(now),
-    )
-    shown = [line.tenant_id for line in fair_share.lines]
+    """Return the tenants' shares of the last ten minutes, and the last changes, in ten queries."""
     return Shares(
-        is_all_tenants=is_all_tenants,
-        fair_share=fair_share,
-        lags_us=read_lags(shown, now) if is_all_tenants else {},
-        oldest_seconds={key: max(0.0, (now - since).total_seconds()) for key, since in sampled.oldest_at.items()},
+        is_all_tenants=require_scope().is_all_tenants,
+        history=read_share_history(HistorySpan.RECENT),
         audit=list(AuditLogEntry.objects.select_related("tenant").order_by("-id")[:AUDIT_LIMIT]),
     )
 

@@ -233,9 +233,8 @@ class CostRow(models.Model):
     @property
     def sums(self) -> CostSums:
         """Return the sums as the input of the predictor."""
-        return CostSums(
-            self.n, self.sum_x, self.sum_y, self.sum_xx, self.sum_xy, self.sum_yy, self.least_us, self.most_us
-        )
+        names = ("n", "sum_x", "sum_y", "sum_xx", "sum_xy", "sum_yy", "least_us", "most_us", "error_us", "bias_us")
+        return CostSums(*(getattr(self, name) for name in names))
 
     @property
     def mean_error(self) -> float | None:

@@ -16,6 +16,7 @@ from scheduling.exceptions import QueueNotFoundError
 from scheduling.models import Queue, ShareMinute
 from scheduling.shares.decisions import Decision, read_decisions
 from scheduling.shares.history import HistorySpan, ShareHistory, ShareLine, read_share_history
+from scheduling.shares.verdicts import EntitlementState
 from scheduling.shares.virtual_times import QueueTimes, VirtualTime, read_virtual_times
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
@@ -64,8 +65,11 @@ class ShareLineSerializer(serializers.Serializer[ShareLine]):
     entitled_slots = serializers.FloatField(
         allow_null=True, help_text="Mean over the time in which the tenant used or wanted slots."
     )
-    ratio = serializers.FloatField(allow_null=True, help_text="Used over entitled while backlogged; 1 is exactly fair.")
-    verdict = serializers.CharField(source="verdict.value", help_text="below, fair, above, idle or unknown.")
+    ratio = serializers.FloatField(
+        allow_null=True,
+        help_text="Used over entitled while backlogged; 1 is exactly fair. Null before a minute of backlog.",
+    )
+    verdict = serializers.CharField(source="verdict.value", help_text=f"{', '.join(EntitlementState)}.")
     lag_us = serializers.IntegerField(
         allow_null=True, help_text="Microseconds of slot time behind its ideal share now; negative is ahead."
     )

@@ -34,7 +34,7 @@ _DEMANDS, _WINDOW = _SQL["read_demands"], _SQL["read_window"]
 
 @dataclass(frozen=True, slots=True)
 class DemandClass:
-    """``count`` tenants in one queue that have the same weight and cap, and want slots.
+    """``count`` tenants in one queue that have the same weight and cap, and want slots, each at most ``wants``.
 
     ``served`` is the sum of weight times virtual time over them; ``members`` are the first of them, with their virtual
     times.
@@ -47,6 +47,7 @@ class DemandClass:
     count: int
     served: int
     members: list[tuple[UUID, int]]
+    wants: float = inf
 
 
 @dataclass(slots=True)
@@ -95,7 +96,9 @@ class EntitledTenant:
 
 
 @dataclass(frozen=True, slots=True)
-class _Queue:
+class OpenQueue:
+    """A queue that is not paused, with the weight that the active plan gives it."""
+
     queue_id: int
     pool_id: int
     weight: int
@@ -173,7 +176,7 @@ def _ideals(demands: Iterable[DemandClass]) -> dict[int, tuple[int, int]]:
 
 def _share_out(demands: Sequence[DemandClass]) -> Iterator[tuple[DemandClass, float]]:
     """Yield each group of equal tenants with the slots that every one of them is entitled to, pool by pool."""
-    slots_by_pool, queues = _read_pools()
+    slots_by_pool, queues = read_pools()
     wanting: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
     by_key: dict[tuple[int, UUID], DemandClass] = {}
     for number, row in enumerate(demands):
@@ -181,7 +184,8 @@ def _share_out(demands: Sequence[DemandClass]) -> Iterator[tuple[DemandClass, fl
         tenant_id = row.members[0][0] if row.count == len(row.members) == 1 else UUID(int=number)
         by_key[row.queue_id, tenant_id] = row
         # Water-filling gives n equal vessels as much as one that is n times as wide.
-        wanting[row.queue_id].append(TenantDemand(tenant_id, row.count * row.weight_milli / 1000, row.count * row.cap))
+        weight, cap = row.count * row.weight_milli / 1000, row.count * row.cap
+        wanting[row.queue_id].append(TenantDemand(tenant_id, weight, cap, row.count * row.wants))
     for pool_id, slots in slots_by_pool.items():
         of_pool = [
             QueueDemand(queue.queue_id, queue.weight, inf if queue.cap is None else queue.cap, wanting[queue.queue_id])
@@ -206,7 +210,8 @@ def _read_tenants(limit: int) -> list[DemandClass]:
     ]
 
 
-def _read_pools() -> tuple[dict[int, int], list[_Queue]]:
+def read_pools() -> tuple[dict[int, int], list[OpenQueue]]:
+    """Return the slots of each pool by its id, and the queues; without those that are stopped."""
     values = {"lease_seconds": platform_settings.LEASE_SECONDS}
     slots = {row.pool_id: int(row.slots) for row in fetch_all(_SLOTS, values)}
-    return slots, fetch_all(_QUEUES, row_factory=class_row(_Queue))
+    return slots, fetch_all(_QUEUES, row_factory=class_row(OpenQueue))

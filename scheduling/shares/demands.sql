@@ -14,18 +14,30 @@ SELECT q.id AS queue_id, q.pool_id,
 FROM scheduling_queue q WHERE NOT q.is_paused;
 
 -- name: read_demands
--- Read the tenants with running jobs, and at most so many of those that only wait.
+-- Read the tenants with running jobs, and at most so many of those that only wait. A tenant wants no more slots than it
+-- has jobs. One at its cap is not runnable, but backlogged; one that is stopped wants only the slots that it has.
 WITH wanted AS (
     (SELECT id FROM scheduling_schedulingentity WHERE is_runnable AND parent_id IS NULL LIMIT %(limit)s)
     UNION
     -- include: running_tenants
+), demand AS (
+    SELECT e.queue_id, e.tenant_id, e.weight_milli, e.vruntime,
+        e.waiting + e.keys_waiting AS waiting, e.in_flight + e.keys_in_flight AS in_flight,
+        -- include: tenant_cap
+        AS cap,
+        coalesce(e.is_runnable OR e.waiting + e.keys_waiting > 0 AND t.status = 'active' AND NOT t.is_paused
+            AND c.in_flight >=
+            -- include: tenant_cap
+            AND
+            -- include: has_worker_time
+        , false) AS is_backlogged
+    FROM wanted JOIN scheduling_schedulingentity e USING (id)
+        JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+        LEFT JOIN scheduling_tenant_capacity c ON c.tenant_id = e.tenant_id
 )
-SELECT e.queue_id, e.tenant_id, e.weight_milli,
--- include: tenant_cap
-AS cap, e.vruntime,
-    e.is_runnable OR (e.waiting + e.keys_waiting > 0 AND e.in_flight + e.keys_in_flight > 0) AS is_backlogged
-FROM wanted JOIN scheduling_schedulingentity e USING (id)
-    JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id;
+SELECT queue_id, tenant_id, weight_milli, vruntime, cap, is_backlogged,
+    greatest(1, in_flight + CASE WHEN is_backlogged THEN waiting ELSE 0 END)::float8 AS wants
+FROM demand;
 
 -- name: read_window
 -- Read the tenants that only wait in a window of the table, in key order, so that no step depends on the number of

@@ -7,7 +7,7 @@ samples. However long the range is, a page has about a hundred bins of at most L
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,15 +16,16 @@ from uuid import UUID
 
 from scheduling.fairness.entitlement import jain_index
 from scheduling.models import CFSPlan, Queue, RollupClock
-from scheduling.shares.entitlements import ABOVE, BELOW, EntitlementState
 from scheduling.shares.raw import fetch_rows
+from scheduling.shares.standings import Standing, read_standings
+from scheduling.shares.verdicts import ComparedBin, Comparison, EntitlementState, compare
 from tenants.context import require_scope
 from tenants.database.clock import read_clock
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
 LINE_LIMIT = 12
-# The part of a bin in which a tenant must have been backlogged to be compared with others.
+# The part of a bin in which a tenant must have been backlogged to count in Jain's index.
 MOSTLY = 0.5
 # An older lag is not current; without samples for longer, no dispatcher samples.
 LAG_AGE = timedelta(minutes=2)
@@ -38,21 +39,20 @@ _ENTITLED, _LAGS, _USED, _RUNNING = _SQL["sum_entitled"], _SQL["sum_lags"], _SQL
 
 
 class HistorySpan(StrEnum):
-    """Time span that the fairness page covers; the first member is the default."""
+    """Time span that a history covers: ten minutes on the overview, longer ones on the fairness page."""
 
+    RECENT = "10min"
     HOUR = "hour"
     SIX_HOURS = "6h"
     DAY = "day"
 
     @property
     def bin_length(self) -> timedelta:
-        return {HistorySpan.HOUR: timedelta(minutes=1), HistorySpan.SIX_HOURS: timedelta(minutes=5)}.get(
-            self, timedelta(minutes=15)
-        )
+        return timedelta(minutes={HistorySpan.SIX_HOURS: 5, HistorySpan.DAY: 15}.get(self, 1))
 
     @property
     def bins(self) -> int:
-        return {HistorySpan.HOUR: 60, HistorySpan.SIX_HOURS: 72}.get(self, 96)
+        return {HistorySpan.RECENT: 11, HistorySpan.HOUR: 60, HistorySpan.SIX_HOURS: 72}.get(self, 96)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,8 @@ class ShareLine:
     entitled: list[float] = field(default_factory=list)
     backlogged: list[float] = field(default_factory=list)
     lag_us: int | None = None
+    standing: Standing = field(default_factory=Standing)
+    comparison: Comparison = field(default_factory=Comparison)
 
     @property
     def used_slots(self) -> float:
@@ -85,24 +87,19 @@ class ShareLine:
 
     @property
     def ratio(self) -> float | None:
-        """Return used over entitled slots in the bins with a backlog; 1.0 is exactly fair."""
-        bins = [index for index in range(len(self.used)) if self.is_compared_in(index)]
-        entitled = sum(self.entitled[index] for index in bins)
-        return sum(self.used[index] for index in bins) / entitled if entitled else None
+        """Return used over entitled slots while backlogged, or None if it was not for long; 1.0 is exactly fair."""
+        return self.comparison.ratio
+
+    @property
+    def half_ratio(self) -> float:
+        """Return the ratio as the length of a bar in whose middle the entitlement is."""
+        return (self.ratio or 0.0) / 2
 
     @property
     def verdict(self) -> EntitlementState:
-        if not self.entitled:
-            return EntitlementState.UNKNOWN
-        if self.ratio is None:
-            return EntitlementState.IDLE
-        return (
-            EntitlementState.ABOVE
-            if self.ratio > ABOVE
-            else EntitlementState.BELOW
-            if self.ratio < BELOW
-            else EntitlementState.FAIR
-        )
+        if self.standing.stop:
+            return EntitlementState(self.standing.stop)
+        return self.comparison.verdict if self.entitled else EntitlementState.UNKNOWN
 
     def _mean(self, slots: Sequence[float]) -> float:
         entitled = self.entitled or self.used
@@ -110,10 +107,7 @@ class ShareLine:
         return sum(slots[index] for index in alive) / len(alive) if alive else 0.0
 
     def is_compared_in(self, index: int) -> bool:
-        """Return whether the tenant had a backlog during most of the bin.
-
-        Without a backlog it may have used few slots because it wanted few.
-        """
+        """Return whether the tenant had a backlog during most of the bin."""
         return bool(self.entitled) and self.entitled[index] > 0 and self.backlogged[index] >= MOSTLY
 
 
@@ -179,39 +173,40 @@ def read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Que
     return {row.tenant_id: row.lag_us for row in fetch_rows(_LAGS, parameters)}
 
 
-def read_share_history(span: HistorySpan, *, queues: Sequence[Queue] | None = None) -> ShareHistory:
-    """Return the history up to now for ``queues`` (None: all queues), in at most seven queries."""
-    now = read_clock()
+def read_share_history(
+    span: HistorySpan, *, queues: Sequence[Queue] | None = None, limit: int = LINE_LIMIT, now: datetime | None = None
+) -> ShareHistory:
+    """Return the history up to ``now`` for ``queues`` (None: all queues), in at most nine queries."""
+    now = now or read_clock()
     axis = _Axis(_floor(now, span.bin_length) - (span.bins - 1) * span.bin_length, span.bin_length, span.bins)
     parameters: dict[str, Any] = {
         "since": axis.since,
         "length": axis.length,
         "seconds": axis.length.total_seconds(),
         "queues": None if queues is None else [queue.pk for queue in queues],
-        "limit": LINE_LIMIT,
+        "limit": limit,
     }
     own = require_scope().tenant_id
     sampled = _sampled(parameters, axis) if own is None else {own: {}}
-    tenants = Tenant.objects.select_related("plan").in_bulk(list(sampled))
+    standings = read_standings(list(sampled), now, queues=parameters["queues"])
+    tenants = Tenant.objects.select_related("plan").in_bulk(list(standings))
     parameters["tenants"] = list(tenants)
     used = _read_used(parameters, axis, now)
+    lines = [_line(tenant, axis, used, now, standings[key]) for key, tenant in tenants.items()]
     plan = CFSPlan.objects.filter(is_active=True).first()
     is_off = plan is None or plan.strategy == CFSPlan.Strategy.NOP
     if own is not None:
-        lines = [_line(tenant, axis, used, now) for tenant in tenants.values()]
         return ShareHistory(now, axis.since, axis.length, lines, is_off=is_off)
     clock = RollupClock.objects.first()
     sampled_at = clock.shares_sampled_at if clock else None
+    # A sample is some seconds old: the running bin ends at the last sample.
+    lines = _with_entitlements(lines, sampled, axis.lengths_us(min(sampled_at or now, now)))
     lags = read_lags(list(tenants), now, queues=queues)
-    lines = [
-        _with_entitlement(_line(tenant, axis, used, now), sampled[key], axis, sampled_at or now, lags.get(key))
-        for key, tenant in tenants.items()
-    ]
     return ShareHistory(
         now=now,
         since=axis.since,
         bin_length=axis.length,
-        lines=sorted(lines, key=lambda line: (-sum(line.entitled), line.name)),
+        lines=[replace(line, lag_us=lags.get(line.tenant_id)) for line in lines],
         jain=[_jain(lines, index) for index in range(axis.bins)],
         sampled_at=sampled_at,
         plan_name=plan.name if plan else "",
@@ -240,7 +235,9 @@ def _read_used(parameters: dict[str, Any], axis: _Axis, now: datetime) -> dict[t
     return used
 
 
-def _line(tenant: Tenant, axis: _Axis, used: dict[tuple[UUID, int], float], now: datetime) -> ShareLine:
+def _line(
+    tenant: Tenant, axis: _Axis, used: dict[tuple[UUID, int], float], now: datetime, standing: Standing
+) -> ShareLine:
     lengths = axis.lengths_us(now)
     return ShareLine(
         tenant_id=tenant.pk,
@@ -249,21 +246,31 @@ def _line(tenant: Tenant, axis: _Axis, used: dict[tuple[UUID, int], float], now:
         plan_name=tenant.plan.name,
         cap=tenant.concurrency_cap,
         used=[used.get((tenant.pk, n), 0.0) / max(lengths[n], _SHORTEST_US) for n in range(axis.bins)],
+        standing=standing,
     )
 
 
-def _with_entitlement(
-    line: ShareLine, sampled: dict[int, tuple[int, int]], axis: _Axis, sampled_at: datetime, lag_us: int | None
-) -> ShareLine:
-    # A sample is some seconds old: the running bin ends at the last sample.
-    lengths = [max(length, _SHORTEST_US) for length in axis.lengths_us(sampled_at)]
-    numbers = [sampled.get(n, (0, 0)) for n in range(axis.bins)]
-    return replace(
-        line,
-        entitled=[entitled / length for (entitled, _), length in zip(numbers, lengths, strict=True)],
-        backlogged=[backlogged / length for (_, backlogged), length in zip(numbers, lengths, strict=True)],
-        lag_us=lag_us,
-    )
+def _with_entitlements(
+    lines: Sequence[ShareLine], sampled: Mapping[UUID, Mapping[int, tuple[int, int]]], lengths: Sequence[float]
+) -> list[ShareLine]:
+    """Return the lines with their entitlements and verdicts, greatest entitlement first."""
+    longest_us = max((line.standing.longest_us for line in lines), default=0)
+    found = []
+    for line in lines:
+        numbers = sampled.get(line.tenant_id, {})
+        bins = [
+            ComparedBin(length, numbers.get(n, (0, 0))[1], slots * length, numbers.get(n, (0, 0))[0])
+            for n, (length, slots) in enumerate(zip(lengths, line.used, strict=True))
+        ]
+        found.append(
+            replace(
+                line,
+                entitled=[row.entitled_us / max(row.length_us, _SHORTEST_US) for row in bins],
+                backlogged=[row.backlogged_us / max(row.length_us, _SHORTEST_US) for row in bins],
+                comparison=compare(bins, longest_job_us=longest_us),
+            )
+        )
+    return sorted(found, key=lambda line: (-sum(line.entitled), line.name))
 
 
 def _jain(lines: Sequence[ShareLine], index: int) -> float | None:

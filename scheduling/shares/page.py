@@ -25,6 +25,7 @@ from tenants.models import Tenant
 PAGE_TEMPLATE = "scheduling/dashboards/fairness.html"
 BODY_TEMPLATE = "scheduling/dashboards/fairness_body.html"
 SPANS = {
+    HistorySpan.RECENT: _("Last 10 minutes"),
     HistorySpan.HOUR: _("Last hour"),
     HistorySpan.SIX_HOURS: _("Last 6 hours"),
     HistorySpan.DAY: _("Last 24 hours"),

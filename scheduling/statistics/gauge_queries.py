@@ -7,14 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from uuid import UUID
 
 from django.db.models import FloatField
 from django.db.models.functions import Cast, Extract
 
 from scheduling.models import PoolGauge, QueueGauge, TenantGauge
-from scheduling.shares.entitlements import InFlight
-from scheduling.statistics.throughput import MINUTES
+from scheduling.statistics.throughput import MINUTES, WINDOW
 from tenants.context import require_scope
 
 # Tenants without jobs get no rows, so older samples of a tenant count as zero.
@@ -76,6 +74,16 @@ class Gauges:
     def sampled_at(self) -> datetime | None:
         """Return the time of the last sample, or None if there is none."""
         return max((row.sampled_at for row in self.latest.values() if row.sampled_at), default=None)
+
+    @property
+    def known_since(self) -> datetime | None:
+        """Return the first minute of the last ten that has a sample from before its start, or None without samples.
+
+        If only the current minute has one, return the minute before: what ended shortly before it counts.
+        """
+        this = self.minutes[-1]
+        first = min((at for at in self.by_minute if at >= this - WINDOW - _MINUTE), default=None)
+        return first and (first + _MINUTE if first < this else this - _MINUTE)
 
     @cached_property
     def minutes(self) -> list[datetime]:
@@ -156,27 +164,3 @@ def read_pool_minutes(now: datetime) -> PoolMinutes:
         slots[minute] += of_pool
         used[minute] += used_milli
     return PoolMinutes([slots.get(at) for at in minutes], [used[at] / 1000 if at in used else None for at in minutes])
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """Last sample of the tenants: their jobs in flight by queue, and the start of each tenant's longest wait."""
-
-    in_flight: Sequence[InFlight]
-    oldest_at: Mapping[UUID, datetime]
-
-
-def read_sampled_tenants(now: datetime) -> Sampled:
-    """Return the last sample of every tenant, in one query that does not read jobs."""
-    newest = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE).order_by("-minute").values("minute")[:1]
-    last = TenantGauge.objects.filter(minute=newest).order_by()
-    columns = ("queue_id", "tenant_id", "dispatched", "executing", "slots_milli", "busy_us")
-    oldest: dict[UUID, float] = {}
-    in_flight = []
-    rows = last.annotate(since=_MOMENTS["oldest_at_epoch"]).values_list(*columns, "since")
-    for queue_id, tenant_id, dispatched, executing, slots_milli, busy_us, since in rows:
-        if since is not None:
-            oldest[tenant_id] = min(since, oldest.get(tenant_id, since))
-        if slots_milli:
-            in_flight.append(InFlight(queue_id, tenant_id, dispatched, executing, slots_milli / 1000, busy_us / 1e6))
-    return Sampled(in_flight, {tenant_id: datetime.fromtimestamp(at, UTC) for tenant_id, at in oldest.items()})

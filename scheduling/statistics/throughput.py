@@ -6,9 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import UUID
-
-from django.db.models import Sum
 
 from scheduling.models import Execution, QueueMinute, RollupClock, TenantMinute
 from scheduling.statistics import histogram
@@ -70,7 +67,7 @@ class EndedCounts:
 
 @dataclass(frozen=True, slots=True)
 class RecentWork:
-    """Executions that ended in the last hour; ``by_queue`` counts those since ``since``, the last ten minutes.
+    """Executions that ended in the last hour; ``by_queue`` counts those since ``since``, at most the last ten minutes.
 
     ``buckets`` are the minutes of the hour, oldest first. ``as_of`` is when the rollups were last updated, or None.
     """
@@ -99,10 +96,14 @@ class RecentWork:
         return self.as_of is None or self.now - self.as_of > STALE_AFTER
 
 
-def read_recent_work(now: datetime) -> RecentWork:
-    """Return the executions of the last hour in the current tenant context, in two queries over rollups."""
+def read_recent_work(now: datetime, known_since: datetime | None = None) -> RecentWork:
+    """Return the executions of the last hour in the current tenant context, in two queries over rollups.
+
+    ``known_since``: nothing is known of the time before that minute, so rates cover only the time from then on.
+    """
     minute = now.replace(second=0, microsecond=0)
-    since, hour_ago = minute - WINDOW, minute - timedelta(minutes=MINUTES - 1)
+    hour_ago = minute - timedelta(minutes=MINUTES - 1)
+    since = max(minute - WINDOW, known_since or minute - WINDOW)
     by_queue: dict[int, EndedCounts] = defaultdict(EndedCounts)
     buckets = [EndedCounts() for _ in range(MINUTES)]
     buckets_by_queue: dict[int, list[EndedCounts]] = defaultdict(lambda: [EndedCounts() for _ in range(MINUTES)])
@@ -117,14 +118,6 @@ def read_recent_work(now: datetime) -> RecentWork:
     clock = RollupClock.objects.first()
     as_of = clock.folded_at if clock else None
     return RecentWork(now, since, as_of, dict(by_queue), buckets, dict(buckets_by_queue))
-
-
-def read_ended_by_tenant(now: datetime) -> dict[UUID, EndedCounts]:
-    """Return the counts of the last ten minutes by tenant, without waits, in one query."""
-    since = now.replace(second=0, microsecond=0) - WINDOW
-    rows = TenantMinute.objects.filter(minute__gte=since).order_by().values_list("tenant_id")
-    sums = rows.annotate(completed=Sum("completed"), failed=Sum("failed"), busy_us=Sum("busy_us"))
-    return {tenant_id: EndedCounts(completed, failed, busy_us / 1e6) for tenant_id, completed, failed, busy_us in sums}
 
 
 def _queue_rows(since: datetime) -> Iterable[tuple[datetime, int, int, int, int, int, list[int]]]:

@@ -79,7 +79,7 @@ class QueueSerializer(serializers.Serializer[Queue]):
 
 
 class QueueNumbersSerializer(serializers.Serializer[QueueRow]):
-    """A queue with its load over all tenants; completed and failed jobs are those of the last ten minutes."""
+    """A queue with its load over all tenants; completed and failed jobs are those of the last ten minutes at most."""
 
     name = serializers.CharField(source="queue.name")
     pool = serializers.CharField(source="queue.pool.name")
@@ -107,6 +107,10 @@ class QueueNumbersSerializer(serializers.Serializer[QueueRow]):
     wait_p95_seconds = serializers.FloatField(source="ended.wait_p95", allow_null=True)
     wait_p99_seconds = serializers.FloatField(source="ended.wait_p99", allow_null=True)
     retries_waiting = serializers.IntegerField(source="back_offs.waiting")
+    empty_in_seconds = serializers.FloatField(
+        allow_null=True,
+        help_text="Until its jobs have ended, by predicted slot time and fair shares, if no more arrive; null: never.",
+    )
 
 
 @extend_schema_view(

@@ -35,7 +35,9 @@ class WorkloadPredictor:
         tenant = self._arrivals.entity[job]
         if self._known[tenant]:
             return
-        sample = Sample(self._size(job), cut_outlier(cost_us, self.predict(job), self._samples))
+        predicted_us = self.predict(job)
+        cost = cut_outlier(cost_us, predicted_us, self._samples)
+        sample = Sample(self._size(job), cost, predicted_us - cost_us)
         self._sums[tenant] = fold(self._sums[tenant], [sample])
         self._all = fold(self._all, [sample])
         self._samples += 1

@@ -13,7 +13,17 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
-from scheduling.fairness.eta import Backlog, Estimate, EtaInput, QueueBacklogs, estimate_start
+from scheduling.fairness.eta import (
+    UNKNOWN_ERROR,
+    Backlog,
+    Estimate,
+    EtaInput,
+    PredictionError,
+    QueueBacklogs,
+    combine_errors,
+    estimate_start,
+    rate_cap,
+)
 from scheduling.jobs.waits.start_conditions import StartConditions
 from scheduling.models import CFSPlan, Job, Queue
 from scheduling.shares.entitlements import effective_weights
@@ -37,13 +47,13 @@ _OWN = _SQL["read_own"]
 class JobsAhead:
     """The tenant's own jobs before one job, and their predicted slot time; ``is_more``: ``jobs`` is a lower bound.
 
-    ``deviation`` is the deviation of their durations, relative to the mean.
+    ``error`` is that of recent predictions of their kinds.
     """
 
     jobs: int
     work_us: int
     is_more: bool
-    deviation: float = 1.0
+    error: PredictionError = UNKNOWN_ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +74,15 @@ def read_ahead(job: Job) -> JobsAhead:
     values = _values(job)
     rows = fetch_all(_AHEAD, values)
     jobs, work_us = sum(row.jobs for row in rows), sum(row.jobs * row.mean_us for row in rows)
-    deviation = sum(row.jobs * row.deviation for row in rows) / jobs if jobs else 1.0
+    error = combine_errors([(row.jobs, PredictionError(row.error, row.bias)) for row in rows])
     if jobs <= COUNT_LIMIT:
-        return JobsAhead(jobs, work_us, is_more=False, deviation=deviation)
+        return JobsAhead(jobs, work_us, is_more=False, error=error)
     line = fetch_all(_BEHIND, values)[0]
     # Counted from the near end; in the middle of a long line, estimated from both ends.
     least, others = jobs - 1, line.waiting - line.behind
     estimated = others - 1 if line.behind <= COUNT_LIMIT else (least + others) // 2
     estimated = max(least, estimated)
-    return JobsAhead(least, work_us * estimated // jobs, is_more=True, deviation=deviation)
+    return JobsAhead(least, work_us * estimated // jobs, is_more=True, error=error)
 
 
 def read_start(
@@ -86,7 +96,7 @@ def read_start(
     """
     # The work of all tenants decides the start; only the time is shown.
     with all_tenants(has_savepoint=False):
-        estimate = estimate_start(_outlook(job, ahead, standing), deviation=ahead.deviation)
+        estimate = estimate_start(_outlook(job, ahead, standing), ahead.error)
     if estimate is None:
         return None
     stopped_us = max(0.0, (opens_at - standing.now) / timedelta(microseconds=1)) if opens_at else 0.0
@@ -149,14 +159,9 @@ def _backlogs(values: Mapping[str, Any]) -> tuple[dict[int, Sequence[Backlog]], 
 
 
 def _queue_cap(queue: Queue, backlogs: Sequence[Backlog], own: Backlog) -> float:
-    """Return the slots that a queue's cap, and its rate at the mean cost of its jobs, allow."""
-    cap = inf if queue.cap is None else float(queue.cap)
-    if queue.dispatches_per_minute is None:
-        return cap
-    jobs = own.jobs + sum(backlog.jobs for backlog in backlogs)
-    work_us = own.work_us + sum(backlog.work_us for backlog in backlogs)
-    mean_us = work_us / jobs if jobs else queue.expected_seconds * 1e6
-    return min(cap, queue.dispatches_per_minute * mean_us / 60e6)
+    """Return the slots that a queue's cap and its rate allow."""
+    rate = rate_cap(queue.dispatches_per_minute, [own, *backlogs], default_us=queue.expected_seconds * 1e6)
+    return min(inf if queue.cap is None else float(queue.cap), rate)
 
 
 def _values(job: Job) -> dict[str, Any]:

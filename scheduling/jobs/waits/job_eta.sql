@@ -1,5 +1,6 @@
 -- name: count_ahead
--- Count the jobs of a line from its head to a job by kind, with the predicted cost of each kind.
+-- Count the jobs of a line from its head to a job by kind, with the predicted cost of each kind and the error of its
+-- recent predictions. With no measured time the error is unknown, which counts as the whole time.
 WITH line AS (
     SELECT id FROM scheduling_schedulingentity
     WHERE tenant_id = %(tenant_id)s AND queue_id = %(queue_id)s AND fair_key = %(fair_key)s
@@ -11,7 +12,8 @@ WITH line AS (
     ) r GROUP BY 1
 )
 SELECT a.jobs, coalesce(tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint) AS mean_us,
-    coalesce(sqrt(greatest(0, tc.n * tc.sum_yy - tc.sum_y * tc.sum_y)) / nullif(tc.sum_y, 0), 1) AS deviation
+    coalesce(tc.error_us / nullif(tc.total_us, 0), kc.error_us / nullif(kc.total_us, 0), 1) AS error,
+    coalesce(tc.bias_us / nullif(tc.total_us, 0), kc.bias_us / nullif(kc.total_us, 0), 0) AS bias
 FROM ahead a JOIN scheduling_queue q ON q.id = %(queue_id)s
     LEFT JOIN scheduling_tenant_kind_cost tc ON tc.tenant_id = %(tenant_id)s AND tc.kind = a.kind
     LEFT JOIN scheduling_kind_cost kc ON kc.kind = a.kind;

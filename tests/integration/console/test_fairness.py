@@ -20,8 +20,8 @@ from scheduling.models import (
     Queue,
     Worker,
 )
-from scheduling.shares.entitlements import EntitlementState
 from scheduling.shares.history import HistorySpan, read_share_history
+from scheduling.shares.verdicts import EntitlementState
 from scheduling.shares.virtual_times import read_virtual_times
 from tenants.context import all_tenants, tenant_context
 from tenants.database.clock import read_clock
@@ -61,7 +61,8 @@ def test_historical_shares_stand_beside_historical_entitlements(acme: Tenant, gl
 @pytest.mark.parametrize("span", list(HistorySpan))
 def test_each_range_has_its_bins(acme: Tenant, span: HistorySpan) -> None:
     with all_tenants():
-        minute = a_whole_minute_ago() - timedelta(hours=span is not HistorySpan.HOUR, minutes=20)
+        ago = {HistorySpan.RECENT: 5, HistorySpan.HOUR: 20}.get(span, 80)
+        minute = a_whole_minute_ago() - timedelta(minutes=ago)
         note(acme, minute, used=2.0, entitled=2.0)
         history = read_share_history(span)
     [line] = history.lines

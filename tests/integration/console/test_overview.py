@@ -27,7 +27,7 @@ from scheduling.models import (
     Worker,
 )
 from scheduling.overview.queries import read_overview, read_shares
-from scheduling.shares.entitlements import EntitlementState
+from scheduling.shares.verdicts import EntitlementState
 from scheduling.statistics.gauges import sample_gauges
 from scheduling.statistics.minute_charts import draw_strip
 from scheduling.stops.pauses import pause_kind, pause_queue
@@ -35,6 +35,7 @@ from tenants.access.memberships import add_member
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 from tests.integration.console.conftest import Work, make_work
+from tests.integration.console.shares import a_whole_minute_ago, note
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_lock_timeout")]
 
@@ -80,34 +81,23 @@ def test_overview_counts_waiting_and_ended_jobs_by_queue(acme_work: Work) -> Non
 
 def test_shares_stand_beside_entitlements(acme_work: Work, globex_work: Work, live_worker: Worker) -> None:
     with all_tenants():
-        for work in (acme_work, globex_work):
-            _demand(work.tenant, "tasks", waiting=5)
-        sample_gauges()
-        share = read_shares().fair_share
-    lines = {line.name: line for line in share.lines}
-    # Team weighs 2, sandbox 1; both had the same two seconds. The caps of 5 and 2 limit neither on four slots.
-    assert lines["Acme"].entitled_slots == pytest.approx(8 / 3)
-    assert lines["Globex"].entitled_slots == pytest.approx(4 / 3)
-    assert lines["Acme"].used_share == pytest.approx(0.5, abs=0.05)
+        note(acme_work.tenant, a_whole_minute_ago(), used=1.0, entitled=3.0)
+        note(globex_work.tenant, a_whole_minute_ago(), used=3.0, entitled=1.0)
+        history = read_shares().history
+    lines = {line.name: line for line in history.lines}
+    assert lines["Acme"].ratio == pytest.approx(1 / 3)
     assert lines["Acme"].verdict is EntitlementState.BELOW
     assert lines["Globex"].verdict is EntitlementState.ABOVE
-    assert share.starving == 1
-    assert share.jain is not None
-    assert share.jain < 1
-
-
-def test_tenant_without_work_is_never_below_its_share(acme_work: Work, live_worker: Worker) -> None:
-    with all_tenants():
-        _demand(acme_work.tenant, "tasks_team", waiting=0, is_runnable=False)
-        lines = read_shares().fair_share.lines
-    assert {line.verdict for line in lines} == {EntitlementState.IDLE}
+    assert history.starving == 1
+    assert history.jain_now is not None
+    assert history.jain_now < 1
 
 
 def test_community_plan_has_no_entitlements(acme_work: Work) -> None:
     with all_tenants():
         CFSPlan.objects.update(is_active=False)
         CFSPlan.objects.filter(name="community").update(is_active=True)
-        assert read_shares().fair_share.is_off
+        assert read_shares().history.is_off
 
 
 def test_member_sees_only_its_own_numbers(acme_work: Work, globex_work: Work, live_worker: Worker) -> None:
@@ -122,8 +112,9 @@ def test_member_sees_only_its_own_numbers(acme_work: Work, globex_work: Work, li
     assert {gauge.waiting for row in overview.gauges.by_minute.values() for gauge in row.values()} == {3}
     assert overview.work.total.failed == 1
     assert overview.pools == []
-    assert [line.name for line in shares.fair_share.lines] == ["Acme"]
-    assert shares.fair_share.lines[0].entitled_slots is None
+    assert [line.name for line in shares.history.lines] == ["Acme"]
+    assert shares.history.lines[0].entitled_slots is None
+    assert shares.history.lines[0].standing.waiting == 3
     assert {entry.tenant_id for entry in shares.audit} <= {acme_work.tenant.pk}
 
 

@@ -36,9 +36,9 @@ def test_lag_and_oldest_wait_stand_beside_the_share(
         assert sample_after(30) >= 2
         sample_gauges()
         assert TenantGauge.objects.filter(tenant=acme).update(oldest_at=timezone.now() - timedelta(seconds=90))
-        shares = read_shares()
-    assert shares.lags_us == {acme.pk: 2_000_000, globex.pk: -2_000_000}
-    assert shares.oldest_seconds[acme.pk] == pytest.approx(90, abs=5)
+        lines = {line.tenant_id: line for line in read_shares().history.lines}
+    assert {key: line.lag_us for key, line in lines.items()} == {acme.pk: 2_000_000, globex.pk: -2_000_000}
+    assert lines[acme.pk].standing.oldest_seconds == pytest.approx(90, abs=5)
     words = words_of(console, staff)
     assert "▼ 2.0 s behind" in words
     assert "▲ 2.0 s ahead" in words
@@ -50,7 +50,6 @@ def test_member_sees_its_own_wait_and_no_lags(
 ) -> None:
     sample_gauges()
     with tenant_context(acme_work.tenant):
-        shares = read_shares()
-    assert shares.lags_us == {}
-    assert set(shares.oldest_seconds) <= {acme_work.tenant.pk}
+        [line] = read_shares().history.lines
+    assert (line.tenant_id, line.lag_us, line.entitled) == (acme_work.tenant.pk, None, [])
     assert "behind" not in words_of(console, acme_user)

@@ -35,7 +35,8 @@ def text_of(html: str) -> str:
 
 def demand(tenant: Tenant, queue: Queue, waiting: int) -> None:
     with all_tenants():
-        FairShareNode.objects.update_or_create(tenant=tenant, queue=queue, defaults={"waiting": waiting})
+        values = {"waiting": waiting, "is_runnable": True, "estimate_us": 3_000_000}
+        FairShareNode.objects.update_or_create(tenant=tenant, queue=queue, defaults=values)
 
 
 def run(work: Work, worker: Worker, queue: Queue, seconds: float = 5) -> LiveExecution:
@@ -84,8 +85,54 @@ def test_rates_come_from_ended_jobs_and_two_samples(acme_work: Work, live_worker
     # Thirty more wait, and one was cancelled: 31 arrived.
     assert line.in_per_minute == pytest.approx(31 / line.minutes)
     assert line.out_per_minute == pytest.approx(1 / line.minutes)
-    assert line.empty_in_seconds == pytest.approx(40 * line.minutes * 60, rel=0.01)
     assert (line.capacity, line.utilisation) == (4, 0)
+
+
+def test_rates_cover_the_part_of_the_window_that_has_samples(acme_work: Work, live_worker: Worker) -> None:
+    queue = Queue.objects.get(name="tasks_team")
+    demand(acme_work.tenant, queue, 40)
+    sample_gauges()
+    # Only the current minute has a sample.
+    assert line_of(queue).minutes <= 2
+    assert line_of(queue).in_per_minute is None
+    with all_tenants():
+        row = QueueGauge.objects.get(queue=queue)
+        row.minute -= timedelta(minutes=3)
+        row.waiting = 10
+        row.save(force_insert=True)
+    line = line_of(queue)
+    assert 2 <= line.minutes <= 3
+    # Thirty more wait; those that ended in the known minutes arrived there.
+    ended = line.ended.completed + line.ended.dead_letters
+    assert line.in_per_minute == pytest.approx((30 + ended) / line.minutes)
+
+
+def test_empty_in_is_predicted_slot_time_over_entitled_slots(
+    acme_work: Work, globex_work: Work, live_worker: Worker
+) -> None:
+    team, sandbox = Queue.objects.get(name="tasks_team"), Queue.objects.get(name="tasks_sandbox")
+    demand(acme_work.tenant, team, 40)
+    sample_gauges()
+    # Jobs of 3 s on four slots; the tenant's cap is 5.
+    assert line_of(team).empty_in_seconds == pytest.approx(30)
+    assert line_of(sandbox).empty_in_seconds == 0
+    with all_tenants():
+        Queue.objects.filter(pk=team.pk).update(cap=2)
+    assert line_of(team).empty_in_seconds == pytest.approx(60)
+    with all_tenants():
+        # Ten jobs a minute.
+        Queue.objects.filter(pk=team.pk).update(dispatches_per_minute=10)
+    assert line_of(team).empty_in_seconds == pytest.approx(240)
+    with all_tenants():
+        pause_queue(queue=team, reason="disk is full", until=None)
+    assert line_of(team).empty_in_seconds is None
+
+
+def test_one_job_takes_its_own_time_on_many_slots(acme_work: Work, live_worker: Worker) -> None:
+    queue = Queue.objects.get(name="tasks_team")
+    demand(acme_work.tenant, queue, 1)
+    sample_gauges()
+    assert line_of(queue).empty_in_seconds == pytest.approx(3)
 
 
 def test_utilisation_is_slots_in_use_by_cap(acme_work: Work, live_worker: Worker) -> None:

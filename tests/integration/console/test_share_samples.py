@@ -9,9 +9,11 @@ import pytest
 
 from scheduling.models import (
     CFSPlan,
+    FairShareNode,
     LiveExecution,
     RollupClock,
     ShareMinute,
+    TenantCapacity,
     Worker,
 )
 from scheduling.shares import demands as share_demands
@@ -173,3 +175,57 @@ def test_span_is_split_at_the_minute() -> None:
     until = datetime.fromisoformat("2026-03-01T10:01:10+00:00")
     parts = list(split_by_minute(until - timedelta(seconds=30), until))
     assert [(minute.minute, length.total_seconds()) for minute, length in parts] == [(0, 20.0), (1, 10.0)]
+
+
+def run(tenant: Tenant, entity_id: int, worker: Worker) -> None:
+    """Store a running execution of the tenant."""
+    now = read_clock()
+    (job,) = submit(tenant)
+    with all_tenants():
+        LiveExecution.objects.create(
+            tenant=tenant,
+            job_id=job.pk,
+            entity_id=entity_id,
+            queue_id=FairShareNode.objects.get(pk=entity_id).queue_id,
+            pool_id=worker.pool_id,
+            kind="noop",
+            number=1,
+            token=uuid4(),
+            predicted_us=1,
+            weight_milli=1_000,
+            queue_weight_milli=1_000,
+            dispatched_at=now,
+            published_at=now,
+        )
+
+
+def test_stopped_tenant_with_running_jobs_is_not_backlogged(acme: Tenant, globex: Tenant, live_worker: Worker) -> None:
+    with all_tenants():
+        node = demand(acme)
+        demand(globex)
+        FairShareNode.objects.filter(pk=node.pk).update(is_runnable=False, in_flight=1)
+    run(acme, node.pk, live_worker)
+    with all_tenants():
+        found = {row.tenant_id: (row.slots, row.is_backlogged) for row in greatest(9)}
+    # It wants no more than it has, and the rest is the other's up to its cap.
+    assert found == {acme.pk: (pytest.approx(1), False), globex.pk: (pytest.approx(2), True)}
+
+
+def test_tenant_at_its_cap_is_backlogged(acme: Tenant, live_worker: Worker) -> None:
+    with all_tenants():
+        node = demand(acme)
+        FairShareNode.objects.filter(pk=node.pk).update(is_runnable=False, in_flight=acme.concurrency_cap)
+        TenantCapacity.objects.update_or_create(tenant=acme, defaults={"in_flight": acme.concurrency_cap})
+    run(acme, node.pk, live_worker)
+    with all_tenants():
+        assert [row.is_backlogged for row in greatest(9)] == [True]
+
+
+def test_tenant_is_entitled_to_no_more_slots_than_it_has_jobs(
+    acme: Tenant, globex: Tenant, live_worker: Worker
+) -> None:
+    with all_tenants():
+        demand(acme, weight=9, waiting=1)
+        demand(globex, weight=1)
+        slots = {row.tenant_id: row.slots for row in greatest(9)}
+    assert slots == pytest.approx({acme.pk: 1, globex.pk: 2})

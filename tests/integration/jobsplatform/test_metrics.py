@@ -24,6 +24,7 @@ from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import Job, LiveExecution, ProcessHeartbeat, Worker, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tests.integration.console.shares import a_whole_minute_ago, note
 from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
@@ -184,12 +185,15 @@ def test_busiest_tenants_are_exported_unless_disabled(
     globex: Tenant,
     worker: Registration,
 ) -> None:
-    submit(acme, 3)
-    submit(globex)
-    tick()
+    with all_tenants():
+        note(acme, a_whole_minute_ago(), used=1.0, entitled=3.0)
+        note(globex, a_whole_minute_ago(), used=3.0, entitled=1.0)
     samples = scrape(change_platform_settings)
-    shares = [samples[f'jobsplatform_tenant_entitlement_ratio{{tenant="{slug}"}}'] for slug in ("acme", "globex")]
-    assert sum(shares) == pytest.approx(1)
+    for number, slots in ((1.0, 3.0), (3.0, 1.0)):
+        labels = f'{{tenant="{"acme" if number < slots else "globex"}"}}'
+        assert samples[f"jobsplatform_tenant_share_ratio{labels}"] == pytest.approx(number / slots, rel=0.001)
+        assert samples[f"jobsplatform_tenant_used_slots{labels}"] == pytest.approx(number, rel=0.001)
+        assert samples[f"jobsplatform_tenant_entitled_slots{labels}"] == pytest.approx(slots, rel=0.001)
     assert 'jobsplatform_tenant_lag_seconds{tenant="acme"}' in samples
     change_platform_settings(METRICS_TENANTS=1)
     assert (

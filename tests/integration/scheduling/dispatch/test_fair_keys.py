@@ -18,8 +18,9 @@ from scheduling.jobs.submission import submit_job
 from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.jobs.tenant_queue import TenantIsolatedTaskQueue
 from scheduling.models import CFSPlan, Execution, FairShareNode, JobEvent, LiveExecution, Queue, QueueClock
-from scheduling.shares.entitlements import read_fair_share
+from scheduling.shares.standings import read_standings
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
 from tests.integration.scheduling.job_helpers import Start, Tick, complete, in_flight, reload, submit
 
@@ -273,8 +274,8 @@ def test_share_panel_counts_a_tenant_once_with_all_keys(acme: Tenant, worker: Re
     submit(acme, 4, fair_key="bob")
     tick()
     with all_tenants():
-        share = read_fair_share(queues=[], slots_by_pool={}, in_flight=[], ended_by_tenant={})
-    assert [(line.name, line.waiting, line.in_flight) for line in share.lines] == [(acme.name, 3, 4)]
+        (standing,) = read_standings([acme.pk], read_clock(), queues=None).values()
+    assert (standing.waiting, standing.in_flight) == (3, 4)
 
 
 @pytest.mark.django_db(transaction=True)

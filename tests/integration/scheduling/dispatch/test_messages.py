@@ -31,14 +31,14 @@ from scheduling.models import (
     Queue,
     QueueClock,
     TenantCapacity,
+    TenantGauge,
     Worker,
     WorkerPool,
 )
-from scheduling.shares.entitlements import InFlight, read_in_flight
+from scheduling.statistics.gauges import sample_gauges
 from scheduling.stops.pauses import pause_kind, resume_kind
 from scheduling.topology.service import create_worker_pool
 from tenants.context import all_tenants, tenant_context
-from tenants.database.clock import read_clock
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
 from tests.checks import faults_of
@@ -109,7 +109,7 @@ def test_small_jobs_of_many_tenants_share_a_message_and_a_slot(
     (members,) = messages()
     assert len(members) == 20
     # The other slots stay free, and each tenant has one message in flight.
-    assert sum(share.slots for share in in_flight_now()) == pytest.approx(1)
+    assert sum(row.slots_milli for row in gauges_now()) == pytest.approx(1_000, abs=5)
     assert {in_flight_of(tenant) for tenant in tenants} == {1}
 
 
@@ -135,10 +135,10 @@ def test_tick_that_meets_small_jobs_is_followed_by_one_that_merges(
     assert sum(len(message) for message in messages()) == 40
 
 
-def in_flight_now() -> list[InFlight]:
+def gauges_now() -> list[TenantGauge]:
+    sample_gauges()
     with all_tenants():
-        now = read_clock()
-        return list(read_in_flight(now, now))
+        return list(TenantGauge.objects.all())
 
 
 def know_estimates() -> None:
@@ -463,9 +463,6 @@ def test_members_of_a_lost_worker_share_the_cost_of_its_slot(acme: Tenant, tick:
 
 def test_merged_jobs_show_the_share_of_their_slot_once(tenants: list[Tenant], tick: Tick, worker: Registration) -> None:
     dispatch(tenants, 4, tick)
-    shares = in_flight_now()
-    assert sum(share.dispatched for share in shares) == 20
-    assert sum(share.slots for share in shares) == pytest.approx(1)
-    with tenant_context(tenants[0]):
-        now = read_clock()
-        assert [share.slots for share in read_in_flight(now, now)] == [pytest.approx(1)]
+    gauges = gauges_now()
+    assert sum(row.dispatched for row in gauges) == 20
+    assert sum(row.slots_milli for row in gauges) == pytest.approx(1_000, abs=5)

@@ -26,7 +26,7 @@ from tests.integration.scheduling.job_helpers import Start, Tick, begin, reload,
 pytestmark = pytest.mark.django_db
 
 SECOND = 1_000_000
-SUMS = ("n", "sum_x", "sum_y", "sum_xx", "sum_xy", "sum_yy", "least_us", "most_us")
+SUMS = ("n", "sum_x", "sum_y", "sum_xx", "sum_xy", "sum_yy", "least_us", "most_us", "error_us", "bias_us")
 SQL = load_sql(pick.__file__)
 READ = f"""
     SELECT {SQL["predicted_us"]}
@@ -96,7 +96,11 @@ def test_sql_and_pure_code_learn_the_same(acme: Tenant, globex: Tenant, pool: Wo
         taught = [row for row in rows if row.is_sample]
         for owner in (acme.pk, globex.pk, None):
             new = [
-                Sample(row.payload_bytes, cut_outlier(row.used_us, whole_predicted(row), known))
+                Sample(
+                    row.payload_bytes,
+                    cut_outlier(row.used_us, whole_predicted(row), known),
+                    row.predicted_us - row.measured_us,
+                )
                 for row in taught
                 if owner in (None, row.tenant_id)
             ]

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.fairness.eta import Backlog, EtaInput, QueueBacklogs, estimate_start
+from scheduling.fairness.eta import (
+    Backlog,
+    EtaInput,
+    PredictionError,
+    QueueBacklogs,
+    combine_errors,
+    estimate_start,
+    rate_cap,
+)
 from scheduling.fairness.lab import Arrival, OrderPolicy, SimulatedTenant, simulate
 
 SECOND = 1e6
@@ -71,10 +79,44 @@ def test_running_jobs_of_the_tenant_use_its_cap() -> None:
     assert seconds(replace(case, own_running_us=[3 * SECOND])) == 7
 
 
+def test_rate_allows_slots_by_the_mean_cost() -> None:
+    assert rate_cap(10, [Backlog(1.0, 6 * SECOND, jobs=2)]) == pytest.approx(0.5)
+    assert rate_cap(10, [], default_us=6 * SECOND) == pytest.approx(1.0)
+    assert rate_cap(None, []) == inf
+
+
 def test_jobs_of_others_before_the_start_are_counted() -> None:
     estimate = estimate_start(outlook(10, Backlog(1.0, 100 * SECOND, jobs=50.0)))
     assert estimate is not None
     assert round(estimate.others_jobs, 3) == 5
+
+
+def band(ahead: float, mean: float, bias: float = 0.0) -> tuple[float, float]:
+    """Return the ends of the band over the estimate, of a job behind so many of a second each."""
+    estimate = estimate_start(outlook(ahead), PredictionError(mean, bias))
+    assert estimate is not None
+    return estimate.low_us / estimate.wait_us, estimate.high_us / estimate.wait_us
+
+
+def test_band_is_as_wide_as_the_errors_of_the_predictions() -> None:
+    exact, rough, unknown = band(100, 0.0), band(100, 0.5), band(100, 50.0)
+    assert exact[0] > 0.9
+    assert exact[0] > rough[0] > unknown[0]
+    assert exact[1] < rough[1] < unknown[1]
+    # Errors of many jobs cancel out.
+    assert band(1_000, 0.5)[0] > rough[0]
+
+
+def test_drift_widens_the_band_however_many_jobs_are_ahead() -> None:
+    assert band(10_000, 0.5, bias=-0.5)[0] < 0.8
+    assert band(10_000, 0.5)[0] > 0.9
+
+
+def test_errors_of_kinds_count_by_their_jobs() -> None:
+    assert combine_errors([(3, PredictionError(0.1, -0.1)), (1, PredictionError(0.5, 0.3))]) == PredictionError(
+        pytest.approx(0.2), pytest.approx(0.0)
+    )
+    assert combine_errors([]) == PredictionError()
 
 
 backlogs = st.builds(

@@ -73,6 +73,33 @@ def test_prediction_follows_a_change_within_the_memory() -> None:
     assert guess(sums) > 8_500
 
 
+def learn_with_errors(sums: CostSums | None, *costs: int) -> CostSums:
+    """Learn jobs one by one, with the errors of their predictions."""
+    for cost_us in costs:
+        predicted_us = guess(sums)
+        sums = fold(sums, [Sample(100, cost_us, predicted_us - cost_us)])
+    assert sums is not None
+    return sums
+
+
+def test_prediction_follows_a_change_within_a_score_of_jobs_if_all_errors_lie_on_one_side() -> None:
+    chance = random.Random(1)
+    before = learn_with_errors(None, *(chance.randrange(6_000, 8_000) for _ in range(200)))
+    assert guess(before) == pytest.approx(7_000, rel=0.05)
+    after = learn_with_errors(before, *(chance.randrange(14_000, 16_000) for _ in range(20)))
+    assert guess(after) > 12_000
+    # The memory is long again, so that chance is averaged.
+    settled = learn_with_errors(after, *(chance.randrange(14_000, 16_000) for _ in range(200)))
+    assert settled.n > 40
+    assert abs(settled.bias_us) < 0.5 * settled.error_us
+
+
+def test_errors_on_both_sides_do_not_shorten_the_memory() -> None:
+    chance = random.Random(2)
+    sums = learn_with_errors(None, *(round(chance.lognormvariate(8, 1)) for _ in range(300)))
+    assert sums.n > 40
+
+
 def test_outlier_has_little_effect_and_is_forgotten() -> None:
     sums = learn(*((100, 1_000) for _ in range(100)))
     outlier = cut_outlier(3_600 * SECOND, guess(sums), known_samples=100)
