@@ -255,7 +255,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     @admin.display(description=gettext_lazy("Attempts"))
     def attempts(self, job: Job) -> str:
-        return _("%(attempt)s of %(most)s") % {"attempt": job.attempt, "most": job.max_retries + 1}
+        return _("%(attempt)s of %(most)s") % {"attempt": job.started_attempts, "most": job.max_retries + 1}
 
     @admin.display(description=gettext_lazy("Submitted"))
     def submitted(self, job: Job) -> str:
