@@ -1,4 +1,4 @@
-// The console's own behaviour, in five parts. Alpine and htmx come with unfold.
+// The console's own behaviour, in six parts. Alpine and htmx come with unfold.
 "use strict";
 
 // 1. Alpine's CSP build looks up names in data, never among the page's globals. unfold's templates use a
@@ -171,4 +171,32 @@ document.addEventListener("keydown", (event) => {
 	if (event.target.closest("input, textarea, select, [contenteditable]")) return;
 	event.preventDefault();
 	box.focus();
+});
+
+// 6. Rows of a form: the shares of a CFS plan's tiers follow what is typed, and a bin asks before it marks a saved row.
+function tellShares() {
+	const rows = [...document.querySelectorAll("tr:has([data-tier-share]):not(:has(.delete:checked))")];
+	const tiers = rows.map((row) => ({
+		cell: row.querySelector("[data-tier-share]"),
+		queue: row.querySelector("[name^=tiers-][name$=-queue]")?.value,
+		weight: Number(row.querySelector("[name^=tiers-][name$=-weight]")?.value) || 0,
+	})).filter((tier) => tier.queue);
+	// As in the dispatcher, tiers of one queue have one weight.
+	const weights = new Map(tiers.map((tier) => [tier.queue, tier.weight]));
+	const total = [...weights.values()].reduce((sum, weight) => sum + weight, 0);
+	for (const { cell, queue } of tiers) {
+		const percent = total ? (100 * weights.get(queue)) / total : 0;
+		cell.textContent = `${percent.toFixed(percent && percent < 10 ? 1 : 0)} %`;
+	}
+}
+
+document.addEventListener("input", (event) => {
+	if (event.target.matches("[name^=tiers-]")) tellShares();
+});
+
+document.addEventListener("click", (event) => {
+	if (!event.target.matches("input.delete") || !event.target.checked) return;
+	const named = event.target.closest("tr, .form-group")?.querySelector("select, input[type=text]");
+	const name = named?.selectedOptions?.[0]?.textContent ?? named?.value ?? "";
+	if (!window.confirm(said("remove").replace("%s", name.trim()))) event.preventDefault();
 });
