@@ -231,7 +231,7 @@ def _draw(
 ) -> MinuteChart:
     minutes = [ChartMinute(index * MINUTE_WIDTH, f"{row.at:%H:%M}: {words(row)}") for index, row in enumerate(rows)]
     step = max(1, round(len(rows) / TIME_STEPS))
-    times = [row.at for row in (*rows[:-1:step][:TIME_STEPS], *rows[-1:])]
+    times = [row.at for row in (*rows[:-1][: len(rows) - step + 1 : step], *rows[-1:])]
     return MinuteChart(paths, minutes, (label(top), label(top / 2), label(0.0)), times, summary)
 
 
