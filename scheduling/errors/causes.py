@@ -35,11 +35,6 @@ class Cause:
     last_at: datetime
     job_id: UUID
 
-    @property
-    def count(self) -> int:
-        """Return the number of failures by which causes are ordered."""
-        return max(self.errors, self.letters.value)
-
 
 @dataclass(frozen=True, slots=True)
 class Causes:
@@ -59,9 +54,13 @@ def find_causes(*, since: datetime, until: datetime) -> Causes:
         found.setdefault(error.fingerprint, ([], []))[0].append(error)
     for letter in letters.groups:
         found.setdefault(letter.fingerprint or f"of {letter.kind}", ([], []))[1].append(letter)
-    causes = sorted((_merge(*parts) for parts in found.values()), key=lambda cause: (-cause.count, cause.fingerprint))
+    causes = sorted((_merge(*parts) for parts in found.values()), key=_order)
     is_cut = letters.is_capped or len(errors.groups) >= MAX_PARTS or len(causes) > MAX_GROUPS
     return Causes(causes[:MAX_GROUPS], is_cut, errors.is_capped)
+
+
+def _order(cause: Cause) -> tuple[int, str]:
+    return -max(cause.errors, cause.letters.value), cause.fingerprint
 
 
 def _merge(errors: Sequence[ErrorGroup], letters: Sequence[DeadLetterGroup]) -> Cause:

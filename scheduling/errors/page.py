@@ -22,7 +22,7 @@ from scheduling.errors.queries import (
     find_occurrences,
 )
 from scheduling.jobs.dead_letters.links import cause_of, list_url, requeue_all_url
-from scheduling.statistics.minute_charts import Spark, spark
+from scheduling.statistics.minute_charts import spark
 from tenants.access.caller import Access, access_of
 from tenants.access.permissions import Permission
 from tenants.console.site import console_site
@@ -52,22 +52,16 @@ def failures_page(request: HttpRequest) -> HttpResponse:
 
 def _row(cause: Cause, access: Access, chosen: str) -> dict[str, Any]:
     """Return the cause with the URLs of its errors (else of its dead letters), of its letters and of their requeue."""
-    letters = list_url(cause.kinds, cause.fingerprint)
-    errors = f"{reverse('admin:error_occurrences', args=[cause.fingerprint])}?range={chosen}" if cause.errors else ""
-    requeue = requeue_all_url(access, cause_of(cause.kinds, cause.fingerprint)) if cause.letters.value else ""
-    return {
-        "cause": cause,
-        "url": errors or letters,
-        "letters_url": letters,
-        "requeue_url": requeue,
-        "trend": _trend(cause) if cause.errors else None,
-    }
-
-
-def _trend(cause: Cause) -> Spark:
-    words = _("Failed attempts over the time range: %(total)s, at most %(most)s in one part of %(parts)s.")
-    facts = {"total": cause.errors, "most": max(cause.trend), "parts": len(cause.trend)}
-    return replace(spark(cause.trend), summary=words % facts)
+    row: dict[str, Any] = {"cause": cause, "letters_url": list_url(cause.kinds, cause.fingerprint)}
+    row["url"] = row["letters_url"]
+    if cause.letters.value:
+        row["requeue_url"] = requeue_all_url(access, cause_of(cause.kinds, cause.fingerprint))
+    if cause.errors:
+        row["url"] = f"{reverse('admin:error_occurrences', args=[cause.fingerprint])}?range={chosen}"
+        words = _("%(total)s failed attempts, at most %(most)s in one of %(parts)s parts of the time range.")
+        facts = {"total": cause.errors, "most": max(cause.trend), "parts": len(cause.trend)}
+        row["trend"] = replace(spark(cause.trend), summary=words % facts)
+    return row
 
 
 @require_safe

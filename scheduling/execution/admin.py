@@ -83,10 +83,10 @@ class LiveExecutionAdmin(HistoryAdmin):
         wanted = parse_uuid(object_id or "")
         if wanted and self.has_view_permission(request) and not LiveExecution.objects.filter(pk=wanted).exists():
             ended = Execution.objects.filter(pk=wanted).only("id", "job_id").first()
-            if ended is not None and self.access(request).may(Permission.LOGS_VIEW):
-                return HttpResponseRedirect(reverse("admin:scheduling_execution_change", args=[ended.pk]))
             if ended is not None:
-                return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[ended.job_id]))
+                may_trace = self.access(request).may(Permission.LOGS_VIEW)
+                page, key = ("execution", ended.pk) if may_trace else ("job", ended.job_id)
+                return HttpResponseRedirect(reverse(f"admin:scheduling_{page}_change", args=[key]))
         return super().changeform_view(request, object_id, *args, **kwargs)
 
     @admin.display(description=gettext_lazy("Phase"))

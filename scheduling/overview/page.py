@@ -132,7 +132,7 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
         "choice": choice,
         "table_link": choice.link(view="" if choice.is_table else "table"),
         "chips": _queue_chips(overview, choice, chosen),
-        "range_chips": _range_chips(choice),
+        "range_chips": [_range_chip(choice, minutes) for minutes in (SHORT_MINUTES, MINUTES)],
         "window_words": window_words(overview),
         "active_queues": [line for line in overview.queues if not line.is_quiet or line.queue.is_paused],
         "quiet_queues": [line for line in overview.queues if line.is_quiet and not line.queue.is_paused],
@@ -146,16 +146,9 @@ def _render_body(choice: OverviewChoice, *, may_abort_bulk: bool) -> SafeString:
     return render_to_string(BODY_TEMPLATE, context)
 
 
-def _range_chips(choice: OverviewChoice) -> list[dict[str, Any]]:
-    """Return the links that choose the minutes of the charts."""
-    return [
-        {
-            "label": _("Last %d min") % minutes,
-            "link": choice.link(minutes="" if minutes == MINUTES else str(minutes)),
-            "is_chosen": choice.minutes == minutes,
-        }
-        for minutes in (SHORT_MINUTES, MINUTES)
-    ]
+def _range_chip(choice: OverviewChoice, minutes: int) -> dict[str, Any]:
+    link = choice.link(minutes="" if minutes == MINUTES else str(minutes))
+    return {"label": _("Last %d min") % minutes, "link": link, "is_chosen": choice.minutes == minutes}
 
 
 def _queue_chips(overview: Overview, choice: OverviewChoice, chosen: QueueRow | None) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -38,8 +39,6 @@ class TenantPermission(BasePermission):
     view's `over_all_tenants` may write to the rows of all tenants at once.
     """
 
-    message: str | None = None
-
     def has_permission(self, request: Request, view: APIView) -> bool:
         access = access_of(request)
         if not request.user.is_authenticated:
@@ -50,7 +49,6 @@ class TenantPermission(BasePermission):
             raise access.refusal
         needed = needed_permission(request, view)
         if needed is None or not _holds(access, needed):
-            self.message = _missing(needed)
             return False
         if needed not in READ_ONLY and access.tenant is None and not _is_over_all(view):
             raise TenantRequiredError
@@ -59,8 +57,6 @@ class TenantPermission(BasePermission):
 
 class PlatformPermission(BasePermission):
     """Permission class of views of the platform's own rows. The tenant that the caller has named does not matter."""
-
-    message: str | None = None
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         access = access_of(request)
@@ -71,7 +67,6 @@ class PlatformPermission(BasePermission):
         if access.refusal is not None and access.platform_role is not None:
             raise access.refusal
         needed = needed_permission(request, view)
-        self.message = _missing(needed)
         return needed is not None and _holds(access, needed)
 
 
@@ -89,12 +84,9 @@ def _holds(access: Access, needed: Permission) -> bool:
     if needed in access.granted and not access.may(needed):
         reason = access.tenant.status_reason if access.tenant else ""
         raise TenantSuspendedError("The tenant is suspended: %(reason)s", {"reason": reason})
-    return access.may(needed)
-
-
-def _missing(needed: Permission | None) -> str | None:
-    """Return the message of a refusal, which names the missing permission; None for REST framework's own."""
-    return needed and gettext("This requires the permission %(needed)s.") % {"needed": needed}
+    if not access.may(needed):
+        raise PermissionDenied(gettext("This requires the permission %(needed)s.") % {"needed": needed})
+    return True
 
 
 def _is_over_all(view: APIView) -> bool:

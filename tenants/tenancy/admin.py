@@ -29,18 +29,6 @@ from tenants.tenancy.service import (
     update_tenant,
 )
 
-STOP_FIELDS = frozenset(
-    {
-        "status_reason",
-        "is_paused",
-        "pause_reason",
-        "is_paused_by_platform",
-        "is_draining",
-        "drain_reason",
-        "is_draining_by_platform",
-    }
-)
-
 
 @admin.register(Tenant, site=console_site)
 class TenantAdmin(TenantScopedAdmin):
@@ -77,8 +65,9 @@ class TenantAdmin(TenantScopedAdmin):
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         if obj is None:
             return ("slug", "name", "plan")
-        # Of the stops only those that apply.
-        return tuple(name for name in self.fields if name not in STOP_FIELDS or getattr(obj, name))
+        # Of the stops only what applies.
+        stops = self.fields[self.fields.index("status_reason") : self.fields.index("created_at")]
+        return tuple(name for name in self.fields if name not in stops or getattr(obj, name))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         return ("slug", *self.readonly_fields) if obj else ()

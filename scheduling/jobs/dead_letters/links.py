@@ -30,6 +30,6 @@ def requeue_all_url(access: Access, letters: JobFilter) -> str:
 
 def list_url(kinds: Sequence[str], fingerprint: str) -> str:
     """Return the URL of the list of the dead letters of a cause that have not been requeued."""
-    kind = {"kind": kinds[0]} if len(kinds) == 1 else {}
-    query = urlencode({"requeued": NO, **kind, **({"q": fingerprint} if fingerprint else {})})
+    kind = kinds[0] if len(kinds) == 1 else ""
+    query = urlencode({"requeued": NO, **{name: text for name, text in (("kind", kind), ("q", fingerprint)) if text}})
     return f"{reverse('admin:scheduling_deadletter_changelist')}?{query}"
