@@ -111,12 +111,6 @@ def plan_limit_choices() -> list[tuple[str, str]]:
     return [("", "–"), *((key, f"{describe_limit(key)} ({key})") for key in (*known, *stored))]
 
 
-def default_words(key: str) -> str:
-    """Return the value that a limit has where a plan does not set it."""
-    limit = limits().get(key)
-    return "–" if limit is None else gettext("no limit") if limit.default is None else f"{limit.default:,}"
-
-
 class TenantLimitForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
     """Form of a limit override; the admin page chooses its fields."""
 

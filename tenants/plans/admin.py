@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 from tenants.access.permissions import Permission
 from tenants.console.base import OfItsPage, PlatformStaffAdmin
 from tenants.console.site import console_site
-from tenants.limits.admin import default_words, plan_limit_choices
+from tenants.limits.admin import plan_limit_choices
 from tenants.limits.declared import limits
 from tenants.models import Plan, PlanLimit, Tier
 from tenants.plans.retry_rules import read_retry_rules, write_retry_rules
@@ -49,8 +49,7 @@ class PlanLimitInline(OfItsPage, TabularInline):
     """Inline of a plan's values for the limits that plug-ins declare."""
 
     model = PlanLimit
-    fields = ("key", "value", "unset")
-    readonly_fields = ("unset",)
+    fields = ("key", "value")
     extra = 1
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -63,11 +62,6 @@ class PlanLimitInline(OfItsPage, TabularInline):
         # The column's heading labels the field only visually.
         field.widget.attrs["aria-label"] = field.label or db_field.verbose_name.capitalize()
         return field
-
-    @admin.display(description=gettext_lazy("If not set"))
-    def unset(self, limit: PlanLimit) -> str:
-        return default_words(limit.key)
-
 
 class RetryRulesField(forms.CharField):
     """Form field that shows and reads retry rules as lines of text."""

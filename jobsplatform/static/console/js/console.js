@@ -175,18 +175,14 @@ document.addEventListener("keydown", (event) => {
 
 // 6. Rows of a form: the shares of a CFS plan's tiers follow what is typed, and a bin asks before it marks a saved row.
 function tellShares() {
-	const rows = [...document.querySelectorAll("tr:has([data-tier-share]):not(:has(.delete:checked))")];
-	const tiers = rows.map((row) => ({
-		cell: row.querySelector("[data-tier-share]"),
-		queue: row.querySelector("[name^=tiers-][name$=-queue]")?.value,
-		weight: Number(row.querySelector("[name^=tiers-][name$=-weight]")?.value) || 0,
-	})).filter((tier) => tier.queue);
+	const queueOf = (row) => row.querySelector("[name^=tiers-][name$=-queue]")?.value;
+	const rows = [...document.querySelectorAll("tr:has([data-tier-share]):not(:has(.delete:checked))")].filter(queueOf);
 	// As in the dispatcher, tiers of one queue have one weight.
-	const weights = new Map(tiers.map((tier) => [tier.queue, tier.weight]));
-	const total = [...weights.values()].reduce((sum, weight) => sum + weight, 0);
-	for (const { cell, queue } of tiers) {
-		const percent = total ? (100 * weights.get(queue)) / total : 0;
-		cell.textContent = `${percent.toFixed(percent && percent < 10 ? 1 : 0)} %`;
+	const weights = new Map(rows.map((row) => [queueOf(row), Number(row.querySelector("[name$=-weight]").value) || 0]));
+	const total = [...weights.values()].reduce((sum, weight) => sum + weight, 0) || 1;
+	for (const row of rows) {
+		const percent = (100 * weights.get(queueOf(row))) / total;
+		row.querySelector("[data-tier-share]").textContent = `${percent.toFixed(percent && percent < 10 ? 1 : 0)} %`;
 	}
 }
 

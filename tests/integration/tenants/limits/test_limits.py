@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError, LimitUnknownError, ReasonRequiredError
-from tenants.limits.admin import default_words, plan_limit_choices
+from tenants.limits.admin import plan_limit_choices
 from tenants.limits.declared import MAX_LIMIT_VALUE, NO_PERIOD, Limit, LimitPeriod, LimitState, Source, limits, month_of
 from tenants.limits.service import clear_tenant_limit, expire_tenant_limits, set_tenant_limit
 from tenants.limits.usage import allowed_for, effective_limits, note_level, warn_of_usage
@@ -352,7 +352,6 @@ def test_limits_of_a_plan_are_chosen_among_those_declared_or_stored(acme: Tenant
     assert keys[-1] == "gone.limit"
     assert {"submit_burst", "retention.audit_days"} <= set(keys)
     assert "worker_seconds_per_month" not in keys  # a field of the plan
-    assert (default_words("gone.limit"), default_words("retention.audit_days")) == ("–", "400")
 
 
 def run(*arguments: str) -> str:

@@ -197,9 +197,10 @@ def test_slots_are_not_named_while_a_pause_holds_the_job(acme: Tenant, tick: Tic
     slots(1)
     (_, waiting) = submit(acme, 2)
     tick()
-    assert [reason.code for reason in reasons_of(waiting)] == ["no_free_slot"]
-    pause_kind(kind="noop", reason="x")
-    assert [reason.code for reason in reasons_of(waiting)] == ["kind_paused"]
+    with tenant_context(acme):
+        assert [reason.code for reason in reasons_of(waiting)] == ["no_free_slot"]
+        pause_kind(kind="noop", reason="x")
+        assert [reason.code for reason in reasons_of(waiting)] == ["kind_paused"]
 
 
 def _let_others_go_far_ahead() -> None:
