@@ -69,7 +69,7 @@ def _merge(errors: Sequence[ErrorGroup], letters: Sequence[DeadLetterGroup]) -> 
         failed[error.slug] += error.count
     for share in (share for group in letters for share in group.tenants):
         dead[share.slug] += share.count.value
-    parts = [*errors, *letters]
+    parts: list[ErrorGroup | DeadLetterGroup] = [*errors, *letters]
     last = max(parts, key=lambda part: part.last_at)
     at = Counter(min(max(bucket, 1), BUCKETS) for error in errors for bucket in error.buckets)
     return Cause(

@@ -63,6 +63,7 @@ class PlanLimitInline(OfItsPage, TabularInline):
         field.widget.attrs["aria-label"] = field.label or db_field.verbose_name.capitalize()
         return field
 
+
 class RetryRulesField(forms.CharField):
     """Form field that shows and reads retry rules as lines of text."""
 

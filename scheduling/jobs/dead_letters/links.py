@@ -16,8 +16,7 @@ from tenants.access.permissions import Permission
 
 def cause_of(kinds: Sequence[str], fingerprint: str) -> JobFilter:
     """Return the filter for the dead letters of a cause that have not been requeued; it names the kind if it is one."""
-    kind = {"kind": kinds[0]} if len(kinds) == 1 else {}
-    return JobFilter.of(**kind, fingerprint=fingerprint, requeued=NO)
+    return JobFilter.of(kind=kinds[0] if len(kinds) == 1 else None, fingerprint=fingerprint, requeued=NO)
 
 
 def requeue_all_url(access: Access, letters: JobFilter) -> str:
