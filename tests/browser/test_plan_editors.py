@@ -156,6 +156,13 @@ def test_failures_and_job_log_are_shown(console: Console, acme: Tenant) -> None:
     page = console.page
     page.get_by_role("link", name="Failures", exact=True).click()
     row = page.get_by_role("row").filter(has_text="page 9 is torn")
+    act, scroller = (
+        row.locator("a[href*='operation=requeue']").bounding_box(),
+        page.locator(".console-scroll").bounding_box(),
+    )
+    assert act is not None
+    assert scroller is not None
+    assert act["x"] + act["width"] <= scroller["x"] + scroller["width"]
     row.get_by_role("link").first.click()
     expect(page.locator("main")).to_contain_text("page 9 is torn")
     assert find_violations(page) == []
